@@ -1,0 +1,72 @@
+# Everything a developer runs. `make help` lists it; `## …` behind a target is its help text.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := /bin/bash
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+UV      := $(BIN)/uv
+# Debian's own Python where there is one: it is what the distribution supports and what root runs.
+PYTHON  ?= $$(test -x /usr/bin/python3.11 && echo /usr/bin/python3.11 || command -v python3)
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+LOCK    := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+LIBNFS  := /usr/include/nfsc/libnfs.h
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: system venv ## show the main job end to end on this machine (as root, on Debian)
+	@$(BIN)/abaca demo
+
+.PHONY: test
+test: system venv ## run everything that this machine can run; says what it skips and why
+	@$(BIN)/pytest -rs
+
+.PHONY: check
+check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
+	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
+
+.PHONY: lint
+lint: venv ## lint, types and layers alone, with the tools' own output
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: venv ## sort imports and mend what the linter can mend
+	@$(BIN)/ruff check --fix
+
+.PHONY: system
+system: ## install the Debian packages that are missing (as root; otherwise names them)
+	@scripts/system-packages
+
+.PHONY: venv
+venv: $(VENV)/.installed $(VENV)/.installed-libnfs ## make the virtual environment from the lock, or bring it up to date
+
+$(VENV)/.installed: requirements/dev.lock requirements/uv.lock pyproject.toml
+	@echo "venv: installing requirements/dev.lock into $(VENV)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@$(INSTALL) --require-hashes --excludes <(echo libnfs) -r requirements/dev.lock
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# libnfs has no wheels: it is built, by the locked setuptools, against Debian's headers.
+$(VENV)/.installed-libnfs: $(VENV)/.installed
+	@if test -e $(LIBNFS); then \
+	    $(INSTALL) --require-hashes --no-build-isolation -r requirements/dev.lock && touch $@; \
+	else echo "venv: $(LIBNFS) is missing (Debian: libnfs-dev); tests that speak NFS will be skipped"; fi
+
+.PHONY: lock
+lock: ## write requirements/*.lock anew (UPGRADE=1: with the newest releases)
+	@$(LOCK) pyproject.toml -o requirements/runtime.lock
+	@$(LOCK) pyproject.toml --extra client --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	@echo uv | $(LOCK) - --no-annotate -c requirements/dev.lock -o requirements/uv.lock
+	@! grep -nE '://|--index|--extra-index|--find-links|(^|[ =])/' requirements/*.lock || { echo "lock: an address or a path got in"; exit 1; }
+
+.PHONY: clean
+clean: ## remove the virtual environment and every cache
+	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

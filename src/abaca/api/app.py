@@ -1,0 +1,45 @@
+"""The WSGI application: routes, middleware in their order, and errors as faults."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import falcon
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.api import faults
+from abaca.api.call import Service
+from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
+from abaca.api.endpoint import VERSIONED, Endpoint, Route
+from abaca.api.policy import Policy
+from abaca.api.routing import ROUTES
+from abaca.config import database_url
+from abaca.db.session import create_engine
+
+WsgiApp = falcon.App[falcon.Request, falcon.Response]
+
+
+def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None) -> WsgiApp:
+    """The application over `engine`, or over an engine of its own for the configured database. The schema must be there."""
+    engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
+    service = Service(conf=conf, engine=engine, policy=Policy(conf))
+    app: WsgiApp = falcon.App(
+        middleware=[
+            RequestNames(),
+            Callers(authenticator(conf), {route.path.rstrip("/") for route in ROUTES if route.policy is None}),
+            ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}),
+        ]
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    faults.install(app)
+    for path, routes in _by_path().items():
+        app.add_route(path, Endpoint(service, routes))
+    return app
+
+
+def _by_path() -> dict[str, list[Route]]:
+    paths: dict[str, list[Route]] = defaultdict(list)
+    for route in ROUTES:
+        paths[route.path.rstrip("/") or "/"].append(route)
+    return paths

@@ -1,0 +1,154 @@
+"""One API call, as a handler sees it: who asks, at which version, with which query and body; and what every handler needs to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import falcon
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.api import pagination
+from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
+from abaca.api.policy import Policy
+from abaca.api.wire import bodies
+from abaca.api.wire.fields import DETAIL, SHOW, Row, View
+from abaca.errors import CallerError, Invalid
+from abaca.values import Caller, Page
+
+_T = TypeVar("_T")
+_NUL = "\x00"
+
+
+@dataclass(frozen=True)
+class Service:
+    """What all calls of a process share."""
+
+    conf: cfg.ConfigOpts
+    engine: Engine
+    policy: Policy
+
+
+class Call:
+    """One call. `version` is the minor microversion; `caller` is only there on routes with a policy."""
+
+    def __init__(self, service: Service, req: falcon.Request, version: int) -> None:
+        self._service = service
+        self._req = req
+        self.version = version
+        self.conf = service.conf
+        self.engine = service.engine
+        if _NUL in req.path:
+            raise NoSuchRoute()
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Who asks."""
+        caller: Caller = self._req.context.caller
+        return caller
+
+    @cached_property
+    def query_values(self) -> dict[str, list[str]]:
+        """The query's parameters with every value of each. Raises Invalid for NUL characters."""
+        values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
+        if any(_NUL in text for texts in values.values() for text in texts):
+            raise Invalid("The query holds a character that cannot be looked for.")
+        return values
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of one that is given several times, the last. Raises Invalid for NUL characters."""
+        return {name: values[-1] for name, values in self.query_values.items()}
+
+    @property
+    def base_url(self) -> str:
+        """What links begin with, without a slash at the end."""
+        return (self.conf.api.public_endpoint or self._req.prefix).rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """This call's own URL without its query."""
+        return f"{self.base_url}{self._req.context.path}"
+
+    def permits(self, rule: str) -> bool:
+        """Whether the caller may also do what `rule` names."""
+        return self._service.policy.permits(self.caller, rule)
+
+    def enforce(self, rule: str) -> None:
+        """Raises PolicyForbids unless the caller may also do what `rule` names."""
+        self._service.policy.enforce(self.caller, rule)
+
+    @cached_property
+    def json(self) -> Any:
+        """The body; None when there is none. Raises TooLarge, UnsupportedMediaType, Invalid."""
+        limit = self.conf.api.max_body_bytes
+        if (self._req.content_length or 0) > limit:
+            raise TooLarge(f"The request body has more than {limit} bytes.")
+        chunked = self._req.content_length is None and self._req.get_header("Transfer-Encoding")
+        raw = (self._req.stream if chunked else self._req.bounded_stream).read(limit + 1)
+        if len(raw) > limit:
+            raise TooLarge(f"The request body has more than {limit} bytes.")
+        if not raw:
+            return None
+        media_type = (self._req.content_type or "application/json").partition(";")[0].strip().lower()
+        if not media_type.endswith("json"):
+            raise UnsupportedMediaType(f"Unsupported Content-Type {media_type}: bodies are application/json.")
+        return bodies.decode(raw)
+
+    def body(self, member: str, struct: type[_T], missing: CallerError) -> _T:
+        """The body's top-level object `member` as `struct`. Raises `missing` when it is not there or not an object."""
+        body = self.json
+        value = body.get(member) if isinstance(body, dict) else None
+        if not isinstance(value, dict):
+            raise missing
+        return bodies.shape(value, struct)
+
+    def arguments(self, struct: type[_T]) -> _T:
+        """The arguments of an action, `{"<action>": {…}}`, as `struct`; null stands for no arguments."""
+        _, value = self.action
+        return bodies.shape({} if value is None else value, struct)
+
+    @cached_property
+    def action(self) -> tuple[str, Any]:
+        """Name and arguments of the action that the body asks for. Raises Invalid unless there is exactly one."""
+        body = self.json
+        if not isinstance(body, dict) or len(body) != 1:
+            raise Invalid(bodies.MALFORMED)
+        return next(iter(body.items()))
+
+    def page(self, sort_keys: Collection[str] | None = None) -> Page:
+        """The part of a list that is wanted; see pagination.read_page."""
+        return pagination.read_page(self.query, self.conf.api.max_limit, sort_keys)
+
+    def filters(self, *names: str) -> dict[str, Any]:
+        """Those of the query's parameters that are named."""
+        return {name: self.query[name] for name in names if name in self.query}
+
+    def wants_all_projects(self, rule: str) -> bool:
+        """Whether the query says all_tenants (without a value, too), which `rule` must permit."""
+        if "all_tenants" not in self.query or not bodies.boolean(self.query["all_tenants"] or "true"):
+            return False
+        self.enforce(rule)
+        return True
+
+    def one(self, member: str, view: View, row: Row, *, level: int = SHOW) -> dict[str, Any]:
+        """The answer `{member: row}`."""
+        return {member: view.render(row, self.version, level=level, is_admin=self.caller.is_admin)}
+
+    def many(self, member: str, view: View, rows: list[dict[str, Any]], page: Page | None = None, *, level: int = DETAIL) -> dict[str, Any]:
+        """The answer `{member: rows}`, with the link to the next part when this one is full."""
+        answer: dict[str, Any] = {member: view.render_all(rows, self.version, level=level, is_admin=self.caller.is_admin)}
+        links = pagination.next_links(self.url, self.query, page, rows) if page else []
+        if links:
+            answer[f"{member}_links"] = links
+        return answer
+
+    def links(self, collection: str, resource_id: str) -> list[dict[str, str]]:
+        """The links `self` and `bookmark` of one resource."""
+        return [
+            {"rel": "self", "href": f"{self.base_url}/v2/{collection}/{resource_id}"},
+            {"rel": "bookmark", "href": f"{self.base_url}/{collection}/{resource_id}"},
+        ]

@@ -1,0 +1,92 @@
+"""What a route is, and how a request finds its handler: by URL (Falcon), then method, version and, for actions, the body's only member."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import falcon
+import msgspec
+
+from abaca.api import microversions
+from abaca.api.call import Call, Service
+from abaca.api.faults import MethodNotAllowed, NoSuchRoute
+from abaca.errors import Invalid
+
+VERSIONED = "/v2/"  # routes below it have microversions
+
+Handler = Callable[..., Any]
+
+
+class Route(NamedTuple):
+    """One handler at one URL. `policy` None: open to everyone, without credentials. `since`, `until`: first and last minor version.
+
+    The handler takes the call and the path's parameters and returns what is encoded as JSON; None: no body; str: plain text.
+    `action`: only for bodies whose one member has that name.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    policy: str | None
+    since: int = 0
+    until: int | None = None
+    status: int = 200
+    action: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Module and function, as in `share_networks.create`."""
+        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
+
+    def lives_in(self, version: int) -> bool:
+        """Whether it is there at that minor version."""
+        return self.since <= version and (self.until is None or version <= self.until)
+
+
+def action(path: str, name: str, handler: Handler, policy: str, since: int = 0, until: int | None = None, status: int = 202) -> Route:
+    """The route of one action: `POST <path>` with the body `{"<name>": {…}}`."""
+    return Route("POST", path, handler, policy, since, until, status, name)
+
+
+class Endpoint:
+    """All routes of one URL, as a Falcon resource."""
+
+    def __init__(self, service: Service, routes: Iterable[Route]) -> None:
+        self._service = service
+        self._routes = list(routes)
+        self._is_versioned = self._routes[0].path.startswith(VERSIONED)
+        for method in {route.method for route in self._routes}:
+            setattr(self, f"on_{method.lower()}", self._respond)
+
+    def _respond(self, req: falcon.Request, resp: falcon.Response, **params: str) -> None:
+        version = 0
+        if self._is_versioned:
+            version = microversions.negotiate(req.get_header(microversions.HEADER))
+            resp.set_header(microversions.HEADER, microversions.text(version))
+            resp.set_header("Vary", microversions.HEADER)
+        call = Call(self._service, req, version)
+        route = self._choose(call, req.method)
+        if route.policy is not None:
+            call.enforce(route.policy)
+        answer = route.handler(call, **params)
+        resp.status = route.status
+        if isinstance(answer, str):
+            resp.content_type, resp.text = "text/plain; charset=utf-8", answer
+        elif answer is not None:
+            resp.content_type, resp.data = "application/json", msgspec.json.encode(answer)
+
+    def _choose(self, call: Call, method: str) -> Route:
+        """The route of that method (and action) at the call's version. Raises NoSuchRoute, MethodNotAllowed, Invalid (no such action)."""
+        routes = [route for route in self._routes if route.method == method]
+        if not routes:
+            raise MethodNotAllowed(sorted({route.method for route in self._routes}))
+        if routes[0].action is not None:
+            name, _ = call.action
+            routes = [route for route in routes if route.action == name]
+            if not routes:
+                raise Invalid(f"There is no such action: {name}")
+        for route in routes:
+            if route.lives_in(call.version):
+                return route
+        raise NoSuchRoute()

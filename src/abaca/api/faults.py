@@ -1,0 +1,116 @@
+"""From errors to answers: the fault's name by status, its body, its headers. The only catch-all of the API stands here."""
+
+from __future__ import annotations
+
+import logging
+
+import falcon
+import msgspec
+
+from abaca.api.wire import local_networks
+from abaca.errors import CallerError, Forbidden, Missing
+
+LOG = logging.getLogger(__name__)
+
+FAULT_NAMES = {
+    400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
+OTHER = "computeFault"
+
+NOT_FOUND = "The resource could not be found."
+INTERNAL = "The server has either erred or is incapable of performing the requested operation."
+_HTTP_MESSAGES = {
+    404: NOT_FOUND,
+    405: "This resource does not have that method.",
+}
+
+
+class NoSuchRoute(Missing):
+    """There is nothing at that URL, or not at the version asked for (404)."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_FOUND)
+
+
+class MethodNotAllowed(CallerError):
+    """The URL is there, the method is not (405). `allowed` are the methods that are."""
+
+    status = 405
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__(_HTTP_MESSAGES[405])
+        self.allowed = allowed
+
+
+class TooLarge(CallerError):
+    """The body has more bytes than are accepted (413)."""
+
+    status = 413
+
+
+class UnsupportedMediaType(CallerError):
+    """The body is not JSON (415)."""
+
+    status = 415
+
+
+class PolicyForbids(Forbidden):
+    """The policy rule `rule` says no (403)."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"Policy doesn't allow {rule} to be performed.")
+
+
+def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
+    """Render a fault, in Neutron's format where that is spoken.
+
+    413 also says when to try again: at once, for what is full is emptied by deleting, not by waiting.
+    """
+    fault: dict[str, object] = {"code": status, "message": message}
+    if status == 413:
+        fault["retryAfter"] = "0"
+        resp.set_header("Retry-After", "0")
+    if status == 401:
+        resp.set_header("WWW-Authenticate", 'Basic realm="Abaca", charset="UTF-8"')
+    resp.status = status
+    resp.content_type = "application/json"
+    if req.path.startswith(f"{local_networks.BASE}/"):
+        resp.data = msgspec.json.encode(local_networks.fault(req.method, req.path, status, message))
+    else:
+        resp.data = msgspec.json.encode({FAULT_NAMES.get(status, OTHER): fault})
+    resp.text = None
+
+
+def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
+    """Make `app` answer every error as a fault."""
+    app.add_error_handler(CallerError, _caller_error)
+    app.add_error_handler(falcon.HTTPError, _http_error)
+    app.add_error_handler(Exception, _bug)
+
+
+def _caller_error(req: falcon.Request, resp: falcon.Response, error: CallerError, _params: dict[str, object]) -> None:
+    if isinstance(error, MethodNotAllowed):
+        resp.set_header("Allow", ", ".join(error.allowed))
+    answer(req, resp, error.status, error.message)
+
+
+def _http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, object]) -> None:
+    """Falcon's own: no such route, no such method, a broken header."""
+    for name, value in dict(error.headers or {}).items():
+        resp.set_header(name, value)
+    answer(req, resp, error.status_code, _HTTP_MESSAGES.get(error.status_code, error.title or INTERNAL))
+
+
+def _bug(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]) -> None:
+    """Whatever else: a bug. The log gets everything, the caller only the request id (in the headers)."""
+    LOG.error("%s: %s %s failed", req.context.request_id, req.method, req.path, exc_info=error)
+    answer(req, resp, 500, INTERNAL)

@@ -1,0 +1,117 @@
+"""The API's microversions: what each brought, whether Abaca has it, and how a request's version is read.
+
+A version is handed around as its minor number: `70` is 2.70. Fields that come and go with versions are in `wire/`, routes in `routing.py`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from abaca.errors import CallerError, Invalid
+
+HEADER = "X-OpenStack-Manila-API-Version"
+MIN_VERSION = 0
+MAX_VERSION = 70
+
+# minor number → what it brought. "Later:" means that Abaca does not have it yet; such routes answer 404 and such fields are constant.
+HISTORY: dict[int, str] = {
+    0: "Everything that the field's API had when versions began. Later: security services, snapshots, quotas, limits.",
+    1: "Shares are created in an availability zone of choice.",
+    2: "Shares and types speak of snapshot_support.",
+    3: "Later: share instances.",
+    4: "Later: consistency groups (since replaced by share groups).",
+    5: "Shares show task_state. Later: share migration.",
+    6: "Shares show the share type by id, and its name beside it.",
+    7: "URLs and actions lose their os- prefix.",
+    8: "Later: managed shares may be made public.",
+    9: "Export locations are resources of their own and leave the share.",
+    10: "Shares show access_rules_status.",
+    11: "Shares show replication_type and has_replicas. Later: replicas.",
+    12: "Later: snapshots are managed and unmanaged.",
+    13: "Access rules of type cephx. Later: back ends that take them.",
+    14: "Export locations say which are preferred.",
+    15: "Later: a migration can be ended in other ways.",
+    16: "Shares show the user who made them.",
+    17: "Later: snapshots show user and project.",
+    18: "Share networks show their gateway.",
+    19: "Later: snapshot instances.",
+    20: "Share networks show their MTU.",
+    21: "Access rules show access_key.",
+    22: "Later: a migration can change the share type.",
+    23: "Pools can be listed by share type.",
+    24: "Creating shares from snapshots is a capability of its own; snapshot_support becomes optional in share types.",
+    25: "Later: quotas in detail.",
+    26: "Share networks lose nova_net_id.",
+    27: "Shares show revert_to_snapshot_support. Later: reverting.",
+    28: "Access rules show the states they pass through.",
+    29: "Later: migration in two phases with more choices.",
+    30: "Later: share instances show cast_rules_to_readonly.",
+    31: "Shares show their share group. Later: share groups.",
+    32: "Shares show mount_snapshot_support. Later: mountable snapshots.",
+    33: "Access rules show created_at and updated_at.",
+    34: "Later: replicas may share a zone.",
+    35: "Shares can be looked up by export location.",
+    36: "Lists filter names and descriptions by a part of them (name~, description~).",
+    37: "User messages.",
+    38: "Access rules take IPv6 addresses.",
+    39: "Later: quotas a share type.",
+    40: "Later: quotas for share groups.",
+    41: "Share types have a description.",
+    42: "Lists of shares count all matches on request (with_count).",
+    43: "Share types can be looked up by extra specs.",
+    44: "Later: security services have an organisational unit.",
+    45: "Access rules are resources of their own, with metadata; the action access_list ends.",
+    46: "Share types say which is the default.",
+    47: "Later: replicas have export locations of their own.",
+    48: "Share types name the availability zones they may be used in.",
+    49: "Share servers show is_auto_deletable and identifier. Later: managing share servers.",
+    50: "Share types can be changed.",
+    51: "Share network subnets: a share network has one an availability zone.",
+    52: "Messages can be looked up by time.",
+    53: "Later: quotas for replicas.",
+    54: "Shares show progress, and creating_from_snapshot as a status.",
+    55: "Later: share groups leave the experimental stage.",
+    56: "Later: replication leaves the experimental stage.",
+    57: "Share servers show task_state and source_share_server_id. Later: share server migration.",
+    58: "Later: limits for share groups.",
+    59: "Later: more detail on a share server migration's progress.",
+    60: "URLs do without the project id (Abaca accepts both forms at every version).",
+    61: "Later: quotas of share group actions.",
+    62: "Later: a quota on the size of one share.",
+    63: "Share networks have a status, and they and share servers say whether security services can be updated. Later: doing it.",
+    64: "An administrator can force a share to grow past its quota.",
+    65: "Later: scheduler hints same_host and different_host.",
+    66: "Later: group share types by group specs.",
+    67: "Later: scheduler hint only_host.",
+    68: "Metadata keys that only administrators may change.",
+    69: "Shares show is_soft_deleted. Later: soft deletion.",
+    70: "Several subnets an availability zone; share servers show all their subnets; the check before adding one.",
+}
+
+_SYNTAX = re.compile(r"([1-9]\d{0,5})\.([1-9]\d{0,5}|0)")
+
+
+class NotAcceptable(CallerError):
+    """The version asked for is outside of what is served (406)."""
+
+    status = 406
+
+
+def text(version: int) -> str:
+    """`70` → `2.70`."""
+    return f"2.{version}"
+
+
+def negotiate(header: str | None) -> int:
+    """The minor version that a request's header asks for; 0 without a header. Raises Invalid (syntax) or NotAcceptable (range)."""
+    if header is None:
+        return MIN_VERSION
+    match = _SYNTAX.fullmatch(header)
+    if match is None:
+        raise Invalid(f"API Version String {header} is of invalid format. Must be of format MajorNum.MinorNum.")
+    major, minor = int(match[1]), int(match[2])
+    if major != 2 or not MIN_VERSION <= minor <= MAX_VERSION:
+        raise NotAcceptable(
+            f"Version {header} is not supported by the API. Minimum is {text(MIN_VERSION)} and maximum is {text(MAX_VERSION)}."
+        )
+    return minor

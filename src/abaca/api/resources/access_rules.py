@@ -1,0 +1,65 @@
+"""Access rules: actions of a share, and /share-access-rules since 2.45."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny
+from abaca.db.session import begin, read
+from abaca.domain import access_rules
+from abaca.errors import Invalid
+
+_FILTERS = ("access_type", "access_to", "access_level")
+
+
+def allow(call: Call, share_id: str) -> dict[str, Any]:
+    """Action allow_access (os-allow_access up to 2.6)."""
+    arguments = call.arguments(AccessAllow)
+    if arguments.access_type == "cephx" and call.version < 13:
+        raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
+    if arguments.access_type == "ip" and ":" in arguments.access_to and call.version < 38:
+        raise Invalid(f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38.")
+    with begin(call.engine) as conn:
+        rule = access_rules.allow(
+            conn,
+            call.caller,
+            share_id,
+            access_type=arguments.access_type,
+            access_to=arguments.access_to,
+            access_level=arguments.access_level,
+            metadata=bodies.metadata(arguments.metadata) if call.version >= 45 else {},
+        )
+    return call.one("access", ACCESS_RULE, rule)
+
+
+def deny(call: Call, share_id: str) -> None:
+    """Action deny_access (os-deny_access up to 2.6)."""
+    access_id = call.arguments(AccessDeny).access_id
+    with begin(call.engine) as conn:
+        access_rules.deny(conn, call.caller, share_id, access_id)
+
+
+def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
+    """Action access_list, up to 2.44 (os-access_list up to 2.6)."""
+    with read(call.engine) as conn:
+        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, {}))
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /share-access-rules?share_id=…"""
+    share_id = call.query.get("share_id")
+    if not share_id:
+        raise Invalid("The field 'share_id' has to be specified.")
+    filters = call.filters(*_FILTERS)
+    if "metadata" in call.query:
+        filters["metadata"] = bodies.mapping(call.query["metadata"])
+    with read(call.engine) as conn:
+        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters))
+
+
+def show(call: Call, access_id: str) -> dict[str, Any]:
+    """GET /share-access-rules/{id}"""
+    with read(call.engine) as conn:
+        return call.one("access", ACCESS_RULE, access_rules.get(conn, call.caller, access_id))

@@ -1,0 +1,93 @@
+"""/share-networks: share networks. Their subnets: `share_network_subnets`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.call import Call
+from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.wire.share_networks import SHARE_NETWORK, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
+from abaca.db.session import begin, read
+from abaca.domain import share_networks
+from abaca.errors import Invalid, Unprocessable
+
+UNPROCESSABLE = "Unable to process the contained instructions"
+
+_FILTERS = ("name", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr", "availability_zone", "created_since", "created_before")
+_ADMIN_FILTERS = ("network_type", "segmentation_id", "share_server_id", "project_id")
+_PATTERNS = ("name~", "description~")  # since 2.36
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /share-networks"""
+    return _list(call, SUMMARY)
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """GET /share-networks/detail"""
+    return _list(call, DETAIL)
+
+
+def show(call: Call, share_network_id: str) -> dict[str, Any]:
+    """GET /share-networks/{id}"""
+    with read(call.engine) as conn:
+        return call.one("share_network", SHARE_NETWORK, share_networks.get(conn, call.caller, share_network_id))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /share-networks"""
+    new = call.body("share_network", ShareNetworkCreate, missing=Unprocessable(UNPROCESSABLE))
+    _refuse_nova(new.nova_net_id)
+    with begin(call.engine) as conn:
+        view = share_networks.create(
+            conn,
+            call.caller,
+            name=new.name,
+            description=new.description,
+            neutron_net_id=new.neutron_net_id,
+            neutron_subnet_id=new.neutron_subnet_id,
+            availability_zone=(new.availability_zone or None) if call.version >= 51 else None,
+        )
+    return call.one("share_network", SHARE_NETWORK, view)
+
+
+def update(call: Call, share_network_id: str) -> dict[str, Any]:
+    """PUT /share-networks/{id}"""
+    body = call.body("share_network", ShareNetworkUpdate, missing=Unprocessable(UNPROCESSABLE))
+    _refuse_nova(body.nova_net_id)
+    given = {name: getattr(body, name) for name in ("name", "description", "neutron_net_id", "neutron_subnet_id")}
+    changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+    with begin(call.engine) as conn:
+        return call.one("share_network", SHARE_NETWORK, share_networks.update(conn, call.caller, share_network_id, changes))
+
+
+def delete(call: Call, share_network_id: str) -> None:
+    """DELETE /share-networks/{id}"""
+    with begin(call.engine) as conn:
+        share_networks.delete(conn, call.caller, share_network_id)
+
+
+def reset_status(call: Call, share_network_id: str) -> None:
+    """Action reset_status, since 2.63."""
+    status = call.arguments(ResetStatus).status
+    with begin(call.engine) as conn:
+        share_networks.reset_status(conn, call.caller, share_network_id, status)
+
+
+def _list(call: Call, level: int) -> dict[str, Any]:
+    page = call.page()
+    all_projects = call.wants_all_projects("share_network:get_all_share_networks")
+    filters = call.filters(*_FILTERS, *(_PATTERNS if call.version >= 36 else ()))
+    if call.caller.is_admin:
+        filters |= call.filters(*_ADMIN_FILTERS)
+        all_projects = all_projects or "project_id" in filters
+    with read(call.engine) as conn:
+        rows = share_networks.find(conn, call.caller, filters, page, all_projects)
+    return call.many("share_networks", SHARE_NETWORK, rows, page, level=level)
+
+
+def _refuse_nova(nova_net_id: object) -> None:
+    if nova_net_id is not None:
+        raise Invalid("nova networking is not supported: give neutron_net_id and neutron_subnet_id.")

@@ -1,0 +1,109 @@
+"""/types: share types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api import pagination
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.api.wire.fields import SHOW
+from abaca.api.wire.share_types import SHARE_TYPE, ShareTypeCreate, ShareTypeUpdate, spec_texts, type_name
+from abaca.db.session import begin, read
+from abaca.domain import share_types
+from abaca.errors import Invalid, Missing
+
+MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+_EVERY = ("all", "none")
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /types"""
+    page = call.page()
+    specs = bodies.mapping(call.query["extra_specs"]) if call.version >= 43 and "extra_specs" in call.query else None
+    with read(call.engine) as conn:
+        rows = share_types.find(conn, call.caller, is_public=_public_filter(call), extra_specs=specs)
+    rows = rows[page.offset :][: page.limit]
+    types = SHARE_TYPE.render_all([_told(call, row) for row in rows], call.version, level=SHOW, is_admin=call.caller.is_admin)
+    answer: dict[str, Any] = {"share_types": types, "volume_types": types}
+    links = pagination.next_links(call.url, call.query, page, rows)
+    return answer | {"share_types_links": links} if links else answer
+
+
+def show(call: Call, type_id: str) -> dict[str, Any]:
+    """GET /types/{id}"""
+    with read(call.engine) as conn:
+        return _one(call, share_types.get(conn, call.caller, type_id))
+
+
+def default(call: Call) -> dict[str, Any]:
+    """GET /types/default"""
+    name = call.conf.default_share_type
+    if not name:
+        raise Missing("Default share type not found.")
+    with read(call.engine) as conn:
+        return _one(call, share_types.lookup(conn, call.caller, name))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /types. Below 2.24 snapshot_support is True unless said otherwise."""
+    new = call.body(_member(call), ShareTypeCreate, missing=Invalid(MALFORMED))
+    specs = spec_texts(new.extra_specs or {})
+    if call.version < 24:
+        specs = {share_types.SNAPSHOT_SUPPORT: "True"} | specs
+    is_public = new.is_public if call.version >= 7 else new.old_is_public
+    with begin(call.engine) as conn:
+        row = share_types.create(
+            conn,
+            call.caller,
+            name=type_name(new.name),
+            description=new.description if call.version >= 41 else None,
+            is_public=is_public is msgspec.UNSET or bodies.boolean(is_public),
+            extra_specs=specs,
+        )
+    return _one(call, row)
+
+
+def update(call: Call, type_id: str) -> dict[str, Any]:
+    """PUT /types/{id}, since 2.50."""
+    body = call.body(_member(call), ShareTypeUpdate, missing=Invalid(MALFORMED))
+    changes: dict[str, Any] = {}
+    if body.name is not msgspec.UNSET:
+        changes["name"] = type_name(body.name)
+    if body.description is not msgspec.UNSET:
+        changes["description"] = body.description
+    if body.is_public is not msgspec.UNSET:
+        changes["is_public"] = bodies.boolean(body.is_public)
+    if not changes:
+        raise Invalid("Specify share type name, description, share_type_access:is_public or a combination thereof.")
+    with begin(call.engine) as conn:
+        return _one(call, share_types.update(conn, call.caller, type_id, changes))
+
+
+def delete(call: Call, type_id: str) -> None:
+    """DELETE /types/{id}"""
+    with begin(call.engine) as conn:
+        share_types.delete(conn, call.caller, type_id)
+
+
+def _member(call: Call) -> str:
+    return "volume_type" if isinstance(call.json, dict) and "share_type" not in call.json else "share_type"
+
+
+def _public_filter(call: Call) -> bool | None:
+    """Others than administrators see what is public or opened to them, whatever they ask for."""
+    wanted = call.query.get("is_public")
+    if not call.caller.is_admin or (wanted is not None and wanted.lower() in _EVERY):
+        return None
+    return True if wanted is None else bodies.boolean(wanted)
+
+
+def _told(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"is_default": row["name"] == call.conf.default_share_type}
+
+
+def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    shown = SHARE_TYPE.render(_told(call, row), call.version, is_admin=call.caller.is_admin)
+    return {"share_type": shown, "volume_type": shown}

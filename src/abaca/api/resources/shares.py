@@ -1,0 +1,165 @@
+"""/shares: shares and their actions. Access rules: `access_rules`; export locations: `export_locations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.wire.share_networks import ResetStatus
+from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareUpdate, same_or_none
+from abaca.db.session import begin, read
+from abaca.domain import share_creation, shares
+from abaca.domain.share_creation import ShareRequest
+from abaca.errors import Invalid, Missing, Unprocessable
+
+_UNPROCESSABLE = "Unable to process the contained instructions"
+_FILTERS = (
+    "name", "display_name", "description", "display_description", "status", "share_type_id", "snapshot_id", "share_network_id", "project_id",
+)  # fmt: skip
+_PATTERNS = ("name~", "description~", "display_name~", "display_description~")  # since 2.36
+_BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
+_ADMIN_FILTERS = {"host": "share:list_by_host", "share_server_id": "share:list_by_share_server_id"}
+_LAST_WITH_LOCATIONS = 8
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /shares"""
+    return _list(call, SUMMARY)
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """GET /shares/detail"""
+    return _list(call, DETAIL)
+
+
+def show(call: Call, share_id: str) -> dict[str, Any]:
+    """GET /shares/{id}"""
+    with read(call.engine) as conn:
+        return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=_with_locations(call)))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /shares"""
+    request = _request(call, call.body("share", ShareCreate, missing=Unprocessable(_UNPROCESSABLE)))
+    if request.is_public:
+        call.enforce("share:create_public_share")
+    with begin(call.engine) as conn:
+        return _one(call, share_creation.create(conn, call.caller, request))
+
+
+def update(call: Call, share_id: str) -> dict[str, Any]:
+    """PUT /shares/{id}"""
+    body = call.body("share", ShareUpdate, missing=Unprocessable(_UNPROCESSABLE))
+    given = {name: getattr(body, name) for name in ("display_name", "display_description", "is_public")}
+    changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+    if "is_public" in changes:
+        changes["is_public"] = bodies.boolean(changes["is_public"])
+        if changes["is_public"]:
+            call.enforce("share:set_public_share")
+    with begin(call.engine) as conn:
+        shares.update(conn, call.caller, share_id, changes)
+        return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=_with_locations(call)))
+
+
+def delete(call: Call, share_id: str) -> None:
+    """DELETE /shares/{id}"""
+    with begin(call.engine) as conn:
+        shares.delete(conn, call.caller, share_id)
+
+
+def extend(call: Call, share_id: str) -> None:
+    """Action extend (os-extend up to 2.6)."""
+    arguments = call.arguments(NewSize)
+    if call.version >= 64 and arguments.force is not None and bodies.boolean(arguments.force):
+        call.enforce("share:force_extend")
+    new_size = bodies.integer(arguments.new_size, "New share size must be specified as an integer.")
+    with begin(call.engine) as conn:
+        shares.extend(conn, call.caller, share_id, new_size)
+
+
+def shrink(call: Call, share_id: str) -> None:
+    """Action shrink (os-shrink up to 2.6)."""
+    new_size = bodies.integer(call.arguments(NewSize).new_size, "New share size must be specified as an integer.")
+    with begin(call.engine) as conn:
+        shares.shrink(conn, call.caller, share_id, new_size)
+
+
+def force_delete(call: Call, share_id: str) -> None:
+    """Action force_delete (os-force_delete up to 2.6)."""
+    with begin(call.engine) as conn:
+        shares.force_delete(conn, call.caller, share_id)
+
+
+def reset_status(call: Call, share_id: str) -> None:
+    """Action reset_status (os-reset_status up to 2.6)."""
+    status = call.arguments(ResetStatus).status
+    with begin(call.engine) as conn:
+        shares.reset_status(conn, call.caller, share_id, status)
+
+
+def _request(call: Call, new: ShareCreate) -> ShareRequest:
+    """What the domain is asked for; members that came with later versions are ignored."""
+    if new.share_type and new.volume_type:
+        raise Invalid("Cannot specify both share_type and volume_type.")
+    if new.snapshot_id:
+        raise Missing(f"ShareSnapshotNotFound: Snapshot {new.snapshot_id} could not be found.")
+    if call.version >= 31 and new.share_group_id:
+        raise Missing(f"Share group {new.share_group_id} could not be found.")
+    if call.version >= 65 and new.scheduler_hints:
+        raise Invalid("Scheduler hints are not supported.")
+    return ShareRequest(
+        share_proto=new.share_proto,
+        size=bodies.size(new.size, f"Invalid input received: Share size '{new.size}' must be an integer and greater than 0."),
+        name=same_or_none(new.name, new.display_name),
+        description=same_or_none(new.description, new.display_description),
+        share_type=same_or_none(new.share_type, new.volume_type) or call.conf.default_share_type,
+        share_network_id=new.share_network_id or None,
+        availability_zone=(new.availability_zone or None) if call.version >= 1 else None,
+        is_public=new.is_public is not None and bodies.boolean(new.is_public),
+        metadata=bodies.metadata(new.metadata),
+    )
+
+
+def _list(call: Call, level: int) -> dict[str, Any]:
+    page = call.page()
+    all_projects = call.wants_all_projects("share:list_all_projects")
+    filters = _filters(call)
+    with read(call.engine) as conn:
+        with_locations = level == DETAIL and _with_locations(call)
+        rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=with_locations)
+        total = shares.count(conn, call.caller, filters, all_projects) if _wants_count(call) else None
+    answer = call.many("shares", SHARE, [_linked(call, row) for row in rows], page, level=level)
+    return answer if total is None else answer | {"count": total}
+
+
+def _filters(call: Call) -> dict[str, Any]:
+    filters = call.filters(*_FILTERS, *(_BY_LOCATION if call.version >= 35 else ()), *(_PATTERNS if call.version >= 36 else ()))
+    for name, rule in _ADMIN_FILTERS.items():
+        if name in call.query:
+            call.enforce(rule)
+            filters[name] = call.query[name]
+    if "is_public" in call.query:
+        filters["is_public"] = bodies.boolean(call.query["is_public"])
+    if "metadata" in call.query:
+        filters["metadata"] = bodies.mapping(call.query["metadata"])
+    return filters
+
+
+def _wants_count(call: Call) -> bool:
+    return call.version >= 42 and "with_count" in call.query and bodies.boolean(call.query["with_count"])
+
+
+def _with_locations(call: Call) -> bool:
+    return call.version <= _LAST_WITH_LOCATIONS
+
+
+def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"links": call.links("shares", row["id"])}
+
+
+def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return call.one("share", SHARE, _linked(call, row))

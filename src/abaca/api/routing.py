@@ -1,0 +1,118 @@
+"""Every route of the API: one table. A row: method, URL, handler, policy rule, first and last minor version, success status.
+
+A URL stands here without a project id; `/v2/{project_id}/…` is taken everywhere (see `caller.ProjectInUrl`). Names that changed with a
+version stand in two rows. Policy None: open to everyone.
+"""
+
+from __future__ import annotations
+
+from abaca.api.endpoint import Route, action
+from abaca.api.resources import (
+    access_rules,
+    availability_zones,
+    export_locations,
+    extra_specs,
+    local_networks,
+    messages,
+    scheduler_stats,
+    services,
+    share_networks,
+    share_servers,
+    share_types,
+    shares,
+    versions,
+)
+
+ROUTES: list[Route] = [
+    # --- open
+    Route("GET", "/", versions.versions, None, status=300),
+    Route("GET", "/v2/", versions.versions, None),
+    Route("GET", "/healthcheck", versions.healthcheck, None),
+    # --- share types
+    Route("GET", "/v2/types", share_types.index, "share_type:index"),
+    Route("POST", "/v2/types", share_types.create, "share_type:create"),
+    Route("GET", "/v2/types/default", share_types.default, "share_type:default"),
+    Route("GET", "/v2/types/{type_id}", share_types.show, "share_type:show"),
+    Route("PUT", "/v2/types/{type_id}", share_types.update, "share_type:update", since=50),
+    Route("DELETE", "/v2/types/{type_id}", share_types.delete, "share_type:delete", status=202),
+    Route("GET", "/v2/types/{type_id}/extra_specs", extra_specs.index, "share_types_extra_spec:index"),
+    Route("POST", "/v2/types/{type_id}/extra_specs", extra_specs.create, "share_types_extra_spec:create"),
+    Route("GET", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.show, "share_types_extra_spec:show"),
+    Route("PUT", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.update, "share_types_extra_spec:update"),
+    Route("DELETE", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.delete, "share_types_extra_spec:delete", status=202),
+    # --- share networks
+    Route("GET", "/v2/share-networks", share_networks.index, "share_network:index"),
+    Route("POST", "/v2/share-networks", share_networks.create, "share_network:create"),
+    Route("GET", "/v2/share-networks/detail", share_networks.detail, "share_network:index"),
+    Route("GET", "/v2/share-networks/{share_network_id}", share_networks.show, "share_network:show"),
+    Route("PUT", "/v2/share-networks/{share_network_id}", share_networks.update, "share_network:update"),
+    Route("DELETE", "/v2/share-networks/{share_network_id}", share_networks.delete, "share_network:delete", status=202),
+    action("/v2/share-networks/{share_network_id}/action", "reset_status", share_networks.reset_status, "share_network:reset_status", since=63),
+    # --- share network subnets, and the action that checks one before it is added
+    # --- share servers
+    Route("GET", "/v2/share-servers", share_servers.index, "share_server:index"),
+    Route("GET", "/v2/share-servers/{share_server_id}", share_servers.show, "share_server:show"),
+    Route("GET", "/v2/share-servers/{share_server_id}/details", share_servers.details, "share_server:details"),
+    Route("DELETE", "/v2/share-servers/{share_server_id}", share_servers.delete, "share_server:delete", status=202),
+    action("/v2/share-servers/{share_server_id}/action", "reset_status", share_servers.reset_status, "share_server:reset_status", since=49),
+    # --- shares
+    Route("GET", "/v2/shares", shares.index, "share:get_all"),
+    Route("POST", "/v2/shares", shares.create, "share:create"),
+    Route("GET", "/v2/shares/detail", shares.detail, "share:get_all"),
+    Route("GET", "/v2/shares/{share_id}", shares.show, "share:get"),
+    Route("PUT", "/v2/shares/{share_id}", shares.update, "share:update"),
+    Route("DELETE", "/v2/shares/{share_id}", shares.delete, "share:delete", status=202),
+    action("/v2/shares/{share_id}/action", "os-extend", shares.extend, "share:extend", until=6),
+    action("/v2/shares/{share_id}/action", "extend", shares.extend, "share:extend", since=7),
+    action("/v2/shares/{share_id}/action", "os-shrink", shares.shrink, "share:shrink", until=6),
+    action("/v2/shares/{share_id}/action", "shrink", shares.shrink, "share:shrink", since=7),
+    action("/v2/shares/{share_id}/action", "os-force_delete", shares.force_delete, "share:force_delete", until=6),
+    action("/v2/shares/{share_id}/action", "force_delete", shares.force_delete, "share:force_delete", since=7),
+    action("/v2/shares/{share_id}/action", "os-reset_status", shares.reset_status, "share:reset_status", until=6),
+    action("/v2/shares/{share_id}/action", "reset_status", shares.reset_status, "share:reset_status", since=7),
+    # --- access rules
+    action("/v2/shares/{share_id}/action", "os-allow_access", access_rules.allow, "share:allow_access", until=6, status=200),
+    action("/v2/shares/{share_id}/action", "allow_access", access_rules.allow, "share:allow_access", since=7, status=200),
+    action("/v2/shares/{share_id}/action", "os-deny_access", access_rules.deny, "share:deny_access", until=6),
+    action("/v2/shares/{share_id}/action", "deny_access", access_rules.deny, "share:deny_access", since=7),
+    action("/v2/shares/{share_id}/action", "os-access_list", access_rules.list_of_share, "share:access_get_all", until=6, status=200),
+    action("/v2/shares/{share_id}/action", "access_list", access_rules.list_of_share, "share:access_get_all", since=7, until=44, status=200),
+    Route("GET", "/v2/share-access-rules", access_rules.index, "share_access_rule:index", since=45),
+    Route("GET", "/v2/share-access-rules/{access_id}", access_rules.show, "share_access_rule:get", since=45),
+    # --- export locations
+    Route("GET", "/v2/shares/{share_id}/export_locations", export_locations.index, "share_export_location:index", since=9),
+    Route(
+        "GET", "/v2/shares/{share_id}/export_locations/{export_location_id}", export_locations.show, "share_export_location:show", since=9
+    ),
+    # --- back ends
+    Route("GET", "/v2/os-services", services.index, "service:index", until=6),
+    Route("GET", "/v2/services", services.index, "service:index", since=7),
+    Route("PUT", "/v2/os-services/enable", services.enable, "service:update", until=6),
+    Route("PUT", "/v2/services/enable", services.enable, "service:update", since=7),
+    Route("PUT", "/v2/os-services/disable", services.disable, "service:update", until=6),
+    Route("PUT", "/v2/services/disable", services.disable, "service:update", since=7),
+    Route("GET", "/v2/scheduler-stats/pools", scheduler_stats.pools_index, "scheduler_stats:pools:index"),
+    Route("GET", "/v2/scheduler-stats/pools/detail", scheduler_stats.pools_detail, "scheduler_stats:pools:detail"),
+    Route("GET", "/v2/os-availability-zone", availability_zones.index, "availability_zone:index", until=6),
+    Route("GET", "/v2/availability-zones", availability_zones.index, "availability_zone:index", since=7),
+    # --- messages and the rest
+    Route("GET", "/v2/messages", messages.index, "message:get_all", since=37),
+    Route("GET", "/v2/messages/{message_id}", messages.show, "message:get", since=37),
+    Route("DELETE", "/v2/messages/{message_id}", messages.delete, "message:delete", since=37, status=204),
+    Route("GET", "/v2/extensions", versions.extensions, "extension:index"),
+    # --- local networks, in Neutron's format under a base path of their own
+    Route("GET", "/network", local_networks.versions, None),
+    Route("GET", "/network/v2.0", local_networks.version, None),
+    Route("GET", "/network/v2.0/extensions", local_networks.extensions, "extension:index"),
+    Route("GET", "/network/v2.0/extensions/{alias}", local_networks.extension, "extension:index"),
+    Route("GET", "/network/v2.0/networks", local_networks.list_networks, "local_network:get"),
+    Route("POST", "/network/v2.0/networks", local_networks.create_network, "local_network:create", status=201),
+    Route("GET", "/network/v2.0/networks/{network_id}", local_networks.show_network, "local_network:get"),
+    Route("PUT", "/network/v2.0/networks/{network_id}", local_networks.update_network, "local_network:update"),
+    Route("DELETE", "/network/v2.0/networks/{network_id}", local_networks.delete_network, "local_network:delete", status=204),
+    Route("GET", "/network/v2.0/subnets", local_networks.list_subnets, "local_subnet:get"),
+    Route("POST", "/network/v2.0/subnets", local_networks.create_subnet, "local_subnet:create", status=201),
+    Route("GET", "/network/v2.0/subnets/{subnet_id}", local_networks.show_subnet, "local_subnet:get"),
+    Route("PUT", "/network/v2.0/subnets/{subnet_id}", local_networks.update_subnet, "local_subnet:update"),
+    Route("DELETE", "/network/v2.0/subnets/{subnet_id}", local_networks.delete_subnet, "local_subnet:delete", status=204),
+]

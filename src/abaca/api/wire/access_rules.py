@@ -1,0 +1,42 @@
+"""Access rules over the wire."""
+
+from __future__ import annotations
+
+from abaca.api.wire.bodies import Body, Identifier
+from abaca.api.wire.fields import SHOW, Field, View, time_field
+
+_BEFORE_28 = {"queued_to_apply": "new", "applying": "new", "queued_to_deny": "deleting", "denying": "deleting"}
+
+
+def _state_before_28(state: str) -> str:
+    return _BEFORE_28.get(state, state)
+
+
+ACCESS_RULE = View(
+    Field("id"),
+    Field("share_id", level=SHOW),
+    Field("access_type"),
+    Field("access_to"),
+    Field("access_level"),
+    Field("state", convert=_state_before_28, until=27),
+    Field("state", since=28),
+    Field("access_key", since=21),
+    time_field("created_at", since=33),
+    time_field("updated_at", since=33),
+    Field("metadata", since=45),
+)
+
+
+class AccessAllow(Body):
+    """Arguments of allow_access."""
+
+    access_type: Identifier
+    access_to: Identifier
+    access_level: Identifier | None = None
+    metadata: dict[str, str] | None = None
+
+
+class AccessDeny(Body):
+    """Arguments of deny_access."""
+
+    access_id: Identifier

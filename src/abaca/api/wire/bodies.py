@@ -1,0 +1,111 @@
+"""Reading request bodies: JSON to structs, tolerant where the field's API is (unknown members, numbers and booleans as text), strict about the rest.
+
+Every struct lists all that may be set; nothing else leaves the body. Text has no NUL characters (PostgreSQL cannot store them).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from oslo_utils import strutils
+
+from abaca.errors import Invalid
+
+MALFORMED = "Malformed request body"
+LARGEST_INTEGER = 2**31 - 1
+
+Text = Annotated[str, msgspec.Meta(max_length=255)]
+Identifier = Annotated[str, msgspec.Meta(max_length=255)]
+
+_T = TypeVar("_T")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,12}")
+
+
+class Body(msgspec.Struct, kw_only=True):
+    """Base of all request structs: members that are not declared are ignored."""
+
+
+def decode(raw: bytes) -> Any:
+    """The JSON value. Raises Invalid when it is none, or nested too deep, or holds an escaped NUL character."""
+    if b"\\u0000" in raw:
+        raise Invalid(MALFORMED)
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        raise Invalid(MALFORMED) from None
+
+
+def shape(value: Any, struct: type[_T]) -> _T:
+    """`value` as `struct`. Raises Invalid naming the member that does not fit."""
+    try:
+        return msgspec.convert(value, struct, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"Invalid input received: {str(error).replace('`$.', '`')}.") from None
+
+
+def boolean(value: object) -> bool:
+    """True, "true", "on", 1 …; raises Invalid for what is not a boolean in any of the field's spellings."""
+    try:
+        return strutils.bool_from_string(str(value), strict=True)
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+
+
+def integer(value: object, complaint: str) -> int:
+    """A whole number from a number or its text. Raises Invalid(complaint) for anything else and for what no column holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Invalid(complaint)
+    if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()):
+        raise Invalid(complaint)
+    if isinstance(value, float) and not value.is_integer():
+        raise Invalid(complaint)
+    number = int(value)
+    if abs(number) > LARGEST_INTEGER:
+        raise Invalid(complaint)
+    return number
+
+
+def size(value: object, complaint: str) -> int:
+    """A size in GiB: an integer greater than 0. Raises Invalid(complaint)."""
+    number = integer(value, complaint)
+    if number <= 0:
+        raise Invalid(complaint)
+    return number
+
+
+def metadata(pairs: dict[str, str] | None) -> dict[str, str]:
+    """Metadata as it is stored. Raises Invalid for blank or too long keys and values."""
+    for key, value in (pairs or {}).items():
+        if not key:
+            raise Invalid("Metadata property key is blank.")
+        if len(key) > 255:
+            raise Invalid("Metadata property key is greater than 255 characters.")
+        if not value:
+            raise Invalid("Metadata property value is blank.")
+        if len(value) > 1023:
+            raise Invalid("Metadata property value is greater than 1023 characters.")
+    return pairs or {}
+
+
+def mapping(text: str) -> dict[str, str]:
+    """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises Invalid."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        value = None
+    if not isinstance(value, dict):
+        raise Invalid(f"'{text}' is not a mapping of the form {{'key': 'value'}}.")
+    return {str(key): str(item) for key, item in value.items()}
+
+
+def day(name: str, text: str) -> datetime:
+    """A query parameter that is a day or a point in time, `YYYY-MM-DD[THH:MM:SS]`. Raises Invalid naming the parameter."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise Invalid(f"Bad {name} '{text}': must be of the form YYYY-MM-DD.") from None
+    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)

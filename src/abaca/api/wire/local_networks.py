@@ -1,0 +1,179 @@
+"""Networks and subnets in Neutron's format: request structs, views, filters, error bodies. Strict as Neutron is: unknown attributes are refused.
+
+What Neutron has and local networks do not, is taken where it says nothing (no DNS servers, no routes) and refused otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from abaca.api.wire import bodies
+from abaca.api.wire.bodies import Identifier, Text
+from abaca.api.wire.fields import Field, View, constant
+from abaca.errors import Invalid
+
+BASE = "/network"
+"""The path below which answers have this format, errors too."""
+
+Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)]
+
+
+class _Attributes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of the request structs."""
+
+
+class NetworkCreate(_Attributes):
+    """`{"network": {…}}` in a POST."""
+
+    name: Text = ""
+    description: Text = ""
+    project_id: Identifier | UnsetType = UNSET
+    tenant_id: Identifier | UnsetType = UNSET
+    shared: bool = False
+    mtu: int | UnsetType = UNSET
+    admin_state_up: bool = True
+    external: bool = msgspec.field(default=False, name="router:external")
+
+
+class NetworkUpdate(_Attributes):
+    """`{"network": {…}}` in a PUT."""
+
+    name: Text | UnsetType = UNSET
+    description: Text | UnsetType = UNSET
+    shared: bool | UnsetType = UNSET
+
+
+class AllocationPool(_Attributes):
+    """Addresses from `start` to `end`."""
+
+    start: Text
+    end: Text
+
+
+class SubnetCreate(_Attributes):
+    """`{"subnet": {…}}` in a POST. `gateway_ip` null: none; absent: the first host address. `enable_dhcp` is taken and means nothing."""
+
+    network_id: Identifier
+    cidr: Text
+    ip_version: Literal[4, 6]
+    name: Text = ""
+    description: Text = ""
+    project_id: Identifier | UnsetType = UNSET
+    tenant_id: Identifier | UnsetType = UNSET
+    gateway_ip: Text | UnsetType | None = UNSET
+    allocation_pools: list[AllocationPool] | UnsetType = UNSET
+    enable_dhcp: bool = False
+    dns_nameservers: Nothing = []
+    host_routes: Nothing = []
+    service_types: Nothing = []
+    ipv6_address_mode: None = None
+    ipv6_ra_mode: None = None
+    segment_id: None = None
+    subnetpool_id: None = None
+
+
+class SubnetUpdate(_Attributes):
+    """`{"subnet": {…}}` in a PUT."""
+
+    name: Text | UnsetType = UNSET
+    description: Text | UnsetType = UNSET
+
+
+def _moment(value: datetime) -> str:
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_STAMPS = (
+    Field("created_at", convert=_moment),
+    Field("updated_at", lambda row: row["updated_at"] or row["created_at"], convert=_moment),
+    Field("revision_number", constant(0)),
+    Field("tags", constant([])),
+)
+
+NETWORK = View(
+    Field("id"),
+    Field("name"),
+    Field("description"),
+    Field("project_id"),
+    Field("tenant_id", "project_id"),
+    Field("subnets"),
+    Field("shared"),
+    Field("mtu"),
+    Field("status", constant("ACTIVE")),
+    Field("admin_state_up", constant(True)),
+    Field("router:external", constant(False)),
+    Field("port_security_enabled", constant(False)),
+    Field("availability_zone_hints", constant([])),
+    Field("availability_zones", constant([])),
+    Field("ipv4_address_scope", constant(None)),
+    Field("ipv6_address_scope", constant(None)),
+    Field("provider:network_type", constant("vxlan"), admin=True),
+    Field("provider:physical_network", constant(None), admin=True),
+    Field("provider:segmentation_id", "vxlan_id", admin=True),
+    *_STAMPS,
+)
+
+SUBNET = View(
+    Field("id"),
+    Field("name"),
+    Field("description"),
+    Field("project_id"),
+    Field("tenant_id", "project_id"),
+    Field("network_id"),
+    Field("cidr"),
+    Field("ip_version"),
+    Field("gateway_ip"),
+    Field("allocation_pools"),
+    Field("enable_dhcp", constant(False)),
+    Field("dns_nameservers", constant([])),
+    Field("host_routes", constant([])),
+    Field("service_types", constant([])),
+    Field("ipv6_address_mode", constant(None)),
+    Field("ipv6_ra_mode", constant(None)),
+    Field("segment_id", constant(None)),
+    Field("subnetpool_id", constant(None)),
+    *_STAMPS,
+)
+
+_READERS: dict[str, Callable[[str], Any]] = {"shared": bodies.boolean, "ip_version": int, "mtu": int}
+_CONSTANTS: dict[str, Any] = {"status": "ACTIVE", "admin_state_up": True, "router:external": False, "enable_dhcp": False}
+_NO_FILTERS = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
+
+
+def filters(query: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, list[Any]] | None:
+    """The domain's filters, of the names in `known`. None: nothing can match, for what is the same everywhere is asked for otherwise.
+
+    Raises Invalid for attributes that cannot be filtered by, and for values that are not of the attribute's type.
+    """
+    wanted: dict[str, list[Any]] = {}
+    for name, texts in query.items():
+        column = "project_id" if name == "tenant_id" else name
+        if column in known:
+            wanted[column] = [_read(column, text) for text in texts]
+        elif name in _CONSTANTS:
+            if str(_CONSTANTS[name]).lower() not in [text.lower() for text in texts]:
+                return None
+        elif name not in _NO_FILTERS:
+            raise Invalid(f"['{name}'] is invalid attribute for filtering")
+    return wanted
+
+
+def _read(name: str, text: str) -> Any:
+    try:
+        return _READERS.get(name, str)(text)
+    except ValueError:
+        raise Invalid(f"Invalid input for {name}: '{text}'.") from None
+
+
+def fault(method: str, path: str, status: int, message: str) -> dict[str, Any]:
+    """The body of an error."""
+    noun = "Subnet" if path.startswith(f"{BASE}/v2.0/subnets") else "Network"
+    names = {400: "InvalidInput", 403: "PolicyNotAuthorized", 404: f"{noun}NotFound", 409: f"{noun}InUse" if method == "DELETE" else "Conflict"}
+    name = names.get(status) or f"HTTP{HTTPStatus(status).phrase.replace(' ', '')}"
+    return {"NeutronError": {"type": name, "message": message, "detail": ""}}

@@ -1,0 +1,38 @@
+"""Services, pools and availability zones over the wire."""
+
+from __future__ import annotations
+
+from abaca.api.wire.bodies import Body, Identifier
+from abaca.api.wire.fields import DETAIL, SUMMARY, Field, View, time_field
+
+SERVICE = View(
+    Field("id"),
+    Field("binary"),
+    Field("host"),
+    Field("zone"),
+    Field("status"),
+    Field("state"),
+    time_field("updated_at"),
+)
+
+POOL = View(
+    Field("name", level=SUMMARY),
+    Field("host", level=SUMMARY),
+    Field("backend", level=SUMMARY),
+    Field("pool", level=SUMMARY),
+    Field("capabilities", level=DETAIL),
+)
+
+AVAILABILITY_ZONE = View(
+    Field("id"),
+    Field("name"),
+    time_field("created_at"),
+    time_field("updated_at"),
+)
+
+
+class ServiceChoice(Body):
+    """The body of enable and disable: which service."""
+
+    host: Identifier
+    binary: Identifier

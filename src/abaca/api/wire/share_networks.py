@@ -1,0 +1,105 @@
+"""Share networks and their subnets over the wire.
+
+Up to 2.50 a share network shows the network of its default subnet as its own; since 2.51 it lists its subnets.
+What a tenant need not know of the operator's network (its type and segmentation id) is null for others than administrators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from abaca.api.wire.bodies import Body, Identifier, Text
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, Row, View, constant, time_field
+
+SUBNET = View(
+    Field("id"),
+    Field("availability_zone"),
+    Field("share_network_id", level=SHOW),
+    Field("share_network_name", level=SHOW),
+    time_field("created_at"),
+    time_field("updated_at"),
+    Field("neutron_net_id"),
+    Field("neutron_subnet_id"),
+    Field("network_type", admin=True),
+    Field("network_type", constant(None), admin=False),
+    Field("segmentation_id", admin=True),
+    Field("segmentation_id", constant(None), admin=False),
+    Field("ip_version"),
+    Field("cidr"),
+    Field("mtu"),
+    Field("gateway"),
+)
+
+_LAST_FLAT = 50
+
+
+def _default_subnets(name: str) -> Callable[[Row], Any]:
+    """Takes `name` from the first subnet without a zone; None when there is no such subnet."""
+
+    def take(network: Row) -> Any:
+        return next((subnet[name] for subnet in network["share_network_subnets"] if subnet["availability_zone"] is None), None)
+
+    return take
+
+
+def _nested(is_admin: bool) -> Callable[[list[Row]], list[dict[str, Any]]]:
+    def render(subnets: list[Row]) -> list[dict[str, Any]]:
+        return SUBNET.render_all(subnets, _LAST_FLAT + 1, level=DETAIL, is_admin=is_admin)
+
+    return render
+
+
+SHARE_NETWORK = View(
+    Field("id", level=SUMMARY),
+    Field("name", level=SUMMARY),
+    Field("project_id"),
+    Field("description"),
+    time_field("created_at"),
+    time_field("updated_at"),
+    Field("nova_net_id", constant(None), until=25),
+    Field("neutron_net_id", _default_subnets("neutron_net_id"), until=_LAST_FLAT),
+    Field("neutron_subnet_id", _default_subnets("neutron_subnet_id"), until=_LAST_FLAT),
+    Field("network_type", _default_subnets("network_type"), until=_LAST_FLAT, admin=True),
+    Field("network_type", constant(None), until=_LAST_FLAT, admin=False),
+    Field("segmentation_id", _default_subnets("segmentation_id"), until=_LAST_FLAT, admin=True),
+    Field("segmentation_id", constant(None), until=_LAST_FLAT, admin=False),
+    Field("cidr", _default_subnets("cidr"), until=_LAST_FLAT),
+    Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT),
+    Field("gateway", _default_subnets("gateway"), since=18, until=_LAST_FLAT),
+    Field("mtu", _default_subnets("mtu"), since=20, until=_LAST_FLAT),
+    Field("share_network_subnets", convert=_nested(True), since=51, admin=True),
+    Field("share_network_subnets", convert=_nested(False), since=51, admin=False),
+    Field("status", since=63),
+    Field("security_service_update_support", since=63),
+    Field("network_allocation_update_support", since=70),
+)
+
+
+class ShareNetworkCreate(Body):
+    """`{"share_network": …}` of a new share network."""
+
+    name: Text | None = None
+    description: Text | None = None
+    neutron_net_id: Identifier | None = None
+    neutron_subnet_id: Identifier | None = None
+    nova_net_id: Any = None
+    availability_zone: Identifier | None = None
+
+
+class ShareNetworkUpdate(Body):
+    """`{"share_network": …}` of a change; what is absent stays."""
+
+    name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    neutron_net_id: Identifier | msgspec.UnsetType | None = msgspec.UNSET
+    neutron_subnet_id: Identifier | msgspec.UnsetType | None = msgspec.UNSET
+    nova_net_id: Any = None
+
+
+class ResetStatus(Body):
+    """Arguments of the action reset_status of every resource."""
+
+    status: Identifier

@@ -1,0 +1,31 @@
+"""Share servers over the wire. All their calls are for administrators."""
+
+from __future__ import annotations
+
+from abaca.api.wire.fields import SHOW, Field, Row, View, time_field
+
+
+def _first_subnet(server: Row) -> str | None:
+    ids: list[str] = server["share_network_subnet_ids"]
+    return ids[0] if ids else None
+
+
+SHARE_SERVER = View(
+    Field("id"),
+    Field("project_id"),
+    time_field("updated_at"),
+    Field("status"),
+    Field("host"),
+    Field("share_network_name"),
+    Field("share_network_id"),
+    time_field("created_at", level=SHOW),
+    Field("backend_details", level=SHOW),
+    Field("is_auto_deletable", since=49),
+    Field("identifier", since=49),
+    Field("share_network_subnet_id", _first_subnet, since=51, until=69),
+    Field("task_state", since=57),
+    Field("source_share_server_id", since=57),
+    Field("security_service_update_support", since=63),
+    Field("share_network_subnet_ids", since=70),
+    Field("network_allocation_update_support", since=70),
+)

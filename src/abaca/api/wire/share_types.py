@@ -1,0 +1,67 @@
+"""Share types over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.wire.bodies import Body, Text
+from abaca.api.wire.fields import Field, View
+from abaca.errors import Invalid
+
+# What others than administrators are told of types that do not say: they cannot see what a back end would do.
+_INFERRED = dict.fromkeys(
+    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "False"
+)
+
+
+def _with_inferred(extra_specs: dict[str, str]) -> dict[str, str]:
+    return _INFERRED | extra_specs
+
+
+SHARE_TYPE = View(
+    Field("id"),
+    Field("name"),
+    Field("description", since=41),
+    Field("os-share-type-access:is_public", "is_public", until=6),
+    Field("share_type_access:is_public", "is_public", since=7),
+    Field("is_default", since=46),
+    Field("extra_specs", admin=True),
+    Field("extra_specs", until=23, admin=False),
+    Field("extra_specs", convert=_with_inferred, since=24, admin=False),
+    Field("required_extra_specs"),
+)
+
+
+class ShareTypeCreate(Body):
+    """`{"share_type": …}` of a new type; `volume_type` is taken in its place."""
+
+    name: str | None = None
+    description: Text | None = None
+    extra_specs: dict[str, Any] | None = None
+    is_public: Any = msgspec.field(name="share_type_access:is_public", default=msgspec.UNSET)
+    old_is_public: Any = msgspec.field(name="os-share-type-access:is_public", default=msgspec.UNSET)
+
+
+class ShareTypeUpdate(Body):
+    """`{"share_type": …}` of a change."""
+
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
+    description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    is_public: Any = msgspec.field(name="share_type_access:is_public", default=msgspec.UNSET)
+
+
+def type_name(name: str | None) -> str:
+    """A type's name. Raises Invalid unless it has 1 to 255 characters that are not all blanks."""
+    if not name or not name.strip() or len(name) > 255:
+        raise Invalid("Type name has 1 to 255 characters and is not blank.")
+    return name
+
+
+def spec_texts(extra_specs: dict[str, Any]) -> dict[str, str]:
+    """Extra specs as they are kept: text, whatever JSON said (`true` becomes `True`). Raises Invalid for null, lists and objects."""
+    for key, value in extra_specs.items():
+        if not isinstance(value, str | int | float):
+            raise Invalid(f"Invalid extra_spec: the value of {key} is not text.")
+    return {key: str(value) for key, value in extra_specs.items()}

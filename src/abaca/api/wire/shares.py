@@ -1,0 +1,109 @@
+"""Shares over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.wire.bodies import Body, Identifier, Text
+from abaca.api.wire.fields import SUMMARY, Field, Row, View, time_field
+
+
+def _first_location(share: Row) -> str | None:
+    paths: list[str] = share["export_locations"]
+    return paths[0] if paths else None
+
+
+def _status_before_54(status: str) -> str:
+    return "creating" if status == "creating_from_snapshot" else status
+
+
+def _rules_status_before_28(status: str) -> str:
+    return "out_of_sync" if status == "syncing" else status
+
+
+def _blank_for_none(host: str | None) -> str:
+    return host or ""
+
+
+SHARE = View(
+    Field("id", level=SUMMARY),
+    Field("name", level=SUMMARY),
+    Field("links", level=SUMMARY),
+    Field("size"),
+    Field("availability_zone"),
+    time_field("created_at"),
+    Field("status", convert=_status_before_54, until=53),
+    Field("status", since=54),
+    Field("description"),
+    Field("project_id"),
+    Field("snapshot_id"),
+    Field("share_network_id"),
+    Field("share_proto"),
+    Field("metadata"),
+    Field("share_type", "share_type_name", until=5),
+    Field("share_type", since=6),
+    Field("share_type_name", since=6),
+    Field("volume_type"),
+    Field("is_public"),
+    Field("export_location", _first_location, until=8),
+    Field("export_locations", until=8),
+    Field("snapshot_support", since=2),
+    Field("task_state", since=5),
+    Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
+    Field("access_rules_status", since=28),
+    Field("replication_type", since=11),
+    Field("has_replicas", since=11),
+    Field("user_id", since=16),
+    Field("create_share_from_snapshot_support", since=24),
+    Field("revert_to_snapshot_support", since=27),
+    Field("share_group_id", since=31),
+    Field("source_share_group_snapshot_member_id", since=31),
+    Field("mount_snapshot_support", since=32),
+    Field("progress", since=54),
+    Field("is_soft_deleted", since=69),
+    time_field("scheduled_to_be_deleted_at", since=69),
+    Field("share_server_id", admin=True),
+    Field("host", convert=_blank_for_none, admin=True),
+)
+
+
+class ShareCreate(Body):
+    """`{"share": …}` of a new share."""
+
+    share_proto: Identifier
+    size: Any
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    display_description: Text | None = None
+    share_type: Identifier | None = None
+    volume_type: Identifier | None = None
+    snapshot_id: Identifier | None = None
+    share_network_id: Identifier | None = None
+    availability_zone: Identifier | None = None
+    is_public: Any = None
+    metadata: dict[str, str] | None = None
+    share_group_id: Identifier | None = None
+    scheduler_hints: dict[str, Any] | None = None
+
+
+class ShareUpdate(Body):
+    """`{"share": …}` of a change; what is absent stays."""
+
+    display_name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_description: Text | msgspec.UnsetType | None = msgspec.UNSET
+    is_public: Any = msgspec.UNSET
+
+
+class NewSize(Body):
+    """Arguments of extend and shrink."""
+
+    new_size: Any
+    force: Any = None
+
+
+def same_or_none(first: str | None, second: str | None) -> str | None:
+    """The one of two spellings of a member that is given; empty text counts as not given."""
+    return first or second or None

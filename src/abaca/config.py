@@ -1,0 +1,106 @@
+"""Every option of the service, with defaults that need no file. Drivers' options stand in the section of their back end.
+
+`load()` makes a configuration object that is handed down; there is no global one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from oslo_config import cfg
+
+DEFAULT_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("state_dir", default="/var/lib/abaca", help="Where everything that Abaca keeps on this machine stands."),
+    cfg.StrOpt("host", default=socket.gethostname(), help="Name of this worker host; its work queue and its back ends carry it."),
+    cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="How much is logged."),
+    cfg.ListOpt("enabled_share_backends", default=[], help="Sections of the back ends this worker serves. Empty: one, linux or fake by what the machine has."),
+    cfg.StrOpt("storage_availability_zone", default="nova", help="Availability zone of the back ends that name none."),
+    cfg.StrOpt("default_share_type", help="Share type of shares that are created without one."),
+    cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),
+    cfg.IntOpt("service_down_time", default=20, min=2, help="Seconds without a sign of life after which a worker counts as down."),
+    cfg.IntOpt("message_ttl", default=2592000, min=60, help="Seconds that user messages are kept."),
+    cfg.IntOpt("unused_share_server_cleanup_interval", default=600, min=1, help="Seconds that a share server without shares is kept."),
+]
+
+DATABASE_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("connection", secret=True, help="SQLAlchemy URL. Default: SQLite in the state directory."),
+    cfg.IntOpt("pool_size", default=10, min=1, help="Connections kept by each process."),
+]
+
+API_OPTIONS: list[cfg.Opt] = [
+    cfg.HostAddressOpt("listen", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=8786, help="Port to listen on."),
+    cfg.IntOpt("workers", default=2, min=1, help="API processes."),
+    cfg.IntOpt("threads", default=4, min=2, help="Requests handled at once by each API process."),
+    cfg.StrOpt("user", default="nobody", help="User that the API runs as when it is started by root."),
+    cfg.StrOpt("auth_strategy", default="http_basic", choices=["http_basic", "noauth"], help="How callers prove who they are."),
+    cfg.StrOpt("http_basic_auth_user_file", help="Users with bcrypt hashes, projects and roles. Default: users in the state directory."),
+    cfg.IntOpt("credential_cache_seconds", default=60, min=0, help="How long verified credentials are remembered."),
+    cfg.BoolOpt("allow_cleartext", default=False, help="Allow http_basic without TLS beyond loopback."),
+    cfg.StrOpt("ssl_certificate", help="PEM file of the server's certificate chain."),
+    cfg.StrOpt("ssl_key", help="PEM file of the certificate's private key."),
+    cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Most items that one list answer holds."),
+    cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
+]
+
+WORKER_OPTIONS: list[cfg.Opt] = [
+    cfg.FloatOpt("poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work."),
+    cfg.IntOpt("concurrency", default=8, min=1, help="Operations carried out at once."),
+    cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),
+    cfg.IntOpt("lease_seconds", default=30, min=3, help="How long the right to serve a host lasts without renewal."),
+    cfg.FloatOpt("retry_seconds", default=60.0, min=0.0, help="How long a back end that is unavailable is asked again before the operation fails."),
+]
+
+BACKEND_OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt("share_driver", required=True, help="Name of the driver (entry point in the group abaca.share_drivers)."),
+    cfg.StrOpt("availability_zone", help="Availability zone of this back end."),
+]
+
+
+def load(config_files: Sequence[str] = (), overrides: Mapping[str, object] | None = None) -> cfg.ConfigOpts:
+    """The configuration of the files, later ones winning, and of `overrides` (`{"state_dir": …, "api.port": …}`) on top.
+
+    Without files, `/etc/abaca/abaca.conf` is read when it is there. Raises oslo_config.cfg.Error for what is wrong in a file.
+    """
+    conf = cfg.ConfigOpts()
+    conf.register_opts(DEFAULT_OPTIONS)
+    conf.register_opts(DATABASE_OPTIONS, group="database")
+    conf.register_opts(API_OPTIONS, group="api")
+    conf.register_opts(WORKER_OPTIONS, group="worker")
+    files = list(config_files) or [f for f in ("/etc/abaca/abaca.conf",) if os.path.exists(f)]
+    conf(args=[], project="abaca", default_config_files=files, default_config_dirs=[])
+    for name, value in (overrides or {}).items():
+        group, _, option = name.rpartition(".")
+        conf.set_override(option, value, group=group or None)
+    return conf
+
+
+def state_path(conf: cfg.ConfigOpts, *parts: str) -> Path:
+    """A path below the state directory."""
+    return Path(conf.state_dir, *parts)
+
+
+def database_url(conf: cfg.ConfigOpts) -> str:
+    """The configured database, or SQLite in the state directory."""
+    return conf.database.connection or f"sqlite:///{state_path(conf, 'db', 'abaca.sqlite')}"
+
+
+def users_file(conf: cfg.ConfigOpts) -> Path:
+    """The http_basic users file."""
+    return Path(conf.api.http_basic_auth_user_file or state_path(conf, "users"))
+
+
+def backend_options(conf: cfg.ConfigOpts, backend: str, driver_options: Mapping[str, str]) -> dict[str, str]:
+    """The options set in the section `[backend]`, as text; `driver_options` are those that the driver knows (name → help)."""
+    conf.register_opts([cfg.StrOpt(name, help=text) for name, text in driver_options.items()], group=backend)
+    return {name: conf[backend][name] for name in driver_options if conf[backend][name] is not None}
+
+
+def backend_driver(conf: cfg.ConfigOpts, backend: str) -> tuple[str, str]:
+    """The driver's name and the availability zone of back end `backend`."""
+    conf.register_opts(BACKEND_OPTIONS, group=backend)
+    return conf[backend].share_driver, conf[backend].availability_zone or conf.storage_availability_zone

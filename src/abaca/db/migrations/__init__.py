@@ -1,0 +1,102 @@
+"""The history of the schema: one file a revision in `versions/`, run by Alembic without an ini file.
+
+Only one process changes a schema at a time, the others wait and find it done: PostgreSQL by an advisory lock, SQLite by its write lock.
+A migration is one transaction on both. SQLite rebuilds tables by dropping the old one, which would delete the rows that refer to it;
+so foreign keys are off meanwhile, and checked before the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection, Engine
+
+from abaca.db.session import begin, create_engine, is_sqlite, read
+from abaca.errors import Conflict
+
+_LOCK = 0x61626163  # any number that nothing else in the database locks
+
+
+def upgrade(database: Engine | str, revision: str = "head") -> None:
+    """Bring the schema up to `revision`; where it is there already, nothing happens."""
+    _migrate(database, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(database: Engine | str, revision: str, allow_data_loss: bool = False) -> None:
+    """Bring the schema down to `revision` (`base`: no tables). Raises Conflict when rows would be lost, unless `allow_data_loss`."""
+    _migrate(database, lambda config: command.downgrade(config, revision), allow_data_loss=allow_data_loss)
+
+
+def current(database: Engine | str) -> str | None:
+    """The revision that the database has; None: it has no schema yet."""
+    with _opened(database) as engine, read(engine) as conn:
+        return MigrationContext.configure(conn).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None
+    return revision
+
+
+def _config(**attributes: Any) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(attributes)
+    return config
+
+
+def _migrate(database: Engine | str, run: Callable[[Config], None], **attributes: Any) -> None:
+    with _opened(database) as engine, _alone(engine) as conn:
+        run(_config(connection=conn, **attributes))
+
+
+@contextmanager
+def _opened(database: Engine | str) -> Iterator[Engine]:
+    """The engine given, or one of our own that is closed again."""
+    if isinstance(database, Engine):
+        yield database
+        return
+    engine = create_engine(database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which no other process migrates."""
+    if engine.dialect.name == "sqlite":
+        with _without_foreign_keys(engine) as conn:
+            yield conn
+        return
+    with begin(engine) as conn:
+        conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        yield conn
+
+
+@contextmanager
+def _without_foreign_keys(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as conn:
+        assert is_sqlite(conn)
+        driver: Any = conn.connection.driver_connection
+        driver.execute("PRAGMA foreign_keys=OFF")  # inside a transaction it would do nothing, silently
+        try:
+            with conn.begin():
+                yield conn
+                broken = conn.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    raise Conflict(f"Rows would refer to nothing after the migration: {sorted({str(row[0]) for row in broken})}")
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON")

@@ -1,0 +1,74 @@
+"""Engines and the only places where a transaction begins.
+
+SQLite runs in WAL mode with explicit BEGINs: `BEGIN IMMEDIATE` to write (a deferred transaction that turns to writing fails under load
+with "database is locked"), plain `BEGIN` to read, which in WAL mode never waits for a writer. PostgreSQL writes in READ COMMITTED and
+reads in autocommit: rules that need more lock the rows they judge by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+
+_READ_ONLY = "abaca_read_only"
+
+
+def utcnow() -> datetime:
+    """Now, UTC, without zone, as the tables keep it."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def create_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL, foreign keys on, 30 s of patience."""
+    if not sa.make_url(url).get_backend_name().startswith("sqlite"):
+        return sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": 30})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def is_sqlite(conn: Connection) -> bool:
+    """Whether the connection is to SQLite."""
+    return conn.dialect.name == "sqlite"
+
+
+@contextmanager
+def begin(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: commits at the end, rolls back on any error."""
+    with engine.begin() as conn:
+        yield conn
+
+
+@contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A connection to read from only; on SQLite all reads within it see one snapshot."""
+    options = {_READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
+    with engine.connect().execution_options(**options) as conn:
+        yield conn
+
+
+def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
+    """Read one row by primary key and hold it until the transaction ends; None when it is not there.
+
+    SQLite has one writer at a time, so the transaction itself is the lock there.
+    """
+    statement = sa.select(table).where(next(iter(table.primary_key)) == key)
+    return conn.execute(statement.with_for_update()).one_or_none()
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
+    dbapi_connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    read_only = conn.get_execution_options().get(_READ_ONLY, False)
+    conn.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

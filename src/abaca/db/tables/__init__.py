@@ -1,0 +1,41 @@
+"""All tables, one module a family of nouns. Rows are really deleted; ids are UUID text; times are UTC without zone."""
+
+from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
+from abaca.db.tables.messages import messages
+from abaca.db.tables.registry import metadata
+from abaca.db.tables.services import availability_zones, pools, services, worker_leases
+from abaca.db.tables.share_networks import share_network_subnet_checks, share_network_subnets, share_networks
+from abaca.db.tables.share_servers import (
+    network_allocations,
+    share_server_backend_details,
+    share_server_share_network_subnet_mappings,
+    share_servers,
+)
+from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
+from abaca.db.tables.shares import share_access_rules, share_export_locations, share_instances, shares
+
+__all__ = [
+    "availability_zones",
+    "local_networks",
+    "local_ports",
+    "local_subnets",
+    "messages",
+    "metadata",
+    "network_allocations",
+    "pools",
+    "services",
+    "share_access_rules",
+    "share_export_locations",
+    "share_instances",
+    "share_network_subnet_checks",
+    "share_network_subnets",
+    "share_networks",
+    "share_server_backend_details",
+    "share_server_share_network_subnet_mappings",
+    "share_servers",
+    "share_type_extra_specs",
+    "share_type_projects",
+    "share_types",
+    "shares",
+    "worker_leases",
+]

@@ -1,0 +1,51 @@
+"""The local network plug-in's own networks, subnets and ports: a miniature of Neutron's."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
+
+local_networks = sa.Table(
+    "local_networks",
+    metadata,
+    uuid_key(),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.String(255), nullable=False, default=""),
+    sa.Column("shared", sa.Boolean, nullable=False, default=False),
+    sa.Column("mtu", sa.Integer, nullable=False),
+    sa.Column("vxlan_id", sa.Integer, nullable=False, unique=True),
+    *timestamps(),
+)
+
+local_subnets = sa.Table(
+    "local_subnets",
+    metadata,
+    uuid_key(),
+    reference("network_id", "local_networks"),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("description", sa.String(255), nullable=False, default=""),
+    sa.Column("cidr", sa.String(64), nullable=False),
+    sa.Column("ip_version", sa.Integer, nullable=False),
+    sa.Column("gateway_ip", sa.String(64)),
+    sa.Column("allocation_pools", sa.JSON, nullable=False),  # [{"start": …, "end": …}]
+    *timestamps(),
+)
+
+local_ports = sa.Table(
+    "local_ports",
+    metadata,
+    uuid_key(),
+    reference("subnet_id", "local_subnets"),
+    # The share server, the share network subnet and the index it was asked for with: looked up before an address is given.
+    sa.Column("device_id", sa.String(36), nullable=False, index=True),
+    sa.Column("share_network_subnet_id", sa.String(36), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("ip_address", sa.String(64), nullable=False),
+    sa.Column("mac_address", sa.String(32), nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("subnet_id", "ip_address"),
+    sa.UniqueConstraint("device_id", "share_network_subnet_id", "position"),
+)

@@ -1,0 +1,31 @@
+"""The metadata that all tables register in, with names for every constraint, and the columns that many tables share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def uuid_key() -> sa.Column[str]:
+    """The primary key of most tables: UUID text."""
+    return sa.Column("id", sa.String(36), primary_key=True)
+
+
+def timestamps() -> tuple[sa.Column[Any], sa.Column[Any]]:
+    """`created_at` (set) and `updated_at` (null until the first change), UTC without zone."""
+    return sa.Column("created_at", sa.DateTime, nullable=False), sa.Column("updated_at", sa.DateTime)
+
+
+def reference(name: str, target: str, *, nullable: bool = False, index: bool = True, ondelete: str | None = None) -> sa.Column[str]:
+    """A foreign key to the `id` of table `target`."""
+    return sa.Column(name, sa.String(36), sa.ForeignKey(f"{target}.id", ondelete=ondelete), nullable=nullable, index=index)

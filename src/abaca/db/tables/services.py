@@ -1,0 +1,53 @@
+"""Workers and what they offer: availability zones, services (one a back end), leases (one a worker host) and pools."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
+
+availability_zones = sa.Table(
+    "availability_zones",
+    metadata,
+    uuid_key(),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    *timestamps(),
+)
+
+services = sa.Table(
+    "services",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("host", sa.String(255), nullable=False, unique=True),  # host@backend
+    sa.Column("worker_host", sa.String(255), nullable=False, index=True),  # the queue that its work goes to
+    sa.Column("binary", sa.String(255), nullable=False),
+    reference("availability_zone_id", "availability_zones"),
+    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
+    sa.Column("is_ready", sa.Boolean, nullable=False, default=False),
+    sa.Column("network_allocations_number", sa.Integer, nullable=False, default=1),
+    # The driver's capabilities of these names; new share servers take them over.
+    sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),  # without another sign of life the service counts as down from then on
+    *timestamps(),
+)
+
+worker_leases = sa.Table(
+    "worker_leases",
+    metadata,
+    sa.Column("host", sa.String(255), primary_key=True),
+    sa.Column("machine", sa.String(255), nullable=False),
+    sa.Column("token", sa.Integer, nullable=False),  # grows by one with each new holder: the fencing token
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+)
+
+pools = sa.Table(
+    "pools",
+    metadata,
+    sa.Column("host", sa.String(255), primary_key=True),  # host@backend#pool
+    sa.Column("service_host", sa.String(255), nullable=False, index=True),  # host@backend
+    sa.Column("stats", sa.JSON, nullable=False),  # values.PoolStats
+    sa.Column("allocated_capacity_gb", sa.Integer, nullable=False, default=0),
+    sa.Column("updated_at", sa.DateTime, nullable=False),
+)

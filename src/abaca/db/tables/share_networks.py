@@ -1,0 +1,55 @@
+"""Share networks, their subnets, and the pending checks whether a subnet may be added to one in use."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
+
+share_networks = sa.Table(
+    "share_networks",
+    metadata,
+    uuid_key(),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("name", sa.String(255)),
+    sa.Column("description", sa.String(255)),
+    sa.Column("status", sa.String(36), nullable=False),
+    # True: deleted for its users; the row goes with the last share server on it.
+    sa.Column("is_deleting", sa.Boolean, nullable=False, default=False),
+    *timestamps(),
+)
+
+share_network_subnets = sa.Table(
+    "share_network_subnets",
+    metadata,
+    uuid_key(),
+    reference("share_network_id", "share_networks"),
+    reference("availability_zone_id", "availability_zones", nullable=True),  # null: a default subnet
+    sa.Column("neutron_net_id", sa.String(255)),
+    sa.Column("neutron_subnet_id", sa.String(255), index=True),
+    # Known once resolved by the network plug-in; null until then.
+    sa.Column("cidr", sa.String(64)),
+    sa.Column("gateway", sa.String(64)),
+    sa.Column("ip_version", sa.Integer),
+    sa.Column("mtu", sa.Integer),
+    sa.Column("network_type", sa.String(32)),
+    sa.Column("segmentation_id", sa.Integer),
+    sa.Column("is_deleting", sa.Boolean, nullable=False, default=False),  # as in share_networks
+    *timestamps(),
+)
+
+share_network_subnet_checks = sa.Table(
+    "share_network_subnet_checks",
+    metadata,
+    uuid_key(),
+    reference("share_network_id", "share_networks", ondelete="CASCADE"),
+    sa.Column("request", sa.JSON, nullable=False),  # {availability_zone_id, neutron_net_id, neutron_subnet_id}
+    sa.Column("request_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("share_server_ids", sa.JSON, nullable=False),  # sorted: all servers of the network, asked
+    sa.Column("hosts", sa.JSON, nullable=False),  # {host: null | true | false}
+    sa.Column("reasons", sa.JSON, nullable=False),  # {host: why not}
+    sa.Column("subnet", sa.JSON),  # values.Subnet, once resolved
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    *timestamps(),
+)

@@ -1,0 +1,76 @@
+"""Shares, their instances (one each, until replicas come), export locations and access rules."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
+
+shares = sa.Table(
+    "shares",
+    metadata,
+    uuid_key(),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("display_name", sa.String(255)),
+    sa.Column("display_description", sa.String(255)),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("share_proto", sa.String(255), nullable=False),
+    sa.Column("is_public", sa.Boolean, nullable=False, default=False),
+    sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
+    sa.Column("snapshot_id", sa.String(36)),
+    sa.Column("task_state", sa.String(255)),
+    # Taken from the share type when the share is made; a later change of the type does not touch them.
+    sa.Column("snapshot_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("create_share_from_snapshot_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("revert_to_snapshot_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("mount_snapshot_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("replication_type", sa.String(255)),
+    *timestamps(),
+    sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
+    sa.Index("ix_shares_created_at", "created_at"),
+)
+
+share_instances = sa.Table(
+    "share_instances",
+    metadata,
+    uuid_key(),
+    sa.Column("share_id", sa.String(36), sa.ForeignKey("shares.id", ondelete="CASCADE"), nullable=False, unique=True),
+    reference("share_type_id", "share_types"),
+    reference("share_network_id", "share_networks", nullable=True),
+    reference("share_server_id", "share_servers", nullable=True),
+    reference("availability_zone_id", "availability_zones", nullable=True),
+    sa.Column("host", sa.String(255), index=True),  # host@backend#pool; null until placed
+    sa.Column("status", sa.String(36), nullable=False, index=True),
+    sa.Column("access_rules_status", sa.String(36), nullable=False),
+    sa.Column("progress", sa.String(32)),
+    *timestamps(),
+)
+
+share_export_locations = sa.Table(
+    "share_export_locations",
+    metadata,
+    uuid_key(),
+    reference("share_instance_id", "share_instances", ondelete="CASCADE"),
+    sa.Column("path", sa.String(2000), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
+    sa.Column("preferred", sa.Boolean, nullable=False, default=False),
+    sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    *timestamps(),
+)
+
+share_access_rules = sa.Table(
+    "share_access_rules",
+    metadata,
+    uuid_key(),
+    reference("share_id", "shares", ondelete="CASCADE"),
+    sa.Column("access_type", sa.String(255), nullable=False),
+    sa.Column("access_to", sa.String(255), nullable=False),
+    sa.Column("access_level", sa.String(2), nullable=False),
+    sa.Column("access_key", sa.String(255)),
+    sa.Column("state", sa.String(36), nullable=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    *timestamps(),
+    sa.UniqueConstraint("share_id", "access_type", "access_to"),
+)

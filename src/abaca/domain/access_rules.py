@@ -1,0 +1,206 @@
+"""Access rules: who may use a share. They are stored at once and applied in the background, all rules of a share together."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import share_access_rules, share_instances, share_networks
+from abaca.db.tables import shares as shares_table
+from abaca.domain import messages, share_network_lock, shares, states
+from abaca.errors import Invalid, Missing
+from abaca.values import AccessRule, Caller
+
+TYPES = ("ip", "user", "cert", "cephx")
+LEVELS = ("rw", "ro")
+_GRANTED = ("queued_to_apply", "applying", "active", "error")
+_USER = re.compile(r"[\w.\-' $+@\\/]{1,255}")
+
+
+def allow(
+    conn: Connection, caller: Caller, share_id: str, *, access_type: str, access_to: str, access_level: str | None, metadata: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Store a rule in `queued_to_apply` and have it applied. Its view."""
+    share = _ready(conn, caller, share_id)
+    if access_type not in TYPES:
+        raise Invalid(f"Invalid access rule: only {', '.join(TYPES)} access types are supported.")
+    if access_level not in (*LEVELS, None):
+        raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
+    target = _normalised(access_type, access_to)
+    table = share_access_rules
+    same = (table.c.share_id == share_id) & (table.c.access_type == access_type)
+    if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({target, access_to}))).first():
+        raise Invalid(f"Share access {access_type}:{access_to} exists.")
+    rule_id = str(uuid4())
+    conn.execute(
+        sa.insert(table).values(
+            id=rule_id,
+            share_id=share_id,
+            access_type=access_type,
+            access_to=target,
+            access_level=access_level or "rw",
+            state="queued_to_apply",
+            metadata=metadata or {},
+            created_at=utcnow(),
+        )
+    )
+    _start(conn, share)
+    return get(conn, caller, rule_id)
+
+
+def deny(conn: Connection, caller: Caller, share_id: str, access_id: str) -> None:
+    """Take a rule away, in the background. A rule that is being taken away already is left to it."""
+    share = _ready(conn, caller, share_id)
+    table = share_access_rules
+    rule = conn.execute(sa.select(table).where(table.c.id == access_id, table.c.share_id == share_id)).one_or_none()
+    if rule is None:
+        raise Missing(f"Access rule {access_id} could not be found.")
+    if rule.state in ("queued_to_deny", "denying"):
+        return
+    states.move(conn, states.ACCESS_RULE, access_id, "queued_to_deny")
+    _start(conn, share)
+
+
+def find(conn: Connection, caller: Caller, share_id: str, filters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The rules of a share, newest first. `filters`: access_type, access_to, access_level, metadata (dict)."""
+    shares.get(conn, caller, share_id)
+    table = share_access_rules
+    query = sa.select(table).where(table.c.share_id == share_id).order_by(table.c.created_at.desc(), table.c.id)
+    for name, wanted in (filters or {}).items():
+        if name == "metadata":
+            query = query.where(*[table.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
+        elif name in ("access_type", "access_to", "access_level", "state"):
+            query = query.where(table.c[name] == wanted)
+    return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def get(conn: Connection, caller: Caller, access_id: str) -> dict[str, Any]:
+    """One rule of a share of the caller's project."""
+    table = share_access_rules
+    query = sa.select(table).join(shares_table).where(table.c.id == access_id)
+    if not caller.is_admin:
+        query = query.where(shares_table.c.project_id == caller.project_id)
+    row = conn.execute(query).mappings().one_or_none()
+    if row is None:
+        raise Missing(f"Access rule {access_id} could not be found.")
+    return dict(row)
+
+
+# --- for operations ------------------------------------------------------------------------------------------------
+
+
+def granted(conn: Connection, share_ids: Sequence[str]) -> dict[str, list[AccessRule]]:
+    """Share id → the rules that shall hold, the oldest first."""
+    table = share_access_rules
+    rules = defaultdict(list)
+    query = sa.select(table).where(table.c.share_id.in_(share_ids), table.c.state.in_(_GRANTED)).order_by(table.c.created_at, table.c.id)
+    for row in conn.execute(query):
+        rules[row.share_id].append(AccessRule(id=row.id, access_type=row.access_type, access_to=row.access_to, access_level=row.access_level))
+    return rules
+
+
+def begin_update(conn: Connection, instance_id: str) -> list[AccessRule] | None:
+    """Mark what is queued as going on; the rules that shall hold, or None when the share is gone or going."""
+    share = conn.execute(sa.select(share_instances).where(share_instances.c.id == instance_id)).one_or_none()
+    if share is None or share.status in ("deleting", "error"):
+        return None
+    table = share_access_rules
+    queued = conn.execute(
+        sa.select(table.c.id, table.c.state).where(table.c.share_id == share.share_id, table.c.state.in_(("queued_to_apply", "queued_to_deny")))
+    ).all()
+    for state, next_state in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
+        states.move(conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state)
+    return granted(conn, [share.share_id]).get(share.share_id, [])
+
+
+def end_update(conn: Connection, instance_id: str, applied: list[str], rejected: dict[str, str]) -> None:
+    """The driver made exactly these rules hold. `rejected`: rule id → why it could not; each is told to the project."""
+    share = conn.execute(
+        sa.select(shares_table, share_instances.c.id.label("instance_id")).join(share_instances).where(share_instances.c.id == instance_id)
+    ).one_or_none()
+    if share is None:
+        return
+    table = share_access_rules
+    conn.execute(sa.delete(table).where(table.c.share_id == share.id, table.c.state == "denying"))
+    there = set(conn.scalars(sa.select(table.c.id).where(table.c.id.in_(applied), table.c.state.in_(("applying", "active", "error")))))
+    states.move(conn, states.ACCESS_RULE, [rule for rule in applied if rule in there and rule not in rejected], "active")
+    known_bad = set(conn.scalars(sa.select(table.c.id).where(table.c.id.in_(rejected), table.c.state == "error")))
+    states.move(conn, states.ACCESS_RULE, [rule for rule in applied if rule in there and rule in rejected], "error")
+    for rule_id in sorted(set(rejected) & there - known_bad):
+        _tell(conn, share.project_id, share.id, rejected[rule_id])
+    _settle(conn, share.id, instance_id)
+
+
+def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
+    """The rules could not be applied: those that were being changed are in error, and the project is told."""
+    share = conn.execute(sa.select(shares_table).join(share_instances).where(share_instances.c.id == instance_id)).one_or_none()
+    if share is None:
+        return
+    table = share_access_rules
+    pending = ("queued_to_apply", "applying", "queued_to_deny", "denying")
+    states.move(conn, states.ACCESS_RULE, list(conn.scalars(sa.select(table.c.id).where(table.c.share_id == share.id, table.c.state.in_(pending)))), "error")
+    _tell(conn, share.project_id, share.id, reason)
+    _settle(conn, share.id, instance_id)
+
+
+def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
+    """Set all rules of these share instances to error: their server's networks could not be changed."""
+    table = share_access_rules
+    share_ids = sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(instance_ids))
+    rules = list(conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_(share_ids))))
+    states.move(conn, states.ACCESS_RULE, rules, "error")
+    affected = list(conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_id.in_(sa.select(table.c.share_id).where(table.c.id.in_(rules))))))
+    states.move(conn, states.ACCESS_RULES, affected, "error")
+
+
+# -------------------------------------------------------------------------------------------------------------------
+
+
+def _settle(conn: Connection, share_id: str, instance_id: str) -> None:
+    """The instance's access_rules_status follows from the states of its rules."""
+    found = set(conn.scalars(sa.select(share_access_rules.c.state).where(share_access_rules.c.share_id == share_id)))
+    going_on = found & {"queued_to_apply", "queued_to_deny", "applying", "denying"}
+    states.move(conn, states.ACCESS_RULES, instance_id, "syncing" if going_on else "error" if "error" in found else "active")
+
+
+def _ready(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
+    share = shares.lock(conn, caller, share_id)
+    if share.status != "available":
+        raise Invalid(f"Invalid share: access rules can be changed only while the share is available; share {share_id} is {share.status}.")
+    if share.share_network_id is not None:
+        share_network_lock.require_active(conn.execute(sa.select(share_networks).where(share_networks.c.id == share.share_network_id)).one())
+    return share
+
+
+def _start(conn: Connection, share: sa.Row[Any]) -> None:
+    states.move(conn, states.ACCESS_RULES, share.instance_id, "syncing")
+    shares.start(conn, "access_apply", share)
+
+
+def _normalised(access_type: str, access_to: str) -> str:
+    """An address or a prefix in its canonical form; other types as they are. Invalid when it cannot be one."""
+    if access_type == "ip":
+        try:
+            network = ipaddress.ip_network(access_to, strict=False)
+        except ValueError:
+            raise Invalid(f"'{access_to}' does not appear to be an IPv4 or IPv6 network") from None
+        return str(network) if "/" in access_to else str(network.network_address)
+    if access_type == "user" and not _USER.fullmatch(access_to):
+        raise Invalid(f"Invalid access rule: '{access_to}' is no user or group name.")
+    if not 0 < len(access_to) <= 255:
+        raise Invalid("Invalid access rule: access_to must have between 1 and 255 characters.")
+    return access_to
+
+
+def _tell(conn: Connection, project_id: str, share_id: str, reason: str) -> None:
+    messages.create(
+        conn, project_id=project_id, resource_type="SHARE", resource_id=share_id, action=messages.Action.UPDATE_ACCESS_RULES, text=reason
+    )

@@ -1,0 +1,101 @@
+"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import network_allocations, share_instances, share_network_subnets
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import shares as shares_table
+from abaca.domain import access_rules, export_locations, share_servers
+from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet
+
+
+def existing_share(conn: Connection, instance_id: str) -> Share:
+    """One share. LookupError when it is gone."""
+    found = shares(conn, share_instances.c.id == instance_id)
+    if not found:
+        raise LookupError(f"share instance {instance_id} is gone")
+    return found[0]
+
+
+def shares(conn: Connection, condition: Any) -> list[Share]:
+    """The shares whose instances match, as drivers see them, the oldest first, in three statements."""
+    rows = conn.execute(
+        sa.select(share_instances, shares_table.c.size, shares_table.c.share_proto, shares_table.c.metadata)
+        .join(shares_table, shares_table.c.id == share_instances.c.share_id)
+        .where(condition)
+        .order_by(share_instances.c.created_at, share_instances.c.id)
+    ).all()
+    locations = export_locations.by_instance(conn, [row.id for row in rows])
+    rules = access_rules.granted(conn, [row.share_id for row in rows])
+    return [
+        Share(
+            id=row.id,
+            share_id=row.share_id,
+            size=row.size,
+            share_proto=row.share_proto,
+            pool=Host.parse(row.host).pool or "",
+            share_server_id=row.share_server_id,
+            metadata=row.metadata,
+            access_rules=rules.get(row.share_id, []),
+            export_locations=[ExportLocation(path=e.path, preferred=e.preferred, is_admin_only=e.is_admin_only) for e in locations[row.id]],
+        )
+        for row in rows
+        if row.host is not None
+    ]
+
+
+def share_server(conn: Connection, share_server_id: str) -> ShareServer:
+    """The server as drivers see it: the networks that it has addresses on, the oldest first."""
+    return ShareServer(
+        id=share_server_id,
+        network_info=network_info(conn, share_server_id),
+        backend_details=share_servers.details_of(conn, share_server_id),
+    )
+
+
+def network_info(conn: Connection, share_server_id: str, *, served: bool = True) -> list[NetworkInfo]:
+    """One entry a subnet with the server's allocations on it, the oldest subnet first; only those it serves, or only those it shall."""
+    subnet_columns = [c for c in share_network_subnets.c if c.name not in network_allocations.c]
+    rows = conn.execute(
+        sa.select(network_allocations, *subnet_columns)
+        .join(share_network_subnets, share_network_subnets.c.id == network_allocations.c.share_network_subnet_id)
+        .join(
+            mappings,
+            (mappings.c.share_server_id == network_allocations.c.share_server_id)
+            & (mappings.c.share_network_subnet_id == network_allocations.c.share_network_subnet_id),
+        )
+        .where(network_allocations.c.share_server_id == share_server_id, mappings.c.is_served == served)
+        .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id, network_allocations.c.position)
+    ).all()
+    by_subnet: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        by_subnet[row.share_network_subnet_id].append(row)
+    return [
+        NetworkInfo(
+            server_id=share_server_id,
+            share_network_subnet_id=subnet_id,
+            subnet=subnet(entries[0]),
+            network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
+        )
+        for subnet_id, entries in by_subnet.items()
+    ]
+
+
+def subnet(row: Any) -> Subnet:
+    """A resolved share network subnet's row as network plug-ins and drivers see it."""
+    return Subnet(
+        neutron_net_id=row.neutron_net_id,
+        neutron_subnet_id=row.neutron_subnet_id,
+        cidr=row.cidr,
+        ip_version=row.ip_version,
+        gateway=row.gateway,
+        mtu=row.mtu,
+        network_type=row.network_type,
+        segmentation_id=row.segmentation_id,
+    )

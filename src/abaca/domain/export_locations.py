@@ -1,0 +1,87 @@
+"""Export locations of shares: reading, and storing what a driver gives without changing the ids and the order of those that stay."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import share_export_locations, share_instances
+from abaca.domain import shares
+from abaca.errors import Missing
+from abaca.values import Caller, ExportLocation
+
+
+def find(conn: Connection, caller: Caller, share_id: str) -> list[dict[str, Any]]:
+    """All export locations of a share in their stable order; those for administrators only for them."""
+    shares.get(conn, caller, share_id)
+    return [dict(row) for row in conn.execute(_select(caller, share_id)).mappings()]
+
+
+def get(conn: Connection, caller: Caller, share_id: str, export_location_id: str) -> dict[str, Any]:
+    """One export location, looked up by its share too."""
+    shares.get(conn, caller, share_id)
+    row = conn.execute(_select(caller, share_id).where(share_export_locations.c.id == export_location_id)).mappings().one_or_none()
+    if row is None:
+        raise Missing(f"Export location '{export_location_id}' not found.")
+    return dict(row)
+
+
+def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocation]) -> None:
+    """Store the full list of a share instance: paths that are there keep their id, their order and their preference; new ones follow."""
+    table = share_export_locations
+    known = conn.execute(sa.select(table).where(table.c.share_instance_id == instance_id).order_by(table.c.position)).all()
+    wanted = {location.path: location for location in locations}
+    gone = [row.id for row in known if row.path not in wanted]
+    if gone:
+        conn.execute(sa.delete(table).where(table.c.id.in_(gone)))
+    kept = {row.path for row in known}
+    fresh = [location for location in wanted.values() if location.path not in kept]
+    if not fresh:
+        return
+    first = max((row.position for row in known), default=-1) + 1
+    # One preferred location a family: clients that follow the preference must not move when a subnet is added.
+    taken = {_family(row.path) for row in known if row.preferred and row.id not in gone}
+    now = utcnow()
+    rows = []
+    for position, location in enumerate(fresh, first):
+        preferred = location.preferred and _family(location.path) not in taken
+        rows.append(
+            {
+                "id": str(uuid4()),
+                "share_instance_id": instance_id,
+                "path": location.path,
+                "position": position,
+                "preferred": preferred,
+                "is_admin_only": location.is_admin_only,
+                "metadata": location.metadata,
+                "created_at": now,
+            }
+        )
+        if preferred:
+            taken.add(_family(location.path))
+    conn.execute(sa.insert(table), rows)
+
+
+def by_instance(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """Share instance id → its export locations in their stable order."""
+    table = share_export_locations
+    found = defaultdict(list)
+    for row in conn.execute(sa.select(table).where(table.c.share_instance_id.in_(instance_ids)).order_by(table.c.position)):
+        found[row.share_instance_id].append(row)
+    return found
+
+
+def _family(path: str) -> int:
+    return 6 if path.startswith("[") else 4
+
+
+def _select(caller: Caller, share_id: str) -> sa.Select[Any]:
+    table = share_export_locations
+    query = sa.select(table).join(share_instances).where(share_instances.c.share_id == share_id).order_by(table.c.position)
+    return query if caller.is_admin else query.where(~table.c.is_admin_only)

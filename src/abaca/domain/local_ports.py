@@ -1,0 +1,141 @@
+"""Ports of local networks: where the `local` network plug-in keeps the addresses that it gives. The plug-in has the rules, this the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from abaca.db.session import begin, read, utcnow
+from abaca.db.tables import local_networks, local_ports, local_subnets
+from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.networks.address_pool import AddressRange
+from abaca.networks.local import LocalSubnet, LockedPorts, Port, PortKey
+from abaca.values import NetworkAllocation, Subnet
+
+
+class SqlPortStore:
+    """The `PortStore` in the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find(self, *, network_id: str | None, subnet_id: str | None) -> list[LocalSubnet]:
+        """As the protocol says."""
+        query = _subnets()
+        if network_id is not None:
+            query = query.where(local_subnets.c.network_id == network_id)
+        if subnet_id is not None:
+            query = query.where(local_subnets.c.id == subnet_id)
+        with self._read() as conn:
+            return [_local_subnet(row) for row in conn.execute(query)]
+
+    def count_ports(self, subnet_id: str) -> int:
+        """As the protocol says."""
+        with self._read() as conn:
+            return conn.scalar(sa.select(sa.func.count()).where(local_ports.c.subnet_id == subnet_id)) or 0
+
+    @contextmanager
+    def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
+        """As the protocol says. The rows are locked in one order, so that two transactions never wait for each other."""
+        with self._write() as conn:
+            query = _subnets().where(local_subnets.c.id.in_(subnet_ids)).order_by(local_subnets.c.id)
+            rows = conn.execute(query.with_for_update(of=local_subnets)).all()
+            yield _LockedRows(conn, {row.id: _local_subnet(row) for row in rows})
+
+    def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
+        """As the protocol says."""
+        statement = sa.delete(local_ports).where(local_ports.c.device_id == server_id)
+        if share_network_subnet_ids is not None:
+            statement = statement.where(local_ports.c.share_network_subnet_id.in_(share_network_subnet_ids))
+        with self._write() as conn:
+            conn.execute(statement)
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        try:
+            with read(self._engine) as conn:
+                yield conn
+        except OperationalError as error:
+            raise Unavailable(f"the database of local networks does not answer: {error.orig}") from error
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        try:
+            with begin(self._engine) as conn:
+                yield conn
+        except OperationalError as error:
+            raise OutcomeUnknown(f"the database of local networks did not answer: {error.orig}") from error
+
+
+class _LockedRows:
+    """The `LockedPorts` of one transaction."""
+
+    def __init__(self, conn: Connection, subnets: Mapping[str, LocalSubnet]) -> None:
+        self._conn = conn
+        self._subnets = subnets
+
+    def subnets(self) -> Mapping[str, LocalSubnet]:
+        return self._subnets
+
+    def ports_of(self, server_ids: Collection[str]) -> list[Port]:
+        return [_port(row) for row in self._conn.execute(sa.select(local_ports).where(local_ports.c.device_id.in_(server_ids)))]
+
+    def taken(self) -> Mapping[str, Collection[str]]:
+        taken: dict[str, set[str]] = {subnet_id: set() for subnet_id in self._subnets}
+        query = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(local_ports.c.subnet_id.in_(taken))
+        for subnet_id, address in self._conn.execute(query):
+            taken[subnet_id].add(address)
+        return taken
+
+    def add(self, ports: Sequence[Port]) -> None:
+        now = utcnow()
+        self._conn.execute(
+            sa.insert(local_ports),
+            [
+                {
+                    "id": port.allocation.id,
+                    "subnet_id": port.subnet_id,
+                    "device_id": port.key.server_id,
+                    "share_network_subnet_id": port.key.share_network_subnet_id,
+                    "position": port.key.position,
+                    "ip_address": port.allocation.ip_address,
+                    "mac_address": port.allocation.mac_address,
+                    "created_at": now,
+                }
+                for port in ports
+            ],
+        )
+
+
+def _subnets() -> sa.Select[Any]:
+    network_columns = (local_networks.c.project_id.label("owner"), local_networks.c.shared, local_networks.c.mtu, local_networks.c.vxlan_id)
+    return sa.select(local_subnets, *network_columns).join(local_networks)
+
+
+def _local_subnet(row: sa.Row[Any]) -> LocalSubnet:
+    subnet = Subnet(
+        neutron_net_id=row.network_id,
+        neutron_subnet_id=row.id,
+        cidr=row.cidr,
+        ip_version=row.ip_version,
+        gateway=row.gateway_ip,
+        mtu=row.mtu,
+        network_type="vxlan",
+        segmentation_id=row.vxlan_id,
+    )
+    pools = msgspec.convert(row.allocation_pools, list[AddressRange])
+    return LocalSubnet(subnet=subnet, project_id=row.owner, is_shared=row.shared, allocation_pools=pools)
+
+
+def _port(row: sa.Row[Any]) -> Port:
+    return Port(
+        key=PortKey(server_id=row.device_id, share_network_subnet_id=row.share_network_subnet_id, position=row.position),
+        subnet_id=row.subnet_id,
+        allocation=NetworkAllocation(id=row.id, ip_address=row.ip_address, mac_address=row.mac_address),
+    )

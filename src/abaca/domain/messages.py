@@ -1,0 +1,106 @@
+"""User messages: why something that went on in the background failed, told to the project that asked.
+
+`action_id` and `detail_id` are Manila's numbers, so that clients that know them can sort by them; the text is always our own.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import messages
+from abaca.errors import Missing
+from abaca.values import Caller, Page
+
+KEPT_FOR = timedelta(days=30)
+_LONGEST = 1023
+
+
+class Action(Enum):
+    """What was going on."""
+
+    ALLOCATE_HOST = "001"
+    CREATE = "002"
+    UPDATE = "005"
+    DELETE = "007"
+    EXTEND = "008"
+    SHRINK = "009"
+    UPDATE_ACCESS_RULES = "010"
+
+
+class Detail(Enum):
+    """Why it failed, where Manila has a number for it."""
+
+    UNKNOWN_ERROR = "001"
+    NO_VALID_HOST = "002"
+    UNEXPECTED_NETWORK = "003"
+
+
+def create(
+    conn: Connection,
+    *,
+    project_id: str,
+    resource_type: str,
+    resource_id: str,
+    action: Action,
+    text: str,
+    detail: Detail = Detail.UNKNOWN_ERROR,
+    request_id: str | None = None,
+) -> None:
+    """Tell a project. `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, …; a long text is cut."""
+    now = utcnow()
+    conn.execute(
+        sa.insert(messages).values(
+            id=str(uuid4()),
+            project_id=project_id,
+            request_id=request_id,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            action_id=action.value,
+            detail_id=detail.value,
+            message_level="ERROR",
+            user_message=text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
+            created_at=now,
+            expires_at=now + KEPT_FOR,
+        )
+    )
+
+
+def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
+    """The messages of the caller's project, newest first. `filters`: column → value, and created_since, created_before (datetimes)."""
+    query = sa.select(messages).where(messages.c.project_id == caller.project_id)
+    for name, value in filters.items():
+        if name == "created_since":
+            query = query.where(messages.c.created_at >= value)
+        elif name == "created_before":
+            query = query.where(messages.c.created_at <= value)
+        else:
+            query = query.where(messages.c[name] == value)
+    order = messages.c[page.sort_key or "created_at"]
+    query = query.order_by(order.asc() if page.sort_dir == "asc" else order.desc(), messages.c.id)
+    return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
+
+
+def get(conn: Connection, caller: Caller, message_id: str) -> dict[str, Any]:
+    """One message of the caller's project."""
+    row = conn.execute(_own(caller, message_id)).mappings().one_or_none()
+    if row is None:
+        raise Missing(f"Message {message_id} could not be found.")
+    return dict(row)
+
+
+def delete(conn: Connection, caller: Caller, message_id: str) -> None:
+    """Delete one message of the caller's project."""
+    get(conn, caller, message_id)
+    conn.execute(sa.delete(messages).where(messages.c.id == message_id))
+
+
+def _own(caller: Caller, message_id: str) -> sa.Select[Any]:
+    query = sa.select(messages).where(messages.c.id == message_id)
+    return query if caller.is_admin else query.where(messages.c.project_id == caller.project_id)

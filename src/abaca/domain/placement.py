@@ -1,0 +1,80 @@
+"""Where a share goes: the scheduler asked with the pools as they are, and the room claimed in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import availability_zones, pools, services
+from abaca.errors import Conflict
+from abaca.scheduler.filters.capacity import room_gb
+from abaca.scheduler.placement import Placement, place
+from abaca.values import Host, PlacementRequest, Pool, PoolStats
+
+_MOST_CLAIMS = 20
+
+
+def candidates(conn: Connection) -> list[Pool]:
+    """Every pool that a worker has reported, in one statement."""
+    return _pools(conn, sa.true())
+
+
+def place_and_claim(conn: Connection, request: PlacementRequest) -> Placement:
+    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request was faster with the same pool."""
+    for _ in range(_MOST_CLAIMS):
+        known = candidates(conn)
+        placement = place(request, known)
+        if placement.host is None or _claim(conn, next(pool for pool in known if pool.host == placement.host), request.size):
+            return placement
+    raise Conflict("Too many shares are being placed at the same time; repeat.")
+
+
+def claim_more(conn: Connection, host: str, size: int) -> None:
+    """Claim `size` GiB more on the pool that a share stands on. Conflict when there is no room."""
+    for _ in range(_MOST_CLAIMS):
+        found = _pools(conn, pools.c.host == host)
+        if not found or room_gb(found[0]) < size:
+            raise Conflict(f"The pool of the share has room for {max(room_gb(found[0]), 0) if found else 0:.0f} of {size} GiB more.")
+        if _claim(conn, found[0], size):
+            return
+    raise Conflict("Too many shares are being placed at the same time; repeat.")
+
+
+def release(conn: Connection, host: str | None, size: int) -> None:
+    """Give claimed room, in GiB, back to a pool."""
+    conn.execute(sa.update(pools).where(pools.c.host == host).values(allocated_capacity_gb=pools.c.allocated_capacity_gb - size))
+
+
+def _claim(conn: Connection, pool: Pool, size: int) -> bool:
+    """Claim room unless the pool's promises have changed since it was read."""
+    claimed = conn.execute(
+        sa.update(pools)
+        .where(pools.c.host == str(pool.host), pools.c.allocated_capacity_gb == pool.allocated_capacity_gb)
+        .values(allocated_capacity_gb=pool.allocated_capacity_gb + size)
+    )
+    return claimed.rowcount == 1
+
+
+def _pools(conn: Connection, condition: sa.ColumnElement[bool]) -> list[Pool]:
+    rows: Sequence[sa.Row[tuple[object, ...]]] = conn.execute(
+        sa.select(pools, availability_zones.c.name.label("zone"), services.c.disabled, services.c.is_ready, services.c.expires_at)
+        .join(services, services.c.host == pools.c.service_host)
+        .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
+        .where(condition)
+    ).all()
+    now = utcnow()
+    return [
+        Pool(
+            host=Host.parse(row.host),
+            availability_zone=row.zone,
+            stats=msgspec.convert(row.stats, PoolStats),
+            allocated_capacity_gb=row.allocated_capacity_gb,
+            is_up=row.is_ready and row.expires_at > now,
+            is_enabled=not row.disabled,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,214 @@
+"""Making a share: what it may be, where it goes, and which share server carries it; all of it in the request's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import availability_zones, services, share_instances, share_network_subnets, share_type_extra_specs, share_type_projects
+from abaca.db.tables import share_types, shares
+from abaca.domain import messages, placement, share_servers, states
+from abaca.domain import shares as share_nouns
+from abaca.domain.share_network_lock import lock, require_active
+from abaca.errors import Forbidden, Invalid, Missing
+from abaca.scheduler.placement import Placement
+from abaca.values import Caller, Host, PlacementRequest, Value
+
+PROTOCOLS = ("NFS", "CIFS", "CEPHFS", "GLUSTERFS", "HDFS", "MAPRFS")
+_TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
+_SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
+
+
+class ShareRequest(Value):
+    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name, None: the default, any."""
+
+    share_proto: str
+    size: int
+    name: str | None = None
+    description: str | None = None
+    share_type: str | None = None
+    share_network_id: str | None = None
+    availability_zone: str | None = None
+    is_public: bool = False
+    metadata: dict[str, str] = {}
+
+
+def create(conn: Connection, caller: Caller, request: ShareRequest) -> dict[str, Any]:
+    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user message when no pool fits. Its view."""
+    if request.share_proto.upper() not in PROTOCOLS:
+        raise Invalid(f"Invalid share protocol provided: {request.share_proto}. Known protocols: {', '.join(PROTOCOLS)}.")
+    share_type, specs = _share_type(conn, caller, request.share_type)
+    _check_size(request.size, specs)
+    zones = _zone_names(conn)
+    zone_id = _requested_zone(zones, request.availability_zone)
+    network = _network(conn, caller, request, specs)
+    buckets = _buckets(conn, network.id, zones, zone_id, specs) if network is not None else None
+    chosen = placement.place_and_claim(
+        conn,
+        PlacementRequest(
+            size=request.size,
+            share_proto=request.share_proto.upper(),
+            extra_specs=specs,
+            zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()} if buckets is not None else None,
+            availability_zone=zones[zone_id] if zone_id else None,
+        ),
+    )
+    share_id, instance_id = str(uuid4()), str(uuid4())
+    placed_zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
+    server_id = None
+    if chosen.host is not None and network is not None and buckets is not None and placed_zone is not None:
+        server_id = _server_for(conn, network, chosen.host, buckets[placed_zone])
+    _insert(conn, caller, request, specs, share_id)
+    conn.execute(
+        sa.insert(share_instances).values(
+            id=instance_id,
+            share_id=share_id,
+            share_type_id=share_type.id,
+            share_network_id=request.share_network_id,
+            share_server_id=server_id,
+            availability_zone_id=placed_zone or zone_id,
+            host=str(chosen.host) if chosen.host else None,
+            status="creating",
+            access_rules_status="active",
+            created_at=utcnow(),
+        )
+    )
+    if chosen.host is None:
+        _no_valid_host(conn, caller, share_id, instance_id, chosen)
+    else:
+        share_nouns.start(conn, "share_create", share_nouns.lock(conn, caller, share_id))
+    return share_nouns.get(conn, caller, share_id, with_export_locations=True)
+
+
+def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tuple[sa.Row[Any], dict[str, str]]:
+    if name_or_id is None:
+        raise Invalid("A share type must be given: no default share type is configured.")
+    share_type = conn.execute(
+        sa.select(share_types).where(sa.or_(share_types.c.id == name_or_id, share_types.c.name == name_or_id)).order_by(share_types.c.id != name_or_id)
+    ).first()
+    if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
+        raise Missing(f"Share type {name_or_id} could not be found.")
+    table = share_type_extra_specs
+    specs = conn.execute(sa.select(table.c.spec_key, table.c.spec_value).where(table.c.share_type_id == share_type.id))
+    return share_type, dict(specs.tuples().all())
+
+
+def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
+    table = share_type_projects
+    return conn.execute(sa.select(table).where(table.c.share_type_id == share_type_id, table.c.project_id == caller.project_id)).first() is not None
+
+
+def _check_size(size: int, specs: dict[str, str]) -> None:
+    if size <= 0:
+        raise Invalid(f"Invalid input received: Share size '{size}' must be an integer and greater than 0.")
+    for key, wrong in (("provisioning:min_share_size", int.__lt__), ("provisioning:max_share_size", int.__gt__)):
+        bound = specs.get(key, "")
+        if bound.isdigit() and wrong(size, int(bound)):
+            raise Invalid(f"Invalid input received: Share size {size} is outside of the share type's {key.partition(':')[2]} {bound}.")
+
+
+def _zone_names(conn: Connection) -> dict[str, str]:
+    return dict(conn.execute(sa.select(availability_zones.c.id, availability_zones.c.name)).tuples().all())
+
+
+def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None:
+    if name_or_id is None:
+        return None
+    for zone_id, name in zones.items():
+        if name_or_id in (zone_id, name):
+            return zone_id
+    raise Missing(f"Availability zone {name_or_id} could not be found.")
+
+
+def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]) -> sa.Row[Any] | None:
+    handles_servers = specs.get("driver_handles_share_servers", "").lower() in _TRUE
+    if not handles_servers:
+        if request.share_network_id is not None:
+            raise Invalid("Share network must not be given: the share type has driver_handles_share_servers=False.")
+        return None
+    if request.share_network_id is None:
+        raise Invalid("Share network must be set when the driver_handles_share_servers is true.")
+    network = lock(conn, caller, request.share_network_id)
+    if network.project_id != caller.project_id and not caller.is_admin:
+        raise Forbidden(f"Share network {network.id} belongs to another project.")
+    require_active(network)
+    return network
+
+
+def _buckets(
+    conn: Connection, network_id: str, zones: dict[str, str], zone_id: str | None, specs: dict[str, str]
+) -> dict[str, list[str]]:
+    """Zone id → the ids of the subnets that a server there stands on; only zones in question that have any."""
+    subnet = share_network_subnets
+    rows = conn.execute(
+        sa.select(subnet.c.id, subnet.c.availability_zone_id)
+        .where(subnet.c.share_network_id == network_id, ~subnet.c.is_deleting)
+        .order_by(subnet.c.created_at, subnet.c.id)
+    ).all()
+    allowed = {name.strip() for name in specs.get("availability_zones", "").split(",") if name.strip()}
+    if zone_id and allowed and zones[zone_id] not in allowed:
+        raise Invalid(f"The share type is not offered in availability zone {zones[zone_id]}, only in {', '.join(sorted(allowed))}.")
+    buckets = {}
+    for zone in [zone_id] if zone_id else [key for key, name in zones.items() if not allowed or name in allowed]:
+        own = [row.id for row in rows if row.availability_zone_id == zone]
+        bucket = own or [row.id for row in rows if row.availability_zone_id is None]
+        if bucket:
+            buckets[zone] = bucket
+    if not buckets:
+        where = f"in availability zone {zones[zone_id]}" if zone_id else "in any availability zone in question"
+        raise Invalid(f"The share network {network_id} has no subnet {where}, and no default one.")
+    return buckets
+
+
+def _server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: list[str]) -> str:
+    existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
+    if existing is not None:
+        return existing
+    support = conn.execute(
+        sa.select(services.c.network_allocation_update_support, services.c.security_service_update_support).where(services.c.host == host.service)
+    ).one()
+    return share_servers.create(
+        conn,
+        network,
+        host.service,
+        subnet_ids,
+        network_allocation_update_support=support.network_allocation_update_support,
+        security_service_update_support=support.security_service_update_support,
+    )
+
+
+def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str], share_id: str) -> None:
+    conn.execute(
+        sa.insert(shares).values(
+            id=share_id,
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            display_name=request.name,
+            display_description=request.description,
+            size=request.size,
+            share_proto=request.share_proto.upper(),
+            is_public=request.is_public,
+            metadata=request.metadata,
+            replication_type=specs.get("replication_type"),
+            created_at=utcnow(),
+            **{name: specs.get(name, "").lower() in _TRUE for name in _SUPPORTS},
+        )
+    )
+
+
+def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id: str, chosen: Placement) -> None:
+    states.move(conn, states.SHARE, instance_id, "error")
+    messages.create(
+        conn,
+        project_id=caller.project_id,
+        request_id=caller.request_id,
+        resource_type="SHARE",
+        resource_id=share_id,
+        action=messages.Action.ALLOCATE_HOST,
+        detail=messages.Detail.NO_VALID_HOST,
+        text=chosen.explain(),
+    )

@@ -1,0 +1,173 @@
+"""The addresses of share servers on their subnets: what to ask for, storing what was given, and the end of an addition, good or bad."""
+
+from __future__ import annotations
+
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import network_allocations, services, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain import access_rules, driver_values, export_locations, messages, share_servers as servers, states
+from abaca.errors import Refused
+from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Subnet, Value
+
+
+class Place(Value):
+    """One share network subnet that a server shall stand on. `subnet` is None while the network plug-in has not been asked what it is."""
+
+    share_network_subnet_id: str
+    project_id: str
+    neutron_net_id: str | None
+    neutron_subnet_id: str | None
+    count: int
+    subnet: Subnet | None
+
+
+def places(conn: Connection, share_server_id: str, *, served: bool = True) -> list[Place]:
+    """The subnets that a server stands on (or, `served=False`, is about to), the oldest first, with the addresses it needs on each."""
+    rows = conn.execute(
+        sa.select(share_network_subnets, share_servers.c.project_id, services.c.network_allocations_number)
+        .join(mappings, mappings.c.share_network_subnet_id == share_network_subnets.c.id)
+        .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
+        .join(services, services.c.host == share_servers.c.host)
+        .where(mappings.c.share_server_id == share_server_id, mappings.c.is_served == served)
+        .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
+    )
+    return [
+        Place(
+            share_network_subnet_id=row.id,
+            project_id=row.project_id,
+            neutron_net_id=row.neutron_net_id,
+            neutron_subnet_id=row.neutron_subnet_id,
+            count=row.network_allocations_number,
+            subnet=driver_values.subnet(row) if row.cidr else None,
+        )
+        for row in rows
+    ]
+
+
+def store_allocations(conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]) -> None:
+    """Store the addresses that the network plug-in gave: share network subnet id → allocations. Those stored already stay."""
+    neutron = dict(
+        conn.execute(
+            sa.select(share_network_subnets.c.id, share_network_subnets.c.neutron_subnet_id).where(share_network_subnets.c.id.in_(given))
+        ).tuples().all()
+    )
+    known = set(conn.scalars(sa.select(network_allocations.c.id).where(network_allocations.c.share_server_id == share_server_id)))
+    now = utcnow()
+    rows = [
+        {
+            "id": allocation.id,
+            "share_server_id": share_server_id,
+            "share_network_subnet_id": subnet_id,
+            "position": position,
+            "neutron_subnet_id": neutron[subnet_id],
+            "ip_address": allocation.ip_address,
+            "mac_address": allocation.mac_address,
+            "created_at": now,
+        }
+        for subnet_id, allocations in given.items()
+        for position, allocation in enumerate(allocations)
+        if allocation.id not in known
+    ]
+    if rows:
+        conn.execute(sa.insert(network_allocations), rows)
+
+
+class Addition(Value):
+    """All that a driver is told when a server gets one more subnet."""
+
+    network_info: NetworkInfoUpdate
+    server_details: dict[str, str]
+    shares: list[Share]
+
+
+def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
+    """The server's networks as they are and with the new subnet, whose allocations are stored by now."""
+    server = driver_values.share_server(conn, share_server_id)
+    added = driver_values.network_info(conn, share_server_id, served=False)
+    return Addition(
+        network_info=NetworkInfoUpdate(current=server.network_info, added=[i for i in added if i.share_network_subnet_id == subnet_id]),
+        server_details=server.backend_details,
+        shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
+    )
+
+
+def candidate(conn: Connection, share_server_id: str, subnet: Subnet) -> Addition:
+    """The same before anything is stored, for a check: the new subnet comes without allocations."""
+    server = driver_values.share_server(conn, share_server_id)
+    added = NetworkInfo(server_id=share_server_id, share_network_subnet_id="", subnet=subnet, network_allocations=[])
+    return Addition(
+        network_info=NetworkInfoUpdate(current=server.network_info, added=[added]),
+        server_details=server.backend_details,
+        shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
+    )
+
+
+def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
+    """The server serves the new subnet. Its `active` and, when it was the last, the network's commit together."""
+    network_id = _lock_network(conn, share_server_id)
+    if network_id is None:
+        return
+    conn.execute(
+        sa.update(mappings)
+        .where(mappings.c.share_server_id == share_server_id, mappings.c.share_network_subnet_id == subnet_id)
+        .values(is_served=True)
+    )
+    if update.backend_details:
+        servers.save_details(conn, share_server_id, {**servers.details_of(conn, share_server_id), **update.backend_details})
+    for instance_id, share in update.share_updates.items():
+        if share.export_locations is not None:
+            export_locations.replace(conn, instance_id, share.export_locations)
+    states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
+    _finish_network(conn, network_id)
+
+
+def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
+    """The server could not be given the subnet: it is in error with its shares' rules; the network goes on with the subnet added.
+
+    Addresses and mapping stay for a retry; the shares stay served on the old subnets.
+    """
+    network_id = _lock_network(conn, share_server_id)
+    if network_id is None:
+        return
+    servers.mark_error(conn, share_server_id, reason)
+    instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
+    access_rules.fail_all(conn, list(instances))
+    _tell(conn, network_id, f"A share server could not be given addresses on the new subnet {subnet_id}: {reason}")
+    _finish_network(conn, network_id)
+
+
+def fail_setup(conn: Connection, share_server_id: str, reason: str) -> None:
+    """The server could not be set up and what was made for it has been taken away again."""
+    servers.forget_allocations(conn, share_server_id)
+    servers.mark_error(conn, share_server_id, reason)
+
+
+def _lock_network(conn: Connection, share_server_id: str) -> str | None:
+    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    if network_id is not None:
+        lock_row(conn, share_networks, network_id)
+    return network_id
+
+
+def _finish_network(conn: Connection, share_network_id: str) -> None:
+    changing = sa.select(share_servers.c.id).where(share_servers.c.share_network_id == share_network_id, share_servers.c.status == "network_change")
+    if conn.execute(changing.limit(1)).first() is None:
+        states.move(conn, states.SHARE_NETWORK, share_network_id, "active")
+
+
+def _tell(conn: Connection, share_network_id: str, text: str) -> None:
+    project_id = conn.scalar(sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id))
+    messages.create(
+        conn,
+        project_id=project_id or "",
+        resource_type="SHARE_NETWORK",
+        resource_id=share_network_id,
+        action=messages.Action.UPDATE,
+        text=text,
+    )
+
+

@@ -1,0 +1,239 @@
+"""Share servers: reading, choosing one for a share, deleting, and what drivers are told of them. Growing them: `share_server_networks`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import (
+    network_allocations,
+    services,
+    share_instances,
+    share_network_subnets,
+    share_networks,
+    share_server_backend_details,
+    share_servers,
+)
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain import states
+from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.values import Page
+from abaca.workflow.queue import Work, enqueue
+
+_FILTERS = {
+    name: share_servers.c[name]
+    for name in ("host", "status", "project_id", "share_network_id", "identifier", "task_state", "source_share_server_id")
+}
+_FLAGS = ("is_auto_deletable", "security_service_update_support", "network_allocation_update_support")
+_TRUE = {"1", "t", "true", "y", "yes", "on"}
+
+
+def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
+    """Share servers of all projects, newest first, in two statements. `filters`: the view's fields, share_network (id or name) and
+    share_network_subnet_id; an unknown one matches nothing."""
+    conditions = _conditions(filters)
+    if conditions is None:
+        return []
+    query = _select().where(*conditions).order_by(share_servers.c.created_at.desc(), share_servers.c.id)
+    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+
+
+def get(conn: Connection, share_server_id: str) -> dict[str, Any]:
+    """One share server with its back end details."""
+    rows = [dict(row) for row in conn.execute(_select().where(share_servers.c.id == share_server_id)).mappings()]
+    if not rows:
+        raise Missing(f"Share server {share_server_id} could not be found.")
+    view = _views(conn, rows)[0]
+    return {**view, "backend_details": details_of(conn, share_server_id)}
+
+
+def details(conn: Connection, share_server_id: str) -> dict[str, str]:
+    """The back end details of a share server."""
+    backend_details: dict[str, str] = get(conn, share_server_id)["backend_details"]
+    return backend_details
+
+
+def delete(conn: Connection, share_server_id: str) -> None:
+    """Delete a share server without shares, in the background."""
+    network_id = get(conn, share_server_id)["share_network_id"]
+    lock_row(conn, share_networks, network_id)
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()
+    if server.status not in ("active", "error"):
+        raise Forbidden(f"Share server {share_server_id} is {server.status}; only one that is active or in error can be deleted.")
+    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
+        raise Conflict(f"Share server {share_server_id} is in use.")
+    start_deletion(conn, [server])
+
+
+def reset_status(conn: Connection, share_server_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SHARE_SERVER)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    get(conn, share_server_id)
+    states.force(conn, states.SHARE_SERVER, share_server_id, status)
+
+
+def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
+    """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it."""
+    fresh = [server for server in doomed if server.status != "deleting"]
+    states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
+    hosts = worker_hosts(conn, {server.host for server in fresh})
+    for server in fresh:
+        work_id = f"share_server_delete:{server.id}:{uuid4()}"
+        enqueue(conn, Work(name="share_server_delete", worker_host=hosts[server.host], id=work_id, key=f"server:{server.id}", args=(server.id,)))
+
+
+def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:
+    """host@backend → the worker host whose queue takes its work."""
+    rows = conn.execute(sa.select(services.c.host, services.c.worker_host).where(services.c.host.in_(service_hosts)))
+    return dict(rows.tuples().all())
+
+
+def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
+    """A query for the servers that stand on any of the subnets."""
+    standing = sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id.in_(subnet_ids))
+    return sa.select(share_servers).where(share_servers.c.id.in_(standing)).order_by(share_servers.c.created_at, share_servers.c.id)
+
+
+def choose(conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]) -> str | None:
+    """A server on that back end that stands on exactly these subnets and can take a share; None when one has to be made.
+
+    Invalid when one of them waits for a repair of its networks: a second server would hide the first.
+    """
+    rows = conn.execute(on_subnets(subnet_ids).where(share_servers.c.host == service_host)).all()
+    subnets_of = defaultdict(set)
+    for row in conn.execute(sa.select(mappings).where(mappings.c.share_server_id.in_([row.id for row in rows]))):
+        subnets_of[row.share_server_id].add(row.share_network_subnet_id)
+        if not row.is_served:
+            raise Invalid(
+                f"A share server of the share network {share_network_id} could not be given its addresses on a new subnet; "
+                "the administrator has to retry or abandon that change first."
+            )
+    for row in rows:
+        if row.status in ("creating", "active") and subnets_of[row.id] == set(subnet_ids):
+            return str(row.id)
+    return None
+
+
+def create(
+    conn: Connection, network: sa.Row[Any], service_host: str, subnet_ids: Sequence[str], *, network_allocation_update_support: bool,
+    security_service_update_support: bool,
+) -> str:
+    """A server row in `creating` on these subnets; the first share's creation sets it up. Returns its id."""
+    server_id = str(uuid4())
+    now = utcnow()
+    conn.execute(
+        sa.insert(share_servers).values(
+            id=server_id,
+            share_network_id=network.id,
+            project_id=network.project_id,
+            host=service_host,
+            status="creating",
+            network_allocation_update_support=network_allocation_update_support,
+            security_service_update_support=security_service_update_support,
+            created_at=now,
+        )
+    )
+    conn.execute(
+        sa.insert(mappings),
+        [{"share_server_id": server_id, "share_network_subnet_id": subnet, "is_served": True, "created_at": now} for subnet in subnet_ids],
+    )
+    return server_id
+
+
+def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
+    """Status and, for one in error, the reason; `gone` when it is not there."""
+    row = conn.execute(sa.select(share_servers.c.status, share_servers.c.status_reason).where(share_servers.c.id == share_server_id)).one_or_none()
+    return (row.status, row.status_reason) if row else ("gone", None)
+
+
+def host_of(conn: Connection, share_server_id: str) -> str | None:
+    """The host@backend that the server is on; None when it is not there."""
+    return conn.scalar(sa.select(share_servers.c.host).where(share_servers.c.id == share_server_id))
+
+
+def mark_active(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
+    """The server is set up: store what the driver said of it."""
+    save_details(conn, share_server_id, backend_details)
+    states.move(conn, states.SHARE_SERVER, share_server_id, "active", identifier=share_server_id, status_reason=None)
+
+
+def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
+    """The server is in error, and why."""
+    states.move(conn, states.SHARE_SERVER, share_server_id, "error", status_reason=reason[:1023])
+
+
+def save_details(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
+    """Replace the back end details of a server."""
+    table = share_server_backend_details
+    conn.execute(sa.delete(table).where(table.c.share_server_id == share_server_id))
+    if backend_details:
+        conn.execute(sa.insert(table), [{"share_server_id": share_server_id, "key": k, "value": v} for k, v in backend_details.items()])
+
+
+def forget_allocations(conn: Connection, share_server_id: str) -> None:
+    """Take the rows of addresses that have been given back away."""
+    conn.execute(sa.delete(network_allocations).where(network_allocations.c.share_server_id == share_server_id))
+
+
+def remove(conn: Connection, share_server_id: str) -> None:
+    """The server is gone: take its rows away, and those of a network or subnet that was only waiting for that."""
+    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    if network_id is not None:
+        lock_row(conn, share_networks, network_id)
+    forget_allocations(conn, share_server_id)
+    conn.execute(sa.delete(share_servers).where(share_servers.c.id == share_server_id))
+    remove_deleted_networks(conn)
+
+
+def remove_deleted_networks(conn: Connection) -> None:
+    """Take the rows of deleted subnets and networks that no server stands on any more away."""
+    used_subnets = sa.select(mappings.c.share_network_subnet_id)
+    used_networks = sa.select(share_servers.c.share_network_id)
+    dying = sa.select(share_networks.c.id).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks))
+    doomed = share_network_subnets.c.is_deleting | share_network_subnets.c.share_network_id.in_(dying)
+    conn.execute(sa.delete(share_network_subnets).where(doomed, share_network_subnets.c.id.not_in(used_subnets)))
+    conn.execute(sa.delete(share_networks).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)))
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(share_servers, share_networks.c.name.label("share_network_name")).join(share_networks)
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_server = defaultdict(list)
+    for row in conn.execute(sa.select(mappings).where(mappings.c.share_server_id.in_([row["id"] for row in rows]))):
+        by_server[row.share_server_id].append(row.share_network_subnet_id)
+    for view in rows:
+        view["share_network_subnet_ids"] = sorted(by_server[view["id"]])
+    return rows
+
+
+def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
+    """What the driver said of a server; empty when it has not yet, or there is no such server."""
+    table = share_server_backend_details
+    rows = conn.execute(sa.select(table.c.key, table.c.value).where(table.c.share_server_id == share_server_id).order_by(table.c.key))
+    return dict(rows.tuples().all())
+
+
+def _conditions(filters: dict[str, str]) -> list[Any] | None:
+    conditions: list[Any] = []
+    for name, text in filters.items():
+        if name in _FILTERS:
+            conditions.append(_FILTERS[name] == text)
+        elif name in _FLAGS:
+            conditions.append(share_servers.c[name] == (text.lower() in _TRUE))
+        elif name == "share_network":
+            conditions.append(sa.or_(share_networks.c.id == text, share_networks.c.name == text))
+        elif name == "share_network_subnet_id":
+            conditions.append(share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text)))
+        else:
+            return None
+    return conditions

@@ -1,0 +1,240 @@
+"""Shares: reading, changing their texts, deleting, resizing. Making one, with the choice of its place: `share_creation`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import availability_zones, share_export_locations, share_instances, share_networks, share_types, shares
+from abaca.domain import placement, share_servers, states
+from abaca.domain.share_instances import remove as remove_share
+from abaca.errors import Forbidden, Invalid, Missing
+from abaca.values import Caller, Host, Page
+from abaca.workflow.queue import Work, enqueue
+
+_DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error")
+_SHARE_FILTERS = {
+    "name": shares.c.display_name,
+    "display_name": shares.c.display_name,
+    "description": shares.c.display_description,
+    "display_description": shares.c.display_description,
+    "project_id": shares.c.project_id,
+    "snapshot_id": shares.c.snapshot_id,
+    "status": share_instances.c.status,
+    "host": share_instances.c.host,
+    "share_type_id": share_instances.c.share_type_id,
+    "share_network_id": share_instances.c.share_network_id,
+    "share_server_id": share_instances.c.share_server_id,
+    "availability_zone": availability_zones.c.name,
+}
+_SORT_KEYS = {
+    **_SHARE_FILTERS,
+    **{name: shares.c[name] for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")},
+    "share_type": share_instances.c.share_type_id,
+    "share_network": share_instances.c.share_network_id,
+    "availability_zone_id": share_instances.c.availability_zone_id,
+}
+
+
+def get(conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False) -> dict[str, Any]:
+    """One share: the caller's own, a public one, or any for an administrator."""
+    row = conn.execute(_visible(caller).where(shares.c.id == share_id)).mappings().one_or_none()
+    if row is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    return _views(conn, [dict(row)], with_export_locations)[0]
+
+
+def find(
+    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False, *, with_export_locations: bool = False
+) -> list[dict[str, Any]]:
+    """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
+
+    `filters`: fields of the view (text), is_public (bool), `name~`, `description~`, metadata (dict), export_location_id,
+    export_location_path. Invalid for a sort key that is not known.
+    """
+    key = page.sort_key or "created_at"
+    if key not in _SORT_KEYS:
+        raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
+    column = _SORT_KEYS[key]
+    query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
+    rows = [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
+    return _views(conn, rows, with_export_locations)
+
+
+def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
+    """How many shares `find` would give without a page."""
+    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
+
+
+def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change display_name, display_description, is_public."""
+    _require_own(conn, caller, share_id)
+    allowed = {name: changes[name] for name in ("display_name", "display_description", "is_public") if name in changes}
+    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed))
+    return get(conn, caller, share_id)
+
+
+def delete(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
+    share = lock(conn, caller, share_id)
+    if share.status not in _DELETABLE:
+        raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_DELETABLE)}.")
+    _start_deletion(conn, share)
+
+
+def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Delete a share whatever its status."""
+    share = lock(conn, caller, share_id)
+    if share.status not in _DELETABLE and share.status not in ("deleting", "creating"):
+        states.force(conn, states.SHARE, share.instance_id, "error")
+    _start_deletion(conn, share)
+
+
+def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SHARE)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    states.force(conn, states.SHARE, lock(conn, caller, share_id).instance_id, status)
+
+
+def extend(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
+    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once."""
+    share = lock(conn, caller, share_id)
+    _require_available(share)
+    if new_size <= share.size:
+        raise Invalid(f"Invalid input received: New size for extend must be greater than current size. (current: {share.size}, extended: {new_size}).")
+    placement.claim_more(conn, share.host, new_size - share.size)
+    states.move(conn, states.SHARE, share.instance_id, "extending")
+    start(conn, "share_extend", share, str(new_size))
+
+
+def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
+    """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than that."""
+    share = lock(conn, caller, share_id)
+    _require_available(share)
+    if not 0 < new_size < share.size:
+        raise Invalid(
+            "Invalid input received: New size for shrink must be less than current size and greater than 0 "
+            f"(current: {share.size}, new: {new_size})."
+        )
+    states.move(conn, states.SHARE, share.instance_id, "shrinking")
+    start(conn, "share_shrink", share, str(new_size))
+
+
+def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
+    """The share and its instance (`instance_id`, `status`, `host`, …), its network's row held. Only the owner's project and administrators."""
+    _require_own(conn, caller, share_id)
+    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id))
+    if network_id is not None:
+        lock_row(conn, share_networks, network_id)
+    locked = conn.execute(
+        sa.select(
+            shares,
+            share_instances.c.id.label("instance_id"),
+            *[share_instances.c[n] for n in ("status", "host", "share_network_id", "share_server_id", "access_rules_status")],
+        )
+        .join(share_instances, share_instances.c.share_id == shares.c.id)
+        .where(shares.c.id == share_id)
+        .with_for_update()
+    ).one_or_none()
+    if locked is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    return locked
+
+
+def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> None:
+    """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id, *args)`."""
+    service = Host.parse(share.host).service
+    worker_host = share_servers.worker_hosts(conn, {service})[service]
+    work_id = f"{workflow}:{share.instance_id}:{uuid4()}"
+    enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=f"share:{share.instance_id}", args=(share.instance_id, *args)))
+
+
+def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
+    if share.host is None:
+        remove_share(conn, share.instance_id)
+        return
+    states.move(conn, states.SHARE, share.instance_id, "deleting")
+    start(conn, "share_delete", share)
+
+
+def _require_own(conn: Connection, caller: Caller, share_id: str) -> None:
+    project_id = conn.scalar(sa.select(shares.c.project_id).where(shares.c.id == share_id))
+    if project_id is None or not (caller.is_admin or project_id == caller.project_id):
+        raise Missing(f"Share {share_id} could not be found.")
+
+
+def _require_available(share: sa.Row[Any]) -> None:
+    if share.status != "available":
+        raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
+
+
+def _select() -> sa.Select[Any]:
+    instance_columns = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")
+    return (
+        sa.select(
+            shares,
+            share_instances.c.id.label("instance_id"),
+            *[share_instances.c[name] for name in instance_columns],
+            share_instances.c.share_type_id.label("share_type"),
+            share_types.c.name.label("share_type_name"),
+            availability_zones.c.name.label("availability_zone"),
+        )
+        .join(share_instances, share_instances.c.share_id == shares.c.id)
+        .join(share_types, share_types.c.id == share_instances.c.share_type_id)
+        .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+    )
+
+
+def _visible(caller: Caller) -> sa.Select[Any]:
+    query = _select()
+    return query if caller.is_admin else query.where(sa.or_(shares.c.project_id == caller.project_id, shares.c.is_public))
+
+
+def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
+    query = _select()
+    if filters.get("is_public"):
+        query = query.where(sa.or_(shares.c.project_id == caller.project_id, shares.c.is_public))
+    elif not (all_projects and caller.is_admin):
+        query = query.where(shares.c.project_id == caller.project_id)
+    for name, wanted in filters.items():
+        if name in _SHARE_FILTERS:
+            query = query.where(_SHARE_FILTERS[name] == wanted)
+        elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
+            query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
+        elif name == "is_public":
+            query = query.where(shares.c.is_public == wanted)
+        elif name == "metadata":
+            query = query.where(*[shares.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
+        elif name in ("export_location_id", "export_location_path"):
+            column = share_export_locations.c.id if name.endswith("_id") else share_export_locations.c.path
+            query = query.where(share_instances.c.id.in_(sa.select(share_export_locations.c.share_instance_id).where(column == wanted)))
+    return query
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:
+    locations = _export_paths(conn, [row["instance_id"] for row in rows]) if with_export_locations else None
+    for row in rows:
+        row["name"] = row["display_name"]
+        row["description"] = row["display_description"]
+        row["volume_type"] = row["share_type_name"]
+        row["has_replicas"] = False
+        row["is_soft_deleted"] = False
+        row["share_group_id"] = row["source_share_group_snapshot_member_id"] = row["scheduled_to_be_deleted_at"] = None
+        if locations is not None:
+            row["export_locations"] = locations[row["instance_id"]]
+    return rows
+
+
+def _export_paths(conn: Connection, instance_ids: list[str]) -> dict[str, list[str]]:
+    table = share_export_locations
+    paths = defaultdict(list)
+    for row in conn.execute(sa.select(table).where(table.c.share_instance_id.in_(instance_ids)).order_by(table.c.position)):
+        paths[row.share_instance_id].append(row.path)
+    return paths

@@ -1,0 +1,111 @@
+"""Which status may follow which, a table a noun; and the only place that sets a status.
+
+A status whose name says that something goes on (creating, deleting, network_change, …) always has a workflow that owns it, stored in
+the same transaction. Callers' requests are judged before, with `CallerError`s; a transition that is not in the table is a bug.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db import tables
+from abaca.db.session import utcnow
+
+
+class Noun(NamedTuple):
+    """A table's status column and its transitions: status → the statuses that may follow."""
+
+    table: sa.Table
+    column: str
+    transitions: dict[str, frozenset[str]]
+
+
+def _noun(table: sa.Table, column: str, **transitions: str) -> Noun:
+    return Noun(table, column, {status: frozenset(followers.split()) for status, followers in transitions.items()})
+
+
+SHARE_NETWORK = _noun(
+    tables.share_networks,
+    "status",
+    active="network_change error",
+    network_change="active error",
+    error="active",
+)
+
+SHARE_SERVER = _noun(
+    tables.share_servers,
+    "status",
+    creating="active error deleting",
+    active="network_change deleting error",
+    network_change="active error",
+    error="deleting network_change",
+    deleting="error",
+)
+
+SHARE = _noun(
+    tables.share_instances,
+    "status",
+    creating="available error deleting",
+    available="extending shrinking deleting error",
+    extending="available extending_error",
+    shrinking="available shrinking_error",
+    error="deleting",
+    extending_error="deleting",
+    shrinking_error="deleting",
+    deleting="error_deleting",
+    error_deleting="deleting",
+    inactive="deleting",
+)
+
+ACCESS_RULES = _noun(
+    tables.share_instances,
+    "access_rules_status",
+    active="syncing error",
+    syncing="active error",
+    error="syncing active",
+)
+
+ACCESS_RULE = _noun(
+    tables.share_access_rules,
+    "state",
+    queued_to_apply="applying queued_to_deny error active",
+    applying="active error queued_to_deny",
+    active="error queued_to_deny applying queued_to_apply",
+    error="queued_to_deny applying active queued_to_apply",
+    queued_to_deny="denying error",
+    denying="error",
+)
+
+
+class IllegalTransition(RuntimeError):
+    """The table of transitions does not know this one."""
+
+
+def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **changes: Any) -> None:
+    """Set the status of one row or of several, with further column changes. A row that has the status already stays as it is.
+
+    Raises IllegalTransition when one of the rows may not go there; a row that is gone counts as gone, not as wrong.
+    """
+    wanted = [ids] if isinstance(ids, str) else list(ids)
+    status = noun.table.c[noun.column]
+    sources = [source for source, followers in noun.transitions.items() if to in followers]
+    conn.execute(
+        sa.update(noun.table).where(noun.table.c.id.in_(wanted), status.in_(sources)).values({noun.column: to, "updated_at": utcnow(), **changes})
+    )
+    wrong = conn.execute(sa.select(noun.table.c.id, status).where(noun.table.c.id.in_(wanted), status != to)).all()
+    if wrong:
+        raise IllegalTransition(f"{noun.table.name}: {wrong[0][1]} → {to} of {wrong[0][0]}")
+
+
+def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
+    """Set a status past the table: the administrator's reset."""
+    conn.execute(sa.update(noun.table).where(noun.table.c.id == key).values({noun.column: to, "updated_at": utcnow()}))
+
+
+def statuses(noun: Noun) -> list[str]:
+    """Every status that a noun can have, sorted."""
+    return sorted(set(noun.transitions).union(*noun.transitions.values()))

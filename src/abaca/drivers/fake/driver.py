@@ -1,0 +1,289 @@
+"""The fake back end's behaviour: what a driver with real storage would do, refuse and return. No storage, no network, no privileges.
+
+The world it acts on is in `world.py`, faults in `faults.py`, options in `options.py`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from abaca.drivers.fake.faults import Denied, FaultPlan
+from abaca.drivers.fake.options import OPTIONS, parse
+from abaca.drivers.fake.world import Server, Store, StoredShare, World
+from abaca.drivers.interface import ShareDriver
+from abaca.errors import NoSpace, Refused
+from abaca.values import (
+    AccessRule,
+    ExportLocation,
+    NetworkInfo,
+    NetworkInfoUpdate,
+    PoolStats,
+    SecurityService,
+    ServerUpdate,
+    Share,
+    ShareServer,
+    ShareUpdate,
+    Snapshot,
+)
+
+GIB = 1024**3
+_ACCESS_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}}
+
+
+class FakeDriver(ShareDriver):
+    """`options`: see `abaca.drivers.fake.options`. Raises Unavailable when one of them makes no sense."""
+
+    OPTIONS = OPTIONS
+
+    def __init__(self, backend_name: str, options: Mapping[str, str]) -> None:
+        self.backend_name = backend_name
+        self.options = parse(options)
+        self.capabilities = self.options.capabilities
+        self.faults = FaultPlan(self.options.fault_plan)
+        self._store = Store(self.options.state_file)
+
+    def check_for_setup_error(self) -> None:
+        with self._call("check_for_setup_error"), self._store.read():
+            pass  # a state file that cannot be read shows here
+
+    def get_pools(self) -> list[PoolStats]:
+        with self._call("get_pools"), self._store.read() as world:
+            return [self._pool_stats(world, name) for name in self.options.pools]
+
+    def get_network_allocations_number(self) -> int:
+        return self.options.network_allocations_number
+
+    # --- share servers ---------------------------------------------------------------------------------------------
+
+    def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
+        with self._call("setup_server", server_id, *_network_ids(network_info)):
+            if len(network_info) > 1 and not self.capabilities.share_server_multiple_subnet_support:
+                raise Refused("This back end sets up a share server on one subnet only.")
+            self._judge_networks(network_info)
+            services = _security_services(network_info)
+            with self._store.change() as world:
+                world.servers[server_id] = Server(server_id, list(network_info), services)
+                return world.servers[server_id].details()
+
+    def ensure_server(self, server: ShareServer, shares: Sequence[Share]) -> None:
+        with self._call("ensure_server", server.id, *_network_ids(server.network_info)):
+            self._judge_networks(server.network_info)
+            services = _security_services(server.network_info)
+            with self._store.change() as world:
+                world.servers[server.id] = Server(server.id, list(server.network_info), services)
+                for share in shares:
+                    stored = world.shares.setdefault(share.id, _stored(share, server.id))
+                    stored.size = share.size
+                    stored.access_rules = [rule for rule in share.access_rules if self._why_not(rule, share.share_proto) is None]
+
+    def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
+        with self._call("teardown_server", server_id), self._store.change() as world:
+            world.servers.pop(server_id, None)
+
+    def check_update_share_server_network_allocations(
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> bool:
+        if not self.capabilities.network_allocation_update_support:
+            return super().check_update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        try:
+            with self._call("check_update_share_server_network_allocations", *_update_ids(network_info, shares)), self._store.read() as world:
+                _server(world, _server_id(network_info))
+                self._judge_families(network_info.added)
+                return True
+        except Denied:
+            return False
+
+    def update_share_server_network_allocations(
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> ServerUpdate:
+        if not self.capabilities.network_allocation_update_support:
+            return super().update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        with self._call("update_share_server_network_allocations", *_update_ids(network_info, shares)):
+            self._judge_networks(network_info.added)
+            with self._store.change() as world:
+                server = _server(world, _server_id(network_info))
+                stored = {share.id: _share(world, share) for share in shares}
+                server.network_info = _merged(server.network_info, network_info)
+                server.security_services = network_info.security_services or server.security_services
+                return ServerUpdate(
+                    share_updates={id_: ShareUpdate(export_locations=world.export_locations(share)) for id_, share in stored.items()},
+                    backend_details=server.details(),
+                )
+
+    # --- shares ----------------------------------------------------------------------------------------------------
+
+    def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
+        with self._call("create_share", share.id, share.share_id, server.id), self._store.change() as world:
+            _server(world, server.id)
+            if share.share_proto.upper() not in self.capabilities.storage_protocols:
+                raise Refused(f"This back end does not serve {share.share_proto}.")
+            if share.id not in world.shares:
+                self._judge_room(world, share.pool, share.size)
+                world.shares[share.id] = _stored(share, server.id)
+            return world.export_locations(world.shares[share.id])
+
+    def delete_share(self, share: Share, server: ShareServer) -> None:
+        with self._call("delete_share", share.id, share.share_id, server.id), self._store.change() as world:
+            world.shares.pop(share.id, None)
+
+    def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+        with self._call("extend_share", share.id, share.share_id, server.id), self._store.change() as world:
+            stored = _share(world, share)
+            if new_size > stored.size:
+                self._judge_room(world, stored.pool, new_size - stored.size)
+                stored.size = new_size
+
+    def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+        with self._call("shrink_share", share.id, share.share_id, server.id), self._store.change() as world:
+            stored = _share(world, share)
+            if stored.used_bytes > new_size * GIB:
+                raise Refused(f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to {new_size} GiB.")
+            stored.size = min(stored.size, new_size)
+
+    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+        with self._call("update_access", share.id, share.share_id, server.id), self._store.change() as world:
+            stored = _share(world, share)
+            verdicts = [(rule, self._why_not(rule, stored.share_proto)) for rule in access_rules]
+            stored.access_rules = [rule for rule, reason in verdicts if reason is None]
+            return {rule.id: reason for rule, reason in verdicts if reason is not None}
+
+    # --- for tests -------------------------------------------------------------------------------------------------
+
+    def world(self) -> dict[str, Any]:
+        """Everything it holds, as plain data: `servers` and `shares` by id; shares with their `export_locations`, security services included."""
+        with self._store.read() as world:
+            told: dict[str, Any] = msgspec.to_builtins(world)
+            for id_, share in world.shares.items():
+                told["shares"][id_]["export_locations"] = [location.path for location in world.export_locations(share)]
+            return told
+
+    def set_used_bytes(self, share_instance_id: str, used_bytes: int) -> None:
+        """As if clients had written that much."""
+        with self._store.change() as world:
+            world.shares[share_instance_id].used_bytes = used_bytes
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _call(self, method: str, *subjects: str) -> Iterator[None]:
+        """Around each call: its delay and its faults. Outside of every lock, so that a call that hangs holds nobody up."""
+        delays = self.options.delays
+        delay = delays.get(method, delays.get("*", 0.0) if subjects else 0.0)
+        if delay:
+            time.sleep(delay)
+        self.faults.strike(method, subjects, "before")
+        yield
+        self.faults.strike(method, subjects, "after")
+
+    def _pool_stats(self, world: World, name: str) -> PoolStats:
+        options = self.options
+        used = sum(share.used_bytes for share in world.shares.values() if share.pool == name) / GIB
+        return PoolStats(
+            pool_name=name,
+            total_capacity_gb=options.pools[name],
+            free_capacity_gb=max(options.pools[name] - (used if options.thin_provisioning else world.promised_gb(name)), 0.0),
+            reserved_percentage=options.reserved_percentage,
+            max_over_subscription_ratio=options.max_over_subscription_ratio,
+            thin_provisioning=options.thin_provisioning,
+            capabilities=self.capabilities.as_pool_capabilities() | {"share_backend_name": self.backend_name},
+        )
+
+    def _judge_room(self, world: World, pool: str, size: int) -> None:
+        if pool not in self.options.pools:
+            raise Refused(f"This back end has no pool '{pool}'.")
+        ratio = self.options.max_over_subscription_ratio if self.options.thin_provisioning else 1.0
+        free = self.options.pools[pool] * ratio - world.promised_gb(pool)
+        if size > free:
+            raise NoSpace(f"The pool {pool} has {max(free, 0):g} GiB left, {size} GiB are needed.")
+
+    def _judge_networks(self, network_info: Sequence[NetworkInfo]) -> None:
+        self._judge_families(network_info)
+        wanted = self.options.network_allocations_number
+        for entry in network_info:
+            if len(entry.network_allocations) < wanted:
+                raise Refused(f"{wanted} addresses are needed on {entry.subnet.cidr}, {len(entry.network_allocations)} were given.")
+
+    def _judge_families(self, network_info: Sequence[NetworkInfo]) -> None:
+        served = {4: self.capabilities.ipv4_support, 6: self.capabilities.ipv6_support}
+        for entry in network_info:
+            if not served.get(entry.subnet.ip_version, False):
+                raise Refused(f"This back end does not serve IPv{entry.subnet.ip_version} ({entry.subnet.cidr}).")
+
+    def _why_not(self, rule: AccessRule, share_proto: str) -> str | None:
+        """Why a rule cannot be enforced; None when it can."""
+        if rule.access_type not in _ACCESS_TYPES.get(share_proto.upper(), set()):
+            return f"{share_proto} shares of this back end know no access by {rule.access_type}."
+        if rule.access_level not in ("rw", "ro"):
+            return f"The access level {rule.access_level} is not known."
+        if rule.access_type != "ip":
+            return None
+        try:
+            network = ipaddress.ip_network(rule.access_to, strict=False)
+        except ValueError:
+            return f"{rule.access_to} is neither an address nor a prefix."
+        served = self.capabilities.ipv4_support if network.version == 4 else self.capabilities.ipv6_support
+        return None if served else f"This back end does not serve IPv{network.version}."
+
+
+def _stored(share: Share, server_id: str) -> StoredShare:
+    return StoredShare(share.id, share.share_id, server_id, share.pool, share.size, share.share_proto)
+
+
+def _server(world: World, server_id: str) -> Server:
+    if server_id not in world.servers:
+        raise Refused(f"This back end has no share server {server_id}.")
+    return world.servers[server_id]
+
+
+def _share(world: World, share: Share) -> StoredShare:
+    if share.id not in world.shares:
+        raise Refused(f"This back end has no share {share.id}.")
+    return world.shares[share.id]
+
+
+def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[NetworkInfo]:
+    """What is there keeps its place, what is new comes after it, so that export locations keep their order. Repeating changes nothing."""
+    wanted = {entry.share_network_subnet_id: entry for entry in (*update.current, *update.added)}
+    gone = {entry.share_network_subnet_id for entry in update.removed}
+    kept = {entry.share_network_subnet_id: wanted.get(entry.share_network_subnet_id, entry) for entry in have}
+    return [entry for id_, entry in (kept | wanted).items() if id_ not in gone]
+
+
+def _security_services(network_info: Sequence[NetworkInfo]) -> list[SecurityService]:
+    """Each once. Raises Refused when one could not be joined."""
+    services = {service.id: service for entry in network_info for service in entry.security_services}
+    for service in services.values():
+        if service.type not in ("ldap", "kerberos", "active_directory"):
+            raise Refused(f"Security services of type {service.type} are not known.")
+        if not (service.server or service.dns_ip):
+            raise Refused(f"The security service {service.id} needs a server or a dns_ip.")
+        if service.type != "ldap" and not service.domain:
+            raise Refused(f"The security service {service.id} needs a domain.")
+    return list(services.values())
+
+
+def _network_ids(network_info: Sequence[NetworkInfo]) -> list[str]:
+    return [id_ for entry in network_info for id_ in (entry.share_network_subnet_id, entry.subnet.neutron_subnet_id)]
+
+
+def _update_ids(update: NetworkInfoUpdate, shares: Sequence[Share]) -> list[str]:
+    changed = [*update.added, *update.removed]
+    return [_server_id(update), *_network_ids(changed), *(share.id for share in shares), *(share.share_id for share in shares)]
+
+
+def _server_id(update: NetworkInfoUpdate) -> str:
+    return next((entry.server_id for entry in (*update.current, *update.added, *update.removed)), "")

@@ -1,0 +1,114 @@
+"""What a fake back end holds: servers and shares, in memory, and in a JSON file when it has one. How they behave is in `driver.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+import msgspec
+
+from abaca.drivers.fake.files import locked, replace
+from abaca.values import AccessRule, ExportLocation, NetworkInfo, SecurityService
+
+
+class Server(msgspec.Struct):
+    """A share server: its networks in the order in which it got them."""
+
+    id: str
+    network_info: list[NetworkInfo]
+    security_services: list[SecurityService] = []
+
+    def details(self) -> dict[str, str]:
+        """Back end details, as drivers return them."""
+        return {"server_name": f"fake-{self.id}", "addresses": ",".join(self.addresses())}
+
+    def addresses(self) -> list[str]:
+        return [allocation.ip_address for entry in self.network_info for allocation in entry.network_allocations]
+
+
+class StoredShare(msgspec.Struct):
+    """A share on a share server. `size` in GiB; `used_bytes` is what clients would have written."""
+
+    id: str
+    share_id: str
+    server_id: str
+    pool: str
+    size: int
+    share_proto: str
+    used_bytes: int = 0
+    access_rules: list[AccessRule] = []
+
+
+class World(msgspec.Struct):
+    """Everything a fake back end holds, by id."""
+
+    servers: dict[str, Server] = {}
+    shares: dict[str, StoredShare] = {}
+
+    def export_locations(self, share: StoredShare) -> list[ExportLocation]:
+        """One path for each address of the share's server, in the server's order; the first of each family is preferred. No server, no paths."""
+        server = self.servers.get(share.server_id)
+        locations = []
+        families: set[bool] = set()
+        for address in server.addresses() if server else []:
+            is_v6 = ":" in address
+            shown = f"[{address}]" if is_v6 else address
+            locations.append(ExportLocation(path=f"{shown}:/shares/{share.id}", preferred=is_v6 not in families))
+            families.add(is_v6)
+        return locations
+
+    def promised_gb(self, pool: str) -> int:
+        return sum(share.size for share in self.shares.values() if share.pool == pool)
+
+
+class Store:
+    """Keeps the world. `state_file`, when given, is written after every change and read again whenever another process has written it."""
+
+    def __init__(self, state_file: Path | None) -> None:
+        self._file = state_file
+        self._lock = RLock()
+        self._seen: tuple[int, ...] | None = None
+        self._content = b""
+        self._world = World()
+
+    @contextmanager
+    def read(self) -> Iterator[World]:
+        """The world, to look at."""
+        with self._lock:
+            self._load()
+            yield self._world
+
+    @contextmanager
+    def change(self) -> Iterator[World]:
+        """The world, to change. When the block fails nothing is stored, so blocks judge first and change last."""
+        with self._lock:
+            if self._file is None:
+                yield self._world
+                return
+            with locked(self._file):
+                self._load()
+                yield self._world
+                self._save(self._file)
+
+    def _save(self, file: Path) -> None:
+        content = msgspec.json.encode(self._world)
+        if content != self._content:  # a repeated call usually changes nothing
+            replace(file, content)
+            self._content, self._seen = content, self._stamp()
+
+    def _load(self) -> None:
+        stamp = self._stamp()
+        if self._file is not None and stamp is not None and stamp != self._seen:
+            self._content = self._file.read_bytes()
+            self._world = msgspec.json.decode(self._content, type=World)
+            self._seen = stamp
+
+    def _stamp(self) -> tuple[int, ...] | None:
+        """Changes whenever the file is replaced: each version is a file of its own."""
+        try:
+            status = self._file.stat() if self._file is not None else None
+        except FileNotFoundError:
+            return None
+        return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None

@@ -1,0 +1,74 @@
+"""Access rules as Ganesha's CLIENT blocks. Pure: text out, nothing is asked or changed.
+
+One block a rule, so that a rule that Ganesha could not read would take no other with it. Ganesha takes the first block that
+matches, so the longest prefix stands first. What cannot be enforced is refused with a reason and grants nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from abaca.errors import Refused
+from abaca.values import AccessRule
+
+# Ganesha 4.3 does not parse an IPv6 prefix length of three digits. Up to this many addresses are listed one by one instead.
+ENUMERATED_ADDRESSES = 256
+MAPPED_IPV4 = IPv6Network("::ffff:0:0/96")
+ACCESS_LEVELS = {"rw": "RW", "ro": "RO"}
+
+
+def client_blocks(rules: Sequence[AccessRule]) -> tuple[str, dict[str, str]]:
+    """(the CLIENT blocks, reasons by the id of each rule that is refused)."""
+    blocks: list[tuple[int, str]] = []
+    refused: dict[str, str] = {}
+    for rule in rules:
+        try:
+            network = _network(rule)
+            blocks.append((network.max_prefixlen - network.prefixlen, _block(rule, network)))
+        except Refused as refusal:
+            refused[rule.id] = refusal.message
+    return "".join(text for _, text in sorted(blocks)), refused
+
+
+def _network(rule: AccessRule) -> IPv4Network | IPv6Network:
+    if rule.access_type != "ip":
+        raise Refused(f"NFS shares of this back end know access by ip only, not by {rule.access_type}")
+    if rule.access_level not in ACCESS_LEVELS:
+        raise Refused(f"'{rule.access_level}' is not an access level: rw or ro")
+    try:
+        network = ip_network(rule.access_to, strict=False)
+    except ValueError as error:
+        raise Refused(f"'{rule.access_to}' is neither an address nor a prefix") from error
+    if network.num_addresses == 1 and network.network_address.is_unspecified:
+        # Ganesha takes the bare 0.0.0.0 for everybody, in both families.
+        raise Refused(f"'{rule.access_to}' is no client's address; everybody is {network.network_address}/0")
+    if isinstance(network, IPv6Network):
+        if network.network_address.scope_id:
+            raise Refused(f"'{rule.access_to}': an address with a zone is not supported")
+        if network.subnet_of(MAPPED_IPV4):
+            raise Refused(f"'{rule.access_to}': write an IPv4 address as such, not mapped into IPv6")
+    return network
+
+
+def _block(rule: AccessRule, network: IPv4Network | IPv6Network) -> str:
+    clients = ", ".join(_clients(network))
+    return f"    CLIENT {{ Clients = {clients}; Protocols = 4; Access_Type = {ACCESS_LEVELS[rule.access_level]}; }}\n"
+
+
+def _clients(network: IPv4Network | IPv6Network) -> list[str]:
+    if network.prefixlen == 0:
+        return [_prefix(half) for half in network.subnets()]  # Ganesha refuses /0 in both families.
+    if network.num_addresses == 1:
+        return [str(network.network_address)]
+    if network.version == 6 and network.prefixlen >= 100:
+        if network.num_addresses > ENUMERATED_ADDRESSES:
+            raise Refused(f"'{network}': this back end enforces IPv6 prefixes up to /99 and from /120 on, not those between")
+        return [str(address) for address in network]
+    return [_prefix(network)]
+
+
+def _prefix(network: IPv4Network | IPv6Network) -> str:
+    # `::/1` would do, but a leading digit is what Ganesha is known to take.
+    address = str(network.network_address)
+    return f"{'0' if address == '::' else ''}{address}/{network.prefixlen}"

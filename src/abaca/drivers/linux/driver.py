@@ -1,0 +1,231 @@
+"""The Linux back end: NFS out of network namespaces on this machine. Nothing but a Linux kernel and Debian's packages is needed.
+
+A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is a btrfs subvolume with a limit.
+This module is the interface to the service: options, locks, what is refused. The parts: `server.py` (one share server), `plugging.py`
+and `routing.py` (its networks), `ganesha.py`, `exports.py` and `access.py` (its NFS server), `pool.py` (data), `inventory.py` (what is there).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.interface import ShareDriver
+from abaca.drivers.linux.access import client_blocks
+from abaca.drivers.linux.layout import Layout, safe_id
+from abaca.drivers.linux.plugging import BridgePlug
+from abaca.drivers.linux.pool import GIB, BtrfsPool
+from abaca.drivers.linux.requirements import missing
+from abaca.drivers.linux.server import LinuxServer, export_locations
+from abaca.drivers.linux.unservable import refuse_unservable
+from abaca.errors import BackendError, Refused, Unavailable
+from abaca.values import (
+    AccessRule,
+    ExportLocation,
+    NetworkInfo,
+    NetworkInfoUpdate,
+    PoolStats,
+    ServerUpdate,
+    Share,
+    ShareServer,
+    ShareUpdate,
+    Snapshot,
+)
+
+DEFAULTS = {
+    "state_dir": "/var/lib/abaca/worker",
+    "pool_path": "",
+    "pool_size_gib": "20",
+    "pool_name": "pool",
+    "namespace": "abaca",
+    "max_over_subscription_ratio": "1",
+    "mtu": "",
+}
+
+
+class LinuxDriver(ShareDriver):
+    """Options, all optional:
+
+    * `state_dir`: where everything of the worker is kept; below it, one folder a back end.
+    * `pool_path`: a mounted btrfs for the shares; without it a sparse file of `pool_size_gib` below `state_dir` is made and mounted.
+    * `pool_name`: the pool's name in `host@backend#pool`.
+    * `namespace`: the installation's name: its network namespaces, run folder and folder in the pool are called after it.
+    * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
+    * `mtu`: the largest MTU that a link gets, whatever its subnet says.
+
+    Raises Refused for an option that is unknown or makes no sense.
+    """
+
+    capabilities = Capabilities(
+        storage_protocols=("NFS",),
+        share_server_multiple_subnet_support=True,
+        network_allocation_update_support=True,
+        ipv4_support=True,
+        ipv6_support=True,
+    )
+
+    def __init__(self, backend_name: str, options: Mapping[str, str]) -> None:
+        unknown = sorted(options.keys() - DEFAULTS.keys())
+        if unknown:
+            raise Refused(f"back end {backend_name}: no such options: {', '.join(unknown)}")
+        chosen = {**DEFAULTS, **options}
+        self.layout = Layout(chosen["namespace"], Path(chosen["state_dir"]).absolute(), backend_name)
+        self._pool_name = safe_id(chosen["pool_name"])
+        self._ratio = _number(chosen, "max_over_subscription_ratio")
+        self._highest_mtu = int(_number(chosen, "mtu")) if chosen["mtu"] else None
+        given = chosen["pool_path"]
+        self.pool = BtrfsPool(
+            root=Path(given) if given else self.layout.state / "pool",
+            image=None if given else self.layout.state / "pool.img",
+            size_gib=int(_number(chosen, "pool_size_gib")),
+            folder=chosen["namespace"],
+            over_subscription=self._ratio,
+        )
+        self._plug = BridgePlug(chosen["namespace"])
+        self._locks: dict[str, threading.RLock] = {}
+        self._locks_guard = threading.Lock()
+
+    def check_for_setup_error(self) -> None:
+        lacking = missing()
+        if lacking:
+            raise Unavailable(f"the linux back end lacks: {'; '.join(lacking)}")
+        self.layout.prepare()
+        self.pool.prepare()
+        self._plug.prepare()
+
+    def get_pools(self) -> list[PoolStats]:
+        capacity = self.pool.capacity()
+        stats = PoolStats(
+            pool_name=self._pool_name,
+            total_capacity_gb=round(capacity.total / GIB, 2),
+            free_capacity_gb=round(capacity.free / GIB, 2),
+            max_over_subscription_ratio=self._ratio,
+            thin_provisioning=True,
+            capabilities=self.capabilities.as_pool_capabilities(),
+        )
+        return [stats]
+
+    # --- share servers ---------------------------------------------------------------------------------------------
+
+    def get_network_allocations_number(self) -> int:
+        return 1
+
+    def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
+        refuse_unservable(network_info)
+        with self._locked(server_id) as server:
+            server.join(network_info)
+            server.ganesha.ensure_running()
+        return self._details(server_id, network_info)
+
+    def ensure_server(self, server: ShareServer, shares: Sequence[Share]) -> None:
+        """Also takes away what is not described: subnets of an interrupted change, exports of shares that are not listed (their data stays).
+
+        A share whose data is not in the pool is Refused, after everything else was brought in order.
+        """
+        with self._locked(server.id) as linux_server:
+            linux_server.join(server.network_info)
+            linux_server.leave_others(server.network_info)
+            for share_id in linux_server.published() - {share.id for share in shares}:
+                linux_server.withdraw(share_id)
+            present = [share for share in shares if self.pool.has(share.id)]
+            for share in present:
+                self.pool.ensure_limit(share.id, share.size)
+            linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present})
+            linux_server.withdraw_unknown()
+        lost = sorted(share.id for share in shares if share not in present)
+        if lost:
+            raise Refused(f"the pool does not have the data of shares {', '.join(lost)}")
+
+    def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
+        with self._locked(server_id) as server:
+            server.remove()
+
+    def check_update_share_server_network_allocations(
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> bool:
+        if network_info.removed:
+            raise Refused("subnets of a share server in use cannot be taken away: mounted clients would hang")
+        refuse_unservable([*network_info.current, *network_info.added])
+        return True
+
+    def update_share_server_network_allocations(
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> ServerUpdate:
+        self.check_update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        wanted = [*network_info.current, *network_info.added]
+        server_id = wanted[0].server_id
+        with self._locked(server_id) as server:
+            try:
+                server.join(wanted)
+                server.ganesha.ensure_running()
+            except BackendError:
+                server.leave_others(network_info.current)
+                raise
+        updates = {}
+        for share in shares:
+            locations = export_locations(share.id, wanted)
+            if locations != share.export_locations:
+                updates[share.id] = ShareUpdate(export_locations=locations)
+        return ServerUpdate(share_updates=updates, backend_details=self._details(server_id, wanted))
+
+    # --- shares ----------------------------------------------------------------------------------------------------
+
+    def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
+        if share.share_proto.upper() not in self.capabilities.storage_protocols:
+            raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}")
+        self.pool.create(share.id, share.size)
+        with self._locked(server.id) as linux_server:
+            linux_server.publish({share.id: ""})
+        return export_locations(share.id, server.network_info)
+
+    def delete_share(self, share: Share, server: ShareServer) -> None:
+        with self._locked(server.id) as linux_server:
+            linux_server.withdraw(share.id)
+        self.pool.delete(share.id)
+
+    def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+        self.pool.resize(share.id, new_size)
+
+    def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+        self.pool.resize(share.id, new_size)
+
+    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+        clients, refused = client_blocks(access_rules)
+        with self._locked(server.id) as linux_server:
+            linux_server.publish({share.id: clients})
+        return refused
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _locked(self, server_id: str) -> Iterator[LinuxServer]:
+        """The server, for one call at a time: exports of one server are made and told to Ganesha one after another."""
+        with self._locks_guard:
+            lock = self._locks.setdefault(server_id, threading.RLock())
+        with lock:
+            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu)
+
+    def _details(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
+        addresses = [allocation.ip_address for info in network_info for allocation in info.network_allocations]
+        return {"server_name": self.layout.server(server_id).namespace, "ip_addresses": ",".join(addresses)}
+
+
+def _number(options: Mapping[str, str], name: str) -> float:
+    try:
+        number = float(options[name])
+    except ValueError as error:
+        raise Refused(f"option {name} must be a number, not '{options[name]}'") from error
+    if not number > 0:
+        raise Refused(f"option {name} must be above zero, not {options[name]}")
+    return number

@@ -1,0 +1,134 @@
+"""Exports of one share server: a file a share, from which Ganesha starts, and the same told to the running Ganesha by DBus.
+
+Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers hold the server's lock.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+from jeepney import DBusAddress, DBusErrorResponse, new_method_call
+from jeepney.io.blocking import open_dbus_connection
+from jeepney.wrappers import unwrap_msg
+
+from abaca.drivers.linux.layout import ServerLayout, write_atomically
+from abaca.errors import OutcomeUnknown, Refused, Unavailable
+
+HIGHEST_EXPORT_ID = 65535
+DBUS_TIMEOUT = 20.0
+FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
+EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
+
+EXPORT_TEMPLATE = """\
+EXPORT {{
+    Export_Id = {export_id};
+    Path = "{path}";
+    Pseudo = "/shares/{share_id}";
+    Filesystem_Id = {filesystem_id};
+    Protocols = 4;
+    Transports = TCP;
+    SecType = sys;
+    Squash = No_Root_Squash;
+    Access_Type = None;
+    Disable_ACL = true;
+    FSAL {{ Name = VFS; }}
+{clients}}}
+"""
+
+
+def write_export(server: ServerLayout, share_id: str, clients: str) -> int:
+    """Write a share's export file with these CLIENT blocks; returns its export id, which it keeps for life."""
+    known = export_ids(server)
+    export_id = known.get(share_id) or _new_export_id(share_id, set(known.values()))
+    text = EXPORT_TEMPLATE.format(
+        export_id=export_id,
+        path=server.mount_point(share_id),
+        share_id=share_id,
+        filesystem_id=_filesystem_id(share_id),
+        clients=clients,
+    )
+    file = server.export_file(share_id)
+    if not file.exists() or file.read_text() != text:
+        write_atomically(file, text)
+    return export_id
+
+
+def export_ids(server: ServerLayout) -> dict[str, int]:
+    """Export ids by share id, as the export files have them."""
+    found = {}
+    for file in sorted(server.exports.glob("*.conf")) if server.exports.is_dir() else []:
+        match = re.search(r"Export_Id = (\d+);", file.read_text())
+        if match:
+            found[file.stem] = int(match[1])
+    return found
+
+
+def _new_export_id(share_id: str, taken: set[int]) -> int:
+    # Scattered, so that a deleted share's id (it is part of the file handles that its clients hold) is seldom given again.
+    first = zlib.crc32(share_id.encode()) % HIGHEST_EXPORT_ID
+    candidates = ((first + step) % HIGHEST_EXPORT_ID + 1 for step in range(HIGHEST_EXPORT_ID))
+    free = next((number for number in candidates if number not in taken), None)
+    if free is None:
+        raise Refused("the share server has no export id left")
+    return free
+
+
+def _filesystem_id(share_id: str) -> str:
+    number = uuid5(FILESYSTEM_IDS, share_id).int
+    return f"{number >> 65}.{number & (2**63 - 1)}"
+
+
+class ExportBus:
+    """The export manager of one running Ganesha."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+
+    def active(self) -> set[int]:
+        """Ids of the exports that Ganesha serves now (its own root of the pseudo file system left out)."""
+        _, exports = self._call("ShowExports")
+        return {int(export[0]) for export in exports if export[0] != 0}
+
+    def add(self, file: Path, export_id: int) -> None:
+        self._call("AddExport", "ss", (str(file), f"EXPORT(Export_Id={export_id})"))
+
+    def update(self, file: Path, export_id: int) -> None:
+        self._call("UpdateExport", "ss", (str(file), f"EXPORT(Export_Id={export_id})"))
+
+    def remove(self, export_id: int) -> None:
+        self._call("RemoveExport", "q", (export_id,))
+
+    def answers(self) -> bool:
+        try:
+            self.active()
+        except (Unavailable, OutcomeUnknown, Refused):
+            return False
+        return True
+
+    def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+        try:
+            with open_dbus_connection(f"unix:path={self._socket}") as connection:
+                reply = connection.send_and_get_reply(new_method_call(EXPORT_MANAGER, method, signature, body), timeout=DBUS_TIMEOUT)
+                answer: tuple[Any, ...] = unwrap_msg(reply)
+        except TimeoutError as error:
+            raise OutcomeUnknown(f"Ganesha did not answer {method} within {DBUS_TIMEOUT:g} s") from error
+        except DBusErrorResponse as error:
+            raise _as_backend_error(method, error) from error
+        except OSError as error:
+            raise Unavailable(f"Ganesha cannot be reached for {method}: {error}") from error
+        # A file that was read in part is answered as a success whose text tells of errors.
+        if any(isinstance(part, str) and "rror" in part for part in answer):
+            raise Refused(f"Ganesha said to {method}: {answer}")
+        return answer
+
+
+def _as_backend_error(method: str, error: DBusErrorResponse) -> Unavailable | OutcomeUnknown | Refused:
+    if error.name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
+        return Unavailable(f"Ganesha is not on its bus for {method}")
+    if error.name in ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"):
+        return OutcomeUnknown(f"Ganesha went away during {method}")
+    return Refused(f"Ganesha refused {method}: {error}")

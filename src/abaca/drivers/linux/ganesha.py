@@ -1,0 +1,124 @@
+"""The processes of one share server: a DBus of its own and one Ganesha, in the server's network namespace.
+
+They outlive the worker and are found again by their pid files, checked against /proc. What they serve is in `exports.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from abaca.drivers.linux import namespaces, processes
+from abaca.drivers.linux.exports import ExportBus
+from abaca.drivers.linux.layout import ServerLayout, write_atomically
+from abaca.drivers.linux.programs import run
+from abaca.errors import OutcomeUnknown, Unavailable
+
+NFS_PORT = 2049
+START_SECONDS = 30.0
+END_SECONDS = 5.0
+LOG_BYTES = 8 * 1024**2
+
+# Grace must be longer than the lease, or a client's locks are lost over a restart; with a recovery folder it ends early when
+# everybody is back. Owner and scope would else be the host's name in every server, and clients take them for one.
+GANESHA_TEMPLATE = """\
+NFS_CORE_PARAM {{
+    NFS_Protocols = 4;
+    NFS_Port = {port};
+    Enable_NLM = false;
+    Enable_RQUOTA = false;
+    Enable_UDP = false;
+    mount_path_pseudo = true;
+    fsid_device = false;
+}}
+NFSV4 {{
+    Graceless = false;
+    Lease_Lifetime = 10;
+    Grace_Period = 15;
+    RecoveryBackend = fs;
+    RecoveryRoot = "{recovery}";
+    Server_Scope = "{server_id}";
+    Server_Owner = "{server_id}";
+    Only_Numeric_Owners = true;
+    Allow_Numeric_Owners = true;
+}}
+LOG {{ Default_Log_Level = EVENT; }}
+{includes}"""
+
+BUS_TEMPLATE = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>custom</type>
+  <fork/>
+  <pidfile>{pid_file}</pidfile>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
+</busconfig>
+"""
+
+
+class GaneshaServer:
+    """The processes of the share server `server`. Callers hold the server's lock."""
+
+    def __init__(self, server: ServerLayout) -> None:
+        self._server = server
+        self.bus = ExportBus(server.bus_socket)
+
+    def ensure_running(self) -> bool:
+        """Start what does not run; True when Ganesha was to be started. Raises Unavailable with the end of its log when it does not come up.
+
+        A Ganesha whose bus is gone cannot be told anything and is started anew; its clients reclaim what they hold.
+        """
+        if self.is_healthy():
+            return False
+        self.stop()
+        self._write_configuration()
+        self._start("dbus-daemon", f"--config-file={self._server.bus_config}")
+        files = ("-L", self._server.log, "-f", self._server.ganesha_config, "-p", self._server.ganesha_pid)
+        self._start("ganesha.nfsd", "-N", "NIV_EVENT", *map(str, files))
+        if not processes.wait_until(self.is_healthy, START_SECONDS):
+            raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {self._end_of_log()}")
+        return True
+
+    def is_healthy(self) -> bool:
+        """Both processes live, Ganesha listens and answers."""
+        pid = processes.by_pid_file(self._server.ganesha_pid, self._server.ganesha_pid)
+        return pid is not None and processes.listens(pid, NFS_PORT) and self.bus.answers()
+
+    def is_started(self) -> bool:
+        """Ganesha lives, healthy or not."""
+        return bool(processes.find(self._server.ganesha_pid))
+
+    def stop(self) -> None:
+        """End both processes, and any that a lost call may have started. Nothing there is success."""
+        processes.end(processes.find(self._server.ganesha_pid), END_SECONDS)
+        processes.end(processes.find(self._bus_argument()), END_SECONDS)
+        for path in (self._server.ganesha_pid, self._server.bus_pid, self._server.bus_socket):
+            path.unlink(missing_ok=True)
+
+    def _bus_argument(self) -> Path:
+        return Path(f"--config-file={self._server.bus_config}")
+
+    def _write_configuration(self) -> None:
+        exports = sorted(self._server.exports.glob("*.conf"))
+        configuration = GANESHA_TEMPLATE.format(
+            port=NFS_PORT,
+            recovery=self._server.recovery,
+            server_id=self._server.id,
+            includes="".join(f'%include "{file}"\n' for file in exports),
+        )
+        write_atomically(self._server.ganesha_config, configuration)
+        write_atomically(self._server.bus_config, BUS_TEMPLATE.format(pid_file=self._server.bus_pid, socket=self._server.bus_socket))
+        if self._server.log.exists() and self._server.log.stat().st_size > LOG_BYTES:
+            self._server.log.replace(self._server.log.with_suffix(".log.1"))
+
+    def _start(self, *argv: str) -> None:
+        """Start a daemon that detaches itself: it gets a session of its own, and the init process as its parent."""
+        bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self._server.bus_socket}"}
+        try:
+            run("nsenter", f"--net={namespaces.path_of(self._server.namespace)}", *argv, timeout=START_SECONDS, extra_environment=bus)
+        except OutcomeUnknown as error:
+            raise Unavailable(f"{argv[0]} of share server {self._server.id} did not start: {error.message}") from error
+
+    def _end_of_log(self) -> str:
+        return self._server.log.read_text(errors="replace")[-1000:] if self._server.log.exists() else "it wrote no log"

@@ -1,0 +1,86 @@
+"""What of one installation is on this machine, found from its name and state folder alone, and taking all of it away.
+
+For tests, the demonstration and uninstalling: it needs no database and no running service, and asks nothing of the driver.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux.clients import OWNER_PREFIX
+from abaca.drivers.linux.layout import run_path
+from abaca.drivers.linux.programs import run
+from abaca.errors import OutcomeUnknown
+
+END_SECONDS = 5.0
+PROGRAMS = ("ganesha.nfsd", "dbus-daemon")
+
+
+def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:
+    """What is there, by kind: namespaces, links (of Abaca's own namespace), mounts, loop_devices, processes, exports, subvolumes.
+
+    `pool_path`: the pool that an administrator gave to the back end, if any. While the service is set up, its own namespace, its pool's mount
+    and loop device are there although no share is.
+    """
+    return {
+        "namespaces": _namespaces(namespace_prefix),
+        "links": sorted(name for name, _ in _links(namespace_prefix)),
+        "mounts": [str(mount.point) for mount in mounts.mounts_below(state_dir)],
+        "loop_devices": _loop_devices(state_dir),
+        "processes": [str(pid) for pid in _processes(namespace_prefix)],
+        "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
+        "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path)],
+    }
+
+
+def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
+    """Take everything of an installation away, **the data of its shares included**. Nothing there is success."""
+    processes.end(_processes(namespace_prefix), END_SECONDS)
+    for name in _namespaces(namespace_prefix):
+        namespaces.remove(name)
+    for path in _subvolumes(namespace_prefix, state_dir, pool_path):
+        mounts.unmount(path)
+        run("btrfs", "subvolume", "delete", str(path))
+    mounts.unmount(state_dir)
+    for device in _loop_devices(state_dir):
+        run("losetup", "--detach", device)
+    if mounts.mounts_below(state_dir):
+        raise OutcomeUnknown(f"something below {state_dir} is still mounted")
+    for folder in (run_path(namespace_prefix), state_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+    if pool_path is not None and (pool_path / namespace_prefix).is_dir():
+        (pool_path / namespace_prefix).rmdir()
+
+
+def _namespaces(prefix: str) -> list[str]:
+    """Share servers' namespaces, clients' and last the one of the bridges."""
+    clients = [owner.removeprefix(OWNER_PREFIX) for _, owner in _links(prefix) if owner.startswith(OWNER_PREFIX)]
+    own = [name for name in namespaces.names() if name.startswith(f"{prefix}.")]
+    bridges = [prefix] if prefix in namespaces.names() else []
+    return sorted({*own, *clients}) + bridges
+
+
+def _links(prefix: str) -> list[tuple[str, str]]:
+    """(name, owner) of each link in the namespace of the bridges; a bridge's owner is its network."""
+    if not namespaces.exists(prefix):
+        return []
+    found = namespaces.inside(prefix, lambda links: [(link.get("ifname"), link.get("ifalias") or "") for link in links.get_links()])
+    return [(name, alias.split(" ")[0]) for name, alias in found if name != "lo"]
+
+
+def _loop_devices(state_dir: Path) -> list[str]:
+    listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
+    devices = json.loads(listed)["loopdevices"] if listed.strip() else []
+    return [device["name"] for device in devices if (device["back-file"] or "").startswith(f"{state_dir}/")]
+
+
+def _processes(prefix: str) -> list[int]:
+    return processes.find_below(run_path(prefix), PROGRAMS)
+
+
+def _subvolumes(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Path]:
+    pools = [*state_dir.glob("*/pool"), *([pool_path] if pool_path else [])]
+    return sorted(path for pool in pools if mounts.mount_at(pool) for path in (pool / prefix).glob("*"))

@@ -1,0 +1,62 @@
+"""What is mounted where, and mounting and unmounting. Knows nothing of shares."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from abaca.drivers.linux.programs import run
+from abaca.errors import OutcomeUnknown
+
+
+class Mount(NamedTuple):
+    """One line of mountinfo. `options`: those of the file system, for example `subvolid=256`."""
+
+    point: Path
+    root: str
+    filesystem: str
+    source: str
+    options: frozenset[str]
+
+
+def mounts_below(path: Path) -> list[Mount]:
+    """Mounts at `path` or below it, the last one made first: the order in which they can be unmounted."""
+    found = [mount for mount in _all_mounts() if mount.point == path or path in mount.point.parents]
+    return found[::-1]
+
+
+def mount_at(path: Path) -> Mount | None:
+    """The topmost mount exactly at `path`."""
+    return next((mount for mount in mounts_below(path) if mount.point == path), None)
+
+
+def mount(source: str, point: Path, options: str) -> None:
+    """Mount `source` at `point`, which is made when it is not there."""
+    point.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run("mount", "-o", options, source, str(point))
+
+
+def unmount(path: Path) -> None:
+    """Take away every mount at `path` and below. Nothing there is success; what is in use vanishes for new openers at once."""
+    for mounted in mounts_below(path):
+        try:
+            run("umount", str(mounted.point))
+        except OutcomeUnknown:
+            run("umount", "--lazy", str(mounted.point))
+
+
+def _all_mounts() -> list[Mount]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [_parse(line) for line in lines]
+
+
+def _parse(line: str) -> Mount:
+    before, _, after = line.partition(" - ")
+    fields = before.split(" ")
+    filesystem, source, options = after.split(" ", 2)
+    return Mount(Path(_unescape(fields[4])), _unescape(fields[3]), filesystem, _unescape(source), frozenset(options.split(",")))
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,0 +1,185 @@
+"""The btrfs pool: one subvolume a share with a limit on what it may hold. Knows nothing of servers, networks and NFS.
+
+The pool is a file system that the administrator mounted, or a sparse file that is made, formatted and mounted here. All shares are
+below one folder named after the installation, so that a given file system may hold other things.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+from abaca.drivers.linux import mounts
+from abaca.drivers.linux.layout import private_folder, require_trusted, safe_id
+from abaca.drivers.linux.programs import run
+from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
+
+GIB = 1024**3
+# A tenant's files are data only: no device nodes, no set-user-id, nothing to run on this host.
+SHARE_MOUNT_OPTIONS = "noatime,nodev,nosuid,noexec"
+
+
+class Capacity(NamedTuple):
+    """Bytes."""
+
+    total: int
+    free: int
+
+
+class BtrfsPool:
+    """`root`: where the pool is mounted. `image`: the file it lives in, or None when the administrator mounts it."""
+
+    def __init__(self, root: Path, image: Path | None, size_gib: int, folder: str, over_subscription: float) -> None:
+        self.root = root
+        self._image = image
+        self._size_gib = size_gib
+        self._shares = root / folder
+        self._over_subscription = over_subscription
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs."""
+        if self._image is not None:
+            self._mount_image(self._image)
+        mounted = mounts.mount_at(self.root)
+        if mounted is None or mounted.filesystem != "btrfs":
+            raise Unavailable(f"the pool {self.root} is not a mounted btrfs file system")
+        require_trusted(self.root)
+        self._enable_quotas()
+        private_folder(self._shares)
+
+    def _mount_image(self, image: Path) -> None:
+        if not image.exists():
+            unfinished = image.with_name(f".{image.name}.new")
+            with open(unfinished, "wb") as file:
+                file.truncate(self._size_gib * GIB)
+            run("mkfs.btrfs", "--quiet", "--force", "--label", "abaca", str(unfinished), timeout=300)
+            unfinished.chmod(0o600)
+            unfinished.replace(image)
+        if mounts.mount_at(self.root) is None:
+            mounts.mount(str(image), self.root, "loop,noatime")
+
+    def _enable_quotas(self) -> None:
+        try:
+            run("btrfs", "qgroup", "show", str(self.root))
+        except OutcomeUnknown:
+            run("btrfs", "quota", "enable", str(self.root))
+            run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
+
+    def capacity(self) -> Capacity:
+        """Raises Unavailable when the pool is not mounted."""
+        if mounts.mount_at(self.root) is None:
+            raise Unavailable(f"the pool {self.root} is not mounted")
+        pool = os.statvfs(self.root)
+        free = pool.f_bavail * pool.f_frsize
+        if self._image is not None:
+            # The image is sparse: it cannot grow further than the file system it lies on has room.
+            below = os.statvfs(self._image)
+            free = min(free, below.f_bavail * below.f_frsize)
+        return Capacity(pool.f_blocks * pool.f_frsize, free)
+
+    def path(self, share_id: str) -> Path:
+        return self._shares / safe_id(share_id)
+
+    def has(self, share_id: str) -> bool:
+        return self.path(share_id).is_dir()
+
+    def share_ids(self) -> list[str]:
+        return sorted(path.name for path in self._shares.iterdir()) if self._shares.is_dir() else []
+
+    def create(self, share_id: str, size_gib: int) -> None:
+        """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
+        path = self.path(share_id)
+        with self._lock:
+            self._require_room(share_id, size_gib)
+            if not path.is_dir():
+                run("btrfs", "subvolume", "create", str(path))
+            self._set_limit(path, size_gib)
+        path.chmod(0o777)
+
+    def resize(self, share_id: str, size_gib: int) -> None:
+        """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
+        path = self._require(share_id)
+        with self._lock:
+            used, limit = self._usage(path)
+            if used > size_gib * GIB:
+                raise Refused(f"share {share_id} holds {used / GIB:.2f} GiB, which does not fit in {size_gib} GiB")
+            if limit is None or size_gib * GIB > limit:
+                self._require_room(share_id, size_gib)
+            self._set_limit(path, size_gib)
+
+    def ensure_limit(self, share_id: str, size_gib: int) -> None:
+        """Set the limit again when it is another one, whatever the share holds."""
+        path = self._require(share_id)
+        _, limit = self._usage(path)
+        if limit != size_gib * GIB:
+            self._set_limit(path, size_gib)
+
+    def delete(self, share_id: str) -> None:
+        """Delete a share's data. Nothing there is success. The space comes back a little later."""
+        path = self.path(share_id)
+        if path.is_dir():
+            run("btrfs", "subvolume", "delete", str(path), timeout=300)
+
+    def used(self, share_id: str) -> int:
+        """Bytes that a share holds, written ones that are still in memory included."""
+        return self._usage(self._require(share_id))[0]
+
+    def mount(self, share_id: str, point: Path) -> bool:
+        """Mount a share by itself at `point`; True when that was to be done. A stale mount there is replaced.
+
+        Ganesha does not export a subvolume that is merely a folder of a mounted pool.
+        """
+        wanted = f"subvolid={_subvolume_id(self._require(share_id))}"
+        found = mounts.mounts_below(point)
+        if len(found) == 1 and wanted in found[0].options and found[0].filesystem == "btrfs":
+            return False
+        mounts.unmount(point)
+        pool = mounts.mount_at(self.root)
+        if pool is None:
+            raise Unavailable(f"the pool {self.root} is not mounted")
+        mounts.mount(pool.source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}")
+        return True
+
+    def _require(self, share_id: str) -> Path:
+        path = self.path(share_id)
+        if not path.is_dir():
+            raise Refused(f"the data of share {share_id} is not in the pool")
+        return path
+
+    def _require_room(self, share_id: str, size_gib: int) -> None:
+        capacity = self.capacity()
+        promised = sum(limit for name, limit in self._limits().items() if name != share_id)
+        room = int(capacity.total * self._over_subscription) - promised
+        if size_gib * GIB > room:
+            raise NoSpace(f"the pool has {max(room, 0) / GIB:.1f} GiB left to promise, {size_gib} GiB are asked for")
+        if not self.has(share_id) and capacity.free == 0:
+            raise NoSpace("the pool is full")
+
+    def _limits(self) -> dict[str, int]:
+        """Bytes promised by share id. Quota groups outlive their subvolumes, so only those of present shares count."""
+        names = {}
+        for line in run("btrfs", "subvolume", "list", str(self.root)).splitlines():
+            fields = line.split(" ", 8)  # ID 256 gen 8 top level 5 path abaca/<id>
+            names[fields[1]] = Path(fields[8]).name
+        groups = (line.split() for line in run("btrfs", "qgroup", "show", "-r", "--raw", str(self.root)).splitlines())
+        limits = {fields[0].removeprefix("0/"): int(fields[3]) for fields in groups if len(fields) >= 4 and fields[3].isdecimal()}
+        return {names[number]: limit for number, limit in limits.items() if number in names}
+
+    def _usage(self, path: Path) -> tuple[int, int | None]:
+        """(bytes held, limit in bytes or None) of one subvolume."""
+        shown = run("btrfs", "qgroup", "show", "-r", "-f", "--raw", "--sync", str(path), timeout=300)
+        for fields in (line.split() for line in shown.splitlines()):
+            if fields and fields[0] == f"0/{_subvolume_id(path)}":
+                return int(fields[1]), int(fields[3]) if fields[3].isdecimal() else None
+        raise OutcomeUnknown(f"btrfs does not count what {path.name} holds")
+
+    def _set_limit(self, path: Path, size_gib: int) -> None:
+        # By group id and the pool's path: by the subvolume's own path it fails on a share that is full.
+        run("btrfs", "qgroup", "limit", str(size_gib * GIB), f"0/{_subvolume_id(path)}", str(self.root))
+
+
+def _subvolume_id(path: Path) -> str:
+    return run("btrfs", "inspect-internal", "rootid", str(path)).strip()

@@ -1,0 +1,37 @@
+"""Running the few programs that have no library: bounded in time, their failures sorted as back end errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
+
+# Administrators' programs are there although a service's search path may lack their folders.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+
+
+def is_installed(program: str) -> bool:
+    return shutil.which(program, path=SEARCH_PATH) is not None
+
+
+def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None) -> str:
+    """Run a program to its end and return what it printed.
+
+    `timeout` in seconds. Raises Unavailable (the program is not there), NoSpace (it says that no space is left) and OutcomeUnknown
+    (it failed or took too long: what it was to make may be there or not).
+    """
+    environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH, **(extra_environment or {})}
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError as error:
+        raise Unavailable(f"program {argv[0]} is not installed") from error
+    except subprocess.TimeoutExpired as error:
+        raise OutcomeUnknown(f"{argv[0]} did not end within {timeout:g} s") from error
+    if done.returncode == 0:
+        return done.stdout
+    said = (done.stderr or done.stdout).strip()[-500:]
+    if "No space left" in said:
+        raise NoSpace(f"{argv[0]}: {said}")
+    raise OutcomeUnknown(f"{' '.join(argv[:3])} failed ({done.returncode}): {said}")

@@ -1,0 +1,143 @@
+"""Addresses and routes of a share server: one routing table an address, chosen by the source of what is sent.
+
+So replies leave by the interface that the request came in on, clients behind routers work on every subnet, and a new subnet changes no
+route that is there: the kernel's own table stays empty of them (addresses without prefix routes).
+"""
+
+from __future__ import annotations
+
+import socket
+import zlib
+from collections.abc import Iterable
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
+
+from pyroute2 import IPRoute
+
+from abaca.drivers.linux import namespaces
+
+RULE_PRIORITY = 1000
+IFA_F_NODAD = 0x02  # Duplicate address detection would keep an IPv6 address from answering for a second.
+IFA_F_NOPREFIXROUTE = 0x200
+RTNH_F_ONLINK = 4
+SCOPE_LINK = 253
+RESERVED_TABLES = 256
+
+SERVER_SETTINGS = {
+    # An interface answers for its own addresses only: two ports on one subnet would otherwise answer for each other.
+    "ipv4/conf/all/arp_ignore": "1",
+    "ipv4/conf/all/arp_announce": "2",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    "ipv4/conf/all/accept_redirects": "0",
+    "ipv4/conf/default/accept_redirects": "0",
+    "ipv6/conf/all/accept_redirects": "0",
+    "ipv6/conf/default/accept_redirects": "0",
+    "ipv6/conf/all/disable_ipv6": "0",
+    "ipv6/conf/default/disable_ipv6": "0",
+}
+
+
+class Address(NamedTuple):
+    """An address of a server on the interface `port`. `cidr`: its subnet; `gateway`: the subnet's router, if it has one."""
+
+    port: str
+    ip_address: str
+    cidr: str
+    gateway: str | None
+
+    @property
+    def family(self) -> int:
+        return int(socket.AF_INET if ip_address(self.ip_address).version == 4 else socket.AF_INET6)
+
+    @property
+    def prefix_length(self) -> int:
+        return ip_network(self.cidr, strict=False).prefixlen
+
+    @property
+    def table(self) -> int:
+        """The number of its routing table: always the same, beyond the reserved ones."""
+        return RESERVED_TABLES + zlib.crc32(ip_address(self.ip_address).packed) % (2**32 - RESERVED_TABLES)
+
+
+def add_addresses(namespace: str, addresses: Iterable[Address]) -> None:
+    """Make sure of these addresses, their tables and rules; leaves others alone and touches nothing that is right."""
+
+    def act(links: IPRoute) -> None:
+        for address in addresses:
+            index = links.link_lookup(ifname=address.port)[0]
+            _ensure_routes(links, address, index)
+            _ensure_rule(links, address)
+            _ensure_address(links, address, index)  # last: it answers only when its replies know their way
+
+    namespaces.inside(namespace, act)
+
+
+def remove_addresses(namespace: str, ip_addresses: Iterable[str]) -> None:
+    """Take addresses away with their tables and rules. Nothing there is success."""
+
+    def act(links: IPRoute) -> None:
+        for ip in ip_addresses:
+            address = Address("", ip, ip, None)
+            for found in _addresses(links, address):
+                links.addr("del", index=found["index"], address=ip, prefixlen=found["prefixlen"])
+            if _rules(links, address):
+                links.rule("del", family=address.family, **_rule(address))
+            links.flush_routes(family=address.family, table=address.table)
+
+    namespaces.inside(namespace, act)
+
+
+def addresses_of(namespace: str) -> set[str]:
+    """The addresses that were added to a namespace: those that have a rule."""
+
+    def act(links: IPRoute) -> set[str]:
+        rules = [rule for family in (socket.AF_INET, socket.AF_INET6) for rule in links.get_rules(family=family)]
+        return {str(ip_address(rule.get("FRA_SRC"))) for rule in rules if rule.get("FRA_PRIORITY") == RULE_PRIORITY}
+
+    return namespaces.inside(namespace, act)
+
+
+def _rule(address: Address) -> dict[str, object]:
+    length = 32 if address.family == socket.AF_INET else 128
+    return {"src": address.ip_address, "src_len": length, "table": address.table, "priority": RULE_PRIORITY}
+
+
+def _rules(links: IPRoute, address: Address) -> list[object]:
+    return [rule for rule in links.get_rules(family=address.family) if rule.get("FRA_TABLE") == address.table]
+
+
+def _ensure_rule(links: IPRoute, address: Address) -> None:
+    if not _rules(links, address):
+        links.rule("add", family=address.family, **_rule(address))
+
+
+def _ensure_routes(links: IPRoute, address: Address, index: int) -> None:
+    subnet = str(ip_network(address.cidr, strict=False))
+    wanted: dict[str, dict[str, object]] = {subnet: {"scope": SCOPE_LINK} if address.family == socket.AF_INET else {}}
+    if address.gateway:
+        wanted["default"] = {"gateway": str(ip_address(address.gateway)), "flags": RTNH_F_ONLINK}
+    present = {}
+    for route in links.get_routes(family=address.family, table=address.table):
+        destination = f"{route.get('RTA_DST')}/{route['dst_len']}" if route["dst_len"] else "default"
+        present[destination] = (route.get("RTA_OIF"), route.get("RTA_GATEWAY"))
+    right = {destination: (index, extra.get("gateway")) for destination, extra in wanted.items()}
+    if present == right:
+        return
+    links.flush_routes(family=address.family, table=address.table)
+    for destination, extra in wanted.items():
+        links.route("add", family=address.family, dst=destination, oif=index, table=address.table, **extra)
+
+
+def _addresses(links: IPRoute, address: Address) -> list[dict[str, int]]:
+    wanted = ip_address(address.ip_address)
+    return [found for found in links.get_addr(family=address.family) if ip_address(found.get("IFA_ADDRESS")) == wanted]
+
+
+def _ensure_address(links: IPRoute, address: Address, index: int) -> None:
+    for found in _addresses(links, address):
+        if found["index"] == index and found["prefixlen"] == address.prefix_length:
+            return
+        links.addr("del", index=found["index"], address=address.ip_address, prefixlen=found["prefixlen"])
+    flags = IFA_F_NOPREFIXROUTE | (IFA_F_NODAD if address.family == socket.AF_INET6 else 0)
+    links.addr("add", index=index, address=address.ip_address, prefixlen=address.prefix_length, flags=flags)

@@ -1,0 +1,135 @@
+"""One share server as a whole: its namespace with ports and addresses, its NFS server, the shares mounted and exported in it.
+
+Brings what is there to what is asked and touches nothing that is right. Callers hold the server's lock.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from abaca.drivers.linux import mounts, namespaces, plugging, routing
+from abaca.drivers.linux.exports import export_ids, write_export
+from abaca.drivers.linux.ganesha import GaneshaServer
+from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.plugging import Plug, Port
+from abaca.drivers.linux.pool import BtrfsPool
+from abaca.drivers.linux.routing import Address
+from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.values import ExportLocation, NetworkInfo
+
+
+class LinuxServer:
+    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one."""
+
+    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None) -> None:
+        self._layout = layout
+        self._plug = plug
+        self._pool = pool
+        self._highest_mtu = highest_mtu
+        self.ganesha = GaneshaServer(layout)
+
+    # --- networks --------------------------------------------------------------------------------------------------
+
+    def join(self, network_info: Sequence[NetworkInfo]) -> None:
+        """Stand on these subnets, too."""
+        self._layout.prepare()
+        namespaces.ensure(self._layout.namespace, routing.SERVER_SETTINGS)
+        ports, addresses = self._wanted(network_info)
+        for port in ports.values():
+            self._plug.connect(port)
+        routing.add_addresses(self._layout.namespace, addresses)
+
+    def leave_others(self, network_info: Sequence[NetworkInfo]) -> None:
+        """Stand on no other subnets than these."""
+        if not namespaces.exists(self._layout.namespace):
+            return
+        ports, addresses = self._wanted(network_info)
+        routing.remove_addresses(self._layout.namespace, routing.addresses_of(self._layout.namespace) - {address.ip_address for address in addresses})
+        others = plugging.ports_in(self._layout.namespace).keys() - ports.keys()
+        if others:
+            self._plug.disconnect(self._layout.namespace, sorted(others))
+
+    def _wanted(self, network_info: Sequence[NetworkInfo]) -> tuple[dict[str, Port], list[Address]]:
+        ports: dict[str, Port] = {}
+        addresses = []
+        for info in network_info:
+            for allocation in info.network_allocations:
+                subnet = info.subnet
+                mtu = min(subnet.mtu, self._highest_mtu or subnet.mtu)
+                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu)
+                # Several addresses can be one port's: the smallest of their MTUs is right for all.
+                ports[port.name] = min(ports.get(port.name, port), port, key=lambda port: port.mtu)
+                addresses.append(Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway))
+        return ports, addresses
+
+    # --- shares ----------------------------------------------------------------------------------------------------
+
+    def publish(self, shares: Mapping[str, str]) -> None:
+        """Export these shares (id → CLIENT blocks), and start the NFS server when it does not run."""
+        if not namespaces.exists(self._layout.namespace):
+            raise Unavailable(f"share server {self._layout.id} is not there")
+        self._layout.prepare()
+        remounted = {share_id for share_id in shares if self._pool.mount(share_id, self._layout.mount_point(share_id))}
+        ids = {share_id: write_export(self._layout, share_id, clients) for share_id, clients in shares.items()}
+        started = self.ganesha.ensure_running()
+        active = self.ganesha.bus.active()
+        for share_id, export_id in ids.items():
+            file = self._layout.export_file(share_id)
+            if export_id in active and share_id in remounted and not started:
+                self.ganesha.bus.remove(export_id)  # it holds what was mounted there before
+                active.discard(export_id)
+            if export_id not in active:
+                self.ganesha.bus.add(file, export_id)
+            elif not started:
+                self.ganesha.bus.update(file, export_id)
+
+    def published(self) -> set[str]:
+        """Ids of the shares that have an export file."""
+        return set(export_ids(self._layout))
+
+    def withdraw(self, share_id: str) -> None:
+        """Export a share no longer, in use or not, and unmount it. Nothing there is success."""
+        export_id = export_ids(self._layout).get(share_id)
+        if export_id is not None and self.ganesha.is_started():
+            self.ganesha.ensure_running()
+            if export_id in self.ganesha.bus.active():
+                self.ganesha.bus.remove(export_id)
+        point = self._layout.mount_point(share_id)
+        mounts.unmount(point)
+        if point.exists():
+            point.rmdir()
+        self._layout.export_file(share_id).unlink(missing_ok=True)
+
+    def withdraw_unknown(self) -> None:
+        """Take away exports of the running NFS server that have no file."""
+        for export_id in self.ganesha.bus.active() - set(export_ids(self._layout).values()):
+            self.ganesha.bus.remove(export_id)
+
+    # --- the whole -------------------------------------------------------------------------------------------------
+
+    def remove(self) -> None:
+        """Take everything away except the shares' data, from whatever is there."""
+        self.ganesha.stop()
+        self._plug.disconnect_owner(self._layout.id)
+        mounts.unmount(self._layout.state)
+        namespaces.remove(self._layout.namespace)
+        if mounts.mounts_below(self._layout.state):
+            raise OutcomeUnknown(f"shares of share server {self._layout.id} are still mounted")
+        for point in self._layout.mounts.iterdir() if self._layout.mounts.is_dir() else []:
+            point.rmdir()  # fails rather than deletes, should a share's data be below
+        shutil.rmtree(self._layout.state, ignore_errors=True)
+        shutil.rmtree(self._layout.run, ignore_errors=True)
+
+
+def export_locations(share_id: str, network_info: Sequence[NetworkInfo]) -> list[ExportLocation]:
+    """The paths of a share in the order of its server's subnets; the first of each family is preferred."""
+    locations: list[ExportLocation] = []
+    families: set[int] = set()
+    for info in network_info:
+        for allocation in info.network_allocations:
+            address = f"[{allocation.ip_address}]" if info.subnet.ip_version == 6 else allocation.ip_address
+            preferred = info.subnet.ip_version not in families
+            families.add(info.subnet.ip_version)
+            locations.append(ExportLocation(path=f"{address}:/shares/{share_id}", preferred=preferred))
+    return locations

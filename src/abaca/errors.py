@@ -1,0 +1,121 @@
+"""Every error the service can name.
+
+::
+
+    AbacaError
+    ├── CallerError            the request is at fault; rendered as a fault with its status
+    │   ├── Invalid            400
+    │   ├── Unauthenticated    401
+    │   ├── Forbidden          403
+    │   ├── Missing            404
+    │   ├── Conflict           409
+    │   ├── OverQuota          413
+    │   ├── Unprocessable      422  the body lacks its top-level object (where the field says so)
+    │   └── ServiceDown        503  a worker that the request needs is not there
+    └── BackendError           raised by drivers and network plug-ins; sorted by what to do next
+        ├── Unavailable        retry later: nothing happened
+        ├── OutcomeUnknown     look, then retry: it may have happened
+        ├── NoSpace            try another pool or subnet: there is no room here
+        └── Refused            undo: it will not happen, and the message says why
+
+Anything else that is raised is a bug: 500 at the API's edge, parked work in a worker.
+Messages of both families are meant for the person who asked; they hold no secrets.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AbacaError(Exception):
+    """Root of every error that the service raises on purpose."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class CallerError(AbacaError):
+    """The request cannot be carried out; `status` is the HTTP status code to answer with."""
+
+    status: ClassVar[int] = 400
+
+
+class Invalid(CallerError):
+    """The request is malformed or asks for something that makes no sense (400)."""
+
+    status = 400
+
+
+class Unauthenticated(CallerError):
+    """Credentials are missing or wrong (401)."""
+
+    status = 401
+
+
+class Forbidden(CallerError):
+    """The caller, or the state of the resource, does not allow it (403)."""
+
+    status = 403
+
+
+class Missing(CallerError):
+    """The resource is not there, or not visible to the caller (404)."""
+
+    status = 404
+
+
+class Conflict(CallerError):
+    """The state of a resource is against it (409)."""
+
+    status = 409
+
+
+class OverQuota(CallerError):
+    """A quota would be exceeded (413)."""
+
+    status = 413
+
+
+class Unprocessable(CallerError):
+    """The body lacks its top-level object (422)."""
+
+    status = 422
+
+
+class ServiceDown(CallerError):
+    """A worker that the request depends on does not answer (503)."""
+
+    status = 503
+
+
+class BackendError(AbacaError):
+    """A back end or a network plug-in failed.
+
+    `details` are partial back end details (flat map of strings) that the failed call had already established.
+    """
+
+    def __init__(self, message: str, details: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.details = details or {}
+
+
+class Unavailable(BackendError):
+    """Not reachable now, and nothing was done: retry."""
+
+
+class OutcomeUnknown(BackendError):
+    """It may have been done: look for it by its name, then retry."""
+
+
+class NoSpace(BackendError):
+    """No room: no free gigabytes or no free addresses."""
+
+
+class Refused(BackendError):
+    """It cannot be done; the message says why. Undo what was prepared for it."""
+
+
+BACKEND_ERRORS: dict[str, type[BackendError]] = {
+    cls.__name__: cls for cls in (Unavailable, OutcomeUnknown, NoSpace, Refused)
+}

@@ -1,0 +1,42 @@
+"""What a network plug-in is asked: what a subnet is, and addresses on it. It owns ids and addresses, no wires.
+
+Idempotent: an address is given by (owner, share network subnet, index), which is looked up before anything is made; so a repeated
+call returns the same addresses, also after a crash that lost the answer. Failures are `BackendError`s.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from abaca.values import NetworkAllocation, Subnet, Value
+
+
+class AllocationRequest(Value):
+    """Addresses wanted on one subnet: `count` of them for share server `server_id` through `share_network_subnet_id`."""
+
+    server_id: str
+    share_network_subnet_id: str
+    neutron_net_id: str
+    neutron_subnet_id: str
+    count: int
+
+
+class NetworkPlugin(ABC):
+    """A source of subnets and addresses."""
+
+    @abstractmethod
+    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
+        """The subnet's data. Raises Refused when it is not there, not of that network or not visible to the project; Unavailable when it cannot be asked."""
+
+    @abstractmethod
+    def free_addresses(self, subnet: Subnet) -> int | None:
+        """How many more addresses the subnet can give; None when that cannot be known."""
+
+    @abstractmethod
+    def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
+        """Addresses for each request, in the order asked: all of them or none. Raises NoSpace, with numbers, when a subnet is full."""
+
+    @abstractmethod
+    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+        """Give back every address of a share server (on the given share network subnets, or all). None there is success."""

@@ -1,0 +1,175 @@
+"""Networks of Abaca's own: addresses from the allocation pools of local subnets. Where they are kept is behind `PortStore`.
+
+Nothing here is a wire; drivers make those from what is returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+from uuid import UUID, uuid5
+
+from abaca.errors import NoSpace, Refused
+from abaca.networks.address_pool import AddressPool, AddressRange
+from abaca.networks.interface import AllocationRequest, NetworkPlugin
+from abaca.values import NetworkAllocation, Subnet, Value
+
+_PORT_IDS = UUID("5d1f8f2c-4c5b-4d57-9d0f-3f4f6f0a7c11")  # any: it makes the ids of ports differ from those of others who use uuid5
+
+
+class LocalSubnet(Value):
+    """A stored subnet: what it is, where its addresses come from, who may use it."""
+
+    subnet: Subnet
+    project_id: str
+    is_shared: bool
+    allocation_pools: list[AddressRange]
+
+
+class PortKey(Value):
+    """What an address is asked for with: the `position`th of a share server on a share network subnet."""
+
+    server_id: str
+    share_network_subnet_id: str
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.server_id}/{self.share_network_subnet_id}/{self.position}"
+
+
+class Port(Value):
+    """An address that was given, on the local subnet `subnet_id`."""
+
+    key: PortKey
+    subnet_id: str
+    allocation: NetworkAllocation
+
+
+class LockedPorts(Protocol):
+    """Some subnets, in a transaction in which nobody else gives addresses of theirs or deletes them."""
+
+    def subnets(self) -> Mapping[str, LocalSubnet]:
+        """The subnets by id; those that are not there are left out."""
+
+    def ports_of(self, server_ids: Collection[str]) -> list[Port]:
+        """All ports of these share servers, on whatever subnet."""
+
+    def taken(self) -> Mapping[str, Collection[str]]:
+        """The addresses given, by subnet id."""
+
+    def add(self, ports: Sequence[Port]) -> None:
+        """Store new ports."""
+
+
+class PortStore(Protocol):
+    """Where local subnets and ports are kept. Raises Unavailable or OutcomeUnknown when that place does not answer."""
+
+    def find(self, *, network_id: str | None, subnet_id: str | None) -> list[LocalSubnet]:
+        """The subnets with these ids (None: any), whoever they belong to."""
+
+    def count_ports(self, subnet_id: str) -> int:
+        """How many addresses of a subnet are given."""
+
+    def lock(self, subnet_ids: Collection[str]) -> AbstractContextManager[LockedPorts]:
+        """A transaction that holds these subnets; stored at its end, or not at all when it ends with an error."""
+
+    def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
+        """Forget the ports of a share server, on the given share network subnets or on all."""
+
+
+class LocalNetworks(NetworkPlugin):
+    """The network plug-in over local subnets."""
+
+    def __init__(self, options: Mapping[str, str], store: PortStore) -> None:
+        """`options`: none are known."""
+        self._store = store
+
+    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
+        """As the interface says; the subnet may be left out where the network has only one."""
+        if neutron_net_id is None and neutron_subnet_id is None:
+            raise Refused("Neither a network nor a subnet is named.")
+        found = self._store.find(network_id=neutron_net_id, subnet_id=neutron_subnet_id)
+        visible = [item.subnet for item in found if item.is_shared or item.project_id == project_id]
+        if not visible:
+            raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
+        if len(visible) > 1:
+            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: one must be named.")
+        return visible[0]
+
+    def free_addresses(self, subnet: Subnet) -> int:
+        found = self._store.find(network_id=None, subnet_id=subnet.neutron_subnet_id)
+        if not found:
+            raise Refused(f"There is no subnet {subnet.neutron_subnet_id}.")
+        return AddressPool(found[0].allocation_pools).size - self._store.count_ports(subnet.neutron_subnet_id)
+
+    def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
+        with self._store.lock({request.neutron_subnet_id for request in requests}) as locked:
+            _require_subnets(requests, locked.subnets())
+            ports = {port.key: port for port in locked.ports_of({request.server_id for request in requests})}
+            made = _new_ports(_missing_keys(requests, ports), locked)
+            if made:
+                locked.add(made)
+            ports |= {port.key: port for port in made}
+        return [[ports[key].allocation for key in _keys(request)] for request in requests]
+
+    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+        self._store.delete(server_id, share_network_subnet_ids)
+
+
+def mac_address(key: PortKey) -> str:
+    """A locally administered unicast address, always the same for a key."""
+    digest = hashlib.sha256(f"mac {key}".encode()).digest()[:6]
+    return ":".join(f"{byte:02x}" for byte in ((digest[0] & 0xFC) | 0x02, *digest[1:]))
+
+
+def _keys(request: AllocationRequest) -> list[PortKey]:
+    return [
+        PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+        for position in range(request.count)
+    ]
+
+
+def _require_subnets(requests: Sequence[AllocationRequest], subnets: Mapping[str, LocalSubnet]) -> None:
+    for request in requests:
+        found = subnets.get(request.neutron_subnet_id)
+        if found is None or found.subnet.neutron_net_id != request.neutron_net_id:
+            raise Refused(f"There is no subnet {request.neutron_subnet_id} on the network {request.neutron_net_id}.")
+
+
+def _missing_keys(requests: Sequence[AllocationRequest], ports: Mapping[PortKey, Port]) -> dict[str, list[PortKey]]:
+    """The keys that have no address yet, by the subnet that it shall be on."""
+    missing: dict[str, dict[PortKey, None]] = {}
+    for request in requests:
+        for key in _keys(request):
+            if key not in ports:
+                missing.setdefault(request.neutron_subnet_id, {})[key] = None
+            elif ports[key].subnet_id != request.neutron_subnet_id:
+                raise Refused(f"Share server {key.server_id} has its address on the subnet {ports[key].subnet_id}: release it first.")
+    return {subnet_id: list(keys) for subnet_id, keys in missing.items()}
+
+
+def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) -> list[Port]:
+    if not missing:
+        return []
+    subnets, taken = locked.subnets(), locked.taken()
+    made: list[Port] = []
+    for subnet_id, keys in missing.items():
+        pool, used = AddressPool(subnets[subnet_id].allocation_pools), taken.get(subnet_id, ())
+        free = pool.size - len(used)
+        if free < len(keys):
+            raise NoSpace(_no_space(subnets[subnet_id].subnet, free, len(keys)))
+        made += [_new_port(key, subnet_id, address) for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)]
+    return made
+
+
+def _new_port(key: PortKey, subnet_id: str, address: str) -> Port:
+    allocation = NetworkAllocation(id=str(uuid5(_PORT_IDS, str(key))), ip_address=address, mac_address=mac_address(key))
+    return Port(key=key, subnet_id=subnet_id, allocation=allocation)
+
+
+def _no_space(subnet: Subnet, free: int, needed: int) -> str:
+    have = "1 free address" if free == 1 else f"{free} free addresses"
+    want = "1 is" if needed == 1 else f"{needed} are"
+    return f"subnet {subnet.neutron_subnet_id} ({subnet.cidr}) has {have}, {want} needed"

@@ -1,0 +1,46 @@
+"""What the operations of this worker work with: its drivers, the network plug-in and the locks of its share servers.
+
+Set once by the worker before work is taken; there is one worker a process, as there is one DBOS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from abaca.drivers.interface import ShareDriver
+from abaca.errors import Unavailable
+from abaca.networks.interface import NetworkPlugin
+from abaca.values import Host
+from abaca.workflow.locks import ServerLocks
+
+
+@dataclass(frozen=True)
+class Serving:
+    """`drivers`: host@backend → driver."""
+
+    drivers: dict[str, ShareDriver]
+    networks: NetworkPlugin
+    locks: ServerLocks = field(default_factory=ServerLocks)
+
+    def driver(self, host: str) -> ShareDriver:
+        """The driver of `host@backend` or `host@backend#pool`. Unavailable when this worker does not serve it (any more)."""
+        service = Host.parse(host).service
+        if service not in self.drivers:
+            raise Unavailable(f"The back end {service} is not served by this worker.")
+        return self.drivers[service]
+
+
+_current: Serving | None = None
+
+
+def start(serving: Serving) -> None:
+    """The operations of this process work with this from now on."""
+    global _current
+    _current = serving
+
+
+def current() -> Serving:
+    """What this process serves. RuntimeError outside a worker."""
+    if _current is None:
+        raise RuntimeError("this process serves nothing")
+    return _current

@@ -1,0 +1,26 @@
+"""Delete a share with its data. Its share server stays for the next one, until it has been unused for a while."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import driver_values, messages, share_instances
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+def fail(conn: Connection, instance_id: str, reason: str) -> None:
+    """The share may be deleted again."""
+    share_instances.fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
+
+
+@workflow(on_failure=fail)
+def share_delete(instance_id: str) -> None:
+    place = tx(share_instances.place, instance_id)
+    if place is None:
+        return
+    with serving.current().locks.shared(place.share_server_id):
+        share = tx(driver_values.existing_share, instance_id)
+        server = tx(driver_values.share_server, place.share_server_id)
+        effect(serving.current().driver(place.host).delete_share, share, server)
+        tx(share_instances.remove, instance_id)

@@ -1,0 +1,48 @@
+"""Ask one back end whether its share servers may be given one more subnet. Changes nothing but the answer."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import share_server_networks, subnet_additions
+from abaca.domain.subnet_additions import Inquiry
+from abaca.errors import NoSpace, Refused
+from abaca.operations import serving
+from abaca.values import Subnet
+from abaca.workflow.steps import effect, tx, workflow
+
+
+def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> None:
+    """Whatever goes wrong is a denial: a check is never left without an answer."""
+    subnet_additions.answer(conn, check_id, service_host, reason, None)
+
+
+@workflow(on_failure=fail)
+def share_network_subnet_check(check_id: str, service_host: str) -> None:
+    inquiry = tx(subnet_additions.inquiry, check_id, service_host)
+    if inquiry is None:
+        return
+    subnet = effect(serving.current().networks.get_subnet, inquiry.project_id, inquiry.neutron_net_id, inquiry.neutron_subnet_id)
+    effect(require_free_addresses, inquiry, subnet)
+    for server_id in inquiry.server_ids:
+        candidate = tx(share_server_networks.candidate, server_id, subnet)
+        allowed = effect(
+            serving.current().driver(service_host).check_update_share_server_network_allocations,
+            candidate.network_info,
+            candidate.server_details,
+            candidate.shares,
+            [],
+        )
+        if not allowed:
+            raise Refused(f"The back end of share server {server_id} denies it without a reason.")
+    tx(subnet_additions.answer, check_id, service_host, None, subnet)
+
+
+def require_free_addresses(inquiry: Inquiry, subnet: Subnet) -> None:
+    """NoSpace, with the numbers, when the subnet cannot give all servers their addresses."""
+    free = serving.current().networks.free_addresses(subnet)
+    if free is not None and free < inquiry.addresses:
+        raise NoSpace(
+            f"The subnet {subnet.neutron_subnet_id} ({subnet.cidr}) has {free} free addresses, the share servers of the network "
+            f"need {inquiry.addresses}."
+        )

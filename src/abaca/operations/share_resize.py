@@ -1,0 +1,50 @@
+"""Extend or shrink a share: two workflows of the same shape, side by side. A refused one leaves the share as it was."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import driver_values, messages, share_instances
+from abaca.errors import Refused
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) -> None:
+    """The room claimed goes back, and the project is told."""
+    share_instances.not_extended(conn, instance_id, int(new_size))
+    share_instances.fail(conn, instance_id, "extending_error", messages.Action.EXTEND, reason)
+
+
+@workflow(on_failure=fail_extend)
+def share_extend(instance_id: str, new_size: str) -> None:
+    place = tx(share_instances.place, instance_id)
+    if place is None:
+        return
+    with serving.current().locks.shared(place.share_server_id):
+        share = tx(driver_values.existing_share, instance_id)
+        server = tx(driver_values.share_server, place.share_server_id)
+        effect(serving.current().driver(place.host).extend_share, share, int(new_size), server)
+        tx(share_instances.resized, instance_id, int(new_size))
+
+
+def fail_shrink(conn: Connection, instance_id: str, new_size: str, reason: str) -> None:
+    """The share keeps its size; `new_size` is not reached."""
+    share_instances.fail(conn, instance_id, "shrinking_error", messages.Action.SHRINK, reason)
+
+
+@workflow(on_failure=fail_shrink)
+def share_shrink(instance_id: str, new_size: str) -> None:
+    place = tx(share_instances.place, instance_id)
+    if place is None:
+        return
+    with serving.current().locks.shared(place.share_server_id):
+        share = tx(driver_values.existing_share, instance_id)
+        server = tx(driver_values.share_server, place.share_server_id)
+        try:
+            effect(serving.current().driver(place.host).shrink_share, share, int(new_size), server)
+        except Refused as refusal:
+            # It holds more than that: nothing is broken, so the share stays usable.
+            tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, refusal.message)
+            return
+        tx(share_instances.resized, instance_id, int(new_size))

@@ -1,0 +1,27 @@
+"""Give a share server in use addresses on one more subnet. One workflow a server; the last one makes the share network active again."""
+
+from __future__ import annotations
+
+from abaca.domain import share_server_networks, share_servers
+from abaca.operations import serving
+from abaca.operations.share_server_setup import allocate
+from abaca.workflow.steps import effect, tx, workflow
+
+
+@workflow(on_failure=share_server_networks.fail_addition)
+def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
+    with serving.current().locks.exclusive(share_server_id):
+        host = tx(share_servers.host_of, share_server_id)
+        if host is None:
+            return
+        places = tx(share_server_networks.places, share_server_id, served=False)
+        allocate(share_server_id, [place for place in places if place.share_network_subnet_id == subnet_id])
+        addition = tx(share_server_networks.addition, share_server_id, subnet_id)
+        update = effect(
+            serving.current().driver(host).update_share_server_network_allocations,
+            addition.network_info,
+            addition.server_details,
+            addition.shares,
+            [],
+        )
+        tx(share_server_networks.finish_addition, share_server_id, subnet_id, update)

@@ -1,0 +1,75 @@
+"""Setting a share server up: not a workflow of its own but the first part of making a share on it.
+
+Whoever comes first does it; the others wait for its lock and find it done. It may run twice after a crash: every step looks first.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import driver_values, share_network_subnets, share_server_networks, share_servers
+from abaca.domain.share_server_networks import Place
+from abaca.errors import BackendError, Refused
+from abaca.networks.interface import AllocationRequest
+from abaca.operations import serving
+from abaca.values import NetworkAllocation, Subnet
+from abaca.workflow.steps import effect, tx
+
+
+def make_sure_of_server(share_server_id: str, host: str) -> None:
+    """Return when the server is set up. Raises BackendError when it cannot be, with nothing left of it but its row in error."""
+    with serving.current().locks.exclusive(share_server_id):
+        status, reason = tx(share_servers.status_of, share_server_id)
+        if status == "creating":
+            _set_up(share_server_id, host)
+        elif status not in ("active", "network_change"):
+            raise Refused(f"The share server is {status}{f': {reason}' if reason else '.'}")
+
+
+def allocate(share_server_id: str, places: list[Place]) -> None:
+    """Find out what each subnet is, where that is not known yet, and give the server its addresses on all of them, or on none."""
+    networks = serving.current().networks
+    for place in places:
+        if place.subnet is None:
+            subnet: Subnet = effect(networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id)
+            tx(share_network_subnets.resolve, place.share_network_subnet_id, subnet)
+    requests = [
+        AllocationRequest(
+            server_id=share_server_id,
+            share_network_subnet_id=place.share_network_subnet_id,
+            neutron_net_id=place.neutron_net_id or "",
+            neutron_subnet_id=place.neutron_subnet_id or "",
+            count=place.count,
+        )
+        for place in places
+    ]
+    given: list[list[NetworkAllocation]] = effect(networks.allocate, requests)
+    tx(share_server_networks.store_allocations, share_server_id, dict(zip([p.share_network_subnet_id for p in places], given, strict=True)))
+
+
+def _set_up(share_server_id: str, host: str) -> None:
+    try:
+        allocate(share_server_id, tx(share_server_networks.places, share_server_id))
+        server = tx(driver_values.share_server, share_server_id)
+        details = effect(serving.current().driver(host).setup_server, share_server_id, server.network_info)
+        tx(share_servers.mark_active, share_server_id, details)
+    except BackendError as error:
+        _undo(share_server_id, host, error.message)
+        raise
+
+
+def _undo(share_server_id: str, host: str, reason: str) -> None:
+    """In the opposite order. Addresses go back only when nothing answers on them any more."""
+    try:
+        effect(serving.current().driver(host).teardown_server, share_server_id, {})
+        effect(serving.current().networks.release, share_server_id)
+    except BackendError:
+        tx(share_servers.mark_error, share_server_id, reason)
+    else:
+        tx(share_server_networks.fail_setup, share_server_id, reason)
+
+
+def fail_if_creating(conn: Connection, share_server_id: str, reason: str) -> None:
+    """A server whose set-up was cut off by an internal error does not stay in `creating`."""
+    if share_servers.status_of(conn, share_server_id)[0] == "creating":
+        share_servers.mark_error(conn, share_server_id, reason)

@@ -1,0 +1,32 @@
+"""Delete share servers that have carried no share for a while and may be deleted by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin, lock_row, read, utcnow
+from abaca.db.tables import share_instances, share_networks, share_servers
+from abaca.domain import share_servers as servers
+
+
+def delete_unused(engine: Engine, hosts: set[str], unused_seconds: int) -> None:
+    """Start the deletion of the unused servers of these back ends (host@backend), as an administrator would."""
+    used = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_servers.c.id).exists()
+    since = sa.func.coalesce(share_servers.c.updated_at, share_servers.c.created_at)
+    idle = sa.select(share_servers).where(
+        share_servers.c.host.in_(hosts),
+        share_servers.c.status == "active",
+        share_servers.c.is_auto_deletable,
+        since < utcnow() - timedelta(seconds=unused_seconds),
+        ~used,
+    )
+    with read(engine) as conn:
+        candidates = conn.execute(idle).all()
+    for candidate in candidates:
+        with begin(engine) as conn:
+            lock_row(conn, share_networks, candidate.share_network_id)
+            still = conn.execute(idle.where(share_servers.c.id == candidate.id)).all()
+            servers.start_deletion(conn, still)

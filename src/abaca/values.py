@@ -1,0 +1,231 @@
+"""Frozen values that cross layers: what drivers, network plug-ins and the scheduler take and give.
+
+No rows, no wire formats: a database row becomes one of these before it leaves `domain`, and a driver never sees anything else.
+Sizes are whole GiB unless the name says otherwise. Times are not here. Everything converts to and from JSON with msgspec,
+because the results of workflow steps are stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, dataclass_transform
+
+import msgspec
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all values: immutable, compared by content, made with keywords only."""
+
+
+class Caller(Value):
+    """Who asks. `is_admin`: sees and may touch every project's resources."""
+
+    user_id: str
+    project_id: str
+    roles: tuple[str, ...] = ()
+    is_admin: bool = False
+    request_id: str = ""
+
+
+class Host(Value):
+    """Where a pool is: worker host, back end and pool, written `host@backend#pool` (pool optional)."""
+
+    host: str
+    backend: str
+    pool: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Host:
+        """`text`: `host@backend` or `host@backend#pool`. Raises ValueError when it is neither."""
+        service, _, pool = text.partition("#")
+        host, at, backend = service.partition("@")
+        if not at or not host or not backend:
+            raise ValueError(f"'{text}' is not of the form host@backend or host@backend#pool")
+        return cls(host=host, backend=backend, pool=pool or None)
+
+    @property
+    def service(self) -> str:
+        """`host@backend`."""
+        return f"{self.host}@{self.backend}"
+
+    def __str__(self) -> str:
+        return f"{self.service}#{self.pool}" if self.pool else self.service
+
+
+class Subnet(Value):
+    """A subnet as a network plug-in knows it (Neutron's fields).
+
+    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is None for flat networks.
+    """
+
+    neutron_net_id: str
+    neutron_subnet_id: str
+    cidr: str
+    ip_version: int
+    gateway: str | None = None
+    mtu: int = 1500
+    network_type: str = "flat"
+    segmentation_id: int | None = None
+
+
+class NetworkAllocation(Value):
+    """One address on one subnet, given to a share server. `ip_address` without prefix length, `mac_address` as aa:bb:cc:dd:ee:ff."""
+
+    id: str
+    ip_address: str
+    mac_address: str
+
+
+class SecurityService(Value):
+    """An LDAP, Kerberos or Active Directory domain that a share server joins."""
+
+    id: str
+    type: str
+    dns_ip: str | None = None
+    server: str | None = None
+    domain: str | None = None
+    ou: str | None = None
+    user: str | None = None
+    password: str | None = None
+
+
+class NetworkInfo(Value):
+    """One share network subnet of a share server with the server's addresses on it. The seed's network_info entry."""
+
+    server_id: str
+    share_network_subnet_id: str
+    subnet: Subnet
+    network_allocations: list[NetworkAllocation]
+    security_services: list[SecurityService] = []
+    subnet_metadata: dict[str, str] = {}
+
+
+class NetworkInfoUpdate(Value):
+    """What changes on a share server's networks: entries that stay, come and go (`removed` is empty for now).
+
+    In a check, the entries of `added` hold no allocations yet.
+    """
+
+    current: list[NetworkInfo]
+    added: list[NetworkInfo]
+    removed: list[NetworkInfo] = []
+    security_services: list[SecurityService] = []
+
+
+class AccessRule(Value):
+    """Who may use a share. `access_type`: ip, user, cert or cephx; `access_level`: rw or ro; `access_to`: for ip an address or a prefix."""
+
+    id: str
+    access_type: str
+    access_to: str
+    access_level: str
+
+
+class ExportLocation(Value):
+    """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`."""
+
+    path: str
+    preferred: bool = False
+    is_admin_only: bool = False
+    metadata: dict[str, str] = {}
+
+
+class Share(Value):
+    """A share instance as a driver sees it. `id` is the share instance's id and names everything the driver makes for it."""
+
+    id: str
+    share_id: str
+    size: int
+    share_proto: str
+    pool: str
+    share_server_id: str | None = None
+    access_rules: list[AccessRule] = []
+    export_locations: list[ExportLocation] = []
+    metadata: dict[str, str] = {}
+
+
+class Snapshot(Value):
+    """A snapshot instance as a driver sees it."""
+
+    id: str
+    snapshot_id: str
+    share: Share
+    provider_location: str | None = None
+
+
+class ShareServer(Value):
+    """A share server as a driver sees it: its networks in a stable order (oldest subnet first) and what the driver said of it before.
+
+    `backend_details` may be empty although `setup_server` once ran: a crash can lose its answer.
+    """
+
+    id: str
+    network_info: list[NetworkInfo]
+    backend_details: dict[str, str] = {}
+
+
+class ShareUpdate(Value):
+    """What a driver tells of a share after its server's networks changed. None: unchanged."""
+
+    export_locations: list[ExportLocation] | None = None
+    pool_name: str | None = None
+
+
+class SnapshotUpdate(Value):
+    """What a driver tells of a snapshot after its server's networks changed. None: unchanged."""
+
+    provider_location: str | None = None
+    export_locations: list[ExportLocation] | None = None
+
+
+class ServerUpdate(Value):
+    """The answer of `update_share_server_network_allocations`: updates by share instance id, by snapshot instance id, and new details."""
+
+    share_updates: dict[str, ShareUpdate] = {}
+    snapshot_updates: dict[str, SnapshotUpdate] = {}
+    backend_details: dict[str, str] = {}
+
+
+class PoolStats(Value):
+    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool capabilities by their names."""
+
+    pool_name: str
+    total_capacity_gb: float
+    free_capacity_gb: float
+    reserved_percentage: int = 0
+    max_over_subscription_ratio: float = 1.0
+    thin_provisioning: bool = False
+    capabilities: dict[str, Any] = {}
+
+
+class Pool(Value):
+    """A pool as the scheduler sees it: reported capacities, what Abaca has promised on it, its zone, whether its service is up and enabled."""
+
+    host: Host
+    availability_zone: str
+    stats: PoolStats
+    allocated_capacity_gb: int
+    is_up: bool = True
+    is_enabled: bool = True
+
+
+class PlacementRequest(Value):
+    """What the scheduler is asked: a size, the share type's extra specs, and for each zone in question whether it has several subnets.
+
+    `zones`: zone name → True when the share network has more than one subnet there; None: any zone will do and no network is involved.
+    """
+
+    size: int
+    share_proto: str
+    extra_specs: dict[str, str]
+    zones: dict[str, bool] | None = None
+    availability_zone: str | None = None
+
+
+class Page(Value):
+    """Which part of a list is wanted, and in what order. None: no limit, or the list's own order."""
+
+    limit: int | None = None
+    offset: int = 0
+    sort_key: str | None = None
+    sort_dir: str | None = None

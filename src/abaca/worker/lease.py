@@ -1,0 +1,98 @@
+"""The right to serve a worker host: one process at a time, on one machine.
+
+On the machine a file lock decides at once. Across machines it is a lease in the database with a fencing token: who does not renew it
+in time has lost it, and starts no step any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin, utcnow
+from abaca.db.tables import worker_leases
+from abaca.errors import Conflict
+
+
+class Lease:
+    """Held from `acquire` on, as long as `renew` is called more often than every `seconds`."""
+
+    def __init__(self, engine: Engine, host: str, seconds: int, lock_path: Path) -> None:
+        self._engine = engine
+        self._host = host
+        self._seconds = seconds
+        self._lock_path = lock_path
+        self._lock_file: IO[str] | None = None
+        self._token = 0
+        self._valid_until = 0.0
+
+    def acquire(self) -> None:
+        """Conflict when another process serves the host, here or elsewhere."""
+        self._lock_file = open(self._lock_path, "a", encoding="utf-8")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"Another process on this machine serves the worker host '{self._host}' already.") from None
+        self._take()
+
+    def renew(self) -> None:
+        """Conflict when the lease has been lost."""
+        asked = time.monotonic()
+        with begin(self._engine) as conn:
+            renewed = conn.execute(
+                sa.update(worker_leases)
+                .where(worker_leases.c.host == self._host, worker_leases.c.token == self._token)
+                .values(expires_at=utcnow() + timedelta(seconds=self._seconds))
+            )
+        if not renewed.rowcount:
+            self._valid_until = 0.0
+            raise Conflict(f"Another machine has taken over the worker host '{self._host}'.")
+        self._valid_until = asked + self._seconds
+
+    def is_held(self) -> bool:
+        """Whether a step may be started now; needs no database."""
+        return time.monotonic() < self._valid_until
+
+    def release(self) -> None:
+        """Give it back, so that the next process starts at once."""
+        with begin(self._engine) as conn:
+            held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self._token)
+            conn.execute(sa.update(worker_leases).where(held).values(expires_at=utcnow()))
+        self._valid_until = 0.0
+        if self._lock_file is not None:
+            self._lock_file.close()
+
+    def _take(self) -> None:
+        asked = time.monotonic()
+        now = utcnow()
+        values = {"machine": _machine(), "expires_at": now + timedelta(seconds=self._seconds)}
+        with begin(self._engine) as conn:
+            row = conn.execute(sa.select(worker_leases).where(worker_leases.c.host == self._host).with_for_update()).one_or_none()
+            if row is None:
+                self._token = 1
+                conn.execute(sa.insert(worker_leases).values(host=self._host, token=1, **values))
+            elif row.machine != _machine() and row.expires_at > now:
+                raise Conflict(f"Another machine serves the worker host '{self._host}'; its right lasts until {row.expires_at} UTC.")
+            else:
+                self._token = row.token + 1
+                conn.execute(sa.update(worker_leases).where(worker_leases.c.host == self._host).values(token=self._token, **values))
+            if conn.dialect.name == "sqlite":
+                elsewhere = sa.select(worker_leases.c.host).where(worker_leases.c.machine != _machine(), worker_leases.c.expires_at > now)
+                if conn.execute(elsewhere).first():
+                    raise Conflict("SQLite serves one machine; workers on several need PostgreSQL.")
+        self._valid_until = asked + self._seconds
+
+
+def _machine() -> str:
+    """What tells this machine from others: systemd's machine id, or the host name."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip() or os.uname().nodename
+    except OSError:
+        return os.uname().nodename

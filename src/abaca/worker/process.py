@@ -1,0 +1,119 @@
+"""The worker process: takes the lease of its host, brings its back ends up, carries out their work and gives signs of life, until stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+from threading import Event, Thread
+
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca import config
+from abaca.db.session import create_engine
+from abaca.domain.local_ports import SqlPortStore
+from abaca.networks import registry as network_registry
+from abaca.operations import all as operations
+from abaca.operations import serving
+from abaca.reconcile import finished_work, passes, unused_share_servers
+from abaca.worker import backends
+from abaca.worker.lease import Lease
+from abaca.workflow.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+
+EXIT_LEASE_LOST = 3
+_HOUSEKEEPING_SECONDS = 30.0
+
+
+class Worker:
+    """Everything that runs in a worker process; tests run it in their own."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._url = config.database_url(conf)
+        self.engine: Engine = create_engine(self._url, pool_size=conf.worker.concurrency + 4)
+        self.backends = backends.load(conf)
+        self._lease = Lease(self.engine, conf.host, conf.worker.lease_seconds, self._lock_path())
+        self._runtime = Runtime(
+            self._url,
+            self.engine,
+            conf.host,
+            poll_interval=conf.worker.poll_interval,
+            concurrency=conf.worker.concurrency,
+            retry_seconds=conf.worker.retry_seconds,
+        )
+        self._stopping = Event()
+        self._threads: list[Thread] = []
+
+    def start(self) -> None:
+        """Conflict when another process serves this host."""
+        self._lease.acquire()
+        self._runtime.guard = self._require_lease
+        self._in_background(self._keep_lease, self._conf.worker.lease_seconds / 3)
+        networks = network_registry.load(self._conf.network_plugin, {}, SqlPortStore(self.engine))
+        serving.start(serving.Serving(drivers={b.host: b.driver for b in self.backends}, networks=networks))
+        for backend in self.backends:
+            backends.bring_up(self.engine, backend)
+            backends.report(self.engine, self._conf, backend)
+        _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
+        self._runtime.launch()
+        self._in_background(self._report, self._conf.worker.report_interval)
+        self._in_background(self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
+
+    def stop(self) -> None:
+        """Stop taking work, wait a bounded time for what runs, give the lease back."""
+        self._stopping.set()
+        self._runtime.stop()
+        for thread in self._threads:
+            thread.join(timeout=10)
+        self._lease.release()
+        self.engine.dispose()
+
+    def _report(self) -> None:
+        for backend in self.backends:
+            if backend.reason is not None:
+                backends.bring_up(self.engine, backend)
+            backends.report(self.engine, self._conf, backend)
+
+    def _housekeeping(self) -> None:
+        unused_share_servers.delete_unused(self.engine, {b.host for b in self.backends}, self._conf.unused_share_server_cleanup_interval)
+        finished_work.forget_old()
+
+    def _keep_lease(self) -> None:
+        try:
+            self._lease.renew()
+        finally:
+            if not self._lease.is_held():
+                _LOG.critical("the lease of worker host %s is lost; the process ends", self._conf.host)
+                os._exit(EXIT_LEASE_LOST)
+
+    def _require_lease(self) -> None:
+        if not self._lease.is_held():
+            _LOG.critical("no step is started without the lease of worker host %s; the process ends", self._conf.host)
+            os._exit(EXIT_LEASE_LOST)
+
+    def _in_background(self, work: passes.Pass, every_seconds: float) -> None:
+        thread = Thread(target=passes.repeat, args=(work, every_seconds, self._stopping), name=work.__name__, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _lock_path(self) -> Path:
+        folder = config.state_path(self._conf, "worker")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder / f"{self._conf.host}.lock"
+
+
+def run(conf: cfg.ConfigOpts) -> None:
+    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = Worker(conf)
+    worker.start()
+    _LOG.info("worker host %s serves %s", conf.host, ", ".join(backend.host for backend in worker.backends))
+    stop.wait()
+    _LOG.info("stopping")
+    worker.stop()

@@ -1,0 +1,53 @@
+"""Places at which a test lets the worker die: before a step, inside its effect and after it; and the list of steps that ran.
+
+Set by the environment of the worker process, nothing happens without it:
+
+* `ABACA_CRASH_AT=workflow/3/inside`: the process kills itself (SIGKILL) at the third step of that workflow, counted from 1.
+  before: nothing happened yet; inside: the world or the rows changed, nothing is recorded; after: it is recorded.
+* `ABACA_STEP_LOG=file`: each step appends a line `workflow/3/name`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextvars import ContextVar
+
+_CRASH_AT = os.environ.get("ABACA_CRASH_AT")
+_STEP_LOG = os.environ.get("ABACA_STEP_LOG")
+
+_workflow: ContextVar[str] = ContextVar("workflow", default="")
+_count: ContextVar[int] = ContextVar("count", default=0)
+
+
+def enter(workflow: str) -> None:
+    """A workflow begins in this thread."""
+    _workflow.set(workflow)
+    _count.set(0)
+
+
+def before(name: str) -> str:
+    """The next step begins; returns its place `workflow/number`."""
+    number = _count.get() + 1
+    _count.set(number)
+    step = f"{_workflow.get()}/{number}"
+    if _STEP_LOG:
+        with open(_STEP_LOG, "a", encoding="utf-8") as log:
+            log.write(f"{step}/{name}\n")
+    _die(f"{step}/before")
+    return step
+
+
+def inside(step: str) -> None:
+    """The step's effect is there, its record is not."""
+    _die(f"{step}/inside")
+
+
+def after(step: str) -> None:
+    """The step is recorded."""
+    _die(f"{step}/after")
+
+
+def _die(place: str) -> None:
+    if place == _CRASH_AT:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,100 @@
+"""Putting work into the database, in the transaction of the rows it belongs to, and the tables that the work is kept in.
+
+One queue a worker host. Work with the same key runs one after the other; the same id is the same work, however often it is put in.
+"""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import msgspec
+from dbos import DBOSClient, SQLAlchemyDatasource
+from dbos._sys_db import SystemDatabase
+from sqlalchemy.engine import Connection, Engine
+
+from abaca.db.session import create_engine
+from abaca.workflow.serializer import JsonSerializer
+
+APPLICATION = "abaca"
+VERSION = "1"
+"""Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. The order of a workflow's
+steps is therefore part of the upgrade contract."""
+
+_clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key that serialises it."""
+
+    name: str
+    worker_host: str
+    id: str
+    key: str
+    args: tuple[str, ...]
+
+
+def enqueue(conn: Connection, work: Work) -> None:
+    """Store the work; it is there when the transaction commits, and gone when it rolls back."""
+    _client(conn.engine).enqueue_in_transaction(
+        conn,
+        {
+            "workflow_name": work.name,
+            "queue_name": queue_name(work.worker_host),
+            "workflow_id": work.id,
+            "queue_partition_key": work.key,
+            "app_version": VERSION,
+        },
+        *work.args,
+    )
+
+
+def queue_name(worker_host: str) -> str:
+    """The queue that a worker host takes its work from."""
+    return f"host-{worker_host}"
+
+
+def migrate(url: str) -> None:
+    """Create or upgrade the tables that work and its steps are kept in. Safe to repeat."""
+    engine = create_dbos_engine(url)
+    try:
+        _system_database(engine).run_migrations()
+        SQLAlchemyDatasource.migrate(url)
+    finally:
+        engine.dispose()
+
+
+def create_dbos_engine(url: str) -> Engine:
+    """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only the pragmas are ours."""
+    import sqlalchemy as sa
+
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_size=20)
+    engine = sa.create_engine(url, pool_size=20, max_overflow=20)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(dbapi_connection, _record):  # type: ignore[no-untyped-def]
+        dbapi_connection.isolation_level = "IMMEDIATE"
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            dbapi_connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _client(engine: Engine) -> DBOSClient:
+    client = _clients.get(engine)
+    if client is None:
+        client = DBOSClient(system_database_engine=engine, serializer=JsonSerializer(), application_name=APPLICATION, lazy=True)
+        _clients[engine] = client
+    return client
+
+
+def _system_database(engine: Engine) -> SystemDatabase:
+    return SystemDatabase.create(
+        system_database_url=engine.url.render_as_string(hide_password=False),
+        engine_kwargs={},
+        engine=engine,
+        schema="dbos",
+        serializer=JsonSerializer(),
+        executor_id=None,
+        app_name=APPLICATION,
+    )

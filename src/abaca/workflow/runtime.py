@@ -1,0 +1,82 @@
+"""Carrying out work: DBOS launched for one worker host, listening to its queue alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from threading import Event
+
+from dbos import DBOS, DBOSConfig, SQLAlchemyDatasource
+from dbos._datasource import IsolationLevel
+from sqlalchemy.engine import Engine
+
+from abaca.workflow.queue import APPLICATION, VERSION, create_dbos_engine, queue_name
+from abaca.workflow.serializer import JsonSerializer
+
+_LOG = logging.getLogger(__name__)
+
+_current: Runtime | None = None
+
+
+class Runtime:
+    """DBOS in this process. One a process, as DBOS itself is.
+
+    `guard` is called before each step and raises or ends the process when the worker has lost the right to act.
+    """
+
+    def __init__(self, url: str, engine: Engine, worker_host: str, *, poll_interval: float, concurrency: int, retry_seconds: float) -> None:
+        self.worker_host = worker_host
+        self.retry_seconds = retry_seconds
+        self.stopping = Event()
+        self.guard: Callable[[], None] = lambda: None
+        # READ COMMITTED halves the statements on PostgreSQL; SQLite has only one level that fits.
+        self.isolation_level: IsolationLevel = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
+        self._poll_interval = poll_interval
+        self._concurrency = concurrency
+        self._url = url
+        self._engine = engine
+        self._dbos_engine = create_dbos_engine(url)
+        self.datasource: SQLAlchemyDatasource
+
+    def launch(self) -> None:
+        """Start taking work, first what an earlier process of this host left unfinished."""
+        global _current
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": self._url,
+            "system_database_engine": self._dbos_engine,
+            "executor_id": self.worker_host,
+            "application_version": VERSION,
+            "serializer": JsonSerializer(),
+            "log_level": "WARNING",
+            "run_migrations": False,
+        }
+        DBOS(config=config)
+        self.datasource = SQLAlchemyDatasource.create(self._url, engine=self._engine, serializer=JsonSerializer(), run_migrations=False)
+        _current = self
+        queue = queue_name(self.worker_host)
+        DBOS.listen_queues([queue])
+        DBOS.launch()
+        DBOS.register_queue(
+            queue,
+            partition_concurrency=1,
+            worker_concurrency=self._concurrency,
+            polling_interval_sec=self._poll_interval,
+            on_conflict="always_update",
+        )
+        _LOG.info("taking work from queue %s", queue)
+
+    def stop(self, timeout_seconds: int = 10) -> None:
+        """Stop taking work and wait a bounded time for what runs; what is cut off goes on at the next start."""
+        global _current
+        self.stopping.set()
+        DBOS.destroy(workflow_completion_timeout_sec=timeout_seconds)
+        self._dbos_engine.dispose()
+        _current = None
+
+
+def current() -> Runtime:
+    """The runtime of this process. Raises RuntimeError outside a worker."""
+    if _current is None:
+        raise RuntimeError("no workflow runtime runs in this process")
+    return _current

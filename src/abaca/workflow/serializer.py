@@ -1,0 +1,56 @@
+"""How workflow arguments, step results and errors are stored: JSON only.
+
+The worker runs as root and reads what an unprivileged process wrote. DBOS falls back to pickle for rows that say so, whichever
+serializer is configured; importing this module takes that away for the whole process, so that such a row ends in an error unread.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from dbos import Serializer
+from dbos._serialization import DefaultSerializer
+
+from abaca.errors import BACKEND_ERRORS, AbacaError, BackendError
+
+
+class Bug(AbacaError):
+    """An error that nobody raised on purpose, as it comes back from the store."""
+
+
+class PickleRefused(AbacaError):
+    """A stored row asks to be unpickled."""
+
+
+class JsonSerializer(Serializer):
+    """JSON text; errors as `{"error": {"name", "message", "details"}}`, backend errors come back as what they were."""
+
+    def name(self) -> str:
+        return "abaca_json"
+
+    def serialize(self, data: Any) -> str:
+        if isinstance(data, BaseException):
+            details = data.details if isinstance(data, BackendError) else {}
+            name = type(data).__name__
+            message = data.message if isinstance(data, AbacaError) else f"{name}: {data}"
+            data = {"error": {"name": name, "message": message, "details": details}}
+        return msgspec.json.encode(data).decode()
+
+    def deserialize(cls, serialized_data: str) -> Any:
+        data = msgspec.json.decode(serialized_data)
+        if isinstance(data, dict) and data.keys() == {"error"}:
+            return _restored_error(**data["error"])
+        return data
+
+
+def _restored_error(name: str, message: str, details: dict[str, str]) -> Exception:
+    kind = BACKEND_ERRORS.get(name)
+    return kind(message, details) if kind else Bug(message)
+
+
+def _refuse_pickle(_serializer: DefaultSerializer, serialized_data: str) -> Any:
+    raise PickleRefused("a stored workflow row is labelled as pickle and was not read")
+
+
+DefaultSerializer.deserialize = _refuse_pickle  # type: ignore[method-assign, assignment]

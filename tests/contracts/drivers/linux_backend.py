@@ -1,0 +1,133 @@
+"""The Linux back end for tests: made under a name of its own, lost as by a power cut, used by clients, taken away whole."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux.clients import attach_client, detach_client
+from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.inventory import leftovers, remove_installation
+from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.requirements import missing
+from abaca.values import ExportLocation, NetworkInfo, Share, ShareServer
+
+POOL_GIB = 20
+PROBE_SECONDS = 90
+BACKEND_NAME = "linux"
+
+
+def unavailable_reason() -> str | None:
+    """Why the Linux back end cannot be tested on this machine, or None."""
+    lacking = missing()
+    if importlib.util.find_spec("libnfs") is None:
+        lacking.append("python package libnfs (built against Debian package libnfs-dev)")
+    return "; ".join(lacking) or None
+
+
+def make_linux_driver(tmp_path: Path) -> LinuxDriver:
+    """A back end of its own installation, ready to be used. Pass it to `cleanup` in the end."""
+    options = {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_size_gib": str(POOL_GIB)}
+    driver = LinuxDriver(BACKEND_NAME, options)
+    try:
+        driver.check_for_setup_error()
+    except BaseException:
+        cleanup(driver)
+        raise
+    return driver
+
+
+def successor(driver: LinuxDriver) -> LinuxDriver:
+    """The back end as a new worker process would have it: the same options, nothing remembered."""
+    layout = driver.layout
+    return LinuxDriver(BACKEND_NAME, {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB)})
+
+
+def cleanup(driver: LinuxDriver) -> None:
+    """Take the installation away, clients included; fails when something is left."""
+    layout = driver.layout
+    remove_installation(layout.namespace, layout.state_dir)
+    left = {kind: found for kind, found in leftovers(layout.namespace, layout.state_dir).items() if found}
+    assert not left, f"left on this machine: {left}"
+
+
+def lose_everything(driver: LinuxDriver) -> LinuxDriver:
+    """A power cut: what is not on the disk is gone, without having been asked to end. Returns the back end of the next start, not yet set up."""
+    layout = driver.layout
+    found = leftovers(layout.namespace, layout.state_dir)
+    dead = [int(pid) for pid in found["processes"]]
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    assert processes.wait_until(lambda: not processes.find_below(layout.run, ("ganesha.nfsd", "dbus-daemon")), 5)
+    for name in found["namespaces"]:
+        namespaces.remove(name)
+    mounts.unmount(layout.state_dir)
+    for device in leftovers(layout.namespace, layout.state_dir)["loop_devices"]:
+        run("losetup", "--detach", device)
+    shutil.rmtree(layout.run)
+    return successor(driver)
+
+
+def fill_share(driver: LinuxDriver, share: Share, server: ShareServer, gib: int) -> None:
+    """Put a file of `gib` GiB into a share."""
+    file = driver.pool.path(share.id) / "filling"
+    with open(file, "wb") as filling:
+        os.posix_fallocate(filling.fileno(), 0, gib * 1024**3)
+        os.fsync(filling.fileno())
+
+
+def can_read(driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
+    """Whether a client with the address `client` on the entry's subnet can use the share behind `location`."""
+    netns = client_namespace(driver, "reader")
+    prefix_length = ip_network(entry.subnet.cidr, strict=False).prefixlen
+    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
+    try:
+        return bool(probe(netns, "mount", location.path)["ok"])
+    finally:
+        detach_client(netns, driver.layout.namespace)
+
+
+def client_namespace(driver: LinuxDriver, name: str) -> str:
+    """The name of a client's namespace, for tests of this installation only."""
+    return f"{driver.layout.namespace}-{name}"
+
+
+def probe(netns: str, *arguments: str) -> dict[str, Any]:
+    """Run the NFS client in a namespace; its answer."""
+    done = subprocess.run(_probe_command(netns, *arguments), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    assert done.stdout, f"the NFS client said nothing ({done.returncode}): {done.stderr[-500:]}"
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+class Loop:
+    """A client that writes, reads and compares without pause while the block runs; `answer` afterwards."""
+
+    def __init__(self, netns: str, location: str, name: str) -> None:
+        self._command = _probe_command(netns, "loop", location, name)
+        self.answer: dict[str, Any] = {}
+
+    def __enter__(self) -> Loop:
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        first = self._process.stdout.readline()
+        assert "ready" in first, f"the NFS client did not start: {first}"
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        out, _ = self._process.communicate(timeout=PROBE_SECONDS)
+        self.answer = json.loads(out.splitlines()[-1])
+
+
+def _probe_command(netns: str, *arguments: str) -> list[str]:
+    return ["nsenter", f"--net={namespaces.path_of(netns)}", sys.executable, "-m", "abaca.admin.nfs_probe", *arguments]

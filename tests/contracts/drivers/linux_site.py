@@ -1,0 +1,120 @@
+"""Servers, shares and clients on a real Linux back end, for one test each: what was made is taken away with `clear`."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import uuid
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from abaca.drivers.linux import namespaces, plugging
+from abaca.drivers.linux.clients import attach_client, detach_client
+from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.layout import ServerLayout
+from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet
+from tests.contracts.drivers.linux_backend import client_namespace
+
+EVERYBODY = ("0.0.0.0/0", "::/0")
+_mac_addresses = (f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(1))
+
+
+class Site:
+    """Networks are named by short texts; the same text is the same network within one site."""
+
+    def __init__(self, driver: LinuxDriver) -> None:
+        self.driver = driver
+        self._networks: dict[str, str] = {}
+        self._servers: list[str] = []
+        self._shares: list[str] = []
+        self._clients: set[str] = set()
+
+    def network_id(self, network: str) -> str:
+        return self._networks.setdefault(network, str(uuid.uuid4()))
+
+    def entry(
+        self, server_id: str, network: str, address: str, *, gateway: str | None = None, mac: str | None = None, mtu: int = 1500, subnet: str = ""
+    ) -> NetworkInfo:
+        """`address` with prefix length, `10.0.0.5/24`: the server's on that subnet."""
+        interface = ipaddress.ip_interface(address)
+        return NetworkInfo(
+            server_id=server_id,
+            share_network_subnet_id=str(uuid.uuid4()),
+            subnet=Subnet(
+                neutron_net_id=self.network_id(network),
+                neutron_subnet_id=self.network_id(f"{network} {interface.network} {subnet}"),
+                cidr=str(interface.network),
+                ip_version=interface.version,
+                gateway=gateway,
+                mtu=mtu,
+            ),
+            network_allocations=[NetworkAllocation(id=str(uuid.uuid4()), ip_address=str(interface.ip), mac_address=mac or next(_mac_addresses))],
+        )
+
+    def server(self, *on: tuple[str, str]) -> ShareServer:
+        """A server on these (network, address with prefix length)."""
+        server_id = str(uuid.uuid4())
+        return self.set_up(server_id, [self.entry(server_id, network, address) for network, address in on])
+
+    def set_up(self, server_id: str, entries: list[NetworkInfo]) -> ShareServer:
+        self._servers.append(server_id)
+        details = self.driver.setup_server(server_id, entries)
+        return ShareServer(id=server_id, network_info=entries, backend_details=details)
+
+    def share(self, server: ShareServer, size: int = 1, rules: Iterable[AccessRule] | None = None) -> Share:
+        """A share that everybody may write to, unless `rules` says who may."""
+        share = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=size, share_proto="NFS", pool="pool", share_server_id=server.id)
+        self._shares.append(share.id)
+        locations = self.driver.create_share(share, server)
+        given = [rule(to) for to in EVERYBODY] if rules is None else list(rules)
+        if given:
+            assert self.driver.update_access(share, given, server) == {}
+        return msgspec.structs.replace(share, export_locations=locations, access_rules=given)
+
+    def client(self, name: str, network: str, *addresses: str, gateways: Sequence[str] = ()) -> str:
+        """A client's namespace with these addresses, with prefix length, on a network."""
+        netns = client_namespace(self.driver, name)
+        self._clients.add(netns)
+        attach_client(self.driver.layout.namespace, self.network_id(network), netns, addresses, gateways=gateways)
+        return netns
+
+    def layout(self, server: ShareServer) -> ServerLayout:
+        return self.driver.layout.server(server.id)
+
+    def port_names(self, server: ShareServer) -> list[str]:
+        return sorted(plugging.ports_in(self.layout(server).namespace))
+
+    def clear(self) -> None:
+        for netns in self._clients:
+            detach_client(netns, self.driver.layout.namespace)
+        for server_id in self._servers:
+            self.driver.teardown_server(server_id, {})
+        for share_id in self._shares:
+            self.driver.pool.delete(share_id)
+
+
+def rule(access_to: str, access_level: str = "rw", access_type: str = "ip") -> AccessRule:
+    return AccessRule(id=str(uuid.uuid4()), access_type=access_type, access_to=access_to, access_level=access_level)
+
+
+def path(share: Share, number: int = 0) -> str:
+    return share.export_locations[number].path
+
+
+def paths(locations: Iterable[ExportLocation]) -> list[str]:
+    return [location.path for location in locations]
+
+
+def routes_of(namespace: str) -> list[str]:
+    """Every route, rule and address of a namespace, as comparable text."""
+
+    def act(links: namespaces.IPRoute) -> list[str]:
+        routes = [
+            f"{r.get('RTA_TABLE')} {r.get('RTA_DST')}/{r['dst_len']} {r.get('RTA_GATEWAY')} {r.get('RTA_OIF')} {r['type']}"
+            for r in links.get_routes()
+        ]
+        rules = [f"{r.get('FRA_PRIORITY')} {r.get('FRA_SRC')} {r.get('FRA_TABLE')}" for version in (2, 10) for r in links.get_rules(family=version)]
+        return sorted(routes + rules)
+
+    return namespaces.inside(namespace, act)

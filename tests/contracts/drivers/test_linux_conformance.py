@@ -1,0 +1,54 @@
+"""The Linux driver under the conformance suite: real namespaces, real file systems, real NFS servers. Skipped where they cannot be had."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from abaca.drivers.conformance import DriverConformance
+from abaca.drivers.interface import ShareDriver
+from abaca.values import ExportLocation, NetworkInfo, Share, ShareServer
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def linux_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShareDriver]:
+    backend = _backend()
+    if reason := backend.unavailable_reason():
+        pytest.skip(reason)
+    driver = backend.make_linux_driver(tmp_path_factory.mktemp("linux"))
+    yield driver
+    backend.cleanup(driver)
+
+
+class TestLinux(DriverConformance):
+    @pytest.fixture
+    def driver(self, linux_driver: ShareDriver) -> ShareDriver:
+        return linux_driver
+
+    def fill_share(self, driver: ShareDriver, share: Share, server: ShareServer, gib: int) -> None:
+        _hook("fill_share")(driver, share, server, gib)
+
+    def lose_everything(self, driver: ShareDriver) -> ShareDriver:
+        lost: ShareDriver = _hook("lose_everything")(driver)
+        return lost
+
+    def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
+        return bool(_hook("can_read")(driver, location, client, entry))
+
+
+def _backend() -> Any:
+    """The module that makes a Linux driver for tests."""
+    try:
+        return importlib.import_module("tests.contracts.drivers.linux_backend")
+    except ImportError as error:
+        pytest.skip(f"the Linux back end cannot be imported: {error}")
+
+
+def _hook(name: str) -> Any:
+    """What only the makers of the back end can do; optional."""
+    return getattr(_backend(), name, None) or pytest.skip(f"linux_backend has no {name}")

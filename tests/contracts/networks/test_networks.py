@@ -1,0 +1,116 @@
+"""The contract of network plug-ins: over the fake one, and over the local one on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from ipaddress import ip_network
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from abaca.db import migrations
+from abaca.db.session import begin, create_engine
+from abaca.domain import local_networks, local_subnets
+from abaca.domain.local_ports import SqlPortStore
+from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
+from abaca.networks import registry
+from abaca.networks.conformance import PROJECT, NetworkConformance, request
+from abaca.networks.fake import FakeNetworks
+from abaca.networks.interface import NetworkPlugin
+from abaca.networks.local import LocalNetworks
+from abaca.values import Caller, Subnet
+from tests.databases import Initialise
+
+
+class FakeLab:
+    def __init__(self) -> None:
+        self.plugin = FakeNetworks()
+
+    def add_subnet(self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT) -> Subnet:
+        return self.plugin.add_subnet(cidr, network_id=network_id, project_id=project_id)
+
+
+class LocalLab:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.plugin: NetworkPlugin = registry.load("local", {}, SqlPortStore(engine))
+
+    def add_subnet(self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT) -> Subnet:
+        caller = Caller(user_id="u", project_id=project_id)
+        with begin(self.engine) as conn:
+            network_id = network_id or local_networks.create(conn, caller)["id"]
+            made = local_subnets.create(conn, caller, network_id=network_id, cidr=cidr, ip_version=ip_network(cidr).version)
+        return self.plugin.get_subnet(project_id, network_id, made["id"])
+
+
+@pytest.fixture
+def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
+    made = create_engine(template_database(migrations.upgrade))
+    yield made
+    made.dispose()
+
+
+class TestFakeNetworks(NetworkConformance):
+    @pytest.fixture
+    def network_lab(self) -> FakeLab:
+        return FakeLab()
+
+    @pytest.mark.parametrize("after", [False, True])
+    def test_faults_on_demand(self, after: bool) -> None:
+        lab = FakeLab()
+        subnet = lab.add_subnet("10.1.0.0/29")
+        lab.plugin.fail("allocate", OutcomeUnknown("lost"), after=after)
+        with pytest.raises(OutcomeUnknown):
+            lab.plugin.allocate([request(subnet)])
+        assert lab.plugin.free_addresses(subnet) == (4 if after else 5)
+        assert len(lab.plugin.allocate([request(subnet)])) == 1
+
+
+class TestLocalNetworks(NetworkConformance):
+    @pytest.fixture
+    def network_lab(self, engine: Engine) -> LocalLab:
+        return LocalLab(engine)
+
+    def test_the_message_of_a_full_subnet_has_the_numbers(self, network_lab: LocalLab) -> None:
+        subnet = network_lab.add_subnet("10.0.0.0/29")
+        network_lab.plugin.allocate([request(subnet, count=4)])
+        with pytest.raises(NoSpace) as error:
+            network_lab.plugin.allocate([request(subnet, count=2)])
+        assert error.value.message == f"subnet {subnet.neutron_subnet_id} (10.0.0.0/29) has 1 free address, 2 are needed"
+
+    def test_shared_networks_are_for_all_projects(self, network_lab: LocalLab, engine: Engine) -> None:
+        admin = Caller(user_id="u", project_id="admin", is_admin=True)
+        with begin(engine) as conn:
+            network = local_networks.create(conn, admin, shared=True)
+            made = local_subnets.create(conn, admin, network_id=network["id"], cidr="10.1.0.0/24", ip_version=4)
+        assert network_lab.plugin.get_subnet(PROJECT, network["id"], made["id"]).segmentation_id == network["vxlan_id"]
+
+    def test_the_only_subnet_need_not_be_named(self, network_lab: LocalLab) -> None:
+        subnet = network_lab.add_subnet("10.1.0.0/24")
+        assert network_lab.plugin.get_subnet(PROJECT, subnet.neutron_net_id, None) == subnet
+        network_lab.add_subnet("10.2.0.0/24", network_id=subnet.neutron_net_id)
+        with pytest.raises(Refused, match="2 subnets"):
+            network_lab.plugin.get_subnet(PROJECT, subnet.neutron_net_id, None)
+
+
+def test_a_server_has_one_address_a_place(engine: Engine) -> None:
+    """A share network subnet that was given another local subnet must be released first; nothing is given twice behind its back."""
+    lab = LocalLab(engine)
+    one, two = lab.add_subnet("10.1.0.0/24"), lab.add_subnet("10.2.0.0/24")
+    lab.plugin.allocate([request(one, server_id="s", share_network_subnet_id="n")])
+    with pytest.raises(Refused, match="release it first"):
+        lab.plugin.allocate([request(two, server_id="s", share_network_subnet_id="n")])
+
+
+def test_a_database_that_is_gone_is_a_back_end_error() -> None:
+    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    plugin = LocalNetworks({}, SqlPortStore(engine))
+    with pytest.raises(Unavailable):
+        plugin.get_subnet(PROJECT, "n", "s")
+    with pytest.raises(OutcomeUnknown):
+        plugin.release("s")
+
+
+def test_an_unknown_plug_in_is_named(engine: Engine) -> None:
+    with pytest.raises(Unavailable, match=r"'nosuch'.*local"):
+        registry.load("nosuch", {}, SqlPortStore(engine))
