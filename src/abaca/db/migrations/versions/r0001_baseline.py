@@ -55,6 +55,9 @@ sa.Table(
     sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
     sa.Column("is_ready", sa.Boolean, nullable=False),
     sa.Column("network_allocations_number", sa.Integer, nullable=False),
+    sa.Column("network_allocation_update_support", sa.Boolean, nullable=False),
+    sa.Column("security_service_update_support", sa.Boolean, nullable=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),  # without another sign of life the service counts as down from then on
     *timestamps(),
 )
 
@@ -112,6 +115,7 @@ sa.Table(
     sa.Column("name", sa.String(255)),
     sa.Column("description", sa.String(255)),
     sa.Column("status", sa.String(36), nullable=False),
+    sa.Column("is_deleting", sa.Boolean, nullable=False),
     *timestamps(),
 )
 
@@ -130,6 +134,7 @@ sa.Table(
     sa.Column("mtu", sa.Integer),
     sa.Column("network_type", sa.String(32)),
     sa.Column("segmentation_id", sa.Integer),
+    sa.Column("is_deleting", sa.Boolean, nullable=False),
     *timestamps(),
 )
 

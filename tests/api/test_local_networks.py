@@ -1,0 +1,411 @@
+"""Networks and subnets in Neutron's format, over the whole application, on each database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from falcon import testing
+from sqlalchemy.engine import Engine
+
+from abaca import config
+from abaca.api.app import WsgiApp, create_app
+from abaca.db import migrations
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import local_networks, local_subnets, share_network_subnets, share_networks
+from abaca.domain.local_ports import SqlPortStore
+from abaca.errors import Refused
+from abaca.networks.interface import AllocationRequest
+from abaca.networks.local import LocalNetworks
+from tests.databases import Initialise
+
+Answer = dict[str, Any]
+
+
+class User:
+    """A caller: `user("POST", "/networks", {…}, 201)` checks the status and returns the body."""
+
+    def __init__(self, app: WsgiApp, token: str) -> None:
+        self.client = testing.TestClient(app, headers={"X-Auth-Token": token})
+
+    def __call__(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        result = self.client.simulate_request(method, f"/network/v2.0{path}", json=body)
+        assert result.status_code == status, result.text
+        return result.json if result.content else None
+
+    def network(self, **attributes: Any) -> Answer:
+        made: Answer = self("POST", "/networks", {"network": attributes}, 201)["network"]
+        return made
+
+    def subnet(self, network_id: str, cidr: str, **attributes: Any) -> Answer:
+        body = {"network_id": network_id, "cidr": cidr, "ip_version": 6 if ":" in cidr else 4, **attributes}
+        made: Answer = self("POST", "/subnets", {"subnet": body}, 201)["subnet"]
+        return made
+
+    def refused(self, method: str, path: str, body: Any, status: int) -> str:
+        error = self(method, path, body, status)["NeutronError"]
+        assert set(error) == {"type", "message", "detail"}
+        return f"{error['type']}: {error['message']}"
+
+
+@pytest.fixture
+def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
+    made = create_engine(template_database(migrations.upgrade))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def app(engine: Engine, tmp_path: Path) -> WsgiApp:
+    return create_app(config.load([], {"state_dir": str(tmp_path), "api.auth_strategy": "noauth"}), engine)
+
+
+@pytest.fixture
+def alice(app: WsgiApp) -> User:
+    return User(app, "alice:red:member")
+
+
+@pytest.fixture
+def bob(app: WsgiApp) -> User:
+    return User(app, "bob:blue:member")
+
+
+@pytest.fixture
+def admin(app: WsgiApp) -> User:
+    return User(app, "root:admin:admin")
+
+
+def order(engine: Engine, subnet: Answer, project_id: str) -> None:
+    """A share network of that project on the subnet."""
+    network_id = str(uuid4())
+    with begin(engine) as conn:
+        conn.execute(sa.insert(share_networks).values(id=network_id, project_id=project_id, status="active", created_at=utcnow()))
+        ids = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
+        conn.execute(sa.insert(share_network_subnets).values(id=str(uuid4()), share_network_id=network_id, created_at=utcnow(), **ids))
+
+
+def give_address(engine: Engine, subnet: Answer, server_id: str = "server") -> LocalNetworks:
+    plugin = LocalNetworks({}, SqlPortStore(engine))
+    ids = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
+    plugin.allocate([AllocationRequest(server_id=server_id, share_network_subnet_id="sns", count=1, **ids)])
+    return plugin
+
+
+def count(engine: Engine, table: sa.Table) -> int:
+    with engine.connect() as conn:
+        return conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+
+
+# --- documents
+
+
+def test_versions_need_no_credentials(app: WsgiApp) -> None:
+    client = testing.TestClient(app)
+    [version] = client.simulate_request("GET", "/network").json["versions"]
+    assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
+    assert version["links"][0]["href"].endswith("/network/v2.0/")
+    assert client.simulate_request("GET", "/network/").json == {"versions": [version]}
+    assert client.simulate_request("GET", "/network/v2.0").json == {"version": version}
+
+
+def test_everything_else_does(app: WsgiApp) -> None:
+    for path in ("/networks", "/subnets", "/extensions", "/nosuch"):
+        answer = testing.TestClient(app).simulate_request("GET", f"/network/v2.0{path}")
+        assert answer.status_code == 401
+        assert answer.json["NeutronError"]["type"] == "HTTPUnauthorized"
+        assert "WWW-Authenticate" in answer.headers
+
+
+def test_extensions(alice: User) -> None:
+    aliases = [item["alias"] for item in alice("GET", "/extensions")["extensions"]]
+    assert "net-mtu" in aliases
+    assert alice("GET", "/extensions/net-mtu")["extension"]["alias"] == "net-mtu"
+    alice("GET", "/extensions/router", None, 404)
+
+
+# --- the life of networks and subnets
+
+
+def test_the_life_of_a_network(alice: User) -> None:
+    made = alice.network(name="n", description="d")
+    assert (made["name"], made["description"], made["project_id"], made["tenant_id"]) == ("n", "d", "red", "red")
+    assert (made["subnets"], made["shared"], made["mtu"], made["status"], made["admin_state_up"]) == ([], False, 1450, "ACTIVE", True)
+    assert not any(name.startswith("provider:") for name in made)
+    subnet = alice.subnet(made["id"], "10.0.0.0/24")
+    assert alice("GET", f"/networks/{made['id']}")["network"] == made | {"subnets": [subnet["id"]]}
+    changed = alice("PUT", f"/networks/{made['id']}", {"network": {"name": "m"}})["network"]
+    assert (changed["name"], changed["description"]) == ("m", "d")
+    assert alice("DELETE", f"/networks/{made['id']}", None, 204) is None
+    assert alice("GET", "/networks") == {"networks": []}
+    assert alice("GET", "/subnets") == {"subnets": []}
+
+
+def test_the_life_of_a_subnet(alice: User) -> None:
+    network = alice.network()
+    made = alice.subnet(network["id"], "10.0.0.0/24", name="s")
+    assert made["gateway_ip"] == "10.0.0.1"
+    assert made["allocation_pools"] == [{"start": "10.0.0.2", "end": "10.0.0.254"}]
+    assert (made["project_id"], made["dns_nameservers"], made["host_routes"], made["ipv6_ra_mode"]) == ("red", [], [], None)
+    changed = alice("PUT", f"/subnets/{made['id']}", {"subnet": {"name": "t", "description": "d"}})["subnet"]
+    assert (changed["name"], changed["description"]) == ("t", "d")
+    assert alice("GET", f"/subnets/{made['id']}")["subnet"] == changed
+    alice("DELETE", f"/subnets/{made['id']}", None, 204)
+    assert alice.refused("GET", f"/subnets/{made['id']}", None, 404).startswith("SubnetNotFound")
+    assert alice("GET", f"/networks/{network['id']}")["network"]["subnets"] == []
+
+
+@pytest.mark.parametrize(
+    ("cidr", "attributes", "gateway", "pools"),
+    [
+        ("fd00:1::/64", {}, "fd00:1::1", [("fd00:1::2", "fd00:1::ffff:ffff:ffff:ffff")]),
+        ("10.0.0.0/24", {"gateway_ip": None}, None, [("10.0.0.1", "10.0.0.254")]),
+        ("10.0.0.0/24", {"gateway_ip": "10.0.0.100"}, "10.0.0.100", [("10.0.0.1", "10.0.0.99"), ("10.0.0.101", "10.0.0.254")]),
+        ("10.0.0.0/24", {"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.9"}]}, "10.0.0.1", [("10.0.0.9", "10.0.0.9")]),
+        ("10.0.0.0/30", {"enable_dhcp": True, "ipv6_ra_mode": None, "dns_nameservers": []}, "10.0.0.1", [("10.0.0.2", "10.0.0.2")]),
+    ],
+)
+def test_gateways_and_pools(alice: User, cidr: str, attributes: Answer, gateway: str | None, pools: list[tuple[str, str]]) -> None:
+    made = alice.subnet(alice.network()["id"], cidr, **attributes)
+    assert made["gateway_ip"] == gateway
+    assert [(pool["start"], pool["end"]) for pool in made["allocation_pools"]] == pools
+
+
+@pytest.mark.parametrize(
+    ("attributes", "status"),
+    [
+        ({"cidr": "10.0.0.0/33"}, 400),
+        ({"cidr": "10.0.0.5/24"}, 400),
+        ({"cidr": "10.0.0.0/31"}, 400),
+        ({"cidr": "0.0.0.0/0"}, 400),
+        ({"cidr": "224.0.0.0/24"}, 400),
+        ({"cidr": "127.0.0.0/24"}, 400),
+        ({"cidr": "fe80::/64", "ip_version": 6}, 400),
+        ({"cidr": "x"}, 400),
+        ({"cidr": None}, 400),
+        ({"cidr": "10.0.0.0/24", "ip_version": 6}, 400),
+        ({"ip_version": 5}, 400),
+        ({"gateway_ip": "10.1.0.1"}, 400),
+        ({"gateway_ip": "10.0.0.255"}, 400),
+        ({"gateway_ip": "fd00::1"}, 400),
+        ({"gateway_ip": "x"}, 400),
+        ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, 409),
+        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, 400),
+        ({"allocation_pools": [{"start": "10.0.0.9"}]}, 400),
+        ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.9"}] * 65}, 400),
+        ({"allocation_pools": "all"}, 400),
+        ({"dns_nameservers": ["10.0.0.2"]}, 400),
+        ({"ipv6_ra_mode": "slaac"}, 400),
+        ({"subnetpool_id": "p"}, 400),
+        ({"name": "x" * 256}, 400),
+        ({"name": 5}, 400),
+        ({"vxlan_id": 7}, 400),
+        ({"id": "mine"}, 400),
+        ({"project_id": "blue"}, 400),
+        ({"network_id": "nosuch"}, 404),
+    ],
+)
+def test_subnets_that_make_no_sense(alice: User, engine: Engine, attributes: Answer, status: int) -> None:
+    body = {"network_id": alice.network()["id"], "cidr": "10.0.0.0/24", "ip_version": 4, **attributes}
+    alice.refused("POST", "/subnets", {"subnet": body}, status)
+    assert count(engine, local_subnets) == 0
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"mtu": 68}, {"mtu": 10**6}, {"mtu": "x"}, {"admin_state_up": False}, {"router:external": True}, {"name": None}, {"vxlan_id": 1}, {"status": "DOWN"}],
+)
+def test_networks_that_make_no_sense(alice: User, engine: Engine, attributes: Answer) -> None:
+    alice.refused("POST", "/networks", {"network": attributes}, 400)
+    assert count(engine, local_networks) == 0
+
+
+@pytest.mark.parametrize("body", [None, [], {}, {"network": []}, {"networks": []}, {"networks": [{}] * 101}, {"networks": [5]}, "x"])
+def test_bodies_that_make_no_sense(alice: User, engine: Engine, body: Any) -> None:
+    alice.refused("POST", "/networks", body, 400)
+    assert count(engine, local_networks) == 0
+
+
+def test_several_at_once_are_all_made_or_none(alice: User) -> None:
+    made = alice("POST", "/networks", {"networks": [{"name": "a"}, {"name": "b"}]}, 201)["networks"]
+    assert [network["name"] for network in made] == ["a", "b"]
+    ranges = [{"network_id": made[0]["id"], "cidr": cidr, "ip_version": 4} for cidr in ("10.0.0.0/24", "10.0.1.0/24")]
+    assert len(alice("POST", "/subnets", {"subnets": ranges}, 201)["subnets"]) == 2
+    alice.refused("POST", "/subnets", {"subnets": [ranges[0] | {"cidr": "10.0.2.0/24"}, ranges[0]]}, 400)
+    assert len(alice("GET", "/subnets")["subnets"]) == 2
+
+
+def test_ranges_overlap_on_different_networks_only(alice: User) -> None:
+    one, two = alice.network(), alice.network()
+    for network in (one, two):
+        alice.subnet(network["id"], "10.0.0.0/24")
+        alice.subnet(network["id"], "fd00::/64")
+    for cidr, version in (("10.0.0.128/25", 4), ("10.0.0.0/16", 4), ("fd00::/48", 6)):
+        body = {"network_id": one["id"], "cidr": cidr, "ip_version": version}
+        assert "overlaps" in alice.refused("POST", "/subnets", {"subnet": body}, 400)
+
+
+# --- lists
+
+
+def test_lists_are_filtered(alice: User) -> None:
+    one, two = alice.network(name="one"), alice.network(name="two")
+    v4, v6 = alice.subnet(one["id"], "10.0.0.0/24", name="v4"), alice.subnet(one["id"], "fd00::/64", name="v6")
+    for query, found in (
+        ("name=one", [one]),
+        (f"id={two['id']}", [two]),
+        (f"id={one['id']}&id={two['id']}", [one, two]),
+        ("name=none", []),
+        ("router:external=True", []),
+        ("status=ACTIVE&name=two", [two]),
+        ("tenant_id=red&shared=false&name=one", [one]),
+    ):
+        assert {item["id"] for item in alice("GET", f"/networks?{query}")["networks"]} == {item["id"] for item in found}, query
+    for query, wanted in ((f"network_id={one['id']}", [v4, v6]), ("ip_version=6", [v6]), ("name=v4", [v4]), ("cidr=fd00::/64", [v6])):
+        assert {item["id"] for item in alice("GET", f"/subnets?{query}")["subnets"]} == {item["id"] for item in wanted}, query
+    for query in ("/networks?nosuch=1", "/subnets?ip_version=x", "/networks?shared=perhaps", "/networks?limit=x", "/networks?name=%00"):
+        alice.refused("GET", query, None, 400)
+
+
+def test_fields_are_chosen(alice: User) -> None:
+    made = alice.network(name="n")
+    assert alice("GET", "/networks?fields=id&fields=name") == {"networks": [{"id": made["id"], "name": "n"}]}
+    assert alice("GET", f"/networks/{made['id']}?fields=name") == {"network": {"name": "n"}}
+
+
+def test_long_lists_come_in_parts(alice: User) -> None:
+    ids = sorted(alice.network(name="n")["id"] for _ in range(5))
+    path, found = "/networks?limit=2&name=n&fields=id", []
+    for _ in range(3):
+        answer = alice("GET", path)
+        found += [item["id"] for item in answer["networks"]]
+        path = next((link["href"].partition("/v2.0")[2] for link in answer.get("networks_links", [])), "")
+    assert found == ids
+    assert path == ""
+
+
+# --- who may do what
+
+
+def test_another_projects_networks_are_not_there(alice: User, bob: User) -> None:
+    network = alice.network()
+    subnet = alice.subnet(network["id"], "10.0.0.0/24")
+    assert bob("GET", "/networks") == {"networks": []}
+    assert bob("GET", f"/subnets?id={subnet['id']}") == {"subnets": []}
+    for noun, resource in (("network", network), ("subnet", subnet)):
+        path = f"/{noun}s/{resource['id']}"
+        for method, body in (("GET", None), ("PUT", {noun: {"name": "mine"}}), ("DELETE", None)):
+            hidden, absent = bob.refused(method, path, body, 404), bob.refused(method, f"/{noun}s/nosuch", body, 404)
+            assert hidden == absent.replace("nosuch", resource["id"])
+    bob.refused("POST", "/subnets", {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}}, 404)
+
+
+def test_shared_networks_are_seen_and_not_changed(admin: User, bob: User) -> None:
+    network = admin.network(shared=True)
+    subnet = admin.subnet(network["id"], "10.0.0.0/24")
+    assert [item["id"] for item in bob("GET", "/networks")["networks"]] == [network["id"]]
+    assert bob("GET", f"/subnets/{subnet['id']}")["subnet"] == subnet
+    bob.refused("PUT", f"/networks/{network['id']}", {"network": {"name": "mine"}}, 403)
+    bob.refused("DELETE", f"/networks/{network['id']}", None, 403)
+    bob.refused("DELETE", f"/subnets/{subnet['id']}", None, 403)
+    bob.refused("POST", "/subnets", {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}}, 403)
+
+
+def test_what_only_administrators_do(alice: User, admin: User) -> None:
+    network = alice.network()
+    for body in ({"shared": True}, {"project_id": "blue"}, {"tenant_id": "blue"}):
+        alice.refused("POST", "/networks", {"network": body}, 403)
+    alice.refused("PUT", f"/networks/{network['id']}", {"network": {"shared": True}}, 403)
+    assert alice.network(project_id="red")["project_id"] == "red"
+    made = admin.network(project_id="red", shared=True)
+    assert alice("GET", f"/networks/{made['id']}")["network"]["project_id"] == "red"
+    assert admin.subnet(made["id"], "10.0.0.0/24")["project_id"] == "red"
+    seen = {item["id"]: item for item in admin("GET", "/networks")["networks"]}
+    assert seen[network["id"]]["provider:network_type"] == "vxlan"
+    assert 0 < seen[network["id"]]["provider:segmentation_id"] < 2**24
+    assert seen[network["id"]]["provider:segmentation_id"] != seen[made["id"]]["provider:segmentation_id"]
+
+
+def test_readers_change_nothing(app: WsgiApp, alice: User) -> None:
+    reader, network = User(app, "carol:red:reader"), alice.network()
+    assert len(reader("GET", "/networks")["networks"]) == 1
+    assert reader.refused("POST", "/networks", {"network": {}}, 403).startswith("PolicyNotAuthorized")
+    reader.refused("PUT", f"/networks/{network['id']}", {"network": {"name": "n"}}, 403)
+    reader.refused("DELETE", f"/networks/{network['id']}", None, 403)
+
+
+# --- in use
+
+
+def test_what_has_addresses_stays(alice: User, engine: Engine) -> None:
+    network = alice.network()
+    used, unused = alice.subnet(network["id"], "10.0.0.0/24"), alice.subnet(network["id"], "fd00::/64")
+    plugin = give_address(engine, used)
+    assert alice.refused("DELETE", f"/subnets/{used['id']}", None, 409).startswith("SubnetInUse")
+    refusal = alice.refused("DELETE", f"/networks/{network['id']}", None, 409)
+    assert refusal.startswith("NetworkInUse") and used["id"] in refusal
+    assert len(alice("GET", "/subnets")["subnets"]) == 2
+    alice("DELETE", f"/subnets/{unused['id']}", None, 204)
+    plugin.release("server")
+    alice("DELETE", f"/networks/{network['id']}", None, 204)
+
+
+def test_what_a_share_network_stands_on_stays(alice: User, engine: Engine) -> None:
+    subnet = alice.subnet(alice.network()["id"], "10.0.0.0/24")
+    order(engine, subnet, "red")
+    alice.refused("DELETE", f"/subnets/{subnet['id']}", None, 409)
+    alice.refused("DELETE", f"/networks/{subnet['network_id']}", None, 409)
+
+
+def test_a_stranger_who_writes_an_id_down_holds_nothing(alice: User, admin: User, engine: Engine) -> None:
+    """Share networks take any id unverified; one that its project cannot use must not keep the owner from deleting."""
+    subnet = alice.subnet(alice.network()["id"], "10.0.0.0/24")
+    order(engine, subnet, "blue")
+    alice("DELETE", f"/subnets/{subnet['id']}", None, 204)
+    shared = admin.subnet(admin.network(shared=True)["id"], "10.0.0.0/24")
+    order(engine, shared, "blue")
+    admin.refused("DELETE", f"/subnets/{shared['id']}", None, 409)
+
+
+# --- at once
+
+
+def test_of_overlapping_ranges_made_at_once_one_wins(alice: User) -> None:
+    body = {"network_id": alice.network()["id"], "cidr": "10.0.0.0/24", "ip_version": 4}
+
+    def make(_: int) -> int:
+        return alice.client.simulate_request("POST", "/network/v2.0/subnets", json={"subnet": body}).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(make, range(8))) == [201] + [400] * 7
+    assert len(alice("GET", "/subnets")["subnets"]) == 1
+
+
+def test_networks_made_at_once_differ(admin: User) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(lambda _: admin.network(), range(24)))
+    assert len({network["provider:segmentation_id"] for network in made}) == 24
+
+
+def test_a_subnet_deleted_while_addresses_are_given(alice: User, engine: Engine) -> None:
+    """Either it is deleted and nothing is given, or something is given and it stays: never a port without a subnet."""
+    network = alice.network()
+
+    def give(subnet: Answer) -> bool:
+        try:
+            give_address(engine, subnet, server_id=subnet["id"])
+        except Refused:
+            return False
+        return True
+
+    def delete(subnet: Answer) -> bool:
+        return alice.client.simulate_request("DELETE", f"/network/v2.0/subnets/{subnet['id']}").status_code == 204
+
+    subnets = [alice.subnet(network["id"], f"10.0.{number}.0/24") for number in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        outcomes = [(threads.submit(give, subnet), threads.submit(delete, subnet)) for subnet in subnets]
+        assert all(given.result() != deleted.result() for given, deleted in outcomes)
