@@ -21,7 +21,8 @@ from abaca.db.tables import local_networks, local_subnets, share_network_subnets
 from abaca.domain.local_ports import SqlPortStore
 from abaca.errors import Refused
 from abaca.networks.interface import AllocationRequest
-from abaca.networks.local import LocalNetworks
+from abaca.networks.local import LocalNetworks, Port, PortKey
+from abaca.values import NetworkAllocation
 from tests.databases import Initialise
 
 Answer = dict[str, Any]
@@ -217,7 +218,16 @@ def test_subnets_that_make_no_sense(alice: User, engine: Engine, attributes: Ans
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"mtu": 68}, {"mtu": 10**6}, {"mtu": "x"}, {"admin_state_up": False}, {"router:external": True}, {"name": None}, {"vxlan_id": 1}, {"status": "DOWN"}],
+    [
+        {"mtu": 68},
+        {"mtu": 10**6},
+        {"mtu": "x"},
+        {"admin_state_up": False},
+        {"router:external": True},
+        {"name": None},
+        {"vxlan_id": 1},
+        {"status": "DOWN"},
+    ],
 )
 def test_networks_that_make_no_sense(alice: User, engine: Engine, attributes: Answer) -> None:
     alice.refused("POST", "/networks", {"network": attributes}, 400)
@@ -403,9 +413,26 @@ def test_a_subnet_deleted_while_addresses_are_given(alice: User, engine: Engine)
         return True
 
     def delete(subnet: Answer) -> bool:
-        return alice.client.simulate_request("DELETE", f"/network/v2.0/subnets/{subnet['id']}").status_code == 204
+        status = alice.client.simulate_request("DELETE", f"/network/v2.0/subnets/{subnet['id']}").status_code
+        assert status in (204, 409)
+        return status == 204
 
     subnets = [alice.subnet(network["id"], f"10.0.{number}.0/24") for number in range(12)]
     with ThreadPoolExecutor(4) as threads:
         outcomes = [(threads.submit(give, subnet), threads.submit(delete, subnet)) for subnet in subnets]
         assert all(given.result() != deleted.result() for given, deleted in outcomes)
+
+
+@pytest.mark.parametrize("noun", ["subnet", "network"])
+def test_deleting_waits_for_addresses_that_are_just_given(alice: User, engine: Engine, noun: str) -> None:
+    subnet = alice.subnet(alice.network()["id"], "10.0.0.0/24")
+    path = f"/networks/{subnet['network_id']}" if noun == "network" else f"/subnets/{subnet['id']}"
+    key = PortKey(server_id="server", share_network_subnet_id="sns", position=0)
+    port = Port(key=key, subnet_id=subnet["id"], allocation=NetworkAllocation(id="port", ip_address="10.0.0.2", mac_address="02:00:00:00:00:01"))
+    with ThreadPoolExecutor(1) as threads:
+        with SqlPortStore(engine).lock([subnet["id"]]) as locked:
+            deletion = threads.submit(alice.client.simulate_request, "DELETE", f"/network/v2.0{path}")
+            with pytest.raises(TimeoutError):
+                deletion.result(0.5)
+            locked.add([port])
+        assert deletion.result(30).status_code == 409

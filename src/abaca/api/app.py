@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api import faults
 from abaca.api.call import Service
-from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
+from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, Route
 from abaca.api.policy import Policy
 from abaca.api.routing import ROUTES
@@ -20,14 +20,17 @@ from abaca.db.session import create_engine
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
 
 
-def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None) -> WsgiApp:
-    """The application over `engine`, or over an engine of its own for the configured database. The schema must be there."""
+def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate: Authenticator | None = None) -> WsgiApp:
+    """The application over `engine`, or over an engine of its own for the configured database. The schema must be there.
+
+    `authenticate`: in place of the configured way of checking credentials.
+    """
     engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
     service = Service(conf=conf, engine=engine, policy=Policy(conf))
     app: WsgiApp = falcon.App(
         middleware=[
             RequestNames(),
-            Callers(authenticator(conf), {route.path.rstrip("/") for route in ROUTES if route.policy is None}),
+            Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in ROUTES if route.policy is None}),
             ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}),
         ]
     )

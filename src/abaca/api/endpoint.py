@@ -10,7 +10,7 @@ import msgspec
 
 from abaca.api import microversions
 from abaca.api.call import Call, Service
-from abaca.api.faults import MethodNotAllowed, NoSuchRoute
+from abaca.api.faults import NoSuchRoute
 from abaca.errors import Invalid
 
 VERSIONED = "/v2/"  # routes below it have microversions
@@ -77,10 +77,8 @@ class Endpoint:
             resp.content_type, resp.data = "application/json", msgspec.json.encode(answer)
 
     def _choose(self, call: Call, method: str) -> Route:
-        """The route of that method (and action) at the call's version. Raises NoSuchRoute, MethodNotAllowed, Invalid (no such action)."""
+        """The route of that method (and action) at the call's version. Raises NoSuchRoute, Invalid (no such action)."""
         routes = [route for route in self._routes if route.method == method]
-        if not routes:
-            raise MethodNotAllowed(sorted({route.method for route in self._routes}))
         if routes[0].action is not None:
             name, _ = call.action
             routes = [route for route in routes if route.action == name]

@@ -41,16 +41,6 @@ class NoSuchRoute(Missing):
         super().__init__(NOT_FOUND)
 
 
-class MethodNotAllowed(CallerError):
-    """The URL is there, the method is not (405). `allowed` are the methods that are."""
-
-    status = 405
-
-    def __init__(self, allowed: list[str]) -> None:
-        super().__init__(_HTTP_MESSAGES[405])
-        self.allowed = allowed
-
-
 class TooLarge(CallerError):
     """The body has more bytes than are accepted (413)."""
 
@@ -98,8 +88,6 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
 
 
 def _caller_error(req: falcon.Request, resp: falcon.Response, error: CallerError, _params: dict[str, object]) -> None:
-    if isinstance(error, MethodNotAllowed):
-        resp.set_header("Allow", ", ".join(error.allowed))
     answer(req, resp, error.status, error.message)
 
 

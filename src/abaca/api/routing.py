@@ -16,6 +16,7 @@ from abaca.api.resources import (
     messages,
     scheduler_stats,
     services,
+    share_network_subnets,
     share_networks,
     share_servers,
     share_types,
@@ -49,6 +50,17 @@ ROUTES: list[Route] = [
     Route("DELETE", "/v2/share-networks/{share_network_id}", share_networks.delete, "share_network:delete", status=202),
     action("/v2/share-networks/{share_network_id}/action", "reset_status", share_networks.reset_status, "share_network:reset_status", since=63),
     # --- share network subnets, and the action that checks one before it is added
+    Route("GET", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.index, "share_network_subnet:index", since=51),
+    Route("POST", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.create, "share_network_subnet:create", since=51),
+    Route("GET", "/v2/share-networks/{share_network_id}/subnets/{subnet_id}", share_network_subnets.show, "share_network_subnet:show", since=51),
+    Route(
+        "DELETE", "/v2/share-networks/{share_network_id}/subnets/{subnet_id}", share_network_subnets.delete, "share_network_subnet:delete",
+        since=51, status=202,
+    ),
+    action(
+        "/v2/share-networks/{share_network_id}/action", "share_network_subnet_create_check", share_network_subnets.create_check,
+        "share_network:subnet_create_check", since=70,
+    ),
     # --- share servers
     Route("GET", "/v2/share-servers", share_servers.index, "share_server:index"),
     Route("GET", "/v2/share-servers/{share_server_id}", share_servers.show, "share_server:show"),

@@ -13,9 +13,6 @@ import os
 import signal
 from contextvars import ContextVar
 
-_CRASH_AT = os.environ.get("ABACA_CRASH_AT")
-_STEP_LOG = os.environ.get("ABACA_STEP_LOG")
-
 _workflow: ContextVar[str] = ContextVar("workflow", default="")
 _count: ContextVar[int] = ContextVar("count", default=0)
 
@@ -31,8 +28,9 @@ def before(name: str) -> str:
     number = _count.get() + 1
     _count.set(number)
     step = f"{_workflow.get()}/{number}"
-    if _STEP_LOG:
-        with open(_STEP_LOG, "a", encoding="utf-8") as log:
+    step_log = os.environ.get("ABACA_STEP_LOG")
+    if step_log:
+        with open(step_log, "a", encoding="utf-8") as log:
             log.write(f"{step}/{name}\n")
     _die(f"{step}/before")
     return step
@@ -49,5 +47,5 @@ def after(step: str) -> None:
 
 
 def _die(place: str) -> None:
-    if place == _CRASH_AT:
+    if place == os.environ.get("ABACA_CRASH_AT"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from threading import Event
 
-from dbos import DBOS, DBOSConfig, SQLAlchemyDatasource
+from dbos import DBOS, DBOSClient, DBOSConfig, SQLAlchemyDatasource
 from dbos._datasource import IsolationLevel
 from sqlalchemy.engine import Engine
 
@@ -55,15 +55,16 @@ class Runtime:
         self.datasource = SQLAlchemyDatasource.create(self._url, engine=self._engine, serializer=JsonSerializer(), run_migrations=False)
         _current = self
         queue = queue_name(self.worker_host)
-        DBOS.listen_queues([queue])
-        DBOS.launch()
-        DBOS.register_queue(
+        # Before the launch: a queue that is registered afterwards is noticed a second later.
+        DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
             queue,
             partition_concurrency=1,
             worker_concurrency=self._concurrency,
             polling_interval_sec=self._poll_interval,
             on_conflict="always_update",
         )
+        DBOS.listen_queues([queue])
+        DBOS.launch()
         _LOG.info("taking work from queue %s", queue)
 
     def stop(self, timeout_seconds: int = 10) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from abaca.drivers.linux import mounts, namespaces, plugging, processes, routing
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.exports import ExportBus, export_ids
 from abaca.drivers.linux.inventory import leftovers
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import NetworkInfoUpdate, Share, ShareServer
@@ -302,9 +303,7 @@ def _unmount(site: Site, server: ShareServer, share: Share) -> None:
 
 
 def _mount_something_else(site: Site, server: ShareServer, share: Share) -> None:
-    mounts.mount("tmpfs", site.layout(server).mount_point(share.id), "size=1M") if False else subprocess.run(
-        ["mount", "-t", "tmpfs", "tmpfs", str(site.layout(server).mount_point(share.id))], check=True
-    )
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(site.layout(server).mount_point(share.id))], check=True)
 
 
 def _lose_export_file(site: Site, server: ShareServer, share: Share) -> None:
@@ -312,10 +311,7 @@ def _lose_export_file(site: Site, server: ShareServer, share: Share) -> None:
 
 
 def _withdraw_export(site: Site, server: ShareServer, share: Share) -> None:
-    driver_id = site.layout(server).export_file(share.id).read_text().split("Export_Id = ")[1].split(";")[0]
-    from abaca.drivers.linux.exports import ExportBus
-
-    ExportBus(site.layout(server).bus_socket).remove(int(driver_id))
+    ExportBus(site.layout(server).bus_socket).remove(export_ids(site.layout(server))[share.id])
 
 
 def _lose_namespace_name(site: Site, server: ShareServer, share: Share) -> None:
@@ -354,6 +350,7 @@ def test_ensuring_repairs(site: Site, damage: Callable[[Site, ShareServer, Share
     assert probe(netns, "write", path(share), "kept", "before")["ok"]
     damage(site, server, share)
     linux_backend.successor(site.driver).ensure_server(server, [share])
+    netns = site.client("client", "net", *CLIENT)  # its own port may have been damaged, too
     assert probe(netns, "read", path(share), "kept") == {"ok": True, "text": "before"}
     assert_served(netns, share)
     assert len(mounts.mounts_below(site.layout(server).mount_point(share.id))) == 1

@@ -81,9 +81,9 @@ class GaneshaServer:
         return True
 
     def is_healthy(self) -> bool:
-        """Both processes live, Ganesha listens and answers."""
+        """Both processes live, Ganesha listens in the namespace that has the server's name now, and answers."""
         pid = processes.by_pid_file(self._server.ganesha_pid, self._server.ganesha_pid)
-        return pid is not None and processes.listens(pid, NFS_PORT) and self.bus.answers()
+        return pid is not None and namespaces.is_of(self._server.namespace, pid) and processes.listens(pid, NFS_PORT) and self.bus.answers()
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""

@@ -43,6 +43,14 @@ def exists(name: str) -> bool:
     return mounts.mount_at(path_of(name)) is not None
 
 
+def is_of(name: str, pid: int) -> bool:
+    """Whether a process is in the namespace that has this name now."""
+    try:
+        return exists(name) and path_of(name).stat().st_ino == os.stat(f"/proc/{pid}/ns/net").st_ino
+    except FileNotFoundError:
+        return False
+
+
 def names() -> list[str]:
     """All namespaces of this machine that have a name."""
     return sorted(path.name for path in NETNS_ROOT.iterdir()) if NETNS_ROOT.is_dir() else []

@@ -1,0 +1,116 @@
+"""The state directory: who owns what, made at the first start and checked at every start, before root opens anything in it.
+
+================  =====  ====================  ================================================================================
+path              mode   owner (as root)       why
+================  =====  ====================  ================================================================================
+`.`               0755   root                  the API process reaches the database; `clouds.yaml` protects itself
+`db/`             1770   root, API's group     both make SQLite's side files; sticky: the API cannot replace root's
+`db/…sqlite`      0660   root, API's group     both write it
+`worker/`         0700   root                  pool, mounts, configuration of file servers
+`users`           0640   root, API's group     the API reads hashes and changes nothing
+`clouds.yaml`     0600   root                  holds a password
+================  =====  ====================  ================================================================================
+
+Without root everything belongs to the user who starts the service.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from abaca import config
+from abaca.db import migrations
+from abaca.errors import Conflict
+from abaca.workflow import queue
+
+
+def prepare(conf: cfg.ConfigOpts) -> None:
+    """Make what is missing of the directory, and the database's tables or what they lack. May be repeated.
+
+    Raises Conflict for what is not as it has to be: another owner, a symbolic link, a file that others could have put there.
+    """
+    _folder(Path(conf.state_dir), 0o755)
+    _folder(config.state_path(conf, "worker"), 0o700)
+    url = sa.make_url(config.database_url(conf))
+    if url.get_backend_name() == "sqlite" and url.database:
+        _prepare_sqlite(conf, Path(url.database))
+    migrations.upgrade(config.database_url(conf))
+    queue.migrate(config.database_url(conf))
+
+
+def api_group(conf: cfg.ConfigOpts) -> int:
+    """The group of the user that the API process runs as. Raises Conflict when there is no such user."""
+    if os.geteuid() != 0:
+        return os.getegid()
+    try:
+        return pwd.getpwnam(conf.api.user).pw_gid
+    except KeyError:
+        raise Conflict(f"There is no user '{conf.api.user}' ([api] user), whom the API process is to run as.") from None
+
+
+def replace(path: Path, text: str, mode: int, group: int) -> None:
+    """Write a whole file and put it in its place at once, on stable storage, never readable for more than `mode` says."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fchown(file.fileno(), -1, group)
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+@contextmanager
+def alone(path: Path, refusal: str) -> Iterator[None]:
+    """Hold the lock file `path`, which ends with the process. Raises Conflict with `refusal` when another process holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(refusal) from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
+    if database.is_relative_to(conf.state_dir):
+        _folder(database.parent, 0o1770, api_group(conf))
+    elif not database.parent.is_dir():
+        raise Conflict(f"The database's folder {database.parent} is not there.")
+    for path in sorted(database.parent.glob(f"{database.name}*")):
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            raise Conflict(f"{path} must be a plain file with one name; it is not opened.")
+    if not database.exists():
+        handle = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        os.fchown(handle, -1, api_group(conf))
+        os.fchmod(handle, 0o660)
+        os.close(handle)
+    elif database.stat().st_uid != os.geteuid():
+        raise Conflict(f"{database} belongs to another user; it is not opened.")
+
+
+def _folder(path: Path, mode: int, group: int = -1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise Conflict(f"{path} must be a folder, and no symbolic link.") from None
+        if found.st_uid != os.geteuid():
+            raise Conflict(f"{path} belongs to another user (id {found.st_uid}).") from None
+    os.chown(path, -1, group)
+    path.chmod(mode)

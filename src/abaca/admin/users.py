@@ -1,0 +1,179 @@
+"""The users of http_basic: writing the users file, and `abaca user add | list | remove | passwd`.
+
+The API process reads the file again when it changes; nothing has to be restarted.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import bcrypt
+import click
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin import clouds_file, state_dir
+from abaca.admin.settings import Settings, common_options
+from abaca.api.users_file import User, parse
+from abaca.errors import AbacaError, Conflict, Invalid, Missing
+
+ADMIN = "admin"
+ROLES = ("admin", "member", "reader")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_LONGEST_PASSWORD = 72  # bytes; bcrypt looks at no more
+_HEAD = "# Users of Abaca: name:bcrypt-hash:project:role[,role]. Written by `abaca user`; changes count at once.\n"
+
+
+def make_first_admin(conf: cfg.ConfigOpts) -> str | None:
+    """On the first start: the user `admin` and a `clouds.yaml` for it. Returns the password; None when there are users already."""
+    if config.users_file(conf).exists():
+        return None
+    password = add(conf, ADMIN, ADMIN, [ADMIN])
+    clouds_file.write(conf, ADMIN, password)
+    return password
+
+
+def add(conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], password: str | None = None) -> str:
+    """Add a user; returns the password, a random one if none is given. Raises Invalid, or Conflict when there is one of that name."""
+    for what, text in (("user name", name), ("project", project)):
+        if not _NAME.fullmatch(text):
+            raise Invalid(f"'{text}' cannot be a {what}: letters, digits and . _ @ - only, at most 64.")
+    password = password or secrets.token_urlsafe(18)
+    with _changed(conf) as users:
+        if name in users:
+            raise Conflict(f"There is a user '{name}' already.")
+        users[name] = User(name, _hash(password), project, tuple(roles))
+    return password
+
+
+def set_password(conf: cfg.ConfigOpts, name: str, password: str | None = None) -> str:
+    """Give a user a new password, a random one if none is given; returns it. `clouds.yaml` follows. Raises Missing, Invalid."""
+    password = password or secrets.token_urlsafe(18)
+    with _changed(conf) as users:
+        users[name] = _existing(users, name)._replace(password_hash=_hash(password))
+    clouds_file.follow(conf, {name: password})
+    return password
+
+
+def remove(conf: cfg.ConfigOpts, name: str) -> None:
+    """Remove a user. Raises Missing."""
+    with _changed(conf) as users:
+        del users[_existing(users, name).name]
+
+
+def read(conf: cfg.ConfigOpts) -> dict[str, User]:
+    """The users by name; none when there is no file. Raises Conflict when a line of it is not one."""
+    path = config.users_file(conf)
+    try:
+        return parse(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise Conflict(f"{path}: {error}") from error
+
+
+@contextmanager
+def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, User]]:
+    """The users, to be changed; written at the end."""
+    path = config.users_file(conf)
+    with state_dir.alone(path.with_name(f".{path.name}.lock"), "Somebody else changes the users right now; try again."):
+        users = read(conf)
+        yield users
+        lines = [":".join([user.name, user.password_hash.decode(), user.project_id, ",".join(user.roles)]) for user in users.values()]
+        state_dir.replace(path, _HEAD + "".join(f"{line}\n" for line in lines), 0o640, state_dir.api_group(conf))
+
+
+def _existing(users: dict[str, User], name: str) -> User:
+    if name not in users:
+        raise Missing(f"There is no user '{name}'.")
+    return users[name]
+
+
+def _hash(password: str) -> bytes:
+    if len(password.encode()) > _LONGEST_PASSWORD:
+        raise Invalid(f"A password has at most {_LONGEST_PASSWORD} bytes.")
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt())
+
+
+@click.group("user")
+def commands() -> None:
+    """Users of the embedded authentication (http_basic).
+
+    \b
+    Example:
+      abaca user add mary --project blue --role member
+    """
+
+
+@commands.command("add")
+@click.argument("name")
+@click.option("--project", required=True, help="The project that the user works in.")
+@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=["member"], show_default=True, help="May be repeated.")
+@common_options
+def add_command(name: str, project: str, roles: tuple[str, ...], config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+    """Add a user. The password comes from standard input, or a random one is made and printed.
+
+    \b
+    Examples:
+      abaca user add mary --project blue --role member
+      echo "$PASSWORD" | abaca user add mary --project blue
+    """
+    conf = Settings(config_files, state_dir, verbose).load()
+    given = _given_password()
+    with failing_clearly():
+        password = add(conf, name, project, list(roles), given)
+    if given is None:
+        click.echo(f"Password of {name}: {password}")
+        click.echo(f"\n# an entry for a clouds.yaml\n{clouds_file.as_text({f'{clouds_file.CLOUD}-{name}': clouds_file.entry(conf, name, password)})}")
+
+
+@commands.command("list")
+@common_options
+def list_command(config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+    """List the users with their projects and roles."""
+    with failing_clearly():
+        users = read(Settings(config_files, state_dir, verbose).load())
+    width = max((len(name) for name in users), default=4)
+    for user in users.values():
+        click.echo(f"{user.name:{width}}  project {user.project_id}  roles {', '.join(user.roles)}")
+
+
+@commands.command("remove")
+@click.argument("name")
+@common_options
+def remove_command(name: str, config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+    """Remove a user. What belongs to the project stays."""
+    with failing_clearly():
+        remove(Settings(config_files, state_dir, verbose).load(), name)
+
+
+@commands.command("passwd")
+@click.argument("name")
+@common_options
+def passwd_command(name: str, config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+    """Give a user a new password: from standard input, or a random one, which is printed."""
+    given = _given_password()
+    with failing_clearly():
+        password = set_password(Settings(config_files, state_dir, verbose).load(), name, given)
+    if given is None:
+        click.echo(f"Password of {name}: {password}")
+
+
+@contextmanager
+def failing_clearly() -> Iterator[None]:
+    """Errors that are meant for people end the command with their message."""
+    try:
+        yield
+    except AbacaError as error:
+        raise click.ClickException(error.message) from error
+    except OSError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _given_password() -> str | None:
+    """The first line of standard input, if it is a pipe or a file with one."""
+    return None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline().rstrip("\n") or None

@@ -1,0 +1,90 @@
+"""/share-networks/{id}/subnets: share network subnets, and the action that checks one before it is added."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import BoundedSemaphore, Event
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.api.wire.fields import SHOW
+from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
+from abaca.api.wire.share_networks import SUBNET
+from abaca.db.session import begin, read
+from abaca.domain import share_network_subnets, subnet_additions
+from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.errors import Conflict, Invalid
+
+_MULTIPLE_SINCE = 70
+_LONGEST_WAIT_SECONDS = 2.0
+_POLL_SECONDS = 0.02
+_WAITING_AT_ONCE = 2
+
+# Requests that wait for drivers must not starve the others of this process: who finds no place is told to repeat.
+_waiting_places = BoundedSemaphore(_WAITING_AT_ONCE)
+_never = Event()
+
+
+def index(call: Call, share_network_id: str) -> dict[str, Any]:
+    """GET /share-networks/{id}/subnets"""
+    with read(call.engine) as conn:
+        return call.many("share_network_subnets", SUBNET, share_network_subnets.find(conn, call.caller, share_network_id), level=SHOW)
+
+
+def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
+    """GET /share-networks/{id}/subnets/{id}"""
+    with read(call.engine) as conn:
+        return call.one("share_network_subnet", SUBNET, share_network_subnets.get(conn, call.caller, share_network_id, subnet_id))
+
+
+def create(call: Call, share_network_id: str) -> dict[str, Any]:
+    """POST /share-networks/{id}/subnets. When servers stand there, their drivers are asked first, for two seconds at most."""
+    missing = Invalid("Share Network Subnet is missing from the request body.")
+    body = call.body("share-network-subnet", SubnetCreate, missing=missing)
+    wanted = SubnetRequest(
+        neutron_net_id=body.neutron_net_id, neutron_subnet_id=body.neutron_subnet_id, availability_zone=body.availability_zone
+    )
+
+    def attempt() -> dict[str, Any] | PendingCheck:
+        with begin(call.engine) as conn:
+            return subnet_additions.add(conn, call.caller, share_network_id, wanted, multiple_allowed=call.version >= _MULTIPLE_SINCE)
+
+    outcome = attempt()
+    if isinstance(outcome, PendingCheck):
+        outcome = _wait_and_repeat(call, outcome, attempt)
+    return call.one("share_network_subnet", SUBNET, outcome)
+
+
+def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
+    """DELETE /share-networks/{id}/subnets/{id}"""
+    with begin(call.engine) as conn:
+        share_network_subnets.delete(conn, call.caller, share_network_id, subnet_id)
+
+
+def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
+    """Action share_network_subnet_create_check, since 2.70."""
+    body = call.arguments(SubnetCheck)
+    wanted = SubnetRequest(
+        neutron_net_id=body.neutron_net_id, neutron_subnet_id=body.neutron_subnet_id, availability_zone=body.availability_zone
+    )
+    with begin(call.engine) as conn:
+        answer = subnet_additions.check(conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation))
+    return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
+
+
+def _wait_and_repeat(call: Call, pending: PendingCheck, attempt: Callable[[], dict[str, Any] | PendingCheck]) -> dict[str, Any]:
+    if _waiting_places.acquire(blocking=False):
+        try:
+            deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+            while time.monotonic() < deadline:
+                with read(call.engine) as conn:
+                    answered = not subnet_additions.is_pending(conn, pending.id)
+                if answered:
+                    outcome = attempt()
+                    if not isinstance(outcome, PendingCheck):
+                        return outcome
+                _never.wait(_POLL_SECONDS)
+        finally:
+            _waiting_places.release()
+    raise Conflict("The back ends are still being asked whether the subnet can be added (check pending); repeat the request.")

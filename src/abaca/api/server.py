@@ -1,0 +1,180 @@
+"""Serving the application: Granian with its worker processes, as an unprivileged user when root starts it.
+
+Root needs care: the code may stand where only root can read it (a clone in root's home), so everything is imported and used once before
+the privileges go. Waiting until it listens is the caller's business.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import io
+import ipaddress
+import logging
+import os
+import pkgutil
+import pwd
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import falcon
+import sqlalchemy as sa
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+from oslo_config import cfg
+from sqlalchemy.exc import OperationalError
+
+import abaca.api
+from abaca.api.app import WsgiApp, create_app
+from abaca.config import database_url
+from abaca.db.session import begin, create_engine, read
+from abaca.db.tables import metadata
+from abaca.values import Caller
+from abaca.workflow.queue import Work, enqueue, migrate
+
+LOG = logging.getLogger(__name__)
+
+_CONNECTIONS = 512  # held by each worker process; idle ones count, so it is far above the number of threads
+_KILL_AFTER = 10  # seconds that a worker process may take to end
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+# What Granian's worker processes import only after they have been forked.
+_GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.wsgi", "granian._futures")
+
+
+def serve(conf: cfg.ConfigOpts) -> None:
+    """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served."""
+    refuse_cleartext(conf)
+    server = _server(conf)
+    if os.geteuid() == 0:
+        _warm_up(conf)
+        drop_privileges(conf.api.user)
+    server.serve(target_loader=_Loader(conf), wrap_loader=False)
+
+
+def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
+    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof, beyond this machine."""
+    api = conf.api
+    if bool(api.ssl_certificate) != bool(api.ssl_key):
+        raise cfg.Error("[api] ssl_certificate and ssl_key are given both or not at all.")
+    if _is_loopback(api.listen):
+        return
+    if api.auth_strategy == "noauth":
+        raise cfg.Error(f"[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not for {api.listen}.")
+    if not api.ssl_certificate and not api.allow_cleartext:
+        raise cfg.Error(
+            f"Passwords would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
+            "where something in front of it does TLS."
+        )
+
+
+def drop_privileges(user: str) -> None:
+    """Become `user`, for good. Raises cfg.Error when there is no such user or it is root."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        raise cfg.Error(f"[api] user = {user}: there is no such user.") from None
+    if account.pw_uid == 0:
+        raise cfg.Error(f"[api] user = {user}: the API does not run as root.")
+    os.initgroups(user, account.pw_gid)
+    os.setgid(account.pw_gid)
+    os.setuid(account.pw_uid)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+class _Loader:
+    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self._conf = conf
+        self._parent = os.getpid()
+
+    def __call__(self) -> WsgiApp:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._parent:
+            os._exit(1)
+        return create_app(self._conf)
+
+
+def _server(conf: cfg.ConfigOpts) -> Any:
+    api = conf.api
+    level = LogLevels(conf.log_level.lower())
+    return Server(
+        target="abaca.api",
+        address=api.listen,
+        port=api.port,
+        interface=Interfaces.WSGI,
+        workers=api.workers,
+        blocking_threads=api.threads,
+        backpressure=_CONNECTIONS,
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_KILL_AFTER,
+        log_level=level,
+        log_dictconfig={"loggers": {"_granian": {"level": level.upper(), "handlers": [], "propagate": True}}},
+        ssl_cert=Path(api.ssl_certificate) if api.ssl_certificate else None,
+        ssl_key=Path(api.ssl_key) if api.ssl_key else None,
+    )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+
+
+def _warm_up(conf: cfg.ConfigOpts) -> None:
+    """Import all that a request may need, by carrying requests out over a throw-away database.
+
+    The real SQLite is not opened: what root makes beside it would stay root's. A PostgreSQL is, if it answers.
+    """
+    for name in _GRANIAN_LATER:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(abaca.api.__path__, "abaca.api."):
+        importlib.import_module(module.name)
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/warm-up.sqlite")
+        metadata.create_all(engine)
+        migrate(f"sqlite:///{folder}/warm-up.sqlite")
+        with begin(engine) as conn:
+            enqueue(conn, Work(name="warm_up", worker_host="warm-up", id="warm-up", key="warm-up", args=("warm-up",)))
+        app = create_app(conf, engine, _warm_up_caller)
+        for method, path in (("GET", "/"), ("GET", "/v2/shares/detail"), ("GET", "/v2/no-such"), ("POST", "/v2/share-networks")):
+            _request(app, method, path)
+        engine.dispose()
+    create_app(conf, create_engine(database_url(conf)))
+    _try_connecting(database_url(conf))
+
+
+def _warm_up_caller(_req: falcon.Request) -> Caller:
+    return Caller(user_id="warm-up", project_id="warm-up", roles=("member",))
+
+
+def _request(app: WsgiApp, method: str, path: str) -> None:
+    body = b'{"share_network": {"name": "warm-up"}}'
+    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
+    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+    setup_testing_defaults(environ)
+    b"".join(app(environ, lambda *_: None))  # type: ignore[arg-type]
+
+
+def _try_connecting(url: str) -> None:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        return
+    try:
+        with read(engine) as conn:
+            conn.execute(sa.text("SELECT 1"))
+    except OperationalError as error:
+        LOG.warning("the database does not answer yet: %s", error)
+    engine.dispose()
