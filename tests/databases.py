@@ -38,6 +38,9 @@ class Databases(Protocol):
     def create_from(self, initialise: Initialise) -> str:
         """The URL of a new database with what `initialise(url)` puts into an empty one. It must close its connections."""
 
+    def copy(self, url: str) -> str:
+        """The URL of a copy of a database that nobody is connected to."""
+
     def drop(self, url: str) -> None:
         """Take a database away, whoever is still connected."""
 
@@ -57,10 +60,14 @@ class SqliteDatabases:
         if initialise not in self._templates:
             template = self._new_path()
             initialise(f"sqlite:///{template}")
-            _fold_write_ahead_log(template)
             self._templates[initialise] = template
+        return self.copy(f"sqlite:///{self._templates[initialise]}")
+
+    def copy(self, url: str) -> str:
+        original = Path(url.removeprefix("sqlite:///"))
+        _fold_write_ahead_log(original)
         copy = self._new_path()
-        shutil.copyfile(self._templates[initialise], copy)
+        shutil.copyfile(original, copy)
         return f"sqlite:///{copy}"
 
     def drop(self, url: str) -> None:
@@ -99,6 +106,9 @@ class PostgresqlDatabases:
             initialise(self._url(template))
             self._templates[initialise] = template
         return self._url(self._new_database(self._templates[initialise]))
+
+    def copy(self, url: str) -> str:
+        return self._url(self._new_database(url.rpartition("/")[2]))
 
     def drop(self, url: str) -> None:
         self._execute(f'DROP DATABASE IF EXISTS "{url.rpartition("/")[2]}" WITH (FORCE)')

@@ -26,9 +26,11 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 def insert(engine: Engine, table: str, *rows: dict[str, Any]) -> None:
+    """Rows as given; what must be true or false and is not named, is false."""
     reflected = sa.Table(table, sa.MetaData(), autoload_with=engine)
+    flags = {column.name: False for column in reflected.columns if isinstance(column.type, sa.Boolean) and not column.nullable}
     with begin(engine) as conn:
-        conn.execute(sa.insert(reflected), list(rows))
+        conn.execute(sa.insert(reflected), [flags | row for row in rows])
 
 
 def select(engine: Engine, columns: str, table: str) -> list[tuple[Any, ...]]:
@@ -43,7 +45,7 @@ def fill_surroundings(engine: Engine) -> None:
 
 def server(key: str, **columns: Any) -> dict[str, Any]:
     made = {"id": key, "share_network_id": "net", "project_id": "p", "host": "h@b", "status": "active", "created_at": T0}
-    return made | {"is_auto_deletable": True, "security_service_update_support": False} | columns
+    return made | {"is_auto_deletable": True} | columns
 
 
 def allocation(key: str, server_id: str, address: str, **columns: Any) -> dict[str, Any]:
@@ -58,9 +60,7 @@ def fill_single_subnet_rows(engine: Engine) -> None:
     insert(engine, "network_allocations", allocation("a1", "s1", "10.0.0.2"), allocation("a2", "s2", "10.0.0.3"))
     insert(engine, "share_server_backend_details", {"share_server_id": "s1", "key": "name", "value": "v"})
     insert(engine, "share_types", {"id": "t", "name": "t", "is_public": True, "created_at": T0})
-    share = {"id": "sh", "project_id": "p", "size": 1, "share_proto": "NFS", "is_public": False, "metadata": {}, "created_at": T0}
-    supports = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
-    insert(engine, "shares", share | dict.fromkeys(supports, False))
+    insert(engine, "shares", {"id": "sh", "project_id": "p", "size": 1, "share_proto": "NFS", "metadata": {}, "created_at": T0})
     instance = {"id": "i", "share_id": "sh", "share_type_id": "t", "share_network_id": "net", "share_server_id": "s1"}
     insert(engine, "share_instances", instance | {"status": "available", "access_rules_status": "active", "created_at": T0})
 

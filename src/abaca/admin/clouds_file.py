@@ -18,8 +18,11 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def base_url(conf: cfg.ConfigOpts) -> str:
     """Where a client on this machine reaches the API, without a slash at the end."""
-    if conf.api.public_endpoint:
-        return str(conf.api.public_endpoint).rstrip("/")
+    return str(conf.api.public_endpoint).rstrip("/") if conf.api.public_endpoint else listening_url(conf)
+
+
+def listening_url(conf: cfg.ConfigOpts) -> str:
+    """The API's own socket, as this machine reaches it."""
     host = _EVERYWHERE.get(conf.api.listen, conf.api.listen)
     return f"{'https' if conf.api.ssl_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{conf.api.port}"
 

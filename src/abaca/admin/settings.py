@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from oslo_config import cfg
@@ -13,8 +14,6 @@ from oslo_config import cfg
 from abaca import config
 
 SYSTEM_STATE_DIR = "/var/lib/abaca"
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Settings:
@@ -46,17 +45,29 @@ class Settings:
         return [*files, *place, *(["--verbose"] if self._verbose else [])]
 
 
-def common_options(command: Command) -> Command:
-    """`--config-file`, `--state-dir`, `--verbose`."""
-    command = click.option("--verbose", is_flag=True, help="Log details too.")(command)
-    command = click.option("--state-dir", type=click.Path(file_okay=False), help="Where everything is kept.  [default: /var/lib/abaca as root]")(command)
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--config-file`, `--state-dir`, `--verbose`: the command gets `Settings` as its first argument."""
+
+    @functools.wraps(command)
+    def with_settings(
+        *, config_files: tuple[str, ...], state_dir: str | None, verbose: bool, listen: str | None = None, port: int | None = None, **others: Any
+    ) -> None:
+        command(Settings(config_files, state_dir, verbose, listen, port), **others)
+
     file = click.Path(exists=True, dir_okay=False, readable=True)
-    text = "Configuration file; may be repeated, later ones win.  [default: /etc/abaca/abaca.conf if it is there]"
-    return click.option("--config-file", "config_files", multiple=True, type=file, help=text)(command)
+    files_help = "Configuration file; may be repeated, later ones win.  [default: /etc/abaca/abaca.conf if it is there]"
+    state_help = "Where everything is kept.  [default: /var/lib/abaca; for users who may not write there, ~/.local/state/abaca]"
+    for option in (
+        click.option("--verbose", is_flag=True, help="Log details too."),
+        click.option("--state-dir", type=click.Path(file_okay=False), help=state_help),
+        click.option("--config-file", "config_files", multiple=True, type=file, help=files_help),
+    ):
+        with_settings = option(with_settings)
+    return with_settings
 
 
-def address_options(command: Command) -> Command:
-    """`--listen`, `--port`."""
+def address_options(command: Callable[..., None]) -> Callable[..., None]:
+    """`--listen`, `--port`; goes above `common_options`."""
     command = click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 8786]")(command)
     return click.option("--listen", help="Address to listen on.  [default: 127.0.0.1]")(command)
 

@@ -38,13 +38,24 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 
     Raises Conflict for what is not as it has to be: another owner, a symbolic link, a file that others could have put there.
     """
-    _folder(Path(conf.state_dir), 0o755)
+    make_folder(conf)
     _folder(config.state_path(conf, "worker"), 0o700)
-    url = sa.make_url(config.database_url(conf))
-    if url.get_backend_name() == "sqlite" and url.database:
-        _prepare_sqlite(conf, Path(url.database))
+    database = _sqlite_file(conf)
+    if database is not None:
+        _prepare_sqlite(conf, database)
     migrations.upgrade(config.database_url(conf))
     queue.migrate(config.database_url(conf))
+
+
+def make_folder(conf: cfg.ConfigOpts) -> None:
+    """Make the state directory itself, or see that it is ours."""
+    _folder(Path(conf.state_dir), 0o755)
+
+
+def database_exists(conf: cfg.ConfigOpts) -> bool:
+    """Whether there is something to connect to; connecting to SQLite would make a file."""
+    database = _sqlite_file(conf)
+    return database is None or database.exists()
 
 
 def api_group(conf: cfg.ConfigOpts) -> int:
@@ -82,6 +93,11 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
+    url = sa.make_url(config.database_url(conf))
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:

@@ -99,6 +99,9 @@ def _hash(password: str) -> bytes:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt())
 
 
+_password_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+
+
 @click.group("user")
 def commands() -> None:
     """Users of the embedded authentication (http_basic).
@@ -113,17 +116,18 @@ def commands() -> None:
 @click.argument("name")
 @click.option("--project", required=True, help="The project that the user works in.")
 @click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=["member"], show_default=True, help="May be repeated.")
+@_password_option
 @common_options
-def add_command(name: str, project: str, roles: tuple[str, ...], config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
-    """Add a user. The password comes from standard input, or a random one is made and printed.
+def add_command(settings: Settings, name: str, project: str, roles: tuple[str, ...], password_stdin: bool) -> None:
+    """Add a user. A random password is made and printed, unless one is given on standard input.
 
     \b
     Examples:
       abaca user add mary --project blue --role member
-      echo "$PASSWORD" | abaca user add mary --project blue
+      echo "$PASSWORD" | abaca user add mary --project blue --password-stdin
     """
-    conf = Settings(config_files, state_dir, verbose).load()
-    given = _given_password()
+    conf = settings.load()
+    given = _given_password() if password_stdin else None
     with failing_clearly():
         password = add(conf, name, project, list(roles), given)
     if given is None:
@@ -133,10 +137,10 @@ def add_command(name: str, project: str, roles: tuple[str, ...], config_files: t
 
 @commands.command("list")
 @common_options
-def list_command(config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+def list_command(settings: Settings) -> None:
     """List the users with their projects and roles."""
     with failing_clearly():
-        users = read(Settings(config_files, state_dir, verbose).load())
+        users = read(settings.load())
     width = max((len(name) for name in users), default=4)
     for user in users.values():
         click.echo(f"{user.name:{width}}  project {user.project_id}  roles {', '.join(user.roles)}")
@@ -145,20 +149,21 @@ def list_command(config_files: tuple[str, ...], state_dir: str | None, verbose: 
 @commands.command("remove")
 @click.argument("name")
 @common_options
-def remove_command(name: str, config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
+def remove_command(settings: Settings, name: str) -> None:
     """Remove a user. What belongs to the project stays."""
     with failing_clearly():
-        remove(Settings(config_files, state_dir, verbose).load(), name)
+        remove(settings.load(), name)
 
 
 @commands.command("passwd")
 @click.argument("name")
+@_password_option
 @common_options
-def passwd_command(name: str, config_files: tuple[str, ...], state_dir: str | None, verbose: bool) -> None:
-    """Give a user a new password: from standard input, or a random one, which is printed."""
-    given = _given_password()
+def passwd_command(settings: Settings, name: str, password_stdin: bool) -> None:
+    """Give a user a new password: a random one, which is printed, or one from standard input."""
+    given = _given_password() if password_stdin else None
     with failing_clearly():
-        password = set_password(Settings(config_files, state_dir, verbose).load(), name, given)
+        password = set_password(settings.load(), name, given)
     if given is None:
         click.echo(f"Password of {name}: {password}")
 
@@ -170,10 +175,12 @@ def failing_clearly() -> Iterator[None]:
         yield
     except AbacaError as error:
         raise click.ClickException(error.message) from error
-    except OSError as error:
+    except (OSError, cfg.Error) as error:
         raise click.ClickException(str(error)) from error
 
 
-def _given_password() -> str | None:
-    """The first line of standard input, if it is a pipe or a file with one."""
-    return None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline().rstrip("\n") or None
+def _given_password() -> str:
+    password = sys.stdin.readline().rstrip("\n")
+    if not password:
+        raise click.ClickException("There is no password on standard input.")
+    return password

@@ -53,7 +53,6 @@ RULES: dict[str, str] = {
     "scheduler_stats:pools:index": ADMIN,
     "service:index": ADMIN,
     "service:update": ADMIN,
-    "share:access_get": READER,
     "share:access_get_all": READER,
     "share:allow_access": MEMBER,
     "share:create": MEMBER,

@@ -51,7 +51,9 @@ def serve(conf: cfg.ConfigOpts) -> None:
     refuse_cleartext(conf)
     server = _server(conf)
     if os.geteuid() == 0:
+        logging.disable(logging.INFO)  # what goes on with the throw-away database is nobody's business
         _warm_up(conf)
+        logging.disable(logging.NOTSET)
         drop_privileges(conf.api.user)
     server.serve(target_loader=_Loader(conf), wrap_loader=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -57,6 +58,18 @@ def share_server(conn: Connection, share_server_id: str) -> ShareServer:
         network_info=network_info(conn, share_server_id),
         backend_details=share_servers.details_of(conn, share_server_id),
     )
+
+
+def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
+    """The server as it must stand after a restart: with the subnet that is just being added, too, once it has addresses there.
+
+    The work that adds it goes on where it was, perhaps behind the driver's part, and does not do that again.
+    """
+    server = share_server(conn, share_server_id)
+    if share_servers.status_of(conn, share_server_id)[0] != "network_change":
+        return server
+    coming = network_info(conn, share_server_id, served=False)
+    return msgspec.structs.replace(server, network_info=[*server.network_info, *coming])
 
 
 def network_info(conn: Connection, share_server_id: str, *, served: bool = True) -> list[NetworkInfo]:

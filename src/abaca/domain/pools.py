@@ -1,4 +1,4 @@
-"""Pools: what back ends report and what has been promised on them; for administrators and for the scheduler."""
+"""Pools: what back ends report and what has been promised on them, as administrators see it. As the scheduler sees it: `placement`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,20 @@ import re
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import availability_zones, pools, services
-from abaca.domain.services import is_up
+from abaca.db.tables import pools
+from abaca.domain import placement
 from abaca.errors import Invalid
 from abaca.scheduler.specs import reported, satisfies, wanted_capabilities
-from abaca.values import Host, Pool, PoolStats
+from abaca.values import Pool
 
 _LONGEST_PATTERN = 255
 _JUDGED_ELSEWHERE = frozenset({"availability_zones"})  # an extra spec about zones, not about what a pool reports
 
 
-def load(conn: Connection, down_time: int) -> list[Pool]:
-    """Every pool as the scheduler sees it, by host. One statement."""
-    return [pool for pool, _ in _load(conn, down_time)]
-
-
-def find(conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str], down_time: int) -> list[dict[str, Any]]:
+def find(conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str]) -> list[dict[str, Any]]:
     """Pools as administrators see them: name, host, backend, pool, capabilities.
 
     `patterns`: regular expressions for host, backend and pool, matched from the beginning. `extra_specs`: only pools that satisfy them.
@@ -33,43 +27,16 @@ def find(conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str]
     """
     compiled = {name: _compile(pattern) for name, pattern in patterns.items()}
     wanted = {name: spec for name, spec in wanted_capabilities(extra_specs).items() if name not in _JUDGED_ELSEWHERE}
+    reported_at = dict(conn.execute(sa.select(pools.c.host, pools.c.updated_at)).tuples().all())
     views = [
-        _view(pool, updated_at)
-        for pool, updated_at in _load(conn, down_time)
+        _view(pool, reported_at.get(str(pool.host)))
+        for pool in placement.candidates(conn)
         if all(satisfies(reported(pool, name), spec) for name, spec in wanted.items())
     ]
     return [view for view in views if all(pattern.match(view[name]) for name, pattern in compiled.items())]
 
 
-def _load(conn: Connection, down_time: int) -> list[tuple[Pool, datetime]]:
-    query = (
-        sa.select(
-            pools,
-            services.c.is_ready,
-            services.c.disabled,
-            services.c.created_at.label("service_created_at"),
-            services.c.updated_at.label("service_updated_at"),
-            availability_zones.c.name.label("zone"),
-        )
-        .join(services, services.c.host == pools.c.service_host)
-        .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
-        .order_by(pools.c.host)
-    )
-    return [(_pool(row, down_time), row["updated_at"]) for row in conn.execute(query).mappings()]
-
-
-def _pool(row: sa.RowMapping, down_time: int) -> Pool:
-    return Pool(
-        host=Host.parse(row["host"]),
-        availability_zone=row["zone"],
-        stats=msgspec.convert(row["stats"], PoolStats),
-        allocated_capacity_gb=row["allocated_capacity_gb"],
-        is_up=is_up(row["is_ready"], row["service_updated_at"] or row["service_created_at"], down_time),
-        is_enabled=not row["disabled"],
-    )
-
-
-def _view(pool: Pool, updated_at: datetime) -> dict[str, Any]:
+def _view(pool: Pool, reported_at: datetime | None) -> dict[str, Any]:
     stats = pool.stats
     capabilities = {
         **stats.capabilities,
@@ -81,7 +48,7 @@ def _view(pool: Pool, updated_at: datetime) -> dict[str, Any]:
         "reserved_percentage": stats.reserved_percentage,
         "max_over_subscription_ratio": stats.max_over_subscription_ratio,
         "thin_provisioning": stats.thin_provisioning,
-        "timestamp": updated_at.isoformat(timespec="microseconds"),
+        "timestamp": reported_at and reported_at.isoformat(timespec="microseconds"),
     }
     return {
         "name": str(pool.host),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,19 +14,14 @@ from abaca.errors import Missing
 BINARY = "manila-share"
 
 
-def is_up(is_ready: bool, last_sign: datetime | None, down_time: int) -> bool:
-    """Whether a service is ready and gave a sign of life in the last `down_time` seconds."""
-    return is_ready and last_sign is not None and last_sign >= utcnow() - timedelta(seconds=down_time)
-
-
-def find(conn: Connection, filters: dict[str, str], down_time: int) -> list[dict[str, Any]]:
+def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
     """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down), updated_at. `filters`: any of these but the last."""
     query = (
         sa.select(services, availability_zones.c.name.label("zone"))
         .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
         .order_by(services.c.id)
     )
-    views = [_view(row, down_time) for row in conn.execute(query).mappings()]
+    views = [_view(row) for row in conn.execute(query).mappings()]
     return [view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())]
 
 
@@ -40,13 +34,13 @@ def set_disabled(conn: Connection, *, host: str, binary: str, disabled: bool) ->
         raise Missing(f"Service {binary} could not be found on host {host}.")
 
 
-def _view(row: sa.RowMapping, down_time: int) -> dict[str, Any]:
+def _view(row: sa.RowMapping) -> dict[str, Any]:
     return {
         "id": row["id"],
         "binary": row["binary"],
         "host": row["host"],
         "zone": row["zone"],
         "status": "disabled" if row["disabled"] else "enabled",
-        "state": "up" if is_up(row["is_ready"], row["updated_at"] or row["created_at"], down_time) else "down",
+        "state": "up" if row["is_ready"] and row["expires_at"] > utcnow() else "down",
         "updated_at": row["updated_at"],
     }

@@ -94,7 +94,7 @@ def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tup
         raise Missing(f"Share type {name_or_id} could not be found.")
     table = share_type_extra_specs
     specs = conn.execute(sa.select(table.c.spec_key, table.c.spec_value).where(table.c.share_type_id == share_type.id))
-    return share_type, dict(specs.tuples().all())
+    return share_type, dict(specs.all())
 
 
 def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
@@ -112,7 +112,7 @@ def _check_size(size: int, specs: dict[str, str]) -> None:
 
 
 def _zone_names(conn: Connection) -> dict[str, str]:
-    return dict(conn.execute(sa.select(availability_zones.c.id, availability_zones.c.name)).tuples().all())
+    return dict(conn.execute(sa.select(availability_zones.c.id, availability_zones.c.name)).all())
 
 
 def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None:

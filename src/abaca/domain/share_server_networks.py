@@ -53,7 +53,7 @@ def store_allocations(conn: Connection, share_server_id: str, given: dict[str, l
     neutron = dict(
         conn.execute(
             sa.select(share_network_subnets.c.id, share_network_subnets.c.neutron_subnet_id).where(share_network_subnets.c.id.in_(given))
-        ).tuples().all()
+        ).all()
     )
     known = set(conn.scalars(sa.select(network_allocations.c.id).where(network_allocations.c.share_server_id == share_server_id)))
     now = utcnow()

@@ -93,7 +93,7 @@ def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
 def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:
     """host@backend → the worker host whose queue takes its work."""
     rows = conn.execute(sa.select(services.c.host, services.c.worker_host).where(services.c.host.in_(service_hosts)))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
@@ -220,7 +220,7 @@ def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
     """What the driver said of a server; empty when it has not yet, or there is no such server."""
     table = share_server_backend_details
     rows = conn.execute(sa.select(table.c.key, table.c.value).where(table.c.share_server_id == share_server_id).order_by(table.c.key))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def _conditions(filters: dict[str, str]) -> list[Any] | None:

@@ -54,8 +54,8 @@ def find(
 ) -> list[dict[str, Any]]:
     """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
 
-    `filters`: fields of the view (text), is_public (bool), `name~`, `description~`, metadata (dict), export_location_id,
-    export_location_path. Invalid for a sort key that is not known.
+    `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool), `name~`,
+    `description~`, metadata (dict), export_location_id, export_location_path. Invalid for a sort key that is not known.
     """
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
@@ -199,17 +199,16 @@ def _visible(caller: Caller) -> sa.Select[Any]:
 
 def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
     query = _select()
-    if filters.get("is_public"):
-        query = query.where(sa.or_(shares.c.project_id == caller.project_id, shares.c.is_public))
-    elif not (all_projects and caller.is_admin):
-        query = query.where(shares.c.project_id == caller.project_id)
+    if not (all_projects and caller.is_admin):
+        own = shares.c.project_id == caller.project_id
+        query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
     for name, wanted in filters.items():
         if name in _SHARE_FILTERS:
             query = query.where(_SHARE_FILTERS[name] == wanted)
         elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
             query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
-        elif name == "is_public":
-            query = query.where(shares.c.is_public == wanted)
+        elif name == "is_soft_deleted" and wanted:
+            query = query.where(sa.false())
         elif name == "metadata":
             query = query.where(*[shares.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
         elif name in ("export_location_id", "export_location_path"):

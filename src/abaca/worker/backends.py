@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from abaca import config
 from abaca.db.session import begin, read
 from abaca.db.tables import share_instances, share_servers
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain import driver_values, service_reports
 from abaca.domain.service_reports import Report
 from abaca.drivers import registry
@@ -56,7 +57,7 @@ def bring_up(engine: Engine, backend: Backend) -> None:
         backend.driver.check_for_setup_error()
         for server_id in _server_ids(engine, backend.host):
             with read(engine) as conn:
-                server = driver_values.share_server(conn, server_id)
+                server = driver_values.standing_server(conn, server_id)
                 shares = driver_values.shares(conn, _standing_shares(server_id))
             backend.driver.ensure_server(server, shares)
     except BackendError as error:
@@ -109,10 +110,12 @@ def network_namespace(conf: cfg.ConfigOpts) -> str:
 
 
 def _server_ids(engine: Engine, host: str) -> list[str]:
-    """The servers that were set up; those in the making are the business of the work that makes them."""
-    standing = share_servers.c.status.in_(("active", "network_change"))
+    """The servers that serve: also one in error because it could not be given a new subnet, on its old ones. Those in the making or on
+    their way out are the business of the work that makes or deletes them."""
+    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    serving = share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
     with read(engine) as conn:
-        return list(conn.scalars(sa.select(share_servers.c.id).where(share_servers.c.host == host, standing).order_by(share_servers.c.created_at)))
+        return list(conn.scalars(sa.select(share_servers.c.id).where(share_servers.c.host == host, serving).order_by(share_servers.c.created_at)))
 
 
 def _standing_shares(server_id: str) -> sa.ColumnElement[bool]:

@@ -48,6 +48,12 @@ def enqueue(conn: Connection, work: Work) -> None:
     )
 
 
+def unfinished(engine: Engine) -> list[str]:
+    """The ids of all work that has not ended, the oldest first."""
+    statuses = ["PENDING", "ENQUEUED", "DELAYED"]
+    return [workflow.workflow_id for workflow in _client(engine).list_workflows(status=statuses, load_input=False, load_output=False)]
+
+
 def queue_name(worker_host: str) -> str:
     """The queue that a worker host takes its work from."""
     return f"host-{worker_host}"

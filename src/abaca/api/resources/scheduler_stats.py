@@ -28,4 +28,4 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     share_type = call.query.get("share_type") if call.version >= 23 else None
     with read(call.engine) as conn:
         specs = share_types.lookup(conn, call.caller, share_type)["extra_specs"] if share_type else {}
-        return call.many("pools", POOL, pools.find(conn, patterns, specs, call.conf.service_down_time), level=level)
+        return call.many("pools", POOL, pools.find(conn, patterns, specs), level=level)

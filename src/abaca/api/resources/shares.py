@@ -144,6 +144,8 @@ def _filters(call: Call) -> dict[str, Any]:
             filters[name] = call.query[name]
     if "is_public" in call.query:
         filters["is_public"] = bodies.boolean(call.query["is_public"])
+    if call.version >= 69 and "is_soft_deleted" in call.query:
+        filters["is_soft_deleted"] = bodies.boolean(call.query["is_soft_deleted"])
     if "metadata" in call.query:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
     return filters

@@ -7,6 +7,7 @@ and `routing.py` (its networks), `ganesha.py`, `exports.py` and `access.py` (its
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from abaca.drivers.linux.plugging import BridgePlug
 from abaca.drivers.linux.pool import GIB, BtrfsPool
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
-from abaca.drivers.linux.unservable import refuse_unservable
+from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import (
     AccessRule,
@@ -56,7 +57,7 @@ class LinuxDriver(ShareDriver):
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
     * `mtu`: the largest MTU that a link gets, whatever its subnet says.
 
-    Raises Refused for an option that is unknown or makes no sense.
+    Raises Unavailable for an option that is unknown or makes no sense.
     """
 
     capabilities = Capabilities(
@@ -70,17 +71,17 @@ class LinuxDriver(ShareDriver):
     def __init__(self, backend_name: str, options: Mapping[str, str]) -> None:
         unknown = sorted(options.keys() - DEFAULTS.keys())
         if unknown:
-            raise Refused(f"back end {backend_name}: no such options: {', '.join(unknown)}")
+            raise Unavailable(f"back end {backend_name}: no such options: {', '.join(unknown)}")
         chosen = {**DEFAULTS, **options}
-        self.layout = Layout(chosen["namespace"], Path(chosen["state_dir"]).absolute(), backend_name)
+        self.layout = Layout(chosen["namespace"], Path(chosen["state_dir"]).resolve(), backend_name)
         self._pool_name = safe_id(chosen["pool_name"])
-        self._ratio = _number(chosen, "max_over_subscription_ratio")
-        self._highest_mtu = int(_number(chosen, "mtu")) if chosen["mtu"] else None
+        self._ratio = _number(chosen, "max_over_subscription_ratio", 1)
+        self._highest_mtu = int(_number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
         given = chosen["pool_path"]
         self.pool = BtrfsPool(
-            root=Path(given) if given else self.layout.state / "pool",
+            root=Path(given).resolve() if given else self.layout.state / "pool",
             image=None if given else self.layout.state / "pool.img",
-            size_gib=int(_number(chosen, "pool_size_gib")),
+            size_gib=int(_number(chosen, "pool_size_gib", 1)),
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
@@ -221,11 +222,11 @@ class LinuxDriver(ShareDriver):
         return {"server_name": self.layout.server(server_id).namespace, "ip_addresses": ",".join(addresses)}
 
 
-def _number(options: Mapping[str, str], name: str) -> float:
+def _number(options: Mapping[str, str], name: str, least: int) -> float:
     try:
         number = float(options[name])
     except ValueError as error:
-        raise Refused(f"option {name} must be a number, not '{options[name]}'") from error
-    if not number > 0:
-        raise Refused(f"option {name} must be above zero, not {options[name]}")
+        raise Unavailable(f"option {name} must be a number, not '{options[name]}'") from error
+    if not least <= number < math.inf:
+        raise Unavailable(f"option {name} must be at least {least}, not {options[name]}")
     return number

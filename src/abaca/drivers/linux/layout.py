@@ -32,7 +32,7 @@ class Layout:
 
     def __init__(self, namespace: str, state_dir: Path, backend_name: str) -> None:
         if not NAMESPACE_PATTERN.fullmatch(namespace):
-            raise Refused(f"namespace '{namespace}' must be 1 to 32 lower-case letters, digits and -, and start with a letter")
+            raise Unavailable(f"option namespace, '{namespace}', must be 1 to 32 lower-case letters, digits and -, and start with a letter")
         self.namespace = namespace
         self.state_dir = state_dir
         self.state = state_dir / safe_id(backend_name)

@@ -20,7 +20,11 @@ from abaca.errors import OutcomeUnknown, Unavailable
 
 NETNS_ROOT = Path("/run/netns")
 CLONE_NEWNET = 0x40000000
-MS_BIND = 4096
+MS_BIND = 1 << 12
+MS_REC = 1 << 14
+MS_SHARED = 1 << 20
+MNT_DETACH = 2
+MOST_MOUNTS = 10
 
 Result = TypeVar("Result")
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -40,7 +44,11 @@ def path_of(name: str) -> Path:
 
 
 def exists(name: str) -> bool:
-    return mounts.mount_at(path_of(name)) is not None
+    """Whether the name stands for a namespace; a mere file, left by a crash between the two steps of making one, does not."""
+    try:
+        return path_of(name).stat().st_dev != NETNS_ROOT.stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 def is_of(name: str, pid: int) -> bool:
@@ -53,13 +61,13 @@ def is_of(name: str, pid: int) -> bool:
 
 def names() -> list[str]:
     """All namespaces of this machine that have a name."""
-    return sorted(path.name for path in NETNS_ROOT.iterdir()) if NETNS_ROOT.is_dir() else []
+    return sorted(filter(exists, os.listdir(NETNS_ROOT))) if NETNS_ROOT.is_dir() else []
 
 
 def ensure(name: str, settings: Mapping[str, str]) -> None:
     """Make sure of a namespace with its loopback up and these settings (`ipv4/ip_forward` → `0`)."""
     if not exists(name):
-        NETNS_ROOT.mkdir(mode=0o755, exist_ok=True)
+        _share_root()
         path_of(name).touch(mode=0o600)
         _in_thread(lambda: _unshare_as(path_of(name)))
     inside(name, lambda links: _prepare(links, {**ISOLATED, **settings}))
@@ -67,7 +75,11 @@ def ensure(name: str, settings: Mapping[str, str]) -> None:
 
 def remove(name: str) -> None:
     """Take a namespace's name away; the namespace goes with its last process. Nothing there is success."""
-    mounts.unmount(path_of(name))
+    # More than once, should another tool have mounted the folder over itself. Not by mountinfo: what is hidden is listed there, too.
+    for _ in range(MOST_MOUNTS):
+        if not exists(name):
+            break
+        _check(_libc.umount2(bytes(path_of(name)), MNT_DETACH), f"unmount {path_of(name)}")
     path_of(name).unlink(missing_ok=True)
 
 
@@ -117,6 +129,18 @@ def set_sysctl(settings: Mapping[str, str]) -> None:
             path.write_text(value)
 
 
+def _share_root() -> None:
+    """Make the folder of names a mount of its own, as `ip netns add` does: done later, what is mounted below would be there twice."""
+    NETNS_ROOT.mkdir(mode=0o755, exist_ok=True)
+    if not mounts.mounts_below(NETNS_ROOT):
+        _mount(bytes(NETNS_ROOT), NETNS_ROOT, MS_BIND | MS_REC)
+        _mount(b"", NETNS_ROOT, MS_SHARED | MS_REC)
+
+
+def _mount(source: bytes, point: Path, flags: int) -> None:
+    _check(_libc.mount(source, bytes(point), b"none", ctypes.c_ulong(flags), None), f"mount {point}")
+
+
 def _prepare(links: IPRoute, settings: Mapping[str, str]) -> None:
     set_sysctl(settings)
     links.link("set", index=1, state="up")
@@ -124,8 +148,7 @@ def _prepare(links: IPRoute, settings: Mapping[str, str]) -> None:
 
 def _unshare_as(path: Path) -> None:
     _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
-    source = b"/proc/thread-self/ns/net"
-    _check(_libc.mount(source, bytes(path), b"none", ctypes.c_ulong(MS_BIND), None), f"name a network namespace {path.name}")
+    _mount(b"/proc/thread-self/ns/net", path, MS_BIND)
 
 
 def _check(result: int, what: str) -> None:

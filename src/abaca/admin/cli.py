@@ -1,0 +1,141 @@
+"""The command `abaca`. What the commands do stands in modules of their own, imported when they are asked for: `--help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib.metadata import version
+from threading import Thread
+
+import click
+
+from abaca.admin import users
+from abaca.admin.settings import Settings, address_options, common_options
+
+_until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(version("abaca"), prog_name="abaca")
+def main() -> None:
+    """Abaca: shared file systems for tenants' networks, over the OpenStack Manila API.
+
+    \b
+    To begin with:
+      abaca doctor     what does this machine lack?
+      abaca serve      start everything; prints how to log in
+      abaca demo       show the main job end to end, then clean up
+    """
+
+
+@main.command()
+@address_options
+@common_options
+def serve(settings: Settings) -> None:
+    """Start everything: the API and a worker, kept running until SIGTERM or Ctrl-C.
+
+    No configuration is needed. The first start makes the state directory and the user `admin`, prints its password once, and writes a
+    clouds.yaml for the `openstack` command. As root, with what `abaca doctor` asks for, shares are served by real file servers in network
+    namespaces; otherwise the fake back end serves, with a warning.
+
+    \b
+    Examples:
+      abaca serve
+      abaca serve --state-dir /srv/abaca --port 9000
+    """
+    from abaca.admin.serve import run
+
+    run(settings)
+
+
+@main.command()
+@address_options
+@common_options
+@_until_stdin_closes
+def api(settings: Settings, until_stdin_closes: bool) -> None:
+    """Run the API alone. Started by root, it changes to the user of `[api] user` before it answers anything.
+
+    The database must have its tables (`abaca-manage db sync`), and a worker somewhere must do the work.
+
+    \b
+    Example:
+      abaca api --config-file /etc/abaca/abaca.conf
+    """
+    from abaca.admin import logs
+    from abaca.api.server import serve as serve_api
+
+    conf = settings.load()
+    logs.set_up("api", conf.log_level)
+    _end_with_parent(until_stdin_closes)
+    with users.failing_clearly():
+        serve_api(conf)
+
+
+@main.command()
+@address_options
+@common_options
+@_until_stdin_closes
+def worker(settings: Settings, until_stdin_closes: bool) -> None:
+    """Run a worker alone: it carries out what the API accepted, on the back ends of this host. One worker a host.
+
+    \b
+    Example:
+      abaca worker --config-file /etc/abaca/abaca.conf
+    """
+    from abaca.admin import logs
+    from abaca.worker.process import run
+
+    conf = settings.load()
+    logs.set_up("worker", conf.log_level)
+    _end_with_parent(until_stdin_closes)
+    with users.failing_clearly():
+        run(conf)
+
+
+@main.command()
+@address_options
+@common_options
+def doctor(settings: Settings) -> None:
+    """Say what this machine lacks for the Linux back end, and whether state directory, database and port are in order.
+
+    Changes nothing. The exit status is 0 when nothing is missing, else 1.
+
+    \b
+    Example:
+      abaca doctor --state-dir /srv/abaca
+    """
+    from abaca.admin.doctor import run
+
+    raise SystemExit(run(settings.load()))
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Leave everything running before the clean-up, until Ctrl-C, to look around.")
+def demo(keep: bool) -> None:
+    """Show the main job end to end on this machine: a share on several subnets over IPv4 and IPv6, and a subnet added while a client writes.
+
+    Uses a state directory, a port and network namespaces of its own, and takes everything away again. Needs root; the exit status is 2
+    when something is missing, 1 when a step fails.
+
+    \b
+    Examples:
+      abaca demo
+      abaca demo --keep
+    """
+    from abaca.admin.demo import run
+
+    raise SystemExit(run(keep))
+
+
+main.add_command(users.commands)
+
+
+def _end_with_parent(wanted: bool) -> None:
+    if wanted:
+        from abaca.admin.serve import stop_when_input_ends
+
+        Thread(target=stop_when_input_ends, args=(lambda: os.kill(os.getpid(), signal.SIGTERM),), name="parent", daemon=True).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""`abaca doctor`: what this machine has and lacks. Looks only; makes and changes nothing but a throw-away network namespace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin import clouds_file, logs, state_dir
+from abaca.db import migrations
+from abaca.db.session import create_engine, read, utcnow
+from abaca.db.tables import services
+from abaca.drivers.linux.requirements import PROGRAMS, missing
+
+KERNEL = "kernel: "
+LEAST_FREE_GIB = 2
+CLOCK_SECONDS = 60
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at. `lack`: None when it is in order, else what is wrong and what to do."""
+
+    group: str
+    what: str
+    lack: str | None = None
+    note: str = ""
+
+
+def run(conf: cfg.ConfigOpts) -> int:
+    """Print what was found; 0 when nothing is missing, else 1."""
+    findings = [*linux_findings(missing()), *state_findings(conf), *database_findings(conf), *port_findings(conf)]
+    group = ""
+    for finding in findings:
+        if finding.group != group:
+            group = finding.group
+            click.echo(f"\n{group}")
+        state = "missing" if finding.lack else "ok"
+        click.echo(f"  {state:8} {finding.what}{f': {finding.lack or finding.note}' if finding.lack or finding.note else ''}")
+    lacking = sum(finding.lack is not None for finding in findings)
+    click.echo(f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}")
+    return 1 if lacking else 0
+
+
+def linux_findings(lacking: list[str]) -> Iterator[Finding]:
+    """The Linux back end's requirements; `lacking` as `requirements.missing()` tells."""
+    group = "Linux back end: without it, `abaca serve` uses the fake one"
+    others = list(lacking)
+    for program, package in PROGRAMS.items():
+        lack = next((text for text in lacking if text.startswith(f"program {program} ")), None)
+        yield Finding(group, program, f"install Debian package {package}" if lack else None, f"Debian package {package}")
+        others = [text for text in others if text != lack]
+    library = next((text for text in others if "nfs-ganesha-vfs" in text), None)
+    yield Finding(group, "NFS-Ganesha's VFS library", "install Debian package nfs-ganesha-vfs" if library else None, "Debian package nfs-ganesha-vfs")
+    others = [text for text in others if text != library]
+    if os.geteuid() != 0:
+        yield Finding(group, "root", "the worker makes network namespaces and mounts; start as root")
+        yield Finding(group, "kernel", "can be told as root only")
+        return
+    yield Finding(group, "root")
+    if not others:
+        yield Finding(group, "kernel", note="btrfs, loop devices, IPv6, network namespaces, veth, bridges, routing by source address")
+    for text in others:
+        what, _, lack = text.removeprefix(KERNEL).partition(": ")
+        yield Finding(group, what, lack or "this kernel does not have it")
+
+
+def state_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """The state directory, the room in it, and the clock."""
+    group = f"State directory {conf.state_dir}"
+    path = Path(conf.state_dir)
+    nearest = next(folder for folder in (path, *path.parents) if folder.exists())
+    if not path.exists():
+        lack = None if os.access(nearest, os.W_OK) else f"{nearest} may not be written"
+        yield Finding(group, "folder", lack, "is made by the first start")
+    elif path.is_symlink() or path.stat().st_uid != os.geteuid():
+        yield Finding(group, "folder", "must be a folder of the user who starts the service, and no symbolic link")
+    else:
+        yield Finding(group, "folder")
+    free = shutil.disk_usage(nearest).free / 1024**3
+    yield Finding(group, "room", None if free >= LEAST_FREE_GIB else f"only {free:.1f} GiB are free", f"{free:.0f} GiB are free")
+
+
+def database_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """Whether the database can be reached and has this release's tables, and whether its time and ours agree."""
+    url = config.database_url(conf)
+    group = f"Database {logs.shown_url(url)}"
+    if not state_dir.database_exists(conf):
+        yield Finding(group, "file", note="is made by the first start")
+        return
+    try:
+        revision = migrations.current(url)
+        yield Finding(group, "connection")
+        newest = migrations.head()
+        yield Finding(group, "tables", None if revision == newest else f"at {revision}, not at {newest}: run `abaca-manage db sync`", f"at {newest}")
+        if revision == newest:
+            yield Finding(group, "clock", _clock_lack(url))
+    except (sa.exc.DBAPIError, sa.exc.ArgumentError) as error:
+        yield Finding(group, "connection", str(getattr(error, "orig", error)).strip())
+
+
+def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """The API's port: free, or ours already."""
+    group = f"Address {conf.api.listen}, port {conf.api.port}"
+    family = socket.AF_INET6 if ":" in conf.api.listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((conf.api.listen, conf.api.port))
+        except OSError as error:
+            running = _abaca_answers(conf)
+            yield Finding(group, "port", None if running else f"{error.strerror}; choose another one with --port", "Abaca answers there")
+            return
+    yield Finding(group, "port", note="free")
+
+
+def _clock_lack(url: str) -> str | None:
+    """Signs of life from the future: this machine's clock is behind that of a worker."""
+    engine = create_engine(url, pool_size=1)
+    try:
+        with read(engine) as conn:
+            last = conn.scalar(sa.select(sa.func.max(services.c.updated_at)))
+    finally:
+        engine.dispose()
+    if time.time() < Path(__file__).stat().st_mtime - 86400:
+        return "this machine's clock is behind the date of the program itself"
+    ahead = (last - utcnow()).total_seconds() if last else 0
+    return f"a worker's last sign of life is {ahead:.0f} s in the future: set the clocks" if ahead > CLOCK_SECONDS else None
+
+
+def _abaca_answers(conf: cfg.ConfigOpts) -> bool:
+    try:
+        with urllib.request.urlopen(f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,166 @@
+"""`abaca serve`: prepares the state directory, starts the worker and the API as processes of their own, and keeps them running."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import click
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca import config
+from abaca.admin import clouds_file, logs, state_dir, users
+from abaca.admin.settings import Settings
+from abaca.admin.supervisor import Child, ChildFailed, Supervisor
+from abaca.api.server import refuse_cleartext
+from abaca.db.session import create_engine, read
+from abaca.domain import services
+from abaca.errors import AbacaError, Conflict
+from abaca.worker.backends import default_backend
+
+LOG = logging.getLogger(__name__)
+
+READY_SECONDS = 60.0
+API_PATIENCE = 10.0
+WORKER_PATIENCE = 30.0
+LOOK_SECONDS = 0.1
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises click.ClickException when it cannot start."""
+    conf = settings.load()
+    logs.set_up("serve", conf.log_level)
+    os.umask(0o077)
+    try:
+        refuse_cleartext(conf)
+        state_dir.make_folder(conf)
+        with state_dir.alone(config.state_path(conf, "serve.lock"), f"Another `abaca serve` runs on the state directory {conf.state_dir}."):
+            _serve(conf, settings.arguments(conf))
+    except AbacaError as error:
+        raise click.ClickException(error.message) from error
+    except (OSError, cfg.Error, ChildFailed) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def children(arguments: list[str]) -> list[Child]:
+    """The worker, which keeps root, then the API, which gives it up."""
+    program = [sys.executable, "-m", "abaca.admin.cli"]
+    return [
+        Child("worker", [*program, "worker", "--until-stdin-closes", *arguments], patience=WORKER_PATIENCE, takes_group=False),
+        Child("api", [*program, "api", "--until-stdin-closes", *arguments], patience=API_PATIENCE, takes_group=True),
+    ]
+
+
+def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
+    _require_free_port(conf)
+    LOG.info("state directory %s, database %s", conf.state_dir, logs.shown_url(config.database_url(conf)))
+    state_dir.prepare(conf)
+    password = _prepare_access(conf)
+    supervisor = Supervisor(children(arguments))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stopping.set())
+    try:
+        supervisor.start()
+        if _wait_until(lambda: _answers(conf), supervisor):
+            _welcome(conf, password)
+            _tell_backends(conf, supervisor)
+        elif not supervisor.stopping.is_set():
+            raise Conflict(f"The API did not answer at {clouds_file.base_url(conf)} within {READY_SECONDS:g} s.")
+        supervisor.run()
+        LOG.info("stopping")
+    finally:
+        supervisor.stop()
+
+
+def _prepare_access(conf: cfg.ConfigOpts) -> str | None:
+    if conf.api.auth_strategy != "http_basic":
+        return None
+    password = users.make_first_admin(conf)
+    clouds_file.follow(conf)
+    return password
+
+
+def _require_free_port(conf: cfg.ConfigOpts) -> None:
+    """Raises Conflict when the API could not listen; said here, once, and not by a child that is started again and again."""
+    family = socket.AF_INET6 if ":" in conf.api.listen else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((conf.api.listen, conf.api.port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Conflict(f"Port {conf.api.port} of {conf.api.listen} is in use; choose another one with --port.") from error
+            raise Conflict(f"Cannot listen on port {conf.api.port} of {conf.api.listen}: {error.strerror}.") from error
+
+
+def _answers(conf: cfg.ConfigOpts) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is this machine's own socket, and only asked whether it answers
+    try:
+        with urllib.request.urlopen(f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5, context=context) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        LOG.debug("health check: %s", error)
+        return False
+    except OSError:
+        return False
+
+
+def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:
+    """True as soon as it holds; False after 60 s and when we are told to stop. Raises ChildFailed when a child dies meanwhile."""
+    for _ in range(int(READY_SECONDS / LOOK_SECONDS)):
+        supervisor.require_all()
+        if condition():
+            return True
+        if supervisor.stopping.wait(LOOK_SECONDS):
+            return False
+    return False
+
+
+def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
+    click.echo(f"\nAbaca listens on {clouds_file.base_url(conf)}")
+    if password is not None:
+        click.echo(f"\nThe user {users.ADMIN} was made. The password is shown this once: {password}")
+    path = clouds_file.path_of(conf)
+    if path.exists():
+        click.echo(f"\nLog in:\n  export OS_CLIENT_CONFIG_FILE={path}\n  export OS_CLOUD={clouds_file.CLOUD}\n  openstack share list\n")
+    sys.stdout.flush()
+
+
+def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
+    """Say which back ends are up, and what is missing when it is the fake one for want of something better."""
+    engine = create_engine(config.database_url(conf), pool_size=1)
+    try:
+        _wait_until(lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor)
+        found = _services(conf, engine)
+    finally:
+        engine.dispose()
+    for view in found:
+        click.echo(f"Back end {view['host']} is {view['state']}.")
+    missing = default_backend()[1] if not conf.enabled_share_backends else []
+    if missing:
+        click.echo("WARNING: this is the fake back end: it stores no data and serves no files. For the Linux one this machine lacks:", err=True)
+        click.echo("".join(f"  - {what}\n" for what in missing) + "`abaca doctor` tells more.", err=True)
+    sys.stdout.flush()
+
+
+def _services(conf: cfg.ConfigOpts, engine: Engine) -> list[dict[str, Any]]:
+    with read(engine) as conn:
+        return services.find(conn, {})
+
+
+def stop_when_input_ends(stop: Callable[[], None]) -> None:
+    """Call `stop` when standard input is closed: the process that started us has ended, in whatever way."""
+    while os.read(0, 4096):
+        continue
+    stop()

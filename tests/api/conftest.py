@@ -1,0 +1,182 @@
+"""The WSGI application over a fresh database of each kind, with callers that need no passwords, and a back end that nobody works for.
+
+Nothing is carried out in the background here: tests set by hand what a worker would have set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from falcon import testing
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca import config
+from abaca.api.app import WsgiApp, create_app
+from abaca.api.microversions import HEADER
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import pools, services, share_instances
+from abaca.domain import availability_zones, export_locations, share_servers
+from abaca.values import ExportLocation, PoolStats
+from tests.databases import Initialise
+from tests.stack import initialise
+
+ADMIN = "root:control:admin"
+ALICE = "alice:red:member"
+READER = "rita:red:reader"
+BOB = "bob:blue:member"
+NOBODY = "nina:red:visitor"
+
+ZONE = "nova"
+BACKEND = "host1@alpha"
+POOL = "host1@alpha#pool1"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
+
+FAULTS = {
+    400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 406: "computeFault",
+    409: "conflictingRequest", 413: "overLimit", 415: "badMediaType", 422: "computeFault", 500: "computeFault",
+}  # fmt: skip
+
+
+class Api:
+    """Calls of the API. `api("GET", "/types")` goes to /v2/types at 2.70 as an administrator and wants 200."""
+
+    def __init__(self, app: WsgiApp) -> None:
+        self._client = testing.TestClient(app)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        version: str | None = "2.70",
+        who: str | None = ADMIN,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> testing.Result:
+        """The raw answer. The body is given as a value, or `raw`."""
+        headers = dict(headers or {})
+        if who is not None:
+            headers["X-Auth-Token"] = who
+        if version is not None:
+            headers[HEADER] = version
+        content: dict[str, Any] = {"json": body} if raw is None and body is not None else {"body": raw}
+        return self._client.simulate_request(method, path, headers=headers, **content)
+
+    def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **more: Any) -> Any:
+        """The body of an answer whose status is as wanted; None when there is no body."""
+        result = self.send(method, f"/v2{path}", body, **more)
+        assert result.status_code == status, f"{method} {path}: {result.status_code} {result.text}"
+        return result.json if result.content else None
+
+    def fault(self, method: str, path: str, body: Any, status: int, **more: Any) -> str:
+        """The message of an answer that must be the fault of that status, and nothing else."""
+        answer = self(method, path, body, status=status, **more)
+        assert list(answer) == [FAULTS[status]]
+        fault = answer[FAULTS[status]]
+        assert fault["code"] == status
+        assert set(fault) == {"code", "message"} | ({"retryAfter"} if status == 413 else set())
+        return str(fault["message"])
+
+    # --- what tests build on ---------------------------------------------------------------------------------------
+
+    def share_type(self, name: str = "gold", **extra_specs: Any) -> str:
+        """A new share type; its id."""
+        specs = {"driver_handles_share_servers": "True", **extra_specs}
+        return str(self("POST", "/types", {"share_type": {"name": name, "extra_specs": specs}})["share_type"]["id"])
+
+    def share_network(self, who: str = ALICE, **members: Any) -> dict[str, Any]:
+        """A new share network."""
+        made: dict[str, Any] = self("POST", "/share-networks", {"share_network": {"name": "net", **members}}, who=who)["share_network"]
+        return made
+
+    def share(self, share_network_id: str, who: str = ALICE, status: int = 200, version: str = "2.70", **members: Any) -> dict[str, Any]:
+        """A new share of type gold."""
+        body = {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": share_network_id, **members}
+        made: dict[str, Any] = self("POST", "/shares", {"share": body}, who=who, status=status, version=version)["share"]
+        return made
+
+
+class BackEnd:
+    """What a worker would do to the rows, done by hand."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def arrive(self, host: str = BACKEND, pool: str = "pool1", **capabilities: Any) -> None:
+        """A back end that reports one pool of 100 GiB."""
+        known = {"driver_handles_share_servers": True, "storage_protocol": "NFS", "share_server_multiple_subnet_support": True}
+        stats = PoolStats(pool_name=pool, total_capacity_gb=100.0, free_capacity_gb=100.0, capabilities=known | capabilities)
+        with begin(self.engine) as conn:
+            zone_id = availability_zones.ensure(conn, ZONE)
+            conn.execute(
+                sa.insert(services).values(
+                    host=host,
+                    worker_host=host.partition("@")[0],
+                    binary="manila-share",
+                    availability_zone_id=zone_id,
+                    is_ready=True,
+                    created_at=utcnow(),
+                    updated_at=utcnow(),
+                    expires_at=utcnow() + timedelta(hours=1),
+                )
+            )
+            conn.execute(
+                sa.insert(pools).values(
+                    host=f"{host}#{pool}", service_host=host, stats=msgspec.to_builtins(stats), allocated_capacity_gb=0, updated_at=utcnow()
+                )
+            )
+
+    def settle(self, share_id: str, *paths: str, **values: Any) -> None:
+        """The share is available (or what `values` say), its server active, and it is reached under `paths`."""
+        with begin(self.engine) as conn:
+            one = share_instances.c.share_id == share_id
+            instance = conn.execute(sa.select(share_instances).where(one)).one()
+            conn.execute(sa.update(share_instances).where(one).values(**{"status": "available", "progress": "100%", **values}))
+            locations = [ExportLocation(path=path, preferred=number == 0) for number, path in enumerate(paths)]
+            export_locations.replace(conn, instance.id, locations)
+            if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
+                share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
+
+
+@pytest.fixture
+def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
+    made = create_engine(template_database(initialise))
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> cfg.ConfigOpts:
+    return config.load([], {"state_dir": str(tmp_path), "api.auth_strategy": "noauth", "default_share_type": "gold"})
+
+
+@pytest.fixture
+def app(conf: cfg.ConfigOpts, engine: Engine) -> WsgiApp:
+    return create_app(conf, engine)
+
+
+@pytest.fixture
+def api(app: WsgiApp) -> Api:
+    return Api(app)
+
+
+@pytest.fixture
+def back_end(engine: Engine) -> BackEnd:
+    """A back end is there, with one pool."""
+    made = BackEnd(engine)
+    made.arrive()
+    return made
+
+
+def new_id() -> str:
+    """An id that nothing has."""
+    return str(uuid4())

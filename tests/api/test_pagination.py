@@ -1,0 +1,102 @@
+"""limit, offset, sorting and next links, on lists that are long enough."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from abaca import config
+from abaca.api.app import create_app
+from tests.api.conftest import ALICE, Api, BackEnd
+
+
+@pytest.fixture
+def names(api: Api, back_end: BackEnd) -> list[str]:
+    api.share_type()
+    network = api.share_network()["id"]
+    made = [f"share-{number}" for number in range(5)]
+    for name in made:
+        api.share(network, name=name)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("limit=-1", "limit param must be positive"),
+        ("limit=x", "limit param must be an integer"),
+        ("limit=", "limit param must be an integer"),
+        ("offset=-1", "offset param must be positive"),
+        ("offset=x", "offset param must be an integer"),
+        ("offset=" + "9" * 5000, "offset param must be an integer"),
+        ("sort_dir=up", "Bad sort_dir 'up': must be asc or desc."),
+    ],
+)
+@pytest.mark.parametrize("path", ["/shares", "/share-networks", "/types", "/messages", "/share-servers"])
+def test_bad_pages(api: Api, path: str, query: str, message: str) -> None:
+    assert api.fault("GET", f"{path}?{query}", None, 400) == message
+
+
+@pytest.mark.parametrize("path", ["/shares", "/messages"])
+def test_unknown_sort_keys(api: Api, path: str) -> None:
+    assert "id;drop" in api.fault("GET", f"{path}?sort_key=id;drop", None, 400)
+
+
+def test_next_links_lead_through_the_whole_list(api: Api, names: list[str]) -> None:
+    seen: list[str] = []
+    path = "/shares?limit=2&sort_key=name&sort_dir=asc"
+    for _ in range(4):
+        answer = api("GET", path, who=ALICE)
+        seen += [share["name"] for share in answer["shares"]]
+        if "shares_links" not in answer:
+            break
+        (link,) = answer["shares_links"]
+        assert link["rel"] == "next"
+        url = urlsplit(link["href"])
+        assert url.path == "/v2/shares" and parse_qs(url.query)["sort_key"] == ["name"]
+        path = f"{url.path.removeprefix('/v2')}?{url.query}"
+    assert seen == names
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("limit=2&offset=1", [1, 2]),
+        ("offset=4", [4]),
+        ("offset=99", []),
+        ("offset=" + "9" * 30, []),
+        ("limit=0", [0, 1, 2, 3, 4]),
+        ("limit=99", [0, 1, 2, 3, 4]),
+    ],
+)
+def test_pages(api: Api, names: list[str], query: str, found: list[int]) -> None:
+    answer = api("GET", f"/shares?sort_key=name&sort_dir=asc&{query}", who=ALICE)
+    assert [share["name"] for share in answer["shares"]] == [names[number] for number in found]
+
+
+def test_max_limit(engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    conf = config.load([], {"state_dir": str(tmp_path_factory.mktemp("state")), "api.auth_strategy": "noauth", "api.max_limit": 3})
+    small = Api(create_app(conf, engine))
+    for query in ("", "?limit=4", "?limit=0"):
+        answer = small("GET", f"/shares{query}", who=ALICE)
+        assert len(answer["shares"]) == 3 and "limit=3&offset=3" in answer["shares_links"][0]["href"]
+
+
+def test_counting(api: Api, names: list[str]) -> None:
+    assert api("GET", "/shares?limit=2&with_count=true", who=ALICE)["count"] == 5
+    assert "count" not in api("GET", "/shares?with_count=false", who=ALICE)
+    assert "count" not in api("GET", "/shares?with_count=true", who=ALICE, version="2.41")
+
+
+def test_public_endpoint_in_links(engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    state_dir = str(tmp_path_factory.mktemp("state"))
+    conf = config.load([], {"state_dir": state_dir, "api.auth_strategy": "noauth", "api.public_endpoint": "https://shares.example/api/"})
+    answer = Api(create_app(conf, engine))("GET", "/shares?limit=1", who=ALICE)
+    assert answer["shares_links"][0]["href"].startswith("https://shares.example/api/v2/shares?")
+    share = answer["shares"][0]
+    assert [link["href"] for link in share["links"]] == [
+        f"https://shares.example/api/v2/shares/{share['id']}",
+        f"https://shares.example/api/shares/{share['id']}",
+    ]

@@ -1,0 +1,237 @@
+"""A whole Abaca for tests: a migrated database, a configuration with fake back ends, and workers, in this process or in their own.
+
+What a test asks for goes through the domain's functions, in transactions, as the API does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.engine import Connection, Engine
+
+from abaca import config
+from abaca.db import migrations
+from abaca.db.session import begin, create_engine, read
+from abaca.db.tables import metadata
+from abaca.domain import export_locations, local_networks, local_subnets, share_creation, share_networks, share_types, shares, subnet_additions
+from abaca.domain.share_creation import ShareRequest
+from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.errors import Missing
+from abaca.values import Caller
+from abaca.worker.process import Worker
+from abaca.workflow import queue
+
+T = TypeVar("T")
+
+ADMIN = Caller(user_id="admin", project_id="admin-project", roles=("admin",), is_admin=True)
+MEMBER = Caller(user_id="member", project_id="project", roles=("member",))
+
+_pause = Event()
+
+
+def initialise(url: str) -> None:
+    """The schema in an empty database: for `template_database`."""
+    migrations.upgrade(url)
+    queue.migrate(url)
+
+
+def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> cfg.ConfigOpts:
+    """A configuration with fake back ends: name → options. Times are short."""
+    backends = {"alpha": {}} if backends is None else backends
+    path = state_dir / "abaca.conf"
+    lines = []
+    for name, options in backends.items():
+        lines += [f"[{name}]", "share_driver = fake", *(f"{key} = {value}" for key, value in options.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return config.load(
+        [str(path)],
+        {
+            "state_dir": str(state_dir),
+            "host": "host1",
+            "enabled_share_backends": list(backends),
+            "database.connection": url,
+            "worker.poll_interval": 0.02,
+            "worker.report_interval": 1.0,
+            "worker.retry_seconds": 1.0,
+            **overrides,
+        },
+    )
+
+
+class Stack:
+    """An installation whose worker may run or not. `conf`, `engine`; every wait is bounded."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
+        self.engine: Engine = create_engine(config.database_url(conf))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def working(self) -> Iterator[Worker]:
+        """A worker in this process."""
+        worker = Worker(self.conf)
+        worker.start()
+        try:
+            yield worker
+        finally:
+            worker.stop()
+
+    def do(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`function(conn, …)` in a transaction."""
+        with begin(self.engine) as conn:
+            return function(conn, *args, **kwargs)
+
+    def ask(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`function(conn, …)`, reading."""
+        with read(self.engine) as conn:
+            return function(conn, *args, **kwargs)
+
+    def wait(self, question: Callable[[Connection], T], seconds: float = 20) -> T:
+        """Ask until the answer is true; fails with the last answer."""
+        return wait_for(lambda: self.ask(question), seconds)
+
+    # --- what tests build on ---------------------------------------------------------------------------------------
+
+    def network(self, *cidrs: str, caller: Caller = MEMBER) -> list[tuple[str, str]]:
+        """A local network with these subnets; (network id, subnet id) of each."""
+        network = self.do(local_networks.create, caller, name="net")
+        return [
+            (network["id"], self.do(local_subnets.create, caller, network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4)["id"])
+            for cidr in cidrs
+        ]
+
+    def share_type(self, name: str = "default", **specs: str) -> str:
+        """A public share type with driver_handles_share_servers=True; its id."""
+        extra_specs = {"driver_handles_share_servers": "True", **specs}
+        view = self.do(share_types.create, ADMIN, name=name, description=None, is_public=True, extra_specs=extra_specs)
+        return str(view["id"])
+
+    def share_network(self, *subnets: tuple[str, str], caller: Caller = MEMBER) -> str:
+        """A share network with these (network id, subnet id) as default subnets; its id."""
+        net, subnet = subnets[0]
+        view = self.do(share_networks.create, caller, name="sn", description=None, neutron_net_id=net, neutron_subnet_id=subnet)
+        for pair in subnets[1:]:
+            self.add_subnet(view["id"], pair, caller=caller)
+        return str(view["id"])
+
+    def add_subnet(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER, zone: str | None = None) -> dict[str, Any]:
+        """Add a subnet as the API does: ask again while the check is pending."""
+        wanted = SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone)
+        while True:
+            outcome = self.do(subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True)
+            if not isinstance(outcome, PendingCheck):
+                return outcome
+            check_id = outcome.id
+            self.wait(lambda conn: not subnet_additions.is_pending(conn, check_id))
+
+    def checked(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER) -> None:
+        """Have the drivers asked about a subnet, and answered."""
+        wanted = SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1])
+        self.wait(lambda _: self.do(subnet_additions.check, caller, share_network_id, wanted, reset_operation=False)["compatible"] is not None)
+
+    def share(self, share_network_id: str, size: int = 1, share_type: str = "default", caller: Caller = MEMBER, **more: Any) -> str:
+        """Ask for a share; its id."""
+        request = ShareRequest(share_proto="NFS", size=size, share_type=share_type, share_network_id=share_network_id, **more)
+        return str(self.do(share_creation.create, caller, request)["id"])
+
+    def settled_share(self, share_id: str) -> str:
+        """The status of a share once nothing goes on with it; `gone` when it is deleted."""
+
+        def status(conn: Connection) -> str | None:
+            try:
+                found = str(shares.get(conn, ADMIN, share_id)["status"])
+            except Missing:
+                return "gone"
+            return None if found in ("creating", "deleting", "extending", "shrinking") else found
+
+        return self.wait(status) or ""
+
+    def settled_network(self, share_network_id: str) -> str:
+        """The status of a share network once its change is over."""
+
+        def status(conn: Connection) -> str | None:
+            found = str(share_networks.get(conn, ADMIN, share_network_id)["status"])
+            return None if found == "network_change" else found
+
+        return self.wait(status) or ""
+
+    def paths(self, share_id: str) -> list[str]:
+        """The export paths of a share in their order."""
+        return [location["path"] for location in self.ask(export_locations.find, ADMIN, share_id)]
+
+    def rows(self) -> dict[str, int]:
+        """Rows by table, empty tables left out."""
+        with read(self.engine) as conn:
+            counted = {t.name: conn.scalar(sa.select(sa.func.count()).select_from(t)) or 0 for t in metadata.sorted_tables}
+        return {name: number for name, number in counted.items() if number}
+
+
+def wait_for(question: Callable[[], T], seconds: float = 20) -> T:
+    """Ask until the answer is true; fails with the last answer after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = question()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s; the last answer was {answer!r}")
+        _pause.wait(0.01)
+
+
+# --- workers in processes of their own --------------------------------------------------------------------------------
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["tests.stack"])
+
+
+def _work(arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]], environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    stop = Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    state_dir, url, backends, overrides = arguments
+    worker = Worker(make_conf(state_dir, url, backends, **overrides))
+    worker.start()
+    stop.wait()
+    worker.stop()
+
+
+class WorkerProcess:
+    """A worker in a process of its own, with these environment variables. It can be killed, and found dead."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        url: str,
+        backends: Mapping[str, Mapping[str, str]],
+        environment: Mapping[str, str] | None = None,
+        **overrides: object,
+    ) -> None:
+        self._process = _processes.Process(target=_work, args=((state_dir, url, backends, overrides), dict(environment or {})), daemon=True)
+        self._process.start()
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative: killed by that signal."""
+        return self._process.exitcode
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL when that does not help in time."""
+        self._process.terminate()
+        self._process.join(timeout=15)
+        self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join(timeout=10)

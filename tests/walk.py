@@ -1,0 +1,103 @@
+"""Kill the worker at every step of a workflow and compare where it ends with a run that nothing disturbed.
+
+Any workflow can be walked: prepare an installation, put the work into its queue while no worker runs, and hand it to `Walk`. Each place
+is tried on a copy of database and world, with real worker processes and SIGKILL.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from abaca.db.session import create_engine, read
+from abaca.db.tables import metadata
+from abaca.drivers.fake import FakeDriver
+from abaca.workflow import queue
+from tests.databases import Databases
+from tests.stack import WorkerProcess, wait_for
+
+MOMENTS = ("before", "inside", "after")
+_SIGKILL = -9
+
+# What differs between two runs that both went right: when, and ids that the run itself draws.
+_VOLATILE = {"created_at", "updated_at", "expires_at", "stats", "token"}
+_DRAWN_IDS = {"share_export_locations", "messages"}
+
+
+@dataclass
+class Walk:
+    """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected. `backends`: as for `make_conf`."""
+
+    databases: Databases
+    url: str
+    state_dir: Path
+    backends: Mapping[str, Mapping[str, str]]
+    workflow: str
+    overrides: dict[str, object] = field(default_factory=dict)
+    _copies: int = 0
+
+    def undisturbed(self) -> tuple[list[str], dict[str, Any]]:
+        """The steps of the workflow, as `number/name`, and where the installation ends."""
+        url, state_dir = self._copy()
+        log = state_dir / "steps"
+        self._finish(url, state_dir, {"ABACA_STEP_LOG": str(log)})
+        steps = [line.partition("/")[2] for line in log.read_text().splitlines() if line.startswith(f"{self.workflow}/")]
+        return list(dict.fromkeys(steps)), self._observe(url, state_dir)
+
+    def killed_at(self, number: int, moment: str) -> dict[str, Any]:
+        """Where it ends when the worker is killed there and started again. Fails when the worker did not die there."""
+        url, state_dir = self._copy()
+        worker = self._worker(url, state_dir, {"ABACA_CRASH_AT": f"{self.workflow}/{number}/{moment}"})
+        try:
+            wait_for(lambda: worker.exit_code is not None)
+            assert worker.exit_code == _SIGKILL, f"the worker ended with {worker.exit_code}"
+        finally:
+            worker.kill()
+        self._finish(url, state_dir, {})
+        return self._observe(url, state_dir)
+
+    def _worker(self, url: str, state_dir: Path, environment: dict[str, str]) -> WorkerProcess:
+        return WorkerProcess(state_dir, url, self.backends, environment, **self.overrides)
+
+    def _finish(self, url: str, state_dir: Path, environment: dict[str, str]) -> None:
+        worker = self._worker(url, state_dir, environment)
+        engine = create_engine(url)
+        try:
+            wait_for(lambda: not queue.unfinished(engine))
+        finally:
+            engine.dispose()
+            worker.kill()
+
+    def _copy(self) -> tuple[str, Path]:
+        self._copies += 1
+        state_dir = self.state_dir.with_name(f"{self.state_dir.name}-{self._copies}")
+        shutil.copytree(self.state_dir, state_dir)
+        return self.databases.copy(self.url), state_dir
+
+    def _observe(self, url: str, state_dir: Path) -> dict[str, Any]:
+        """All rows and the fake world, without what differs from run to run."""
+        engine = create_engine(url)
+        try:
+            with read(engine) as conn:
+                seen: dict[str, Any] = {
+                    table.name: sorted(_stable(table, row) for row in conn.execute(sa.select(table)).mappings()) for table in metadata.sorted_tables
+                }
+        finally:
+            engine.dispose()
+            self.databases.drop(url)
+        for name in self.backends:
+            world = FakeDriver(name, {"state_file": str(state_dir / "worker" / f"{name}.json")}).world()
+            seen[f"world of {name}"] = msgspec.to_builtins(world)
+        shutil.rmtree(state_dir)
+        return seen
+
+
+def _stable(table: sa.Table, row: Mapping[str, Any]) -> str:
+    dropped = _VOLATILE | ({"id"} if table.name in _DRAWN_IDS else set())
+    return msgspec.json.encode({key: value for key, value in row.items() if key not in dropped}).decode()
