@@ -131,7 +131,10 @@ class ExportLocation(Value):
 
 
 class Share(Value):
-    """A share instance as a driver sees it. `id` is the share instance's id and names everything the driver makes for it."""
+    """A share instance as a driver sees it. `id` is the share instance's id and names everything the driver makes for it.
+
+    `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is.
+    """
 
     id: str
     share_id: str
@@ -139,6 +142,7 @@ class Share(Value):
     share_proto: str
     pool: str
     share_server_id: str | None = None
+    is_complete: bool = True
     access_rules: list[AccessRule] = []
     export_locations: list[ExportLocation] = []
     metadata: dict[str, str] = {}

@@ -26,7 +26,14 @@ _USER = re.compile(r"[\w.\-' $+@\\/]{1,255}")
 
 
 def allow(
-    conn: Connection, caller: Caller, share_id: str, *, access_type: str, access_to: str, access_level: str | None, metadata: dict[str, str] | None = None
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    *,
+    access_type: str,
+    access_to: str,
+    access_level: str | None,
+    metadata: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Store a rule in `queued_to_apply` and have it applied. Its view."""
     share = _ready(conn, caller, share_id)
@@ -146,7 +153,8 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
         return
     table = share_access_rules
     pending = ("queued_to_apply", "applying", "queued_to_deny", "denying")
-    states.move(conn, states.ACCESS_RULE, list(conn.scalars(sa.select(table.c.id).where(table.c.share_id == share.id, table.c.state.in_(pending)))), "error")
+    rules = conn.scalars(sa.select(table.c.id).where(table.c.share_id == share.id, table.c.state.in_(pending)))
+    states.move(conn, states.ACCESS_RULE, list(rules), "error")
     _tell(conn, share.project_id, share.id, reason)
     _settle(conn, share.id, instance_id)
 
@@ -157,8 +165,9 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
     share_ids = sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(instance_ids))
     rules = list(conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_(share_ids))))
     states.move(conn, states.ACCESS_RULE, rules, "error")
-    affected = list(conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_id.in_(sa.select(table.c.share_id).where(table.c.id.in_(rules))))))
-    states.move(conn, states.ACCESS_RULES, affected, "error")
+    with_rules = sa.select(table.c.share_id).where(table.c.id.in_(rules))
+    affected = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_id.in_(with_rules)))
+    states.move(conn, states.ACCESS_RULES, list(affected), "error")
 
 
 # -------------------------------------------------------------------------------------------------------------------

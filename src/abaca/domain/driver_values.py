@@ -42,6 +42,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
+            is_complete=row.status not in ("creating", "deleting", "error", "error_deleting"),
             metadata=row.metadata,
             access_rules=rules.get(row.share_id, []),
             export_locations=[ExportLocation(path=e.path, preferred=e.preferred, is_admin_only=e.is_admin_only) for e in locations[row.id]],

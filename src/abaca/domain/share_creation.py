@@ -9,8 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import availability_zones, services, share_instances, share_network_subnets, share_type_extra_specs, share_type_projects
-from abaca.db.tables import share_types, shares
+from abaca.db.tables import (
+    availability_zones,
+    services,
+    share_instances,
+    share_network_subnets,
+    share_type_extra_specs,
+    share_type_projects,
+    share_types,
+    shares,
+)
 from abaca.domain import messages, placement, share_servers, states
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import lock, require_active
@@ -88,7 +96,9 @@ def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tup
     if name_or_id is None:
         raise Invalid("A share type must be given: no default share type is configured.")
     share_type = conn.execute(
-        sa.select(share_types).where(sa.or_(share_types.c.id == name_or_id, share_types.c.name == name_or_id)).order_by(share_types.c.id != name_or_id)
+        sa.select(share_types)
+        .where(sa.or_(share_types.c.id == name_or_id, share_types.c.name == name_or_id))
+        .order_by(share_types.c.id != name_or_id)
     ).first()
     if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
         raise Missing(f"Share type {name_or_id} could not be found.")

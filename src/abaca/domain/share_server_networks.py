@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import network_allocations, services, share_instances, share_network_subnets, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain import access_rules, driver_values, export_locations, messages, share_servers as servers, states
-from abaca.errors import Refused
+from abaca.domain import access_rules, driver_values, export_locations, messages, states
+from abaca.domain import share_servers as servers
 from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Subnet, Value
 
 

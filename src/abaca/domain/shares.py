@@ -108,7 +108,10 @@ def extend(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
     share = lock(conn, caller, share_id)
     _require_available(share)
     if new_size <= share.size:
-        raise Invalid(f"Invalid input received: New size for extend must be greater than current size. (current: {share.size}, extended: {new_size}).")
+        raise Invalid(
+            "Invalid input received: New size for extend must be greater than current size. "
+            f"(current: {share.size}, extended: {new_size})."
+        )
     placement.claim_more(conn, share.host, new_size - share.size)
     states.move(conn, states.SHARE, share.instance_id, "extending")
     start(conn, "share_extend", share, str(new_size))

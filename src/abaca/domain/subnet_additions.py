@@ -198,7 +198,10 @@ def _require_healthy(
     unhealthy = sa.or_(instance.c.status != "available", instance.c.access_rules_status != "active")
     sick = conn.execute(sa.select(instance).where(instance.c.share_server_id.in_([s.id for s in affected]), unhealthy).limit(1)).first()
     if sick is not None:
-        raise refusal(f"The share {sick.share_id} must be available with active access rules; it is {sick.status}, its rules {sick.access_rules_status}.")
+        raise refusal(
+            f"The share {sick.share_id} must be available with active access rules; it is {sick.status}, its rules are "
+            f"{sick.access_rules_status}."
+        )
 
 
 def _current_check(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition) -> sa.Row[Any] | None:

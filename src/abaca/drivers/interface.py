@@ -66,7 +66,8 @@ class ShareDriver(ABC):
         """Bring a server and its shares (with their access rules and sizes) from whatever is there to the state described.
 
         Called for every server when the worker starts (after a reboot nothing but the stored data is there) and when drift is
-        repaired. Touches nothing that is already right: clients of a healthy server notice nothing.
+        repaired. Touches nothing that is already right: clients of a healthy server notice nothing. Shares that are not complete are
+        brought back only if they are there. Raises Refused, after everything else is in order, when the data of a complete one is gone.
         """
 
     @abstractmethod

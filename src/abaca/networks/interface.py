@@ -27,7 +27,10 @@ class NetworkPlugin(ABC):
 
     @abstractmethod
     def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
-        """The subnet's data. Raises Refused when it is not there, not of that network or not visible to the project; Unavailable when it cannot be asked."""
+        """The subnet's data.
+
+        Raises Refused when it is not there, not of that network or not visible to the project; Unavailable when it cannot be asked.
+        """
 
     @abstractmethod
     def free_addresses(self, subnet: Subnet) -> int | None:

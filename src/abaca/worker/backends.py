@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -19,7 +20,8 @@ from abaca.domain.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
-from abaca.errors import BackendError
+from abaca.errors import BackendError, NoSpace, Refused
+from abaca.values import Share, ShareServer
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,13 +61,21 @@ def bring_up(engine: Engine, backend: Backend) -> None:
             with read(engine) as conn:
                 server = driver_values.standing_server(conn, server_id)
                 shares = driver_values.shares(conn, _standing_shares(server_id))
-            backend.driver.ensure_server(server, shares)
+            _ensure(backend, server, shares)
     except BackendError as error:
         backend.reason = error.message
         _LOG.error("back end %s is not ready: %s", backend.host, error.message)
     else:
         backend.reason = None
         _LOG.info("back end %s is up", backend.host)
+
+
+def _ensure(backend: Backend, server: ShareServer, shares: Sequence[Share]) -> None:
+    """What is refused for good on one server must not keep the others down."""
+    try:
+        backend.driver.ensure_server(server, shares)
+    except (Refused, NoSpace) as error:
+        _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
@@ -119,5 +129,4 @@ def _server_ids(engine: Engine, host: str) -> list[str]:
 
 
 def _standing_shares(server_id: str) -> sa.ColumnElement[bool]:
-    made = share_instances.c.status.not_in(("creating", "deleting", "error", "error_deleting"))
-    return (share_instances.c.share_server_id == server_id) & made
+    return (share_instances.c.share_server_id == server_id) & (share_instances.c.status != "deleting")

@@ -35,7 +35,7 @@ class Lease:
 
     def acquire(self) -> None:
         """Conflict when another process serves the host, here or elsewhere."""
-        self._lock_file = open(self._lock_path, "a", encoding="utf-8")
+        self._lock_file = self._lock_path.open("a", encoding="utf-8")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -16,7 +16,7 @@ _FILTERS = ("host", "binary", "zone", "state", "status")
 def index(call: Call) -> dict[str, Any]:
     """GET /services"""
     with read(call.engine) as conn:
-        return call.many("services", SERVICE, services.find(conn, call.filters(*_FILTERS))
+        return call.many("services", SERVICE, services.find(conn, call.filters(*_FILTERS)))
 
 
 def enable(call: Call) -> dict[str, Any]:

@@ -78,6 +78,8 @@ class FakeDriver(ShareDriver):
             with self._store.change() as world:
                 world.servers[server.id] = Server(server.id, list(server.network_info), services)
                 for share in shares:
+                    if not share.is_complete and share.id not in world.shares:
+                        continue
                     stored = world.shares.setdefault(share.id, _stored(share, server.id))
                     stored.size = share.size
                     stored.access_rules = [rule for rule in share.access_rules if self._why_not(rule, share.share_proto) is None]

@@ -56,7 +56,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 _KNOWN = {name for struct in (Capabilities, Options) for name in struct.__struct_fields__} - {"capabilities", "delays"}
 
 
-OPTIONS: Mapping[str, str] = {name: "See abaca.drivers.fake.options." for name in sorted(_KNOWN)} | {
+OPTIONS: Mapping[str, str] = dict.fromkeys(sorted(_KNOWN), "See abaca.drivers.fake.options.") | {
     f"delay_{name}ms": "Milliseconds that each call, or each call of one method, takes." for name in ("", *(f"{method}_" for method in _METHODS))
 }
 """Every option's name, for the configuration file."""

@@ -60,6 +60,8 @@ class LinuxDriver(ShareDriver):
     Raises Unavailable for an option that is unknown or makes no sense.
     """
 
+    OPTIONS = dict.fromkeys(DEFAULTS, "See the class.")
+
     capabilities = Capabilities(
         storage_protocols=("NFS",),
         share_server_multiple_subnet_support=True,
@@ -136,7 +138,7 @@ class LinuxDriver(ShareDriver):
                 self.pool.ensure_limit(share.id, share.size)
             linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present})
             linux_server.withdraw_unknown()
-        lost = sorted(share.id for share in shares if share not in present)
+        lost = sorted(share.id for share in shares if share not in present and share.is_complete)
         if lost:
             raise Refused(f"the pool does not have the data of shares {', '.join(lost)}")
 
