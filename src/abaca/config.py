@@ -16,7 +16,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("state_dir", default="/var/lib/abaca", help="Where everything that Abaca keeps on this machine stands."),
     cfg.StrOpt("host", default=socket.gethostname(), help="Name of this worker host; its work queue and its back ends carry it."),
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="How much is logged."),
-    cfg.ListOpt("enabled_share_backends", default=[], help="Sections of the back ends served here. Empty: one, linux or fake by what the machine has."),
+    cfg.ListOpt("enabled_share_backends", default=[], help="Sections of the back ends served here. Empty: one, linux or fake."),
     cfg.StrOpt("storage_availability_zone", default="nova", help="Availability zone of the back ends that name none."),
     cfg.StrOpt("default_share_type", help="Share type of shares that are created without one."),
     cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),

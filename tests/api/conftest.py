@@ -23,7 +23,7 @@ from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import pools, services, share_instances
-from abaca.domain import availability_zones, export_locations, share_servers
+from abaca.domain import availability_zones, export_locations, share_servers, shares
 from abaca.values import ExportLocation, PoolStats
 from tests.databases import Initialise
 from tests.stack import initialise
@@ -145,6 +145,12 @@ class BackEnd:
             export_locations.replace(conn, instance.id, locations)
             if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
+
+    def remove(self, share_id: str) -> None:
+        """The share is gone."""
+        with begin(self.engine) as conn:
+            instance_id = conn.scalar(sa.select(share_instances.c.id).where(share_instances.c.share_id == share_id))
+            shares.remove(conn, str(instance_id))
 
 
 @pytest.fixture

@@ -109,7 +109,7 @@ def test_down_restores_the_single_subnet(engine: Engine) -> None:
 
 
 def test_down_refuses_to_lose_a_subnet(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    migrations.upgrade(engine)
+    migrations.upgrade(engine, "0002")
     fill_two_subnets(engine)
     with caplog.at_level(logging.WARNING), pytest.raises(Conflict, match="s1"):
         migrations.downgrade(engine, "0001")
@@ -121,7 +121,7 @@ def test_down_refuses_to_lose_a_subnet(engine: Engine, caplog: pytest.LogCapture
 
 
 def test_down_loses_what_is_allowed_and_goes_up_again(engine: Engine) -> None:
-    migrations.upgrade(engine)
+    migrations.upgrade(engine, "0002")
     fill_two_subnets(engine)
     migrations.downgrade(engine, "0001", allow_data_loss=True)
     assert select(engine, "id, share_network_subnet_id", "share_servers") == [("s1", "sub-b"), ("s2", "sub-b")]

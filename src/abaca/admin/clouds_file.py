@@ -10,6 +10,7 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import state_dir
+from abaca.api import microversions
 from abaca.errors import Conflict
 
 CLOUD = "abaca"
@@ -41,6 +42,7 @@ def entry(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
         "auth": {"endpoint": url, "username": username, "password": password},
         "network_endpoint_override": f"{url}/network",
         "shared_file_system_endpoint_override": f"{url}/v2",
+        "shared_file_system_default_microversion": microversions.text(microversions.MAX_VERSION),  # openstacksdk asks for none by itself
         **secure,
     }
 

@@ -11,7 +11,7 @@ from abaca.errors import CallerError, Invalid
 
 HEADER = "X-OpenStack-Manila-API-Version"
 MIN_VERSION = 0
-MAX_VERSION = 70
+MAX_VERSION = 78
 
 # minor number → what it brought. "Later:" means that Abaca does not have it yet; such routes answer 404 and such fields are constant.
 HISTORY: dict[int, str] = {
@@ -86,6 +86,14 @@ HISTORY: dict[int, str] = {
     68: "Metadata keys that only administrators may change.",
     69: "Shares show is_soft_deleted. Later: soft deletion.",
     70: "Several subnets an availability zone; share servers show all their subnets; the check before adding one.",
+    71: "Later: share instances show updated_at.",
+    72: "Later: replicas on a share network of their own.",
+    73: "Later: metadata of snapshots.",
+    74: "Later: replicas and what may be done with their access rules.",
+    75: "Later: quiescing replicas.",
+    76: "Later: default_ad_site of security services.",
+    77: "Later: share transfers.",
+    78: "Metadata of share network subnets. (manilaclient adds subnets from here on only.)",
 }
 
 _SYNTAX = re.compile(r"([1-9]\d{0,5})\.([1-9]\d{0,5}|0)")

@@ -16,6 +16,7 @@ from abaca.api.resources import (
     messages,
     scheduler_stats,
     services,
+    share_network_subnet_metadata,
     share_network_subnets,
     share_networks,
     share_servers,
@@ -23,6 +24,8 @@ from abaca.api.resources import (
     shares,
     versions,
 )
+
+_SUBNET_METADATA = "/v2/share-networks/{share_network_id}/subnets/{subnet_id}/metadata"
 
 ROUTES: list[Route] = [
     # --- open
@@ -61,6 +64,13 @@ ROUTES: list[Route] = [
         "/v2/share-networks/{share_network_id}/action", "share_network_subnet_create_check", share_network_subnets.create_check,
         "share_network:subnet_create_check", since=70,
     ),
+    Route("GET", _SUBNET_METADATA, share_network_subnet_metadata.index, "share_network_subnet:get_metadata", since=78),
+    Route("POST", _SUBNET_METADATA, share_network_subnet_metadata.merge, "share_network_subnet:update_metadata", since=78),
+    Route("PUT", _SUBNET_METADATA, share_network_subnet_metadata.replace, "share_network_subnet:update_metadata", since=78),
+    Route("GET", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.show, "share_network_subnet:get_metadata", since=78),
+    Route("PUT", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.set_one, "share_network_subnet:update_metadata", since=78),
+    Route("POST", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.set_one, "share_network_subnet:update_metadata", since=78),
+    Route("DELETE", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.delete, "share_network_subnet:delete_metadata", since=78),
     # --- share servers
     Route("GET", "/v2/share-servers", share_servers.index, "share_server:index"),
     Route("GET", "/v2/share-servers/{share_server_id}", share_servers.show, "share_server:show"),

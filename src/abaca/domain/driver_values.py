@@ -95,6 +95,7 @@ def network_info(conn: Connection, share_server_id: str, *, served: bool = True)
             server_id=share_server_id,
             share_network_subnet_id=subnet_id,
             subnet=subnet(entries[0]),
+            subnet_metadata=entries[0].metadata,
             network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
         )
         for subnet_id, entries in by_subnet.items()

@@ -27,7 +27,7 @@ def find(conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str]
     """
     compiled = {name: _compile(pattern) for name, pattern in patterns.items()}
     wanted = {name: spec for name, spec in wanted_capabilities(extra_specs).items() if name not in _JUDGED_ELSEWHERE}
-    reported_at = dict(conn.execute(sa.select(pools.c.host, pools.c.updated_at)).tuples().all())
+    reported_at = {row.host: row.updated_at for row in conn.execute(sa.select(pools.c.host, pools.c.updated_at))}
     views = [
         _view(pool, reported_at.get(str(pool.host)))
         for pool in placement.candidates(conn)

@@ -71,6 +71,14 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     servers.remove_deleted_networks(conn)
 
 
+def set_metadata(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str, metadata: dict[str, str]) -> dict[str, str]:
+    """Replace the metadata of a subnet; what it is then."""
+    lock(conn, caller, share_network_id)
+    get(conn, caller, share_network_id, subnet_id)
+    conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
+
+
 def insert(
     conn: Connection,
     share_network_id: str,
@@ -78,6 +86,7 @@ def insert(
     neutron_net_id: str | None,
     neutron_subnet_id: str | None,
     *,
+    metadata: dict[str, str] | None = None,
     resolved: Subnet | None = None,
 ) -> str:
     """Store a subnet; unless it is `resolved` its Neutron ids are unverified and looked up in the background. Returns its id."""
@@ -90,6 +99,7 @@ def insert(
             availability_zone_id=zone_id,
             neutron_net_id=neutron_net_id,
             neutron_subnet_id=neutron_subnet_id,
+            metadata=metadata or {},
             created_at=utcnow(),
         )
     )

@@ -35,6 +35,7 @@ class SubnetRequest(Value):
     neutron_net_id: str | None = None
     neutron_subnet_id: str | None = None
     availability_zone: str | None = None
+    metadata: dict[str, str] = {}
 
 
 class PendingCheck(Value):
@@ -60,7 +61,7 @@ def add(
     """
     addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=multiple_allowed, refusal=Conflict)
     if not addition.affected:
-        subnet_id = subnets.insert(conn, share_network_id, addition.zone_id, wanted.neutron_net_id, wanted.neutron_subnet_id)
+        subnet_id = _insert(conn, share_network_id, wanted, addition)
         return subnets.get(conn, caller, share_network_id, subnet_id)
     check = _current_check(conn, share_network_id, wanted, addition)
     if check is None:
@@ -259,7 +260,7 @@ def _start_check(conn: Connection, share_network_id: str, wanted: SubnetRequest,
 
 def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition, subnet: Subnet) -> str:
     """Everything becomes network_change, the subnet and its mappings are stored and the work is enqueued: all of it or nothing."""
-    subnet_id = subnets.insert(conn, share_network_id, addition.zone_id, wanted.neutron_net_id, wanted.neutron_subnet_id, resolved=subnet)
+    subnet_id = _insert(conn, share_network_id, wanted, addition, resolved=subnet)
     now = utcnow()
     conn.execute(
         sa.insert(mappings),
@@ -276,6 +277,18 @@ def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addit
     table = share_network_subnet_checks
     conn.execute(sa.delete(table).where(table.c.share_network_id == share_network_id))
     return subnet_id
+
+
+def _insert(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition, resolved: Subnet | None = None) -> str:
+    return subnets.insert(
+        conn,
+        share_network_id,
+        addition.zone_id,
+        wanted.neutron_net_id,
+        wanted.neutron_subnet_id,
+        metadata=wanted.metadata,
+        resolved=resolved,
+    )
 
 
 def _forget(conn: Connection, check_id: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ import pytest
 from abaca.drivers.linux import mounts, namespaces, plugging, processes, routing
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.exports import ExportBus, export_ids
+from abaca.drivers.linux.ganesha import GaneshaServer
 from abaca.drivers.linux.inventory import leftovers
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import NetworkInfoUpdate, Share, ShareServer
@@ -434,12 +436,37 @@ def test_ganesha_has_nothing_to_complain_about_in_its_configuration(site: Site) 
     site.share(server)
     _kill_ganesha(site, server, site.share(server))
     site.driver.ensure_server(server, [])
-    complaints = [
-        line
-        for line in site.layout(server).log.read_text().splitlines()
-        if "CONFIG" in line and (":CRIT" in line or ":MAJ" in line or "Errors" in line)
-    ]
+    complaints = [line for line in site.layout(server).log.read_text().splitlines() if "config_errs_to_log" in line or "Errors found" in line]
     assert complaints == []
+
+
+def test_a_ganesha_that_does_not_start_is_told_with_its_log(site: Site) -> None:
+    server = site.server(*BOTH)
+    ganesha = GaneshaServer(site.layout(server))
+    ganesha.stop()
+    taken = namespaces.inside(site.layout(server).namespace, lambda _: socket.create_server(("::", 2049), family=socket.AF_INET6))
+    with taken, pytest.raises(Unavailable, match="bind"):
+        site.driver.ensure_server(server, [])
+    site.driver.ensure_server(server, [])
+    assert ganesha.is_healthy()
+
+
+def test_what_fails_with_one_share_keeps_no_other_from_being_served(site: Site) -> None:
+    server = site.server(*BOTH)
+    shares = [site.share(server) for _ in range(3)]
+    broken = sorted(shares, key=lambda share: share.id)[0]
+    site.driver.teardown_server(server.id, {})
+    site.driver.setup_server(server.id, server.network_info)
+    site.layout(server).prepare()
+    site.layout(server).mount_point(broken.id).write_text("a file where a folder should be")
+    with pytest.raises(BackendError):
+        site.driver.ensure_server(server, sorted(shares, key=lambda share: share.id))
+    netns = site.client("client", "net", *CLIENT)
+    for share in shares:
+        assert probe(netns, "mount", path(share))["ok"] == (share is not broken)
+    site.layout(server).mount_point(broken.id).unlink()
+    site.driver.ensure_server(server, shares)
+    assert_served(netns, broken)
 
 
 def test_nothing_is_written_below_a_folder_of_another_user(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_a_prefix_of_every_length_is_enforced_or_refused(door: Door, version: in
 
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_longest_prefix_wins(door: Door, backwards: bool) -> None:
-    for levels in (("rw", "ro", "rw"), ("ro", "rw", "ro")):
+    for levels in (("rw", "rw", "ro"), ("ro", "ro", "rw")):
         rules = [rule(to, level) for to, level in zip(("0.0.0.0/0", "10.0.0.0/24", "10.0.0.20"), levels, strict=True)]
         rules += [rule(to, level) for to, level in zip(("::/0", "fd00::/64", "fd00::a5:0/120"), levels, strict=True)]
         assert door.set(*(rules[::-1] if backwards else rules)) == {}
@@ -183,7 +183,6 @@ def fill(driver: LinuxDriver, share: Share, size: int) -> None:
 
 
 def test_a_full_share_says_so_and_can_be_extended(site: Site) -> None:
-    """The limit is set by group id: by path it fails on a share that is full."""
     server = site.server(*BOTH)
     share = site.share(server, size=1)
     file = site.driver.pool.path(share.id) / "filling"
@@ -200,7 +199,18 @@ def test_a_full_share_says_so_and_can_be_extended(site: Site) -> None:
     assert "DQUOT" in full["error"], full
     site.driver.extend_share(share, 2, server)
     assert probe(netns, "write", path(share), "more", "x" * 1000, "--times", "2000")["ok"]
-    site.driver.ensure_server(server, [msgspec.structs.replace(share, size=2)])
+
+
+def test_a_limit_below_what_is_held_can_be_raised_again(site: Site) -> None:
+    """By the subvolume's path instead of its group id, btrfs fails."""
+    server = site.server(*BOTH)
+    share = site.share(server, size=3)
+    fill(site.driver, share, 2)
+    site.driver.ensure_server(server, [msgspec.structs.replace(share, size=1)])
+    with pytest.raises(OSError, match="quota"):
+        fill(site.driver, share, 3)
+    site.driver.extend_share(share, 4, server)
+    fill(site.driver, share, 3)
 
 
 def test_shrinking_below_what_is_held_is_refused_with_both_numbers(site: Site) -> None:

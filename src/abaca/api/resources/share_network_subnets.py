@@ -8,6 +8,7 @@ from threading import BoundedSemaphore, Event
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
@@ -17,6 +18,7 @@ from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
 from abaca.errors import Conflict, Invalid
 
 _MULTIPLE_SINCE = 70
+_METADATA_SINCE = 78
 _LONGEST_WAIT_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _WAITING_AT_ONCE = 2
@@ -43,7 +45,10 @@ def create(call: Call, share_network_id: str) -> dict[str, Any]:
     missing = Invalid("Share Network Subnet is missing from the request body.")
     body = call.body("share-network-subnet", SubnetCreate, missing=missing)
     wanted = SubnetRequest(
-        neutron_net_id=body.neutron_net_id, neutron_subnet_id=body.neutron_subnet_id, availability_zone=body.availability_zone
+        neutron_net_id=body.neutron_net_id,
+        neutron_subnet_id=body.neutron_subnet_id,
+        availability_zone=body.availability_zone,
+        metadata=bodies.metadata(body.metadata) if call.version >= _METADATA_SINCE else {},
     )
 
     def attempt() -> dict[str, Any] | PendingCheck:

@@ -11,9 +11,13 @@ class SubnetCreate(Body):
     neutron_net_id: Identifier | None = None
     neutron_subnet_id: Identifier | None = None
     availability_zone: Identifier | None = None
+    metadata: dict[str, str] | None = None  # since 2.78
 
 
-class SubnetCheck(SubnetCreate):
+class SubnetCheck(Body):
     """Arguments of the action share_network_subnet_create_check."""
 
+    neutron_net_id: Identifier | None = None
+    neutron_subnet_id: Identifier | None = None
+    availability_zone: Identifier | None = None
     reset_operation: bool | None = None

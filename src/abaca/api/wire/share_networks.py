@@ -31,6 +31,7 @@ SUBNET = View(
     Field("cidr"),
     Field("mtu"),
     Field("gateway"),
+    Field("metadata", since=78),
 )
 
 _LAST_FLAT = 50
@@ -45,9 +46,11 @@ def _default_subnets(name: str) -> Callable[[Row], Any]:
     return take
 
 
-def _nested(is_admin: bool) -> Callable[[list[Row]], list[dict[str, Any]]]:
+def _nested(version: int, is_admin: bool) -> Callable[[list[Row]], list[dict[str, Any]]]:
+    """The subnets as `version` shows them."""
+
     def render(subnets: list[Row]) -> list[dict[str, Any]]:
-        return SUBNET.render_all(subnets, _LAST_FLAT + 1, level=DETAIL, is_admin=is_admin)
+        return SUBNET.render_all(subnets, version, level=DETAIL, is_admin=is_admin)
 
     return render
 
@@ -70,8 +73,10 @@ SHARE_NETWORK = View(
     Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT),
     Field("gateway", _default_subnets("gateway"), since=18, until=_LAST_FLAT),
     Field("mtu", _default_subnets("mtu"), since=20, until=_LAST_FLAT),
-    Field("share_network_subnets", convert=_nested(True), since=51, admin=True),
-    Field("share_network_subnets", convert=_nested(False), since=51, admin=False),
+    Field("share_network_subnets", convert=_nested(51, True), since=51, until=77, admin=True),
+    Field("share_network_subnets", convert=_nested(51, False), since=51, until=77, admin=False),
+    Field("share_network_subnets", convert=_nested(78, True), since=78, admin=True),
+    Field("share_network_subnets", convert=_nested(78, False), since=78, admin=False),
     Field("status", since=63),
     Field("security_service_update_support", since=63),
     Field("network_allocation_update_support", since=70),

@@ -76,7 +76,8 @@ class GaneshaServer:
         self._start("dbus-daemon", f"--config-file={self._server.bus_config}")
         files = ("-L", self._server.log, "-f", self._server.ganesha_config, "-p", self._server.ganesha_pid)
         self._start("ganesha.nfsd", "-N", "NIV_EVENT", *map(str, files))
-        if not processes.wait_until(self.is_healthy, START_SECONDS):
+        processes.wait_until(lambda: self.is_healthy() or not self.is_started(), START_SECONDS)
+        if not self.is_healthy():
             raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {self._end_of_log()}")
         return True
 

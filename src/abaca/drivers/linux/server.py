@@ -15,7 +15,7 @@ from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.plugging import Plug, Port
 from abaca.drivers.linux.pool import BtrfsPool
 from abaca.drivers.linux.routing import Address
-from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.values import ExportLocation, NetworkInfo
 
 
@@ -66,23 +66,41 @@ class LinuxServer:
     # --- shares ----------------------------------------------------------------------------------------------------
 
     def publish(self, shares: Mapping[str, str]) -> None:
-        """Export these shares (id → CLIENT blocks), and start the NFS server when it does not run."""
+        """Export these shares (id → CLIENT blocks), and start the NFS server when it does not run.
+
+        What fails with one share keeps none of the others from being exported, and is raised in the end.
+        """
         if not namespaces.exists(self._layout.namespace):
             raise Unavailable(f"share server {self._layout.id} is not there")
         self._layout.prepare()
-        remounted = {share_id for share_id in shares if self._pool.mount(share_id, self._layout.mount_point(share_id))}
-        ids = {share_id: write_export(self._layout, share_id, clients) for share_id, clients in shares.items()}
+        failures: list[BackendError] = []
+        mounted: dict[str, bool] = {}
+        for share_id, clients in shares.items():
+            try:
+                mounted[share_id] = self._pool.mount(share_id, self._layout.mount_point(share_id))
+                write_export(self._layout, share_id, clients)
+            except BackendError as error:
+                failures.append(error)
         started = self.ganesha.ensure_running()
         active = self.ganesha.bus.active()
-        for share_id, export_id in ids.items():
-            file = self._layout.export_file(share_id)
-            if export_id in active and share_id in remounted and not started:
-                self.ganesha.bus.remove(export_id)  # it holds what was mounted there before
-                active.discard(export_id)
-            if export_id not in active:
-                self.ganesha.bus.add(file, export_id)
-            elif not started:
-                self.ganesha.bus.update(file, export_id)
+        for share_id, is_new_mount in mounted.items():
+            try:
+                self._announce(share_id, active, is_read=started, is_new_mount=is_new_mount)
+            except BackendError as error:
+                failures.append(error)
+        if failures:
+            raise type(failures[0])("; ".join(failure.message for failure in failures))
+
+    def _announce(self, share_id: str, active: set[int], *, is_read: bool, is_new_mount: bool) -> None:
+        """Tell Ganesha of a share's export file, unless it has just read it (`is_read`)."""
+        export_id, file = export_ids(self._layout)[share_id], self._layout.export_file(share_id)
+        if export_id not in active:
+            self.ganesha.bus.add(file, export_id)
+        elif is_new_mount and not is_read:
+            self.ganesha.bus.remove(export_id)  # it holds what was mounted there before
+            self.ganesha.bus.add(file, export_id)
+        elif not is_read:
+            self.ganesha.bus.update(file, export_id)
 
     def published(self) -> set[str]:
         """Ids of the shares that have an export file."""
