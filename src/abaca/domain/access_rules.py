@@ -12,7 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
 from abaca.domain import messages, share_network_lock, shares, states
@@ -116,10 +116,14 @@ def granted(conn: Connection, share_ids: Sequence[str]) -> dict[str, list[Access
 
 def begin_update(conn: Connection, instance_id: str) -> list[AccessRule] | None:
     """Mark what is queued as going on; the rules that shall hold, or None when the share is gone or going."""
-    share = conn.execute(sa.select(share_instances).where(share_instances.c.id == instance_id)).one_or_none()
-    if share is None or share.status in ("deleting", "error"):
+    share = lock_row(conn, share_instances, instance_id)
+    if share is None:
         return None
     table = share_access_rules
+    if share.status in ("deleting", "error"):
+        _fail_pending(conn, share.share_id)
+        _settle(conn, share.share_id, instance_id)
+        return None
     queued = conn.execute(
         sa.select(table.c.id, table.c.state).where(table.c.share_id == share.share_id, table.c.state.in_(("queued_to_apply", "queued_to_deny")))
     ).all()
@@ -130,9 +134,7 @@ def begin_update(conn: Connection, instance_id: str) -> list[AccessRule] | None:
 
 def end_update(conn: Connection, instance_id: str, applied: list[str], rejected: dict[str, str]) -> None:
     """The driver made exactly these rules hold. `rejected`: rule id → why it could not; each is told to the project."""
-    share = conn.execute(
-        sa.select(shares_table, share_instances.c.id.label("instance_id")).join(share_instances).where(share_instances.c.id == instance_id)
-    ).one_or_none()
+    share = _locked(conn, instance_id)
     if share is None:
         return
     table = share_access_rules
@@ -148,13 +150,10 @@ def end_update(conn: Connection, instance_id: str, applied: list[str], rejected:
 
 def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
     """The rules could not be applied: those that were being changed are in error, and the project is told."""
-    share = conn.execute(sa.select(shares_table).join(share_instances).where(share_instances.c.id == instance_id)).one_or_none()
+    share = _locked(conn, instance_id)
     if share is None:
         return
-    table = share_access_rules
-    pending = ("queued_to_apply", "applying", "queued_to_deny", "denying")
-    rules = conn.scalars(sa.select(table.c.id).where(table.c.share_id == share.id, table.c.state.in_(pending)))
-    states.move(conn, states.ACCESS_RULE, list(rules), "error")
+    _fail_pending(conn, share.id)
     _tell(conn, share.project_id, share.id, reason)
     _settle(conn, share.id, instance_id)
 
@@ -162,15 +161,29 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
 def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
     """Set all rules of these share instances to error: their server's networks could not be changed."""
     table = share_access_rules
-    share_ids = sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(instance_ids))
-    rules = list(conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_(share_ids))))
-    states.move(conn, states.ACCESS_RULE, rules, "error")
-    with_rules = sa.select(table.c.share_id).where(table.c.id.in_(rules))
-    affected = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_id.in_(with_rules)))
-    states.move(conn, states.ACCESS_RULES, list(affected), "error")
+    held = sa.select(share_instances.c.id, share_instances.c.share_id).where(share_instances.c.id.in_(instance_ids))
+    instances = conn.execute(held.order_by(share_instances.c.id).with_for_update()).all()
+    rules = conn.execute(sa.select(table.c.id, table.c.share_id).where(table.c.share_id.in_([i.share_id for i in instances]))).all()
+    states.move(conn, states.ACCESS_RULE, [rule.id for rule in rules], "error")
+    concerned = {rule.share_id for rule in rules}
+    states.move(conn, states.ACCESS_RULES, [instance.id for instance in instances if instance.share_id in concerned], "error")
 
 
 # -------------------------------------------------------------------------------------------------------------------
+
+
+def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    """The share, its instance held: whoever changes the states of its rules holds that, requests as well as work."""
+    if lock_row(conn, share_instances, instance_id) is None:
+        return None
+    return conn.execute(sa.select(shares_table).join(share_instances).where(share_instances.c.id == instance_id)).one()
+
+
+def _fail_pending(conn: Connection, share_id: str) -> None:
+    table = share_access_rules
+    pending = ("queued_to_apply", "applying", "queued_to_deny", "denying")
+    rules = conn.scalars(sa.select(table.c.id).where(table.c.share_id == share_id, table.c.state.in_(pending)))
+    states.move(conn, states.ACCESS_RULE, list(rules), "error")
 
 
 def _settle(conn: Connection, share_id: str, instance_id: str) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, shares
-from abaca.domain import export_locations, messages, placement, states
+from abaca.domain import export_locations, messages, placement, share_servers, states
 from abaca.values import ExportLocation, Value
 
 
@@ -29,17 +29,18 @@ def place(conn: Connection, instance_id: str) -> Place | None:
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
     """The share is there, under these export locations."""
+    row = _existing(conn, instance_id)
     export_locations.replace(conn, instance_id, locations)
-    states.move(conn, states.SHARE, instance_id, "available", progress="100%")
+    _settle(conn, row, instance_id, "available", progress="100%")
 
 
 def resized(conn: Connection, instance_id: str, new_size: int) -> None:
     """The share has its new size; room that a shrink freed goes back to the pool."""
     row = _existing(conn, instance_id)
-    if row.status == "shrinking":
+    if new_size < row.size:
         placement.release(conn, row.host, row.size - new_size)
     conn.execute(sa.update(shares).where(shares.c.id == row.id).values(size=new_size, updated_at=utcnow()))
-    states.move(conn, states.SHARE, instance_id, "available")
+    _settle(conn, row, instance_id, "available")
 
 
 def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
@@ -55,14 +56,21 @@ def remove(conn: Connection, instance_id: str) -> None:
     if row is not None:
         placement.release(conn, row.host, row.size)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
+        share_servers.mark_unused_since_now(conn, row.share_server_id)
 
 
 def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
     """Set the status after a failure and tell the project why. Nothing to do when the share is gone."""
     row = _row(conn, instance_id)
     if row is not None:
-        states.move(conn, states.SHARE, instance_id, status)
+        _settle(conn, row, instance_id, status)
         messages.create(conn, project_id=row.project_id, resource_type="SHARE", resource_id=row.id, action=action, text=reason)
+
+
+def _settle(conn: Connection, row: sa.Row[Any], instance_id: str, status: str, **changes: Any) -> None:
+    """The work has ended so; a status that an administrator has set or a forced deletion has begun meanwhile stays."""
+    if states.may_follow(states.SHARE, row.status, status):
+        states.move(conn, states.SHARE, instance_id, status, **changes)
 
 
 def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
@@ -70,6 +78,7 @@ def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
         sa.select(shares, share_instances.c.host, share_instances.c.share_server_id, share_instances.c.status)
         .join(share_instances, share_instances.c.share_id == shares.c.id)
         .where(share_instances.c.id == instance_id)
+        .with_for_update()
     ).one_or_none()
 
 

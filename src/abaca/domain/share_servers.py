@@ -63,7 +63,9 @@ def delete(conn: Connection, share_server_id: str) -> None:
     """Delete a share server without shares, in the background."""
     network_id = get(conn, share_server_id)["share_network_id"]
     lock_row(conn, share_networks, network_id)
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none()
+    if server is None:  # it went while its network's row was waited for
+        raise Missing(f"Share server {share_server_id} could not be found.")
     if server.status not in ("active", "error"):
         raise Forbidden(f"Share server {share_server_id} is {server.status}; only one that is active or in error can be deleted.")
     if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
@@ -105,17 +107,22 @@ def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
 def choose(conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]) -> str | None:
     """A server on that back end that stands on exactly these subnets and can take a share; None when one has to be made.
 
-    Invalid when one of them waits for a repair of its networks: a second server would hide the first.
+    Invalid when a server of the network, on whatever back end, waits for a repair of its networks: a second one would hide it.
     """
+    of_network = conn.execute(
+        sa.select(mappings).join(share_servers, share_servers.c.id == mappings.c.share_server_id)
+        .where(share_servers.c.share_network_id == share_network_id)
+    ).all()
+    waiting = next((row.share_server_id for row in of_network if not row.is_served), None)
+    if waiting is not None:
+        raise Invalid(
+            f"The share server {waiting} of the share network {share_network_id} could not be given its addresses on a new subnet; "
+            "the administrator has to retry or abandon that change first."
+        )
     rows = conn.execute(on_subnets(subnet_ids).where(share_servers.c.host == service_host)).all()
     subnets_of = defaultdict(set)
-    for row in conn.execute(sa.select(mappings).where(mappings.c.share_server_id.in_([row.id for row in rows]))):
+    for row in of_network:
         subnets_of[row.share_server_id].add(row.share_network_subnet_id)
-        if not row.is_served:
-            raise Invalid(
-                f"A share server of the share network {share_network_id} could not be given its addresses on a new subnet; "
-                "the administrator has to retry or abandon that change first."
-            )
     for row in rows:
         if row.status in ("creating", "active") and subnets_of[row.id] == set(subnet_ids):
             return str(row.id)
@@ -168,6 +175,11 @@ def mark_active(conn: Connection, share_server_id: str, backend_details: dict[st
 def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
     """The server is in error, and why."""
     states.move(conn, states.SHARE_SERVER, share_server_id, "error", status_reason=reason[:1023])
+
+
+def mark_unused_since_now(conn: Connection, share_server_id: str) -> None:
+    """A share of the server has gone: the time after which an unused server is deleted begins anew."""
+    conn.execute(sa.update(share_servers).where(share_servers.c.id == share_server_id).values(updated_at=utcnow()))
 
 
 def save_details(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:

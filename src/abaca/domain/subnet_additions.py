@@ -55,12 +55,12 @@ class _Addition(Value):
 def add(
     conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, multiple_allowed: bool
 ) -> dict[str, Any] | PendingCheck:
-    """Add a subnet. Its view; or a pending check, when servers stand in the bucket and their drivers have yet to be asked.
+    """Add a subnet. Its view; or a pending check, when it is not the bucket's first, servers stand and their drivers have yet to be asked.
 
     Conflict for every reason of state or capability and when a driver denies; ServiceDown when a worker concerned is down.
     """
     addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=multiple_allowed, refusal=Conflict)
-    if not addition.affected:
+    if not addition.asked:
         subnet_id = _insert(conn, share_network_id, wanted, addition)
         return subnets.get(conn, caller, share_network_id, subnet_id)
     check = _current_check(conn, share_network_id, wanted, addition)
@@ -77,7 +77,7 @@ def add(
 def check(conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, reset_operation: bool) -> dict[str, Any]:
     """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host: …}}`; None while they have not all answered."""
     addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=True, refusal=Invalid)
-    if not addition.affected:
+    if not addition.asked:
         return {"compatible": True, "hosts_check_result": {}}
     known = _current_check(conn, share_network_id, wanted, addition)
     if known is not None and reset_operation:
@@ -171,8 +171,9 @@ def _judge(
         )
     affected = _live(conn.execute(on_subnets([subnet.id for subnet in bucket])).all())
     asked: list[sa.Row[Any]] = []
-    if affected:
+    if bucket:  # the first subnet of a zone is nobody's business
         asked = _live(conn.execute(sa.select(share_servers).where(share_servers.c.share_network_id == network.id)).all())
+    if asked:
         _require_healthy(conn, network, affected, asked, refusal)
     return _Addition(zone_id=zone.id if zone else None, affected=[s.id for s in affected], asked=sorted(s.id for s in asked))
 
@@ -234,6 +235,8 @@ def _start_check(conn: Connection, share_network_id: str, wanted: SubnetRequest,
     ).all()
     check_id = str(uuid4())
     now = utcnow()
+    table = share_network_subnet_checks
+    conn.execute(sa.delete(table).where(table.c.share_network_id == share_network_id, table.c.expires_at <= now))
     hosts = sorted({row.host for row in rows})
     conn.execute(
         sa.insert(share_network_subnet_checks).values(
@@ -261,6 +264,10 @@ def _start_check(conn: Connection, share_network_id: str, wanted: SubnetRequest,
 def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition, subnet: Subnet) -> str:
     """Everything becomes network_change, the subnet and its mappings are stored and the work is enqueued: all of it or nothing."""
     subnet_id = _insert(conn, share_network_id, wanted, addition, resolved=subnet)
+    table = share_network_subnet_checks
+    conn.execute(sa.delete(table).where(table.c.share_network_id == share_network_id))
+    if not addition.affected:  # the servers that were asked stand in other zones
+        return subnet_id
     now = utcnow()
     conn.execute(
         sa.insert(mappings),
@@ -274,8 +281,6 @@ def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addit
         work_id = f"share_server_add_subnet:{row.id}:{subnet_id}"
         args = (row.id, subnet_id)
         enqueue(conn, Work(name="share_server_add_subnet", worker_host=hosts[row.host], id=work_id, key=f"server:{row.id}", args=args))
-    table = share_network_subnet_checks
-    conn.execute(sa.delete(table).where(table.c.share_network_id == share_network_id))
     return subnet_id
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy.engine import Connection
 
 from abaca.domain import driver_values, messages, share_instances
@@ -33,6 +35,8 @@ def share_create(instance_id: str) -> None:
         try:
             locations: list[ExportLocation] = effect(driver.create_share, share, server)
         except BackendError:
-            effect(driver.delete_share, share, server)
+            # What is left when this fails, too, goes with the deletion of the share; the reason to tell is the first one.
+            with suppress(BackendError):
+                effect(driver.delete_share, share, server)
             raise
         tx(share_instances.created, instance_id, locations)

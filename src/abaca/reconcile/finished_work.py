@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from sqlalchemy.engine import Engine
+
 from abaca.workflow import retention
 
 KEPT_SECONDS = 24 * 3600
 
 
-def forget_old() -> None:
-    """Delete what ended more than a day ago, successfully or not."""
+def tidy_up(engine: Engine, worker_host: str) -> None:
+    """Delete what ended more than a day ago, successfully or not, and end what was given up."""
+    retention.end_given_up(engine, worker_host)
     retention.delete_finished(KEPT_SECONDS)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -21,7 +21,8 @@ from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
 from abaca.errors import BackendError, NoSpace, Refused
-from abaca.values import Share, ShareServer
+from abaca.values import PoolStats
+from abaca.workflow.locks import ServerLocks
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,15 +54,18 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
     return [_backend(conf, name, *config.backend_driver(conf, name)) for name in names]
 
 
-def bring_up(engine: Engine, backend: Backend) -> None:
-    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up."""
+def bring_up(engine: Engine, backend: Backend, locks: ServerLocks) -> None:
+    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up.
+
+    Work may be going on meanwhile when this is not the first attempt, so each server is read and brought up under its lock.
+    """
     try:
         backend.driver.check_for_setup_error()
-        for server_id in _server_ids(engine, backend.host):
-            with read(engine) as conn:
-                server = driver_values.standing_server(conn, server_id)
-                shares = driver_values.shares(conn, _standing_shares(server_id))
-            _ensure(backend, server, shares)
+        with read(engine) as conn:
+            server_ids = conn.scalars(_standing_servers(backend.host)).all()
+        for server_id in server_ids:
+            with locks.exclusive(server_id):
+                _ensure(engine, backend, server_id)
     except BackendError as error:
         backend.reason = error.message
         _LOG.error("back end %s is not ready: %s", backend.host, error.message)
@@ -70,8 +74,13 @@ def bring_up(engine: Engine, backend: Backend) -> None:
         _LOG.info("back end %s is up", backend.host)
 
 
-def _ensure(backend: Backend, server: ShareServer, shares: Sequence[Share]) -> None:
+def _ensure(engine: Engine, backend: Backend, server_id: str) -> None:
     """What is refused for good on one server must not keep the others down."""
+    with read(engine) as conn:
+        if conn.scalar(_standing_servers(backend.host).where(share_servers.c.id == server_id)) is None:
+            return  # it went while its lock was waited for
+        server = driver_values.standing_server(conn, server_id)
+        shares = driver_values.shares(conn, _standing_shares(server_id))
     try:
         backend.driver.ensure_server(server, shares)
     except (Refused, NoSpace) as error:
@@ -79,7 +88,14 @@ def _ensure(backend: Backend, server: ShareServer, shares: Sequence[Share]) -> N
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
-    """Give a sign of life with the capacities of the pools."""
+    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not up any more."""
+    pools: list[PoolStats] = []
+    if backend.reason is None:
+        try:
+            pools = backend.driver.get_pools()
+        except BackendError as error:
+            backend.reason = error.message
+            _LOG.error("back end %s does not report its pools: %s", backend.host, error.message)
     capabilities = backend.driver.capabilities
     sign = Report(
         host=backend.host,
@@ -92,7 +108,6 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         network_allocation_update_support=capabilities.network_allocation_update_support,
         security_service_update_support=capabilities.security_service_update_support,
     )
-    pools = backend.driver.get_pools() if backend.reason is None else []
     with begin(engine) as conn:
         service_reports.report(conn, sign, pools)
 
@@ -119,13 +134,14 @@ def network_namespace(conf: cfg.ConfigOpts) -> str:
     return "abaca" + hashlib.sha256(conf.state_dir.encode()).hexdigest()[:5]
 
 
-def _server_ids(engine: Engine, host: str) -> list[str]:
-    """The servers that serve: also one in error because it could not be given a new subnet, on its old ones. Those in the making or on
-    their way out are the business of the work that makes or deletes them."""
+def _standing_servers(host: str) -> sa.Select[Any]:
+    """A query for the ids of the servers that serve: also one in error because it could not be given a new subnet, on its old ones.
+
+    Those in the making or on their way out are the business of the work that makes or deletes them.
+    """
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
     serving = share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
-    with read(engine) as conn:
-        return list(conn.scalars(sa.select(share_servers.c.id).where(share_servers.c.host == host, serving).order_by(share_servers.c.created_at)))
+    return sa.select(share_servers.c.id).where(share_servers.c.host == host, serving).order_by(share_servers.c.created_at, share_servers.c.id)
 
 
 def _standing_shares(server_id: str) -> sa.ColumnElement[bool]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 
@@ -52,16 +54,17 @@ class Worker:
         """Conflict when another process serves this host."""
         self._lease.acquire()
         self._runtime.guard = self._require_lease
-        self._in_background(self._keep_lease, self._conf.worker.lease_seconds / 3)
+        self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
         networks = network_registry.load(self._conf.network_plugin, {}, SqlPortStore(self.engine))
         serving.start(serving.Serving(drivers={b.host: b.driver for b in self.backends}, networks=networks))
         for backend in self.backends:
-            backends.bring_up(self.engine, backend)
-            backends.report(self.engine, self._conf, backend)
+            self._report(backend)
         _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
         self._runtime.launch()
-        self._in_background(self._report, self._conf.worker.report_interval)
-        self._in_background(self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
+        for backend in self.backends:
+            # A thread each: one that hangs takes the signs of life of no other away.
+            self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
+        self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
 
     def stop(self) -> None:
         """Stop taking work, wait a bounded time for what runs, give the lease back."""
@@ -72,15 +75,14 @@ class Worker:
         self._lease.release()
         self.engine.dispose()
 
-    def _report(self) -> None:
-        for backend in self.backends:
-            if backend.reason is not None:
-                backends.bring_up(self.engine, backend)
-            backends.report(self.engine, self._conf, backend)
+    def _report(self, backend: backends.Backend) -> None:
+        if backend.reason is not None:
+            backends.bring_up(self.engine, backend, serving.current().locks)
+        backends.report(self.engine, self._conf, backend)
 
     def _housekeeping(self) -> None:
         unused_share_servers.delete_unused(self.engine, {b.host for b in self.backends}, self._conf.unused_share_server_cleanup_interval)
-        finished_work.forget_old()
+        finished_work.tidy_up(self.engine, self._conf.host)
 
     def _keep_lease(self) -> None:
         try:
@@ -95,8 +97,8 @@ class Worker:
             _LOG.critical("no step is started without the lease of worker host %s; the process ends", self._conf.host)
             os._exit(EXIT_LEASE_LOST)
 
-    def _in_background(self, work: passes.Pass, every_seconds: float) -> None:
-        thread = Thread(target=passes.repeat, args=(work, every_seconds, self._stopping), name=work.__name__, daemon=True)
+    def _in_background(self, name: str, work: Callable[[], None], every_seconds: float) -> None:
+        thread = Thread(target=passes.repeat, args=(name, work, every_seconds, self._stopping), name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
 

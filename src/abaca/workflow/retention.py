@@ -1,11 +1,20 @@
-"""What DBOS keeps of finished work, deleted after a while: it never does so itself."""
+"""Work that DBOS leaves behind: what is finished is deleted after a while, what it gave up is ended properly."""
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS
+from sqlalchemy.engine import Engine
 
+from abaca.db.session import begin
+from abaca.workflow.queue import queue_name
+from abaca.workflow.steps import ENDINGS
+
+GAVE_UP = "The operation was interrupted too often and has been ended."
+
+_LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
@@ -16,3 +25,17 @@ def delete_finished(older_than_seconds: float) -> None:
     old = DBOS.list_workflows(status=_ENDED, completed_before=limit, limit=_AT_ONCE, load_input=False, load_output=False)
     if old:
         DBOS.delete_workflows([workflow.workflow_id for workflow in old])
+
+
+def end_given_up(engine: Engine, worker_host: str) -> None:
+    """End the work of this host that DBOS runs no more, because it was begun too often: its nouns go to their error states."""
+    given_up = DBOS.list_workflows(
+        status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", queue_name=queue_name(worker_host), limit=_AT_ONCE, load_output=False
+    )
+    for workflow in given_up:
+        ending = ENDINGS.get(workflow.name)
+        if ending is not None and workflow.input is not None:
+            _LOG.error("%s was begun too often and is ended", workflow.workflow_id)
+            with begin(engine) as conn:
+                ending(conn, *workflow.input["args"], GAVE_UP)
+        DBOS.cancel_workflow(workflow.workflow_id)

@@ -33,7 +33,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _LOG = logging.getLogger(__name__)
+
+
+class _Stopping(BaseException):
+    """The worker stops while a back end is being asked again. Not an `Exception`, so that nothing is recorded: the work goes on at the next start."""
+
+
 _LONGEST_PAUSE = 5.0
+
+ENDINGS: dict[str, Callable[..., None]] = {}
+"""Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
 
 INTERNAL_ERROR = "An internal error occurred; the operation was ended. The administrator finds the cause in the log of the worker."
 
@@ -67,6 +76,7 @@ def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None
                 _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
 
         run.__annotations__ = {}
+        ENDINGS[body.__name__] = on_failure
         return DBOS.workflow(name=body.__name__)(run)
 
     return decorate
@@ -113,8 +123,10 @@ def _patiently(seconds: float, stopping: Event, call: Callable[[], R]) -> R:
         try:
             return call()
         except (Unavailable, OutcomeUnknown):
-            if time.monotonic() + pause > deadline or stopping.wait(pause):
+            if time.monotonic() + pause > deadline:
                 raise
+            if stopping.wait(pause):
+                raise _Stopping from None
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 

@@ -19,6 +19,7 @@ from abaca.drivers.linux.access import client_blocks
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.plugging import BridgePlug
 from abaca.drivers.linux.pool import GIB, BtrfsPool
+from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
 from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
@@ -95,12 +96,14 @@ class LinuxDriver(ShareDriver):
         lacking = missing()
         if lacking:
             raise Unavailable(f"the linux back end lacks: {'; '.join(lacking)}")
-        self.layout.prepare()
-        self.pool.prepare()
-        self._plug.prepare()
+        with os_errors_sorted("preparing the back end"):
+            self.layout.prepare()
+            self.pool.prepare()
+            self._plug.prepare()
 
     def get_pools(self) -> list[PoolStats]:
-        capacity = self.pool.capacity()
+        with os_errors_sorted("the pool"):
+            capacity = self.pool.capacity()
         stats = PoolStats(
             pool_name=self._pool_name,
             total_capacity_gb=round(capacity.total / GIB, 2),
@@ -187,7 +190,8 @@ class LinuxDriver(ShareDriver):
     def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
             raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}")
-        self.pool.create(share.id, share.size)
+        with os_errors_sorted(f"share {share.id}"):
+            self.pool.create(share.id, share.size)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: ""})
         return export_locations(share.id, server.network_info)
@@ -216,7 +220,7 @@ class LinuxDriver(ShareDriver):
         """The server, for one call at a time: exports of one server are made and told to Ganesha one after another."""
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
-        with lock:
+        with lock, os_errors_sorted(f"share server {server_id}"):
             yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu)
 
     def _details(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:

@@ -7,6 +7,7 @@ A thread instead of a child process: forking a worker full of threads can hang.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -80,7 +81,11 @@ def remove(name: str) -> None:
         if not exists(name):
             break
         _check(_libc.umount2(bytes(path_of(name)), MNT_DETACH), f"unmount {path_of(name)}")
-    path_of(name).unlink(missing_ok=True)
+    try:
+        path_of(name).unlink(missing_ok=True)
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # a hidden mount keeps the file, which stands for nothing any more
+            raise OutcomeUnknown(f"network namespace {name}: {error}") from error
 
 
 def inside(name: str, act: Callable[[IPRoute], Result]) -> Result:

@@ -1,10 +1,13 @@
-"""Running the few programs that have no library: bounded in time, their failures sorted as back end errors."""
+"""Running the few programs that have no library, bounded in time, and sorting what the system says as back end errors."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
 
@@ -14,6 +17,16 @@ SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/s
 
 def is_installed(program: str) -> bool:
     return shutil.which(program, path=SEARCH_PATH) is not None
+
+
+@contextmanager
+def os_errors_sorted(doing: str) -> Iterator[None]:
+    """In this block the system's errors (of files and folders, mostly) become NoSpace or OutcomeUnknown. `doing`: for the message."""
+    try:
+        yield
+    except OSError as error:
+        kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else OutcomeUnknown
+        raise kind(f"{doing}: {error}") from error
 
 
 def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None) -> str:

@@ -14,6 +14,7 @@ from abaca.drivers.linux.ganesha import GaneshaServer
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.plugging import Plug, Port
 from abaca.drivers.linux.pool import BtrfsPool
+from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.routing import Address
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.values import ExportLocation, NetworkInfo
@@ -77,8 +78,9 @@ class LinuxServer:
         mounted: dict[str, bool] = {}
         for share_id, clients in shares.items():
             try:
-                mounted[share_id] = self._pool.mount(share_id, self._layout.mount_point(share_id))
-                write_export(self._layout, share_id, clients)
+                with os_errors_sorted(f"share {share_id}"):
+                    mounted[share_id] = self._pool.mount(share_id, self._layout.mount_point(share_id))
+                    write_export(self._layout, share_id, clients)
             except BackendError as error:
                 failures.append(error)
         started = self.ganesha.ensure_running()

@@ -1,0 +1,83 @@
+"""`abaca demo`: the main job end to end, step by step, each with its time. What each step does is in `demo_steps`."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import threading
+import time
+from types import FrameType
+
+import click
+
+from abaca.admin.demo_scene import Scene, StepFailed, openstack_program
+from abaca.admin.demo_steps import STEPS, Play, delete
+from abaca.drivers.linux.requirements import missing
+from abaca.errors import AbacaError
+
+FAILED, CANNOT = 1, 2
+
+
+def run(keep: bool) -> int:
+    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it."""
+    lacking = lacks()
+    if lacking:
+        click.echo("The demonstration needs, and this machine lacks:\n" + "".join(f"  - {what}\n" for what in lacking), err=True)
+        return CANNOT
+    signal.signal(signal.SIGTERM, _interrupt)
+    began = time.monotonic()
+    scene = Scene(lambda line: click.echo(f"  {line}"))
+    try:
+        _play(Play(scene, click.echo), keep)
+    except (StepFailed, AbacaError, OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
+        click.secho(f"\nFAILED: {error}\n", fg="red", err=True)
+        click.echo(f"The end of the service's log:\n{scene.log_tail()}", err=True)
+        return FAILED
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; everything is taken away.", err=True)
+        return FAILED
+    finally:
+        scene.remove()
+    left = {kind: found for kind, found in scene.leftovers().items() if found}
+    if left:
+        click.secho(f"\nFAILED: left on this machine: {left}", fg="red", err=True)
+        return FAILED
+    click.echo(f"\nEverything worked, and no namespace, link, mount, export, process or file is left. {time.monotonic() - began:.0f} s in all.")
+    return 0
+
+
+def lacks() -> list[str]:
+    """What the demonstration needs and does not find."""
+    lacking = missing()
+    if openstack_program() is None:
+        lacking.append("the command openstack (pip install 'abaca[client]')")
+    if importlib.util.find_spec("libnfs") is None:
+        lacking.append("the Python package libnfs, built against Debian package libnfs-dev")
+    return lacking
+
+
+def _play(play: Play, keep: bool) -> None:
+    for number, step in enumerate(STEPS, start=1):
+        if keep and step is delete:
+            _wait_for_visitor(play)
+        click.secho(f"\n{number}. {(step.__doc__ or '').strip()}", bold=True)
+        began = time.monotonic()
+        step(play)
+        click.echo(f"  step {number} took {time.monotonic() - began:.1f} s")
+
+
+def _wait_for_visitor(play: Play) -> None:
+    click.echo("\nEverything stays until Ctrl-C. To look around:")
+    for name, value in play.scene.environment().items():
+        click.echo(f"  export {name}={value}")
+    click.echo(f"  openstack share list\n  ip netns\n  tail -f {play.scene.log}")
+    try:
+        while True:
+            threading.Event().wait(3600)
+    except KeyboardInterrupt:
+        click.echo()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,207 @@
+"""The five steps of the demonstration. Each is a function of the play so far, checks what it sees and fails loudly; tests run the same functions.
+
+Two tenant networks, blue and green, with an IPv4 and an IPv6 subnet each. Addresses from .192 (…:c::/80) on are for clients whom the access
+rules let in, those before are for share servers and for a client whom they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from abaca import config
+from abaca.admin.demo_scene import Scene, StepFailed
+from abaca.db.session import create_engine, read
+from abaca.db.tables import metadata, pools
+
+ZONE = "nova"
+TEXT = "Abaca was here."
+FILE = "greeting.txt"
+SUBNETS = {
+    ("blue", 4): ("10.77.1.0/24", "start=10.77.1.10,end=10.77.1.99"),
+    ("blue", 6): ("fd00:77:1::/64", "start=fd00:77:1::10,end=fd00:77:1::ffff"),
+    ("green", 4): ("10.77.2.0/24", "start=10.77.2.10,end=10.77.2.99"),
+    ("green", 6): ("fd00:77:2::/64", "start=fd00:77:2::10,end=fd00:77:2::ffff"),
+}
+CLIENTS = {
+    "blue-client": ("10.77.1.200/24", "fd00:77:1:0:c::200/64"),
+    "blue-outsider": ("10.77.1.150/24", "fd00:77:1:0:b::150/64"),
+    "green-client": ("10.77.2.200/24", "fd00:77:2:0:c::200/64"),
+}
+RULES = {"blue": ("10.77.1.192/26", "fd00:77:1:0:c::/80"), "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80")}
+# Parts of a file that is larger than the share of 1 GiB; libnfs 4.0 writes 3 KiB at a time.
+PART_TIMES, PARTS = 80_000, 5
+KEPT_TABLES = {"availability_zones", "services", "worker_leases", "pools"}
+"""What the service itself needs to be there; every other table holds what users made."""
+
+
+@dataclass
+class Play:
+    """The scene and what the steps so far made."""
+
+    scene: Scene
+    say: Callable[[str], None]
+    empty: dict[str, list[str]] = field(default_factory=dict)
+    networks: dict[str, str] = field(default_factory=dict)
+    share_network_id: str = ""
+    locations: list[dict[str, Any]] = field(default_factory=list)
+    clients: dict[str, str] = field(default_factory=dict)
+
+    def require(self, truth: bool, saw: str) -> None:
+        """Say what was seen, or fail with it."""
+        if not truth:
+            raise StepFailed(f"not as it has to be: {saw}")
+        self.say(f"  ✓ {saw}")
+
+    def location(self, version: int, index: int = 0) -> str:
+        """The path of the n-th export location of an IP version."""
+        return str([where["Path"] for where in self.locations if where["Path"].startswith("[") == (version == 6)][index])
+
+
+def start(play: Play) -> None:
+    """Abaca starts with its embedded default: no configuration, SQLite, http_basic, local networks, the Linux back end."""
+    play.scene.start()
+    (service,) = play.scene.openstack_json("share", "service", "list")
+    play.require(service["State"] == "up" and service["Host"].endswith("@linux"), f"back end {service['Host']} is {service['State']}")
+    play.empty = play.scene.leftovers()
+
+
+def make(play: Play) -> None:
+    """Two networks, a share network on an IPv4 and an IPv6 subnet in one availability zone, a share with access rules, two export locations."""
+    run, ask = play.scene.openstack, play.scene.openstack_json
+    for network in ("blue", "green"):
+        play.networks[network] = ask("network", "create", network)["id"]
+    for (network, version), (cidr, pool) in SUBNETS.items():
+        range_and_pool = ("--subnet-range", cidr, "--allocation-pool", pool)
+        run("subnet", "create", "--network", network, "--ip-version", str(version), *range_and_pool, f"{network}-v{version}")
+    run("share", "type", "create", "default", "true")
+    zone = ("--availability-zone", ZONE)
+    created = ask("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
+    play.share_network_id = created["id"]
+    run("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
+    share = ask("share", "create", "--wait", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
+    play.require(share["status"] == "available", f"share docs is {share['status']} on {share['host']}")
+    for rule in (*RULES["blue"], *RULES["green"]):
+        run("share", "access", "create", "--wait", "docs", "ip", rule)
+    play.locations = ask("share", "export", "location", "list", "docs")
+    show_locations(play)
+    families = sorted(where["Path"].startswith("[") for where in play.locations)
+    play.require(families == [False, True], "one export location for each address, IPv4 and IPv6")
+
+
+def use(play: Play) -> None:
+    """A client writes by IPv4 and reads by IPv6; one outside of the access rules is refused; nobody writes past the share's size."""
+    add_client(play, "blue-client", "blue")
+    add_client(play, "blue-outsider", "blue")
+    nfs, client = play.scene.nfs, play.clients["blue-client"]
+    for version in (4, 6):
+        written = nfs(client, "write", play.location(version), f"v{version}-{FILE}", TEXT)
+        play.require(written["ok"], f"writes {play.location(version)}: {written}")
+    for version, file in ((6, f"v4-{FILE}"), (4, f"v6-{FILE}")):
+        answer = nfs(client, "read", play.location(version), file)
+        play.require(answer.get("text") == TEXT, f"reads {file} by {play.location(version)}: {answer}")
+    for version in (4, 6):
+        answer = nfs(play.clients["blue-outsider"], "mount", play.location(version))
+        play.require(not answer["ok"], f"a client outside of the access rules is refused: {answer.get('error')}")
+    write_past_the_size(play, client)
+
+
+def add_subnet_in_use(play: Play) -> None:
+    """Subnets of the second network are added while a client on the first keeps writing and reading; then a client on the second reads."""
+    scene = play.scene
+    before = play.locations
+    with scene.working_client(play.clients["blue-client"], play.location(4)) as work, scene.watched(play.share_network_id) as seen:
+        for version in (4, 6):
+            add_green_subnet(play, version)
+    play.require(work["error_count"] == 0 and work["rounds"] > 0, f"the client's {work['rounds']} rounds met {work['error_count']} errors: {work}")
+    play.require(seen == ["active", "network_change"] * 2 + ["active"], f"the share network went {' → '.join(seen)}")
+    play.locations = scene.openstack_json("share", "export", "location", "list", "docs")
+    show_locations(play)
+    play.require(play.locations[: len(before)] == before, "the old export locations come first, with the ids that they had")
+    families = sorted(where["Path"].startswith("[") for where in play.locations[len(before) :])
+    play.require(families == [False, True], "one new export location for each new address")
+    add_client(play, "green-client", "green")
+    for version in (4, 6):
+        answer = scene.nfs(play.clients["green-client"], "read", play.location(version, 1), f"v4-{FILE}")
+        play.require(answer.get("text") == TEXT, f"a client on the second network reads by {play.location(version, 1)}: {answer}")
+
+
+def delete(play: Play) -> None:
+    """Everything is deleted again, and nothing is left."""
+    run, ask = play.scene.openstack, play.scene.openstack_json
+    play.scene.remove_clients()
+    for rule in ask("share", "access", "list", "docs"):
+        run("share", "access", "delete", "--wait", "docs", rule["ID"])
+    run("share", "delete", "--wait", "docs")
+    for server in ask("share", "server", "list"):
+        run("share", "server", "delete", "--wait", server["Id"])
+    # A share network with several subnets is not deleted: its subnets go first, all but one.
+    for subnet in ask("share", "network", "list", "--detail")[0]["Share Network Subnets"][1:]:
+        run("share", "network", "subnet", "delete", "blue", subnet["id"])
+    run("share", "network", "delete", "--wait", "blue")
+    run("share", "type", "delete", "default")
+    for network, version in SUBNETS:
+        run("subnet", "delete", f"{network}-v{version}")
+    run("network", "delete", "blue", "green")
+    left = {kind: sorted(set(found) - set(play.empty.get(kind, []))) for kind, found in play.scene.leftovers().items()}
+    play.require(not any(left.values()), f"left by shares and clients on this machine: {left}")
+    rows = user_rows(play.scene)
+    play.require(not any(rows.values()), f"rows that users made: {sum(rows.values())} in {len(rows)} tables, addresses: {rows['local_ports']}")
+    play.scene.stop()
+    play.require(True, "the service has ended")
+
+
+def show_locations(play: Play) -> None:
+    """Print the export locations."""
+    for where in play.locations:
+        play.say(f"    {where['ID']}  {where['Path']}{'  (preferred)' if where['Preferred'] else ''}")
+
+
+def add_client(play: Play, name: str, network: str) -> None:
+    """A machine of the tenant on one of the networks."""
+    play.clients[name] = play.scene.add_client(name, play.networks[network], *CLIENTS[name])
+
+
+def write_past_the_size(play: Play, client: str) -> None:
+    """Files of 1.1 GiB together do not fit into a share of 1 GiB."""
+    nfs, where = play.scene.nfs, play.location(4)
+    written = 0
+    for part in range(PARTS):
+        answer = nfs(client, "write", where, f"part-{part}", "x" * 3072, "--times", str(PART_TIMES))
+        if not answer["ok"]:
+            break
+        written += answer["size"]
+    play.require(not answer["ok"] and "DQUOT" in answer["error"], f"after {written / 2**20:.0f} MiB in whole files: {answer}")
+    for number in range(part + 1):
+        nfs(client, "remove", where, f"part-{number}")
+
+
+def add_green_subnet(play: Play, version: int) -> None:
+    """Ask whether it can be added, add it, wait until it is."""
+    subnet = ("--neutron-net-id", "green", "--neutron-subnet-id", f"green-v{version}", "--availability-zone", ZONE)
+    command = ("share", "network", "subnet", "create", "blue", *subnet)
+    play.scene.until(lambda: play.scene.openstack_json(*command, "--check-only")["compatible"] is True, 60, "the check to say compatible")
+    play.scene.openstack(*command)
+    wanted = len(play.locations) + (1 if version == 4 else 2)
+    play.scene.until(
+        lambda: len(play.scene.openstack_json("share", "export", "location", "list", "docs")) == wanted, 60, f"{wanted} export locations"
+    )
+
+
+def user_rows(scene: Scene) -> dict[str, int]:
+    """How many rows each table holds that users' doing fills, and the gigabytes that are promised to them."""
+    engine = create_engine(config.database_url(scene.conf), pool_size=1)
+    tables = [table for table in metadata.sorted_tables if table.name not in KEPT_TABLES]
+    try:
+        with read(engine) as conn:
+            counts = {table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables}
+            promised = conn.scalar(sa.select(sa.func.sum(pools.c.allocated_capacity_gb))) or 0
+            return counts | {"allocated_capacity_gb": promised}
+    finally:
+        engine.dispose()
+
+
+STEPS = (start, make, use, add_subnet_in_use, delete)
