@@ -13,7 +13,7 @@ from abaca.reconcile import finished_work
 from abaca.values import Page
 from abaca.workflow import queue, retention
 from tests.databases import Initialise
-from tests.stack import MEMBER, Stack, initialise, make_conf
+from tests.stack import MEMBER, Stack, initialise, make_conf, wait_for
 
 
 def test_its_nouns_end_in_error(template_database: Callable[[Initialise], str], tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_its_nouns_end_in_error(template_database: Callable[[Initialise], str], 
         assert stack.ask(shares.get, MEMBER, share)["status"] == "creating"
         finished_work.tidy_up(worker.engine, "host1")
         assert stack.settled_share(share) == "error"
-        assert queue.unfinished(stack.engine) == []
+        wait_for(lambda: not queue.unfinished(stack.engine))
         told = stack.ask(messages.find, MEMBER, {"resource_id": share}, Page())
         assert [message["user_message"] for message in told] == [retention.GAVE_UP]
         stack.do(shares.delete, MEMBER, share)
