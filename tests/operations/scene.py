@@ -44,7 +44,7 @@ def plan(stack: Stack, *faults: Fault, backend: str = "alpha") -> None:
 def make_stack(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]], **overrides: object) -> Stack:
     """An installation whose back ends have a fault plan each; `plan` writes it. Patience is short."""
     with_plans = {name: {"fault_plan": str(state_dir / f"{name}.faults"), **options} for name, options in backends.items()}
-    stack = Stack(make_conf(state_dir, url, with_plans, **{"worker.retry_seconds": 0.25, **overrides}))
+    stack = Stack(make_conf(state_dir, url, with_plans, **{"worker.retry_seconds": 0.4, **overrides}))
     for name in backends:
         plan(stack, backend=name)
     return stack
@@ -58,7 +58,7 @@ def world(stack: Stack, backend: str = "alpha") -> dict[str, Any]:
 def slate(stack: Stack) -> dict[str, Any]:
     """All that may be left over: rows by table (messages apart), claimed gigabytes, servers and shares of every back end."""
     rows = {table: number for table, number in stack.rows().items() if table != "messages"}
-    claimed = stack.ask(lambda conn: dict(conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).tuples().all()))
+    claimed = stack.ask(lambda conn: dict(conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()))
     worlds = {name: {kind: sorted(things) for kind, things in world(stack, name).items()} for name in stack.conf.enabled_share_backends}
     return {"rows": rows, "claimed": claimed, "worlds": worlds}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import BACKEND_ERRORS, BackendError
 from abaca.networks.fake import FakeNetworks
+from abaca.networks.interface import AllocationRequest
 from abaca.operations import serving
+from abaca.values import NetworkAllocation
 from tests.operations.scene import (
     FAILURES,
     RETRIED,
@@ -131,40 +135,65 @@ def test_neutron_ids_that_stand_for_nothing(stack: Stack) -> None:
     assert slate(stack) == before
 
 
-def test_each_failure_of_the_network_plug_in(stack: Stack) -> None:
-    networks = FakeNetworks()
-    subnet = networks.add_subnet("10.9.0.0/24")
+class Networks(FakeNetworks):
+    """Networks in memory whose calls fail, again and again, as `broken` says: method → (error, whether it is done nevertheless)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken: dict[str, tuple[BackendError, bool]] = {}
+
+    def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
+        self._break("allocate", lambda: super(Networks, self).allocate(requests))
+        return super().allocate(requests)
+
+    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+        self._break("release", lambda: super(Networks, self).release(server_id))
+        super().release(server_id, share_network_subnet_ids)
+
+    def _break(self, method: str, effect: Callable[[], object]) -> None:
+        if method in self.broken:
+            error, is_done = self.broken[method]
+            if is_done:
+                effect()
+            raise error
+
+
+@pytest.fixture
+def networks(stack: Stack) -> Networks:
+    """The networks that the worker of this process uses from now on."""
+    networks = Networks()
     serving.start(serving.Serving(drivers=serving.current().drivers, networks=networks))
+    return networks
+
+
+def test_each_failure_of_the_network_plug_in(stack: Stack, networks: Networks) -> None:
+    subnet = networks.add_subnet("10.9.0.0/24")
     share_network = stack.share_network((subnet.neutron_net_id, subnet.neutron_subnet_id))
-    stack.wait(lambda _: stack.rows().get("share_network_subnets"))
     before = slate(stack)
-    for after in (False, True):
+    for is_done in (False, True):
         for kind in FAILURES:
-            for _ in range(1 if kind not in RETRIED else 12):  # more often than patience lasts
-                networks.fail("allocate", BACKEND_ERRORS[kind](WHY), after=after)
+            networks.broken["allocate"] = BACKEND_ERRORS[kind](WHY), is_done
             id_ = stack.share(share_network)
             assert stack.settled_share(id_) == "error", kind
             assert told(stack)[0] == WHY
             assert networks.free_addresses(subnet) == 253, "every address is given back"
-            networks._faults.clear()
+            networks.broken.clear()
             delete_server_of(stack, id_)
             assert slate(stack) == before, kind
-    networks.fail("allocate", BACKEND_ERRORS["Unavailable"](WHY))
     networks.fail("allocate", BACKEND_ERRORS["OutcomeUnknown"](WHY), after=True)
     available_share(stack, share_network)
     assert networks.free_addresses(subnet) == 252
 
 
-def test_addresses_that_cannot_be_given_back_are_given_back_later(stack: Stack) -> None:
-    networks = FakeNetworks()
+def test_addresses_that_cannot_be_given_back_are_given_back_later(stack: Stack, networks: Networks) -> None:
     subnet = networks.add_subnet("10.9.0.0/24")
-    serving.start(serving.Serving(drivers=serving.current().drivers, networks=networks))
     share_network = stack.share_network((subnet.neutron_net_id, subnet.neutron_subnet_id))
     plan(stack, failing("setup_server", "Refused"))
-    networks.fail("release", BackendError("of no sort"))
+    networks.broken["release"] = BACKEND_ERRORS["Refused"]("not given back"), False
     id_ = stack.share(share_network)
     assert stack.settled_share(id_) == "error"
     assert (told(stack)[0], addresses(stack)) == (WHY, 1)
+    networks.broken.clear()
     delete_server_of(stack, id_)
     assert networks.free_addresses(subnet) == 253
 

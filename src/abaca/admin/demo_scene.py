@@ -127,6 +127,18 @@ class Scene:
         """The same, for commands that can answer in JSON."""
         return json.loads(self.openstack(*arguments, "-f", "json"))
 
+    def until_status(self, kind: str, resource_id: str, wanted: str) -> None:
+        """Wait until a share or another resource has that status; the client's own `--wait` looks every five seconds only."""
+        member = kind.replace("-", "_").removesuffix("s")
+
+        def is_there() -> bool:
+            status = self._get(f"/v2/{kind}/{resource_id}")[member]["status"]
+            if "error" in status:
+                raise StepFailed(f"{member} {resource_id} is in status {status}")
+            return bool(status == wanted)
+
+        self.until(is_there, READY_SECONDS, f"{member} {resource_id} to be {wanted}")
+
     @contextmanager
     def watched(self, share_network_id: str) -> Iterator[list[str]]:
         """The statuses that a share network goes through while the block runs, each as often as it changes; looked at every 20 ms."""

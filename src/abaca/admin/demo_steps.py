@@ -82,10 +82,11 @@ def make(play: Play) -> None:
     created = ask("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
     play.share_network_id = created["id"]
     run("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
-    share = ask("share", "create", "--wait", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
-    play.require(share["status"] == "available", f"share docs is {share['status']} on {share['host']}")
+    share = ask("share", "create", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
+    play.scene.until_status("shares", share["id"], "available")
     for rule in (*RULES["blue"], *RULES["green"]):
-        run("share", "access", "create", "--wait", "docs", "ip", rule)
+        run("share", "access", "create", "docs", "ip", rule)
+    play.scene.until(lambda: {rule["State"] for rule in ask("share", "access", "list", "docs")} == {"active"}, 60, "the access rules to be active")
     play.locations = ask("share", "export", "location", "list", "docs")
     show_locations(play)
     families = sorted(where["Path"].startswith("[") for where in play.locations)
@@ -133,8 +134,7 @@ def delete(play: Play) -> None:
     """Everything is deleted again, and nothing is left."""
     run, ask = play.scene.openstack, play.scene.openstack_json
     play.scene.remove_clients()
-    for rule in ask("share", "access", "list", "docs"):
-        run("share", "access", "delete", "--wait", "docs", rule["ID"])
+    run("share", "access", "delete", "docs", *(rule["ID"] for rule in ask("share", "access", "list", "docs")))
     run("share", "delete", "--wait", "docs")
     for server in ask("share", "server", "list"):
         run("share", "server", "delete", "--wait", server["Id"])
@@ -143,8 +143,7 @@ def delete(play: Play) -> None:
         run("share", "network", "subnet", "delete", "blue", subnet["id"])
     run("share", "network", "delete", "--wait", "blue")
     run("share", "type", "delete", "default")
-    for network, version in SUBNETS:
-        run("subnet", "delete", f"{network}-v{version}")
+    run("subnet", "delete", *(f"{network}-v{version}" for network, version in SUBNETS))
     run("network", "delete", "blue", "green")
     left = {kind: sorted(set(found) - set(play.empty.get(kind, []))) for kind, found in play.scene.leftovers().items()}
     play.require(not any(left.values()), f"left by shares and clients on this machine: {left}")

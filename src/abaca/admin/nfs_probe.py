@@ -56,11 +56,13 @@ class Mount:
         file = self._open(name, flags)
         try:
             start = self._size(file) if append else 0
-            for offset in range(0, len(data), CHUNK):
-                chunk = bytearray(data[offset : offset + CHUNK])
-                count = self._nfs.nfs_pwrite(self._context, file, start + offset, len(chunk), chunk)
-                if count != len(chunk):
-                    raise NfsError(f"write after {offset} bytes: {self._error()}")
+            written = 0
+            while written < len(data):
+                chunk = bytearray(data[written : written + CHUNK])
+                count = self._nfs.nfs_pwrite(self._context, file, start + written, len(chunk), chunk)
+                if count <= 0:  # fewer bytes than asked for are no error: the next write tells why
+                    raise NfsError(f"write after {written} bytes: {self._error()}")
+                written += count
             return start + len(data)
         finally:
             self._nfs.nfs_close(self._context, file)

@@ -169,6 +169,19 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
     states.move(conn, states.ACCESS_RULES, [instance.id for instance in instances if instance.share_id in concerned], "error")
 
 
+def apply_again(conn: Connection, share_server_id: str) -> None:
+    """Have the rules of a server's shares that are in error applied once more."""
+    table = share_access_rules
+    instances = conn.execute(
+        sa.select(share_instances).where(share_instances.c.share_server_id == share_server_id, share_instances.c.access_rules_status == "error")
+    ).all()
+    failed = conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_([row.share_id for row in instances]), table.c.state == "error"))
+    states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
+    for row in instances:
+        states.move(conn, states.ACCESS_RULES, row.id, "syncing")
+        shares.start_on(conn, "access_apply", row.id, row.host)
+
+
 # -------------------------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,11 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
     ]
 
 
+def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
+    """The shares that stand on a server, those on their way out left out, the oldest first."""
+    return shares(conn, (share_instances.c.share_server_id == share_server_id) & (share_instances.c.status != "deleting"))
+
+
 def share_server(conn: Connection, share_server_id: str) -> ShareServer:
     """The server as drivers see it: the networks that it has addresses on, the oldest first."""
     return ShareServer(

@@ -107,7 +107,7 @@ def candidate(conn: Connection, share_server_id: str, subnet: Subnet) -> Additio
 
 def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
     """The server serves the new subnet. Its `active` and, when it was the last, the network's commit together."""
-    network_id = _lock_network(conn, share_server_id)
+    network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
     conn.execute(
@@ -120,8 +120,14 @@ def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, upda
     for instance_id, share in update.share_updates.items():
         if share.export_locations is not None:
             export_locations.replace(conn, instance_id, share.export_locations)
+    restore(conn, network_id, share_server_id)
+
+
+def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:
+    """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again."""
     states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
-    _finish_network(conn, network_id)
+    access_rules.apply_again(conn, share_server_id)
+    _finish_network(conn, share_network_id)
 
 
 def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
@@ -129,7 +135,7 @@ def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason
 
     Addresses and mapping stay for a retry; the shares stay served on the old subnets.
     """
-    network_id = _lock_network(conn, share_server_id)
+    network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
     servers.mark_error(conn, share_server_id, reason)
@@ -145,7 +151,8 @@ def fail_setup(conn: Connection, share_server_id: str, reason: str) -> None:
     servers.mark_error(conn, share_server_id, reason)
 
 
-def _lock_network(conn: Connection, share_server_id: str) -> str | None:
+def lock_network(conn: Connection, share_server_id: str) -> str | None:
+    """Hold the row of the server's network; its id, or None when there is no such server."""
     network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
     if network_id is not None:
         lock_row(conn, share_networks, network_id)

@@ -6,6 +6,7 @@ from abaca.operations.share_delete import share_delete
 from abaca.operations.share_network_subnet_check import share_network_subnet_check
 from abaca.operations.share_network_subnet_resolve import share_network_subnet_resolve
 from abaca.operations.share_resize import share_extend, share_shrink
+from abaca.operations.share_server_abandon_subnet import share_server_abandon_subnet
 from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_delete import share_server_delete
 
@@ -16,6 +17,7 @@ WORKFLOWS = (
     share_extend,
     share_network_subnet_check,
     share_network_subnet_resolve,
+    share_server_abandon_subnet,
     share_server_add_subnet,
     share_server_delete,
     share_shrink,

@@ -13,8 +13,8 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.db.session import begin, read
-from abaca.db.tables import share_instances, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import share_servers
 from abaca.domain import driver_values, service_reports
 from abaca.domain.service_reports import Report
 from abaca.drivers import registry
@@ -80,7 +80,7 @@ def _ensure(engine: Engine, backend: Backend, server_id: str) -> None:
         if conn.scalar(_standing_servers(backend.host).where(share_servers.c.id == server_id)) is None:
             return  # it went while its lock was waited for
         server = driver_values.standing_server(conn, server_id)
-        shares = driver_values.shares(conn, _standing_shares(server_id))
+        shares = driver_values.shares_of_server(conn, server_id)
     try:
         backend.driver.ensure_server(server, shares)
     except (Refused, NoSpace) as error:
@@ -142,7 +142,3 @@ def _standing_servers(host: str) -> sa.Select[Any]:
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
     serving = share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
     return sa.select(share_servers.c.id).where(share_servers.c.host == host, serving).order_by(share_servers.c.created_at, share_servers.c.id)
-
-
-def _standing_shares(server_id: str) -> sa.ColumnElement[bool]:
-    return (share_instances.c.share_server_id == server_id) & (share_instances.c.status != "deleting")

@@ -137,8 +137,7 @@ class LinuxDriver(ShareDriver):
             for share_id in linux_server.published() - {share.id for share in shares}:
                 linux_server.withdraw(share_id)
             present = [share for share in shares if self.pool.has(share.id)]
-            for share in present:
-                self.pool.ensure_limit(share.id, share.size)
+            self.pool.ensure_limits({share.id: share.size for share in present})
             linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present})
             linux_server.withdraw_unknown()
         lost = sorted(share.id for share in shares if share not in present and share.is_complete)

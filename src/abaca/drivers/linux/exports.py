@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -40,9 +41,11 @@ EXPORT {{
 """
 
 
-def write_export(server: ServerLayout, share_id: str, clients: str) -> int:
-    """Write a share's export file with these CLIENT blocks; returns its export id, which it keeps for life."""
-    known = export_ids(server)
+def write_export(server: ServerLayout, share_id: str, clients: str, known: Mapping[str, int]) -> int:
+    """Write a share's export file with these CLIENT blocks; returns its export id, which it keeps for life.
+
+    `known`: what `export_ids` says now.
+    """
     export_id = known.get(share_id) or _new_export_id(share_id, set(known.values()))
     text = EXPORT_TEMPLATE.format(
         export_id=export_id,

@@ -6,8 +6,11 @@ below one folder named after the installation, so that a given file system may h
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +20,8 @@ from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 GIB = 1024**3
+BTRFS_IOC_INO_LOOKUP = 0xD0009412  # with tree 0 and the first object: which subvolume is this folder in
+FIRST_FREE_OBJECTID = 256
 # A tenant's files are data only: no device nodes, no set-user-id, nothing to run on this host.
 SHARE_MOUNT_OPTIONS = "noatime,nodev,nosuid,noexec"
 
@@ -110,12 +115,12 @@ class BtrfsPool:
                 self._require_room(share_id, size_gib)
             self._set_limit(path, size_gib)
 
-    def ensure_limit(self, share_id: str, size_gib: int) -> None:
-        """Set the limit again when it is another one, whatever the share holds."""
-        path = self._require(share_id)
-        _, limit = self._usage(path)
-        if limit != size_gib * GIB:
-            self._set_limit(path, size_gib)
+    def ensure_limits(self, sizes_gib: Mapping[str, int]) -> None:
+        """Set the limits of shares (id → GiB) again that are others, whatever the shares hold."""
+        limits = self._limits() if sizes_gib else {}
+        for share_id, size_gib in sizes_gib.items():
+            if limits.get(share_id) != size_gib * GIB:
+                self._set_limit(self._require(share_id), size_gib)
 
     def delete(self, share_id: str) -> None:
         """Delete a share's data. Nothing there is success. The space comes back a little later."""
@@ -181,5 +186,11 @@ class BtrfsPool:
         run("btrfs", "qgroup", "limit", str(size_gib * GIB), f"0/{_subvolume_id(path)}", str(self.root))
 
 
-def _subvolume_id(path: Path) -> str:
-    return run("btrfs", "inspect-internal", "rootid", str(path)).strip()
+def _subvolume_id(path: Path) -> int:
+    arguments = bytearray(struct.pack("QQ", 0, FIRST_FREE_OBJECTID) + bytes(4080))
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(folder, BTRFS_IOC_INO_LOOKUP, arguments)
+    finally:
+        os.close(folder)
+    return int(struct.unpack_from("Q", arguments)[0])

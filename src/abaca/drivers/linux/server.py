@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, plugging, routing
 from abaca.drivers.linux.exports import export_ids, write_export
@@ -76,26 +77,26 @@ class LinuxServer:
         self._layout.prepare()
         failures: list[BackendError] = []
         mounted: dict[str, bool] = {}
+        ids = export_ids(self._layout)
         for share_id, clients in shares.items():
             try:
                 with os_errors_sorted(f"share {share_id}"):
                     mounted[share_id] = self._pool.mount(share_id, self._layout.mount_point(share_id))
-                    write_export(self._layout, share_id, clients)
+                    ids[share_id] = write_export(self._layout, share_id, clients, ids)
             except BackendError as error:
                 failures.append(error)
         started = self.ganesha.ensure_running()
         active = self.ganesha.bus.active()
         for share_id, is_new_mount in mounted.items():
             try:
-                self._announce(share_id, active, is_read=started, is_new_mount=is_new_mount)
+                self._announce(self._layout.export_file(share_id), ids[share_id], active, is_read=started, is_new_mount=is_new_mount)
             except BackendError as error:
                 failures.append(error)
         if failures:
             raise type(failures[0])("; ".join(failure.message for failure in failures))
 
-    def _announce(self, share_id: str, active: set[int], *, is_read: bool, is_new_mount: bool) -> None:
+    def _announce(self, file: Path, export_id: int, active: set[int], *, is_read: bool, is_new_mount: bool) -> None:
         """Tell Ganesha of a share's export file, unless it has just read it (`is_read`)."""
-        export_id, file = export_ids(self._layout)[share_id], self._layout.export_file(share_id)
         if export_id not in active:
             self.ganesha.bus.add(file, export_id)
         elif is_new_mount and not is_read:

@@ -1,0 +1,20 @@
+"""Take a failed addition of a subnet back: the server first, to its old subnets, then the addresses, which nothing answers on any more."""
+
+from __future__ import annotations
+
+from abaca.domain import driver_values, share_server_networks, share_server_repairs, share_servers
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+@workflow(on_failure=share_server_networks.fail_addition)
+def share_server_abandon_subnet(share_server_id: str, subnet_id: str) -> None:
+    with serving.current().locks.exclusive(share_server_id):
+        host = tx(share_servers.host_of, share_server_id)
+        if host is None:
+            return
+        server = tx(driver_values.share_server, share_server_id)
+        shares = tx(driver_values.shares_of_server, share_server_id)
+        effect(serving.current().driver(host).ensure_server, server, shares)
+        effect(serving.current().networks.release, share_server_id, [subnet_id])
+        tx(share_server_repairs.abandoned, share_server_id, subnet_id)

@@ -1,0 +1,122 @@
+"""The two ways out of a failed addition of a subnet, and setting capabilities by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from abaca.db.tables import network_allocations
+from abaca.domain import access_rules, share_server_repairs, share_servers
+from abaca.drivers.fake.faults import Fault
+from abaca.errors import Conflict, Invalid, Missing
+from abaca.values import Page
+from tests.operations.scene import plan
+from tests.stack import MEMBER, Stack
+
+UPDATE = "update_share_server_network_allocations"
+
+
+class Broken:
+    """A share network with one share whose server could not be given the subnet 10.2.0.0/24."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+        self.share = stack.share(self.share_network)
+        assert stack.settled_share(self.share) == "available"
+        stack.do(access_rules.allow, MEMBER, self.share, access_type="ip", access_to="10.0.0.0/8", access_level="rw")
+        stack.wait(lambda conn: access_rules.find(conn, MEMBER, self.share)[0]["state"] == "active")
+        self.old_paths = stack.paths(self.share)
+        self.ports = stack.rows()["local_ports"]
+        plan(stack, Fault(method=UPDATE, error="Refused", message="no such wire"))
+        stack.add_subnet(self.share_network, stack.network("10.2.0.0/24")[0])
+        assert stack.settled_network(self.share_network) == "active"
+        plan(stack)
+
+    @property
+    def server(self) -> dict[str, Any]:
+        return self.stack.ask(share_servers.find, {}, Page())[0]
+
+    @property
+    def rule_state(self) -> str:
+        return str(self.stack.ask(access_rules.find, MEMBER, self.share)[0]["state"])
+
+
+@pytest.fixture
+def broken(stack: Stack) -> Broken:
+    broken = Broken(stack)
+    assert (broken.server["status"], broken.server["status_reason"], broken.rule_state) == ("error", "no such wire", "error")
+    return broken
+
+
+def test_retry_finishes_the_addition(broken: Broken) -> None:
+    stack = broken.stack
+    stack.do(share_server_repairs.retry_network_update, broken.server["id"])
+    with pytest.raises(Conflict):
+        stack.do(share_server_repairs.retry_network_update, broken.server["id"])
+    assert stack.settled_network(broken.share_network) == "active"
+    assert broken.server["status"] == "active"
+    paths = stack.paths(broken.share)
+    assert paths[:1] == broken.old_paths and len(paths) == 2 and paths[1].startswith("10.2.0.")
+    stack.wait(lambda _: broken.rule_state == "active")
+    assert stack.settled_share(stack.share(broken.share_network)) == "available"
+    assert len(stack.ask(share_servers.find, {}, Page())) == 1
+
+
+def test_a_retry_that_fails_can_be_repeated(broken: Broken) -> None:
+    plan(broken.stack, Fault(method=UPDATE, error="Refused", message="still no wire"))
+    broken.stack.do(share_server_repairs.retry_network_update, broken.server["id"])
+    assert broken.stack.settled_network(broken.share_network) == "active"
+    assert (broken.server["status"], broken.server["status_reason"]) == ("error", "still no wire")
+    plan(broken.stack)
+    broken.stack.do(share_server_repairs.retry_network_update, broken.server["id"])
+    broken.stack.wait(lambda _: broken.server["status"] == "active")
+
+
+def test_abandon_restores_the_old_subnets(broken: Broken) -> None:
+    stack = broken.stack
+    assert stack.rows()["local_ports"] == broken.ports + 1
+    stack.do(share_server_repairs.abandon_network_update, broken.server["id"])
+    assert stack.settled_network(broken.share_network) == "active"
+    assert broken.server["status"] == "active"
+    assert len(broken.server["share_network_subnet_ids"]) == 1
+    assert stack.paths(broken.share) == broken.old_paths
+    assert stack.rows()["local_ports"] == broken.ports
+    assert stack.rows()[network_allocations.name] == broken.ports
+    stack.wait(lambda _: broken.rule_state == "active")
+
+
+def test_a_healthy_server_has_nothing_to_repair(stack: Stack) -> None:
+    share = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+    assert stack.settled_share(share) == "available"
+    server = stack.ask(share_servers.find, {}, Page())[0]["id"]
+    for repair in (share_server_repairs.retry_network_update, share_server_repairs.abandon_network_update):
+        with pytest.raises(Conflict):
+            stack.do(repair, server)
+        with pytest.raises(Missing):
+            stack.do(repair, "nobody")
+
+
+def test_capabilities_are_set_for_all_or_none(stack: Stack) -> None:
+    share = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+    assert stack.settled_share(share) == "available"
+    server = stack.ask(share_servers.find, {}, Page())[0]["id"]
+
+    def flags() -> tuple[bool, bool]:
+        view = stack.ask(share_servers.get, server)
+        return view["network_allocation_update_support"], view["security_service_update_support"]
+
+    assert flags() == (True, False)
+    update = share_server_repairs.update_capabilities
+    stack.do(update, [server], ["network_allocation_update_support"], False)
+    assert flags() == (False, False)
+    with pytest.raises(Missing, match="nobody"):
+        stack.do(update, [server, "nobody"], ["network_allocation_update_support"], True)
+    with pytest.raises(Invalid, match="flying"):
+        stack.do(update, [server], ["network_allocation_update_support", "flying"], True)
+    with pytest.raises(Conflict, match="host1@alpha"):
+        stack.do(update, [server], ["network_allocation_update_support", "security_service_update_support"], True, check_driver=True)
+    assert flags() == (False, False)
+    stack.do(update, [server], ["network_allocation_update_support"], True, check_driver=True)
+    assert flags() == (True, False)
