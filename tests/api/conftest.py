@@ -5,7 +5,7 @@ Nothing is carried out in the background here: tests set by hand what a worker w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from abaca import config
 from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import pools, services, share_instances, shares
+from abaca.db.tables import metadata, pools, services, share_instances, shares
 from abaca.domain import availability_zones, export_locations, share_servers
 from abaca.values import ExportLocation, PoolStats
-from tests.databases import Initialise
+from tests.databases import Databases
 from tests.stack import initialise
 
 ADMIN = "root:control:admin"
@@ -152,11 +152,23 @@ class BackEnd:
             conn.execute(sa.delete(shares).where(shares.c.id == share_id))
 
 
-@pytest.fixture
-def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
-    made = create_engine(template_database(initialise))
+@pytest.fixture(scope="session")
+def shared_engine(databases: Databases) -> Iterator[Engine]:
+    """One database of each kind for all these tests: making one for each would take most of their time."""
+    url = databases.create_from(initialise)
+    made = create_engine(url)
     yield made
     made.dispose()
+    databases.drop(url)
+
+
+@pytest.fixture
+def engine(shared_engine: Engine) -> Iterator[Engine]:
+    """A database without rows."""
+    yield shared_engine
+    with begin(shared_engine) as conn:
+        for table in reversed(metadata.sorted_tables):
+            conn.execute(sa.delete(table))
 
 
 @pytest.fixture

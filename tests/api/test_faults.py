@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import begin, read
+from abaca.api.app import create_app
+from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
 from tests.api.conftest import ADMIN, ALICE, NOBODY, READER, UNKNOWN, Api
+from tests.databases import Initialise
+from tests.stack import initialise
 
 JSON = {"Content-Type": "application/json"}
 
@@ -98,11 +103,13 @@ def test_bad_queries(api: Api, query: str) -> None:
     api.fault("GET", f"/shares?{query}", None, 400)
 
 
-def test_a_bug_tells_nothing(api: Api, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    with begin(engine) as conn:
+def test_a_bug_tells_nothing(template_database: Callable[[Initialise], str], conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
+    broken = create_engine(template_database(initialise))
+    with begin(broken) as conn:
         conn.execute(sa.text("DROP TABLE messages"))
     with caplog.at_level(logging.ERROR):
-        answer = api.send("GET", "/v2/messages")
+        answer = Api(create_app(conf, broken)).send("GET", "/v2/messages")
+    broken.dispose()
     assert answer.status_code == 500
     expected = "The server has either erred or is incapable of performing the requested operation."
     assert answer.json == {"computeFault": {"code": 500, "message": expected}}

@@ -9,6 +9,8 @@ from abaca.api.endpoint import Route
 from abaca.api.routing import ROUTES
 from tests.api.conftest import ADMIN, ALICE, UNKNOWN, Api
 
+NEWEST = microversions.text(microversions.MAX_VERSION)
+
 
 @pytest.mark.parametrize(("path", "status"), [("/", 300), ("/v2/", 200), ("/v2", 200)])
 @pytest.mark.parametrize("version", [None, "2.70", "2.98"])
@@ -44,7 +46,8 @@ def test_extensions(api: Api) -> None:
         (None, 200, "2.0"),
         ("2.0", 200, "2.0"),
         ("2.70", 200, "2.70"),
-        ("2.71", 406, None),
+        (NEWEST, 200, NEWEST),
+        (f"2.{microversions.MAX_VERSION + 1}", 406, None),
         ("2.99", 406, None),
         ("1.0", 406, None),
         ("3.0", 406, None),

@@ -93,7 +93,7 @@ HISTORY: dict[int, str] = {
     75: "Later: quiescing replicas.",
     76: "Later: default_ad_site of security services.",
     77: "Later: share transfers.",
-    78: "Metadata of share network subnets. (manilaclient adds subnets from here on only.)",
+    78: "Metadata of share network subnets. The openstack command adds subnets only from here on.",
 }
 
 _SYNTAX = re.compile(r"([1-9]\d{0,5})\.([1-9]\d{0,5}|0)")
