@@ -22,7 +22,7 @@ from abaca import config
 from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import metadata, pools, services, share_instances, shares
+from abaca.db.tables import metadata, pools, services, share_instances, share_network_subnets, shares
 from abaca.domain import availability_zones, export_locations, share_servers
 from abaca.values import ExportLocation, PoolStats
 from tests.databases import Databases
@@ -145,6 +145,12 @@ class BackEnd:
             export_locations.replace(conn, instance.id, locations)
             if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
+
+    def resolve(self, share_network_id: str) -> None:
+        """The network plug-in knows the share network's subnets."""
+        known = {"cidr": "10.0.0.0/24", "ip_version": 4, "gateway": "10.0.0.1", "mtu": 1450, "network_type": "vxlan", "segmentation_id": 7}
+        with begin(self.engine) as conn:
+            conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.share_network_id == share_network_id).values(**known))
 
     def remove(self, share_id: str) -> None:
         """The share is gone."""

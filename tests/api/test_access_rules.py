@@ -64,9 +64,14 @@ def test_fields_by_version(api: Api, share: str, version: str, keys: set[str], s
 @pytest.mark.parametrize(
     ("state", "before"),
     [
-        ("queued_to_apply", "new"), ("applying", "new"), ("active", "active"), ("error", "error"), ("queued_to_deny", "deleting"), ("denying", "deleting"),
+        ("queued_to_apply", "new"),
+        ("applying", "new"),
+        ("active", "active"),
+        ("error", "error"),
+        ("queued_to_deny", "deleting"),
+        ("denying", "deleting"),
     ],
-)  # fmt: skip
+)
 def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, before: str) -> None:
     allow(api, share)
     with begin(engine) as conn:

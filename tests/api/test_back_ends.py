@@ -126,7 +126,8 @@ def test_filters_that_are_no_patterns(api: Api, pattern: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "version"), [("/os-availability-zone", "2.0"), ("/os-availability-zone", "2.6"), ("/availability-zones", "2.7"), ("/availability-zones", "2.70")]
+    ("path", "version"),
+    [("/os-availability-zone", "2.0"), ("/os-availability-zone", "2.6"), ("/availability-zones", "2.7"), ("/availability-zones", "2.70")],
 )
 @pytest.mark.parametrize("who", [ADMIN, READER])
 def test_availability_zones(api: Api, back_end: BackEnd, path: str, version: str, who: str) -> None:

@@ -151,9 +151,7 @@ def test_the_password_is_nowhere_in_memory_of_the_file(users: Path) -> None:
     assert file.verify("alice", "se:cret") is not None
 
 
-@pytest.mark.parametrize(
-    ("token", "project"), [("alice:red:member", "red"), ("alice:red", "red"), ("notused", "notused"), (None, None), ("", None)]
-)
+@pytest.mark.parametrize(("token", "project"), [("alice:red:member", "red"), ("alice:red", "red"), ("notused", "notused"), (None, None), ("", None)])
 def test_noauth(api: Api, token: str | None, project: str | None) -> None:
     answer = api.send("POST", "/v2/share-networks", {"share_network": {}}, who=token)
     assert answer.status_code == (200 if project else 401)

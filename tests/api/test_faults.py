@@ -98,7 +98,9 @@ def test_ids_that_no_database_takes(api: Api, path: str) -> None:
     api.fault("GET", path, None, 404)
 
 
-@pytest.mark.parametrize("query", ["name=a%00b", "limit=x", "offset=-1", "all_tenants=maybe", "metadata=[", "metadata=__import__('os')", "is_public=perhaps"])
+@pytest.mark.parametrize(
+    "query", ["name=a%00b", "limit=x", "offset=-1", "all_tenants=maybe", "metadata=[", "metadata=__import__('os')", "is_public=perhaps"]
+)
 def test_bad_queries(api: Api, query: str) -> None:
     api.fault("GET", f"/shares?{query}", None, 400)
 

@@ -56,7 +56,9 @@ def test_every_rule_is_used_by_a_route_or_a_handler() -> None:
 
 
 def test_routes_that_only_administrators_may_call(api: Api) -> None:
-    closed = [r for r in ROUTES if r.policy and RULES[r.policy] == "rule:admin" and r.until is None and r.path.startswith("/v2/") and r.action is None]
+    closed = [
+        r for r in ROUTES if r.policy and RULES[r.policy] == "rule:admin" and r.until is None and r.path.startswith("/v2/") and r.action is None
+    ]
     assert len(closed) > 10
     for route in closed:
         path = route.path.format_map(dict.fromkeys(["type_id", "key", "share_server_id", "share_network_id", "share_id"], "x"))

@@ -75,7 +75,10 @@ BAD = [
     (body(name="x" * 256), None),
     (body(name=None), None),
     (body(description="x" * 256), None),
-    (body(**{NEW: "perhaps"}), "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"),
+    (
+        body(**{NEW: "perhaps"}),
+        "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'",
+    ),
     (body(extra_specs={}), f"Invalid extra_spec: Required extra specs '{DHSS}' not specified."),
     (body(extra_specs=None), f"Invalid extra_spec: Required extra specs '{DHSS}' not specified."),
     (body(extra_specs={DHSS: "maybe"}), None),
@@ -112,7 +115,14 @@ def test_update(api: Api) -> None:
     changed = api("PUT", f"/types/{type_id}", {"share_type": {"name": "new", "description": "d", NEW: False}})["share_type"]
     assert (changed["name"], changed["description"], changed[NEW]) == ("new", "d", False)
     assert api("PUT", f"/types/{type_id}", {"share_type": {"description": None}}, version="2.50")["share_type"]["description"] is None
-    for wrong in ({}, {"share_type": {}}, {"share_type": {"name": ""}}, {"share_type": {"name": " "}}, {"share_type": {NEW: "x"}}, {"share_type": {"id": "x"}}):
+    for wrong in (
+        {},
+        {"share_type": {}},
+        {"share_type": {"name": ""}},
+        {"share_type": {"name": " "}},
+        {"share_type": {NEW: "x"}},
+        {"share_type": {"id": "x"}},
+    ):
         api.fault("PUT", f"/types/{type_id}", wrong, 400)
     api.fault("PUT", f"/types/{UNKNOWN}", {"share_type": {"name": "x"}}, 404)
     api.fault("PUT", f"/types/{type_id}", {"share_type": {"name": "x"}}, 404, version="2.49")
@@ -211,18 +221,33 @@ def test_extra_specs(api: Api) -> None:
 
 def test_bad_extra_specs(api: Api) -> None:
     path = f"/types/{api.share_type()}/extra_specs"
-    for wrong in ({}, {"extra_specs": {}}, {"extra_specs": []}, {"extra_specs": {DHSS: "x"}}, {"extra_specs": {"a b": "c"}}, {"extra_specs": {"a": None}}):
+    for wrong in (
+        {},
+        {"extra_specs": {}},
+        {"extra_specs": []},
+        {"extra_specs": {DHSS: "x"}},
+        {"extra_specs": {"a b": "c"}},
+        {"extra_specs": {"a": None}},
+    ):
         api.fault("POST", path, wrong, 400)
     assert api.fault("PUT", f"{path}/{DHSS}", {"b": "c"}, 400) == "Request body and URI mismatch"
     assert api.fault("PUT", f"{path}/{DHSS}", {DHSS: "true", "b": "c"}, 400) == "Request body contains too many items"
     api.fault("PUT", f"{path}/{DHSS}", {DHSS: "maybe"}, 400)
     api.fault("PUT", f"{path}/{DHSS}", [], 400)
     assert api("GET", path) == {"extra_specs": {DHSS: "True"}}
-    for method, tail, content in [("GET", "", None), ("POST", "", {"extra_specs": {"a": "b"}}), ("GET", "/a", None), ("PUT", "/a", {"a": "b"}), ("DELETE", "/a", None)]:
+    for method, tail, content in [
+        ("GET", "", None),
+        ("POST", "", {"extra_specs": {"a": "b"}}),
+        ("GET", "/a", None),
+        ("PUT", "/a", {"a": "b"}),
+        ("DELETE", "/a", None),
+    ]:
         api.fault(method, f"/types/{UNKNOWN}/extra_specs{tail}", content, 404)
 
 
-@pytest.mark.parametrize(("key", "version", "status"), [(DHSS, "2.0", 403), (DHSS, "2.70", 403), ("snapshot_support", "2.23", 403), ("snapshot_support", "2.24", 202)])
+@pytest.mark.parametrize(
+    ("key", "version", "status"), [(DHSS, "2.0", 403), (DHSS, "2.70", 403), ("snapshot_support", "2.23", 403), ("snapshot_support", "2.24", 202)]
+)
 def test_extra_specs_that_stay(api: Api, key: str, version: str, status: int) -> None:
     path = f"/types/{api.share_type('gold', snapshot_support='True')}/extra_specs/{key}"
     if status == 403:

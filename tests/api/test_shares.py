@@ -124,7 +124,11 @@ NETWORK = "Share network must be set when the driver_handles_share_servers is tr
         ({"metadata": {"k": ""}}, 400, "Metadata property value is blank."),
         ({"metadata": {"k" * 256: "v"}}, 400, "Metadata property key is greater than 255 characters."),
         ({"metadata": {"k": "v" * 1024}}, 400, "Metadata property value is greater than 1023 characters."),
-        ({"is_public": "maybe"}, 400, "Unrecognized value 'maybe', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"),
+        (
+            {"is_public": "maybe"},
+            400,
+            "Unrecognized value 'maybe', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'",
+        ),
         ({"is_public": True}, 403, "Policy doesn't allow share:create_public_share to be performed."),
         ({"share_network_id": None}, 400, NETWORK),
         ({"share_network_id": ""}, 400, NETWORK),
@@ -163,7 +167,10 @@ def test_members_that_are_needed(api: Api, network: str, missing: str) -> None:
         ({"share_type": None, "volume_type": "gold"}, {"share_type_name": "gold"}),
         ({"share_type": None}, {"share_type_name": "gold"}),
         ({"share_proto": "nfs"}, {"share_proto": "NFS"}),
-        ({"is_public": "no", "snapshot_id": None, "scheduler_hints": {}, "unknown": 5, "project_id": "blue"}, {"is_public": False, "project_id": "red"}),
+        (
+            {"is_public": "no", "snapshot_id": None, "scheduler_hints": {}, "unknown": 5, "project_id": "blue"},
+            {"is_public": False, "project_id": "red"},
+        ),
         ({"availability_zone": ZONE}, {"availability_zone": ZONE}),
         ({"name": "grün ☃ 🐘"}, {"name": "grün ☃ 🐘"}),
     ],
@@ -194,7 +201,12 @@ def test_update(api: Api, share: dict[str, Any]) -> None:
     assert api("PUT", path, {"share": {"is_public": "true"}})["share"]["is_public"] is True
     assert api("PUT", path, {"share": {"is_public": False}}, who=ALICE)["share"]["is_public"] is False
     assert "set_public_share" in api.fault("PUT", path, {"share": {"is_public": True}}, 403, who=ALICE)
-    for body, status in [({}, 422), ({"share": {"is_public": None}}, 400), ({"share": {"is_public": "x"}}, 400), ({"share": {"display_name": 1}}, 400)]:
+    for body, status in [
+        ({}, 422),
+        ({"share": {"is_public": None}}, 400),
+        ({"share": {"is_public": "x"}}, 400),
+        ({"share": {"display_name": 1}}, 400),
+    ]:
         api.fault("PUT", path, body, status, who=ALICE)
 
 
@@ -213,9 +225,20 @@ def test_delete(api: Api, share: dict[str, Any], network: str) -> None:
 
 @pytest.mark.parametrize(("prefix", "version"), [("os-", "2.6"), ("", "2.7"), ("", "2.70")])
 def test_resize(api: Api, back_end: BackEnd, share: dict[str, Any], prefix: str, version: str) -> None:
-    """shares.extend, shares.shrink"""
+    """shares.extend, shares.shrink: "os-extend", "extend", "os-shrink", "shrink"."""
     path = f"/shares/{share['id']}/action"
-    for arguments in ({}, None, {"new_size": None}, {"new_size": "x"}, {"new_size": ""}, {"new_size": 2.5}, {"new_size": True}, {"new_size": 10**12}, [], "5"):
+    for arguments in (
+        {},
+        None,
+        {"new_size": None},
+        {"new_size": "x"},
+        {"new_size": ""},
+        {"new_size": 2.5},
+        {"new_size": True},
+        {"new_size": 10**12},
+        [],
+        "5",
+    ):
         for action in ("extend", "shrink"):
             api.fault("POST", path, {prefix + action: arguments}, 400, who=ALICE, version=version)
     for size in (2, 1, 0, -1):

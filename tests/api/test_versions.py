@@ -24,7 +24,7 @@ def test_version_document(api: Api, path: str, status: int, version: str | None)
         return
     (entry,) = answer.json["versions"]
     assert set(entry) == {"id", "status", "version", "min_version", "updated", "links", "media-types"}
-    assert (entry["id"], entry["status"], entry["version"], entry["min_version"]) == ("v2.0", "CURRENT", "2.78", "2.0")
+    assert (entry["id"], entry["status"], entry["version"], entry["min_version"]) == ("v2.0", "CURRENT", NEWEST, "2.0")
     assert [link["rel"] for link in entry["links"]] == ["describedby", "self"]
     assert entry["links"][1]["href"].endswith("/v2/")
 
@@ -71,7 +71,7 @@ def test_negotiation(api: Api, header: str | None, status: int, echoed: str | No
         message = answer.json["badRequest"]["message"]
         assert message == f"API Version String {header} is of invalid format. Must be of format MajorNum.MinorNum."
     if status == 406:
-        expected = f"Version {header} is not supported by the API. Minimum is 2.0 and maximum is 2.78."
+        expected = f"Version {header} is not supported by the API. Minimum is 2.0 and maximum is {NEWEST}."
         assert answer.json == {"computeFault": {"code": 406, "message": expected}}
 
 

@@ -47,6 +47,7 @@ class Play:
     empty: dict[str, list[str]] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
     share_network_id: str = ""
+    added_subnets: list[str] = field(default_factory=list)
     locations: list[dict[str, Any]] = field(default_factory=list)
     clients: dict[str, str] = field(default_factory=dict)
 
@@ -81,7 +82,8 @@ def make(play: Play) -> None:
     zone = ("--availability-zone", ZONE)
     created = ask("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
     play.share_network_id = created["id"]
-    run("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
+    second = ask("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
+    play.added_subnets.append(second["id"])
     share = ask("share", "create", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
     play.scene.until_status("shares", share["id"], "available")
     for rule in (*RULES["blue"], *RULES["green"]):
@@ -134,21 +136,20 @@ def delete(play: Play) -> None:
     """Everything is deleted again, and nothing is left."""
     run, ask = play.scene.openstack, play.scene.openstack_json
     play.scene.remove_clients()
-    run("share", "access", "delete", "docs", *(rule["ID"] for rule in ask("share", "access", "list", "docs")))
+    run("share", "access", "delete", "--wait", "docs", ask("share", "access", "list", "docs")[0]["ID"])  # the others go with the share
     run("share", "delete", "--wait", "docs")
     for server in ask("share", "server", "list"):
-        run("share", "server", "delete", "--wait", server["Id"])
+        run("share", "server", "delete", "--wait", server["ID"])
     # A share network with several subnets is not deleted: its subnets go first, all but one.
-    for subnet in ask("share", "network", "list", "--detail")[0]["Share Network Subnets"][1:]:
-        run("share", "network", "subnet", "delete", "blue", subnet["id"])
+    run("share", "network", "subnet", "delete", "blue", *play.added_subnets)
     run("share", "network", "delete", "--wait", "blue")
     run("share", "type", "delete", "default")
     run("subnet", "delete", *(f"{network}-v{version}" for network, version in SUBNETS))
     run("network", "delete", "blue", "green")
     left = {kind: sorted(set(found) - set(play.empty.get(kind, []))) for kind, found in play.scene.leftovers().items()}
-    play.require(not any(left.values()), f"left by shares and clients on this machine: {left}")
-    rows = user_rows(play.scene)
-    play.require(not any(rows.values()), f"rows that users made: {sum(rows.values())} in {len(rows)} tables, addresses: {rows['local_ports']}")
+    play.require(not any(left.values()), f"left by shares and clients on this machine: {counted(left)}")
+    rows = {name: [str(count)] * bool(count) for name, count in user_rows(play.scene).items()}
+    play.require(not any(rows.values()), f"left in the database of what users made: {counted(rows)}")
     play.scene.stop()
     play.require(True, "the service has ended")
 
@@ -183,11 +184,16 @@ def add_green_subnet(play: Play, version: int) -> None:
     subnet = ("--neutron-net-id", "green", "--neutron-subnet-id", f"green-v{version}", "--availability-zone", ZONE)
     command = ("share", "network", "subnet", "create", "blue", *subnet)
     play.scene.until(lambda: play.scene.openstack_json(*command, "--check-only")["compatible"] is True, 60, "the check to say compatible")
-    play.scene.openstack(*command)
+    play.added_subnets.append(play.scene.openstack_json(*command)["id"])
     wanted = len(play.locations) + (1 if version == 4 else 2)
     play.scene.until(
         lambda: len(play.scene.openstack_json("share", "export", "location", "list", "docs")) == wanted, 60, f"{wanted} export locations"
     )
+
+
+def counted(found: dict[str, list[str]]) -> str:
+    """`no links, no mounts, …`, or what there is."""
+    return ", ".join(f"{kind}: {' '.join(what)}" if what else f"no {kind}" for kind, what in found.items())
 
 
 def user_rows(scene: Scene) -> dict[str, int]:

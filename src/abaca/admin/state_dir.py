@@ -48,8 +48,13 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 
 
 def make_folder(conf: cfg.ConfigOpts) -> None:
-    """Make the state directory itself, or see that it is ours."""
+    """Make the state directory itself, or see that it is ours and that the API's user can get to it."""
     _folder(Path(conf.state_dir), 0o755)
+    group = api_group(conf)
+    for folder in Path(conf.state_dir).parents:
+        found = folder.stat()
+        if os.geteuid() == 0 and not found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if found.st_gid == group else 0)):
+            raise Conflict(f"{conf.api.user}, who runs the API, may not enter {folder}: choose another state directory.")
 
 
 def database_exists(conf: cfg.ConfigOpts) -> bool:

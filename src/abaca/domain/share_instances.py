@@ -9,7 +9,6 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, shares
-from abaca.db.tables import share_servers as share_servers_table
 from abaca.domain import export_locations, messages, placement, share_servers, states
 from abaca.values import ExportLocation, Value
 
@@ -57,8 +56,6 @@ def remove(conn: Connection, instance_id: str) -> None:
     if row is not None:
         placement.release(conn, row.host, row.size)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
-        # From now on its server counts as unused, if it was the last.
-        conn.execute(sa.update(share_servers_table).where(share_servers_table.c.id == row.share_server_id).values(updated_at=utcnow()))
         share_servers.mark_unused_since_now(conn, row.share_server_id)
 
 

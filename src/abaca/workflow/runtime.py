@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from threading import Event
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SQLAlchemyDatasource
 from dbos._datasource import IsolationLevel
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy.engine import Engine
 
 from abaca.workflow.queue import APPLICATION, VERSION, create_dbos_engine, queue_name
@@ -68,10 +70,15 @@ class Runtime:
         _LOG.info("taking work from queue %s", queue)
 
     def stop(self, timeout_seconds: int = 10) -> None:
-        """Stop taking work and wait a bounded time for what runs; what is cut off goes on at the next start."""
+        """Start no step any more and wait a bounded time for those that run; the work goes on from there at the next start."""
         global _current
         self.stopping.set()
-        DBOS.destroy(workflow_completion_timeout_sec=timeout_seconds)
+        # DBOS itself would look once a second.
+        pause = Event()
+        deadline = time.monotonic() + timeout_seconds
+        while _get_dbos_instance()._active_workflows_set.activeList() and time.monotonic() < deadline:
+            pause.wait(0.02)
+        DBOS.destroy()
         self._dbos_engine.dispose()
         _current = None
 

@@ -27,7 +27,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points
-from abaca.workflow.runtime import current
+from abaca.workflow.runtime import Runtime, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class _Stopping(BaseException):
-    """The worker stops while a back end is being asked again. Not an `Exception`, so that nothing is recorded: the work goes on at the next start."""
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
 
 
 _LONGEST_PAUSE = 5.0
@@ -84,8 +84,7 @@ def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None
 
 def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run `function(conn, *args)` in a transaction that also stores its result."""
-    runtime = current()
-    runtime.guard()
+    runtime = _ready()
     step = crash_points.before(function.__qualname__)
 
     def body() -> Any:
@@ -101,8 +100,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
 
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried again until the worker's patience ends."""
-    runtime = current()
-    runtime.guard()
+    runtime = _ready()
     name = getattr(function, "__qualname__", type(function).__name__)
     step = crash_points.before(name)
 
@@ -114,6 +112,15 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     stored = DBOS.run_step({"name": name}, body)
     crash_points.after(step)
     return _converted(stored, function)
+
+
+def _ready() -> Runtime:
+    """The runtime of this process, unless it starts no step any more."""
+    runtime = current()
+    if runtime.stopping.is_set():
+        raise _Stopping
+    runtime.guard()
+    return runtime
 
 
 def _patiently(seconds: float, stopping: Event, call: Callable[[], R]) -> R:

@@ -13,9 +13,11 @@ from abaca.drivers.linux import namespaces, plugging
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.layout import ServerLayout
-from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet
-from tests.contracts.drivers.linux_backend import client_namespace
+from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Subnet
+from tests.contracts.drivers.linux_backend import client_namespace, probe
 
+BOTH = (("net", "10.0.0.5/24"), ("net", "fd00::5/64"))
+CLIENT = ("10.0.0.20/24", "fd00::20/64")
 EVERYBODY = ("0.0.0.0/0", "::/0")
 _mac_addresses = (f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(1))
 
@@ -118,3 +120,20 @@ def routes_of(namespace: str) -> list[str]:
         return sorted(text for text in routes + rules if "fe80" not in text and "ff00" not in text)
 
     return namespaces.inside(namespace, act)
+
+
+def assert_served(netns: str, share: Share) -> None:
+    """Written and read by every location."""
+    for number, location in enumerate(share.export_locations):
+        text = f"by {location.path}"
+        assert probe(netns, "write", location.path, f"file{number}", text)["ok"]
+        assert probe(netns, "read", location.path, f"file{number}") == {"ok": True, "text": text}
+
+
+def grow(site: Site, server: ShareServer, shares: list[Share], network: str, address: str) -> tuple[ShareServer, list[Share]]:
+    """The server and its shares after one more subnet."""
+    added = site.entry(server.id, network, address)
+    update = NetworkInfoUpdate(current=server.network_info, added=[added])
+    answer = site.driver.update_share_server_network_allocations(update, {}, shares, [])
+    grown = msgspec.structs.replace(server, network_info=[*server.network_info, added])
+    return grown, [msgspec.structs.replace(share, export_locations=answer.share_updates[share.id].export_locations) for share in shares]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -24,29 +23,12 @@ from abaca.errors import NoSpace, Refused, Unavailable
 from abaca.values import AccessRule, Share, ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
-from tests.contracts.drivers.linux_site import Site, path, rule
+from tests.contracts.drivers.linux_site import BOTH, Site, path, rule
 
 pytestmark = pytest.mark.root
 
-BOTH = (("net", "10.0.0.5/24"), ("net", "fd00::5/64"))
 ME = {4: ip_address("10.0.0.20"), 6: ip_address("fd00::a5:20")}
 CLIENT = ("10.0.0.20/24", "fd00::a5:20/64")
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxDriver]:
-    if reason := linux_backend.unavailable_reason():
-        pytest.skip(reason)
-    driver = linux_backend.make_linux_driver(tmp_path_factory.mktemp("linux"))
-    yield driver
-    linux_backend.cleanup(driver)
-
-
-@pytest.fixture
-def site(driver: LinuxDriver) -> Iterator[Site]:
-    site = Site(driver)
-    yield site
-    site.clear()
 
 
 class Door:
@@ -338,15 +320,12 @@ def test_options_that_make_no_sense(option: str) -> None:
         LinuxDriver("linux", {name: value})
 
 
-def test_everything_is_taken_away_whatever_is_there(tmp_path: Path) -> None:
-    if reason := linux_backend.unavailable_reason():
-        pytest.skip(reason)
-    driver = linux_backend.make_linux_driver(tmp_path)
-    site = Site(driver)
+def test_everything_is_taken_away_whatever_is_there(lonely_driver: LinuxDriver) -> None:
+    site, layout = Site(lonely_driver), lonely_driver.layout
     site.share(site.server(*BOTH))
     site.client("client", "net", *CLIENT)
-    found = leftovers(driver.layout.namespace, driver.layout.state_dir)
+    found = leftovers(layout.namespace, layout.state_dir)
     assert all(found.values()), found
-    linux_backend.cleanup(driver)
-    linux_backend.cleanup(driver)
-    assert not driver.layout.state_dir.exists()
+    linux_backend.cleanup(lonely_driver)
+    linux_backend.cleanup(lonely_driver)
+    assert not layout.state_dir.exists()

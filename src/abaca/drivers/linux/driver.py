@@ -136,7 +136,8 @@ class LinuxDriver(ShareDriver):
             linux_server.leave_others(server.network_info)
             for share_id in linux_server.published() - {share.id for share in shares}:
                 linux_server.withdraw(share_id)
-            present = [share for share in shares if self.pool.has(share.id)]
+            held = set(self.pool.share_ids())
+            present = [share for share in shares if share.id in held]
             self.pool.ensure_limits({share.id: share.size for share in present})
             linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present})
             linux_server.withdraw_unknown()
@@ -174,7 +175,7 @@ class LinuxDriver(ShareDriver):
             try:
                 server.join(wanted)
                 server.ganesha.ensure_running()
-            except BackendError:
+            except (BackendError, OSError):
                 server.leave_others(network_info.current)
                 raise
         updates = {}

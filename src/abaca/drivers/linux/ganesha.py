@@ -5,14 +5,14 @@ They outlive the worker and are found again by their pid files, checked against 
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from abaca.drivers.linux import namespaces, processes
+from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.exports import ExportBus
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown, Unavailable
 
+GANESHA = "ganesha.nfsd"
+BUS = "dbus-daemon"
 NFS_PORT = 2049
 START_SECONDS = 30.0
 END_SECONDS = 5.0
@@ -73,9 +73,9 @@ class GaneshaServer:
             return False
         self.stop()
         self._write_configuration()
-        self._start("dbus-daemon", f"--config-file={self._server.bus_config}")
+        self._start(BUS, self._bus_argument())
         files = ("-L", self._server.log, "-f", self._server.ganesha_config, "-p", self._server.ganesha_pid)
-        self._start("ganesha.nfsd", "-N", "NIV_EVENT", *map(str, files))
+        self._start(GANESHA, "-N", "NIV_EVENT", *map(str, files))
         processes.wait_until(lambda: self.is_healthy() or not self.is_started(), START_SECONDS)
         if not self.is_healthy():
             raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {self._end_of_log()}")
@@ -83,25 +83,29 @@ class GaneshaServer:
 
     def is_healthy(self) -> bool:
         """Both processes live, Ganesha listens in the namespace that has the server's name now, and answers."""
-        pid = processes.by_pid_file(self._server.ganesha_pid, self._server.ganesha_pid)
+        pid = processes.by_pid_file(self._server.ganesha_pid, GANESHA)
         return pid is not None and namespaces.is_of(self._server.namespace, pid) and processes.listens(pid, NFS_PORT) and self.bus.answers()
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""
-        return bool(processes.find(self._server.ganesha_pid))
+        return bool(self._ganeshas())
 
     def stop(self) -> None:
         """End both processes, and any that a lost call may have started. Nothing there is success."""
-        processes.end(processes.find(self._server.ganesha_pid), END_SECONDS)
-        processes.end(processes.find(self._bus_argument()), END_SECONDS)
+        processes.end(self._ganeshas(), END_SECONDS)
+        processes.end(processes.find(BUS, self._bus_argument()), END_SECONDS)
         for path in (self._server.ganesha_pid, self._server.bus_pid, self._server.bus_socket):
             path.unlink(missing_ok=True)
 
-    def _bus_argument(self) -> Path:
-        return Path(f"--config-file={self._server.bus_config}")
+    def _ganeshas(self) -> list[int]:
+        return processes.find(GANESHA, str(self._server.ganesha_pid))
+
+    def _bus_argument(self) -> str:
+        return f"--config-file={self._server.bus_config}"
 
     def _write_configuration(self) -> None:
-        exports = sorted(self._server.exports.glob("*.conf"))
+        # A share that is not mounted is left out: clients would write into the folder below it, onto the host's disk.
+        exports = [file for file in sorted(self._server.exports.glob("*.conf")) if mounts.mount_at(self._server.mount_point(file.stem))]
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
             recovery=self._server.recovery,

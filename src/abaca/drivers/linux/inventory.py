@@ -11,12 +11,13 @@ from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
+from abaca.drivers.linux.ganesha import BUS, GANESHA
 from abaca.drivers.linux.layout import run_path
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
-PROGRAMS = ("ganesha.nfsd", "dbus-daemon")
+PROGRAMS = (GANESHA, BUS)
 
 
 def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:

@@ -75,8 +75,7 @@ class BtrfsPool:
 
     def capacity(self) -> Capacity:
         """Raises Unavailable when the pool is not mounted."""
-        if mounts.mount_at(self.root) is None:
-            raise Unavailable(f"the pool {self.root} is not mounted")
+        self._mounted()
         pool = os.statvfs(self.root)
         free = pool.f_bavail * pool.f_frsize
         if self._image is not None:
@@ -92,7 +91,9 @@ class BtrfsPool:
         return self.path(share_id).is_dir()
 
     def share_ids(self) -> list[str]:
-        return sorted(path.name for path in self._shares.iterdir()) if self._shares.is_dir() else []
+        """The shares that the pool has data of. Raises Unavailable when it is not mounted."""
+        self._mounted()
+        return sorted(os.listdir(self._shares))
 
     def create(self, share_id: str, size_gib: int) -> None:
         """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
@@ -124,6 +125,7 @@ class BtrfsPool:
 
     def delete(self, share_id: str) -> None:
         """Delete a share's data. Nothing there is success. The space comes back a little later."""
+        self._mounted()  # or nothing would be there, and its deletion a success
         path = self.path(share_id)
         if path.is_dir():
             run("btrfs", "subvolume", "delete", str(path), timeout=300)
@@ -142,11 +144,14 @@ class BtrfsPool:
         if len(found) == 1 and wanted in found[0].options and found[0].filesystem == "btrfs":
             return False
         mounts.unmount(point)
+        mounts.mount(self._mounted().source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}")
+        return True
+
+    def _mounted(self) -> mounts.Mount:
         pool = mounts.mount_at(self.root)
         if pool is None:
             raise Unavailable(f"the pool {self.root} is not mounted")
-        mounts.mount(pool.source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}")
-        return True
+        return pool
 
     def _require(self, share_id: str) -> Path:
         path = self.path(share_id)

@@ -13,29 +13,25 @@ SHORTEST_WAIT = 0.005
 LONGEST_WAIT = 0.1
 
 
-def find(argument: Path) -> list[int]:
-    """Processes that have exactly this path among their arguments. Reads all of /proc."""
-    return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal() and _has_argument(int(entry.name), argument)]
+def find(program: str, argument: str) -> list[int]:
+    """Processes of a program that have exactly this argument. Reads all of /proc."""
+    return _matching(lambda arguments: _program(arguments) == program and argument.encode() in arguments)
 
 
 def find_below(folder: Path, programs: Collection[str]) -> list[int]:
     """Processes of these programs with an argument that holds a path below `folder`. Reads all of /proc."""
     prefix = f"{folder}/".encode()
-    found = []
-    for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal()):
-        arguments = _arguments(pid)
-        if arguments and Path(os.fsdecode(arguments[0])).name in programs and any(prefix in argument for argument in arguments):
-            found.append(pid)
-    return sorted(found)
+    return _matching(lambda arguments: _program(arguments) in programs and any(prefix in argument for argument in arguments))
 
 
-def by_pid_file(pid_file: Path, argument: Path) -> int | None:
-    """The process that a pid file names, if it lives and has `argument` (its number may be another process's by now)."""
+def by_pid_file(pid_file: Path, program: str) -> int | None:
+    """The process that a pid file names, if it is of that program and was told this pid file (its number may be another process's by now)."""
     try:
         pid = int(pid_file.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return pid if _has_argument(pid, argument) else None
+    arguments = _arguments(pid)
+    return pid if _program(arguments) == program and bytes(pid_file) in arguments else None
 
 
 def end(pids: list[int], patience: float) -> None:
@@ -80,8 +76,12 @@ def _is_alive(pid: int) -> bool:
     return bool(_arguments(pid))
 
 
-def _has_argument(pid: int, argument: Path) -> bool:
-    return bytes(argument) in _arguments(pid)
+def _matching(fits: Callable[[list[bytes]], bool]) -> list[int]:
+    return sorted(pid for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal()) if fits(_arguments(pid)))
+
+
+def _program(arguments: list[bytes]) -> str:
+    return Path(os.fsdecode(arguments[0])).name if arguments else ""
 
 
 def _arguments(pid: int) -> list[bytes]:

@@ -81,8 +81,9 @@ class LinuxServer:
         for share_id, clients in shares.items():
             try:
                 with os_errors_sorted(f"share {share_id}"):
-                    mounted[share_id] = self._pool.mount(share_id, self._layout.mount_point(share_id))
+                    is_new_mount = self._pool.mount(share_id, self._layout.mount_point(share_id))
                     ids[share_id] = write_export(self._layout, share_id, clients, ids)
+                    mounted[share_id] = is_new_mount
             except BackendError as error:
                 failures.append(error)
         started = self.ganesha.ensure_running()

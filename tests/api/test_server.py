@@ -1,0 +1,242 @@
+"""The server as a process: who it runs as, what it refuses, and that nothing of it is left behind."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pwd
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+import sqlalchemy as sa
+from oslo_config import cfg
+
+import abaca
+from abaca import config
+from abaca.api.server import drop_privileges, refuse_cleartext
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import services
+from abaca.domain import availability_zones
+from tests.service import free_port
+from tests.stack import initialise, wait_for
+
+USER = "nobody"
+PROGRAM = "import sys, json; from abaca import config; from abaca.api.server import serve; serve(config.load([], json.loads(sys.argv[1])))"
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({}, None),
+        ({"api.listen": "::1"}, None),
+        ({"api.listen": "localhost"}, None),
+        ({"api.auth_strategy": "noauth"}, None),
+        ({"api.listen": "0.0.0.0"}, "Passwords would travel in clear"),
+        ({"api.listen": "::"}, "Passwords would travel in clear"),
+        ({"api.listen": "shares.example"}, "Passwords would travel in clear"),
+        ({"api.listen": "0.0.0.0", "api.allow_cleartext": True}, None),
+        ({"api.listen": "0.0.0.0", "api.ssl_certificate": "c", "api.ssl_key": "k"}, None),
+        ({"api.ssl_certificate": "c"}, "both or not at all"),
+        ({"api.listen": "0.0.0.0", "api.auth_strategy": "noauth", "api.allow_cleartext": True}, "believes everyone"),
+    ],
+)
+def test_cleartext_stays_on_this_machine(options: dict[str, object], complaint: str | None) -> None:
+    conf = config.load([], options)
+    if complaint is None:
+        refuse_cleartext(conf)
+        return
+    with pytest.raises(cfg.Error, match=complaint):
+        refuse_cleartext(conf)
+
+
+@pytest.mark.parametrize("user", ["root", "no-such-user"])
+def test_users_that_the_api_does_not_run_as(user: str) -> None:
+    with pytest.raises(cfg.Error, match=r"\[api\] user"):
+        drop_privileges(user)
+
+
+class Server:
+    """A server process over a SQLite database, with the users alice and root."""
+
+    def __init__(self, folder: Path, **options: object) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"{'https' if 'api.ssl_key' in options else 'http'}://127.0.0.1:{self.port}"
+        self.options = {"state_dir": str(folder), "api.port": self.port, **options}
+        self.process: subprocess.Popen[bytes] | None = None
+        database = folder / "db"
+        database.mkdir()
+        initialise(f"sqlite:///{database}/abaca.sqlite")
+        lines = [f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}" for name, roles in (("root", "admin"), ("alice", "member"))]
+        (folder / "users").write_text("\n".join(lines))
+        _worker_is_there(f"sqlite:///{database}/abaca.sqlite")
+        if os.geteuid() == 0:
+            for path in [folder, *folder.rglob("*")]:
+                shutil.chown(path, USER)
+
+    def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
+        command = [*prefix, python, "-c", PROGRAM, json.dumps(self.options)]
+        with open(self.folder / "log", "wb") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env={**os.environ, **(environment or {})})
+        wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
+        assert self.process.poll() is None, self.said()
+
+    def said(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def ask(self, method: str, path: str, body: object = None, user: str = "root") -> tuple[int, Any]:
+        """Status and body; status 0 when nothing answers."""
+        request = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode())
+        request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:pw".encode()).decode())
+        request.add_header("X-OpenStack-Manila-API-Version", "2.70")
+        request.add_header("Content-Type", "application/json")
+        unverified = ssl._create_unverified_context() if self.url.startswith("https") else None
+        try:
+            with urllib.request.urlopen(request, timeout=10, context=unverified) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text[:1] == b"{" else text
+        except urllib.error.HTTPError as error:
+            return error.code, json.loads(error.read())
+        except OSError:
+            return 0, None
+
+    def pids(self) -> list[int]:
+        """The process and its children."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [self.process.pid, *map(int, children)]
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            assert self.process.wait(30) == 0, self.said()
+
+
+def _worker_is_there(url: str) -> None:
+    """A worker that is never looked after: requests put work into its queue."""
+    engine = create_engine(url)
+    now = utcnow()
+    with begin(engine) as conn:
+        zone = availability_zones.ensure(conn, "nova")
+        values = {"host": "h@a", "worker_host": "h", "binary": "manila-share", "availability_zone_id": zone, "is_ready": True}
+        conn.execute(sa.insert(services).values(**values, created_at=now, updated_at=now, expires_at=now))
+    engine.dispose()
+
+
+@contextmanager
+def serving(**options: object) -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="abaca-api-"))
+    folder.chmod(0o755)
+    server = Server(folder, **options)
+    try:
+        yield server
+        server.end()
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.process.kill()
+            server.process.wait(10)
+        shutil.rmtree(folder)
+
+
+def use(server: Server) -> None:
+    """What a tenant and an administrator do, errors included; every answer must be right."""
+    specs = {"driver_handles_share_servers": True}
+    network = {"share_network": {"name": "n", "neutron_net_id": "a", "neutron_subnet_id": "b"}}
+    for method, path, body, user, status in [
+        ("GET", "/", None, "root", 300),
+        ("POST", "/v2/types", {"share_type": {"name": "gold", "extra_specs": specs}}, "root", 200),
+        ("POST", "/v2/types", {"share_type": {"name": "gold", "extra_specs": specs}}, "root", 409),
+        ("POST", "/v2/types", {"share_type": {"name": "silver"}}, "alice", 403),
+        ("POST", "/v2/share-networks", network, "alice", 200),
+        ("GET", "/v2/share-networks/detail", None, "alice", 200),
+        ("GET", "/v2/shares/detail?metadata=x", None, "alice", 400),
+        ("GET", "/v2/shares/detail", None, "alice", 200),
+        ("GET", "/v2/messages", None, "alice", 200),
+        ("GET", "/v2/scheduler-stats/pools/detail?host=(", None, "root", 400),
+        ("GET", "/v2/scheduler-stats/pools/detail", None, "root", 200),
+        ("GET", "/v2/share-servers", None, "root", 200),
+        ("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, "alice", 201),
+        ("GET", "/v2/types", None, "mallory", 401),
+        ("GET", "/nope", None, "alice", 404),
+    ]:
+        for _ in range(1 if method == "POST" else 4):  # both worker processes answer
+            answered, content = server.ask(method, path, body, user)
+            assert answered == status, f"{method} {path}: {answered} {content}\n{server.said()}"
+
+
+def test_workers_serve_and_end_with_their_parent() -> None:
+    with serving() as server:
+        server.start()
+        use(server)
+        main, *workers = server.pids()
+        assert len(workers) == 2
+        if os.geteuid() == 0:
+            wanted = str(pwd.getpwnam(USER).pw_uid)
+            for pid in (main, *workers):
+                status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+                assert status["Uid"].split() == [wanted] * 4
+                assert status["NoNewPrivs"] == "1"
+                assert status["Groups"].split() == [str(pwd.getpwnam(USER).pw_gid)]
+        os.kill(workers[0], signal.SIGKILL)
+        wait_for(lambda: len(server.pids()) == 3 and workers[0] not in server.pids() and server.ask("GET", "/v2/types")[0] == 200, 20)
+        doomed = server.pids()[1:]
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait(10)
+        wait_for(lambda: not any(_is_alive(pid) for pid in doomed), 10)
+        assert server.ask("GET", "/healthcheck")[0] == 0
+
+
+@ROOT_ONLY
+def test_code_that_only_root_can_read(tmp_path: Path) -> None:
+    """Everything that requests need is in memory before the privileges go."""
+    venv, source = Path(sys.prefix), Path(abaca.__path__[0]).parent
+    private = tmp_path / "private"
+    for name in ("venv", "src"):
+        (private / name).mkdir(parents=True)
+    private.chmod(0o700)
+    mounts = f"mount --bind {venv} {private}/venv && mount --bind {source} {private}/src"
+    if sys.prefix == sys.base_prefix or subprocess.run(["unshare", "-m", "sh", "-c", mounts], check=False, capture_output=True).returncode:
+        pytest.skip("a virtual environment and the right to mount are missing")
+    hidden = f"{mounts} && mount -t tmpfs -o mode=700 none {source} && exec \"$@\""
+    with serving() as server:
+        prefix = ("unshare", "-m", "sh", "-c", hidden, "sh")
+        environment = {"PYTHONPATH": f"{private}/src", "PYTHONDONTWRITEBYTECODE": "1"}
+        server.start(*prefix, python=f"{private}/venv/bin/python", environment=environment)
+        use(server)
+
+
+def test_tls(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing")
+    with tempfile.TemporaryDirectory(prefix="abaca-tls-") as folder:
+        Path(folder).chmod(0o755)
+        certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=x"]
+        subprocess.run(request, check=True, capture_output=True)
+        Path(key).chmod(0o644)
+        with serving(**{"api.ssl_certificate": certificate, "api.ssl_key": key, "api.workers": 1}) as server:
+            server.start()
+            assert server.ask("GET", "/v2/types")[0] == 200
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether it runs; one that only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

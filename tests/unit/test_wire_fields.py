@@ -1,0 +1,102 @@
+"""Field tables: the mechanism, and what must hold for every table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from abaca.api.microversions import MAX_VERSION
+from abaca.api.wire.access_rules import ACCESS_RULE
+from abaca.api.wire.export_locations import EXPORT_LOCATION
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View, constant, time_field, timestamp
+from abaca.api.wire.messages import MESSAGE
+from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE
+from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET
+from abaca.api.wire.share_servers import SHARE_SERVER
+from abaca.api.wire.share_types import SHARE_TYPE
+from abaca.api.wire.shares import SHARE
+
+TABLES = {
+    "share type": SHARE_TYPE,
+    "share network": SHARE_NETWORK,
+    "subnet": SUBNET,
+    "share": SHARE,
+    "export location": EXPORT_LOCATION,
+    "access rule": ACCESS_RULE,
+    "share server": SHARE_SERVER,
+    "service": SERVICE,
+    "pool": POOL,
+    "availability zone": AVAILABILITY_ZONE,
+    "message": MESSAGE,
+}
+
+VIEW = View(
+    Field("always", level=SUMMARY),
+    Field("young", since=10),
+    Field("old", until=9),
+    Field("changed", "first", until=19, level=SUMMARY),
+    Field("changed", "second", since=20, level=SUMMARY),
+    Field("doubled", "always", convert=lambda value: value * 2),
+    Field("computed", lambda row: row["always"] + row["first"], level=SHOW),
+    Field("fixed", constant(None), level=SHOW),
+    Field("secret", "second", admin=True),
+    Field("secret", constant("hidden"), admin=False),
+)
+ROW = {"always": 1, "young": 2, "old": 3, "first": 4, "second": 5}
+
+
+@pytest.mark.parametrize(
+    ("version", "level", "is_admin", "expected"),
+    [
+        (0, SUMMARY, False, {"always": 1, "changed": 4}),
+        (19, SUMMARY, True, {"always": 1, "changed": 4}),
+        (20, SUMMARY, False, {"always": 1, "changed": 5}),
+        (9, DETAIL, False, {"always": 1, "old": 3, "changed": 4, "doubled": 2, "secret": "hidden"}),
+        (10, DETAIL, False, {"always": 1, "young": 2, "changed": 4, "doubled": 2, "secret": "hidden"}),
+        (10, DETAIL, True, {"always": 1, "young": 2, "changed": 4, "doubled": 2, "secret": 5}),
+        (70, SHOW, True, {"always": 1, "young": 2, "changed": 5, "doubled": 2, "computed": 5, "fixed": None, "secret": 5}),
+    ],
+)
+def test_rendering(version: int, level: int, is_admin: bool, expected: dict[str, object]) -> None:
+    for _ in range(2):  # the plan is made, then remembered
+        assert VIEW.render(ROW, version, level=level, is_admin=is_admin) == expected
+    assert VIEW.render_all([ROW, ROW], version, level=level, is_admin=is_admin) == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, None),
+        (datetime(2026, 8, 21, 11, 5), "2026-08-21T11:05:00.000000"),
+        (datetime(2026, 8, 21, 11, 5, 0, 1), "2026-08-21T11:05:00.000001"),
+    ],
+)
+def test_timestamps(value: datetime | None, text: str | None) -> None:
+    assert timestamp(value) == text
+    assert View(time_field("at")).render({"at": value}, 0) == {"at": text}
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("is_admin", [True, False])
+@pytest.mark.parametrize("level", [SUMMARY, DETAIL, SHOW])
+def test_a_member_has_one_meaning_at_a_time(name: str, is_admin: bool, level: int) -> None:
+    """At no version do two fields of a table write the same member."""
+    for version in range(MAX_VERSION + 1):
+        names = [field.name for field in TABLES[name].fields if field.lives_in(version, level, is_admin)]
+        assert len(names) == len(set(names)), f"{name} at 2.{version}"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_others_see_administrators_see(name: str) -> None:
+    for version in range(MAX_VERSION + 1):
+        for level in (SUMMARY, DETAIL, SHOW):
+            theirs, others = ({f.name for f in TABLES[name].fields if f.lives_in(version, level, who)} for who in (True, False))
+            assert others <= theirs
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_fields_live_at_some_version(name: str) -> None:
+    for field in TABLES[name].fields:
+        last = MAX_VERSION if field.until is None else field.until
+        assert 0 <= field.since <= last <= MAX_VERSION
