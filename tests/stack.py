@@ -133,8 +133,7 @@ class Stack:
             outcome = self.do(subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True)
             if not isinstance(outcome, PendingCheck):
                 return outcome
-            check_id = outcome.id
-            self.wait(lambda conn: not subnet_additions.is_pending(conn, check_id))
+            self.wait(lambda conn, check_id=outcome.id: not subnet_additions.is_pending(conn, check_id))  # type: ignore[misc]
 
     def checked(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER) -> None:
         """Have the drivers asked about a subnet, and answered."""

@@ -34,7 +34,7 @@ def path_of(conf: cfg.ConfigOpts) -> Path:
 
 
 def entry(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
-    """What a cloud's entry says. Networks are served below a path of their own, which clients would not find by themselves."""
+    """What a cloud's entry says for the address of `conf`. Networks are served below a path that clients would not find by themselves."""
     url = base_url(conf)
     secure = {"cacert": conf.api.ssl_certificate} if conf.api.ssl_certificate and not conf.api.public_endpoint else {}
     return {
@@ -47,30 +47,51 @@ def entry(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
     }
 
 
+def entry_as_served(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
+    """An entry for another user, with the address that the service was started with last: the file knows, `conf` may not."""
+    clouds = _read(conf)
+    if clouds is None:
+        return entry(conf, username, password)
+    served: dict[str, Any] = clouds[CLOUD]
+    return served | {"auth": served["auth"] | {"username": username, "password": password}}
+
+
 def as_text(clouds: dict[str, Any]) -> str:
     """The file's text for entries by name."""
     return msgspec.yaml.encode({"clouds": clouds}).decode()
 
 
-def write(conf: cfg.ConfigOpts, username: str, password: str) -> None:
-    """Make the file anew with one entry."""
-    state_dir.replace(path_of(conf), as_text({CLOUD: entry(conf, username, password)}), 0o600, -1)
+def write(conf: cfg.ConfigOpts, clouds: dict[str, Any]) -> None:
+    """Make the file anew, or replace it."""
+    state_dir.replace(path_of(conf), as_text(clouds), 0o600, -1)
 
 
-def follow(conf: cfg.ConfigOpts, new_passwords: dict[str, str] | None = None) -> None:
-    """Bring our entry up to date with the address that is listened on now, and with new passwords by user name. Other entries stay.
+def follow_address(conf: cfg.ConfigOpts) -> None:
+    """Bring our entry up to date with the address of `conf`. Other entries stay. No file: nothing happens."""
+    clouds = _read(conf)
+    if clouds is not None:
+        auth = clouds[CLOUD]["auth"]
+        wanted = clouds | {CLOUD: entry(conf, auth["username"], auth["password"])}
+        if wanted != clouds:
+            write(conf, wanted)
 
-    No file: nothing happens. Raises Conflict when the file is not what we wrote.
-    """
+
+def follow_password(conf: cfg.ConfigOpts, username: str, password: str) -> None:
+    """Bring our entry up to date with a user's new password, if it is that user's."""
+    clouds = _read(conf)
+    if clouds is not None and clouds[CLOUD]["auth"]["username"] == username:
+        clouds[CLOUD]["auth"]["password"] = password
+        write(conf, clouds)
+
+
+def _read(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
+    """The file's entries, ours among them; None when there is no file. Raises Conflict when it is not what we wrote."""
     try:
-        content = msgspec.yaml.decode(path_of(conf).read_bytes())
-        auth = content["clouds"][CLOUD]["auth"]
-        username, password = auth["username"], auth["password"]
+        clouds: dict[str, Any] = msgspec.yaml.decode(path_of(conf).read_bytes())["clouds"]
+        if {"username", "password"} <= clouds[CLOUD]["auth"].keys():
+            return clouds
     except FileNotFoundError:
-        return
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
-        raise Conflict(f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; delete it or mend it.") from error
-    wanted = entry(conf, username, (new_passwords or {}).get(username, password))
-    if content["clouds"][CLOUD] != wanted:
-        content["clouds"][CLOUD] = wanted
-        state_dir.replace(path_of(conf), as_text(content["clouds"]), 0o600, -1)
+        return None
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        pass
+    raise Conflict(f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; delete it or mend it.")

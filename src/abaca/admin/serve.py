@@ -86,7 +86,7 @@ def _prepare_access(conf: cfg.ConfigOpts) -> str | None:
     if conf.api.auth_strategy != "http_basic":
         return None
     password = users.make_first_admin(conf)
-    clouds_file.follow(conf)
+    clouds_file.follow_address(conf)
     return password
 
 

@@ -33,7 +33,7 @@ def make_first_admin(conf: cfg.ConfigOpts) -> str | None:
     if config.users_file(conf).exists():
         return None
     password = add(conf, ADMIN, ADMIN, [ADMIN])
-    clouds_file.write(conf, ADMIN, password)
+    clouds_file.write(conf, {clouds_file.CLOUD: clouds_file.entry(conf, ADMIN, password)})
     return password
 
 
@@ -55,7 +55,7 @@ def set_password(conf: cfg.ConfigOpts, name: str, password: str | None = None) -
     password = password or secrets.token_urlsafe(18)
     with _changed(conf) as users:
         users[name] = _existing(users, name)._replace(password_hash=_hash(password))
-    clouds_file.follow(conf, {name: password})
+    clouds_file.follow_password(conf, name, password)
     return password
 
 
@@ -132,7 +132,8 @@ def add_command(settings: Settings, name: str, project: str, roles: tuple[str, .
         password = add(conf, name, project, list(roles), given)
     if given is None:
         click.echo(f"Password of {name}: {password}")
-        click.echo(f"\n# an entry for a clouds.yaml\n{clouds_file.as_text({f'{clouds_file.CLOUD}-{name}': clouds_file.entry(conf, name, password)})}")
+        theirs = {f"{clouds_file.CLOUD}-{name}": clouds_file.entry_as_served(conf, name, password)}
+        click.echo(f"\n# an entry for a clouds.yaml\n{clouds_file.as_text(theirs)}")
 
 
 @commands.command("list")

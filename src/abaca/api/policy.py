@@ -51,6 +51,7 @@ RULES: dict[str, str] = {
     "message:get_all": READER,
     "scheduler_stats:pools:detail": ADMIN,
     "scheduler_stats:pools:index": ADMIN,
+    "security_service:index": READER,
     "service:index": ADMIN,
     "service:update": ADMIN,
     "share:access_get_all": READER,

@@ -15,6 +15,7 @@ from abaca.api.resources import (
     local_networks,
     messages,
     scheduler_stats,
+    security_services,
     services,
     share_network_subnet_metadata,
     share_network_subnets,
@@ -52,6 +53,8 @@ ROUTES: list[Route] = [
     Route("PUT", "/v2/share-networks/{share_network_id}", share_networks.update, "share_network:update"),
     Route("DELETE", "/v2/share-networks/{share_network_id}", share_networks.delete, "share_network:delete", status=202),
     action("/v2/share-networks/{share_network_id}/action", "reset_status", share_networks.reset_status, "share_network:reset_status", since=63),
+    Route("GET", "/v2/security-services", security_services.index, "security_service:index"),
+    Route("GET", "/v2/security-services/detail", security_services.index, "security_service:index"),
     # --- share network subnets, and the action that checks one before it is added
     Route("GET", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.index, "share_network_subnet:index", since=51),
     Route("POST", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.create, "share_network_subnet:create", since=51),

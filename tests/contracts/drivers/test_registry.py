@@ -42,9 +42,9 @@ def test_drivers_are_found_by_name(installed: None) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("unknown", r"Back end alpha: there is no driver 'unknown'\. Known drivers: .*acme.*gone.*odd"),
-        ("gone", r"Back end alpha: the driver 'gone' cannot be loaded: No module named 'no_such_module'"),
-        ("odd", r"Back end alpha: the driver 'odd' \(abaca\.drivers\.fake\.faults:Fault\) is not a ShareDriver"),
+        ("unknown", r"There is no driver 'unknown'\. Known drivers: .*acme.*gone.*odd"),
+        ("gone", r"The driver 'gone' cannot be loaded: No module named 'no_such_module'"),
+        ("odd", r"The driver 'odd' \(abaca\.drivers\.fake\.faults:Fault\) is not a ShareDriver"),
     ],
 )
 def test_drivers_that_cannot_be_had(installed: None, name: str, reason: str) -> None:

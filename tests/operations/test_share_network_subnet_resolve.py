@@ -1,0 +1,54 @@
+"""share_network_subnet_resolve: a new subnet's Neutron ids are looked up at once, and its owner is told when they stand for nothing."""
+
+from __future__ import annotations
+
+from abaca.domain import share_networks
+from tests.operations.conftest import Install
+from tests.operations.scene import available_share, network, told
+from tests.stack import MEMBER, Stack, wait_for
+
+
+def resolved(stack: Stack, share_network: str) -> dict[str, object]:
+    """The network's only subnet, once it is known."""
+    return wait_for(lambda: next((subnet for subnet in network(stack, share_network)["share_network_subnets"] if subnet["cidr"]), None)) or {}
+
+
+def test_the_fields_are_filled(stack: Stack) -> None:
+    (pair,) = stack.network("fd00:1::/64")
+    subnet = resolved(stack, stack.share_network(pair))
+    assert (subnet["cidr"], subnet["ip_version"], subnet["network_type"], subnet["gateway"]) == ("fd00:1::/64", 6, "vxlan", "fd00:1::1")
+    assert isinstance(subnet["segmentation_id"], int) and isinstance(subnet["mtu"], int)
+    assert told(stack) == []
+
+
+def test_ids_that_stand_for_nothing_are_accepted_and_told(stack: Stack) -> None:
+    share_network = stack.share_network(("no such network", "no such subnet"))
+    assert network(stack, share_network)["share_network_subnets"][0]["cidr"] is None
+    wait_for(lambda: told(stack))
+    assert "no such subnet" in told(stack)[0]
+    assert network(stack, share_network)["status"] == "active"
+
+
+def test_corrected_ids_are_looked_up_again(stack: Stack) -> None:
+    (pair,) = stack.network("10.1.0.0/24")
+    share_network = stack.share_network(("no such network", "no such subnet"))
+    wait_for(lambda: told(stack))
+    stack.do(share_networks.update, MEMBER, share_network, {"neutron_net_id": pair[0], "neutron_subnet_id": pair[1]})
+    assert resolved(stack, share_network)["cidr"] == "10.1.0.0/24"
+
+
+def test_another_project_s_subnet_is_not_there(stack: Stack) -> None:
+    stranger = MEMBER.__class__(user_id="other", project_id="other", roles=("member",))
+    (pair,) = stack.network("10.1.0.0/24", caller=stranger)
+    stack.share_network(pair)
+    wait_for(lambda: told(stack))
+    assert pair[1] in told(stack)[0]
+
+
+def test_without_a_worker_it_is_done_when_a_server_is_made(install: Install) -> None:
+    stack = install()
+    (pair,) = stack.network("10.1.0.0/24")
+    share_network = stack.share_network(pair)
+    with stack.working():
+        available_share(stack, share_network)
+        assert resolved(stack, share_network)["cidr"] == "10.1.0.0/24"
