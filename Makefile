@@ -28,6 +28,10 @@ test: system venv ## run everything that this machine can run; says what it skip
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
 	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
 
+.PHONY: walk
+walk: venv ## kill the worker at every step of every workflow that is walked (tests run a sample)
+	@ABACA_WALK=all $(BIN)/pytest tests/operations -k walk
+
 .PHONY: lint
 lint: venv ## lint, types and layers alone, with the tools' own output
 	@$(BIN)/ruff check

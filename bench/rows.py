@@ -114,7 +114,7 @@ def _add_shares(
             {
                 "id": instance_id, "share_id": id_, "share_type_id": type_id, "share_network_id": networks[number % len(networks)],
                 "share_server_id": server_id, "availability_zone_id": zone_id, "host": f"{host}#fake",
-                "status": "available" if servers or number % 10 else "error", "access_rules_status": "active", "created_at": created,
+                "status": "available" if servers or number % 10 else "inactive", "access_rules_status": "active", "created_at": created,
             }
         )  # fmt: skip
         for position in range(1 if servers else 2):

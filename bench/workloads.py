@@ -35,7 +35,7 @@ def reads(shares: int) -> list[Read]:
         Read("shares/detail, limit 1000", "/v2/shares/detail?limit=1000"),
         Read("shares, limit 1000", "/v2/shares?limit=1000"),
         Read("detail by name", "/v2/shares/detail?name=share-000777"),
-        Read("detail by status, limit 100", "/v2/shares/detail?status=error&limit=100"),
+        Read("detail by status, limit 100", "/v2/shares/detail?status=inactive&limit=100"),
         Read("detail by share network, limit 100", "/v2/shares/detail?share_network_id={network}&limit=100"),
         Read("detail by part of the name, limit 100", "/v2/shares/detail?name~=777&limit=100"),
         Read("detail by metadata, limit 100", "/v2/shares/detail?metadata=%7B%27group%27%3A%277%27%7D&limit=100"),

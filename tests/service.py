@@ -113,19 +113,28 @@ class Installation:
 
 
 @contextmanager
-def installation(user: str | None = None, config_text: str | None = FAKE_BACKEND) -> Iterator[Installation]:
-    """A folder that other users can enter (pytest's own cannot be), taken away afterwards with what runs in it."""
+def reachable_folder() -> Iterator[Path]:
+    """A folder that other users can enter, as the API process has to; pytest's own cannot be."""
     folder = Path(tempfile.mkdtemp(prefix="abaca-test-"))
     folder.chmod(0o755)
-    if user is not None:
-        shutil.chown(folder, user)
-    made = Installation(folder, user, config_text)
     try:
-        yield made
+        yield folder
     finally:
-        if not made.has_ended():
-            made.stop()
         shutil.rmtree(folder)
+
+
+@contextmanager
+def installation(user: str | None = None, config_text: str | None = FAKE_BACKEND) -> Iterator[Installation]:
+    """An installation that is not running yet; taken away afterwards with what runs of it."""
+    with reachable_folder() as folder:
+        if user is not None:
+            shutil.chown(folder, user)
+        made = Installation(folder, user, config_text)
+        try:
+            yield made
+        finally:
+            if not made.has_ended():
+                made.stop()
 
 
 def unprivileged_reason() -> str | None:

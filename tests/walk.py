@@ -6,9 +6,11 @@ is tried on a copy of database and world, with real worker processes and SIGKILL
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,18 @@ from tests.stack import WorkerProcess, wait_for
 
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
+_SAMPLE = 3
+
+
+def places(steps: Sequence[str], *, all_of_them: bool = False) -> list[tuple[int, str]]:
+    """Where to kill: every place, or every third, another third each day. `ABACA_WALK=all` (make walk) walks everything."""
+    every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
+    if all_of_them or os.environ.get("ABACA_WALK") == "all":
+        return every
+    # Moments alternate with a period of three, too: shifted by the step's number, each day's sample holds all of them.
+    today = date.today().timetuple().tm_yday
+    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % _SAMPLE == today % _SAMPLE]
+
 
 # What differs between two runs that both went right: when, and ids that the run itself draws.
 _VOLATILE = {"created_at", "updated_at", "expires_at", "stats", "token"}

@@ -19,6 +19,11 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.ListOpt("enabled_share_backends", default=[], help="Sections of the back ends served here. Empty: one, linux or fake."),
     cfg.StrOpt("storage_availability_zone", default="nova", help="Availability zone of the back ends that name none."),
     cfg.StrOpt("default_share_type", help="Share type of shares that are created without one."),
+    cfg.ListOpt(
+        "admin_only_metadata",
+        default=["__affinity_same_host", "__affinity_different_host"],
+        help="Keys of share metadata that only administrators may set, change or delete.",
+    ),
     cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),
     cfg.IntOpt("service_down_time", default=20, min=2, help="Seconds without a sign of life after which a worker counts as down."),
     cfg.IntOpt("message_ttl", default=2592000, min=60, help="Seconds that user messages are kept."),
@@ -47,6 +52,22 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
 ]
 
+QUOTA_OPTIONS: list[cfg.Opt] = [
+    cfg.IntOpt(name, default=default, min=-1, help=f"{text} of a project, unless its quotas say otherwise. -1: no limit.")
+    for name, default, text in (
+        ("shares", 50, "Shares"),
+        ("gigabytes", 1000, "GiB of all shares"),
+        ("per_share_gigabytes", -1, "GiB of each share"),
+        ("share_networks", 10, "Share networks"),
+        ("snapshots", 50, "Snapshots"),
+        ("snapshot_gigabytes", 1000, "GiB of all snapshots"),
+        ("share_groups", 50, "Share groups"),
+        ("share_group_snapshots", 50, "Share group snapshots"),
+        ("share_replicas", 100, "Share replicas"),
+        ("replica_gigabytes", 1000, "GiB of all share replicas"),
+    )
+]
+
 WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt("poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work."),
     cfg.IntOpt("concurrency", default=8, min=1, help="Operations carried out at once."),
@@ -70,6 +91,7 @@ def load(config_files: Sequence[str] = (), overrides: Mapping[str, object] | Non
     conf.register_opts(DEFAULT_OPTIONS)
     conf.register_opts(DATABASE_OPTIONS, group="database")
     conf.register_opts(API_OPTIONS, group="api")
+    conf.register_opts(QUOTA_OPTIONS, group="quota")
     conf.register_opts(WORKER_OPTIONS, group="worker")
     files = list(config_files) or [f for f in ("/etc/abaca/abaca.conf",) if os.path.exists(f)]
     conf(args=[], project="abaca", default_config_files=files, default_config_dirs=[])
@@ -87,6 +109,11 @@ def state_path(conf: cfg.ConfigOpts, *parts: str) -> Path:
 def database_url(conf: cfg.ConfigOpts) -> str:
     """The configured database, or SQLite in the state directory."""
     return conf.database.connection or f"sqlite:///{state_path(conf, 'db', 'abaca.sqlite')}"
+
+
+def quota_defaults(conf: cfg.ConfigOpts) -> dict[str, int]:
+    """The configured limits by resource; -1: none."""
+    return {option.name: conf.quota[option.name] for option in QUOTA_OPTIONS}
 
 
 def users_file(conf: cfg.ConfigOpts) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -103,6 +104,24 @@ def test_ids_that_no_database_takes(api: Api, path: str) -> None:
 )
 def test_bad_queries(api: Api, query: str) -> None:
     api.fault("GET", f"/shares?{query}", None, 400)
+
+
+STRANGE_KEYS = ['a"b', "a'b", "a.b", "$", "a\\b", "a[0]", "", "é", "a%", "?x", ":y", "1"]
+
+
+@pytest.mark.parametrize("key", STRANGE_KEYS)
+def test_strange_metadata_in_queries(api: Api, key: str) -> None:
+    api("GET", f"/shares?metadata={quote(repr({key: 'v'}))}", who=ALICE)
+
+
+@pytest.mark.parametrize("query", ["name=%ff%fe", "name=%ed%a0%80", "share_type_id=" + "x" * 5000, "name=a&name=b", "name", "=", "%", "a%00b=1"])
+def test_strange_queries(api: Api, query: str) -> None:
+    api("GET", f"/shares?{query}", who=ALICE)
+
+
+@pytest.mark.parametrize("share_id", ["%ff", "%ed%a0%80", "x" * 5000, "%2e%2e", "a%2Fb", "a%20b", "'", "%25"])
+def test_strange_paths(api: Api, share_id: str) -> None:
+    api.fault("GET", f"/shares/{share_id}", None, 404, who=ALICE)
 
 
 def test_a_bug_tells_nothing(template_database: Callable[[Initialise], str], conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:

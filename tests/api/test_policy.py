@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from abaca.api.faults import PolicyForbids
 from abaca.api.policy import RULES, Policy
 from abaca.api.routing import ROUTES
 from abaca.values import Caller
-from tests.api.conftest import ADMIN, ALICE, NOBODY, READER, Api
+from tests.api.conftest import ADMIN, ALICE, NOBODY, READER, UNKNOWN, Api
 from tests.stack import wait_for
 
 PERSONAS = {"admin": ("admin",), "member": ("member",), "reader": ("reader",), "nobody": ("visitor",)}
@@ -52,7 +53,8 @@ def test_personas(plain: cfg.ConfigOpts, rule: str, permitted: set[str]) -> None
 
 def test_every_rule_is_used_by_a_route_or_a_handler() -> None:
     sources = "".join(path.read_text() for path in (Path(__file__).parents[2] / "src/abaca/api").rglob("*.py") if path.name != "policy.py")
-    assert [rule for rule in RULES if f'"{rule}"' not in sources] == []
+    of_routes = {route.policy for route in ROUTES}
+    assert [rule for rule in RULES if rule not in of_routes and f'"{rule}"' not in sources] == []
 
 
 def test_routes_that_only_administrators_may_call(api: Api) -> None:
@@ -61,7 +63,7 @@ def test_routes_that_only_administrators_may_call(api: Api) -> None:
     ]
     assert len(closed) > 10
     for route in closed:
-        path = route.path.format_map(dict.fromkeys(["type_id", "key", "share_server_id", "share_network_id", "share_id"], "x"))
+        path = re.sub(r"\{\w+\}", UNKNOWN, route.path)
         for who in (ALICE, READER, NOBODY):
             answer = api.send(route.method, path, who=who)
             assert (answer.status_code, list(answer.json)) == (403, ["forbidden"]), f"{route.name} as {who}"

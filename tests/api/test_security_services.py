@@ -10,4 +10,4 @@ from tests.api.conftest import READER, Api
 @pytest.mark.parametrize("path", ["/security-services", "/security-services/detail"])
 def test_there_are_none(api: Api, path: str) -> None:
     """security_services.index"""
-    assert api("GET", f"{path}?share_network_id=any", caller=READER) == {"security_services": []}
+    assert api("GET", f"{path}?share_network_id=any", who=READER) == {"security_services": []}

@@ -127,8 +127,7 @@ def test_check_of_a_network_without_servers(api: Api, network: str) -> None:
 
 
 def test_metadata(api: Api, network: str) -> None:
-    """share_network_subnet_metadata.index, share_network_subnet_metadata.merge, share_network_subnet_metadata.replace,
-    share_network_subnet_metadata.show, share_network_subnet_metadata.set_one, share_network_subnet_metadata.delete"""
+    """metadata.index, metadata.merge, metadata.replace, metadata.show, metadata.set_one, metadata.delete"""
     path = f"/share-networks/{network}/subnets/{add(api, network, metadata={'a': 'b'})['id']}/metadata"
 
     def call(method: str, tail: str = "", body: Any = None) -> Any:

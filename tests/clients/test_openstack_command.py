@@ -176,7 +176,7 @@ def test_everything_goes_again(client: Client) -> None:
     (server,) = client.ask("share", "server", "list")
     client.run("share", "server", "delete", "--wait", server["ID"])
     shown = client.ask("share", "network", "show", "blue")
-    subnets = [line.split(" = ")[1] for line in str(shown["share_network_subnets"]).splitlines() if line.startswith("id = ")]
+    subnets = [subnet["id"] for subnet in shown["share_network_subnets"]]
     client.run("share", "network", "subnet", "delete", "blue", *subnets[1:])
     client.run("share", "network", "delete", "blue")
     client.run("share", "type", "delete", "default")

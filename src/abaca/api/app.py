@@ -14,7 +14,7 @@ from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames,
 from abaca.api.endpoint import VERSIONED, Endpoint, Route
 from abaca.api.policy import Policy
 from abaca.api.routing import ROUTES
-from abaca.config import database_url
+from abaca.config import database_url, quota_defaults
 from abaca.db.session import create_engine
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
@@ -26,7 +26,7 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     `authenticate`: in place of the configured way of checking credentials.
     """
     engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
-    service = Service(conf=conf, engine=engine, policy=Policy(conf))
+    service = Service(conf=conf, engine=engine, policy=Policy(conf), quota_defaults=quota_defaults(conf))
     app: WsgiApp = falcon.App(
         middleware=[
             RequestNames(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ class Service:
     conf: cfg.ConfigOpts
     engine: Engine
     policy: Policy
+    quota_defaults: Mapping[str, int]  # limits where none are set
 
 
 class Call:
@@ -41,6 +42,7 @@ class Call:
         self.version = version
         self.conf = service.conf
         self.engine = service.engine
+        self.quota_defaults = service.quota_defaults
         if _NUL in req.path:
             raise NoSuchRoute()
 
@@ -63,7 +65,7 @@ class Call:
         """The query's parameters; of one that is given several times, the last. Raises Invalid for NUL characters."""
         return {name: values[-1] for name, values in self.query_values.items()}
 
-    @property
+    @cached_property
     def base_url(self) -> str:
         """What links begin with, without a slash at the end."""
         return (self.conf.api.public_endpoint or self._req.prefix).rstrip("/")

@@ -14,19 +14,52 @@ from abaca.api.resources import (
     extra_specs,
     local_networks,
     messages,
+    metadata,
+    quotas,
     scheduler_stats,
     security_services,
     services,
-    share_network_subnet_metadata,
+    share_instances,
     share_network_subnets,
     share_networks,
     share_servers,
+    share_type_access,
     share_types,
     shares,
     versions,
 )
 
-_SUBNET_METADATA = "/v2/share-networks/{share_network_id}/subnets/{subnet_id}/metadata"
+_INSTANCE = "/v2/share_instances/{instance_id}"
+_INSTANCE_ACTION = f"{_INSTANCE}/action"
+
+
+def _metadata(path: str, of: metadata.Metadata, policy: str, since: int = 0) -> list[Route]:
+    """The routes of a resource's metadata; the rules are `policy` filled with get, update and delete."""
+    everything, one = f"{path}/metadata", f"{path}/metadata/{{key}}"
+    get, update, delete = (policy.format(verb) for verb in ("get", "update", "delete"))
+    return [
+        Route("GET", everything, of.index, get, since),
+        Route("POST", everything, of.merge, update, since),
+        Route("PUT", everything, of.replace, update, since),
+        Route("GET", one, of.show, get, since),
+        Route("PUT", one, of.set_one, update, since),
+        Route("POST", one, of.set_one, update, since),
+        Route("DELETE", one, of.delete, delete, since),
+    ]
+
+
+def _quotas(sets: str, class_sets: str, since: int = 0, until: int | None = None) -> list[Route]:
+    """The routes of quotas, under either of their names."""
+    one, of_class = f"/v2/{sets}/{{project_id}}", f"/v2/{class_sets}/{{class_name}}"
+    return [
+        Route("GET", one, quotas.show, "quota_set:show", since, until),
+        Route("PUT", one, quotas.update, "quota_set:update", since, until),
+        Route("DELETE", one, quotas.delete, "quota_set:delete", since, until, 202),
+        Route("GET", f"{one}/defaults", quotas.defaults, "quota_set:show", since, until),
+        Route("GET", of_class, quotas.show_class, "quota_class_set:show", since, until),
+        Route("PUT", of_class, quotas.update_class, "quota_class_set:update", since, until),
+    ]
+
 
 ROUTES: list[Route] = [
     # --- open
@@ -45,6 +78,10 @@ ROUTES: list[Route] = [
     Route("GET", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.show, "share_types_extra_spec:show"),
     Route("PUT", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.update, "share_types_extra_spec:update"),
     Route("DELETE", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.delete, "share_types_extra_spec:delete", status=202),
+    Route("GET", "/v2/types/{type_id}/os-share-type-access", share_type_access.index, "share_type:list_project_access", until=6),
+    Route("GET", "/v2/types/{type_id}/share_type_access", share_type_access.index, "share_type:list_project_access", since=7),
+    action("/v2/types/{type_id}/action", "addProjectAccess", share_type_access.add, "share_type:add_project_access"),
+    action("/v2/types/{type_id}/action", "removeProjectAccess", share_type_access.remove, "share_type:remove_project_access"),
     # --- share networks
     Route("GET", "/v2/share-networks", share_networks.index, "share_network:index"),
     Route("POST", "/v2/share-networks", share_networks.create, "share_network:create"),
@@ -67,13 +104,7 @@ ROUTES: list[Route] = [
         "/v2/share-networks/{share_network_id}/action", "share_network_subnet_create_check", share_network_subnets.create_check,
         "share_network:subnet_create_check", since=70,
     ),
-    Route("GET", _SUBNET_METADATA, share_network_subnet_metadata.index, "share_network_subnet:get_metadata", since=78),
-    Route("POST", _SUBNET_METADATA, share_network_subnet_metadata.merge, "share_network_subnet:update_metadata", since=78),
-    Route("PUT", _SUBNET_METADATA, share_network_subnet_metadata.replace, "share_network_subnet:update_metadata", since=78),
-    Route("GET", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.show, "share_network_subnet:get_metadata", since=78),
-    Route("PUT", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.set_one, "share_network_subnet:update_metadata", since=78),
-    Route("POST", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.set_one, "share_network_subnet:update_metadata", since=78),
-    Route("DELETE", f"{_SUBNET_METADATA}/{{key}}", share_network_subnet_metadata.delete, "share_network_subnet:delete_metadata", since=78),
+    *_metadata("/v2/share-networks/{share_network_id}/subnets/{subnet_id}", metadata.SUBNET, "share_network_subnet:{}_metadata", since=78),
     # --- share servers
     Route("GET", "/v2/share-servers", share_servers.index, "share_server:index"),
     Route("GET", "/v2/share-servers/{share_server_id}", share_servers.show, "share_server:show"),
@@ -95,6 +126,15 @@ ROUTES: list[Route] = [
     action("/v2/shares/{share_id}/action", "force_delete", shares.force_delete, "share:force_delete", since=7),
     action("/v2/shares/{share_id}/action", "os-reset_status", shares.reset_status, "share:reset_status", until=6),
     action("/v2/shares/{share_id}/action", "reset_status", shares.reset_status, "share:reset_status", since=7),
+    *_metadata("/v2/shares/{share_id}", metadata.SHARE, "share:{}_share_metadata"),
+    # --- share instances
+    Route("GET", "/v2/share_instances", share_instances.index, "share_instance:index", since=3),
+    Route("GET", _INSTANCE, share_instances.show, "share_instance:show", since=3),
+    Route("GET", "/v2/shares/{share_id}/instances", share_instances.index, "share_instance:index", since=3),
+    action(_INSTANCE_ACTION, "os-reset_status", share_instances.reset_status, "share_instance:reset_status", since=3, until=6),
+    action(_INSTANCE_ACTION, "reset_status", share_instances.reset_status, "share_instance:reset_status", since=7),
+    action(_INSTANCE_ACTION, "os-force_delete", share_instances.force_delete, "share_instance:force_delete", since=3, until=6),
+    action(_INSTANCE_ACTION, "force_delete", share_instances.force_delete, "share_instance:force_delete", since=7),
     # --- access rules
     action("/v2/shares/{share_id}/action", "os-allow_access", access_rules.allow, "share:allow_access", until=6, status=200),
     action("/v2/shares/{share_id}/action", "allow_access", access_rules.allow, "share:allow_access", since=7, status=200),
@@ -104,10 +144,17 @@ ROUTES: list[Route] = [
     action("/v2/shares/{share_id}/action", "access_list", access_rules.list_of_share, "share:access_get_all", since=7, until=44, status=200),
     Route("GET", "/v2/share-access-rules", access_rules.index, "share_access_rule:index", since=45),
     Route("GET", "/v2/share-access-rules/{access_id}", access_rules.show, "share_access_rule:get", since=45),
+    Route("PUT", "/v2/share-access-rules/{access_id}/metadata", metadata.ACCESS_RULE.merge, "share_access_metadata:update", since=45),
+    Route("DELETE", "/v2/share-access-rules/{access_id}/metadata/{key}", metadata.ACCESS_RULE.delete, "share_access_metadata:delete", since=45),
     # --- export locations
     Route("GET", "/v2/shares/{share_id}/export_locations", export_locations.index, "share_export_location:index", since=9),
     Route(
         "GET", "/v2/shares/{share_id}/export_locations/{export_location_id}", export_locations.show, "share_export_location:show", since=9
+    ),
+    Route("GET", f"{_INSTANCE}/export_locations", export_locations.of_instance, "share_instance_export_location:index", since=9),
+    Route(
+        "GET", f"{_INSTANCE}/export_locations/{{export_location_id}}", export_locations.show_of_instance, "share_instance_export_location:show",
+        since=9,
     ),
     # --- back ends
     Route("GET", "/v2/os-services", services.index, "service:index", until=6),
@@ -120,6 +167,11 @@ ROUTES: list[Route] = [
     Route("GET", "/v2/scheduler-stats/pools/detail", scheduler_stats.pools_detail, "scheduler_stats:pools:detail"),
     Route("GET", "/v2/os-availability-zone", availability_zones.index, "availability_zone:index", until=6),
     Route("GET", "/v2/availability-zones", availability_zones.index, "availability_zone:index", since=7),
+    # --- quotas
+    Route("GET", "/v2/limits", quotas.limits, "limits:index"),
+    *_quotas("os-quota-sets", "os-quota-class-sets", until=6),
+    *_quotas("quota-sets", "quota-class-sets", since=7),
+    Route("GET", "/v2/quota-sets/{project_id}/detail", quotas.detail, "quota_set:show", since=25),
     # --- messages and the rest
     Route("GET", "/v2/messages", messages.index, "message:get_all", since=37),
     Route("GET", "/v2/messages/{message_id}", messages.show, "message:get", since=37),

@@ -7,14 +7,18 @@ reads in autocommit: rules that need more lock the rows they judge by.
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, CursorResult, Engine
+from sqlalchemy.exc import InvalidatePoolError
 
 _READ_ONLY = "abaca_read_only"
 
@@ -26,9 +30,12 @@ def utcnow() -> datetime:
 
 def create_engine(url: str, *, pool_size: int = 10) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL, foreign keys on, 30 s of patience."""
+    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "json_deserializer": msgspec.json.decode}
     if not sa.make_url(url).get_backend_name().startswith("sqlite"):
-        return sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
-    engine = sa.create_engine(url, pool_size=pool_size, max_overflow=pool_size, connect_args={"timeout": 30})
+        engine = sa.create_engine(url, **options)
+        event.listen(engine, "checkout", _refuse_dead)
+        return engine
+    engine = sa.create_engine(url, connect_args={"timeout": 30}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -54,6 +61,12 @@ def read(engine: Engine) -> Iterator[Connection]:
         yield conn
 
 
+def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:
+    """All rows as dicts by column, several times faster than by way of `mappings()`: for what long lists are made of."""
+    names = tuple(result.keys())
+    return [dict(zip(names, row, strict=True)) for row in result.all()]
+
+
 def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
     """Read one row by primary key and hold it until the transaction ends; None when it is not there.
 
@@ -61,6 +74,22 @@ def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
     """
     statement = sa.select(table).where(next(iter(table.primary_key)) == key)
     return conn.execute(statement.with_for_update()).one_or_none()
+
+
+def _refuse_dead(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
+    """Before a pooled connection is used: on a sound one nothing waits to be read, on a dead one its end does. The pool then makes new ones.
+
+    Finds a restarted server as pool_pre_ping does, without its round trip, which costs about as much as reading one share.
+    """
+    poll = select.poll()
+    poll.register(dbapi_connection.fileno(), select.POLLIN)
+    if dbapi_connection.closed or poll.poll(0):
+        raise InvalidatePoolError("the server has ended a connection")
+
+
+def upsert(conn: Connection, table: sa.Table) -> Any:
+    """The database's own INSERT on the table, which knows `on_conflict_do_update`."""
+    return (sqlite.insert if is_sqlite(conn) else postgresql.insert)(table)
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:

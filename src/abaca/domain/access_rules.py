@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -17,11 +17,13 @@ from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
 from abaca.domain import messages, share_network_lock, shares, states
 from abaca.errors import Invalid, Missing
-from abaca.values import AccessRule, Caller
+from abaca.values import AccessRule, Caller, Page
 
 TYPES = ("ip", "user", "cert", "cephx")
 LEVELS = ("rw", "ro")
 _GRANTED = ("queued_to_apply", "applying", "active", "error")
+_FILTERS = ("access_type", "access_to", "access_level", "access_key", "state")
+_SORT_KEYS = ("id", "created_at", "updated_at", *_FILTERS)
 _USER = re.compile(r"[\w.\-' $+@\\/]{1,255}")
 
 
@@ -76,29 +78,41 @@ def deny(conn: Connection, caller: Caller, share_id: str, access_id: str) -> Non
     _start(conn, share)
 
 
-def find(conn: Connection, caller: Caller, share_id: str, filters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The rules of a share, newest first. `filters`: access_type, access_to, access_level, metadata (dict)."""
-    shares.get(conn, caller, share_id)
+def find(conn: Connection, caller: Caller, share_id: str, filters: dict[str, Any] | None = None, page: Page | None = None) -> list[dict[str, Any]]:
+    """The rules of a share, newest first unless sorted otherwise. `filters`: fields of the view, metadata (dict). Invalid for a sort key
+    that is not known."""
+    shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
+    page = page or Page()
     table = share_access_rules
-    query = sa.select(table).where(table.c.share_id == share_id).order_by(table.c.created_at.desc(), table.c.id)
+    if page.sort_key not in (None, *_SORT_KEYS):
+        raise Invalid(f"Access rules cannot be sorted by '{page.sort_key}'. Known keys: {', '.join(_SORT_KEYS)}.")
+    column = table.c[page.sort_key or "created_at"]
+    query = sa.select(table).where(table.c.share_id == share_id).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
     for name, wanted in (filters or {}).items():
         if name == "metadata":
             query = query.where(*[table.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
-        elif name in ("access_type", "access_to", "access_level", "state"):
+        elif name in _FILTERS:
             query = query.where(table.c[name] == wanted)
-    return [dict(row) for row in conn.execute(query).mappings()]
+    return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
 
 
 def get(conn: Connection, caller: Caller, access_id: str) -> dict[str, Any]:
     """One rule of a share of the caller's project."""
-    table = share_access_rules
-    query = sa.select(table).join(shares_table).where(table.c.id == access_id)
-    if not caller.is_admin:
-        query = query.where(shares_table.c.project_id == caller.project_id)
-    row = conn.execute(query).mappings().one_or_none()
+    row = conn.execute(_own(caller, access_id)).mappings().one_or_none()
     if row is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     return dict(row)
+
+
+def change_metadata(conn: Connection, caller: Caller, access_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """Replace the metadata of a rule by `change` of it, its row held; what it is then."""
+    table = share_access_rules
+    rule = conn.execute(_own(caller, access_id).with_for_update(of=table)).one_or_none()
+    if rule is None:
+        raise Missing(f"Access rule {access_id} could not be found.")
+    metadata = change(rule.metadata)
+    conn.execute(sa.update(table).where(table.c.id == access_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
 
 
 # --- for operations ------------------------------------------------------------------------------------------------
@@ -185,6 +199,11 @@ def apply_again(conn: Connection, share_server_id: str) -> None:
 # -------------------------------------------------------------------------------------------------------------------
 
 
+def _own(caller: Caller, access_id: str) -> sa.Select[Any]:
+    query = sa.select(share_access_rules).join(shares_table).where(share_access_rules.c.id == access_id)
+    return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+
+
 def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
     """The share, its instance held: whoever changes the states of its rules holds that, requests as well as work."""
     if lock_row(conn, share_instances, instance_id) is None:
@@ -208,8 +227,7 @@ def _settle(conn: Connection, share_id: str, instance_id: str) -> None:
 
 def _ready(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
     share = shares.lock(conn, caller, share_id)
-    if share.status != "available":
-        raise Invalid(f"Invalid share: access rules can be changed only while the share is available; share {share_id} is {share.status}.")
+    shares.require_available(share)
     if share.share_network_id is not None:
         share_network_lock.require_active(conn.execute(sa.select(share_networks).where(share_networks.c.id == share.share_network_id)).one())
     return share

@@ -32,6 +32,18 @@ def get(conn: Connection, caller: Caller, share_id: str, export_location_id: str
     return dict(row)
 
 
+def find_of_instance(conn: Connection, instance_id: str) -> list[dict[str, Any]]:
+    """All export locations of a share instance, for administrators. Missing when there is no such instance."""
+    if conn.scalar(sa.select(share_instances.c.id).where(share_instances.c.id == instance_id)) is None:
+        raise Missing(f"Share instance {instance_id} could not be found.")
+    return [dict(row._mapping) for row in by_instance(conn, [instance_id])[instance_id]]
+
+
+def instances_with(column: str, wanted: str) -> sa.Select[Any]:
+    """A query for the ids of the share instances that have an export location with this `id` or `path`."""
+    return sa.select(share_export_locations.c.share_instance_id).where(share_export_locations.c[column] == wanted)
+
+
 def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocation]) -> None:
     """Store the full list of a share instance: paths that are there keep their id, their order and their preference; new ones follow."""
     table = share_export_locations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import messages, placement, share_servers, states
+from abaca.domain import messages, placement, quota_usages, share_servers, states
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import lock, require_active
 from abaca.errors import Forbidden, Invalid, Missing
@@ -45,8 +46,11 @@ class ShareRequest(Value):
     metadata: dict[str, str] = {}
 
 
-def create(conn: Connection, caller: Caller, request: ShareRequest) -> dict[str, Any]:
-    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user message when no pool fits. Its view."""
+def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaults: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user message when no pool fits. Its view.
+
+    `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
+    """
     if request.share_proto.upper() not in PROTOCOLS:
         raise Invalid(f"Invalid share protocol provided: {request.share_proto}. Known protocols: {', '.join(PROTOCOLS)}.")
     share_type, specs = _share_type(conn, caller, request.share_type)
@@ -55,6 +59,9 @@ def create(conn: Connection, caller: Caller, request: ShareRequest) -> dict[str,
     zone_id = _requested_zone(zones, request.availability_zone)
     network = _network(conn, caller, request, specs)
     buckets = _buckets(conn, network.id, zones, zone_id, specs) if network is not None else None
+    quota_usages.claim(
+        conn, caller.project_id, caller.user_id, share_type.id, defaults=quota_defaults, share_size=request.size, shares=1, gigabytes=request.size
+    )
     chosen = placement.place_and_claim(
         conn,
         PlacementRequest(

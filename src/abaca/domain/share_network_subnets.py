@@ -6,7 +6,7 @@ does not use the defaults. Subnets are ordered by age.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -71,10 +71,12 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     servers.remove_deleted_networks(conn)
 
 
-def set_metadata(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str, metadata: dict[str, str]) -> dict[str, str]:
-    """Replace the metadata of a subnet; what it is then."""
+def change_metadata(
+    conn: Connection, caller: Caller, share_network_id: str, subnet_id: str, change: Callable[[dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
+    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is then."""
     lock(conn, caller, share_network_id)
-    get(conn, caller, share_network_id, subnet_id)
+    metadata = change(get(conn, caller, share_network_id, subnet_id)["metadata"])
     conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id).values(metadata=metadata, updated_at=utcnow()))
     return metadata
 

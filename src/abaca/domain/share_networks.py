@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -12,9 +13,9 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
 from abaca.db.tables import availability_zones, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.domain import quota_usages, states
 from abaca.domain import share_network_subnets as subnets
 from abaca.domain import share_servers as servers
-from abaca.domain import states
 from abaca.domain.share_network_lock import lock, refuse_while_changing, visible
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Page
@@ -33,8 +34,13 @@ def create(
     neutron_net_id: str | None,
     neutron_subnet_id: str | None,
     availability_zone: str | None = None,
+    quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A share network with its first subnet (a default one unless a zone is named). The view of the new network."""
+    """A share network with its first subnet (a default one unless a zone is named). The view of the new network.
+
+    `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
+    """
+    quota_usages.claim(conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_networks=1)
     network_id = str(uuid4())
     conn.execute(
         sa.insert(share_networks).values(
@@ -100,6 +106,7 @@ def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
     if any(not server.is_auto_deletable for server in rows):
         raise Conflict(f"The share network {network.id} has share servers that are not deleted automatically; delete them first.")
     conn.execute(sa.update(share_networks).where(share_networks.c.id == network.id).values(is_deleting=True))
+    quota_usages.release(conn, network.project_id, network.user_id, share_networks=1)
     servers.start_deletion(conn, rows)
     servers.remove_deleted_networks(conn)
 

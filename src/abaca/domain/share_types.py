@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
+from abaca.domain import quota_usages
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
 
@@ -109,6 +110,7 @@ def delete(conn: Connection, caller: Caller, type_id: str) -> None:
         conn.execute(sa.delete(share_types).where(share_types.c.id == type_id))
     except IntegrityError:  # a share was made in between
         raise in_use from None
+    quota_usages.forget_share_type(conn, type_id)
 
 
 def set_extra_specs(conn: Connection, caller: Caller, type_id: str, extra_specs: Mapping[str, str]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import availability_zones, share_export_locations, share_instances, share_networks, share_types, shares
-from abaca.domain import placement, share_servers, states
+from abaca.db.session import dicts, lock_row, utcnow
+from abaca.db.tables import availability_zones, share_export_locations, share_instances, share_networks, share_type_extra_specs, share_types, shares
+from abaca.domain import placement, quota_usages, share_servers, states
 from abaca.domain.share_instances import remove as remove_share
-from abaca.errors import Forbidden, Invalid, Missing
+from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import Work, enqueue
 
@@ -43,10 +44,11 @@ _SORT_KEYS = {
 
 def get(conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False) -> dict[str, Any]:
     """One share: the caller's own, a public one, or any for an administrator."""
-    row = conn.execute(_visible(caller).where(shares.c.id == share_id)).mappings().one_or_none()
-    if row is None:
+    query = _ANY_SHARE if caller.is_admin else _VISIBLE_SHARE
+    rows = dicts(conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}))
+    if not rows:
         raise Missing(f"Share {share_id} could not be found.")
-    return _views(conn, [dict(row)], with_export_locations)[0]
+    return _views(conn, rows, with_export_locations)[0]
 
 
 def find(
@@ -55,15 +57,15 @@ def find(
     """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
 
     `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool), `name~`,
-    `description~`, metadata (dict), export_location_id, export_location_path. Invalid for a sort key that is not known.
+    `description~`, metadata and extra_specs (dict), export_location_id, export_location_path, share_group_id.
+    Invalid for a sort key that is not known.
     """
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
     column = _SORT_KEYS[key]
     query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    rows = [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
-    return _views(conn, rows, with_export_locations)
+    return _views(conn, dicts(conn.execute(query.limit(page.limit).offset(page.offset))), with_export_locations)
 
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
@@ -73,10 +75,21 @@ def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_project
 
 def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Change display_name, display_description, is_public."""
-    _require_own(conn, caller, share_id)
+    require_own(conn, caller, share_id)
     allowed = {name: changes[name] for name in ("display_name", "display_description", "is_public") if name in changes}
     conn.execute(sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed))
     return get(conn, caller, share_id)
+
+
+def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """Replace the metadata of a share by `change` of it, its row held; what it is then."""
+    require_own(conn, caller, share_id)
+    share = lock_row(conn, shares, share_id)
+    if share is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    metadata = change(share.metadata)
+    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
 
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
@@ -103,8 +116,8 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     states.force(conn, states.SHARE, lock(conn, caller, share_id).instance_id, status)
 
 
-def extend(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
-    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once."""
+def extend(conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None) -> None:
+    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once. Forbidden when a quota is against it."""
     share = lock(conn, caller, share_id)
     _require_available(share)
     if new_size <= share.size:
@@ -112,7 +125,14 @@ def extend(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
             "Invalid input received: New size for extend must be greater than current size. "
             f"(current: {share.size}, extended: {new_size})."
         )
-    placement.claim_more(conn, share.host, new_size - share.size)
+    more = new_size - (share.growing_to or share.size)
+    scope = (share.project_id, share.user_id, share.share_type_id)
+    try:
+        quota_usages.claim(conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more)
+    except OverQuota as over:
+        raise Forbidden(over.message) from None
+    placement.claim_more(conn, share.host, more)
+    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(growing_to=new_size))
     states.move(conn, states.SHARE, share.instance_id, "extending")
     start(conn, "share_extend", share, str(new_size))
 
@@ -120,7 +140,7 @@ def extend(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
 def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
     """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than that."""
     share = lock(conn, caller, share_id)
-    _require_available(share)
+    require_available(share)
     if not 0 < new_size < share.size:
         raise Invalid(
             "Invalid input received: New size for shrink must be less than current size and greater than 0 "
@@ -132,7 +152,7 @@ def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
 
 def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
     """The share and its instance (`instance_id`, `status`, `host`, …), its network's row held. Only the owner's project and administrators."""
-    _require_own(conn, caller, share_id)
+    require_own(conn, caller, share_id)
     network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id))
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
@@ -140,7 +160,7 @@ def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
         sa.select(
             shares,
             share_instances.c.id.label("instance_id"),
-            *[share_instances.c[n] for n in ("status", "host", "share_network_id", "share_server_id", "access_rules_status")],
+            *[share_instances.c[n] for n in ("status", "host", "share_network_id", "share_server_id", "share_type_id", "access_rules_status")],
         )
         .join(share_instances, share_instances.c.share_id == shares.c.id)
         .where(shares.c.id == share_id)
@@ -172,15 +192,19 @@ def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
     start(conn, "share_delete", share)
 
 
-def _require_own(conn: Connection, caller: Caller, share_id: str) -> None:
+def require_own(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Missing unless the share is of the caller's project, or the caller an administrator."""
     project_id = conn.scalar(sa.select(shares.c.project_id).where(shares.c.id == share_id))
     if project_id is None or not (caller.is_admin or project_id == caller.project_id):
         raise Missing(f"Share {share_id} could not be found.")
 
 
-def _require_available(share: sa.Row[Any]) -> None:
+def require_available(share: sa.Row[Any]) -> None:
+    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset."""
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
+    if share.host is None:
+        raise Invalid(f"Invalid share: share {share.id} never came to stand on a back end; it can only be deleted.")
 
 
 def _select() -> sa.Select[Any]:
@@ -200,13 +224,14 @@ def _select() -> sa.Select[Any]:
     )
 
 
-def _visible(caller: Caller) -> sa.Select[Any]:
-    query = _select()
-    return query if caller.is_admin else query.where(sa.or_(shares.c.project_id == caller.project_id, shares.c.is_public))
+# Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
+_SHARES = _select()
+_ANY_SHARE = _SHARES.where(shares.c.id == sa.bindparam("share_id"))
+_VISIBLE_SHARE = _ANY_SHARE.where(sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public))
 
 
 def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
-    query = _select()
+    query = _SHARES
     if not (all_projects and caller.is_admin):
         own = shares.c.project_id == caller.project_id
         query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
@@ -215,14 +240,21 @@ def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa
             query = query.where(_SHARE_FILTERS[name] == wanted)
         elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
             query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
-        elif name == "is_soft_deleted" and wanted:
+        elif (name == "is_soft_deleted" and wanted) or name == "share_group_id":  # there are none
             query = query.where(sa.false())
+        elif name == "extra_specs":
+            query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
         elif name == "metadata":
             query = query.where(*[shares.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
         elif name in ("export_location_id", "export_location_path"):
             column = share_export_locations.c.id if name.endswith("_id") else share_export_locations.c.path
             query = query.where(share_instances.c.id.in_(sa.select(share_export_locations.c.share_instance_id).where(column == wanted)))
     return query
+
+
+def _types_with(key: str, value: str) -> sa.Select[Any]:
+    specs = share_type_extra_specs
+    return sa.select(specs.c.share_type_id).where(specs.c.spec_key == key, sa.func.lower(specs.c.spec_value) == str(value).lower())
 
 
 def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 def enqueue(conn: Connection, work: Work) -> None:
     """Store the work; it is there when the transaction commits, and gone when it rolls back."""
-    _client(conn.engine).enqueue_in_transaction(
+    client(conn.engine).enqueue_in_transaction(
         conn,
         {
             "workflow_name": work.name,
@@ -51,7 +51,7 @@ def enqueue(conn: Connection, work: Work) -> None:
 def unfinished(engine: Engine) -> list[str]:
     """The ids of all work that has not ended, the oldest first."""
     statuses = ["PENDING", "ENQUEUED", "DELAYED"]
-    return [workflow.workflow_id for workflow in _client(engine).list_workflows(status=statuses, load_input=False, load_output=False)]
+    return [workflow.workflow_id for workflow in client(engine).list_workflows(status=statuses, load_input=False, load_output=False)]
 
 
 def queue_name(worker_host: str) -> str:
@@ -86,7 +86,8 @@ def create_dbos_engine(url: str) -> Engine:
     return engine
 
 
-def _client(engine: Engine) -> DBOSClient:
+def client(engine: Engine) -> DBOSClient:
+    """DBOS from outside of a worker: one object an engine."""
     client = _clients.get(engine)
     if client is None:
         client = DBOSClient(system_database_engine=engine, serializer=JsonSerializer(), application_name=APPLICATION, lazy=True)

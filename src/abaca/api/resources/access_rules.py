@@ -11,7 +11,7 @@ from abaca.db.session import begin, read
 from abaca.domain import access_rules
 from abaca.errors import Invalid
 
-_FILTERS = ("access_type", "access_to", "access_level")
+_FILTERS = ("access_type", "access_to", "access_level", "access_key")
 
 
 def allow(call: Call, share_id: str) -> dict[str, Any]:
@@ -55,8 +55,9 @@ def index(call: Call) -> dict[str, Any]:
     filters = call.filters(*_FILTERS)
     if "metadata" in call.query:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
+    page = call.page()
     with read(call.engine) as conn:
-        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters))
+        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters, page), page)
 
 
 def show(call: Call, access_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""/shares/{id}/export_locations: the paths under which clients reach a share, since 2.9."""
+"""/shares/{id}/export_locations, /share_instances/{id}/export_locations: the paths under which clients reach a share, since 2.9."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from abaca.api.call import Call
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.db.session import read
 from abaca.domain import export_locations
+from abaca.errors import Missing
 
 
 def index(call: Call, share_id: str) -> dict[str, Any]:
@@ -20,3 +21,19 @@ def show(call: Call, share_id: str, export_location_id: str) -> dict[str, Any]:
     """GET /shares/{id}/export_locations/{id}"""
     with read(call.engine) as conn:
         return call.one("export_location", EXPORT_LOCATION, export_locations.get(conn, call.caller, share_id, export_location_id))
+
+
+def of_instance(call: Call, instance_id: str) -> dict[str, Any]:
+    """GET /share_instances/{id}/export_locations"""
+    with read(call.engine) as conn:
+        return call.many("export_locations", EXPORT_LOCATION, export_locations.find_of_instance(conn, instance_id))
+
+
+def show_of_instance(call: Call, instance_id: str, export_location_id: str) -> dict[str, Any]:
+    """GET /share_instances/{id}/export_locations/{id}"""
+    with read(call.engine) as conn:
+        rows = export_locations.find_of_instance(conn, instance_id)
+    location = next((row for row in rows if row["id"] == export_location_id), None)
+    if location is None:
+        raise Missing(f"Export location '{export_location_id}' not found.")
+    return call.one("export_location", EXPORT_LOCATION, location)

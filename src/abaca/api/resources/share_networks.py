@@ -49,6 +49,7 @@ def create(call: Call) -> dict[str, Any]:
             neutron_net_id=new.neutron_net_id,
             neutron_subnet_id=new.neutron_subnet_id,
             availability_zone=(new.availability_zone or None) if call.version >= 51 else None,
+            quota_defaults=call.quota_defaults,
         )
     return call.one("share_network", SHARE_NETWORK, view)
 

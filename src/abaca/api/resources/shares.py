@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
+from abaca.api.resources import metadata
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus
@@ -20,6 +21,7 @@ _UNPROCESSABLE = "Unable to process the contained instructions"
 _FILTERS = (
     "name", "display_name", "description", "display_description", "status", "share_type_id", "snapshot_id", "share_network_id", "project_id",
 )  # fmt: skip
+_BY_GROUP = ("share_group_id",)  # since 2.31
 _PATTERNS = ("name~", "description~", "display_name~", "display_description~")  # since 2.36
 _BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
 _ADMIN_FILTERS = {"host": "share:list_by_host", "share_server_id": "share:list_by_share_server_id"}
@@ -47,8 +49,9 @@ def create(call: Call) -> dict[str, Any]:
     request = _request(call, call.body("share", ShareCreate, missing=Unprocessable(_UNPROCESSABLE)))
     if request.is_public:
         call.enforce("share:create_public_share")
+    metadata.SHARE.refuse_closed(call, request.metadata)
     with begin(call.engine) as conn:
-        return _one(call, share_creation.create(conn, call.caller, request))
+        return _one(call, share_creation.create(conn, call.caller, request, call.quota_defaults))
 
 
 def update(call: Call, share_id: str) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def extend(call: Call, share_id: str) -> None:
         call.enforce("share:force_extend")
     new_size = bodies.integer(arguments.new_size, "New share size must be specified as an integer.")
     with begin(call.engine) as conn:
-        shares.extend(conn, call.caller, share_id, new_size)
+        shares.extend(conn, call.caller, share_id, new_size, call.quota_defaults)
 
 
 def shrink(call: Call, share_id: str) -> None:
@@ -137,7 +140,8 @@ def _list(call: Call, level: int) -> dict[str, Any]:
 
 
 def _filters(call: Call) -> dict[str, Any]:
-    filters = call.filters(*_FILTERS, *(_BY_LOCATION if call.version >= 35 else ()), *(_PATTERNS if call.version >= 36 else ()))
+    newer = {31: _BY_GROUP, 35: _BY_LOCATION, 36: _PATTERNS}
+    filters = call.filters(*_FILTERS, *(name for since, names in newer.items() if call.version >= since for name in names))
     for name, rule in _ADMIN_FILTERS.items():
         if name in call.query:
             call.enforce(rule)
@@ -146,8 +150,7 @@ def _filters(call: Call) -> dict[str, Any]:
         filters["is_public"] = bodies.boolean(call.query["is_public"])
     if call.version >= 69 and "is_soft_deleted" in call.query:
         filters["is_soft_deleted"] = bodies.boolean(call.query["is_soft_deleted"])
-    if "metadata" in call.query:
-        filters["metadata"] = bodies.mapping(call.query["metadata"])
+    filters |= {name: bodies.mapping(text) for name, text in call.filters("metadata", "extra_specs").items()}
     return filters
 
 
@@ -160,7 +163,8 @@ def _with_locations(call: Call) -> bool:
 
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"links": call.links("shares", row["id"])}
+    row["links"] = call.links("shares", row["id"])
+    return row
 
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from abaca.errors import Invalid
 
 MALFORMED = "Malformed request body"
 LARGEST_INTEGER = 2**31 - 1
+MOST_METADATA = 256  # of one resource
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
+RequiredText = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Identifier = Annotated[str, msgspec.Meta(max_length=255)]
 
 _T = TypeVar("_T")
@@ -88,6 +90,8 @@ def metadata(pairs: dict[str, str] | None) -> dict[str, str]:
             raise Invalid("Metadata property value is blank.")
         if len(value) > 1023:
             raise Invalid("Metadata property value is greater than 1023 characters.")
+    if len(pairs or {}) > MOST_METADATA:
+        raise Invalid(f"There are more than {MOST_METADATA} metadata properties.")
     return pairs or {}
 
 

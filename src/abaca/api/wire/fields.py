@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -36,11 +36,35 @@ class Field(NamedTuple):
         last = version if self.until is None else self.until
         return self.since <= version <= last and self.level <= level and self.admin in (None, is_admin)
 
-    def taker(self) -> Callable[[Row], Any]:
-        """The function from the domain's view to the member's value."""
-        take: Callable[[Row], Any] = self.take if callable(self.take) else itemgetter(self.take or self.name)
-        convert = self.convert
-        return take if convert is None else lambda row: convert(take(row))
+    def computed(self) -> Callable[[Row], Any] | None:
+        """The function from the domain's view to the member's value; None when it is only picked."""
+        take, convert = self.take, self.convert
+        if convert is None:
+            return take if callable(take) else None
+        picked: Callable[[Row], Any] = take if callable(take) else itemgetter(take or self.name)
+        return lambda row: convert(picked(row))
+
+
+class _Plan:
+    """The fields of a view at one version: most values are picked all at once, the others are computed one by one."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._computed = [(field.name, compute) for field in fields if (compute := field.computed()) is not None]
+        picked = [field for field in fields if field.computed() is None]
+        self._names = [field.name for field in picked]
+        self._pick = _picker([str(field.take or field.name) for field in picked])
+
+    def render(self, row: Row) -> dict[str, Any]:
+        """One row as it goes over the wire."""
+        members = dict(zip(self._names, self._pick(row), strict=True))
+        for name, compute in self._computed:
+            members[name] = compute(row)
+        return members
+
+
+def _picker(keys: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
+    """The values of these keys together (itemgetter would give a lone one bare)."""
+    return itemgetter(*keys) if len(keys) > 1 else lambda row: [row[key] for key in keys]
 
 
 class View:
@@ -48,22 +72,22 @@ class View:
 
     def __init__(self, *fields: Field) -> None:
         self.fields = fields
-        self._plans: dict[tuple[int, int, bool], list[tuple[str, Callable[[Row], Any]]]] = {}
+        self._plans: dict[tuple[int, int, bool], _Plan] = {}
 
     def render(self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False) -> dict[str, Any]:
         """One resource as it goes over the wire."""
-        return {name: take(row) for name, take in self._plan(version, level, is_admin)}
+        return self._plan(version, level, is_admin).render(row)
 
     def render_all(self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False) -> list[dict[str, Any]]:
         """A list of them."""
-        plan = self._plan(version, level, is_admin)
-        return [{name: take(row) for name, take in plan} for row in rows]
+        render = self._plan(version, level, is_admin).render
+        return [render(row) for row in rows]
 
-    def _plan(self, version: int, level: int, is_admin: bool) -> list[tuple[str, Callable[[Row], Any]]]:
+    def _plan(self, version: int, level: int, is_admin: bool) -> _Plan:
         key = (version, level, is_admin)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = [(f.name, f.taker()) for f in self.fields if f.lives_in(version, level, is_admin)]
+            plan = self._plans[key] = _Plan([f for f in self.fields if f.lives_in(version, level, is_admin)])
         return plan
 
 

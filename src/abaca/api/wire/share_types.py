@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from abaca.api.wire.bodies import Body, Text
+from abaca.api.wire.bodies import Body, RequiredText, Text
 from abaca.api.wire.fields import Field, View
 from abaca.errors import Invalid
 
@@ -50,6 +50,12 @@ class ShareTypeUpdate(Body):
     name: str | msgspec.UnsetType | None = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
     is_public: Any = msgspec.field(name="share_type_access:is_public", default=msgspec.UNSET)
+
+
+class ProjectAccess(Body):
+    """Arguments of addProjectAccess and removeProjectAccess."""
+
+    project: RequiredText
 
 
 def type_name(name: str | None) -> str:

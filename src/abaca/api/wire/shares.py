@@ -1,4 +1,4 @@
-"""Shares over the wire."""
+"""Shares and share instances over the wire."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
-from abaca.api.wire.fields import SUMMARY, Field, Row, View, time_field
+from abaca.api.wire.fields import SUMMARY, Field, Row, View, constant, time_field
 
 
 def _first_location(share: Row) -> str | None:
@@ -66,6 +66,28 @@ SHARE = View(
     time_field("scheduled_to_be_deleted_at", since=69),
     Field("share_server_id", admin=True),
     Field("host", convert=_blank_for_none, admin=True),
+)
+
+
+SHARE_INSTANCE = View(
+    Field("id"),
+    Field("share_id"),
+    Field("availability_zone"),
+    time_field("created_at"),
+    Field("host", convert=_blank_for_none),
+    Field("status", convert=_status_before_54, until=53),
+    Field("status", since=54),
+    Field("share_network_id"),
+    Field("share_server_id"),
+    Field("export_location", _first_location, until=8),
+    Field("export_locations", until=8),
+    Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
+    Field("access_rules_status", since=28),
+    Field("replica_state", constant(None), since=11),
+    Field("share_type_id", since=22),
+    Field("cast_rules_to_readonly", constant(False), since=30),
+    Field("progress", since=54),
+    time_field("updated_at", since=71),
 )
 
 

@@ -2,6 +2,7 @@
 
 from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
 from abaca.db.tables.messages import messages
+from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
 from abaca.db.tables.share_networks import share_network_subnet_checks, share_network_subnets, share_networks
@@ -23,6 +24,9 @@ __all__ = [
     "metadata",
     "network_allocations",
     "pools",
+    "quota_classes",
+    "quota_usages",
+    "quotas",
     "services",
     "share_access_rules",
     "share_export_locations",

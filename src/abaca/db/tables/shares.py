@@ -15,6 +15,7 @@ shares = sa.Table(
     sa.Column("display_name", sa.String(255)),
     sa.Column("display_description", sa.String(255)),
     sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("growing_to", sa.Integer),  # GiB claimed for it, on its pool and in quotas, while it is being extended; null: `size`
     sa.Column("share_proto", sa.String(255), nullable=False),
     sa.Column("is_public", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text

@@ -1,0 +1,96 @@
+"""…/metadata: what its owner notes on a resource. One piece of code for shares, share network subnets and access rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.db.session import begin, read
+from abaca.domain import access_rules, share_network_subnets, shares
+from abaca.errors import Invalid, Missing
+
+Pairs = dict[str, str]
+
+
+class Metadata:
+    """The handlers of one kind of resource. `get` and `change` are the domain's, given the path's ids by name.
+
+    `change` is given what is there, with the row held, and returns what shall be there. `guarded`: the rule that a caller needs to touch
+    the keys of the option admin_only_metadata; without it they stay as they are when everything is replaced.
+    """
+
+    def __init__(self, get: Callable[..., dict[str, Any]], change: Callable[..., Pairs], guarded: str | None = None) -> None:
+        self._get = get
+        self._change = change
+        self._guarded = guarded
+
+    def index(self, call: Call, **ids: str) -> dict[str, Any]:
+        """GET …/metadata"""
+        with read(call.engine) as conn:
+            return {"metadata": self._get(conn, call.caller, **ids)["metadata"]}
+
+    def merge(self, call: Call, **ids: str) -> dict[str, Any]:
+        """POST …/metadata (PUT, for access rules): the pairs given are added to those that are there."""
+        new = _pairs(call, "metadata")
+        return {"metadata": self._apply(call, ids, lambda old: old | new)}
+
+    def replace(self, call: Call, **ids: str) -> dict[str, Any]:
+        """PUT …/metadata: the pairs given take the place of all that are there."""
+        new = _pairs(call, "metadata")
+        closed = self._closed(call)
+        return {"metadata": self._apply(call, ids, lambda old: {key: old[key] for key in closed if key in old} | new)}
+
+    def show(self, call: Call, key: str, **ids: str) -> dict[str, Any]:
+        """GET …/metadata/{key}"""
+        return {"meta": _one(self.index(call, **ids)["metadata"], key)}
+
+    def set_one(self, call: Call, key: str, **ids: str) -> dict[str, Any]:
+        """PUT or POST …/metadata/{key}"""
+        pair = _pairs(call, "meta")
+        if pair.keys() != {key}:
+            raise Invalid("Request body and URI mismatch: the body holds another key or several.")
+        return {"meta": _one(self._apply(call, ids, lambda old: old | pair), key)}
+
+    def delete(self, call: Call, key: str, **ids: str) -> None:
+        """DELETE …/metadata/{key}"""
+
+        def without(old: Pairs) -> Pairs:
+            _one(old, key)
+            return {name: value for name, value in old.items() if name != key}
+
+        self._apply(call, ids, without)
+
+    def refuse_closed(self, call: Call, new: Pairs, old: Pairs | None = None) -> None:
+        """Raises PolicyForbids when `new` differs from `old` in a key that the caller may not touch."""
+        before = old or {}
+        if self._guarded is not None and any(new.get(key) != before.get(key) for key in self._closed(call)):
+            call.enforce(self._guarded)
+
+    def _closed(self, call: Call) -> list[str]:
+        return [] if self._guarded is None or call.permits(self._guarded) else list(call.conf.admin_only_metadata)
+
+    def _apply(self, call: Call, ids: dict[str, str], change: Callable[[Pairs], Pairs]) -> Pairs:
+        def checked(old: Pairs) -> Pairs:
+            new = bodies.metadata(change(old))
+            self.refuse_closed(call, new, old)
+            return new
+
+        with begin(call.engine) as conn:
+            return self._change(conn, call.caller, change=checked, **ids)
+
+
+def _pairs(call: Call, member: str) -> Pairs:
+    return bodies.metadata(call.body(member, dict[str, str], missing=Invalid("Malformed request body")))
+
+
+def _one(metadata: Pairs, key: str) -> Pairs:
+    if key not in metadata:
+        raise Missing(f"Metadata item {key} was not found.")
+    return {key: metadata[key]}
+
+
+SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
+SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata)
+ACCESS_RULE = Metadata(access_rules.get, access_rules.change_metadata)

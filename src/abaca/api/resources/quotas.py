@@ -1,0 +1,116 @@
+"""/quota-sets, /quota-class-sets (os- in front of both up to 2.6) and /limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from abaca.api.call import Call
+from abaca.api.faults import PolicyForbids
+from abaca.api.wire import bodies
+from abaca.api.wire.quotas import OF_PROJECTS_ONLY, absolute, read_limits, resources
+from abaca.db.session import begin, read
+from abaca.domain import quota_usages, quotas, share_types
+from abaca.domain.quotas import Scope
+from abaca.errors import Invalid
+
+_SHARE_TYPE_SINCE = 39
+_MISSING = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+
+
+def show(call: Call, project_id: str) -> dict[str, Any]:
+    """GET /quota-sets/{project}[?user_id, ?share_type]"""
+    _require_own(call, project_id)
+    with read(call.engine) as conn:
+        scope = _scope(call, conn, project_id)
+        return {"quota_set": {"id": project_id} | _shown(call, scope, quotas.limits(conn, scope, call.quota_defaults))}
+
+
+def detail(call: Call, project_id: str) -> dict[str, Any]:
+    """GET /quota-sets/{project}/detail, since 2.25"""
+    _require_own(call, project_id)
+    with read(call.engine) as conn:
+        scope = _scope(call, conn, project_id)
+        limits, used = quotas.limits(conn, scope, call.quota_defaults), quota_usages.in_use(conn, scope)
+    details = {name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in _shown(call, scope, limits).items()}
+    return {"quota_set": {"id": project_id} | details}
+
+
+def defaults(call: Call, project_id: str) -> dict[str, Any]:
+    """GET /quota-sets/{project}/defaults"""
+    _require_own(call, project_id)
+    with read(call.engine) as conn:
+        limits = quotas.class_limits(conn, quotas.DEFAULT_CLASS, call.quota_defaults)
+    return {"quota_set": {"id": project_id} | _shown(call, Scope(project_id=project_id), limits)}
+
+
+def update(call: Call, project_id: str) -> dict[str, Any]:
+    """PUT /quota-sets/{project}[?user_id, ?share_type]"""
+    body = call.body("quota_set", dict[str, Any], missing=Invalid(_MISSING))
+    forced = "force" in body and bodies.boolean(body["force"])
+    with begin(call.engine) as conn:
+        scope = _scope(call, conn, project_id)
+        misplaced = [name for name in OF_PROJECTS_ONLY if scope.share_type_id and name in body]
+        if misplaced:
+            raise Invalid(f"'{misplaced[0]}' quota cannot be set for share type; it can be set only for project or user.")
+        wanted = read_limits(body, resources(call.version))
+        used = None if forced else quota_usages.in_use(conn, scope)
+        quotas.set_limits(conn, scope, wanted, call.quota_defaults, used)
+        return {"quota_set": _shown(call, scope, quotas.limits(conn, scope, call.quota_defaults))}
+
+
+def delete(call: Call, project_id: str) -> None:
+    """DELETE /quota-sets/{project}[?user_id, ?share_type]: back to the defaults."""
+    with begin(call.engine) as conn:
+        quotas.forget_limits(conn, _scope(call, conn, project_id))
+
+
+def show_class(call: Call, class_name: str) -> dict[str, Any]:
+    """GET /quota-class-sets/{name}"""
+    with read(call.engine) as conn:
+        limits = quotas.class_limits(conn, class_name, call.quota_defaults)
+    return {"quota_class_set": {"id": class_name} | {name: limits[name] for name in resources(call.version)}}
+
+
+def update_class(call: Call, class_name: str) -> dict[str, Any]:
+    """PUT /quota-class-sets/{name}; the class "default" holds for every project without limits of its own."""
+    wanted = read_limits(call.body("quota_class_set", dict[str, Any], missing=Invalid(_MISSING)), resources(call.version))
+    with begin(call.engine) as conn:
+        quotas.set_class_limits(conn, _name(class_name), wanted)
+        limits = quotas.class_limits(conn, class_name, call.quota_defaults)
+    return {"quota_class_set": {name: limits[name] for name in resources(call.version)}}
+
+
+def limits(call: Call) -> dict[str, Any]:
+    """GET /limits: what the caller's project may have and has."""
+    caller = call.caller
+    with read(call.engine) as conn:
+        allowed = quotas.limits(conn, Scope(project_id=caller.project_id, user_id=caller.user_id), call.quota_defaults)
+        used = quota_usages.in_use(conn, Scope(project_id=caller.project_id))
+    return {"limits": {"rate": [], "absolute": absolute(allowed, used, call.version)}}
+
+
+def _require_own(call: Call, project_id: str) -> None:
+    if not call.caller.is_admin and project_id != call.caller.project_id:
+        raise PolicyForbids("quota_set:show")
+
+
+def _scope(call: Call, conn: Connection, project_id: str) -> Scope:
+    user_id, share_type = call.query.get("user_id") or None, call.query.get("share_type") or None
+    if share_type and call.version < _SHARE_TYPE_SINCE:
+        raise Invalid(f"'share_type' key is not supported by this version; it is since 2.{_SHARE_TYPE_SINCE}.")
+    if user_id and share_type:
+        raise Invalid("'user_id' and 'share_type' values are mutually exclusive: give one of them.")
+    type_id = share_types.lookup(conn, call.caller, share_type)["id"] if share_type else None
+    return Scope(project_id=_name(project_id), user_id=_name(user_id) if user_id else None, share_type_id=type_id)
+
+
+def _name(text: str) -> str:
+    if len(text) > 255:
+        raise Invalid("Names and ids of projects, users and quota classes have at most 255 characters.")
+    return text
+
+
+def _shown(call: Call, scope: Scope, limits: dict[str, int]) -> dict[str, int]:
+    return {name: limits[name] for name in resources(call.version, of_share_type=scope.share_type_id is not None)}

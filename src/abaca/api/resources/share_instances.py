@@ -1,0 +1,43 @@
+"""/share_instances: the copies of shares on back ends (one each, until replicas come), for administrators, since 2.3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.api.wire.share_networks import ResetStatus
+from abaca.api.wire.shares import SHARE_INSTANCE
+from abaca.db.session import begin, read
+from abaca.domain import share_instances, shares
+
+_FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id", "project_id")
+_BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
+
+
+def index(call: Call, share_id: str | None = None) -> dict[str, Any]:
+    """GET /share_instances, GET /shares/{id}/instances"""
+    page = call.page()
+    filters = call.filters(*_FILTERS, *(_BY_LOCATION if call.version >= 35 else ()))
+    with read(call.engine) as conn:
+        if share_id is not None:
+            filters["share_id"] = shares.get(conn, call.caller, share_id)["id"]
+        return call.many("share_instances", SHARE_INSTANCE, share_instances.find(conn, filters, page), page)
+
+
+def show(call: Call, instance_id: str) -> dict[str, Any]:
+    """GET /share_instances/{id}"""
+    with read(call.engine) as conn:
+        return call.one("share_instance", SHARE_INSTANCE, share_instances.get(conn, instance_id))
+
+
+def reset_status(call: Call, instance_id: str) -> None:
+    """Action reset_status (os-reset_status up to 2.6)."""
+    status = call.arguments(ResetStatus).status
+    with begin(call.engine) as conn:
+        share_instances.reset_status(conn, instance_id, status)
+
+
+def force_delete(call: Call, instance_id: str) -> None:
+    """Action force_delete (os-force_delete up to 2.6): the share's only instance, so the share goes too."""
+    with begin(call.engine) as conn:
+        shares.force_delete(conn, call.caller, share_instances.get(conn, instance_id)["share_id"])

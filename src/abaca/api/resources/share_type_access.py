@@ -1,0 +1,30 @@
+"""/types/{id}/share_type_access (os-share-type-access up to 2.6): the projects that may use a share type that is not public."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.api.wire.share_types import ProjectAccess
+from abaca.db.session import begin, read
+from abaca.domain import share_type_access
+
+
+def index(call: Call, type_id: str) -> dict[str, Any]:
+    """GET /types/{id}/share_type_access"""
+    with read(call.engine) as conn:
+        return {"share_type_access": share_type_access.find(conn, type_id)}
+
+
+def add(call: Call, type_id: str) -> None:
+    """Action addProjectAccess."""
+    project_id = call.arguments(ProjectAccess).project
+    with begin(call.engine) as conn:
+        share_type_access.add(conn, type_id, project_id)
+
+
+def remove(call: Call, type_id: str) -> None:
+    """Action removeProjectAccess."""
+    project_id = call.arguments(ProjectAccess).project
+    with begin(call.engine) as conn:
+        share_type_access.remove(conn, type_id, project_id)

@@ -1,0 +1,112 @@
+"""Quotas: the limits of a project, of its users and of its share types. What is in use, and the refusal of more: `quota_usages`.
+
+A project's limit is what is set for it, else what quota class "default" says, else the configuration. Users and share types have the
+project's limits unless narrower ones are set. -1: no limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import upsert, utcnow
+from abaca.db.tables import quota_classes, quotas
+from abaca.errors import Invalid
+from abaca.values import Value
+
+DEFAULT_CLASS = "default"
+
+
+class Scope(Value):
+    """Whom a limit or a usage is about: a project, one of its users, or one of its share types."""
+
+    project_id: str
+    user_id: str | None = None
+    share_type_id: str | None = None
+
+    def columns(self) -> dict[str, str]:
+        """As the tables keep it."""
+        return {"project_id": self.project_id, "user_id": self.user_id or "", "share_type_id": self.share_type_id or ""}
+
+    @property
+    def is_project(self) -> bool:
+        """Whether it is a whole project."""
+        return not (self.user_id or self.share_type_id)
+
+    def spoken(self) -> str:
+        """For a message: whose it is, unless it is the project's."""
+        return f" of user {self.user_id}" if self.user_id else f" of share type {self.share_type_id}" if self.share_type_id else ""
+
+
+def of_scope(table: sa.Table, scope: Scope) -> Any:
+    """The condition that a row is of exactly this scope."""
+    return sa.and_(*[table.c[name] == value for name, value in scope.columns().items()])
+
+
+def class_limits(conn: Connection, class_name: str, defaults: Mapping[str, int]) -> dict[str, int]:
+    """The limits of a quota class, the configuration's where it sets none."""
+    rows = conn.execute(sa.select(quota_classes.c.resource, quota_classes.c.hard_limit).where(quota_classes.c.class_name == class_name))
+    return {**defaults, **{resource: limit for resource, limit in rows if resource in defaults}}
+
+
+def limits_in_force(conn: Connection, scopes: Sequence[Scope], defaults: Mapping[str, int]) -> dict[Scope, dict[str, int]]:
+    """Scope → resource → limit, in one statement; for users and share types only the limits set for them."""
+    default = sa.select(sa.literal("").label("project_id"), sa.literal("").label("user_id"), sa.literal("").label("share_type_id"),
+                        quota_classes.c.resource, quota_classes.c.hard_limit).where(quota_classes.c.class_name == DEFAULT_CLASS)  # fmt: skip
+    columns = [quotas.c[name] for name in ("project_id", "user_id", "share_type_id", "resource", "hard_limit")]
+    own = sa.select(*columns).where(sa.or_(*[of_scope(quotas, scope) for scope in scopes]))
+    limits: dict[Scope, dict[str, int]] = {scope: dict(defaults) if scope.is_project else {} for scope in scopes}
+    by_columns = {tuple(scope.columns().values()): scope for scope in scopes}
+    rows = conn.execute(sa.union_all(default, own)).all()
+    for row in sorted(rows, key=lambda row: row.project_id != ""):
+        wanted = [by_columns[tuple(row[:3])]] if row.project_id else [scope for scope in scopes if scope.is_project]
+        for scope in wanted:
+            limits[scope][row.resource] = row.hard_limit
+    return limits
+
+
+def limits(conn: Connection, scope: Scope, defaults: Mapping[str, int]) -> dict[str, int]:
+    """All limits that hold for a scope."""
+    project = Scope(project_id=scope.project_id)
+    found = limits_in_force(conn, [project, *([] if scope.is_project else [scope])], defaults)
+    return {**found[project], **found[scope]}
+
+
+def set_limits(conn: Connection, scope: Scope, wanted: Mapping[str, int], defaults: Mapping[str, int], used: Mapping[str, int] | None) -> None:
+    """Set some limits. Invalid: below what is `used` (None: forced), or wider than the project's for one of its users or share types."""
+    around = limits(conn, Scope(project_id=scope.project_id), defaults)
+    for resource, limit in wanted.items():
+        if used is not None and 0 <= limit < used.get(resource, 0):
+            raise Invalid(f"Quota limit {limit} for {resource} must be greater than or equal to already used {used[resource]}.")
+        if not scope.is_project and around[resource] >= 0 and not 0 <= limit <= around[resource]:
+            raise Invalid(f"Quota limit {limit} for {resource} must be less than or equal to the project's {around[resource]}.")
+    _store(conn, quotas, scope.columns(), wanted)
+
+
+def set_class_limits(conn: Connection, class_name: str, wanted: Mapping[str, int]) -> None:
+    """Set some limits of a quota class."""
+    _store(conn, quota_classes, {"class_name": class_name}, wanted)
+
+
+def forget_limits(conn: Connection, scope: Scope) -> None:
+    """Back to the limits that hold anyway. A whole project's: those of its users and share types go too."""
+    one = quotas.c.project_id == scope.project_id if scope.is_project else of_scope(quotas, scope)
+    conn.execute(sa.delete(quotas).where(one))
+
+
+def forget_share_type(conn: Connection, share_type_id: str) -> None:
+    """A share type is gone."""
+    conn.execute(sa.delete(quotas).where(quotas.c.share_type_id == share_type_id))
+
+
+def _store(conn: Connection, table: sa.Table, key: Mapping[str, str], wanted: Mapping[str, int]) -> None:
+    if not wanted:
+        return
+    now = utcnow()
+    rows = [{**key, "resource": name, "hard_limit": limit, "created_at": now} for name, limit in sorted(wanted.items())]
+    statement = upsert(conn, table).values(rows)
+    changes = {"hard_limit": statement.excluded.hard_limit, "updated_at": now}
+    conn.execute(statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changes))

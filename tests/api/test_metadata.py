@@ -1,0 +1,134 @@
+"""Metadata of shares and of access rules. That of share network subnets: `test_share_network_subnets`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
+
+CLOSED = "__affinity_same_host"
+
+
+@pytest.fixture
+def share(api: Api, back_end: BackEnd) -> str:
+    api.share_type()
+    made = api.share(api.share_network()["id"], metadata={"a": "b"})
+    back_end.settle(made["id"])
+    return str(made["id"])
+
+
+def test_of_a_share(api: Api, share: str) -> None:
+    """metadata.index, metadata.merge, metadata.replace, metadata.show, metadata.set_one, metadata.delete"""
+    assert api("GET", f"/shares/{share}/metadata", who=READER, version="2.0") == {"metadata": {"a": "b"}}
+    assert api("POST", f"/shares/{share}/metadata", {"metadata": {"c": "d"}}, who=ALICE) == {"metadata": {"a": "b", "c": "d"}}
+    assert api("PUT", f"/shares/{share}/metadata", {"metadata": {"e": "f"}}, who=ALICE) == {"metadata": {"e": "f"}}
+    assert api("PUT", f"/shares/{share}/metadata/e", {"meta": {"e": "g"}}, who=ALICE) == {"meta": {"e": "g"}}
+    assert api("POST", f"/shares/{share}/metadata/h", {"meta": {"h": "i"}}, who=ALICE) == {"meta": {"h": "i"}}
+    assert api("GET", f"/shares/{share}/metadata/h", who=READER) == {"meta": {"h": "i"}}
+    assert api("DELETE", f"/shares/{share}/metadata/h", who=ALICE) is None
+    shown = api("GET", f"/shares/{share}", who=ALICE)["share"]
+    assert (shown["metadata"], api("GET", "/shares/detail", who=ALICE)["shares"][0]["metadata"]) == ({"e": "g"}, {"e": "g"})
+
+
+BAD: list[tuple[str, Any]] = [
+    ("", {}),
+    ("", {"metadata": None}),
+    ("", {"metadata": {"": "x"}}),
+    ("", {"metadata": {"k": ""}}),
+    ("", {"metadata": {"k" * 256: "x"}}),
+    ("", {"metadata": {"k": "v" * 1024}}),
+    ("", {"metadata": {"k": ["v"]}}),
+    ("", {"metadata": {str(number): "v" for number in range(257)}}),
+    ("/e", {"meta": {"x": "y"}}),
+    ("/e", {"meta": {"e": "y", "x": "y"}}),
+    ("/e", {"metadata": {"e": "y"}}),
+]
+
+
+@pytest.mark.parametrize(("tail", "body"), BAD)
+def test_what_cannot_be(api: Api, share: str, tail: str, body: Any) -> None:
+    for method in ("POST", "PUT"):
+        api.fault(method, f"/shares/{share}/metadata{tail}", body, 400, who=ALICE)
+    assert api("GET", f"/shares/{share}/metadata") == {"metadata": {"a": "b"}}
+
+
+def test_who_may(api: Api, share: str) -> None:
+    for who, status in [(READER, 403), (BOB, 404)]:
+        for method, tail, body in [("POST", "", {"metadata": {"x": "y"}}), ("PUT", "", {"metadata": {}}), ("PUT", "/a", {"meta": {"a": "c"}}),
+                                   ("DELETE", "/a", None)]:  # fmt: skip
+            api.fault(method, f"/shares/{share}/metadata{tail}", body, status, who=who)
+    for method in ("GET", "DELETE"):
+        api.fault(method, f"/shares/{share}/metadata/no", None, 404, who=ALICE)
+        api.fault(method, f"/shares/{UNKNOWN}/metadata/a", None, 404, who=ALICE)
+    assert api("GET", f"/shares/{share}/metadata") == {"metadata": {"a": "b"}}
+
+
+def test_keys_for_administrators(api: Api, share: str) -> None:
+    path = f"/shares/{share}/metadata"
+    for method, tail, body in [("POST", "", {"metadata": {CLOSED: "x"}}), ("PUT", "", {"metadata": {CLOSED: "x"}}),
+                               ("PUT", f"/{CLOSED}", {"meta": {CLOSED: "x"}})]:  # fmt: skip
+        api.fault(method, path + tail, body, 403, who=ALICE)
+    assert api("POST", path, {"metadata": {CLOSED: "x"}}, who=ADMIN)["metadata"] == {"a": "b", CLOSED: "x"}
+    api.fault("DELETE", f"{path}/{CLOSED}", None, 403, who=ALICE)
+    api.fault("PUT", f"{path}/{CLOSED}", {"meta": {CLOSED: "y"}}, 403, who=ALICE)
+    assert api("PUT", path, {"metadata": {"c": "d"}}, who=ALICE)["metadata"] == {"c": "d", CLOSED: "x"}  # it stays
+    assert api("PUT", path, {"metadata": {"c": "d"}}, who=ADMIN)["metadata"] == {"c": "d"}
+    network = api.share_network()["id"]
+    assert api.send("POST", "/v2/shares", {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network,
+                                                     "metadata": {CLOSED: "x"}}}, who=ALICE).status_code == 403  # fmt: skip
+
+
+def test_there_is_an_end_to_it(api: Api, share: str) -> None:
+    def some(first: int) -> dict[str, Any]:
+        return {"metadata": {str(number): "v" for number in range(first, first + 200)}}
+
+    api("POST", f"/shares/{share}/metadata", some(0), who=ALICE)
+    api.fault("POST", f"/shares/{share}/metadata", some(200), 400, who=ALICE)
+
+
+def test_changes_at_once_are_all_kept(api: Api, share: str) -> None:
+    changes = [threading.Thread(target=api, args=("POST", f"/shares/{share}/metadata", {"metadata": {str(n): "v"}})) for n in range(8)]
+    for change in changes:
+        change.start()
+    for change in changes:
+        change.join()
+    assert api("GET", f"/shares/{share}/metadata")["metadata"].keys() == {"a", *(str(n) for n in range(8))}
+
+
+def test_of_an_access_rule(api: Api, share: str) -> None:
+    allow = {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1", "metadata": {"a": "b"}}}
+    rule = api("POST", f"/shares/{share}/action", allow, who=ALICE)["access"]["id"]
+    path = f"/share-access-rules/{rule}/metadata"
+    assert api("PUT", f"/share-access-rules/{rule}/metadata", {"metadata": {"c": "d"}}, who=ALICE) == {"metadata": {"a": "b", "c": "d"}}
+    assert api("DELETE", f"/share-access-rules/{rule}/metadata/a", who=ALICE) is None
+    shown = api("GET", f"/share-access-rules/{rule}", who=ALICE)["access"]
+    assert shown["metadata"] == {"c": "d"} and shown["updated_at"] is not None
+    api.fault("DELETE", f"{path}/a", None, 404, who=ALICE)
+    api.fault("PUT", path, {"metadata": {"c": "d"}}, 404, who=ALICE, version="2.44")
+    for who, status in [(READER, 403), (BOB, 404)]:
+        api.fault("PUT", path, {"metadata": {"x": "y"}}, status, who=who)
+        api.fault("DELETE", f"{path}/c", None, status, who=who)
+    for wrong in ({}, {"metadata": {"": "x"}}, {"metadata": {"x": "v" * 1024}}):
+        api.fault("PUT", path, wrong, 400, who=ALICE)
+
+
+def test_rules_are_found_by_what_they_hold(api: Api, share: str) -> None:
+    def allow(address: str, level: str, **metadata: str) -> None:
+        arguments = {"access_type": "ip", "access_to": address, "access_level": level, "metadata": metadata}
+        api("POST", f"/shares/{share}/action", {"allow_access": arguments}, who=ALICE)
+
+    def found(query: str) -> list[str]:
+        rules = api("GET", f"/share-access-rules?share_id={share}{query}", who=ALICE)["access_list"]
+        return [rule["access_to"] for rule in rules]
+
+    allow("10.0.0.1", "rw", team="a")
+    allow("10.0.0.2", "ro", team="b")
+    assert found("&sort_key=access_to&sort_dir=asc") == ["10.0.0.1", "10.0.0.2"]
+    assert found("&access_level=ro") == found("&access_to=10.0.0.2") == found("&metadata={'team': 'b'}") == ["10.0.0.2"]
+    assert found("&access_type=user") == found("&access_key=k") == []
+    assert found("&sort_key=access_to&sort_dir=asc&limit=1&offset=1") == ["10.0.0.2"]
+    for wrong in ("&metadata=x", "&sort_key=share_id", "&limit=-1"):
+        api.fault("GET", f"/share-access-rules?share_id={share}{wrong}", None, 400, who=ALICE)

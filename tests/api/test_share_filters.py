@@ -1,0 +1,53 @@
+"""Lists of shares: the filters that `test_shares` does not try."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.conftest import ALICE, Api, BackEnd
+
+
+@pytest.fixture
+def shares(api: Api, back_end: BackEnd) -> list[str]:
+    api.share_type("gold", snapshot_support="True", colour="red")
+    api.share_type("silver", colour="blue")
+    network = api.share_network()["id"]
+    made = [api.share(network, name=f"s{size}", size=size, share_type=kind)["id"] for size, kind in [(1, "gold"), (2, "gold"), (3, "silver")]]
+    for share_id in made:
+        back_end.settle(share_id, f"10.0.0.5:/shares/{share_id}")
+    return made
+
+
+def names(api: Api, query: str, version: str = "2.70") -> list[str]:
+    return [share["name"] for share in api("GET", f"/shares?sort_key=size&sort_dir=asc&{query}", who=ALICE, version=version)["shares"]]
+
+
+def test_by_extra_specs(api: Api, shares: list[str]) -> None:
+    assert names(api, "extra_specs={'colour': 'red'}") == names(api, "extra_specs={'colour': 'RED', 'snapshot_support': 'true'}") == ["s1", "s2"]
+    assert names(api, "extra_specs={'colour': 'blue'}") == ["s3"]
+    assert names(api, "extra_specs={'colour': 'red', 'no': 'such'}") == []
+    api.fault("GET", "/shares?extra_specs=red", None, 400, who=ALICE)
+
+
+def test_by_share_group(api: Api, shares: list[str]) -> None:
+    assert names(api, "share_group_id=x", "2.31") == []
+    assert len(names(api, "share_group_id=x", "2.30")) == 3  # not a filter of that version
+
+
+def test_by_export_location(api: Api, shares: list[str]) -> None:
+    path = f"10.0.0.5:/shares/{shares[1]}"
+    location = api("GET", f"/shares/{shares[1]}/export_locations")["export_locations"][0]["id"]
+    assert names(api, f"export_location_path={path}") == names(api, f"export_location_id={location}") == ["s2"]
+    assert names(api, "export_location_path=/no") == names(api, "export_location_id=no") == []
+
+
+def test_the_count_is_of_all_pages(api: Api, shares: list[str]) -> None:
+    for path in ("/shares", "/shares/detail"):
+        answer = api("GET", f"{path}?with_count=true&limit=1&extra_specs={{'colour': 'red'}}", who=ALICE, version="2.42")
+        assert (answer["count"], len(answer["shares"])) == (2, 1)
+        assert "count" not in api("GET", f"{path}?with_count=true", who=ALICE, version="2.41")
+
+
+def test_pages_cover_everything_once(api: Api, shares: list[str]) -> None:
+    seen = [names(api, f"limit=1&offset={offset}") for offset in range(4)]
+    assert seen == [["s1"], ["s2"], ["s3"], []]

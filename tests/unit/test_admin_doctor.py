@@ -1,0 +1,80 @@
+"""`abaca doctor`: each thing that is missing is named, with what to do about it, and decides the exit status."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin import doctor, state_dir
+from abaca.admin.demo_scene import free_port
+from abaca.db import migrations
+from abaca.db.session import create_engine
+from abaca.drivers.linux.requirements import PROGRAMS
+from tests.service import reachable_folder
+
+
+@pytest.fixture
+def conf() -> Iterator[cfg.ConfigOpts]:
+    with reachable_folder() as folder:
+        yield config.load([os.devnull], {"state_dir": str(folder / "state"), "api.port": free_port()})
+
+
+def test_every_program_is_looked_at_with_its_package() -> None:
+    lacking = ["program ganesha.nfsd (Debian package nfs-ganesha)", "NFS-Ganesha's VFS library (Debian package nfs-ganesha-vfs)"]
+    findings = {finding.what: finding.lack for finding in doctor.linux_findings(lacking)}
+    assert PROGRAMS.keys() < findings.keys()
+    assert findings["ganesha.nfsd"] == "install Debian package nfs-ganesha"
+    assert findings["NFS-Ganesha's VFS library"] == "install Debian package nfs-ganesha-vfs"
+    assert findings["btrfs"] is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: the kernel is looked at as root only")
+def test_what_the_kernel_lacks_is_named() -> None:
+    findings = {finding.what: finding.lack for finding in doctor.linux_findings(["kernel: btrfs file systems", "kernel: bridges: not supported"])}
+    assert findings["btrfs file systems"] == "this kernel does not have it"
+    assert findings["bridges"] == "not supported"
+
+
+def test_before_the_first_start_nothing_is_made(conf: cfg.ConfigOpts) -> None:
+    findings = [*doctor.state_findings(conf), *doctor.database_findings(conf), *doctor.port_findings(conf)]
+    assert [finding for finding in findings if finding.lack] == []
+    assert not Path(conf.state_dir).exists()
+
+
+def test_a_database_of_an_older_release_is_named(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    assert [finding.lack for finding in doctor.database_findings(conf)] == [None, None, None]
+    engine = create_engine(config.database_url(conf))
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    engine.dispose()
+    (lack,) = (finding.lack for finding in doctor.database_findings(conf) if finding.lack)
+    assert lack == f"at 0001, not at {migrations.head()}: run `abaca-manage db sync`"
+
+
+def test_a_database_that_does_not_answer_is_named(conf: cfg.ConfigOpts) -> None:
+    conf.set_override("connection", f"postgresql+psycopg://abaca:geheim@127.0.0.1:{conf.api.port}/abaca", group="database")
+    (finding,) = doctor.database_findings(conf)
+    assert finding.lack and "refused" in finding.lack and "geheim" not in str(finding)
+
+
+def test_a_port_in_use_by_others_is_named(conf: cfg.ConfigOpts) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", conf.api.port))
+        (finding,) = doctor.port_findings(conf)
+    assert finding.lack and "in use" in finding.lack
+
+
+def test_the_exit_status_tells_whether_something_is_missing(conf: cfg.ConfigOpts, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", conf.api.port))
+        assert doctor.run(conf) == 1
+    output = capsys.readouterr().out
+    assert "missing  port" in output and "are missing." in output

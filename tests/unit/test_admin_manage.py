@@ -1,0 +1,88 @@
+"""`abaca-manage`: the schema and the services, straight from the database. And the help of both commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin import cli, manage, state_dir
+from abaca.db import migrations
+from abaca.db.session import begin, create_engine
+from abaca.domain import service_reports
+from abaca.domain.service_reports import Report
+from abaca.values import PoolStats
+from tests.service import reachable_folder
+
+
+@pytest.fixture
+def conf() -> Iterator[cfg.ConfigOpts]:
+    with reachable_folder() as folder:
+        yield config.load([os.devnull], {"state_dir": str(folder / "state")})
+
+
+def call(conf: cfg.ConfigOpts, *arguments: str) -> Result:
+    return CliRunner().invoke(manage.main, [*arguments, "--config-file", os.devnull, "--state-dir", conf.state_dir])
+
+
+def test_db_sync_makes_the_tables_and_db_version_tells(conf: cfg.ConfigOpts) -> None:
+    before = call(conf, "db", "version")
+    assert before.output.startswith("no tables") and "abaca-manage db sync" in before.output
+    assert not Path(conf.state_dir).exists()
+    assert call(conf, "db", "sync").exit_code == 0
+    assert call(conf, "db", "version").output == f"{migrations.head()}\n"
+
+
+def test_services_are_listed_with_state_and_pools(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    engine = create_engine(config.database_url(conf))
+    stats = PoolStats(pool_name="pool", total_capacity_gb=10, free_capacity_gb=9)
+    for host, ready, pools in (("one@linux", True, [stats]), ("two@linux", False, [])):
+        sign = Report(
+            host=host, worker_host=host.partition("@")[0], availability_zone="nova", is_ready=ready, reason=None if ready else "starting", lasts=60,
+            network_allocations_number=1, network_allocation_update_support=True, security_service_update_support=False,
+        )  # fmt: skip
+        with begin(engine) as conn:
+            service_reports.report(conn, sign, pools)
+    engine.dispose()
+    head, _, one, two = call(conf, "service", "list").output.splitlines()
+    assert head.split() == ["Host", "Zone", "Status", "State", "Last", "sign", "of", "life", "(UTC)", "Pools"]
+    assert one.split()[:4] == ["one@linux", "nova", "enabled", "up"] and one.split()[-1] == "pool"
+    assert two.split()[:4] == ["two@linux", "nova", "enabled", "down"] and two.split()[-1] == "-"
+
+
+def test_without_a_database_it_says_so_and_makes_none(conf: cfg.ConfigOpts) -> None:
+    result = call(conf, "service", "list")
+    assert result.exit_code == 1 and "There is no database at sqlite:///" in result.output
+    assert not Path(conf.state_dir).exists()
+
+
+def test_a_database_without_tables_is_an_error_and_no_traceback(conf: cfg.ConfigOpts) -> None:
+    state_dir.make_folder(conf)
+    config.state_path(conf, "db").mkdir()
+    config.state_path(conf, "db", "abaca.sqlite").touch()
+    result = call(conf, "service", "list")
+    assert result.exit_code == 1 and "no such table" in result.output
+
+
+def commands(group: click.Group, path: tuple[str, ...]) -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name, command in group.commands.items():
+        inner = (*path, name)
+        found += commands(command, inner) if isinstance(command, click.Group) else [(" ".join(inner), command)]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), [*commands(cli.main, ("abaca",)), *commands(manage.main, ("abaca-manage",))])
+def test_every_command_explains_itself(name: str, command: click.Command) -> None:
+    output = CliRunner().invoke(command, ["--help"]).output
+    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    assert command.help and len(command.help) > 30 and all(option.help for option in options)
+    if name not in ("abaca user list", "abaca user remove", "abaca user passwd", "abaca-manage db version"):
+        assert "Example" in output

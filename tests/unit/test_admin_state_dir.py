@@ -1,0 +1,112 @@
+"""The state directory: what is made, and what is not opened because others could have put it there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin import state_dir
+from abaca.admin.logs import shown_url
+from abaca.admin.settings import Settings
+from abaca.db import migrations
+from abaca.errors import Conflict
+from tests.service import reachable_folder
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is who owns what")
+
+
+@pytest.fixture
+def conf() -> Iterator[cfg.ConfigOpts]:
+    with reachable_folder() as folder:
+        yield config.load([os.devnull], {"state_dir": str(folder / "state")})
+
+
+def test_it_is_made_with_a_database_at_the_newest_revision(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    state_dir.prepare(conf)
+    assert migrations.current(config.database_url(conf)) == migrations.head()
+    modes = {name: stat.S_IMODE(config.state_path(conf, *name).stat().st_mode) for name in ((), ("worker",), ("db",), ("db", "abaca.sqlite"))}
+    assert list(modes.values()) == [0o755, 0o700, 0o1770, 0o660]
+
+
+@pytest.mark.parametrize("name", ["abaca.sqlite", "abaca.sqlite-wal", "abaca.sqlite-journal"])
+def test_a_symbolic_link_in_the_place_of_a_database_file_is_refused(conf: cfg.ConfigOpts, tmp_path: Path, name: str) -> None:
+    folder = config.state_path(conf, "db")
+    folder.mkdir(parents=True)
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Conflict, match="must be a plain file"):
+        state_dir.prepare(conf)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_with_a_second_name_is_refused(conf: cfg.ConfigOpts) -> None:
+    folder = config.state_path(conf, "db")
+    folder.mkdir(parents=True)
+    (folder / "original").touch()
+    os.link(folder / "original", folder / "abaca.sqlite")
+    with pytest.raises(Conflict, match="must be a plain file"):
+        state_dir.prepare(conf)
+
+
+def test_a_symbolic_link_in_the_place_of_a_folder_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    config.state_path(conf).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Conflict, match="must be a folder, and no symbolic link"):
+        state_dir.prepare(conf)
+
+
+@needs_root
+def test_a_folder_of_somebody_else_is_refused(conf: cfg.ConfigOpts) -> None:
+    config.state_path(conf).mkdir()
+    os.chown(conf.state_dir, 12345, 12345)
+    with pytest.raises(Conflict, match="belongs to another user"):
+        state_dir.prepare(conf)
+
+
+@needs_root
+def test_a_database_of_somebody_else_is_refused(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    os.chown(config.state_path(conf, "db", "abaca.sqlite"), 12345, -1)
+    with pytest.raises(Conflict, match="belongs to another user"):
+        state_dir.prepare(conf)
+
+
+@needs_root
+def test_a_place_that_the_api_cannot_reach_is_refused(conf: cfg.ConfigOpts) -> None:
+    folder = Path(conf.state_dir).parent
+    folder.chmod(0o700)
+    with pytest.raises(Conflict, match=f"who runs the API, may not enter {folder}"):
+        state_dir.prepare(conf)
+
+
+@needs_root
+def test_a_user_that_is_not_there_is_named(conf: cfg.ConfigOpts) -> None:
+    conf.set_override("user", "no-such-user", group="api")
+    with pytest.raises(Conflict, match="no user 'no-such-user'"):
+        state_dir.prepare(conf)
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    with state_dir.alone(tmp_path / "lock", "taken"), pytest.raises(Conflict, match="taken"), state_dir.alone(tmp_path / "lock", "taken"):
+        pass
+    with state_dir.alone(tmp_path / "lock", "taken"):
+        pass
+
+
+def test_another_process_gets_the_same_configuration(tmp_path: Path) -> None:
+    (tmp_path / "abaca.conf").write_text("[api]\nport = 9000\nlisten = ::1\n")
+    settings = Settings((str(tmp_path / "abaca.conf"),), str(tmp_path / "state"), True, port=9001)
+    arguments = settings.arguments(settings.load())
+    assert arguments == [
+        "--config-file", f"{tmp_path}/abaca.conf", "--state-dir", f"{tmp_path}/state", "--listen", "::1", "--port", "9001", "--verbose",
+    ]  # fmt: skip
+
+
+def test_a_database_url_is_shown_without_its_password() -> None:
+    assert shown_url("postgresql+psycopg://abaca:geheim@db/abaca") == "postgresql+psycopg://abaca:***@db/abaca"

@@ -1,0 +1,125 @@
+"""The locks of share servers: shared or exclusive, by server, and nobody starves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from threading import Event
+from typing import Any
+
+import pytest
+
+from abaca.workflow.locks import ServerLocks
+
+SOON = 5.0
+NOT_NOW = 0.05
+
+Lock = Callable[[str], AbstractContextManager[None]]
+
+
+class Holder:
+    """Somebody who takes a lock in a thread of its own and holds it until `release`."""
+
+    def __init__(self, threads: ThreadPoolExecutor, lock: Lock, server_id: str = "s1") -> None:
+        self._has_it, self._may_go = Event(), Event()
+        self._run: Future[None] = threads.submit(self._hold, lock, server_id)
+
+    def _hold(self, lock: Lock, server_id: str) -> None:
+        with lock(server_id):
+            self._has_it.set()
+            assert self._may_go.wait(SOON)
+
+    def holds(self) -> bool:
+        return self._has_it.wait(SOON)
+
+    def waits(self) -> bool:
+        return not self._has_it.wait(NOT_NOW)
+
+    def release(self) -> None:
+        self._may_go.set()
+        self._run.result(SOON)
+
+
+@pytest.fixture
+def locks() -> ServerLocks:
+    return ServerLocks()
+
+
+@pytest.fixture
+def hold(locks: ServerLocks) -> Iterator[Callable[..., Holder]]:
+    """`hold(lock, server id)`: a `Holder`."""
+    with ThreadPoolExecutor(8) as threads:
+        holders: list[Holder] = []
+
+        def take(lock: Lock, server_id: str = "s1") -> Holder:
+            holders.append(Holder(threads, lock, server_id))
+            return holders[-1]
+
+        yield take
+        for holder in holders:
+            holder._may_go.set()
+
+
+def test_any_number_share(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    assert all(holder.holds() for holder in [hold(locks.shared) for _ in range(4)])
+
+
+def test_exclusive_is_alone(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    first = hold(locks.exclusive)
+    assert first.holds()
+    second, third = hold(locks.exclusive), hold(locks.shared)
+    assert second.waits() and third.waits()
+    first.release()
+    assert second.holds()
+    assert third.waits()
+    second.release()
+    assert third.holds()
+
+
+def test_exclusive_waits_for_all_who_share(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    sharing = [hold(locks.shared) for _ in range(2)]
+    assert all(holder.holds() for holder in sharing)
+    alone = hold(locks.exclusive)
+    assert alone.waits()
+    sharing[0].release()
+    assert alone.waits()
+    sharing[1].release()
+    assert alone.holds()
+
+
+def test_who_waits_alone_goes_before_new_ones_who_share(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    sharing = hold(locks.shared)
+    assert sharing.holds()
+    alone = hold(locks.exclusive)
+    assert alone.waits()
+    late = hold(locks.shared)
+    assert late.waits()
+    sharing.release()
+    assert alone.holds()
+    assert late.waits()
+    alone.release()
+    assert late.holds()
+
+
+def test_servers_do_not_meet(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    assert hold(locks.exclusive, "s1").holds()
+    assert hold(locks.exclusive, "s2").holds()
+    assert hold(locks.shared, "s3").holds()
+
+
+@pytest.mark.parametrize("kind", ["shared", "exclusive"])
+def test_an_error_gives_it_back(locks: ServerLocks, hold: Callable[..., Holder], kind: str) -> None:
+    lock: Any = getattr(locks, kind)
+    with pytest.raises(KeyError), lock("s1"):
+        raise KeyError
+    assert hold(locks.exclusive).holds()
+
+
+def test_nothing_is_remembered_of_servers_that_are_gone(locks: ServerLocks) -> None:
+    for number in range(10):
+        with locks.shared(f"s{number}"):
+            pass
+        with locks.exclusive(f"s{number}"):
+            pass
+    assert not locks._shared and not locks._exclusive and not locks._waiting
