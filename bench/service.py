@@ -13,7 +13,7 @@ HEADERS = {"X-Auth-Token": f"bench:{PROJECT}", "X-OpenStack-Manila-API-Version":
 SHARE_TYPE = "bench"
 SINGLE_TYPE = "single"  # of which each share gets a share server of its own, where a service can do that
 
-_UNLIMITED = {name: -1 for name in ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")}
+_UNLIMITED = dict.fromkeys(("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes"), -1)
 
 
 class Service(Protocol):

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import version as package_version
 
 import click
-import sqlalchemy as sa
-from oslo_config import cfg
-from sqlalchemy.engine import Connection
 
 from abaca import config
 from abaca.admin import logs, state_dir
+from abaca.admin.database import database_errors, reading, table
+from abaca.admin.manage_operations import operations
+from abaca.admin.manage_share_servers import share_server
 from abaca.admin.settings import Settings, common_options
-from abaca.admin.users import failing_clearly
 from abaca.db import migrations
-from abaca.db.session import create_engine, read
 from abaca.domain import pools, services
 
 
@@ -41,7 +37,7 @@ def sync(settings: Settings) -> None:
       abaca-manage db sync --config-file /etc/abaca/abaca.conf
     """
     conf = settings.load()
-    with _database_errors(conf):
+    with database_errors(conf):
         state_dir.prepare(conf)
     click.echo(f"{logs.shown_url(config.database_url(conf))} is at revision {migrations.head()}.")
 
@@ -51,7 +47,7 @@ def sync(settings: Settings) -> None:
 def version(settings: Settings) -> None:
     """Print the revision of the schema, and the newest one when that is another."""
     conf = settings.load()
-    with _database_errors(conf):
+    with database_errors(conf):
         revision = migrations.current(config.database_url(conf)) if state_dir.database_exists(conf) else None
     click.echo(revision or "no tables")
     if revision != migrations.head():
@@ -73,7 +69,7 @@ def list_services(settings: Settings) -> None:
       abaca-manage service list
     """
     conf = settings.load()
-    with _reading(conf) as conn:
+    with reading(conf) as conn:
         found = services.find(conn, {})
         names = [pool["name"] for pool in pools.find(conn, {}, {})]
     rows = [
@@ -90,33 +86,8 @@ def list_services(settings: Settings) -> None:
     click.echo(table(["Host", "Zone", "Status", "State", "Last sign of life (UTC)", "Pools"], rows))
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text in columns."""
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
-
-
-@contextmanager
-def _reading(conf: cfg.ConfigOpts) -> Iterator[Connection]:
-    with _database_errors(conf):
-        if not state_dir.database_exists(conf):
-            raise click.ClickException(f"There is no database at {logs.shown_url(config.database_url(conf))} yet.")
-        engine = create_engine(config.database_url(conf), pool_size=1)
-        try:
-            with read(engine) as conn:
-                yield conn
-        finally:
-            engine.dispose()
-
-
-@contextmanager
-def _database_errors(conf: cfg.ConfigOpts) -> Iterator[None]:
-    try:
-        with failing_clearly():
-            yield
-    except sa.exc.DBAPIError as error:
-        raise click.ClickException(f"{logs.shown_url(config.database_url(conf))}: {error.orig}") from error
+main.add_command(share_server)
+main.add_command(operations)
 
 
 if __name__ == "__main__":

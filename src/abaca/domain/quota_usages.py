@@ -76,7 +76,7 @@ def _scopes(project_id: str, user_id: str | None, share_type_id: str | None) -> 
     return scopes + ([Scope(project_id=project_id, share_type_id=share_type_id)] if share_type_id else [])
 
 
-def _count(conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]) -> dict[Scope, Mapping[str, Any]]:
+def _count(conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]) -> dict[Scope, dict[str, Any]]:
     """Add the deltas to each scope's row, which is made when it is not there; what the rows hold then. Never below 0."""
     first = {resource: max(deltas.get(resource, 0), 0) for resource in COUNTED}
     statement = upsert(conn, quota_usages).values([{**scope.columns(), **first} for scope in scopes])
@@ -86,4 +86,4 @@ def _count(conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]) -> 
         statement.on_conflict_do_update(index_elements=list(quota_usages.primary_key), set_=changes).returning(quota_usages)
     ).mappings()
     by_columns = {tuple(scope.columns().values()): scope for scope in scopes}
-    return {by_columns[row["project_id"], row["user_id"], row["share_type_id"]]: row for row in rows}
+    return {by_columns[row["project_id"], row["user_id"], row["share_type_id"]]: dict(row) for row in rows}

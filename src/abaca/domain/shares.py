@@ -119,7 +119,7 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
 def extend(conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None) -> None:
     """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once. Forbidden when a quota is against it."""
     share = lock(conn, caller, share_id)
-    _require_available(share)
+    require_available(share)
     if new_size <= share.size:
         raise Invalid(
             "Invalid input received: New size for extend must be greater than current size. "

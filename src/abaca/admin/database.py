@@ -1,0 +1,60 @@
+"""What the commands of `abaca-manage` share: the database, its errors said clearly, and tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+import sqlalchemy as sa
+from oslo_config import cfg
+from sqlalchemy.engine import Connection, Engine
+
+from abaca import config
+from abaca.admin import logs, state_dir
+from abaca.admin.users import failing_clearly
+from abaca.db.session import begin, create_engine, read
+
+
+@contextmanager
+def opened(conf: cfg.ConfigOpts) -> Iterator[Engine]:
+    """The database, which must be there already."""
+    with database_errors(conf):
+        if not state_dir.database_exists(conf):
+            raise click.ClickException(f"There is no database at {logs.shown_url(config.database_url(conf))} yet.")
+        engine = create_engine(config.database_url(conf), pool_size=1)
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def reading(conf: cfg.ConfigOpts) -> Iterator[Connection]:
+    """A connection to read from."""
+    with opened(conf) as engine, read(engine) as conn:
+        yield conn
+
+
+@contextmanager
+def writing(conf: cfg.ConfigOpts) -> Iterator[Connection]:
+    """A transaction."""
+    with opened(conf) as engine, begin(engine) as conn:
+        yield conn
+
+
+@contextmanager
+def database_errors(conf: cfg.ConfigOpts) -> Iterator[None]:
+    """Errors of the database and those meant for people end the command with their message."""
+    try:
+        with failing_clearly():
+            yield
+    except sa.exc.DBAPIError as error:
+        raise click.ClickException(f"{logs.shown_url(config.database_url(conf))}: {error.orig}") from error
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Text in columns."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

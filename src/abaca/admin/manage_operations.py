@@ -1,0 +1,50 @@
+"""`abaca-manage operations …`: the work that waits, runs or was parked."""
+
+from __future__ import annotations
+
+import click
+
+import abaca.operations.all  # noqa: F401 - registers what ends each kind of operation
+from abaca.admin.database import opened, table
+from abaca.admin.settings import Settings, common_options
+from abaca.workflow import inspection
+
+
+@click.group("operations")
+def operations() -> None:
+    """What workers do, have to do, and could not do."""
+
+
+@operations.command("list")
+@common_options
+def list_operations(settings: Settings) -> None:
+    """List the operations that wait, run or are parked."""
+    with opened(settings.load()) as engine:
+        found = inspection.find(engine)
+    rows = [[o.id, o.state, o.worker_host or "-", f"{o.since:%Y-%m-%d %H:%M:%S}", str(o.attempts), o.reason or "-"] for o in found]
+    click.echo(table(["Operation", "State", "Worker host", "Since (UTC)", "Begun", "Reason"], rows))
+
+
+@operations.command("show")
+@click.argument("operation_id")
+@common_options
+def show_operation(settings: Settings, operation_id: str) -> None:
+    """Show an operation with the steps it has recorded."""
+    with opened(settings.load()) as engine:
+        operation = inspection.get(engine, operation_id)
+        recorded = inspection.steps(engine, operation_id)
+    click.echo(f"{operation.name}({', '.join(operation.args)}): {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC")
+    if operation.reason:
+        click.echo(f"Reason: {operation.reason}")
+    rows = [[str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"] for s in recorded]
+    click.echo(table(["Step", "Name", "Ended", "Error"], rows))
+
+
+@operations.command("abandon")
+@click.argument("operation_id")
+@common_options
+def abandon_operation(settings: Settings, operation_id: str) -> None:
+    """Give an operation up: it starts no further step, and what it worked on is set to error."""
+    with opened(settings.load()) as engine:
+        inspection.abandon(engine, operation_id)
+    click.echo(f"{operation_id} is given up.")
