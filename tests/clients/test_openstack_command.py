@@ -18,7 +18,7 @@ from tests.service import Installation, installation, wait_until
 
 openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMMAND_SECONDS = 90
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.service import UNPRIVILEGED, Installation, arguments_of, descendants, installation, unprivileged_reason, users_of, wait_until
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PASSWORD = re.compile(r"The password is shown this once: (\S+)")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from abaca.admin.logs import shown_url
 from abaca.admin.settings import Settings
 from abaca.db import migrations
 from abaca.errors import Conflict
-from tests.service import reachable_folder
+from tests.service import PROGRAM, UNPRIVILEGED, reachable_folder, unprivileged_reason
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is who owns what")
 
@@ -110,3 +111,15 @@ def test_another_process_gets_the_same_configuration(tmp_path: Path) -> None:
 
 def test_a_database_url_is_shown_without_its_password() -> None:
     assert shown_url("postgresql+psycopg://abaca:geheim@db/abaca") == "postgresql+psycopg://abaca:***@db/abaca"
+
+
+@needs_root
+def test_a_user_who_may_not_write_to_the_system_gets_a_state_directory_of_their_own() -> None:
+    reason = unprivileged_reason()
+    if reason:
+        pytest.skip(reason)
+    environment = {"HOME": "/nonexistent", "XDG_STATE_HOME": "/var/tmp/nobodys", "PATH": os.defpath}
+    command = [*PROGRAM, "doctor", "--config-file", os.devnull]
+    done = subprocess.run(command, user=UNPRIVILEGED, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1  # root is missing, at least
+    assert "State directory /var/tmp/nobodys/abaca" in done.stdout

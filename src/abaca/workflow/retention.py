@@ -9,7 +9,6 @@ from dbos import DBOS
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
-from abaca.workflow.queue import queue_name
 from abaca.workflow.steps import ENDINGS
 
 GAVE_UP = "The operation was interrupted too often and has been ended."
@@ -29,9 +28,8 @@ def delete_finished(older_than_seconds: float) -> None:
 
 def end_given_up(engine: Engine, worker_host: str) -> None:
     """End the work of this host that DBOS runs no more, because it was begun too often: its nouns go to their error states."""
-    given_up = DBOS.list_workflows(
-        status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", queue_name=queue_name(worker_host), limit=_AT_ONCE, load_output=False
-    )
+    # By who began it: DBOS takes what it gives up off the queue.
+    given_up = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", executor_id=worker_host, limit=_AT_ONCE, load_output=False)
     for workflow in given_up:
         ending = ENDINGS.get(workflow.name)
         if ending is not None and workflow.input is not None:

@@ -1,0 +1,47 @@
+"""Snapshots of shares, their instances (one each, until replicas come) and the export locations of those that can be mounted."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
+
+share_snapshots = sa.Table(
+    "share_snapshots",
+    metadata,
+    uuid_key(),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255)),
+    reference("share_id", "shares"),
+    sa.Column("size", sa.Integer, nullable=False),  # GiB: the share's when it was taken
+    sa.Column("share_proto", sa.String(255), nullable=False),
+    sa.Column("display_name", sa.String(255)),
+    sa.Column("display_description", sa.String(255)),
+    sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
+    *timestamps(),
+    sa.Index("ix_share_snapshots_project_id_created_at", "project_id", "created_at"),
+)
+
+share_snapshot_instances = sa.Table(
+    "share_snapshot_instances",
+    metadata,
+    uuid_key(),
+    sa.Column("snapshot_id", sa.String(36), sa.ForeignKey("share_snapshots.id", ondelete="CASCADE"), nullable=False, unique=True),
+    reference("share_instance_id", "share_instances"),
+    sa.Column("status", sa.String(36), nullable=False, index=True),
+    sa.Column("provider_location", sa.String(255)),
+    *timestamps(),
+)
+
+share_snapshot_export_locations = sa.Table(
+    "share_snapshot_export_locations",
+    metadata,
+    uuid_key(),
+    reference("share_snapshot_instance_id", "share_snapshot_instances", ondelete="CASCADE"),
+    sa.Column("path", sa.String(2000), nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
+    sa.Column("preferred", sa.Boolean, nullable=False, default=False),
+    sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),
+    sa.Column("metadata", sa.JSON, nullable=False),
+    *timestamps(),
+)
