@@ -32,6 +32,10 @@ log_level = WARNING
 [api]
 auth_strategy = noauth
 port = {port}
+[quota]
+shares = -1
+gigabytes = -1
+share_networks = -1
 [fake]
 share_driver = fake
 pools = fake:1000000

@@ -56,7 +56,7 @@ class Measured(NamedTuple):
     rate: float
     p50: float
     p99: float
-    count: int
+    answers: int
     bytes_each: int
     client_cpu: float  # share of one core that the load generator itself used
 
@@ -165,7 +165,7 @@ def load(target: Target, requests: Iterator[bytes], *, clients: int, seconds: fl
         rate=len(latencies) / elapsed,
         p50=statistics.median(latencies),
         p99=latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))],
-        count=len(latencies),
+        answers=len(latencies),
         bytes_each=size,
         client_cpu=cpu / elapsed,
     )

@@ -67,6 +67,8 @@ class Manila:
 
     def __init__(self) -> None:
         self._venv = install()
+        self.python = self._venv / "bin" / "python"
+        self.database_port = 0
         self._folder = programs.folder("manila")
         self._parts: dict[str, programs.MariaDB | programs.RabbitMQ | programs.Program] = {}
         try:
@@ -91,6 +93,7 @@ class Manila:
     def _start(self) -> None:
         database = self._parts["MariaDB"] = programs.MariaDB()
         broker = self._parts["RabbitMQ"] = programs.RabbitMQ()
+        self.database_port = database.port
         port = programs.free_port()
         self.target = Target("127.0.0.1", port, HEADERS, closes=True)
         conf = self._configure(database.port, broker.port)
@@ -100,7 +103,7 @@ class Manila:
             self._parts[name] = self._service(name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf])
         entry = self._folder / "application.py"
         entry.write_text(_APPLICATION.format(conf=conf), encoding="utf-8")
-        uwsgi = [self._venv / "bin" / "uwsgi", "--master", "--processes", "2", "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", entry]
+        uwsgi: list[str | Path] = [self._venv / "bin" / "uwsgi", "--master", "--processes", "2", "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", entry]
         uwsgi += ["--virtualenv", self._venv, "--enable-threads", "--lazy-apps", "--die-on-term", "--need-app", "--buffer-size", "65535"]
         self._parts["API"] = self._service("api", [*uwsgi, "--disable-logging"])
         self._wait()
@@ -163,7 +166,7 @@ def install() -> Path:
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(_CACHE, ignore_errors=True)
         subprocess.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", _CACHE], check=True)
-        pip = [_CACHE / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS]
+        pip: list[str | Path] = [_CACHE / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"upstream Manila could not be installed:\n{done.stderr[-3000:]}")

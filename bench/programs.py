@@ -112,7 +112,8 @@ class PostgreSQL:
         self.port = free_port()
         init = [binaries / "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", self._folder / "data"]
         subprocess.run([*as_user("postgres"), *map(str, init)], cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
-        server = [binaries / "postgres", "-D", self._folder / "data", "-p", str(self.port), "-k", self._folder, "-c", "listen_addresses=127.0.0.1"]
+        server: list[str | Path] = [binaries / "postgres", "-D", self._folder / "data", "-p", str(self.port), "-k", self._folder]
+        server += ["-c", "listen_addresses=127.0.0.1"]
         self.program = Program(server, self._folder / "postgresql.log", user="postgres", stop_signal=signal.SIGINT)
         self.program.wait_for_port(self.port)
 

@@ -59,7 +59,7 @@ def add_servers(engine: Engine, count: int, hosts: list[str]) -> str:
         AllocationRequest(server_id=id_, share_network_subnet_id=str(subnet_id), neutron_net_id=pair[0], neutron_subnet_id=pair[1], count=1)
         for id_ in servers
     ]
-    addresses = LocalNetworks(SqlPortStore(engine)).allocate(requests)
+    addresses = LocalNetworks({}, SqlPortStore(engine)).allocate(requests)
     with begin(engine) as conn:
         _add_servers(conn, servers, network_id, str(subnet_id), pair[1], [given[0] for given in addresses])
         _add_shares(conn, [_uuid() for _ in servers], 0, type_id=type_id, zone_id=zone_id, networks=[network_id], servers=servers)

@@ -1,6 +1,6 @@
 """How many SQL statements things take: API and worker in this process, every statement counted, DBOS's own included.
 
-Commits and roll-backs are not statements here. A worker that only looks for work is counted first, and taken off.
+Commits and roll-backs are no statements here. What an idle worker asks while it looks for work is counted too, and taken off.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from wsgiref.util import setup_testing_defaults
@@ -23,48 +22,52 @@ from abaca.worker.process import Worker
 from bench import conditions, rows
 from bench.abaca_service import Installation
 from bench.programs import until
-from bench.service import HEADERS, PROJECT, SHARE_TYPE
+from bench.service import HEADERS, SHARE_TYPE
 
-_PEAK = 20  # shares created to find the average of
-
-
-class Count(NamedTuple):
-    """Statements of the API's thread, and of all others less what an idle worker does in that time."""
-
-    api: float
-    worker: float
+_SHARES = 10
+_SERVERS = 20
 
 
-class Counter2(NamedTuple):
-    """Statements so far, by whether the API's thread sent them."""
+class Statements(NamedTuple):
+    """Statements: of requests, by request; of the worker for a share on an existing server and for a server that gets a subnet; idle, a second."""
 
-    api: list[str]
-    worker: list[str]
+    requests: dict[str, int]
+    share_create: float
+    add_subnet: float
+    idle: float
+
+
+class _Counted:
+    def __init__(self) -> None:
+        self.api = self.worker = 0
+        self._mine = threading.get_ident()
+        self.began = time.perf_counter()
+
+    def note(self, *_: Any) -> None:
+        if threading.get_ident() == self._mine:
+            self.api += 1
+        else:
+            self.worker += 1
 
 
 @contextmanager
-def counting() -> Iterator[Counter2]:
-    """Note every statement of every engine of this process."""
-    counted = Counter2([], [])
-    mine = threading.get_ident()
-
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        (counted.api if threading.get_ident() == mine else counted.worker).append(statement)
-
-    sa.event.listen(Engine, "before_cursor_execute", note)
+def _counting() -> Iterator[_Counted]:
+    """Count every statement of every engine of this process: the calling thread's as the API's, all others' as the worker's."""
+    counted = _Counted()
+    sa.event.listen(Engine, "before_cursor_execute", counted.note)
     try:
         yield counted
     finally:
-        sa.event.remove(Engine, "before_cursor_execute", note)
+        sa.event.remove(Engine, "before_cursor_execute", counted.note)
 
 
-class InProcess:
+class _InProcess:
     """The API without a socket, to be asked from one thread, with a worker beside it."""
 
     def __init__(self, installation: Installation) -> None:
         self._app = create_app(installation.conf())
-        self._worker = Worker(installation.conf())
-        self._worker.start()
+        self.worker = Worker(installation.conf())
+        self.worker.start()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The decoded answer. Raises RuntimeError for a status from 400 on."""
@@ -80,5 +83,40 @@ class InProcess:
             raise RuntimeError(f"{method} {path}: {statuses[0]} {answer!r}")
         return msgspec.json.decode(answer) if answer else None
 
-    def stop(self) -> None:
-        self._worker.stop()
+
+def count(installation: Installation) -> Statements:
+    """On an empty, prepared database."""
+    engine = installation.engine()
+    network_id = rows.add_servers(engine, _SERVERS, installation.backends)
+    engine.dispose()
+    service = _InProcess(installation)
+    try:
+        until(lambda: service.ask("GET", "/v2/services")["services"][0]["state"] == "up", "the back end to be up")
+        with _counting() as idle:
+            conditions.wait(2)
+            idle_rate = idle.worker / (time.perf_counter() - idle.began)
+        pair = service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"]["share_network_subnets"][0]
+        body = {"share": {"share_proto": "NFS", "size": 1, "share_type": SHARE_TYPE, "share_network_id": network_id}}
+        with _counting() as counted:
+            made = [service.ask("POST", "/v2/shares", body)["share"]["id"] for _ in range(_SHARES)]
+            posts = counted.api // _SHARES
+            until(lambda: not service.ask("GET", "/v2/shares?status=creating&limit=1")["shares"], "the shares to be available")
+            create = (counted.worker - idle_rate * (time.perf_counter() - counted.began)) / _SHARES
+        requests = {"POST /v2/shares": posts}
+        for path in (f"/v2/shares/{made[0]}", "/v2/shares/detail?limit=10", "/v2/shares/detail?limit=10&with_count=true"):
+            with _counting() as counted:
+                service.ask("GET", path)
+            requests[f"GET {path.replace(made[0], '{id}')}"] = counted.api
+        return Statements(requests, create, _addition(service, network_id, pair, idle_rate), idle_rate)
+    finally:
+        service.worker.stop()
+
+
+def _addition(service: _InProcess, network_id: str, pair: dict[str, Any], idle_rate: float) -> float:
+    wanted = {"network_id": pair["neutron_net_id"], "ip_version": 4, "cidr": "10.9.0.0/16"}
+    subnet = service.ask("POST", "/network/v2.0/subnets", {"subnet": wanted})["subnet"]["id"]
+    body = {"share-network-subnet": {"neutron_net_id": pair["neutron_net_id"], "neutron_subnet_id": subnet}}
+    with _counting() as counted:
+        service.ask("POST", f"/v2/share-networks/{network_id}/subnets", body)
+        until(lambda: service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"]["status"] == "active", "the network to be active")
+        return (counted.worker - idle_rate * (time.perf_counter() - counted.began)) / _SERVERS

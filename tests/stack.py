@@ -21,11 +21,24 @@ from sqlalchemy.engine import Connection, Engine
 
 from abaca import config
 from abaca.db import migrations
+from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
-from abaca.domain import export_locations, local_networks, local_subnets, share_creation, share_networks, share_types, shares, subnet_additions
+from abaca.domain import (
+    export_locations,
+    local_networks,
+    local_subnets,
+    share_creation,
+    share_network_checks,
+    share_networks,
+    share_types,
+    shares,
+    snapshots,
+    subnet_additions,
+)
 from abaca.domain.share_creation import ShareRequest
-from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.share_network_checks import PendingCheck
+from abaca.domain.subnet_additions import SubnetRequest
 from abaca.errors import Missing
 from abaca.values import Caller
 from abaca.worker.process import Worker
@@ -48,7 +61,9 @@ def initialise(url: str) -> None:
 def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> cfg.ConfigOpts:
     """A configuration with fake back ends: name → options. Times are short."""
     backends = {"alpha": {}} if backends is None else backends
-    path = state_dir / "abaca.conf"
+    path, key = state_dir / "abaca.conf", state_dir / "key"
+    if not key.exists():
+        key.write_text(new_key())
     lines = []
     for name, options in backends.items():
         lines += [f"[{name}]", "share_driver = fake", *(f"{key} = {value}" for key, value in options.items())]
@@ -133,7 +148,7 @@ class Stack:
             outcome = self.do(subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True)
             if not isinstance(outcome, PendingCheck):
                 return outcome
-            self.wait(lambda conn, check_id=outcome.id: not subnet_additions.is_pending(conn, check_id))  # type: ignore[misc]
+            self.wait(lambda conn, check_id=outcome.id: not share_network_checks.is_pending(conn, check_id))  # type: ignore[misc]
 
     def checked(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER) -> None:
         """Have the drivers asked about a subnet, and answered."""
@@ -153,7 +168,23 @@ class Stack:
                 found = str(shares.get(conn, ADMIN, share_id)["status"])
             except Missing:
                 return "gone"
-            return None if found in ("creating", "deleting", "extending", "shrinking") else found
+            return None if found in ("creating", "deleting", "extending", "shrinking", "reverting") else found
+
+        return self.wait(status) or ""
+
+    def snapshot(self, share_id: str, caller: Caller = MEMBER) -> str:
+        """Ask for a snapshot of a share; its id."""
+        return str(self.do(snapshots.create, caller, share_id)["id"])
+
+    def settled_snapshot(self, snapshot_id: str) -> str:
+        """The status of a snapshot once nothing goes on with it; `gone` when it is deleted."""
+
+        def status(conn: Connection) -> str | None:
+            try:
+                found = str(snapshots.get(conn, ADMIN, snapshot_id)["status"])
+            except Missing:
+                return "gone"
+            return None if found in ("creating", "deleting", "restoring") else found
 
         return self.wait(status) or ""
 

@@ -41,7 +41,7 @@ def places(steps: Sequence[str], *, all_of_them: bool = False) -> list[tuple[int
 
 # What differs between two runs that both went right: when, and ids that the run itself draws.
 _VOLATILE = {"created_at", "updated_at", "expires_at", "stats", "token"}
-_DRAWN_IDS = {"share_export_locations", "messages"}
+_DRAWN_IDS = {"share_export_locations", "share_snapshot_export_locations", "messages"}
 
 
 @dataclass

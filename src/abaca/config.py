@@ -14,6 +14,7 @@ from oslo_config import cfg
 
 DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("state_dir", default="/var/lib/abaca", help="Where everything that Abaca keeps on this machine stands."),
+    cfg.StrOpt("key_file", help="Key that stored passwords are encrypted with, the same on every host. Default: key in the state directory."),
     cfg.StrOpt("host", default=socket.gethostname(), help="Name of this worker host; its work queue and its back ends carry it."),
     cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="How much is logged."),
     cfg.ListOpt("enabled_share_backends", default=[], help="Sections of the back ends served here. Empty: one, linux or fake."),
@@ -119,6 +120,11 @@ def quota_defaults(conf: cfg.ConfigOpts) -> dict[str, int]:
 def users_file(conf: cfg.ConfigOpts) -> Path:
     """The http_basic users file."""
     return Path(conf.api.http_basic_auth_user_file or state_path(conf, "users"))
+
+
+def key_file(conf: cfg.ConfigOpts) -> Path:
+    """The key that stored passwords are encrypted with."""
+    return Path(conf.key_file or state_path(conf, "key"))
 
 
 def backend_options(conf: cfg.ConfigOpts, backend: str, driver_options: Mapping[str, str]) -> dict[str, str]:

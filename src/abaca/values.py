@@ -77,7 +77,7 @@ class NetworkAllocation(Value):
 
 
 class SecurityService(Value):
-    """An LDAP, Kerberos or Active Directory domain that a share server joins."""
+    """An LDAP, Kerberos or Active Directory domain that a share server joins. Its password is clear: such a value is never stored."""
 
     id: str
     type: str
@@ -85,8 +85,13 @@ class SecurityService(Value):
     server: str | None = None
     domain: str | None = None
     ou: str | None = None
+    default_ad_site: str | None = None
     user: str | None = None
     password: str | None = None
+
+    def __repr__(self) -> str:
+        """Without the password: what is shown may be logged."""
+        return f"SecurityService(id={self.id!r}, type={self.type!r})"
 
 
 class NetworkInfo(Value):
@@ -149,11 +154,20 @@ class Share(Value):
 
 
 class Snapshot(Value):
-    """A snapshot instance as a driver sees it."""
+    """A snapshot instance as a driver sees it. `id` is the snapshot instance's id and names everything the driver makes for it.
+
+    `size`: GiB that its share had when it was taken. `is_mountable`: clients may mount it, by the `access_rules`, which are all `ro`.
+    `is_complete` False: it is just being made, or failed; it may not be there.
+    """
 
     id: str
     snapshot_id: str
     share: Share
+    size: int
+    is_mountable: bool = False
+    is_complete: bool = True
+    access_rules: list[AccessRule] = []
+    export_locations: list[ExportLocation] = []
     provider_location: str | None = None
 
 
@@ -176,7 +190,10 @@ class ShareUpdate(Value):
 
 
 class SnapshotUpdate(Value):
-    """What a driver tells of a snapshot after its server's networks changed. None: unchanged."""
+    """What a driver tells of a snapshot, once it is taken or after its server's networks changed. None: unchanged.
+
+    `provider_location`: how the back end calls it, shown to administrators. `export_locations`: only of one that can be mounted.
+    """
 
     provider_location: str | None = None
     export_locations: list[ExportLocation] | None = None

@@ -81,9 +81,10 @@ def test_who_may(api: Api) -> None:
     for path in ("/quota-sets/red", "/quota-sets/red/detail", "/quota-sets/red/defaults"):
         api.fault("GET", path, None, 403, who=BOB)
         api.fault("GET", path, None, 403, who=NOBODY)
-    for method, path, body in [("PUT", "/quota-sets/red", {"quota_set": {}}), ("DELETE", "/quota-sets/red", None),
-                               ("GET", "/quota-class-sets/default", None), ("PUT", "/quota-class-sets/default", {"quota_class_set": {}})]:  # fmt: skip
-        api.fault(method, path, body, 403, who=ALICE)
+    for method, path in [("PUT", "/quota-sets/red"), ("DELETE", "/quota-sets/red")]:
+        api.fault(method, path, {"quota_set": {}}, 403, who=ALICE)
+    for method in ("GET", "PUT"):
+        api.fault(method, "/quota-class-sets/default", {"quota_class_set": {}}, 403, who=ALICE)
 
 
 BAD: list[tuple[str, Any]] = [
@@ -164,7 +165,8 @@ def test_a_user_and_a_share_type_may_have_less(api: Api, network: str) -> None:
     allow(api, "?user_id=alice", shares=1)
     assert allow(api, "?share_type=silver", shares=1)["shares"] == 1
     assert api("GET", "/quota-sets/red?user_id=alice")["quota_set"]["shares"] == 1
-    assert set(api("GET", "/quota-sets/red?share_type=silver")["quota_set"]) == keys(70) - {"share_networks", "share_groups", "share_group_snapshots"} | {"id"}
+    of_type = keys(70) - {"share_networks", "share_groups", "share_group_snapshots"} | {"id"}
+    assert set(api("GET", "/quota-sets/red?share_type=silver")["quota_set"]) == of_type
     api.share(network)
     assert "user alice" in api.fault("POST", "/shares", order(network), 413, who=ALICE)
     api.share(network, who=ANNE, share_type="silver")
@@ -224,6 +226,18 @@ def test_extension_and_what_comes_of_it(api: Api, network: str, back_end: BackEn
         assert used(api, query) == {"shares": 0, "gigabytes": 0, "share_networks": 1}
     pools = api("GET", "/scheduler-stats/pools/detail")["pools"]
     assert pools[0]["capabilities"]["allocated_capacity_gb"] == 0
+
+
+def test_an_extension_by_force_asks_the_quota_but_not_the_pool(api: Api, network: str, back_end: BackEnd) -> None:
+    made = api.share(network)["id"]
+    back_end.settle(made)
+    path = f"/shares/{made}/action"
+    api.fault("POST", path, {"extend": {"new_size": 500}}, 409)
+    api.fault("POST", path, {"extend": {"new_size": 500, "force": True}}, 409, version="2.63")
+    api.fault("POST", path, {"extend": {"new_size": 500, "force": True}}, 403, who=ALICE)
+    api.fault("POST", path, {"extend": {"new_size": 5000, "force": True}}, 403)
+    api("POST", path, {"extend": {"new_size": 500, "force": True}}, status=202)
+    assert used(api)["gigabytes"] == 500
 
 
 def test_a_share_that_stands_nowhere(api: Api, network: str) -> None:

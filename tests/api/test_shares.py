@@ -186,7 +186,7 @@ def test_members_of_later_versions_are_ignored(api: Api, network: str) -> None:
 
 
 def test_no_valid_host(api: Api, network: str) -> None:
-    made = api.share(network, size=5000)
+    made = api.share(network, size=500)
     assert made["status"] == "error"
     (message,) = api("GET", f"/messages?resource_id={made['id']}", who=ALICE)["messages"]
     assert (message["action_id"], message["detail_id"], message["resource_type"]) == ("001", "002", "SHARE")
@@ -218,7 +218,7 @@ def test_delete(api: Api, share: dict[str, Any], network: str) -> None:
     api.fault("DELETE", path, None, 403, who=ALICE)
     creating = api.share(network)["id"]
     api.fault("DELETE", f"/shares/{creating}", None, 403, who=ALICE)
-    placeless = api.share(network, size=5000)["id"]
+    placeless = api.share(network, size=500)["id"]
     api("DELETE", f"/shares/{placeless}", who=ALICE, status=202)
     assert api.fault("GET", f"/shares/{placeless}", None, 404) == f"Share {placeless} could not be found."
 

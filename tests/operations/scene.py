@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import network_allocations, pools, share_instances, share_servers
+from abaca.db.tables import network_allocations, pools, quota_usages, share_instances, share_servers
 from abaca.domain import access_rules, messages, share_networks, shares
 from abaca.domain import share_servers as servers
 from abaca.drivers.fake import FakeDriver
@@ -56,11 +56,14 @@ def world(stack: Stack, backend: str = "alpha") -> dict[str, Any]:
 
 
 def slate(stack: Stack) -> dict[str, Any]:
-    """All that may be left over: rows by table (messages apart), claimed gigabytes, servers and shares of every back end."""
-    rows = {table: number for table, number in stack.rows().items() if table != "messages"}
+    """All that may be left over: rows by table (messages apart), quotas in use, claimed gigabytes, servers and shares of every back end."""
+    rows = {table: number for table, number in stack.rows().items() if table not in ("messages", "quota_usages")}
+    counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
+    in_use = sa.select(*(quota_usages.c[n] for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes"))).where(counted)
+    quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))
     claimed = stack.ask(lambda conn: dict(conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()))
     worlds = {name: {kind: sorted(things) for kind, things in world(stack, name).items()} for name in stack.conf.enabled_share_backends}
-    return {"rows": rows, "claimed": claimed, "worlds": worlds}
+    return {"rows": rows, "quotas": quotas, "claimed": claimed, "worlds": worlds}
 
 
 def told(stack: Stack) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -162,7 +163,7 @@ class Networks(FakeNetworks):
 def networks(stack: Stack) -> Networks:
     """The networks that the worker of this process uses from now on."""
     networks = Networks()
-    serving.start(serving.Serving(drivers=serving.current().drivers, networks=networks))
+    serving.start(dataclasses.replace(serving.current(), networks=networks))
     return networks
 
 

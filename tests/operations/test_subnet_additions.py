@@ -12,11 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.session import utcnow
-from abaca.db.tables import services, share_instances, share_network_subnet_checks, share_networks, share_servers
+from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
 from abaca.domain import access_rules, export_locations, share_network_subnets, shares, subnet_additions
 from abaca.domain import share_networks as networks
 from abaca.domain import share_servers as servers
-from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.share_network_checks import PendingCheck
+from abaca.domain.subnet_additions import SubnetRequest
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, ServiceDown
 from tests.operations.conftest import Install
@@ -87,7 +88,7 @@ def answered(stack: Stack, share_network: str, request: SubnetRequest) -> dict[s
 def state(stack: Stack) -> dict[str, Any]:
     """Every status that an addition touches, and everything that is counted."""
     rows = slate(stack)
-    rows["rows"].pop("share_network_subnet_checks", None)
+    rows["rows"].pop("share_network_checks", None)
     with_status = stack.ask(
         lambda conn: [
             sorted(tuple(row) for row in conn.execute(sa.select(*columns)))
@@ -136,7 +137,7 @@ def test_servers_of_all_back_ends_grow_and_clients_notice_nothing(two: Stack) ->
         assert [location["preferred"] for location in after] == [True, True, False, False]
     assert (rules(two, ids[0]), enforced(two, ids[0])) == ({"10.0.0.0/8": "active"}, {"10.0.0.0/8"})
     assert told(two) == []
-    assert "share_network_subnet_checks" not in two.rows()
+    assert "share_network_checks" not in two.rows()
     third = available_share(two, share_network, availability_zone="zone-a")
     assert server_of(two, third) == server_of(two, ids[0]), "the grown server takes new shares"
     assert len(two.paths(third)) == 4
@@ -219,7 +220,7 @@ def test_drivers_in_other_zones_are_asked_but_their_servers_do_not_change(two: S
     plan(two, failing(CHECK, "Refused"))
     refused(two, Conflict, WHY, share_network, third, zone="zone-b")
     plan(two)
-    two.do(lambda conn: conn.execute(sa.delete(share_network_subnet_checks)))
+    two.do(lambda conn: conn.execute(sa.delete(share_network_checks)))
     two.add_subnet(share_network, third, zone="zone-b")
     assert network(two, share_network)["status"] == "active"
     assert len(server(two, server_of(two, id_))["share_network_subnet_ids"]) == 1
@@ -330,7 +331,7 @@ def test_a_check_is_for_exactly_what_was_asked(two: Stack) -> None:
     id_ = available_share(two, share_network, availability_zone="zone-b")
     assert isinstance(add_once(two, share_network, wanted(second)), PendingCheck), "another set of servers"
     assert answered(two, share_network, wanted(second))["hosts_check_result"] == {"host1@alpha": True, "host1@beta": True}
-    two.do(lambda conn: conn.execute(sa.update(share_network_subnet_checks).values(expires_at=utcnow() - timedelta(seconds=1))))
+    two.do(lambda conn: conn.execute(sa.update(share_network_checks).values(expires_at=utcnow() - timedelta(seconds=1))))
     assert isinstance(add_once(two, share_network, wanted(second)), PendingCheck), "expired"
     assert answered(two, share_network, wanted(second))["compatible"] is True
     server_id = server_of(two, id_)

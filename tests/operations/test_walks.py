@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from abaca.domain import access_rules, share_networks, share_servers, shares
+from abaca.domain import access_rules, share_networks, share_servers, shares, snapshots
 from tests.databases import SqliteDatabases
 from tests.operations.scene import available_share, delete_share, server_of
 from tests.stack import MEMBER, Stack, initialise, make_conf
@@ -82,3 +82,69 @@ def test_walk_share_server_delete(ground: Ground) -> None:
     end = ground.walk("share_server_delete")
     assert (end["share_servers"], end["network_allocations"], end["local_ports"]) == ([], [], [])
     assert end["world of alpha"]["servers"] == {}
+
+
+SPECS = dict.fromkeys(
+    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "True"
+)
+
+
+def snapshot_of_a_share(ground: Ground) -> tuple[str, str]:
+    """A share with a rule that has been shrunk since its snapshot was taken, and that snapshot."""
+    stack = ground.stack
+    stack.share_type("snap", **SPECS)
+    share = available_share(stack, ground.share_network, size=3, share_type="snap")
+    stack.do(access_rules.allow, MEMBER, share, access_type="ip", access_to="10.0.0.0/8", access_level="rw")
+    stack.wait(lambda conn: access_rules.find(conn, MEMBER, share)[0]["state"] == "active")
+    snapshot = stack.snapshot(share)
+    assert stack.settled_snapshot(snapshot) == "available"
+    stack.do(shares.shrink, MEMBER, share, 1)
+    assert stack.settled_share(share) == "available"
+    return share, snapshot
+
+
+@pytest.mark.timeout(400)
+def test_walk_snapshot_create(ground: Ground) -> None:
+    stack = ground.stack
+    with stack.working():
+        share, _ = snapshot_of_a_share(ground)
+    stack.snapshot(share)
+    end = ground.walk("snapshot_create")
+    assert all('"status":"available"' in row for row in end["share_snapshot_instances"])
+    assert (len(end["share_snapshot_instances"]), len(end["share_snapshot_export_locations"])) == (2, 4)
+    assert len(end["world of alpha"]["snapshots"]) == 2
+
+
+@pytest.mark.timeout(400)
+def test_walk_snapshot_delete(ground: Ground) -> None:
+    stack = ground.stack
+    with stack.working():
+        _, snapshot = snapshot_of_a_share(ground)
+    stack.do(snapshots.delete, MEMBER, snapshot)
+    end = ground.walk("snapshot_delete")
+    assert (end["share_snapshots"], end["share_snapshot_instances"], end["share_snapshot_export_locations"]) == ([], [], [])
+    assert end["world of alpha"]["snapshots"] == {}
+
+
+@pytest.mark.timeout(400)
+def test_walk_share_revert(ground: Ground) -> None:
+    stack = ground.stack
+    with stack.working():
+        share, snapshot = snapshot_of_a_share(ground)
+    stack.do(snapshots.revert, MEMBER, share, snapshot)
+    end = ground.walk("share_revert")
+    assert '"status":"available"' in end["share_instances"][0] and '"status":"available"' in end["share_snapshot_instances"][0]
+    assert '"size":3' in end["shares"][0] and '"growing_to":null' in end["shares"][0]
+    assert '"allocated_capacity_gb":3' in end["pools"][0]
+    assert [stored["size"] for stored in end["world of alpha"]["shares"].values()] == [3]
+
+
+@pytest.mark.timeout(400)
+def test_walk_share_create_from_a_snapshot(ground: Ground) -> None:
+    stack = ground.stack
+    with stack.working():
+        _, snapshot = snapshot_of_a_share(ground)
+    stack.share(ground.share_network, size=3, share_type="snap", snapshot_id=snapshot)
+    end = ground.walk("share_create")
+    assert all('"status":"available"' in row for row in end["share_instances"])
+    assert (len(end["share_servers"]), len(end["world of alpha"]["shares"])) == (1, 2)

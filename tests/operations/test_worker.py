@@ -124,9 +124,10 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(insta
 # --- back ends -----------------------------------------------------------------------------------------------------
 
 
-def test_a_back_end_that_is_down_leaves_the_others_alone(install: Install) -> None:
+@pytest.mark.parametrize("error", ["Unavailable", "bug"])
+def test_a_back_end_that_is_down_leaves_the_others_alone(install: Install, error: str) -> None:
     stack = install({"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}}, **{"worker.report_interval": 0.1})
-    plan(stack, failing("check_for_setup_error", "Unavailable"), backend="beta")
+    plan(stack, failing("check_for_setup_error", error), backend="beta")
     with stack.working():
         assert ready(stack) == {"host1@alpha": True, "host1@beta": False}
         share_network = stack.share_network(*stack.network("10.1.0.0/24"))

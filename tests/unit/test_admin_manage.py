@@ -81,8 +81,9 @@ def commands(group: click.Group, path: tuple[str, ...]) -> list[tuple[str, click
 
 @pytest.mark.parametrize(("name", "command"), [*commands(cli.main, ("abaca",)), *commands(manage.main, ("abaca-manage",))])
 def test_every_command_explains_itself(name: str, command: click.Command) -> None:
+    """And the commands that stand directly below `abaca` give an example."""
     output = CliRunner().invoke(command, ["--help"]).output
     options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
     assert command.help and len(command.help) > 30 and all(option.help for option in options)
-    if name not in ("abaca user list", "abaca user remove", "abaca user passwd", "abaca-manage db version"):
+    if name.count(" ") == 1:
         assert "Example" in output

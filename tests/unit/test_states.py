@@ -16,7 +16,7 @@ from abaca.domain.states import IllegalTransition, Noun
 
 NOUNS = {name: noun for name, noun in vars(states).items() if isinstance(noun, Noun)}
 # A status that says that something goes on; its work ends it, in one of these or by taking the row away.
-TRANSITIONAL = {"creating", "deleting", "extending", "shrinking", "network_change", "syncing", "applying", "denying"}
+TRANSITIONAL = {"creating", "deleting", "extending", "shrinking", "network_change", "syncing", "applying", "denying", "reverting", "restoring"}
 TRANSITIONAL |= {"queued_to_apply", "queued_to_deny"}
 
 
@@ -44,8 +44,8 @@ def test_every_transitional_status_leads_to_rest_and_has_an_end_in_error(name: s
 
 
 def test_all_nouns_are_looked_at() -> None:
-    assert NOUNS.keys() == {"SHARE_NETWORK", "SHARE_SERVER", "SHARE", "ACCESS_RULES", "ACCESS_RULE"}
-    assert len({(noun.table.name, noun.column) for noun in NOUNS.values()}) == 5
+    assert NOUNS.keys() == {"SHARE_NETWORK", "SHARE_SERVER", "SHARE", "SNAPSHOT", "ACCESS_RULES", "ACCESS_RULE"}
+    assert len({(noun.table.name, noun.column) for noun in NOUNS.values()}) == 6
 
 
 def test_may_follow_is_what_move_allows() -> None:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from abaca import config
 from abaca.admin.demo_scene import Scene, StepFailed
 from abaca.db.session import create_engine, read
-from abaca.db.tables import metadata, pools
+from abaca.db.tables import metadata, pools, quota_usages
 
 ZONE = "nova"
 TEXT = "Abaca was here."
@@ -34,8 +34,10 @@ CLIENTS = {
 RULES = {"blue": ("10.77.1.192/26", "fd00:77:1:0:c::/80"), "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80")}
 # Parts of a file that is larger than the share of 1 GiB; libnfs 4.0 writes 3 KiB at a time.
 PART_TIMES, PARTS = 80_000, 5
-KEPT_TABLES = {"availability_zones", "services", "worker_leases", "pools"}
-"""What the service itself needs to be there; every other table holds what users made."""
+KEPT_TABLES = {"availability_zones", "services", "worker_leases", "pools", "quota_usages"}
+"""What the service itself keeps; every other table holds what users made. What pools and quotas count as used is looked at by itself."""
+
+QUOTA_USAGES = [column.name for column in quota_usages.columns if isinstance(column.type, sa.BigInteger)]
 
 
 @dataclass
@@ -204,7 +206,8 @@ def user_rows(scene: Scene) -> dict[str, int]:
         with read(engine) as conn:
             counts = {table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables}
             promised = conn.scalar(sa.select(sa.func.sum(pools.c.allocated_capacity_gb))) or 0
-            return counts | {"allocated_capacity_gb": promised}
+            used = sum(sum(row[name] for name in QUOTA_USAGES) for row in conn.execute(sa.select(quota_usages)).mappings())
+            return counts | {"allocated_capacity_gb": promised, "quota_usages": used}
     finally:
         engine.dispose()
 

@@ -8,6 +8,7 @@ path              mode   owner (as root)       why
 `db/…sqlite`      0660   root, API's group     both write it
 `worker/`         0700   root                  pool, mounts, configuration of file servers
 `users`           0640   root, API's group     the API reads hashes and changes nothing
+`key`             0640   root, API's group     encrypts stored passwords: kept out of the database and its backups
 `clouds.yaml`     0600   root                  holds a password
 ================  =====  ====================  ================================================================================
 
@@ -29,6 +30,9 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.db import migrations
+from abaca.db.encryption import new_key
+from abaca.db.session import create_engine, read
+from abaca.db.tables import security_services
 from abaca.errors import Conflict
 from abaca.workflow import queue
 
@@ -45,6 +49,7 @@ def prepare(conf: cfg.ConfigOpts) -> None:
         _prepare_sqlite(conf, database)
     migrations.upgrade(config.database_url(conf))
     queue.migrate(config.database_url(conf))
+    _prepare_key(conf)
 
 
 def make_folder(conf: cfg.ConfigOpts) -> None:
@@ -121,6 +126,22 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
         os.close(handle)
     elif database.stat().st_uid != os.geteuid():
         raise Conflict(f"{database} belongs to another user; it is not opened.")
+
+
+def _prepare_key(conf: cfg.ConfigOpts) -> None:
+    """Make the key file; not when something is stored that only a lost one decrypts."""
+    path = config.key_file(conf)
+    if path.is_symlink() or path.exists():
+        return
+    engine = create_engine(config.database_url(conf), pool_size=1)
+    try:
+        with read(engine) as conn:
+            is_needed = conn.scalar(sa.select(security_services.c.id).where(security_services.c.encrypted_password.is_not(None)).limit(1))
+    finally:
+        engine.dispose()
+    if is_needed:
+        raise Conflict(f"The key file {path} is missing, and the database holds passwords encrypted with it: put it back.")
+    replace(path, new_key(), 0o640, api_group(conf))
 
 
 def _folder(path: Path, mode: int, group: int = -1) -> None:

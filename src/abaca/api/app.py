@@ -12,9 +12,11 @@ from abaca.api import faults
 from abaca.api.call import Service
 from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, Route
+from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.policy import Policy
 from abaca.api.routing import ROUTES
-from abaca.config import database_url, quota_defaults
+from abaca.config import database_url, key_file, quota_defaults
+from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
@@ -26,11 +28,12 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     `authenticate`: in place of the configured way of checking credentials.
     """
     engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
-    service = Service(conf=conf, engine=engine, policy=Policy(conf), quota_defaults=quota_defaults(conf))
+    cipher = Cipher(key_file(conf))
+    service = Service(conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf))
     app: WsgiApp = falcon.App(
         middleware=[
             RequestNames(),
-            Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in ROUTES if route.policy is None}),
+            Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None}),
             ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}),
         ]
     )
@@ -43,6 +46,6 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
 
 def _by_path() -> dict[str, list[Route]]:
     paths: dict[str, list[Route]] = defaultdict(list)
-    for route in ROUTES:
+    for route in [*ROUTES, OPENAPI]:
         paths[route.path.rstrip("/") or "/"].append(route)
     return paths

@@ -16,6 +16,7 @@ from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
 from abaca.api.policy import Policy
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
+from abaca.db.encryption import Cipher
 from abaca.errors import CallerError, Invalid
 from abaca.values import Caller, Page
 
@@ -30,6 +31,7 @@ class Service:
     conf: cfg.ConfigOpts
     engine: Engine
     policy: Policy
+    cipher: Cipher
     quota_defaults: Mapping[str, int]  # limits where none are set
 
 
@@ -42,6 +44,7 @@ class Call:
         self.version = version
         self.conf = service.conf
         self.engine = service.engine
+        self.cipher = service.cipher
         self.quota_defaults = service.quota_defaults
         if _NUL in req.path:
             raise NoSuchRoute()

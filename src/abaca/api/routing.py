@@ -20,16 +20,20 @@ from abaca.api.resources import (
     security_services,
     services,
     share_instances,
+    share_network_security_services,
     share_network_subnets,
     share_networks,
     share_servers,
     share_type_access,
     share_types,
     shares,
+    snapshot_export_locations,
+    snapshots,
     versions,
 )
 
 _INSTANCE = "/v2/share_instances/{instance_id}"
+_SNAPSHOT = "/v2/snapshots/{snapshot_id}"
 _INSTANCE_ACTION = f"{_INSTANCE}/action"
 
 
@@ -58,6 +62,18 @@ def _quotas(sets: str, class_sets: str, since: int = 0, until: int | None = None
         Route("GET", f"{one}/defaults", quotas.defaults, "quota_set:show", since, until),
         Route("GET", of_class, quotas.show_class, "quota_class_set:show", since, until),
         Route("PUT", of_class, quotas.update_class, "quota_class_set:update", since, until),
+    ]
+
+
+def _security_service_actions(path: str) -> list[Route]:
+    """The actions of a share network about its security services."""
+    of = share_network_security_services
+    return [
+        action(path, "add_security_service", of.add, "share_network:add_security_service", status=200),
+        action(path, "remove_security_service", of.remove, "share_network:remove_security_service", status=200),
+        action(path, "update_security_service", of.update, "share_network:update_security_service", since=63),
+        action(path, "add_security_service_check", of.add_check, "share_network:add_security_service_check", since=63),
+        action(path, "update_security_service_check", of.update_check, "share_network:update_security_service_check", since=63),
     ]
 
 
@@ -90,8 +106,14 @@ ROUTES: list[Route] = [
     Route("PUT", "/v2/share-networks/{share_network_id}", share_networks.update, "share_network:update"),
     Route("DELETE", "/v2/share-networks/{share_network_id}", share_networks.delete, "share_network:delete", status=202),
     action("/v2/share-networks/{share_network_id}/action", "reset_status", share_networks.reset_status, "share_network:reset_status", since=63),
+    # --- security services
     Route("GET", "/v2/security-services", security_services.index, "security_service:index"),
-    Route("GET", "/v2/security-services/detail", security_services.index, "security_service:index"),
+    Route("POST", "/v2/security-services", security_services.create, "security_service:create"),
+    Route("GET", "/v2/security-services/detail", security_services.detail, "security_service:detail"),
+    Route("GET", "/v2/security-services/{security_service_id}", security_services.show, "security_service:show"),
+    Route("PUT", "/v2/security-services/{security_service_id}", security_services.update, "security_service:update"),
+    Route("DELETE", "/v2/security-services/{security_service_id}", security_services.delete, "security_service:delete", status=202),
+    *_security_service_actions("/v2/share-networks/{share_network_id}/action"),
     # --- share network subnets, and the action that checks one before it is added
     Route("GET", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.index, "share_network_subnet:index", since=51),
     Route("POST", "/v2/share-networks/{share_network_id}/subnets", share_network_subnets.create, "share_network_subnet:create", since=51),
@@ -156,6 +178,24 @@ ROUTES: list[Route] = [
         "GET", f"{_INSTANCE}/export_locations/{{export_location_id}}", export_locations.show_of_instance, "share_instance_export_location:show",
         since=9,
     ),
+    # --- snapshots
+    Route("GET", "/v2/snapshots", snapshots.index, "share_snapshot:get_all_snapshots"),
+    Route("POST", "/v2/snapshots", snapshots.create, "share:create_snapshot", status=202),
+    Route("GET", "/v2/snapshots/detail", snapshots.detail, "share_snapshot:get_all_snapshots"),
+    Route("GET", _SNAPSHOT, snapshots.show, "share_snapshot:get_snapshot"),
+    Route("PUT", _SNAPSHOT, snapshots.update, "share:snapshot_update"),
+    Route("DELETE", _SNAPSHOT, snapshots.delete, "share:delete_snapshot", status=202),
+    action(f"{_SNAPSHOT}/action", "os-reset_status", snapshots.reset_status, "share_snapshot:reset_status", until=6),
+    action(f"{_SNAPSHOT}/action", "reset_status", snapshots.reset_status, "share_snapshot:reset_status", since=7),
+    action(f"{_SNAPSHOT}/action", "os-force_delete", snapshots.force_delete, "share_snapshot:force_delete", until=6),
+    action(f"{_SNAPSHOT}/action", "force_delete", snapshots.force_delete, "share_snapshot:force_delete", since=7),
+    action("/v2/shares/{share_id}/action", "revert", snapshots.revert, "share:revert_to_snapshot", since=27),
+    Route("GET", f"{_SNAPSHOT}/export-locations", snapshot_export_locations.index, "share_snapshot_export_location:index", since=32),
+    Route(
+        "GET", f"{_SNAPSHOT}/export-locations/{{export_location_id}}", snapshot_export_locations.show, "share_snapshot_export_location:show",
+        since=32,
+    ),
+    *_metadata(_SNAPSHOT, metadata.SNAPSHOT, "share_snapshot:{}_metadata", since=73),
     # --- back ends
     Route("GET", "/v2/os-services", services.index, "service:index", until=6),
     Route("GET", "/v2/services", services.index, "service:index", since=7),

@@ -7,6 +7,7 @@ reads in autocommit: rules that need more lock the rows they judge by.
 
 from __future__ import annotations
 
+import functools
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,8 +73,12 @@ def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
 
     SQLite has one writer at a time, so the transaction itself is the lock there.
     """
-    statement = sa.select(table).where(next(iter(table.primary_key)) == key)
-    return conn.execute(statement.with_for_update()).one_or_none()
+    return conn.execute(_locking(table), {"key": key}).one_or_none()
+
+
+@functools.cache
+def _locking(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(next(iter(table.primary_key)) == sa.bindparam("key")).with_for_update()
 
 
 def _refuse_dead(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values."""
+"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values. Snapshots: `snapshot_values`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,22 @@ from abaca.db.tables import network_allocations, share_instances, share_network_
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import shares as shares_table
 from abaca.domain import access_rules, export_locations, share_servers
-from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet
+from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
+
+# What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
+INCOMPLETE = ("creating", "deleting", "reverting", "reverting_error", "error", "error_deleting")
+
+
+class Standing(Value):
+    """A share and the server it stands on."""
+
+    share: Share
+    server: ShareServer
+
+
+def standing(conn: Connection, instance_id: str, share_server_id: str) -> Standing:
+    """Both that nearly every call of a driver needs, in one step. LookupError when the share is gone."""
+    return Standing(share=existing_share(conn, instance_id), server=share_server(conn, share_server_id))
 
 
 def existing_share(conn: Connection, instance_id: str) -> Share:
@@ -42,14 +57,19 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
-            is_complete=row.status not in ("creating", "deleting", "error", "error_deleting"),
+            is_complete=row.status not in INCOMPLETE,
             metadata=row.metadata,
             access_rules=rules.get(row.share_id, []),
-            export_locations=[ExportLocation(path=e.path, preferred=e.preferred, is_admin_only=e.is_admin_only) for e in locations[row.id]],
+            export_locations=locations_of(locations[row.id]),
         )
         for row in rows
         if row.host is not None
     ]
+
+
+def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
+    """Rows of export locations as drivers see them."""
+    return [ExportLocation(path=row.path, preferred=row.preferred, is_admin_only=row.is_admin_only) for row in rows]
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:

@@ -1,4 +1,4 @@
-"""Export locations of shares: reading, and storing what a driver gives without changing the ids and the order of those that stay."""
+"""Export locations of shares: reading; and storing what a driver gives of shares and snapshots, with the ids and the order of those that stay."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import share_export_locations, share_instances
+from abaca.db.tables import share_export_locations, share_instances, share_snapshot_export_locations
 from abaca.domain import shares
 from abaca.errors import Missing
 from abaca.values import Caller, ExportLocation
@@ -46,8 +46,26 @@ def instances_with(column: str, wanted: str) -> sa.Select[Any]:
 
 def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocation]) -> None:
     """Store the full list of a share instance: paths that are there keep their id, their order and their preference; new ones follow."""
-    table = share_export_locations
-    known = conn.execute(sa.select(table).where(table.c.share_instance_id == instance_id).order_by(table.c.position)).all()
+    _replace(conn, share_export_locations, "share_instance_id", instance_id, locations)
+
+
+def replace_of_snapshot(conn: Connection, snapshot_instance_id: str, locations: Sequence[ExportLocation]) -> None:
+    """The same for a snapshot instance."""
+    _replace(conn, share_snapshot_export_locations, "share_snapshot_instance_id", snapshot_instance_id, locations)
+
+
+def by_instance(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """Share instance id → its export locations in their stable order."""
+    return _by_owner(conn, share_export_locations, "share_instance_id", instance_ids)
+
+
+def by_snapshot_instance(conn: Connection, snapshot_instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+    """Snapshot instance id → its export locations in their stable order."""
+    return _by_owner(conn, share_snapshot_export_locations, "share_snapshot_instance_id", snapshot_instance_ids)
+
+
+def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locations: Sequence[ExportLocation]) -> None:
+    known = conn.execute(sa.select(table).where(table.c[owner] == owner_id).order_by(table.c.position)).all()
     wanted = {location.path: location for location in locations}
     gone = [row.id for row in known if row.path not in wanted]
     if gone:
@@ -66,7 +84,7 @@ def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocati
         rows.append(
             {
                 "id": str(uuid4()),
-                "share_instance_id": instance_id,
+                owner: owner_id,
                 "path": location.path,
                 "position": position,
                 "preferred": preferred,
@@ -80,12 +98,10 @@ def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocati
     conn.execute(sa.insert(table), rows)
 
 
-def by_instance(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
-    """Share instance id → its export locations in their stable order."""
-    table = share_export_locations
+def _by_owner(conn: Connection, table: sa.Table, owner: str, owner_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
     found = defaultdict(list)
-    for row in conn.execute(sa.select(table).where(table.c.share_instance_id.in_(instance_ids)).order_by(table.c.position)):
-        found[row.share_instance_id].append(row)
+    for row in conn.execute(sa.select(table).where(table.c[owner].in_(owner_ids)).order_by(table.c.position)):
+        found[row._mapping[owner]].append(row)
     return found
 
 

@@ -28,6 +28,7 @@ class Action(Enum):
     ALLOCATE_HOST = "001"
     CREATE = "002"
     UPDATE = "005"
+    REVERT_TO_SNAPSHOT = "006"
     DELETE = "007"
     EXTEND = "008"
     SHRINK = "009"

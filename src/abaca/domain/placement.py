@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,17 +16,25 @@ from abaca.scheduler.placement import Placement, place
 from abaca.values import Host, PlacementRequest, Pool, PoolStats
 
 _MOST_CLAIMS = 20
+_POOLS = (
+    sa.select(pools, availability_zones.c.name.label("zone"), services.c.disabled, services.c.is_ready, services.c.expires_at)
+    .join(services, services.c.host == pools.c.service_host)
+    .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
+)
 
 
 def candidates(conn: Connection) -> list[Pool]:
     """Every pool that a worker has reported, in one statement."""
-    return _pools(conn, sa.true())
+    return _pools(conn, _POOLS)
 
 
-def place_and_claim(conn: Connection, request: PlacementRequest) -> Placement:
-    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request was faster with the same pool."""
+def place_and_claim(conn: Connection, request: PlacementRequest, host: str | None = None) -> Placement:
+    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request was faster with the same pool.
+
+    `host`: host@backend#pool, when no other will do.
+    """
     for _ in range(_MOST_CLAIMS):
-        known = candidates(conn)
+        known = candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
         placement = place(request, known)
         if placement.host is None or _claim(conn, next(pool for pool in known if pool.host == placement.host), request.size):
             return placement
@@ -36,7 +44,7 @@ def place_and_claim(conn: Connection, request: PlacementRequest) -> Placement:
 def claim_more(conn: Connection, host: str, size: int) -> None:
     """Claim `size` GiB more on the pool that a share stands on. Conflict when there is no room."""
     for _ in range(_MOST_CLAIMS):
-        found = _pools(conn, pools.c.host == host)
+        found = _pools(conn, _POOLS.where(pools.c.host == host))
         if not found or room_gb(found[0]) < size:
             raise Conflict(f"The pool of the share has room for {max(room_gb(found[0]), 0) if found else 0:.0f} of {size} GiB more.")
         if _claim(conn, found[0], size):
@@ -59,13 +67,8 @@ def _claim(conn: Connection, pool: Pool, size: int) -> bool:
     return claimed.rowcount == 1
 
 
-def _pools(conn: Connection, condition: sa.ColumnElement[bool]) -> list[Pool]:
-    rows: Sequence[sa.Row[tuple[object, ...]]] = conn.execute(
-        sa.select(pools, availability_zones.c.name.label("zone"), services.c.disabled, services.c.is_ready, services.c.expires_at)
-        .join(services, services.c.host == pools.c.service_host)
-        .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
-        .where(condition)
-    ).all()
+def _pools(conn: Connection, query: sa.Select[Any]) -> list[Pool]:
+    rows = conn.execute(query).all()
     now = utcnow()
     return [
         Pool(

@@ -19,7 +19,7 @@ from abaca.domain import quotas
 from abaca.domain.quotas import Scope
 from abaca.errors import OverQuota
 
-COUNTED = ("shares", "gigabytes", "share_networks")
+COUNTED = tuple(column.name for column in quota_usages.c if not column.primary_key)
 
 
 def claim(

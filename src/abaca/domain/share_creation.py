@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -20,20 +21,39 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import messages, placement, quota_usages, share_servers, states
+from abaca.domain import messages, placement, quota_usages, share_servers, share_sources, states
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import lock, require_active
+from abaca.domain.share_sources import Source
 from abaca.errors import Forbidden, Invalid, Missing
 from abaca.scheduler.placement import Placement
 from abaca.values import Caller, Host, PlacementRequest, Value
 
 PROTOCOLS = ("NFS", "CIFS", "CEPHFS", "GLUSTERFS", "HDFS", "MAPRFS")
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
+# Statements of every creation are built once: that costs more than the database needs for them.
+_SHARE_TYPE = (
+    sa.select(share_types)
+    .where(sa.or_(share_types.c.id == sa.bindparam("name_or_id"), share_types.c.name == sa.bindparam("name_or_id")))
+    .order_by(share_types.c.id != sa.bindparam("name_or_id"))
+)
+_EXTRA_SPECS = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
+    share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
+)
+_ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
+_SUBNETS = (
+    sa.select(share_network_subnets.c.id, share_network_subnets.c.availability_zone_id)
+    .where(share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"), ~share_network_subnets.c.is_deleting)
+    .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
+)
 _SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
 
 
 class ShareRequest(Value):
-    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name, None: the default, any."""
+    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name, None: the default, any.
+
+    With `snapshot_id` what is left open is the snapshot's share's.
+    """
 
     share_proto: str
     size: int
@@ -44,6 +64,7 @@ class ShareRequest(Value):
     availability_zone: str | None = None
     is_public: bool = False
     metadata: dict[str, str] = {}
+    snapshot_id: str | None = None
 
 
 def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaults: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -53,12 +74,16 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     """
     if request.share_proto.upper() not in PROTOCOLS:
         raise Invalid(f"Invalid share protocol provided: {request.share_proto}. Known protocols: {', '.join(PROTOCOLS)}.")
+    source = share_sources.find(conn, caller, request.snapshot_id) if request.snapshot_id else None
+    request = _inherit(source, request) if source else request
     share_type, specs = _share_type(conn, caller, request.share_type)
     _check_size(request.size, specs)
     zones = _zone_names(conn)
     zone_id = _requested_zone(zones, request.availability_zone)
     network = _network(conn, caller, request, specs)
-    buckets = _buckets(conn, network.id, zones, zone_id, specs) if network is not None else None
+    if source is not None:
+        zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
+    buckets = _buckets(conn, network.id, zones, zone_id, specs) if network is not None and source is None else None
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, share_type.id, defaults=quota_defaults, share_size=request.size, shares=1, gigabytes=request.size
     )
@@ -71,10 +96,11 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
             zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()} if buckets is not None else None,
             availability_zone=zones[zone_id] if zone_id else None,
         ),
+        source.host if source else None,
     )
     share_id, instance_id = str(uuid4()), str(uuid4())
     placed_zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
-    server_id = None
+    server_id = source.share_server_id if source and chosen.host else None
     if chosen.host is not None and network is not None and buckets is not None and placed_zone is not None:
         server_id = _server_for(conn, network, chosen.host, buckets[placed_zone])
     _insert(conn, caller, request, specs, share_id)
@@ -95,23 +121,28 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     if chosen.host is None:
         _no_valid_host(conn, caller, share_id, instance_id, chosen)
     else:
-        share_nouns.start(conn, "share_create", share_nouns.lock(conn, caller, share_id))
-    return share_nouns.get(conn, caller, share_id, with_export_locations=True)
+        share_nouns.start_on(conn, "share_create", instance_id, str(chosen.host))
+    return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
+
+
+def _inherit(source: Source, request: ShareRequest) -> ShareRequest:
+    """The request with what it leaves open taken from the source. Invalid where it asks for what a share made from that cannot be."""
+    if request.size < source.size:
+        raise Invalid(f"Invalid input received: Share size '{request.size}' must be equal or greater than snapshot size {source.size}.")
+    if request.share_proto.upper() != source.share_proto:
+        raise Invalid(f"Invalid input received: the protocol must be the snapshot's, {source.share_proto}.")
+    if request.share_network_id not in (None, source.share_network_id):
+        raise Invalid("Share network ID should be the same as snapshot's parent share's or not specified.")
+    return msgspec.structs.replace(request, share_type=request.share_type or source.share_type_id, share_network_id=source.share_network_id)
 
 
 def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tuple[sa.Row[Any], dict[str, str]]:
     if name_or_id is None:
         raise Invalid("A share type must be given: no default share type is configured.")
-    share_type = conn.execute(
-        sa.select(share_types)
-        .where(sa.or_(share_types.c.id == name_or_id, share_types.c.name == name_or_id))
-        .order_by(share_types.c.id != name_or_id)
-    ).first()
+    share_type = conn.execute(_SHARE_TYPE, {"name_or_id": name_or_id}).first()
     if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
         raise Missing(f"Share type {name_or_id} could not be found.")
-    table = share_type_extra_specs
-    specs = conn.execute(sa.select(table.c.spec_key, table.c.spec_value).where(table.c.share_type_id == share_type.id))
-    return share_type, dict(specs.all())
+    return share_type, dict(conn.execute(_EXTRA_SPECS, {"share_type_id": share_type.id}).all())
 
 
 def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
@@ -129,7 +160,7 @@ def _check_size(size: int, specs: dict[str, str]) -> None:
 
 
 def _zone_names(conn: Connection) -> dict[str, str]:
-    return dict(conn.execute(sa.select(availability_zones.c.id, availability_zones.c.name)).all())
+    return dict(conn.execute(_ZONES).all())
 
 
 def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None:
@@ -160,12 +191,7 @@ def _buckets(
     conn: Connection, network_id: str, zones: dict[str, str], zone_id: str | None, specs: dict[str, str]
 ) -> dict[str, list[str]]:
     """Zone id → the ids of the subnets that a server there stands on; only zones in question that have any."""
-    subnet = share_network_subnets
-    rows = conn.execute(
-        sa.select(subnet.c.id, subnet.c.availability_zone_id)
-        .where(subnet.c.share_network_id == network_id, ~subnet.c.is_deleting)
-        .order_by(subnet.c.created_at, subnet.c.id)
-    ).all()
+    rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
     allowed = {name.strip() for name in specs.get("availability_zones", "").split(",") if name.strip()}
     if zone_id and allowed and zones[zone_id] not in allowed:
         raise Invalid(f"The share type is not offered in availability zone {zones[zone_id]}, only in {', '.join(sorted(allowed))}.")
@@ -210,6 +236,7 @@ def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict
             share_proto=request.share_proto.upper(),
             is_public=request.is_public,
             metadata=request.metadata,
+            snapshot_id=request.snapshot_id,
             replication_type=specs.get("replication_type"),
             created_at=utcnow(),
             **{name: specs.get(name, "").lower() in _TRUE for name in _SUPPORTS},

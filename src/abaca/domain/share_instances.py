@@ -64,12 +64,26 @@ class Place(Value):
     share_id: str
     host: str
     share_server_id: str
+    share_server_status: str
+    snapshot_id: str | None = None  # that it is made from
+    mount_snapshot_support: bool = False
 
 
 def place(conn: Connection, instance_id: str) -> Place | None:
     """Where it is; None when it is gone."""
     row = _row(conn, instance_id)
-    return Place(share_id=row.id, host=row.host, share_server_id=row.share_server_id or "") if row else None
+    if row is None:
+        return None
+    server_id = row.share_server_id or ""
+    status, _ = share_servers.status_of(conn, server_id)
+    return Place(
+        share_id=row.id,
+        host=row.host,
+        share_server_id=server_id,
+        share_server_status=status,
+        snapshot_id=row.snapshot_id,
+        mount_snapshot_support=row.mount_snapshot_support,
+    )
 
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
@@ -137,13 +151,16 @@ def _settle(conn: Connection, row: sa.Row[Any], instance_id: str, status: str, *
         states.move(conn, states.SHARE, instance_id, status, **changes)
 
 
+_ROW = (
+    sa.select(shares, *[share_instances.c[name] for name in ("host", "share_server_id", "share_type_id", "status")])
+    .join(share_instances, share_instances.c.share_id == shares.c.id)
+    .where(share_instances.c.id == sa.bindparam("instance_id"))
+    .with_for_update()
+)
+
+
 def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    return conn.execute(
-        sa.select(shares, *[share_instances.c[name] for name in ("host", "share_server_id", "share_type_id", "status")])
-        .join(share_instances, share_instances.c.share_id == shares.c.id)
-        .where(share_instances.c.id == instance_id)
-        .with_for_update()
-    ).one_or_none()
+    return conn.execute(_ROW, {"instance_id": instance_id}).one_or_none()
 
 
 def _existing(conn: Connection, instance_id: str) -> sa.Row[Any]:

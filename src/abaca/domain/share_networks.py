@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
 from abaca.db.tables import availability_zones, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import share_network_security_service_association as associations
 from abaca.domain import quota_usages, states
 from abaca.domain import share_network_subnets as subnets
 from abaca.domain import share_servers as servers
@@ -70,7 +71,7 @@ def find(conn: Connection, caller: Caller, filters: dict[str, str], page: Page, 
     """Share networks, newest first, in three statements whatever their number.
 
     `filters`: name, project_id, status, `name~`, `description~` (part of the text), created_since, created_before (YYYY-MM-DD), the
-    fields of subnets, availability_zone (name), share_server_id.
+    fields of subnets, availability_zone (name), share_server_id, security_service_id.
     """
     query = visible(caller)
     if not all_projects:
@@ -106,6 +107,7 @@ def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
     if any(not server.is_auto_deletable for server in rows):
         raise Conflict(f"The share network {network.id} has share servers that are not deleted automatically; delete them first.")
     conn.execute(sa.update(share_networks).where(share_networks.c.id == network.id).values(is_deleting=True))
+    conn.execute(sa.delete(associations).where(associations.c.share_network_id == network.id))  # they may be deleted at once
     quota_usages.release(conn, network.project_id, network.user_id, share_networks=1)
     servers.start_deletion(conn, rows)
     servers.remove_deleted_networks(conn)
@@ -160,6 +162,9 @@ def _conditions(filters: dict[str, str]) -> list[Any]:
             conditions.append(
                 share_networks.c.id.in_(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == value))
             )
+        elif name == "security_service_id":
+            users = sa.select(associations.c.share_network_id).where(associations.c.security_service_id == value)
+            conditions.append(share_networks.c.id.in_(users))
     if subnet_conditions:
         matching = sa.select(share_network_subnets.c.share_network_id).outerjoin(availability_zones).where(*subnet_conditions)
         conditions.append(share_networks.c.id.in_(matching))

@@ -8,9 +8,9 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import network_allocations, services, share_instances, share_network_subnets, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain import access_rules, driver_values, export_locations, messages, states
+from abaca.domain import access_rules, driver_values, export_locations, messages, share_snapshot_instances, snapshot_values, states
 from abaca.domain import share_servers as servers
-from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Subnet, Value
+from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Snapshot, Subnet, Value
 
 
 class Place(Value):
@@ -81,6 +81,7 @@ class Addition(Value):
     network_info: NetworkInfoUpdate
     server_details: dict[str, str]
     shares: list[Share]
+    snapshots: list[Snapshot]
 
 
 def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
@@ -91,6 +92,7 @@ def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition
         network_info=NetworkInfoUpdate(current=server.network_info, added=[i for i in added if i.share_network_subnet_id == subnet_id]),
         server_details=server.backend_details,
         shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
+        snapshots=snapshot_values.of_server(conn, share_server_id),
     )
 
 
@@ -102,6 +104,7 @@ def candidate(conn: Connection, share_server_id: str, subnet: Subnet) -> Additio
         network_info=NetworkInfoUpdate(current=server.network_info, added=[added]),
         server_details=server.backend_details,
         shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
+        snapshots=snapshot_values.of_server(conn, share_server_id),
     )
 
 
@@ -120,6 +123,8 @@ def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, upda
     for instance_id, share in update.share_updates.items():
         if share.export_locations is not None:
             export_locations.replace(conn, instance_id, share.export_locations)
+    for instance_id, snapshot in update.snapshot_updates.items():
+        share_snapshot_instances.changed(conn, instance_id, snapshot)
     restore(conn, network_id, share_server_id)
 
 
@@ -135,13 +140,18 @@ def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason
 
     Addresses and mapping stay for a retry; the shares stay served on the old subnets.
     """
+    fail_change(conn, share_server_id, reason, f"A share server could not be given addresses on the new subnet {subnet_id}")
+
+
+def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) -> None:
+    """A change of a server in use went wrong: it is in error with its shares' rules, the project is told `what: reason`, the network goes on."""
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
     servers.mark_error(conn, share_server_id, reason)
     instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
     access_rules.fail_all(conn, list(instances))
-    _tell(conn, network_id, f"A share server could not be given addresses on the new subnet {subnet_id}: {reason}")
+    _tell(conn, network_id, f"{what}: {reason}")
     _finish_network(conn, network_id)
 
 

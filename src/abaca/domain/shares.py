@@ -11,14 +11,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import dicts, lock_row, utcnow
-from abaca.db.tables import availability_zones, share_export_locations, share_instances, share_networks, share_type_extra_specs, share_types, shares
+from abaca.db.tables import (
+    availability_zones,
+    share_export_locations,
+    share_instances,
+    share_networks,
+    share_snapshots,
+    share_type_extra_specs,
+    share_types,
+    shares,
+)
 from abaca.domain import placement, quota_usages, share_servers, states
 from abaca.domain.share_instances import remove as remove_share
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import Work, enqueue
 
-_DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error")
+_DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error")
 _SHARE_FILTERS = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
@@ -97,12 +106,14 @@ def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     share = lock(conn, caller, share_id)
     if share.status not in _DELETABLE:
         raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_DELETABLE)}.")
+    _require_no_snapshots(conn, share)
     _start_deletion(conn, share)
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share whatever its status."""
+    """Delete a share whatever its status, unless it has snapshots."""
     share = lock(conn, caller, share_id)
+    _require_no_snapshots(conn, share)
     if share.status not in _DELETABLE and share.status not in ("deleting", "creating"):
         states.force(conn, states.SHARE, share.instance_id, "error")
     _start_deletion(conn, share)
@@ -116,8 +127,11 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     states.force(conn, states.SHARE, lock(conn, caller, share_id).instance_id, status)
 
 
-def extend(conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None) -> None:
-    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once. Forbidden when a quota is against it."""
+def extend(
+    conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+) -> None:
+    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once, whether there is enough or not when it is
+    `forced`. Forbidden when a quota is against it."""
     share = lock(conn, caller, share_id)
     require_available(share)
     if new_size <= share.size:
@@ -131,7 +145,10 @@ def extend(conn: Connection, caller: Caller, share_id: str, new_size: int, quota
         quota_usages.claim(conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more)
     except OverQuota as over:
         raise Forbidden(over.message) from None
-    placement.claim_more(conn, share.host, more)
+    if forced:
+        placement.release(conn, share.host, -more)
+    else:
+        placement.claim_more(conn, share.host, more)
     conn.execute(sa.update(shares).where(shares.c.id == share_id).values(growing_to=new_size))
     states.move(conn, states.SHARE, share.instance_id, "extending")
     start(conn, "share_extend", share, str(new_size))
@@ -182,6 +199,11 @@ def start_on(conn: Connection, workflow: str, instance_id: str, host: str, *args
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
     enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=f"share:{instance_id}", args=(instance_id, *args)))
+
+
+def _require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
+    if dependent := conn.scalar(sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)):
+        raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
 
 
 def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:

@@ -50,15 +50,28 @@ SHARE = _noun(
     tables.share_instances,
     "status",
     creating="available error deleting",
-    available="extending shrinking deleting error",
+    available="extending shrinking reverting deleting error",
     extending="available extending_error",
     shrinking="available shrinking_error",
+    reverting="available reverting_error",
     error="deleting",
     extending_error="deleting",
     shrinking_error="deleting",
+    reverting_error="deleting",
     deleting="error_deleting",
     error_deleting="deleting",
     inactive="deleting",
+)
+
+SNAPSHOT = _noun(
+    tables.share_snapshot_instances,
+    "status",
+    creating="available error deleting",
+    available="restoring deleting error",
+    restoring="available error",
+    error="deleting",
+    deleting="error_deleting",
+    error_deleting="deleting",
 )
 
 ACCESS_RULES = _noun(

@@ -24,10 +24,12 @@ from abaca.values import (
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
+    SecurityService,
     ServerUpdate,
     Share,
     ShareServer,
     Snapshot,
+    SnapshotUpdate,
 )
 
 
@@ -62,12 +64,12 @@ class ShareDriver(ABC):
         """
 
     @abstractmethod
-    def ensure_server(self, server: ShareServer, shares: Sequence[Share]) -> None:
-        """Bring a server and its shares (with their access rules and sizes) from whatever is there to the state described.
+    def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Bring a server, its shares (with their access rules and sizes) and their snapshots from whatever is there to the state described.
 
         Called for every server when the worker starts (after a reboot nothing but the stored data is there) and when drift is
-        repaired. Touches nothing that is already right: clients of a healthy server notice nothing. Shares that are not complete are
-        brought back only if they are there. Raises Refused, after everything else is in order, when the data of a complete one is gone.
+        repaired. Touches nothing that is already right: clients of a healthy server notice nothing. What is not complete is brought
+        back only if it is there. Raises Refused, after everything else is in order, when the data of a complete one is gone.
         """
 
     @abstractmethod
@@ -97,9 +99,28 @@ class ShareDriver(ABC):
         """Change the networks of a server in use. Clients on the subnets that stay notice nothing.
 
         Capability `network_allocation_update_support`. On failure the server keeps serving its old subnets.
-        Returns the full, new list of export locations of each share whose list changed.
+        Returns the full, new list of export locations of each share, and of each mountable snapshot, whose list changed.
         """
         raise AssertionError(f"{type(self).__name__} does not declare network_allocation_update_support")
+
+    def check_update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> bool:
+        """May a server in use join `new`, in place of `current` where there is one? False or `Refused(reason)` denies; changes nothing.
+
+        Capability `security_service_update_support`. The entries of `server.network_info` hold the security services as they would be.
+        """
+        raise AssertionError(f"{type(self).__name__} does not declare security_service_update_support")
+
+    def update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> dict[str, str]:
+        """Let a server in use join `new`, in place of `current`; clients notice nothing else. Returns new back end details, if any.
+
+        Capability `security_service_update_support`. The entries of `server.network_info` hold the security services as they shall be:
+        what the server has joined beside them is to be left. `current` is None for an addition, and when it has been deleted since.
+        """
+        raise AssertionError(f"{type(self).__name__} does not declare security_service_update_support")
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
@@ -112,7 +133,10 @@ class ShareDriver(ABC):
 
     @abstractmethod
     def delete_share(self, share: Share, server: ShareServer) -> None:
-        """Delete a share and its data, in use or not. Nothing there is success. `server` may be half gone."""
+        """Delete a share and its data, in use or not. Nothing there is success. `server` may be half gone.
+
+        Never called for a share that has snapshots. Shares that were made from its snapshots stay as they are.
+        """
 
     @abstractmethod
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
@@ -125,3 +149,35 @@ class ShareDriver(ABC):
     @abstractmethod
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         """Make exactly these rules hold (default deny). Returns the rules that cannot be enforced: rule id → reason; they grant nothing."""
+
+    # --- snapshots -------------------------------------------------------------------------------------------------
+
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
+        """Keep what `snapshot.share` holds now; its clients go on writing and notice nothing.
+
+        Capability `snapshot_support`. One that `is_mountable` (capability `mount_snapshot_support`) is exported, to be read only, by its
+        access rules; its export locations are returned, in the order of the share's.
+        """
+        raise AssertionError(f"{type(self).__name__} does not declare snapshot_support")
+
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
+        """Delete a snapshot, mounted or not. Nothing there is success. `server` may be half gone. Capability `snapshot_support`."""
+        raise AssertionError(f"{type(self).__name__} does not declare snapshot_support")
+
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
+        """As `create_share`, with what the snapshot holds. `share` stands on the same server and pool, and is not smaller than `snapshot.size`.
+
+        Capability `create_share_from_snapshot_support`. Afterwards neither needs the other.
+        """
+        raise AssertionError(f"{type(self).__name__} does not declare create_share_from_snapshot_support")
+
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+        """Give a share, in use or not, what its newest snapshot holds, and `snapshot.size` GiB. Its export locations and rules stay.
+
+        Capability `revert_to_snapshot_support`. What was written since is lost; files that clients hold open may be stale afterwards.
+        """
+        raise AssertionError(f"{type(self).__name__} does not declare revert_to_snapshot_support")
+
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+        """As `update_access`, for a mountable snapshot; all rules are `ro`. Capability `mount_snapshot_support`."""
+        raise AssertionError(f"{type(self).__name__} does not declare mount_snapshot_support")

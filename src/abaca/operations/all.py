@@ -3,22 +3,32 @@
 from abaca.operations.access_apply import access_apply
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
+from abaca.operations.share_network_security_service_check import share_network_security_service_check
 from abaca.operations.share_network_subnet_check import share_network_subnet_check
 from abaca.operations.share_network_subnet_resolve import share_network_subnet_resolve
 from abaca.operations.share_resize import share_extend, share_shrink
+from abaca.operations.share_revert import share_revert
 from abaca.operations.share_server_abandon_subnet import share_server_abandon_subnet
 from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_delete import share_server_delete
+from abaca.operations.share_server_update_security_service import share_server_update_security_service
+from abaca.operations.snapshot_create import snapshot_create
+from abaca.operations.snapshot_delete import snapshot_delete
 
 WORKFLOWS = (
     access_apply,
     share_create,
     share_delete,
     share_extend,
+    share_network_security_service_check,
     share_network_subnet_check,
     share_network_subnet_resolve,
+    share_revert,
     share_server_abandon_subnet,
     share_server_add_subnet,
     share_server_delete,
+    share_server_update_security_service,
     share_shrink,
+    snapshot_create,
+    snapshot_delete,
 )

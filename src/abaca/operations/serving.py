@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sqlalchemy.engine import Engine
+
+from abaca.db.encryption import Cipher
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import Unavailable
 from abaca.networks.interface import NetworkPlugin
@@ -16,10 +19,12 @@ from abaca.workflow.locks import ServerLocks
 
 @dataclass(frozen=True)
 class Serving:
-    """`drivers`: host@backend → driver."""
+    """`drivers`: host@backend → driver. `engine`, `cipher`: for the secrets that a call of a driver needs; see `driver_calls`."""
 
     drivers: dict[str, ShareDriver]
     networks: NetworkPlugin
+    engine: Engine
+    cipher: Cipher
     locks: ServerLocks = field(default_factory=ServerLocks)
 
     def driver(self, host: str) -> ShareDriver:

@@ -1,4 +1,4 @@
-"""Make a share: its share server first, where it has none yet, then the share on it."""
+"""Make a share, empty or from a snapshot: its share server first, where it has none yet, then the share on it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, share_instances
-from abaca.errors import BackendError
+from abaca.domain import driver_values, messages, share_instances, snapshot_values
+from abaca.errors import BackendError, Refused
 from abaca.operations import serving
-from abaca.operations.share_server_setup import fail_if_creating, make_sure_of_server
-from abaca.values import ExportLocation
+from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
+from abaca.values import ExportLocation, Snapshot
 from abaca.workflow.steps import effect, tx, workflow
 
 
@@ -27,16 +27,26 @@ def share_create(instance_id: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:
         return
-    make_sure_of_server(place.share_server_id, place.host)
+    if place.share_server_status not in SERVING:
+        make_sure_of_server(place.share_server_id, place.host)
     driver = serving.current().driver(place.host)
     with serving.current().locks.shared(place.share_server_id):
-        share = tx(driver_values.existing_share, instance_id)
-        server = tx(driver_values.share_server, place.share_server_id)
+        here = tx(driver_values.standing, instance_id, place.share_server_id)
         try:
-            locations: list[ExportLocation] = effect(driver.create_share, share, server)
+            if place.snapshot_id is None:
+                locations: list[ExportLocation] = effect(driver.create_share, here.share, here.server)
+            else:
+                locations = effect(driver.create_share_from_snapshot, here.share, _source(place.snapshot_id), here.server)
         except BackendError:
             # What is left when this fails, too, goes with the deletion of the share; the reason to tell is the first one.
             with suppress(BackendError):
-                effect(driver.delete_share, share, server)
+                effect(driver.delete_share, here.share, here.server)
             raise
         tx(share_instances.created, instance_id, locations)
+
+
+def _source(snapshot_id: str) -> Snapshot:
+    source = tx(snapshot_values.source_of_share, snapshot_id)
+    if source is None:
+        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.")
+    return source

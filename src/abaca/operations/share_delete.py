@@ -20,7 +20,6 @@ def share_delete(instance_id: str) -> None:
     if place is None:
         return
     with serving.current().locks.shared(place.share_server_id):
-        share = tx(driver_values.existing_share, instance_id)
-        server = tx(driver_values.share_server, place.share_server_id)
-        effect(serving.current().driver(place.host).delete_share, share, server)
+        here = tx(driver_values.standing, instance_id, place.share_server_id)
+        effect(serving.current().driver(place.host).delete_share, here.share, here.server)
         tx(share_instances.remove, instance_id)

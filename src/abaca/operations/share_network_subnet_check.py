@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 from abaca.domain import share_server_networks, subnet_additions
 from abaca.domain.subnet_additions import Inquiry
 from abaca.errors import NoSpace, Refused
-from abaca.operations import serving
+from abaca.operations import driver_calls, serving
 from abaca.values import Subnet
 from abaca.workflow.steps import effect, tx, workflow
 
@@ -26,14 +26,7 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
     effect(require_free_addresses, inquiry, subnet)
     for server_id in inquiry.server_ids:
         candidate = tx(share_server_networks.candidate, server_id, subnet)
-        allowed = effect(
-            serving.current().driver(service_host).check_update_share_server_network_allocations,
-            candidate.network_info,
-            candidate.server_details,
-            candidate.shares,
-            [],
-        )
-        if not allowed:
+        if not effect(driver_calls.check_update_share_server_network_allocations, service_host, server_id, candidate):
             raise Refused(f"The back end of share server {server_id} denies it without a reason.")
     tx(subnet_additions.answer, check_id, service_host, None, subnet)
 

@@ -22,9 +22,8 @@ def share_extend(instance_id: str, new_size: str) -> None:
     if place is None:
         return
     with serving.current().locks.shared(place.share_server_id):
-        share = tx(driver_values.existing_share, instance_id)
-        server = tx(driver_values.share_server, place.share_server_id)
-        effect(serving.current().driver(place.host).extend_share, share, int(new_size), server)
+        here = tx(driver_values.standing, instance_id, place.share_server_id)
+        effect(serving.current().driver(place.host).extend_share, here.share, int(new_size), here.server)
         tx(share_instances.resized, instance_id, int(new_size))
 
 
@@ -39,10 +38,9 @@ def share_shrink(instance_id: str, new_size: str) -> None:
     if place is None:
         return
     with serving.current().locks.shared(place.share_server_id):
-        share = tx(driver_values.existing_share, instance_id)
-        server = tx(driver_values.share_server, place.share_server_id)
+        here = tx(driver_values.standing, instance_id, place.share_server_id)
         try:
-            effect(serving.current().driver(place.host).shrink_share, share, int(new_size), server)
+            effect(serving.current().driver(place.host).shrink_share, here.share, int(new_size), here.server)
         except Refused as refusal:
             # It holds more than that: nothing is broken, so the share stays usable.
             tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, refusal.message)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import driver_values, share_server_networks, share_server_repairs, share_servers
-from abaca.operations import serving
+from abaca.domain import driver_values, share_server_networks, share_server_repairs, share_servers, snapshot_values
+from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
@@ -15,6 +15,7 @@ def share_server_abandon_subnet(share_server_id: str, subnet_id: str) -> None:
             return
         server = tx(driver_values.share_server, share_server_id)
         shares = tx(driver_values.shares_of_server, share_server_id)
-        effect(serving.current().driver(host).ensure_server, server, shares)
+        snapshots = tx(snapshot_values.of_server, share_server_id)
+        effect(driver_calls.ensure_server, host, server, shares, snapshots)
         effect(serving.current().networks.release, share_server_id, [subnet_id])
         tx(share_server_repairs.abandoned, share_server_id, subnet_id)

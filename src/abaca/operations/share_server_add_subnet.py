@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abaca.domain import share_server_networks, share_servers
-from abaca.operations import serving
+from abaca.operations import driver_calls, serving
 from abaca.operations.share_server_setup import allocate
 from abaca.workflow.steps import effect, tx, workflow
 
@@ -17,11 +17,5 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
         places = tx(share_server_networks.places, share_server_id, served=False)
         allocate(share_server_id, [place for place in places if place.share_network_subnet_id == subnet_id])
         addition = tx(share_server_networks.addition, share_server_id, subnet_id)
-        update = effect(
-            serving.current().driver(host).update_share_server_network_allocations,
-            addition.network_info,
-            addition.server_details,
-            addition.shares,
-            [],
-        )
+        update = effect(driver_calls.update_share_server_network_allocations, host, share_server_id, addition)
         tx(share_server_networks.finish_addition, share_server_id, subnet_id, update)

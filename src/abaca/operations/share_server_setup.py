@@ -11,9 +11,12 @@ from abaca.domain import driver_values, share_network_subnets, share_server_netw
 from abaca.domain.share_server_networks import Place
 from abaca.errors import BackendError, Refused
 from abaca.networks.interface import AllocationRequest
-from abaca.operations import serving
+from abaca.operations import driver_calls, serving
 from abaca.values import NetworkAllocation, Subnet
 from abaca.workflow.steps import effect, tx
+
+SERVING = ("active", "network_change")
+"""The statuses of a server that carries shares."""
 
 
 def make_sure_of_server(share_server_id: str, host: str) -> None:
@@ -22,7 +25,7 @@ def make_sure_of_server(share_server_id: str, host: str) -> None:
         status, reason = tx(share_servers.status_of, share_server_id)
         if status == "creating":
             _set_up(share_server_id, host)
-        elif status not in ("active", "network_change"):
+        elif status not in SERVING:
             raise Refused(f"The share server is {status}{f': {reason}' if reason else '.'}")
 
 
@@ -51,7 +54,7 @@ def _set_up(share_server_id: str, host: str) -> None:
     try:
         allocate(share_server_id, tx(share_server_networks.places, share_server_id))
         server = tx(driver_values.share_server, share_server_id)
-        details = effect(serving.current().driver(host).setup_server, share_server_id, server.network_info)
+        details = effect(driver_calls.setup_server, host, share_server_id, server.network_info)
         tx(share_servers.mark_active, share_server_id, details)
     except BackendError as error:
         _undo(share_server_id, host, error.message)

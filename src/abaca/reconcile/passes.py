@@ -12,7 +12,12 @@ _LOG = logging.getLogger(__name__)
 def repeat(name: str, work: Callable[[], None], every_seconds: float, stopping: Event) -> None:
     """Run the pass every so many seconds until told to stop."""
     while not stopping.wait(every_seconds):
-        try:
-            work()
-        except Exception:
-            _LOG.exception("pass %s failed; it runs again in %.0f s", name, every_seconds)
+        once(name, work)
+
+
+def once(name: str, work: Callable[[], None]) -> None:
+    """Run the pass; an error is logged, and mended by its next run or not at all."""
+    try:
+        work()
+    except Exception:
+        _LOG.exception("pass %s failed; it runs again at its next time", name)

@@ -15,12 +15,13 @@ from abaca import config
 from abaca.db.session import begin, read
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import share_servers
-from abaca.domain import driver_values, service_reports
+from abaca.domain import driver_values, service_reports, snapshot_values
 from abaca.domain.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
 from abaca.errors import BackendError, NoSpace, Refused
+from abaca.operations import driver_calls
 from abaca.values import PoolStats
 from abaca.workflow.locks import ServerLocks
 
@@ -81,8 +82,9 @@ def _ensure(engine: Engine, backend: Backend, server_id: str) -> None:
             return  # it went while its lock was waited for
         server = driver_values.standing_server(conn, server_id)
         shares = driver_values.shares_of_server(conn, server_id)
+        snapshots = snapshot_values.of_server(conn, server_id)
     try:
-        backend.driver.ensure_server(server, shares)
+        driver_calls.ensure_server(backend.host, server, shares, snapshots)
     except (Refused, NoSpace) as error:
         _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
 

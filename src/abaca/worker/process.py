@@ -14,6 +14,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
+from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 from abaca.domain.local_ports import SqlPortStore
 from abaca.networks import registry as network_registry
@@ -56,7 +57,8 @@ class Worker:
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
         networks = network_registry.load(self._conf.network_plugin, {}, SqlPortStore(self.engine))
-        serving.start(serving.Serving(drivers={b.host: b.driver for b in self.backends}, networks=networks))
+        drivers = {b.host: b.driver for b in self.backends}
+        serving.start(serving.Serving(drivers=drivers, networks=networks, engine=self.engine, cipher=Cipher(config.key_file(self._conf))))
         for backend in self.backends:
             self._report(backend)
         _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
@@ -77,7 +79,8 @@ class Worker:
 
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
-            backends.bring_up(self.engine, backend, serving.current().locks)
+            # One whose driver has a bug keeps the others from nothing; it is tried again with its next sign of life.
+            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, serving.current().locks))
         backends.report(self.engine, self._conf, backend)
 
     def _housekeeping(self) -> None:

@@ -9,10 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.clients import attach_client, detach_client
@@ -20,7 +25,8 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers, remove_installation
 from abaca.drivers.linux.programs import run
 from abaca.drivers.linux.requirements import missing
-from abaca.values import ExportLocation, NetworkInfo, Share, ShareServer
+from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
+from tests.contracts.drivers import ldap_server
 
 POOL_GIB = 20
 PROBE_SECONDS = 90
@@ -93,6 +99,21 @@ def can_read(driver: LinuxDriver, location: ExportLocation, client: str, entry: 
     attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
     try:
         return bool(probe(netns, "mount", location.path)["ok"])
+    finally:
+        detach_client(netns, driver.layout.namespace)
+
+
+@contextmanager
+def directory(driver: LinuxDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
+    """A slapd on the entry's subnet, and two security services that are it."""
+    if reason := ldap_server.unavailable_reason():
+        pytest.skip(reason)
+    netns, address = client_namespace(driver, "ldap"), ip_network(entry.subnet.cidr)[250]
+    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{address}/{ip_network(entry.subnet.cidr).prefixlen}"])
+    fields = {"type": "ldap", "server": str(address), "domain": ldap_server.BASE, "user": ldap_server.USER, "password": ldap_server.PASSWORD}
+    try:
+        with tempfile.TemporaryDirectory() as folder, ldap_server.slapd(netns, Path(folder)):
+            yield [SecurityService(id=str(uuid.uuid4()), **fields) for _ in range(2)]
     finally:
         detach_client(netns, driver.layout.namespace)
 

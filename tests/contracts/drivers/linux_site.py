@@ -13,7 +13,7 @@ from abaca.drivers.linux import namespaces, plugging
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.layout import ServerLayout
-from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Subnet
+from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
 from tests.contracts.drivers.linux_backend import client_namespace, probe
 
 BOTH = (("net", "10.0.0.5/24"), ("net", "fd00::5/64"))
@@ -29,7 +29,7 @@ class Site:
         self.driver = driver
         self._networks: dict[str, str] = {}
         self._servers: list[str] = []
-        self._shares: list[str] = []
+        self._shares: list[str] = []  # and snapshots
         self._clients: set[str] = set()
 
     def network_id(self, network: str) -> str:
@@ -73,6 +73,24 @@ class Site:
         if given:
             assert self.driver.update_access(share, given, server) == {}
         return msgspec.structs.replace(share, export_locations=locations, access_rules=given)
+
+    def snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
+        """A snapshot of the share as it is now; one that is mountable is read by whoever uses the share."""
+        rules = [msgspec.structs.replace(given, access_level="ro") for given in share.access_rules] if is_mountable else []
+        id_, snapshot_id = str(uuid.uuid4()), str(uuid.uuid4())
+        snapshot = Snapshot(id=id_, snapshot_id=snapshot_id, share=share, size=share.size, is_mountable=is_mountable, access_rules=rules)
+        self._shares.append(snapshot.id)
+        taken = self.driver.create_snapshot(snapshot, server)
+        return msgspec.structs.replace(snapshot, export_locations=taken.export_locations or [])
+
+    def clone(self, snapshot: Snapshot, server: ShareServer, size: int = 1) -> Share:
+        """A share made from the snapshot, that everybody may write to."""
+        clone = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=size, share_proto="NFS", pool="pool", share_server_id=server.id)
+        self._shares.append(clone.id)
+        locations = self.driver.create_share_from_snapshot(clone, snapshot, server)
+        given = [rule(to) for to in EVERYBODY]
+        assert self.driver.update_access(clone, given, server) == {}
+        return msgspec.structs.replace(clone, export_locations=locations, access_rules=given)
 
     def client(self, name: str, network: str, *addresses: str, gateways: Sequence[str] = ()) -> str:
         """A client's namespace with these addresses, with prefix length, on a network."""

@@ -6,7 +6,9 @@ import ipaddress
 import json
 import multiprocessing
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -51,9 +53,15 @@ class OnFake(DriverConformance):
 
     def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
         assert isinstance(driver, FakeDriver)
-        share = next(share for share in driver.world()["shares"].values() if location.path in share["export_locations"])
+        world = driver.world()
+        share = next(each for each in (*world["shares"].values(), *world["snapshots"].values()) if location.path in each["export_locations"])
         networks = [ipaddress.ip_network(rule["access_to"]) for rule in share["access_rules"]]
         return any(ipaddress.ip_address(client) in network for network in networks)
+
+
+    @contextmanager
+    def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
+        yield [SecurityService(id=f"s{number}", type="ldap", server="10.0.0.2", user="u", password=f"clear-{number}") for number in (1, 2)]
 
 
 class TestInMemory(OnFake):
@@ -94,6 +102,12 @@ class TestIPv4Only(OnFake):
 
 class TestIPv6Only(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = {"ipv4_support": "false"}
+
+
+class TestWithoutSnapshots(OnFake):
+    OPTIONS: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "false"
+    )
 
 
 class TestThin(OnFake):
@@ -198,7 +212,7 @@ def test_updates_are_not_for_drivers_without_the_capability(scene: Scene) -> Non
 def test_what_needs_a_server_is_refused_without_it(driver: FakeDriver, scene: Scene, method: str) -> None:
     with pytest.raises(Refused, match="no share server server-1"):
         scene.call(driver, method)
-    assert driver.world() == {"servers": {}, "shares": {}}
+    assert driver.world() == {"servers": {}, "shares": {}, "snapshots": {}}
 
 
 @pytest.mark.parametrize("method", ["extend_share", "shrink_share", "update_access", "update_share_server_network_allocations"])
@@ -292,7 +306,7 @@ def test_delays(scene: Scene) -> None:
 
 def test_another_instance_finds_the_world_and_sees_changes(driver: FakeDriver, scene: Scene, tmp_path: Path) -> None:
     other = FakeDriver("other", {"state_file": str(tmp_path / "state.json")})
-    assert other.world() == {"servers": {}, "shares": {}}
+    assert other.world() == {"servers": {}, "shares": {}, "snapshots": {}}
     scene.make(driver)
     assert other.world() == driver.world()
     other.set_used_bytes("instance-1", 7)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from abaca.drivers.conformance import DriverConformance
 from abaca.drivers.interface import ShareDriver
-from abaca.values import ExportLocation, NetworkInfo, Share, ShareServer
+from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 
 pytestmark = pytest.mark.root
 
@@ -39,6 +40,12 @@ class TestLinux(DriverConformance):
 
     def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
         return bool(_hook("can_read")(driver, location, client, entry))
+
+
+    @contextmanager
+    def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
+        with _hook("directory")(driver, entry) as services:
+            yield services
 
 
 def _backend() -> Any:

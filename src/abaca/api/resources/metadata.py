@@ -1,4 +1,4 @@
-"""…/metadata: what its owner notes on a resource. One piece of code for shares, share network subnets and access rules."""
+"""…/metadata: what its owner notes on a resource. One piece of code for shares, snapshots, share network subnets and access rules."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.db.session import begin, read
-from abaca.domain import access_rules, share_network_subnets, shares
+from abaca.domain import access_rules, share_network_subnets, shares, snapshots
 from abaca.errors import Invalid, Missing
 
 Pairs = dict[str, str]
@@ -93,4 +93,5 @@ def _one(metadata: Pairs, key: str) -> Pairs:
 
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
 SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata)
+SNAPSHOT = Metadata(snapshots.get, snapshots.change_metadata)
 ACCESS_RULE = Metadata(access_rules.get, access_rules.change_metadata)

@@ -1,12 +1,94 @@
-"""/security-services: there are none yet. Clients ask all the same: `openstack share network show` lists those of the network."""
+"""/security-services: security services. Attaching them to share networks: `share_network_security_services`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from abaca.api.call import Call
+from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, SecurityServiceCreate, SecurityServiceUpdate
+from abaca.db.session import begin, read
+from abaca.domain import security_services
+from abaca.errors import Unprocessable
+
+UNPROCESSABLE = "Unable to process the contained instructions"
+MASK = "******"
+
+_OU_SINCE = 44
+_SITE_SINCE = 76
+_FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "share_network_id")
 
 
-def index(_call: Call) -> dict[str, Any]:
-    """GET /security-services, GET /security-services/detail"""
-    return {"security_services": []}
+def index(call: Call) -> dict[str, Any]:
+    """GET /security-services"""
+    return _list(call, SUMMARY)
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """GET /security-services/detail"""
+    return _list(call, DETAIL)
+
+
+def show(call: Call, security_service_id: str) -> dict[str, Any]:
+    """GET /security-services/{id}"""
+    with read(call.engine) as conn:
+        return _one(call, security_services.get(conn, call.caller, security_service_id))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /security-services"""
+    body = call.body("security_service", SecurityServiceCreate, missing=Unprocessable(UNPROCESSABLE))
+    fields = _known(call, msgspec.structs.asdict(body))
+    with begin(call.engine) as conn:
+        return _one(call, security_services.create(conn, call.caller, **fields))
+
+
+def update(call: Call, security_service_id: str) -> dict[str, Any]:
+    """PUT /security-services/{id}"""
+    body = call.body("security_service", SecurityServiceUpdate, missing=Unprocessable(UNPROCESSABLE))
+    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
+    with begin(call.engine) as conn:
+        return _one(call, security_services.update(conn, call.caller, security_service_id, _known(call, changes)))
+
+
+def delete(call: Call, security_service_id: str) -> None:
+    """DELETE /security-services/{id}"""
+    with begin(call.engine) as conn:
+        security_services.delete(conn, call.caller, security_service_id)
+
+
+def _list(call: Call, level: int) -> dict[str, Any]:
+    page = call.page()
+    all_projects = call.wants_all_projects("security_service:get_all_security_services")
+    filters = call.filters(*_FILTERS, *(("project_id",) if all_projects else ()))
+    with read(call.engine) as conn:
+        rows = security_services.find(conn, call.caller, filters, page, all_projects)
+    if level == DETAIL:
+        rows = [_readable(call, row) for row in rows]
+    return call.many("security_services", IN_DETAIL, rows, page, level=level)
+
+
+def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return call.one("security_service", SECURITY_SERVICE, _readable(call, row))
+
+
+def _readable(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    """With the password for those who may also set it, as clients of the field's API expect; others see that there is one."""
+    token = row["encrypted_password"]
+    if token is None:
+        return {**row, "password": None}
+    return {**row, "password": call.cipher.decrypt(token) if call.permits("security_service:show_password") else MASK}
+
+
+def _known(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
+    """The columns to store: without what the version does not know, the password encrypted."""
+    if call.version < _OU_SINCE:
+        fields.pop("ou", None)
+    if call.version < _SITE_SINCE:
+        fields.pop("default_ad_site", None)
+    if "password" in fields:
+        password = fields.pop("password")
+        fields["encrypted_password"] = None if password is None else call.cipher.encrypt(password)
+    return fields

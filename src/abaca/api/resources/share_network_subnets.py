@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from threading import BoundedSemaphore, Event
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.pending import settled
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
 from abaca.domain import share_network_subnets, subnet_additions
-from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.share_network_checks import PendingCheck
+from abaca.domain.subnet_additions import SubnetRequest
 from abaca.errors import Conflict, Invalid
 
 _MULTIPLE_SINCE = 70
 _METADATA_SINCE = 78
-_LONGEST_WAIT_SECONDS = 2.0
-_POLL_SECONDS = 0.02
-_WAITING_AT_ONCE = 2
-
-# Requests that wait for drivers must not starve the others of this process: who finds no place is told to repeat.
-_waiting_places = BoundedSemaphore(_WAITING_AT_ONCE)
-_never = Event()
+_STILL_ASKED = "The back ends are still being asked whether the subnet can be added (check pending); repeat the request."
 
 
 def index(call: Call, share_network_id: str) -> dict[str, Any]:
@@ -55,10 +48,7 @@ def create(call: Call, share_network_id: str) -> dict[str, Any]:
         with begin(call.engine) as conn:
             return subnet_additions.add(conn, call.caller, share_network_id, wanted, multiple_allowed=call.version >= _MULTIPLE_SINCE)
 
-    outcome = attempt()
-    if isinstance(outcome, PendingCheck):
-        outcome = _wait_and_repeat(call, outcome, attempt)
-    return call.one("share_network_subnet", SUBNET, outcome)
+    return call.one("share_network_subnet", SUBNET, settled(call, attempt, Conflict(_STILL_ASKED)))
 
 
 def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
@@ -76,20 +66,3 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
     with begin(call.engine) as conn:
         answer = subnet_additions.check(conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation))
     return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
-
-
-def _wait_and_repeat(call: Call, pending: PendingCheck, attempt: Callable[[], dict[str, Any] | PendingCheck]) -> dict[str, Any]:
-    if _waiting_places.acquire(blocking=False):
-        try:
-            deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
-            while time.monotonic() < deadline:
-                with read(call.engine) as conn:
-                    answered = not subnet_additions.is_pending(conn, pending.id)
-                if answered:
-                    outcome = attempt()
-                    if not isinstance(outcome, PendingCheck):
-                        return outcome
-                _never.wait(_POLL_SECONDS)
-        finally:
-            _waiting_places.release()
-    raise Conflict("The back ends are still being asked whether the subnet can be added (check pending); repeat the request.")

@@ -15,7 +15,8 @@ from abaca.errors import Invalid, Unprocessable
 
 UNPROCESSABLE = "Unable to process the contained instructions"
 
-_FILTERS = ("name", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr", "availability_zone", "created_since", "created_before")
+_FILTERS = ("name", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr", "availability_zone", "created_since", "created_before",
+            "security_service_id")
 _ADMIN_FILTERS = ("network_type", "segmentation_id", "share_server_id", "project_id")
 _PATTERNS = ("name~", "description~")  # since 2.36
 

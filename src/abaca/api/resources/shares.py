@@ -77,11 +77,12 @@ def delete(call: Call, share_id: str) -> None:
 def extend(call: Call, share_id: str) -> None:
     """Action extend (os-extend up to 2.6)."""
     arguments = call.arguments(NewSize)
-    if call.version >= 64 and arguments.force is not None and bodies.boolean(arguments.force):
+    forced = call.version >= 64 and arguments.force is not None and bodies.boolean(arguments.force)
+    if forced:
         call.enforce("share:force_extend")
     new_size = bodies.integer(arguments.new_size, "New share size must be specified as an integer.")
     with begin(call.engine) as conn:
-        shares.extend(conn, call.caller, share_id, new_size, call.quota_defaults)
+        shares.extend(conn, call.caller, share_id, new_size, call.quota_defaults, forced=forced)
 
 
 def shrink(call: Call, share_id: str) -> None:
@@ -108,8 +109,6 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
     """What the domain is asked for; members that came with later versions are ignored."""
     if new.share_type and new.volume_type:
         raise Invalid("Cannot specify both share_type and volume_type.")
-    if new.snapshot_id:
-        raise Missing(f"ShareSnapshotNotFound: Snapshot {new.snapshot_id} could not be found.")
     if call.version >= 31 and new.share_group_id:
         raise Missing(f"Share group {new.share_group_id} could not be found.")
     if call.version >= 65 and new.scheduler_hints:
@@ -119,11 +118,12 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         size=bodies.size(new.size, f"Invalid input received: Share size '{new.size}' must be an integer and greater than 0."),
         name=same_or_none(new.name, new.display_name),
         description=same_or_none(new.description, new.display_description),
-        share_type=same_or_none(new.share_type, new.volume_type) or call.conf.default_share_type,
+        share_type=same_or_none(new.share_type, new.volume_type) or (None if new.snapshot_id else call.conf.default_share_type),
         share_network_id=new.share_network_id or None,
         availability_zone=(new.availability_zone or None) if call.version >= 1 else None,
         is_public=new.is_public is not None and bodies.boolean(new.is_public),
         metadata=bodies.metadata(new.metadata),
+        snapshot_id=new.snapshot_id or None,
     )
 
 

@@ -4,14 +4,16 @@ from abaca.db.tables.local_networks import local_networks, local_ports, local_su
 from abaca.db.tables.messages import messages
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
+from abaca.db.tables.security_services import security_services, share_network_security_service_association
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
-from abaca.db.tables.share_networks import share_network_subnet_checks, share_network_subnets, share_networks
+from abaca.db.tables.share_networks import share_network_checks, share_network_subnets, share_networks
 from abaca.db.tables.share_servers import (
     network_allocations,
     share_server_backend_details,
     share_server_share_network_subnet_mappings,
     share_servers,
 )
+from abaca.db.tables.share_snapshots import share_snapshot_export_locations, share_snapshot_instances, share_snapshots
 from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
 from abaca.db.tables.shares import share_access_rules, share_export_locations, share_instances, shares
 
@@ -27,16 +29,21 @@ __all__ = [
     "quota_classes",
     "quota_usages",
     "quotas",
+    "security_services",
     "services",
     "share_access_rules",
     "share_export_locations",
     "share_instances",
-    "share_network_subnet_checks",
+    "share_network_checks",
+    "share_network_security_service_association",
     "share_network_subnets",
     "share_networks",
     "share_server_backend_details",
     "share_server_share_network_subnet_mappings",
     "share_servers",
+    "share_snapshot_export_locations",
+    "share_snapshot_instances",
+    "share_snapshots",
     "share_type_extra_specs",
     "share_type_projects",
     "share_types",

@@ -43,5 +43,8 @@ quota_usages = sa.Table(
     "quota_usages",
     metadata,
     *_scope(),
-    *[sa.Column(resource, sa.BigInteger, nullable=False) for resource in ("shares", "gigabytes", "share_networks")],
+    *[
+        sa.Column(resource, sa.BigInteger, nullable=False)
+        for resource in ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")
+    ],
 )

@@ -1,4 +1,4 @@
-"""Share networks, their subnets, and the pending checks whether a subnet may be added to one in use."""
+"""Share networks, their subnets, and the checks whether one in use may be changed so."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ share_network_subnets = sa.Table(
     *timestamps(),
 )
 
-share_network_subnet_checks = sa.Table(
-    "share_network_subnet_checks",
+share_network_checks = sa.Table(
+    "share_network_checks",
     metadata,
     uuid_key(),
     reference("share_network_id", "share_networks", ondelete="CASCADE"),
-    sa.Column("request", sa.JSON, nullable=False),  # {availability_zone_id, neutron_net_id, neutron_subnet_id}
+    sa.Column("request", sa.JSON, nullable=False),  # what it asks: ids, never secrets
     sa.Column("request_digest", sa.String(64), nullable=False, index=True),
     sa.Column("share_server_ids", sa.JSON, nullable=False),  # sorted: all servers of the network, asked
     sa.Column("hosts", sa.JSON, nullable=False),  # {host: null | true | false}

@@ -15,7 +15,7 @@ do; without them their tests are skipped. Needs pytest. What is particular to on
 
 import pytest
 
-pytest.register_assert_rewrite("abaca.drivers.conformance.stage", "abaca.drivers.conformance.suite")
+pytest.register_assert_rewrite(*(f"abaca.drivers.conformance.{module}" for module in ("security_services", "snapshots", "stage", "suite")))
 
 from abaca.drivers.conformance.stage import Networks  # noqa: E402  after pytest knows that their asserts are to explain themselves
 from abaca.drivers.conformance.suite import DriverConformance  # noqa: E402

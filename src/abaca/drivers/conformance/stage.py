@@ -13,7 +13,18 @@ import msgspec
 import pytest
 
 from abaca.drivers.interface import ShareDriver
-from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, ShareServer, Subnet
+from abaca.values import (
+    AccessRule,
+    ExportLocation,
+    NetworkAllocation,
+    NetworkInfo,
+    NetworkInfoUpdate,
+    ServerUpdate,
+    Share,
+    ShareServer,
+    Snapshot,
+    Subnet,
+)
 
 T = TypeVar("T")
 
@@ -76,6 +87,7 @@ class Stage:
         self.families = [version for version, served in ((4, driver.capabilities.ipv4_support), (6, driver.capabilities.ipv6_support)) if served]
         self._servers: dict[str, ShareServer] = {}
         self._shares: list[tuple[Share, ShareServer]] = []
+        self._snapshots: list[tuple[Snapshot, ShareServer]] = []
 
     def described(self, *subnets: tuple[int, int]) -> ShareServer:
         """A server to be made on these (network, IP version) pairs; by default on one subnet."""
@@ -115,7 +127,24 @@ class Stage:
         share = self.new_share(server, size)
         return msgspec.structs.replace(share, export_locations=self.driver.create_share(share, server))
 
+    def new_snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
+        """A snapshot that is not taken yet; one that can be mounted has the share's rules, to read."""
+        rules = [msgspec.structs.replace(rule, access_level="ro") for rule in share.access_rules] if is_mountable else []
+        id_, snapshot_id = str(uuid.uuid4()), str(uuid.uuid4())
+        snapshot = Snapshot(id=id_, snapshot_id=snapshot_id, share=share, size=share.size, is_mountable=is_mountable, access_rules=rules)
+        self._snapshots.append((snapshot, server))
+        return snapshot
+
+    def snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
+        snapshot = self.new_snapshot(share, server, is_mountable=is_mountable)
+        taken = self.driver.create_snapshot(snapshot, server)
+        return msgspec.structs.replace(
+            snapshot, export_locations=taken.export_locations or [], provider_location=taken.provider_location, is_complete=True
+        )
+
     def clear(self) -> None:
+        for snapshot, server in self._snapshots:
+            self.driver.delete_snapshot(snapshot, self._servers[server.id])
         for share, server in self._shares:
             self.driver.delete_share(share, self._servers[server.id])
         for server in self._servers.values():

@@ -1,4 +1,4 @@
-"""The tests of the suite, by parts of the interface. How to use it: see the package."""
+"""The tests of the suite, by parts of the interface, except those of snapshots. How to use it: see the package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.conformance.security_services import SecurityServiceConformance
+from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
     Networks,
     Stage,
@@ -30,10 +32,10 @@ from abaca.drivers.conformance.stage import (
 )
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
-from abaca.values import ExportLocation, NetworkInfo, NetworkInfoUpdate, PoolStats, Share, ShareServer
+from abaca.values import ExportLocation, NetworkInfoUpdate, PoolStats, ShareServer
 
 
-class DriverConformance:
+class DriverConformance(SnapshotConformance, SecurityServiceConformance):
     """Override `driver`, and what else your back end needs or can show."""
 
     @pytest.fixture
@@ -51,18 +53,6 @@ class DriverConformance:
         stage = Stage(driver, networks)
         yield stage
         stage.clear()
-
-    def fill_share(self, driver: ShareDriver, share: Share, server: ShareServer, gib: int) -> None:
-        """Write `gib` GiB into the share, as a client would."""
-        pytest.skip("the driver's author gives no way to fill a share")
-
-    def lose_everything(self, driver: ShareDriver) -> ShareDriver:
-        """As a reboot does: everything that is not data is gone. Returns the driver to go on with."""
-        pytest.skip("the driver's author gives no way to lose everything")
-
-    def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
-        """Can a client with address `client` on the subnet of `entry` read the share by that location?"""
-        pytest.skip("the driver's author gives no way to read a share")
 
     # --- the back end ------------------------------------------------------------------------------------------------
 

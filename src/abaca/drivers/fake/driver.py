@@ -15,7 +15,7 @@ import msgspec
 
 from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.options import OPTIONS, parse
-from abaca.drivers.fake.world import Server, Store, StoredShare, World
+from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import NoSpace, Refused
 from abaca.values import (
@@ -30,6 +30,7 @@ from abaca.values import (
     ShareServer,
     ShareUpdate,
     Snapshot,
+    SnapshotUpdate,
 )
 
 GIB = 1024**3
@@ -71,7 +72,7 @@ class FakeDriver(ShareDriver):
                 world.servers[server_id] = Server(server_id, list(network_info), services)
                 return world.servers[server_id].details()
 
-    def ensure_server(self, server: ShareServer, shares: Sequence[Share]) -> None:
+    def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
         with self._call("ensure_server", server.id, *_network_ids(server.network_info)):
             self._judge_networks(server.network_info)
             services = _security_services(server.network_info)
@@ -82,7 +83,11 @@ class FakeDriver(ShareDriver):
                         continue
                     stored = world.shares.setdefault(share.id, _stored(share, server.id))
                     stored.size = share.size
-                    stored.access_rules = [rule for rule in share.access_rules if self._why_not(rule, share.share_proto) is None]
+                    stored.access_rules = self._enforceable(share.access_rules, share.share_proto)
+                for snapshot in snapshots:
+                    if snapshot.is_complete or snapshot.id in world.snapshots:
+                        kept = world.snapshots.setdefault(snapshot.id, _stored_snapshot(world, snapshot, server.id))
+                        kept.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
@@ -119,12 +124,39 @@ class FakeDriver(ShareDriver):
             with self._store.change() as world:
                 server = _server(world, _server_id(network_info))
                 stored = {share.id: _share(world, share) for share in shares}
+                mounted = {snapshot.id: _snapshot(world, snapshot) for snapshot in snapshots if snapshot.is_mountable and snapshot.is_complete}
                 server.network_info = _merged(server.network_info, network_info)
                 server.security_services = network_info.security_services or server.security_services
                 return ServerUpdate(
                     share_updates={id_: ShareUpdate(export_locations=world.export_locations(share)) for id_, share in stored.items()},
+                    snapshot_updates={id_: SnapshotUpdate(export_locations=world.export_locations(kept)) for id_, kept in mounted.items()},
                     backend_details=server.details(),
                 )
+
+    def check_update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> bool:
+        if not self.capabilities.security_service_update_support:
+            return super().check_update_share_server_security_service(server, shares, new, current)
+        try:
+            with self._call("check_update_share_server_security_service", server.id, new.id), self._store.read() as world:
+                _server(world, server.id)
+                _security_services(server.network_info)
+                return True
+        except Denied:
+            return False
+
+    def update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> dict[str, str]:
+        if not self.capabilities.security_service_update_support:
+            return super().update_share_server_security_service(server, shares, new, current)
+        with self._call("update_share_server_security_service", server.id, new.id):
+            services = _security_services(server.network_info)
+            with self._store.change() as world:
+                stored = _server(world, server.id)
+                stored.security_services = services
+                return stored.details()
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
@@ -140,6 +172,8 @@ class FakeDriver(ShareDriver):
 
     def delete_share(self, share: Share, server: ShareServer) -> None:
         with self._call("delete_share", share.id, share.share_id, server.id), self._store.change() as world:
+            if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
+                raise Refused(f"The share {share.id} has snapshots.")
             world.shares.pop(share.id, None)
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
@@ -159,18 +193,65 @@ class FakeDriver(ShareDriver):
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         with self._call("update_access", share.id, share.share_id, server.id), self._store.change() as world:
             stored = _share(world, share)
-            verdicts = [(rule, self._why_not(rule, stored.share_proto)) for rule in access_rules]
-            stored.access_rules = [rule for rule, reason in verdicts if reason is None]
-            return {rule.id: reason for rule, reason in verdicts if reason is not None}
+            stored.access_rules = self._enforceable(access_rules, stored.share_proto)
+            return self._refusals(access_rules, stored.share_proto)
+
+    # --- snapshots -------------------------------------------------------------------------------------------------
+
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
+        with self._call("create_snapshot", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
+            _server(world, server.id)
+            _share(world, snapshot.share)
+            if snapshot.id not in world.snapshots:
+                world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server.id)
+            stored = world.snapshots[snapshot.id]
+            stored.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
+            locations = world.export_locations(stored) if stored.is_mountable else None
+            return SnapshotUpdate(provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations)
+
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
+        with self._call("delete_snapshot", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
+            world.snapshots.pop(snapshot.id, None)
+
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
+        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), server.id)
+        with self._call("create_share_from_snapshot", *subjects), self._store.change() as world:
+            _server(world, server.id)
+            stored = _snapshot(world, snapshot)
+            if share.id not in world.shares:
+                self._judge_room(world, share.pool, share.size)
+                world.shares[share.id] = _stored(share, server.id)
+                world.shares[share.id].used_bytes = stored.used_bytes
+            return world.export_locations(world.shares[share.id])
+
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), server.id)
+        with self._call("revert_to_snapshot", *subjects), self._store.change() as world:
+            stored, kept = _share(world, share), _snapshot(world, snapshot)
+            if kept.size > stored.size:
+                self._judge_room(world, stored.pool, kept.size - stored.size)
+            stored.size, stored.used_bytes = kept.size, kept.used_bytes
+
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+        with self._call("update_snapshot_access", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
+            stored = _snapshot(world, snapshot)
+            stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
+            return self._refusals(access_rules, snapshot.share.share_proto)
 
     # --- for tests -------------------------------------------------------------------------------------------------
 
     def world(self) -> dict[str, Any]:
-        """Everything it holds, as plain data: `servers` and `shares` by id; shares with their `export_locations`, security services included."""
+        """Everything it holds, as plain data: `servers`, `shares` and `snapshots` by id; the latter two with their `export_locations`.
+
+        Security services are included.
+        """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
             for id_, share in world.shares.items():
                 told["shares"][id_]["export_locations"] = [location.path for location in world.export_locations(share)]
+            for id_, snapshot in world.snapshots.items():
+                paths = [location.path for location in world.export_locations(snapshot)] if snapshot.is_mountable else []
+                told["snapshots"][id_]["export_locations"] = paths
             return told
 
     def set_used_bytes(self, share_instance_id: str, used_bytes: int) -> None:
@@ -225,6 +306,13 @@ class FakeDriver(ShareDriver):
             if not served.get(entry.subnet.ip_version, False):
                 raise Refused(f"This back end does not serve IPv{entry.subnet.ip_version} ({entry.subnet.cidr}).")
 
+    def _enforceable(self, rules: Sequence[AccessRule], share_proto: str) -> list[AccessRule]:
+        return [rule for rule in rules if self._why_not(rule, share_proto) is None]
+
+    def _refusals(self, rules: Sequence[AccessRule], share_proto: str) -> dict[str, str]:
+        verdicts = {rule.id: self._why_not(rule, share_proto) for rule in rules}
+        return {rule_id: reason for rule_id, reason in verdicts.items() if reason is not None}
+
     def _why_not(self, rule: AccessRule, share_proto: str) -> str | None:
         """Why a rule cannot be enforced; None when it can."""
         if rule.access_type not in _ACCESS_TYPES.get(share_proto.upper(), set()):
@@ -245,6 +333,20 @@ def _stored(share: Share, server_id: str) -> StoredShare:
     return StoredShare(share.id, share.share_id, server_id, share.pool, share.size, share.share_proto)
 
 
+def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str) -> StoredSnapshot:
+    """Of the share as it is; of one that is not there (its state is lost), as it is described."""
+    share = world.shares.get(snapshot.share.id)
+    return StoredSnapshot(
+        id=snapshot.id,
+        snapshot_id=snapshot.snapshot_id,
+        share_instance_id=snapshot.share.id,
+        server_id=server_id,
+        size=snapshot.size,
+        used_bytes=share.used_bytes if share else 0,
+        is_mountable=snapshot.is_mountable,
+    )
+
+
 def _server(world: World, server_id: str) -> Server:
     if server_id not in world.servers:
         raise Refused(f"This back end has no share server {server_id}.")
@@ -255,6 +357,12 @@ def _share(world: World, share: Share) -> StoredShare:
     if share.id not in world.shares:
         raise Refused(f"This back end has no share {share.id}.")
     return world.shares[share.id]
+
+
+def _snapshot(world: World, snapshot: Snapshot) -> StoredSnapshot:
+    if snapshot.id not in world.snapshots:
+        raise Refused(f"This back end has no snapshot {snapshot.id}.")
+    return world.snapshots[snapshot.id]
 
 
 def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[NetworkInfo]:
@@ -280,6 +388,10 @@ def _security_services(network_info: Sequence[NetworkInfo]) -> list[SecurityServ
 
 def _network_ids(network_info: Sequence[NetworkInfo]) -> list[str]:
     return [id_ for entry in network_info for id_ in (entry.share_network_subnet_id, entry.subnet.neutron_subnet_id)]
+
+
+def _snapshot_ids(snapshot: Snapshot) -> tuple[str, ...]:
+    return snapshot.id, snapshot.snapshot_id, snapshot.share.id
 
 
 def _update_ids(update: NetworkInfoUpdate, shares: Sequence[Share]) -> list[str]:

@@ -3,7 +3,8 @@
 =============================  ==================================================================================================
 option                         meaning and default
 =============================  ==================================================================================================
-a capability's name            `true` or `false`; see `abaca.drivers.capabilities`. Several subnets, network updates, IPv4, IPv6: true
+a capability's name            `true` or `false`; see `abaca.drivers.capabilities`. Several subnets, network updates, all of snapshots, IPv4,
+                               IPv6: true
 storage_protocols              separated by commas: `NFS`
 pools                          `name:total_gib`, separated by commas: `fake:1000`
 reserved_percentage            `0`
@@ -33,6 +34,11 @@ T = TypeVar("T")
 _DEFAULTS = Capabilities(
     share_server_multiple_subnet_support=True,
     network_allocation_update_support=True,
+    security_service_update_support=True,
+    snapshot_support=True,
+    create_share_from_snapshot_support=True,
+    revert_to_snapshot_support=True,
+    mount_snapshot_support=True,
     ipv6_support=True,
 )
 _BOOLEANS = {"true": True, "false": False}

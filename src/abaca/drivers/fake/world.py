@@ -1,4 +1,4 @@
-"""What a fake back end holds: servers and shares, in memory, and in a JSON file when it has one. How they behave is in `driver.py`."""
+"""What a fake back end holds: servers, shares and snapshots, in memory, and in a JSON file when it has one. How they behave is in `driver.py`."""
 
 from __future__ import annotations
 
@@ -41,21 +41,36 @@ class StoredShare(msgspec.Struct):
     access_rules: list[AccessRule] = []
 
 
+class StoredSnapshot(msgspec.Struct):
+    """A snapshot of the share `share_instance_id`: `size` and `used_bytes` are what that had."""
+
+    id: str
+    snapshot_id: str
+    share_instance_id: str
+    server_id: str
+    size: int
+    used_bytes: int
+    is_mountable: bool = False
+    access_rules: list[AccessRule] = []
+
+
 class World(msgspec.Struct):
     """Everything a fake back end holds, by id."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
+    snapshots: dict[str, StoredSnapshot] = {}
 
-    def export_locations(self, share: StoredShare) -> list[ExportLocation]:
-        """One path for each address of the share's server, in the server's order; the first of each family is preferred. No server, no paths."""
-        server = self.servers.get(share.server_id)
+    def export_locations(self, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
+        """One path for each address of its server, in the server's order; the first of each family is preferred. No server, no paths."""
+        server = self.servers.get(stored.server_id)
+        folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
         families: set[bool] = set()
         for address in server.addresses() if server else []:
             is_v6 = ":" in address
             shown = f"[{address}]" if is_v6 else address
-            locations.append(ExportLocation(path=f"{shown}:/shares/{share.id}", preferred=is_v6 not in families))
+            locations.append(ExportLocation(path=f"{shown}:/{folder}/{stored.id}", preferred=is_v6 not in families))
             families.add(is_v6)
         return locations
 

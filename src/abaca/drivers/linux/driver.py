@@ -15,8 +15,11 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
+from abaca.drivers.linux import ldap
 from abaca.drivers.linux.access import client_blocks
+from abaca.drivers.linux.exports import SNAPSHOTS
 from abaca.drivers.linux.layout import Layout, safe_id
+from abaca.drivers.linux.ldap import Account
 from abaca.drivers.linux.plugging import BridgePlug
 from abaca.drivers.linux.pool import GIB, BtrfsPool
 from abaca.drivers.linux.programs import os_errors_sorted
@@ -30,11 +33,13 @@ from abaca.values import (
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
+    SecurityService,
     ServerUpdate,
     Share,
     ShareServer,
     ShareUpdate,
     Snapshot,
+    SnapshotUpdate,
 )
 
 DEFAULTS = {
@@ -67,6 +72,11 @@ class LinuxDriver(ShareDriver):
         storage_protocols=("NFS",),
         share_server_multiple_subnet_support=True,
         network_allocation_update_support=True,
+        security_service_update_support=True,
+        snapshot_support=True,
+        create_share_from_snapshot_support=True,
+        revert_to_snapshot_support=True,
+        mount_snapshot_support=True,
         ipv4_support=True,
         ipv6_support=True,
     )
@@ -121,29 +131,37 @@ class LinuxDriver(ShareDriver):
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         refuse_unservable(network_info)
+        accounts = ldap.accounts(network_info)
         with self._locked(server_id) as server:
             server.join(network_info)
+            self._join(server_id, accounts, network_info)
             server.ganesha.ensure_running()
         return self._details(server_id, network_info)
 
-    def ensure_server(self, server: ShareServer, shares: Sequence[Share]) -> None:
-        """Also takes away what is not described: subnets of an interrupted change, exports of shares that are not listed (their data stays).
+    def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+        """Also takes away what is not described: subnets of an interrupted change, exports of what is not listed (the data stays).
 
-        A share whose data is not in the pool is Refused, after everything else was brought in order.
+        A share or snapshot whose data is not in the pool is Refused, after everything else was brought in order.
         """
         with self._locked(server.id) as linux_server:
             linux_server.join(server.network_info)
             linux_server.leave_others(server.network_info)
-            for share_id in linux_server.published() - {share.id for share in shares}:
+            described: list[Share | Snapshot] = [*shares, *snapshots]
+            for share_id in linux_server.published() - {each.id for each in described}:
                 linux_server.withdraw(share_id)
             held = set(self.pool.share_ids())
             present = [share for share in shares if share.id in held]
             self.pool.ensure_limits({share.id: share.size for share in present})
-            linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present})
+            mountable = {
+                snapshot.id: client_blocks(snapshot.access_rules)[0] for snapshot in snapshots if snapshot.is_mountable and snapshot.id in held
+            }
+            linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present}, mountable)
             linux_server.withdraw_unknown()
-        lost = sorted(share.id for share in shares if share not in present and share.is_complete)
+            # Last, and not proved again: an LDAP server that is down takes no share away.
+            ldap.keep(self.layout.server(server.id), ldap.accounts(server.network_info), server.network_info)
+        lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
         if lost:
-            raise Refused(f"the pool does not have the data of shares {', '.join(lost)}")
+            raise Refused(f"the pool does not have the data of {', '.join(lost)}")
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
@@ -183,7 +201,28 @@ class LinuxDriver(ShareDriver):
             locations = export_locations(share.id, wanted)
             if locations != share.export_locations:
                 updates[share.id] = ShareUpdate(export_locations=locations)
-        return ServerUpdate(share_updates=updates, backend_details=self._details(server_id, wanted))
+        mounted = {}
+        for snapshot in snapshots:
+            locations = export_locations(snapshot.id, wanted, SNAPSHOTS)
+            if snapshot.is_mountable and snapshot.is_complete and locations != snapshot.export_locations:
+                mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
+        return ServerUpdate(share_updates=updates, snapshot_updates=mounted, backend_details=self._details(server_id, wanted))
+
+    def check_update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> bool:
+        accounts = ldap.accounts(server.network_info)
+        with self._locked(server.id):
+            ldap.prove(self.layout.server(server.id), accounts, server.network_info)
+        return True
+
+    def update_share_server_security_service(
+        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+    ) -> dict[str, str]:
+        accounts = ldap.accounts(server.network_info)
+        with self._locked(server.id):
+            self._join(server.id, accounts, server.network_info)
+        return {}
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
@@ -213,6 +252,44 @@ class LinuxDriver(ShareDriver):
             linux_server.publish({share.id: clients})
         return refused
 
+    # --- snapshots -------------------------------------------------------------------------------------------------
+
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
+        self.pool.snapshot(snapshot.id, snapshot.share.id)
+        location = str(self.pool.path(snapshot.id))
+        if not snapshot.is_mountable:
+            return SnapshotUpdate(provider_location=location)
+        self.update_snapshot_access(snapshot, snapshot.access_rules, server)
+        return SnapshotUpdate(provider_location=location, export_locations=export_locations(snapshot.id, server.network_info, SNAPSHOTS))
+
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
+        with self._locked(server.id) as linux_server:
+            linux_server.withdraw(snapshot.id)
+        self.pool.delete(snapshot.id)
+
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
+        with os_errors_sorted(f"share {share.id}"):
+            self.pool.clone(share.id, snapshot.id, share.size)
+        with self._locked(server.id) as linux_server:
+            linux_server.publish({share.id: ""})
+        return export_locations(share.id, server.network_info)
+
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+        clients, _ = client_blocks(share.access_rules)
+        with self._locked(server.id) as linux_server:
+            linux_server.withdraw(share.id)
+            try:
+                self.pool.revert(share.id, snapshot.id, snapshot.size)
+            finally:
+                if self.pool.has(share.id):  # reverted, or as it was
+                    linux_server.publish({share.id: clients})
+
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+        clients, refused = client_blocks(access_rules)
+        with self._locked(server.id) as linux_server:
+            linux_server.publish({}, {snapshot.id: clients})
+        return refused
+
     # ---------------------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -222,6 +299,12 @@ class LinuxDriver(ShareDriver):
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
             yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu)
+
+    def _join(self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
+        """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be used."""
+        layout = self.layout.server(server_id)
+        ldap.prove(layout, accounts, network_info)
+        ldap.keep(layout, accounts, network_info)
 
     def _details(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         addresses = [allocation.ip_address for info in network_info for allocation in info.network_allocations]

@@ -1,4 +1,4 @@
-"""Exports of one share server: a file a share, from which Ganesha starts, and the same told to the running Ganesha by DBus.
+"""Exports of one share server: a file a share or mountable snapshot, from which Ganesha starts, and the same told to the running Ganesha by DBus.
 
 Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers hold the server's lock.
 """
@@ -20,6 +20,7 @@ from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.errors import OutcomeUnknown, Refused, Unavailable
 
 HIGHEST_EXPORT_ID = 65535
+SHARES, SNAPSHOTS = "shares", "snapshots"  # the folders that clients see
 DBUS_TIMEOUT = 20.0
 FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
 EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
@@ -28,7 +29,7 @@ EXPORT_TEMPLATE = """\
 EXPORT {{
     Export_Id = {export_id};
     Path = "{path}";
-    Pseudo = "/shares/{share_id}";
+    Pseudo = "/{folder}/{share_id}";
     Filesystem_Id = {filesystem_id};
     Protocols = 4;
     Transports = TCP;
@@ -41,8 +42,8 @@ EXPORT {{
 """
 
 
-def write_export(server: ServerLayout, share_id: str, clients: str, known: Mapping[str, int]) -> int:
-    """Write a share's export file with these CLIENT blocks; returns its export id, which it keeps for life.
+def write_export(server: ServerLayout, share_id: str, clients: str, known: Mapping[str, int], folder: str = SHARES) -> int:
+    """Write the export file of a share (or, by `folder`, of a snapshot) with these CLIENT blocks; returns its export id, which it keeps for life.
 
     `known`: what `export_ids` says now.
     """
@@ -51,6 +52,7 @@ def write_export(server: ServerLayout, share_id: str, clients: str, known: Mappi
         export_id=export_id,
         path=server.mount_point(share_id),
         share_id=share_id,
+        folder=folder,
         filesystem_id=_filesystem_id(share_id),
         clients=clients,
     )
@@ -61,7 +63,7 @@ def write_export(server: ServerLayout, share_id: str, clients: str, known: Mappi
 
 
 def export_ids(server: ServerLayout) -> dict[str, int]:
-    """Export ids by share id, as the export files have them."""
+    """Export ids by the id of the share or snapshot, as the export files have them."""
     found = {}
     for file in sorted(server.exports.glob("*.conf")) if server.exports.is_dir() else []:
         match = re.search(r"Export_Id = (\d+);", file.read_text())

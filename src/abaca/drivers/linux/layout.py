@@ -70,6 +70,7 @@ class ServerLayout:
         self.bus_config = self.run / "dbus.conf"
         self.bus_pid = self.run / "dbus.pid"
         self.bus_socket = self.run / "dbus.sock"
+        self.ldap = self.run / "ldap"  # not in `state`: passwords stay off the disk
 
     def prepare(self) -> None:
         for folder in (self.state.parent, self.state, self.exports, self.mounts, self.recovery, self.run):

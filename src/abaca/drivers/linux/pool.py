@@ -1,7 +1,7 @@
-"""The btrfs pool: one subvolume a share with a limit on what it may hold. Knows nothing of servers, networks and NFS.
+"""The btrfs pool: one subvolume a share with a limit on what it may hold, and one, read-only, a snapshot. Knows nothing of servers and NFS.
 
-The pool is a file system that the administrator mounted, or a sparse file that is made, formatted and mounted here. All shares are
-below one folder named after the installation, so that a given file system may hold other things.
+The pool is a file system that the administrator mounted, or a sparse file that is made, formatted and mounted here. All shares and snapshots
+are below one folder named after the installation, each by its id, so that a given file system may hold other things.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class BtrfsPool:
         return self.path(share_id).is_dir()
 
     def share_ids(self) -> list[str]:
-        """The shares that the pool has data of. Raises Unavailable when it is not mounted."""
+        """The shares and snapshots that the pool has data of. Raises Unavailable when it is not mounted."""
         self._mounted()
         return sorted(os.listdir(self._shares))
 
@@ -104,6 +104,34 @@ class BtrfsPool:
                 run("btrfs", "subvolume", "create", str(path))
             self._set_limit(path, size_gib)
         path.chmod(0o777)
+
+    def snapshot(self, snapshot_id: str, share_id: str) -> None:
+        """Make sure of a read-only copy of what a share holds now."""
+        path = self.path(snapshot_id)
+        with self._lock:
+            if not path.is_dir():
+                run("btrfs", "subvolume", "snapshot", "-r", str(self._require(share_id)), str(path), timeout=300)
+
+    def clone(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
+        """Make sure of a share with what a snapshot holds. Raises NoSpace."""
+        path = self.path(share_id)
+        with self._lock:
+            self._require_room(share_id, size_gib)
+            if not path.is_dir():
+                run("btrfs", "subvolume", "snapshot", str(self._require(snapshot_id)), str(path))
+            self._set_limit(path, size_gib)
+
+    def revert(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
+        """Replace what a share, exported and mounted nowhere, holds by what a snapshot holds. Raises NoSpace, the share being as it was."""
+        path, successor = self.path(share_id), self._successor(share_id)
+        with self._lock:
+            source = self._require(snapshot_id)
+            self._delete(successor)  # of a call that was lost
+            self._require_room(share_id, size_gib)
+            run("btrfs", "subvolume", "snapshot", str(source), str(successor))
+            self._set_limit(successor, size_gib)
+            self._delete(path)
+            successor.rename(path)
 
     def resize(self, share_id: str, size_gib: int) -> None:
         """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
@@ -124,18 +152,17 @@ class BtrfsPool:
                 self._set_limit(self._require(share_id), size_gib)
 
     def delete(self, share_id: str) -> None:
-        """Delete a share's data. Nothing there is success. The space comes back a little later."""
+        """Delete a share's data, or a snapshot. Nothing there is success. The space comes back a little later."""
         self._mounted()  # or nothing would be there, and its deletion a success
-        path = self.path(share_id)
-        if path.is_dir():
-            run("btrfs", "subvolume", "delete", str(path), timeout=300)
+        self._delete(self._successor(share_id))
+        self._delete(self.path(share_id))
 
     def used(self, share_id: str) -> int:
         """Bytes that a share holds, written ones that are still in memory included."""
         return self._usage(self._require(share_id))[0]
 
-    def mount(self, share_id: str, point: Path) -> bool:
-        """Mount a share by itself at `point`; True when that was to be done. A stale mount there is replaced.
+    def mount(self, share_id: str, point: Path, *, read_only: bool = False) -> bool:
+        """Mount a share or a snapshot by itself at `point`; True when that was to be done. A stale mount there is replaced.
 
         Ganesha does not export a subvolume that is merely a folder of a mounted pool.
         """
@@ -144,7 +171,7 @@ class BtrfsPool:
         if len(found) == 1 and wanted in found[0].options and found[0].filesystem == "btrfs":
             return False
         mounts.unmount(point)
-        mounts.mount(self._mounted().source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}")
+        mounts.mount(self._mounted().source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}{',ro' if read_only else ''}")
         return True
 
     def _mounted(self) -> mounts.Mount:
@@ -153,10 +180,18 @@ class BtrfsPool:
             raise Unavailable(f"the pool {self.root} is not mounted")
         return pool
 
+    def _successor(self, share_id: str) -> Path:
+        """What takes the place of a share's data when it is reverted."""
+        return self.path(f"{share_id}-successor")
+
+    def _delete(self, path: Path) -> None:
+        if path.is_dir():
+            run("btrfs", "subvolume", "delete", str(path), timeout=300)
+
     def _require(self, share_id: str) -> Path:
         path = self.path(share_id)
         if not path.is_dir():
-            raise Refused(f"the data of share {share_id} is not in the pool")
+            raise Refused(f"the data of {share_id} is not in the pool")
         return path
 
     def _require_room(self, share_id: str, size_gib: int) -> None:

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
@@ -35,16 +35,30 @@ def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | Non
     `timeout` in seconds. Raises Unavailable (the program is not there), NoSpace (it says that no space is left) and OutcomeUnknown
     (it failed or took too long: what it was to make may be there or not).
     """
+    done = _finished(argv, timeout, extra_environment)
+    if done.returncode == 0:
+        return done.stdout
+    said = _said(done)
+    if "No space left" in said:
+        raise NoSpace(f"{argv[0]}: {said}")
+    raise OutcomeUnknown(f"{' '.join(argv[:3])} failed ({done.returncode}): {said}")
+
+
+def complaint(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None) -> str | None:
+    """Run a program that asks and changes nothing: None when it succeeds, else what it said. Raises as `run` when it is not there or too slow."""
+    done = _finished(argv, timeout, extra_environment)
+    return None if done.returncode == 0 else _said(done) or f"it ended with {done.returncode}"
+
+
+def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH, **(extra_environment or {})}
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL, check=False)
     except FileNotFoundError as error:
         raise Unavailable(f"program {argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise OutcomeUnknown(f"{argv[0]} did not end within {timeout:g} s") from error
-    if done.returncode == 0:
-        return done.stdout
-    said = (done.stderr or done.stdout).strip()[-500:]
-    if "No space left" in said:
-        raise NoSpace(f"{argv[0]}: {said}")
-    raise OutcomeUnknown(f"{' '.join(argv[:3])} failed ({done.returncode}): {said}")
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    return (done.stderr or done.stdout).strip()[-500:]

@@ -17,6 +17,7 @@ PROGRAMS = {
     "ganesha.nfsd": "nfs-ganesha",
     "dbus-daemon": "dbus-daemon",
     "nsenter": "util-linux",
+    "ldapsearch": "ldap-utils",
     "losetup": "mount",
     "mount": "mount",
     "umount": "mount",

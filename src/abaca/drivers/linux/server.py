@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, plugging, routing
-from abaca.drivers.linux.exports import export_ids, write_export
+from abaca.drivers.linux.exports import SHARES, SNAPSHOTS, export_ids, write_export
 from abaca.drivers.linux.ganesha import GaneshaServer
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.plugging import Plug, Port
@@ -67,10 +67,10 @@ class LinuxServer:
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
-    def publish(self, shares: Mapping[str, str]) -> None:
-        """Export these shares (id → CLIENT blocks), and start the NFS server when it does not run.
+    def publish(self, shares: Mapping[str, str], snapshots: Mapping[str, str] | None = None) -> None:
+        """Export these shares and snapshots (id → CLIENT blocks), and start the NFS server when it does not run.
 
-        What fails with one share keeps none of the others from being exported, and is raised in the end.
+        What fails with one keeps none of the others from being exported, and is raised in the end.
         """
         if not namespaces.exists(self._layout.namespace):
             raise Unavailable(f"share server {self._layout.id} is not there")
@@ -78,11 +78,12 @@ class LinuxServer:
         failures: list[BackendError] = []
         mounted: dict[str, bool] = {}
         ids = export_ids(self._layout)
-        for share_id, clients in shares.items():
+        wanted = [(SHARES, *share) for share in shares.items()] + [(SNAPSHOTS, *snapshot) for snapshot in (snapshots or {}).items()]
+        for folder, share_id, clients in wanted:
             try:
-                with os_errors_sorted(f"share {share_id}"):
-                    is_new_mount = self._pool.mount(share_id, self._layout.mount_point(share_id))
-                    ids[share_id] = write_export(self._layout, share_id, clients, ids)
+                with os_errors_sorted(f"/{folder}/{share_id}"):
+                    is_new_mount = self._pool.mount(share_id, self._layout.mount_point(share_id), read_only=folder == SNAPSHOTS)
+                    ids[share_id] = write_export(self._layout, share_id, clients, ids, folder)
                     mounted[share_id] = is_new_mount
             except BackendError as error:
                 failures.append(error)
@@ -107,11 +108,11 @@ class LinuxServer:
             self.ganesha.bus.update(file, export_id)
 
     def published(self) -> set[str]:
-        """Ids of the shares that have an export file."""
+        """Ids of the shares and snapshots that have an export file."""
         return set(export_ids(self._layout))
 
     def withdraw(self, share_id: str) -> None:
-        """Export a share no longer, in use or not, and unmount it. Nothing there is success."""
+        """Export a share or snapshot no longer, in use or not, and unmount it. Nothing there is success."""
         export_id = export_ids(self._layout).get(share_id)
         if export_id is not None and self.ganesha.is_started():
             self.ganesha.ensure_running()
@@ -144,8 +145,8 @@ class LinuxServer:
         shutil.rmtree(self._layout.run, ignore_errors=True)
 
 
-def export_locations(share_id: str, network_info: Sequence[NetworkInfo]) -> list[ExportLocation]:
-    """The paths of a share in the order of its server's subnets; the first of each family is preferred."""
+def export_locations(share_id: str, network_info: Sequence[NetworkInfo], folder: str = SHARES) -> list[ExportLocation]:
+    """The paths of a share or snapshot in the order of its server's subnets; the first of each family is preferred."""
     locations: list[ExportLocation] = []
     families: set[int] = set()
     for info in network_info:
@@ -153,5 +154,5 @@ def export_locations(share_id: str, network_info: Sequence[NetworkInfo]) -> list
             address = f"[{allocation.ip_address}]" if info.subnet.ip_version == 6 else allocation.ip_address
             preferred = info.subnet.ip_version not in families
             families.add(info.subnet.ip_version)
-            locations.append(ExportLocation(path=f"{address}:/shares/{share_id}", preferred=preferred))
+            locations.append(ExportLocation(path=f"{address}:/{folder}/{share_id}", preferred=preferred))
     return locations

@@ -11,11 +11,11 @@ down_revision = "0003"
 _SHARES = """
     INSERT INTO quota_usages (project_id, user_id, share_type_id, shares, gigabytes, share_networks)
     SELECT s.project_id, {user}, {share_type}, count(*), sum(s.size), 0
-    FROM shares s JOIN share_instances i ON i.share_id = s.id WHERE {which} GROUP BY s.project_id, {user}, {share_type}
+    FROM shares s JOIN share_instances i ON i.share_id = s.id WHERE {which} GROUP BY 1, 2, 3
 """
 _NETWORKS = """
     INSERT INTO quota_usages (project_id, user_id, share_type_id, shares, gigabytes, share_networks)
-    SELECT project_id, {user}, '', 0, 0, count(*) FROM share_networks WHERE {which} AND NOT is_deleting GROUP BY project_id, {user}
+    SELECT project_id, {user}, '', 0, 0, count(*) FROM share_networks WHERE {which} AND NOT is_deleting GROUP BY 1, 2
     ON CONFLICT (project_id, user_id, share_type_id) DO UPDATE SET share_networks = excluded.share_networks
 """
 

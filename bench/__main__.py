@@ -1,0 +1,35 @@
+"""`python -m bench [--quick] [--only …] [--databases …]` measures Abaca; `python -m bench peer [--quick]` compares it with upstream Manila."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from types import FrameType
+
+from bench import peer, single
+
+GROUPS = ("reads", "creations", "additions", "footprint")
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("abaca", "peer"), default="abaca")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: two minutes instead of ten")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="what to measure (of Abaca alone)")
+    parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)
+    if arguments.what == "peer":
+        peer.run(quick=arguments.quick)
+    else:
+        single.run(arguments.databases, arguments.only, quick=arguments.quick)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    sys.exit("interrupted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Waiting a little for drivers that are asked before a share network in use is changed, so that one request of a client does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from threading import BoundedSemaphore, Event
+from typing import Any
+
+from abaca.api.call import Call
+from abaca.db.session import read
+from abaca.domain import share_network_checks
+from abaca.domain.share_network_checks import PendingCheck
+from abaca.errors import CallerError
+
+_LONGEST_WAIT_SECONDS = 2.0
+_POLL_SECONDS = 0.02
+_WAITING_AT_ONCE = 2
+
+# Requests that wait for drivers must not starve the others of this process: who finds no place is told to repeat.
+_waiting_places = BoundedSemaphore(_WAITING_AT_ONCE)
+_never = Event()
+
+
+def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], complaint: CallerError) -> dict[str, Any]:
+    """What `attempt` (a transaction of its own each time) comes to once the drivers have answered. Raises `complaint` when they take too long."""
+    outcome = attempt()
+    if not isinstance(outcome, PendingCheck):
+        return outcome
+    if not _waiting_places.acquire(blocking=False):
+        raise complaint
+    try:
+        deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+        while time.monotonic() < deadline:
+            with read(call.engine) as conn:
+                answered = not share_network_checks.is_pending(conn, outcome.id)
+            if answered:
+                repeated = attempt()
+                if not isinstance(repeated, PendingCheck):
+                    return repeated
+                outcome = repeated
+            _never.wait(_POLL_SECONDS)
+    finally:
+        _waiting_places.release()
+    raise complaint

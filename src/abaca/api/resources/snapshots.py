@@ -1,0 +1,114 @@
+"""/snapshots: snapshots of shares and their actions; a share's action revert. Export locations: `snapshot_export_locations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api import pagination
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.wire.share_networks import ResetStatus
+from abaca.api.wire.shares import same_or_none
+from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
+from abaca.db.session import begin, read
+from abaca.domain import snapshots
+from abaca.errors import Unprocessable
+
+_UNPROCESSABLE = "Unable to process the contained instructions"
+_FILTERS = ("name", "display_name", "status", "share_id")
+_DESCRIPTIONS = ("name~", "description~", "display_name~", "display_description~", "description", "display_description")  # since 2.36
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /snapshots"""
+    return _list(call, SUMMARY)
+
+
+def detail(call: Call) -> dict[str, Any]:
+    """GET /snapshots/detail"""
+    return _list(call, DETAIL)
+
+
+def show(call: Call, snapshot_id: str) -> dict[str, Any]:
+    """GET /snapshots/{id}"""
+    with read(call.engine) as conn:
+        return _one(call, snapshots.get(conn, call.caller, snapshot_id))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /snapshots"""
+    new = call.body("snapshot", SnapshotCreate, missing=Unprocessable(_UNPROCESSABLE))
+    with begin(call.engine) as conn:
+        made = snapshots.create(
+            conn,
+            call.caller,
+            new.share_id,
+            name=same_or_none(new.name, new.display_name),
+            description=same_or_none(new.description, new.display_description),
+            metadata=bodies.metadata(new.metadata) if call.version >= 73 else {},
+            force=new.force is not None and bodies.boolean(new.force),
+            quota_defaults=call.quota_defaults,
+        )
+        return _one(call, made)
+
+
+def update(call: Call, snapshot_id: str) -> dict[str, Any]:
+    """PUT /snapshots/{id}"""
+    body = call.body("snapshot", SnapshotUpdate, missing=Unprocessable(_UNPROCESSABLE))
+    given = {name: getattr(body, name) for name in ("display_name", "display_description")}
+    with begin(call.engine) as conn:
+        changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+        return _one(call, snapshots.update(conn, call.caller, snapshot_id, changes))
+
+
+def delete(call: Call, snapshot_id: str) -> None:
+    """DELETE /snapshots/{id}"""
+    with begin(call.engine) as conn:
+        snapshots.delete(conn, call.caller, snapshot_id)
+
+
+def force_delete(call: Call, snapshot_id: str) -> None:
+    """Action force_delete (os-force_delete up to 2.6)."""
+    with begin(call.engine) as conn:
+        snapshots.force_delete(conn, call.caller, snapshot_id)
+
+
+def reset_status(call: Call, snapshot_id: str) -> None:
+    """Action reset_status (os-reset_status up to 2.6)."""
+    status = call.arguments(ResetStatus).status
+    with begin(call.engine) as conn:
+        snapshots.reset_status(conn, call.caller, snapshot_id, status)
+
+
+def revert(call: Call, share_id: str) -> None:
+    """Action revert of a share, since 2.27."""
+    snapshot_id = call.arguments(Revert).snapshot_id
+    with begin(call.engine) as conn:
+        snapshots.revert(conn, call.caller, share_id, snapshot_id, call.quota_defaults)
+
+
+def _list(call: Call, level: int) -> dict[str, Any]:
+    page = call.page()
+    all_projects = call.wants_all_projects("share_snapshot:list_all_projects")
+    filters = call.filters(*_FILTERS, *(_DESCRIPTIONS if call.version >= 36 else ()))
+    if "size" in call.query:
+        filters["size"] = bodies.integer(call.query["size"], "size must be an integer.")
+    if call.version >= 73 and "metadata" in call.query:
+        filters["metadata"] = bodies.mapping(call.query["metadata"])
+    with read(call.engine) as conn:
+        rows = snapshots.find(conn, call.caller, filters, page, all_projects)
+    answer = call.many("snapshots", SNAPSHOT, [_linked(call, row) for row in rows], level=level)
+    links = pagination.next_links(call.url, call.query, page, rows)
+    return answer | {"share_snapshots_links": links} if links else answer
+
+
+def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    row["links"] = call.links("snapshots", row["id"])
+    return row
+
+
+def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return call.one("snapshot", SNAPSHOT, _linked(call, row))

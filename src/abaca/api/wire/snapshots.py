@@ -1,0 +1,62 @@
+"""Snapshots and their export locations over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.wire.bodies import Body, Identifier, Text
+from abaca.api.wire.fields import SHOW, SUMMARY, Field, View, time_field
+
+SNAPSHOT = View(
+    Field("id", level=SUMMARY),
+    Field("name", level=SUMMARY),
+    Field("links", level=SUMMARY),
+    Field("share_id"),
+    Field("share_size"),
+    time_field("created_at"),
+    Field("status"),
+    Field("description"),
+    Field("size"),
+    Field("share_proto"),
+    Field("provider_location", since=12, admin=True),
+    Field("user_id", since=17),
+    Field("project_id", since=17),
+    Field("metadata", since=73),
+)
+
+SNAPSHOT_EXPORT_LOCATION = View(
+    Field("id"),
+    Field("path"),
+    Field("links"),
+    Field("share_snapshot_instance_id", admin=True),
+    Field("is_admin_only", admin=True),
+    time_field("created_at", level=SHOW),
+    time_field("updated_at", level=SHOW),
+)
+
+
+class SnapshotCreate(Body):
+    """`{"snapshot": …}` of a new snapshot."""
+
+    share_id: Identifier
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    display_description: Text | None = None
+    force: Any = None
+    metadata: dict[str, str] | None = None
+
+
+class SnapshotUpdate(Body):
+    """`{"snapshot": …}` of a change; what is absent stays."""
+
+    display_name: Text | msgspec.UnsetType | None = msgspec.UNSET
+    display_description: Text | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Revert(Body):
+    """Arguments of revert."""
+
+    snapshot_id: Identifier

@@ -1,0 +1,88 @@
+"""The calls of drivers that need the security services of a share server, as functions for `effect`.
+
+Clear passwords are loaded when the call is made, inside its step: results of steps are stored, arguments of calls are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from abaca.db.session import read
+from abaca.domain import security_services
+from abaca.domain.share_server_networks import Addition
+from abaca.operations import serving
+from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot
+
+
+def setup_server(host: str, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
+    """As the driver's method, on the back end of `host`."""
+    services = _services(server_id)
+    return serving.current().driver(host).setup_server(server_id, _joined(network_info, services))
+
+
+def ensure_server(host: str, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]) -> None:
+    """As the driver's method, on the back end of `host`."""
+    serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
+
+
+def check_update_share_server_network_allocations(host: str, server_id: str, candidate: Addition) -> bool:
+    """As the driver's method, on the back end of `host`."""
+    asked = _with_addition(server_id, candidate)
+    check = serving.current().driver(host).check_update_share_server_network_allocations
+    return check(asked.network_info, asked.server_details, asked.shares, asked.snapshots)
+
+
+def update_share_server_network_allocations(host: str, server_id: str, addition: Addition) -> ServerUpdate:
+    """As the driver's method, on the back end of `host`."""
+    wanted = _with_addition(server_id, addition)
+    update = serving.current().driver(host).update_share_server_network_allocations
+    return update(wanted.network_info, wanted.server_details, wanted.shares, wanted.snapshots)
+
+
+def check_update_share_server_security_service(host: str, server: ShareServer, shares: Sequence[Share], new_id: str, current_id: str) -> bool:
+    """As the driver's method, on the back end of `host`. `current_id` empty: the new one is added."""
+    new, current = _named(new_id), _named(current_id)
+    if new is None:
+        return False  # deleted since it was asked about
+    stay = [service for service in _services(server.id) if service.id != current_id]
+    wanted = _with_services(server, [*stay, new])
+    return serving.current().driver(host).check_update_share_server_security_service(wanted, shares, new, current)
+
+
+def update_share_server_security_service(
+    host: str, server: ShareServer, shares: Sequence[Share], new_id: str, current_id: str
+) -> dict[str, str]:
+    """As the driver's method, on the back end of `host`; the network's list holds the new service by now."""
+    new, current = _named(new_id), _named(current_id)
+    assert new is not None, "a service that a network uses is not deleted"
+    return serving.current().driver(host).update_share_server_security_service(_with_services(server), shares, new, current)
+
+
+def _services(server_id: str) -> list[SecurityService]:
+    with read(serving.current().engine) as conn:
+        return security_services.of_server(conn, serving.current().cipher, server_id)
+
+
+def _named(security_service_id: str) -> SecurityService | None:
+    with read(serving.current().engine) as conn:
+        return security_services.named(conn, serving.current().cipher, security_service_id)
+
+
+def _with_services(server: ShareServer, services: list[SecurityService] | None = None) -> ShareServer:
+    services = _services(server.id) if services is None else services
+    return msgspec.structs.replace(server, network_info=_joined(server.network_info, services))
+
+
+def _with_addition(server_id: str, addition: Addition) -> Addition:
+    services = _services(server_id)
+    update = addition.network_info
+    network_info = msgspec.structs.replace(
+        update, current=_joined(update.current, services), added=_joined(update.added, services), security_services=services
+    )
+    return msgspec.structs.replace(addition, network_info=network_info)
+
+
+def _joined(network_info: Sequence[NetworkInfo], services: list[SecurityService]) -> list[NetworkInfo]:
+    return [msgspec.structs.replace(entry, security_services=services) for entry in network_info]

@@ -1,0 +1,30 @@
+"""Give a share the data and the size of one of its snapshots. Clients keep their mounts; files that they hold open are stale afterwards."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import messages, share_instances, share_snapshot_instances, snapshot_values
+from abaca.errors import Refused
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+def fail(conn: Connection, instance_id: str, snapshot_instance_id: str, size: str, reason: str) -> None:
+    """What was claimed for the share goes back, and the snapshot may be used again."""
+    share_instances.not_extended(conn, instance_id, int(size))
+    share_snapshot_instances.released(conn, snapshot_instance_id)
+    share_instances.fail(conn, instance_id, "reverting_error", messages.Action.REVERT_TO_SNAPSHOT, reason)
+
+
+@workflow(on_failure=fail)
+def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None:
+    place = tx(share_instances.place, instance_id)
+    if place is None:
+        return
+    with serving.current().locks.shared(place.share_server_id):
+        here = tx(snapshot_values.standing, snapshot_instance_id, place.share_server_id)
+        if here is None:
+            raise Refused("The snapshot is gone.")
+        effect(serving.current().driver(place.host).revert_to_snapshot, here.snapshot, here.snapshot.share, here.server)
+        tx(share_snapshot_instances.reverted, instance_id, snapshot_instance_id, int(size))

@@ -1,0 +1,37 @@
+"""Take a snapshot of a share, which goes on being used."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain import messages, share_instances, share_snapshot_instances, snapshot_values
+from abaca.errors import BackendError
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str) -> None:
+    """The snapshot is in error; the share is what it was."""
+    share_snapshot_instances.fail(conn, instance_id, "error", messages.Action.CREATE, reason)
+
+
+@workflow(on_failure=fail)
+def snapshot_create(share_instance_id: str, instance_id: str) -> None:
+    place = tx(share_instances.place, share_instance_id)
+    if place is None:
+        return
+    driver = serving.current().driver(place.host)
+    with serving.current().locks.shared(place.share_server_id):
+        here = tx(snapshot_values.standing, instance_id, place.share_server_id)
+        if here is None:
+            return
+        try:
+            taken = effect(driver.create_snapshot, here.snapshot, here.server)
+        except BackendError:
+            # What is left when this fails, too, goes with the deletion of the snapshot; the reason to tell is the first one.
+            with suppress(BackendError):
+                effect(driver.delete_snapshot, here.snapshot, here.server)
+            raise
+        tx(share_snapshot_instances.created, instance_id, taken)
