@@ -14,7 +14,7 @@ LIBNFS  := /usr/include/nfsc/libnfs.h
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: system venv ## show the main job end to end on this machine (as root, on Debian)
@@ -31,6 +31,14 @@ check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: unde
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow that is walked (tests run a sample)
 	@ABACA_WALK=all $(BIN)/pytest tests/operations -k walk
+
+.PHONY: bench
+bench: venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+.PHONY: bench-peer
+bench-peer: venv ## measure upstream Manila with the same client, then Abaca, and print the ratios (root installs what it needs)
+	@$(BIN)/python -m bench peer $(if $(QUICK),--quick)
 
 .PHONY: lint
 lint: venv ## lint, types and layers alone, with the tools' own output

@@ -59,6 +59,7 @@ class Measured(NamedTuple):
     answers: int
     bytes_each: int
     client_cpu: float  # share of one core that the load generator itself used
+    service_cpu: float = 0.0  # seconds of CPU that the service and its database used for one answer
 
 
 class _Connection:
@@ -148,6 +149,7 @@ def load(target: Target, requests: Iterator[bytes], *, clients: int, seconds: fl
             size = len(answer.body)
             if now >= deadline:
                 busy -= 1
+                poll.unregister(fd)  # else the server's end of it would wake us
                 continue
             if answer.closes:
                 poll.unregister(fd)

@@ -103,8 +103,9 @@ class Manila:
             self._parts[name] = self._service(name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf])
         entry = self._folder / "application.py"
         entry.write_text(_APPLICATION.format(conf=conf), encoding="utf-8")
-        uwsgi: list[str | Path] = [self._venv / "bin" / "uwsgi", "--master", "--processes", "2", "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", entry]
-        uwsgi += ["--virtualenv", self._venv, "--enable-threads", "--lazy-apps", "--die-on-term", "--need-app", "--buffer-size", "65535"]
+        uwsgi: list[str | Path] = [self._venv / "bin" / "uwsgi", "--master", "--processes", "2", "--http-socket", f"127.0.0.1:{port}"]
+        uwsgi += ["--wsgi-file", entry, "--virtualenv", self._venv, "--enable-threads", "--lazy-apps", "--die-on-term", "--need-app"]
+        uwsgi += ["--buffer-size", "65535"]
         self._parts["API"] = self._service("api", [*uwsgi, "--disable-logging"])
         self._wait()
 

@@ -53,8 +53,16 @@ def read(service: Service, what: Read, ids: list[str], network_id: str, *, secon
     """The median of several runs, by rate."""
     requests = _requests(service, what, ids, network_id)
     load(service.target, requests, clients=clients, seconds=0.2, expect=what.expect)  # warm-up
-    measured = [load(service.target, requests, clients=clients, seconds=seconds, expect=what.expect) for _ in range(runs)]
+    measured = []
+    for _ in range(runs):
+        before = _cpu_seconds(service)
+        loaded = load(service.target, requests, clients=clients, seconds=seconds, expect=what.expect)
+        measured.append(loaded._replace(service_cpu=(_cpu_seconds(service) - before) / loaded.answers))
     return sorted(measured)[len(measured) // 2]
+
+
+def _cpu_seconds(service: Service) -> float:
+    return sum(used.cpu for used in service.usage().values())
 
 
 def _requests(service: Service, what: Read, ids: list[str], network_id: str) -> Iterator[bytes]:
@@ -91,6 +99,11 @@ class Batch(NamedTuple):
     posts: float
     whole: float
     cpu: dict[str, float]
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all parts together."""
+        return sum(self.cpu.values())
 
 
 def create_batches(service: Service, count: int, times: int, number: int = 0) -> list[Batch]:

@@ -138,7 +138,8 @@ class ExportLocation(Value):
 class Share(Value):
     """A share instance as a driver sees it. `id` is the share instance's id and names everything the driver makes for it.
 
-    `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is.
+    `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is. `is_resizing` True: its size is
+    just being changed, so that the one it has may be the old one or the new one.
     """
 
     id: str
@@ -148,6 +149,7 @@ class Share(Value):
     pool: str
     share_server_id: str | None = None
     is_complete: bool = True
+    is_resizing: bool = False
     access_rules: list[AccessRule] = []
     export_locations: list[ExportLocation] = []
     metadata: dict[str, str] = {}

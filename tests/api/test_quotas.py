@@ -48,7 +48,7 @@ def order(network: str, size: int = 1, **members: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("version", [0, 6, 7, 24, 25, 39, 40, 53, 62, 70])
 def test_keys_by_version(api: Api, version: int) -> None:
-    """quotas.show, quotas.detail, quotas.defaults, quotas.update, quotas.show_class, quotas.update_class"""
+    """quotas.show, quotas.detail, quotas.defaults, quotas.update, quotas.delete, quotas.show_class, quotas.update_class"""
     at, prefix = f"2.{version}", "/os-" if version <= 6 else "/"
     shown = api("GET", f"{prefix}quota-sets/red", version=at)["quota_set"]
     assert set(shown) == keys(version) | {"id"} and shown["id"] == "red"

@@ -149,6 +149,27 @@ def test_a_subnet_is_checked_and_added_to_a_share_network_in_use(client: Client)
     assert client.ask("share", "export", "location", "list", "docs")[:2] == before
 
 
+def test_security_services_are_attached_and_exchanged_in_use(client: Client) -> None:
+    def settled(expected: str) -> None:
+        wait_until(lambda: client.ask("share", "network", "show", "blue")["status"] == "active", "share network blue to be active", 60)
+        attached = client.ask("share", "security", "service", "list", "--share-network", "blue")
+        assert [row["Name"] for row in attached] == [expected]
+
+    for name in ("first", "second"):
+        made = client.ask("share", "security", "service", "create", "ldap", "--name", name, "--server", "10.9.0.50", "--password", "p", "--ou", "o")
+        assert (made["name"], made["password"], made["ou"], made["status"]) == (name, "p", "o", "new")
+    client.run("share", "network", "set", "blue", "--new-security-service", "first")
+    settled("first")
+    exchange = ("--current-security-service", "first", "--new-security-service", "second")
+    client.run("share", "network", "set", "blue", *exchange, "--check-only")
+    client.run("share", "network", "set", "blue", *exchange)
+    settled("second")
+    client.run("share", "security", "service", "set", "second", "--description", "changed")
+    assert client.ask("share", "security", "service", "show", "second")["description"] == "changed"
+    assert client.tried("share", "security", "service", "delete", "second").returncode != 0
+    client.run("share", "security", "service", "delete", "first")
+
+
 def test_openstacksdk_sees_the_same(sdk: Any, client: Client) -> None:
     (share,) = sdk.shared_file_system.shares()
     assert (share.name, share.status, share.size) == ("docs", "available", 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +148,15 @@ def test_walk_share_create_from_a_snapshot(ground: Ground) -> None:
     end = ground.walk("share_create")
     assert all('"status":"available"' in row for row in end["share_instances"])
     assert (len(end["share_servers"]), len(end["world of alpha"]["shares"])) == (1, 2)
+
+
+@pytest.mark.parametrize(("verb", "size"), [(shares.extend, 5), (shares.shrink, 1)])
+@pytest.mark.timeout(400)
+def test_walk_share_resize(ground: Ground, verb: Callable[..., None], size: int) -> None:
+    stack = ground.stack
+    with stack.working():
+        share = available_share(stack, ground.share_network, size=3)
+    stack.do(verb, MEMBER, share, size)
+    end = ground.walk(f"share_{verb.__name__}")
+    assert f'"size":{size}' in end["shares"][0] and '"status":"available"' in end["share_instances"][0]
+    assert [stored["size"] for stored in end["world of alpha"]["shares"].values()] == [size]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
@@ -16,6 +17,9 @@ from abaca.admin import state_dir
 from abaca.admin.logs import shown_url
 from abaca.admin.settings import Settings
 from abaca.db import migrations
+from abaca.db.encryption import Cipher
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import security_services
 from abaca.errors import Conflict
 from tests.service import PROGRAM, UNPRIVILEGED, reachable_folder, unprivileged_reason
 
@@ -34,6 +38,34 @@ def test_it_is_made_with_a_database_at_the_newest_revision(conf: cfg.ConfigOpts)
     assert migrations.current(config.database_url(conf)) == migrations.head()
     modes = {name: stat.S_IMODE(config.state_path(conf, *name).stat().st_mode) for name in ((), ("worker",), ("db",), ("db", "abaca.sqlite"))}
     assert list(modes.values()) == [0o755, 0o700, 0o1770, 0o660]
+
+
+def test_the_key_is_made_once_and_for_the_api_to_read(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    key = config.key_file(conf)
+    before = key.read_text()
+    state_dir.prepare(conf)
+    assert key.read_text() == before
+    assert (stat.S_IMODE(key.stat().st_mode), key.stat().st_gid) == (0o640, state_dir.api_group(conf))
+    assert Cipher(key).decrypt(Cipher(key).encrypt("p")) == "p"
+
+
+def test_a_lost_key_is_not_replaced_while_something_needs_it(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    key = config.key_file(conf)
+    token = Cipher(key).encrypt("p")
+    key.unlink()
+    state_dir.prepare(conf)
+    engine = create_engine(config.database_url(conf))
+    values = {"id": "s", "project_id": "p", "type": "ldap", "encrypted_password": token, "created_at": utcnow()}
+    with begin(engine) as conn:
+        conn.execute(sa.insert(security_services).values(values))
+    state_dir.prepare(conf)
+    key.unlink()
+    with pytest.raises(Conflict, match="put it back"):
+        state_dir.prepare(conf)
+    assert not key.exists()
+    engine.dispose()
 
 
 @pytest.mark.parametrize("name", ["abaca.sqlite", "abaca.sqlite-wal", "abaca.sqlite-journal"])

@@ -17,6 +17,7 @@ from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, S
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
 INCOMPLETE = ("creating", "deleting", "reverting", "reverting_error", "error", "error_deleting")
+_RESIZING = ("extending", "shrinking", "reverting")
 
 
 class Standing(Value):
@@ -58,6 +59,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
             is_complete=row.status not in INCOMPLETE,
+            is_resizing=row.status in _RESIZING,
             metadata=row.metadata,
             access_rules=rules.get(row.share_id, []),
             export_locations=locations_of(locations[row.id]),

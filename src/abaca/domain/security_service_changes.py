@@ -39,8 +39,9 @@ def change(
 ) -> dict[str, Any] | PendingCheck:
     """Attach or exchange. The network's view; or a pending check, when servers stand on the network and their drivers have yet to be asked.
 
-    Forbidden on a network in use unless `in_use_allowed`; Conflict for a second service of a type, for one of another type than the current
-    one, and when a worker is down; Missing (Invalid in an exchange) for one that is not there; Invalid for every other reason of state or capability and when a driver denies.
+    Forbidden on a network in use unless `in_use_allowed`. Conflict for a second service of a type, for one of another type than the current
+    one, and when a worker is down. Missing (Invalid in an exchange) for one that is not there. Invalid for every other reason of state or
+    capability, and when a driver denies.
     """
     unknown = Invalid if wanted.current_id else Missing
     servers = _judge(conn, caller, share_network_id, wanted, in_use_allowed=in_use_allowed, unknown=unknown)
@@ -77,12 +78,7 @@ def remove(conn: Connection, caller: Caller, share_network_id: str, security_ser
 # --- for the workflows ---------------------------------------------------------------------------------------------
 
 
-def inquiry(conn: Connection, check_id: str, service_host: str) -> checks.Asked | None:
-    """What to ask the back end (`request`: a ChangeRequest); None when the check is gone."""
-    return checks.asked(conn, check_id, service_host)
-
-
-def answer(conn: Connection, check_id: str, service_host: str, denial: str | None) -> None:
+def answered(conn: Connection, check_id: str, service_host: str, denial: str | None) -> None:
     """Store what a back end answered: None is a yes; a denial is told to the one who asks."""
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED)
 

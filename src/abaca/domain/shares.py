@@ -73,8 +73,11 @@ def find(
     if key not in _SORT_KEYS:
         raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
     column = _SORT_KEYS[key]
-    query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    return _views(conn, dicts(conn.execute(query.limit(page.limit).offset(page.offset))), with_export_locations)
+    order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
+    # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
+    ids = _matching(caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
+    query = _SHARES.join(ids, ids.c.id == shares.c.id).order_by(*order)
+    return _views(conn, dicts(conn.execute(query)), with_export_locations)
 
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
@@ -248,12 +251,19 @@ def _select() -> sa.Select[Any]:
 
 # Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
 _SHARES = _select()
+# Each share has one instance; as outer joins they are left out by the database where no filter and no order is about them.
+_IDS = (
+    sa.select(shares.c.id)
+    .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+    .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+)
 _ANY_SHARE = _SHARES.where(shares.c.id == sa.bindparam("share_id"))
 _VISIBLE_SHARE = _ANY_SHARE.where(sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public))
 
 
 def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
-    query = _SHARES
+    """The ids of the shares that match."""
+    query = _IDS
     if not (all_projects and caller.is_admin):
         own = shares.c.project_id == caller.project_id
         query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)

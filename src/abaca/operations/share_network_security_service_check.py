@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, security_service_changes
+from abaca.domain import driver_values, security_service_changes, share_network_checks
 from abaca.domain.security_service_changes import ChangeRequest
 from abaca.errors import Refused
 from abaca.operations import driver_calls
@@ -13,12 +13,12 @@ from abaca.workflow.steps import effect, tx, workflow
 
 def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> None:
     """Whatever goes wrong is a denial: a check is never left without an answer."""
-    security_service_changes.answer(conn, check_id, service_host, reason)
+    security_service_changes.answered(conn, check_id, service_host, reason)
 
 
 @workflow(on_failure=fail)
 def share_network_security_service_check(check_id: str, service_host: str) -> None:
-    inquiry = tx(security_service_changes.inquiry, check_id, service_host)
+    inquiry = tx(share_network_checks.asked, check_id, service_host)
     if inquiry is None:
         return
     wanted = ChangeRequest(**inquiry.request)
@@ -28,4 +28,4 @@ def share_network_security_service_check(check_id: str, service_host: str) -> No
         check = driver_calls.check_update_share_server_security_service
         if not effect(check, service_host, server, shares, wanted.new_id, wanted.current_id or ""):
             raise Refused(f"The back end of share server {server_id} denies it without a reason.")
-    tx(security_service_changes.answer, check_id, service_host, None)
+    tx(security_service_changes.answered, check_id, service_host, None)

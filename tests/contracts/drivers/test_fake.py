@@ -224,6 +224,14 @@ def test_what_needs_a_share_is_refused_without_it(driver: FakeDriver, scene: Sce
     assert driver.world() == before
 
 
+def test_ensuring_sets_a_size_unless_it_is_being_changed(driver: FakeDriver, scene: Scene) -> None:
+    scene.make(driver)
+    driver.extend_share(scene.share, 5, scene.server)
+    for is_resizing, size in ((True, 5), (False, 1)):
+        driver.ensure_server(scene.server, [msgspec.structs.replace(scene.share, is_resizing=is_resizing)])
+        assert driver.world()["shares"]["instance-1"]["size"] == size
+
+
 def test_every_subnet_needs_its_addresses(scene: Scene) -> None:
     with pytest.raises(Refused, match=r"2 addresses are needed on 10\.100\.0\.0/24, 1 were given"):
         FakeDriver("fake", {"network_allocations_number": "2"}).setup_server("server-1", scene.server.network_info)

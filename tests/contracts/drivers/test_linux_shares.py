@@ -195,6 +195,18 @@ def test_a_limit_below_what_is_held_can_be_raised_again(site: Site) -> None:
     fill(site.driver, share, 3)
 
 
+def test_a_share_that_is_being_resized_keeps_its_size(site: Site) -> None:
+    """Its worker died between the resizing and the note of it."""
+    server = site.server(*BOTH)
+    share = site.share(server, size=1)
+    site.driver.extend_share(share, 3, server)
+    site.driver.ensure_server(server, [msgspec.structs.replace(share, is_resizing=True)])
+    fill(site.driver, share, 2)
+    site.driver.ensure_server(server, [share])
+    with pytest.raises(OSError, match="quota"):
+        fill(site.driver, share, 3)
+
+
 def test_shrinking_below_what_is_held_is_refused_with_both_numbers(site: Site) -> None:
     server = site.server(*BOTH)
     share = site.share(server, size=5)

@@ -54,7 +54,7 @@ class _Plan:
         self._names = [field.name for field in picked]
         self._pick = _picker([str(field.take or field.name) for field in picked])
 
-    def render(self, row: Row) -> dict[str, Any]:
+    def members_of(self, row: Row) -> dict[str, Any]:
         """One row as it goes over the wire."""
         members = dict(zip(self._names, self._pick(row), strict=True))
         for name, compute in self._computed:
@@ -76,12 +76,12 @@ class View:
 
     def render(self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False) -> dict[str, Any]:
         """One resource as it goes over the wire."""
-        return self._plan(version, level, is_admin).render(row)
+        return self._plan(version, level, is_admin).members_of(row)
 
     def render_all(self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False) -> list[dict[str, Any]]:
         """A list of them."""
-        render = self._plan(version, level, is_admin).render
-        return [render(row) for row in rows]
+        members_of = self._plan(version, level, is_admin).members_of
+        return [members_of(row) for row in rows]
 
     def _plan(self, version: int, level: int, is_admin: bool) -> _Plan:
         key = (version, level, is_admin)

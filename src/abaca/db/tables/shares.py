@@ -29,6 +29,7 @@ shares = sa.Table(
     sa.Column("replication_type", sa.String(255)),
     *timestamps(),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
+    sa.Index("ix_shares_project_id_display_name", "project_id", "display_name"),  # clients look shares up by name
     sa.Index("ix_shares_created_at", "created_at"),
 )
 

@@ -82,7 +82,7 @@ class FakeDriver(ShareDriver):
                     if not share.is_complete and share.id not in world.shares:
                         continue
                     stored = world.shares.setdefault(share.id, _stored(share, server.id))
-                    stored.size = share.size
+                    stored.size = stored.size if share.is_resizing else share.size
                     stored.access_rules = self._enforceable(share.access_rules, share.share_proto)
                 for snapshot in snapshots:
                     if snapshot.is_complete or snapshot.id in world.snapshots:

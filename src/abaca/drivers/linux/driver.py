@@ -151,7 +151,7 @@ class LinuxDriver(ShareDriver):
                 linux_server.withdraw(share_id)
             held = set(self.pool.share_ids())
             present = [share for share in shares if share.id in held]
-            self.pool.ensure_limits({share.id: share.size for share in present})
+            self.pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
             mountable = {
                 snapshot.id: client_blocks(snapshot.access_rules)[0] for snapshot in snapshots if snapshot.is_mountable and snapshot.id in held
             }
