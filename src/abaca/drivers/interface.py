@@ -69,7 +69,8 @@ class ShareDriver(ABC):
 
         Called for every server when the worker starts (after a reboot nothing but the stored data is there) and when drift is
         repaired. Touches nothing that is already right: clients of a healthy server notice nothing. What is not complete is brought
-        back only if it is there, and a share that is being resized keeps the size it has. Raises Refused, after everything else is in order, when the data of a complete one is gone.
+        back only if it is there, and a share that is being resized keeps the size it has. Raises Refused, after everything else is in
+        order, when the data of what is complete is gone.
         """
 
     @abstractmethod
