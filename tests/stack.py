@@ -39,6 +39,7 @@ from abaca.domain import (
 from abaca.domain.share_creation import ShareRequest
 from abaca.domain.share_network_checks import PendingCheck
 from abaca.domain.subnet_additions import SubnetRequest
+from abaca.drivers.fake import FakeDriver
 from abaca.errors import Missing
 from abaca.values import Caller
 from abaca.worker.process import Worker
@@ -101,6 +102,9 @@ class Stack:
         try:
             yield worker
         finally:
+            for backend in worker.backends:
+                if isinstance(backend.driver, FakeDriver):
+                    backend.driver.faults.released.set()  # a call that hangs would keep the process of the tests
             worker.stop()
 
     def do(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def manage(stack: Stack, *arguments: str) -> Result:
     file = Path(stack.conf.state_dir, "database.conf")
     file.write_text(f"[DEFAULT]\nstate_dir = {stack.conf.state_dir}\n[database]\nconnection = {config.database_url(stack.conf)}\n")
     return CliRunner().invoke(main, [*arguments, "--config-file", str(file)])
+
+
+@pytest.fixture
+def stack(install: Install) -> Iterator[Stack]:
+    """One back end without security_service_update_support, and a running worker."""
+    stack = install({"alpha": {"security_service_update_support": "false"}})
+    with stack.working():
+        yield stack
 
 
 @pytest.fixture
@@ -82,7 +91,7 @@ def test_work_that_hangs_is_shown_and_given_up(stack: Stack) -> None:
     plan(stack, failing("create_share", "hang"))
     hanging = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     stack.wait(lambda _: "share_create" in manage(stack, "operations", "list").output)
-    stack.wait(lambda _: "FakeDriver.setup_server" in manage(stack, "operations", "show", _operation(stack)).output)
+    stack.wait(lambda _: "setup_server" in manage(stack, "operations", "show", _operation(stack)).output)
     answer = manage(stack, "operations", "abandon", _operation(stack))
     assert answer.exit_code == 0, answer.output
     assert share(stack, hanging)["status"] == "error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from abaca.domain import access_rules, share_server_repairs, share_servers
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Page
+from tests.operations.conftest import Install
 from tests.operations.scene import plan
 from tests.stack import MEMBER, Stack
 
@@ -41,6 +43,14 @@ class Broken:
     @property
     def rule_state(self) -> str:
         return str(self.stack.ask(access_rules.find, MEMBER, self.share)[0]["state"])
+
+
+@pytest.fixture
+def stack(install: Install) -> Iterator[Stack]:
+    """One back end without security_service_update_support, and a running worker."""
+    stack = install({"alpha": {"security_service_update_support": "false"}})
+    with stack.working():
+        yield stack
 
 
 @pytest.fixture
