@@ -27,7 +27,6 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),
     cfg.IntOpt("service_down_time", default=20, min=2, help="Seconds without a sign of life after which a worker counts as down."),
-    cfg.IntOpt("message_ttl", default=2592000, min=60, help="Seconds that user messages are kept."),
     cfg.IntOpt("unused_share_server_cleanup_interval", default=600, min=1, help="Seconds that a share server without shares is kept."),
 ]
 

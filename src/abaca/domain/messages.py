@@ -102,6 +102,11 @@ def delete(conn: Connection, caller: Caller, message_id: str) -> None:
     conn.execute(sa.delete(messages).where(messages.c.id == message_id))
 
 
+def delete_expired(conn: Connection) -> None:
+    """Delete the messages of all projects whose time is over."""
+    conn.execute(sa.delete(messages).where(messages.c.expires_at < utcnow()))
+
+
 def _own(caller: Caller, message_id: str) -> sa.Select[Any]:
     query = sa.select(messages).where(messages.c.id == message_id)
     return query if caller.is_admin else query.where(messages.c.project_id == caller.project_id)

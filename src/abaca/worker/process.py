@@ -20,7 +20,7 @@ from abaca.domain.local_ports import SqlPortStore
 from abaca.networks import registry as network_registry
 from abaca.operations import all as operations
 from abaca.operations import serving
-from abaca.reconcile import finished_work, passes, unused_share_servers
+from abaca.reconcile import expired_messages, finished_work, passes, unused_share_servers
 from abaca.worker import backends
 from abaca.worker.lease import Lease
 from abaca.workflow.runtime import Runtime
@@ -86,6 +86,7 @@ class Worker:
     def _housekeeping(self) -> None:
         unused_share_servers.delete_unused(self.engine, {b.host for b in self.backends}, self._conf.unused_share_server_cleanup_interval)
         finished_work.tidy_up(self.engine, self._conf.host)
+        expired_messages.forget_expired(self.engine)
 
     def _keep_lease(self) -> None:
         try:
