@@ -22,7 +22,7 @@ demo: system venv ## show the main job end to end on this machine (as root, on D
 
 .PHONY: test
 test: system venv ## run everything that this machine can run; says what it skips and why
-	@$(BIN)/pytest -rs
+	@$(BIN)/pytest -rfEs
 
 .PHONY: check
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
