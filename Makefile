@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 VENV    := .venv
 BIN     := $(VENV)/bin
+# Keystone, Neutron and tempest: what is tested with, kept apart from what is tested.
+OPENSTACK := .venv-openstack
 UV      := $(BIN)/uv
 # Debian's own Python where there is one: it is what the distribution supports and what root runs.
 PYTHON  ?= $$(test -x /usr/bin/python3.11 && echo /usr/bin/python3.11 || command -v python3)
@@ -71,14 +73,24 @@ $(VENV)/.installed-libnfs: $(VENV)/.installed
 	    $(INSTALL) --require-hashes --no-build-isolation -r requirements/dev.lock && touch $@; \
 	else echo "venv: $(LIBNFS) is missing (Debian: libnfs-dev); tests that speak NFS will be skipped"; fi
 
+.PHONY: venv-openstack
+venv-openstack: $(OPENSTACK)/.installed ## make the virtual environment with Keystone, Neutron and tempest, which tests run beside Abaca
+
+$(OPENSTACK)/.installed: $(VENV)/.installed requirements/openstack.lock
+	@echo "venv: installing requirements/openstack.lock into $(OPENSTACK)"
+	@test -x $(OPENSTACK)/bin/python || "$(PYTHON)" -m venv $(OPENSTACK)
+	@$(UV) pip install --quiet --python $(OPENSTACK)/bin/python --require-hashes -r requirements/openstack.lock
+	@touch $@
+
 .PHONY: lock
 lock: ## write requirements/*.lock anew (UPGRADE=1: with the newest releases)
 	@$(LOCK) pyproject.toml -o requirements/runtime.lock
 	@$(LOCK) pyproject.toml --extra client --extra dev -c requirements/runtime.lock -o requirements/dev.lock
 	@echo uv | $(LOCK) - --no-annotate -c requirements/dev.lock -o requirements/uv.lock
+	@$(LOCK) requirements/openstack.in -o requirements/openstack.lock
 	@! grep -nE '://|--index|--extra-index|--find-links|(^|[ =])/' requirements/*.lock || { echo "lock: an address or a path got in"; exit 1; }
 
 .PHONY: clean
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(OPENSTACK) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
