@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from abaca.workflow.locks import ServerLocks
+from abaca.workflow.locks import ServerLocks, Turns
 
 SOON = 5.0
 NOT_NOW = 0.05
 
-Lock = Callable[[str], AbstractContextManager[None]]
+Lock = Callable[[str], AbstractContextManager[object]]
 
 
 class Holder:
@@ -123,3 +123,30 @@ def test_nothing_is_remembered_of_servers_that_are_gone(locks: ServerLocks) -> N
         with locks.exclusive(f"s{number}"):
             pass
     assert not locks._shared and not locks._exclusive and not locks._waiting
+
+
+def test_a_server_that_hangs_is_entered_without_its_lock(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+    """By those who wait as well as by those who come, until the call is back."""
+    call: Future[None] = Future()
+    with locks.exclusive("s1") as first:
+        waiting = hold(locks.shared)
+        assert waiting.waits()
+        first.keep_out_until(call)
+        assert waiting.holds() and first.is_kept_out
+    with locks.exclusive("s1") as late:
+        assert not late.has_lock
+    with locks.exclusive("s2") as other:
+        assert other.has_lock
+    call.set_result(None)
+    waiting.release()
+    with locks.exclusive("s1") as again:
+        assert again.has_lock and not again.is_kept_out
+
+
+def test_turns(hold: Callable[..., Holder]) -> None:
+    turns = Turns()
+    first, second, other = hold(turns.of), hold(turns.of), hold(turns.of, "s2")
+    assert sum(1 for holder in (first, second) if not holder.waits()) == 1
+    assert other.holds()
+    first.release()
+    second.release()

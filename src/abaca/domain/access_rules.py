@@ -193,7 +193,7 @@ def apply_again(conn: Connection, share_server_id: str) -> None:
     states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
     for row in instances:
         states.move(conn, states.ACCESS_RULES, row.id, "syncing")
-        shares.start_on(conn, "access_apply", row.id, row.host)
+        shares.start_on(conn, "access_apply", row.id, row.host, share_server_id)
 
 
 # -------------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,7 +24,9 @@ from abaca.drivers.linux import requirements
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.operations import driver_calls
 from abaca.values import PoolStats
+from abaca.workflow import deadlines
 from abaca.workflow.locks import ServerLocks
+from abaca.workflow.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,18 +58,18 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
     return [_backend(conf, name, *config.backend_driver(conf, name)) for name in names]
 
 
-def bring_up(engine: Engine, backend: Backend, locks: ServerLocks) -> None:
+def bring_up(engine: Engine, backend: Backend, locks: ServerLocks, runtime: Runtime) -> None:
     """Prepare the back end and everything on it from the database. Until that has worked it does not count as up.
 
     Work may be going on meanwhile when this is not the first attempt, so each server is read and brought up under its lock.
     """
     try:
-        backend.driver.check_for_setup_error()
+        deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
         with read(engine) as conn:
             server_ids = conn.scalars(_standing_servers(backend.host)).all()
         for server_id in server_ids:
             with locks.exclusive(server_id):
-                _ensure(engine, backend, server_id)
+                _ensure(engine, backend, server_id, runtime)
     except BackendError as error:
         backend.reason = error.message
         _LOG.error("back end %s is not ready: %s", backend.host, error.message)
@@ -75,7 +78,7 @@ def bring_up(engine: Engine, backend: Backend, locks: ServerLocks) -> None:
         _LOG.info("back end %s is up", backend.host)
 
 
-def _ensure(engine: Engine, backend: Backend, server_id: str) -> None:
+def _ensure(engine: Engine, backend: Backend, server_id: str, runtime: Runtime) -> None:
     """What is refused for good on one server must not keep the others down."""
     with read(engine) as conn:
         if conn.scalar(_standing_servers(backend.host).where(share_servers.c.id == server_id)) is None:
@@ -84,7 +87,8 @@ def _ensure(engine: Engine, backend: Backend, server_id: str) -> None:
         shares = driver_values.shares_of_server(conn, server_id)
         snapshots = snapshot_values.of_server(conn, server_id)
     try:
-        driver_calls.ensure_server(backend.host, server, shares, snapshots)
+        ensure = partial(driver_calls.ensure_server, backend.host, server, shares, snapshots)
+        deadlines.call(ensure, "ensure_server", runtime)
     except (Refused, NoSpace) as error:
         _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
 

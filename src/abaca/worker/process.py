@@ -23,7 +23,7 @@ from abaca.operations import serving
 from abaca.reconcile import expired_messages, finished_work, passes, unused_share_servers
 from abaca.worker import backends
 from abaca.worker.lease import Lease
-from abaca.workflow.runtime import Runtime
+from abaca.workflow.runtime import Limits, Runtime
 
 _LOG = logging.getLogger(__name__)
 
@@ -40,14 +40,11 @@ class Worker:
         self.engine: Engine = create_engine(self._url, pool_size=conf.worker.concurrency + 4)
         self.backends = backends.load(conf)
         self._lease = Lease(self.engine, conf.host, conf.worker.lease_seconds, self._lock_path())
-        self._runtime = Runtime(
-            self._url,
-            self.engine,
-            conf.host,
-            poll_interval=conf.worker.poll_interval,
-            concurrency=conf.worker.concurrency,
-            retry_seconds=conf.worker.retry_seconds,
+        options = conf.worker
+        limits = Limits(
+            options.poll_interval, options.concurrency, options.share_server_concurrency, options.retry_seconds, options.call_seconds
         )
+        self._runtime = Runtime(self._url, self.engine, conf.host, limits)
         self._stopping = Event()
         self._threads: list[Thread] = []
 
@@ -80,7 +77,7 @@ class Worker:
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
             # One whose driver has a bug keeps the others from nothing; it is tried again with its next sign of life.
-            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, serving.current().locks))
+            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, serving.current().locks, self._runtime))
         backends.report(self.engine, self._conf, backend)
 
     def _housekeeping(self) -> None:

@@ -1,11 +1,71 @@
-"""Inside a worker, an operation on a share server excludes the operations on that server's shares: one lock a server, shared or exclusive."""
+"""Who waits for whom inside a worker. Operations on the same thing go one after the other, in turns; and an operation on a share server
+excludes the operations on that server's shares: one lock a server, shared or exclusive.
+
+A server that a back end has stopped answering about is kept out of all work until the call comes back: who waits for its lock, or asks for
+it, gets in without it and finds every effect refused (see `steps.effect`). So a server that hangs takes nobody's time but its own.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Condition
+from typing import Any
+
+_HELD: ContextVar[Hold | None] = ContextVar("held", default=None)
+
+
+class Turns:
+    """One at a time for each key."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._taken: set[str] = set()
+
+    @contextmanager
+    def of(self, key: str) -> Iterator[None]:
+        """Wait until nobody else has the key's turn, and have it."""
+        with self._changed:
+            self._changed.wait_for(lambda: key not in self._taken)
+            self._taken.add(key)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken.discard(key)
+                self._changed.notify_all()
+
+
+class Hold:
+    """What the operation of this context holds: the lock of one share server, or, when that hangs, nothing."""
+
+    def __init__(self, locks: ServerLocks, server_id: str, has_lock: bool) -> None:
+        self.server_id = server_id
+        self.has_lock = has_lock
+        self._locks = locks
+
+    @property
+    def is_kept_out(self) -> bool:
+        """Whether a call about the server has not come back."""
+        return not self.has_lock or self._locks.hangs(self.server_id)
+
+    def keep_out_until(self, call: Future[Any]) -> None:
+        """Nobody begins anything on the server until `call` has come back."""
+        self._locks.keep_out_until(call, self.server_id)
+
+
+def held() -> Hold | None:
+    """What the operation of this context holds; None outside of a lock."""
+    return _HELD.get()
+
+
+def is_kept_out() -> bool:
+    """Whether this context is about a share server that a call has not come back about."""
+    hold = held()
+    return hold is not None and hold.is_kept_out
 
 
 class ServerLocks:
@@ -16,35 +76,67 @@ class ServerLocks:
         self._shared: dict[str, int] = defaultdict(int)
         self._exclusive: set[str] = set()
         self._waiting: dict[str, int] = defaultdict(int)
+        self._hanging: dict[str, int] = defaultdict(int)
 
     @contextmanager
-    def shared(self, server_id: str) -> Iterator[None]:
+    def shared(self, server_id: str) -> Iterator[Hold]:
         """Held by operations on one share of the server; any number at once."""
         with self._changed:
-            self._changed.wait_for(lambda: server_id not in self._exclusive and not self._waiting.get(server_id))
-            self._shared[server_id] += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._shared[server_id] -= 1
-                if not self._shared[server_id]:
-                    del self._shared[server_id]
-                self._changed.notify_all()
+            has_lock = self._get(server_id, lambda: server_id not in self._exclusive and not self._waiting.get(server_id))
+            if has_lock:
+                self._shared[server_id] += 1
+        with self._inside(Hold(self, server_id, has_lock)) as hold:
+            yield hold
 
     @contextmanager
-    def exclusive(self, server_id: str) -> Iterator[None]:
+    def exclusive(self, server_id: str) -> Iterator[Hold]:
         """Held by an operation that changes the server itself; alone."""
         with self._changed:
             self._waiting[server_id] += 1
-            self._changed.wait_for(lambda: server_id not in self._exclusive and not self._shared.get(server_id))
-            self._waiting[server_id] -= 1
-            if not self._waiting[server_id]:
-                del self._waiting[server_id]
-            self._exclusive.add(server_id)
+            has_lock = self._get(server_id, lambda: server_id not in self._exclusive and not self._shared.get(server_id))
+            _less(self._waiting, server_id)
+            if has_lock:
+                self._exclusive.add(server_id)
+        with self._inside(Hold(self, server_id, has_lock)) as hold:
+            yield hold
+
+    def hangs(self, server_id: str) -> bool:
+        """Whether a call about the server has not come back."""
+        with self._changed:
+            return server_id in self._hanging
+
+    def keep_out_until(self, call: Future[Any], server_id: str) -> None:
+        """Let everybody who waits for the server in, without the lock, and all who come until `call` has come back."""
+        with self._changed:
+            self._hanging[server_id] += 1
+            self._changed.notify_all()
+        call.add_done_callback(lambda _: self._came_back(server_id))
+
+    def _came_back(self, server_id: str) -> None:
+        with self._changed:
+            _less(self._hanging, server_id)
+
+    def _get(self, server_id: str, is_free: Callable[[], bool]) -> bool:
+        self._changed.wait_for(lambda: server_id in self._hanging or is_free())
+        return server_id not in self._hanging
+
+    @contextmanager
+    def _inside(self, hold: Hold) -> Iterator[Hold]:
+        token = _HELD.set(hold)
         try:
-            yield
+            yield hold
         finally:
-            with self._changed:
-                self._exclusive.discard(server_id)
-                self._changed.notify_all()
+            _HELD.reset(token)
+            if hold.has_lock:
+                with self._changed:
+                    if hold.server_id in self._exclusive:
+                        self._exclusive.discard(hold.server_id)
+                    else:
+                        _less(self._shared, hold.server_id)
+                    self._changed.notify_all()
+
+
+def _less(counts: dict[str, int], server_id: str) -> None:
+    counts[server_id] -= 1
+    if not counts[server_id]:
+        del counts[server_id]

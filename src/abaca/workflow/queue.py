@@ -1,6 +1,6 @@
 """Putting work into the database, in the transaction of the rows it belongs to, and the tables that the work is kept in.
 
-One queue a worker host. Work with the same key runs one after the other; the same id is the same work, however often it is put in.
+One queue a worker host. Of the work with the same key a limited number runs at once; the same id is the same work, however often it is put in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key that serialises it."""
+    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key by which it is limited."""
 
     name: str
     worker_host: str

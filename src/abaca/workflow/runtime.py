@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from threading import Event
+from typing import NamedTuple
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SQLAlchemyDatasource
 from dbos._datasource import IsolationLevel
@@ -20,21 +22,35 @@ _LOG = logging.getLogger(__name__)
 _current: Runtime | None = None
 
 
+class Stopping(BaseException):
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
+
+
+class Limits(NamedTuple):
+    """Seconds between two looks for work; pieces of work at once, in all and of one key; how long an effect is tried again, and how long
+    one call of it may take, in seconds."""
+
+    poll_interval: float
+    concurrency: int
+    key_concurrency: int
+    retry_seconds: float
+    call_seconds: float
+
+
 class Runtime:
     """DBOS in this process. One a process, as DBOS itself is.
 
     `guard` is called before each step and raises or ends the process when the worker has lost the right to act.
     """
 
-    def __init__(self, url: str, engine: Engine, worker_host: str, *, poll_interval: float, concurrency: int, retry_seconds: float) -> None:
+    def __init__(self, url: str, engine: Engine, worker_host: str, limits: Limits) -> None:
         self.worker_host = worker_host
-        self.retry_seconds = retry_seconds
+        self.limits = limits
         self.stopping = Event()
+        self.leaving: Future[None] = Future()  # done: no call is waited for any more
         self.guard: Callable[[], None] = lambda: None
         # READ COMMITTED halves the statements on PostgreSQL; SQLite has only one level that fits.
         self.isolation_level: IsolationLevel = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
-        self._poll_interval = poll_interval
-        self._concurrency = concurrency
         self._url = url
         self._engine = engine
         self._dbos_engine = create_dbos_engine(url)
@@ -60,9 +76,9 @@ class Runtime:
         # Before the launch: a queue that is registered afterwards is noticed a second later.
         DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
             queue,
-            partition_concurrency=1,
-            worker_concurrency=self._concurrency,
-            polling_interval_sec=self._poll_interval,
+            partition_concurrency=min(self.limits.key_concurrency, self.limits.concurrency),
+            worker_concurrency=self.limits.concurrency,
+            polling_interval_sec=self.limits.poll_interval,
             on_conflict="always_update",
         )
         DBOS.listen_queues([queue])
@@ -73,14 +89,24 @@ class Runtime:
         """Start no step any more and wait a bounded time for those that run; the work goes on from there at the next start."""
         global _current
         self.stopping.set()
-        # DBOS itself would look once a second.
-        pause = Event()
-        deadline = time.monotonic() + timeout_seconds
-        while _get_dbos_instance()._active_workflows_set.activeList() and time.monotonic() < deadline:
-            pause.wait(0.02)
+        if not _wait_for_work(timeout_seconds):
+            _LOG.warning("stopping although calls have not come back: %s", _get_dbos_instance()._active_workflows_set.activeList())
+        self.leaving.set_result(None)
+        _wait_for_work(1)
         DBOS.destroy()
         self._dbos_engine.dispose()
         _current = None
+
+
+def _wait_for_work(seconds: float) -> bool:
+    """Whether nothing is being done any more. DBOS itself would look once a second."""
+    pause = Event()
+    deadline = time.monotonic() + seconds
+    while _get_dbos_instance()._active_workflows_set.activeList():
+        if time.monotonic() > deadline:
+            return False
+        pause.wait(0.02)
+    return True
 
 
 def current() -> Runtime:

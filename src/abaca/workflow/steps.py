@@ -16,7 +16,6 @@ import functools
 import logging
 import time
 from collections.abc import Callable
-from threading import Event
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
@@ -26,8 +25,8 @@ from dbos._error import DBOSBaseException
 from sqlalchemy.engine import Connection
 
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
-from abaca.workflow import crash_points
-from abaca.workflow.runtime import Runtime, current
+from abaca.workflow import crash_points, deadlines, locks
+from abaca.workflow.runtime import Runtime, Stopping, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,11 +34,8 @@ R = TypeVar("R")
 _LOG = logging.getLogger(__name__)
 
 
-class _Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
-
-
 _LONGEST_PAUSE = 5.0
+_TURNS = locks.Turns()
 
 ENDINGS: dict[str, Callable[..., None]] = {}
 """Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
@@ -48,7 +44,8 @@ INTERNAL_ERROR = "An internal error occurred; the operation was ended. The admin
 
 
 def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a durable workflow, named as the function.
+    """Make a function a durable workflow, named as the function. Its first argument is the id of what it is about: about the same thing,
+    a worker does one after the other.
 
     `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the nouns concerned to their error
     states, so that no transitional state outlives its work. A `BackendError` ends the work so; anything else does, too, and parks it:
@@ -61,19 +58,20 @@ def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None
             name = body.__name__
             crash_points.enter(name)
             started = time.monotonic()
-            try:
-                body(*args)
-            except BackendError as error:
-                _LOG.warning("%s%s failed: %s", name, args, error.message)
-                tx(on_failure, *args, error.message)
-            except DBOSBaseException:
-                raise
-            except Exception:
-                _LOG.exception("%s%s is parked", name, args)
-                tx(on_failure, *args, INTERNAL_ERROR)
-                raise
-            else:
-                _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
+            with _TURNS.of(args[0] if args else name):
+                try:
+                    body(*args)
+                except BackendError as error:
+                    _LOG.warning("%s%s failed: %s", name, args, error.message)
+                    tx(on_failure, *args, error.message)
+                except DBOSBaseException:
+                    raise
+                except Exception:
+                    _LOG.exception("%s%s is parked", name, args)
+                    tx(on_failure, *args, INTERNAL_ERROR)
+                    raise
+                else:
+                    _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
 
         run.__annotations__ = {}
         ENDINGS[body.__name__] = on_failure
@@ -99,13 +97,16 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
 
 
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried again until the worker's patience ends."""
+    """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried again until the worker's patience ends.
+
+    A call that does not come back in time is given up (see `deadlines`), and is not tried again.
+    """
     runtime = _ready()
     name = getattr(function, "__qualname__", type(function).__name__)
     step = crash_points.before(name)
 
     def body() -> Any:
-        result = _patiently(runtime.retry_seconds, runtime.stopping, lambda: function(*args, **kwargs))
+        result = _patiently(runtime, lambda: deadlines.call(lambda: function(*args, **kwargs), name, runtime))
         crash_points.inside(step)
         return msgspec.to_builtins(result)
 
@@ -118,22 +119,22 @@ def _ready() -> Runtime:
     """The runtime of this process, unless it starts no step any more."""
     runtime = current()
     if runtime.stopping.is_set():
-        raise _Stopping
+        raise Stopping
     runtime.guard()
     return runtime
 
 
-def _patiently(seconds: float, stopping: Event, call: Callable[[], R]) -> R:
-    deadline = time.monotonic() + seconds
+def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
+    deadline = time.monotonic() + min(runtime.limits.retry_seconds, runtime.limits.call_seconds)
     pause = 0.1
     while True:
         try:
             return call()
         except (Unavailable, OutcomeUnknown):
-            if time.monotonic() + pause > deadline:
+            if time.monotonic() + pause > deadline or locks.is_kept_out():
                 raise
-            if stopping.wait(pause):
-                raise _Stopping from None
+            if runtime.stopping.wait(pause):
+                raise Stopping from None
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 

@@ -1,0 +1,82 @@
+"""Calls of the world outside that may never come back: each in a thread of its own, given up after its time.
+
+Python cannot end a thread. One that was given up ends when its call comes back; there are never more of them than `MOST_HANGING`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from threading import Lock, Thread
+from typing import Any, TypeVar
+
+from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.workflow.locks import held
+from abaca.workflow.runtime import Runtime, Stopping
+
+R = TypeVar("R")
+
+MOST_HANGING = 64
+
+_LOG = logging.getLogger(__name__)
+_lock = Lock()
+_hanging: dict[Future[Any], str] = {}
+
+
+def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
+    """`function()`, for the runtime's `call_seconds` at most. Errors are its own; Stopping when the worker does not wait any longer.
+
+    OutcomeUnknown when it has not come back: until it does, the share server whose lock is held is kept out of all work.
+    Unavailable, without calling, when too many calls hang, and when the share server is kept out.
+    """
+    _refuse_in_vain(name)
+    future: Future[R] = Future()
+    context = contextvars.copy_context()
+    Thread(target=context.run, args=(_run, function, future), name=name, daemon=True).start()
+    either: list[Future[Any]] = [future, runtime.leaving]
+    wait(either, runtime.limits.call_seconds, FIRST_COMPLETED)
+    if future.done():
+        return future.result()
+    if runtime.leaving.done():
+        raise Stopping
+    _give_up(future, name)
+    raise OutcomeUnknown(f"The back end has not answered within {runtime.limits.call_seconds:g} seconds ({name}).")
+
+
+def hanging() -> list[str]:
+    """The names of the calls that were given up and have not come back."""
+    with _lock:
+        return sorted(_hanging.values())
+
+
+def _refuse_in_vain(name: str) -> None:
+    hold = held()
+    if hold is not None and hold.is_kept_out:
+        raise Unavailable(f"The back end has not answered an earlier call about share server {hold.server_id}; nothing is begun on it until it does.")
+    if len(hanging()) >= MOST_HANGING:
+        raise Unavailable(f"{MOST_HANGING} calls of back ends have not come back; {name} is not begun.")
+
+
+def _give_up(future: Future[Any], name: str) -> None:
+    with _lock:
+        _hanging[future] = name
+    future.add_done_callback(_came_back)
+    hold = held()
+    if hold is not None:
+        hold.keep_out_until(future)
+    _LOG.error("%s has not come back in time%s", name, f"; share server {hold.server_id} is left alone until it does" if hold else "")
+
+
+def _run(function: Callable[[], R], future: Future[R]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
+
+
+def _came_back(future: Future[Any]) -> None:
+    with _lock:
+        name = _hanging.pop(future)
+    _LOG.warning("%s has come back after all", name)
