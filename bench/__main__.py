@@ -16,7 +16,7 @@ def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("what", nargs="?", choices=("abaca", "peer"), default="abaca")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: two minutes instead of ten")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: two minutes instead of twenty")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="what to measure (of Abaca alone)")
     parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
     arguments = parser.parse_args()

@@ -85,20 +85,19 @@ class Abaca:
 
     name = "Abaca"
 
-    def __init__(self, installation: Installation, *, database: programs.PostgreSQL | None = None, with_workers: bool = True) -> None:
+    def __init__(self, installation: Installation, *, database: programs.PostgreSQL | None = None) -> None:
         self.target = Target("127.0.0.1", installation.port, HEADERS)
         self._database = database
         self._subnet: tuple[str, str] | None = None
         self.parts: dict[str, programs.Program] = {}
         began = time.perf_counter()
         self.parts["API"] = self._start(installation, "api", installation.api_file)
-        for host in installation.hosts if with_workers else []:
+        for host in installation.hosts:
             self.parts[host] = self._start(installation, "worker", installation.worker_file(host))
         try:
             programs.until(self._answers, "the API to answer", pause=0.01)
             self.seconds_to_answer = time.perf_counter() - began
-            if with_workers:
-                programs.until(lambda: self._backends_up() == len(installation.hosts), "the back ends to be up")
+            programs.until(lambda: self._backends_up() == len(installation.hosts), "the back ends to be up")
             self.seconds_to_back_end = time.perf_counter() - began
         except BaseException:
             self.stop()

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from abaca.db import tables
-from abaca.db.session import begin, utcnow
-from abaca.domain import local_networks, local_subnets, share_networks, share_types
+from abaca.db.session import begin, is_sqlite, utcnow
+from abaca.domain import local_networks, local_subnets, quota_usages, share_networks, share_types
 from abaca.domain.local_ports import SqlPortStore
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks
@@ -68,9 +68,10 @@ def add_servers(engine: Engine, count: int, hosts: list[str]) -> str:
 
 
 def analyze(engine: Engine) -> None:
-    """Let the database look at its tables, as it does by itself some time after such a change."""
+    """Let PostgreSQL look at its tables, as it does by itself some time after such a change; SQLite never does."""
     with begin(engine) as conn:
-        conn.execute(sa.text("ANALYZE"))
+        if not is_sqlite(conn):
+            conn.execute(sa.text("ANALYZE"))
 
 
 def _add_servers(
@@ -99,7 +100,8 @@ def _add_shares(
 ) -> None:
     now = utcnow()
     places = list(servers.items()) if servers else [(None, "elsewhere@fake")]
-    shares, instances, locations = [], [], []
+    shares: list[dict[str, Any]] = []
+    instances, locations = [], []
     for number, id_ in enumerate(ids, first):
         created = now - timedelta(seconds=number)
         instance_id = _uuid()
@@ -127,6 +129,8 @@ def _add_shares(
             )  # fmt: skip
     for table, rows in ((tables.shares, shares), (tables.share_instances, instances), (tables.share_export_locations, locations)):
         conn.execute(sa.insert(table), rows)
+    gigabytes = sum(share["size"] for share in shares)
+    quota_usages.claim(conn, PROJECT, "bench", type_id, defaults=None, shares=len(shares), gigabytes=gigabytes)
 
 
 def _share_type(conn: Connection) -> str:

@@ -50,9 +50,9 @@ def installed(postgresql: programs.PostgreSQL | None, workers: int = 1) -> Itera
 
 
 @contextmanager
-def running(installation: Installation, postgresql: programs.PostgreSQL | None, *, with_workers: bool = True) -> Iterator[Abaca]:
-    """It runs."""
-    service = Abaca(installation, database=postgresql, with_workers=with_workers)
+def running(installation: Installation, postgresql: programs.PostgreSQL | None) -> Iterator[Abaca]:
+    """It runs, with its workers."""
+    service = Abaca(installation, database=postgresql)
     try:
         yield service
     finally:
@@ -60,8 +60,8 @@ def running(installation: Installation, postgresql: programs.PostgreSQL | None, 
 
 
 def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: bool) -> None:
-    sizes = (1_000, 20_000) if quick else (1_000, 100_000)
-    seconds, runs = (0.5, 1) if quick else (1.5, 3)
+    sizes = (10_000,) if quick else (1_000, 100_000)
+    seconds, runs = (0.3, 1) if quick else (1.0, 3)
     columns: dict[str, dict[str, Measured]] = {}
     foreign = ForeignLoad()
     for kind, postgresql in kinds.items():
@@ -72,19 +72,24 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
                 with engine.connect() as conn:
                     network_id = str(conn.scalar(sa.select(share_instances.c.share_network_id).limit(1)))
                 engine.dispose()
-                with running(installation, postgresql, with_workers=False) as service:
+                with running(installation, postgresql) as service:
                     columns[f"{kind}, {size:,}"] = {
                         what.name.partition(" (offset")[0]: workloads.read(service, what, ids, network_id, seconds=seconds, runs=runs)
                         for what in workloads.reads(size)
                     }
-    report.say(f"## Reading: requests a second (p50 / p99 ms), by database and shares present; median of {runs} runs of {seconds:g} s")
+    report.say(
+        f"## Reading: requests a second (p50 / p99 ms; ms of CPU of one answer, the database's included), by database and shares present; "
+        f"median of {runs} runs of {seconds:g} s"
+    )
     names = list(next(iter(columns.values())))
-    body = [
-        [name, *(f"{number(column[name].rate)} ({ms(column[name].p50)} / {ms(column[name].p99)})" for column in columns.values())] for name in names
-    ]
+    body = [[name, *(_read(column[name]) for column in columns.values())] for name in names]
     report.table(["request", *columns], body)
     largest = max(measured.client_cpu for column in columns.values() for measured in column.values())
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}. The load generator used {largest:.0%} of a core at most.")
+
+
+def _read(measured: Measured) -> str:
+    return f"{number(measured.rate)} ({ms(measured.p50)} / {ms(measured.p99)}; {number(measured.service_cpu * 1000)})"
 
 
 def _creations(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: bool) -> None:
@@ -122,9 +127,9 @@ def _cpu(batches: list[list[Batch]], count: int) -> str:
 def _additions(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: bool) -> None:
     body = []
     foreign = ForeignLoad()
-    counts, repeats = ((20,), 1) if quick else ((50, 500), 3)
+    counts, repeats, numbers = ((20,), 1, (1,)) if quick else ((50, 500), 3, (1, 2))
     for kind, postgresql in kinds.items():
-        for workers in (1, 2):
+        for workers in numbers:
             for count in counts:
                 with installed(postgresql, workers) as installation:
                     engine = installation.engine()
