@@ -23,6 +23,8 @@ services = sa.Table(
     sa.Column("binary", sa.String(255), nullable=False),
     reference("availability_zone_id", "availability_zones"),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    sa.Column("disabled_reason", sa.String(255)),
+    sa.Column("ensuring", sa.Boolean, nullable=False, default=False),  # its share servers are being looked after on an administrator's behalf
     sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
     sa.Column("is_ready", sa.Boolean, nullable=False, default=False),
     sa.Column("network_allocations_number", sa.Integer, nullable=False, default=1),

@@ -29,7 +29,7 @@ shares = sa.Table(
     sa.Column("replication_type", sa.String(255)),
     *timestamps(),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
-    sa.Index("ix_shares_project_id_display_name", "project_id", "display_name"),  # clients look shares up by name
+    sa.Index("ix_shares_project_id_display_name_created_at", "project_id", "display_name", "created_at"),  # clients look shares up by name
     sa.Index("ix_shares_created_at", "created_at"),
 )
 
@@ -39,7 +39,7 @@ share_instances = sa.Table(
     uuid_key(),
     sa.Column("share_id", sa.String(36), sa.ForeignKey("shares.id", ondelete="CASCADE"), nullable=False, unique=True),
     reference("share_type_id", "share_types"),
-    reference("share_network_id", "share_networks", nullable=True),
+    reference("share_network_id", "share_networks", nullable=True, index=False),
     reference("share_server_id", "share_servers", nullable=True),
     reference("availability_zone_id", "availability_zones", nullable=True),
     sa.Column("host", sa.String(255), index=True),  # host@backend#pool; null until placed
@@ -47,6 +47,7 @@ share_instances = sa.Table(
     sa.Column("access_rules_status", sa.String(36), nullable=False),
     sa.Column("progress", sa.String(32)),
     *timestamps(),
+    sa.Index("ix_share_instances_share_network_id_created_at", "share_network_id", "created_at"),
 )
 
 share_export_locations = sa.Table(
