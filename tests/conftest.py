@@ -10,10 +10,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql
+from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
+from tests.walk import DONE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--databases", default=",".join(KINDS), help=f"comma-separated: {', '.join(KINDS)} (default: all)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if DONE:
+        counted = ", ".join(f"{number} {what}" for what, number in sorted(DONE.items()))
+        terminalreporter.write_line(f"walked: {counted}; {len(terminalreporter.stats.get('failed', []))} differences or other failures")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -24,15 +25,31 @@ from abaca.workflow import queue
 from tests.databases import Databases
 from tests.stack import WorkerProcess, wait_for
 
+T = TypeVar("T")
+
+DONE: Counter[str] = Counter()
+"""What was walked in this run, for its summary: steps, kills, failures."""
+
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
 _SAMPLE = 3
 
 
+def walks_everything() -> bool:
+    """Whether `make walk` runs, which leaves nothing out."""
+    return os.environ.get("ABACA_WALK") == "all"
+
+
+def sample(every: Sequence[T], one_of: int = 10) -> list[T]:
+    """One place of so many, another one each day; all of them for `make walk`."""
+    today = date.today().timetuple().tm_yday
+    return [place for number, place in enumerate(every) if walks_everything() or number % one_of == today % one_of]
+
+
 def places(steps: Sequence[str], *, all_of_them: bool = False) -> list[tuple[int, str]]:
-    """Where to kill: every place, or every third, another third each day. `ABACA_WALK=all` (make walk) walks everything."""
+    """Where to kill: every place, or every third, another third each day."""
     every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
-    if all_of_them or os.environ.get("ABACA_WALK") == "all":
+    if all_of_them or walks_everything():
         return every
     # Moments alternate with a period of three, too: shifted by the step's number, each day's sample holds all of them.
     today = date.today().timetuple().tm_yday
@@ -62,7 +79,9 @@ class Walk:
         log = state_dir / "steps"
         self._finish(url, state_dir, {"ABACA_STEP_LOG": str(log)})
         steps = [line.partition("/")[2] for line in log.read_text().splitlines() if line.startswith(f"{self.workflow}/")]
-        return list(dict.fromkeys(steps)), self._observe(url, state_dir)
+        steps = list(dict.fromkeys(steps))
+        DONE["steps"] += len(steps)
+        return steps, self._observe(url, state_dir)
 
     def killed_at(self, number: int, moment: str) -> dict[str, Any]:
         """Where it ends when the worker is killed there and started again. Fails when the worker did not die there."""
@@ -71,6 +90,7 @@ class Walk:
         try:
             wait_for(lambda: worker.exit_code is not None)
             assert worker.exit_code == _SIGKILL, f"the worker ended with {worker.exit_code}"
+            DONE["kills"] += 1
         finally:
             worker.kill()
         self._finish(url, state_dir, {})

@@ -34,7 +34,17 @@ def abandon_network_update(conn: Connection, share_server_id: str) -> None:
 
     Conflict when there is none.
     """
-    _begin(conn, share_server_id, "share_server_abandon_subnet")
+    _begin_abandonment(conn, share_server_id)
+
+
+def resume_addition(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """Put an addition that was parked into the queue again. Conflict when that server does not wait for that subnet any more."""
+    _begin(conn, share_server_id, "share_server_add_subnet", subnet_id)
+
+
+def resume_abandonment(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """As `resume_addition`, for taking one back."""
+    _begin_abandonment(conn, share_server_id, subnet_id)
 
 
 def abandoned(conn: Connection, share_server_id: str, subnet_id: str) -> None:
@@ -74,12 +84,21 @@ def update_capabilities(
     )
 
 
-def _begin(conn: Connection, share_server_id: str, workflow: str) -> None:
+def _begin_abandonment(conn: Connection, share_server_id: str, expected_subnet_id: str | None = None) -> None:
+    """From here on nobody sets the new addresses up again, also not a worker that starts in the middle (`driver_values.standing_server`).
+    The network plug-in keeps them until they are given back, for a retry as well."""
+    subnet_id = _begin(conn, share_server_id, "share_server_abandon_subnet", expected_subnet_id)
+    of_subnet = network_allocations.c.share_network_subnet_id == subnet_id
+    conn.execute(sa.delete(network_allocations).where(network_allocations.c.share_server_id == share_server_id, of_subnet))
+
+
+def _begin(conn: Connection, share_server_id: str, workflow: str, expected_subnet_id: str | None = None) -> str:
+    """Put the work into the queue; the id of the subnet that it is about."""
     server = _locked(conn, share_server_id)
     subnet_id = conn.scalar(
         sa.select(mappings.c.share_network_subnet_id).where(mappings.c.share_server_id == share_server_id, ~mappings.c.is_served)
     )
-    if server.status != "error" or subnet_id is None:
+    if server.status != "error" or subnet_id is None or subnet_id != (expected_subnet_id or subnet_id):
         raise Conflict(f"Share server {share_server_id} has no failed addition of a subnet; it is {server.status}.")
     states.move(conn, states.SHARE_SERVER, share_server_id, "network_change")
     states.move(conn, states.SHARE_NETWORK, server.share_network_id, "network_change")
@@ -87,6 +106,7 @@ def _begin(conn: Connection, share_server_id: str, workflow: str) -> None:
     work_id = f"{workflow}:{share_server_id}:{subnet_id}:{uuid4()}"
     args = (share_server_id, subnet_id)
     enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=f"server:{share_server_id}", args=args))
+    return str(subnet_id)
 
 
 def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:

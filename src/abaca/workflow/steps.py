@@ -40,16 +40,24 @@ _TURNS = locks.Turns()
 ENDINGS: dict[str, Callable[..., None]] = {}
 """Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
 
+RESUMPTIONS: dict[str, Callable[..., None]] = {}
+"""Workflow name → what begins it once more after that: its `on_resume`."""
+
 INTERNAL_ERROR = "An internal error occurred; the operation was ended. The administrator finds the cause in the log of the worker."
 
 
-def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def workflow(
+    *, on_failure: Callable[..., None], on_resume: Callable[..., None] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a durable workflow, named as the function. Its first argument is the id of what it is about: about the same thing,
     a worker does one after the other.
 
     `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the nouns concerned to their error
     states, so that no transitional state outlives its work. A `BackendError` ends the work so; anything else does, too, and parks it:
     it is kept, marked as failed, for the administrator.
+
+    `on_resume(conn, *args)` takes what was parked up again: it puts the nouns back into their transitional states and enqueues the work
+    anew. It raises Conflict when they are not as `on_failure` left them. None: such work is asked for anew instead.
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -75,6 +83,8 @@ def workflow(*, on_failure: Callable[..., None]) -> Callable[[Callable[..., None
 
         run.__annotations__ = {}
         ENDINGS[body.__name__] = on_failure
+        if on_resume is not None:
+            RESUMPTIONS[body.__name__] = on_resume
         return DBOS.workflow(name=body.__name__)(run)
 
     return decorate
@@ -86,6 +96,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
     step = crash_points.before(function.__qualname__)
 
     def body() -> Any:
+        crash_points.about_to(step)
         result = function(runtime.datasource.sql_session().connection(), *args, **kwargs)
         crash_points.inside(step)
         return msgspec.to_builtins(result)
@@ -103,11 +114,16 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """
     runtime = _ready()
     name = getattr(function, "__qualname__", type(function).__name__)
-    step = crash_points.before(name)
+    step = crash_points.before(name, is_effect=True)
+
+    def attempt() -> Any:
+        crash_points.about_to(step)
+        result = function(*args, **kwargs)
+        crash_points.inside(step)
+        return result
 
     def body() -> Any:
-        result = _patiently(runtime, lambda: deadlines.call(lambda: function(*args, **kwargs), name, runtime))
-        crash_points.inside(step)
+        result = _patiently(runtime, lambda: deadlines.call(attempt, name, runtime))
         return msgspec.to_builtins(result)
 
     stored = DBOS.run_step({"name": name}, body)

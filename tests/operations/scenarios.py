@@ -1,0 +1,259 @@
+"""For every workflow a scene in which it is asked for. Walks kill and fail it there at each of its steps.
+
+A scenario prepares its scene with a running worker and gives back what asks for the work, which needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from abaca import config
+from abaca.db.encryption import Cipher
+from abaca.db.tables import share_instances, share_servers
+from abaca.domain import (
+    access_rules,
+    security_service_changes,
+    security_services,
+    services,
+    share_network_subnets,
+    share_networks,
+    share_server_repairs,
+    shares,
+    snapshots,
+    subnet_additions,
+    subnet_metadata,
+)
+from abaca.domain import share_servers as servers
+from abaca.domain.security_service_changes import ChangeRequest
+from abaca.domain.subnet_additions import SubnetRequest
+from abaca.drivers.fake.faults import Fault
+from abaca.values import Page
+from tests.operations.scene import allow, available_share, delete_share, plan, server_of, settled_rules
+from tests.stack import ADMIN, MEMBER, Stack, wait_for
+
+Ask = Callable[[], object]
+PAGE = Page()
+CIDRS = ("10.1.0.0/24", "fd00:1::/64", "10.2.0.0/24")
+SPECS = dict.fromkeys(
+    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "True"
+)
+
+
+class Ground:
+    """What scenes stand on: a network with three subnets, of which share networks have two, and a share type `snap`. A worker runs."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        *self.pairs, self.another = stack.network(*CIDRS)
+        stack.share_type("snap", **SPECS)
+
+    def network(self) -> str:
+        """A share network on two subnets that are known."""
+        made = self.stack.share_network(*self.pairs)
+        self.stack.wait(lambda conn: all(s["cidr"] for s in share_networks.get(conn, MEMBER, made)["share_network_subnets"]))
+        return made
+
+    def share(self, size: int = 1) -> tuple[str, str]:
+        """A share network and a share on it with a rule that holds."""
+        network = self.network()
+        made = available_share(self.stack, network, size=size, share_type="snap")
+        allow(self.stack, made, "10.0.0.0/8")
+        assert settled_rules(self.stack, made) == "active"
+        return network, made
+
+    def snapshot(self) -> tuple[str, str, str]:
+        """The same, and a snapshot of the share, which has been shrunk since."""
+        network, share = self.share(size=3)
+        made = self.stack.snapshot(share)
+        assert self.stack.settled_snapshot(made) == "available"
+        self.stack.do(shares.shrink, MEMBER, share, 1)
+        assert self.stack.settled_share(share) == "available"
+        return network, share, made
+
+    def security_service(self) -> str:
+        encrypted = Cipher(config.key_file(self.stack.conf)).encrypt("secret")
+        made = self.stack.do(security_services.create, MEMBER, type="ldap", server="10.0.0.2", user="reader", encrypted_password=encrypted)
+        return str(made["id"])
+
+    def joined(self) -> tuple[str, ChangeRequest]:
+        """A share network whose server has joined a security service, and its exchange for another one."""
+        network, first, second = self.network(), self.security_service(), self.security_service()
+        self.stack.do(security_service_changes.change, MEMBER, network, ChangeRequest(new_id=first))
+        available_share(self.stack, network)
+        return network, ChangeRequest(new_id=second, current_id=first)
+
+    def checked(self) -> tuple[str, str]:
+        """A share network with a share, whose drivers have agreed to another subnet."""
+        network, share = self.share()
+        self.stack.checked(network, self.another)
+        return network, share
+
+    def wipe(self) -> None:
+        """Delete everything that scenes make, as an administrator who is in a hurry."""
+        stack = self.stack
+        for snapshot in [row["id"] for row in stack.ask(snapshots.find, ADMIN, {}, PAGE, True)]:
+            stack.do(snapshots.force_delete, ADMIN, snapshot)
+        wait_for(lambda: not stack.ask(snapshots.find, ADMIN, {}, PAGE, True))
+        for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {}, PAGE, True)]:
+            stack.do(shares.force_delete, ADMIN, share)
+        stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances)))
+        for server in stack.ask(lambda conn: list(conn.scalars(sa.select(share_servers.c.id)))):
+            stack.do(servers.delete, server)
+        stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_servers)))
+        for network in stack.ask(share_networks.find, ADMIN, {}, PAGE, True):
+            *more, _ = [subnet["id"] for subnet in network["share_network_subnets"]]
+            for subnet in more:
+                stack.do(share_network_subnets.delete, ADMIN, network["id"], subnet)
+            stack.do(share_networks.delete, ADMIN, network["id"])
+        for service in stack.ask(security_services.find, ADMIN, {}, PAGE, True):
+            stack.do(security_services.delete, ADMIN, service["id"])
+
+
+def share_create(ground: Ground) -> Ask:
+    """With a new server on two subnets."""
+    network = ground.network()
+    return lambda: ground.stack.share(network, share_type="snap")
+
+
+def share_create_from_a_snapshot(ground: Ground) -> Ask:
+    network, _, snapshot = ground.snapshot()
+    return lambda: ground.stack.share(network, size=3, share_type="snap", snapshot_id=snapshot)
+
+
+def share_delete(ground: Ground) -> Ask:
+    _, share = ground.share()
+    return lambda: ground.stack.do(shares.delete, MEMBER, share)
+
+
+def share_extend(ground: Ground) -> Ask:
+    _, share = ground.share()
+    return lambda: ground.stack.do(shares.extend, MEMBER, share, 5)
+
+
+def share_shrink(ground: Ground) -> Ask:
+    _, share = ground.share(size=3)
+    return lambda: ground.stack.do(shares.shrink, MEMBER, share, 1)
+
+
+def share_revert(ground: Ground) -> Ask:
+    _, share, snapshot = ground.snapshot()
+    return lambda: ground.stack.do(snapshots.revert, MEMBER, share, snapshot)
+
+
+def access_apply(ground: Ground) -> Ask:
+    """One rule more and one less, on a share with a snapshot that can be mounted."""
+    stack = ground.stack
+    _, share, _ = ground.snapshot()
+    (old,) = stack.ask(access_rules.find, MEMBER, share)
+
+    def ask() -> None:
+        stack.do(access_rules.deny, MEMBER, share, old["id"])
+        allow(stack, share, "10.3.0.0/16", "ro")
+
+    return ask
+
+
+def snapshot_create(ground: Ground) -> Ask:
+    _, share = ground.share()
+    return lambda: ground.stack.snapshot(share)
+
+
+def snapshot_delete(ground: Ground) -> Ask:
+    _, _, snapshot = ground.snapshot()
+    return lambda: ground.stack.do(snapshots.delete, MEMBER, snapshot)
+
+
+def share_server_delete(ground: Ground) -> Ask:
+    _, share = ground.share()
+    server = server_of(ground.stack, share)
+    delete_share(ground.stack, share)
+    return lambda: ground.stack.do(servers.delete, server)
+
+
+def share_server_add_subnet(ground: Ground) -> Ask:
+    network, _ = ground.checked()
+    return lambda: ground.stack.add_subnet(network, ground.another)
+
+
+def share_server_abandon_subnet(ground: Ground) -> Ask:
+    """The server could not be given the subnet."""
+    stack = ground.stack
+    network, share = ground.checked()
+    plan(stack, Fault(method="update_share_server_network_allocations"))
+    stack.add_subnet(network, ground.another)
+    assert stack.settled_network(network) == "active"
+    plan(stack)
+    server = server_of(stack, share)
+    return lambda: stack.do(share_server_repairs.abandon_network_update, server)
+
+
+def share_network_subnet_check(ground: Ground) -> Ask:
+    network, _ = ground.share()
+    wanted = SubnetRequest(neutron_net_id=ground.another[0], neutron_subnet_id=ground.another[1])
+    return lambda: ground.stack.do(subnet_additions.check, MEMBER, network, wanted, reset_operation=False)
+
+
+def share_network_subnet_resolve(ground: Ground) -> Ask:
+    return lambda: ground.stack.share_network(ground.another)
+
+
+def share_network_security_service_check(ground: Ground) -> Ask:
+    network, wanted = ground.joined()
+    return lambda: ground.stack.do(security_service_changes.check, MEMBER, network, wanted, reset_operation=False)
+
+
+def share_server_update_security_service(ground: Ground) -> Ask:
+    stack = ground.stack
+    network, wanted = ground.joined()
+    wait_for(lambda: stack.do(security_service_changes.check, MEMBER, network, wanted, reset_operation=False)["compatible"] is not None)
+    return lambda: stack.do(security_service_changes.change, MEMBER, network, wanted)
+
+
+def share_server_update_subnet_metadata(ground: Ground) -> Ask:
+    stack = ground.stack
+    network, _ = ground.share()
+    subnet = stack.ask(share_network_subnets.find, MEMBER, network)[0]["id"]
+
+    def ask() -> None:
+        stack.do(share_network_subnets.change_metadata, MEMBER, network, subnet, lambda _old: {"vlan": "7"})
+        stack.do(subnet_metadata.hand_over, subnet, {"vlan"}, ())
+
+    return ask
+
+
+def service_ensure_shares(ground: Ground) -> Ask:
+    ground.share()
+    return lambda: ground.stack.do(services.ensure_shares, "host1@alpha")
+
+
+SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        access_apply,
+        service_ensure_shares,
+        share_create,
+        share_create_from_a_snapshot,
+        share_delete,
+        share_extend,
+        share_network_security_service_check,
+        share_network_subnet_check,
+        share_network_subnet_resolve,
+        share_revert,
+        share_server_abandon_subnet,
+        share_server_add_subnet,
+        share_server_delete,
+        share_server_update_security_service,
+        share_server_update_subnet_metadata,
+        share_shrink,
+        snapshot_create,
+        snapshot_delete,
+    )
+}
+"""Named after their workflow; a second scene of one has its name and more."""
+
+
+def workflow_of(scenario: str) -> str:
+    """The workflow that a scenario asks for."""
+    return scenario.partition("_from_")[0]
