@@ -1,0 +1,93 @@
+"""GET /metrics, in Prometheus' text format: requests of all API processes, and the installation as the database has it.
+
+The processes count requests in files of a folder that they share (`collect_in`), as prometheus-client does it; without one, as in tests,
+each counts for itself.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import falcon
+from prometheus_client import CollectorRegistry, Histogram, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import REGISTRY, Collector
+from sqlalchemy.engine import Engine
+
+from abaca.api.call import Call
+from abaca.db.session import read
+from abaca.domain import overview
+from abaca.workflow import inspection
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_BUCKETS = (0.005, 0.02, 0.1, 0.5, 2.5, 10.0)
+
+_REQUESTS = Histogram(
+    "abaca_http_request_seconds", "Requests by method, route and status, and the time they took.", ["method", "route", "status"], buckets=_BUCKETS
+)
+
+
+def collect_in(folder: Path) -> None:
+    """All processes that are forked from here count together, in files there; what was counted before is forgotten."""
+    _REQUESTS.clear()
+    os.environ[_FOLDER] = str(folder)
+    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # prometheus-client chooses when it is imported
+
+
+class RequestTimes:
+    """Measures every request, from its headers to its answer."""
+
+    def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
+        """Look at the clock."""
+        req.context.began = time.perf_counter()
+
+    def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
+        """Count it. What has no route is one thing, whatever its URL."""
+        taken = time.perf_counter() - req.context.began
+        _REQUESTS.labels(req.method, req.uri_template or "none", resp.status_code).observe(taken)
+
+
+def show(call: Call) -> str:
+    """GET /metrics"""
+    registry = CollectorRegistry()
+    registry.register(_Installation(call.engine))
+    if _FOLDER in os.environ:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry).decode()
+    return generate_latest(registry).decode() + generate_latest(REGISTRY).decode()
+
+
+class _Installation(Collector):
+    """What the database says at this moment."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterable[Metric]:
+        """As prometheus-client asks for it."""
+        with read(self._engine) as conn:
+            now = overview.get(conn)
+        resources = GaugeMetricFamily("abaca_resources", "Shares, share servers and other nouns, by status.", labels=["kind", "status"])
+        for (noun, status), number in now.statuses.items():
+            resources.add_metric([noun, status], number)
+        back_ends = GaugeMetricFamily("abaca_back_end_up", "1 when the back end is ready and its worker gives signs of life.", labels=["host"])
+        for host, is_up in now.back_ends.items():
+            back_ends.add_metric([host], is_up)
+        addresses = GaugeMetricFamily("abaca_subnet_free_addresses", "Addresses of a local subnet that are not given out.", labels=["subnet"])
+        for subnet, free in now.free_addresses.items():
+            addresses.add_metric([subnet], free)
+        return [resources, back_ends, addresses, *self._operations()]
+
+    def _operations(self) -> Iterable[Metric]:
+        operations = GaugeMetricFamily("abaca_operations", "Operations that have not ended well, by state.", labels=["name", "state"])
+        oldest = GaugeMetricFamily("abaca_operation_oldest_seconds", "How long ago the oldest operation in that state began.", labels=["state"])
+        counts = inspection.count(self._engine)
+        for name, state in sorted(counts):
+            operations.add_metric([name, state], counts[name, state].number)
+        for state in {state for _, state in counts}:
+            oldest.add_metric([state], max(count.oldest_seconds for (_, of), count in counts.items() if of == state))
+        return [operations, oldest]

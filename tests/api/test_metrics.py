@@ -1,0 +1,58 @@
+"""GET /metrics: requests, and the installation in numbers."""
+
+from __future__ import annotations
+
+import re
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin
+from abaca.db.tables import services
+from tests.api.conftest import ALICE, BACKEND, Api, BackEnd
+
+
+def numbers(api: Api) -> dict[str, float]:
+    """Sample with its labels → value."""
+    answer = api.send("GET", "/metrics", version=None)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    return {name: float(value) for name, value in re.findall(r"^(abaca_\S*(?:\{.*\})?) (\S+)$", answer.text, re.MULTILINE)}
+
+
+def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
+    network = api.send("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None).json["network"]["id"]
+    body = {"subnet": {"network_id": network, "cidr": "10.7.0.0/24", "ip_version": 4}}
+    subnet = api.send("POST", "/network/v2.0/subnets", body, who=ALICE, version=None).json["subnet"]["id"]
+    api.share_type()
+    share_network = api.share_network()["id"]
+    settled = api.share(share_network)["id"]
+    back_end.settle(settled, "10.0.0.5:/shares/x")
+    api.share(share_network)
+    seen = numbers(api)
+    assert seen['abaca_resources{kind="share",status="available"}'] == 1
+    assert seen['abaca_resources{kind="share",status="creating"}'] == 1
+    assert seen['abaca_resources{kind="share_server",status="active"}'] == 1
+    assert seen[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 1
+    assert seen[f'abaca_subnet_free_addresses{{subnet="{subnet}"}}'] == 253
+    assert seen['abaca_operations{name="share_create",state="waiting"}'] == 2
+    assert 0 <= seen['abaca_operation_oldest_seconds{state="waiting"}'] < 60
+    with begin(engine) as conn:
+        conn.execute(sa.update(services).values(is_ready=False))
+    assert numbers(api)[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 0
+
+
+def test_requests(api: Api) -> None:
+    """By route, not by URL: ids do not make more samples."""
+    counted = 'abaca_http_request_seconds_count{method="GET",route="/v2/shares/{share_id}",status="404"}'
+    before = numbers(api).get(counted, 0)
+    for name in ("one", "two"):
+        api("GET", f"/shares/{name}", status=404)
+    seen = numbers(api)
+    assert seen[counted] == before + 2
+    assert not [name for name in seen if "/v2/shares/one" in name]
+
+
+def test_only_administrators_see_it(api: Api) -> None:
+    assert api.send("GET", "/metrics", version=None, who=ALICE).status_code == 403
+    assert api.send("GET", "/metrics", version=None, who=None).status_code == 401
