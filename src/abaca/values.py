@@ -17,8 +17,11 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all values: immutable, compared by content, made with keywords only."""
 
 
+SYSTEM = ""  # the project id of callers whose token is for the whole system and no project
+
+
 class Caller(Value):
-    """Who asks. `is_admin`: sees and may touch every project's resources."""
+    """Who asks. `is_admin`: sees and may touch every project's resources. `project_id`: SYSTEM for whom has none."""
 
     user_id: str
     project_id: str

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from abaca import config
 from abaca.admin.manage import main
-from abaca.domain import share_servers, shares
+from abaca.domain import share_servers
 from tests.operations.conftest import Install
 from tests.operations.scene import all_servers, available_share, failing, network, plan, share, told
-from tests.stack import MEMBER, Stack
+from tests.stack import Stack
 
 
 def manage(stack: Stack, *arguments: str) -> Result:
@@ -85,6 +85,13 @@ def test_the_two_ways_out_of_a_failed_addition(stack: Stack, server: str) -> Non
     for verb in ("retry_network_update", "abandon_network_update"):
         refused = manage(stack, "share_server", verb, server)
         assert refused.exit_code == 1 and "no failed addition" in refused.output
+    plan(stack, failing("update_share_server_network_allocations", "Refused"))
+    stack.add_subnet(share_network, stack.network("10.3.0.0/24")[0])
+    assert stack.settled_network(share_network) == "active"
+    plan(stack)
+    assert manage(stack, "share_server", "abandon_network_update", server).exit_code == 0
+    assert stack.settled_network(share_network) == "active"
+    assert (all_servers(stack)[0].status, len(stack.ask(share_servers.get, server)["share_network_subnet_ids"])) == ("active", 2)
 
 
 def test_work_that_hangs_is_shown_and_given_up(stack: Stack) -> None:
@@ -97,11 +104,14 @@ def test_work_that_hangs_is_shown_and_given_up(stack: Stack) -> None:
     assert share(stack, hanging)["status"] == "error"
     assert "The administrator has given the operation up." in told(stack)
     plan(stack)
-    stack.wait(lambda _: "share_create" not in manage(stack, "operations", "list").output)
+    assert "given up" in manage(stack, "operations", "list").output
     assert share(stack, hanging)["status"] == "error"
-    stack.do(shares.delete, MEMBER, hanging)
-    assert stack.settled_share(hanging) == "gone"
-    assert manage(stack, "operations", "show", "nothing").exit_code == 1
+    answer = manage(stack, "operations", "resume", _operation(stack))
+    assert answer.exit_code == 0, answer.output
+    assert stack.settled_share(hanging) == "available"
+    stack.wait(lambda _: "share_create" not in manage(stack, "operations", "list").output)
+    for verb in ("show", "resume"):
+        assert manage(stack, "operations", verb, "nothing").exit_code == 1
 
 
 def test_parked_work_says_why(install: Install) -> None:

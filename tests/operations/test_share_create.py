@@ -66,6 +66,7 @@ def test_each_failure_of_the_driver_leaves_a_clean_slate(stack: Stack) -> None:
                 assert row.status == ("error" if method == "setup_server" else "active")
                 if method == "setup_server" and error != "bug":
                     assert addresses(stack) == 0 and world(stack)["servers"] == {}, "a failed server keeps nothing"
+                    assert "local_ports" not in stack.rows(), "the network has its addresses back"
                 plan(stack)
                 delete_share(stack, id_)
                 delete_server(stack, server)

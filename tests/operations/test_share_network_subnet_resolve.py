@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_networks
+from abaca.domain import local_networks, local_subnets, share_networks
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, network, told
-from tests.stack import MEMBER, Stack, wait_for
+from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 
 def resolved(stack: Stack, share_network: str) -> dict[str, object]:
@@ -52,3 +52,30 @@ def test_without_a_worker_it_is_done_when_a_server_is_made(install: Install) -> 
     with stack.working():
         available_share(stack, share_network)
         assert resolved(stack, share_network)["cidr"] == "10.1.0.0/24"
+
+
+def shared_subnet(stack: Stack, cidr: str) -> tuple[str, str]:
+    """A subnet for all projects: (network id, subnet id)."""
+    made = stack.do(local_networks.create, ADMIN, name="shared", shared=True)
+    return made["id"], stack.do(local_subnets.create, ADMIN, network_id=made["id"], cidr=cidr, ip_version=4)["id"]
+
+
+def test_where_nothing_is_named_the_shared_subnet_is_meant(stack: Stack) -> None:
+    stack.network("10.1.0.0/24")  # its owner's alone
+    pair = shared_subnet(stack, "10.2.0.0/24")
+    share_network = stack.share_network((None, None))  # type: ignore[arg-type]
+    (path,) = stack.paths(available_share(stack, share_network))
+    assert path.startswith("10.2.0.")
+    stack.add_subnet(share_network, (None, None))  # type: ignore[arg-type]
+    assert stack.settled_network(share_network) == "active"
+    subnets = network(stack, share_network)["share_network_subnets"]
+    assert [(subnet["neutron_net_id"], subnet["neutron_subnet_id"], subnet["cidr"]) for subnet in subnets] == [(*pair, "10.2.0.0/24")] * 2
+
+
+def test_where_nothing_is_named_and_no_or_two_subnets_are_shared_the_reason_is_told(stack: Stack) -> None:
+    for count in ("no", "2"):
+        share_id = stack.share(stack.share_network((None, None)))  # type: ignore[arg-type]
+        assert stack.settled_share(share_id) == "error"
+        assert any(f"{count} subnets are shared" in text for text in told(stack))
+        shared_subnet(stack, "10.2.0.0/24")
+        shared_subnet(stack, "10.3.0.0/24")

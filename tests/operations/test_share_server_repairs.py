@@ -13,7 +13,7 @@ from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Page
 from tests.operations.conftest import Install
-from tests.operations.scene import plan
+from tests.operations.scene import allow, available_share, plan, rules, server_of, settled_rules
 from tests.stack import MEMBER, Stack
 
 UPDATE = "update_share_server_network_allocations"
@@ -95,6 +95,23 @@ def test_abandon_restores_the_old_subnets(broken: Broken) -> None:
     assert stack.rows()["local_ports"] == broken.ports
     assert stack.rows()[network_allocations.name] == broken.ports
     stack.wait(lambda _: broken.rule_state == "active")
+
+
+def test_all_shares_of_a_failed_server_have_rules_in_error_and_get_them_back(stack: Stack) -> None:
+    share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+    shares = [available_share(stack, share_network) for _ in range(3)]
+    for share in shares[:2]:
+        allow(stack, share, "10.0.0.0/8")
+        assert settled_rules(stack, share) == "active"
+    plan(stack, Fault(method=UPDATE, error="Refused"))
+    stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])
+    assert stack.settled_network(share_network) == "active"
+    assert [rules(stack, share) for share in shares] == [{"10.0.0.0/8": "error"}] * 2 + [{}]
+    plan(stack)
+    stack.do(share_server_repairs.retry_network_update, server_of(stack, shares[0]))
+    assert stack.settled_network(share_network) == "active"
+    assert [settled_rules(stack, share) for share in shares] == ["active"] * 3
+    assert [rules(stack, share) for share in shares] == [{"10.0.0.0/8": "active"}] * 2 + [{}]
 
 
 def test_a_healthy_server_has_nothing_to_repair(stack: Stack) -> None:

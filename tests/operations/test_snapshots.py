@@ -369,6 +369,21 @@ def test_during_an_addition_snapshots_are_accepted_and_taken_afterwards(stack: S
     assert {row.status for row in all_servers(stack)} == {"active"}
 
 
+def test_during_an_addition_a_revert_is_accepted_and_done_afterwards(stack: Stack, share_network: str) -> None:
+    id_ = new_share(stack, share_network)
+    snapshot = available_snapshot(stack, id_)
+    fill(stack, id_, 1)
+    plan(stack, failing("update_share_server_network_allocations", "hang"))
+    stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])
+    wait_for(lambda: struck(stack))
+    stack.do(snapshots.revert, MEMBER, id_, snapshot)
+    available_share(stack, stack.share_network(*stack.network("10.3.0.0/24")))  # the worker goes on with what is elsewhere
+    assert (share(stack, id_)["status"], held(stack, id_)) == ("reverting", 1)
+    plan(stack)
+    assert stack.settled_network(share_network) == "active"
+    assert (stack.settled_share(id_), held(stack, id_), len(stack.paths(id_))) == ("available", 0, 3)
+
+
 def test_snapshots_come_back_with_the_worker(install: Setup) -> None:
     stack = install()
     with stack.working():

@@ -403,6 +403,56 @@ def test_of_two_at_once_exactly_one_wins(stack: Stack) -> None:
     assert len(network(stack, share_network)["share_network_subnets"]) == 2
 
 
+def test_of_ten_at_once_exactly_one_wins(stack: Stack) -> None:
+    first, *pairs = stack.network(*(f"10.{number}.0.0/24" for number in range(1, 12)))
+    share_network = stack.share_network(first)
+    available_share(stack, share_network)
+    plan(stack, Fault(method=UPDATE, error="hang"))
+    for pair in pairs:
+        stack.checked(share_network, pair)
+    start = Barrier(len(pairs))
+
+    def race(pair: tuple[str, str]) -> bool:
+        start.wait()
+        try:
+            return not isinstance(add_once(stack, share_network, wanted(pair)), PendingCheck)
+        except Conflict:
+            return False
+
+    with ThreadPoolExecutor(len(pairs)) as threads:
+        assert sum(threads.map(race, pairs)) == 1
+    assert addresses(stack) <= 2
+    plan(stack)
+    assert stack.settled_network(share_network) == "active"
+    assert len(network(stack, share_network)["share_network_subnets"]) == 2
+
+
+def test_an_addition_and_a_rule_at_once_exclude_each_other(stack: Stack) -> None:
+    first, *pairs = stack.network(*(f"10.{number}.0.0/24" for number in range(1, 8)))
+    share_network = stack.share_network(first)
+    id_ = available_share(stack, share_network)
+
+    def together(start: Barrier, ask: Callable[[], Any]) -> bool:
+        start.wait()
+        try:
+            ask()
+        except (Conflict, Invalid):
+            return False
+        return True
+
+    for number, pair in enumerate(pairs):
+        stack.checked(share_network, pair)
+        plan(stack, Fault(method=UPDATE, error="hang"), Fault(method="update_access", error="hang"))
+        start = Barrier(2)
+        with ThreadPoolExecutor(2) as threads:
+            adding = threads.submit(together, start, lambda pair=pair: add_once(stack, share_network, wanted(pair)))
+            allowing = threads.submit(together, start, lambda number=number: allow(stack, id_, f"10.200.{number}.0/24"))
+            assert adding.result() + allowing.result() == 1
+        plan(stack)
+        assert stack.settled_network(share_network) == "active"
+        assert settled_rules(stack, id_) == "active"
+
+
 def test_a_share_asked_for_at_the_same_time_is_on_all_subnets_or_refused(stack: Stack) -> None:
     pairs = stack.network(*(f"10.{number}.0.0/24" for number in range(1, 5)))
     share_network = stack.share_network(pairs[0])
@@ -521,6 +571,18 @@ def test_rules_of_a_failed_server_can_be_mended_on_the_old_subnets(stack: Stack)
 
 
 # --- while it goes on ----------------------------------------------------------------------------------------------
+
+
+def test_the_first_subnet_of_a_zone_waits_for_a_change_too(two: Stack) -> None:
+    first, second, third = two.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")
+    share_network = two.share_network(first)
+    available_share(two, share_network, availability_zone="zone-a")
+    plan(two, Fault(method=UPDATE, error="hang"))
+    two.add_subnet(share_network, second)
+    refused(two, Conflict, "network_change", share_network, third, zone="zone-b")
+    plan(two)
+    assert two.settled_network(share_network) == "active"
+    assert two.add_subnet(share_network, third, zone="zone-b")["availability_zone"] == "zone-b"
 
 
 def test_what_is_refused_and_what_waits_while_a_network_changes(stack: Stack) -> None:

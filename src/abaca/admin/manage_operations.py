@@ -18,7 +18,7 @@ def operations() -> None:
 @operations.command("list")
 @common_options
 def list_operations(settings: Settings) -> None:
-    """List the operations that wait, run or are parked."""
+    """List the operations that wait, run, are parked or were given up."""
     with opened(settings.load()) as engine:
         found = inspection.find(engine)
     rows = [[o.id, o.state, o.worker_host or "-", f"{o.since:%Y-%m-%d %H:%M:%S}", str(o.attempts), o.reason or "-"] for o in found]
@@ -33,7 +33,8 @@ def show_operation(settings: Settings, operation_id: str) -> None:
     with opened(settings.load()) as engine:
         operation = inspection.get(engine, operation_id)
         recorded = inspection.steps(engine, operation_id)
-    click.echo(f"{operation.name}({', '.join(operation.args)}): {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC")
+    arguments = "?" if operation.args is None else ", ".join(operation.args)
+    click.echo(f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC")
     if operation.reason:
         click.echo(f"Reason: {operation.reason}")
     rows = [[str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"] for s in recorded]
@@ -48,3 +49,13 @@ def abandon_operation(settings: Settings, operation_id: str) -> None:
     with opened(settings.load()) as engine:
         inspection.abandon(engine, operation_id)
     click.echo(f"{operation_id} is given up.")
+
+
+@operations.command("resume")
+@click.argument("operation_id")
+@common_options
+def resume_operation(settings: Settings, operation_id: str) -> None:
+    """Take an operation up again that is parked or was given up, unless what it worked on has been changed since."""
+    with opened(settings.load()) as engine:
+        inspection.resume(engine, operation_id)
+    click.echo(f"{operation_id} is taken up again, as new work.")

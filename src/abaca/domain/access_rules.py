@@ -24,7 +24,7 @@ LEVELS = ("rw", "ro")
 _GRANTED = ("queued_to_apply", "applying", "active", "error")
 _FILTERS = ("access_type", "access_to", "access_level", "access_key", "state")
 _SORT_KEYS = ("id", "created_at", "updated_at", *_FILTERS)
-_USER = re.compile(r"[\w.\-' $+@\\/]{1,255}")
+_USER = re.compile(r"[\w.\-' $@\\/]{4,255}")
 
 
 def allow(
@@ -46,7 +46,7 @@ def allow(
     target = _normalised(access_type, access_to)
     table = share_access_rules
     same = (table.c.share_id == share_id) & (table.c.access_type == access_type)
-    if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({target, access_to}))).first():
+    if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({access_to, *_spellings(access_type, target)}))).first():
         raise Invalid(f"Share access {access_type}:{access_to} exists.")
     rule_id = str(uuid4())
     conn.execute(
@@ -78,16 +78,35 @@ def deny(conn: Connection, caller: Caller, share_id: str, access_id: str) -> Non
     _start(conn, share)
 
 
-def find(conn: Connection, caller: Caller, share_id: str, filters: dict[str, Any] | None = None, page: Page | None = None) -> list[dict[str, Any]]:
-    """The rules of a share, newest first unless sorted otherwise. `filters`: fields of the view, metadata (dict). Invalid for a sort key
-    that is not known."""
-    shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
+def change_level(conn: Connection, caller: Caller, access_id: str, access_level: str) -> dict[str, Any]:
+    """Give a rule another level, applied in the background. Invalid unless the rule is at rest and the share can be used."""
+    share = _ready(conn, caller, get(conn, caller, access_id)["share_id"])
+    if access_level not in LEVELS:
+        raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
+    rule = get(conn, caller, access_id)  # its share's row is held now
+    if rule["access_level"] == access_level:
+        return rule
+    if rule["state"] not in ("active", "error"):
+        raise Invalid(f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when it is active or in error.")
+    states.move(conn, states.ACCESS_RULE, access_id, "queued_to_apply", access_level=access_level)
+    _start(conn, share)
+    return get(conn, caller, access_id)
+
+
+def find(
+    conn: Connection, caller: Caller, share_id: str | None, filters: dict[str, Any] | None = None, page: Page | None = None
+) -> list[dict[str, Any]]:
+    """The rules of a share, or of all shares that the caller may see the rules of, newest first unless sorted otherwise. `filters`: fields
+    of the view, metadata (dict). Invalid for a sort key that is not known."""
+    if share_id is not None:
+        shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
     page = page or Page()
     table = share_access_rules
     if page.sort_key not in (None, *_SORT_KEYS):
         raise Invalid(f"Access rules cannot be sorted by '{page.sort_key}'. Known keys: {', '.join(_SORT_KEYS)}.")
     column = table.c[page.sort_key or "created_at"]
-    query = sa.select(table).where(table.c.share_id == share_id).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
+    query = _owned(caller) if share_id is None else sa.select(table).where(table.c.share_id == share_id)
+    query = query.order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
     for name, wanted in (filters or {}).items():
         if name == "metadata":
             query = query.where(*[table.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
@@ -183,24 +202,26 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
     states.move(conn, states.ACCESS_RULES, [instance.id for instance in instances if instance.share_id in concerned], "error")
 
 
-def apply_again(conn: Connection, share_server_id: str) -> None:
-    """Have the rules of a server's shares that are in error applied once more."""
+def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
+    """Have the rules that are in error of those share instances applied once more."""
     table = share_access_rules
-    instances = conn.execute(
-        sa.select(share_instances).where(share_instances.c.share_server_id == share_server_id, share_instances.c.access_rules_status == "error")
-    ).all()
+    instances = conn.execute(sa.select(share_instances).where(of, share_instances.c.access_rules_status == "error")).all()
     failed = conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_([row.share_id for row in instances]), table.c.state == "error"))
     states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
     for row in instances:
         states.move(conn, states.ACCESS_RULES, row.id, "syncing")
-        shares.start_on(conn, "access_apply", row.id, row.host, share_server_id)
+        shares.start_on(conn, "access_apply", row.id, row.host, row.share_server_id)
 
 
 # -------------------------------------------------------------------------------------------------------------------
 
 
 def _own(caller: Caller, access_id: str) -> sa.Select[Any]:
-    query = sa.select(share_access_rules).join(shares_table).where(share_access_rules.c.id == access_id)
+    return _owned(caller).where(share_access_rules.c.id == access_id)
+
+
+def _owned(caller: Caller) -> sa.Select[Any]:
+    query = sa.select(share_access_rules).join(shares_table)
     return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
 
 
@@ -251,6 +272,14 @@ def _normalised(access_type: str, access_to: str) -> str:
     if not 0 < len(access_to) <= 255:
         raise Invalid("Invalid access rule: access_to must have between 1 and 255 characters.")
     return access_to
+
+
+def _spellings(access_type: str, target: str) -> set[str]:
+    """All canonical forms of what a rule is for: a single address may be written with its prefix length or without."""
+    if access_type != "ip":
+        return {target}
+    network = ipaddress.ip_network(target)
+    return {target, str(network), str(network.network_address)} if network.num_addresses == 1 else {target}
 
 
 def _tell(conn: Connection, project_id: str, share_id: str, reason: str) -> None:

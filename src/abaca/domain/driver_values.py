@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -102,6 +103,11 @@ def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
 
 def network_info(conn: Connection, share_server_id: str, *, served: bool = True) -> list[NetworkInfo]:
     """One entry a subnet with the server's allocations on it, the oldest subnet first; only those it serves, or only those it shall."""
+    return network_infos(conn, [share_server_id], served=served)[share_server_id]
+
+
+def network_infos(conn: Connection, share_server_ids: Collection[str], *, served: bool = True) -> dict[str, list[NetworkInfo]]:
+    """The same of several servers, by server, in one statement."""
     subnet_columns = [c for c in share_network_subnets.c if c.name not in network_allocations.c]
     rows = conn.execute(
         sa.select(network_allocations, *subnet_columns)
@@ -111,22 +117,24 @@ def network_info(conn: Connection, share_server_id: str, *, served: bool = True)
             (mappings.c.share_server_id == network_allocations.c.share_server_id)
             & (mappings.c.share_network_subnet_id == network_allocations.c.share_network_subnet_id),
         )
-        .where(network_allocations.c.share_server_id == share_server_id, mappings.c.is_served == served)
+        .where(network_allocations.c.share_server_id.in_(share_server_ids), mappings.c.is_served == served)
         .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id, network_allocations.c.position)
     ).all()
-    by_subnet: dict[str, list[Any]] = defaultdict(list)
+    by_place: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
-        by_subnet[row.share_network_subnet_id].append(row)
-    return [
-        NetworkInfo(
-            server_id=share_server_id,
-            share_network_subnet_id=subnet_id,
-            subnet=subnet(entries[0]),
-            subnet_metadata=entries[0].metadata,
-            network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
+        by_place[row.share_server_id, row.share_network_subnet_id].append(row)
+    found: dict[str, list[NetworkInfo]] = {server_id: [] for server_id in share_server_ids}
+    for (server_id, subnet_id), entries in by_place.items():
+        found[server_id].append(
+            NetworkInfo(
+                server_id=server_id,
+                share_network_subnet_id=subnet_id,
+                subnet=subnet(entries[0]),
+                subnet_metadata=entries[0].metadata,
+                network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
+            )
         )
-        for subnet_id, entries in by_subnet.items()
-    ]
+    return found
 
 
 def subnet(row: Any) -> Subnet:

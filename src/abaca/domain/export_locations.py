@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_export_locations, share_instances, share_snapshot_export_locations
 from abaca.domain import shares
 from abaca.errors import Missing
@@ -30,6 +30,21 @@ def get(conn: Connection, caller: Caller, share_id: str, export_location_id: str
     if row is None:
         raise Missing(f"Export location '{export_location_id}' not found.")
     return dict(row)
+
+
+def change_metadata(
+    conn: Connection, caller: Caller, share_id: str, export_location_id: str, change: Callable[[dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
+    """Replace the metadata of an export location by `change` of it, its row held; what it is then."""
+    shares.require_own(conn, caller, share_id)
+    get(conn, caller, share_id, export_location_id)
+    location = lock_row(conn, share_export_locations, export_location_id)
+    if location is None:
+        raise Missing(f"Export location '{export_location_id}' not found.")
+    metadata = change(location.metadata)
+    table = share_export_locations
+    conn.execute(sa.update(table).where(table.c.id == export_location_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
 
 
 def find_of_instance(conn: Connection, instance_id: str) -> list[dict[str, Any]]:
@@ -91,6 +106,7 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
                 "is_admin_only": location.is_admin_only,
                 "metadata": location.metadata,
                 "created_at": now,
+                "updated_at": now,
             }
         )
         if preferred:

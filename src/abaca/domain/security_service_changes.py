@@ -13,8 +13,10 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_network_security_service_association as associations
+from abaca.db.tables import share_networks as share_networks_table
+from abaca.db.tables import share_servers as server_table
 from abaca.domain import security_services, share_networks, share_server_networks, share_servers, states
 from abaca.domain import share_network_checks as checks
 from abaca.domain.share_network_checks import PendingCheck, Question
@@ -73,6 +75,17 @@ def remove(conn: Connection, caller: Caller, share_network_id: str, security_ser
         raise Invalid(f"The security service {service.id} is not associated with the share network {network.id}.")
     _dissociate(conn, network.id, service.id)
     return share_networks.get(conn, caller, share_network_id)
+
+
+def resume(conn: Connection, share_server_id: str, new_id: str, current_id: str) -> None:
+    """Have a server that could not join the new service try again. Conflict when it, or the network's services, were changed since."""
+    server = conn.execute(sa.select(server_table).where(server_table.c.id == share_server_id)).one_or_none()
+    network = lock_row(conn, share_networks_table, server.share_network_id) if server else None
+    if server is None or network is None or server.status != "error" or network.status != "active":
+        raise Conflict(f"The share server {share_server_id}, or its network, has been changed since, so the work is not taken up again.")
+    if new_id not in {row.id for row in security_services.attached(conn, network.id)}:
+        raise Conflict(f"The security service {new_id} does not belong to the share network {network.id} any more.")
+    _begin(conn, network.id, ChangeRequest(new_id=new_id, current_id=current_id or None), [server])
 
 
 # --- for the workflows ---------------------------------------------------------------------------------------------

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
 from abaca.db.tables import availability_zones, services
-from abaca.errors import Missing
+from abaca.errors import Conflict, Missing
+from abaca.workflow.queue import Work, enqueue
 
 BINARY = "manila-share"
 
@@ -21,20 +24,40 @@ def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
         .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
         .order_by(services.c.id)
     )
-    views = [_view(row) for row in conn.execute(query).mappings()]
+    views = [_view(dict(row)) for row in conn.execute(query).mappings()]
     return [view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())]
 
 
-def set_disabled(conn: Connection, *, host: str, binary: str, disabled: bool) -> None:
+def set_disabled(conn: Connection, *, host: str, binary: str, disabled: bool, reason: str | None = None) -> None:
     """Take a back end out of the choice for new shares, or back in. What is there already is served either way. Raises Missing."""
     changed = conn.execute(
-        sa.update(services).where(services.c.host == host, services.c.binary == binary).values(disabled=disabled)
+        sa.update(services).where(services.c.host == host, services.c.binary == binary).values(disabled=disabled, disabled_reason=reason)
     ).rowcount
     if not changed:
         raise Missing(f"Service {binary} could not be found on host {host}.")
 
 
-def _view(row: sa.RowMapping) -> dict[str, Any]:
+def ensure_shares(conn: Connection, host: str) -> None:
+    """Have everything on a back end brought into the state described, in the background. Missing; Conflict while that goes on, and when it
+    is down."""
+    service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).mappings().one_or_none()
+    if service is None:
+        raise Missing(f"Service {host} could not be found.")
+    if service["ensuring"]:
+        raise Conflict(f"The shares of {host} are being ensured already.")
+    if _view({**service, "zone": None})["state"] == "down":
+        raise Conflict(f"The service {host} is down.")
+    conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
+    work_id = f"service_ensure_shares:{host}:{uuid4()}"
+    enqueue(conn, Work(name="service_ensure_shares", worker_host=service["worker_host"], id=work_id, key=f"service:{host}", args=(host,)))
+
+
+def ensured(conn: Connection, host: str, _reason: str = "") -> None:
+    """Everything on the back end has been looked after, well or not."""
+    conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=False))
+
+
+def _view(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "id": row["id"],
         "binary": row["binary"],
@@ -43,4 +66,6 @@ def _view(row: sa.RowMapping) -> dict[str, Any]:
         "status": "disabled" if row["disabled"] else "enabled",
         "state": "up" if row["is_ready"] and row["expires_at"] > utcnow() else "down",
         "updated_at": row["updated_at"],
+        "disabled_reason": row["disabled_reason"],
+        "ensuring": row["ensuring"],
     }

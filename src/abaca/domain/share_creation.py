@@ -254,5 +254,5 @@ def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id:
         resource_id=share_id,
         action=messages.Action.ALLOCATE_HOST,
         detail=messages.Detail.NO_VALID_HOST,
-        text=chosen.explain(),
+        text=f"No storage could be allocated for this share request. {chosen.explain()}",
     )

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import lock_row, utcnow
+from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import availability_zones, share_instances, shares
 from abaca.domain import export_locations, messages, placement, quota_usages, share_servers, states
 from abaca.errors import Invalid, Missing
@@ -34,12 +34,12 @@ def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str
             query = query.where(share_instances.c.share_id.in_(sa.select(shares.c.id).where(shares.c.project_id == wanted)))
         elif name in ("export_location_id", "export_location_path"):
             query = query.where(share_instances.c.id.in_(export_locations.instances_with(name.removeprefix("export_location_"), wanted)))
-    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+    return _views(conn, dicts(conn.execute(query.limit(page.limit).offset(page.offset))))
 
 
 def get(conn: Connection, instance_id: str) -> dict[str, Any]:
     """One share instance: its columns, availability_zone (name) and export_locations (paths)."""
-    views = _views(conn, [dict(row) for row in conn.execute(_select().where(share_instances.c.id == instance_id)).mappings()])
+    views = _views(conn, dicts(conn.execute(_select().where(share_instances.c.id == instance_id))))
     if not views:
         raise Missing(f"Share instance {instance_id} could not be found.")
     return views[0]

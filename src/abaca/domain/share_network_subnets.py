@@ -156,11 +156,13 @@ def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | Non
 
 
 def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
-    """Store what the network plug-in knows of the subnet."""
+    """Store what the network plug-in knows of the subnet; where none was named, which one it is."""
     conn.execute(
         sa.update(share_network_subnets)
         .where(share_network_subnets.c.id == subnet_id)
         .values(
+            neutron_net_id=sa.func.coalesce(share_network_subnets.c.neutron_net_id, found.neutron_net_id),
+            neutron_subnet_id=sa.func.coalesce(share_network_subnets.c.neutron_subnet_id, found.neutron_subnet_id),
             cidr=found.cidr,
             gateway=found.gateway,
             ip_version=found.ip_version,

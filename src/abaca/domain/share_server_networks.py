@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -96,16 +98,21 @@ def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition
     )
 
 
-def candidate(conn: Connection, share_server_id: str, subnet: Subnet) -> Addition:
-    """The same before anything is stored, for a check: the new subnet comes without allocations."""
-    server = driver_values.share_server(conn, share_server_id)
-    added = NetworkInfo(server_id=share_server_id, share_network_subnet_id="", subnet=subnet, network_allocations=[])
-    return Addition(
-        network_info=NetworkInfoUpdate(current=server.network_info, added=[added]),
-        server_details=server.backend_details,
-        shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
-        snapshots=snapshot_values.of_server(conn, share_server_id),
-    )
+def candidates(conn: Connection, share_server_ids: list[str], subnet: Subnet) -> dict[str, Addition]:
+    """The same of several servers before anything is stored, for a check, by server: the new subnet comes without allocations."""
+    current = driver_values.network_infos(conn, share_server_ids)
+    details = servers.details_of_all(conn, share_server_ids)
+    shares, snapshots = defaultdict(list), defaultdict(list)
+    for share in driver_values.shares(conn, share_instances.c.share_server_id.in_(share_server_ids)):
+        shares[share.share_server_id].append(share)
+    for snapshot in snapshot_values.of_servers(conn, share_server_ids):
+        snapshots[snapshot.share.share_server_id].append(snapshot)
+    found = {}
+    for id_ in share_server_ids:
+        added = NetworkInfo(server_id=id_, share_network_subnet_id="", subnet=subnet, network_allocations=[])
+        update = NetworkInfoUpdate(current=current[id_], added=[added])
+        found[id_] = Addition(network_info=update, server_details=details[id_], shares=shares[id_], snapshots=snapshots[id_])
+    return found
 
 
 def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
@@ -131,7 +138,7 @@ def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, upda
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:
     """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again."""
     states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
-    access_rules.apply_again(conn, share_server_id)
+    access_rules.apply_again(conn, share_instances.c.share_server_id == share_server_id)
     _finish_network(conn, share_network_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -155,6 +155,17 @@ def create(
     return server_id
 
 
+def standing(conn: Connection, host: str) -> list[str]:
+    """The ids of the servers of host@backend that serve, the oldest first."""
+    query = sa.select(share_servers.c.id).where(share_servers.c.host == host, _serving())
+    return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
+
+
+def stands(conn: Connection, share_server_id: str) -> bool:
+    """Whether one serves."""
+    return conn.scalar(sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())) is not None
+
+
 def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
     """Status and, for one in error, the reason; `gone` when it is not there."""
     row = conn.execute(sa.select(share_servers.c.status, share_servers.c.status_reason).where(share_servers.c.id == share_server_id)).one_or_none()
@@ -215,6 +226,15 @@ def remove_deleted_networks(conn: Connection) -> None:
     conn.execute(sa.delete(share_networks).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)))
 
 
+def _serving() -> sa.ColumnElement[bool]:
+    """Also one in error because it could not be given a new subnet, on its old ones.
+
+    Those in the making or on their way out are the business of the work that makes or deletes them.
+    """
+    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    return share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
+
+
 def _select() -> sa.Select[Any]:
     return sa.select(share_servers, share_networks.c.name.label("share_network_name")).join(share_networks)
 
@@ -230,9 +250,16 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
     """What the driver said of a server; empty when it has not yet, or there is no such server."""
+    return details_of_all(conn, [share_server_id])[share_server_id]
+
+
+def details_of_all(conn: Connection, share_server_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """The same of several, by server, in one statement."""
     table = share_server_backend_details
-    rows = conn.execute(sa.select(table.c.key, table.c.value).where(table.c.share_server_id == share_server_id).order_by(table.c.key))
-    return dict(rows.all())
+    found: dict[str, dict[str, str]] = {server_id: {} for server_id in share_server_ids}
+    for row in conn.execute(sa.select(table).where(table.c.share_server_id.in_(share_server_ids)).order_by(table.c.key)):
+        found[row.share_server_id][row.key] = row.value
+    return found
 
 
 def _conditions(filters: dict[str, str]) -> list[Any] | None:

@@ -82,10 +82,14 @@ def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
 def find(
     conn: Connection, caller: Caller, *, is_public: bool | None = None, extra_specs: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """The types that the caller sees, oldest first. `is_public`: only such. `extra_specs`: only types that have all of these."""
+    """The types that the caller sees, oldest first.
+
+    `is_public`: those that everybody in the caller's project sees (True), those that are not public (False). `extra_specs`: only types that
+    have all of these.
+    """
     query = _visible(caller).order_by(share_types.c.created_at, share_types.c.id)
     if is_public is not None:
-        query = query.where(share_types.c.is_public.is_(is_public))
+        query = query.where(_open_to(caller) if is_public else share_types.c.is_public.is_(False))
     wanted = extra_specs or {}
     return [view for view in _views(conn, caller, query) if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())]
 
@@ -179,8 +183,12 @@ def _visible(caller: Caller) -> sa.Select[Any]:
     query = sa.select(share_types)
     if caller.is_admin:
         return query
+    return query.where(_open_to(caller))
+
+
+def _open_to(caller: Caller) -> sa.ColumnElement[bool]:
     opened = sa.select(share_type_projects.c.share_type_id).where(share_type_projects.c.project_id == caller.project_id)
-    return query.where(sa.or_(share_types.c.is_public.is_(True), share_types.c.id.in_(opened)))
+    return sa.or_(share_types.c.is_public.is_(True), share_types.c.id.in_(opened))
 
 
 def _views(conn: Connection, caller: Caller, query: sa.Select[Any]) -> list[dict[str, Any]]:

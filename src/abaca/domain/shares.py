@@ -72,17 +72,21 @@ def find(
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
-    column = _SORT_KEYS[key]
+    by_network = key == "created_at" and "share_network_id" in filters
+    # An instance is as old as its share; its time stands beside the network in one index.
+    column = share_instances.c.created_at if by_network else _SORT_KEYS[key]
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
-    ids = _matching(caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
-    query = _SHARES.join(ids, ids.c.id == shares.c.id).order_by(*order)
+    if key == "created_at" and not page.offset:  # an index gives the first page in its order
+        query = _matching(_SHARES, caller, filters, all_projects).order_by(*order).limit(page.limit)
+    else:  # the page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so
+        ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
+        query = _SHARES.join(ids, ids.c.id == shares.c.id).order_by(*order)
     return _views(conn, dicts(conn.execute(query)), with_export_locations)
 
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
     """How many shares `find` would give without a page."""
-    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
+    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(_IDS, caller, filters, all_projects).subquery())) or 0
 
 
 def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +146,13 @@ def extend(
             "Invalid input received: New size for extend must be greater than current size. "
             f"(current: {share.size}, extended: {new_size})."
         )
+    start_extension(conn, share, new_size, quota_defaults, forced=forced)
+
+
+def start_extension(
+    conn: Connection, share: sa.Row[Any], new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+) -> None:
+    """Claim what a share (as `lock` gives it) needs to grow, and have it grown."""
     more = new_size - (share.growing_to or share.size)
     scope = (share.project_id, share.user_id, share.share_type_id)
     try:
@@ -152,7 +163,7 @@ def extend(
         placement.release(conn, share.host, -more)
     else:
         placement.claim_more(conn, share.host, more)
-    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(growing_to=new_size))
+    conn.execute(sa.update(shares).where(shares.c.id == share.id).values(growing_to=new_size))
     states.move(conn, states.SHARE, share.instance_id, "extending")
     start(conn, "share_extend", share, str(new_size))
 
@@ -219,10 +230,13 @@ def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Missing unless the share is of the caller's project, or the caller an administrator."""
-    project_id = conn.scalar(sa.select(shares.c.project_id).where(shares.c.id == share_id))
-    if project_id is None or not (caller.is_admin or project_id == caller.project_id):
-        raise Missing(f"Share {share_id} could not be found.")
+    """Missing unless the share is of the caller's project, or the caller an administrator; Forbidden when he sees it because it is public."""
+    share = conn.execute(sa.select(shares.c.project_id, shares.c.is_public).where(shares.c.id == share_id)).one_or_none()
+    if share is not None and (caller.is_admin or share.project_id == caller.project_id):
+        return
+    if share is not None and share.is_public:
+        raise Forbidden(f"Share {share_id} belongs to another project.")
+    raise Missing(f"Share {share_id} could not be found.")
 
 
 def require_available(share: sa.Row[Any]) -> None:
@@ -244,15 +258,16 @@ def _select() -> sa.Select[Any]:
             share_types.c.name.label("share_type_name"),
             availability_zones.c.name.label("availability_zone"),
         )
-        .join(share_instances, share_instances.c.share_id == shares.c.id)
-        .join(share_types, share_types.c.id == share_instances.c.share_type_id)
+        .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+        .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
         .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
     )
 
 
+# Each share has one instance, so all joins could be inner ones. As outer joins they tell the database to begin with the shares, and are left
+# out where no filter, no order and no column is about them.
 # Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
 _SHARES = _select()
-# Each share has one instance; as outer joins they are left out by the database where no filter and no order is about them.
 _IDS = (
     sa.select(shares.c.id)
     .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
@@ -262,9 +277,8 @@ _ANY_SHARE = _SHARES.where(shares.c.id == sa.bindparam("share_id"))
 _VISIBLE_SHARE = _ANY_SHARE.where(sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public))
 
 
-def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
-    """The ids of the shares that match."""
-    query = _IDS
+def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
+    """The shares that match, of a query on shares, their instances and zones."""
     if not (all_projects and caller.is_admin):
         own = shares.c.project_id == caller.project_id
         query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
@@ -291,16 +305,10 @@ def _types_with(key: str, value: str) -> sa.Select[Any]:
 
 
 def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:
-    locations = _export_paths(conn, [row["instance_id"] for row in rows]) if with_export_locations else None
-    for row in rows:
-        row["name"] = row["display_name"]
-        row["description"] = row["display_description"]
-        row["volume_type"] = row["share_type_name"]
-        row["has_replicas"] = False
-        row["is_soft_deleted"] = False
-        row["share_group_id"] = row["source_share_group_snapshot_member_id"] = row["scheduled_to_be_deleted_at"] = None
-        if locations is not None:
-            row["export_locations"] = locations[row["instance_id"]]
+    if with_export_locations:
+        paths = _export_paths(conn, [row["instance_id"] for row in rows])
+        for row in rows:
+            row["export_locations"] = paths[row["instance_id"]]
     return rows
 
 

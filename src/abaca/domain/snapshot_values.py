@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -40,7 +41,12 @@ def mountable_of_share(conn: Connection, instance_id: str) -> list[Snapshot]:
 
 def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
     """The snapshots of the shares that stand on a server, those on their way out left out, the oldest first."""
-    here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id)
+    return of_servers(conn, [share_server_id])
+
+
+def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
+    """The same of several servers together."""
+    here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(share_server_ids))
     return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & (share_snapshot_instances.c.status != "deleting"))
 
 

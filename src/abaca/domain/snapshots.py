@@ -34,7 +34,7 @@ _FILTERS = {
 _SORT_KEYS = {**_FILTERS, **{name: share_snapshots.c[name] for name in ("id", "created_at", "updated_at", "share_proto", "user_id")}}
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """A snapshot with its share (as `shares.lock` gives it), the rows held."""
 
     snapshot: sa.Row[Any]
@@ -102,6 +102,17 @@ def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, 
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Snapshots cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
+    column = _SORT_KEYS[key]
+    query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), share_snapshots.c.id)
+    return [_view(row) for row in conn.execute(query.limit(page.limit).offset(page.offset))]
+
+
+def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
+    """How many snapshots `find` would give without a page."""
+    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
+
+
+def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
     query = _select()
     if not (all_projects and caller.is_admin):
         query = query.where(share_snapshots.c.project_id == caller.project_id)
@@ -112,9 +123,7 @@ def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, 
             query = query.where(_FILTERS[name[:-1]].contains(wanted, autoescape=True))
         else:
             query = query.where(_FILTERS[name] == wanted)
-    column = _SORT_KEYS[key]
-    query = query.order_by(column.asc() if page.sort_dir == "asc" else column.desc(), share_snapshots.c.id)
-    return [_view(row) for row in conn.execute(query.limit(page.limit).offset(page.offset))]
+    return query
 
 
 def update(conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -138,22 +147,22 @@ def change_metadata(conn: Connection, caller: Caller, snapshot_id: str, change: 
 
 def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot, in the background. Invalid in a status that is against it, and while a share is being made from it."""
-    held = _lock(conn, caller, snapshot_id)
+    held = lock(conn, caller, snapshot_id)
     if held.snapshot.status not in _DELETABLE:
         raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {', '.join(_DELETABLE)}; it is {held.snapshot.status}.")
     being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
     share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
     if share_id is not None:
         raise Invalid(f"Invalid share snapshot: the share {share_id} is still being made from it.")
-    _start_deletion(conn, held)
+    start_deletion(conn, held)
 
 
 def force_delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot whatever its status."""
-    held = _lock(conn, caller, snapshot_id)
+    held = lock(conn, caller, snapshot_id)
     if held.snapshot.status == "restoring":
         states.force(conn, states.SNAPSHOT, held.snapshot.instance_id, "error")
-    _start_deletion(conn, held)
+    start_deletion(conn, held)
 
 
 def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str) -> None:
@@ -161,7 +170,7 @@ def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str
     known = states.statuses(states.SNAPSHOT)
     if status not in known:
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
-    states.force(conn, states.SNAPSHOT, _lock(conn, caller, snapshot_id).snapshot.instance_id, status)
+    states.force(conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status)
 
 
 def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, quota_defaults: Mapping[str, int] | None = None) -> None:
@@ -179,6 +188,11 @@ def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, qu
     if snapshot.share_id != share_id:
         raise Invalid(f"Snapshot {snapshot_id} is not associated with share {share_id}.")
     _require_at_rest(conn, share, snapshot)
+    start_reversion(conn, share, snapshot, quota_defaults)
+
+
+def start_reversion(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any], quota_defaults: Mapping[str, int] | None = None) -> None:
+    """Claim what a share (as `shares.lock` gives it) needs to have the size of its snapshot, and have it reverted."""
     _claim(conn, share, snapshot.size, quota_defaults)
     states.move(conn, states.SHARE, share.instance_id, "reverting")
     states.move(conn, states.SNAPSHOT, snapshot.instance_id, "restoring")
@@ -216,17 +230,19 @@ def _claim(conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapp
     conn.execute(sa.update(shares_table).where(shares_table.c.id == share.id).values(growing_to=size))
 
 
-def _start_deletion(conn: Connection, held: _Held) -> None:
+def start_deletion(conn: Connection, held: Held) -> None:
+    """Have a snapshot deleted."""
     states.move(conn, states.SNAPSHOT, held.snapshot.instance_id, "deleting")
     shares.start(conn, "snapshot_delete", held.share, held.snapshot.instance_id)
 
 
-def _lock(conn: Connection, caller: Caller, snapshot_id: str) -> _Held:
+def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
+    """A snapshot of the caller's project with its share."""
     share = shares.lock(conn, caller, get(conn, caller, snapshot_id)["share_id"])
     snapshot = conn.execute(_select().where(share_snapshots.c.id == snapshot_id).with_for_update()).one_or_none()
     if snapshot is None:  # it went while its share's row was waited for
         raise _missing(snapshot_id)
-    return _Held(snapshot, share)
+    return Held(snapshot, share)
 
 
 def _select() -> sa.Select[Any]:

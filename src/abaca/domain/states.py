@@ -42,8 +42,13 @@ SHARE_SERVER = _noun(
     creating="active error deleting",
     active="network_change deleting error",
     network_change="active error",
-    error="deleting network_change",
+    error="deleting network_change creating",
     deleting="error",
+    # Set by an administrator's hand only, as long as share servers are not managed.
+    manage_starting="manage_error deleting",
+    manage_error="deleting",
+    unmanage_starting="unmanage_error deleting",
+    unmanage_error="deleting",
 )
 
 SHARE = _noun(
@@ -54,10 +59,10 @@ SHARE = _noun(
     extending="available extending_error",
     shrinking="available shrinking_error",
     reverting="available reverting_error",
-    error="deleting",
-    extending_error="deleting",
-    shrinking_error="deleting",
-    reverting_error="deleting",
+    error="deleting creating",
+    extending_error="deleting extending",
+    shrinking_error="deleting shrinking",
+    reverting_error="deleting reverting",
     deleting="error_deleting",
     error_deleting="deleting",
     inactive="deleting",
@@ -69,7 +74,7 @@ SNAPSHOT = _noun(
     creating="available error deleting",
     available="restoring deleting error",
     restoring="available error",
-    error="deleting",
+    error="deleting creating",
     deleting="error_deleting",
     error_deleting="deleting",
 )

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from abaca.drivers.capabilities import Capabilities
+from abaca.errors import Refused
 from abaca.values import (
     AccessRule,
     ExportLocation,
@@ -38,6 +39,9 @@ class ShareDriver(ABC):
 
     OPTIONS: ClassVar[Mapping[str, str]] = {}
     """The options that may stand in the back end's section of the configuration: name → help text. Their values reach the constructor as text."""
+
+    MAKES_NETWORKS: ClassVar[bool] = False
+    """Whether clients are on networks that it makes itself, so that it can serve subnets of the network plug-in `local` only."""
 
     capabilities: Capabilities
 
@@ -122,6 +126,14 @@ class ShareDriver(ABC):
         what the server has joined beside them is to be left. `current` is None for an addition, and when it has been deleted since.
         """
         raise AssertionError(f"{type(self).__name__} does not declare security_service_update_support")
+
+    def update_share_network_subnet_from_metadata(self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
+        """Let metadata that was set on a subnet take effect on a server in use; the entry of `server.network_info` has all of the subnet's.
+
+        The one method that is called without being declared, for the keys that the administrator names in the option
+        driver_updatable_subnet_metadata. On failure the server goes on as before, and the project is told.
+        """
+        raise Refused("This back end does not take metadata of subnets.")
 
     # --- shares ----------------------------------------------------------------------------------------------------
 

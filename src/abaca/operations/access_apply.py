@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abaca.domain import access_rules, driver_values, share_instances, snapshot_values
+from abaca.domain import access_rules, driver_values, resumptions, share_instances, snapshot_values
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=access_rules.fail_update)
+@workflow(on_failure=access_rules.fail_update, on_resume=resumptions.access_apply)
 def access_apply(instance_id: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:

@@ -1,6 +1,7 @@
 """Every workflow, imported so that the worker knows it."""
 
 from abaca.operations.access_apply import access_apply
+from abaca.operations.service_ensure_shares import service_ensure_shares
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
 from abaca.operations.share_network_security_service_check import share_network_security_service_check
@@ -12,11 +13,13 @@ from abaca.operations.share_server_abandon_subnet import share_server_abandon_su
 from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_delete import share_server_delete
 from abaca.operations.share_server_update_security_service import share_server_update_security_service
+from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
 from abaca.operations.snapshot_create import snapshot_create
 from abaca.operations.snapshot_delete import snapshot_delete
 
 WORKFLOWS = (
     access_apply,
+    service_ensure_shares,
     share_create,
     share_delete,
     share_extend,
@@ -28,6 +31,7 @@ WORKFLOWS = (
     share_server_add_subnet,
     share_server_delete,
     share_server_update_security_service,
+    share_server_update_subnet_metadata,
     share_shrink,
     snapshot_create,
     snapshot_delete,

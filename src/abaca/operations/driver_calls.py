@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import msgspec
 
 from abaca.db.session import read
-from abaca.domain import security_services
+from abaca.domain import security_services, share_server_networks
 from abaca.domain.share_server_networks import Addition
 from abaca.operations import serving
-from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot
+from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot, Subnet
 
 
 def setup_server(host: str, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
@@ -27,16 +27,26 @@ def ensure_server(host: str, server: ShareServer, shares: Sequence[Share], snaps
     serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
 
 
-def check_update_share_server_network_allocations(host: str, server_id: str, candidate: Addition) -> bool:
-    """As the driver's method, on the back end of `host`."""
-    asked = _with_addition(server_id, candidate)
-    check = serving.current().driver(host).check_update_share_server_network_allocations
-    return check(asked.network_info, asked.server_details, asked.shares, asked.snapshots)
+def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> str | None:
+    """Ask the driver of `host` whether these servers of one share network may get the subnet. The first that may not; None: all may.
+
+    Everything they are is read at once and kept nowhere: for hundreds of servers it is much, and an answer does not depend on another.
+    """
+    worker = serving.current()
+    check = worker.driver(host).check_update_share_server_network_allocations
+    with read(worker.engine) as conn:
+        candidates = share_server_networks.candidates(conn, server_ids, subnet)
+        services = security_services.of_server(conn, worker.cipher, server_ids[0])
+    for server_id, candidate in candidates.items():
+        asked = _with_addition(candidate, services)
+        if not check(asked.network_info, asked.server_details, asked.shares, asked.snapshots):
+            return server_id
+    return None
 
 
 def update_share_server_network_allocations(host: str, server_id: str, addition: Addition) -> ServerUpdate:
     """As the driver's method, on the back end of `host`."""
-    wanted = _with_addition(server_id, addition)
+    wanted = _with_addition(addition, _services(server_id))
     update = serving.current().driver(host).update_share_server_network_allocations
     return update(wanted.network_info, wanted.server_details, wanted.shares, wanted.snapshots)
 
@@ -60,6 +70,11 @@ def update_share_server_security_service(
     return serving.current().driver(host).update_share_server_security_service(_with_services(server), shares, new, current)
 
 
+def update_share_network_subnet_from_metadata(host: str, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
+    """As the driver's method, on the back end of `host`."""
+    serving.current().driver(host).update_share_network_subnet_from_metadata(_with_services(server), share_network_subnet_id, metadata)
+
+
 def _services(server_id: str) -> list[SecurityService]:
     with read(serving.current().engine) as conn:
         return security_services.of_server(conn, serving.current().cipher, server_id)
@@ -75,8 +90,7 @@ def _with_services(server: ShareServer, services: list[SecurityService] | None =
     return msgspec.structs.replace(server, network_info=_joined(server.network_info, services))
 
 
-def _with_addition(server_id: str, addition: Addition) -> Addition:
-    services = _services(server_id)
+def _with_addition(addition: Addition, services: list[SecurityService]) -> Addition:
     update = addition.network_info
     network_info = msgspec.structs.replace(
         update, current=_joined(update.current, services), added=_joined(update.added, services), security_services=services

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, share_instances, snapshot_values
+from abaca.domain import driver_values, messages, resumptions, share_instances, snapshot_values
 from abaca.errors import BackendError, Refused
 from abaca.operations import serving
 from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
@@ -22,7 +22,7 @@ def fail(conn: Connection, instance_id: str, reason: str) -> None:
     share_instances.fail(conn, instance_id, "error", messages.Action.CREATE, reason)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, on_resume=resumptions.share_create)
 def share_create(instance_id: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:

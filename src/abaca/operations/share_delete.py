@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, share_instances
+from abaca.domain import driver_values, messages, resumptions, share_instances
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
@@ -14,7 +14,7 @@ def fail(conn: Connection, instance_id: str, reason: str) -> None:
     share_instances.fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, on_resume=resumptions.share_delete)
 def share_delete(instance_id: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:

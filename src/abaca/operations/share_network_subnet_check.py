@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import share_server_networks, subnet_additions
+from abaca.domain import subnet_additions
 from abaca.domain.subnet_additions import Inquiry
 from abaca.errors import NoSpace, Refused
 from abaca.operations import driver_calls, serving
 from abaca.values import Subnet
 from abaca.workflow.steps import effect, tx, workflow
+
+_AT_ONCE = 50  # servers asked about in one step: what a restart asks again at most
 
 
 def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> None:
@@ -24,10 +26,10 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
         return
     subnet = effect(serving.current().networks.get_subnet, inquiry.project_id, inquiry.neutron_net_id, inquiry.neutron_subnet_id)
     effect(require_free_addresses, inquiry, subnet)
-    for server_id in inquiry.server_ids:
-        candidate = tx(share_server_networks.candidate, server_id, subnet)
-        if not effect(driver_calls.check_update_share_server_network_allocations, service_host, server_id, candidate):
-            raise Refused(f"The back end of share server {server_id} denies it without a reason.")
+    for first in range(0, len(inquiry.server_ids), _AT_ONCE):
+        denied = effect(driver_calls.server_without_subnet, service_host, inquiry.server_ids[first : first + _AT_ONCE], subnet)
+        if denied is not None:
+            raise Refused(f"The back end of share server {denied} denies it without a reason.")
     tx(subnet_additions.answer, check_id, service_host, None, subnet)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_network_subnets
+from abaca.domain import resumptions, share_network_subnets
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=share_network_subnets.tell_unresolved)
+@workflow(on_failure=share_network_subnets.tell_unresolved, on_resume=resumptions.share_network_subnet_resolve)
 def share_network_subnet_resolve(subnet_id: str) -> None:
     ids = tx(share_network_subnets.neutron_ids, subnet_id)
     if ids is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, share_instances
+from abaca.domain import driver_values, messages, resumptions, share_instances
 from abaca.errors import Refused
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
@@ -16,7 +16,7 @@ def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) 
     share_instances.fail(conn, instance_id, "extending_error", messages.Action.EXTEND, reason)
 
 
-@workflow(on_failure=fail_extend)
+@workflow(on_failure=fail_extend, on_resume=resumptions.share_extend)
 def share_extend(instance_id: str, new_size: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:
@@ -32,7 +32,7 @@ def fail_shrink(conn: Connection, instance_id: str, new_size: str, reason: str) 
     share_instances.fail(conn, instance_id, "shrinking_error", messages.Action.SHRINK, reason)
 
 
-@workflow(on_failure=fail_shrink)
+@workflow(on_failure=fail_shrink, on_resume=resumptions.share_shrink)
 def share_shrink(instance_id: str, new_size: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:

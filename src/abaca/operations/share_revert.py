@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain import messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
 from abaca.errors import Refused
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
@@ -17,7 +17,7 @@ def fail(conn: Connection, instance_id: str, snapshot_instance_id: str, size: st
     share_instances.fail(conn, instance_id, "reverting_error", messages.Action.REVERT_TO_SNAPSHOT, reason)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, on_resume=resumptions.share_revert)
 def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None:
     place = tx(share_instances.place, instance_id)
     if place is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_server_networks, share_servers
+from abaca.domain import share_server_networks, share_server_repairs, share_servers
 from abaca.operations import driver_calls, serving
 from abaca.operations.share_server_setup import allocate
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=share_server_networks.fail_addition)
+@workflow(on_failure=share_server_networks.fail_addition, on_resume=share_server_repairs.resume_addition)
 def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
         host = tx(share_servers.host_of, share_server_id)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_servers
+from abaca.domain import resumptions, share_servers
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=share_servers.mark_error)
+@workflow(on_failure=share_servers.mark_error, on_resume=resumptions.share_server_delete)
 def share_server_delete(share_server_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
         host = tx(share_servers.host_of, share_server_id)

@@ -12,7 +12,7 @@ from abaca.domain.share_server_networks import Place
 from abaca.errors import BackendError, Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving
-from abaca.values import NetworkAllocation, Subnet
+from abaca.values import NetworkAllocation
 from abaca.workflow.steps import effect, tx
 
 SERVING = ("active", "network_change")
@@ -32,20 +32,22 @@ def make_sure_of_server(share_server_id: str, host: str) -> None:
 def allocate(share_server_id: str, places: list[Place]) -> None:
     """Find out what each subnet is, where that is not known yet, and give the server its addresses on all of them, or on none."""
     networks = serving.current().networks
+    requests = []
     for place in places:
-        if place.subnet is None:
-            subnet: Subnet = effect(networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id)
+        subnet = place.subnet
+        if subnet is None:
+            subnet = effect(networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id)
             tx(share_network_subnets.resolve, place.share_network_subnet_id, subnet)
-    requests = [
-        AllocationRequest(
-            server_id=share_server_id,
-            share_network_subnet_id=place.share_network_subnet_id,
-            neutron_net_id=place.neutron_net_id or "",
-            neutron_subnet_id=place.neutron_subnet_id or "",
-            count=place.count,
+        requests.append(
+            AllocationRequest(
+                server_id=share_server_id,
+                share_network_subnet_id=place.share_network_subnet_id,
+                neutron_net_id=subnet.neutron_net_id,
+                neutron_subnet_id=subnet.neutron_subnet_id,
+                count=place.count,
+                project_id=place.project_id,
+            )
         )
-        for place in places
-    ]
     given: list[list[NetworkAllocation]] = effect(networks.allocate, requests)
     tx(share_server_networks.store_allocations, share_server_id, dict(zip([p.share_network_subnet_id for p in places], given, strict=True)))
 

@@ -7,7 +7,7 @@ from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=security_service_changes.fail)
+@workflow(on_failure=security_service_changes.fail, on_resume=security_service_changes.resume)
 def share_server_update_security_service(share_server_id: str, new_id: str, current_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
         host = tx(share_servers.host_of, share_server_id)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain import messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
 from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
@@ -17,7 +17,7 @@ def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str
     share_snapshot_instances.fail(conn, instance_id, "error", messages.Action.CREATE, reason)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, on_resume=resumptions.snapshot_create)
 def snapshot_create(share_instance_id: str, instance_id: str) -> None:
     place = tx(share_instances.place, share_instance_id)
     if place is None:

@@ -6,10 +6,12 @@ from sqlalchemy.engine import Engine
 
 from abaca.workflow import retention
 
-KEPT_SECONDS = 24 * 3600
+DONE_SECONDS = 24 * 3600
+NOT_DONE_SECONDS = 30 * DONE_SECONDS
 
 
 def tidy_up(engine: Engine, worker_host: str) -> None:
-    """Delete what ended more than a day ago, successfully or not, and end what was given up."""
+    """Delete what was done more than a day ago, and what was parked or given up more than thirty; end what DBOS gave up."""
     retention.end_given_up(engine, worker_host)
-    retention.delete_finished(KEPT_SECONDS)
+    retention.delete_ended(retention.DONE, DONE_SECONDS)
+    retention.delete_ended(retention.NOT_DONE, NOT_DONE_SECONDS)

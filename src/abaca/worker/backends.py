@@ -6,17 +6,13 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.db.session import begin, read
-from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.db.tables import share_servers
-from abaca.domain import driver_values, service_reports, snapshot_values
+from abaca.domain import driver_values, service_reports, share_servers, snapshot_values
 from abaca.domain.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
@@ -66,7 +62,7 @@ def bring_up(engine: Engine, backend: Backend, locks: ServerLocks, runtime: Runt
     try:
         deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
         with read(engine) as conn:
-            server_ids = conn.scalars(_standing_servers(backend.host)).all()
+            server_ids = share_servers.standing(conn, backend.host)
         for server_id in server_ids:
             with locks.exclusive(server_id):
                 _ensure(engine, backend, server_id, runtime)
@@ -81,7 +77,7 @@ def bring_up(engine: Engine, backend: Backend, locks: ServerLocks, runtime: Runt
 def _ensure(engine: Engine, backend: Backend, server_id: str, runtime: Runtime) -> None:
     """What is refused for good on one server must not keep the others down."""
     with read(engine) as conn:
-        if conn.scalar(_standing_servers(backend.host).where(share_servers.c.id == server_id)) is None:
+        if not share_servers.stands(conn, server_id):
             return  # it went while its lock was waited for
         server = driver_values.standing_server(conn, server_id)
         shares = driver_values.shares_of_server(conn, server_id)
@@ -139,12 +135,3 @@ def network_namespace(conf: cfg.ConfigOpts) -> str:
         return "abaca"
     return "abaca" + hashlib.sha256(conf.state_dir.encode()).hexdigest()[:5]
 
-
-def _standing_servers(host: str) -> sa.Select[Any]:
-    """A query for the ids of the servers that serve: also one in error because it could not be given a new subnet, on its old ones.
-
-    Those in the making or on their way out are the business of the work that makes or deletes them.
-    """
-    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
-    serving = share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
-    return sa.select(share_servers.c.id).where(share_servers.c.host == host, serving).order_by(share_servers.c.created_at, share_servers.c.id)

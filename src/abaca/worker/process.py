@@ -17,7 +17,9 @@ from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 from abaca.domain.local_ports import SqlPortStore
+from abaca.errors import Unavailable
 from abaca.networks import registry as network_registry
+from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import expired_messages, finished_work, passes, unused_share_servers
@@ -53,7 +55,7 @@ class Worker:
         self._lease.acquire()
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
-        networks = network_registry.load(self._conf.network_plugin, {}, SqlPortStore(self.engine))
+        networks = self._networks()
         drivers = {b.host: b.driver for b in self.backends}
         serving.start(serving.Serving(drivers=drivers, networks=networks, engine=self.engine, cipher=Cipher(config.key_file(self._conf))))
         for backend in self.backends:
@@ -64,6 +66,14 @@ class Worker:
             # A thread each: one that hangs takes the signs of life of no other away.
             self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
         self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
+
+    def _networks(self) -> NetworkPlugin:
+        name = self._conf.network_plugin
+        for backend in self.backends:
+            if name != "local" and backend.driver.MAKES_NETWORKS:
+                raise Unavailable(f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {name} is not for it.")
+        options = config.backend_options(self._conf, name, network_registry.plugin_class(name).OPTIONS)
+        return network_registry.load(name, options, SqlPortStore(self.engine))
 
     def stop(self) -> None:
         """Stop taking work, wait a bounded time for what runs, give the lease back."""

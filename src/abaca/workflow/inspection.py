@@ -1,33 +1,55 @@
-"""Looking at work from outside of a worker: what waits, runs or was parked, at which step; and giving it up."""
+"""Looking at work from outside of a worker: what waits, runs, was parked or given up, at which step; giving it up and taking it up again."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+from dbos import WorkflowStatus
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
 from abaca.errors import Conflict, Missing
 from abaca.values import Value
 from abaca.workflow.queue import client
-from abaca.workflow.steps import ENDINGS
+from abaca.workflow.steps import ENDINGS, RESUMPTIONS
 
 ABANDONED = "The administrator has given the operation up."
+UNREADABLE = "Its arguments could not be read, so nothing was done: set the status of what it is about by hand."
 _MOST = 1000
-_STATES = {"ENQUEUED": "waiting", "DELAYED": "waiting", "PENDING": "running", "ERROR": "parked", "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "parked"}
+_MOST_COUNTED = 10_000
+_STATES = {
+    "ENQUEUED": "waiting",
+    "DELAYED": "waiting",
+    "PENDING": "running",
+    "ERROR": "parked",
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "parked",
+    "CANCELLED": "given up",
+}
+_ENDED = ("parked", "given up")
 
 
 class Operation(Value):
-    """One piece of work. `state`: waiting, running or parked; `since`: UTC without zone; `reason`: why it is parked."""
+    """One piece of work. `about`: the id of what it works on (share instance, share server, …); `args`: None when they cannot be read;
+    `state`: waiting, running, parked (it failed on its own) or given up (by the administrator, or because it was begun too often);
+    `since`: UTC without zone; `reason`: why it is parked."""
 
     id: str
     name: str
-    args: list[str]
+    about: str
+    args: list[str] | None
     state: str
     worker_host: str
     since: datetime
     attempts: int
     reason: str | None
+
+
+class Count(Value):
+    """Pieces of work alike, and how long ago the oldest of them was put in, in seconds."""
+
+    number: int
+    oldest_seconds: float
 
 
 class Step(Value):
@@ -41,28 +63,26 @@ class Step(Value):
 
 def find(engine: Engine) -> list[Operation]:
     """All work that has not ended well, the oldest first; at most a thousand pieces."""
-    rows = client(engine).list_workflows(status=list(_STATES), limit=_MOST, load_output=False)
-    return [
-        Operation(
-            id=row.workflow_id,
-            name=row.name,
-            args=[str(argument) for argument in (row.input or {"args": ()})["args"]],
-            state=_STATES[row.status],
-            worker_host=(row.queue_name or "").removeprefix("host-"),
-            since=_moment(row.created_at or 0),
-            attempts=row.recovery_attempts or 0,
-            reason=str(row.error) if row.error else None,
-        )
-        for row in rows
-    ]
+    return [_operation(row) for row in client(engine).list_workflows(status=list(_STATES), limit=_MOST)]
+
+
+def count(engine: Engine) -> dict[tuple[str, str], Count]:
+    """(name, state) → the work that has not ended well; at most ten thousand pieces are counted."""
+    counts: dict[tuple[str, str], Count] = {}
+    now = datetime.now(UTC).replace(tzinfo=None)
+    for row in client(engine).list_workflows(status=list(_STATES), limit=_MOST_COUNTED, load_input=False, load_output=False):
+        key = row.name, _STATES[row.status]
+        so_far = counts.get(key, Count(number=0, oldest_seconds=0.0))
+        age = (now - _moment(row.created_at or 0)).total_seconds()
+        counts[key] = Count(number=so_far.number + 1, oldest_seconds=max(so_far.oldest_seconds, age))
+    return counts
 
 
 def get(engine: Engine, operation_id: str) -> Operation:
     """One of them. Missing when there is no such work, or it has ended well."""
-    for operation in find(engine):
-        if operation.id == operation_id:
-            return operation
-    raise Missing(f"There is no operation {operation_id} that waits, runs or is parked.")
+    for row in client(engine).list_workflows(workflow_ids=[operation_id], status=list(_STATES)):
+        return _operation(row)
+    raise Missing(f"There is no operation {operation_id} that waits, runs, is parked or was given up.")
 
 
 def steps(engine: Engine, operation_id: str) -> list[Step]:
@@ -81,14 +101,63 @@ def steps(engine: Engine, operation_id: str) -> list[Step]:
 def abandon(engine: Engine, operation_id: str) -> None:
     """Give work up that waits or runs: it starts no further step, and its nouns go to their error states.
 
-    Conflict for work that is parked: its nouns are in their error states already.
+    Conflict for work that has ended so already, and for work whose arguments cannot be read: its worker parks it.
     """
     operation = get(engine, operation_id)
-    if operation.state == "parked":
-        raise Conflict(f"The operation {operation_id} is parked: it has ended already.")
+    if operation.state in _ENDED or operation.args is None:
+        raise Conflict(f"The operation {operation_id} is {operation.state}{': it has ended already' if operation.state in _ENDED else ''}.")
     client(engine).cancel_workflow(operation_id)
     with begin(engine) as conn:
         ENDINGS[operation.name](conn, *operation.args, ABANDONED)
+
+
+def resume(engine: Engine, operation_id: str) -> None:
+    """Take work up again that is parked or was given up: as new work on the same nouns, from its first step on. The old record goes.
+
+    Conflict, with nothing changed, when it has not ended, its nouns have been changed since, later work was done on them, or it is of a
+    kind that is asked for anew instead.
+    """
+    operation = get(engine, operation_id)
+    if operation.state not in _ENDED:
+        raise Conflict(f"The operation {operation_id} is {operation.state}: it need not be taken up again.")
+    if operation.args is None:
+        raise Conflict(f"The operation {operation_id} cannot be taken up again. {UNREADABLE}")
+    again = RESUMPTIONS.get(operation.name)
+    if again is None:
+        raise Conflict(f"{operation.name} is not taken up again; repeat the request that began it.")
+    # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns' statuses.
+    later = client(engine).list_workflows(start_time=_text(operation.since), load_input=False, load_output=False)
+    for other in later:
+        if _about(other) == operation.about and _moment(other.created_at or 0) > operation.since:
+            raise Conflict(f"There is later work on the same: {other.workflow_id}.")
+    with begin(engine) as conn:
+        again(conn, *operation.args)
+    client(engine).delete_workflow(operation_id)
+
+
+def _operation(row: WorkflowStatus) -> Operation:
+    stored: Any = row.input  # text, not its content, when it cannot be read
+    is_readable = isinstance(stored, dict)
+    return Operation(
+        id=row.workflow_id,
+        name=row.name,
+        about=_about(row),
+        args=[str(argument) for argument in stored["args"]] if is_readable else None,
+        state=_STATES[row.status],
+        worker_host=(row.queue_name or "").removeprefix("host-") or row.executor_id or "",
+        since=_moment(row.created_at or 0),
+        attempts=row.recovery_attempts or 0,
+        reason=(str(row.error) if row.error else None) if is_readable else UNREADABLE,
+    )
+
+
+def _about(row: WorkflowStatus) -> str:
+    """Ids of work are made of its name, what it is about, and more."""
+    return str(row.workflow_id).split(":")[1] if ":" in row.workflow_id else ""
+
+
+def _text(moment: datetime) -> str:
+    return moment.replace(tzinfo=UTC).isoformat()
 
 
 def _moment(epoch_ms: int) -> datetime:

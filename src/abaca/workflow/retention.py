@@ -1,8 +1,9 @@
-"""Work that DBOS leaves behind: what is finished is deleted after a while, what it gave up is ended properly."""
+"""Work that DBOS leaves behind: what has ended is deleted after a while, what it gave up is ended properly."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from dbos import DBOS
@@ -15,13 +16,14 @@ GAVE_UP = "The operation was interrupted too often and has been ended."
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
-_ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
+DONE = ("SUCCESS",)
+NOT_DONE = ("ERROR", "CANCELLED")
 
 
-def delete_finished(older_than_seconds: float) -> None:
-    """Delete the records of workflows that ended longer ago than that, a bounded number a call."""
+def delete_ended(statuses: Sequence[str], older_than_seconds: float) -> None:
+    """Delete the records of workflows that ended so, longer ago than that; a bounded number a call."""
     limit = (datetime.now(UTC) - timedelta(seconds=older_than_seconds)).isoformat()
-    old = DBOS.list_workflows(status=_ENDED, completed_before=limit, limit=_AT_ONCE, load_input=False, load_output=False)
+    old = DBOS.list_workflows(status=list(statuses), completed_before=limit, limit=_AT_ONCE, load_input=False, load_output=False)
     if old:
         DBOS.delete_workflows([workflow.workflow_id for workflow in old])
 
@@ -32,7 +34,7 @@ def end_given_up(engine: Engine, worker_host: str) -> None:
     given_up = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", executor_id=worker_host, limit=_AT_ONCE, load_output=False)
     for workflow in given_up:
         ending = ENDINGS.get(workflow.name)
-        if ending is not None and workflow.input is not None:
+        if ending is not None and isinstance(workflow.input, dict):  # else it cannot be read and is shown as that
             _LOG.error("%s was begun too often and is ended", workflow.workflow_id)
             with begin(engine) as conn:
                 ending(conn, *workflow.input["args"], GAVE_UP)

@@ -158,6 +158,16 @@ class FakeDriver(ShareDriver):
                 stored.security_services = services
                 return stored.details()
 
+    def update_share_network_subnet_from_metadata(self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
+        with self._call("update_share_network_subnet_from_metadata", server.id, share_network_subnet_id), self._store.change() as world:
+            stored = _server(world, server.id)
+            stored.network_info = [
+                msgspec.structs.replace(entry, subnet_metadata=entry.subnet_metadata | metadata)
+                if entry.share_network_subnet_id == share_network_subnet_id
+                else entry
+                for entry in stored.network_info
+            ]
+
     # --- shares ----------------------------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:

@@ -67,6 +67,7 @@ class LinuxDriver(ShareDriver):
     """
 
     OPTIONS = dict.fromkeys(DEFAULTS, "See the class.")
+    MAKES_NETWORKS = True
 
     capabilities = Capabilities(
         storage_protocols=("NFS",),

@@ -1,0 +1,29 @@
+"""Bring everything on a back end into the state described, as when its worker starts: each server that stands, with its shares."""
+
+from __future__ import annotations
+
+import logging
+
+from abaca.domain import driver_values, services, share_servers, snapshot_values
+from abaca.errors import NoSpace, Refused
+from abaca.operations import driver_calls, serving
+from abaca.workflow.steps import effect, tx, workflow
+
+_LOG = logging.getLogger(__name__)
+
+
+@workflow(on_failure=services.ensured)
+def service_ensure_shares(service_host: str) -> None:
+    for server_id in tx(share_servers.standing, service_host):
+        with serving.current().locks.exclusive(server_id):
+            if not tx(share_servers.stands, server_id):
+                continue  # it went while its lock was waited for
+            server = tx(driver_values.standing_server, server_id)
+            shares = tx(driver_values.shares_of_server, server_id)
+            snapshots = tx(snapshot_values.of_server, server_id)
+            try:
+                effect(driver_calls.ensure_server, service_host, server, shares, snapshots)
+            except (Refused, NoSpace) as error:
+                # What cannot be mended on one must not keep the others waiting.
+                _LOG.error("share server %s is not as it should be: %s", server_id, error.message)
+    tx(services.ensured, service_host)

@@ -1,0 +1,85 @@
+"""Whom the drivers' check of a new subnet asks and what it counts, where one back end has several servers of the share network."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import sqlalchemy as sa
+
+from abaca.db.tables import share_network_checks
+from abaca.domain import subnet_additions
+from abaca.domain.subnet_additions import SubnetRequest
+from abaca.errors import Conflict
+from tests.operations.conftest import Install
+from tests.operations.scene import WHY, addresses, all_servers, available_share, failing, network, plan
+from tests.stack import MEMBER, Stack, wait_for
+
+CHECK = "check_update_share_server_network_allocations"
+
+
+def two_servers(stack: Stack) -> tuple[str, list[str]]:
+    """A share network with a server on its default subnet and one on its subnet in zone-a, both of back end alpha; and a share on each."""
+    first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
+    share_network = stack.share_network(first)
+    shares = [available_share(stack, share_network, availability_zone="zone-a")]
+    stack.add_subnet(share_network, second, zone="zone-a")
+    shares.append(available_share(stack, share_network, availability_zone="zone-a"))
+    assert len(all_servers(stack)) == 2
+    return share_network, shares
+
+
+def test_every_server_of_a_back_end_is_asked(install: Install) -> None:
+    stack = install({"alpha": {"availability_zone": "zone-a"}})
+    with stack.working():
+        share_network, shares = two_servers(stack)
+        for share in shares:
+            plan(stack, failing(CHECK, "Refused", match=share))
+            with pytest.raises(Conflict, match=WHY):
+                stack.add_subnet(share_network, stack.network("10.3.0.0/24")[0])
+        plan(stack)
+        assert network(stack, share_network)["status"] == "active"
+
+
+def test_the_answer_belongs_to_network_and_zone_too(install: Install) -> None:
+    stack = install({"alpha": {"availability_zone": "zone-a"}})
+    with stack.working():
+        share_network, _ = two_servers(stack)
+        net, subnet = stack.network("10.3.0.0/24")[0]
+
+        def answer(neutron_net_id: str, zone: str | None) -> bool | None:
+            wanted = SubnetRequest(neutron_net_id=neutron_net_id, neutron_subnet_id=subnet, availability_zone=zone)
+            compatible: bool | None = stack.do(subnet_additions.check, MEMBER, share_network, wanted, reset_operation=False)["compatible"]
+            return compatible
+
+        assert wait_for(lambda: answer(net, None)) is True
+        assert answer("another network", None) is None
+        assert answer(net, "zone-a") is None
+        assert wait_for(lambda: answer("another network", None) is False)
+        assert wait_for(lambda: answer(net, "zone-a")) is True
+        assert answer(net, None) is True
+
+
+def test_a_denial_is_logged_with_its_reason(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
+    first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
+    share_network = stack.share_network(first)
+    available_share(stack, share_network)
+    plan(stack, failing(CHECK, "Refused"))
+    with caplog.at_level(logging.WARNING, "abaca"), pytest.raises(Conflict, match=WHY):
+        stack.add_subnet(share_network, second)
+    assert [record for record in caplog.records if "share_network_subnet_check" in record.getMessage() and WHY in record.getMessage()]
+
+
+def test_the_addresses_are_those_of_the_servers_that_grow(install: Install) -> None:
+    stack = install({"alpha": {"availability_zone": "zone-a", "network_allocations_number": "2"}})
+    with stack.working():
+        share_network, (_, other) = two_servers(stack)
+        small, exact = stack.network("10.3.0.0/30", "fd00:4::/126")  # one address, two addresses
+        with pytest.raises(Conflict, match=r"10\.3\.0\.0/30.* 1 free addresses.* need 2"):
+            stack.add_subnet(share_network, small)
+        stack.do(lambda conn: conn.execute(sa.delete(share_network_checks)))
+        stack.add_subnet(share_network, exact)
+        assert stack.settled_network(share_network) == "active"
+        assert addresses(stack) == 6
+        assert len(stack.paths(other)) == 2, "the server in the zone has not changed"
+        assert {row.status for row in all_servers(stack)} == {"active"}
