@@ -123,6 +123,12 @@ def test_addresses(api: Api, share: str, access_to: str, version: str, stored: s
     assert allow(api, share, access_to, version, access_level="ro")["access_to"] == stored
 
 
+@pytest.mark.parametrize(("name", "status"), [("anna", 200), ("DOM\\anna", 200), ("abc", 400), ("try+", 400), ("a" * 256, 400)])
+def test_names_of_users(api: Api, share: str, name: str, status: int) -> None:
+    body = {"allow_access": {"access_type": "user", "access_to": name}}
+    assert api.send("POST", f"/v2/shares/{share}/action", body, who=ALICE).status_code == status
+
+
 def test_metadata_came_with_2_45(api: Api, share: str) -> None:
     assert allow(api, share, metadata={"k": "v"})["metadata"] == {"k": "v"}
     old = allow(api, share, "10.0.0.2", "2.44", metadata={"k": ""})
@@ -135,6 +141,10 @@ def test_duplicates(api: Api, share: str) -> None:
     body = {"allow_access": {"access_type": "ip", "access_to": "10.9.0.0/24", "access_level": "ro"}}
     assert api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE) == "Share access ip:10.9.0.0/24 exists."
     allow(api, share, "10.9.0.0/25")
+    for once, again in (("10.9.0.7", "10.9.0.7/32"), ("10.9.0.8/32", "10.9.0.8"), ("fd00::7", "fd00::7/128")):
+        allow(api, share, once)
+        body["allow_access"]["access_to"] = again
+        assert api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE) == f"Share access ip:{again} exists."
 
 
 @pytest.mark.parametrize(("action", "version"), [("os-deny_access", "2.0"), ("deny_access", "2.7"), ("deny_access", "2.70")])
@@ -170,13 +180,13 @@ def test_filters(api: Api, share: str, query: str, found: set[str]) -> None:
 
 def test_the_share_must_be_named(api: Api, share: str) -> None:
     assert api.fault("GET", "/share-access-rules", None, 400) == "The field 'share_id' has to be specified."
-    api.fault("GET", f"/share-access-rules?share_id={UNKNOWN}", None, 404)
+    api.fault("GET", f"/share-access-rules?share_id={UNKNOWN}", None, 400)
     api.fault("GET", f"/share-access-rules/{UNKNOWN}", None, 404)
 
 
 def test_other_projects_learn_nothing(api: Api, share: str) -> None:
     rule = allow(api, share)["id"]
-    api.fault("GET", f"/share-access-rules?share_id={share}", None, 404, who=BOB)
+    api.fault("GET", f"/share-access-rules?share_id={share}", None, 400, who=BOB)
     api.fault("GET", f"/share-access-rules/{rule}", None, 404, who=BOB)
     api.fault("POST", f"/shares/{share}/action", {"access_list": None}, 404, who=BOB, version="2.44")
 
@@ -185,3 +195,49 @@ def test_while_the_share_is_not_available(api: Api, back_end: BackEnd, share: st
     back_end.settle(share, status="extending")
     body = {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}}
     api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE)
+
+
+@pytest.mark.parametrize("lock", [{"lock_visibility": True}, {"lock_deletion": "true"}, {"lock_reason": "mine"}])
+def test_locks_are_refused_since_2_82(api: Api, share: str, lock: dict[str, Any]) -> None:
+    assert allow(api, share, "10.0.0.1", "2.81", **lock)["access_to"] == "10.0.0.1"
+    body = {"allow_access": {"access_type": "ip", "access_to": "10.0.0.2", **lock}}
+    assert "locks are not supported" in api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE, version="2.82")
+    allow(api, share, "10.0.0.2", "2.82", lock_visibility=False, lock_deletion=None)
+
+
+def test_rules_of_all_shares_since_2_82(api: Api, back_end: BackEnd, share: str) -> None:
+    other = str(api.share(api.share_network()["id"])["id"])
+    back_end.settle(other)
+    for one, access_to in ((share, "10.0.0.1"), (other, "10.0.0.2")):
+        allow(api, one, access_to)
+
+    def listed(query: str, who: str) -> set[str]:
+        return {rule["access_to"] for rule in api("GET", f"/share-access-rules{query}", who=who, version="2.82")["access_list"]}
+
+    assert listed("", READER) == {"10.0.0.1", "10.0.0.2"}
+    assert listed("?access_to=10.0.0.2", READER) == listed(f"?share_id={other}", READER) == {"10.0.0.2"}
+    assert listed("", BOB) == set()
+    api.fault("GET", "/share-access-rules?access_to=10.0.0.2", None, 400, who=READER, version="2.81")
+
+
+def test_another_level_since_2_88(api: Api, engine: Engine, share: str) -> None:
+    """access_rules.update"""
+    rule = allow(api, share)
+    path = f"/share-access-rules/{rule['id']}"
+
+    def change(level: Any) -> dict[str, Any]:
+        return {"update_access": {"access_level": level}}
+
+    assert api("PUT", path, change("rw"), who=ALICE, version="2.88")["access"] == rule
+    assert "queued_to_apply" in api.fault("PUT", path, change("ro"), 400, who=ALICE, version="2.88")
+    with begin(engine) as conn:
+        conn.execute(sa.update(share_access_rules).values(state="active"))
+    changed = api("PUT", path, change("ro"), who=ALICE, version="2.88")["access"]
+    assert (changed["access_level"], changed["state"]) == ("ro", "queued_to_apply")
+    assert set(changed) == set(rule)
+    for wrong in (change("none"), change(None), change(5), {"update_access": {}}, {}, None):
+        api.fault("PUT", path, wrong, 400, who=ALICE, version="2.88")
+    api.fault("PUT", path, change("rw"), 403, who=READER, version="2.88")
+    api.fault("PUT", path, change("rw"), 404, who=BOB, version="2.88")
+    api.fault("PUT", path, change("rw"), 404, who=ALICE, version="2.87")
+    api.fault("PUT", f"/share-access-rules/{UNKNOWN}", change("rw"), 404, who=ALICE, version="2.88")

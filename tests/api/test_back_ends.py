@@ -13,11 +13,22 @@ from abaca.db.tables import services
 from tests.api.conftest import ADMIN, ALICE, BACKEND, POOL, READER, ZONE, Api, BackEnd
 
 
-@pytest.mark.parametrize(("path", "version"), [("/os-services", "2.0"), ("/os-services", "2.6"), ("/services", "2.7"), ("/services", "2.70")])
-def test_services(api: Api, back_end: BackEnd, path: str, version: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "version", "more"),
+    [
+        ("/os-services", "2.0", set()),
+        ("/os-services", "2.6", set()),
+        ("/services", "2.7", set()),
+        ("/services", "2.82", set()),
+        ("/services", "2.83", {"disabled_reason"}),
+        ("/services", "2.86", {"disabled_reason", "ensuring"}),
+    ],
+)
+def test_services(api: Api, back_end: BackEnd, path: str, version: str, more: set[str]) -> None:
     """services.index"""
     (service,) = api("GET", path, version=version)["services"]
-    assert set(service) == {"id", "binary", "host", "zone", "status", "state", "updated_at"}
+    assert set(service) == {"id", "binary", "host", "zone", "status", "state", "updated_at"} | more
+    assert service.get("disabled_reason") is None and not service.get("ensuring")
     assert service == service | {"binary": "manila-share", "host": BACKEND, "zone": ZONE, "status": "enabled", "state": "up"}
     assert isinstance(service["id"], int)
 
@@ -61,6 +72,38 @@ def test_disable_and_enable(api: Api, back_end: BackEnd, base: str, version: str
     api.fault("PUT", f"{base}/disable", chosen | {"binary": "manila-data"}, 404, version=version)
     api.fault("PUT", f"{base}/disable", chosen, 403, version=version, who=ALICE)
     assert api("GET", base, version=version)["services"][0]["status"] == "enabled"
+
+
+def test_why_it_is_disabled(api: Api, back_end: BackEnd) -> None:
+    chosen = {"host": BACKEND, "binary": "manila-share"}
+
+    def reason() -> Any:
+        return api("GET", "/services", version="2.83")["services"][0]["disabled_reason"]
+
+    api("PUT", "/services/disable", chosen | {"disabled_reason": "too early"}, version="2.82")
+    assert reason() is None
+    answer = api("PUT", "/services/disable", chosen | {"disabled_reason": "new disks"}, version="2.83")
+    assert answer == chosen | {"disabled": True, "disabled_reason": "new disks"}
+    assert reason() == "new disks"
+    api.fault("PUT", "/services/disable", chosen | {"disabled_reason": "x" * 256}, 400, version="2.83")
+    assert api("PUT", "/services/enable", chosen, version="2.83") == chosen | {"disabled": False, "disabled_reason": None}
+    assert reason() is None
+
+
+def test_ensure_shares(api: Api, back_end: BackEnd) -> None:
+    """services.ensure_shares"""
+    chosen = {"host": BACKEND}
+    for wrong in ({}, None, {"host": 5}):
+        api.fault("POST", "/services/ensure-shares", wrong, 400, version="2.86")
+    api.fault("POST", "/services/ensure-shares", {"host": "nowhere@alpha"}, 404, version="2.86")
+    api.fault("POST", "/services/ensure-shares", chosen, 403, version="2.86", who=ALICE)
+    api.fault("POST", "/services/ensure-shares", chosen, 404, version="2.85")
+    assert api("POST", "/services/ensure-shares", chosen, version="2.86", status=202) is None
+    assert api("GET", "/services", version="2.86")["services"][0]["ensuring"] is True
+    assert "already" in api.fault("POST", "/services/ensure-shares", chosen, 409, version="2.86")
+    with begin(back_end.engine) as conn:
+        conn.execute(sa.update(services).values(ensuring=False, is_ready=False))
+    assert "is down" in api.fault("POST", "/services/ensure-shares", chosen, 409, version="2.86")
 
 
 def test_a_disabled_back_end_gets_no_shares(api: Api, back_end: BackEnd) -> None:

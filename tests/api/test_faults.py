@@ -38,6 +38,12 @@ def test_every_answer_names_the_request(api: Api, method: str, path: str, who: s
     assert names[0] != names[1] and names[0].startswith("req-")
 
 
+@pytest.mark.parametrize(("method", "body"), [("GET", None), ("PUT", {"share_network": {"name": "x"}}), ("DELETE", None)])
+def test_a_member_without_an_id_is_not_there(api: Api, method: str, body: dict[str, Any] | None) -> None:
+    """And is not taken for the collection: clients whose id is empty by mistake must not be misled."""
+    api.fault(method, "/share-networks/", body, 404)
+
+
 def test_wrong_method(api: Api) -> None:
     answer = api.send("DELETE", "/v2/types")
     assert answer.status_code == 405

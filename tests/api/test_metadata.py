@@ -6,7 +6,11 @@ import threading
 from typing import Any
 
 import pytest
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
 
+from abaca.workflow import inspection
+from abaca.workflow.queue import unfinished
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 
 CLOSED = "__affinity_same_host"
@@ -132,3 +136,60 @@ def test_rules_are_found_by_what_they_hold(api: Api, share: str) -> None:
     assert found("&sort_key=access_to&sort_dir=asc&limit=1&offset=1") == ["10.0.0.2"]
     for wrong in ("&metadata=x", "&sort_key=share_id", "&limit=-1"):
         api.fault("GET", f"/share-access-rules?share_id={share}{wrong}", None, 400, who=ALICE)
+
+
+def test_of_an_export_location_since_2_87(api: Api, back_end: BackEnd, share: str) -> None:
+    """Its own metadata, kept when the back end tells the same path again; `preferred` is for administrators."""
+    back_end.settle(share, "10.0.0.5:/shares/x")
+    (location,) = api("GET", f"/shares/{share}/export_locations", who=ALICE, version="2.87")["export_locations"]
+    assert location["metadata"] == {}
+    path = f"/shares/{share}/export_locations/{location['id']}"
+    assert "metadata" not in api("GET", path, who=ALICE, version="2.86")["export_location"]
+
+    def ask(method: str, tail: str, body: Any = None, who: str = ALICE) -> Any:
+        return api(method, path + tail, body, who=who, version="2.87")
+
+    assert ask("POST", "/metadata", {"metadata": {"a": "b", "c": "d"}}) == {"metadata": {"a": "b", "c": "d"}}
+    assert ask("PUT", "/metadata/a", {"meta": {"a": "x"}}) == {"meta": {"a": "x"}}
+    assert ask("DELETE", "/metadata/c") is None
+    back_end.settle(share, "10.0.0.5:/shares/x", "[fd00::5]:/shares/x")
+    assert ask("GET", "/metadata", who=READER) == {"metadata": {"a": "x"}}
+    assert ask("GET", "")["export_location"]["metadata"] == {"a": "x"}
+    assert ask("PUT", "/metadata", {"metadata": {"preferred": "true"}}, who=ADMIN) == {"metadata": {"preferred": "true"}}
+    assert ask("PUT", "/metadata", {"metadata": {"e": "f"}}) == {"metadata": {"preferred": "true", "e": "f"}}
+    api.fault("PUT", f"{path}/metadata/preferred", {"meta": {"preferred": "no"}}, 403, who=ALICE, version="2.87")
+    api.fault("POST", f"{path}/metadata", {"metadata": {"x": "y"}}, 403, who=READER, version="2.87")
+    api.fault("GET", f"{path}/metadata", None, 404, who=BOB, version="2.87")
+    api.fault("GET", f"{path}/metadata", None, 404, who=ALICE, version="2.86")
+    api.fault("GET", f"/shares/{share}/export_locations/{UNKNOWN}/metadata", None, 404, who=ALICE, version="2.87")
+    api("PUT", f"/shares/{share}", {"share": {"is_public": True}})
+    api.fault("POST", f"{path}/metadata", {"metadata": {"x": "y"}}, 403, who=BOB, version="2.87")
+
+
+def test_of_a_subnet_is_handed_to_drivers_since_2_89(api: Api, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd, share: str) -> None:
+    """Of the keys that the administrator names, those that are set; for each server on the subnet."""
+    conf.set_override("driver_updatable_subnet_metadata", ["vlan", "mtu"])
+    network = api("GET", f"/shares/{share}")["share"]["share_network_id"]
+    subnet = api("GET", f"/share-networks/{network}/subnets")["share_network_subnets"][0]["id"]
+    path = f"/share-networks/{network}/subnets/{subnet}/metadata"
+    before = set(unfinished(engine))
+
+    def handed_over(method: str, tail: str, body: Any, version: str = "2.89") -> list[list[str]]:
+        """The keys of each piece of work that a request began."""
+        known = set(unfinished(engine))
+        api(method, path + tail, body, who=ALICE, version=version)
+        begun = [inspection.get(engine, one) for one in unfinished(engine) if one not in known]
+        assert all(work.name == "share_server_update_subnet_metadata" and (work.args or [])[1] == subnet for work in begun)
+        return [(work.args or [])[2:] for work in begun]
+
+    everything = {"metadata": {"vlan": "7", "mtu": "9000", "note": "mine"}}
+    assert handed_over("POST", "", everything, "2.88") == []
+    assert handed_over("POST", "", everything) == [["mtu", "vlan"]]
+    assert handed_over("PUT", "/vlan", {"meta": {"vlan": "8"}}) == [["vlan"]]
+    assert handed_over("PUT", "/note", {"meta": {"note": "yours"}}) == []
+    assert api("GET", "/messages", who=ALICE)["messages"] == []
+    assert handed_over("DELETE", "/vlan", None) == []
+    assert "vlan of the subnet has been deleted, but" in api("GET", "/messages", who=ALICE)["messages"][0]["user_message"]
+    assert handed_over("PUT", "", {"metadata": {"mtu": "1500"}}) == [["mtu"]]
+    assert len(api("GET", "/messages", who=ALICE)["messages"]) == 1
+    assert before < set(unfinished(engine))

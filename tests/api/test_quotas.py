@@ -18,7 +18,7 @@ from tests.api.conftest import ADMIN, ALICE, BOB, NOBODY, READER, UNKNOWN, Api, 
 ANNE = "anne:red:member"
 SINCE = {
     0: {"shares", "gigabytes", "snapshots", "snapshot_gigabytes", "share_networks"}, 40: {"share_groups", "share_group_snapshots"},
-    53: {"share_replicas", "replica_gigabytes"}, 62: {"per_share_gigabytes"},
+    53: {"share_replicas", "replica_gigabytes"}, 62: {"per_share_gigabytes"}, 80: {"backups", "backup_gigabytes"},
 }  # fmt: skip
 DEFAULTS = {"shares": 50, "gigabytes": 1000, "snapshots": 50, "snapshot_gigabytes": 1000, "share_networks": 10}
 
@@ -46,7 +46,7 @@ def order(network: str, size: int = 1, **members: Any) -> dict[str, Any]:
     return {"share": {"share_proto": "NFS", "size": size, "share_type": "gold", "share_network_id": network, **members}}
 
 
-@pytest.mark.parametrize("version", [0, 6, 7, 24, 25, 39, 40, 53, 62, 70])
+@pytest.mark.parametrize("version", [0, 6, 7, 24, 25, 39, 40, 53, 62, 70, 79, 80])
 def test_keys_by_version(api: Api, version: int) -> None:
     """quotas.show, quotas.detail, quotas.defaults, quotas.update, quotas.delete, quotas.show_class, quotas.update_class"""
     at, prefix = f"2.{version}", "/os-" if version <= 6 else "/"
@@ -304,10 +304,11 @@ ABSOLUTE = {
         "totalShareGigabytesUsed", "totalShareSnapshotsUsed", "totalSnapshotGigabytesUsed", "totalShareNetworksUsed"},
     53: {"maxTotalShareReplicas", "maxTotalReplicaGigabytes", "totalShareReplicasUsed", "totalReplicaGigabytesUsed"},
     58: {"maxTotalShareGroups", "maxTotalShareGroupSnapshots", "totalShareGroupsUsed", "totalShareGroupSnapshotsUsed"},
+    80: {"maxTotalShareBackups", "maxTotalBackupGigabytes", "totalShareBackupsUsed", "totalBackupGigabytesUsed"},
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("version", [0, 52, 53, 57, 58, 70])
+@pytest.mark.parametrize("version", [0, 52, 53, 57, 58, 70, 79, 80])
 def test_limits(api: Api, network: str, version: int) -> None:
     """quotas.limits"""
     allow(api, "?user_id=alice", shares=7)

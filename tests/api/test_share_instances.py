@@ -13,6 +13,13 @@ SINCE = {
 PATH = "10.0.0.5:/shares/x"
 
 
+def test_there_are_no_replicas(api: Api, share: str) -> None:
+    """share_replicas.index: clients look for them before they delete a share."""
+    for path in ("/share-replicas", "/share-replicas/detail", f"/share-replicas/detail?share_id={share}"):
+        assert api("GET", path, who=ALICE, version="2.11") == {"share_replicas": []}
+        api.fault("GET", path, None, 404, who=ALICE, version="2.10")
+
+
 @pytest.fixture
 def share(api: Api, back_end: BackEnd) -> str:
     api.share_type()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from abaca.db.session import begin
+from abaca.db.tables import share_servers
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, ZONE, Api, BackEnd, new_id
 from tests.api.test_share_networks import SUBNET
 
@@ -158,3 +163,24 @@ def test_segmentation_is_for_administrators(api: Api, network: str, back_end: Ba
             subnet = take(api("GET", path, who=who, version=version)["share_network"])
             assert (subnet["network_type"], subnet["segmentation_id"]) == seen
             assert (subnet["cidr"], subnet["ip_version"], subnet["gateway"], subnet["mtu"]) == ("10.0.0.0/24", 4, "10.0.0.1", 1450)
+
+
+def test_additions_that_wait_for_drivers_starve_nobody(api: Api, back_end: BackEnd, network: str) -> None:
+    """The drivers never answer: of ten requests two wait for two seconds, the others are told to repeat at once."""
+    api.share_type()
+    back_end.settle(api.share(network)["id"])
+    with begin(back_end.engine) as conn:
+        conn.execute(sa.update(share_servers).values(network_allocation_update_support=True))
+    path = f"/share-networks/{network}/subnets"
+
+    def ask(number: int) -> tuple[str, float]:
+        body = {BODY: {"neutron_net_id": "net", "neutron_subnet_id": f"subnet-{number}"}}
+        began = time.monotonic()
+        return api.fault("POST", path, body, 409, who=ALICE), time.monotonic() - began
+
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(ask, range(10)))
+    assert all("check pending" in text for text, _ in answers)
+    assert sum(seconds >= 2 for _, seconds in answers) == 2
+    assert max(seconds for _, seconds in answers) < 6
+    assert len(api("GET", path, who=ALICE)["share_network_subnets"]) == 1

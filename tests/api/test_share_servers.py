@@ -88,8 +88,10 @@ def test_delete(api: Api, server: dict[str, str], back_end: BackEnd) -> None:
     """share_servers.delete, share_servers.reset_status"""
     path = f"/share-servers/{server['id']}"
     assert api.fault("DELETE", path, None, 409) == f"Share server {server['id']} is in use."
-    api("POST", f"{path}/action", {"reset_status": {"status": "creating"}}, status=202)
-    api.fault("DELETE", path, None, 403)
+    for status in ("manage_starting", "manage_error", "unmanage_starting", "unmanage_error", "creating"):
+        api("POST", f"{path}/action", {"reset_status": {"status": status}}, status=202)
+        assert api("GET", path)["share_server"]["status"] == status
+        api.fault("DELETE", path, None, 403)
     api("POST", f"{path}/action", {"reset_status": {"status": "active"}}, status=202)
     assert "Valid states" in api.fault("POST", f"{path}/action", {"reset_status": {"status": "zzz"}}, 400)
     api.fault("DELETE", f"/share-servers/{UNKNOWN}", None, 404)

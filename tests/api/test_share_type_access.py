@@ -78,6 +78,13 @@ def test_which_are_listed(api: Api) -> None:
     assert [share_type["name"] for share_type in api("GET", "/types?is_public=all", who=ALICE)["share_types"]] == ["silver"]
 
 
+def test_an_administrator_s_list_holds_what_is_opened_to_his_own_project(api: Api) -> None:
+    type_id = private_type(api)
+    assert api("GET", "/types")["share_types"] == []
+    change(api, type_id, "addProjectAccess", "control")
+    assert [share_type["id"] for share_type in api("GET", "/types")["share_types"]] == [type_id]
+
+
 def test_a_deleted_type_leaves_no_list(api: Api) -> None:
     type_id = private_type(api)
     change(api, type_id, "addProjectAccess", "red")

@@ -9,6 +9,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from click import Group
+
+from abaca.admin.manage import main as manage
+from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.interface import ShareDriver
 
 ROOT = Path(__file__).parents[2]
 # Folders that anybody's clone may stand in: naming them gives nothing away.
@@ -90,3 +95,12 @@ def test_a_broken_link_is_found(tmp_path: Path, text: str, broken: list[str]) ->
     document = tmp_path / "document.md"
     document.write_text(text)
     assert broken_links(document) == broken
+
+
+def test_the_guides_are_complete() -> None:
+    """Administrators find every command of `abaca-manage`, authors of drivers every method and capability."""
+    administrator, author = text_of(ROOT / "docs/administrator-guide.md"), text_of(ROOT / "docs/driver-guide.md")
+    commands = {f"{group} {verb}" for group, found in manage.commands.items() if isinstance(found, Group) for verb in found.commands}
+    assert {command for command in commands if command not in administrator} == set()
+    methods = {name for name in vars(ShareDriver) if not name.startswith("_") and callable(getattr(ShareDriver, name))}
+    assert {name for name in methods | set(Capabilities.__struct_fields__) if name not in author} == set()

@@ -12,6 +12,7 @@ from abaca.api import faults
 from abaca.api.call import Service
 from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, Route
+from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.policy import Policy
 from abaca.api.routing import ROUTES
@@ -32,15 +33,17 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     service = Service(conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf))
     app: WsgiApp = falcon.App(
         middleware=[
+            RequestTimes(),
             RequestNames(),
             Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None}),
-            ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}),
+            ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)} - {""}),
         ]
     )
-    app.req_options.strip_url_path_trailing_slash = True
     faults.install(app)
     for path, routes in _by_path().items():
         app.add_route(path, Endpoint(service, routes))
+        if path != "/" and not path.startswith(VERSIONED):  # there a slash at the end is a member without an id: 404
+            app.add_route(f"{path}/", Endpoint(service, routes))
     return app
 
 

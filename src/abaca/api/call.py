@@ -133,19 +133,20 @@ class Call:
         return {name: self.query[name] for name in names if name in self.query}
 
     def wants_all_projects(self, rule: str) -> bool:
-        """Whether the query says all_tenants (without a value, too), which `rule` must permit."""
-        if "all_tenants" not in self.query or not bodies.boolean(self.query["all_tenants"] or "true"):
-            return False
-        self.enforce(rule)
-        return True
+        """Whether the query says all_tenants (without a value, too). It says nothing where `rule` does not permit that."""
+        return "all_tenants" in self.query and bodies.boolean(self.query["all_tenants"] or "true") and self.permits(rule)
+
+    def wants_count(self, since: int) -> bool:
+        """Whether the query says with_count, which came with minor version `since`."""
+        return self.version >= since and "with_count" in self.query and bodies.boolean(self.query["with_count"])
 
     def one(self, member: str, view: View, row: Row, *, level: int = SHOW) -> dict[str, Any]:
         """The answer `{member: row}`."""
-        return {member: view.render(row, self.version, level=level, is_admin=self.caller.is_admin)}
+        return {member: view.shown([row], self.version, level=level, is_admin=self.caller.is_admin)[0]}
 
     def many(self, member: str, view: View, rows: list[dict[str, Any]], page: Page | None = None, *, level: int = DETAIL) -> dict[str, Any]:
         """The answer `{member: rows}`, with the link to the next part when this one is full."""
-        answer: dict[str, Any] = {member: view.render_all(rows, self.version, level=level, is_admin=self.caller.is_admin)}
+        answer: dict[str, Any] = {member: view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin)}
         links = pagination.next_links(self.url, self.query, page, rows) if page else []
         if links:
             answer[f"{member}_links"] = links

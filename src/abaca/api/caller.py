@@ -10,9 +10,10 @@ from uuid import uuid4
 import falcon
 from oslo_config import cfg
 
+from abaca.api.faults import NotIdentified
 from abaca.api.users_file import UsersFile
 from abaca.config import users_file
-from abaca.errors import Invalid, Unauthenticated
+from abaca.errors import Invalid
 from abaca.values import Caller
 
 ADMIN_ROLE = "admin"
@@ -70,8 +71,17 @@ class ProjectInUrl:
 
 
 def authenticator(conf: cfg.ConfigOpts) -> Authenticator:
-    """The configured way of checking credentials."""
-    return _no_auth if conf.api.auth_strategy == "noauth" else _http_basic(conf)
+    """The configured way of checking credentials. Raises cfg.Error when it lacks something."""
+    strategy = conf.api.auth_strategy
+    return _no_auth if strategy == "noauth" else _keystone(conf) if strategy == "keystone" else _http_basic(conf)
+
+
+def _keystone(conf: cfg.ConfigOpts) -> Authenticator:
+    try:
+        from abaca.api.keystone import KeystoneTokens
+    except ImportError as error:
+        raise cfg.Error(f"[api] auth_strategy = keystone needs keystonemiddleware (pip install 'abaca[openstack]'): {error}.") from error
+    return KeystoneTokens(conf)
 
 
 def _http_basic(conf: cfg.ConfigOpts) -> Authenticator:
@@ -81,7 +91,7 @@ def _http_basic(conf: cfg.ConfigOpts) -> Authenticator:
         name, password = _basic_credentials(req.get_header("Authorization"))
         user = users.verify(name, password)
         if user is None:
-            raise Unauthenticated("Wrong user name or password.")
+            raise NotIdentified("Wrong user name or password.")
         return _caller(req, user.name, user.project_id, user.roles)
 
     return authenticate
@@ -90,13 +100,13 @@ def _http_basic(conf: cfg.ConfigOpts) -> Authenticator:
 def _basic_credentials(header: str | None) -> tuple[str, str]:
     scheme, _, encoded = (header or "").partition(" ")
     if scheme.lower() != "basic":
-        raise Unauthenticated(_MISSING)
+        raise NotIdentified(_MISSING)
     try:
         name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        raise Unauthenticated("The Authorization header is malformed.") from None
+        raise NotIdentified("The Authorization header is malformed.") from None
     if not colon:
-        raise Unauthenticated("The Authorization header is malformed.")
+        raise NotIdentified("The Authorization header is malformed.")
     return name, password
 
 
@@ -104,7 +114,7 @@ def _no_auth(req: falcon.Request) -> Caller:
     """`X-Auth-Token: user:project[:role,role]` is believed; without roles it is an administrator. For tests and benchmarks."""
     token = req.get_header("X-Auth-Token")
     if not token:
-        raise Unauthenticated(_MISSING)
+        raise NotIdentified(_MISSING)
     user, _, rest = token.partition(":")
     project, _, roles = rest.partition(":")
     return _caller(req, user, project or user, tuple(roles.split(",")) if roles else (ADMIN_ROLE,))

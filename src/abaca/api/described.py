@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from abaca.api.microversions import MAX_VERSION
 from abaca.api.wire import local_networks as neutron
 from abaca.api.wire import quotas
-from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny
+from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, View
 from abaca.api.wire.messages import MESSAGE
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, Attach, Exchange, SecurityServiceCreate, SecurityServiceUpdate
-from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE, ServiceChoice
+from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE, ServiceChoice, ServiceEnsure
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.api.wire.share_servers import SHARE_SERVER
@@ -53,7 +54,7 @@ KINDS: dict[str, Schema] = {
             "is_public", "share_type_access:is_public", "is_default", "snapshot_support", "create_share_from_snapshot_support", "has_replicas",
             "revert_to_snapshot_support", "mount_snapshot_support", "is_soft_deleted", "preferred", "is_admin_only", "cast_rules_to_readonly",
             "is_auto_deletable", "security_service_update_support", "network_allocation_update_support", "shared", "admin_state_up",
-            "router:external", "port_security_enabled", "enable_dhcp",
+            "ensuring", "router:external", "port_security_enabled", "enable_dhcp",
         ),
         FLAG,
     ),
@@ -89,7 +90,7 @@ def _plain(member: str, schema: Schema) -> Answer:
 
 
 def _limits(value: Schema, *more: str) -> Schema:
-    names = quotas.resources(78)
+    names = quotas.resources(MAX_VERSION)
     return {"type": "object", "properties": {**dict.fromkeys(names, value), **dict.fromkeys(more, TEXT)}, "additionalProperties": False}
 
 
@@ -98,7 +99,7 @@ _CLASS = _plain("quota_class_set", _limits(NUMBER, "id"))
 _META = _plain("meta", MAP)
 _METADATA = _plain("metadata", MAP)
 _VERSIONS = _plain("versions", {"type": "array", "items": ANYTHING})
-_CHOSEN: Schema = object_of(host=TEXT, binary=TEXT, disabled=FLAG)
+_ENABLED: Schema = object_of(host=TEXT, binary=TEXT, disabled=FLAG, disabled_reason=TEXT_OR_NULL)
 
 # The name "" stands for an answer that has no member around what it gives.
 GIVES: dict[str, Answer] = {
@@ -154,17 +155,19 @@ GIVES: dict[str, Answer] = {
     "metadata.show": _META,
     "metadata.set_one": _META,
     "share_instances.index": _many("share_instances", SHARE_INSTANCE),
+    "share_replicas.index": _plain("share_replicas", {"type": "array", "maxItems": 0}),
     "share_instances.show": _one("share_instance", SHARE_INSTANCE),
     "access_rules.allow": _one("access", ACCESS_RULE),
     "access_rules.index": _many("access_list", ACCESS_RULE),
     "access_rules.show": _one("access", ACCESS_RULE),
+    "access_rules.update": _one("access", ACCESS_RULE),
     "export_locations.index": _many("export_locations", EXPORT_LOCATION),
     "export_locations.show": _one("export_location", EXPORT_LOCATION),
     "export_locations.of_instance": _many("export_locations", EXPORT_LOCATION),
     "export_locations.show_of_instance": _one("export_location", EXPORT_LOCATION),
     "services.index": _many("services", SERVICE),
-    "services.enable": _plain("", _CHOSEN),
-    "services.disable": _plain("", _CHOSEN),
+    "services.enable": _plain("", _ENABLED),
+    "services.disable": _plain("", _ENABLED),
     "scheduler_stats.pools_index": _many("pools", POOL, SUMMARY),
     "scheduler_stats.pools_detail": _many("pools", POOL),
     "availability_zones.index": _many("availability_zones", AVAILABILITY_ZONE),
@@ -230,8 +233,10 @@ TAKES: dict[str, tuple[str, Any]] = {
     "share_instances.force_delete": ("", None),
     "access_rules.allow": ("", AccessAllow),
     "access_rules.deny": ("", AccessDeny),
+    "access_rules.update": ("update_access", AccessUpdate),
     "services.enable": ("", ServiceChoice),
     "services.disable": ("", ServiceChoice),
+    "services.ensure_shares": ("", ServiceEnsure),
     "quotas.update": ("quota_set", dict[str, int | bool | str]),
     "quotas.update_class": ("quota_class_set", dict[str, int]),
     "local_networks.create_network": ("network", neutron.NetworkCreate),
@@ -259,6 +264,15 @@ QUERIES: dict[str, tuple[str, ...]] = {
          "share_network_id", "project_id", "share_group_id", "export_location_id", "export_location_path", "host", "share_server_id", "is_public",
          "is_soft_deleted",
          "metadata", "extra_specs"),
+    ),
+    **dict.fromkeys(
+        ("snapshots.index", "snapshots.detail"),
+        (*_PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~", "description", "description~",
+         "display_description", "display_description~", "status", "share_id", "size", "metadata"),
+    ),
+    **dict.fromkeys(
+        ("security_services.index", "security_services.detail"),
+        (*_PAGE, "all_tenants", "project_id", "id", "name", "type", "status", "user", "server", "dns_ip", "domain", "share_network_id"),
     ),
     "share_instances.index": (
         *_PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "export_location_id", "export_location_path",

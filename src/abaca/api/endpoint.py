@@ -65,6 +65,8 @@ class Endpoint:
             version = microversions.negotiate(req.get_header(microversions.HEADER))
             resp.set_header(microversions.HEADER, microversions.text(version))
             resp.set_header("Vary", microversions.HEADER)
+        if "" in params.values():  # `/v2/shares/`: a member whose id is missing
+            raise NoSuchRoute()
         call = Call(self._service, req, version)
         route = self._choose(call, req.method)
         if route.policy is not None:

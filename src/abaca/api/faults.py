@@ -8,7 +8,7 @@ import falcon
 import msgspec
 
 from abaca.api.wire import local_networks
-from abaca.errors import CallerError, Forbidden, Missing
+from abaca.errors import CallerError, Forbidden, Missing, Unauthenticated
 
 LOG = logging.getLogger(__name__)
 
@@ -53,6 +53,14 @@ class UnsupportedMediaType(CallerError):
     status = 415
 
 
+class NotIdentified(Unauthenticated):
+    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are wanted."""
+
+    def __init__(self, message: str, challenge: str = 'Basic realm="Abaca", charset="UTF-8"') -> None:
+        super().__init__(message)
+        self.challenge = challenge
+
+
 class PolicyForbids(Forbidden):
     """The policy rule `rule` says no (403)."""
 
@@ -69,8 +77,6 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
     if status == 413:
         fault["retryAfter"] = "0"
         resp.set_header("Retry-After", "0")
-    if status == 401:
-        resp.set_header("WWW-Authenticate", 'Basic realm="Abaca", charset="UTF-8"')
     resp.status = status
     resp.content_type = "application/json"
     if req.path.startswith(f"{local_networks.BASE}/"):
@@ -88,6 +94,8 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
 
 
 def _caller_error(req: falcon.Request, resp: falcon.Response, error: CallerError, _params: dict[str, object]) -> None:
+    if isinstance(error, NotIdentified):
+        resp.set_header("WWW-Authenticate", error.challenge)
     answer(req, resp, error.status, error.message)
 
 

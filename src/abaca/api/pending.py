@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from threading import BoundedSemaphore, Event
 from typing import Any
 
@@ -17,8 +18,6 @@ _LONGEST_WAIT_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _WAITING_AT_ONCE = 2
 
-# Requests that wait for drivers must not starve the others of this process: who finds no place is told to repeat.
-_waiting_places = BoundedSemaphore(_WAITING_AT_ONCE)
 _never = Event()
 
 
@@ -27,7 +26,8 @@ def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], co
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
-    if not _waiting_places.acquire(blocking=False):
+    places = _waiting_places(call.conf.api.threads)
+    if not places.acquire(blocking=False):
         raise complaint
     try:
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
@@ -41,5 +41,12 @@ def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], co
                 outcome = repeated
             _never.wait(_POLL_SECONDS)
     finally:
-        _waiting_places.release()
+        places.release()
     raise complaint
+
+
+@cache
+def _waiting_places(threads: int) -> BoundedSemaphore:
+    """Requests that wait for drivers must not starve the others of this process: one of its threads at least is always left, and who
+    finds no place is told to repeat."""
+    return BoundedSemaphore(min(_WAITING_AT_ONCE, threads - 1))

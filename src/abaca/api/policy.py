@@ -3,6 +3,7 @@
 The file is `[oslo_policy] policy_file`: an absolute path, or a name looked for where oslo.config looks (`/etc/abaca`) and then in the state
 directory. Decisions are remembered by everything that a rule can read of a caller, because oslo.policy takes about 0.1 ms a decision;
 a changed file drops them. Rows are not judged here: `domain` scopes every lookup by project, so the target is the caller's own project.
+A token for the whole system serves administrators only, and makes nothing that belongs to a project, since it names none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from oslo_policy import policy
 
 from abaca.api.faults import PolicyForbids
 from abaca.config import state_path
-from abaca.values import Caller
+from abaca.values import SYSTEM, Caller
 
 LOG = logging.getLogger(__name__)
 
@@ -28,18 +29,21 @@ _REMEMBERED = 4096
 ADMIN = "rule:admin"
 MEMBER = "rule:member"
 READER = "rule:reader"
+CREATOR = "rule:creator"
 
 _PERSONAS = {
     "admin": "role:admin",
-    "member": "rule:admin or (role:member and project_id:%(project_id)s)",
-    "reader": "rule:member or (role:reader and project_id:%(project_id)s)",
+    "in_project": "project_id:%(project_id)s and not system_scope:all",
+    "member": "rule:admin or (role:member and rule:in_project)",
+    "reader": "rule:member or (role:reader and rule:in_project)",
+    "creator": "rule:member and rule:in_project",
 }
 
 RULES: dict[str, str] = {
     "availability_zone:index": READER,
     "extension:index": READER,
     "limits:index": READER,
-    "local_network:create": MEMBER,
+    "local_network:create": CREATOR,
     "local_network:delete": MEMBER,
     "local_network:get": READER,
     "local_network:update": MEMBER,
@@ -50,6 +54,7 @@ RULES: dict[str, str] = {
     "message:delete": READER,
     "message:get": READER,
     "message:get_all": READER,
+    "metrics:get": ADMIN,
     "quota_class_set:show": ADMIN,
     "quota_class_set:update": ADMIN,
     "quota_set:delete": ADMIN,
@@ -57,7 +62,7 @@ RULES: dict[str, str] = {
     "quota_set:update": ADMIN,
     "scheduler_stats:pools:detail": ADMIN,
     "scheduler_stats:pools:index": ADMIN,
-    "security_service:create": MEMBER,
+    "security_service:create": CREATOR,
     "security_service:delete": MEMBER,
     "security_service:detail": READER,
     "security_service:get_all_security_services": ADMIN,
@@ -65,11 +70,12 @@ RULES: dict[str, str] = {
     "security_service:show": READER,
     "security_service:show_password": MEMBER,
     "security_service:update": MEMBER,
+    "service:ensure_shares": ADMIN,
     "service:index": ADMIN,
     "service:update": ADMIN,
     "share:access_get_all": READER,
     "share:allow_access": MEMBER,
-    "share:create": MEMBER,
+    "share:create": CREATOR,
     "share:create_public_share": ADMIN,
     "share:create_snapshot": MEMBER,
     "share:delete": MEMBER,
@@ -97,8 +103,13 @@ RULES: dict[str, str] = {
     "share_access_metadata:update": MEMBER,
     "share_access_rule:get": READER,
     "share_access_rule:index": READER,
+    "share_access_rule:update": MEMBER,
+    "share_export_location:delete_metadata": MEMBER,
+    "share_export_location:get_metadata": READER,
     "share_export_location:index": READER,
     "share_export_location:show": READER,
+    "share_export_location:update_admin_only_metadata": ADMIN,
+    "share_export_location:update_metadata": MEMBER,
     "share_instance:force_delete": ADMIN,
     "share_instance:index": ADMIN,
     "share_instance:reset_status": ADMIN,
@@ -107,7 +118,7 @@ RULES: dict[str, str] = {
     "share_instance_export_location:show": ADMIN,
     "share_network:add_security_service": MEMBER,
     "share_network:add_security_service_check": MEMBER,
-    "share_network:create": MEMBER,
+    "share_network:create": CREATOR,
     "share_network:delete": MEMBER,
     "share_network:get_all_share_networks": ADMIN,
     "share_network:index": READER,
@@ -125,6 +136,7 @@ RULES: dict[str, str] = {
     "share_network_subnet:index": READER,
     "share_network_subnet:show": READER,
     "share_network_subnet:update_metadata": MEMBER,
+    "share_replica:get_all": READER,
     "share_server:delete": ADMIN,
     "share_server:details": ADMIN,
     "share_server:index": ADMIN,
@@ -185,7 +197,9 @@ class Policy:
             raise PolicyForbids(rule)
 
     def _decide(self, caller: Caller, rule: str) -> bool:
-        who = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles)}
+        who: dict[str, object] = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles)}
+        if caller.project_id == SYSTEM:
+            who["system_scope"] = "all"
         return bool(self._enforcer.authorize(rule, {"project_id": caller.project_id, "user_id": caller.user_id}, who))
 
     def _look(self) -> None:

@@ -6,6 +6,7 @@ version stand in two rows. Policy None: open to everyone.
 
 from __future__ import annotations
 
+from abaca.api import metrics
 from abaca.api.endpoint import Route, action
 from abaca.api.resources import (
     access_rules,
@@ -23,6 +24,7 @@ from abaca.api.resources import (
     share_network_security_services,
     share_network_subnets,
     share_networks,
+    share_replicas,
     share_servers,
     share_type_access,
     share_types,
@@ -82,6 +84,8 @@ ROUTES: list[Route] = [
     Route("GET", "/", versions.versions, None, status=300),
     Route("GET", "/v2/", versions.versions, None),
     Route("GET", "/healthcheck", versions.healthcheck, None),
+    # --- for those who watch over it
+    Route("GET", "/metrics", metrics.show, "metrics:get"),
     # --- share types
     Route("GET", "/v2/types", share_types.index, "share_type:index"),
     Route("POST", "/v2/types", share_types.create, "share_type:create"),
@@ -157,6 +161,9 @@ ROUTES: list[Route] = [
     action(_INSTANCE_ACTION, "reset_status", share_instances.reset_status, "share_instance:reset_status", since=7),
     action(_INSTANCE_ACTION, "os-force_delete", share_instances.force_delete, "share_instance:force_delete", since=3, until=6),
     action(_INSTANCE_ACTION, "force_delete", share_instances.force_delete, "share_instance:force_delete", since=7),
+    # --- share replicas
+    Route("GET", "/v2/share-replicas", share_replicas.index, "share_replica:get_all", since=11),
+    Route("GET", "/v2/share-replicas/detail", share_replicas.index, "share_replica:get_all", since=11),
     # --- access rules
     action("/v2/shares/{share_id}/action", "os-allow_access", access_rules.allow, "share:allow_access", until=6, status=200),
     action("/v2/shares/{share_id}/action", "allow_access", access_rules.allow, "share:allow_access", since=7, status=200),
@@ -166,6 +173,7 @@ ROUTES: list[Route] = [
     action("/v2/shares/{share_id}/action", "access_list", access_rules.list_of_share, "share:access_get_all", since=7, until=44, status=200),
     Route("GET", "/v2/share-access-rules", access_rules.index, "share_access_rule:index", since=45),
     Route("GET", "/v2/share-access-rules/{access_id}", access_rules.show, "share_access_rule:get", since=45),
+    Route("PUT", "/v2/share-access-rules/{access_id}", access_rules.update, "share_access_rule:update", since=88),
     Route("PUT", "/v2/share-access-rules/{access_id}/metadata", metadata.ACCESS_RULE.merge, "share_access_metadata:update", since=45),
     Route("DELETE", "/v2/share-access-rules/{access_id}/metadata/{key}", metadata.ACCESS_RULE.delete, "share_access_metadata:delete", since=45),
     # --- export locations
@@ -177,6 +185,9 @@ ROUTES: list[Route] = [
     Route(
         "GET", f"{_INSTANCE}/export_locations/{{export_location_id}}", export_locations.show_of_instance, "share_instance_export_location:show",
         since=9,
+    ),
+    *_metadata(
+        "/v2/shares/{share_id}/export_locations/{export_location_id}", metadata.EXPORT_LOCATION, "share_export_location:{}_metadata", since=87
     ),
     # --- snapshots
     Route("GET", "/v2/snapshots", snapshots.index, "share_snapshot:get_all_snapshots"),
@@ -203,6 +214,7 @@ ROUTES: list[Route] = [
     Route("PUT", "/v2/services/enable", services.enable, "service:update", since=7),
     Route("PUT", "/v2/os-services/disable", services.disable, "service:update", until=6),
     Route("PUT", "/v2/services/disable", services.disable, "service:update", since=7),
+    Route("POST", "/v2/services/ensure-shares", services.ensure_shares, "service:ensure_shares", since=86, status=202),
     Route("GET", "/v2/scheduler-stats/pools", scheduler_stats.pools_index, "scheduler_stats:pools:index"),
     Route("GET", "/v2/scheduler-stats/pools/detail", scheduler_stats.pools_detail, "scheduler_stats:pools:detail"),
     Route("GET", "/v2/os-availability-zone", availability_zones.index, "availability_zone:index", until=6),

@@ -7,6 +7,7 @@ the privileges go. Waiting until it listens is the caller's business.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import io
 import ipaddress
@@ -29,7 +30,9 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 import abaca.api
+from abaca.api import metrics
 from abaca.api.app import WsgiApp, create_app
+from abaca.api.caller import Authenticator, authenticator
 from abaca.config import database_url
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
@@ -40,7 +43,10 @@ LOG = logging.getLogger(__name__)
 
 _CONNECTIONS = 512  # held by each worker process; idle ones count, so it is far above the number of threads
 _KILL_AFTER = 10  # seconds that a worker process may take to end
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+
+_OPTIONAL = "abaca.api.keystone"  # imported by those who configure it
 
 # What Granian's worker processes import only after they have been forked.
 _GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.wsgi", "granian._futures")
@@ -49,13 +55,15 @@ _GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.wsgi", "granian
 def serve(conf: cfg.ConfigOpts) -> None:
     """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served."""
     refuse_cleartext(conf)
-    server = _server(conf)
+    server, authenticate = _server(conf), authenticator(conf)
     if os.geteuid() == 0:
         logging.disable(logging.INFO)  # what goes on with the throw-away database is nobody's business
         _warm_up(conf)
         logging.disable(logging.NOTSET)
         drop_privileges(conf.api.user)
-    server.serve(target_loader=_Loader(conf), wrap_loader=False)
+    with tempfile.TemporaryDirectory(prefix="abaca-metrics-") as folder:
+        metrics.collect_in(Path(folder))
+        server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
 
 
 def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
@@ -69,7 +77,7 @@ def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
         raise cfg.Error(f"[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not for {api.listen}.")
     if not api.ssl_certificate and not api.allow_cleartext:
         raise cfg.Error(
-            f"Passwords would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
+            f"Passwords or tokens would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
             "where something in front of it does TLS."
         )
 
@@ -89,17 +97,26 @@ def drop_privileges(user: str) -> None:
 
 
 class _Loader:
-    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended."""
+    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended.
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    `authenticate` was made before privileges went: Keystone's plug-ins are found by files that only root may be able to read.
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts, authenticate: Authenticator) -> None:
         self._conf = conf
+        self._authenticate = authenticate
         self._parent = os.getpid()
 
     def __call__(self) -> WsgiApp:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
-        return create_app(self._conf)
+        app = create_app(self._conf, authenticate=self._authenticate)
+        # Rows hold no cycles: what a long list makes is not worth looking through, what stays for good never. It took a quarter of the time.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+        return app
 
 
 def _server(conf: cfg.ConfigOpts) -> Any:
@@ -143,7 +160,8 @@ def _warm_up(conf: cfg.ConfigOpts) -> None:
     for name in _GRANIAN_LATER:
         importlib.import_module(name)
     for module in pkgutil.walk_packages(abaca.api.__path__, "abaca.api."):
-        importlib.import_module(module.name)
+        if module.name != _OPTIONAL:
+            importlib.import_module(module.name)
     with tempfile.TemporaryDirectory() as folder:
         engine = create_engine(f"sqlite:///{folder}/warm-up.sqlite")
         metadata.create_all(engine)
@@ -154,7 +172,9 @@ def _warm_up(conf: cfg.ConfigOpts) -> None:
         for method, path in (("GET", "/"), ("GET", "/v2/shares/detail"), ("GET", "/v2/no-such"), ("POST", "/v2/share-networks")):
             _request(app, method, path)
         engine.dispose()
-    create_app(conf, create_engine(database_url(conf)))
+    app = create_app(conf, create_engine(database_url(conf)))
+    if conf.api.auth_strategy == "keystone":
+        _request(app, "GET", "/v2/types", HTTP_X_AUTH_TOKEN="warm-up")  # 401, or 503: no handler is reached
     _try_connecting(database_url(conf))
 
 
@@ -162,10 +182,10 @@ def _warm_up_caller(_req: falcon.Request) -> Caller:
     return Caller(user_id="warm-up", project_id="warm-up", roles=("member",))
 
 
-def _request(app: WsgiApp, method: str, path: str) -> None:
+def _request(app: WsgiApp, method: str, path: str, **more: str) -> None:
     body = b'{"share_network": {"name": "warm-up"}}'
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
-    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
+    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), **more}
     setup_testing_defaults(environ)
     b"".join(app(environ, lambda *_: None))  # type: ignore[arg-type]
 

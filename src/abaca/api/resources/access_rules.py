@@ -6,10 +6,10 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.wire import bodies
-from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny
+from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.db.session import begin, read
 from abaca.domain import access_rules
-from abaca.errors import Invalid
+from abaca.errors import Invalid, Missing
 
 _FILTERS = ("access_type", "access_to", "access_level", "access_key")
 
@@ -21,6 +21,8 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
         raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
     if arguments.access_type == "ip" and ":" in arguments.access_to and call.version < 38:
         raise Invalid(f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38.")
+    if call.version >= 82 and _asks_for_locks(arguments):
+        raise Invalid("Resource locks are not supported: lock_visibility, lock_deletion and lock_reason cannot be given.")
     with begin(call.engine) as conn:
         rule = access_rules.allow(
             conn,
@@ -48,19 +50,34 @@ def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
 
 
 def index(call: Call) -> dict[str, Any]:
-    """GET /share-access-rules?share_id=…"""
-    share_id = call.query.get("share_id")
-    if not share_id:
+    """GET /share-access-rules?share_id=…; since 2.82 also those of all shares of the project."""
+    share_id = call.query.get("share_id") or None
+    if share_id is None and call.version < 82:
         raise Invalid("The field 'share_id' has to be specified.")
     filters = call.filters(*_FILTERS)
     if "metadata" in call.query:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
     page = call.page()
-    with read(call.engine) as conn:
-        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters, page), page)
+    try:
+        with read(call.engine) as conn:
+            return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters, page), page)
+    except Missing as error:  # a share in the query is an argument, not what the URL names
+        raise Invalid(error.message) from error
+
+
+def update(call: Call, access_id: str) -> dict[str, Any]:
+    """PUT /share-access-rules/{id}, since 2.88: another access level."""
+    level = call.body("update_access", AccessUpdate, missing=Invalid("Malformed request body")).access_level
+    with begin(call.engine) as conn:
+        return call.one("access", ACCESS_RULE, access_rules.change_level(conn, call.caller, access_id, level))
 
 
 def show(call: Call, access_id: str) -> dict[str, Any]:
     """GET /share-access-rules/{id}"""
     with read(call.engine) as conn:
         return call.one("access", ACCESS_RULE, access_rules.get(conn, call.caller, access_id))
+
+
+def _asks_for_locks(arguments: AccessAllow) -> bool:
+    flags = (arguments.lock_visibility, arguments.lock_deletion)
+    return bool(arguments.lock_reason) or any(flag is not None and bodies.boolean(flag) for flag in flags)

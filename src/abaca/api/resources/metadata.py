@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.db.session import begin, read
-from abaca.domain import access_rules, share_network_subnets, shares, snapshots
+from abaca.domain import access_rules, export_locations, share_network_subnets, shares, snapshots, subnet_metadata
 from abaca.errors import Invalid, Missing
 
 Pairs = dict[str, str]
+
+_DRIVERS_SINCE = 89
 
 
 class Metadata:
     """The handlers of one kind of resource. `get` and `change` are the domain's, given the path's ids by name.
 
     `change` is given what is there, with the row held, and returns what shall be there. `guarded`: the rule that a caller needs to touch
-    the keys of the option admin_only_metadata; without it they stay as they are when everything is replaced.
+    the keys of the option `guarded_keys`; without it they stay as they are when everything is replaced. `hand_over(call, conn, given,
+    dropped, **ids)`: told in the same transaction which keys were set and which are gone.
     """
 
-    def __init__(self, get: Callable[..., dict[str, Any]], change: Callable[..., Pairs], guarded: str | None = None) -> None:
+    def __init__(
+        self,
+        get: Callable[..., dict[str, Any]],
+        change: Callable[..., Pairs],
+        guarded: str | None = None,
+        guarded_keys: str = "admin_only_metadata",
+        hand_over: Callable[..., None] | None = None,
+    ) -> None:
         self._get = get
         self._change = change
         self._guarded = guarded
+        self._guarded_keys = guarded_keys
+        self._hand_over = hand_over
 
     def index(self, call: Call, **ids: str) -> dict[str, Any]:
         """GET …/metadata"""
@@ -34,13 +48,13 @@ class Metadata:
     def merge(self, call: Call, **ids: str) -> dict[str, Any]:
         """POST …/metadata (PUT, for access rules): the pairs given are added to those that are there."""
         new = _pairs(call, "metadata")
-        return {"metadata": self._apply(call, ids, lambda old: old | new)}
+        return {"metadata": self._apply(call, ids, lambda old: old | new, new)}
 
     def replace(self, call: Call, **ids: str) -> dict[str, Any]:
         """PUT …/metadata: the pairs given take the place of all that are there."""
         new = _pairs(call, "metadata")
         closed = self._closed(call)
-        return {"metadata": self._apply(call, ids, lambda old: {key: old[key] for key in closed if key in old} | new)}
+        return {"metadata": self._apply(call, ids, lambda old: {key: old[key] for key in closed if key in old} | new, new)}
 
     def show(self, call: Call, key: str, **ids: str) -> dict[str, Any]:
         """GET …/metadata/{key}"""
@@ -51,7 +65,7 @@ class Metadata:
         pair = _pairs(call, "meta")
         if pair.keys() != {key}:
             raise Invalid("Request body and URI mismatch: the body holds another key or several.")
-        return {"meta": _one(self._apply(call, ids, lambda old: old | pair), key)}
+        return {"meta": _one(self._apply(call, ids, lambda old: old | pair, pair), key)}
 
     def delete(self, call: Call, key: str, **ids: str) -> None:
         """DELETE …/metadata/{key}"""
@@ -60,7 +74,7 @@ class Metadata:
             _one(old, key)
             return {name: value for name, value in old.items() if name != key}
 
-        self._apply(call, ids, without)
+        self._apply(call, ids, without, {})
 
     def refuse_closed(self, call: Call, new: Pairs, old: Pairs | None = None) -> None:
         """Raises PolicyForbids when `new` differs from `old` in a key that the caller may not touch."""
@@ -69,16 +83,22 @@ class Metadata:
             call.enforce(self._guarded)
 
     def _closed(self, call: Call) -> list[str]:
-        return [] if self._guarded is None or call.permits(self._guarded) else list(call.conf.admin_only_metadata)
+        return [] if self._guarded is None or call.permits(self._guarded) else list(call.conf[self._guarded_keys])
 
-    def _apply(self, call: Call, ids: dict[str, str], change: Callable[[Pairs], Pairs]) -> Pairs:
+    def _apply(self, call: Call, ids: dict[str, str], change: Callable[[Pairs], Pairs], given: Pairs) -> Pairs:
+        before: Pairs = {}
+
         def checked(old: Pairs) -> Pairs:
             new = bodies.metadata(change(old))
             self.refuse_closed(call, new, old)
+            before.update(old)
             return new
 
         with begin(call.engine) as conn:
-            return self._change(conn, call.caller, change=checked, **ids)
+            after = self._change(conn, call.caller, change=checked, **ids)
+            if self._hand_over is not None:
+                self._hand_over(call, conn, given.keys(), before.keys() - after.keys(), **ids)
+            return after
 
 
 def _pairs(call: Call, member: str) -> Pairs:
@@ -91,7 +111,20 @@ def _one(metadata: Pairs, key: str) -> Pairs:
     return {key: metadata[key]}
 
 
+def _to_drivers(call: Call, conn: Connection, given: Collection[str], dropped: Collection[str], *, subnet_id: str, **_ids: str) -> None:
+    """Since 2.89: what the option driver_updatable_subnet_metadata names."""
+    if call.version >= _DRIVERS_SINCE:
+        keys = set(call.conf.driver_updatable_subnet_metadata)
+        subnet_metadata.hand_over(conn, subnet_id, keys & set(given), keys & set(dropped))
+
+
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
-SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata)
+SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata, hand_over=_to_drivers)
+EXPORT_LOCATION = Metadata(
+    export_locations.get,
+    export_locations.change_metadata,
+    guarded="share_export_location:update_admin_only_metadata",
+    guarded_keys="admin_only_el_metadata",
+)
 SNAPSHOT = Metadata(snapshots.get, snapshots.change_metadata)
 ACCESS_RULE = Metadata(access_rules.get, access_rules.change_metadata)

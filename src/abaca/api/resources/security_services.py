@@ -19,6 +19,7 @@ MASK = "******"
 _OU_SINCE = 44
 _SITE_SINCE = 76
 _FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "share_network_id")
+_PARAMETERS = {*_FILTERS, "all_tenants", "project_id", "status", "limit", "offset", "sort_key", "sort_dir"}
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -63,6 +64,8 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     page = call.page()
     all_projects = call.wants_all_projects("security_service:get_all_security_services")
     filters = call.filters(*_FILTERS, *(("project_id",) if all_projects else ()))
+    if call.caller.is_admin and call.query.keys() - _PARAMETERS:
+        return call.many("security_services", IN_DETAIL, [], level=level)  # nothing has what nobody knows, as clients expect of this list
     with read(call.engine) as conn:
         rows = security_services.find(conn, call.caller, filters, page, all_projects)
     if level == DETAIL:

@@ -6,10 +6,11 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.wire import bodies
-from abaca.api.wire.services import SERVICE, ServiceChoice
+from abaca.api.wire.services import SERVICE, ServiceChoice, ServiceEnsure
 from abaca.db.session import begin, read
 from abaca.domain import services
 
+_REASON_SINCE = 83
 _FILTERS = ("host", "binary", "zone", "state", "status")
 
 
@@ -29,8 +30,17 @@ def disable(call: Call) -> dict[str, Any]:
     return _set_disabled(call, True)
 
 
+def ensure_shares(call: Call) -> None:
+    """POST /services/ensure-shares, since 2.86: everything on a back end is brought into the state described."""
+    host = bodies.shape(call.json, ServiceEnsure).host
+    with begin(call.engine) as conn:
+        services.ensure_shares(conn, host)
+
+
 def _set_disabled(call: Call, disabled: bool) -> dict[str, Any]:
     chosen = bodies.shape(call.json, ServiceChoice)
+    has_reason = call.version >= _REASON_SINCE
+    reason = chosen.disabled_reason if has_reason and disabled else None
     with begin(call.engine) as conn:
-        services.set_disabled(conn, host=chosen.host, binary=chosen.binary, disabled=disabled)
-    return {"host": chosen.host, "binary": chosen.binary, "disabled": disabled}
+        services.set_disabled(conn, host=chosen.host, binary=chosen.binary, disabled=disabled, reason=reason)
+    return {"host": chosen.host, "binary": chosen.binary, "disabled": disabled} | ({"disabled_reason": reason} if has_reason else {})

@@ -50,6 +50,8 @@ def default(call: Call) -> dict[str, Any]:
 def create(call: Call) -> dict[str, Any]:
     """POST /types. Below 2.24 snapshot_support is True unless said otherwise."""
     new = call.body(_member(call), ShareTypeCreate, missing=Invalid(MALFORMED))
+    if new.description is not None and call.version < 41:
+        raise Invalid("A share type has a description since 2.41.")
     specs = spec_texts(new.extra_specs or {})
     if call.version < 24:
         specs = {share_types.SNAPSHOT_SUPPORT: "True"} | specs
@@ -59,7 +61,7 @@ def create(call: Call) -> dict[str, Any]:
             conn,
             call.caller,
             name=type_name(new.name),
-            description=new.description if call.version >= 41 else None,
+            description=new.description,
             is_public=is_public is msgspec.UNSET or bodies.boolean(is_public),
             extra_specs=specs,
         )
@@ -73,7 +75,7 @@ def update(call: Call, type_id: str) -> dict[str, Any]:
     if body.name is not msgspec.UNSET:
         changes["name"] = type_name(body.name)
     if body.description is not msgspec.UNSET:
-        changes["description"] = body.description
+        changes["description"] = body.description or None
     if body.is_public is not msgspec.UNSET:
         changes["is_public"] = bodies.boolean(body.is_public)
     if not changes:

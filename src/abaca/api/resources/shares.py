@@ -113,6 +113,8 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         raise Missing(f"Share group {new.share_group_id} could not be found.")
     if call.version >= 65 and new.scheduler_hints:
         raise Invalid("Scheduler hints are not supported.")
+    if call.version >= 84 and new.mount_point_name:
+        raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
     return ShareRequest(
         share_proto=new.share_proto,
         size=bodies.size(new.size, f"Invalid input received: Share size '{new.size}' must be an integer and greater than 0."),
@@ -134,7 +136,7 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     with read(call.engine) as conn:
         with_locations = level == DETAIL and _with_locations(call)
         rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=with_locations)
-        total = shares.count(conn, call.caller, filters, all_projects) if _wants_count(call) else None
+        total = shares.count(conn, call.caller, filters, all_projects) if call.wants_count(since=42) else None
     answer = call.many("shares", SHARE, [_linked(call, row) for row in rows], page, level=level)
     return answer if total is None else answer | {"count": total}
 
@@ -152,10 +154,6 @@ def _filters(call: Call) -> dict[str, Any]:
         filters["is_soft_deleted"] = bodies.boolean(call.query["is_soft_deleted"])
     filters |= {name: bodies.mapping(text) for name, text in call.filters("metadata", "extra_specs").items()}
     return filters
-
-
-def _wants_count(call: Call) -> bool:
-    return call.version >= 42 and "with_count" in call.query and bodies.boolean(call.query["with_count"])
 
 
 def _with_locations(call: Call) -> bool:

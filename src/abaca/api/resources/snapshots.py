@@ -100,9 +100,10 @@ def _list(call: Call, level: int) -> dict[str, Any]:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
     with read(call.engine) as conn:
         rows = snapshots.find(conn, call.caller, filters, page, all_projects)
+        total = snapshots.count(conn, call.caller, filters, all_projects) if call.wants_count(since=79) else None
     answer = call.many("snapshots", SNAPSHOT, [_linked(call, row) for row in rows], level=level)
     links = pagination.next_links(call.url, call.query, page, rows)
-    return answer | {"share_snapshots_links": links} if links else answer
+    return answer | ({"share_snapshots_links": links} if links else {}) | ({} if total is None else {"count": total})
 
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, View, time_field
 
@@ -34,6 +36,15 @@ class AccessAllow(Body):
     access_to: Identifier
     access_level: Identifier | None = None
     metadata: dict[str, str] | None = None
+    lock_visibility: Any = None
+    lock_deletion: Any = None
+    lock_reason: Any = None
+
+
+class AccessUpdate(Body):
+    """`{"update_access": …}`."""
+
+    access_level: Identifier
 
 
 class AccessDeny(Body):

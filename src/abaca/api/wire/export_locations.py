@@ -8,6 +8,7 @@ EXPORT_LOCATION = View(
     Field("id"),
     Field("path"),
     Field("preferred", since=14),
+    Field("metadata", since=87),
     Field("share_instance_id", admin=True),
     Field("is_admin_only", admin=True),
     time_field("created_at", level=SHOW),

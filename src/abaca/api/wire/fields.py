@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import compress
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 Row = Mapping[str, Any]
 
@@ -15,16 +18,22 @@ DETAIL = 1  # the detailed list, and what is nested in another resource
 SHOW = 2  # one resource by itself
 
 
+class Constant(NamedTuple):
+    """A member that belongs to the format but has no life here yet."""
+
+    value: Any
+
+
 class Field(NamedTuple):
     """One member of an answer. A member whose meaning changed with a version stands in two fields.
 
-    `take`: the key in the domain's view (default: `name`), or a function of the view. `convert`: applied to what was taken.
+    `take`: the key in the domain's view (default: `name`), a function of the view, or a constant. `convert`: applied to what was taken.
     `since`, `until`: first and last minor version. `level`: the least view that shows it.
     `admin`: True, only administrators see it; False, only others do.
     """
 
     name: str
-    take: str | Callable[[Row], Any] | None = None
+    take: str | Callable[[Row], Any] | Constant | None = None
     convert: Callable[[Any], Any] | None = None
     since: int = 0
     until: int | None = None
@@ -36,30 +45,37 @@ class Field(NamedTuple):
         last = version if self.until is None else self.until
         return self.since <= version <= last and self.level <= level and self.admin in (None, is_admin)
 
-    def computed(self) -> Callable[[Row], Any] | None:
-        """The function from the domain's view to the member's value; None when it is only picked."""
-        take, convert = self.take, self.convert
-        if convert is None:
-            return take if callable(take) else None
-        picked: Callable[[Row], Any] = take if callable(take) else itemgetter(take or self.name)
-        return lambda row: convert(picked(row))
-
 
 class _Plan:
-    """The fields of a view at one version: most values are picked all at once, the others are computed one by one."""
+    """The fields of a view at one version, as a struct: most values are picked all at once, others are converted or computed one by one."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
-        self._computed = [(field.name, compute) for field in fields if (compute := field.computed()) is not None]
-        picked = [field for field in fields if field.computed() is None]
-        self._names = [field.name for field in picked]
-        self._pick = _picker([str(field.take or field.name) for field in picked])
+        keyed = [field for field in fields if field.take is None or isinstance(field.take, str)]
+        picked = [field for field in keyed if field.convert is None]
+        converted = [field for field in keyed if field.convert is not None]
+        computed = [field for field in fields if callable(field.take)]
+        constants = [field for field in fields if isinstance(field.take, Constant)]
+        self._pick = _picker([_key(field) for field in picked])
+        self._converted = [(_key(field), field.convert) for field in converted if field.convert]
+        self._computed = [_computed(field) for field in computed]
+        # The members' names need not be names in Python, hence `rename`; constants are defaults. Without `gc`: rows hold no cycles.
+        named = [(f"m{number}", field) for number, field in enumerate([*picked, *converted, *computed, *constants])]
+        members = [(name, Any, field.take.value) if isinstance(field.take, Constant) else (name, Any) for name, field in named]
+        self._struct = msgspec.defstruct("Members", members, rename={name: field.name for name, field in named}, gc=False)
 
-    def members_of(self, row: Row) -> dict[str, Any]:
-        """One row as it goes over the wire."""
-        members = dict(zip(self._names, self._pick(row), strict=True))
-        for name, compute in self._computed:
-            members[name] = compute(row)
-        return members
+    def members_of(self, rows: Iterable[Row]) -> list[msgspec.Struct]:
+        """The rows as they go over the wire."""
+        make, pick, converted, computed = self._struct, self._pick, self._converted, self._computed
+        return [make(*pick(row), *[convert(row[key]) for key, convert in converted], *[compute(row) for compute in computed]) for row in rows]
+
+
+def _key(field: Field) -> str:
+    return str(field.take or field.name)
+
+
+def _computed(field: Field) -> Callable[[Row], Any]:
+    take, convert = cast(Callable[[Row], Any], field.take), field.convert
+    return take if convert is None else lambda row: convert(take(row))
 
 
 def _picker(keys: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
@@ -73,34 +89,36 @@ class View:
     def __init__(self, *fields: Field) -> None:
         self.fields = fields
         self._plans: dict[tuple[int, int, bool], _Plan] = {}
+        self._by_fields: dict[tuple[bool, ...], _Plan] = {}  # most versions bring nothing new to a resource
 
-    def render(self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False) -> dict[str, Any]:
-        """One resource as it goes over the wire."""
-        return self._plan(version, level, is_admin).members_of(row)
+    def shown(self, rows: Iterable[Row], version: int, *, level: int, is_admin: bool) -> list[msgspec.Struct]:
+        """Rows as they go over the wire, for the encoder: structs take half the time of dicts."""
+        return self._plan(version, level, is_admin).members_of(rows)
 
     def render_all(self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False) -> list[dict[str, Any]]:
-        """A list of them."""
-        members_of = self._plan(version, level, is_admin).members_of
-        return [members_of(row) for row in rows]
+        """The same as dicts, for who goes on with them."""
+        rendered: list[dict[str, Any]] = msgspec.to_builtins(self.shown(rows, version, level=level, is_admin=is_admin))
+        return rendered
+
+    def render(self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False) -> dict[str, Any]:
+        """One resource as a dict."""
+        return self.render_all([row], version, level=level, is_admin=is_admin)[0]
 
     def _plan(self, version: int, level: int, is_admin: bool) -> _Plan:
         key = (version, level, is_admin)
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plans[key] = _Plan([f for f in self.fields if f.lives_in(version, level, is_admin)])
+            alive = tuple(field.lives_in(version, level, is_admin) for field in self.fields)
+            plan = self._by_fields.get(alive) or self._by_fields.setdefault(alive, _Plan(list(compress(self.fields, alive))))
+            self._plans[key] = plan
         return plan
 
 
 def timestamp(value: datetime | None) -> str | None:
     """`2026-08-21T11:05:00.000000`: microseconds always, never a zone; None until set."""
-    return None if value is None else value.isoformat(timespec="microseconds")
+    return None if value is None else value.isoformat("T", "microseconds")
 
 
 def time_field(name: str, **how: Any) -> Field:
     """A field that is a point in time."""
     return Field(name, convert=timestamp, **how)
-
-
-def constant(value: object) -> Callable[[Row], Any]:
-    """For members that belong to the format but have no life here yet."""
-    return lambda _row: value

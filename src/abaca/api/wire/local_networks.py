@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Identifier, Text
-from abaca.api.wire.fields import Field, View, constant
+from abaca.api.wire.fields import Constant, Field, View
 from abaca.errors import Invalid
 
 BASE = "/network"
@@ -92,8 +92,8 @@ def _moment(value: datetime) -> str:
 _STAMPS = (
     Field("created_at", convert=_moment),
     Field("updated_at", lambda row: row["updated_at"] or row["created_at"], convert=_moment),
-    Field("revision_number", constant(0)),
-    Field("tags", constant([])),
+    Field("revision_number", Constant(0)),
+    Field("tags", Constant([])),
 )
 
 NETWORK = View(
@@ -105,16 +105,16 @@ NETWORK = View(
     Field("subnets"),
     Field("shared"),
     Field("mtu"),
-    Field("status", constant("ACTIVE")),
-    Field("admin_state_up", constant(True)),
-    Field("router:external", constant(False)),
-    Field("port_security_enabled", constant(False)),
-    Field("availability_zone_hints", constant([])),
-    Field("availability_zones", constant([])),
-    Field("ipv4_address_scope", constant(None)),
-    Field("ipv6_address_scope", constant(None)),
-    Field("provider:network_type", constant("vxlan"), admin=True),
-    Field("provider:physical_network", constant(None), admin=True),
+    Field("status", Constant("ACTIVE")),
+    Field("admin_state_up", Constant(True)),
+    Field("router:external", Constant(False)),
+    Field("port_security_enabled", Constant(False)),
+    Field("availability_zone_hints", Constant([])),
+    Field("availability_zones", Constant([])),
+    Field("ipv4_address_scope", Constant(None)),
+    Field("ipv6_address_scope", Constant(None)),
+    Field("provider:network_type", Constant("vxlan"), admin=True),
+    Field("provider:physical_network", Constant(None), admin=True),
     Field("provider:segmentation_id", "vxlan_id", admin=True),
     *_STAMPS,
 )
@@ -130,14 +130,14 @@ SUBNET = View(
     Field("ip_version"),
     Field("gateway_ip"),
     Field("allocation_pools"),
-    Field("enable_dhcp", constant(False)),
-    Field("dns_nameservers", constant([])),
-    Field("host_routes", constant([])),
-    Field("service_types", constant([])),
-    Field("ipv6_address_mode", constant(None)),
-    Field("ipv6_ra_mode", constant(None)),
-    Field("segment_id", constant(None)),
-    Field("subnetpool_id", constant(None)),
+    Field("enable_dhcp", Constant(False)),
+    Field("dns_nameservers", Constant([])),
+    Field("host_routes", Constant([])),
+    Field("service_types", Constant([])),
+    Field("ipv6_address_mode", Constant(None)),
+    Field("ipv6_ra_mode", Constant(None)),
+    Field("segment_id", Constant(None)),
+    Field("subnetpool_id", Constant(None)),
     *_STAMPS,
 )
 

@@ -10,7 +10,7 @@ from abaca.errors import Invalid
 
 SINCE = {
     "shares": 0, "gigabytes": 0, "snapshots": 0, "snapshot_gigabytes": 0, "share_networks": 0, "share_groups": 40, "share_group_snapshots": 40,
-    "share_replicas": 53, "replica_gigabytes": 53, "per_share_gigabytes": 62,
+    "share_replicas": 53, "replica_gigabytes": 53, "per_share_gigabytes": 62, "backups": 80, "backup_gigabytes": 80,
 }  # fmt: skip
 OF_PROJECTS_ONLY = ("share_networks", "share_groups", "share_group_snapshots")  # a share type has nothing to do with them
 _NOT_LIMITS = ("force", "tenant_id", "project_id", "id")
@@ -26,6 +26,8 @@ _ABSOLUTE = (
     ("replica_gigabytes", "maxTotalReplicaGigabytes", "totalReplicaGigabytesUsed", 53),
     ("share_groups", "maxTotalShareGroups", "totalShareGroupsUsed", 58),
     ("share_group_snapshots", "maxTotalShareGroupSnapshots", "totalShareGroupSnapshotsUsed", 58),
+    ("backups", "maxTotalShareBackups", "totalShareBackupsUsed", 80),
+    ("backup_gigabytes", "maxTotalBackupGigabytes", "totalBackupGigabytesUsed", 80),
 )
 
 

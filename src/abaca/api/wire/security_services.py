@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
-from abaca.api.wire.fields import DETAIL, SUMMARY, Field, View, constant, time_field
+from abaca.api.wire.fields import DETAIL, SUMMARY, Constant, Field, View, time_field
 
 SECURITY_SERVICE = View(
     Field("id", level=SUMMARY),
     Field("name", level=SUMMARY),
     Field("type", level=SUMMARY),
-    Field("status", constant("new"), level=SUMMARY),
+    Field("status", Constant("new"), level=SUMMARY),
     Field("project_id"),
     Field("description"),
     time_field("created_at"),

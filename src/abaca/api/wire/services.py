@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abaca.api.wire.bodies import Body, Identifier
+from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import DETAIL, SUMMARY, Field, View, time_field
 
 SERVICE = View(
@@ -13,6 +13,8 @@ SERVICE = View(
     Field("status"),
     Field("state"),
     time_field("updated_at"),
+    Field("disabled_reason", since=83),
+    Field("ensuring", since=86),
 )
 
 POOL = View(
@@ -36,3 +38,10 @@ class ServiceChoice(Body):
 
     host: Identifier
     binary: Identifier
+    disabled_reason: Text | None = None  # since 2.83
+
+
+class ServiceEnsure(Body):
+    """The body of ensure-shares: which back end."""
+
+    host: Identifier

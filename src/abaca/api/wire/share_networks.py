@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
-from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, Row, View, constant, time_field
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Constant, Field, Row, View, time_field
 
 SUBNET = View(
     Field("id"),
@@ -24,9 +24,9 @@ SUBNET = View(
     Field("neutron_net_id"),
     Field("neutron_subnet_id"),
     Field("network_type", admin=True),
-    Field("network_type", constant(None), admin=False),
+    Field("network_type", Constant(None), admin=False),
     Field("segmentation_id", admin=True),
-    Field("segmentation_id", constant(None), admin=False),
+    Field("segmentation_id", Constant(None), admin=False),
     Field("ip_version"),
     Field("cidr"),
     Field("mtu"),
@@ -62,13 +62,13 @@ SHARE_NETWORK = View(
     Field("description"),
     time_field("created_at"),
     time_field("updated_at"),
-    Field("nova_net_id", constant(None), until=25),
+    Field("nova_net_id", Constant(None), until=25),
     Field("neutron_net_id", _default_subnets("neutron_net_id"), until=_LAST_FLAT),
     Field("neutron_subnet_id", _default_subnets("neutron_subnet_id"), until=_LAST_FLAT),
     Field("network_type", _default_subnets("network_type"), until=_LAST_FLAT, admin=True),
-    Field("network_type", constant(None), until=_LAST_FLAT, admin=False),
+    Field("network_type", Constant(None), until=_LAST_FLAT, admin=False),
     Field("segmentation_id", _default_subnets("segmentation_id"), until=_LAST_FLAT, admin=True),
-    Field("segmentation_id", constant(None), until=_LAST_FLAT, admin=False),
+    Field("segmentation_id", Constant(None), until=_LAST_FLAT, admin=False),
     Field("cidr", _default_subnets("cidr"), until=_LAST_FLAT),
     Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT),
     Field("gateway", _default_subnets("gateway"), since=18, until=_LAST_FLAT),

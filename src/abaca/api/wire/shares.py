@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
-from abaca.api.wire.fields import SUMMARY, Field, Row, View, constant, time_field
+from abaca.api.wire.fields import SUMMARY, Constant, Field, Row, View, time_field
 
 
 def _first_location(share: Row) -> str | None:
@@ -29,14 +29,14 @@ def _blank_for_none(host: str | None) -> str:
 
 SHARE = View(
     Field("id", level=SUMMARY),
-    Field("name", level=SUMMARY),
+    Field("name", "display_name", level=SUMMARY),
     Field("links", level=SUMMARY),
     Field("size"),
     Field("availability_zone"),
     time_field("created_at"),
     Field("status", convert=_status_before_54, until=53),
     Field("status", since=54),
-    Field("description"),
+    Field("description", "display_description"),
     Field("project_id"),
     Field("snapshot_id"),
     Field("share_network_id"),
@@ -45,7 +45,7 @@ SHARE = View(
     Field("share_type", "share_type_name", until=5),
     Field("share_type", since=6),
     Field("share_type_name", since=6),
-    Field("volume_type"),
+    Field("volume_type", "share_type_name"),
     Field("is_public"),
     Field("export_location", _first_location, until=8),
     Field("export_locations", until=8),
@@ -54,16 +54,17 @@ SHARE = View(
     Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
     Field("access_rules_status", since=28),
     Field("replication_type", since=11),
-    Field("has_replicas", since=11),
+    Field("has_replicas", Constant(False), since=11),
     Field("user_id", since=16),
     Field("create_share_from_snapshot_support", since=24),
     Field("revert_to_snapshot_support", since=27),
-    Field("share_group_id", since=31),
-    Field("source_share_group_snapshot_member_id", since=31),
+    Field("share_group_id", Constant(None), since=31),
+    Field("source_share_group_snapshot_member_id", Constant(None), since=31),
     Field("mount_snapshot_support", since=32),
     Field("progress", since=54),
-    Field("is_soft_deleted", since=69),
-    time_field("scheduled_to_be_deleted_at", since=69),
+    Field("is_soft_deleted", Constant(False), since=69),
+    Field("scheduled_to_be_deleted_at", Constant(None), since=69),
+    Field("source_backup_id", Constant(None), since=80),
     Field("share_server_id", admin=True),
     Field("host", convert=_blank_for_none, admin=True),
 )
@@ -83,9 +84,9 @@ SHARE_INSTANCE = View(
     Field("export_locations", until=8),
     Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
     Field("access_rules_status", since=28),
-    Field("replica_state", constant(None), since=11),
+    Field("replica_state", Constant(None), since=11),
     Field("share_type_id", since=22),
-    Field("cast_rules_to_readonly", constant(False), since=30),
+    Field("cast_rules_to_readonly", Constant(False), since=30),
     Field("progress", since=54),
     time_field("updated_at", since=71),
 )
@@ -109,6 +110,7 @@ class ShareCreate(Body):
     metadata: dict[str, str] | None = None
     share_group_id: Identifier | None = None
     scheduler_hints: dict[str, Any] | None = None
+    mount_point_name: Identifier | None = None
 
 
 class ShareUpdate(Body):

@@ -1,0 +1,156 @@
+"""The API reference as a page, made from the routes, the field tables and the request structs: `python -m abaca.api.reference`.
+
+What each handler takes and gives: `described`. The same for machines, for the newest version only: `openapi`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from abaca.api import microversions
+from abaca.api.described import GIVES, QUERIES, TAKES, Answer
+from abaca.api.endpoint import VERSIONED, Route
+from abaca.api.routing import ROUTES
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
+
+_INTRODUCTION = f"""# API reference
+
+Made by `make api-reference` from the service's own tables; do not edit it. A running service describes its newest version for machines at
+`/openapi.json`. What differs from Manila on purpose: [compatibility](compatibility.md). Who fulfils which rule is set in `policy.yaml`
+([administrator guide](administrator-guide.md)).
+
+Versions are asked for with the header `{microversions.HEADER}`, from {microversions.text(microversions.MIN_VERSION)} (also without the header)
+to {microversions.text(microversions.MAX_VERSION)}. A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
+Errors are `{{"<fault>": {{"code": …, "message": …}}}}`."""
+
+_SHOWN = {SUMMARY: "everywhere", DETAIL: "not in short", SHOW: "in full only"}
+_GIVEN = {SUMMARY: "in short", DETAIL: "in detail", SHOW: "in full"}
+
+
+def page(routes: Iterable[Route]) -> str:
+    """The whole page, in Markdown."""
+    groups: dict[str, list[Route]] = {}
+    for route in routes:
+        groups.setdefault(route.name.partition(".")[0], []).append(route)
+    names = _names()
+    parts = [_INTRODUCTION, "\n".join(["## What each version brought", "", "| version | |", "|---|---|", *_versions()])]
+    parts += ["\n".join(_group(name, of_group, names)) for name, of_group in groups.items()]
+    parts += ["# Resources\n\nA member that stands twice changed its meaning with a version."]
+    parts += ["\n".join(_resource(name, view)) for view, name in names.items()]
+    parts += ["# Bodies\n\nMembers that a body has beside these are ignored."]
+    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(), key=_struct_name)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _versions() -> Iterator[str]:
+    for minor, brought in microversions.HISTORY.items():
+        yield f"| {microversions.text(minor)} | {brought} |"
+
+
+def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[str]:
+    yield f"## {_title(name)}"
+    yield ""
+    yield "| request | versions | rule | takes | status | gives |"
+    yield "|---|---|---|---|---|---|"
+    for route in routes:
+        url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
+        rule = f"`{route.policy}`" if route.policy else "open to everyone"
+        yield f"| {url} | {_span(route)} | {rule} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
+    queries = {route.name: QUERIES[route.name] for route in routes if route.name in QUERIES}
+    for handler, parameters in queries.items():
+        of_handler = sorted({route.path for route in routes if route.name == handler})
+        yield ""
+        yield f"Parameters of {', '.join(f'`{path}`' for path in of_handler)}: {', '.join(f'`{parameter}`' for parameter in parameters)}."
+
+
+def _span(route: Route) -> str:
+    return _between(route.since, route.until) if route.path.startswith(VERSIONED) else ""
+
+
+def _between(since: int, until: int | None) -> str:
+    if until is None:
+        return "all" if since == microversions.MIN_VERSION else f"{microversions.text(since)} –"
+    return f"{microversions.text(since)} – {microversions.text(until)}"
+
+
+def _takes(route: Route) -> str:
+    if route.name not in TAKES:
+        return ""
+    member, struct = TAKES[route.name]
+    name = route.action or member
+    content = _link(_struct_name(struct)) if _is_struct(struct) else "nothing" if struct is None else "pairs"
+    return f"`{name}`: {content}" if name else content
+
+
+def _gives(route: Route, names: dict[View, str]) -> str:
+    answer = GIVES.get(route.name, Answer(""))
+    members = ", ".join(f"`{member}`" for member in (answer.member, answer.also) if member)
+    if answer.view is None:
+        return members or ("an object" if answer.schema else "")
+    return f"{members}: {_link(names[answer.view])}, {_GIVEN[answer.level]}"
+
+
+def _resource(name: str, view: View) -> Iterator[str]:
+    yield f"## {name}"
+    yield ""
+    yield "| member | versions | shown | to |"
+    yield "|---|---|---|---|"
+    for field in view.fields:
+        yield f"| `{field.name}` | {_between(field.since, field.until)} | {_SHOWN[field.level]} | {_audience(field)} |"
+
+
+def _audience(field: Field) -> str:
+    return "everyone" if field.admin is None else "administrators" if field.admin else "everyone else"
+
+
+def _body(struct: Any) -> Iterator[str]:
+    yield f"## {_struct_name(struct)}"
+    yield ""
+    yield str(struct.__doc__).partition("\n\n")[0].replace("\n", " ")
+    yield ""
+    yield "| member | |"
+    yield "|---|---|"
+    for field in msgspec.structs.fields(struct):
+        yield f"| `{field.encode_name}` | {'required' if field.required else ''} |"
+
+
+def _names() -> dict[View, str]:
+    """Each view that an answer shows, with a name of its own: its member's in the singular."""
+    names: dict[View, str] = {}
+    for answer in sorted(GIVES.values(), key=lambda answer: answer.is_list):
+        if answer.view is not None and answer.view not in names:
+            name = answer.member.removesuffix("s")
+            names[answer.view] = f"{name} in detail" if name in names.values() else name
+    return names
+
+
+def _structs() -> set[Any]:
+    return {struct for _, struct in TAKES.values() if _is_struct(struct)}
+
+
+def _is_struct(struct: Any) -> bool:
+    return isinstance(struct, type) and issubclass(struct, msgspec.Struct)
+
+
+def _struct_name(struct: Any) -> str:
+    """With its module where two have the same name."""
+    shared = [other for other in _structs() if other.__name__ == struct.__name__]
+    return str(struct.__name__) if len(shared) == 1 else f"{struct.__name__} of {_title(struct.__module__.rpartition('.')[2]).lower()}"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _link(heading: str) -> str:
+    """To a heading of this page."""
+    anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+    return f"[{heading}](#{anchor})"
+
+
+if __name__ == "__main__":
+    print(page(ROUTES), end="")

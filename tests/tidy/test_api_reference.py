@@ -1,0 +1,24 @@
+"""The API reference is what the code says now, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from abaca.api.reference import page
+from abaca.api.routing import ROUTES
+
+PAGE = Path(__file__).parents[2] / "docs" / "api-reference.md"
+
+
+def test_the_page_is_not_stale() -> None:
+    assert PAGE.read_text() == page(ROUTES), "make api-reference"
+
+
+def test_every_route_and_every_link_of_it_is_there() -> None:
+    text = page(ROUTES)
+    headings = [re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in text.splitlines() if line.startswith("#")]
+    assert len(headings) == len(set(headings))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(headings)
+    for route in ROUTES:
+        assert f"`{route.method} {route.path}`" in text and (route.policy is None or f"`{route.policy}`" in text)
