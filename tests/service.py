@@ -50,6 +50,10 @@ class Installation:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def configure(self, text: str) -> None:
+        """Replace the configuration file."""
+        self._config.write_text(text)
+
     def command(self, *arguments: str) -> list[str]:
         """A command line of ours on this installation."""
         return [*PROGRAM, *arguments, "--config-file", str(self._config), "--state-dir", str(self.state_dir)]

@@ -60,14 +60,14 @@ def initialise(url: str) -> None:
 
 
 def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> cfg.ConfigOpts:
-    """A configuration with fake back ends: name → options. Times are short."""
+    """A configuration with back ends, name → options; they are fake unless `share_driver` says otherwise. Times are short."""
     backends = {"alpha": {}} if backends is None else backends
     path, key = state_dir / "abaca.conf", state_dir / "key"
     if not key.exists():
         key.write_text(new_key())
     lines = []
     for name, options in backends.items():
-        lines += [f"[{name}]", "share_driver = fake", *(f"{key} = {value}" for key, value in options.items())]
+        lines += [f"[{name}]", *(f"{option} = {value}" for option, value in {"share_driver": "fake", **options}.items())]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config.load(
         [str(path)],

@@ -25,6 +25,12 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         default=["__affinity_same_host", "__affinity_different_host"],
         help="Keys of share metadata that only administrators may set, change or delete.",
     ),
+    cfg.ListOpt("admin_only_el_metadata", default=["preferred"], help="The same for metadata of export locations."),
+    cfg.ListOpt(
+        "driver_updatable_subnet_metadata",
+        default=[],
+        help="Keys of share network subnet metadata that are handed to the drivers of the share servers on the subnet when they are set.",
+    ),
     cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),
     cfg.IntOpt("service_down_time", default=20, min=2, help="Seconds without a sign of life after which a worker counts as down."),
     cfg.IntOpt("unused_share_server_cleanup_interval", default=600, min=1, help="Seconds that a share server without shares is kept."),
@@ -41,10 +47,10 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("workers", default=2, min=1, help="API processes."),
     cfg.IntOpt("threads", default=4, min=2, help="Requests handled at once by each API process."),
     cfg.StrOpt("user", default="nobody", help="User that the API runs as when it is started by root."),
-    cfg.StrOpt("auth_strategy", default="http_basic", choices=["http_basic", "noauth"], help="How callers prove who they are."),
+    cfg.StrOpt("auth_strategy", default="http_basic", choices=["http_basic", "keystone", "noauth"], help="How callers prove who they are."),
     cfg.StrOpt("http_basic_auth_user_file", help="Users with bcrypt hashes, projects and roles. Default: users in the state directory."),
     cfg.IntOpt("credential_cache_seconds", default=60, min=0, help="How long verified credentials are remembered."),
-    cfg.BoolOpt("allow_cleartext", default=False, help="Allow http_basic without TLS beyond loopback."),
+    cfg.BoolOpt("allow_cleartext", default=False, help="Allow passwords and tokens without TLS beyond loopback."),
     cfg.StrOpt("ssl_certificate", help="PEM file of the server's certificate chain."),
     cfg.StrOpt("ssl_key", help="PEM file of the certificate's private key."),
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body."),
@@ -65,6 +71,8 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
         ("share_group_snapshots", 50, "Share group snapshots"),
         ("share_replicas", 100, "Share replicas"),
         ("replica_gigabytes", 1000, "GiB of all share replicas"),
+        ("backups", 10, "Share backups"),
+        ("backup_gigabytes", 1000, "GiB of all share backups"),
     )
 ]
 
@@ -135,7 +143,7 @@ def key_file(conf: cfg.ConfigOpts) -> Path:
 
 
 def backend_options(conf: cfg.ConfigOpts, backend: str, driver_options: Mapping[str, str]) -> dict[str, str]:
-    """The options set in the section `[backend]`, as text; `driver_options` are those that the driver knows (name → help)."""
+    """The options set in the section of a back end or a network plug-in, as text; `driver_options` are those that the driver knows (name → help)."""
     conf.register_opts([cfg.StrOpt(name, help=text) for name, text in driver_options.items()], group=backend)
     return {name: conf[backend][name] for name in driver_options if conf[backend][name] is not None}
 

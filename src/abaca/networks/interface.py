@@ -7,27 +7,35 @@ call returns the same addresses, also after a crash that lost the answer. Failur
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from abaca.values import NetworkAllocation, Subnet, Value
 
 
 class AllocationRequest(Value):
-    """Addresses wanted on one subnet: `count` of them for share server `server_id` through `share_network_subnet_id`."""
+    """Addresses wanted on one subnet: `count` of them for share server `server_id` through `share_network_subnet_id`.
+
+    `project_id`: whose they are, where somebody keeps account of that; empty: the plug-in's own.
+    """
 
     server_id: str
     share_network_subnet_id: str
     neutron_net_id: str
     neutron_subnet_id: str
     count: int
+    project_id: str = ""
 
 
 class NetworkPlugin(ABC):
-    """A source of subnets and addresses."""
+    """A source of subnets and addresses. Made once by the worker: `Plugin(options, store)`; see `networks/registry.py`."""
+
+    OPTIONS: ClassVar[Mapping[str, str]] = {}
+    """The options that it takes from the section of its name: name → help."""
 
     @abstractmethod
     def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
-        """The subnet's data.
+        """The subnet's data. A plug-in may know one that is meant when nothing is named.
 
         Raises Refused when it is not there, not of that network or not visible to the project; Unavailable when it cannot be asked.
         """

@@ -87,10 +87,10 @@ class LocalNetworks(NetworkPlugin):
         self._store = store
 
     def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
-        """As the interface says; the subnet may be left out where the network has only one."""
-        if neutron_net_id is None and neutron_subnet_id is None:
-            raise Refused("Neither a network nor a subnet is named.")
+        """As the interface says; the subnet may be left out where the network has only one, and both where one is shared with all projects."""
         found = self._store.find(network_id=neutron_net_id, subnet_id=neutron_subnet_id)
+        if neutron_net_id is None and neutron_subnet_id is None:
+            return _only_shared(found)
         visible = [item.subnet for item in found if item.is_shared or item.project_id == project_id]
         if not visible:
             raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
@@ -122,6 +122,13 @@ def mac_address(key: PortKey) -> str:
     """A locally administered unicast address, always the same for a key."""
     digest = hashlib.sha256(f"mac {key}".encode()).digest()[:6]
     return ":".join(f"{byte:02x}" for byte in ((digest[0] & 0xFC) | 0x02, *digest[1:]))
+
+
+def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
+    shared = [item.subnet for item in found if item.is_shared]
+    if len(shared) != 1:
+        raise Refused(f"Neither a network nor a subnet is named, and {len(shared) or 'no'} subnets are shared with all projects.")
+    return shared[0]
 
 
 def _keys(request: AllocationRequest) -> list[PortKey]:
@@ -159,7 +166,7 @@ def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) ->
         pool, used = AddressPool(subnets[subnet_id].allocation_pools), taken.get(subnet_id, ())
         free = pool.size - len(used)
         if free < len(keys):
-            raise NoSpace(_no_space(subnets[subnet_id].subnet, free, len(keys)))
+            raise NoSpace(no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)))
         made += [_new_port(key, subnet_id, address) for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)]
     return made
 
@@ -169,7 +176,8 @@ def _new_port(key: PortKey, subnet_id: str, address: str) -> Port:
     return Port(key=key, subnet_id=subnet_id, allocation=allocation)
 
 
-def _no_space(subnet: Subnet, free: int, needed: int) -> str:
+def no_space(subnet_id: str, cidr: str, free: int, needed: int) -> str:
+    """What is said of a subnet that has too few addresses left."""
     have = "1 free address" if free == 1 else f"{free} free addresses"
     want = "1 is" if needed == 1 else f"{needed} are"
-    return f"subnet {subnet.neutron_subnet_id} ({subnet.cidr}) has {have}, {want} needed"
+    return f"subnet {subnet_id} ({cidr}) has {have}, {want} needed"

@@ -20,11 +20,8 @@ def known() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def load(name: str, options: Mapping[str, str], store: PortStore) -> NetworkPlugin:
-    """Make a network plug-in: `Plugin(options, store)`. `store` is for those that keep their addresses with Abaca; others ignore it.
-
-    Raises Unavailable when there is no plug-in of that name, when it cannot be imported, and when it is not a NetworkPlugin.
-    """
+def plugin_class(name: str) -> type[NetworkPlugin]:
+    """The class of a plug-in. Raises Unavailable when there is none of that name, it cannot be imported, or it is no NetworkPlugin."""
     points = tuple(entry_points(group=GROUP, name=name))
     if not points:
         raise Unavailable(f"There is no network plug-in '{name}'. Known plug-ins: {', '.join(known()) or 'none'}.")
@@ -34,4 +31,12 @@ def load(name: str, options: Mapping[str, str], store: PortStore) -> NetworkPlug
         raise Unavailable(f"The network plug-in '{name}' cannot be loaded: {error}.") from error
     if not (isinstance(factory, type) and issubclass(factory, NetworkPlugin)):
         raise Unavailable(f"The network plug-in '{name}' ({points[0].value}) is not a NetworkPlugin.")
-    return cast(_Factory, factory)(options, store)
+    return factory
+
+
+def load(name: str, options: Mapping[str, str], store: PortStore) -> NetworkPlugin:
+    """Make a network plug-in: `Plugin(options, store)`. `store` is for those that keep their addresses with Abaca; others ignore it.
+
+    Raises as `plugin_class` does, and when the plug-in rejects its options.
+    """
+    return cast(_Factory, plugin_class(name))(options, store)

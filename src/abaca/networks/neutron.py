@@ -1,0 +1,261 @@
+"""Neutron, by openstacksdk: its networks and subnets, and a port for each address. Needs the extra `openstack`.
+
+A port is found again by its device id (the share server's) and its name, which says share network subnet and position. It is made with a
+MAC address that follows from the same three, which Neutron gives only once on a network: so a create that is sent twice, because the answer
+to the first was lost or is still to come, or because two ask at once, never makes two. Ports of one call are made by one request, which
+makes all or none.
+
+Not here: binding ports to hosts, and wires.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar
+
+import requests
+from keystoneauth1.exceptions import ClientException
+from openstack.config import OpenStackConfig
+from openstack.connection import Connection
+from openstack.exceptions import HttpException, NotFoundException, SDKException
+from openstack.network.v2._proxy import Proxy
+from openstack.network.v2.network import Network
+from openstack.network.v2.port import Port
+
+from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
+from abaca.networks.interface import AllocationRequest, NetworkPlugin
+from abaca.networks.local import PortKey, PortStore, mac_address, no_space
+from abaca.values import NetworkAllocation, Subnet
+
+OWNER = "manila:share"
+"""The ports' device owner, which Neutron's tools know."""
+
+_PREFIX = "abaca-"
+_LOOKS = 3  # a port that was made by somebody else meanwhile is there at the second look
+
+_AUTH_OPTIONS = {
+    "auth_url": "Keystone's address.",
+    "username": "Abaca's user.",
+    "password": "Its password.",
+    "user_domain_id": "Its domain, by id.",
+    "user_domain_name": "Its domain, by name.",
+    "project_id": "The user's project, by id.",
+    "project_name": "The user's project, by name.",
+    "project_domain_id": "The project's domain, by id.",
+    "project_domain_name": "The project's domain, by name.",
+    "application_credential_id": "In place of user and project.",
+    "application_credential_secret": "Its secret.",
+}
+
+
+class NeutronNetworks(NetworkPlugin):
+    """The network plug-in over Neutron, as a user with the role admin there."""
+
+    OPTIONS: ClassVar[Mapping[str, str]] = _AUTH_OPTIONS | {
+        "auth_type": "How to log in: password (default) or v3applicationcredential.",
+        "region_name": "Neutron's region.",
+        "interface": "Which of Neutron's endpoints: internal (default), public or admin.",
+        "endpoint_override": "Neutron's address, in place of the catalogue's.",
+        "cafile": "PEM file of the certificates to trust. Default: the system's.",
+        "insecure": "true: do not check certificates.",
+        "timeout": "Seconds that an answer may take; default 60.",
+    }
+
+    def __init__(self, options: Mapping[str, str], store: PortStore | None = None) -> None:
+        """Asks nothing yet. `store` is not used: Neutron keeps the addresses."""
+        with _lost_as(Unavailable):
+            self._region = OpenStackConfig(load_yaml_config=False, load_envvars=False, app_name="abaca").get_one(
+                auth_type=options.get("auth_type", "password"),
+                auth={name: options[name] for name in _AUTH_OPTIONS if name in options},
+                region_name=options.get("region_name"),
+                interface=options.get("interface", "internal"),
+                network_endpoint_override=options.get("endpoint_override"),
+                cacert=options.get("cafile"),
+                verify=options.get("insecure", "").lower() != "true",
+                api_timeout=float(options.get("timeout", 60)),
+            )
+
+    @cached_property
+    def _neutron(self) -> Proxy:
+        """Neutron's API at an address that names the version: openstacksdk would ask for it, and take what goes wrong then for an answer."""
+        address = self._region.get_session_client("network").get_endpoint(skip_discovery=True)
+        if address is None:
+            raise Unavailable("Keystone's catalogue has no address of Neutron: none of the type network in that region and for that interface.")
+        self._region.set_service_value("endpoint_override", "network", f"{address.rstrip('/').removesuffix('/v2.0')}/v2.0")
+        return Connection(config=self._region, strict_proxies=True).network
+
+    # --- subnets ----------------------------------------------------------------------------------------------------
+
+    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
+        """As the interface says; the subnet may be left out where the network has only one."""
+        wanted = {"network_id": neutron_net_id, "id": neutron_subnet_id}
+        named = {name: value for name, value in wanted.items() if value}
+        if not named:
+            raise Refused("Neither a network nor a subnet is named.")
+        with _lost_as(Unavailable):
+            found = list(self._neutron.subnets(**named))
+            network = self._network(project_id, found[0].network_id) if found else None
+        if network is None:
+            raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
+        if len(found) > 1:
+            raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.")
+        if network.provider_network_type is None:
+            raise Refused(f"Neutron does not tell what kind the network {network.id} is: it has several segments, or Abaca's user is no admin there.")
+        (subnet,) = found
+        return Subnet(
+            neutron_net_id=network.id,
+            neutron_subnet_id=subnet.id,
+            cidr=subnet.cidr,
+            ip_version=subnet.ip_version,
+            gateway=subnet.gateway_ip,
+            mtu=network.mtu or 1500,
+            network_type=network.provider_network_type,
+            segmentation_id=network.provider_segmentation_id,
+        )
+
+    def free_addresses(self, subnet: Subnet) -> int | None:
+        """None where Neutron does not count."""
+        with _lost_as(Unavailable):
+            return self._free(subnet.neutron_net_id, subnet.neutron_subnet_id)
+
+    def _free(self, network_id: str, subnet_id: str) -> int | None:
+        try:
+            counted = self._neutron.get_network_ip_availability(network_id)
+        except NotFoundException:
+            return None
+        found = (item for item in counted.subnet_ip_availability if item["subnet_id"] == subnet_id)
+        return next((int(item["total_ips"]) - int(item["used_ips"]) for item in found), None)
+
+    def _network(self, project_id: str, network_id: str) -> Network | None:
+        """The network, if it is the project's or shared with it, or with all."""
+        network = self._neutron.get_network(network_id)
+        if network.is_shared or network.project_id == project_id:
+            return network
+        shared = self._neutron.rbac_policies(object_id=network_id, target_project_id=project_id, action="access_as_shared")
+        return network if any(policy.object_id == network_id for policy in shared) else None
+
+    # --- addresses --------------------------------------------------------------------------------------------------
+
+    def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
+        wanted = {key: request for request in requests for key in _keys(request)}
+        for _ in range(_LOOKS):
+            ports = {key: port for server_id in {key.server_id for key in wanted} for key, port in self._ports(server_id).items()}
+            missing = {key: request for key, request in wanted.items() if key not in ports}
+            ports |= self._create(missing) if missing else {}
+            if wanted.keys() <= ports.keys():
+                return [[_allocation(ports[key], request) for key in _keys(request)] for request in requests]
+        raise OutcomeUnknown("Neutron says that a port is there, and does not show it.")
+
+    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+        for key, port in self._ports(server_id).items():
+            if share_network_subnet_ids is None or key.share_network_subnet_id in share_network_subnet_ids:
+                with _lost_as(OutcomeUnknown):
+                    self._neutron.delete_port(port)
+
+    def _ports(self, server_id: str) -> dict[PortKey, Port]:
+        with _lost_as(Unavailable):
+            found = list(self._neutron.ports(device_id=server_id, device_owner=OWNER))
+        keyed = ((_key(server_id, port.name), port) for port in found if port.device_id == server_id)
+        return {key: port for key, port in keyed if key is not None}
+
+    def _create(self, missing: Mapping[PortKey, AllocationRequest]) -> dict[PortKey, Port]:
+        """Make the ports, all or none; none when somebody else is just making one of them."""
+        try:
+            with _lost_as(OutcomeUnknown):
+                made = list(self._neutron.create_ports([_new_port(key, request) for key, request in missing.items()]))
+        except _Conflict as conflict:
+            if conflict.type.startswith("IpAddressGenerationFailure"):
+                raise NoSpace(self._lack(list(missing.values())) or conflict.message) from conflict
+            if conflict.type != "MacAddressInUse":
+                raise
+            return {}
+        return dict(zip(missing, made, strict=True))
+
+    def _lack(self, requests: Sequence[AllocationRequest]) -> str | None:
+        """Which subnet has too few addresses left; Neutron's own words name the network only."""
+        for subnet_id, needed in Counter(request.neutron_subnet_id for request in requests).items():
+            with _lost_as(Unavailable):
+                subnet = self._neutron.get_subnet(subnet_id)
+                free = self._free(subnet.network_id, subnet_id)
+            if free is not None and free < needed:
+                return no_space(subnet_id, subnet.cidr, free, needed)
+        return None
+
+
+class _Conflict(Refused):
+    """Neutron's 409. `type` is its name for what is in the way."""
+
+    def __init__(self, message: str, type_: str) -> None:
+        super().__init__(message)
+        self.type = type_
+
+
+@contextmanager
+def _lost_as(lost: type[BackendError]) -> Iterator[None]:
+    """Neutron's errors as ours. `lost` stands for those that leave open whether it was done: Unavailable when only a question was asked."""
+    try:
+        yield
+    except HttpException as error:
+        raise _told(error, lost) from error
+    except (SDKException, ClientException, requests.RequestException) as error:
+        raise lost(f"Neutron cannot be reached: {error}") from error
+
+
+def _told(error: HttpException, lost: type[BackendError]) -> BackendError:
+    status = error.status_code or 500
+    message = f"Neutron answers {status}: {error.details or error}"
+    if status == 409:
+        return _Conflict(message, _type(error))
+    if status in (401, 429):  # refused before anything was done
+        return Unavailable(message)
+    if status == 408 or status >= 500:
+        return lost(message)
+    return Refused(message)
+
+
+def _type(error: HttpException) -> str:
+    try:
+        return str(error.response.json()["NeutronError"]["type"]) if error.response is not None else ""
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _keys(request: AllocationRequest) -> list[PortKey]:
+    return [
+        PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+        for position in range(request.count)
+    ]
+
+
+def _name(key: PortKey) -> str:
+    return f"{_PREFIX}{key.share_network_subnet_id}-{key.position}"
+
+
+def _key(server_id: str, name: str | None) -> PortKey | None:
+    """What a port of that name is; None: none of ours."""
+    share_network_subnet_id, _, position = (name or "").removeprefix(_PREFIX).rpartition("-")
+    if not position.isdecimal():
+        return None
+    key = PortKey(server_id=server_id, share_network_subnet_id=share_network_subnet_id, position=int(position))
+    return key if _name(key) == name else None
+
+
+def _new_port(key: PortKey, request: AllocationRequest) -> dict[str, Any]:
+    return {
+        "name": _name(key),
+        "device_id": key.server_id,
+        "device_owner": OWNER,
+        "network_id": request.neutron_net_id,
+        "fixed_ips": [{"subnet_id": request.neutron_subnet_id}],
+        "mac_address": mac_address(key),
+    } | ({"project_id": request.project_id} if request.project_id else {})
+
+
+def _allocation(port: Port, request: AllocationRequest) -> NetworkAllocation:
+    for address in port.fixed_ips:
+        if address["subnet_id"] == request.neutron_subnet_id:
+            return NetworkAllocation(id=port.id, ip_address=address["ip_address"], mac_address=port.mac_address)
+    raise Refused(f"Share server {request.server_id} has port {port.id}, which is not on the subnet {request.neutron_subnet_id}: release it first.")

@@ -1,0 +1,96 @@
+"""A proxy in front of an OpenStack service that loses answers, or answers in its place, as it is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+ANSWER_SECONDS = 60
+
+
+class Fault(NamedTuple):
+    """What happens to one request of that method. `done`: the service carries it out. `status` None: no answer at all."""
+
+    method: str
+    done: bool
+    status: int | None = None
+
+
+class Proxy:
+    """Passes every request on, except those that `faults` are for: one request each, in order. `seen`: all requests, as "METHOD path"."""
+
+    def __init__(self, port: int) -> None:
+        self.faults: list[Fault] = []
+        self.seen: list[str] = []
+        self._lock = threading.Lock()
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                fault = proxy.fault_of(self.command, self.path)
+                if fault is None or fault.done:
+                    status, headers, content = _forward(port, self.command, self.path, dict(self.headers), body)
+                if fault is not None and fault.status is None:
+                    self.close_connection = True
+                    return
+                if fault is not None:
+                    status, headers, content = fault.status or 0, {"Content-Type": "text/plain"}, b"no"
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+            def log_message(self, *_args: object) -> None:
+                """Silence."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def fault_of(self, method: str, path: str) -> Fault | None:
+        """The fault that this request meets; it is used up."""
+        with self._lock:
+            self.seen.append(f"{method} {path.partition('?')[0]}")
+            if self.faults and self.faults[0].method == method:
+                return self.faults.pop(0)
+            return None
+
+    @contextmanager
+    def running(self) -> Iterator[Proxy]:
+        thread = threading.Thread(target=self._server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+def _end_to_end(headers: dict[str, str]) -> dict[str, str]:
+    """Without those that are between two neighbours only, and the length, which is said anew."""
+    return {name: value for name, value in headers.items() if name.lower() not in ("connection", "content-length", "transfer-encoding")}
+
+
+def _forward(port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+    connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
+    try:
+        connection.request(method, path, body, _end_to_end(headers))
+        answer = connection.getresponse()
+        return answer.status, _end_to_end(dict(answer.getheaders())), answer.read()
+    finally:
+        connection.close()
