@@ -23,16 +23,28 @@ demo: system venv ## show the main job end to end on this machine (as root, on D
 	@$(BIN)/abaca demo
 
 .PHONY: test
-test: system venv ## run everything that this machine can run; says what it skips and why
+test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why
 	@$(BIN)/pytest -rfEs
 
 .PHONY: check
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
 	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
 
+.PHONY: tempest
+tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; MODULES="…"; DETAILS=FILE)
+	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
+
 .PHONY: walk
-walk: venv ## kill the worker at every step of every workflow that is walked (tests run a sample)
-	@ABACA_WALK=all $(BIN)/pytest tests/operations -k walk
+walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error (tests run a sample)
+	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py tests/operations/test_failures.py
+
+.PHONY: breakages
+breakages: venv ## break the code on purpose in a copy, one thing at a time, and see the tests fail (ROWS="C7 D3": only those)
+	@$(BIN)/python -m tests.breakages $(ROWS)
+
+.PHONY: api-reference
+api-reference: venv ## make docs/api-reference.md from the routes, field tables and bodies in the code
+	@$(BIN)/python -m abaca.api.reference > docs/api-reference.md
 
 .PHONY: bench
 bench: venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
@@ -85,7 +97,7 @@ $(OPENSTACK)/.installed: $(VENV)/.installed requirements/openstack.lock
 .PHONY: lock
 lock: ## write requirements/*.lock anew (UPGRADE=1: with the newest releases)
 	@$(LOCK) pyproject.toml -o requirements/runtime.lock
-	@$(LOCK) pyproject.toml --extra client --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	@$(LOCK) pyproject.toml --extra client --extra openstack --extra dev -c requirements/runtime.lock -o requirements/dev.lock
 	@echo uv | $(LOCK) - --no-annotate -c requirements/dev.lock -o requirements/uv.lock
 	@$(LOCK) requirements/openstack.in -o requirements/openstack.lock
 	@! grep -nE '://|--index|--extra-index|--find-links|(^|[ =])/' requirements/*.lock || { echo "lock: an address or a path got in"; exit 1; }

@@ -8,6 +8,8 @@ import re
 import signal
 import stat
 import subprocess
+import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +67,19 @@ def test_only_the_worker_keeps_root(service: Installation) -> None:
     assert all(path.lstat().st_uid in (0, nobody) for path in (service.state_dir / "db").iterdir())
 
 
+def test_metrics_count_the_requests_of_all_api_processes(service: Installation) -> None:
+    """Connections fall to either of them by chance; here they are made anew each time."""
+    for _ in range(40):
+        assert service.answers()
+    credentials = b64encode(f"admin:{password_in_clouds_file(service)}".encode()).decode()
+    request = urllib.request.Request(f"{service.url}/metrics", headers={"Authorization": f"Basic {credentials}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        text = answer.read().decode()
+    counted = re.search(r'abaca_http_request_seconds_count\{method="GET",route="/healthcheck",status="200"\} (\S+)', text)
+    assert counted and float(counted[1]) >= 40
+    assert 'abaca_back_end_up{host="' in text
+
+
 def test_another_one_on_the_same_state_directory_is_refused(service: Installation) -> None:
     assert f"Another `abaca serve` runs on the state directory {service.state_dir}" in service.refused()
     assert service.answers()
@@ -79,7 +94,7 @@ def test_a_port_in_use_is_named(service: Installation, tmp_path_factory: pytest.
 
 def test_passwords_do_not_travel_in_clear(service: Installation) -> None:
     with installation() as other:
-        assert "Passwords would travel in clear" in other.refused("--listen", "0.0.0.0")
+        assert "would travel in clear" in other.refused("--listen", "0.0.0.0")
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import IntegrityError
 
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
@@ -139,3 +140,18 @@ def test_up_refuses_addresses_without_a_subnet(engine: Engine) -> None:
         migrations.upgrade(engine)
     assert migrations.current(engine) == "0001"
     assert select(engine, "id, ip_address", "network_allocations") == [("a1", "10.0.0.2")]
+
+
+def test_a_pair_is_mapped_once_and_an_address_given_once(engine: Engine) -> None:
+    """Through whatever share network subnet the address is given."""
+    migrations.upgrade(engine, "0002")
+    fill_surroundings(engine)
+    insert(engine, "share_servers", server("s1"), server("s2"))
+    pair = {"share_server_id": "s1", "share_network_subnet_id": "sub-a", "is_served": True, "created_at": T0}
+    insert(engine, "share_server_share_network_subnet_mappings", pair, pair | {"share_server_id": "s2"}, pair | {"share_network_subnet_id": "sub-b"})
+    insert(engine, "network_allocations", allocation("a1", "s1", "10.0.0.2", share_network_subnet_id="sub-a"))
+    again = allocation("a2", "s2", "10.0.0.2", share_network_subnet_id="sub-b")
+    for table, row in (("share_server_share_network_subnet_mappings", pair | {"created_at": T1}), ("network_allocations", again)):
+        with pytest.raises(IntegrityError):
+            insert(engine, table, row)
+    insert(engine, "network_allocations", again | {"neutron_subnet_id": "another"})

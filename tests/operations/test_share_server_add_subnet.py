@@ -74,6 +74,7 @@ def test_servers_are_changed_side_by_side(install: Install) -> None:
             plan(stack, Fault(method=UPDATE, error="hang"), backend=backend)
         stack.add_subnet(share_network, second)
         wait_for(lambda: struck(stack, "alpha") and struck(stack, "beta"))
+        assert {row.status for row in all_servers(stack)} == {"network_change"}, "neither has ended"
         for backend in ("alpha", "beta"):
             plan(stack, backend=backend)
         assert stack.settled_network(share_network) == "active"

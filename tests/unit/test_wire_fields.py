@@ -9,7 +9,7 @@ import pytest
 from abaca.api.microversions import MAX_VERSION
 from abaca.api.wire.access_rules import ACCESS_RULE
 from abaca.api.wire.export_locations import EXPORT_LOCATION
-from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View, constant, time_field, timestamp
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Constant, Field, View, time_field, timestamp
 from abaca.api.wire.messages import MESSAGE
 from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE
 from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET
@@ -39,9 +39,9 @@ VIEW = View(
     Field("changed", "second", since=20, level=SUMMARY),
     Field("doubled", "always", convert=lambda value: value * 2),
     Field("computed", lambda row: row["always"] + row["first"], level=SHOW),
-    Field("fixed", constant(None), level=SHOW),
+    Field("fixed", Constant(None), level=SHOW),
     Field("secret", "second", admin=True),
-    Field("secret", constant("hidden"), admin=False),
+    Field("secret", Constant("hidden"), admin=False),
 )
 ROW = {"always": 1, "young": 2, "old": 3, "first": 4, "second": 5}
 

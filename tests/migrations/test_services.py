@@ -1,0 +1,37 @@
+"""Revision 0009: services that are there are not being looked after, and keep what they have on the way back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from abaca.db import migrations
+from abaca.db.session import begin, create_engine, read
+
+ROWS = (
+    "INSERT INTO availability_zones (id, name, created_at) VALUES ('z', 'nova', :now)",
+    'INSERT INTO services (host, worker_host, "binary", availability_zone_id, disabled, is_ready, network_allocations_number, '
+    "network_allocation_update_support, security_service_update_support, expires_at, created_at) "
+    "VALUES ('h@b', 'h', 'manila-share', 'z', :yes, :yes, 1, :yes, :yes, :now, :now)",
+)
+
+
+def test_services_that_are_there(database_url: str) -> None:
+    engine = create_engine(database_url)
+    migrations.upgrade(engine, "0008")
+    with begin(engine) as conn:
+        for statement in ROWS:
+            conn.execute(sa.text(statement), {"yes": True, "now": datetime(2026, 1, 1)})
+    migrations.upgrade(engine, "0009")
+    with read(engine) as conn:
+        table = sa.Table("services", sa.MetaData(), autoload_with=conn)
+        assert conn.execute(sa.select(*[table.c[name] for name in ("host", "disabled", "ensuring", "disabled_reason")])).all() == [
+            ("h@b", True, False, None)
+        ]
+    migrations.downgrade(engine, "0008")
+    with read(engine) as conn:
+        table = sa.Table("services", sa.MetaData(), autoload_with=conn)
+        assert not {"ensuring", "disabled_reason"} & set(table.c.keys())
+        assert conn.execute(sa.select(table.c.host, table.c.disabled)).all() == [("h@b", True)]
+    engine.dispose()

@@ -1,0 +1,55 @@
+"""`python -m tests.tempest [--all] [--details FILE] [MODULE …]`: start everything, run tempest, say how it ended.
+
+Without modules: the families about networks, and our own plug-in. A module is named as in `families.py`, or in full.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from tests.openstack import process
+from tests.tempest import families
+from tests.tempest.known import reason, unexpected
+from tests.tempest.scene import scene
+from tests.tempest.suite import Outcome, summary
+
+SECONDS = 540
+ALL_SECONDS = 3600
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.tempest", description=__doc__)
+    parser.add_argument("--all", action="store_true", help="every module about a feature that Abaca has")
+    parser.add_argument("--workers", type=int, default=2, help="test processes (default: 2)")
+    parser.add_argument("--details", type=Path, help="write how each test ended, with tracebacks, to this file")
+    parser.add_argument("modules", nargs="*", help="run these modules")
+    arguments = parser.parse_args()
+    lack = process.missing()
+    if lack:
+        parser.error(lack)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # as an exception: all that runs is ended first
+    chosen = [families.pattern(name) for name in arguments.modules] or families.default() + (families.others() if arguments.all else [])
+    with scene() as play:
+        outcomes = play.suite.run(chosen, workers=arguments.workers, seconds=ALL_SECONDS if arguments.all else SECONDS)
+        said = play.suite.log()
+    if arguments.details:
+        arguments.details.write_text("\n\n".join(f"{outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}" for outcome in outcomes))
+    return tell(outcomes, said)
+
+
+def tell(outcomes: list[Outcome], said: str) -> int:
+    """Print the result; the exit status."""
+    print(summary(outcomes, reason))
+    surprises = unexpected(outcomes)
+    for outcome in surprises:
+        print(f"\n{outcome.id}\n{outcome.detail}")
+    if not outcomes:
+        print(said)
+    return 1 if surprises or not outcomes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

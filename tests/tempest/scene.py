@@ -1,0 +1,62 @@
+"""What tempest plays against: a real Keystone, and Abaca with four fake back ends, known to its catalogue. Below a temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from keystoneauth1.adapter import Adapter
+
+from tests.openstack import keystone as keystone_module
+from tests.openstack.keystone import ADMIN, PASSWORD, Keystone
+from tests.service import Installation, installation
+from tests.tempest import settings
+from tests.tempest.suite import Suite
+
+SERVICE_TYPES = {"shared-file-system": "/v2", "sharev2": "/v2", "network": "/network"}
+CIDR = "10.64.0.0/16"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that runs; `suite` is how tempest is let loose on it."""
+
+    service: Installation
+    keystone: Keystone
+    suite: Suite
+
+
+@contextmanager
+def scene(keystone_template: Path | None = None) -> Iterator[Scene]:
+    """All of it, running; ended and taken away afterwards."""
+    with installation(config_text="") as service:
+        template = keystone_template or keystone_module.make_template(service.folder / "template")
+        keystone = Keystone(template, service.folder / "keystone")
+        try:
+            keystone.start()
+            yield _play(service, keystone)
+        finally:
+            service.stop()
+            keystone.stop()
+
+
+def _play(service: Installation, keystone: Keystone) -> Scene:
+    fault_plan = service.folder / "faults.json"
+    service.configure(settings.abaca(fault_plan) + keystone_module.section(keystone.service_user("abaca")))
+    service.start()
+    for service_type, path in SERVICE_TYPES.items():
+        keystone.register(service_type, service.url + path)
+    _furnish(Adapter(keystone.client(ADMIN, project_name=ADMIN).session, endpoint_override=service.url))
+    folder = service.folder / "tempest"
+    folder.mkdir()
+    return Scene(service, keystone, Suite(folder, settings.tempest(folder, keystone.auth_url, PASSWORD, fault_plan)))
+
+
+def _furnish(api: Adapter) -> None:
+    """What an administrator makes for all projects: the default share type and the shared subnet, which share networks that name none stand on."""
+    specs = {"driver_handles_share_servers": True}
+    api.post("/v2/types", json={"share_type": {"name": "default", "extra_specs": specs}})
+    network = api.post("/network/v2.0/networks", json={"network": {"name": "shared", "shared": True}}).json()["network"]
+    api.post("/network/v2.0/subnets", json={"subnet": {"network_id": network["id"], "cidr": CIDR, "ip_version": 4}})

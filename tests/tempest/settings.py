@@ -1,0 +1,138 @@
+"""The configuration files of a run: Abaca's back ends, and tempest.conf, which says what Abaca offers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from abaca.api import microversions
+
+# Four back ends. Shares go to the first one, which has the most room, unless their type asks for another one's capabilities.
+ABACA = """
+[DEFAULT]
+enabled_share_backends = full, zone2, fixed, single
+default_share_type = default
+unused_share_server_cleanup_interval = 600
+
+[api]
+auth_strategy = keystone
+
+[quota]
+shares = 500
+gigabytes = 10000
+share_networks = 500
+snapshots = 500
+
+[worker]
+report_interval = 1
+
+[full]
+share_driver = fake
+pools = full:100000, second:50000
+storage_protocols = NFS, CIFS
+fault_plan = {fault_plan}
+
+[zone2]
+share_driver = fake
+availability_zone = zone2
+pools = zone2:40000
+storage_protocols = NFS, CIFS
+
+[fixed]
+share_driver = fake
+pools = fixed:1000
+network_allocation_update_support = false
+security_service_update_support = false
+
+[single]
+share_driver = fake
+pools = single:1000
+share_server_multiple_subnet_support = false
+network_allocation_update_support = false
+security_service_update_support = false
+"""
+
+TEMPEST = """
+[DEFAULT]
+log_dir = {folder}
+log_file = tempest.log
+
+[oslo_concurrency]
+lock_path = {folder}/lock
+
+[auth]
+use_dynamic_credentials = true
+create_isolated_networks = false
+tempest_roles = member
+admin_username = admin
+admin_password = {admin_password}
+admin_project_name = admin
+admin_domain_name = Default
+
+[identity]
+auth_version = v3
+uri_v3 = {identity_url}
+region = RegionOne
+v3_endpoint_type = public
+
+[network]
+endpoint_type = public
+
+[service_available]
+cinder = false
+glance = false
+horizon = false
+neutron = false
+nova = false
+swift = false
+manila = true
+
+[enforce_scope]
+manila = true
+
+[share]
+catalog_type = shared-file-system
+default_share_type_name = default
+max_api_microversion = {max_version}
+create_networks_when_multitenancy_enabled = false
+build_interval = 1
+build_timeout = 60
+capability_storage_protocol = NFS_CIFS
+enable_protocols = nfs, cifs
+enable_ip_rules_for_protocols = nfs, cifs
+enable_user_rules_for_protocols = cifs
+enable_cert_rules_for_protocols =
+enable_cephx_rules_for_protocols =
+enable_ro_access_level_for_protocols = nfs, cifs
+multi_backend = false
+run_share_server_multiple_subnet_tests = true
+run_network_allocation_update_tests = true
+run_revert_to_snapshot_tests = true
+run_share_group_tests = false
+run_replication_tests = false
+run_multiple_share_replicas_tests = false
+run_manage_unmanage_tests = false
+run_manage_unmanage_snapshot_tests = false
+run_mount_snapshot_tests = false
+run_share_server_migration_tests = false
+run_encryption_tests = false
+run_ipv6_tests = true
+
+[abaca]
+fault_plan = {fault_plan}
+"""
+
+
+def abaca(fault_plan: Path) -> str:
+    """Abaca's configuration file, but for where Keystone is."""
+    return ABACA.format(fault_plan=fault_plan)
+
+
+def tempest(folder: Path, identity_url: str, admin_password: str, fault_plan: Path) -> str:
+    """tempest.conf for a run that keeps its own things below `folder`."""
+    return TEMPEST.format(
+        folder=folder,
+        identity_url=identity_url,
+        admin_password=admin_password,
+        fault_plan=fault_plan,
+        max_version=microversions.text(microversions.MAX_VERSION),
+    )

@@ -1,0 +1,107 @@
+"""One run of tempest, in a folder of its own: what is selected, how it ended, test by test."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BINARIES = ROOT / ".venv-openstack" / "bin"
+PLUGIN = Path(__file__).with_name("plugin")
+DECODE_SECONDS = 120
+STOP_SECONDS = 30
+METADATA = "Metadata-Version: 2.1\nName: abaca-tempest-tests\nVersion: 1\n"
+ENTRY_POINTS = "[tempest.test_plugins]\nabaca_tests = abaca_tempest_tests.plugin:AbacaTempestPlugin\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one test ended. `status`: success, skip, fail. `detail`: the reason or the traceback."""
+
+    id: str
+    status: str
+    seconds: float
+    detail: str
+
+    @property
+    def name(self) -> str:
+        """Without the attributes in brackets."""
+        return self.id.partition("[")[0]
+
+
+class Suite:
+    """tempest with the plug-ins, by the tempest.conf given, below `folder`."""
+
+    def __init__(self, folder: Path, configuration: str) -> None:
+        self._folder = folder
+        self._configuration = folder / "tempest.conf"
+        self._configuration.write_text(configuration)
+        described = folder / "plug-ins" / "abaca_tempest_tests-1.dist-info"  # an installed package, as far as its finders can tell
+        described.mkdir(parents=True)
+        (described / "METADATA").write_text(METADATA)
+        (described / "entry_points.txt").write_text(ENTRY_POINTS)
+        self._environment = {
+            "PATH": f"{BINARIES}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "PYTHONPATH": f"{described.parent}:{PLUGIN}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHON": str(BINARIES / "python"),
+        }
+
+    def run(self, patterns: Sequence[str], *, workers: int, seconds: float) -> list[Outcome]:
+        """Run what matches, for so many seconds at most; a test that was cut off is `inprogress`, those behind it are missing."""
+        selection = self._folder / "selection"
+        selection.write_text("\n".join(patterns) + "\n")
+        command = [str(BINARIES / "tempest"), "run", "--subunit", "--concurrency", str(workers)]
+        command += ["--config-file", str(self._configuration), "--include-list", str(selection)]
+        with open(self._folder / "subunit", "wb") as stream, open(self._folder / "run.log", "wb") as log:
+            process = subprocess.Popen(
+                command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=log, start_new_session=True
+            )
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                log.write(f"not done within {seconds:g} s\n".encode())
+            finally:
+                _end(process)
+        return self._outcomes()
+
+    def _outcomes(self) -> list[Outcome]:
+        with open(self._folder / "subunit", "rb") as stream:
+            program = [str(BINARIES / "python"), str(Path(__file__).with_name("outcomes.py"))]
+            done = subprocess.run(program, stdin=stream, capture_output=True, text=True, timeout=DECODE_SECONDS, check=True)
+        return [Outcome(**outcome) for outcome in json.loads(done.stdout) if outcome["status"] != "exists"]
+
+    def log(self) -> str:
+        """What tempest said beside its results."""
+        return (self._folder / "run.log").read_text()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End tempest and its workers, which are a session of their own, if they still run."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+
+
+def summary(outcomes: Iterable[Outcome], why: Callable[[str], str | None]) -> str:
+    """Counts, the reasons for which tests were skipped, and the names of those that failed. `why`: the reason why a test is expected to."""
+    outcomes = list(outcomes)
+    counts = Counter(outcome.status for outcome in outcomes)
+    skipped = Counter(outcome.detail.splitlines()[0] for outcome in outcomes if outcome.status == "skip")
+    failed = [outcome for outcome in outcomes if outcome.status not in ("success", "skip")]
+    lines = [f"{counts['success']} passed, {counts['skip']} skipped, {len(failed)} failed"]
+    lines += [f"  skipped {number:4}: {reason}" for reason, number in skipped.most_common()]
+    expected = Counter(why(outcome.name) for outcome in failed)
+    lines += [f"  failed as expected {number:4}: {reason}" for reason, number in expected.most_common() if reason]
+    lines += [f"  FAILED: {outcome.name}" for outcome in failed if why(outcome.name) is None]
+    return "\n".join(lines)
