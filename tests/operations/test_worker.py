@@ -14,7 +14,7 @@ from abaca.db.session import utcnow
 from abaca.db.tables import pools, services, worker_leases
 from abaca.domain import shares
 from abaca.drivers.fake.faults import Fault
-from abaca.errors import Conflict
+from abaca.errors import Conflict, Unavailable
 from abaca.worker.lease import Lease
 from abaca.worker.process import EXIT_LEASE_LOST, Worker
 from tests.operations.conftest import Install
@@ -36,6 +36,16 @@ from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 def ready(stack: Stack) -> dict[str, bool]:
     return stack.ask(lambda conn: dict(conn.execute(sa.select(services.c.host, services.c.is_ready)).all()))
+
+
+def test_a_back_end_that_makes_its_networks_itself_serves_no_others(install: Install, tmp_path: Path) -> None:
+    path = tmp_path / "linux.conf"
+    path.write_text("[linux]\nshare_driver = linux\n[neutron]\n")
+    options = {"state_dir": str(tmp_path), "enabled_share_backends": ["linux"], "host": "host2", "network_plugin": "neutron"}
+    worker = Worker(config.load([str(path)], {**options, "database.connection": install().conf.database.connection}))
+    with pytest.raises(Unavailable, match=r"host2@linux reaches only networks that it makes itself: network_plugin = neutron"):
+        worker.start()
+    worker.engine.dispose()
 
 
 # --- the lease -----------------------------------------------------------------------------------------------------

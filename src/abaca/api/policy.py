@@ -163,7 +163,7 @@ RULES: dict[str, str] = {
     "share_type:update": ADMIN,
     "share_types_extra_spec:create": ADMIN,
     "share_types_extra_spec:delete": ADMIN,
-    "share_types_extra_spec:index": READER,
+    "share_types_extra_spec:index": ADMIN,
     "share_types_extra_spec:show": ADMIN,
     "share_types_extra_spec:update": ADMIN,
 }

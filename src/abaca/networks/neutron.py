@@ -66,6 +66,9 @@ class NeutronNetworks(NetworkPlugin):
 
     def __init__(self, options: Mapping[str, str], store: PortStore | None = None) -> None:
         """Asks nothing yet. `store` is not used: Neutron keeps the addresses."""
+        timeout = options.get("timeout", "60")
+        if not timeout.isdecimal():
+            raise Unavailable(f"timeout = {timeout}: seconds are wanted.")
         with _lost_as(Unavailable):
             self._region = OpenStackConfig(load_yaml_config=False, load_envvars=False, app_name="abaca").get_one(
                 auth_type=options.get("auth_type", "password"),
@@ -75,7 +78,7 @@ class NeutronNetworks(NetworkPlugin):
                 network_endpoint_override=options.get("endpoint_override"),
                 cacert=options.get("cafile"),
                 verify=options.get("insecure", "").lower() != "true",
-                api_timeout=float(options.get("timeout", 60)),
+                api_timeout=int(timeout),
             )
 
     @cached_property

@@ -52,10 +52,10 @@ class Worker:
 
     def start(self) -> None:
         """Conflict when another process serves this host."""
+        networks = self._networks()
         self._lease.acquire()
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
-        networks = self._networks()
         drivers = {b.host: b.driver for b in self.backends}
         serving.start(serving.Serving(drivers=drivers, networks=networks, engine=self.engine, cipher=Cipher(config.key_file(self._conf))))
         for backend in self.backends:

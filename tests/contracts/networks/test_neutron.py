@@ -229,3 +229,7 @@ class TestFaults:
     def test_options_that_are_missing(self) -> None:
         with pytest.raises(Unavailable, match="auth_url"):
             registry.load("neutron", {}, MemoryPorts())
+
+    def test_a_timeout_that_is_none(self) -> None:
+        with pytest.raises(Unavailable, match="seconds are wanted"):
+            registry.load("neutron", {"timeout": "long"}, MemoryPorts())

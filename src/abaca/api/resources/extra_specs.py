@@ -36,7 +36,7 @@ def show(call: Call, type_id: str, key: str) -> dict[str, str]:
 
 
 def update(call: Call, type_id: str, key: str) -> dict[str, str]:
-    """PUT /types/{id}/extra_specs/{key} with the body {key: value}."""
+    """PUT /types/{id}/extra_specs/{key} with the body {key: value}: adds it or changes it."""
     body = call.json
     if not isinstance(body, dict) or key not in body:
         raise Invalid("Request body and URI mismatch")
@@ -44,7 +44,6 @@ def update(call: Call, type_id: str, key: str) -> dict[str, str]:
         raise Invalid("Request body contains too many items")
     texts = spec_texts(body)
     with begin(call.engine) as conn:
-        share_types.get_extra_spec(conn, call.caller, type_id, key)
         share_types.set_extra_specs(conn, call.caller, type_id, texts)
     return texts
 

@@ -38,8 +38,7 @@ def detail(call: Call, project_id: str) -> dict[str, Any]:
 
 
 def defaults(call: Call, project_id: str) -> dict[str, Any]:
-    """GET /quota-sets/{project}/defaults"""
-    _require_own(call, project_id)
+    """GET /quota-sets/{project}/defaults: the same for every project."""
     with read(call.engine) as conn:
         limits = quotas.class_limits(conn, quotas.DEFAULT_CLASS, call.quota_defaults)
     return {"quota_set": {"id": project_id} | _shown(call, Scope(project_id=project_id), limits)}
