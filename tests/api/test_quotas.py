@@ -78,8 +78,10 @@ def test_who_may(api: Api) -> None:
         api("GET", "/quota-sets/red", who=who)
         api("GET", "/quota-sets/red/detail", who=who)
         api("GET", "/quota-sets/red/defaults", who=who)
-    for path in ("/quota-sets/red", "/quota-sets/red/detail", "/quota-sets/red/defaults"):
+    api("GET", "/quota-sets/red/defaults", who=BOB)  # they are the same for all
+    for path in ("/quota-sets/red", "/quota-sets/red/detail"):
         api.fault("GET", path, None, 403, who=BOB)
+    for path in ("/quota-sets/red", "/quota-sets/red/detail", "/quota-sets/red/defaults"):
         api.fault("GET", path, None, 403, who=NOBODY)
     for method, path in [("PUT", "/quota-sets/red"), ("DELETE", "/quota-sets/red")]:
         api.fault(method, path, {"quota_set": {}}, 403, who=ALICE)

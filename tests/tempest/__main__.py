@@ -35,6 +35,8 @@ def main() -> int:
     with scene() as play:
         outcomes = play.suite.run(chosen, workers=arguments.workers, seconds=ALL_SECONDS if arguments.all else SECONDS)
         said = play.suite.log()
+        if arguments.all:
+            outcomes += play.roles.run(families.roles(), workers=arguments.workers, seconds=SECONDS)
     if arguments.details:
         arguments.details.write_text("\n\n".join(f"{outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}" for outcome in outcomes))
     return tell(outcomes, said)

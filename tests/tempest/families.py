@@ -31,14 +31,15 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
     "services and pools": ("admin.test_services*", "admin.test_scheduler_stats", "test_scheduler_stats_negative"),
     "messages": ("admin.test_user_messages*",),
     "metadata": ("test_metadata*",),
-    # Those about shares, snapshots and rules make shares without a share network, which Abaca does not offer.
-    "roles": (
-        f"{PACKAGE}.rbac.test_share_network", f"{PACKAGE}.rbac.test_share_types", f"{PACKAGE}.rbac.test_share_type_extra_specs",
-        f"{PACKAGE}.rbac.test_quotas", f"{PACKAGE}.rbac.test_services", f"{PACKAGE}.rbac.test_scheduler_stats",
-        f"{PACKAGE}.rbac.test_availability_zones",
-    ),
     "versions, zones, extensions": ("test_availability_zones*", "test_extensions", "test_microversions"),
 }
+
+
+# Those about shares, snapshots and rules make shares without a share network, which Abaca does not offer.
+ROLES = (
+    "test_share_network", "test_share_types", "test_share_type_extra_specs", "test_quotas", "test_services", "test_scheduler_stats",
+    "test_availability_zones",
+)
 
 
 def default() -> list[str]:
@@ -49,6 +50,11 @@ def default() -> list[str]:
 def others() -> list[str]:
     """Those for the other families."""
     return [pattern(name) for names in OTHER_FAMILIES.values() for name in names]
+
+
+def roles() -> list[str]:
+    """Those for what each role may do."""
+    return [pattern(f"{PACKAGE}.rbac.{name}") for name in ROLES]
 
 
 def pattern(name: str) -> str:

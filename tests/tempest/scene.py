@@ -21,11 +21,12 @@ CIDR = "10.64.0.0/16"
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that runs; `suite` is how tempest is let loose on it."""
+    """Everything that runs; `suite` is how tempest is let loose on it, `roles` the same for its tests of roles."""
 
     service: Installation
     keystone: Keystone
     suite: Suite
+    roles: Suite
 
 
 @contextmanager
@@ -49,9 +50,13 @@ def _play(service: Installation, keystone: Keystone) -> Scene:
     for service_type, path in SERVICE_TYPES.items():
         keystone.register(service_type, service.url + path)
     _furnish(Adapter(keystone.client(ADMIN, project_name=ADMIN).session, endpoint_override=service.url))
-    folder = service.folder / "tempest"
-    folder.mkdir()
-    return Scene(service, keystone, Suite(folder, settings.tempest(folder, keystone.auth_url, PASSWORD, fault_plan)))
+
+    def suite(name: str, *, multitenancy: bool) -> Suite:
+        folder = service.folder / name
+        folder.mkdir()
+        return Suite(folder, settings.tempest(folder, keystone.auth_url, PASSWORD, fault_plan, multitenancy=multitenancy))
+
+    return Scene(service, keystone, suite("tempest", multitenancy=True), suite("roles", multitenancy=False))
 
 
 def _furnish(api: Adapter) -> None:

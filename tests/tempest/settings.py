@@ -62,7 +62,7 @@ lock_path = {folder}/lock
 [auth]
 use_dynamic_credentials = true
 create_isolated_networks = false
-tempest_roles = member
+tempest_roles = {roles}
 admin_username = admin
 admin_password = {admin_password}
 admin_project_name = admin
@@ -93,6 +93,7 @@ manila = true
 catalog_type = shared-file-system
 default_share_type_name = default
 max_api_microversion = {max_version}
+multitenancy_enabled = {multitenancy}
 create_networks_when_multitenancy_enabled = false
 build_interval = 1
 build_timeout = 60
@@ -127,12 +128,14 @@ def abaca(fault_plan: Path) -> str:
     return ABACA.format(fault_plan=fault_plan)
 
 
-def tempest(folder: Path, identity_url: str, admin_password: str, fault_plan: Path) -> str:
-    """tempest.conf for a run that keeps its own things below `folder`."""
+def tempest(folder: Path, identity_url: str, admin_password: str, fault_plan: Path, *, multitenancy: bool) -> str:
+    """tempest.conf for a run that keeps its own things below `folder`. The tests of roles can only be begun without multitenancy."""
     return TEMPEST.format(
         folder=folder,
         identity_url=identity_url,
         admin_password=admin_password,
         fault_plan=fault_plan,
+        multitenancy=multitenancy,
+        roles="member" if multitenancy else "",
         max_version=microversions.text(microversions.MAX_VERSION),
     )

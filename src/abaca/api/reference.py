@@ -14,6 +14,7 @@ import msgspec
 from abaca.api import microversions
 from abaca.api.described import GIVES, QUERIES, TAKES, Answer
 from abaca.api.endpoint import VERSIONED, Route
+from abaca.api.policy import ADMIN, CREATOR, MEMBER, READER, RULES
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
 
@@ -24,9 +25,11 @@ Made by `make api-reference` from the service's own tables; do not edit it. A ru
 ([administrator guide](administrator-guide.md)).
 
 Versions are asked for with the header `{microversions.HEADER}`, from {microversions.text(microversions.MIN_VERSION)} (also without the header)
-to {microversions.text(microversions.MAX_VERSION)}. A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
+to {microversions.text(microversions.MAX_VERSION)}. "For" names the least role in the project that the rules in code let in: reader, member, admin.
+A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`."""
 
+_PERSONAS = {ADMIN: "admin", CREATOR: "member", MEMBER: "member", READER: "reader"}
 _SHOWN = {SUMMARY: "everywhere", DETAIL: "not in short", SHOW: "in full only"}
 _GIVEN = {SUMMARY: "in short", DETAIL: "in detail", SHOW: "in full"}
 
@@ -46,6 +49,13 @@ def page(routes: Iterable[Route]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def persona(route: Route) -> str:
+    """Whom the rules in code let in: everyone, or those who have this role in the project, and all before it: admin, member, reader."""
+    if route.policy is None:
+        return "everyone"
+    return _PERSONAS[RULES[route.policy]]
+
+
 def _versions() -> Iterator[str]:
     for minor, brought in microversions.HISTORY.items():
         yield f"| {microversions.text(minor)} | {brought} |"
@@ -54,12 +64,12 @@ def _versions() -> Iterator[str]:
 def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[str]:
     yield f"## {_title(name)}"
     yield ""
-    yield "| request | versions | rule | takes | status | gives |"
-    yield "|---|---|---|---|---|---|"
+    yield "| request | versions | rule | for | takes | status | gives |"
+    yield "|---|---|---|---|---|---|---|"
     for route in routes:
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
         rule = f"`{route.policy}`" if route.policy else "open to everyone"
-        yield f"| {url} | {_span(route)} | {rule} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
+        yield f"| {url} | {_span(route)} | {rule} | {persona(route)} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
     queries = {route.name: QUERIES[route.name] for route in routes if route.name in QUERIES}
     for handler, parameters in queries.items():
         of_handler = sorted({route.path for route in routes if route.name == handler})
