@@ -127,13 +127,14 @@ class PostgresqlDatabases:
 
 
 class PostgresqlCluster:
-    """A throw-away PostgreSQL cluster in a temporary folder, listening on 127.0.0.1; durability is off.
+    """A throw-away PostgreSQL cluster in a temporary folder, listening on 127.0.0.1; durability is off, unless it is to be crashed.
 
     PostgreSQL refuses to run as root, so root starts it as an unprivileged user. It dies with the process that started it.
     """
 
-    def __init__(self, binaries: Path) -> None:
+    def __init__(self, binaries: Path, *, is_durable: bool = False) -> None:
         self._binaries = binaries
+        self._durability = "on" if is_durable else "off"
         self._account = _unprivileged_account()
         self._folder = Path(tempfile.mkdtemp(prefix="abaca-pg-"))
         self.port = _free_port()
@@ -145,14 +146,24 @@ class PostgresqlCluster:
         options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
         initdb = self._command(self._binaries / "initdb", *options, self._data)
         subprocess.run(initdb, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
+        self.resume()
+
+    def crash(self) -> None:
+        """It is gone from one moment to the next; `resume` brings it back with all that was committed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(STOP_SECONDS)
+
+    def resume(self) -> None:
+        """Run it."""
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": self._folder,
             "max_connections": 200,
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
+            "fsync": self._durability,
+            "synchronous_commit": self._durability,
+            "full_page_writes": self._durability,
         }
         arguments = [f"--{name}={value}" for name, value in settings.items()]
         with self._log.open("wb") as log:

@@ -145,6 +145,13 @@ def test_a_bug_tells_nothing(template_database: Callable[[Initialise], str], con
     assert record.exc_info
 
 
+def test_a_database_that_is_not_there_is_told_as_that(conf: cfg.ConfigOpts) -> None:
+    missing = create_engine("sqlite:////nowhere/at/all.sqlite")
+    answer = Api(create_app(conf, missing)).send("GET", "/v2/messages")
+    assert (answer.status_code, list(answer.json)) == (503, ["serviceUnavailable"])
+    assert "Try again later" in answer.json["serviceUnavailable"]["message"]
+
+
 @pytest.mark.parametrize("body", [{"nonsense": {}}, {"Reset_Status": {}}])
 def test_unknown_actions(api: Api, body: Any) -> None:
     assert api.fault("POST", f"/shares/{UNKNOWN}/action", body, 400).startswith("There is no such action")

@@ -6,8 +6,10 @@ import logging
 
 import falcon
 import msgspec
+from sqlalchemy.exc import OperationalError
 
 from abaca.api.wire import local_networks
+from abaca.db.session import is_outage
 from abaca.errors import CallerError, Forbidden, Missing, Unauthenticated
 
 LOG = logging.getLogger(__name__)
@@ -90,6 +92,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Make `app` answer every error as a fault."""
     app.add_error_handler(CallerError, _caller_error)
     app.add_error_handler(falcon.HTTPError, _http_error)
+    app.add_error_handler(OperationalError, _database_error)
     app.add_error_handler(Exception, _bug)
 
 
@@ -104,6 +107,15 @@ def _http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPEr
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
     answer(req, resp, error.status_code, _HTTP_MESSAGES.get(error.status_code, error.title or INTERNAL))
+
+
+def _database_error(req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, object]) -> None:
+    """The database is not there, or cannot do it now: nothing was changed, and the caller may try again."""
+    if not is_outage(error):
+        _bug(req, resp, error, params)
+        return
+    LOG.error("%s: %s %s: the database does not answer: %s", req.context.request_id, req.method, req.path, error.orig)
+    answer(req, resp, 503, "The database does not answer. Try again later.")
 
 
 def _bug(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]) -> None:

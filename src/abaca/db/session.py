@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import select
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, CursorResult, Engine
-from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 _READ_ONLY = "abaca_read_only"
 
@@ -87,9 +88,15 @@ def _refuse_dead(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
     Finds a restarted server as pool_pre_ping does, without its round trip, which costs about as much as reading one share.
     """
     poll = select.poll()
-    poll.register(dbapi_connection.fileno(), select.POLLIN)
+    if not dbapi_connection.closed:
+        poll.register(dbapi_connection.fileno(), select.POLLIN)
     if dbapi_connection.closed or poll.poll(0):
         raise InvalidatePoolError("the server has ended a connection")
+
+
+def is_outage(error: OperationalError) -> bool:
+    """Whether the database is not there, too busy or full, so that the same may work later; otherwise the statement is wrong."""
+    return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 def upsert(conn: Connection, table: sa.Table) -> Any:
