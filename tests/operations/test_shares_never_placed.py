@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from abaca.domain import access_rules, shares
-from abaca.errors import Invalid, Missing
+from abaca.errors import Forbidden, Invalid
 from abaca.values import Caller
 from tests.operations.scene import available_share, told
 from tests.stack import ADMIN, MEMBER, Stack
@@ -38,6 +38,6 @@ def test_rules_of_a_public_share_are_its_owner_s(stack: Stack) -> None:
     stack.do(access_rules.allow, MEMBER, share, **RULE)
     stranger = Caller(user_id="s", project_id="other", roles=("member",))
     assert stack.ask(shares.get, stranger, share)["id"] == share
-    with pytest.raises(Missing):
+    with pytest.raises(Forbidden):
         stack.ask(access_rules.find, stranger, share)
     assert len(stack.ask(access_rules.find, MEMBER, share)) == 1
