@@ -12,6 +12,7 @@ from abaca.domain import services, shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict
 from abaca.workflow import deadlines
+from abaca.workflow.queue import LANES
 from tests.operations.conftest import Install
 from tests.operations.scene import addresses, available_share, delete_server, delete_share, plan, server_of, struck, told
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
@@ -48,7 +49,7 @@ def test_who_waited_is_told_and_the_server_works_again_once_the_call_is_back(ins
 
 def test_other_servers_are_served_meanwhile(install: Install) -> None:
     """However much work one server's tenants ask for."""
-    stack = install(**{"worker.call_seconds": 60.0, "worker.share_server_concurrency": 2, "worker.concurrency": 4})
+    stack = install(**{"worker.call_seconds": 60.0, "worker.concurrency": LANES + 2})
     with stack.working():
         stuck = stack.share_network(*stack.network("10.1.0.0/24"))
         server = server_of(stack, available_share(stack, stuck))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from abaca.workflow.locks import ServerLocks, Turns
+from abaca.workflow.locks import ServerLocks
 
 SOON = 5.0
 NOT_NOW = 0.05
@@ -141,12 +141,3 @@ def test_a_server_that_hangs_is_entered_without_its_lock(locks: ServerLocks, hol
     waiting.release()
     with locks.exclusive("s1") as again:
         assert again.has_lock and not again.is_kept_out
-
-
-def test_turns(hold: Callable[..., Holder]) -> None:
-    turns = Turns()
-    first, second, other = hold(turns.of), hold(turns.of), hold(turns.of, "s2")
-    assert sum(1 for holder in (first, second) if not holder.waits()) == 1
-    assert other.holds()
-    first.release()
-    second.release()

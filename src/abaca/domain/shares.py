@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -25,7 +26,7 @@ from abaca.domain import placement, quota_usages, share_servers, states
 from abaca.domain.share_instances import remove as remove_share
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import LANES, Work, enqueue
 
 _DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error")
 _SHARE_FILTERS = {
@@ -208,11 +209,11 @@ def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> No
 
 
 def start_on(conn: Connection, workflow: str, instance_id: str, host: str, share_server_id: str | None, *args: str) -> None:
-    """Put work on a share instance into the queue of the worker that serves host@backend#pool."""
+    """Put work on a share instance into the queue of the worker that serves host@backend#pool, in its lane of its share server."""
     service = Host.parse(host).service
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
-    key = f"server:{share_server_id or instance_id}"
+    key = f"server:{share_server_id or instance_id}:{crc32(instance_id.encode()) % LANES}"
     enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=key, args=(instance_id, *args)))
 
 

@@ -43,9 +43,7 @@ class Worker:
         self.backends = backends.load(conf)
         self._lease = Lease(self.engine, conf.host, conf.worker.lease_seconds, self._lock_path())
         options = conf.worker
-        limits = Limits(
-            options.poll_interval, options.concurrency, options.share_server_concurrency, options.retry_seconds, options.call_seconds
-        )
+        limits = Limits(options.poll_interval, options.concurrency, options.retry_seconds, options.call_seconds)
         self._runtime = Runtime(self._url, self.engine, conf.host, limits)
         self._stopping = Event()
         self._threads: list[Thread] = []

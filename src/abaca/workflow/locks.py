@@ -1,5 +1,4 @@
-"""Who waits for whom inside a worker. Operations on the same thing go one after the other, in turns; and an operation on a share server
-excludes the operations on that server's shares: one lock a server, shared or exclusive.
+"""Inside a worker, an operation on a share server excludes the operations on that server's shares: one lock a server, shared or exclusive.
 
 A server that a back end has stopped answering about is kept out of all work until the call comes back: who waits for its lock, or asks for
 it, gets in without it and finds every effect refused (see `steps.effect`). So a server that hangs takes nobody's time but its own.
@@ -16,27 +15,6 @@ from threading import Condition
 from typing import Any
 
 _HELD: ContextVar[Hold | None] = ContextVar("held", default=None)
-
-
-class Turns:
-    """One at a time for each key."""
-
-    def __init__(self) -> None:
-        self._changed = Condition()
-        self._taken: set[str] = set()
-
-    @contextmanager
-    def of(self, key: str) -> Iterator[None]:
-        """Wait until nobody else has the key's turn, and have it."""
-        with self._changed:
-            self._changed.wait_for(lambda: key not in self._taken)
-            self._taken.add(key)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._taken.discard(key)
-                self._changed.notify_all()
 
 
 class Hold:

@@ -1,6 +1,6 @@
 """Putting work into the database, in the transaction of the rows it belongs to, and the tables that the work is kept in.
 
-One queue a worker host. Of the work with the same key a limited number runs at once; the same id is the same work, however often it is put in.
+One queue a worker host. Work with the same key runs one after the other; the same id is the same work, however often it is put in.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ VERSION = "1"
 """Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. The order of a workflow's
 steps is therefore part of the upgrade contract."""
 
+LANES = 6
+"""How much of the work on the shares of one share server runs at once: each share has its lane there, and a lane is one key. So a server
+that hangs takes a few of a worker's places, and not all."""
+
 _clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key by which it is limited."""
+    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key that serialises it."""
 
     name: str
     worker_host: str

@@ -27,12 +27,11 @@ class Stopping(BaseException):
 
 
 class Limits(NamedTuple):
-    """Seconds between two looks for work; pieces of work at once, in all and of one key; how long an effect is tried again, and how long
-    one call of it may take, in seconds."""
+    """Seconds between two looks for work; pieces of work at once; how long an effect is tried again, and how long one call of it may take,
+    in seconds."""
 
     poll_interval: float
     concurrency: int
-    key_concurrency: int
     retry_seconds: float
     call_seconds: float
 
@@ -76,7 +75,7 @@ class Runtime:
         # Before the launch: a queue that is registered afterwards is noticed a second later.
         DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
             queue,
-            partition_concurrency=min(self.limits.key_concurrency, self.limits.concurrency),
+            partition_concurrency=1,  # with another number DBOS would look at each key by itself
             worker_concurrency=self.limits.concurrency,
             polling_interval_sec=self.limits.poll_interval,
             on_conflict="always_update",

@@ -35,7 +35,6 @@ _LOG = logging.getLogger(__name__)
 
 
 _LONGEST_PAUSE = 5.0
-_TURNS = locks.Turns()
 
 ENDINGS: dict[str, Callable[..., None]] = {}
 """Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
@@ -49,8 +48,7 @@ INTERNAL_ERROR = "An internal error occurred; the operation was ended. The admin
 def workflow(
     *, on_failure: Callable[..., None], on_resume: Callable[..., None] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a durable workflow, named as the function. Its first argument is the id of what it is about: about the same thing,
-    a worker does one after the other.
+    """Make a function a durable workflow, named as the function.
 
     `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the nouns concerned to their error
     states, so that no transitional state outlives its work. A `BackendError` ends the work so; anything else does, too, and parks it:
@@ -66,20 +64,19 @@ def workflow(
             name = body.__name__
             crash_points.enter(name)
             started = time.monotonic()
-            with _TURNS.of(args[0] if args else name):
-                try:
-                    body(*args)
-                except BackendError as error:
-                    _LOG.warning("%s%s failed: %s", name, args, error.message)
-                    tx(on_failure, *args, error.message)
-                except DBOSBaseException:
-                    raise
-                except Exception:
-                    _LOG.exception("%s%s is parked", name, args)
-                    tx(on_failure, *args, INTERNAL_ERROR)
-                    raise
-                else:
-                    _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
+            try:
+                body(*args)
+            except BackendError as error:
+                _LOG.warning("%s%s failed: %s", name, args, error.message)
+                tx(on_failure, *args, error.message)
+            except DBOSBaseException:
+                raise
+            except Exception:
+                _LOG.exception("%s%s is parked", name, args)
+                tx(on_failure, *args, INTERNAL_ERROR)
+                raise
+            else:
+                _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
 
         run.__annotations__ = {}
         ENDINGS[body.__name__] = on_failure
