@@ -579,6 +579,7 @@ def test_the_first_subnet_of_a_zone_waits_for_a_change_too(two: Stack) -> None:
     available_share(two, share_network, availability_zone="zone-a")
     plan(two, Fault(method=UPDATE, error="hang"))
     two.add_subnet(share_network, second)
+    wait_for(lambda: struck(two))  # nothing else goes on
     refused(two, Conflict, "network_change", share_network, third, zone="zone-b")
     plan(two)
     assert two.settled_network(share_network) == "active"
