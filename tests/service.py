@@ -110,11 +110,6 @@ class Installation:
         found = {pid: arguments for pid, arguments in descendants(self.process.pid).items() if parent_of(pid) == self.process.pid}
         return {name: pid for name in ("api", "worker") for pid, arguments in found.items() if name in arguments}
 
-    def environment(self) -> dict[str, str]:
-        """For the `openstack` command."""
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        return plain | {"OS_CLIENT_CONFIG_FILE": str(self.state_dir / "clouds.yaml"), "OS_CLOUD": "abaca"}
-
 
 @contextmanager
 def reachable_folder() -> Iterator[Path]:

@@ -11,11 +11,11 @@
     │   ├── Conflict           409
     │   ├── OverQuota          413
     │   ├── Unprocessable      422  the body lacks its top-level object (where the field says so)
-    │   └── ServiceDown        503  a worker that the request needs is not there
+    │   └── ServiceDown        503  a worker, or Keystone, that the request needs does not answer
     └── BackendError           raised by drivers and network plug-ins; sorted by what to do next
         ├── Unavailable        retry later: nothing happened
         ├── OutcomeUnknown     look, then retry: it may have happened
-        ├── NoSpace            try another pool or subnet: there is no room here
+        ├── NoSpace            undo: there is no room here; elsewhere there may be
         └── Refused            undo: it will not happen, and the message says why
 
 Anything else that is raised is a bug: 500 at the API's edge, parked work in a worker.

@@ -5,18 +5,15 @@ Their `clouds.yaml` holds nothing but Keystone's address and credentials.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import msgspec
 import pytest
 
 from abaca.admin.demo_scene import openstack_program
+from tests.clients.command import Client
 from tests.openstack.keystone import Keystone, section
 from tests.openstack.lab import NeutronLab
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
@@ -25,28 +22,7 @@ openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pi
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-COMMAND_SECONDS = 90
 TYPES = {"shared-file-system": "/v2", "sharev2": "/v2", "share": "/v2/%(project_id)s"}
-
-
-class Client:
-    """The `openstack` command as one user."""
-
-    def __init__(self, clouds: Path, cloud: str) -> None:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        self._environment = plain | {"OS_CLIENT_CONFIG_FILE": str(clouds), "OS_CLOUD": cloud}
-
-    def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [openstack_program() or "openstack", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-
-    def run(self, *arguments: str) -> str:
-        done = self.tried(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def ask(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "-f", "json"))
 
 
 @pytest.fixture(scope="module")

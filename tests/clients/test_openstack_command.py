@@ -5,7 +5,6 @@ One story, in order, in one project; then another project's user.
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -14,32 +13,13 @@ import msgspec
 import pytest
 
 from abaca.admin.demo_scene import openstack_program
+from tests.clients.command import Client
 from tests.service import Installation, installation, wait_until
 
 openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-COMMAND_SECONDS = 90
-
-
-class Client:
-    """The `openstack` command as one user. Asks for JSON; `run` is for commands that cannot."""
-
-    def __init__(self, service: Installation, **environment: str) -> None:
-        self._environment = service.environment() | environment
-
-    def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [openstack_program() or "openstack", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
-
-    def run(self, *arguments: str) -> str:
-        done = self.tried(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def ask(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "-f", "json"))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +33,7 @@ def service() -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def client(service: Installation) -> Client:
-    return Client(service)
+    return Client(service.state_dir / "clouds.yaml", "abaca")
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +165,7 @@ def test_another_project_sees_none_of_it(service: Installation, client: Client) 
     entry = msgspec.yaml.decode(done.stdout[done.stdout.index("clouds:") :])["clouds"]
     path = service.folder / "mary.yaml"
     path.write_bytes(msgspec.yaml.encode({"clouds": entry}))
-    mary = Client(service, OS_CLOUD="abaca-mary", OS_CLIENT_CONFIG_FILE=str(path))
+    mary = Client(path, "abaca-mary")
     wait_until(lambda: mary.tried("share", "list").returncode == 0, "the new user to be known", 30)
     assert mary.ask("share", "list") == [] and mary.ask("network", "list") == []
     done_show = mary.tried("share", "show", mine)
