@@ -146,7 +146,7 @@ def test_without_root_it_serves_with_the_fake_back_end_and_says_what_is_missing(
         pytest.skip(reason)
     with installation(user, config_text=None) as made:
         said = made.start()
-        assert "@fake is up" in said and "WARNING: this is the fake back end" in said and "- root: the worker must run as root" in said
+        assert "@fake is up" in said and "WARNING: the back end is the fake one" in said and "- root: the worker must run as root" in said
         assert made.answers()
         owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
         assert {path.lstat().st_uid for path in made.state_dir.rglob("*")} == {owner}

@@ -138,7 +138,11 @@ def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
 
 
 def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
-    """Say which back ends are up, and what is missing when it is the fake one for want of something better."""
+    """Say what is missing when the back end is the fake one for want of something better; then, as the last words of a start, which are up."""
+    missing = default_backend()[1] if not conf.enabled_share_backends else []
+    if missing:
+        click.echo("WARNING: the back end is the fake one: it stores no data and serves no files. For the Linux one this machine lacks:", err=True)
+        click.echo("".join(f"  - {what}\n" for what in missing) + "`abaca doctor` tells more.", err=True)
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
         _wait_until(lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor)
@@ -147,10 +151,6 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
         engine.dispose()
     for view in found:
         click.echo(f"Back end {view['host']} is {view['state']}.")
-    missing = default_backend()[1] if not conf.enabled_share_backends else []
-    if missing:
-        click.echo("WARNING: this is the fake back end: it stores no data and serves no files. For the Linux one this machine lacks:", err=True)
-        click.echo("".join(f"  - {what}\n" for what in missing) + "`abaca doctor` tells more.", err=True)
     sys.stdout.flush()
 
 
