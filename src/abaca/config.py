@@ -80,6 +80,7 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt("poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work."),
     cfg.IntOpt("concurrency", default=24, min=1, help="Operations carried out at once."),
     cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),
+    cfg.FloatOpt("watch_interval", default=10.0, min=0.05, help="Seconds between two looks whether every share server serves its clients."),
     cfg.IntOpt("lease_seconds", default=30, min=3, help="How long the right to serve a host lasts without renewal."),
     cfg.FloatOpt("retry_seconds", default=60.0, min=0.0, help="How long a back end that is unavailable is asked again before the operation fails."),
     cfg.FloatOpt(

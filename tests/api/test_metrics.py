@@ -39,8 +39,10 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     assert seen[f'abaca_subnet_free_addresses{{subnet="{subnet}"}}'] == 253
     assert seen[waiting] == before + 2
     assert seen['abaca_operation_oldest_seconds{state="waiting"}'] >= 0
+    assert seen[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 0
     with begin(engine) as conn:
-        conn.execute(sa.update(services).values(is_ready=False))
+        conn.execute(sa.update(services).values(is_ready=False, unserved_share_servers=3))
+    assert numbers(api)[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 3
     assert numbers(api)[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from abaca.db.tables import network_allocations
 from abaca.drivers.linux import inventory, namespaces, plugging
 from abaca.drivers.linux.clients import attach_client
+from abaca.drivers.linux.layout import run_path
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import Loop, probe, unavailable_reason
-from tests.operations.scene import allow, available_share, settled_rules
+from tests.operations.scene import allow, available_share, server_of, settled_rules
 from tests.stack import Stack, initialise, make_conf
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
@@ -36,6 +37,11 @@ class Site:
             allow(self.stack, id_, everybody)
         assert settled_rules(self.stack, id_) == "active"
         return id_
+
+    def file_server(self, share_id: str) -> int:
+        """The process id of the Ganesha that serves a share; 0 while there is none."""
+        file = run_path(self.namespace) / server_of(self.stack, share_id) / "ganesha.pid"
+        return int(file.read_text() or 0) if file.exists() else 0
 
     def client(self, name: str, pair: Pair, *cidrs: str) -> str:
         """The namespace of a tenant's machine with an address in each of these ranges, that no server has."""
@@ -77,24 +83,24 @@ def assert_undisturbed(*loops: Loop) -> None:
         assert loop.answer["rounds"] > 5, loop.answer
 
 
-Install = Callable[[int], Site]
+Install = Callable[..., Site]
 
 
 @pytest.fixture
 def install(tmp_path: Path) -> Iterator[Install]:
-    """`install(number)`: that many Linux back ends (b1, b2, …), served; in the end nothing of them may be left."""
+    """`install(number, {option: value}, **overrides)`: that many Linux back ends (b1, b2, …), served; in the end nothing of them may be left."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     ended: list[Callable[[], None]] = []
 
-    def make(number: int) -> Site:
+    def make(number: int, options: Mapping[str, str] | None = None, **overrides: object) -> Site:
         tmp_path.chmod(0o755)
         url = f"sqlite:///{tmp_path / 'abaca.db'}"
         initialise(url)
         state_dir = tmp_path / "state"
         state_dir.mkdir()
-        backends = {f"b{index}": {"share_driver": "linux", "pool_size_gib": "2"} for index in range(1, number + 1)}
-        stack = Stack(make_conf(state_dir, url, backends))
+        backends = {f"b{index}": {"share_driver": "linux", "pool_size_gib": "2", **(options or {})} for index in range(1, number + 1)}
+        stack = Stack(make_conf(state_dir, url, backends, **overrides))
         stack.share_type()
         for name in backends:
             stack.share_type(name, share_backend_name=name)

@@ -1,4 +1,4 @@
-"""Revision 0009: services that are there are not being looked after, and keep what they have on the way back."""
+"""Revisions 0009 and 0010: services that are there are not being looked after, and keep what they have on the way back."""
 
 from __future__ import annotations
 
@@ -34,4 +34,20 @@ def test_services_that_are_there(database_url: str) -> None:
         table = sa.Table("services", sa.MetaData(), autoload_with=conn)
         assert not {"ensuring", "disabled_reason"} & set(table.c.keys())
         assert conn.execute(sa.select(table.c.host, table.c.disabled)).all() == [("h@b", True)]
+    engine.dispose()
+
+
+def test_services_that_are_there_have_no_servers_that_serve_nobody(database_url: str) -> None:
+    engine = create_engine(database_url)
+    migrations.upgrade(engine, "0008")
+    with begin(engine) as conn:
+        for statement in ROWS:
+            conn.execute(sa.text(statement), {"yes": True, "now": datetime(2026, 1, 1)})
+    migrations.upgrade(engine, "0010")
+    with read(engine) as conn:
+        table = sa.Table("services", sa.MetaData(), autoload_with=conn)
+        assert conn.execute(sa.select(table.c.host, table.c.unserved_share_servers)).all() == [("h@b", 0)]
+    migrations.downgrade(engine, "0009")
+    with read(engine) as conn:
+        assert "unserved_share_servers" not in sa.Table("services", sa.MetaData(), autoload_with=conn).c
     engine.dispose()

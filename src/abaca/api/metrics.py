@@ -77,10 +77,13 @@ class _Installation(Collector):
         back_ends = GaugeMetricFamily("abaca_back_end_up", "1 when the back end is ready and its worker gives signs of life.", labels=["host"])
         for host, is_up in now.back_ends.items():
             back_ends.add_metric([host], is_up)
+        unserved = GaugeMetricFamily("abaca_share_servers_unserved", "Share servers that serve nobody, although they should.", labels=["host"])
+        for host, number in now.unserved.items():
+            unserved.add_metric([host], number)
         addresses = GaugeMetricFamily("abaca_subnet_free_addresses", "Addresses of a local subnet that are not given out.", labels=["subnet"])
         for subnet, free in now.free_addresses.items():
             addresses.add_metric([subnet], free)
-        return [resources, back_ends, addresses, *self._operations()]
+        return [resources, back_ends, unserved, addresses, *self._operations()]
 
     def _operations(self) -> Iterable[Metric]:
         operations = GaugeMetricFamily("abaca_operations", "Operations that have not ended well, by state.", labels=["name", "state"])

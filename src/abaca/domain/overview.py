@@ -21,11 +21,12 @@ from abaca.networks.address_pool import AddressPool, AddressRange
 
 
 class Overview(NamedTuple):
-    """`statuses`: (noun, status) → how many. `back_ends`: host@backend → whether it is up. `free_addresses`: id of a subnet of a local
-    network → addresses that are not given out."""
+    """`statuses`: (noun, status) → how many. `back_ends`: host@backend → whether it is up; `unserved`: how many of its share servers serve
+    nobody. `free_addresses`: id of a subnet of a local network → addresses that are not given out."""
 
     statuses: dict[tuple[str, str], int]
     back_ends: dict[str, bool]
+    unserved: dict[str, int]
     free_addresses: dict[str, int]
 
 
@@ -44,8 +45,10 @@ def get(conn: Connection) -> Overview:
     for noun, column in _STATUSES.items():
         for status, number in conn.execute(sa.select(column, sa.func.count()).group_by(column)):
             statuses[noun, status] = number
-    back_ends = {service["host"]: service["state"] == "up" for service in services.find(conn, {})}
-    return Overview(statuses, back_ends, _free_addresses(conn))
+    found = services.find(conn, {})
+    back_ends = {service["host"]: service["state"] == "up" for service in found}
+    unserved = {service["host"]: service["unserved_share_servers"] for service in found}
+    return Overview(statuses, back_ends, unserved, _free_addresses(conn))
 
 
 def _free_addresses(conn: Connection) -> dict[str, int]:

@@ -17,7 +17,10 @@ from abaca.values import PoolStats, Value
 
 
 class Report(Value):
-    """A sign of life of a back end. `reason`: why it is not ready although its worker lives. `lasts`: seconds until it counts as down."""
+    """A sign of life of a back end. `reason`: why it is not ready although its worker lives. `lasts`: seconds until it counts as down.
+
+    `unserved_share_servers`: how many of its servers serve nobody, although they should.
+    """
 
     host: str
     worker_host: str
@@ -28,6 +31,7 @@ class Report(Value):
     network_allocations_number: int = 1
     network_allocation_update_support: bool = False
     security_service_update_support: bool = False
+    unserved_share_servers: int = 0
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
@@ -41,6 +45,7 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
         "network_allocations_number": sign.network_allocations_number,
         "network_allocation_update_support": sign.network_allocation_update_support,
         "security_service_update_support": sign.security_service_update_support,
+        "unserved_share_servers": sign.unserved_share_servers,
         "expires_at": now + timedelta(seconds=sign.lasts),
         "updated_at": now,
     }

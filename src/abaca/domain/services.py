@@ -68,4 +68,5 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
         "updated_at": row["updated_at"],
         "disabled_reason": row["disabled_reason"],
         "ensuring": row["ensuring"],
+        "unserved_share_servers": row["unserved_share_servers"],
     }

@@ -77,6 +77,15 @@ class ShareDriver(ABC):
         order, when the data of what is complete is gone.
         """
 
+    def unserved(self, server_ids: Sequence[str]) -> list[str]:
+        """Which of these servers do not serve their clients now, although they were set up: their file server has died, or answers nobody.
+
+        Asked every few seconds, beside other calls; changes nothing, and comes back within a bound of its own, however many hang. Each server
+        that is named twice, the second time under its lock, is brought back by `ensure_server`, so name none that is merely slow. A driver
+        that cannot tell, or whose back end sees to it by itself, names none.
+        """
+        return []
+
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         """Take a server away with everything made for it. Nothing there is success; half there, too."""

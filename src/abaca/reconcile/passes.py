@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from threading import Event
 
+from abaca.workflow.runtime import Stopping
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -16,8 +18,10 @@ def repeat(name: str, work: Callable[[], None], every_seconds: float, stopping: 
 
 
 def once(name: str, work: Callable[[], None]) -> None:
-    """Run the pass; an error is logged, and mended by its next run or not at all."""
+    """Run the pass; an error is logged, and mended by its next run or not at all. It ends in the middle when the worker stops."""
     try:
         work()
+    except Stopping:
+        _LOG.info("pass %s ends with the worker", name)
     except Exception:
         _LOG.exception("pass %s failed; it runs again at its next time", name)

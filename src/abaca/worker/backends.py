@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass
-from functools import partial
 
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
-from abaca.db.session import begin, read
-from abaca.domain import driver_values, service_reports, share_servers, snapshot_values
+from abaca.db.session import begin
+from abaca.domain import service_reports
 from abaca.domain.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
-from abaca.errors import BackendError, NoSpace, Refused
-from abaca.operations import driver_calls
+from abaca.errors import BackendError
+from abaca.reconcile import standing_share_servers
 from abaca.values import PoolStats
 from abaca.workflow import deadlines
-from abaca.workflow.locks import ServerLocks
 from abaca.workflow.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
@@ -29,12 +27,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Backend:
-    """A back end that this worker serves. `reason` is None once it is up, until then it says why it is not."""
+    """A back end that this worker serves. `reason` is None once it is up, until then it says why it is not.
+
+    `unserved`: how many of its share servers did not serve at the last look.
+    """
 
     host: str
     availability_zone: str
     driver: ShareDriver
     reason: str | None = "starting"
+    unserved: int = 0
 
 
 def default_backend() -> tuple[str, list[str]]:
@@ -54,39 +56,17 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
     return [_backend(conf, name, *config.backend_driver(conf, name)) for name in names]
 
 
-def bring_up(engine: Engine, backend: Backend, locks: ServerLocks, runtime: Runtime) -> None:
-    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up.
-
-    Work may be going on meanwhile when this is not the first attempt, so each server is read and brought up under its lock.
-    """
+def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
+    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up."""
     try:
         deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
-        with read(engine) as conn:
-            server_ids = share_servers.standing(conn, backend.host)
-        for server_id in server_ids:
-            with locks.exclusive(server_id):
-                _ensure(engine, backend, server_id, runtime)
+        standing_share_servers.ensure_all(engine, backend.host, runtime)
     except BackendError as error:
         backend.reason = error.message
         _LOG.error("back end %s is not ready: %s", backend.host, error.message)
     else:
         backend.reason = None
         _LOG.info("back end %s is up", backend.host)
-
-
-def _ensure(engine: Engine, backend: Backend, server_id: str, runtime: Runtime) -> None:
-    """What is refused for good on one server must not keep the others down."""
-    with read(engine) as conn:
-        if not share_servers.stands(conn, server_id):
-            return  # it went while its lock was waited for
-        server = driver_values.standing_server(conn, server_id)
-        shares = driver_values.shares_of_server(conn, server_id)
-        snapshots = snapshot_values.of_server(conn, server_id)
-    try:
-        ensure = partial(driver_calls.ensure_server, backend.host, server, shares, snapshots)
-        deadlines.call(ensure, "ensure_server", runtime)
-    except (Refused, NoSpace) as error:
-        _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
@@ -109,6 +89,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         network_allocations_number=backend.driver.get_network_allocations_number(),
         network_allocation_update_support=capabilities.network_allocation_update_support,
         security_service_update_support=capabilities.security_service_update_support,
+        unserved_share_servers=backend.unserved,
     )
     with begin(engine) as conn:
         service_reports.report(conn, sign, pools)

@@ -23,6 +23,7 @@ from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import expired_messages, finished_work, passes, unused_share_servers
+from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends
 from abaca.worker.lease import Lease
 from abaca.workflow.runtime import Limits, Runtime
@@ -63,6 +64,8 @@ class Worker:
         for backend in self.backends:
             # A thread each: one that hangs takes the signs of life of no other away.
             self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
+            watch = Watch(self.engine, backend.host, self._runtime)
+            self._in_background(f"watch {backend.host}", partial(self._watch, backend, watch), self._conf.worker.watch_interval)
         self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
 
     def _networks(self) -> NetworkPlugin:
@@ -85,8 +88,12 @@ class Worker:
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
             # One whose driver has a bug keeps the others from nothing; it is tried again with its next sign of life.
-            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, serving.current().locks, self._runtime))
+            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, self._runtime))
         backends.report(self.engine, self._conf, backend)
+
+    def _watch(self, backend: backends.Backend, watch: Watch) -> None:
+        if backend.reason is None:  # else all its servers are ensured when it comes up
+            backend.unserved = watch.look()
 
     def _housekeeping(self) -> None:
         unused_share_servers.delete_unused(self.engine, {b.host for b in self.backends}, self._conf.unused_share_server_cleanup_interval)

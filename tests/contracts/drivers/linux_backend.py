@@ -84,6 +84,11 @@ def lose_everything(driver: LinuxDriver) -> LinuxDriver:
     return successor(driver)
 
 
+def stop_serving(driver: LinuxDriver, server: ShareServer) -> None:
+    """Its Ganesha dies."""
+    os.kill(int(driver.layout.server(server.id).ganesha_pid.read_text()), signal.SIGKILL)
+
+
 def fill_share(driver: LinuxDriver, share: Share, server: ShareServer, gib: int) -> None:
     """Put a file of `gib` GiB into a share."""
     file = driver.pool.path(share.id) / "filling"

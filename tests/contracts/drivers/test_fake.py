@@ -47,6 +47,10 @@ class OnFake(DriverConformance):
     def lose_everything(self, driver: ShareDriver) -> FakeDriver:
         return FakeDriver("fake", self.OPTIONS)
 
+    def stop_serving(self, driver: ShareDriver, server: ShareServer) -> None:
+        assert isinstance(driver, FakeDriver)
+        driver.stop_serving(server.id)
+
     def fill_share(self, driver: ShareDriver, share: Share, server: ShareServer, gib: int) -> None:
         assert isinstance(driver, FakeDriver)
         driver.set_used_bytes(share.id, gib * GIB)

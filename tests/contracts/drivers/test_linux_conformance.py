@@ -38,6 +38,9 @@ class TestLinux(DriverConformance):
         lost: ShareDriver = _hook("lose_everything")(driver)
         return lost
 
+    def stop_serving(self, driver: ShareDriver, server: ShareServer) -> None:
+        _hook("stop_serving")(driver, server)
+
     def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
         return bool(_hook("can_read")(driver, location, client, entry))
 

@@ -27,6 +27,7 @@ services = sa.Table(
     sa.Column("ensuring", sa.Boolean, nullable=False, default=False),  # its share servers are being looked after on an administrator's behalf
     sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
     sa.Column("is_ready", sa.Boolean, nullable=False, default=False),
+    sa.Column("unserved_share_servers", sa.Integer, nullable=False, default=0),  # that did not serve their clients at the worker's last look
     sa.Column("network_allocations_number", sa.Integer, nullable=False, default=1),
     # The driver's capabilities of these names; new share servers take them over.
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),

@@ -9,8 +9,8 @@
         def driver(self, tmp_path):
             return MyDriver("mine", {"state_dir": str(tmp_path)})
 
-What the driver's capabilities exclude is skipped. Hooks (`fill_share`, `lose_everything`, `can_read`) let a subclass show what only it can
-do; without them their tests are skipped. Needs pytest. What is particular to one driver is not tested here.
+What the driver's capabilities exclude is skipped. Hooks (`fill_share`, `lose_everything`, `stop_serving`, `can_read`, `directory`) let a
+subclass show what only it can do; without them their tests are skipped. Needs pytest. What is particular to one driver is not tested here.
 """
 
 import pytest

@@ -142,6 +142,26 @@ class DriverConformance(SnapshotConformance, SecurityServiceConformance):
         assert not self.can_read(stage.driver, location, client_on(entry, 2), entry)
         assert stage.driver.create_share(share, server) == share.export_locations
 
+    def stop_serving(self, driver: ShareDriver, server: ShareServer) -> None:
+        """Have the file server of a share server die, or hang, by itself."""
+        pytest.skip("the driver's author gives no way to have a server stop serving")
+
+    def test_servers_that_serve_are_not_named(self, stage: Stage) -> None:
+        server = stage.server_on_all_families()
+        stage.share(server)
+        assert twice(lambda: stage.driver.unserved([server.id])) == []
+        assert stage.driver.unserved([]) == []
+
+    def test_a_server_that_stops_serving_is_named_until_it_is_ensured(self, stage: Stage) -> None:
+        server, other = stage.server(), stage.server()
+        share = stage.share(server)
+        self.stop_serving(stage.driver, server)
+        assert twice(lambda: stage.driver.unserved([other.id, server.id])) == [server.id]
+        client, entry = client_on(server.network_info[0]), server.network_info[0]
+        twice(lambda: stage.driver.ensure_server(server, [msgspec.structs.replace(share, access_rules=[rule(client)])]))
+        assert stage.driver.unserved([other.id, server.id]) == []
+        assert self.can_read(stage.driver, share.export_locations[0], client, entry)
+
     def test_ensuring_brings_a_missing_subnet(self, stage: Stage) -> None:
         abilities = stage.driver.capabilities
         need(abilities.share_server_multiple_subnet_support or abilities.network_allocation_update_support, "several subnets")

@@ -89,6 +89,10 @@ class FakeDriver(ShareDriver):
                         kept = world.snapshots.setdefault(snapshot.id, _stored_snapshot(world, snapshot, server.id))
                         kept.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
 
+    def unserved(self, server_ids: Sequence[str]) -> list[str]:
+        with self._call("unserved"), self._store.read() as world:
+            return [id_ for id_ in server_ids if id_ not in world.servers or not world.servers[id_].is_served]
+
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
             world.servers.pop(server_id, None)
@@ -268,6 +272,11 @@ class FakeDriver(ShareDriver):
         """As if clients had written that much."""
         with self._store.change() as world:
             world.shares[share_instance_id].used_bytes = used_bytes
+
+    def stop_serving(self, server_id: str) -> None:
+        """As if the server's file server had died by itself."""
+        with self._store.change() as world:
+            world.servers[server_id].is_served = False
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

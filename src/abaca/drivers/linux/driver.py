@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import ldap
 from abaca.drivers.linux.access import client_blocks
 from abaca.drivers.linux.exports import SNAPSHOTS
+from abaca.drivers.linux.ganesha import ANSWER_SECONDS, GaneshaServer
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
 from abaca.drivers.linux.plugging import BridgePlug
@@ -50,7 +52,9 @@ DEFAULTS = {
     "namespace": "abaca",
     "max_over_subscription_ratio": "1",
     "mtu": "",
+    "answer_seconds": str(ANSWER_SECONDS),
 }
+MOST_ASKED_AT_ONCE = 8
 
 
 class LinuxDriver(ShareDriver):
@@ -62,6 +66,7 @@ class LinuxDriver(ShareDriver):
     * `namespace`: the installation's name: its network namespaces, run folder and folder in the pool are called after it.
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
     * `mtu`: the largest MTU that a link gets, whatever its subnet says.
+    * `answer_seconds`: how long an NFS server may leave a call without an answer before it counts as hanging.
 
     Raises Unavailable for an option that is unknown or makes no sense.
     """
@@ -91,6 +96,7 @@ class LinuxDriver(ShareDriver):
         self._pool_name = safe_id(chosen["pool_name"])
         self._ratio = _number(chosen, "max_over_subscription_ratio", 1)
         self._highest_mtu = int(_number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
+        self._patience = _number(chosen, "answer_seconds", 0.1)
         given = chosen["pool_path"]
         self.pool = BtrfsPool(
             root=Path(given).resolve() if given else self.layout.state / "pool",
@@ -163,6 +169,12 @@ class LinuxDriver(ShareDriver):
         lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
         if lost:
             raise Refused(f"the pool does not have the data of {', '.join(lost)}")
+
+    def unserved(self, server_ids: Sequence[str]) -> list[str]:
+        """Those whose Ganesha is not there, or does not answer a client for `answer_seconds`."""
+        servers = [GaneshaServer(self.layout.server(server_id), self._patience) for server_id in server_ids]
+        with ThreadPoolExecutor(MOST_ASKED_AT_ONCE, thread_name_prefix="serves") as threads:
+            return [server_id for server_id, serves in zip(server_ids, threads.map(GaneshaServer.serves, servers), strict=True) if not serves]
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
@@ -299,7 +311,7 @@ class LinuxDriver(ShareDriver):
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
-            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu)
+            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._patience)
 
     def _join(self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
         """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be used."""
@@ -312,7 +324,7 @@ class LinuxDriver(ShareDriver):
         return {"server_name": self.layout.server(server_id).namespace, "ip_addresses": ",".join(addresses)}
 
 
-def _number(options: Mapping[str, str], name: str, least: int) -> float:
+def _number(options: Mapping[str, str], name: str, least: float) -> float:
     try:
         number = float(options[name])
     except ValueError as error:

@@ -5,17 +5,18 @@ They outlive the worker and are found again by their pid files, checked against 
 
 from __future__ import annotations
 
-from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux import mounts, namespaces, nfs_null, processes
 from abaca.drivers.linux.exports import ExportBus
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.drivers.linux.programs import run
-from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 
 GANESHA = "ganesha.nfsd"
 BUS = "dbus-daemon"
 NFS_PORT = 2049
 START_SECONDS = 30.0
 END_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
 LOG_BYTES = 8 * 1024**2
 
 # Grace must be longer than the lease, or a client's locks are lost over a restart; with a recovery folder it ends early when
@@ -58,10 +59,14 @@ BUS_TEMPLATE = """\
 
 
 class GaneshaServer:
-    """The processes of the share server `server`. Callers hold the server's lock."""
+    """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
 
-    def __init__(self, server: ServerLayout) -> None:
+    `patience`: seconds that Ganesha may leave clients without an answer before it counts as hanging.
+    """
+
+    def __init__(self, server: ServerLayout, patience: float = ANSWER_SECONDS) -> None:
         self._server = server
+        self._patience = patience
         self.bus = ExportBus(server.bus_socket)
 
     def ensure_running(self) -> bool:
@@ -82,9 +87,18 @@ class GaneshaServer:
         return True
 
     def is_healthy(self) -> bool:
-        """Both processes live, Ganesha listens in the namespace that has the server's name now, and answers."""
+        """It serves, and can be told of exports."""
+        return self.serves() and self.bus.answers()
+
+    def serves(self) -> bool:
+        """Ganesha lives, listens in the namespace that has the server's name now, and answers clients there."""
         pid = processes.by_pid_file(self._server.ganesha_pid, GANESHA)
-        return pid is not None and namespaces.is_of(self._server.namespace, pid) and processes.listens(pid, NFS_PORT) and self.bus.answers()
+        if pid is None or not namespaces.is_of(self._server.namespace, pid) or not processes.listens(pid, NFS_PORT):
+            return False
+        try:
+            return namespaces.inside(self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, self._patience))
+        except BackendError:
+            return False  # the namespace went this moment
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""

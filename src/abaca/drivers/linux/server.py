@@ -22,14 +22,14 @@ from abaca.values import ExportLocation, NetworkInfo
 
 
 class LinuxServer:
-    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one."""
+    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one. `patience`: Ganesha's."""
 
-    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None) -> None:
+    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, patience: float) -> None:
         self._layout = layout
         self._plug = plug
         self._pool = pool
         self._highest_mtu = highest_mtu
-        self.ganesha = GaneshaServer(layout)
+        self.ganesha = GaneshaServer(layout, patience)
 
     # --- networks --------------------------------------------------------------------------------------------------
 

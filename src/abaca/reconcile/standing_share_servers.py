@@ -1,0 +1,53 @@
+"""Bring share servers that stand into the state described, each under its lock: one, or all of a back end.
+
+For a worker that starts, and for servers that stopped serving by themselves. What an administrator asks for is a workflow: `service_ensure_shares`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import read
+from abaca.domain import driver_values, share_servers, snapshot_values
+from abaca.errors import BackendError, NoSpace, Refused
+from abaca.operations import driver_calls, serving
+from abaca.workflow import deadlines
+from abaca.workflow.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 8
+"""Servers of one back end that are brought up side by side: most of the time goes by waiting for their processes."""
+
+
+def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
+    """Every server that stands on the back end `host`. Raises the first error that is not one server's own, after all have had their turn."""
+    with read(engine) as conn:
+        server_ids = share_servers.standing(conn, host)
+    with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"ensure {host}") as threads:
+        attempts = [threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids]
+    errors = [error for attempt in attempts if (error := attempt.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, BackendError)):  # what must not be overlooked comes first
+        raise error
+
+
+def ensure(engine: Engine, host: str, server_id: str, runtime: Runtime, is_wanted: Callable[[], bool] = lambda: True) -> None:
+    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged."""
+    with serving.current().locks.exclusive(server_id):
+        with read(engine) as conn:
+            if not share_servers.stands(conn, server_id):
+                return  # it went while its lock was waited for
+            server = driver_values.standing_server(conn, server_id)
+            shares = driver_values.shares_of_server(conn, server_id)
+            snapshots = snapshot_values.of_server(conn, server_id)
+        if not is_wanted():
+            return
+        try:
+            deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
+        except (Refused, NoSpace) as error:
+            _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
