@@ -187,6 +187,13 @@ class ShareServer(Value):
     backend_details: dict[str, str] = {}
 
 
+class ManagedServer(Value):
+    """A share server that a driver has taken over: the addresses that it answers on, in the order of its export locations, and its details."""
+
+    ip_addresses: list[str]
+    backend_details: dict[str, str] = {}
+
+
 class ShareUpdate(Value):
     """What a driver tells of a share after its server's networks changed. None: unchanged."""
 

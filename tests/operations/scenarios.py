@@ -19,6 +19,7 @@ from abaca.domain import (
     services,
     share_network_subnets,
     share_networks,
+    share_server_management,
     share_server_repairs,
     shares,
     snapshots,
@@ -27,10 +28,11 @@ from abaca.domain import (
 )
 from abaca.domain import share_servers as servers
 from abaca.domain.security_service_changes import ChangeRequest
+from abaca.domain.share_server_management import ServerToManage
 from abaca.domain.subnet_additions import SubnetRequest
 from abaca.drivers.fake.faults import Fault
 from abaca.values import Page
-from tests.operations.scene import allow, available_share, delete_share, plan, server_of, settled_rules
+from tests.operations.scene import allow, available_share, delete_share, plan, server_of, settled_rules, world
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 Ask = Callable[[], object]
@@ -48,6 +50,7 @@ class Ground:
         self.stack = stack
         *self.pairs, self.another = stack.network(*CIDRS)
         stack.share_type("snap", **SPECS)
+        self._lone: dict[str, str] = {}
 
     def network(self) -> str:
         """A share network on two subnets that are known."""
@@ -90,6 +93,36 @@ class Ground:
         self.stack.checked(network, self.another)
         return network, share
 
+    def lone_server(self) -> str:
+        """A server without shares, on one subnet, so that it can be unmanaged."""
+        network = self.stack.share_network(self.pairs[0])
+        share = available_share(self.stack, network)
+        server = server_of(self.stack, share)
+        delete_share(self.stack, share)
+        self._lone[server] = network
+        return server
+
+    def let_go(self) -> str:
+        """One that has been unmanaged."""
+        server = self.lone_server()
+        self.stack.do(share_server_management.unmanage, server)
+        self.stack.wait(lambda conn: servers.status_of(conn, server)[0] == "gone")
+        return server
+
+    def manage(self, server: str) -> None:
+        wanted = ServerToManage(host="host1@alpha", share_network_id=self._lone[server], identifier=server)
+        self.stack.do(share_server_management.manage, ADMIN, wanted)
+
+    def _take_back(self) -> None:
+        """What stands on the back end unknown is managed, so that it can be deleted; what went wrong with that can be deleted as well."""
+        for server in self._lone:
+            if self.stack.ask(servers.status_of, server)[0] == "gone" and server in world(self.stack)["servers"]:
+                self.manage(server)
+                self.stack.wait(lambda conn, server=server: servers.status_of(conn, server)[0] == "active")  # type: ignore[misc]
+            elif self.stack.ask(servers.status_of, server)[0] in ("manage_error", "unmanage_error"):
+                self.stack.do(servers.reset_status, server, "error")
+        self._lone.clear()
+
     def wipe(self) -> None:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
@@ -99,6 +132,7 @@ class Ground:
         for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {}, PAGE, True)]:
             stack.do(shares.force_delete, ADMIN, share)
         stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances)))
+        self._take_back()
         for server in stack.ask(lambda conn: list(conn.scalars(sa.select(share_servers.c.id)))):
             stack.do(servers.delete, server)
         stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_servers)))
@@ -170,6 +204,16 @@ def share_server_delete(ground: Ground) -> Ask:
     server = server_of(ground.stack, share)
     delete_share(ground.stack, share)
     return lambda: ground.stack.do(servers.delete, server)
+
+
+def share_server_manage(ground: Ground) -> Ask:
+    server = ground.let_go()
+    return lambda: ground.manage(server)
+
+
+def share_server_unmanage(ground: Ground) -> Ask:
+    server = ground.lone_server()
+    return lambda: ground.stack.do(share_server_management.unmanage, server)
 
 
 def share_server_add_subnet(ground: Ground) -> Ask:
@@ -244,6 +288,8 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_server_abandon_subnet,
         share_server_add_subnet,
         share_server_delete,
+        share_server_manage,
+        share_server_unmanage,
         share_server_update_security_service,
         share_server_update_subnet_metadata,
         share_shrink,

@@ -26,7 +26,7 @@ from tests.walk import DONE, sample
 BUG = "bug"
 SILENT = {"service_ensure_shares"}  # asked for by administrators, who find the reason in the log
 PASSING = {"creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "applying", "denying",
-           "queued_to_apply", "queued_to_deny"}  # fmt: skip
+           "queued_to_apply", "queued_to_deny", "manage_starting", "unmanage_starting"}  # fmt: skip
 NOUNS = (states.SHARE_NETWORK, states.SHARE_SERVER, states.SHARE, states.SNAPSHOT, states.ACCESS_RULES, states.ACCESS_RULE)
 
 Place = tuple[int, str, str]  # number of the step, before or inside, error

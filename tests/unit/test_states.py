@@ -17,7 +17,7 @@ from abaca.domain.states import IllegalTransition, Noun
 NOUNS = {name: noun for name, noun in vars(states).items() if isinstance(noun, Noun)}
 # A status that says that something goes on; its work ends it, in one of these or by taking the row away.
 TRANSITIONAL = {"creating", "deleting", "extending", "shrinking", "network_change", "syncing", "applying", "denying", "reverting", "restoring"}
-TRANSITIONAL |= {"queued_to_apply", "queued_to_deny"}
+TRANSITIONAL |= {"queued_to_apply", "queued_to_deny", "manage_starting", "unmanage_starting"}
 
 
 @pytest.mark.parametrize("name", NOUNS)

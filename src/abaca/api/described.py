@@ -18,7 +18,7 @@ from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, Attach
 from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE, ServiceChoice, ServiceEnsure
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
-from abaca.api.wire.share_servers import SHARE_SERVER
+from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.api.wire.share_types import SHARE_TYPE, ProjectAccess, ShareTypeCreate, ShareTypeUpdate
 from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareUpdate
 from abaca.api.wire.snapshots import SNAPSHOT, SNAPSHOT_EXPORT_LOCATION, Revert, SnapshotCreate, SnapshotUpdate
@@ -137,6 +137,7 @@ GIVES: dict[str, Answer] = {
     "share_servers.index": _many("share_servers", SHARE_SERVER),
     "share_servers.show": _one("share_server", SHARE_SERVER),
     "share_servers.details": _plain("details", MAP),
+    "share_servers.manage": _one("share_server", SHARE_SERVER),
     "shares.index": _many("shares", SHARE, SUMMARY),
     "shares.detail": _many("shares", SHARE),
     "shares.show": _one("share", SHARE),
@@ -215,6 +216,8 @@ TAKES: dict[str, tuple[str, Any]] = {
     "share_network_subnets.create": ("share-network-subnet", SubnetCreate),
     "share_network_subnets.create_check": ("", SubnetCheck),
     "share_servers.reset_status": ("", ResetStatus),
+    "share_servers.manage": ("share_server", ServerManage),
+    "share_servers.unmanage": ("", Unmanage),
     "shares.create": ("share", ShareCreate),
     "shares.update": ("share", ShareUpdate),
     "shares.extend": ("", NewSize),

@@ -64,7 +64,7 @@ HISTORY: dict[int, str] = {
     46: "Share types say which is the default.",
     47: "Later: replicas have export locations of their own.",
     48: "Share types name the availability zones they may be used in.",
-    49: "Share servers show is_auto_deletable and identifier. Later: managing share servers.",
+    49: "Share servers are managed and unmanaged, and show is_auto_deletable and identifier.",
     50: "Share types can be changed.",
     51: "Share network subnets: a share network has one an availability zone.",
     52: "Messages can be looked up by time.",

@@ -137,6 +137,8 @@ ROUTES: list[Route] = [
     Route("GET", "/v2/share-servers/{share_server_id}/details", share_servers.details, "share_server:details"),
     Route("DELETE", "/v2/share-servers/{share_server_id}", share_servers.delete, "share_server:delete", status=202),
     action("/v2/share-servers/{share_server_id}/action", "reset_status", share_servers.reset_status, "share_server:reset_status", since=49),
+    Route("POST", "/v2/share-servers/manage", share_servers.manage, "share_server:manage_share_server", since=49, status=202),
+    action("/v2/share-servers/{share_server_id}/action", "unmanage", share_servers.unmanage, "share_server:unmanage_share_server", since=49),
     # --- shares
     Route("GET", "/v2/shares", shares.index, "share:get_all"),
     Route("POST", "/v2/shares", shares.create, "share:create"),

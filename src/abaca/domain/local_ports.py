@@ -112,6 +112,10 @@ class _LockedRows:
             ],
         )
 
+    def move(self, port: Port, key: PortKey) -> None:
+        where = {"share_network_subnet_id": key.share_network_subnet_id, "position": key.position}
+        self._conn.execute(sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where))
+
 
 def _subnets() -> sa.Select[Any]:
     network_columns = (local_networks.c.project_id.label("owner"), local_networks.c.shared, local_networks.c.mtu, local_networks.c.vxlan_id)

@@ -40,15 +40,14 @@ SHARE_SERVER = _noun(
     tables.share_servers,
     "status",
     creating="active error deleting",
-    active="network_change deleting error",
+    active="network_change deleting error unmanage_starting",
     network_change="active error",
-    error="deleting network_change creating",
+    error="deleting network_change creating unmanage_starting",
     deleting="error",
-    # Set by an administrator's hand only, as long as share servers are not managed.
-    manage_starting="manage_error deleting",
-    manage_error="deleting",
-    unmanage_starting="unmanage_error deleting",
-    unmanage_error="deleting",
+    manage_starting="active manage_error",
+    manage_error="manage_starting unmanage_starting",
+    unmanage_starting="unmanage_error",
+    unmanage_error="unmanage_starting",
 )
 
 SHARE = _noun(

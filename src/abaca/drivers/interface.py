@@ -22,6 +22,7 @@ from abaca.errors import Refused
 from abaca.values import (
     AccessRule,
     ExportLocation,
+    ManagedServer,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -89,6 +90,18 @@ class ShareDriver(ABC):
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         """Take a server away with everything made for it. Nothing there is success; half there, too."""
+
+    def manage_server(self, server_id: str, identifier: str, driver_options: Mapping[str, str]) -> ManagedServer:
+        """Take over a server that stands on the back end under `identifier`: from now on it is called `server_id`.
+
+        Clients notice nothing. One that Abaca made has its id as its identifier, so both are the same. `driver_options`: what the
+        administrator says beside. Called whether declared or not. Raises Refused when there is no such server. `ensure_server` follows.
+        """
+        raise Refused("This back end takes over no share servers.")
+
+    def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
+        """Abaca forgets a server, which goes on as it is: its addresses stay its own. Called whether declared or not."""
+        raise Refused("This back end lets no share server go.")
 
     def check_update_share_server_network_allocations(
         self,

@@ -157,6 +157,31 @@ class NetworkConformance:
         network_lab.plugin.release(str(uuid4()), [str(uuid4())])
         network_lab.plugin.release(str(uuid4()), [])
 
+    @pytest.mark.parametrize(("cidr", "free", "wrong"), [
+        ("10.1.0.0/24", "10.1.0.77", ["10.1.0.0", "10.1.0.1", "10.1.0.255", "10.2.0.7", "fd00:1::7"]),
+        ("fd00:1::/64", "fd00:1::77", ["fd00:1::", "fd00:1::1", "fd00:2::7", "10.1.0.7"]),
+    ])  # fmt: skip
+    def test_addresses_of_a_managed_server_are_taken_over(self, network_lab: NetworkLab, cidr: str, free: str, wrong: list[str]) -> None:
+        """Through another share network subnet than before. One that nobody has is its own from now on, another's is not."""
+        plugin, subnet, server_id = network_lab.plugin, network_lab.add_subnet(cidr), str(uuid4())
+        [[own]] = plugin.allocate([request(subnet, server_id=server_id)])
+        [[anothers]] = plugin.allocate([request(subnet)])
+        later = request(subnet, count=2, server_id=server_id)
+        try:
+            kept = plugin.take_over(later, [own.ip_address, free])
+        except Refused as refusal:
+            pytest.skip(refusal.message)
+        assert (kept[0], kept[1].ip_address) == (own, free)
+        assert plugin.take_over(later, [own.ip_address, free]) == kept
+        assert plugin.allocate([later]) == [kept]
+        stranger = request(subnet)
+        for address in (anothers.ip_address, free, *wrong):
+            with pytest.raises(Refused):
+                plugin.take_over(stranger, [address])
+        before = plugin.free_addresses(subnet)
+        plugin.release(server_id)
+        assert before is None or plugin.free_addresses(subnet) == before + 2
+
     @pytest.mark.parametrize(("cidr", "size"), [("10.1.0.0/29", 5), ("fd00:1::/64", 2**64 - 2)])
     def test_free_addresses_are_counted(self, network_lab: NetworkLab, cidr: str, size: int) -> None:
         subnet = network_lab.add_subnet(cidr)

@@ -8,6 +8,8 @@ from ipaddress import ip_network
 from threading import Lock
 from uuid import uuid4
 
+import msgspec
+
 from abaca.errors import BackendError
 from abaca.networks.address_pool import AddressRange, default_ranges, first_host
 from abaca.networks.interface import AllocationRequest
@@ -67,6 +69,10 @@ class MemoryPorts:
     def add(self, ports: Sequence[Port]) -> None:
         self._ports |= {port.key: port for port in ports}
 
+    def move(self, port: Port, key: PortKey) -> None:
+        del self._ports[port.key]
+        self._ports[key] = msgspec.structs.replace(port, key=key)
+
 
 class FakeNetworks(LocalNetworks):
     """A network plug-in whose subnets are made by `add_subnet` and whose calls fail when `fail` said so."""
@@ -109,6 +115,10 @@ class FakeNetworks(LocalNetworks):
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         with self._faulty("allocate"):
             return super().allocate(requests)
+
+    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+        with self._faulty("take_over"):
+            return super().take_over(request, ip_addresses)
 
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
         with self._faulty("release"):

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from abaca.errors import Refused
 from abaca.values import NetworkAllocation, Subnet, Value
 
 
@@ -47,6 +48,14 @@ class NetworkPlugin(ABC):
     @abstractmethod
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         """Addresses for each request, in the order asked: all of them or none. Raises NoSpace, with numbers, when a subnet is full."""
+
+    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+        """The addresses that a server has which is being managed, in the order given, kept from now on as `request` says.
+
+        What is that server's already, through whatever share network subnet, stays as it is; what nobody has becomes its own. Raises
+        Refused when an address is another's or not of the subnet.
+        """
+        raise Refused("This network plug-in takes over no addresses.")
 
     @abstractmethod
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:

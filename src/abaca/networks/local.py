@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from ipaddress import ip_address, ip_network
 from typing import Protocol
 from uuid import UUID, uuid5
 
 from abaca.errors import NoSpace, Refused
-from abaca.networks.address_pool import AddressPool, AddressRange
+from abaca.networks.address_pool import AddressPool, AddressRange, first_host, last_host
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.values import NetworkAllocation, Subnet, Value
 
@@ -61,6 +62,9 @@ class LockedPorts(Protocol):
 
     def add(self, ports: Sequence[Port]) -> None:
         """Store new ports."""
+
+    def move(self, port: Port, key: PortKey) -> None:
+        """Store a port of a share server under another key of the same server."""
 
 
 class PortStore(Protocol):
@@ -114,6 +118,12 @@ class LocalNetworks(NetworkPlugin):
             ports |= {port.key: port for port in made}
         return [[ports[key].allocation for key in _keys(request)] for request in requests]
 
+    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+        with self._store.lock({request.neutron_subnet_id}) as locked:
+            _require_subnets([request], locked.subnets())
+            taken = _Taken(locked, request)
+            return [taken.hand_over(key, address) for key, address in zip(_keys(request, len(ip_addresses)), ip_addresses, strict=True)]
+
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
         self._store.delete(server_id, share_network_subnet_ids)
 
@@ -131,10 +141,43 @@ def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
     return shared[0]
 
 
-def _keys(request: AllocationRequest) -> list[PortKey]:
+class _Taken:
+    """The addresses of one subnet while one server's are taken over."""
+
+    def __init__(self, locked: LockedPorts, request: AllocationRequest) -> None:
+        self._locked = locked
+        self._subnet = locked.subnets()[request.neutron_subnet_id].subnet
+        own = [port for port in locked.ports_of({request.server_id}) if port.subnet_id == request.neutron_subnet_id]
+        self._own = {port.allocation.ip_address: port for port in own}
+        self._taken = set(locked.taken().get(request.neutron_subnet_id, ()))
+
+    def hand_over(self, key: PortKey, address: str) -> NetworkAllocation:
+        """The address kept under that key."""
+        require_within(self._subnet.neutron_subnet_id, self._subnet.cidr, self._subnet.gateway, address)
+        port = self._own.get(address)
+        if port is not None:
+            if port.key != key:
+                self._locked.move(port, key)
+            return port.allocation
+        if address in self._taken:
+            raise Refused(f"The address {address} is another's.")
+        made = _new_port(key, self._subnet.neutron_subnet_id, address)
+        self._locked.add([made])
+        return made.allocation
+
+
+def require_within(subnet_id: str, cidr: str, gateway: str | None, address: str) -> None:
+    """Refused when a share server cannot have that address on that subnet."""
+    network, wanted = ip_network(cidr), ip_address(address)
+    is_within = wanted.version == network.version and int(first_host(network)) <= int(wanted) <= int(last_host(network))
+    if not is_within or address == gateway:
+        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}).")
+
+
+def _keys(request: AllocationRequest, count: int | None = None) -> list[PortKey]:
     return [
         PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
-        for position in range(request.count)
+        for position in range(request.count if count is None else count)
     ]
 
 

@@ -27,7 +27,7 @@ from openstack.network.v2.port import Port
 
 from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
-from abaca.networks.local import PortKey, PortStore, mac_address, no_space
+from abaca.networks.local import PortKey, PortStore, mac_address, no_space, require_within
 from abaca.values import NetworkAllocation, Subnet
 
 OWNER = "manila:share"
@@ -151,6 +151,27 @@ class NeutronNetworks(NetworkPlugin):
             if wanted.keys() <= ports.keys():
                 return [[_allocation(ports[key], request) for key in _keys(request)] for request in requests]
         raise OutcomeUnknown("Neutron says that a port is there, and does not show it.")
+
+    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+        with _lost_as(Unavailable):
+            subnet = self._neutron.get_subnet(request.neutron_subnet_id)
+        kept = []
+        for position, address in enumerate(ip_addresses):
+            require_within(request.neutron_subnet_id, subnet.cidr, subnet.gateway_ip, address)
+            key = PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+            kept.append(_allocation(self._take_over(key, request, address), request))
+        return kept
+
+    def _take_over(self, key: PortKey, request: AllocationRequest, address: str) -> Port:
+        fixed = {"subnet_id": request.neutron_subnet_id, "ip_address": address}
+        with _lost_as(OutcomeUnknown):
+            port = next((port for port in self._ports(key.server_id).values() if fixed in port.fixed_ips), None)
+            if port is None:  # Neutron refuses what another port has
+                made: Port = self._neutron.create_port(**_new_port(key, request) | {"fixed_ips": [fixed]})
+                return made
+            if port.name != _name(key):
+                port = self._neutron.update_port(port, name=_name(key))
+            return port
 
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
         for key, port in self._ports(server_id).items():

@@ -12,6 +12,8 @@ from abaca.operations.share_revert import share_revert
 from abaca.operations.share_server_abandon_subnet import share_server_abandon_subnet
 from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_delete import share_server_delete
+from abaca.operations.share_server_manage import share_server_manage
+from abaca.operations.share_server_unmanage import share_server_unmanage
 from abaca.operations.share_server_update_security_service import share_server_update_security_service
 from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
 from abaca.operations.snapshot_create import snapshot_create
@@ -30,6 +32,8 @@ WORKFLOWS = (
     share_server_abandon_subnet,
     share_server_add_subnet,
     share_server_delete,
+    share_server_manage,
+    share_server_unmanage,
     share_server_update_security_service,
     share_server_update_subnet_metadata,
     share_shrink,

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.wire import bodies
 from abaca.api.wire.share_networks import ResetStatus
-from abaca.api.wire.share_servers import SHARE_SERVER
+from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.db.session import begin, read
-from abaca.domain import share_servers
+from abaca.domain import share_server_management, share_servers
+from abaca.domain.share_server_management import ServerToManage
+from abaca.errors import Invalid, Unprocessable
 
+_SUBNET_SINCE = 51
 _NOT_FILTERS = {"limit", "offset", "sort_key", "sort_dir", "all_tenants"}
 
 
@@ -44,3 +48,27 @@ def reset_status(call: Call, share_server_id: str) -> None:
     status = call.arguments(ResetStatus).status
     with begin(call.engine) as conn:
         share_servers.reset_status(conn, share_server_id, status)
+
+
+def manage(call: Call) -> dict[str, Any]:
+    """POST /share-servers/manage, since 2.49. Below 2.51 it stands on the default subnet."""
+    new = call.body("share_server", ServerManage, missing=Unprocessable("Share Server entity not found in request body"))
+    for name in ("host", "share_network_id", "identifier"):
+        if not getattr(new, name):
+            raise Invalid(f"Required parameter {name} is missing or empty.")
+    wanted = ServerToManage(
+        host=new.host or "",
+        share_network_id=new.share_network_id or "",
+        identifier=new.identifier or "",
+        share_network_subnet_id=(new.share_network_subnet_id or None) if call.version >= _SUBNET_SINCE else None,
+        driver_options={name: str(value) for name, value in (new.driver_options or {}).items()},
+    )
+    with begin(call.engine) as conn:
+        return call.one("share_server", SHARE_SERVER, share_server_management.manage(conn, call.caller, wanted))
+
+
+def unmanage(call: Call, share_server_id: str) -> None:
+    """Action unmanage, since 2.49."""
+    force = call.arguments(Unmanage).force
+    with begin(call.engine) as conn:
+        share_server_management.unmanage(conn, share_server_id, forced=force is not None and bodies.boolean(force))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, Row, View, time_field
 
 
@@ -29,3 +32,19 @@ SHARE_SERVER = View(
     Field("share_network_subnet_ids", since=70),
     Field("network_allocation_update_support", since=70),
 )
+
+
+class ServerManage(Body):
+    """`{"share_server": …}` of one that is to be managed. What is missing is told as the field's API tells it."""
+
+    host: Identifier | None = None
+    share_network_id: Identifier | None = None
+    identifier: Identifier | None = None
+    share_network_subnet_id: Identifier | None = None
+    driver_options: dict[str, Any] | None = None
+
+
+class Unmanage(Body):
+    """Arguments of the action unmanage of a share server."""
+
+    force: Any = None

@@ -32,7 +32,7 @@ from abaca.drivers.conformance.stage import (
 )
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
-from abaca.values import ExportLocation, NetworkInfoUpdate, PoolStats, ShareServer
+from abaca.values import ExportLocation, ManagedServer, NetworkInfoUpdate, PoolStats, ShareServer
 
 
 class DriverConformance(SnapshotConformance, SecurityServiceConformance):
@@ -172,6 +172,24 @@ class DriverConformance(SnapshotConformance, SecurityServiceConformance):
         locations = stage.driver.create_share(share, grown)
         assert locations[: len(share.export_locations)] == share.export_locations
         assert_well_formed(locations, grown)
+
+    # --- servers that come and go without being made and deleted ---------------------------------------------------------
+
+    def test_a_server_is_let_go_and_taken_over_again(self, stage: Stage) -> None:
+        """By a back end that does that at all. Nothing of it changes, and clients read on."""
+        server = stage.server_on_all_families()
+        share = stage.share(server)
+        stage.driver.update_access(share, [rule(client_on(server.network_info[0]))], server)
+        try:
+            twice(lambda: stage.driver.unmanage_server(server.id, server.backend_details))
+        except Refused as refusal:
+            pytest.skip(refusal.message)
+        found = twice(lambda: stage.driver.manage_server(server.id, server.id, {}))
+        assert found == ManagedServer(ip_addresses=addresses(server), backend_details=server.backend_details)
+        assert stage.driver.create_share(share, server) == share.export_locations
+        assert self.can_read(stage.driver, share.export_locations[0], client_on(server.network_info[0]), server.network_info[0])
+        with pytest.raises(Refused):
+            stage.driver.manage_server(str(uuid.uuid4()), "nothing-of-the-kind", {})
 
     # --- changing networks ---------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from abaca.errors import NoSpace, Refused
 from abaca.values import (
     AccessRule,
     ExportLocation,
+    ManagedServer,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -96,6 +97,18 @@ class FakeDriver(ShareDriver):
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
             world.servers.pop(server_id, None)
+
+    def manage_server(self, server_id: str, identifier: str, driver_options: Mapping[str, str]) -> ManagedServer:
+        with self._call("manage_server", server_id, identifier), self._store.change() as world:
+            if server_id not in world.servers:
+                _server(world, identifier)
+                world.rename_server(identifier, server_id)
+            server = world.servers[server_id]
+            return ManagedServer(ip_addresses=server.addresses(), backend_details=server.details())
+
+    def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
+        with self._call("unmanage_server", server_id):
+            pass  # it stays as it is
 
     def check_update_share_server_network_allocations(
         self,

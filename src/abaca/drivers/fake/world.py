@@ -75,6 +75,15 @@ class World(msgspec.Struct):
             families.add(is_v6)
         return locations
 
+    def rename_server(self, old: str, new: str) -> None:
+        server = self.servers.pop(old)
+        server.id = new
+        self.servers[new] = server
+        standing: list[StoredShare | StoredSnapshot] = [*self.shares.values(), *self.snapshots.values()]
+        for stored in standing:
+            if stored.server_id == old:
+                stored.server_id = new
+
     def promised_gb(self, pool: str) -> int:
         return sum(share.size for share in self.shares.values() if share.pool == pool)
 
