@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import messages
+from abaca.db.tables import messages, share_network_checks
 from abaca.domain import states
 from abaca.errors import BACKEND_ERRORS
 from abaca.operations.all import WORKFLOWS
-from abaca.workflow import queue
+from abaca.workflow import inspection, queue
 from abaca.workflow.crash_points import FAILURE
+from abaca.workflow.steps import ENDINGS
 from tests.operations.conftest import Install
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.operations.scene import INTERNAL, all_servers, slate, told
@@ -25,8 +26,6 @@ from tests.walk import DONE, sample
 
 BUG = "bug"
 SILENT = {"service_ensure_shares"}  # asked for by administrators, who find the reason in the log
-PASSING = {"creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "applying", "denying",
-           "queued_to_apply", "queued_to_deny", "manage_starting", "unmanage_starting"}  # fmt: skip
 NOUNS = (states.SHARE_NETWORK, states.SHARE_SERVER, states.SHARE, states.SNAPSHOT, states.ACCESS_RULES, states.ACCESS_RULE)
 
 Place = tuple[int, str, str]  # number of the step, before or inside, error
@@ -44,7 +43,7 @@ def unsettled(stack: Stack) -> list[str]:
 
     def found(conn: Connection) -> list[str]:
         columns = [noun.table.c[noun.column] for noun in NOUNS]
-        return [f"{column}: {status}" for column in columns for status in conn.scalars(sa.select(column)) if status in PASSING]
+        return [f"{column}: {status}" for column in columns for status in conn.scalars(sa.select(column)) if status in states.PASSING]
 
     return stack.ask(found)
 
@@ -108,3 +107,27 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(ground: Ground, scenario:
 def test_every_workflow_has_a_scenario() -> None:
     assert {workflow_of(scenario) for scenario in SCENARIOS} == {workflow.__name__ for workflow in WORKFLOWS}
 
+
+def fail_to_end(_conn: Connection, *_args: str) -> None:
+    raise KeyError("a bug in an ending")
+
+
+@pytest.mark.timeout(300)
+def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = ground.stack
+    ground.share()
+    ground.wipe()
+    before = slate(stack)
+    for scenario, scene in SCENARIOS.items():
+        workflow = workflow_of(scenario)
+        ask = scene(ground)
+        with monkeypatch.context() as patch:
+            patch.setitem(ENDINGS, workflow, fail_to_end)
+            patch.setenv("ABACA_FAIL_AT", f"{workflow}/2/inside/{BUG}")
+            ask()
+            idle(stack)
+        assert unsettled(stack) == [], scenario
+        assert any(operation.name == workflow and operation.state == "parked" for operation in inspection.find(stack.engine)), scenario
+        stack.do(lambda conn: conn.execute(sa.delete(share_network_checks)))  # one that has no answer is asked anew when it has expired
+        ground.wipe()
+        assert slate(stack) == before, scenario

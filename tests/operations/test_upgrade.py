@@ -1,6 +1,11 @@
-"""An installation of the time before several subnets, with live servers, is upgraded: they are served, and can grow once allowed to."""
+"""Upgrades: an installation of the time before several subnets, with live servers, which are served and can grow once allowed to; and work in
+flight, begun by a frozen release of other steps (`older_release`), which ends well although today's code would never have begun it so.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -8,10 +13,17 @@ from abaca import config
 from abaca.db import migrations
 from abaca.domain import share_servers, shares
 from abaca.errors import Conflict
+from abaca.workflow import inspection, queue
+from abaca.workflow.queue import Work
+from abaca.workflow.retention import UNKNOWN
+from abaca.workflow.steps import OUTGROWN
 from tests.operations.conftest import Install
-from tests.operations.scene import all_servers, available_share
+from tests.operations.older_release import GONE, dies
+from tests.operations.scene import all_servers, available_share, instance_of, share, slate, told
 from tests.operations.test_manage import manage
-from tests.stack import MEMBER
+from tests.stack import MEMBER, Stack, wait_for
+
+HOUSEKEEPING = {"unused_share_server_cleanup_interval": 1}
 
 
 def test_servers_of_the_baseline_live_on_and_learn_to_grow(install: Install) -> None:
@@ -38,3 +50,59 @@ def test_servers_of_the_baseline_live_on_and_learn_to_grow(install: Install) -> 
         stack.add_subnet(share_network, second)
         assert stack.settled_network(share_network) == "active"
         assert stack.paths(share)[:1] == paths and len(stack.paths(share)) == 2
+
+
+def older_release_dies(stack: Stack, moment: str) -> None:
+    stack.engine.dispose()
+    assert dies(Path(stack.conf.state_dir), config.database_url(stack.conf), moment), f"the older release did not die: {moment}"
+
+
+@pytest.mark.timeout(180)
+def test_work_that_an_older_release_began_with_other_steps_ends_well(install: Install) -> None:
+    stack = install(service_down_time=600, **HOUSEKEEPING)
+    with stack.working():
+        network = stack.share_network(*stack.network("10.1.0.0/24"))
+    for number, moment in enumerate(("server made", "ended"), 1):
+        id_ = stack.share(network)
+        older_release_dies(stack, moment)
+        with stack.working():
+            stack.wait(lambda conn, id_=id_: shares.get(conn, MEMBER, id_)["status"] == "available")  # type: ignore[misc]
+            wait_for(lambda: not inspection.find(stack.engine))
+        assert (told(stack), slate(stack)["quotas"][0][-2:]) == ([OUTGROWN] * number, (number, number)), moment
+    older_release_extends(stack, id_)
+
+
+def older_release_extends(stack: Stack, id_: str) -> None:
+    """With what it claims: claimed once in the end."""
+    stack.do(shares.extend, MEMBER, id_, 3)
+    older_release_dies(stack, "extended")
+    with stack.working():
+        stack.wait(lambda conn: shares.get(conn, MEMBER, id_)["status"] == "available")
+        wait_for(lambda: not inspection.find(stack.engine))
+    assert (share(stack, id_)["size"], set(slate(stack)["claimed"].values())) == (3, {1 + 3})
+    assert told(stack)[0] == OUTGROWN
+
+
+@pytest.mark.timeout(120)
+def test_work_of_a_kind_that_is_gone_is_ended_and_keeps_nobody_waiting(install: Install) -> None:
+    stack = install(service_down_time=600, **HOUSEKEEPING)
+    with stack.working():
+        pass
+    id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+    instance = instance_of(stack, id_)
+    (making,) = [operation.id for operation in inspection.find(stack.engine) if operation.name == "share_create"]
+    inspection.client(stack.engine).delete_workflow(making)  # the share is creating, and what makes it is the older release's blessing
+    work_id = f"{GONE}:{instance.id}:{uuid4()}"
+    key = f"server:{instance.share_server_id}:0"
+    stack.do(queue.enqueue, Work(name=GONE, worker_host="host1", id=work_id, key=key, args=(instance.id,)))
+    older_release_dies(stack, "blessed")
+    with stack.working():
+        assert stack.settled_share(id_) == "error"
+        assert [(server.status, server.status_reason) for server in all_servers(stack)] == [("error", UNKNOWN)]
+        wait_for(lambda: not queue.unfinished(stack.engine))
+        (ended,) = inspection.find(stack.engine)
+        assert (ended.id, ended.state) == (work_id, "given up")
+        with pytest.raises(Conflict, match="repeat the request"):
+            inspection.resume(stack.engine, work_id)
+        stack.do(shares.delete, MEMBER, id_)
+        assert stack.settled_share(id_) == "gone"

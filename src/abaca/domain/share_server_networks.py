@@ -139,7 +139,7 @@ def restore(conn: Connection, share_network_id: str, share_server_id: str) -> No
     """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again."""
     states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
     access_rules.apply_again(conn, share_instances.c.share_server_id == share_server_id)
-    _finish_network(conn, share_network_id)
+    finish_network(conn, share_network_id)
 
 
 def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
@@ -155,11 +155,12 @@ def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) 
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
-    servers.mark_error(conn, share_server_id, reason)
-    instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
-    access_rules.fail_all(conn, list(instances))
-    _tell(conn, network_id, f"{what}: {reason}")
-    _finish_network(conn, network_id)
+    if servers.status_of(conn, share_server_id)[0] == "network_change":  # else the change is over, or an administrator has ended it
+        instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
+        access_rules.fail_all(conn, list(instances))  # shares before their server, as everybody holds them
+        servers.mark_error(conn, share_server_id, reason)
+        _tell(conn, network_id, f"{what}: {reason}")
+    finish_network(conn, network_id)
 
 
 def fail_setup(conn: Connection, share_server_id: str, reason: str) -> None:
@@ -176,7 +177,7 @@ def lock_network(conn: Connection, share_server_id: str) -> str | None:
     return network_id
 
 
-def _finish_network(conn: Connection, share_network_id: str) -> None:
+def finish_network(conn: Connection, share_network_id: str) -> None:
     changing = sa.select(share_servers.c.id).where(share_servers.c.share_network_id == share_network_id, share_servers.c.status == "network_change")
     if conn.execute(changing.limit(1)).first() is None:
         states.move(conn, states.SHARE_NETWORK, share_network_id, "active")

@@ -15,6 +15,12 @@ from sqlalchemy.engine import Connection
 from abaca.db import tables
 from abaca.db.session import utcnow
 
+PASSING = frozenset({
+    "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "queued_to_apply", "applying",
+    "queued_to_deny", "denying", "manage_starting", "unmanage_starting",
+})  # fmt: skip
+"""What says that something goes on."""
+
 
 class Noun(NamedTuple):
     """A table's status column and its transitions: status → the statuses that may follow."""
@@ -22,6 +28,11 @@ class Noun(NamedTuple):
     table: sa.Table
     column: str
     transitions: dict[str, frozenset[str]]
+
+    @property
+    def passing(self) -> dict[str, str]:
+        """The statuses that say that something goes on → the error that each can end in."""
+        return {status: next(end for end in self.transitions[status] if "error" in end) for status in PASSING & self.transitions.keys()}
 
 
 def _noun(table: sa.Table, column: str, **transitions: str) -> Noun:
@@ -121,6 +132,13 @@ def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **chan
 def may_follow(noun: Noun, status: str, to: str) -> bool:
     """Whether `move` would be legal: for the end of work on a noun whose status may have been set by hand meanwhile."""
     return status == to or to in noun.transitions.get(status, ())
+
+
+def give_up(conn: Connection, noun: Noun, of: sa.ColumnElement[bool], **changes: Any) -> None:
+    """Those of the rows in which something goes on are in error: nobody can say how it ended."""
+    status = noun.table.c[noun.column]
+    for passing, end in noun.passing.items():
+        conn.execute(sa.update(noun.table).where(of, status == passing).values({noun.column: end, "updated_at": utcnow(), **changes}))
 
 
 def force(conn: Connection, noun: Noun, key: str, to: str) -> None:

@@ -1,5 +1,6 @@
-"""Every workflow, imported so that the worker knows it."""
+"""Every workflow, imported so that the worker knows it, and what ends their nouns when they cannot do so themselves."""
 
+from abaca.domain import last_resort
 from abaca.operations.access_apply import access_apply
 from abaca.operations.service_ensure_shares import service_ensure_shares
 from abaca.operations.share_create import share_create
@@ -18,6 +19,7 @@ from abaca.operations.share_server_update_security_service import share_server_u
 from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
 from abaca.operations.snapshot_create import snapshot_create
 from abaca.operations.snapshot_delete import snapshot_delete
+from abaca.workflow import steps
 
 WORKFLOWS = (
     access_apply,
@@ -40,3 +42,5 @@ WORKFLOWS = (
     snapshot_create,
     snapshot_delete,
 )
+
+steps.last_resort(last_resort.end)

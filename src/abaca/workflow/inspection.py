@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +11,12 @@ from dbos import WorkflowStatus
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
-from abaca.errors import Conflict, Missing
+from abaca.errors import CallerError, Conflict, Missing
 from abaca.values import Value
-from abaca.workflow.queue import client
-from abaca.workflow.steps import ENDINGS, RESUMPTIONS
+from abaca.workflow.queue import client, queue_name
+from abaca.workflow.steps import OUTGROWN, RESUMPTIONS, end_outside
+
+_LOG = logging.getLogger(__name__)
 
 ABANDONED = "The administrator has given the operation up."
 UNREADABLE = "Its arguments could not be read, so nothing was done: set the status of what it is about by hand."
@@ -31,8 +35,8 @@ _ENDED = ("parked", "given up")
 
 class Operation(Value):
     """One piece of work. `about`: the id of what it works on (share instance, share server, …); `args`: None when they cannot be read;
-    `state`: waiting, running, parked (it failed on its own) or given up (by the administrator, or because it was begun too often);
-    `since`: UTC without zone; `reason`: why it is parked."""
+    `state`: waiting, running, parked (it failed on its own) or given up (by the administrator, or because it was begun too often or is not known
+    to this release); `since`: UTC without zone; `reason`: why it is parked."""
 
     id: str
     name: str
@@ -107,8 +111,7 @@ def abandon(engine: Engine, operation_id: str) -> None:
     if operation.state in _ENDED or operation.args is None:
         raise Conflict(f"The operation {operation_id} is {operation.state}{': it has ended already' if operation.state in _ENDED else ''}.")
     client(engine).cancel_workflow(operation_id)
-    with begin(engine) as conn:
-        ENDINGS[operation.name](conn, *operation.args, ABANDONED)
+    end_outside(engine, operation.name, operation.args, ABANDONED)
 
 
 def resume(engine: Engine, operation_id: str) -> None:
@@ -133,6 +136,15 @@ def resume(engine: Engine, operation_id: str) -> None:
     with begin(engine) as conn:
         again(conn, *operation.args)
     client(engine).delete_workflow(operation_id)
+
+
+def resume_outgrown(engine: Engine, worker_host: str) -> None:
+    """Take up again what was parked on this host because older code had begun it; what has been changed since is left alone."""
+    for row in client(engine).list_workflows(status="ERROR", queue_name=queue_name(worker_host), limit=_MOST, load_input=False):
+        if str(row.error) == OUTGROWN:
+            with suppress(CallerError):
+                resume(engine, row.workflow_id)
+                _LOG.info("%s is taken up again by this release", row.workflow_id)
 
 
 def _operation(row: WorkflowStatus) -> Operation:

@@ -17,8 +17,8 @@ from abaca.workflow.serializer import JsonSerializer
 
 APPLICATION = "abaca"
 VERSION = "1"
-"""Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. The order of a workflow's
-steps is therefore part of the upgrade contract."""
+"""Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. What does not fit the new code is
+found out when it is taken up again (see `steps.Outgrown`)."""
 
 LANES = 6
 """How much of the work on the shares of one share server runs at once: each share has its lane there, and a lane is one key. So a server

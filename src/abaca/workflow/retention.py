@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from dbos import DBOS
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import begin
-from abaca.workflow.steps import ENDINGS
+from abaca.workflow.steps import ENDINGS, end_outside
 
 GAVE_UP = "The operation was interrupted too often and has been ended."
+UNKNOWN = "This release of the service does not know the operation, which another one began; it has been ended."
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -29,13 +29,14 @@ def delete_ended(statuses: Sequence[str], older_than_seconds: float) -> None:
 
 
 def end_given_up(engine: Engine, worker_host: str) -> None:
-    """End the work of this host that DBOS runs no more, because it was begun too often: its nouns go to their error states."""
+    """End the work of this host that DBOS runs no more, because it was begun too often, or never runs, because this release does not know
+    its kind: its nouns go to their error states."""
     # By who began it: DBOS takes what it gives up off the queue.
-    given_up = DBOS.list_workflows(status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", executor_id=worker_host, limit=_AT_ONCE, load_output=False)
-    for workflow in given_up:
-        ending = ENDINGS.get(workflow.name)
-        if ending is not None and isinstance(workflow.input, dict):  # else it cannot be read and is shown as that
-            _LOG.error("%s was begun too often and is ended", workflow.workflow_id)
-            with begin(engine) as conn:
-                ending(conn, *workflow.input["args"], GAVE_UP)
-        DBOS.cancel_workflow(workflow.workflow_id)
+    for status, reason in (("MAX_RECOVERY_ATTEMPTS_EXCEEDED", GAVE_UP), ("PENDING", UNKNOWN)):
+        for workflow in DBOS.list_workflows(status=status, executor_id=worker_host, limit=_AT_ONCE, load_output=False):
+            if status == "PENDING" and workflow.name in ENDINGS:
+                continue  # it goes on
+            if isinstance(workflow.input, dict):  # else it cannot be read and is shown as that
+                _LOG.error("%s is ended: %s", workflow.workflow_id, reason)
+                end_outside(engine, workflow.name, workflow.input["args"], reason)
+            DBOS.cancel_workflow(workflow.workflow_id)

@@ -7,7 +7,8 @@ called by `tx` and `effect`, whose results are stored; after a crash the body ru
 * `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is about to make.
 
 Step results are converted to the return annotation of the function, also the first time, so both times are alike.
-The order of the steps of a workflow is part of the upgrade contract.
+
+Work that older code began goes on as long as the steps it recorded are those that this code takes; otherwise it is parked (`Outgrown`).
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 from dbos import DBOS
 from dbos._datasource import DatasourceOptions
-from dbos._error import DBOSBaseException
-from sqlalchemy.engine import Connection
+from dbos._error import DBOSUnexpectedStepError
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
 
-from abaca.errors import BackendError, OutcomeUnknown, Unavailable
+from abaca.db.session import begin, is_outage
+from abaca.errors import AbacaError, BackendError, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks
 from abaca.workflow.runtime import Runtime, Stopping, current
 
@@ -42,7 +45,17 @@ ENDINGS: dict[str, Callable[..., None]] = {}
 RESUMPTIONS: dict[str, Callable[..., None]] = {}
 """Workflow name → what begins it once more after that: its `on_resume`."""
 
+_last_resorts: list[Callable[[Connection, Sequence[str], str], None]] = []
+
 INTERNAL_ERROR = "An internal error occurred; the operation was ended. The administrator finds the cause in the log of the worker."
+OUTGROWN = (
+    "The service was upgraded while this operation was going on. What can be taken up again is taken up again by itself, within a minute; "
+    "a check has to be asked for anew."
+)
+
+
+class Outgrown(AbacaError):
+    """The recorded steps of the work are not those that the code takes now."""
 
 
 def workflow(
@@ -59,32 +72,74 @@ def workflow(
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        name = body.__name__
+
         @functools.wraps(body)
         def run(*args: str) -> None:
-            name = body.__name__
             crash_points.enter(name)
             started = time.monotonic()
             try:
-                body(*args)
-            except BackendError as error:
-                _LOG.warning("%s%s failed: %s", name, args, error.message)
-                tx(on_failure, *args, error.message)
-            except DBOSBaseException:
-                raise
-            except Exception:
-                _LOG.exception("%s%s is parked", name, args)
-                tx(on_failure, *args, INTERNAL_ERROR)
-                raise
+                _carry_out(body, args)
+            except (DBOSUnexpectedStepError, Outgrown):
+                # No step may be begun: its number may be that of a recorded one.
+                _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
+                end_outside(current().datasource.engine, name, args, OUTGROWN)
+                raise Outgrown(OUTGROWN) from None
             else:
-                _LOG.info("%s%s done in %.0f ms", name, args, (time.monotonic() - started) * 1000)
+                _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
 
         run.__annotations__ = {}
-        ENDINGS[body.__name__] = on_failure
+        ENDINGS[name] = on_failure
         if on_resume is not None:
-            RESUMPTIONS[body.__name__] = on_resume
-        return DBOS.workflow(name=body.__name__)(run)
+            RESUMPTIONS[name] = on_resume
+        return DBOS.workflow(name=name)(run)
 
     return decorate
+
+
+def last_resort(end: Callable[[Connection, Sequence[str], str], None]) -> None:
+    """From now on `end(conn, args, reason)` ends the nouns of work whose own ending fails, and of work of a kind that is not known."""
+    _last_resorts[:] = [end]
+
+
+def end_outside(engine: Engine, name: str, args: Sequence[str], reason: str) -> None:
+    """End the nouns of work that does not go on, from outside of its steps."""
+
+    def run(function: Callable[..., None], *args: Any) -> None:
+        with begin(engine) as conn:
+            function(conn, *args)
+
+    _end(run, name, args, reason)
+
+
+def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
+    try:
+        body(*args)
+    except BackendError as error:
+        _LOG.warning("%s%s failed: %s", body.__name__, args, error.message)
+        _end(tx, body.__name__, args, error.message)
+    except (DBOSUnexpectedStepError, Outgrown):
+        raise
+    except Exception:
+        _LOG.exception("%s%s is parked", body.__name__, args)
+        _end(tx, body.__name__, args, INTERNAL_ERROR)
+        raise
+
+
+def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str) -> None:
+    """By what the workflow says or, when that fails, too, by the last resort. `run(function, *args)` gives each its transaction."""
+    if name in ENDINGS:
+        try:
+            run(ENDINGS[name], *args, reason)
+            return
+        except (DBOSUnexpectedStepError, Outgrown):
+            raise
+        except Exception as error:
+            if isinstance(error, OperationalError) and is_outage(error):
+                raise
+            _LOG.exception("%s%s could not even be ended as it should; what it is about is set to error", name, args)
+    for end in _last_resorts:
+        run(end, list(args), reason)
 
 
 def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -152,7 +207,10 @@ def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
 
 
 def _converted(stored: Any, function: Callable[..., R]) -> R:
-    converted: R = msgspec.convert(stored, _result_type(function))
+    try:
+        converted: R = msgspec.convert(stored, _result_type(function))
+    except msgspec.ValidationError as error:
+        raise Outgrown(f"{function} gives something else now: {error}") from error
     return converted
 
 
