@@ -15,7 +15,7 @@
     └── BackendError           raised by drivers and network plug-ins; sorted by what to do next
         ├── Unavailable        retry later: nothing happened
         ├── OutcomeUnknown     look, then retry: it may have happened
-        ├── NoSpace            undo: there is no room here; elsewhere there may be
+        ├── NoSpace            undo; a share that was to be made is tried on another pool
         └── Refused            undo: it will not happen, and the message says why
 
 Anything else that is raised is a bug: 500 at the API's edge, parked work in a worker.
@@ -109,7 +109,7 @@ class OutcomeUnknown(BackendError):
 
 
 class NoSpace(BackendError):
-    """No room: no free gigabytes or no free addresses."""
+    """No room: no free gigabytes or no free addresses. From `create_share` it means: another pool, and see to it that nothing is left here."""
 
 
 class Refused(BackendError):

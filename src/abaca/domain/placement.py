@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -28,14 +29,14 @@ def candidates(conn: Connection) -> list[Pool]:
     return _pools(conn, _POOLS)
 
 
-def place_and_claim(conn: Connection, request: PlacementRequest, host: str | None = None) -> Placement:
+def place_and_claim(conn: Connection, request: PlacementRequest, host: str | None = None, excluded: Collection[str] = ()) -> Placement:
     """Choose a pool and claim the room on it. Chosen again with fresh figures when another request was faster with the same pool.
 
-    `host`: host@backend#pool, when no other will do.
+    `host`: host@backend#pool, when no other will do. `excluded`: those that will not do.
     """
     for _ in range(_MOST_CLAIMS):
         known = candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
-        placement = place(request, known)
+        placement = place(request, [pool for pool in known if str(pool.host) not in excluded])
         if placement.host is None or _claim(conn, next(pool for pool in known if pool.host == placement.host), request.size):
             return placement
     raise Conflict("Too many shares are being placed at the same time; repeat.")

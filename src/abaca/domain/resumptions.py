@@ -23,7 +23,7 @@ from abaca.values import Caller
 _ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
-def share_create(conn: Connection, instance_id: str) -> None:
+def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
     """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed for them is claimed still."""
     share = _share(conn, instance_id, "error")
     server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share.share_server_id)).one_or_none()

@@ -78,12 +78,12 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     request = _inherit(source, request) if source else request
     share_type, specs = _share_type(conn, caller, request.share_type)
     _check_size(request.size, specs)
-    zones = _zone_names(conn)
+    zones = zone_names(conn)
     zone_id = _requested_zone(zones, request.availability_zone)
     network = _network(conn, caller, request, specs)
     if source is not None:
         zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
-    buckets = _buckets(conn, network.id, zones, zone_id, specs) if network is not None and source is None else None
+    buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if network is not None and source is None else None
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, share_type.id, defaults=quota_defaults, share_size=request.size, shares=1, gigabytes=request.size
     )
@@ -102,7 +102,7 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     placed_zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
     server_id = source.share_server_id if source and chosen.host else None
     if chosen.host is not None and network is not None and buckets is not None and placed_zone is not None:
-        server_id = _server_for(conn, network, chosen.host, buckets[placed_zone])
+        server_id = server_for(conn, network, chosen.host, buckets[placed_zone])
     _insert(conn, caller, request, specs, share_id)
     conn.execute(
         sa.insert(share_instances).values(
@@ -142,7 +142,12 @@ def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tup
     share_type = conn.execute(_SHARE_TYPE, {"name_or_id": name_or_id}).first()
     if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
         raise Missing(f"Share type {name_or_id} could not be found.")
-    return share_type, dict(conn.execute(_EXTRA_SPECS, {"share_type_id": share_type.id}).all())
+    return share_type, extra_specs(conn, share_type.id)
+
+
+def extra_specs(conn: Connection, share_type_id: str) -> dict[str, str]:
+    """The extra specs of a share type."""
+    return dict(conn.execute(_EXTRA_SPECS, {"share_type_id": share_type_id}).all())
 
 
 def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
@@ -159,7 +164,8 @@ def _check_size(size: int, specs: dict[str, str]) -> None:
             raise Invalid(f"Invalid input received: Share size {size} is outside of the share type's {key.partition(':')[2]} {bound}.")
 
 
-def _zone_names(conn: Connection) -> dict[str, str]:
+def zone_names(conn: Connection) -> dict[str, str]:
+    """Zone id → name."""
     return dict(conn.execute(_ZONES).all())
 
 
@@ -187,7 +193,7 @@ def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dic
     return network
 
 
-def _buckets(
+def subnets_by_zone(
     conn: Connection, network_id: str, zones: dict[str, str], zone_id: str | None, specs: dict[str, str]
 ) -> dict[str, list[str]]:
     """Zone id → the ids of the subnets that a server there stands on; only zones in question that have any."""
@@ -207,7 +213,8 @@ def _buckets(
     return buckets
 
 
-def _server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: list[str]) -> str:
+def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: list[str]) -> str:
+    """The id of a share server on that back end that stands on exactly these subnets of the network; a new one where there is none."""
     existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
     if existing is not None:
         return existing

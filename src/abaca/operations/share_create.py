@@ -1,21 +1,23 @@
-"""Make a share, empty or from a snapshot: its share server first, where it has none yet, then the share on it."""
+"""Make a share, empty or from a snapshot: its share server first, where it has none yet, then the share on it.
+
+When its pool turns out to have no room for an empty one, nothing of it is left there and the same begins on another pool, as work of its own.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, resumptions, share_instances, snapshot_values
-from abaca.errors import BackendError, Refused
+from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values
+from abaca.errors import BackendError, NoSpace, Refused
 from abaca.operations import serving
 from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
 from abaca.values import ExportLocation, Snapshot
 from abaca.workflow.steps import effect, tx, workflow
 
 
-def fail(conn: Connection, instance_id: str, reason: str) -> None:
+def fail(conn: Connection, instance_id: str, *tried_and_reason: str) -> None:
     """The share is in error, and so is a server that was only half set up for it."""
+    reason = tried_and_reason[-1]
     place = share_instances.place(conn, instance_id)
     if place is not None:
         fail_if_creating(conn, place.share_server_id, reason)
@@ -23,7 +25,8 @@ def fail(conn: Connection, instance_id: str, reason: str) -> None:
 
 
 @workflow(on_failure=fail, on_resume=resumptions.share_create)
-def share_create(instance_id: str) -> None:
+def share_create(instance_id: str, *tried: str) -> None:
+    """`tried`: pools (host@backend#pool) that had no room for it."""
     place = tx(share_instances.place, instance_id)
     if place is None:
         return
@@ -37,10 +40,13 @@ def share_create(instance_id: str) -> None:
                 locations: list[ExportLocation] = effect(driver.create_share, here.share, here.server)
             else:
                 locations = effect(driver.create_share_from_snapshot, here.share, _source(place.snapshot_id), here.server)
-        except BackendError:
-            # What is left when this fails, too, goes with the deletion of the share; the reason to tell is the first one.
-            with suppress(BackendError):
+        except BackendError as error:
+            try:
                 effect(driver.delete_share, here.share, here.server)
+            except BackendError:
+                raise error from None  # what is left goes with the deletion of the share; the reason to tell is the first one
+            if isinstance(error, NoSpace) and place.snapshot_id is None and tx(next_pool.place_again, instance_id, [*tried, place.host]):
+                return
             raise
         tx(share_instances.created, instance_id, locations)
 
