@@ -58,7 +58,8 @@ class Host(Value):
 class Subnet(Value):
     """A subnet as a network plug-in knows it (Neutron's fields).
 
-    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is None for flat networks.
+    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is None for flat networks. `physical_network`:
+    the name by which administrators know the wire of a flat or VLAN network.
     """
 
     neutron_net_id: str
@@ -69,6 +70,7 @@ class Subnet(Value):
     mtu: int = 1500
     network_type: str = "flat"
     segmentation_id: int | None = None
+    physical_network: str | None = None
 
 
 class NetworkAllocation(Value):

@@ -148,4 +148,5 @@ def subnet(row: Any) -> Subnet:
         mtu=row.mtu,
         network_type=row.network_type,
         segmentation_id=row.segmentation_id,
+        physical_network=row.physical_network,
     )

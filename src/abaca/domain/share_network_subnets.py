@@ -28,7 +28,7 @@ from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Subnet, Value
 from abaca.workflow.queue import Work, enqueue
 
-UNRESOLVED = dict.fromkeys(("cidr", "gateway", "ip_version", "mtu", "network_type", "segmentation_id"))
+UNRESOLVED = dict.fromkeys(("cidr", "gateway", "ip_version", "mtu", "network_type", "segmentation_id", "physical_network"))
 """The columns that the network plug-in fills, as they are before it has."""
 
 
@@ -169,6 +169,7 @@ def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
             mtu=found.mtu,
             network_type=found.network_type,
             segmentation_id=found.segmentation_id,
+            physical_network=found.physical_network,
             updated_at=utcnow(),
         )
     )

@@ -41,10 +41,12 @@ class ShareDriver(ABC):
     OPTIONS: ClassVar[Mapping[str, str]] = {}
     """The options that may stand in the back end's section of the configuration: name → help text. Their values reach the constructor as text."""
 
-    MAKES_NETWORKS: ClassVar[bool] = False
-    """Whether clients are on networks that it makes itself, so that it can serve subnets of the network plug-in `local` only."""
-
     capabilities: Capabilities
+
+    @property
+    def makes_networks(self) -> bool:
+        """Whether clients are on networks that it makes itself, so that it can serve subnets of the network plug-in `local` only."""
+        return False
 
     @abstractmethod
     def check_for_setup_error(self) -> None:

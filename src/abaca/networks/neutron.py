@@ -117,6 +117,7 @@ class NeutronNetworks(NetworkPlugin):
             mtu=network.mtu or 1500,
             network_type=network.provider_network_type,
             segmentation_id=network.provider_segmentation_id,
+            physical_network=network.provider_physical_network,
         )
 
     def free_addresses(self, subnet: Subnet) -> int | None:

@@ -71,8 +71,11 @@ class Worker:
     def _networks(self) -> NetworkPlugin:
         name = self._conf.network_plugin
         for backend in self.backends:
-            if name != "local" and backend.driver.MAKES_NETWORKS:
-                raise Unavailable(f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {name} is not for it.")
+            if name != "local" and backend.driver.makes_networks:
+                raise Unavailable(
+                    f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {name} is not for it "
+                    "(the linux driver's options physical_networks and vxlan_local_address change that)."
+                )
         options = config.backend_options(self._conf, name, network_registry.plugin_class(name).OPTIONS)
         return network_registry.load(name, options, SqlPortStore(self.engine))
 

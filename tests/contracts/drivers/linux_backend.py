@@ -41,10 +41,10 @@ def unavailable_reason() -> str | None:
     return "; ".join(lacking) or None
 
 
-def make_linux_driver(tmp_path: Path) -> LinuxDriver:
+def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
     """A back end of its own installation, ready to be used. Pass it to `cleanup` in the end."""
     options = {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_size_gib": str(POOL_GIB)}
-    driver = LinuxDriver(BACKEND_NAME, options)
+    driver = LinuxDriver(BACKEND_NAME, options | more)
     try:
         driver.check_for_setup_error()
     except BaseException:
@@ -53,10 +53,11 @@ def make_linux_driver(tmp_path: Path) -> LinuxDriver:
     return driver
 
 
-def successor(driver: LinuxDriver) -> LinuxDriver:
-    """The back end as a new worker process would have it: the same options, nothing remembered."""
+def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
+    """The back end as a new worker process would have it: the same options, and more if need be; nothing remembered."""
     layout = driver.layout
-    return LinuxDriver(BACKEND_NAME, {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB)})
+    options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB)}
+    return LinuxDriver(BACKEND_NAME, options | more)
 
 
 def cleanup(driver: LinuxDriver) -> None:

@@ -29,17 +29,22 @@ class TestNeutronNetworks(NetworkConformance):
 
 class TestSubnets:
     @pytest.mark.parametrize(
-        ("provider", "network_type", "segmentation_id"),
+        ("provider", "segment"),
         [
-            ({"provider:network_type": "flat", "provider:physical_network": "physnet1"}, "flat", None),
-            ({"provider:network_type": "vlan", "provider:physical_network": "physnet1", "provider:segmentation_id": 1150}, "vlan", 1150),
-            ({"provider:network_type": "vxlan", "provider:segmentation_id": 5000, "mtu": 1400}, "vxlan", 5000),
+            ({"provider:network_type": "flat", "provider:physical_network": "physnet1"}, ("flat", None, "physnet1")),
+            (
+                {"provider:network_type": "vlan", "provider:physical_network": "physnet1", "provider:segmentation_id": 1150},
+                ("vlan", 1150, "physnet1"),
+            ),
+            ({"provider:network_type": "vxlan", "provider:segmentation_id": 5000, "mtu": 1400}, ("vxlan", 5000, None)),
         ],
     )
-    def test_segments_are_told(self, neutron_lab: NeutronLab, provider: dict[str, Any], network_type: str, segmentation_id: int | None) -> None:
+    def test_segments_are_told(
+        self, neutron_lab: NeutronLab, provider: dict[str, Any], segment: tuple[str, int | None, str | None]
+    ) -> None:
         """Ids that Neutron gives to nobody by itself: other networks of the session have some of those."""
         found = neutron_lab.add_subnet("10.1.0.0/24", network_id=neutron_lab.network(**provider))
-        assert (found.network_type, found.segmentation_id) == (network_type, segmentation_id)
+        assert (found.network_type, found.segmentation_id, found.physical_network) == segment
         assert found.mtu == provider.get("mtu", 1500)
 
     def test_a_subnet_without_a_gateway(self, neutron_lab: NeutronLab) -> None:

@@ -35,6 +35,7 @@ share_network_subnets = sa.Table(
     sa.Column("mtu", sa.Integer),
     sa.Column("network_type", sa.String(32)),
     sa.Column("segmentation_id", sa.Integer),
+    sa.Column("physical_network", sa.String(255)),
     sa.Column("metadata", sa.JSON, nullable=False, default=dict),  # {key: value}, text to text
     sa.Column("is_deleting", sa.Boolean, nullable=False, default=False),  # as in share_networks
     *timestamps(),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
-from abaca.drivers.linux import ldap
+from abaca.drivers.linux import ldap, wiring
 from abaca.drivers.linux.access import client_blocks
 from abaca.drivers.linux.exports import SNAPSHOTS
 from abaca.drivers.linux.ganesha import ANSWER_SECONDS, GaneshaServer
@@ -28,6 +28,7 @@ from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
 from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
+from abaca.drivers.linux.wiring import Wiring
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import (
     AccessRule,
@@ -53,6 +54,7 @@ DEFAULTS = {
     "max_over_subscription_ratio": "1",
     "mtu": "",
     "answer_seconds": str(ANSWER_SECONDS),
+    **wiring.OPTIONS,
 }
 MOST_ASKED_AT_ONCE = 8
 
@@ -67,13 +69,17 @@ class LinuxDriver(ShareDriver):
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
     * `mtu`: the largest MTU that a link gets, whatever its subnet says.
     * `answer_seconds`: how long an NFS server may leave a call without an answer before it counts as hanging.
+    * `physical_networks`: Neutron's physical networks and the bridge or interface of this machine that each is reached by,
+      `physnet1:br-ex, physnet2:eth1`: flat and VLAN networks.
+    * `vxlan_local_address`: this machine's address for tunnels: VXLAN networks. The other ends are `vxlan_remotes`, addresses, or all that
+      listen to the multicast address `vxlan_group`; all of them at the UDP port `vxlan_port`.
+
+    With none of the last five, it makes the networks itself, and nobody else is on them.
 
     Raises Unavailable for an option that is unknown or makes no sense.
     """
 
     OPTIONS = dict.fromkeys(DEFAULTS, "See the class.")
-    MAKES_NETWORKS = True
-
     capabilities = Capabilities(
         storage_protocols=("NFS",),
         share_server_multiple_subnet_support=True,
@@ -105,9 +111,14 @@ class LinuxDriver(ShareDriver):
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
-        self._plug = BridgePlug(chosen["namespace"])
+        self._wiring = Wiring(chosen)
+        self._plug = BridgePlug(chosen["namespace"], self._wiring)
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
+
+    @property
+    def makes_networks(self) -> bool:
+        return self._wiring.is_own_only
 
     def check_for_setup_error(self) -> None:
         lacking = missing()
@@ -117,6 +128,7 @@ class LinuxDriver(ShareDriver):
             self.layout.prepare()
             self.pool.prepare()
             self._plug.prepare()
+            self._wiring.require()
 
     def get_pools(self) -> list[PoolStats]:
         with os_errors_sorted("the pool"):
@@ -137,7 +149,7 @@ class LinuxDriver(ShareDriver):
         return 1
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
-        refuse_unservable(network_info)
+        self._refuse(network_info)
         accounts = ldap.accounts(network_info)
         with self._locked(server_id) as server:
             server.join(network_info)
@@ -189,7 +201,7 @@ class LinuxDriver(ShareDriver):
     ) -> bool:
         if network_info.removed:
             raise Refused("subnets of a share server in use cannot be taken away: mounted clients would hang")
-        refuse_unservable([*network_info.current, *network_info.added])
+        self._refuse([*network_info.current, *network_info.added])
         return True
 
     def update_share_server_network_allocations(
@@ -312,6 +324,11 @@ class LinuxDriver(ShareDriver):
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
             yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._patience)
+
+    def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
+        """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""
+        refuse_unservable(network_info)
+        self._wiring.refuse_unreachable(network_info, self._highest_mtu)
 
     def _join(self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
         """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be used."""

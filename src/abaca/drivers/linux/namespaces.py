@@ -112,6 +112,15 @@ def inside(name: str, act: Callable[[IPRoute], Result]) -> Result:
     return _in_thread(enter_and_act)
 
 
+def here(act: Callable[[IPRoute], Result]) -> Result:
+    """Run `act` with netlink to the namespace that the caller is in: the host's. Raises OutcomeUnknown when the kernel refuses something."""
+    try:
+        with IPRoute() as links:
+            return act(links)
+    except (NetlinkError, OSError) as error:
+        raise OutcomeUnknown(f"links of this machine: {error}") from error
+
+
 def inside_new(act: Callable[[IPRoute], Result]) -> Result:
     """Run `act` in a new namespace without a name, which is gone afterwards. Raises Unavailable when the kernel refuses."""
 

@@ -2,39 +2,45 @@
 
 `Plug` is the seam: what connects an interface to a network. `BridgePlug` does it with one bridge a network in a namespace of
 Abaca's own, which has no addresses, no forwarding and none of the host's firewall: networks with the same ranges do not meet, and the
-host is on none of them. Bridges are made with their first port and vanish with the last.
+host is on none of them. Bridges are made with their first port and vanish with the last. What connects them with the outside: `uplinks.py`.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
+from abaca.drivers.linux.links import delete, find, short_name
+from abaca.drivers.linux.uplinks import PORT_PREFIX, Uplinks, delete_unused
+from abaca.drivers.linux.wiring import Segment, Wiring
 
 BRIDGES_ONLY = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 
 
 class Port(NamedTuple):
-    """An interface of `namespace` on a network. `owner`: whose it is (a share server's id), shown in the alias of its outer end."""
+    """An interface of `namespace` on a network. `owner`: whose it is (a share server's id), shown in the alias of its outer end.
+
+    `segment`: what the network is on the wire; None: whoever plugs it in does not know, and leaves that as it is.
+    """
 
     namespace: str
     owner: str
     network_id: str
     mac_address: str
     mtu: int
+    segment: Segment | None = None
 
     @property
     def name(self) -> str:
         """The interface's name: at most 15 characters, the same for the same owner, network and MAC address."""
-        return _short("p", self.owner, self.network_id, self.mac_address.lower())
+        return short_name(PORT_PREFIX, self.owner, self.network_id, self.mac_address.lower())
 
 
 class Plug(ABC):
@@ -54,10 +60,11 @@ class Plug(ABC):
 
 
 class BridgePlug(Plug):
-    """Bridges in the network namespace `namespace`, made on demand."""
+    """Bridges in the network namespace `namespace`, made on demand. `wiring`: what they are connected with; None: nothing."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, wiring: Wiring | None = None) -> None:
         self._namespace = namespace
+        self._uplinks = Uplinks(namespace, wiring) if wiring else None
 
     def prepare(self) -> None:
         """Make sure of the namespace."""
@@ -67,25 +74,27 @@ class BridgePlug(Plug):
     def connect(self, port: Port) -> None:
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
-            inner = namespaces.inside(port.namespace, lambda links: _link(links, port.name))
-            outer_is_there = namespaces.inside(self._namespace, lambda links: _link(links, port.name)) is not None
+            inner = namespaces.inside(port.namespace, lambda links: find(links, port.name))
+            outer_is_there = namespaces.inside(self._namespace, lambda links: find(links, port.name)) is not None
             whole = inner is not None and outer_is_there and inner.get("address") == port.mac_address.lower()
             namespaces.inside(self._namespace, lambda links: _wire(links, port, whole=whole))
             namespaces.inside(port.namespace, lambda links: _raise_inner(links, port))
+            if self._uplinks and port.segment:
+                self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu)
 
     def disconnect(self, namespace: str, port_names: list[str]) -> None:
         with self._exclusive():
             if namespaces.exists(namespace):
-                namespaces.inside(namespace, lambda links: _delete(links, port_names))
+                namespaces.inside(namespace, lambda links: delete(links, port_names))
             if namespaces.exists(self._namespace):
-                namespaces.inside(self._namespace, lambda links: _delete(links, port_names))
-                namespaces.inside(self._namespace, _delete_empty_bridges)
+                namespaces.inside(self._namespace, lambda links: delete(links, port_names))
+                namespaces.inside(self._namespace, delete_unused)
 
     def disconnect_owner(self, owner: str) -> None:
         with self._exclusive():
             if namespaces.exists(self._namespace):
-                namespaces.inside(self._namespace, lambda links: _delete(links, _ports_of(links, owner)))
-                namespaces.inside(self._namespace, _delete_empty_bridges)
+                namespaces.inside(self._namespace, lambda links: delete(links, _ports_of(links, owner)))
+                namespaces.inside(self._namespace, delete_unused)
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
@@ -99,33 +108,25 @@ class BridgePlug(Plug):
 
 def bridge_name(network_id: str) -> str:
     """The bridge of a network: at most 15 characters."""
-    return _short("br", network_id)
+    return short_name("br", network_id)
 
 
 def ports_in(namespace: str) -> dict[str, str]:
     """The interfaces plugged into a namespace: name → MAC address."""
     found = namespaces.inside(namespace, lambda links: [(link.get("ifname"), link.get("address")) for link in links.get_links(kind="veth")])
-    return {name: mac_address for name, mac_address in found if name.startswith("p")}
-
-
-def _short(prefix: str, *parts: str) -> str:
-    return prefix + hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
-
-
-def _link(links: IPRoute, name: str) -> Any:
-    return next(iter(links.get_links(ifname=name)), None) if links.link_lookup(ifname=name) else None
+    return {name: mac_address for name, mac_address in found if name.startswith(PORT_PREFIX)}
 
 
 def _wire(links: IPRoute, port: Port, *, whole: bool) -> None:
     """The outer half: the bridge, and the pair unless it is `whole`."""
     if not whole:
-        _delete(links, [port.name])
+        delete(links, [port.name])
     bridge = _ensure_bridge(links, port.network_id)
     if not whole:
         with open(namespaces.path_of(port.namespace), "rb") as handle:
             inner = {"ifname": port.name, "address": port.mac_address, "mtu": port.mtu, "net_ns_fd": handle.fileno()}
             links.link("add", ifname=port.name, kind="veth", mtu=port.mtu, peer=inner)
-    outer = _link(links, port.name)
+    outer = find(links, port.name)
     alias = f"{port.owner} {port.network_id}"
     right = outer.get("master") == bridge and outer.get("ifalias") == alias and outer.get("mtu") == port.mtu and outer.get("operstate") == "UP"
     if not right:
@@ -134,7 +135,7 @@ def _wire(links: IPRoute, port: Port, *, whole: bool) -> None:
 
 
 def _raise_inner(links: IPRoute, port: Port) -> None:
-    inner = _link(links, port.name)
+    inner = find(links, port.name)
     if inner.get("mtu") != port.mtu:
         links.link("set", index=inner["index"], mtu=port.mtu)
     if inner["state"] != "up":
@@ -143,10 +144,10 @@ def _raise_inner(links: IPRoute, port: Port) -> None:
 
 def _ensure_bridge(links: IPRoute, network_id: str) -> int:
     name = bridge_name(network_id)
-    if _link(links, name) is None:
+    if find(links, name) is None:
         # Snooping without a querier would lose the multicast that IPv6 finds its neighbours by.
         links.link("add", ifname=name, kind="bridge", br_stp_state=0, br_mcast_snooping=0)
-    bridge = _link(links, name)
+    bridge = find(links, name)
     if bridge["state"] != "up":
         links.link("set", index=bridge["index"], ifalias=network_id, state="up")
     return int(bridge["index"])
@@ -154,16 +155,3 @@ def _ensure_bridge(links: IPRoute, network_id: str) -> int:
 
 def _ports_of(links: IPRoute, owner: str) -> list[str]:
     return [link.get("ifname") for link in links.get_links(kind="veth") if (link.get("ifalias") or "").split(" ")[0] == owner]
-
-
-def _delete(links: IPRoute, port_names: list[str]) -> None:
-    for name in port_names:
-        for index in links.link_lookup(ifname=name):
-            links.link("del", index=index)
-
-
-def _delete_empty_bridges(links: IPRoute) -> None:
-    used = {link.get("master") for link in links.get_links()}
-    for bridge in links.get_links(kind="bridge"):
-        if bridge["index"] not in used:
-            links.link("del", index=bridge["index"])

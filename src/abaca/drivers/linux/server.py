@@ -17,6 +17,7 @@ from abaca.drivers.linux.plugging import Plug, Port
 from abaca.drivers.linux.pool import BtrfsPool
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.routing import Address
+from abaca.drivers.linux.wiring import segment_of
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.values import ExportLocation, NetworkInfo
 
@@ -59,7 +60,8 @@ class LinuxServer:
             for allocation in info.network_allocations:
                 subnet = info.subnet
                 mtu = min(subnet.mtu, self._highest_mtu or subnet.mtu)
-                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu)
+                segment = segment_of(subnet)
+                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu, segment)
                 # Several addresses can be one port's: the smallest of their MTUs is right for all.
                 ports[port.name] = min(ports.get(port.name, port), port, key=lambda port: port.mtu)
                 addresses.append(Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway))

@@ -1,0 +1,26 @@
+"""Links by name, in the namespace that `links` (pyroute2's netlink) is connected to: named after what they are for, found, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from pyroute2 import IPRoute
+
+
+def short_name(prefix: str, *parts: str) -> str:
+    """A name of at most 15 characters, always the same for the same parts. `prefix`: at most 3 characters."""
+    return prefix + hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
+
+
+def find(links: IPRoute, name: str) -> Any:
+    """The link of that name, or None."""
+    return next(iter(links.get_links(ifname=name)), None) if links.link_lookup(ifname=name) else None
+
+
+def delete(links: IPRoute, names: Iterable[str]) -> None:
+    """Take links away. Nothing there is success."""
+    for name in names:
+        for index in links.link_lookup(ifname=name):
+            links.link("del", index=index)

@@ -1,0 +1,179 @@
+"""What connects a network's bridge, in Abaca's own namespace, with the outside: one uplink a network, beside the ports of its servers.
+
+* flat: the trunk of its physical network itself. A trunk is one end of a veth pair whose other end is a port of the host's bridge, or a
+  macvlan (mode passthru) on an interface that nothing else uses.
+* vlan: a VLAN interface on the trunk.
+* vxlan: a VXLAN interface whose packets go through the host's namespace.
+
+None of them has an address. They are found by their names, which follow from what they are; a network whose wiring was changed loses the
+old uplink when it gets the new one, so that two never make a loop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from abaca.drivers.linux import links as links_module
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.links import find, short_name
+from abaca.drivers.linux.wiring import Segment, Tunnels, Wiring, underlay
+from abaca.errors import Refused
+
+HERE = "/proc/thread-self/ns/net"
+PORT_PREFIX = "p"
+_TRUNK_PREFIX = "u"
+_EVERYBODY = "00:00:00:00:00:00"  # the forwarding entry for what is for all, or for whom nobody has heard of yet
+
+
+class Uplinks:
+    """Makes uplinks in the network namespace `namespace`, as `wiring` says."""
+
+    def __init__(self, namespace: str, wiring: Wiring) -> None:
+        self._namespace = namespace
+        self._wiring = wiring
+
+    def ensure(self, bridge: str, segment: Segment, mtu: int) -> None:
+        """Make sure that the bridge has the network's uplink and no other. Raises Refused for a network that is not reached."""
+        if self._wiring.is_own_only:
+            return
+        if segment.network_type == "flat":
+            uplink = self._trunk(segment)
+        elif segment.network_type == "vlan":
+            uplink = self._vlan(segment)
+        elif segment.network_type == "vxlan" and self._wiring.tunnels is not None:
+            uplink = self._vxlan(segment, self._wiring.tunnels, mtu)
+        else:
+            raise Refused(f"networks of type {segment.network_type} are not reached")
+        namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
+
+    def _trunk(self, segment: Segment) -> str:
+        through = self._wiring.host_link(segment.physical_network)
+        name = short_name(_TRUNK_PREFIX, str(segment.physical_network), through.name)
+        if through.is_bridge:
+            self._pair(name, short_name("au", self._namespace, name), through.number, through.mtu)
+        elif not self._has(name):
+            namespaces.here(lambda links: links.link("set", index=through.number, state="up"))
+            self._add_from_here(ifname=name, kind="macvlan", link=through.number, macvlan_mode="passthru", mtu=through.mtu)
+        self._describe(name, f"trunk:{segment.physical_network}")
+        return name
+
+    def _pair(self, name: str, outer_name: str, bridge: int, mtu: int) -> None:
+        """A pair of which `name` is here and `outer_name` a port of the host's bridge."""
+        whole = namespaces.here(lambda links: find(links, outer_name)) is not None and self._has(name)
+        if not whole:
+            with open(HERE, "rb") as host:
+                namespaces.here(lambda links: links_module.delete(links, [outer_name]))
+                peer = {"ifname": outer_name, "mtu": mtu, "net_ns_fd": host.fileno()}
+                namespaces.inside(self._namespace, lambda links: _add(links, ifname=name, kind="veth", mtu=mtu, peer=peer))
+        namespaces.here(lambda links: _make_port(links, outer_name, bridge, self._namespace))
+
+    def _vlan(self, segment: Segment) -> str:
+        trunk = self._trunk(segment)
+        name = short_name("v", trunk, str(segment.segmentation_id))
+
+        def act(links: IPRoute) -> None:
+            if find(links, name) is None:
+                links.link("add", ifname=name, kind="vlan", link=find(links, trunk)["index"], vlan_id=segment.segmentation_id)
+
+        namespaces.inside(self._namespace, act)
+        self._describe(name, f"vlan:{segment.segmentation_id}")
+        return name
+
+    def _vxlan(self, segment: Segment, tunnels: Tunnels, mtu: int) -> str:
+        ends = (tunnels.local_address, tunnels.group, tunnels.port)
+        name = short_name("x", str(segment.segmentation_id), *map(str, ends))
+        if not self._has(name):
+            version = "6" if tunnels.local_address.version == 6 else ""
+            more: dict[str, Any] = {f"vxlan_local{version}": str(tunnels.local_address)}
+            if tunnels.group is not None:
+                more |= {f"vxlan_group{version}": str(tunnels.group), "vxlan_link": underlay(tunnels.local_address).number}
+            namespaces.inside(self._namespace, lambda links: _delete_vxlan(links, segment.segmentation_id))
+            self._add_from_here(ifname=name, kind="vxlan", vxlan_id=segment.segmentation_id, vxlan_port=tunnels.port, mtu=mtu, **more)
+        self._describe(name, f"vxlan:{segment.segmentation_id}", mtu)
+        namespaces.inside(self._namespace, lambda links: _set_remotes(links, name, {str(remote) for remote in tunnels.remotes}))
+        return name
+
+    def _has(self, name: str) -> bool:
+        return namespaces.inside(self._namespace, lambda links: find(links, name)) is not None
+
+    def _describe(self, name: str, alias: str, least_mtu: int = 0) -> None:
+        def act(links: IPRoute) -> None:
+            link = find(links, name)
+            if link["state"] != "up" or link.get("ifalias") != alias or link.get("mtu") < least_mtu:
+                links.link("set", index=link["index"], ifalias=alias, state="up", mtu=max(link.get("mtu"), least_mtu))
+
+        namespaces.inside(self._namespace, act)
+
+    def _add_from_here(self, **link: Any) -> None:
+        """A link in Abaca's namespace whose other side is in the host's."""
+        with open(namespaces.path_of(self._namespace), "rb") as there:
+            namespaces.here(lambda links: links.link("add", net_ns_fd=there.fileno(), **link))
+
+
+def delete_unused(links: IPRoute) -> None:
+    """Take away bridges without ports, and then the uplinks that no bridge needs."""
+    everything = list(links.get_links())
+    used = {link.get("master") for link in everything if link.get("ifname").startswith(PORT_PREFIX)}
+    for bridge in (link for link in everything if _kind(link) == "bridge" and link["index"] not in used):
+        links.link("del", index=bridge["index"])
+        everything.remove(bridge)
+    there = {link["index"] for link in everything}
+    idle = [link for link in everything if link.get("master") not in there and _kind(link) in ("vlan", "vxlan")]
+    carried = {link.get("link") for link in everything if _kind(link) == "vlan" and link not in idle}
+    idle += [
+        link
+        for link in everything
+        if link.get("ifname").startswith(_TRUNK_PREFIX) and link.get("master") not in there and link["index"] not in carried
+    ]
+    links_module.delete(links, [link.get("ifname") for link in idle])
+
+
+def _kind(link: Any) -> str:
+    information = link.get("linkinfo")
+    return (information.get("kind") if information else None) or ""
+
+
+def _add(links: IPRoute, **link: Any) -> None:
+    links_module.delete(links, [link["ifname"]])
+    links.link("add", **link)
+
+
+def _make_port(links: IPRoute, name: str, bridge: int, alias: str) -> None:
+    """Make a link a port of the host's bridge, without an address of the host's."""
+    link = find(links, name)
+    if link.get("master") != bridge or link["state"] != "up":
+        namespaces.set_sysctl({f"ipv6/conf/{name}/disable_ipv6": "1"})
+        links.link("set", index=link["index"], ifalias=alias, master=bridge)
+        links.link("set", index=link["index"], state="up")
+
+
+def _delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
+    """One with other ends: the kernel has a segment once only."""
+    there = [link for link in links.get_links(kind="vxlan") if link.get(("linkinfo", "data", "vxlan_id")) == segmentation_id]
+    links_module.delete(links, [link.get("ifname") for link in there])
+
+
+def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> None:
+    bridge, uplink = find(links, bridge_name), find(links, uplink_name)
+    if uplink.get("master") not in (None, bridge["index"]):
+        other = next(iter(links.get_links(uplink["master"])), None)
+        raise Refused(f"network {other.get('ifalias') if other else '?'} is already on this wire ({uplink.get('ifalias')})")
+    for link in links.get_links():
+        is_port = link.get("ifname").startswith(PORT_PREFIX)
+        if link.get("master") == bridge["index"] and link["index"] != uplink["index"] and not is_port:
+            links.link("set", index=link["index"], master=0)
+    if uplink.get("master") != bridge["index"]:
+        links.link("set", index=uplink["index"], master=bridge["index"])
+    delete_unused(links)
+
+
+def _set_remotes(links: IPRoute, name: str, remotes: set[str]) -> None:
+    index = find(links, name)["index"]
+    found = links.fdb("dump", ifindex=index)
+    there = {entry.get("NDA_DST") for entry in found if entry["ifindex"] == index and entry.get("NDA_LLADDR") == _EVERYBODY} - {None}
+    for remote in remotes - there:
+        links.fdb("append", ifindex=index, lladdr=_EVERYBODY, dst=remote)
+    for remote in there - remotes if remotes else ():
+        links.fdb("del", ifindex=index, lladdr=_EVERYBODY, dst=remote)

@@ -1,0 +1,253 @@
+"""The Linux back end on networks that others are on, too: machines on a flat network, and others behind a VXLAN tunnel, mount by NFS.
+
+A network namespace stands for the host that the back end runs on; nothing is made in the one that the tests run in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.inventory import leftovers
+from abaca.drivers.linux.wiring import Segment
+from abaca.errors import Refused, Unavailable
+from abaca.values import NetworkInfo, NetworkInfoUpdate, Share, ShareServer
+from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_backend import Loop, client_namespace, probe
+from tests.contracts.drivers.linux_site import CLIENT, Site, assert_served, path
+from tests.contracts.drivers.wired_hosts import Machine
+
+pytestmark = pytest.mark.root
+
+OPTIONS = {"physical_networks": "physnet1:ext, physnet2:nic", "vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2"}
+FLAT, NIC = Segment("flat", None, "physnet1"), Segment("flat", None, "physnet2")
+VNI = 5000
+VXLAN = Segment("vxlan", VNI)
+VLAN = Segment("vlan", 7, "physnet1")
+TUNNEL_MTU = 1450
+SERVER, SERVER4, SERVER6 = "10.0.0.5", "10.0.0.5/24", "fd00::5/64"
+
+
+def has_kind(kind: str) -> bool:
+    """Whether the kernel has VLAN interfaces and the like."""
+
+    def attempt(links: namespaces.IPRoute) -> None:
+        links.link("add", ifname="a", kind="bridge")
+        links.link("add", ifname="b", kind=kind, link=links.link_lookup(ifname="a")[0], vlan_id=2)
+
+    try:
+        namespaces.inside_new(attempt)
+    except Unavailable:
+        return False
+    return True
+
+
+class Town:
+    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`, and one behind another host's tunnel."""
+
+    def __init__(self, driver: LinuxDriver) -> None:
+        self.driver = driver
+        self.host, self.near, self.apart, self.remote, self.far = (
+            Machine(client_namespace(driver, name)) for name in ("host", "near", "apart", "remote", "far")
+        )
+        self.host.bridge("ext")
+        self.host.cable("tap", self.near, "eth0", bridge="ext")
+        self.host.cable("nic", self.apart, "eth0")
+        self.host.cable("tun", self.remote, "tun")
+        self.host.configure("tun", "198.18.0.1/24", "fd00:198::1/64")
+        self.remote.configure("tun", "198.18.0.2/24", "fd00:198::2/64")
+        for machine in (self.near, self.apart):
+            machine.configure("eth0", *CLIENT)
+
+    def tunnel(self, **more: str | int) -> None:
+        """Put `far` behind the tunnel of VNI; other ends than before, when it already is."""
+        namespaces.inside(self.far.namespace, lambda links: [links.link("del", index=found) for found in links.link_lookup(ifname="vx")])
+        self.remote.tunnel_end(self.far, "vx", vxlan_id=VNI, vxlan_port=4789, mtu=TUNNEL_MTU, **more)
+        self.far.configure("vx", *CLIENT)
+
+    def remove(self) -> None:
+        for machine in (self.host, self.near, self.apart, self.remote, self.far):
+            machine.remove()
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    if reason := linux_backend.unavailable_reason():
+        pytest.skip(reason)
+    driver = linux_backend.make_linux_driver(tmp_path_factory.mktemp("wired"))
+    made = Town(driver)
+    made.driver = linux_backend.successor(driver, **OPTIONS)
+    try:
+        made.host.do(made.driver.check_for_setup_error)
+        yield made
+    finally:
+        made.remove()
+        linux_backend.cleanup(driver)
+
+
+@pytest.fixture
+def site(town: Town) -> Iterator[Site]:
+    site = Site(town.driver)
+    for machine in (town.near, town.apart, town.far):
+        machine.forget_neighbours()
+    yield site
+    town.host.do(site.clear)
+    layout = town.driver.layout
+    assert leftovers(layout.namespace, layout.state_dir)["links"] == []
+    assert town.host.ports("ext") == ["tap"]
+
+
+def entries(site: Site, server_id: str, segment: Segment, mtu: int = 1500, at: Sequence[str] = (SERVER4, SERVER6)) -> list[NetworkInfo]:
+    """Subnets of one network that is such a segment, with the server's addresses there."""
+    made = [site.entry(server_id, f"net {segment}", address, mtu=mtu) for address in at]
+    return [msgspec.structs.replace(entry, subnet=msgspec.structs.replace(entry.subnet, **segment._asdict())) for entry in made]
+
+
+def serving(town: Town, site: Site, infos: list[NetworkInfo]) -> ShareServer:
+    """A server on these subnets."""
+    return town.host.do(lambda: site.set_up(infos[0].server_id, infos))
+
+
+def served(town: Town, site: Site, infos: list[NetworkInfo]) -> tuple[ShareServer, Share]:
+    """A server on these subnets with a share."""
+    server = serving(town, site, infos)
+    return server, town.host.do(lambda: site.share(server))
+
+
+def mtus(town: Town, name_prefixes: tuple[str, ...]) -> set[int]:
+    """Of the links in Abaca's own namespace."""
+    return namespaces.inside(
+        town.driver.layout.namespace, lambda links: {link.get("mtu") for link in links.get_links() if link.get("ifname").startswith(name_prefixes)}
+    )
+
+
+@pytest.mark.parametrize("through", ["a bridge of the host", "an interface"])
+def test_machines_on_a_flat_network_are_served_over_both_families(town: Town, site: Site, through: str) -> None:
+    segment, machine, other = (FLAT, town.near, town.apart) if through == "a bridge of the host" else (NIC, town.apart, town.near)
+    server, share = served(town, site, entries(site, str(uuid4()), segment))
+    assert_served(machine.namespace, share)
+    assert not other.reaches(SERVER), "the physical networks stay apart"
+    for name in set(town.host.ports("ext")) - {"tap"}:
+        assert town.host.addresses(name) == []
+    taken = server.network_info[0].network_allocations[0].mac_address
+    found = namespaces.inside(site.layout(server).namespace, lambda links: [link.get("address") for link in links.get_links(kind="veth")])
+    assert taken in found
+
+
+@pytest.mark.parametrize("ends", ["remotes", "group", "IPv6"])
+def test_machines_behind_a_tunnel_are_served_over_both_families(town: Town, site: Site, ends: str) -> None:
+    """The server is set up by the first wiring; what comes later finds it on the other one."""
+    server, share = served(town, site, entries(site, str(uuid4()), VXLAN, TUNNEL_MTU))
+    town.tunnel(vxlan_local="198.18.0.2", vxlan_group="198.18.0.1")
+    if ends != "remotes":
+        version, group, local = ("", "239.1.1.1", "198.18.0.1") if ends == "group" else ("6", "fd00:198::1", "fd00:198::1")
+        other = {"group": {"vxlan_remotes": "", "vxlan_group": group}, "IPv6": {"vxlan_remotes": "fd00:198::2"}}[ends]
+        later = linux_backend.successor(town.driver, **(OPTIONS | {"vxlan_local_address": local} | other))
+        mtu = 1430 if ends == "IPv6" else TUNNEL_MTU
+        infos = [msgspec.structs.replace(info, subnet=msgspec.structs.replace(info.subnet, mtu=mtu)) for info in server.network_info]
+        moved = msgspec.structs.replace(server, network_info=infos)
+        town.host.do(lambda: later.ensure_server(moved, [share]))
+        (index,) = namespaces.inside(town.remote.namespace, lambda links: links.link_lookup(ifname="tun"))
+        remote_local = "fd00:198::2" if ends == "IPv6" else "198.18.0.2"
+        town.tunnel(**{f"vxlan_local{version}": remote_local, f"vxlan_group{version}": group}, vxlan_link=index)
+    else:
+        assert mtus(town, ("x", "p", "br")) == {TUNNEL_MTU}
+    assert_served(town.far.namespace, share)
+    assert town.far.reaches(SERVER) and not town.near.reaches(SERVER)
+
+
+def test_a_second_network_is_added_while_a_machine_works(town: Town, site: Site) -> None:
+    """The flat network's uplink is not touched when another server comes to it and goes."""
+    server, share = served(town, site, entries(site, str(uuid4()), FLAT))
+    added = entries(site, server.id, VXLAN, TUNNEL_MTU, at=["10.1.0.5/24"])
+    town.tunnel(vxlan_local="198.18.0.2", vxlan_group="198.18.0.1")
+    town.far.configure("vx", "10.1.0.20/24")
+    with Loop(town.near.namespace, path(share), "loop") as loop:
+        update = NetworkInfoUpdate(current=server.network_info, added=added)
+        answer = town.host.do(lambda: town.driver.update_share_server_network_allocations(update, {}, [share], []))
+        visitor = serving(town, site, entries(site, str(uuid4()), FLAT, at=["10.0.0.6/24"]))
+        town.host.do(lambda: town.driver.teardown_server(visitor.id, {}))
+    assert loop.answer["error_count"] == 0 and loop.answer["rounds"] > 5, loop.answer
+    locations = answer.share_updates[share.id].export_locations
+    assert locations is not None and len(locations) == 3
+    assert probe(town.far.namespace, "read", locations[2].path, "loop")["ok"]
+
+
+REFUSALS = [
+    (Segment("geneve", 5), 1400, "networks of type geneve are not reached, only flat, vlan, vxlan"),
+    (Segment("flat", None, "physnet9"), 1500, "the option physical_networks does not name physnet9"),
+    (Segment("flat", None, None), 1500, "its physical network is not known"),
+    (FLAT, 9000, "its MTU is 9000, that of ext is 1500"),
+    (VXLAN, 1500, "its MTU is 1500 and a tunnel needs 50 more, but that of tun is 1500"),
+]
+
+
+@pytest.mark.parametrize(("segment", "mtu", "why"), REFUSALS, ids=lambda value: str(value)[:40])
+def test_what_is_not_reached_is_refused_before_anything_is_touched(town: Town, site: Site, segment: Segment, mtu: int, why: str) -> None:
+    server_id = str(uuid4())
+    wanted = entries(site, server_id, segment, mtu)
+    with pytest.raises(Refused, match=why) as refused:
+        serving(town, site, wanted)
+    assert wanted[0].subnet.cidr in refused.value.message and wanted[0].subnet.neutron_net_id in refused.value.message
+    assert not namespaces.exists(town.driver.layout.server(server_id).namespace)
+    with pytest.raises(Refused, match=why):
+        update = NetworkInfoUpdate(current=[], added=wanted)
+        town.host.do(lambda: town.driver.check_update_share_server_network_allocations(update, {}, [], []))
+
+
+def test_vlan_networks_are_refused_by_a_kernel_without_them(town: Town, site: Site) -> None:
+    if has_kind("vlan"):
+        pytest.skip("this kernel has VLAN interfaces")
+    server_id = str(uuid4())
+    with pytest.raises(Refused, match="the kernel lacks interfaces of the kind vlan"):
+        serving(town, site, entries(site, server_id, VLAN))
+    assert not namespaces.exists(town.driver.layout.server(server_id).namespace)
+
+
+def test_machines_on_a_vlan_are_served(town: Town, site: Site) -> None:
+    if not has_kind("vlan"):
+        pytest.skip("this kernel has no VLAN interfaces (CONFIG_VLAN_8021Q)")
+    (index,) = namespaces.inside(town.near.namespace, lambda links: links.link_lookup(ifname="eth0"))
+    namespaces.inside(town.near.namespace, lambda links: links.link("add", ifname="eth0.7", kind="vlan", link=index, vlan_id=7))
+    town.near.configure("eth0.7", "10.7.0.20/24")
+    _, share = served(town, site, entries(site, str(uuid4()), VLAN, at=["10.7.0.5/24"]))
+    assert_served(town.near.namespace, share)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"physical_networks": "physnet1:nowhere"}, "physnet1: this machine has no interface nowhere"),
+        ({"physical_networks": "physnet1:tun"}, "tun has addresses of this machine"),
+        ({"physical_networks": "physnet1:tap"}, "tap is a port of something else"),
+        ({"vxlan_local_address": "198.18.0.9"}, r"does not have the address 198\.18\.0\.9"),
+    ],
+    ids=str,
+)
+def test_what_the_machine_lacks_keeps_the_back_end_down(town: Town, options: dict[str, str], why: str) -> None:
+    with pytest.raises(Unavailable, match=why):
+        town.host.do(linux_backend.successor(town.driver, **(OPTIONS | options)).check_for_setup_error)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"physical_networks": "physnet1"}, "NAME:INTERFACE is wanted"),
+        ({"physical_networks": "physnet1:ext,physnet2:ext"}, "twice"),
+        ({"vxlan_remotes": "198.18.0.2"}, "vxlan_remotes needs vxlan_local_address"),
+        ({"vxlan_local_address": "198.18.0.1"}, "either vxlan_remotes or vxlan_group"),
+        ({"vxlan_local_address": "198.18.0.1", "vxlan_group": "198.18.0.2"}, "one multicast address"),
+        ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "fd00::1"}, "one IP version"),
+        ({"vxlan_local_address": "here"}, "vxlan_local_address"),
+        ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2", "vxlan_port": "none"}, "a port number is wanted"),
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense(options: dict[str, str], why: str) -> None:
+    with pytest.raises(Unavailable, match=why):
+        LinuxDriver("linux", options)
