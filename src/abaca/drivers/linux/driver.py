@@ -74,12 +74,13 @@ class LinuxDriver(ShareDriver):
     * `vxlan_local_address`: this machine's address for tunnels: VXLAN networks. The other ends are `vxlan_remotes`, addresses, or all that
       listen to the multicast address `vxlan_group`; all of them at the UDP port `vxlan_port`.
 
-    With none of the last five, it makes the networks itself, and nobody else is on them.
+    With neither physical networks nor tunnels it makes the networks itself, and nobody else is on them.
 
     Raises Unavailable for an option that is unknown or makes no sense.
     """
 
     OPTIONS = dict.fromkeys(DEFAULTS, "See the class.")
+
     capabilities = Capabilities(
         storage_protocols=("NFS",),
         share_server_multiple_subnet_support=True,
