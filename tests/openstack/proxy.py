@@ -13,11 +13,15 @@ ANSWER_SECONDS = 60
 
 
 class Fault(NamedTuple):
-    """What happens to one request of that method. `done`: the service carries it out. `status` None: no answer at all."""
+    """What happens to one request of that method. `done`: the service carries it out. `status` None: no answer at all.
+
+    `late`: it is carried out when `carry_out_late` is called.
+    """
 
     method: str
     done: bool
     status: int | None = None
+    late: bool = False
 
 
 class Proxy:
@@ -26,6 +30,8 @@ class Proxy:
     def __init__(self, port: int) -> None:
         self.faults: list[Fault] = []
         self.seen: list[str] = []
+        self._port = port
+        self._late: list[tuple[str, str, dict[str, str], bytes]] = []
         self._lock = threading.Lock()
         proxy = self
 
@@ -37,6 +43,8 @@ class Proxy:
                 fault = proxy.fault_of(self.command, self.path)
                 if fault is None or fault.done:
                     status, headers, content = _forward(port, self.command, self.path, dict(self.headers), body)
+                if fault is not None and fault.late:
+                    proxy.keep((self.command, self.path, dict(self.headers), body))
                 if fault is not None and fault.status is None:
                     self.close_connection = True
                     return
@@ -68,6 +76,15 @@ class Proxy:
             if self.faults and self.faults[0].method == method:
                 return self.faults.pop(0)
             return None
+
+    def keep(self, request: tuple[str, str, dict[str, str], bytes]) -> None:
+        """To be carried out late."""
+        self._late.append(request)
+
+    def carry_out_late(self) -> list[int]:
+        """Have the service carry out what was kept; the statuses that nobody was told."""
+        kept, self._late = self._late, []
+        return [_forward(self._port, *request)[0] for request in kept]
 
     @contextmanager
     def running(self) -> Iterator[Proxy]:

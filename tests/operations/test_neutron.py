@@ -6,16 +6,19 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from abaca.domain import services, share_network_subnets, share_networks
+from abaca.errors import Conflict
+from abaca.reconcile import late_addresses
 from abaca.workflow import queue
 from tests.openstack.lab import NeutronLab
 from tests.openstack.neutron import Neutron
 from tests.openstack.proxy import Fault, Proxy
 from tests.operations.conftest import Install
-from tests.operations.scene import available_share, delete_share, server_of, told
+from tests.operations.scene import available_share, delete_share, server, server_of, told
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first one starts Keystone and Neutron
@@ -58,6 +61,11 @@ class Nets:
 
     def subnet(self, cidr: str) -> tuple[str, str]:
         return self.network_id, self._lab.subnet_on(self.network_id, cidr, PROJECT)
+
+    def foreign_port(self) -> str:
+        """A port such as another installation's, whose share server nobody knows here; its address."""
+        names = {"device_id": str(uuid4()), "device_owner": "manila:share", "name": f"abaca-{uuid4()}-0"}
+        return str(self._lab.made("port", network_id=self.network_id, **names)["fixed_ips"][0]["ip_address"])
 
     def addresses(self) -> list[str]:
         return sorted(fixed["ip_address"] for port in self._lab.ports(self.network_id) for fixed in port["fixed_ips"])
@@ -136,6 +144,34 @@ def test_a_server_that_is_given_up_leaves_no_port(
         wait_for(lambda: no_ports(nets), SECONDS)
 
 
+def test_a_port_that_is_made_after_its_server_was_deleted_is_deleted_too(
+    install: Install, backends: dict[str, dict[str, str]], nets: Nets, proxy: Proxy
+) -> None:
+    stack = install(backends, **SETTINGS | {"worker.retry_seconds": 0.2})
+    with stack.working() as worker:
+        hosts = {backend.host for backend in worker.backends}
+        share_network = stack.share_network(nets.subnet("10.1.0.0/24"))
+        stack.wait(lambda conn: share_network_subnets.find(conn, MEMBER, share_network)[0]["cidr"])
+        proxy.faults = [Fault("POST", done=False, late=True), *(Fault("POST", done=False, status=503) for _ in range(50))]
+        share_id = stack.share(share_network)
+        assert settled(stack, share_id) == "error"
+        proxy.faults = []
+        delete_share(stack, share_id)
+        stack.do(share_networks.delete, MEMBER, share_network)
+        wait_for(lambda: "share_servers" not in stack.rows(), SECONDS)
+        assert proxy.carry_out_late() == [201]
+        assert len(nets.addresses()) == 1
+        foreign = nets.foreign_port()
+        late_addresses.give_back(stack.engine, hosts, worker._runtime)
+        assert len(nets.addresses()) == 2, "it waits for its time"
+        proxy.faults = [Fault("GET", done=False, status=503)]
+        late_addresses.give_back(stack.engine, hosts, worker._runtime, 0)
+        assert len(nets.addresses()) == 2, "what failed is not forgotten"
+        late_addresses.give_back(stack.engine, hosts, worker._runtime, 0)
+        assert nets.addresses() == [foreign]
+        assert "departed_share_servers" not in stack.rows()
+
+
 def test_a_full_subnet_is_told_with_numbers(stack: Stack, nets: Nets) -> None:
     share_network = stack.share_network(nets.subnet("10.1.0.0/24"), nets.subnet("10.2.0.0/30"))
     available_share(stack, share_network)
@@ -144,6 +180,25 @@ def test_a_full_subnet_is_told_with_numbers(stack: Stack, nets: Nets) -> None:
     assert settled(stack, stack.share(full)) == "error"
     assert "(10.2.0.0/30) has 0 free addresses, 1 is needed" in told(stack)[-1]
     assert nets.addresses() == before
+
+
+def test_subnets_that_cannot_be_had_are_told_before_the_server_is_touched(stack: Stack, nets: Nets) -> None:
+    share_network = stack.share_network(nets.subnet("10.1.0.0/24"))
+    share_id = available_share(stack, share_network)
+    before = nets.addresses()
+    other, full = Nets(nets._lab), nets.subnet("10.2.0.0/30")
+    nets._lab.made("port", network_id=nets.network_id, fixed_ips=[{"subnet_id": full[1]}])
+    hidden = nets._lab.network("another project")
+    wanted = {
+        "There is no subnet": (nets.network_id, other.subnet("10.3.0.0/24")[1]),
+        f"There is no subnet .* on the network {hidden}": (hidden, nets._lab.subnet_on(hidden, "10.4.0.0/24", "another project")),
+        r"\(10\.2\.0\.0/30\) has 0 free addresses, the share servers of the network need 1": full,
+    }
+    for why, pair in wanted.items():
+        with pytest.raises(Conflict, match=why):
+            stack.add_subnet(share_network, pair)
+    assert [address for address in nets.addresses() if not address.startswith("10.2.")] == before
+    assert (server(stack, server_of(stack, share_id))["status"], len(stack.paths(share_id))) == ("active", 1)
 
 
 def stack_subnet(stack: Stack, share_network_id: str, cidr: str) -> tuple[str, str]:

@@ -16,8 +16,8 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import services, share_instances, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain import departed_share_servers, share_server_networks, states
 from abaca.domain import share_network_subnets as subnets
-from abaca.domain import share_server_networks, states
 from abaca.domain import share_servers as servers
 from abaca.domain.share_network_lock import lock, require_active
 from abaca.domain.share_server_networks import Place
@@ -60,6 +60,7 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
             created_at=now,
         )
     )
+    departed_share_servers.forget(conn, server_id)
     conn.execute(sa.insert(mappings).values(share_server_id=server_id, share_network_subnet_id=subnet_id, is_served=True, created_at=now))
     _enqueue(conn, "share_server_manage", server_id, wanted.host, msgspec.json.encode(wanted.driver_options).decode())
     return servers.get(conn, server_id)

@@ -34,6 +34,9 @@ class NetworkPlugin(ABC):
     OPTIONS: ClassVar[Mapping[str, str]] = {}
     """The options that it takes from the section of its name: name → help."""
 
+    MAY_COME_LATE: ClassVar[bool] = False
+    """Whether an address whose request failed with OutcomeUnknown may still be made after that. Then `release` is called twice, in the end."""
+
     @abstractmethod
     def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
         """The subnet's data. A plug-in may know one that is meant when nothing is named.

@@ -64,6 +64,8 @@ class NeutronNetworks(NetworkPlugin):
         "timeout": "Seconds that an answer may take; default 60.",
     }
 
+    MAY_COME_LATE = True
+
     def __init__(self, options: Mapping[str, str], store: PortStore | None = None) -> None:
         """Asks nothing yet. `store` is not used: Neutron keeps the addresses."""
         timeout = options.get("timeout", "60")

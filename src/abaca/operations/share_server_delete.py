@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abaca.domain import resumptions, share_servers
+from abaca.domain import departed_share_servers, resumptions, share_servers
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
@@ -16,4 +16,6 @@ def share_server_delete(share_server_id: str) -> None:
         details = tx(share_servers.details_of, share_server_id)
         effect(serving.current().driver(host).teardown_server, share_server_id, details)
         effect(serving.current().networks.release, share_server_id)
+        if serving.current().networks.MAY_COME_LATE:
+            tx(departed_share_servers.remember, share_server_id)
         tx(share_servers.remove, share_server_id)

@@ -22,7 +22,7 @@ from abaca.networks import registry as network_registry
 from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
-from abaca.reconcile import expired_messages, finished_work, passes, unused_share_servers
+from abaca.reconcile import expired_messages, finished_work, late_addresses, passes, unused_share_servers
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends
 from abaca.worker.lease import Lease
@@ -99,7 +99,9 @@ class Worker:
             backend.unserved = watch.look()
 
     def _housekeeping(self) -> None:
-        unused_share_servers.delete_unused(self.engine, {b.host for b in self.backends}, self._conf.unused_share_server_cleanup_interval)
+        hosts = {b.host for b in self.backends}
+        unused_share_servers.delete_unused(self.engine, hosts, self._conf.unused_share_server_cleanup_interval)
+        late_addresses.give_back(self.engine, hosts, self._runtime)
         finished_work.tidy_up(self.engine, self._conf.host)
         expired_messages.forget_expired(self.engine)
 

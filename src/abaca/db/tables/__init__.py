@@ -8,6 +8,7 @@ from abaca.db.tables.security_services import security_services, share_network_s
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
 from abaca.db.tables.share_networks import share_network_checks, share_network_subnets, share_networks
 from abaca.db.tables.share_servers import (
+    departed_share_servers,
     network_allocations,
     share_server_backend_details,
     share_server_share_network_subnet_mappings,
@@ -19,6 +20,7 @@ from abaca.db.tables.shares import share_access_rules, share_export_locations, s
 
 __all__ = [
     "availability_zones",
+    "departed_share_servers",
     "local_networks",
     "local_ports",
     "local_subnets",

@@ -24,6 +24,15 @@ share_servers = sa.Table(
     *timestamps(),
 )
 
+# Deleted, but for a while what was last asked of the network plug-in for them may still come about; see reconcile/late_addresses.py.
+departed_share_servers = sa.Table(
+    "departed_share_servers",
+    metadata,
+    uuid_key(),
+    sa.Column("host", sa.String(255), nullable=False),  # host@backend
+    sa.Column("departed_at", sa.DateTime, nullable=False),
+)
+
 share_server_backend_details = sa.Table(
     "share_server_backend_details",
     metadata,
