@@ -38,6 +38,10 @@ tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: 
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error (tests run a sample)
 	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py tests/operations/test_failures.py
 
+.PHONY: crash
+crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
+	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
+
 .PHONY: breakages
 breakages: venv ## break the code on purpose in a copy, one thing at a time, and see the tests fail (ROWS="C7 D3": only those)
 	@$(BIN)/python -m tests.breakages $(ROWS)

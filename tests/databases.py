@@ -6,6 +6,7 @@ once a session, which costs far less than making it for each test.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pwd
@@ -152,6 +153,17 @@ class PostgresqlCluster:
         """It is gone from one moment to the next; `resume` brings it back with all that was committed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL for it and all of its processes at once; `resume` brings it back as after a crash."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)  # so that it starts no more of them
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in map(int, children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.kill()
         self._process.wait(STOP_SECONDS)
 
     def resume(self) -> None:

@@ -1,0 +1,239 @@
+"""A campaign: rounds of operations under kills, a pause after each in which everything has to settle and be right, and in the end a clean slate."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from abaca.db.session import read
+from abaca.db.tables import metadata, quota_usages
+from abaca.drivers.linux import inventory
+from abaca.workflow import queue
+from tests.crash import fake_world, linux_world, rows, visits
+from tests.crash.decisions import SIDES, Decision, decisions
+from tests.crash.site import BACKEND, Site
+from tests.crash.tenant import EVERYBODY, SHARE_TYPE, WEIGHTS, Tenant
+from tests.operations.scenarios import SPECS
+from tests.service import wait_until
+
+KILLS = {"worker": 10, "api": 4, "postgresql": 4, "worker postgresql": 1, "api worker postgresql": 1}
+LONGEST_DOWN = 1.5
+STAYS = {"availability_zones", "messages", "pools", "quota_usages", "services", "share_type_extra_specs", "share_types", "worker_leases"}
+"""Tables that hold rows on a clean slate, too."""
+
+
+class Measure(NamedTuple):
+    """How hard it goes: projects, seconds of a round, between two operations of a project, between two kills; and the bound to settle within."""
+
+    projects: int
+    round_seconds: float
+    pauses: tuple[float, float]
+    kill_pauses: tuple[float, float]
+    settle_seconds: float
+
+
+MEASURES = {
+    "fake": Measure(4, 45.0, (0.0, 0.3), (0.3, 8.0), 90.0),
+    "linux": Measure(2, 60.0, (0.1, 0.8), (1.0, 14.0), 150.0),
+}
+
+
+@dataclass
+class Report:
+    """What happened. `violations`: what must not be; nothing else makes a campaign fail. `errors`: nouns that ended in error, as they may."""
+
+    form: str
+    seed: int
+    seconds: float = 0.0
+    rounds: int = 0
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    ended_by_themselves: Counter[str] = field(default_factory=Counter)
+    settled: list[float] = field(default_factory=list)
+    looked_up: Counter[str] = field(default_factory=Counter)
+    visits: int = 0
+    errors: dict[str, None] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> int:
+        """Operations that were accepted."""
+        return sum(number for (_, outcome), number in self.outcomes.items() if outcome == "accepted")
+
+    def __str__(self) -> str:
+        by_kind: dict[str, dict[str, int]] = {}
+        for (kind, outcome), number in sorted(self.outcomes.items()):
+            by_kind.setdefault(kind, {})[outcome] = number
+        lines = [
+            f"{self.form}: seed {self.seed}, {self.seconds / 60:.1f} minutes, {self.rounds} rounds",
+            f"operations: {sum(self.outcomes.values())}",
+            *(f"  {kind}: {_counted(outcomes)}" for kind, outcomes in by_kind.items()),
+            f"requests without an answer, looked up: {_counted(self.looked_up)}",
+            f"kills: {sum(self.kills.values())} ({_counted(self.kills)})",
+            f"processes that ended by themselves and were started again: {_counted(self.ended_by_themselves)}",
+            f"settled within: {', '.join(f'{seconds:.1f}' for seconds in self.settled)} s",
+            f"export locations tried by NFS: {self.visits}",
+            f"in error: {len(self.errors)}",
+            *(f"  {error}" for error in self.errors),
+            f"violations: {len(self.violations)}",
+            *(f"  {violation}" for violation in self.violations),
+        ]
+        return "\n".join(lines)
+
+
+class Campaign:
+    """On a site that is not prepared yet. `say` gets a line now and then."""
+
+    def __init__(self, site: Site, seed: int, say: Callable[[str], object] = lambda _: None) -> None:
+        self.site = site
+        self.seed = seed
+        self.measure = MEASURES[site.form]
+        self.tenants = [Tenant(site, f"project-{number}") for number in range(1, self.measure.projects + 1)]
+        self.report = Report(site.form, seed)
+        self._say = say
+
+    def run(self, seconds: float) -> Report:
+        """So many seconds of rounds with what follows each; then everything is deleted. Ends with the first round that shows a violation."""
+        self.site.prepare([tenant.name for tenant in self.tenants])
+        self.site.stack.share_type(SHARE_TYPE, **SPECS)
+        for tenant in self.tenants:
+            tenant.settle_in()
+        began = time.monotonic()
+        killer = decisions(self.seed, "killer", KILLS, *self.measure.kill_pauses)
+        sequences = [decisions(self.seed, tenant.name, WEIGHTS, *self.measure.pauses) for tenant in self.tenants]
+        while not self.report.violations and (left := seconds - (time.monotonic() - began)) > 0:
+            self._round(sequences, killer, min(left, self.measure.round_seconds))
+            self.report.rounds += 1
+            self._settle()
+            self._say(f"round {self.report.rounds}: {sum(self.report.kills.values())} kills, settled in {self.report.settled[-1]:.1f} s")
+        if not self.report.violations:
+            self._wipe()
+        self.report.seconds = time.monotonic() - began
+        return self._ended()
+
+    def _round(self, sequences: list[Iterator[Decision]], killer: Iterator[Decision], seconds: float) -> None:
+        """Clients in threads of their own; kills in this one, because PostgreSQL ends with the thread that started it."""
+        stop, deadline = Event(), time.monotonic() + seconds
+        with ThreadPoolExecutor(len(self.tenants)) as threads:
+            work = [threads.submit(tenant.work, sequence, stop) for tenant, sequence in zip(self.tenants, sequences, strict=True)]
+            try:
+                for decision in killer:
+                    stop.wait(min(decision.pause, max(deadline - time.monotonic(), 0)))
+                    if time.monotonic() >= deadline:
+                        break
+                    self.report.kills[decision.kind] += 1
+                    self.site.kill(decision.kind.split(), LONGEST_DOWN * decision.dice[0] / SIDES)
+            finally:
+                stop.set()
+            for each in work:
+                each.result()
+
+    # --- pauses ----------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Wait until nothing goes on, and see whether all is well."""
+        began = time.monotonic()
+        self.site.until_whole()
+        try:
+            wait_until(self._is_at_rest, "everything to settle", self.measure.settle_seconds)
+        except AssertionError:
+            self.report.violations += [f"not settled within {self.measure.settle_seconds:g} s: {what}" for what in self._unsettled()]
+        self.report.settled.append(time.monotonic() - began)
+        if self.report.violations:
+            return
+        for tenant in self.tenants:
+            self.report.violations += [f"{tenant.name}: {broken}" for broken in tenant.promises.settle(tenant.found())]
+        self._judge()
+
+    def _judge(self) -> None:
+        engine = self.site.stack.engine
+        self.report.violations += rows.violations(engine)
+        self.report.errors |= dict.fromkeys(self.site.stack.ask(rows.errors))
+        if self.site.form == "fake":
+            self.report.violations += fake_world.violations(engine, self.site.worker_folder / f"{BACKEND}.json")
+        else:
+            self.report.violations += linux_world.violations(engine, self.site.namespace, self.site.worker_folder, BACKEND)
+            found, tried = visits.violations(self.site.namespace, self.tenants)
+            self.report.violations += found
+            self.report.visits += tried
+        self._see_strangers()
+
+    def _see_strangers(self) -> None:
+        """No project sees a share of another."""
+        shares = {tenant.name: tenant.shares() for tenant in self.tenants}
+        for tenant in self.tenants:
+            for other, theirs in shares.items():
+                for share in theirs[:1] if other != tenant.name else []:
+                    answer = tenant.caller("GET", f"/v2/shares/{share['id']}")
+                    if answer.status != 404:
+                        self.report.violations.append(f"{tenant.name} is answered {answer.status} for a share of {other}")
+
+    def _is_at_rest(self) -> bool:
+        return not queue.unfinished(self.site.stack.engine)
+
+    def _unsettled(self) -> list[Any]:
+        return [*queue.unfinished(self.site.stack.engine), *self.site.stack.ask(rows.going_on)]
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _wipe(self) -> None:
+        """Open every share to everybody once, and see that it is; then delete all that there is, and see that nothing is left."""
+        for tenant in self.tenants:
+            for share in tenant.shares():
+                for access_to in EVERYBODY if share["status"] == "available" else ():
+                    tenant.allow(share, access_to)
+        self._settle()
+        for list_, delete in (
+            (Tenant.snapshots, Tenant.delete_snapshot),
+            (Tenant.shares, Tenant.delete_share),
+        ):
+            for tenant in self.tenants:
+                for thing in list_(tenant):
+                    self._demand(delete(tenant, thing), thing)
+            self._settle()
+        for tenant in self.tenants:
+            for network in tenant.share_networks():
+                for subnet in network["share_network_subnets"][1:]:
+                    self._demand(tenant.delete_subnet(network, subnet), subnet)
+                self._demand(tenant.delete_share_network(network), network)
+        self._settle()
+        for tenant in self.tenants:
+            for network in tenant.networks():
+                self._demand(tenant.delete_network(network), network)
+        self.report.violations += self._left()
+
+    def _demand(self, outcome: str, thing: dict[str, Any]) -> None:
+        if outcome != "accepted":
+            self.report.violations.append(f"the deletion of {thing} was {outcome}")
+
+    def _left(self) -> list[str]:
+        """What is not as it was in the beginning."""
+        with read(self.site.stack.engine) as conn:
+            counted = {table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) for table in metadata.sorted_tables}
+            used = [dict(row) for row in conn.execute(sa.select(quota_usages)).mappings()]
+        left = [f"{number} rows of {name} are left" for name, number in counted.items() if number and name not in STAYS]
+        left += [f"counted against quotas: {row}" for row in used if any(isinstance(value, int) and value for value in row.values())]
+        if self.site.form == "linux":
+            there = inventory.leftovers(self.site.namespace, self.site.worker_folder)
+            left += [f"{kind} are left: {there[kind]}" for kind in ("links", "processes", "exports", "subvolumes") if there[kind]]
+        return left
+
+    def _ended(self) -> Report:
+        for tenant in self.tenants:
+            self.report.outcomes += tenant.outcomes
+            self.report.violations += [f"{tenant.name}: {violation}" for violation in tenant.caller.violations]
+            self.report.looked_up["done"] += tenant.promises.found_done
+            self.report.looked_up["not done"] += tenant.promises.found_not_done
+        self.report.ended_by_themselves.update({name: part.ended_by_itself for name, part in self.site.parts.items()})
+        return self.report
+
+
+def _counted(counts: Counter[str] | dict[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in counts.items())

@@ -1,0 +1,53 @@
+"""A minute of random operations under random kills on each back end. Another seed each day.
+
+`make crash` plays a seed again, for as long as wanted.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import islice
+
+import pytest
+
+from tests.contracts.drivers.linux_backend import unavailable_reason
+from tests.crash.campaign import KILLS, Campaign, Report
+from tests.crash.decisions import decisions
+from tests.crash.site import site
+from tests.crash.tenant import WEIGHTS
+from tests.databases import find_postgresql
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SECONDS = 35.0
+
+
+def run(form: str) -> Report:
+    if find_postgresql() is None:
+        pytest.skip("PostgreSQL is missing (Debian: postgresql)")
+    with site(form) as made:
+        report = Campaign(made, date.today().toordinal()).run(SECONDS)
+        print(report)
+        assert not report.violations, made.said()
+    return report
+
+
+def test_nothing_is_lost_or_left_whatever_is_killed() -> None:
+    report = run("fake")
+    assert report.kills.total() and report.accepted
+
+
+@pytest.mark.root
+def test_nothing_is_lost_or_left_on_real_file_servers() -> None:
+    if reason := unavailable_reason():
+        pytest.skip(reason)
+    report = run("linux")
+    assert report.kills.total() and report.accepted and report.visits
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, KILLS])
+def test_a_seed_draws_the_same_decisions(weights: dict[str, int]) -> None:
+    def drawn(seed: int) -> list[object]:
+        return list(islice(decisions(seed, "somebody", weights, 0.0, 1.0), 50))
+
+    assert drawn(7) == drawn(7) != drawn(8)
