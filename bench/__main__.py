@@ -1,4 +1,5 @@
-"""`python -m bench [--quick] [--only …] [--databases …]` measures Abaca; `python -m bench peer [--quick]` compares it with upstream Manila."""
+"""`python -m bench [--quick] [--only …] [--databases …]` measures Abaca; `python -m bench peer [--quick]` compares it with upstream Manila;
+`python -m bench reboot [--servers 50]` measures, as root, how long the Linux back end needs to come back after a reboot."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-from bench import peer, single
+from bench import peer, reboot, single
 
 GROUPS = ("reads", "creations", "additions", "footprint")
 
@@ -15,14 +16,17 @@ GROUPS = ("reads", "creations", "additions", "footprint")
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("abaca", "peer"), default="abaca")
+    parser.add_argument("what", nargs="?", choices=("abaca", "peer", "reboot"), default="abaca")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: two minutes instead of twenty")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="what to measure (of Abaca alone)")
     parser.add_argument("--databases", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
+    parser.add_argument("--servers", type=int, default=50, help="share servers that are lost and come back (reboot)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     if arguments.what == "peer":
         peer.run(quick=arguments.quick)
+    elif arguments.what == "reboot":
+        reboot.run(arguments.servers)
     else:
         single.run(arguments.databases, arguments.only, quick=arguments.quick)
 

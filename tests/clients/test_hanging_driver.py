@@ -34,6 +34,12 @@ class Client:
         token = base64.b64encode(f"admin:{password_in_clouds_file(made)}".encode()).decode()
         self._headers = {"Authorization": f"Basic {token}", "X-OpenStack-Manila-API-Version": "2.78", "Content-Type": "application/json"}
 
+    def made(self, path: str, body: Any) -> Any:
+        """What a POST has made, without its outermost key."""
+        status, answer = self("POST", path, body)
+        assert status in (200, 201, 202), answer
+        return next(iter(answer.values()))
+
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else msgspec.json.encode(body)
         request = urllib.request.Request(f"{self._url}{path}", data, self._headers, method=method)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +18,10 @@ from typing import Any
 
 import pytest
 
-from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.inventory import leftovers, remove_installation
-from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, remove_installation
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 from tests.contracts.drivers import ldap_server
@@ -71,17 +69,7 @@ def cleanup(driver: LinuxDriver) -> None:
 def lose_everything(driver: LinuxDriver) -> LinuxDriver:
     """A power cut: what is not on the disk is gone, without having been asked to end. Returns the back end of the next start, not yet set up."""
     layout = driver.layout
-    found = leftovers(layout.namespace, layout.state_dir)
-    dead = [int(pid) for pid in found["processes"]]
-    for pid in dead:
-        os.kill(pid, signal.SIGKILL)
-    assert processes.wait_until(lambda: not processes.find_below(layout.run, ("ganesha.nfsd", "dbus-daemon")), 5)
-    for name in found["namespaces"]:
-        namespaces.remove(name)
-    mounts.unmount(layout.state_dir)
-    for device in leftovers(layout.namespace, layout.state_dir)["loop_devices"]:
-        run("losetup", "--detach", device)
-    shutil.rmtree(layout.run)
+    lose_what_a_reboot_takes(layout.namespace, layout.state_dir)
     return successor(driver)
 
 

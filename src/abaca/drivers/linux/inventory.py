@@ -1,12 +1,15 @@
-"""What of one installation is on this machine, found from its name and state folder alone, and taking all of it away.
+"""What of one installation is on this machine, found from its name and state folder alone, and taking it away: all of it, or what a reboot takes.
 
-For tests, the demonstration and uninstalling: it needs no database and no running service, and asks nothing of the driver.
+For tests, benchmarks, the demonstration and uninstalling: it needs no database and no running service, and asks nothing of the driver.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, processes
@@ -35,6 +38,28 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
         "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path)],
     }
+
+
+def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
+    """Leave of an installation, whose worker must not run, what is on the disk. Its file servers are killed without having been asked to end.
+
+    Nothing else on the machine is touched. Raises OutcomeUnknown when something stays.
+    """
+    dead = _processes(namespace_prefix)
+    for pid in dead:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    processes.wait_until(lambda: not _processes(namespace_prefix), END_SECONDS)
+    for name in _namespaces(namespace_prefix):
+        namespaces.remove(name)
+    mounts.unmount(state_dir)
+    for device in _loop_devices(state_dir):
+        run("losetup", "--detach", device)
+    shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
+    found = leftovers(namespace_prefix, state_dir)
+    stayed = {kind: found[kind] for kind in ("namespaces", "links", "mounts", "loop_devices", "processes") if found[kind]}
+    if stayed:
+        raise OutcomeUnknown(f"what a reboot would have taken is still there: {stayed}")
 
 
 def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:

@@ -45,13 +45,14 @@ class BtrfsPool:
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
-        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs."""
+        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs, or cannot be written."""
         if self._image is not None:
             self._mount_image(self._image)
         mounted = mounts.mount_at(self.root)
         if mounted is None or mounted.filesystem != "btrfs":
             raise Unavailable(f"the pool {self.root} is not a mounted btrfs file system")
         require_trusted(self.root)
+        self._ensure_writable()
         self._enable_quotas()
         private_folder(self._shares)
 
@@ -66,6 +67,14 @@ class BtrfsPool:
         if mounts.mount_at(self.root) is None:
             mounts.mount(str(image), self.root, "loop,noatime")
 
+    def _ensure_writable(self) -> None:
+        """The kernel makes a file system read-only for good when it cannot trust it; one that somebody else made so comes back."""
+        if _is_read_only(self.root):
+            try:
+                run("mount", "-o", "remount,rw", str(self.root))
+            except OutcomeUnknown as error:
+                raise Unavailable(f"the pool {self.root} is read-only and cannot be made writable: {error.message}") from error
+
     def _enable_quotas(self) -> None:
         try:
             run("btrfs", "qgroup", "show", str(self.root))
@@ -74,8 +83,10 @@ class BtrfsPool:
             run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
 
     def capacity(self) -> Capacity:
-        """Raises Unavailable when the pool is not mounted."""
+        """Raises Unavailable when the pool is not mounted, or cannot be written."""
         self._mounted()
+        if _is_read_only(self.root):
+            raise Unavailable(f"the pool {self.root} has become read-only: the kernel's log says why")
         pool = os.statvfs(self.root)
         free = pool.f_bavail * pool.f_frsize
         if self._image is not None:
@@ -224,6 +235,10 @@ class BtrfsPool:
     def _set_limit(self, path: Path, size_gib: int) -> None:
         # By group id and the pool's path: by the subvolume's own path it fails on a share that is full.
         run("btrfs", "qgroup", "limit", str(size_gib * GIB), f"0/{_subvolume_id(path)}", str(self.root))
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
 def _subvolume_id(path: Path) -> int:
