@@ -23,7 +23,7 @@ from abaca.domain.share_network_checks import PendingCheck, Question
 from abaca.domain.share_network_lock import lock, refuse_while_changing
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Value
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import enqueue
 
 _DENIED = "The security service cannot be changed so"
 _SUPPORT = "security_service_update_support"
@@ -198,7 +198,5 @@ def _begin(conn: Connection, share_network_id: str, wanted: ChangeRequest, serve
     states.move(conn, states.SHARE_SERVER, [server.id for server in servers], "network_change")
     hosts = share_servers.worker_hosts(conn, {server.host for server in servers})
     name = "share_server_update_security_service"
-    for server in servers:
-        args = (server.id, wanted.new_id, wanted.current_id or "")
-        work_id = f"{name}:{server.id}:{wanted.new_id}:{uuid4()}"
-        enqueue(conn, Work(name=name, worker_host=hosts[server.host], id=work_id, key=f"server:{server.id}", args=args))
+    args = (wanted.new_id, wanted.current_id or "")
+    enqueue(conn, *[share_servers.server_work(name, hosts[s.host], s.id, f"{wanted.new_id}:{uuid4()}", *args) for s in servers])

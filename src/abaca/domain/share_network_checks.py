@@ -224,9 +224,14 @@ def _start(conn: Connection, question: Question) -> str:
             created_at=now,
         )
     )
-    for host, worker_host in worker_hosts(conn, set(hosts)).items():
-        work_id = f"{question.workflow}:{check_id}:{host}"
-        enqueue(conn, Work(name=question.workflow, worker_host=worker_host, id=work_id, key=work_id, args=(check_id, host)))
+    ids = {host: f"{question.workflow}:{check_id}:{host}" for host in hosts}
+    enqueue(
+        conn,
+        *[
+            Work(name=question.workflow, worker_host=worker_host, id=ids[host], key=ids[host], args=(check_id, host))
+            for host, worker_host in worker_hosts(conn, set(hosts)).items()
+        ],
+    )
     return check_id
 
 

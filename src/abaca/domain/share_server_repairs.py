@@ -17,9 +17,9 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import network_allocations, services, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain import share_server_networks, states
-from abaca.domain.share_servers import worker_hosts
+from abaca.domain.share_servers import server_work, worker_hosts
 from abaca.errors import Conflict, Invalid, Missing
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import enqueue
 
 CAPABILITIES = ("network_allocation_update_support", "security_service_update_support")
 
@@ -103,9 +103,7 @@ def _begin(conn: Connection, share_server_id: str, workflow: str, expected_subne
     states.move(conn, states.SHARE_SERVER, share_server_id, "network_change")
     states.move(conn, states.SHARE_NETWORK, server.share_network_id, "network_change")
     worker_host = worker_hosts(conn, {server.host})[server.host]
-    work_id = f"{workflow}:{share_server_id}:{subnet_id}:{uuid4()}"
-    args = (share_server_id, subnet_id)
-    enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=f"server:{share_server_id}", args=args))
+    enqueue(conn, server_work(workflow, worker_host, share_server_id, f"{subnet_id}:{uuid4()}", subnet_id))
     return str(subnet_id)
 
 

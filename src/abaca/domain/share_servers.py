@@ -87,9 +87,13 @@ def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
     fresh = [server for server in doomed if server.status != "deleting"]
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
     hosts = worker_hosts(conn, {server.host for server in fresh})
-    for server in fresh:
-        work_id = f"share_server_delete:{server.id}:{uuid4()}"
-        enqueue(conn, Work(name="share_server_delete", worker_host=hosts[server.host], id=work_id, key=f"server:{server.id}", args=(server.id,)))
+    name = "share_server_delete"
+    enqueue(conn, *[server_work(name, hosts[server.host], server.id, str(uuid4())) for server in fresh])
+
+
+def server_work(workflow: str, worker_host: str, server_id: str, which: str, *args: str) -> Work:
+    """Work on a share server, one after the other: `workflow(server_id, *args)`. `which`: tells it from other work of its kind on the server."""
+    return Work(name=workflow, worker_host=worker_host, id=f"{workflow}:{server_id}:{which}", key=f"server:{server_id}", args=(server_id, *args))
 
 
 def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:

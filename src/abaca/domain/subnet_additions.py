@@ -19,10 +19,10 @@ from abaca.domain import share_network_subnets as subnets
 from abaca.domain import states
 from abaca.domain.share_network_checks import PendingCheck, Question
 from abaca.domain.share_network_lock import lock, refuse_while_changing
-from abaca.domain.share_servers import on_subnets, worker_hosts
+from abaca.domain.share_servers import on_subnets, server_work, worker_hosts
 from abaca.errors import CallerError, Conflict, Invalid
 from abaca.values import Caller, Subnet, Value
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import enqueue
 
 _DENIED = "The subnet cannot be added"
 
@@ -153,10 +153,7 @@ def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addit
     states.move(conn, states.SHARE_SERVER, addition.affected, "network_change")
     rows = conn.execute(sa.select(share_servers.c.id, share_servers.c.host).where(share_servers.c.id.in_(addition.affected))).all()
     hosts = worker_hosts(conn, {row.host for row in rows})
-    for row in rows:
-        work_id = f"share_server_add_subnet:{row.id}:{subnet_id}"
-        args = (row.id, subnet_id)
-        enqueue(conn, Work(name="share_server_add_subnet", worker_host=hosts[row.host], id=work_id, key=f"server:{row.id}", args=args))
+    enqueue(conn, *[server_work("share_server_add_subnet", hosts[row.host], row.id, subnet_id, subnet_id) for row in rows])
     return subnet_id
 
 

@@ -17,7 +17,7 @@ from abaca.domain import driver_values, messages
 from abaca.domain import share_servers as servers
 from abaca.errors import Refused
 from abaca.values import ShareServer, Value
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import enqueue
 
 
 def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped: Collection[str]) -> None:
@@ -27,11 +27,9 @@ def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped:
         names = ", ".join(sorted(dropped))
         _tell(conn, subnet_id, f"The metadata {names} of the subnet has been deleted, but stays in effect on the share servers there.")
     hosts = servers.worker_hosts(conn, {server.host for server in standing}) if given else {}
-    for server in standing if given else []:
-        name = "share_server_update_subnet_metadata"
-        args = (server.id, subnet_id, *sorted(given))
-        work_id = f"{name}:{server.id}:{subnet_id}:{uuid4()}"
-        enqueue(conn, Work(name=name, worker_host=hosts[server.host], id=work_id, key=f"server:{server.id}", args=args))
+    name = "share_server_update_subnet_metadata"
+    args = (subnet_id, *sorted(given))
+    enqueue(conn, *[servers.server_work(name, hosts[s.host], s.id, f"{subnet_id}:{uuid4()}", *args) for s in (standing if given else [])])
 
 
 # --- for the workflow ----------------------------------------------------------------------------------------------

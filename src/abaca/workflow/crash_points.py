@@ -3,7 +3,8 @@
 Set by the environment of the worker process, nothing happens without it:
 
 * `ABACA_CRASH_AT=workflow/3/inside`: the process kills itself (SIGKILL) at the third step of that workflow, counted from 1.
-  before: nothing happened yet; inside: the world or the rows changed, nothing is recorded; after: it is recorded.
+  before: nothing happened yet; inside: the world or the rows changed, nothing is recorded; after: it is over, and recorded unless it is
+  an effect, which is recorded with the next step.
 * `ABACA_FAIL_AT=workflow/3/inside/Refused`: the step raises that back end error there, each time it is tried, before its effect or
   when that has happened; `bug`: an error that nobody expects.
 * `ABACA_STEP_LOG=file`: each step appends a line `workflow/3/name`, and `+` to the name of one that reaches outside of the database.
@@ -54,7 +55,7 @@ def inside(step: str) -> None:
 
 
 def after(step: str) -> None:
-    """The step is recorded."""
+    """The step is over."""
     _die(f"{step}/after")
 
 

@@ -13,8 +13,9 @@ from threading import Lock, Thread
 from typing import Any, TypeVar
 
 from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.workflow.journal import Stopping
 from abaca.workflow.locks import held
-from abaca.workflow.runtime import Runtime, Stopping
+from abaca.workflow.runtime import Runtime
 
 R = TypeVar("R")
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from weakref import WeakKeyDictionary
 
 import msgspec
-from dbos import DBOSClient, SQLAlchemyDatasource
+from dbos import DBOSClient
 from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import create_engine
+from abaca.workflow import wakening
 from abaca.workflow.serializer import JsonSerializer
 
 APPLICATION = "abaca"
@@ -37,19 +38,21 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     args: tuple[str, ...]
 
 
-def enqueue(conn: Connection, work: Work) -> None:
-    """Store the work; it is there when the transaction commits, and gone when it rolls back."""
-    client(conn.engine).enqueue_in_transaction(
-        conn,
-        {
-            "workflow_name": work.name,
-            "queue_name": queue_name(work.worker_host),
-            "workflow_id": work.id,
-            "queue_partition_key": work.key,
-            "app_version": VERSION,
-        },
-        *work.args,
-    )
+def enqueue(conn: Connection, *works: Work) -> None:
+    """Store work; it is there when the transaction commits, which also wakes the workers concerned, and gone when it rolls back."""
+    for work in works:
+        client(conn.engine).enqueue_in_transaction(
+            conn,
+            {
+                "workflow_name": work.name,
+                "queue_name": queue_name(work.worker_host),
+                "workflow_id": work.id,
+                "queue_partition_key": work.key,
+                "app_version": VERSION,
+            },
+            *work.args,
+        )
+    wakening.announce(conn, {work.worker_host for work in works})
 
 
 def unfinished(engine: Engine) -> list[str]:
@@ -68,7 +71,6 @@ def migrate(url: str) -> None:
     engine = create_dbos_engine(url)
     try:
         _system_database(engine).run_migrations()
-        SQLAlchemyDatasource.migrate(url)
     finally:
         engine.dispose()
 

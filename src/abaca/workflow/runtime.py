@@ -6,29 +6,29 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from threading import Event
+from threading import Event, Thread
 from typing import NamedTuple
 
-from dbos import DBOS, DBOSClient, DBOSConfig, SQLAlchemyDatasource
-from dbos._datasource import IsolationLevel
+from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._dbos import _get_dbos_instance
+from dbos._queue import queue_worker_thread
 from sqlalchemy.engine import Engine
 
+from abaca.workflow import wakening
+from abaca.workflow.journal import Records
 from abaca.workflow.queue import APPLICATION, VERSION, create_dbos_engine, queue_name
 from abaca.workflow.serializer import JsonSerializer
 
 _LOG = logging.getLogger(__name__)
 
+_RECOVERY_SECONDS = 5.0
+
 _current: Runtime | None = None
 
 
-class Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
-
-
 class Limits(NamedTuple):
-    """Seconds between two looks for work; pieces of work at once; how long an effect is tried again, and how long one call of it may take,
-    in seconds."""
+    """Seconds between two looks for work while some is done; pieces of work at once; how long an effect is tried again, and how long one call
+    of it may take, in seconds."""
 
     poll_interval: float
     concurrency: int
@@ -48,12 +48,13 @@ class Runtime:
         self.stopping = Event()
         self.leaving: Future[None] = Future()  # done: no call is waited for any more
         self.guard: Callable[[], None] = lambda: None
-        # READ COMMITTED halves the statements on PostgreSQL; SQLite has only one level that fits.
-        self.isolation_level: IsolationLevel = "SERIALIZABLE" if engine.dialect.name == "sqlite" else "READ COMMITTED"
         self._url = url
         self._engine = engine
         self._dbos_engine = create_dbos_engine(url)
-        self.datasource: SQLAlchemyDatasource
+        self._pace = wakening.Pace(self._until_next_look)
+        self._threads: list[Thread] = []
+        self._launched = 0.0
+        self.records: Records
 
     def launch(self) -> None:
         """Start taking work, first what an earlier process of this host left unfinished."""
@@ -69,25 +70,31 @@ class Runtime:
             "run_migrations": False,
         }
         DBOS(config=config)
-        self.datasource = SQLAlchemyDatasource.create(self._url, engine=self._engine, serializer=JsonSerializer(), run_migrations=False)
         _current = self
-        queue = queue_name(self.worker_host)
-        # Before the launch: a queue that is registered afterwards is noticed a second later.
-        DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
-            queue,
+        queue = DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
+            queue_name(self.worker_host),
             partition_concurrency=1,  # with another number DBOS would look at each key by itself
             worker_concurrency=self.limits.concurrency,
-            polling_interval_sec=self.limits.poll_interval,
             on_conflict="always_update",
         )
-        DBOS.listen_queues([queue])
+        queue.database_backed_queue = False  # its settings are ours and stay: they need not be read again at every look
+        DBOS.listen_queues([])  # by itself DBOS looks at intervals only
         DBOS.launch()
-        _LOG.info("taking work from queue %s", queue)
+        dbos = _get_dbos_instance()
+        self._launched = time.monotonic()
+        self.records = Records(self._engine, dbos._sys_db, self.stopping)
+        looking = Thread(target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True)
+        looking.start()
+        self._threads = [looking, wakening.listen(self._engine, self.worker_host, self._pace)]
+        _LOG.info("taking work from queue %s", queue.name)
 
     def stop(self, timeout_seconds: int = 10) -> None:
         """Start no step any more and wait a bounded time for those that run; the work goes on from there at the next start."""
         global _current
         self.stopping.set()
+        self._pace.set()
+        for thread in self._threads:
+            thread.join(timeout_seconds)
         if not _wait_for_work(timeout_seconds):
             _LOG.warning("stopping although calls have not come back: %s", _get_dbos_instance()._active_workflows_set.activeList())
         self.leaving.set_result(None)
@@ -95,6 +102,15 @@ class Runtime:
         DBOS.destroy()
         self._dbos_engine.dispose()
         _current = None
+
+    def work_ended(self) -> None:
+        """A place is free, and perhaps the key of other work."""
+        self._pace.wake()
+
+    def _until_next_look(self) -> float:
+        """Seconds. What an earlier process left comes back a little after the launch, unannounced."""
+        is_new = time.monotonic() < self._launched + _RECOVERY_SECONDS
+        return self.limits.poll_interval if is_new or _get_dbos_instance()._active_workflows_set.activeList() else wakening.IDLE_SECONDS
 
 
 def _wait_for_work(seconds: float) -> bool:

@@ -4,7 +4,8 @@ A workflow is a plain function of text arguments (ids). Its body reads and chang
 called by `tx` and `effect`, whose results are stored; after a crash the body runs again and gets the stored results.
 
 * `tx(function, *args)`: SQL only. `function(conn, *args)`; its result is stored in the same transaction as the rows it changes.
-* `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is about to make.
+* `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is about to make. Its result is stored with
+  the next step (see `journal`).
 
 Step results are converted to the return annotation of the function, also the first time, so both times are alike.
 
@@ -17,19 +18,19 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 from dbos import DBOS
-from dbos._datasource import DatasourceOptions
-from dbos._error import DBOSUnexpectedStepError
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin, is_outage
-from abaca.errors import AbacaError, BackendError, OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks
-from abaca.workflow.runtime import Runtime, Stopping, current
+from abaca.workflow.journal import Journal, Outgrown, Stopping
+from abaca.workflow.runtime import Runtime, current
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +39,8 @@ _LOG = logging.getLogger(__name__)
 
 
 _LONGEST_PAUSE = 5.0
+
+_journal: ContextVar[Journal] = ContextVar("journal")
 
 ENDINGS: dict[str, Callable[..., None]] = {}
 """Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
@@ -52,10 +55,6 @@ OUTGROWN = (
     "The service was upgraded while this operation was going on. What can be taken up again is taken up again by itself, within a minute; "
     "a check has to be asked for anew."
 )
-
-
-class Outgrown(AbacaError):
-    """The recorded steps of the work are not those that the code takes now."""
 
 
 def workflow(
@@ -78,15 +77,18 @@ def workflow(
         def run(*args: str) -> None:
             crash_points.enter(name)
             started = time.monotonic()
+            _journal.set(Journal(current().records))
             try:
                 _carry_out(body, args)
-            except (DBOSUnexpectedStepError, Outgrown):
+            except Outgrown:
                 # No step may be begun: its number may be that of a recorded one.
                 _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
-                end_outside(current().datasource.engine, name, args, OUTGROWN)
+                end_outside(current().engine, name, args, OUTGROWN)
                 raise Outgrown(OUTGROWN) from None
             else:
                 _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
+            finally:
+                current().work_ended()
 
         run.__annotations__ = {}
         ENDINGS[name] = on_failure
@@ -118,7 +120,7 @@ def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
     except BackendError as error:
         _LOG.warning("%s%s failed: %s", body.__name__, args, error.message)
         _end(tx, body.__name__, args, error.message)
-    except (DBOSUnexpectedStepError, Outgrown):
+    except Outgrown:
         raise
     except Exception:
         _LOG.exception("%s%s is parked", body.__name__, args)
@@ -132,7 +134,7 @@ def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str
         try:
             run(ENDINGS[name], *args, reason)
             return
-        except (DBOSUnexpectedStepError, Outgrown):
+        except Outgrown:
             raise
         except Exception as error:
             if isinstance(error, OperationalError) and is_outage(error):
@@ -144,17 +146,20 @@ def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str
 
 def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run `function(conn, *args)` in a transaction that also stores its result."""
-    runtime = _ready()
-    step = crash_points.before(function.__qualname__)
+    _ready()
+    journal, name = _journal.get(), function.__qualname__
+    step = crash_points.before(name)
 
-    def body() -> Any:
+    def body(conn: Connection) -> Any:
         crash_points.about_to(step)
-        result = function(runtime.datasource.sql_session().connection(), *args, **kwargs)
+        result = function(conn, *args, **kwargs)
         crash_points.inside(step)
         return msgspec.to_builtins(result)
 
-    options: DatasourceOptions = {"name": function.__qualname__, "isolation_level": runtime.isolation_level}
-    stored = runtime.datasource.run_tx_step(options, body)
+    place = journal.next(name)
+    is_recorded, stored = journal.recorded(place)
+    if not is_recorded:
+        stored = journal.transaction(place, body)
     crash_points.after(step)
     return _converted(stored, function)
 
@@ -166,7 +171,7 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """
     runtime = _ready()
     name = getattr(function, "__qualname__", type(function).__name__)
-    step = crash_points.before(name, is_effect=True)
+    journal, step = _journal.get(), crash_points.before(name, is_effect=True)
 
     def attempt() -> Any:
         crash_points.about_to(step)
@@ -178,7 +183,10 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         result = _patiently(runtime, lambda: deadlines.call(attempt, name, runtime))
         return msgspec.to_builtins(result)
 
-    stored = DBOS.run_step({"name": name}, body)
+    place = journal.next(name)
+    is_recorded, stored = journal.recorded(place)
+    if not is_recorded:
+        stored = journal.effect(place, body)
     crash_points.after(step)
     return _converted(stored, function)
 

@@ -1,0 +1,219 @@
+"""The record of a workflow's steps: what a step gave, or the error it let out, under its number. A workflow that is begun again gets that.
+
+It is kept where DBOS keeps it, and read by DBOS's own means, but written by ours: the record of a step that changes rows commits in the
+transaction of those rows, once, where DBOS would take two transactions and seven statements. What an effect gave is written with the step
+after it, before another effect begins: when the worker dies between the two, the effect runs again, which every effect must stand anyway.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from dbos._context import get_local_dbos_context
+from dbos._error import DBOSBaseException, DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._sys_db import SystemDatabase
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from abaca.db.session import begin, is_outage, read
+from abaca.errors import AbacaError
+from abaca.workflow.serializer import JsonSerializer, PickleRefused
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 2.0
+_SERIALIZER = JsonSerializer()
+
+
+class Stopping(BaseException):
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
+
+
+class Outgrown(AbacaError):
+    """The recorded steps of the work are not those that the code takes now."""
+
+
+class Place(NamedTuple):
+    """A step of a workflow: its number, from 1 on, its name, and when it began, in milliseconds."""
+
+    number: int
+    name: str
+    began: int
+
+
+class Records:
+    """The tables that DBOS keeps records in, and the statements about them: built once, executed at every step."""
+
+    def __init__(self, engine: Engine, system_database: SystemDatabase, stopping: Event) -> None:
+        self.engine = engine
+        self.stopping = stopping
+        schema: Any = None if engine.dialect.name == "sqlite" else system_database.schema
+        tables = sa.MetaData()
+        status = system_database.tables.workflow_status.to_metadata(tables, schema=schema)
+        outputs = system_database.tables.operation_outputs.to_metadata(tables, schema=schema)
+        self.application = system_database.app_name
+        workflow_id: sa.BindParameter[str] = sa.bindparam("workflow_id")
+        mine = status.c.workflow_uuid == workflow_id
+        # NO KEY: work that refers to this one does not wait. SQLite has one writer at a time.
+        self.ownership = sa.select(status.c.status, status.c.owner_xid).where(mine).with_for_update(key_share=True)
+        self.everything = (
+            sa.select(status.c.status, status.c.owner_xid, outputs.c.function_id, outputs.c.function_name, outputs.c.output, outputs.c.error,
+                      outputs.c.serialization)
+            .outerjoin(outputs, outputs.c.workflow_uuid == status.c.workflow_uuid)
+            .where(mine)
+        )  # fmt: skip
+        self.step = sa.select(outputs.c.function_id).where(outputs.c.workflow_uuid == workflow_id, outputs.c.function_id == sa.bindparam("number"))
+        self.insert = sa.insert(outputs)
+
+    def patiently(self, attempt: Callable[[bool], T]) -> T:
+        """`attempt(again)`, tried until the database is there. Raises Stopping when the worker does not wait any longer."""
+        pause, again = _FIRST_PAUSE, False
+        while True:
+            try:
+                return attempt(again)
+            except DBAPIError as error:
+                if not _passes(error):
+                    raise
+                _LOG.warning("the database does not answer, which is tried again: %s", error.orig)
+            if self.stopping.wait(pause):
+                raise Stopping
+            pause, again = min(pause * 2, _LONGEST_PAUSE), True
+
+
+class Journal:
+    """The record of one workflow that runs here."""
+
+    def __init__(self, records: Records) -> None:
+        context = get_local_dbos_context()
+        if context is None or not context.is_workflow():
+            raise RuntimeError("steps belong to a workflow")
+        self._records = records
+        self._workflow_id, self._owner = context.workflow_id, context.owner_xid
+        self._number = 0
+        self._unwritten: list[dict[str, Any]] = []
+        rows = records.patiently(lambda _: self._read_everything())
+        self._known = {row.function_id: row for row in rows if row.function_id is not None}
+
+    def next(self, name: str) -> Place:
+        """The step that begins now."""
+        self._number += 1
+        return Place(self._number, name, _now())
+
+    def recorded(self, place: Place) -> tuple[bool, Any]:
+        """(True, what the step gave) when an earlier run did it; raises the error that it let out then. (False, None): it is to be done."""
+        row = self._known.get(place.number)
+        if row is None:
+            return False, None
+        if row.function_name != place.name:
+            raise Outgrown(f"step {place.number} of {self._workflow_id} is {place.name} now; recorded is {row.function_name}")
+        if row.error is not None:
+            raise _read(row.error, row.serialization)
+        return True, _read(row.output, row.serialization)
+
+    def transaction(self, place: Place, body: Callable[[Connection], Any]) -> Any:
+        """Run `body(conn)` and record what it gives, or the error it lets out, in one transaction. What it gives, as it is recorded."""
+        try:
+            return self._records.patiently(lambda again: self._attempt(place, body, again))
+        except DBOSBaseException:
+            raise
+        except Exception as error:
+            self._note(place, error=_SERIALIZER.serialize(error))
+            self.write()
+            raise
+
+    def effect(self, place: Place, body: Callable[[], Any]) -> Any:
+        """Run `body()`. What it gives, or lets out, is recorded with the next step, at the latest before the next effect."""
+        self.write()
+        try:
+            result = body()
+        except Exception as error:
+            self._note(place, error=_SERIALIZER.serialize(error))
+            raise
+        self._note(place, output=_SERIALIZER.serialize(result))
+        return result
+
+    def write(self) -> None:
+        """Record now what is not yet recorded."""
+        if self._unwritten:
+            self._records.patiently(self._write_again)
+            self._unwritten = []
+
+    def _attempt(self, place: Place, body: Callable[[Connection], Any], again: bool) -> Any:
+        with begin(self._records.engine) as conn:
+            self._require_ownership(conn)
+            if again and self._is_written(conn, place.number):  # the answer to the commit was lost, not the commit
+                self._known = {row.function_id: row for row in self._require_mine(conn.execute(self._records.everything, self._key).all())}
+                self._unwritten = []
+                return self.recorded(place)[1]
+            result = body(conn)
+            self._write(conn, [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))])
+        self._unwritten = []
+        return result
+
+    def _write_again(self, again: bool) -> None:
+        with begin(self._records.engine) as conn:
+            self._require_ownership(conn)
+            if not (again and self._is_written(conn, self._unwritten[0]["function_id"])):
+                self._write(conn, self._unwritten)
+
+    def _write(self, conn: Connection, rows: list[dict[str, Any]]) -> None:
+        conn.execute(self._records.insert, rows)
+
+    def _is_written(self, conn: Connection, number: int) -> bool:
+        return conn.execute(self._records.step, {**self._key, "number": number}).first() is not None
+
+    def _note(self, place: Place, **outcome: str) -> None:
+        self._unwritten.append(self._row(place, **outcome))
+
+    def _row(self, place: Place, output: str | None = None, error: str | None = None) -> dict[str, Any]:
+        return {
+            "workflow_uuid": self._workflow_id,
+            "function_id": place.number,
+            "function_name": place.name,
+            "output": output,
+            "error": error,
+            "started_at_epoch_ms": place.began,
+            "completed_at_epoch_ms": _now(),
+            "serialization": _SERIALIZER.name(),
+            "application_name": self._records.application,
+            "retention_timestamp": _now(),
+        }
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"workflow_id": self._workflow_id}
+
+    def _require_ownership(self, conn: Connection) -> None:
+        self._require_mine(conn.execute(self._records.ownership, self._key).all())
+
+    def _read_everything(self) -> Sequence[Any]:
+        with read(self._records.engine) as conn:
+            return self._require_mine(conn.execute(self._records.everything, self._key).all())
+
+    def _require_mine(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """The rows, unless the work was given up or belongs to another run by now: then what DBOS stops a run with is raised."""
+        if rows and rows[0].status == "CANCELLED":
+            raise DBOSWorkflowCancelledError(f"Workflow {self._workflow_id} was given up.")
+        if not rows or rows[0].owner_xid != self._owner:
+            raise DBOSWorkflowConflictIDError(self._workflow_id)
+        return rows
+
+
+def _passes(error: DBAPIError) -> bool:
+    return error.connection_invalidated or (isinstance(error, OperationalError) and is_outage(error))
+
+
+def _read(stored: str, serialization: str | None) -> Any:
+    if serialization != _SERIALIZER.name():
+        raise PickleRefused(f"a stored result is labelled as {serialization} and was not read")
+    return _SERIALIZER.deserialize(stored)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)

@@ -1,0 +1,100 @@
+"""When a worker looks for work: as soon as somebody has put some in, as soon as some has ended, and now and then anyway.
+
+PostgreSQL tells by NOTIFY, in the transaction that puts the work in. SQLite serves one machine, where a changed file is noticed quickly and
+for next to nothing. Neither is relied on: a worker that hears nothing looks after its interval.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from threading import Event, Thread
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from abaca.db.session import is_sqlite
+
+_LOG = logging.getLogger(__name__)
+
+_CHANNEL = "abaca_work"
+_BETWEEN_FILE_LOOKS = 0.01
+_HEARING_SECONDS = 0.1  # between two looks whether to stop
+_NOTIFY = sa.text("SELECT pg_notify(:channel, host) FROM unnest(CAST(:hosts AS text[])) AS host")
+
+IDLE_SECONDS = 1.0
+"""Between two looks while nothing is done and nothing is heard."""
+
+LEAST_SECONDS = 0.02
+"""Between two looks whatever is heard: many who put work in at once wake a worker once, and a look takes about 3 ms of CPU."""
+
+
+def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
+    """Tell these workers, when the transaction commits, that there is work."""
+    if worker_hosts and not is_sqlite(conn):
+        conn.execute(_NOTIFY, {"channel": _CHANNEL, "hosts": sorted(worker_hosts)})
+
+
+class Pace(Event):
+    """The event that tells DBOS's queue thread to stop, on which it also waits between two looks for work: a wait that can be cut short."""
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._wake = Event()
+
+    def wake(self) -> None:
+        """Look for work now, or, during a look, once more."""
+        self._wake.set()
+
+    def set(self) -> None:
+        """Stop."""
+        super().set()
+        self._wake.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Until it is time for another look. True: stop instead. The time is ours: what DBOS would wait is not asked."""
+        stopped = super().wait(LEAST_SECONDS)
+        if not stopped:
+            self._wake.wait(max(0.0, self._seconds() - LEAST_SECONDS))
+            self._wake.clear()
+        return self.is_set()
+
+
+def listen(engine: Engine, worker_host: str, pace: Pace) -> Thread:
+    """Wake `pace` when work for this host is put in, until it is told to stop."""
+    target = _watch_file if engine.dialect.name == "sqlite" else _hear_notifications
+    thread = Thread(target=target, args=(engine, worker_host, pace), name="wakening", daemon=True)
+    thread.start()
+    return thread
+
+
+def _hear_notifications(engine: Engine, worker_host: str, pace: Pace) -> None:
+    """On a connection of its own; while there is none, the worker looks by itself."""
+    while not pace.is_set():
+        try:
+            parameters = engine.dialect.create_connect_args(engine.url)[1]
+            with psycopg.connect(**parameters, autocommit=True) as conn:
+                conn.execute(f"LISTEN {_CHANNEL}")
+                pace.wake()  # what was put in before
+                while not pace.is_set():
+                    for notification in conn.notifies(timeout=_HEARING_SECONDS, stop_after=1):
+                        if notification.payload == worker_host:
+                            pace.wake()
+        except psycopg.Error as error:
+            _LOG.debug("no notifications: %s", error)
+            Event.wait(pace, IDLE_SECONDS)
+
+
+def _watch_file(engine: Engine, _worker_host: str, pace: Pace) -> None:
+    """`data_version` is another number when another connection has changed the file; asking costs some microseconds."""
+    with engine.connect() as connection:
+        cursor = connection.connection.cursor()
+        seen = None
+        while not pace.is_set():
+            (version,) = cursor.execute("PRAGMA data_version").fetchone()
+            if version != seen:
+                seen = version
+                pace.wake()
+            Event.wait(pace, _BETWEEN_FILE_LOOKS)
