@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import network_allocations, share_instances, share_network_subnets
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import share_servers as share_servers_table
 from abaca.db.tables import shares as shares_table
 from abaca.domain import access_rules, export_locations, share_servers
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
@@ -22,23 +23,37 @@ _RESIZING = ("extending", "shrinking", "reverting")
 
 
 class Standing(Value):
-    """A share and the server it stands on."""
+    """A share, the server it stands on, and where that is: `host` is host@backend#pool. `snapshot_id`: what the share is made from."""
 
+    host: str
     share: Share
     server: ShareServer
+    server_status: str
+    snapshot_id: str | None
+    mount_snapshot_support: bool
 
 
-def standing(conn: Connection, instance_id: str, share_server_id: str) -> Standing:
-    """Both that nearly every call of a driver needs, in one step. LookupError when the share is gone."""
-    return Standing(share=existing_share(conn, instance_id), server=share_server(conn, share_server_id))
-
-
-def existing_share(conn: Connection, instance_id: str) -> Share:
-    """One share. LookupError when it is gone."""
+def standing(conn: Connection, instance_id: str) -> Standing | None:
+    """All that nearly every call of a driver needs, in one step; None when the share is gone."""
     found = shares(conn, share_instances.c.id == instance_id)
     if not found:
-        raise LookupError(f"share instance {instance_id} is gone")
-    return found[0]
+        return None
+    (share,) = found
+    columns = (share_instances.c.host, shares_table.c.snapshot_id, shares_table.c.mount_snapshot_support)
+    row = conn.execute(
+        sa.select(*columns, share_servers_table.c.status.label("server_status"))
+        .join(shares_table, shares_table.c.id == share_instances.c.share_id)
+        .outerjoin(share_servers_table, share_servers_table.c.id == share_instances.c.share_server_id)
+        .where(share_instances.c.id == instance_id)
+    ).one()
+    return Standing(
+        host=row.host,
+        share=share,
+        server=share_server(conn, share.share_server_id or ""),
+        server_status=row.server_status or "gone",
+        snapshot_id=row.snapshot_id,
+        mount_snapshot_support=row.mount_snapshot_support,
+    )
 
 
 def shares(conn: Connection, condition: Any) -> list[Share]:

@@ -14,7 +14,7 @@ from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import availability_zones, share_instances, shares
 from abaca.domain import export_locations, messages, placement, quota_usages, share_servers, states
 from abaca.errors import Invalid, Missing
-from abaca.values import ExportLocation, Page, Value
+from abaca.values import ExportLocation, Page
 
 _COLUMNS = (
     "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id", "share_server_id", "share_type_id", "access_rules_status",
@@ -58,32 +58,9 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 # --- for operations ------------------------------------------------------------------------------------------------
 
 
-class Place(Value):
-    """Where a share instance is: `host` is host@backend#pool."""
-
-    share_id: str
-    host: str
-    share_server_id: str
-    share_server_status: str
-    snapshot_id: str | None = None  # that it is made from
-    mount_snapshot_support: bool = False
-
-
-def place(conn: Connection, instance_id: str) -> Place | None:
-    """Where it is; None when it is gone."""
-    row = _row(conn, instance_id)
-    if row is None:
-        return None
-    server_id = row.share_server_id or ""
-    status, _ = share_servers.status_of(conn, server_id)
-    return Place(
-        share_id=row.id,
-        host=row.host,
-        share_server_id=server_id,
-        share_server_status=status,
-        snapshot_id=row.snapshot_id,
-        mount_snapshot_support=row.mount_snapshot_support,
-    )
+def server_of(conn: Connection, instance_id: str) -> str | None:
+    """The share server that it stands on; None when it is gone."""
+    return conn.scalar(sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id))
 
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:

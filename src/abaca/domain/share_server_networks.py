@@ -49,6 +49,42 @@ def places(conn: Connection, share_server_id: str, *, served: bool = True) -> li
     ]
 
 
+class ToSetUp(Value):
+    """A server that is to be set up on these places, if it is in `creating`; `reason`: why it is in error."""
+
+    status: str
+    reason: str | None
+    places: list[Place]
+
+
+def to_set_up(conn: Connection, share_server_id: str) -> ToSetUp:
+    """What a share finds that is to be made on the server; `gone` when there is none."""
+    status, reason = servers.status_of(conn, share_server_id)
+    return ToSetUp(status=status, reason=reason, places=places(conn, share_server_id) if status == "creating" else [])
+
+
+class ToExtend(Value):
+    """A server on `host` that is to get a place more: one in `places`, or none when that has gone."""
+
+    host: str
+    places: list[Place]
+
+
+def to_extend(conn: Connection, share_server_id: str, subnet_id: str) -> ToExtend | None:
+    """The server and the subnet that it is to be given; None when the server is gone."""
+    host = servers.host_of(conn, share_server_id)
+    if host is None:
+        return None
+    coming = places(conn, share_server_id, served=False)
+    return ToExtend(host=host, places=[place for place in coming if place.share_network_subnet_id == subnet_id])
+
+
+def with_allocations(conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]) -> list[NetworkInfo]:
+    """Store the addresses that the network plug-in gave; the server's networks with them."""
+    store_allocations(conn, share_server_id, given)
+    return driver_values.network_info(conn, share_server_id)
+
+
 def store_allocations(conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]) -> None:
     """Store the addresses that the network plug-in gave: share network subnet id → allocations. Those stored already stay."""
     neutron = dict(
@@ -86,8 +122,9 @@ class Addition(Value):
     snapshots: list[Snapshot]
 
 
-def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
-    """The server's networks as they are and with the new subnet, whose allocations are stored by now."""
+def addition(conn: Connection, share_server_id: str, subnet_id: str, given: dict[str, list[NetworkAllocation]]) -> Addition:
+    """Store the addresses on the new subnet; the server's networks as they are and with it."""
+    store_allocations(conn, share_server_id, given)
     server = driver_values.share_server(conn, share_server_id)
     added = driver_values.network_info(conn, share_server_id, served=False)
     return Addition(

@@ -16,16 +16,21 @@ from abaca.values import AccessRule, ShareServer, Snapshot, Value
 
 
 class Standing(Value):
-    """A snapshot and the server that its share stands on."""
+    """A snapshot, the server that its share stands on, and where that is: `host` is host@backend#pool."""
 
+    host: str
     snapshot: Snapshot
     server: ShareServer
 
 
-def standing(conn: Connection, instance_id: str, share_server_id: str) -> Standing | None:
-    """Both that nearly every call of a driver needs, in one step; None when the snapshot is gone."""
+def standing(conn: Connection, instance_id: str) -> Standing | None:
+    """All that nearly every call of a driver needs, in one step; None when the snapshot is gone."""
     found = snapshots(conn, share_snapshot_instances.c.id == instance_id)
-    return Standing(snapshot=found[0], server=driver_values.share_server(conn, share_server_id)) if found else None
+    if not found:
+        return None
+    (snapshot,) = found
+    host = conn.scalar(sa.select(share_instances.c.host).where(share_instances.c.id == snapshot.share.id))
+    return Standing(host=host or "", snapshot=snapshot, server=driver_values.share_server(conn, snapshot.share.share_server_id or ""))
 
 
 def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot | None:

@@ -5,16 +5,20 @@ Set once by the worker before work is taken; there is one worker a process, as t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy.engine import Engine
 
 from abaca.db.encryption import Cipher
+from abaca.domain import share_instances
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import Unavailable
 from abaca.networks.interface import NetworkPlugin
 from abaca.values import Host
 from abaca.workflow.locks import ServerLocks
+from abaca.workflow.steps import look
 
 
 @dataclass(frozen=True)
@@ -49,3 +53,13 @@ def current() -> Serving:
     if _current is None:
         raise RuntimeError("this process serves nothing")
     return _current
+
+
+@contextmanager
+def server_of_share(instance_id: str) -> Iterator[None]:
+    """Hold the share server that a share instance stands on, shared with the other work on its shares.
+
+    A share that stands somewhere stays there; one that finds no room while it is made goes elsewhere as work of its own.
+    """
+    with current().locks.shared(look(share_instances.server_of, instance_id) or ""):
+        yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection
 
 from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values
+from abaca.domain.driver_values import Standing
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.operations import serving
 from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
@@ -18,37 +19,45 @@ from abaca.workflow.steps import effect, tx, workflow
 def fail(conn: Connection, instance_id: str, *tried_and_reason: str) -> None:
     """The share is in error, and so is a server that was only half set up for it."""
     reason = tried_and_reason[-1]
-    place = share_instances.place(conn, instance_id)
-    if place is not None:
-        fail_if_creating(conn, place.share_server_id, reason)
+    server_id = share_instances.server_of(conn, instance_id)
+    if server_id is not None:
+        fail_if_creating(conn, server_id, reason)
     share_instances.fail(conn, instance_id, "error", messages.Action.CREATE, reason)
 
 
 @workflow(on_failure=fail, on_resume=resumptions.share_create)
 def share_create(instance_id: str, *tried: str) -> None:
     """`tried`: pools (host@backend#pool) that had no room for it."""
-    place = tx(share_instances.place, instance_id)
-    if place is None:
-        return
-    if place.share_server_status not in SERVING:
-        make_sure_of_server(place.share_server_id, place.host)
-    driver = serving.current().driver(place.host)
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(driver_values.standing, instance_id, place.share_server_id)
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
+        if here.server_status in SERVING:
+            _create(instance_id, here, tried)
+            return
+    make_sure_of_server(here.server.id, here.host)
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is not None:
+            _create(instance_id, here, tried)
+
+
+def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
+    driver = serving.current().driver(here.host)
+    try:
+        if here.snapshot_id is None:
+            locations: list[ExportLocation] = effect(driver.create_share, here.share, here.server)
+        else:
+            locations = effect(driver.create_share_from_snapshot, here.share, _source(here.snapshot_id), here.server)
+    except BackendError as error:
         try:
-            if place.snapshot_id is None:
-                locations: list[ExportLocation] = effect(driver.create_share, here.share, here.server)
-            else:
-                locations = effect(driver.create_share_from_snapshot, here.share, _source(place.snapshot_id), here.server)
-        except BackendError as error:
-            try:
-                effect(driver.delete_share, here.share, here.server)
-            except BackendError:
-                raise error from None  # what is left goes with the deletion of the share; the reason to tell is the first one
-            if isinstance(error, NoSpace) and place.snapshot_id is None and tx(next_pool.place_again, instance_id, [*tried, place.host]):
-                return
-            raise
-        tx(share_instances.created, instance_id, locations)
+            effect(driver.delete_share, here.share, here.server)
+        except BackendError:
+            raise error from None  # what is left goes with the deletion of the share; the reason to tell is the first one
+        if isinstance(error, NoSpace) and here.snapshot_id is None and tx(next_pool.place_again, instance_id, [*tried, here.host]):
+            return
+        raise
+    tx(share_instances.created, instance_id, locations)
 
 
 def _source(snapshot_id: str) -> Snapshot:

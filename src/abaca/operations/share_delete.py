@@ -16,10 +16,9 @@ def fail(conn: Connection, instance_id: str, reason: str) -> None:
 
 @workflow(on_failure=fail, on_resume=resumptions.share_delete)
 def share_delete(instance_id: str) -> None:
-    place = tx(share_instances.place, instance_id)
-    if place is None:
-        return
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(driver_values.standing, instance_id, place.share_server_id)
-        effect(serving.current().driver(place.host).delete_share, here.share, here.server)
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
+        effect(serving.current().driver(here.host).delete_share, here.share, here.server)
         tx(share_instances.remove, instance_id)

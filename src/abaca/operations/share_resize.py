@@ -18,12 +18,11 @@ def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) 
 
 @workflow(on_failure=fail_extend, on_resume=resumptions.share_extend)
 def share_extend(instance_id: str, new_size: str) -> None:
-    place = tx(share_instances.place, instance_id)
-    if place is None:
-        return
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(driver_values.standing, instance_id, place.share_server_id)
-        effect(serving.current().driver(place.host).extend_share, here.share, int(new_size), here.server)
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
+        effect(serving.current().driver(here.host).extend_share, here.share, int(new_size), here.server)
         tx(share_instances.resized, instance_id, int(new_size))
 
 
@@ -34,13 +33,12 @@ def fail_shrink(conn: Connection, instance_id: str, new_size: str, reason: str) 
 
 @workflow(on_failure=fail_shrink, on_resume=resumptions.share_shrink)
 def share_shrink(instance_id: str, new_size: str) -> None:
-    place = tx(share_instances.place, instance_id)
-    if place is None:
-        return
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(driver_values.standing, instance_id, place.share_server_id)
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
         try:
-            effect(serving.current().driver(place.host).shrink_share, here.share, int(new_size), here.server)
+            effect(serving.current().driver(here.host).shrink_share, here.share, int(new_size), here.server)
         except Refused as refusal:
             # It holds more than that: nothing is broken, so the share stays usable.
             tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, refusal.message)

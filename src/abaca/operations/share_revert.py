@@ -19,12 +19,9 @@ def fail(conn: Connection, instance_id: str, snapshot_instance_id: str, size: st
 
 @workflow(on_failure=fail, on_resume=resumptions.share_revert)
 def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None:
-    place = tx(share_instances.place, instance_id)
-    if place is None:
-        return
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(snapshot_values.standing, snapshot_instance_id, place.share_server_id)
+    with serving.server_of_share(instance_id):
+        here = tx(snapshot_values.standing, snapshot_instance_id)
         if here is None:
             raise Refused("The snapshot is gone.")
-        effect(serving.current().driver(place.host).revert_to_snapshot, here.snapshot, here.snapshot.share, here.server)
+        effect(serving.current().driver(here.host).revert_to_snapshot, here.snapshot, here.snapshot.share, here.server)
         tx(share_snapshot_instances.reverted, instance_id, snapshot_instance_id, int(size))

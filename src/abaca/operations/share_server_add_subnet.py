@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_server_networks, share_server_repairs, share_servers
+from abaca.domain import share_server_networks, share_server_repairs
 from abaca.operations import driver_calls, serving
 from abaca.operations.share_server_setup import allocate
 from abaca.workflow.steps import effect, tx, workflow
@@ -11,11 +11,10 @@ from abaca.workflow.steps import effect, tx, workflow
 @workflow(on_failure=share_server_networks.fail_addition, on_resume=share_server_repairs.resume_addition)
 def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
-        host = tx(share_servers.host_of, share_server_id)
-        if host is None:
+        server = tx(share_server_networks.to_extend, share_server_id, subnet_id)
+        if server is None:
             return
-        places = tx(share_server_networks.places, share_server_id, served=False)
-        allocate(share_server_id, [place for place in places if place.share_network_subnet_id == subnet_id])
-        addition = tx(share_server_networks.addition, share_server_id, subnet_id)
-        update = effect(driver_calls.update_share_server_network_allocations, host, share_server_id, addition)
+        given = allocate(share_server_id, server.places)
+        addition = tx(share_server_networks.addition, share_server_id, subnet_id, given)
+        update = effect(driver_calls.update_share_server_network_allocations, server.host, share_server_id, addition)
         tx(share_server_networks.finish_addition, share_server_id, subnet_id, update)

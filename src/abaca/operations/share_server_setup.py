@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, share_network_subnets, share_server_networks, share_servers
+from abaca.domain import share_network_subnets, share_server_networks, share_servers
 from abaca.domain.share_server_networks import Place
 from abaca.errors import BackendError, Refused
 from abaca.networks.interface import AllocationRequest
@@ -22,15 +22,18 @@ SERVING = ("active", "network_change")
 def make_sure_of_server(share_server_id: str, host: str) -> None:
     """Return when the server is set up. Raises BackendError when it cannot be, with nothing left of it but its row in error."""
     with serving.current().locks.exclusive(share_server_id):
-        status, reason = tx(share_servers.status_of, share_server_id)
-        if status == "creating":
-            _set_up(share_server_id, host)
-        elif status not in SERVING:
-            raise Refused(f"The share server is {status}{f': {reason}' if reason else '.'}")
+        server = tx(share_server_networks.to_set_up, share_server_id)
+        if server.status == "creating":
+            _set_up(share_server_id, host, server.places)
+        elif server.status not in SERVING:
+            raise Refused(f"The share server is {server.status}{f': {server.reason}' if server.reason else '.'}")
 
 
-def allocate(share_server_id: str, places: list[Place]) -> None:
-    """Find out what each subnet is, where that is not known yet, and give the server its addresses on all of them, or on none."""
+def allocate(share_server_id: str, places: list[Place]) -> dict[str, list[NetworkAllocation]]:
+    """Find out what each subnet is, where that is not known yet, and give the server its addresses on all of them, or on none.
+
+    Share network subnet id → the addresses, which are yet to be stored.
+    """
     networks = serving.current().networks
     requests = []
     for place in places:
@@ -49,14 +52,14 @@ def allocate(share_server_id: str, places: list[Place]) -> None:
             )
         )
     given: list[list[NetworkAllocation]] = effect(networks.allocate, requests)
-    tx(share_server_networks.store_allocations, share_server_id, dict(zip([p.share_network_subnet_id for p in places], given, strict=True)))
+    return dict(zip([place.share_network_subnet_id for place in places], given, strict=True))
 
 
-def _set_up(share_server_id: str, host: str) -> None:
+def _set_up(share_server_id: str, host: str, places: list[Place]) -> None:
     try:
-        allocate(share_server_id, tx(share_server_networks.places, share_server_id))
-        server = tx(driver_values.share_server, share_server_id)
-        details = effect(driver_calls.setup_server, host, share_server_id, server.network_info)
+        given = allocate(share_server_id, places)
+        network_info = tx(share_server_networks.with_allocations, share_server_id, given)
+        details = effect(driver_calls.setup_server, host, share_server_id, network_info)
         tx(share_servers.mark_active, share_server_id, details)
     except BackendError as error:
         _undo(share_server_id, host, error.message)

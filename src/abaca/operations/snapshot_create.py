@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain import messages, resumptions, share_snapshot_instances, snapshot_values
 from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
@@ -19,14 +19,11 @@ def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str
 
 @workflow(on_failure=fail, on_resume=resumptions.snapshot_create)
 def snapshot_create(share_instance_id: str, instance_id: str) -> None:
-    place = tx(share_instances.place, share_instance_id)
-    if place is None:
-        return
-    driver = serving.current().driver(place.host)
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(snapshot_values.standing, instance_id, place.share_server_id)
+    with serving.server_of_share(share_instance_id):
+        here = tx(snapshot_values.standing, instance_id)
         if here is None:
             return
+        driver = serving.current().driver(here.host)
         try:
             taken = effect(driver.create_snapshot, here.snapshot, here.server)
         except BackendError:

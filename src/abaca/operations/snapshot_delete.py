@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain import messages, resumptions, share_snapshot_instances, snapshot_values
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 
@@ -16,12 +16,9 @@ def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str
 
 @workflow(on_failure=fail, on_resume=resumptions.snapshot_delete)
 def snapshot_delete(share_instance_id: str, instance_id: str) -> None:
-    place = tx(share_instances.place, share_instance_id)
-    if place is None:
-        return
-    with serving.current().locks.shared(place.share_server_id):
-        here = tx(snapshot_values.standing, instance_id, place.share_server_id)
+    with serving.server_of_share(share_instance_id):
+        here = tx(snapshot_values.standing, instance_id)
         if here is None:
             return
-        effect(serving.current().driver(place.host).delete_snapshot, here.snapshot, here.server)
+        effect(serving.current().driver(here.host).delete_snapshot, here.snapshot, here.server)
         tx(share_snapshot_instances.remove, instance_id)

@@ -49,7 +49,7 @@ class Runtime:
         self.leaving: Future[None] = Future()  # done: no call is waited for any more
         self.guard: Callable[[], None] = lambda: None
         self._url = url
-        self._engine = engine
+        self.engine = engine
         self._dbos_engine = create_dbos_engine(url)
         self._pace = wakening.Pace(self._until_next_look)
         self._threads: list[Thread] = []
@@ -82,10 +82,10 @@ class Runtime:
         DBOS.launch()
         dbos = _get_dbos_instance()
         self._launched = time.monotonic()
-        self.records = Records(self._engine, dbos._sys_db, self.stopping)
+        self.records = Records(self.engine, dbos._sys_db, self.stopping)
         looking = Thread(target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True)
         looking.start()
-        self._threads = [looking, wakening.listen(self._engine, self.worker_host, self._pace)]
+        self._threads = [looking, wakening.listen(self.engine, self.worker_host, self._pace)]
         _LOG.info("taking work from queue %s", queue.name)
 
     def stop(self, timeout_seconds: int = 10) -> None:

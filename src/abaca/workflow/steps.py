@@ -26,7 +26,7 @@ from dbos import DBOS
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from abaca.db.session import begin, is_outage
+from abaca.db.session import begin, is_outage, read
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks
 from abaca.workflow.journal import Journal, Outgrown, Stopping
@@ -162,6 +162,17 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
         stored = journal.transaction(place, body)
     crash_points.after(step)
     return _converted(stored, function)
+
+
+def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Read `function(conn, *args)`, which is no step and is not stored: only for what never changes."""
+    runtime = _ready()
+
+    def attempt(_again: bool) -> R:
+        with read(runtime.engine) as conn:
+            return function(conn, *args, **kwargs)
+
+    return runtime.records.patiently(attempt)
 
 
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
