@@ -55,6 +55,12 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("ssl_key", help="PEM file of the certificate's private key."),
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most items that one list answer holds."),
+    cfg.IntOpt(
+        "kept_rows",
+        default=5000,
+        min=0,
+        help="Rows of lists that each API process keeps encoded, of each of a few kinds of lists (about 1 kB a share), until they change.",
+    ),
     cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
 ]
 
@@ -77,7 +83,7 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
 ]
 
 WORKER_OPTIONS: list[cfg.Opt] = [
-    cfg.FloatOpt("poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work."),
+    cfg.FloatOpt("poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; workers are told of new work, too."),
     cfg.IntOpt("concurrency", default=24, min=1, help="Operations carried out at once."),
     cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),
     cfg.FloatOpt("watch_interval", default=10.0, min=0.05, help="Seconds between two looks whether every share server serves its clients."),

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin
-from abaca.domain import shares
+from abaca.db.tables import availability_zones as zones
+from abaca.domain import availability_zones, shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.values import ExportLocation, Subnet
@@ -70,6 +72,19 @@ def probe(name: str) -> None:
     _seen.append("passed")
     if name in (*ERRORS, "bug"):
         effect(fail_so, name)
+
+
+def count(conn: Connection) -> int:
+    """Adds a zone, which there may be only once."""
+    conn.info["is_counting"] = True
+    _seen.append("counted")
+    availability_zones.ensure(conn, "counted")
+    return conn.scalar(sa.select(sa.func.count()).where(zones.c.name == "counted")) or 0
+
+
+@workflow(on_failure=note_end)
+def counting(_name: str) -> None:
+    _seen.append(tx(count))
 
 
 @pytest.fixture(autouse=True)
@@ -150,6 +165,28 @@ def test_results_and_errors_are_the_same_the_first_time_and_from_the_store(insta
     assert isinstance(first[5], KeyError)
     assert isinstance(replayed[5], Bug) and "what nobody meant" in replayed[5].message
     assert not isinstance(replayed[5], BackendError)
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_step_is_done_once_although_the_database_fails_in_it(install: Install, committed: bool) -> None:
+    """Before the commit, or behind it, so that only the answer is lost."""
+    failed = Event()
+
+    def fail(conn: Connection) -> None:
+        if conn.info.pop("is_counting", False) and not failed.is_set():
+            failed.set()
+            if committed:
+                dbapi_connection: Any = conn.connection.dbapi_connection
+                dbapi_connection.commit()
+            raise OperationalError("COMMIT", None, Exception("the connection was lost"))
+
+    stack = install()
+    with stack.working() as worker:
+        sa.event.listen(worker.engine, "commit", fail)
+        stack.do(queue.enqueue, work("w1", "w1", name="counting"))
+        wait_for(lambda: not queue.unfinished(stack.engine))
+    assert failed.is_set()
+    assert _seen == ["counted"] * (1 if committed else 2) + [1]
 
 
 def test_how_work_ends_with_each_error(stack: Stack) -> None:

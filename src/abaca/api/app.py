@@ -12,6 +12,7 @@ from abaca.api import faults
 from abaca.api.call import Service
 from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, Route
+from abaca.api.kept_rows import KeptRows
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.policy import Policy
@@ -30,7 +31,10 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     """
     engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
     cipher = Cipher(key_file(conf))
-    service = Service(conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf))
+    kept_rows = KeptRows(conf.api.kept_rows)
+    service = Service(
+        conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf), kept_rows=kept_rows
+    )
     app: WsgiApp = falcon.App(
         middleware=[
             RequestTimes(),

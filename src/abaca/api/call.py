@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
 import falcon
+import msgspec
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api import pagination
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
+from abaca.api.kept_rows import Found, KeptRows
 from abaca.api.policy import Policy
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
@@ -33,6 +35,7 @@ class Service:
     policy: Policy
     cipher: Cipher
     quota_defaults: Mapping[str, int]  # limits where none are set
+    kept_rows: KeptRows
 
 
 class Call:
@@ -146,11 +149,25 @@ class Call:
 
     def many(self, member: str, view: View, rows: list[dict[str, Any]], page: Page | None = None, *, level: int = DETAIL) -> dict[str, Any]:
         """The answer `{member: rows}`, with the link to the next part when this one is full."""
-        answer: dict[str, Any] = {member: view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin)}
+        return self.page_of(member, view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin), page)
+
+    def page_of(self, member: str, rows: Sequence[Any], page: Page | None) -> dict[str, Any]:
+        """The same of rows that are shown already."""
+        answer: dict[str, Any] = {member: rows}
         links = pagination.next_links(self.url, self.query, page, rows) if page else []
         if links:
             answer[f"{member}_links"] = links
         return answer
+
+    def kept(self, view: View, found: list[Found], load: Callable[[list[str]], list[dict[str, Any]]], *, level: int) -> list[msgspec.Raw]:
+        """Rows as `view` shows them, encoded and kept by version: `load(ids)` gives those that are not kept, each with `id` and `version`."""
+        plan = view.plan(self.version, level=level, is_admin=self.caller.is_admin)
+
+        def make(ids: list[str]) -> Iterator[tuple[Found, Any]]:
+            rows = load(ids)
+            return zip([Found(row["id"], row["version"]) for row in rows], plan.members_of(rows), strict=True)
+
+        return self._service.kept_rows.rows((plan, self.base_url), found, make)
 
     def links(self, collection: str, resource_id: str) -> list[dict[str, str]]:
         """The links `self` and `bookmark` of one resource."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from sqlalchemy.engine import Connection, CursorResult, Engine
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 
 _READ_ONLY = "abaca_read_only"
+_readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
 def utcnow() -> datetime:
@@ -35,7 +37,12 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "json_deserializer": msgspec.json.decode}
     if not sa.make_url(url).get_backend_name().startswith("sqlite"):
         engine = sa.create_engine(url, **options)
-        event.listen(engine, "checkout", _refuse_dead)
+        # Changing a connection to autocommit and back takes as long as reading one share, so reading has connections of its own.
+        reader = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
+        for one in (engine, reader):
+            event.listen(one, "checkout", _refuse_dead)
+        event.listen(engine, "engine_disposed", lambda _: reader.dispose())
+        _readers[engine] = reader
         return engine
     engine = sa.create_engine(url, connect_args={"timeout": 30}, **options)
     event.listen(engine, "connect", _prepare_sqlite)
@@ -58,8 +65,8 @@ def begin(engine: Engine) -> Iterator[Connection]:
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
     """A connection to read from only; on SQLite all reads within it see one snapshot."""
-    options = {_READ_ONLY: True} if engine.dialect.name == "sqlite" else {"isolation_level": "AUTOCOMMIT"}
-    with engine.connect().execution_options(**options) as conn:
+    reader = _readers.get(engine)
+    with engine.connect().execution_options(**{_READ_ONLY: True}) if reader is None else reader.connect() as conn:
         yield conn
 
 

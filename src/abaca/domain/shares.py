@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -61,6 +61,15 @@ def get(conn: Connection, caller: Caller, share_id: str, *, with_export_location
     return _views(conn, rows, with_export_locations)[0]
 
 
+def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
+    """Id and version of the share that `get` gives; `with_ids` gives the rest."""
+    query = _ANY_VERSION if caller.is_admin else _VISIBLE_VERSION
+    row = conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}).first()
+    if row is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    return row[0], row[1:]
+
+
 def find(
     conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False, *, with_export_locations: bool = False
 ) -> list[dict[str, Any]]:
@@ -70,6 +79,11 @@ def find(
     `description~`, metadata and extra_specs (dict), export_location_id, export_location_path, share_group_id.
     Invalid for a sort key that is not known.
     """
+    return _views(conn, dicts(conn.execute(_page(_SHARES, caller, filters, page, all_projects))), with_export_locations)
+
+
+def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool) -> sa.Select[Any]:
+    """`what`, a query on shares and all that is joined to them, for one page of those that match, in its order."""
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
@@ -78,11 +92,26 @@ def find(
     column = share_instances.c.created_at if by_network else _SORT_KEYS[key]
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
     if key == "created_at" and not page.offset:  # an index gives the first page in its order
-        query = _matching(_SHARES, caller, filters, all_projects).order_by(*order).limit(page.limit)
-    else:  # the page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so
-        ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
-        query = _SHARES.join(ids, ids.c.id == shares.c.id).order_by(*order)
-    return _views(conn, dicts(conn.execute(query)), with_export_locations)
+        return _matching(what, caller, filters, all_projects).order_by(*order).limit(page.limit)
+    # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
+    ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
+    return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
+
+
+def find_versions(
+    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what belongs to the ids."""
+    rows = conn.execute(_page(_VERSIONS, caller, filters, page, all_projects)).all()
+    return [(row[0], row[1:]) for row in rows]
+
+
+def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The views of these shares, in no order, each with its `version`; those that have gone are left out."""
+    rows = dicts(conn.execute(_SHARES.where(shares.c.id.in_(ids))))
+    for row in rows:
+        row["version"] = tuple(row[name] for name in _VERSION)
+    return rows
 
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
@@ -248,17 +277,17 @@ def require_available(share: sa.Row[Any]) -> None:
         raise Invalid(f"Invalid share: share {share.id} never came to stand on a back end; it can only be deleted.")
 
 
-def _select() -> sa.Select[Any]:
-    instance_columns = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")
+_INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")
+_VERSION = {  # what a view is made of changes with one of these; zones do not change
+    "updated_at": shares.c.updated_at,
+    "instance_updated_at": share_instances.c.updated_at.label("instance_updated_at"),
+    "type_updated_at": share_types.c.updated_at.label("type_updated_at"),
+}
+
+
+def _select(*columns: Any) -> sa.Select[Any]:
     return (
-        sa.select(
-            shares,
-            share_instances.c.id.label("instance_id"),
-            *[share_instances.c[name] for name in instance_columns],
-            share_instances.c.share_type_id.label("share_type"),
-            share_types.c.name.label("share_type_name"),
-            availability_zones.c.name.label("availability_zone"),
-        )
+        sa.select(*columns)
         .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
         .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
         .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
@@ -268,14 +297,25 @@ def _select() -> sa.Select[Any]:
 # Each share has one instance, so all joins could be inner ones. As outer joins they tell the database to begin with the shares, and are left
 # out where no filter, no order and no column is about them.
 # Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
-_SHARES = _select()
+_SHARES = _select(
+    shares,
+    share_instances.c.id.label("instance_id"),
+    *[share_instances.c[name] for name in _INSTANCE_COLUMNS],
+    share_instances.c.share_type_id.label("share_type"),
+    share_types.c.name.label("share_type_name"),
+    availability_zones.c.name.label("availability_zone"),
+    _VERSION["instance_updated_at"],
+    _VERSION["type_updated_at"],
+)
+_VERSIONS = _select(shares.c.id, *_VERSION.values())
 _IDS = (
     sa.select(shares.c.id)
     .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
     .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
 )
-_ANY_SHARE = _SHARES.where(shares.c.id == sa.bindparam("share_id"))
-_VISIBLE_SHARE = _ANY_SHARE.where(sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public))
+_ANY_SHARE, _ANY_VERSION = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))
+_IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
+_VISIBLE_SHARE, _VISIBLE_VERSION = _ANY_SHARE.where(_IS_VISIBLE), _ANY_VERSION.where(_IS_VISIBLE)
 
 
 def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
+from abaca.api.kept_rows import Found
 from abaca.api.resources import metadata
 from abaca.api.wire import bodies
-from abaca.api.wire.fields import DETAIL, SUMMARY
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareUpdate, same_or_none
 from abaca.db.session import begin, read
@@ -41,7 +44,13 @@ def detail(call: Call) -> dict[str, Any]:
 def show(call: Call, share_id: str) -> dict[str, Any]:
     """GET /shares/{id}"""
     with read(call.engine) as conn:
-        return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=_with_locations(call)))
+        if _with_locations(call):
+            return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=True))
+        found = Found(*shares.get_version(conn, call.caller, share_id))
+        kept = call.kept(SHARE, [found], partial(_views, call, conn), level=SHOW)
+    if not kept:
+        raise Missing(f"Share {share_id} could not be found.")
+    return {"share": kept[0]}
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -134,11 +143,19 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     all_projects = call.wants_all_projects("share:list_all_projects")
     filters = _filters(call)
     with read(call.engine) as conn:
-        with_locations = level == DETAIL and _with_locations(call)
-        rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=with_locations)
-        total = shares.count(conn, call.caller, filters, all_projects) if call.wants_count(since=42) else None
-    answer = call.many("shares", SHARE, [_linked(call, row) for row in rows], page, level=level)
-    return answer if total is None else answer | {"count": total}
+        if _with_locations(call):
+            rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=level == DETAIL)
+            return call.many("shares", SHARE, [_linked(call, row) for row in rows], page, level=level)
+        found = [Found(*share) for share in shares.find_versions(conn, call.caller, filters, page, all_projects)]
+        kept = call.kept(SHARE, found, partial(_views, call, conn), level=level)
+        answer = call.page_of("shares", kept, page)
+        if call.wants_count(since=42):
+            answer["count"] = shares.count(conn, call.caller, filters, all_projects)
+    return answer
+
+
+def _views(call: Call, conn: Connection, ids: list[str]) -> list[dict[str, Any]]:
+    return [_linked(call, row) for row in shares.with_ids(conn, ids)]
 
 
 def _filters(call: Call) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from abaca.db.session import utcnow
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -21,9 +23,12 @@ def uuid_key() -> sa.Column[str]:
     return sa.Column("id", sa.String(36), primary_key=True)
 
 
-def timestamps() -> tuple[sa.Column[Any], sa.Column[Any]]:
-    """`created_at` (set) and `updated_at` (null until the first change), UTC without zone."""
-    return sa.Column("created_at", sa.DateTime, nullable=False), sa.Column("updated_at", sa.DateTime)
+def timestamps(*, is_version: bool = False) -> tuple[sa.Column[Any], sa.Column[Any]]:
+    """`created_at` (set) and `updated_at` (null until the first change), UTC without zone.
+
+    `is_version`: every UPDATE sets `updated_at`, so that another one means another content: the API keeps what it made of such rows.
+    """
+    return sa.Column("created_at", sa.DateTime, nullable=False), sa.Column("updated_at", sa.DateTime, onupdate=utcnow if is_version else None)
 
 
 def reference(name: str, target: str, *, nullable: bool = False, index: bool = True, ondelete: str | None = None) -> sa.Column[str]:

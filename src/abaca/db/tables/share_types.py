@@ -13,7 +13,7 @@ share_types = sa.Table(
     sa.Column("name", sa.String(255), nullable=False, unique=True),
     sa.Column("description", sa.String(255)),
     sa.Column("is_public", sa.Boolean, nullable=False, default=True),
-    *timestamps(),
+    *timestamps(is_version=True),
 )
 
 share_type_extra_specs = sa.Table(

@@ -27,7 +27,7 @@ shares = sa.Table(
     sa.Column("revert_to_snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("mount_snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("replication_type", sa.String(255)),
-    *timestamps(),
+    *timestamps(is_version=True),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
     sa.Index("ix_shares_project_id_display_name_created_at", "project_id", "display_name", "created_at"),  # clients look shares up by name
     sa.Index("ix_shares_created_at", "created_at"),
@@ -46,7 +46,7 @@ share_instances = sa.Table(
     sa.Column("status", sa.String(36), nullable=False, index=True),
     sa.Column("access_rules_status", sa.String(36), nullable=False),
     sa.Column("progress", sa.String(32)),
-    *timestamps(),
+    *timestamps(is_version=True),
     sa.Index("ix_share_instances_share_network_id_created_at", "share_network_id", "created_at"),
 )
 
