@@ -84,7 +84,7 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
 
 WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt(
-        "poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; workers are told of new work, too."
+        "poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; new work wakes a worker, too."
     ),
     cfg.IntOpt("concurrency", default=24, min=1, help="Operations carried out at once."),
     cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),

@@ -36,21 +36,22 @@ def count_shares(conn: Connection) -> int:
     return conn.scalar(sa.select(sa.func.count()).select_from(shares)) or 0
 
 
-def place(conn: Connection, instance_id: str) -> list[str]:
+def standing(conn: Connection, instance_id: str) -> list[str]:
     """A step that gives something else than its namesake of today."""
-    found = share_instances.place(conn, instance_id)
+    found = driver_values.standing(conn, instance_id)
     assert found is not None
-    return [found.host, found.share_server_id]
+    return [found.host, found.server.id]
 
 
 def share_create(instance_id: str) -> None:
     """Counted the shares before each part."""
     tx(count_shares)
-    host, server_id = tx(place, instance_id)
+    host, server_id = tx(standing, instance_id)
     make_sure_of_server(server_id, host)
     tx(count_shares)
     die_at("server made")
-    here = tx(driver_values.standing, instance_id, server_id)
+    here = tx(driver_values.standing, instance_id)
+    assert here is not None
     locations = effect(serving.current().driver(host).create_share, here.share, here.server)
     tx(share_instances.created, instance_id, locations)
     die_at("ended")
@@ -58,8 +59,9 @@ def share_create(instance_id: str) -> None:
 
 def share_extend(instance_id: str, new_size: str) -> None:
     """Its first step gave something else."""
-    host, server_id = tx(place, instance_id)
-    here = tx(driver_values.standing, instance_id, server_id)
+    host, _server_id = tx(standing, instance_id)
+    here = tx(driver_values.standing, instance_id)
+    assert here is not None
     effect(serving.current().driver(host).extend_share, here.share, int(new_size), here.server)
     tx(count_shares)
     die_at("extended")
