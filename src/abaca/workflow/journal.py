@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from dbos._context import get_local_dbos_context
-from dbos._error import DBOSBaseException, DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -117,32 +117,20 @@ class Journal:
         return True, _read(row.output, row.serialization)
 
     def transaction(self, place: Place, body: Callable[[Connection], Any]) -> Any:
-        """Run `body(conn)` and record what it gives, or the error it lets out, in one transaction. What it gives, as it is recorded."""
-        try:
-            return self._records.patiently(lambda again: self._attempt(place, body, again))
-        except DBOSBaseException:
-            raise
-        except Exception as error:
-            self._note(place, error=_SERIALIZER.serialize(error))
-            self.write()
-            raise
+        """Run `body(conn)` and record what it gives in one transaction. What it gives, as it is recorded."""
+        return self._records.patiently(lambda again: self._attempt(place, body, again))
 
     def effect(self, place: Place, body: Callable[[], Any]) -> Any:
-        """Run `body()`. What it gives, or lets out, is recorded with the next step, at the latest before the next effect."""
-        self.write()
-        try:
-            result = body()
-        except Exception as error:
-            self._note(place, error=_SERIALIZER.serialize(error))
-            raise
-        self._note(place, output=_SERIALIZER.serialize(result))
+        """Run `body()`. What it gives is recorded with the next step, at the latest before the next effect."""
+        if self._unwritten:
+            self._records.patiently(self._write_unwritten)
+        result = body()
+        self._unwritten.append(self._row(place, output=_SERIALIZER.serialize(result)))
         return result
 
-    def write(self) -> None:
-        """Record now what is not yet recorded."""
-        if self._unwritten:
-            self._records.patiently(self._write_again)
-            self._unwritten = []
+    def failed(self, place: Place, error: Exception) -> None:
+        """The step let that error out: recorded with the next step, too."""
+        self._unwritten.append(self._row(place, error=_SERIALIZER.serialize(error)))
 
     def _attempt(self, place: Place, body: Callable[[Connection], Any], again: bool) -> Any:
         with begin(self._records.engine) as conn:
@@ -152,24 +140,19 @@ class Journal:
                 self._unwritten = []
                 return self.recorded(place)[1]
             result = body(conn)
-            self._write(conn, [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))])
+            conn.execute(self._records.insert, [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))])
         self._unwritten = []
         return result
 
-    def _write_again(self, again: bool) -> None:
+    def _write_unwritten(self, again: bool) -> None:
         with begin(self._records.engine) as conn:
             self._require_ownership(conn)
             if not (again and self._is_written(conn, self._unwritten[0]["function_id"])):
-                self._write(conn, self._unwritten)
-
-    def _write(self, conn: Connection, rows: list[dict[str, Any]]) -> None:
-        conn.execute(self._records.insert, rows)
+                conn.execute(self._records.insert, self._unwritten)
+        self._unwritten = []
 
     def _is_written(self, conn: Connection, number: int) -> bool:
         return conn.execute(self._records.step, {**self._key, "number": number}).first() is not None
-
-    def _note(self, place: Place, **outcome: str) -> None:
-        self._unwritten.append(self._row(place, **outcome))
 
     def _row(self, place: Place, output: str | None = None, error: str | None = None) -> dict[str, Any]:
         return {

@@ -29,7 +29,7 @@ from sqlalchemy.exc import OperationalError
 from abaca.db.session import begin, is_outage, read
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks
-from abaca.workflow.journal import Journal, Outgrown, Stopping
+from abaca.workflow.journal import Journal, Outgrown, Place, Stopping
 from abaca.workflow.runtime import Runtime, current
 
 P = ParamSpec("P")
@@ -156,10 +156,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
         crash_points.inside(step)
         return msgspec.to_builtins(result)
 
-    place = journal.next(name)
-    is_recorded, stored = journal.recorded(place)
-    if not is_recorded:
-        stored = journal.transaction(place, body)
+    stored = _once(journal, name, lambda place: journal.transaction(place, body))
     crash_points.after(step)
     return _converted(stored, function)
 
@@ -194,12 +191,22 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         result = _patiently(runtime, lambda: deadlines.call(attempt, name, runtime))
         return msgspec.to_builtins(result)
 
-    place = journal.next(name)
-    is_recorded, stored = journal.recorded(place)
-    if not is_recorded:
-        stored = journal.effect(place, body)
+    stored = _once(journal, name, lambda place: journal.effect(place, body))
     crash_points.after(step)
     return _converted(stored, function)
+
+
+def _once(journal: Journal, name: str, do: Callable[[Place], Any]) -> Any:
+    """What the next step gives: as it is recorded, or by doing it."""
+    place = journal.next(name)
+    is_recorded, stored = journal.recorded(place)
+    if is_recorded:
+        return stored
+    try:
+        return do(place)
+    except Exception as error:
+        journal.failed(place, error)
+        raise
 
 
 def _ready() -> Runtime:
