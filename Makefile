@@ -47,8 +47,9 @@ breakages: venv ## break the code on purpose in a copy, one thing at a time, and
 	@$(BIN)/python -m tests.breakages $(ROWS)
 
 .PHONY: api-reference
-api-reference: venv ## make docs/api-reference.md from the routes, field tables and bodies in the code
+api-reference: venv ## make docs/api-reference.md and docs/api-access.md from the routes, field tables, bodies and rules in the code
 	@$(BIN)/python -m abaca.api.reference > docs/api-reference.md
+	@$(BIN)/python -m abaca.api.access > docs/api-access.md
 
 .PHONY: bench
 bench: venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)

@@ -183,6 +183,8 @@ BODIES: dict[str, Any] = {
     "share_network_subnets.create": _constant({"availability_zone": "nova"}),
     "share_network_subnets.create_check": _constant({"availability_zone": "nova"}),
     "share_servers.reset_status": _constant({"status": "error"}),
+    "share_servers.reset_task_state": _constant({"task_state": None}),
+    "shares.reset_task_state": _constant({"task_state": None}),
     "share_servers.manage": lambda ids: {"host": "host1@alpha", "share_network_id": ids["share_network_id"], "identifier": UNKNOWN},
     "share_servers.unmanage": _constant({}),
     "shares.create": lambda ids: {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": ids["share_network_id"]},

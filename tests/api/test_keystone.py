@@ -15,9 +15,12 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
+from abaca.api.access import answers, rules_in_code
 from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from tests.api.conftest import BackEnd, new_id
+from tests.api.test_access_matrix import IDS
+from tests.api.test_isolation import body_of, every_route, filled
 from tests.openstack.keystone import Keystone, section
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first one starts Keystone
@@ -103,6 +106,18 @@ def test_what_each_persona_may_do(app: WsgiApp, people: People, method: str, pat
         answer = send(app, people.tokens[persona], method, path.format(network=made["share_network"]["id"]), body)
         assert (answer.status_code < 300) == (persona in permitted), (persona, answer.status_code, answer.text)
         assert answer.status_code < 300 or answer.status_code == 403
+
+
+def test_each_route_answers_each_persona_as_documented(app: WsgiApp, people: People) -> None:
+    """docs/api-access.md, row by row; about things that are not there, and quotas of their own project."""
+    wrong, policy, ids = [], rules_in_code(), IDS | {"project_id": people.red}
+    for route, version in every_route():
+        for persona, expected in answers(policy, route).items():
+            token = people.tokens[{"another role": "nobody"}.get(persona, persona)] if persona != "no credentials" else None
+            answer = send(app, token, route.method, filled(route, ids), body_of(route, ids), **{HEADER: version})
+            if answer.status_code != expected and (expected in (401, 403) or answer.status_code in (401, 403)):
+                wrong.append(f"{route.method} {route.path} {route.action or ''}, {persona}: {answer.status_code}, not {expected}")
+    assert wrong == []
 
 
 def test_the_project_is_the_tokens(app: WsgiApp, people: People) -> None:

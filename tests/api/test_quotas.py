@@ -58,7 +58,8 @@ def test_keys_by_version(api: Api, version: int) -> None:
     assert changed == {name: value for name, value in shown.items() if name != "id"} | {"shares": 3}
     of_class = api("GET", f"{prefix}quota-class-sets/default", version=at)["quota_class_set"]
     assert of_class == shown | {"id": "default"}
-    assert set(api("PUT", f"{prefix}quota-class-sets/default", {"quota_class_set": {"shares": 4}}, version=at)["quota_class_set"]) == keys(version)
+    wanted = {"quota_class_set": {"class_name": "default", "shares": 4}}
+    assert set(api("PUT", f"{prefix}quota-class-sets/default", wanted, version=at)["quota_class_set"]) == keys(version)
     api("DELETE", f"{prefix}quota-sets/red", status=202, version=at)
     assert api("GET", f"{prefix}quota-sets/red", version=at)["quota_set"]["shares"] == 4
     if version >= 25:

@@ -210,3 +210,19 @@ def test_a_server_on_several_subnets_is_not_unmanaged(api: Api, back_end: BackEn
     server_id = api("GET", f"/shares/{share}")["share"]["share_server_id"]
     back_end.remove(share)
     assert "several subnets" in api.fault("POST", f"/share-servers/{server_id}/action", {"unmanage": None}, 400)
+
+
+@pytest.mark.parametrize(("noun", "since"), [("server", 57), ("share", 22)])
+def test_task_states_are_set_by_hand(api: Api, server: dict[str, str], noun: str, since: int) -> None:
+    """share_servers.reset_task_state, shares.reset_task_state"""
+    resource, path = {"server": "share-servers", "share": "shares"}[noun], {"server": "share_server", "share": "share"}[noun]
+    url = f"/{resource}/{server['id' if noun == 'server' else 'share']}"
+    for task_state in ("migration_starting", "data_copying_in_progress", None):
+        api("POST", f"{url}/action", {"reset_task_state": {"task_state": task_state}}, status=202)
+        assert api("GET", url)[path]["task_state"] == task_state
+    for wrong in ({"task_state": "fake_state"}, {}, {"task_state": 7}):
+        api.fault("POST", f"{url}/action", {"reset_task_state": wrong}, 400)
+    wanted = {"reset_task_state": {"task_state": None}}
+    api.fault("POST", f"/{resource}/{UNKNOWN}/action", wanted, 404)
+    api.fault("POST", f"{url}/action", wanted, 403, who=ALICE)
+    api.fault("POST", f"{url}/action", wanted, 404, version=f"2.{since - 1}")

@@ -46,9 +46,10 @@ EXPECTED: dict[str, str] = {
     f"{_API}.test_shares_actions.SharesActionsTest.test_soft_delete_and_restore_share": SOFT_DELETION,
     f"{_API}.test_shares_actions_negative.SharesActionsNegativeTest.test_restore_share_with_wrong_id": SOFT_DELETION,
     f"{_API}.test_shares_actions_negative.SharesActionsNegativeTest.test_soft_delete_share_*": SOFT_DELETION,
-    f"{_API}.admin.test_admin_actions.AdminActionsTest.test_reset_share_task_state": MIGRATION,
-    f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_reset_task_state_share_not_found": MIGRATION,
-    f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_migration_API_invalid_microversion_*": MIGRATION,
+    **{
+        f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_migration_API_invalid_microversion_{call}": MIGRATION
+        for call in ("1_migrate_share", "2_migration_complete", "4_migration_get_progress", "5_migration_cancel")
+    },
     f"{_API}.test_shares_negative.SharesAPIOnlyNegativeTest.test_manage_share_by_user": MANAGING,
     f"{_API}.test_shares_negative.SharesAPIOnlyNegativeTest.test_unmanage_share_by_user": MANAGING,
 }

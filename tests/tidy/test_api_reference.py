@@ -1,10 +1,11 @@
-"""The API reference is what the code says now, and its links lead somewhere."""
+"""The API reference, and the page that says who may do what, are what the code says now, and their links lead somewhere."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from abaca.api import access
 from abaca.api.reference import page
 from abaca.api.routing import ROUTES
 
@@ -13,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "api-reference.md"
 
 def test_the_page_is_not_stale() -> None:
     assert PAGE.read_text() == page(ROUTES), "make api-reference"
+    assert PAGE.with_name("api-access.md").read_text() == access.page(ROUTES), "make api-reference"
 
 
 def test_every_route_and_every_link_of_it_is_there() -> None:

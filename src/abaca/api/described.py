@@ -17,7 +17,7 @@ from abaca.api.wire.messages import MESSAGE
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, Attach, Exchange, SecurityServiceCreate, SecurityServiceUpdate
 from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE, ServiceChoice, ServiceEnsure
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
-from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
+from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET, ResetStatus, ResetTaskState, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.api.wire.share_types import SHARE_TYPE, ProjectAccess, ShareTypeCreate, ShareTypeUpdate
 from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareUpdate
@@ -216,6 +216,7 @@ TAKES: dict[str, tuple[str, Any]] = {
     "share_network_subnets.create": ("share-network-subnet", SubnetCreate),
     "share_network_subnets.create_check": ("", SubnetCheck),
     "share_servers.reset_status": ("", ResetStatus),
+    "share_servers.reset_task_state": ("", ResetTaskState),
     "share_servers.manage": ("share_server", ServerManage),
     "share_servers.unmanage": ("", Unmanage),
     "shares.create": ("share", ShareCreate),
@@ -224,6 +225,7 @@ TAKES: dict[str, tuple[str, Any]] = {
     "shares.shrink": ("", NewSize),
     "shares.force_delete": ("", None),
     "shares.reset_status": ("", ResetStatus),
+    "shares.reset_task_state": ("", ResetTaskState),
     "snapshots.create": ("snapshot", SnapshotCreate),
     "snapshots.update": ("snapshot", SnapshotUpdate),
     "snapshots.reset_status": ("", ResetStatus),

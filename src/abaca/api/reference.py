@@ -26,7 +26,7 @@ Made by `make api-reference` from the service's own tables; do not edit it. A ru
 
 Versions are asked for with the header `{microversions.HEADER}`, from {microversions.text(microversions.MIN_VERSION)} (also without the header)
 to {microversions.text(microversions.MAX_VERSION)}. "For" names the least role in the project that the rules in code let in: reader, member, admin.
-A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
+On each route: [who may do what](api-access.md). A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`."""
 
 _PERSONAS = {ADMIN: "admin", CREATOR: "member", MEMBER: "member", READER: "reader"}
@@ -62,14 +62,14 @@ def _versions() -> Iterator[str]:
 
 
 def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[str]:
-    yield f"## {_title(name)}"
+    yield f"## {title(name)}"
     yield ""
     yield "| request | versions | rule | for | takes | status | gives |"
     yield "|---|---|---|---|---|---|---|"
     for route in routes:
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
         rule = f"`{route.policy}`" if route.policy else "open to everyone"
-        yield f"| {url} | {_span(route)} | {rule} | {persona(route)} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
+        yield f"| {url} | {span(route)} | {rule} | {persona(route)} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
     queries = {route.name: QUERIES[route.name] for route in routes if route.name in QUERIES}
     for handler, parameters in queries.items():
         of_handler = sorted({route.path for route in routes if route.name == handler})
@@ -77,7 +77,8 @@ def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[s
         yield f"Parameters of {', '.join(f'`{path}`' for path in of_handler)}: {', '.join(f'`{parameter}`' for parameter in parameters)}."
 
 
-def _span(route: Route) -> str:
+def span(route: Route) -> str:
+    """The versions that a route lives in, as text."""
     return _between(route.since, route.until) if route.path.startswith(VERSIONED) else ""
 
 
@@ -149,10 +150,11 @@ def _is_struct(struct: Any) -> bool:
 def _struct_name(struct: Any) -> str:
     """With its module where two have the same name."""
     shared = [other for other in _structs() if other.__name__ == struct.__name__]
-    return str(struct.__name__) if len(shared) == 1 else f"{struct.__name__} of {_title(struct.__module__.rpartition('.')[2]).lower()}"
+    return str(struct.__name__) if len(shared) == 1 else f"{struct.__name__} of {title(struct.__module__.rpartition('.')[2]).lower()}"
 
 
-def _title(name: str) -> str:
+def title(name: str) -> str:
+    """A module's name as a heading."""
     return name.replace("_", " ").capitalize()
 
 

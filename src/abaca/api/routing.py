@@ -37,6 +37,7 @@ from abaca.api.resources import (
 _INSTANCE = "/v2/share_instances/{instance_id}"
 _SNAPSHOT = "/v2/snapshots/{snapshot_id}"
 _INSTANCE_ACTION = f"{_INSTANCE}/action"
+_SERVER_ACTION = "/v2/share-servers/{share_server_id}/action"
 
 
 def _metadata(path: str, of: metadata.Metadata, policy: str, since: int = 0) -> list[Route]:
@@ -136,9 +137,10 @@ ROUTES: list[Route] = [
     Route("GET", "/v2/share-servers/{share_server_id}", share_servers.show, "share_server:show"),
     Route("GET", "/v2/share-servers/{share_server_id}/details", share_servers.details, "share_server:details"),
     Route("DELETE", "/v2/share-servers/{share_server_id}", share_servers.delete, "share_server:delete", status=202),
-    action("/v2/share-servers/{share_server_id}/action", "reset_status", share_servers.reset_status, "share_server:reset_status", since=49),
+    action(_SERVER_ACTION, "reset_status", share_servers.reset_status, "share_server:reset_status", since=49),
+    action(_SERVER_ACTION, "reset_task_state", share_servers.reset_task_state, "share_server:reset_task_state", since=57),
     Route("POST", "/v2/share-servers/manage", share_servers.manage, "share_server:manage_share_server", since=49, status=202),
-    action("/v2/share-servers/{share_server_id}/action", "unmanage", share_servers.unmanage, "share_server:unmanage_share_server", since=49),
+    action(_SERVER_ACTION, "unmanage", share_servers.unmanage, "share_server:unmanage_share_server", since=49),
     # --- shares
     Route("GET", "/v2/shares", shares.index, "share:get_all"),
     Route("POST", "/v2/shares", shares.create, "share:create"),
@@ -154,6 +156,7 @@ ROUTES: list[Route] = [
     action("/v2/shares/{share_id}/action", "force_delete", shares.force_delete, "share:force_delete", since=7),
     action("/v2/shares/{share_id}/action", "os-reset_status", shares.reset_status, "share:reset_status", until=6),
     action("/v2/shares/{share_id}/action", "reset_status", shares.reset_status, "share:reset_status", since=7),
+    action("/v2/shares/{share_id}/action", "reset_task_state", shares.reset_task_state, "share:reset_task_state", since=22),
     *_metadata("/v2/shares/{share_id}", metadata.SHARE, "share:{}_share_metadata"),
     # --- share instances
     Route("GET", "/v2/share_instances", share_instances.index, "share_instance:index", since=3),

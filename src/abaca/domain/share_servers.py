@@ -82,6 +82,12 @@ def reset_status(conn: Connection, share_server_id: str, status: str) -> None:
     states.force(conn, states.SHARE_SERVER, share_server_id, status)
 
 
+def reset_task_state(conn: Connection, share_server_id: str, task_state: str | None) -> None:
+    """The administrator sets a task state by hand."""
+    get(conn, share_server_id)
+    states.set_task_state(conn, share_servers, share_server_id, task_state)
+
+
 def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
     """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it."""
     fresh = [server for server in doomed if server.status != "deleting"]

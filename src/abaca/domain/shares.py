@@ -164,6 +164,12 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     states.force(conn, states.SHARE, lock(conn, caller, share_id).instance_id, status)
 
 
+def reset_task_state(conn: Connection, caller: Caller, share_id: str, task_state: str | None) -> None:
+    """The administrator sets a task state by hand."""
+    require_own(conn, caller, share_id)
+    states.set_task_state(conn, shares, share_id, task_state)
+
+
 def extend(
     conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db import tables
 from abaca.db.session import utcnow
+from abaca.errors import Invalid
 
 PASSING = frozenset({
     "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "queued_to_apply", "applying",
@@ -108,6 +109,13 @@ ACCESS_RULE = _noun(
     denying="error",
 )
 
+TASK_STATES = (
+    "migration_starting", "migration_in_progress", "migration_completing", "migration_success", "migration_error", "migration_cancelled",
+    "migration_driver_starting", "migration_driver_in_progress", "migration_driver_phase1_done", "data_copying_starting",
+    "data_copying_in_progress", "data_copying_completing", "data_copying_completed", "data_copying_cancelled", "data_copying_error",
+)  # fmt: skip
+"""What the field `task_state` of shares and share servers can hold beside null. It is shown, and nothing here goes by it: nothing migrates."""
+
 
 class IllegalTransition(RuntimeError):
     """The table of transitions does not know this one."""
@@ -149,3 +157,10 @@ def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
 def statuses(noun: Noun) -> list[str]:
     """Every status that a noun can have, sorted."""
     return sorted(set(noun.transitions).union(*noun.transitions.values()))
+
+
+def set_task_state(conn: Connection, table: sa.Table, key: str, task_state: str | None) -> None:
+    """Set a share's or a share server's task state by hand. Invalid for one that is not known."""
+    if task_state is not None and task_state not in TASK_STATES:
+        raise Invalid(f"Invalid task state '{task_state}'. Valid task states: null, {', '.join(TASK_STATES)}.")
+    conn.execute(sa.update(table).where(table.c.id == key).values(task_state=task_state, updated_at=utcnow()))

@@ -6,7 +6,7 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.wire import bodies
-from abaca.api.wire.share_networks import ResetStatus
+from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.db.session import begin, read
 from abaca.domain import share_server_management, share_servers
@@ -48,6 +48,13 @@ def reset_status(call: Call, share_server_id: str) -> None:
     status = call.arguments(ResetStatus).status
     with begin(call.engine) as conn:
         share_servers.reset_status(conn, share_server_id, status)
+
+
+def reset_task_state(call: Call, share_server_id: str) -> None:
+    """Action reset_task_state, since 2.57. Nothing here migrates; python-manilaclient asks for it whenever it sets something."""
+    task_state = call.arguments(ResetTaskState).task_state
+    with begin(call.engine) as conn:
+        share_servers.reset_task_state(conn, share_server_id, task_state)
 
 
 def manage(call: Call) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from abaca.api.kept_rows import Found
 from abaca.api.resources import metadata
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
-from abaca.api.wire.share_networks import ResetStatus
+from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareUpdate, same_or_none
 from abaca.db.session import begin, read
 from abaca.domain import share_creation, shares
@@ -112,6 +112,13 @@ def reset_status(call: Call, share_id: str) -> None:
     status = call.arguments(ResetStatus).status
     with begin(call.engine) as conn:
         shares.reset_status(conn, call.caller, share_id, status)
+
+
+def reset_task_state(call: Call, share_id: str) -> None:
+    """Action reset_task_state, since 2.22. Nothing here migrates; python-manilaclient asks for it whenever it sets something."""
+    task_state = call.arguments(ResetTaskState).task_state
+    with begin(call.engine) as conn:
+        shares.reset_task_state(conn, call.caller, share_id, task_state)
 
 
 def _request(call: Call, new: ShareCreate) -> ShareRequest:

@@ -13,7 +13,7 @@ SINCE = {
     "share_replicas": 53, "replica_gigabytes": 53, "per_share_gigabytes": 62, "backups": 80, "backup_gigabytes": 80,
 }  # fmt: skip
 OF_PROJECTS_ONLY = ("share_networks", "share_groups", "share_group_snapshots")  # a share type has nothing to do with them
-_NOT_LIMITS = ("force", "tenant_id", "project_id", "id")
+_NOT_LIMITS = ("force", "tenant_id", "project_id", "class_name", "id")
 
 # How /limits calls each limit and what is in use of it, since which version.
 _ABSOLUTE = (

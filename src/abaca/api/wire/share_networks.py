@@ -104,6 +104,12 @@ class ShareNetworkUpdate(Body):
     nova_net_id: Any = None
 
 
+class ResetTaskState(Body):
+    """Arguments of the action reset_task_state of shares and share servers."""
+
+    task_state: Identifier | None
+
+
 class ResetStatus(Body):
     """Arguments of the action reset_status of every resource."""
 

@@ -1,0 +1,221 @@
+"""Every `openstack share …` command about something that Abaca has is called against a running service, noun by noun.
+
+Those about what Abaca does not have, and those that need Keystone, are listed in docs/compatibility.md: the last test compares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.clients.command import Shell, share_commands
+from tests.service import Installation, wait_until
+
+pytest.importorskip("manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+COMPATIBILITY = Path(__file__).parents[2] / "docs" / "compatibility.md"
+SPECS = ("snapshot_support=True", "create_share_from_snapshot_support=True", "revert_to_snapshot_support=True", "mount_snapshot_support=True")
+
+
+@pytest.fixture(scope="module")
+def shell(shared_service: Installation) -> Iterator[Shell]:
+    made = Shell(shared_service.state_dir / "clouds.yaml", "abaca")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def stage(shell: Shell) -> Iterator[str]:
+    """A network, a share type and a share network `every`, and the share `every` on it; all of it goes at the end. Its server's id."""
+    shell.run("network", "create", "every")
+    shell.run("subnet", "create", "--network", "every", "--subnet-range", "10.31.0.0/24", "every")
+    shell.ask("share", "type", "create", "every", "true", "--extra-specs", *SPECS)
+    shell.ask("share", "network", "create", "--name", "every", "--neutron-net-id", "every", "--neutron-subnet-id", "every")
+    shell.ask("share", "create", "NFS", "1", "--name", "every", "--share-type", "every", "--share-network", "every")
+    until_share(shell, "available")
+    (server,) = [row["ID"] for row in shell.ask("share", "server", "list")]
+    yield server
+    shell.run("share", "delete", "every")
+    wait_until(lambda: shell.ask("share", "list") == [], "the share to go", 60)
+    shell.run("share", "server", "delete", server)
+    wait_until(lambda: shell.ask("share", "server", "list") == [], "the server to go", 60)
+    shell.run("share", "network", "delete", "every")
+    shell.run("share", "type", "delete", "every")
+    wait_until(lambda: shell.ask("share", "network", "list") == [], "the share network to go", 60)
+    shell.run("network", "delete", "every")
+
+
+def until_share(shell: Shell, status: str, share: str = "every") -> None:
+    wait_until(lambda: shell.ask("share", "show", share)["status"] == status, f"{share} to be {status}", 60)
+
+
+def test_types(shell: Shell, stage: str) -> None:
+    assert "every" in [row["Name"] for row in shell.ask("share", "type", "list")]
+    shell.run("share", "type", "set", "every", "--description", "told", "--extra-specs", "thin=True")
+    shown = shell.ask("share", "type", "show", "every")
+    assert shown["description"] == "told" and "thin" in str(shown["optional_extra_specs"])
+    shell.run("share", "type", "unset", "every", "thin")
+    assert "thin" not in str(shell.ask("share", "type", "show", "every"))
+    shell.ask("share", "type", "create", "closed", "true", "--public", "false")
+    shell.run("share", "type", "access", "create", "closed", "blue")
+    assert shell.ask("share", "type", "access", "list", "closed") == [{"Project ID": "blue"}]
+    shell.run("share", "type", "access", "delete", "closed", "blue")
+    assert shell.ask("share", "type", "access", "list", "closed") == []
+    shell.run("share", "type", "delete", "closed")
+
+
+def test_networks_and_subnets(shell: Shell, stage: str) -> None:
+    shell.run("share", "network", "set", "every", "--description", "told")
+    assert shell.ask("share", "network", "show", "every")["description"] == "told"
+    shell.run("share", "network", "unset", "every", "--description")
+    assert not shell.ask("share", "network", "show", "every")["description"]
+    assert [row["Name"] for row in shell.ask("share", "network", "list")] == ["every"]
+    where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every", "--availability-zone", "nova")
+    made = shell.ask("share", "network", "subnet", "create", "every", *where)
+    shell.run("share", "network", "subnet", "set", "every", made["id"], "--property", "vlan=7")
+    shown = shell.ask("share", "network", "subnet", "show", "every", made["id"])
+    assert (shown["availability_zone"], "vlan" in str(shown["properties"])) == ("nova", True)
+    shell.run("share", "network", "subnet", "unset", "every", made["id"], "--property", "vlan")
+    assert "vlan" not in str(shell.ask("share", "network", "subnet", "show", "every", made["id"]))
+    shell.run("share", "network", "subnet", "delete", "every", made["id"])
+    assert len(shell.ask("share", "network", "show", "every")["share_network_subnets"]) == 1
+
+
+def test_security_services(shell: Shell, stage: str) -> None:
+    shell.ask("share", "security", "service", "create", "ldap", "--name", "book", "--server", "10.31.0.9")
+    shell.run("share", "security", "service", "set", "book", "--description", "told")
+    assert shell.ask("share", "security", "service", "show", "book")["description"] == "told"
+    shell.run("share", "security", "service", "unset", "book", "--description")
+    assert not shell.ask("share", "security", "service", "show", "book")["description"]
+    assert [row["Name"] for row in shell.ask("share", "security", "service", "list")] == ["book"]
+    shell.run("share", "security", "service", "delete", "book")
+
+
+def test_shares(shell: Shell, stage: str) -> None:
+    shell.run("share", "set", "every", "--property", "colour=blue", "--description", "told")
+    assert shell.ask("share", "properties", "show", "every")["colour"] == "blue"
+    shell.run("share", "unset", "every", "--property", "colour", "--description")
+    assert not shell.ask("share", "show", "every")["description"]
+    shell.run("share", "resize", "every", "2")
+    wait_until(lambda: shell.ask("share", "show", "every")["size"] == 2, "the share to grow", 60)
+    assert [row["Name"] for row in shell.ask("share", "list")] == ["every"]
+
+
+def test_export_locations(shell: Shell, stage: str) -> None:
+    (location,) = shell.ask("share", "export", "location", "list", "every")
+    of_share = ("every", location["ID"])
+    shell.run("share", "export", "location", "set", *of_share, "--property", "rack=7")
+    assert "rack" in str(shell.ask("share", "export", "location", "show", *of_share))
+    shell.run("share", "export", "location", "unset", *of_share, "--property", "rack")
+    assert "rack" not in str(shell.ask("share", "export", "location", "show", *of_share))
+
+
+def test_access_rules(shell: Shell, stage: str) -> None:
+    rule = shell.ask("share", "access", "create", "every", "ip", "10.31.0.0/25")["id"]
+    wait_until(lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60)
+    shell.run("share", "access", "set", rule, "--property", "who=me", "--access-level", "ro")
+    wait_until(lambda: shell.ask("share", "access", "show", rule)["access_level"] == "ro", "the level", 60)
+    assert "who" in str(shell.ask("share", "access", "show", rule)["properties"])
+    shell.run("share", "access", "unset", rule, "--property", "who")
+    wait_until(lambda: [row["State"] for row in shell.ask("share", "access", "list", "every")] == ["active"], "the rule", 60)
+    shell.run("share", "access", "delete", "every", rule)
+    wait_until(lambda: shell.ask("share", "access", "list", "every") == [], "the rule to go", 60)
+
+
+def test_snapshots(shell: Shell, stage: str) -> None:
+    def until(status: str) -> None:
+        wait_until(lambda: shell.ask("share", "snapshot", "show", "snap")["status"] == status, f"snap to be {status}", 60)
+
+    shell.ask("share", "snapshot", "create", "every", "--name", "snap")
+    until("available")
+    shell.run("share", "snapshot", "set", "snap", "--description", "told", "--property", "colour=blue")
+    assert "colour" in str(shell.ask("share", "snapshot", "show", "snap"))
+    shell.run("share", "snapshot", "unset", "snap", "--description", "--property", "colour")
+    assert "colour" not in str(shell.ask("share", "snapshot", "show", "snap"))
+    assert [row["Name"] for row in shell.ask("share", "snapshot", "list")] == ["snap"]
+    (location,) = shell.ask("share", "snapshot", "export", "location", "list", "snap")
+    shown = shell.ask("share", "snapshot", "export", "location", "show", "snap", location["ID"])
+    assert shown["path"] == location["Path"]
+    shell.run("share", "revert", "snap")
+    until_share(shell, "available")
+    until("available")
+    shell.run("share", "snapshot", "delete", "snap")
+    wait_until(lambda: shell.ask("share", "snapshot", "list") == [], "the snapshot to go", 60)
+
+
+def test_instances(shell: Shell, stage: str) -> None:
+    shell.ask("share", "create", "NFS", "1", "--name", "doomed", "--share-type", "every", "--share-network", "every")
+    until_share(shell, "available", "doomed")
+    share = shell.ask("share", "show", "doomed")["id"]
+    (instance,) = [row["ID"] for row in shell.ask("share", "instance", "list") if row["Share ID"] == share]
+    (location,) = shell.ask("share", "instance", "export", "location", "list", instance)
+    assert shell.ask("share", "instance", "export", "location", "show", instance, location["ID"])["path"] == location["Path"]
+    shell.run("share", "instance", "set", instance, "--status", "error")
+    assert shell.ask("share", "instance", "show", instance)["status"] == "error"
+    shell.run("share", "instance", "delete", instance)
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
+
+
+def test_servers(shell: Shell, stage: str) -> None:
+    """A second one, on a share network of its own, is let go, taken over and deleted."""
+    where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every")
+    shell.ask("share", "network", "create", "--name", "other", *where)
+    shell.ask("share", "create", "NFS", "1", "--name", "brief", "--share-type", "every", "--share-network", "other")
+    until_share(shell, "available", "brief")
+    (found,) = [row for row in shell.ask("share", "server", "list") if row["ID"] != stage]
+    server, host = found["ID"], found["Host"]
+    shell.run("share", "delete", "brief")
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
+    shell.run("share", "server", "set", server, "--status", "error")
+    assert shell.ask("share", "server", "show", server)["status"] == "error"
+    shell.run("share", "server", "abandon", server)
+    wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to be let go", 60)
+    assert shell.ask("share", "server", "adopt", host, "other", server)["id"] == server
+    wait_until(lambda: shell.ask("share", "server", "show", server)["status"] == "active", "the server to be taken over", 60)
+    shell.run("share", "server", "delete", server)
+    wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to go", 60)
+    shell.run("share", "network", "delete", "other")
+
+
+def test_back_ends(shell: Shell, stage: str) -> None:
+    (service,) = shell.ask("share", "service", "list")
+    for choice, status in (("--disable", "disabled"), ("--enable", "enabled")):
+        shell.run("share", "service", "set", choice, service["Host"], "manila-share")
+        assert [row["Status"] for row in shell.ask("share", "service", "list")] == [status]
+    shell.run("share", "service", "ensure", "shares", service["Host"])
+    assert [row["Name"] for row in shell.ask("share", "pool", "list")] == [f"{service['Host']}#fake"]
+    assert [row["Name"] for row in shell.ask("share", "availability", "zone", "list")] == ["nova"]
+    assert shell.ask("share", "replica", "list") == []
+
+
+def test_limits_and_quotas_of_classes(shell: Shell, stage: str) -> None:
+    limits = {row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")}
+    assert limits["totalSharesUsed"] == 1
+    shell.run("share", "quota", "set", "--class", "default", "--shares", "60")
+    limits = {row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")}
+    assert limits["maxTotalShares"] == 60
+
+
+def test_messages(shell: Shell, stage: str) -> None:
+    """Told when no back end can take a share."""
+    shell.ask("share", "create", "CIFS", "1", "--name", "nowhere", "--share-type", "every", "--share-network", "every")
+    until_share(shell, "error", "nowhere")
+    (message,) = [row["ID"] for row in shell.ask("share", "message", "list")]
+    assert shell.ask("share", "message", "show", message)["resource_type"] == "SHARE"
+    shell.run("share", "message", "delete", message)
+    assert shell.ask("share", "message", "list") == []
+    shell.run("share", "delete", "nowhere")
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
+
+
+def test_what_is_not_called_is_what_is_documented(shell: Shell, stage: str) -> None:
+    """In the section of docs/compatibility.md, with `*` for all that begin so."""
+    section = COMPATIBILITY.read_text().partition("## Commands that are not covered")[2].partition("\n## ")[0]
+    told = [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`(share [^`]*)`", section)]
+    documented = {name for name in share_commands() if any(re.fullmatch(pattern, name) for pattern in told)}
+    assert set(share_commands()) - shell.called == documented
