@@ -42,6 +42,14 @@ walk: venv ## kill the worker at every step of every workflow, and let every ste
 crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
 	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
 
+.PHONY: fuzz
+fuzz: venv ## send tens of thousands of requests made from the OpenAPI document, from all callers, at all versions (N=100: for each route)
+	@ABACA_FUZZ=$(or $(N),100) $(BIN)/pytest -s tests/api/test_fuzz.py
+
+.PHONY: crowd
+crowd: venv ## clients ask at once for whatever they can, for long (SECONDS=600: on each kind of database)
+	@ABACA_CROWD_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s tests/operations/test_concurrent_clients.py
+
 .PHONY: breakages
 breakages: venv ## break the code on purpose in a copy, one thing at a time, and see the tests fail (ROWS="C7 D3": only those)
 	@$(BIN)/python -m tests.breakages $(ROWS)

@@ -52,6 +52,11 @@ def test_every_route_is_described() -> None:
 @pytest.fixture
 def known(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
     """The ids of resources that are there, by the path's parameters."""
+    return populate(api, back_end, conf, engine)
+
+
+def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
+    """Make one of everything, of the administrator's project."""
     key_file(conf).write_text(new_key())
     security_service = api("POST", "/security-services", {"security_service": {"type": "ldap", "password": "p"}})["security_service"]["id"]
     type_id = api.share_type()

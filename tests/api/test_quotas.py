@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
 from abaca.db.tables import share_instances
+from abaca.domain import quota_usages
 from abaca.domain import share_instances as instances
 from tests.api.conftest import ADMIN, ALICE, BOB, NOBODY, READER, UNKNOWN, Api, BackEnd
 
@@ -340,3 +341,12 @@ def test_limits_set_at_once_are_one(api: Api) -> None:
         for shown in pool.map(lambda limit: allow(api, shares=limit, force=True), range(1, 7)):
             assert shown["shares"] in range(1, 7)
     assert api("GET", "/quota-sets/red")["quota_set"]["shares"] in range(1, 7)
+
+
+def test_a_limit_waits_for_what_is_being_claimed(api: Api, network: str, engine: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with begin(engine) as conn:
+            quota_usages.claim(conn, "red", "alice", defaults=None, shares=3)
+            answer = pool.submit(api.send, "PUT", "/v2/quota-sets/red", {"quota_set": {"shares": 2}})
+            wait([answer], 0.3)
+        assert answer.result().status_code == 400, "three are in use"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.api.app import create_app
+from abaca.db.session import begin
+from abaca.domain import share_types
+from tests import stack
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 
 DHSS = "driver_handles_share_servers"
@@ -256,3 +260,14 @@ def test_extra_specs_that_stay(api: Api, key: str, version: str, status: int) ->
         assert api.fault("DELETE", path, None, 403, version=version) == f"Extra spec '{key}' can't be deleted."
     else:
         api("DELETE", path, status=202, version=version)
+
+
+def test_an_extra_spec_is_set_by_two_at_once(api: Api, engine: Engine) -> None:
+    type_id = api.share_type()
+    with ThreadPoolExecutor(1) as pool:
+        with begin(engine) as conn:
+            share_types.set_extra_specs(conn, stack.ADMIN, type_id, {"tier": "gold"})
+            answer = pool.submit(api.send, "POST", f"/v2/types/{type_id}/extra_specs", {"extra_specs": {"tier": "silver"}})
+            wait([answer], 0.3)
+        assert answer.result().status_code == 200
+    assert api("GET", f"/types/{type_id}/extra_specs")["extra_specs"]["tier"] == "silver"

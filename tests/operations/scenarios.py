@@ -137,9 +137,8 @@ class Ground:
             stack.do(servers.delete, server)
         stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_servers)))
         for network in stack.ask(share_networks.find, ADMIN, {}, PAGE, True):
-            *more, _ = [subnet["id"] for subnet in network["share_network_subnets"]]
-            for subnet in more:
-                stack.do(share_network_subnets.delete, ADMIN, network["id"], subnet)
+            for subnet in network["share_network_subnets"][1:]:
+                stack.do(share_network_subnets.delete, ADMIN, network["id"], subnet["id"])
             stack.do(share_networks.delete, ADMIN, network["id"])
         for service in stack.ask(security_services.find, ADMIN, {}, PAGE, True):
             stack.do(security_services.delete, ADMIN, service["id"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import local_networks, local_subnets, share_networks
+from abaca.domain import local_networks, local_subnets, share_network_subnets, share_networks
+from abaca.values import Subnet
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, network, told
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
@@ -79,3 +80,15 @@ def test_where_nothing_is_named_and_no_or_two_subnets_are_shared_the_reason_is_t
         assert any(f"{count} subnets are shared" in text for text in told(stack))
         shared_subnet(stack, "10.2.0.0/24")
         shared_subnet(stack, "10.3.0.0/24")
+
+
+def test_what_is_found_of_former_ids_is_dropped(install: Install) -> None:
+    stack = install()
+    first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
+    share_network = stack.share_network(first)
+    (subnet,) = network(stack, share_network)["share_network_subnets"]
+    stack.do(share_networks.update, MEMBER, share_network, {"neutron_net_id": second[0], "neutron_subnet_id": second[1]})
+    found = Subnet(neutron_net_id=first[0], neutron_subnet_id=first[1], cidr="10.1.0.0/24", ip_version=4)
+    stack.do(share_network_subnets.resolve, subnet["id"], found)  # its work had looked the former ones up just before
+    (subnet,) = network(stack, share_network)["share_network_subnets"]
+    assert (subnet["neutron_subnet_id"], subnet["cidr"]) == (second[1], None)

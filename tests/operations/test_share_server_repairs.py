@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from abaca.db.tables import network_allocations
-from abaca.domain import access_rules, share_server_repairs, share_servers
+from abaca.db.session import begin, lock_row
+from abaca.db.tables import network_allocations, share_instances
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain import access_rules, share_network_subnets, share_networks, share_server_networks, share_server_repairs, share_servers, states
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Page
+from abaca.workflow import inspection, queue
 from tests.operations.conftest import Install
-from tests.operations.scene import allow, available_share, plan, rules, server_of, settled_rules
-from tests.stack import MEMBER, Stack
+from tests.operations.scene import all_servers, allow, available_share, delete_share, instance_of, plan, rules, server_of, settled_rules
+from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 UPDATE = "update_share_server_network_allocations"
 
@@ -147,3 +152,37 @@ def test_capabilities_are_set_for_all_or_none(stack: Stack) -> None:
     assert flags() == (False, False)
     stack.do(update, [server], ["network_allocation_update_support"], True, check_driver=True)
     assert flags() == (True, False)
+
+
+def test_what_an_administrator_resets_in_the_middle_is_refused_or_stays(stack: Stack) -> None:
+    share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+    share = available_share(stack, share_network)
+    delete_share(stack, share)
+    plan(stack, Fault(method=UPDATE, error="hang"))
+    subnet = stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])["id"]
+    stack.do(share_networks.reset_status, ADMIN, share_network, "active")
+    with pytest.raises(Conflict, match="network_change"):
+        stack.do(share_network_subnets.delete, MEMBER, share_network, subnet)
+    server = all_servers(stack)[0].id
+    stack.do(share_servers.reset_status, server, "error")
+    stack.do(share_networks.reset_status, ADMIN, share_network, "error")
+    with pytest.raises(Conflict, match="is error"):
+        stack.do(share_server_repairs.retry_network_update, server)
+    plan(stack)
+    assert wait_for(lambda: not queue.unfinished(stack.engine))
+    assert (all_servers(stack)[0].status, inspection.find(stack.engine)) == ("error", [])
+
+
+def test_a_failed_addition_and_a_share_that_goes_do_not_wait_for_each_other(broken: Broken) -> None:
+    stack = broken.stack
+    instance, server = instance_of(stack, broken.share).id, broken.server["id"]
+    (subnet,) = stack.ask(lambda conn: list(conn.scalars(sa.select(mappings.c.share_network_subnet_id).where(~mappings.c.is_served))))
+    stack.do(lambda conn: states.force(conn, states.SHARE_SERVER, server, "network_change"))
+    with ThreadPoolExecutor(1) as pool:
+        with begin(stack.engine) as conn:
+            lock_row(conn, share_instances, instance)
+            failure = pool.submit(stack.do, share_server_networks.fail_addition, server, subnet, "no such wire")
+            wait([failure], 0.3)
+            share_servers.mark_unused_since_now(conn, server)
+        failure.result()
+    assert (broken.server["status"], broken.rule_state) == ("error", "error")

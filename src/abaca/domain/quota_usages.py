@@ -57,9 +57,10 @@ def release(conn: Connection, project_id: str, user_id: str | None, share_type_i
     _count(conn, _scopes(project_id, user_id, share_type_id), {resource: -amount for resource, amount in amounts.items()})
 
 
-def in_use(conn: Connection, scope: Scope) -> dict[str, int]:
-    """What is counted for a scope; 0 where nothing is."""
-    row = conn.execute(sa.select(quota_usages).where(quotas.of_scope(quota_usages, scope))).mappings().one_or_none()
+def in_use(conn: Connection, scope: Scope, *, held: bool = False) -> dict[str, int]:
+    """What is counted for a scope; 0 where nothing is. `held`: nobody counts anything there until the transaction ends."""
+    query = sa.select(quota_usages).where(quotas.of_scope(quota_usages, scope))
+    row = conn.execute(query.with_for_update() if held else query).mappings().one_or_none()
     return {resource: row[resource] if row else 0 for resource in COUNTED}
 
 

@@ -156,10 +156,11 @@ def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | Non
 
 
 def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
-    """Store what the network plug-in knows of the subnet; where none was named, which one it is."""
+    """Store what the network plug-in knows of the subnet; where none was named, which one it is. Nothing if it has got other ids meanwhile."""
+    named = share_network_subnets.c.neutron_subnet_id
     conn.execute(
         sa.update(share_network_subnets)
-        .where(share_network_subnets.c.id == subnet_id)
+        .where(share_network_subnets.c.id == subnet_id, named.is_(None) | (named == found.neutron_subnet_id))
         .values(
             neutron_net_id=sa.func.coalesce(share_network_subnets.c.neutron_net_id, found.neutron_net_id),
             neutron_subnet_id=sa.func.coalesce(share_network_subnets.c.neutron_subnet_id, found.neutron_subnet_id),

@@ -173,8 +173,12 @@ def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, upda
 
 
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:
-    """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again."""
-    states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
+    """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again.
+
+    A status that an administrator has set meanwhile stays.
+    """
+    if servers.status_of(conn, share_server_id)[0] == "network_change":
+        states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
     access_rules.apply_again(conn, share_instances.c.share_server_id == share_server_id)
     finish_network(conn, share_network_id)
 

@@ -112,6 +112,6 @@ def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:
     if network_id is None:
         raise Missing(f"Share server {share_server_id} could not be found.")
     network = lock_row(conn, share_networks, network_id)
-    if network is not None and network.status == "network_change":
-        raise Conflict(f"The share network {network_id} is being changed (network_change); repeat when it is active again.")
+    if network is not None and network.status != "active":
+        raise Conflict(f"The share network {network_id} is {network.status}; repeat when it is active again.")
     return conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()

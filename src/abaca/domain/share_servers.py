@@ -89,8 +89,14 @@ def reset_task_state(conn: Connection, share_server_id: str, task_state: str | N
 
 
 def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
-    """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it."""
+    """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it.
+
+    Conflict while one of them is being changed, whatever its network says.
+    """
     fresh = [server for server in doomed if server.status != "deleting"]
+    busy = next((server for server in fresh if not states.may_follow(states.SHARE_SERVER, server.status, "deleting")), None)
+    if busy is not None:
+        raise Conflict(f"Share server {busy.id} is {busy.status}; repeat when that is over.")
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
     hosts = worker_hosts(conn, {server.host for server in fresh})
     name = "share_server_delete"

@@ -17,7 +17,7 @@ from oslo_utils import strutils
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
 from abaca.domain import quota_usages
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
@@ -120,6 +120,8 @@ def delete(conn: Connection, caller: Caller, type_id: str) -> None:
 def set_extra_specs(conn: Connection, caller: Caller, type_id: str, extra_specs: Mapping[str, str]) -> None:
     """Add extra specs, or change those that are there. Raises Missing, Invalid."""
     get(conn, caller, type_id)
+    if lock_row(conn, share_types, type_id) is None:  # who else changes the same one waits
+        raise Missing(f"Share type {type_id} could not be found.")
     check_extra_specs(extra_specs)
     specs = share_type_extra_specs
     conn.execute(sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key.in_(extra_specs)))

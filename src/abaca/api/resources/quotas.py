@@ -54,7 +54,7 @@ def update(call: Call, project_id: str) -> dict[str, Any]:
         if misplaced:
             raise Invalid(f"'{misplaced[0]}' quota cannot be set for share type; it can be set only for project or user.")
         wanted = read_limits(body, resources(call.version))
-        used = None if forced else quota_usages.in_use(conn, scope)
+        used = None if forced else quota_usages.in_use(conn, scope, held=True)
         quotas.set_limits(conn, scope, wanted, call.quota_defaults, used)
         return {"quota_set": _shown(call, scope, quotas.limits(conn, scope, call.quota_defaults))}
 
