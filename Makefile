@@ -35,8 +35,9 @@ tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: 
 	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
 
 .PHONY: walk
-walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error (tests run a sample)
-	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py tests/operations/test_failures.py
+walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)
+	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
+	    tests/operations/test_walk_linux.py tests/operations/test_failures.py
 
 .PHONY: crash
 crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)

@@ -1,7 +1,8 @@
 """Kill the worker at every step of a workflow and compare where it ends with a run that nothing disturbed.
 
 Any workflow can be walked: prepare an installation, put the work into its queue while no worker runs, and hand it to `Walk`. Each place
-is tried on a copy of database and world, with real worker processes and SIGKILL.
+is tried on a copy of database and world, with real worker processes and SIGKILL. The world is one of fake back ends, unless another is given
+(`tests.linux_walk`).
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -46,14 +47,14 @@ def sample(every: Sequence[T], one_of: int = 10) -> list[T]:
     return [place for number, place in enumerate(every) if walks_everything() or number % one_of == today % one_of]
 
 
-def places(steps: Sequence[str], *, all_of_them: bool = False) -> list[tuple[int, str]]:
-    """Where to kill: every place, or every third, another third each day."""
+def places(steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE) -> list[tuple[int, str]]:
+    """Where to kill: every place, or one of so many (an odd number), others each day."""
     every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
     if all_of_them or walks_everything():
         return every
     # Moments alternate with a period of three, too: shifted by the step's number, each day's sample holds all of them.
     today = date.today().timetuple().tm_yday
-    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % _SAMPLE == today % _SAMPLE]
+    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % one_of == today % one_of]
 
 
 # What differs between two runs that both went right: when, and ids that the run itself draws.
@@ -61,9 +62,46 @@ _VOLATILE = {"created_at", "updated_at", "expires_at", "stats", "token"}
 _DRAWN_IDS = {"share_export_locations", "share_snapshot_export_locations", "messages"}
 
 
+class World(Protocol):
+    """What back ends hold, below a state directory and on the machine."""
+
+    def copy(self, state_dir: Path) -> Path:
+        """The state directory of a run of its own; what the back ends hold is there when its worker is up."""
+
+    def observe(self, state_dir: Path) -> dict[str, Any]:
+        """All that the back ends of a run hold, as comparable values."""
+
+    def remove(self, state_dir: Path) -> None:
+        """Take a run's away."""
+
+
+class FakeWorlds:
+    """Those of fake back ends of these names: a file each."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(names)
+        self._copies = 0
+
+    def copy(self, state_dir: Path) -> Path:
+        self._copies += 1
+        copy = state_dir.with_name(f"{state_dir.name}-{self._copies}")
+        shutil.copytree(state_dir, copy)
+        return copy
+
+    def observe(self, state_dir: Path) -> dict[str, Any]:
+        worlds = {name: FakeDriver(name, {"state_file": str(state_dir / "worker" / f"{name}.json")}).world() for name in self._names}
+        return {f"world of {name}": msgspec.to_builtins(world) for name, world in worlds.items()}
+
+    def remove(self, state_dir: Path) -> None:
+        shutil.rmtree(state_dir)
+
+
 @dataclass
 class Walk:
-    """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected. `backends`: as for `make_conf`."""
+    """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected. `backends`: as for `make_conf`.
+
+    `patience`: seconds that the work may take, the start of a worker included.
+    """
 
     databases: Databases
     url: str
@@ -71,7 +109,11 @@ class Walk:
     backends: Mapping[str, Mapping[str, str]]
     workflow: str
     overrides: dict[str, object] = field(default_factory=dict)
-    _copies: int = 0
+    world: World | None = None
+    patience: float = 20.0
+
+    def __post_init__(self) -> None:
+        self._world: World = self.world or FakeWorlds(self.backends)
 
     def undisturbed(self) -> tuple[list[str], dict[str, Any]]:
         """The steps of the workflow, as `number/name`, and where the installation ends."""
@@ -81,6 +123,7 @@ class Walk:
         steps = [line.partition("/")[2] for line in log.read_text().splitlines() if line.startswith(f"{self.workflow}/")]
         steps = list(dict.fromkeys(steps))
         DONE["steps"] += len(steps)
+        DONE["scenes"] += 1
         return steps, self._observe(url, state_dir)
 
     def killed_at(self, number: int, moment: str) -> dict[str, Any]:
@@ -88,7 +131,7 @@ class Walk:
         url, state_dir = self._copy()
         worker = self._worker(url, state_dir, {"ABACA_CRASH_AT": f"{self.workflow}/{number}/{moment}"})
         try:
-            wait_for(lambda: worker.exit_code is not None)
+            wait_for(lambda: worker.exit_code is not None, self.patience)
             assert worker.exit_code == _SIGKILL, f"the worker ended with {worker.exit_code}"
             DONE["kills"] += 1
         finally:
@@ -103,19 +146,16 @@ class Walk:
         worker = self._worker(url, state_dir, environment)
         engine = create_engine(url)
         try:
-            wait_for(lambda: not queue.unfinished(engine))
+            wait_for(lambda: not queue.unfinished(engine), self.patience)
         finally:
             engine.dispose()
             worker.kill()
 
     def _copy(self) -> tuple[str, Path]:
-        self._copies += 1
-        state_dir = self.state_dir.with_name(f"{self.state_dir.name}-{self._copies}")
-        shutil.copytree(self.state_dir, state_dir)
-        return self.databases.copy(self.url), state_dir
+        return self.databases.copy(self.url), self._world.copy(self.state_dir)
 
     def _observe(self, url: str, state_dir: Path) -> dict[str, Any]:
-        """All rows and the fake world, without what differs from run to run."""
+        """All rows and the world, without what differs from run to run."""
         engine = create_engine(url)
         try:
             with read(engine) as conn:
@@ -125,10 +165,8 @@ class Walk:
         finally:
             engine.dispose()
             self.databases.drop(url)
-        for name in self.backends:
-            world = FakeDriver(name, {"state_file": str(state_dir / "worker" / f"{name}.json")}).world()
-            seen[f"world of {name}"] = msgspec.to_builtins(world)
-        shutil.rmtree(state_dir)
+        seen |= self._world.observe(state_dir)
+        self._world.remove(state_dir)
         return seen
 
 
