@@ -32,6 +32,11 @@ def utcnow() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+def database_now(conn: Connection) -> datetime:
+    """Now by the clock of the database, of which there is one for all machines, UTC without zone. SQLite's is this machine's."""
+    return utcnow() if is_sqlite(conn) else conn.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
+
+
 def create_engine(url: str, *, pool_size: int = 10) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL, foreign keys on, 30 s of patience."""
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "json_deserializer": msgspec.json.decode}

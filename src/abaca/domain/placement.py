@@ -9,8 +9,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
 from abaca.db.tables import availability_zones, pools, services
+from abaca.domain.signs_of_life import is_up
 from abaca.errors import Conflict
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.scheduler.placement import Placement, place
@@ -18,7 +18,11 @@ from abaca.values import Host, PlacementRequest, Pool, PoolStats
 
 _MOST_CLAIMS = 20
 _POOLS = (
-    sa.select(pools, availability_zones.c.name.label("zone"), services.c.disabled, services.c.is_ready, services.c.expires_at)
+    sa.select(
+        *[pools.c[name] for name in ("host", "stats", "allocated_capacity_gb")],
+        availability_zones.c.name.label("zone"),
+        *[services.c[name] for name in ("disabled", "is_ready", "expires_at", "created_at", "updated_at")],
+    )
     .join(services, services.c.host == pools.c.service_host)
     .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
 )
@@ -70,14 +74,13 @@ def _claim(conn: Connection, pool: Pool, size: int) -> bool:
 
 def _pools(conn: Connection, query: sa.Select[Any]) -> list[Pool]:
     rows = conn.execute(query).all()
-    now = utcnow()
     return [
         Pool(
             host=Host.parse(row.host),
             availability_zone=row.zone,
             stats=msgspec.convert(row.stats, PoolStats),
             allocated_capacity_gb=row.allocated_capacity_gb,
-            is_up=row.is_ready and row.expires_at > now,
+            is_up=is_up(row._mapping),
             is_enabled=not row.disabled,
         )
         for row in rows

@@ -9,8 +9,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
 from abaca.db.tables import availability_zones, services
+from abaca.domain.signs_of_life import is_up
 from abaca.errors import Conflict, Missing
 from abaca.workflow.queue import Work, enqueue
 
@@ -64,7 +64,7 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
         "host": row["host"],
         "zone": row["zone"],
         "status": "disabled" if row["disabled"] else "enabled",
-        "state": "up" if row["is_ready"] and row["expires_at"] > utcnow() else "down",
+        "state": "up" if is_up(row) else "down",
         "updated_at": row["updated_at"],
         "disabled_reason": row["disabled_reason"],
         "ensuring": row["ensuring"],

@@ -19,6 +19,7 @@ from abaca.db.session import utcnow
 from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
 from abaca.domain import messages
 from abaca.domain.share_servers import worker_hosts
+from abaca.domain.signs_of_life import is_up
 from abaca.errors import CallerError, ServiceDown
 from abaca.values import Value
 from abaca.workflow.queue import Work, enqueue
@@ -81,7 +82,7 @@ def require_healthy(
         if server.status != "active":
             raise refusal(f"The share server {server.id} is not active but {server.status}.")
     for service in conn.execute(sa.select(services).where(services.c.host.in_({server.host for server in asked}))):
-        if not service.is_ready or service.expires_at <= utcnow():
+        if not is_up(service._mapping):
             raise down(f"The back end {service.host} is down; repeat when it is up again.")
     instance = share_instances
     unhealthy = sa.or_(instance.c.status != "available", instance.c.access_rules_status != "active")
@@ -199,8 +200,10 @@ def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
     if row is None:
         return None
     is_denied = False in row.hosts.values() and None not in row.hosts.values()
-    worth_asking_again = is_denied and row.updated_at + _DENIAL_LASTS < utcnow()
-    if row.expires_at <= utcnow() or row.share_server_ids != question.asked or worth_asking_again:
+    now = utcnow()
+    is_over = not row.created_at <= now < row.expires_at  # one from the future was asked before the clock was set back
+    worth_asking_again = is_denied and not row.updated_at <= now <= row.updated_at + _DENIAL_LASTS
+    if is_over or row.share_server_ids != question.asked or worth_asking_again:
         _forget(conn, row.id)
         return None
     return row

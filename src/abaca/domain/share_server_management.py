@@ -21,6 +21,7 @@ from abaca.domain import share_network_subnets as subnets
 from abaca.domain import share_servers as servers
 from abaca.domain.share_network_lock import lock, require_active
 from abaca.domain.share_server_networks import Place
+from abaca.domain.signs_of_life import is_up
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Host, NetworkAllocation, Value
 from abaca.workflow.queue import Work, enqueue
@@ -143,7 +144,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
     service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).one_or_none()
     if service is None:
         raise Invalid(f"Service manila-share could not be found on host {host}.")
-    if not service.is_ready or service.expires_at <= utcnow():
+    if not is_up(service._mapping):
         raise Invalid(f"The service {host} is down.")
     return service
 

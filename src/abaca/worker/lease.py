@@ -1,7 +1,8 @@
 """The right to serve a worker host: one process at a time, on one machine.
 
 On the machine a file lock decides at once. Across machines it is a lease in the database with a fencing token: who does not renew it
-in time has lost it, and starts no step any more.
+in time has lost it, and starts no step any more. Its time is the database's: a machine whose clock is wrong, or is set, takes nobody's lease
+before its time, and its holder measures by a clock that only goes forward.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import IO
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import begin, utcnow
+from abaca.db.session import begin, database_now
 from abaca.db.tables import worker_leases
 from abaca.errors import Conflict
 
@@ -49,7 +50,7 @@ class Lease:
             renewed = conn.execute(
                 sa.update(worker_leases)
                 .where(worker_leases.c.host == self._host, worker_leases.c.token == self._token)
-                .values(expires_at=utcnow() + timedelta(seconds=self._seconds))
+                .values(expires_at=database_now(conn) + timedelta(seconds=self._seconds))
             )
         if not renewed.rowcount:
             self._valid_until = 0.0
@@ -64,16 +65,16 @@ class Lease:
         """Give it back, so that the next process starts at once."""
         with begin(self._engine) as conn:
             held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self._token)
-            conn.execute(sa.update(worker_leases).where(held).values(expires_at=utcnow()))
+            conn.execute(sa.update(worker_leases).where(held).values(expires_at=database_now(conn)))
         self._valid_until = 0.0
         if self._lock_file is not None:
             self._lock_file.close()
 
     def _take(self) -> None:
         asked = time.monotonic()
-        now = utcnow()
-        values = {"machine": _machine(), "expires_at": now + timedelta(seconds=self._seconds)}
         with begin(self._engine) as conn:
+            now = database_now(conn)
+            values = {"machine": _machine(), "expires_at": now + timedelta(seconds=self._seconds)}
             row = conn.execute(sa.select(worker_leases).where(worker_leases.c.host == self._host).with_for_update()).one_or_none()
             if row is None:
                 self._token = 1
