@@ -84,10 +84,15 @@ class UsersFile:
         return user
 
     def _look(self) -> None:
-        """Read the file again when it changed. A file that is broken or gone leaves the users as they were, with an error in the log."""
-        if time.monotonic() - self._looked_at < _LOOK_AGAIN:
+        """Read the file again when it changed. A file that is broken or gone leaves the users as they were, with an error in the log.
+
+        Whoever comes while it is read for the first time waits: else the password of everybody would be wrong.
+        """
+        if self._is_fresh():
             return
         with self._lock:
+            if self._is_fresh():
+                return
             self._looked_at = time.monotonic()
             try:
                 status = os.stat(self._path)
@@ -100,6 +105,10 @@ class UsersFile:
                 return
             self._stamp, self._users, self._nobody = stamp, users, _unknown_password(users.values())
             self._known = {}  # a new one: a check that is under way remembers its result in the old one
+
+    def _is_fresh(self) -> bool:
+        """Whether there is something to go by, and it is no time to look again."""
+        return self._stamp is not None and time.monotonic() - self._looked_at < _LOOK_AGAIN
 
 
 def _unknown_password(users: Iterable[User]) -> bytes:
