@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from abaca.api.wire.bodies import LARGEST_INTEGER
 from abaca.db.session import begin, read
 from abaca.db.tables import share_instances
 from abaca.domain import quota_usages
@@ -350,3 +351,11 @@ def test_a_limit_waits_for_what_is_being_claimed(api: Api, network: str, engine:
             answer = pool.submit(api.send, "PUT", "/v2/quota-sets/red", {"quota_set": {"shares": 2}})
             wait([answer], 0.3)
         assert answer.result().status_code == 400, "three are in use"
+
+
+def test_force_goes_beyond_what_four_bytes_count(api: Api, network: str, back_end: BackEnd) -> None:
+    allow(api, gigabytes=-1)
+    for share in (api.share(network)["id"], api.share(network)["id"]):
+        back_end.settle(share)
+        api("POST", f"/shares/{share}/action", {"extend": {"new_size": LARGEST_INTEGER, "force": True}}, status=202)
+    assert used(api)["gigabytes"] == 2 * LARGEST_INTEGER

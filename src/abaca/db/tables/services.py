@@ -51,6 +51,6 @@ pools = sa.Table(
     sa.Column("host", sa.String(255), primary_key=True),  # host@backend#pool
     sa.Column("service_host", sa.String(255), nullable=False, index=True),  # host@backend
     sa.Column("stats", sa.JSON, nullable=False),  # values.PoolStats
-    sa.Column("allocated_capacity_gb", sa.Integer, nullable=False, default=0),
+    sa.Column("allocated_capacity_gb", sa.BigInteger, nullable=False, default=0),
     sa.Column("updated_at", sa.DateTime, nullable=False),
 )
