@@ -31,7 +31,7 @@ from abaca.worker.backends import default_backend
 LOG = logging.getLogger(__name__)
 
 READY_SECONDS = 60.0
-API_PATIENCE = 10.0
+API_PATIENCE = 15.0  # longer than the API gives its own processes to answer what they have begun
 WORKER_PATIENCE = 30.0
 LOOK_SECONDS = 0.1
 

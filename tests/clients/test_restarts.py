@@ -1,0 +1,118 @@
+"""Restarts under load: API processes are replaced one after the other, and the whole service is stopped; nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.service import FAKE_BACKEND, Installation, descendants, installation, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+CONFIG = f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
+HEADERS = {"X-Auth-Token": "admin:project:admin", "X-OpenStack-Manila-API-Version": "2.78", "Content-Type": "application/json"}
+CLIENTS = 3
+
+
+@pytest.fixture
+def service() -> Iterator[Installation]:
+    with installation(config_text=CONFIG) as made:
+        made.start()
+        yield made
+
+
+def ask(made: Installation, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """One request by a connection of its own: (status, answer). Raises OSError or HTTPException when it is not answered."""
+    connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=60)
+    try:
+        connection.request(method, path, None if body is None else msgspec.json.encode(body), HEADERS)
+        answer = connection.getresponse()
+        return answer.status, msgspec.json.decode(answer.read() or b"null")
+    finally:
+        connection.close()
+
+
+def made_by(service: Installation, path: str, body: Any) -> Any:
+    status, answer = ask(service, "POST", path, body)
+    assert status in (200, 201, 202), answer
+    return next(iter(answer.values()))
+
+
+class Load:
+    """Clients that ask for the same again and again: `accepted` ids, and what went wrong otherwise."""
+
+    def __init__(self) -> None:
+        self.accepted: list[str] = []
+        self.refused: list[object] = []
+        self.unanswered: list[str] = []
+
+
+@contextmanager
+def load(service: Installation, path: str, body: Any) -> Iterator[Load]:
+    seen, ended = Load(), Event()
+
+    def client() -> None:
+        while not ended.is_set():
+            try:
+                status, answer = ask(service, "POST", path, body)
+            except (OSError, http.client.HTTPException) as error:
+                seen.unanswered.append(repr(error))
+                ended.wait(0.05)
+                continue
+            if status == 200:
+                seen.accepted.append(next(iter(answer.values()))["id"])
+            else:
+                seen.refused.append((status, answer))
+
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        clients = [threads.submit(client) for _ in range(CLIENTS)]
+        try:
+            yield seen
+        finally:
+            ended.set()
+    for each in clients:
+        each.result()
+
+
+def test_api_processes_are_replaced_and_every_request_is_answered(service: Installation) -> None:
+    """By SIGHUP to `abaca api`: each gets a successor, then answers what it has begun, and ends."""
+    api = service.children()["api"]
+    old = set(descendants(api))
+    with load(service, "/v2/share-networks", {"share_network": {}}) as seen:
+        wait_until(lambda: len(seen.accepted) > 5, "requests")
+        os.kill(api, signal.SIGHUP)
+        wait_until(lambda: not old & set(descendants(api)), "the old processes to be gone")
+        before = len(seen.accepted)
+        wait_until(lambda: len(seen.accepted) > before + 5, "requests")
+    assert (seen.refused, seen.unanswered) == ([], [])
+    listed = ask(service, "GET", "/v2/share-networks")[1]["share_networks"]
+    assert {network["id"] for network in listed} == set(seen.accepted)
+    assert service.children()["api"] == api
+
+
+def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(service: Installation) -> None:
+    made_by(service, "/v2/types", {"share_type": {"name": "default", "extra_specs": {"driver_handles_share_servers": "True"}}})
+    net = made_by(service, "/network/v2.0/networks", {"network": {"name": "net"}})["id"]
+    subnet = made_by(service, "/network/v2.0/subnets", {"subnet": {"network_id": net, "cidr": "10.1.0.0/24", "ip_version": 4}})["id"]
+    network = made_by(service, "/v2/share-networks", {"share_network": {"neutron_net_id": net, "neutron_subnet_id": subnet}})["id"]
+    wanted = {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+    with load(service, "/v2/shares", wanted) as seen:
+        wait_until(lambda: len(seen.accepted) > 10, "requests")
+        assert service.stop() == 0
+    assert "is killed" not in service.said() and seen.refused == []
+    service.start()
+
+    def statuses() -> dict[str, str]:
+        return {share["id"]: share["status"] for share in ask(service, "GET", "/v2/shares/detail")[1]["shares"]}
+
+    assert set(seen.accepted) <= statuses().keys()
+    wait_until(lambda: set(statuses().values()) == {"available"}, "all that was accepted to be done")
