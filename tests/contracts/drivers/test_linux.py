@@ -142,6 +142,12 @@ def test_bridges_vanish_with_their_last_port(site: Site) -> None:
     assert leftovers(namespace, site.driver.layout.state_dir)["links"] == []
 
 
+def test_the_bridges_of_a_server_vanish_together(site: Site) -> None:
+    server = site.server(*((f"net{number}", f"10.0.{number}.5/24") for number in range(3)))
+    site.driver.teardown_server(server.id, {})
+    assert leftovers(site.driver.layout.namespace, site.driver.layout.state_dir)["links"] == []
+
+
 @pytest.mark.parametrize("addresses", [("10.0.0.5/24", "10.0.0.9/24"), ("10.0.0.5/24", "10.0.0.200/25"), ("fd00::5/64", "fd00::9/96")])
 def test_overlapping_subnets_of_two_networks_are_refused(site: Site, addresses: tuple[str, str]) -> None:
     server = site.server(("net", addresses[0]))

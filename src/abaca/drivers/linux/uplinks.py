@@ -116,9 +116,10 @@ def delete_unused(links: IPRoute) -> None:
     """Take away bridges without ports, and then the uplinks that no bridge needs."""
     everything = list(links.get_links())
     used = {link.get("master") for link in everything if link.get("ifname").startswith(PORT_PREFIX)}
-    for bridge in (link for link in everything if _kind(link) == "bridge" and link["index"] not in used):
-        links.link("del", index=bridge["index"])
-        everything.remove(bridge)
+    empty = {link["index"] for link in everything if _kind(link) == "bridge" and link["index"] not in used}
+    for bridge in empty:
+        links.link("del", index=bridge)
+    everything = [link for link in everything if link["index"] not in empty]
     there = {link["index"] for link in everything}
     idle = [link for link in everything if link.get("master") not in there and _kind(link) in ("vlan", "vxlan")]
     carried = {link.get("link") for link in everything if _kind(link) == "vlan" and link not in idle}
