@@ -11,11 +11,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from abaca.drivers.linux import inventory, mounts, namespaces, plugging, processes, routing
+from abaca.drivers.linux import inventory, mounts, namespaces, plugging, processes
 from abaca.drivers.linux.exports import ExportBus
 from abaca.drivers.linux.layout import Layout, run_path
 from abaca.drivers.linux.programs import run
 from tests.contracts.drivers.linux_site import routes_of
+from tests.crash.linux_world import addresses_in
 
 END_SECONDS = 5.0
 _PASSING = {"ganesha.log", "recovery"}
@@ -56,7 +57,7 @@ class LinuxWorld:
             there[f"routes of {namespace}"] = routes_of(namespace)
             if namespace != self._namespace:  # the outer ends have MAC addresses of no meaning
                 there[f"ports of {namespace}"] = plugging.ports_in(namespace)
-            there[f"addresses of {namespace}"] = sorted(routing.addresses_of(namespace))
+            there[f"addresses of {namespace}"] = sorted(addresses_in(namespace))
         for server in sorted(path.name for path in layout.servers.glob("*")):
             there[f"exports of {server}"] = sorted(ExportBus(layout.server(server).bus_socket).active())
         there["files"] = _files(layout.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,9 +11,11 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
 from abaca.db.tables import network_allocations, share_instances, share_network_subnets, share_servers, share_snapshot_instances, shares
-from abaca.drivers.linux import inventory, plugging, routing
+from abaca.drivers.linux import inventory, namespaces, plugging, routing
 from abaca.drivers.linux.exports import ExportBus, export_ids
 from abaca.drivers.linux.layout import Layout
+
+RT_SCOPE_UNIVERSE = 0
 
 
 def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str) -> list[str]:
@@ -59,10 +62,17 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
         own_ports = [name for name, row in ports.items() if row.share_server_id == server]
         if one.namespace in there["namespaces"]:
             found += _compared(f"port of {server}", plugging.ports_in(one.namespace), own_ports)
-            found += _compared(f"address of {server}", routing.addresses_of(one.namespace), addresses)
+            found += _compared(f"address of {server}", addresses_in(one.namespace), addresses)
+            found += _compared(f"route from an address of {server}", routing.addresses_of(one.namespace), addresses)
             told = map(str, ExportBus(one.bus_socket).active())
             found += _compared(f"export told to the NFS server {server}", told, map(str, export_ids(one).values()))
     return found
+
+
+def addresses_in(namespace: str) -> set[str]:
+    """The addresses of its interfaces that reach further than the link."""
+    found = namespaces.inside(namespace, lambda links: [(address.get("IFA_ADDRESS"), address["scope"]) for address in links.get_addr()])
+    return {str(ip_address(address)) for address, scope in found if scope == RT_SCOPE_UNIVERSE}
 
 
 def _names(folder: Path) -> list[str]:

@@ -19,7 +19,7 @@ from tests.databases import find_postgresql
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-SECONDS = 35.0
+SECONDS = 30.0
 
 
 def run(form: str) -> Report:

@@ -29,7 +29,7 @@ class Visit(NamedTuple):
 
 def violations(namespace: str, tenants: Sequence[Tenant]) -> tuple[list[str], int]:
     """What is not as it has to be, and how many locations were tried."""
-    found, tried = [], 0
+    found, number = [], 0
     locations = {tenant.name: _locations(tenant) for tenant in tenants}
     for tenant in tenants:
         strangers = [visit.location for other, visits in locations.items() if other != tenant.name for visit in visits]
@@ -38,9 +38,9 @@ def violations(namespace: str, tenants: Sequence[Tenant]) -> tuple[list[str], in
             own = [visit for visit in locations[tenant.name] if visit.network_id == network["id"]]
             others = [Visit(network["id"], location, False) for location in _of_others([visit.location for visit in own], strangers)]
             if subnets and (own or others):
-                found += _tried(namespace, network["id"], [subnet["cidr"] for subnet in subnets], [*own, *others])
-                tried += len(own) + len(others)
-    return found, tried
+                found += tried(namespace, network["id"], [subnet["cidr"] for subnet in subnets], [*own, *others])
+                number += len(own) + len(others)
+    return found, number
 
 
 def _locations(tenant: Tenant) -> list[Visit]:
@@ -66,7 +66,8 @@ def _of_others(own: Sequence[str], others: Sequence[str]) -> list[str]:
     return [*others[:1], *(f"{address}:/{path.rpartition(':/')[2]}" for path in others[:MOST_STRANGERS] for address in addresses)]
 
 
-def _tried(namespace: str, network_id: str, cidrs: Sequence[str], visits: Sequence[Visit]) -> list[str]:
+def tried(namespace: str, network_id: str, cidrs: Sequence[str], visits: Sequence[Visit]) -> list[str]:
+    """Try them from a machine of the network with an address in each range; what came out otherwise than expected."""
     netns = f"{namespace}-visitor"
     attach_client(namespace, network_id, netns, [f"{ip_network(cidr)[CLIENT_PLACE]}/{ip_network(cidr).prefixlen}" for cidr in sorted(set(cidrs))])
     try:
