@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from abaca.admin.nfs_probe import Mount, NfsError
 from abaca.drivers.linux import namespaces, plugging
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
@@ -124,6 +125,21 @@ def path(share: Share, number: int = 0) -> str:
 
 def paths(locations: Iterable[ExportLocation]) -> list[str]:
     return [location.path for location in locations]
+
+
+def access_of(netns: str, location: str) -> str:
+    """`rw`, `ro` or `none`, as a client there finds it; or the error, when it is another one."""
+
+    def try_it(_: object) -> str:
+        try:
+            with Mount(location) as share:
+                share.write("file", b"x")
+        except NfsError as error:
+            found = [level for name, level in (("ROFS", "ro"), ("NFS4ERR_NOENT", "none")) if name in str(error)]
+            return found[0] if found else str(error)
+        return "rw"
+
+    return namespaces.inside(netns, try_it)
 
 
 def routes_of(namespace: str) -> list[str]:

@@ -11,8 +11,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from abaca.admin.nfs_probe import Mount, NfsError
-from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.access import client_blocks
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.exports import export_ids
@@ -23,7 +21,7 @@ from abaca.errors import NoSpace, Refused, Unavailable
 from abaca.values import AccessRule, Share, ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
-from tests.contracts.drivers.linux_site import BOTH, Site, path, rule
+from tests.contracts.drivers.linux_site import BOTH, Site, access_of, path, rule
 
 pytestmark = pytest.mark.root
 
@@ -45,17 +43,7 @@ class Door:
 
     def access(self, version: int) -> str:
         """`rw`, `ro` or `none`, as the client of that family finds it."""
-
-        def try_it(_: object) -> str:
-            try:
-                with Mount(path(self.share, 0 if version == 4 else 1)) as share:
-                    share.write("file", b"x")
-            except NfsError as error:
-                found = [level for name, level in (("ROFS", "ro"), ("NFS4ERR_NOENT", "none")) if name in str(error)]
-                return found[0] if found else str(error)
-            return "rw"
-
-        return namespaces.inside(self._netns, try_it)
+        return access_of(self._netns, path(self.share, 0 if version == 4 else 1))
 
     def both(self) -> tuple[str, str]:
         return self.access(4), self.access(6)
