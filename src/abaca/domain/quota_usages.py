@@ -7,13 +7,15 @@ What limits there are: `quotas`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import upsert
+from abaca.db.session import is_sqlite
 from abaca.db.tables import quota_usages
 from abaca.domain import quotas
 from abaca.domain.quotas import Scope
@@ -79,12 +81,28 @@ def _scopes(project_id: str, user_id: str | None, share_type_id: str | None) -> 
 
 def _count(conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]) -> dict[Scope, dict[str, Any]]:
     """Add the deltas to each scope's row, which is made when it is not there; what the rows hold then. Never below 0."""
-    first = {resource: max(deltas.get(resource, 0), 0) for resource in COUNTED}
-    statement = upsert(conn, quota_usages).values([{**scope.columns(), **first} for scope in scopes])
-    table = quota_usages.c
-    changes = {name: sa.case((table[name] + delta < 0, 0), else_=table[name] + delta) for name, delta in deltas.items()}
-    rows = conn.execute(
-        statement.on_conflict_do_update(index_elements=list(quota_usages.primary_key), set_=changes).returning(quota_usages)
-    ).mappings()
+    values: dict[str, Any] = {f"first_{resource}": max(deltas.get(resource, 0), 0) for resource in COUNTED}
+    values |= {f"delta_{resource}": delta for resource, delta in deltas.items()}
+    values |= {f"{name}_{number}": value for number, scope in enumerate(scopes) for name, value in scope.columns().items()}
+    rows = conn.execute(_counting(is_sqlite(conn), len(scopes), tuple(sorted(deltas))), values).mappings()
     by_columns = {tuple(scope.columns().values()): scope for scope in scopes}
     return {by_columns[row["project_id"], row["user_id"], row["share_type_id"]]: dict(row) for row in rows}
+
+
+@functools.cache
+def _counting(on_sqlite: bool, scopes: int, resources: tuple[str, ...]) -> Any:
+    """The statement, built once: several VALUES would be compiled anew each time."""
+    table, key = quota_usages.c, [column.name for column in quota_usages.primary_key]
+    rows = [
+        sa.select(
+            *[sa.bindparam(f"{name}_{number}", type_=table[name].type) for name in key],
+            *[sa.bindparam(f"first_{name}", type_=table[name].type) for name in COUNTED],
+        ).where(sa.true())  # else SQLite takes the ON of the upsert for that of a join
+        for number in range(scopes)
+    ]
+    changes = {}
+    for name in resources:
+        changed = table[name] + sa.bindparam(f"delta_{name}", type_=table[name].type)
+        changes[name] = sa.case((changed < 0, 0), else_=changed)
+    insert = (sqlite if on_sqlite else postgresql).insert(quota_usages).from_select([*key, *COUNTED], sa.union_all(*rows))
+    return insert.on_conflict_do_update(index_elements=key, set_=changes).returning(quota_usages)

@@ -6,6 +6,7 @@ project's limits unless narrower ones are set. -1: no limit.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,18 +55,25 @@ def class_limits(conn: Connection, class_name: str, defaults: Mapping[str, int])
 
 def limits_in_force(conn: Connection, scopes: Sequence[Scope], defaults: Mapping[str, int]) -> dict[Scope, dict[str, int]]:
     """Scope → resource → limit, in one statement; for users and share types only the limits set for them."""
-    default = sa.select(sa.literal("").label("project_id"), sa.literal("").label("user_id"), sa.literal("").label("share_type_id"),
-                        quota_classes.c.resource, quota_classes.c.hard_limit).where(quota_classes.c.class_name == DEFAULT_CLASS)  # fmt: skip
-    columns = [quotas.c[name] for name in ("project_id", "user_id", "share_type_id", "resource", "hard_limit")]
-    own = sa.select(*columns).where(sa.or_(*[of_scope(quotas, scope) for scope in scopes]))
     limits: dict[Scope, dict[str, int]] = {scope: dict(defaults) if scope.is_project else {} for scope in scopes}
     by_columns = {tuple(scope.columns().values()): scope for scope in scopes}
-    rows = conn.execute(sa.union_all(default, own)).all()
+    values = {f"{name}_{number}": value for number, scope in enumerate(scopes) for name, value in scope.columns().items()}
+    rows = conn.execute(_limits(len(scopes)), values).all()
     for row in sorted(rows, key=lambda row: row.project_id != ""):
         wanted = [by_columns[tuple(row[:3])]] if row.project_id else [scope for scope in scopes if scope.is_project]
         for scope in wanted:
             limits[scope][row.resource] = row.hard_limit
     return limits
+
+
+@functools.cache
+def _limits(scopes: int) -> sa.Executable:
+    """The limits of so many scopes and of the default class, in one statement, built once."""
+    key = ("project_id", "user_id", "share_type_id")
+    default = sa.select(*[sa.literal("").label(name) for name in key], quota_classes.c.resource, quota_classes.c.hard_limit)
+    any_of_them = sa.or_(*[sa.and_(*[quotas.c[name] == sa.bindparam(f"{name}_{number}") for name in key]) for number in range(scopes)])
+    own = sa.select(*[quotas.c[name] for name in (*key, "resource", "hard_limit")]).where(any_of_them)
+    return sa.union_all(default.where(quota_classes.c.class_name == DEFAULT_CLASS), own)
 
 
 def limits(conn: Connection, scope: Scope, defaults: Mapping[str, int]) -> dict[str, int]:

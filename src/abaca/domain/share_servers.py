@@ -125,24 +125,26 @@ def choose(conn: Connection, share_network_id: str, service_host: str, subnet_id
 
     Invalid when a server of the network, on whatever back end, waits for a repair of its networks: a second one would hide it.
     """
-    of_network = conn.execute(
-        sa.select(mappings).join(share_servers, share_servers.c.id == mappings.c.share_server_id)
-        .where(share_servers.c.share_network_id == share_network_id)
-    ).all()
+    of_network = conn.execute(_OF_NETWORK, {"share_network_id": share_network_id}).all()
     waiting = next((row.share_server_id for row in of_network if not row.is_served), None)
     if waiting is not None:
         raise Invalid(
             f"The share server {waiting} of the share network {share_network_id} could not be given its addresses on a new subnet; "
             "the administrator has to retry or abandon that change first."
         )
-    rows = conn.execute(on_subnets(subnet_ids).where(share_servers.c.host == service_host)).all()
     subnets_of = defaultdict(set)
     for row in of_network:
-        subnets_of[row.share_server_id].add(row.share_network_subnet_id)
-    for row in rows:
-        if row.status in ("creating", "active") and subnets_of[row.id] == set(subnet_ids):
-            return str(row.id)
-    return None
+        if row.host == service_host and row.status in ("creating", "active"):
+            subnets_of[row.share_server_id].add(row.share_network_subnet_id)
+    return next((server_id for server_id, subnets in subnets_of.items() if subnets == set(subnet_ids)), None)
+
+
+_OF_NETWORK = (
+    sa.select(mappings, share_servers.c.host, share_servers.c.status)
+    .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
+    .where(share_servers.c.share_network_id == sa.bindparam("share_network_id"))
+    .order_by(share_servers.c.created_at, share_servers.c.id)
+)
 
 
 def create(
