@@ -21,7 +21,7 @@ from abaca.workflow.serializer import JsonSerializer
 
 _LOG = logging.getLogger(__name__)
 
-_RECOVERY_SECONDS = 5.0
+_RECOVERY_SECONDS = 2.0
 
 _current: Runtime | None = None
 
