@@ -6,6 +6,7 @@ each counts for itself.
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Iterable
@@ -34,6 +35,7 @@ _REQUESTS = Histogram(
 def collect_in(folder: Path) -> None:
     """All processes that are forked from here count together, in files there; what was counted before is forgotten."""
     _REQUESTS.clear()
+    _requests.cache_clear()
     os.environ[_FOLDER] = str(folder)
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # prometheus-client chooses when it is imported
 
@@ -48,7 +50,13 @@ class RequestTimes:
     def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
         """Count it. What has no route is one thing, whatever its URL."""
         taken = time.perf_counter() - req.context.began
-        _REQUESTS.labels(req.method, req.uri_template or "none", resp.status_code).observe(taken)
+        _requests(req.method, req.uri_template or "none", resp.status_code).observe(taken)
+
+
+@functools.lru_cache(1024)
+def _requests(method: str, route: str, status: int) -> Histogram:
+    """What these are counted in; looking it up takes prometheus-client as long as counting."""
+    return _REQUESTS.labels(method, route, status)
 
 
 def show(call: Call) -> str:
