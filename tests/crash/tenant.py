@@ -46,7 +46,7 @@ Ask = Callable[[Decision], str]
 
 
 class Tenant:
-    """`outcomes`: how often each kind of operation ended in which way."""
+    """`outcomes`: how often each kind of operation ended in which way. `written`: ids of shares that hold what a visit wrote last."""
 
     def __init__(self, site: Site, name: str) -> None:
         self._site = site
@@ -54,6 +54,7 @@ class Tenant:
         self.caller = Caller(site, name)
         self.promises = Promises()
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self.written: set[str] = set()
         self._number = 0
         self._pause = Event()
 
@@ -246,6 +247,7 @@ class Tenant:
         share = next((each for each in self.shares() if snapshot and each["id"] == snapshot["share_id"]), None)
         if snapshot is None or share is None:
             return _NOTHING
+        self.written.discard(share["id"])
         answer = self._act(share, "revert", {"snapshot_id": snapshot["id"]})
         self._promised_size(share["name"], snapshot["size"], answer)
         return answer.outcome

@@ -14,6 +14,7 @@ from abaca.drivers.linux.programs import run
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash import linux_world, visits
+from tests.crash.visitor import FILE
 from tests.crash.visits import Visit
 from tests.databases import SqliteDatabases
 from tests.operations.scenarios import CIDRS, Ground
@@ -72,6 +73,16 @@ def test_a_share_is_open_as_its_rules_say(scene: Scene) -> None:
     open_one, closed_one = scene.visited(False, True)
     assert "which is closed to network" in open_one and open_one.endswith("served")
     assert "which is open to network" in closed_one and not closed_one.endswith("served")
+
+
+def test_what_a_visit_wrote_has_to_be_there_the_next_time(scene: Scene) -> None:
+    assert scene.visited(True, False) == []
+    (file,) = (scene.layout.state / "pool" / scene.namespace).glob(f"*/{FILE}")
+    kept = [Visit(scene.network_id, scene.stack.paths(scene.share)[0], True, True)]
+    assert visits.tried(scene.namespace, scene.network_id, CIDRS[:2], kept) == []
+    file.write_text("something else")
+    (lost,) = visits.tried(scene.namespace, scene.network_id, CIDRS[:2], kept)
+    assert "holds 'something else' instead of" in lost
 
 
 def test_strays_are_told(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """Tries many export locations out from within one network namespace, as `python -m tests.crash.visitor`: one process instead of one a call.
 
-Standard input: a JSON list of `[location, file name, text]`; standard output: a list with what came of each: `served`, or an error's text.
+Standard input: a JSON list of `[location, text, whether the file has to hold it already]`; standard output: a list with what came of each:
+`served`, or an error's text.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import sys
 from abaca.admin.nfs_probe import Mount, NfsError
 
 ALL_SECONDS = 240
+FILE = "kept"
 
 
-def visit(location: str, name: str, text: str) -> str:
-    """Write, read back and remove."""
+def visit(location: str, text: str, is_kept: bool) -> str:
+    """Read the file, if it must be there; write it, and read it back."""
     try:
         with Mount(location) as share:
-            share.write(name, text.encode())
-            read = share.read(name).decode()
-            share.remove(name)
+            if is_kept and (found := share.read(FILE).decode()) != text:
+                return f"holds '{found}' instead of '{text}'"
+            share.write(FILE, text.encode())
+            read = share.read(FILE).decode()
             return "served" if read == text else f"read '{read}' instead of '{text}'"
     except NfsError as error:
         return str(error)

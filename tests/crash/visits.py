@@ -20,11 +20,13 @@ _LONGEST_SECONDS = 300
 
 
 class Visit(NamedTuple):
-    """A location tried from a machine of a network. `is_open`: whether the share's rules let it in."""
+    """A location tried from a machine of a network. `is_open`: whether the share's rules let it in; `is_kept`: whether the share must hold
+    what an earlier visit wrote."""
 
     network_id: str
     location: str
     is_open: bool
+    is_kept: bool = False
 
 
 def violations(namespace: str, tenants: Sequence[Tenant]) -> tuple[list[str], int]:
@@ -46,6 +48,7 @@ def violations(namespace: str, tenants: Sequence[Tenant]) -> tuple[list[str], in
 def _locations(tenant: Tenant) -> list[Visit]:
     """Every location of every available share, from the network that its address is on."""
     visits = []
+    opened: set[str] = set()
     subnets = tenant.subnets()
     networks = {network["id"]: network for network in tenant.share_networks()}
     for share in tenant.shares():
@@ -56,7 +59,10 @@ def _locations(tenant: Tenant) -> list[Visit]:
         for location in tenant.caller.read(f"/v2/shares/{share['id']}/export_locations")["export_locations"]:
             address = location["path"].rpartition(":/")[0].strip("[]")
             on = next(s for s in subnets if s["id"] in standing and ip_address(address) in ip_network(s["cidr"]))
-            visits.append(Visit(on["network_id"], location["path"], EVERYBODY[":" in address] in allowed))
+            is_open, is_kept = EVERYBODY[":" in address] in allowed, share["id"] in tenant.written
+            visits.append(Visit(on["network_id"], location["path"], is_open, is_open and is_kept))
+            opened |= {share["id"]} if is_open else set()
+    tenant.written |= opened  # by the visits that come of this
     return visits
 
 
@@ -72,7 +78,7 @@ def tried(namespace: str, network_id: str, cidrs: Sequence[str], visits: Sequenc
     attach_client(namespace, network_id, netns, [f"{ip_network(cidr)[CLIENT_PLACE]}/{ip_network(cidr).prefixlen}" for cidr in sorted(set(cidrs))])
     try:
         command = ["nsenter", f"--net={namespaces.path_of(netns)}", sys.executable, "-m", "tests.crash.visitor"]
-        asked = json.dumps([(visit.location, "visited", f"by {visit.location}") for visit in visits])
+        asked = json.dumps([(visit.location, f"of {visit.location.rpartition('/')[2]}", visit.is_kept) for visit in visits])
         done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False, cwd=ROOT)
         if done.returncode:
             return [f"the visitor on network {network_id} ended with {done.returncode}: {done.stderr[-500:]}"]
