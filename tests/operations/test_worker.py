@@ -196,3 +196,14 @@ def test_a_world_that_was_lost_is_rebuilt_from_the_database(install: Install) ->
         assert rebuilt["shares"][instance_of(stack, grown).id]["size"] == 3
         assert rebuilt["shares"][instance_of(stack, other).id]["export_locations"] == stack.paths(other)
     assert len(told(stack)) == 1
+
+
+def test_a_server_over_which_the_driver_has_a_bug_keeps_no_other_down(install: Install) -> None:
+    stack = install()
+    with stack.working():
+        servers = [server_of(stack, available_share(stack, stack.share_network(*stack.network(cidr)))) for cidr in ("10.1.0.0/24", "10.2.0.0/24")]
+    Path(stack.conf.state_dir, "worker", "alpha.json").unlink()
+    plan(stack, Fault(method="ensure_server", match=servers[0], error="bug"))
+    with stack.working():
+        assert ready(stack) == {"host1@alpha": True}
+        assert set(world(stack)["servers"]) == {servers[1]}

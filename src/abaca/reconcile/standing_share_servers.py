@@ -26,14 +26,20 @@ MOST_AT_ONCE = 8
 
 
 def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
-    """Every server that stands on the back end `host`. Raises the first error that is not one server's own, after all have had their turn."""
+    """Every server that stands on the back end `host`. Raises the first error that is not one server's own, after all have had their turn.
+
+    A server that cannot even be described, or over which the driver shows a bug, keeps no other down.
+    """
     with read(engine) as conn:
         server_ids = share_servers.standing(conn, host)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"ensure {host}") as threads:
         attempts = [threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids]
-    errors = [error for attempt in attempts if (error := attempt.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, BackendError)):  # what must not be overlooked comes first
-        raise error
+    for server_id, attempt in zip(server_ids, attempts, strict=True):
+        error = attempt.exception()
+        if isinstance(error, Exception) and not isinstance(error, BackendError):
+            _LOG.error("share server %s is not as it should be", server_id, exc_info=error)
+        elif error is not None:
+            raise error
 
 
 def ensure(engine: Engine, host: str, server_id: str, runtime: Runtime, is_wanted: Callable[[], bool] = lambda: True) -> None:

@@ -185,9 +185,8 @@ class LinuxDriver(ShareDriver):
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         """Those whose Ganesha is not there, or does not answer a client for `answer_seconds`."""
-        servers = [GaneshaServer(self.layout.server(server_id), self._patience) for server_id in server_ids]
         with ThreadPoolExecutor(MOST_ASKED_AT_ONCE, thread_name_prefix="serves") as threads:
-            return [server_id for server_id, serves in zip(server_ids, threads.map(GaneshaServer.serves, servers), strict=True) if not serves]
+            return [server_id for server_id, serves in zip(server_ids, threads.map(self._serves, server_ids), strict=True) if not serves]
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
@@ -317,6 +316,12 @@ class LinuxDriver(ShareDriver):
         return refused
 
     # ---------------------------------------------------------------------------------------------------------------
+
+    def _serves(self, server_id: str) -> bool:
+        try:
+            return GaneshaServer(self.layout.server(server_id), self._patience).serves()
+        except Refused:  # an id that cannot be one: nobody made such a server
+            return False
 
     @contextmanager
     def _locked(self, server_id: str) -> Iterator[LinuxServer]:
