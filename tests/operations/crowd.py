@@ -75,8 +75,7 @@ class Crowd:
         self._rest()
         over.set()
         watcher.join()
-        with invariants.snapshot(self.stack.engine) as conn:
-            finds += invariants.nothing_goes_on(conn)
+        finds += invariants.broken(self.stack.engine, LIMITS, at_rest=True)
         finds += [f"parked: {operation.id}: {operation.reason}" for operation in inspection.find(self.stack.engine)]
         assert not finds, f"seed {self._seed}, round {self._round}, {self.history[-1]}:\n" + "\n".join(finds)
 
@@ -100,7 +99,6 @@ class Crowd:
         while not over.is_set() and not finds:
             finds += invariants.broken(self.stack.engine, LIMITS)
             over.wait(0.005)
-        finds += invariants.broken(self.stack.engine, LIMITS)
 
     def _faults(self, rng: random.Random) -> list[Fault]:
         """In one of three rounds a method of the driver of alpha fails, once or always."""

@@ -89,16 +89,6 @@ def pools_are_not_overbooked(conn: Connection, _limits: Limits) -> list[str]:
     return [f"{host}: {there} claimed of {total}" for host, (there, total) in claimed.items() if there > total]
 
 
-def no_address_is_given_twice(conn: Connection, _limits: Limits) -> list[str]:
-    """Neither by the network plug-in nor as stored with servers."""
-    twice = []
-    for table, subnet in ((network_allocations, network_allocations.c.neutron_subnet_id), (local_ports, local_ports.c.subnet_id)):
-        address = table.c.ip_address
-        rows = conn.execute(sa.select(subnet, address).group_by(subnet, address).having(sa.func.count() > 1))
-        twice += [f"{table.name}: {row[1]}" for row in rows]
-    return twice
-
-
 def no_server_is_there_twice(conn: Connection, _limits: Limits) -> list[str]:
     """On a back end a share network has one server in use for the same subnets."""
     rows = conn.execute(
@@ -141,26 +131,36 @@ def what_goes_on_is_somebodys_work(conn: Connection, _limits: Limits) -> list[st
     return [f"{noun.table.name} {key}: {status}" for noun, key, status, about in _passing(conn) if not any(one in work for one in about)]
 
 
-def nothing_goes_on(conn: Connection) -> list[str]:
-    """For when no work is left."""
+def nothing_goes_on(conn: Connection, _limits: Limits) -> list[str]:
+    """No status says so."""
     return [f"{noun.table.name} {key}: {status}" for noun, key, status, _ in _passing(conn)]
+
+
+def addresses_are_given(conn: Connection, _limits: Limits) -> list[str]:
+    """What servers stand on, the network plug-in has given to them; that it gives nothing twice is a constraint of the database."""
+    given = set(conn.execute(sa.select(local_ports.c.device_id, local_ports.c.subnet_id, local_ports.c.ip_address)).all())
+    table = network_allocations.c
+    taken = conn.execute(sa.select(table.share_server_id, table.neutron_subnet_id, table.ip_address))
+    return [f"{address} of share server {server}" for server, subnet, address in taken if (server, subnet, address) not in given]
 
 
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
     pools_are_not_overbooked,
-    no_address_is_given_twice,
     no_server_is_there_twice,
     paths_are_complete,
     what_goes_on_is_somebodys_work,
 )
 
 
-def broken(engine: Engine, limits: Limits) -> list[str]:
-    """What is wrong at this moment."""
+AT_REST = (*ALWAYS, nothing_goes_on, addresses_are_given)
+
+
+def broken(engine: Engine, limits: Limits, *, at_rest: bool = False) -> list[str]:
+    """What is wrong at this moment. `at_rest`: no work is left."""
     with snapshot(engine) as conn:
-        return [f"{invariant.__name__}: {wrong}" for invariant in ALWAYS for wrong in invariant(conn, limits)]
+        return [f"{invariant.__name__}: {wrong}" for invariant in (AT_REST if at_rest else ALWAYS) for wrong in invariant(conn, limits)]
 
 
 def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str]]]:

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from abaca.db.tables import local_ports, pools, quota_usages, share_export_locations, share_instances, share_servers
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.workflow import queue
+from tests.operations import invariants
 from tests.operations.conftest import Install
-from tests.operations.crowd import Crowd
+from tests.operations.crowd import LIMITS, Crowd
 from tests.operations.scenarios import Ground
 from tests.operations.scene import plan, slate
+from tests.stack import wait_for
 
 SECONDS = float(os.environ.get("ABACA_CROWD_SECONDS", "12"))
 SEED = int(os.environ.get("ABACA_CROWD_SEED", "0"))
@@ -57,3 +64,32 @@ def test_whatever_is_asked_at_once(ground: Ground) -> None:
     print(f"seed {seed}: {len(crowd.history)} rounds, {sum(crowd.asked.values())} requests")
     print(*sorted(crowd.asked.items()), sep="\n")
     assert crowd.asked["create_share done"] > 0
+
+
+COPIED = {"id": "another", "share_server_id": "another"}
+BREAKING: dict[str, Callable[[Connection], object]] = {
+    "quotas_are_kept": lambda conn: conn.execute(sa.update(quota_usages).values(shares=quota_usages.c.shares + 1)),
+    "claims_are_right": lambda conn: conn.execute(sa.update(pools).values(allocated_capacity_gb=pools.c.allocated_capacity_gb + 1)),
+    "pools_are_not_overbooked": lambda conn: conn.execute(sa.update(pools).values(allocated_capacity_gb=13)),
+    "no_server_is_there_twice": lambda conn: [copy(conn, table) for table in (share_servers, mappings)],
+    "addresses_are_given": lambda conn: conn.execute(sa.delete(local_ports)),
+    "paths_are_complete": lambda conn: conn.execute(sa.delete(share_export_locations)),
+    "what_goes_on_is_somebodys_work": lambda conn: conn.execute(sa.update(share_instances).values(status="extending")),
+    "nothing_goes_on": lambda conn: conn.execute(sa.update(share_instances).values(status="deleting")),
+}
+
+
+def copy(conn: Connection, table: sa.Table) -> None:
+    """Every row once more, of another share server."""
+    for row in conn.execute(sa.select(table)).mappings().all():
+        conn.execute(sa.insert(table).values({**row, **{name: value for name, value in COPIED.items() if name in row}}))
+
+
+def test_no_invariant_is_blind(ground: Ground) -> None:
+    stack = ground.stack
+    ground.share()
+    assert wait_for(lambda: not queue.unfinished(stack.engine)) and invariants.broken(stack.engine, LIMITS, at_rest=True) == []
+    assert BREAKING.keys() == {invariant.__name__ for invariant in invariants.AT_REST}
+    for name, break_it in BREAKING.items():
+        stack.do(break_it)
+        assert any(find.startswith(name) for find in invariants.broken(stack.engine, LIMITS, at_rest=True)), name
