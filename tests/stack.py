@@ -172,7 +172,7 @@ class Stack:
                 found = str(shares.get(conn, ADMIN, share_id)["status"])
             except Missing:
                 return "gone"
-            return None if found in ("creating", "deleting", "extending", "shrinking", "reverting") else found
+            return None if found in ("creating", "deleting", "extending", "shrinking", "reverting", "manage_starting", "unmanage_starting") else found
 
         return self.wait(status) or ""
 

@@ -196,6 +196,13 @@ class ManagedServer(Value):
     backend_details: dict[str, str] = {}
 
 
+class ManagedShare(Value):
+    """A share that a driver has taken over: the GiB that it has, and where clients reach it."""
+
+    size: int
+    export_locations: list[ExportLocation]
+
+
 class ShareUpdate(Value):
     """What a driver tells of a share after its server's networks changed. None: unchanged."""
 

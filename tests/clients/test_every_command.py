@@ -161,22 +161,28 @@ def test_instances(shell: Shell, stage: str) -> None:
     wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
 
 
-def test_servers(shell: Shell, stage: str) -> None:
-    """A second one, on a share network of its own, is let go, taken over and deleted."""
+def test_servers_and_what_stands_on_them(shell: Shell, stage: str) -> None:
+    """A second one, on a share network of its own, is let go with its share, taken over and deleted."""
     where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every")
     shell.ask("share", "network", "create", "--name", "other", *where)
     shell.ask("share", "create", "NFS", "1", "--name", "brief", "--share-type", "every", "--share-network", "other")
     until_share(shell, "available", "brief")
     (found,) = [row for row in shell.ask("share", "server", "list") if row["ID"] != stage]
     server, host = found["ID"], found["Host"]
-    shell.run("share", "delete", "brief")
-    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
+    (location,) = shell.ask("share", "export", "location", "list", "brief")
+    shell.run("share", "abandon", "brief")
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to be let go", 60)
     shell.run("share", "server", "set", server, "--status", "error")
     assert shell.ask("share", "server", "show", server)["status"] == "error"
     shell.run("share", "server", "abandon", server)
     wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to be let go", 60)
     assert shell.ask("share", "server", "adopt", host, "other", server)["id"] == server
     wait_until(lambda: shell.ask("share", "server", "show", server)["status"] == "active", "the server to be taken over", 60)
+    how = ("--share-type", "every", "--share-server-id", server, "--name", "back")
+    shell.ask("share", "adopt", f"{host}#fake", "NFS", location["Path"], *how)
+    until_share(shell, "available", "back")
+    shell.run("share", "delete", "back")
+    wait_until(lambda: len(shell.ask("share", "list")) == 1, "the share to go", 60)
     shell.run("share", "server", "delete", server)
     wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to go", 60)
     shell.run("share", "network", "delete", "other")

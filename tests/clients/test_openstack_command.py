@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from abaca.admin.demo_scene import openstack_program
-from tests.clients.command import Client
+from tests.clients.command import Client, Shell
 from tests.service import Installation, installation, wait_until
 
 openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
@@ -32,8 +32,11 @@ def service() -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="module")
-def client(service: Installation) -> Client:
-    return Client(service.state_dir / "clouds.yaml", "abaca")
+def client(service: Installation) -> Iterator[Client]:
+    """Out of one process: each start of the command would take longer than what it asks for."""
+    made = Shell(service.state_dir / "clouds.yaml", "abaca")
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -149,6 +149,18 @@ def test_instances(sdk: Recorded, share: Any) -> None:
     wait_until(lambda: doomed.id not in [found.id for found in sdk.shares()], "the share to go", 60)
 
 
+def test_a_share_that_is_let_go_and_taken_over(cloud: Any, sdk: Recorded, share: Any) -> None:
+    brief = sdk.create_share(name="brief", share_protocol="NFS", size=1, share_type="sdk", share_network_id=share.share_network_id)
+    wait_until(lambda: sdk.get_share(brief.id).status == "available", "the share", 60)
+    shown, (location,) = sdk.get_share(brief.id), sdk.export_locations(brief.id)
+    sdk.unmanage_share(brief.id)
+    wait_until(lambda: brief.id not in [found.id for found in sdk.shares()], "the share to be let go", 60)
+    back = sdk.manage_share("NFS", location.path, shown.host, share_type="sdk", share_server_id=shown.share_server_id)
+    wait_until(lambda: sdk.get_share(back.id).status == "available", "the share to be taken over", 60)
+    sdk.delete_share(back.id)
+    wait_until(lambda: back.id not in [found.id for found in sdk.shares()], "the share to go", 60)
+
+
 def test_back_ends_limits_quotas_and_messages(sdk: Recorded, share: Any) -> None:
     (service,) = sdk.services()
     sdk.disable_service(service, service.host, service.binary)

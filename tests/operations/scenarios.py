@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from abaca import config
 from abaca.db.encryption import Cipher
@@ -17,6 +18,7 @@ from abaca.domain import (
     security_service_changes,
     security_services,
     services,
+    share_management,
     share_network_subnets,
     share_networks,
     share_server_management,
@@ -28,11 +30,12 @@ from abaca.domain import (
 )
 from abaca.domain import share_servers as servers
 from abaca.domain.security_service_changes import ChangeRequest
+from abaca.domain.share_management import ShareToManage
 from abaca.domain.share_server_management import ServerToManage
 from abaca.domain.subnet_additions import SubnetRequest
 from abaca.drivers.fake.faults import Fault
 from abaca.values import Page
-from tests.operations.scene import allow, available_share, delete_share, plan, server_of, settled_rules, world
+from tests.operations.scene import allow, available_share, delete_share, instance_of, plan, server_of, settled_rules, world
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 Ask = Callable[[], object]
@@ -51,6 +54,7 @@ class Ground:
         *self.pairs, self.another = stack.network(*CIDRS)
         stack.share_type("snap", **SPECS)
         self._lone: dict[str, str] = {}
+        self._let_go: dict[str, tuple[str, str]] = {}
 
     def network(self) -> str:
         """A share network on two subnets that are known."""
@@ -113,6 +117,33 @@ class Ground:
         wanted = ServerToManage(host="host1@alpha", share_network_id=self._lone[server], identifier=server)
         self.stack.do(share_server_management.manage, ADMIN, wanted)
 
+    def share_let_go(self) -> str:
+        """A share that has been unmanaged; its instance's id."""
+        _, share = self.share()
+        instance_id = self.remember(share)
+        self.stack.do(share_management.unmanage, ADMIN, share)
+        assert self.stack.settled_share(share) == "gone"
+        return instance_id
+
+    def remember(self, share: str) -> str:
+        """A share that will be unmanaged; its instance's id."""
+        instance = instance_of(self.stack, share)
+        self._let_go[instance.id] = (self.stack.paths(share)[0], instance.share_server_id)
+        return str(instance.id)
+
+    def manage_share(self, instance_id: str) -> None:
+        path, server = self._let_go[instance_id]
+        wanted = ShareToManage(host="host1@alpha#fake", export_path=path, share_proto="NFS", share_type="snap", share_server_id=server)
+        self.stack.do(share_management.manage, MEMBER, wanted)
+
+    def _take_shares_back(self) -> None:
+        for instance in self._let_go:
+            known = self.stack.ask(share_instances_of, instance)
+            if not known and instance in world(self.stack)["shares"]:
+                self.manage_share(instance)
+                self.stack.wait(lambda conn, instance=instance: share_instances_of(conn, instance) == ["available"])  # type: ignore[misc]
+        self._let_go.clear()
+
     def _take_back(self) -> None:
         """What stands on the back end unknown is managed, so that it can be deleted; what went wrong with that can be deleted as well."""
         for server in self._lone:
@@ -126,6 +157,7 @@ class Ground:
     def wipe(self) -> None:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
+        self._take_shares_back()
         for snapshot in [row["id"] for row in stack.ask(snapshots.find, ADMIN, {}, PAGE, True)]:
             stack.do(snapshots.force_delete, ADMIN, snapshot)
         wait_for(lambda: not stack.ask(snapshots.find, ADMIN, {}, PAGE, True))
@@ -144,6 +176,11 @@ class Ground:
             stack.do(security_services.delete, ADMIN, service["id"])
 
 
+def share_instances_of(conn: Connection, instance_id: str) -> list[str]:
+    """The status of that instance, if it is there."""
+    return list(conn.scalars(sa.select(share_instances.c.status).where(share_instances.c.id == instance_id)))
+
+
 def share_create(ground: Ground) -> Ask:
     """With a new server on two subnets."""
     network = ground.network()
@@ -158,6 +195,17 @@ def share_create_from_a_snapshot(ground: Ground) -> Ask:
 def share_delete(ground: Ground) -> Ask:
     _, share = ground.share()
     return lambda: ground.stack.do(shares.delete, MEMBER, share)
+
+
+def share_manage(ground: Ground) -> Ask:
+    instance = ground.share_let_go()
+    return lambda: ground.manage_share(instance)
+
+
+def share_unmanage(ground: Ground) -> Ask:
+    _, share = ground.share()
+    ground.remember(share)
+    return lambda: ground.stack.do(share_management.unmanage, ADMIN, share)
 
 
 def share_extend(ground: Ground) -> Ask:
@@ -280,6 +328,8 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_create_from_a_snapshot,
         share_delete,
         share_extend,
+        share_manage,
+        share_unmanage,
         share_network_security_service_check,
         share_network_subnet_check,
         share_network_subnet_resolve,

@@ -11,11 +11,11 @@ NETWORK_FAMILIES: dict[str, tuple[str, ...]] = {
     "share networks": ("test_share_networks*", "admin.test_share_networks*"),
     "share network subnets": ("test_share_network_subnets*", "test_share_network_subnet_metadata*"),
     "security services": ("test_security_services*", "admin.test_security_services"),
-    "share servers": ("admin.test_share_servers", "admin.test_share_servers_negative"),
+    "share servers": ("admin.test_share_servers", "admin.test_share_servers_negative", "admin.test_share_servers_manage"),
 }
 
 OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
-    "managed share servers": ("admin.test_share_servers_manage*",),
+    "managed share servers and shares": ("admin.test_share_servers_manage*", "admin.test_share_manage*"),
     "access rules": ("test_rules*", "test_access_rules_metadata*"),
     "shares": (
         "test_shares*", "test_shares_actions*", "test_public_shares*", "admin.test_shares_actions", "admin.test_admin_actions*",

@@ -15,7 +15,6 @@ GROUPS = "begins by making a share group type; Abaca has no share groups"
 LOCKS = "needs resource locks, which Abaca does not have"
 SOFT_DELETION = "needs soft deletion, which Abaca does not have"
 MIGRATION = "is about share migration, which Abaca does not have"
-MANAGING = "wants 403 for managing shares; Abaca does not have that"
 
 _API = "manila_tempest_tests.tests.api"
 
@@ -50,8 +49,6 @@ EXPECTED: dict[str, str] = {
         f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_migration_API_invalid_microversion_{call}": MIGRATION
         for call in ("1_migrate_share", "2_migration_complete", "4_migration_get_progress", "5_migration_cancel")
     },
-    f"{_API}.test_shares_negative.SharesAPIOnlyNegativeTest.test_manage_share_by_user": MANAGING,
-    f"{_API}.test_shares_negative.SharesAPIOnlyNegativeTest.test_unmanage_share_by_user": MANAGING,
 }
 
 

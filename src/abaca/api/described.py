@@ -20,7 +20,7 @@ from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET, ResetStatus, ResetTaskState, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.api.wire.share_types import SHARE_TYPE, ProjectAccess, ShareTypeCreate, ShareTypeUpdate
-from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareUpdate
+from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareManage, ShareUpdate
 from abaca.api.wire.snapshots import SNAPSHOT, SNAPSHOT_EXPORT_LOCATION, Revert, SnapshotCreate, SnapshotUpdate
 
 Schema = dict[str, Any]
@@ -143,6 +143,7 @@ GIVES: dict[str, Answer] = {
     "shares.show": _one("share", SHARE),
     "shares.create": _one("share", SHARE),
     "shares.update": _one("share", SHARE),
+    "shares.manage": _one("share", SHARE),
     "snapshots.index": _many("snapshots", SNAPSHOT, SUMMARY),
     "snapshots.detail": _many("snapshots", SNAPSHOT),
     "snapshots.show": _one("snapshot", SNAPSHOT),
@@ -224,6 +225,8 @@ TAKES: dict[str, tuple[str, Any]] = {
     "shares.extend": ("", NewSize),
     "shares.shrink": ("", NewSize),
     "shares.force_delete": ("", None),
+    "shares.manage": ("share", ShareManage),
+    "shares.unmanage": ("", None),
     "shares.reset_status": ("", ResetStatus),
     "shares.reset_task_state": ("", ResetTaskState),
     "snapshots.create": ("snapshot", SnapshotCreate),

@@ -157,6 +157,10 @@ ROUTES: list[Route] = [
     action("/v2/shares/{share_id}/action", "os-reset_status", shares.reset_status, "share:reset_status", until=6),
     action("/v2/shares/{share_id}/action", "reset_status", shares.reset_status, "share:reset_status", since=7),
     action("/v2/shares/{share_id}/action", "reset_task_state", shares.reset_task_state, "share:reset_task_state", since=22),
+    Route("POST", "/v2/os-share-manage", shares.manage, "share:manage", until=6),
+    Route("POST", "/v2/shares/manage", shares.manage, "share:manage", since=7),
+    Route("POST", "/v2/os-share-unmanage/{share_id}/unmanage", shares.unmanage, "share:unmanage", until=6, status=202),
+    action("/v2/shares/{share_id}/action", "unmanage", shares.unmanage, "share:unmanage", since=7),
     *_metadata("/v2/shares/{share_id}", metadata.SHARE, "share:{}_share_metadata"),
     # --- share instances
     Route("GET", "/v2/share_instances", share_instances.index, "share_instance:index", since=3),

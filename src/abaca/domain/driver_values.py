@@ -18,7 +18,8 @@ from abaca.domain import access_rules, export_locations, share_servers
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
-INCOMPLETE = ("creating", "deleting", "reverting", "reverting_error", "error", "error_deleting")
+INCOMPLETE = ("creating", "deleting", "reverting", "reverting_error", "error", "error_deleting", "manage_starting", "manage_error")
+_NOT_OF_THE_SERVER = ("deleting", "manage_starting", "manage_error")
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
@@ -91,8 +92,8 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
-    """The shares that stand on a server, those on their way out left out, the oldest first."""
-    return shares(conn, (share_instances.c.share_server_id == share_server_id) & (share_instances.c.status != "deleting"))
+    """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
+    return shares(conn, (share_instances.c.share_server_id == share_server_id) & share_instances.c.status.not_in(_NOT_OF_THE_SERVER))
 
 
 def share_server(conn: Connection, share_server_id: str) -> ShareServer:

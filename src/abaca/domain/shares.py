@@ -143,14 +143,14 @@ def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     share = lock(conn, caller, share_id)
     if share.status not in _DELETABLE:
         raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_DELETABLE)}.")
-    _require_no_snapshots(conn, share)
+    require_no_snapshots(conn, share)
     _start_deletion(conn, share)
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share whatever its status, unless it has snapshots."""
     share = lock(conn, caller, share_id)
-    _require_no_snapshots(conn, share)
+    require_no_snapshots(conn, share)
     if share.status not in _DELETABLE and share.status not in ("deleting", "creating"):
         states.force(conn, states.SHARE, share.instance_id, "error")
     _start_deletion(conn, share)
@@ -252,7 +252,8 @@ def start_on(conn: Connection, workflow: str, instance_id: str, host: str, share
     enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=key, args=(instance_id, *args)))
 
 
-def _require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
+def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
+    """Forbidden for a share (as `lock` gives it) that has snapshots."""
     if dependent := conn.scalar(sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)):
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
 

@@ -23,6 +23,7 @@ from abaca.values import (
     AccessRule,
     ExportLocation,
     ManagedServer,
+    ManagedShare,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -174,6 +175,18 @@ class ShareDriver(ABC):
 
         Never called for a share that has snapshots. Shares that were made from its snapshots stay as they are.
         """
+
+    def manage_share(self, share: Share, export_path: str, server: ShareServer, driver_options: Mapping[str, str]) -> ManagedShare:
+        """Take over a share that `server` exports under `export_path`: from now on it is called `share.id`.
+
+        One that Abaca made comes with the id that its path ends with, so nothing is renamed. `share.size` is 0. Called whether declared or
+        not. Raises Refused when there is no such share of that protocol there. `update_access` follows, without rules.
+        """
+        raise Refused("This back end takes over no shares.")
+
+    def unmanage_share(self, share: Share, server: ShareServer) -> None:
+        """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared or not."""
+        raise Refused("This back end lets no share go.")
 
     @abstractmethod
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:

@@ -5,6 +5,7 @@ from abaca.operations.access_apply import access_apply
 from abaca.operations.service_ensure_shares import service_ensure_shares
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
+from abaca.operations.share_manage import share_manage
 from abaca.operations.share_network_security_service_check import share_network_security_service_check
 from abaca.operations.share_network_subnet_check import share_network_subnet_check
 from abaca.operations.share_network_subnet_resolve import share_network_subnet_resolve
@@ -17,6 +18,7 @@ from abaca.operations.share_server_manage import share_server_manage
 from abaca.operations.share_server_unmanage import share_server_unmanage
 from abaca.operations.share_server_update_security_service import share_server_update_security_service
 from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
+from abaca.operations.share_unmanage import share_unmanage
 from abaca.operations.snapshot_create import snapshot_create
 from abaca.operations.snapshot_delete import snapshot_delete
 from abaca.workflow import steps
@@ -38,7 +40,9 @@ WORKFLOWS = (
     share_server_unmanage,
     share_server_update_security_service,
     share_server_update_subnet_metadata,
+    share_manage,
     share_shrink,
+    share_unmanage,
     snapshot_create,
     snapshot_delete,
 )

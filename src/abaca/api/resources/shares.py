@@ -14,11 +14,12 @@ from abaca.api.resources import metadata
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
-from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareUpdate, same_or_none
+from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareManage, ShareUpdate, same_or_none
 from abaca.db.session import begin, read
-from abaca.domain import share_creation, shares
+from abaca.domain import share_creation, share_management, shares
 from abaca.domain.share_creation import ShareRequest
-from abaca.errors import Invalid, Missing, Unprocessable
+from abaca.domain.share_management import ShareToManage
+from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
 _FILTERS = (
@@ -29,6 +30,9 @@ _PATTERNS = ("name~", "description~", "display_name~", "display_description~")  
 _BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
 _ADMIN_FILTERS = {"host": "share:list_by_host", "share_server_id": "share:list_by_share_server_id"}
 _LAST_WITH_LOCATIONS = 8
+_PUBLIC_SINCE = 8  # managed ones
+_SERVER_SINCE = 49  # the same
+_LONGEST_PATH = 2000
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -81,6 +85,41 @@ def delete(call: Call, share_id: str) -> None:
     """DELETE /shares/{id}"""
     with begin(call.engine) as conn:
         shares.delete(conn, call.caller, share_id)
+
+
+def manage(call: Call) -> dict[str, Any]:
+    """POST /shares/manage (os-share-manage up to 2.6): a share that its share server exports already."""
+    new = call.body("share", ShareManage, missing=Unprocessable("Share entity not found in request body"))
+    for name in ("export_path", "service_host", "protocol"):
+        if not getattr(new, name):
+            raise Unprocessable(f"Required parameter {name} is missing or empty.")
+    path = new.export_path.get("path") if isinstance(new.export_path, dict) else new.export_path
+    if not isinstance(path, str) or len(path) > _LONGEST_PATH:
+        raise Invalid(f"The export path must be text of at most {_LONGEST_PATH} characters.")
+    is_public = call.version >= _PUBLIC_SINCE and new.is_public is not None and bodies.boolean(new.is_public)
+    if is_public:
+        call.enforce("share:set_public_share")
+    wanted = ShareToManage(
+        host=new.service_host or "",
+        export_path=path,
+        share_proto=new.protocol or "",
+        share_type=new.share_type or call.conf.default_share_type or "",
+        share_server_id=(new.share_server_id or None) if call.version >= _SERVER_SINCE else None,
+        name=same_or_none(new.name, new.display_name),
+        description=same_or_none(new.description, new.display_description),
+        is_public=is_public,
+        driver_options={name: str(value) for name, value in (new.driver_options or {}).items()},
+    )
+    with begin(call.engine) as conn:
+        return _one(call, share_management.manage(conn, call.caller, wanted))
+
+
+def unmanage(call: Call, share_id: str) -> None:
+    """Action unmanage (POST /os-share-unmanage/{id}/unmanage up to 2.6); of shares on share servers since 2.49, and here all are."""
+    with begin(call.engine) as conn:
+        if call.version < _SERVER_SINCE and shares.get(conn, call.caller, share_id)["share_server_id"]:
+            raise Forbidden(f"Share {share_id} stands on a share server: it is unmanaged since 2.{_SERVER_SINCE}.")
+        share_management.unmanage(conn, call.caller, share_id)
 
 
 def extend(call: Call, share_id: str) -> None:

@@ -113,6 +113,22 @@ class ShareCreate(Body):
     mount_point_name: Identifier | None = None
 
 
+class ShareManage(Body):
+    """`{"share": …}` of one that is to be managed. What is missing is told as the field's API tells it; a path may be an export location."""
+
+    service_host: Identifier | None = None
+    export_path: str | dict[str, Any] | None = None
+    protocol: Identifier | None = None
+    share_type: Identifier | None = None
+    share_server_id: Identifier | None = None
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    display_description: Text | None = None
+    is_public: Any = None
+    driver_options: dict[str, Any] | None = None
+
+
 class ShareUpdate(Body):
     """`{"share": …}` of a change; what is absent stays."""
 

@@ -32,7 +32,7 @@ from abaca.drivers.conformance.stage import (
 )
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
-from abaca.values import ExportLocation, ManagedServer, NetworkInfoUpdate, PoolStats, ShareServer
+from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInfoUpdate, PoolStats, ShareServer
 
 
 class DriverConformance(SnapshotConformance, SecurityServiceConformance):
@@ -190,6 +190,22 @@ class DriverConformance(SnapshotConformance, SecurityServiceConformance):
         assert self.can_read(stage.driver, share.export_locations[0], client_on(server.network_info[0]), server.network_info[0])
         with pytest.raises(Refused):
             stage.driver.manage_server(str(uuid.uuid4()), "nothing-of-the-kind", {})
+
+    def test_a_share_is_let_go_and_taken_over_again(self, stage: Stage) -> None:
+        """By a back end that does that at all. It has the size and the paths that it had."""
+        server = stage.server_on_all_families()
+        share = stage.share(server, size=2)
+        try:
+            twice(lambda: stage.driver.unmanage_share(share, server))
+        except Refused as refusal:
+            pytest.skip(refusal.message)
+        path, bare = share.export_locations[0].path, msgspec.structs.replace(share, size=0, export_locations=[])
+        found = twice(lambda: stage.driver.manage_share(bare, path, server, {}))
+        assert found == ManagedShare(size=2, export_locations=share.export_locations)
+        fresh = stage.new_share(server, size=0)
+        for wrong, other in ((f"{path}-not", server), (path, stage.server())):
+            with pytest.raises(Refused):
+                stage.driver.manage_share(fresh, wrong, other, {})
 
     # --- changing networks ---------------------------------------------------------------------------------------------
 

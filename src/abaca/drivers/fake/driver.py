@@ -22,6 +22,7 @@ from abaca.values import (
     AccessRule,
     ExportLocation,
     ManagedServer,
+    ManagedShare,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -202,6 +203,20 @@ class FakeDriver(ShareDriver):
             if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
                 raise Refused(f"The share {share.id} has snapshots.")
             world.shares.pop(share.id, None)
+
+    def manage_share(self, share: Share, export_path: str, server: ShareServer, driver_options: Mapping[str, str]) -> ManagedShare:
+        with self._call("manage_share", share.id, share.share_id, server.id), self._store.change() as world:
+            stored = world.exported(export_path, server.id) or world.shares.get(share.id)
+            if stored is None or stored.share_proto.upper() != share.share_proto.upper():
+                raise Refused(f"The share server {server.id} exports no {share.share_proto} share under {export_path}.")
+            del world.shares[stored.id]
+            stored.id, stored.share_id = share.id, share.share_id
+            world.shares[share.id] = stored
+            return ManagedShare(size=stored.size, export_locations=world.export_locations(stored))
+
+    def unmanage_share(self, share: Share, server: ShareServer) -> None:
+        with self._call("unmanage_share", share.id, share.share_id, server.id):
+            pass  # it stays as it is
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
         with self._call("extend_share", share.id, share.share_id, server.id), self._store.change() as world:

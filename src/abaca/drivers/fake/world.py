@@ -75,6 +75,11 @@ class World(msgspec.Struct):
             families.add(is_v6)
         return locations
 
+    def exported(self, path: str, server_id: str) -> StoredShare | None:
+        """The share of that server that is reached under the path."""
+        of_server = (share for share in self.shares.values() if share.server_id == server_id)
+        return next((share for share in of_server if path in [location.path for location in self.export_locations(share)]), None)
+
     def rename_server(self, old: str, new: str) -> None:
         server = self.servers.pop(old)
         server.id = new

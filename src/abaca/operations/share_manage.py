@@ -1,0 +1,22 @@
+"""Take over a share that its share server exports. From then on it is accessed by the rules that Abaca knows, which are none."""
+
+from __future__ import annotations
+
+import msgspec
+
+from abaca.domain import driver_values, share_management
+from abaca.operations import serving
+from abaca.values import ManagedShare
+from abaca.workflow.steps import effect, tx, workflow
+
+
+@workflow(on_failure=share_management.fail_managing, on_resume=share_management.resume_managing)
+def share_manage(instance_id: str, export_path: str, driver_options: str) -> None:
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
+        driver, options = serving.current().driver(here.host), msgspec.json.decode(driver_options)
+        found: ManagedShare = effect(driver.manage_share, here.share, export_path, here.server, options)
+        effect(driver.update_access, here.share, [], here.server)
+        tx(share_management.managed, instance_id, found)

@@ -1,0 +1,18 @@
+"""Let a share go: it stands on as it is, with its data and its rules, and is forgotten here. One that was never taken over is only forgotten."""
+
+from __future__ import annotations
+
+from abaca.domain import driver_values, share_instances, share_management
+from abaca.operations import serving
+from abaca.workflow.steps import effect, tx, workflow
+
+
+@workflow(on_failure=share_management.fail_unmanaging, on_resume=share_management.resume_unmanaging)
+def share_unmanage(instance_id: str) -> None:
+    with serving.server_of_share(instance_id):
+        here = tx(driver_values.standing, instance_id)
+        if here is None:
+            return
+        if here.share.size:
+            effect(serving.current().driver(here.host).unmanage_share, here.share, here.server)
+        tx(share_instances.remove, instance_id)

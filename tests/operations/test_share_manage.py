@@ -1,0 +1,129 @@
+"""Shares are let go and taken over again, with their size, their paths and their data; never counted twice, never lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from abaca.domain import access_rules, share_management, shares, snapshots
+from abaca.domain.share_management import ShareToManage
+from abaca.errors import Conflict, Forbidden, Invalid
+from tests.operations.scene import (
+    ADMIN,
+    WHY,
+    Stack,
+    available_share,
+    delete_share,
+    failing,
+    instance_of,
+    plan,
+    server,
+    server_of,
+    settled_rules,
+    slate,
+    told,
+    world,
+)
+from tests.operations.scene import allow as allowed
+from tests.operations.test_resume import resume
+
+TYPE = {"snapshot_support": "True"}
+
+
+@pytest.fixture
+def share(stack: Stack) -> str:
+    """A share of 3 GiB."""
+    stack.share_type("snap", **TYPE)
+    return available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), size=3, share_type="snap")
+
+
+def wanted(stack: Stack, share: str, **changes: str) -> ShareToManage:
+    """The share as it is now, to be managed later."""
+    known = {"host": "host1@alpha#fake", "export_path": stack.paths(share)[0], "share_proto": "NFS", "share_type": "snap"}
+    return ShareToManage(**{**known, "share_server_id": server_of(stack, share), **changes})  # type: ignore[arg-type]
+
+
+def manage(stack: Stack, what: ShareToManage) -> str:
+    return str(stack.do(share_management.manage, ADMIN, what)["id"])
+
+
+def unmanage(stack: Stack, share: str) -> str:
+    """How it ends."""
+    stack.do(share_management.unmanage, ADMIN, share)
+    return stack.settled_share(share)
+
+
+def test_a_share_is_let_go_and_managed_again(stack: Stack, share: str) -> None:
+    what, instance, before = wanted(stack, share), instance_of(stack, share).id, stack.paths(share)
+    allowed(stack, share, "10.0.0.0/8")
+    settled_rules(stack, share)
+    counted = slate(stack)
+    assert unmanage(stack, share) == "gone"
+    assert world(stack)["shares"][instance]["access_rules"], "clients go on"
+    assert slate(stack)["claimed"] == {"host1@alpha#fake": 0} and slate(stack)["quotas"] == []
+    assert server(stack, what.share_server_id or "")["is_auto_deletable"] is False
+    managed = manage(stack, what)
+    assert stack.settled_share(managed) == "available"
+    assert (instance_of(stack, managed).id, stack.paths(managed), managed != share) == (instance, before, True)
+    shown = stack.ask(shares.get, ADMIN, managed)
+    assert (shown["size"], shown["project_id"], shown["snapshot_support"]) == (3, ADMIN.project_id, True)
+    assert slate(stack)["claimed"] == counted["claimed"]
+    assert stack.ask(access_rules.find, ADMIN, managed) == [] == world(stack)["shares"][instance]["access_rules"]
+    stack.do(shares.delete, ADMIN, managed)
+    assert stack.settled_share(managed) == "gone" and world(stack)["shares"] == {}
+    assert slate(stack)["quotas"] == []
+
+
+def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(stack: Stack, share: str) -> None:
+    what = wanted(stack, share)
+    assert unmanage(stack, share) == "gone"
+    for wrong in ({"export_path": "10.1.0.9:/shares/nothing"}, {"share_proto": "CIFS"}):
+        missing = manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **wrong}))  # type: ignore[arg-type]
+        assert stack.settled_share(missing) == "manage_error"
+        with pytest.raises(Forbidden):
+            stack.do(shares.delete, ADMIN, missing)
+        assert unmanage(stack, missing) == "gone"
+    managed = manage(stack, what)
+    assert stack.settled_share(managed) == "available", "what failed took nothing away"
+    with pytest.raises(Conflict, match="managed already"):
+        manage(stack, what)
+
+
+def test_what_is_not_let_go(stack: Stack, share: str) -> None:
+    snapshot = stack.snapshot(share)
+    assert stack.settled_snapshot(snapshot) == "available"
+    with pytest.raises(Forbidden, match="snapshots"):
+        unmanage(stack, share)
+    stack.do(snapshots.delete, ADMIN, snapshot)
+    assert stack.settled_snapshot(snapshot) == "gone"
+    for status in ("creating", "deleting", "migrating", "migrating_to"):
+        stack.do(shares.reset_status, ADMIN, share, status)
+        with pytest.raises(Forbidden, match=status):
+            unmanage(stack, share)
+    stack.do(shares.reset_status, ADMIN, share, "available")
+    plan(stack, failing("unmanage_share", "Refused"))
+    assert unmanage(stack, share) == "unmanage_error"
+    assert WHY in told(stack)[0]
+    plan(stack)
+    assert unmanage(stack, share) == "gone"
+
+
+def test_both_are_resumed(stack: Stack, share: str) -> None:
+    what = wanted(stack, share)
+    plan(stack, failing("unmanage_share", "bug"))
+    assert unmanage(stack, share) == "unmanage_error"
+    resume(stack)
+    assert stack.wait(lambda _: stack.settled_share(share) == "gone")
+    plan(stack, failing("manage_share", "bug"))
+    managed = manage(stack, what)
+    assert stack.settled_share(managed) == "manage_error"
+    resume(stack)
+    assert stack.wait(lambda _: stack.settled_share(managed) == "available")
+    assert stack.ask(shares.get, ADMIN, managed)["size"] == 3
+
+
+def test_its_server_must_be_there(stack: Stack, share: str) -> None:
+    what = wanted(stack, share)
+    for change, error in (({"share_server_id": "nowhere"}, Invalid), ({"share_server_id": None}, Invalid)):
+        with pytest.raises(error):
+            manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}))  # type: ignore[arg-type]
+    delete_share(stack, share)
