@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 CONFIG = f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
 HEADERS = {"X-Auth-Token": "admin:project:admin", "X-OpenStack-Manila-API-Version": "2.78", "Content-Type": "application/json"}
 CLIENTS = 3
+PAUSE_SECONDS = 0.02  # between two requests of one client
+PAGE = 500
 
 
 @pytest.fixture
@@ -47,6 +50,17 @@ def made_by(service: Installation, path: str, body: Any) -> Any:
     return next(iter(answer.values()))
 
 
+def everything(service: Installation, kind: str) -> list[dict[str, Any]]:
+    """A whole list, page by page."""
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = ask(service, "GET", f"/v2/{kind}?limit={PAGE}&offset={len(found)}")[1]
+        page = answer[kind.partition("/")[0].replace("-", "_")]
+        found += page
+        if len(page) < PAGE:
+            return found
+
+
 class Load:
     """Clients that ask for the same again and again: `accepted` ids, and what went wrong otherwise."""
 
@@ -66,12 +80,12 @@ def load(service: Installation, path: str, body: Any) -> Iterator[Load]:
                 status, answer = ask(service, "POST", path, body)
             except (OSError, http.client.HTTPException) as error:
                 seen.unanswered.append(repr(error))
-                ended.wait(0.05)
-                continue
-            if status == 200:
-                seen.accepted.append(next(iter(answer.values()))["id"])
             else:
-                seen.refused.append((status, answer))
+                if status == 200:
+                    seen.accepted.append(next(iter(answer.values()))["id"])
+                else:
+                    seen.refused.append((status, answer))
+            ended.wait(PAUSE_SECONDS)
 
     with ThreadPoolExecutor(CLIENTS) as threads:
         clients = [threads.submit(client) for _ in range(CLIENTS)]
@@ -94,7 +108,7 @@ def test_api_processes_are_replaced_and_every_request_is_answered(service: Insta
         before = len(seen.accepted)
         wait_until(lambda: len(seen.accepted) > before + 5, "requests")
     assert (seen.refused, seen.unanswered) == ([], [])
-    listed = ask(service, "GET", "/v2/share-networks")[1]["share_networks"]
+    listed = everything(service, "share-networks")
     assert {network["id"] for network in listed} == set(seen.accepted)
     assert service.children()["api"] == api
 
@@ -112,7 +126,38 @@ def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(ser
     service.start()
 
     def statuses() -> dict[str, str]:
-        return {share["id"]: share["status"] for share in ask(service, "GET", "/v2/shares/detail")[1]["shares"]}
+        return {share["id"]: share["status"] for share in everything(service, "shares/detail")}
 
     assert set(seen.accepted) <= statuses().keys()
     wait_until(lambda: set(statuses().values()) == {"available"}, "all that was accepted to be done")
+
+
+@contextmanager
+def another_api(service: Installation) -> Iterator[subprocess.Popen[bytes]]:
+    """One more `abaca api` on the port of the service; it takes requests."""
+    log = service.folder / "another"
+    command = [*service.command("api"), "--port", str(service.port)]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/")
+    try:
+        wait_until(lambda: all(f"Started worker-{number}" in log.read_text() for number in (1, 2)), "the other API")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_an_api_takes_over_from_another_one_on_the_same_port(service: Installation) -> None:
+    """Connections that nobody has taken when the old one goes may be reset; no request that was taken is lost."""
+    with load(service, "/v2/share-networks", {"share_network": {}}) as seen:
+        wait_until(lambda: len(seen.accepted) > 5, "requests")
+        with another_api(service) as old:
+            before = len(seen.accepted)
+            wait_until(lambda: len(seen.accepted) > before + 10, "requests")
+        assert old.returncode == 0
+        before = len(seen.accepted)
+        wait_until(lambda: len(seen.accepted) > before + 5, "requests")
+    assert seen.refused == [] and len(seen.unanswered) <= CLIENTS, seen.unanswered
+    listed = everything(service, "share-networks")
+    assert set(seen.accepted) <= {network["id"] for network in listed}
+    assert len(listed) <= len(seen.accepted) + len(seen.unanswered)
