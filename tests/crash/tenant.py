@@ -15,21 +15,21 @@ from tests.crash.site import Site
 
 WEIGHTS = {
     "create_network": 3,
-    "create_share_network": 6,
-    "create_share": 16,
+    "create_share_network": 8,
+    "create_share": 12,
     "create_share_from_snapshot": 4,
-    "add_subnet": 10,
+    "add_subnet": 14,
     "extend": 8,
     "shrink": 6,
     "snapshot": 8,
     "revert": 6,
     "allow": 14,
     "deny": 6,
-    "delete_snapshot": 5,
-    "delete_share": 6,
-    "delete_subnet": 2,
-    "delete_share_network": 2,
-    "delete_network": 1,
+    "delete_snapshot": 10,
+    "delete_share": 16,
+    "delete_subnet": 4,
+    "delete_share_network": 6,
+    "delete_network": 2,
 }
 EVERYBODY = ("0.0.0.0/0", "::/0")
 ACCESS = (*EVERYBODY, *EVERYBODY, "10.200.0.0/16", "10.201.0.7", "fd00:200::/64")
