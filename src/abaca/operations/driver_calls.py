@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from abaca.db.session import read
 from abaca.domain import security_services, share_server_networks
 from abaca.domain.share_server_networks import Addition
 from abaca.operations import serving
 from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot, Subnet
+from abaca.workflow.steps import read_within
 
 
 def setup_server(host: str, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
@@ -34,9 +34,8 @@ def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> s
     """
     worker = serving.current()
     check = worker.driver(host).check_update_share_server_network_allocations
-    with read(worker.engine) as conn:
-        candidates = share_server_networks.candidates(conn, server_ids, subnet)
-        services = security_services.of_server(conn, worker.cipher, server_ids[0])
+    candidates = read_within(worker.engine, share_server_networks.candidates, server_ids, subnet)
+    services = _services(server_ids[0])
     for server_id, candidate in candidates.items():
         asked = _with_addition(candidate, services)
         if not check(asked.network_info, asked.server_details, asked.shares, asked.snapshots):
@@ -76,13 +75,11 @@ def update_share_network_subnet_from_metadata(host: str, server: ShareServer, sh
 
 
 def _services(server_id: str) -> list[SecurityService]:
-    with read(serving.current().engine) as conn:
-        return security_services.of_server(conn, serving.current().cipher, server_id)
+    return read_within(serving.current().engine, security_services.of_server, serving.current().cipher, server_id)
 
 
 def _named(security_service_id: str) -> SecurityService | None:
-    with read(serving.current().engine) as conn:
-        return security_services.named(conn, serving.current().cipher, security_service_id)
+    return read_within(serving.current().engine, security_services.named, serving.current().cipher, security_service_id)
 
 
 def _with_services(server: ShareServer, services: list[SecurityService] | None = None) -> ShareServer:

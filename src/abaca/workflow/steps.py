@@ -172,6 +172,19 @@ def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwa
     return runtime.records.patiently(attempt)
 
 
+def read_within(engine: Engine, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Read `function(conn, *args)` within an effect, which waits for a database that is away, as steps do: that is no failure of a back end.
+
+    Outside of work it does not wait.
+    """
+
+    def attempt(_again: bool) -> R:
+        with read(engine) as conn:
+            return function(conn, *args, **kwargs)
+
+    return attempt(False) if _journal.get(None) is None else current().records.patiently(attempt)
+
+
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried again until the worker's patience ends.
 
