@@ -22,6 +22,10 @@ help: ## list the targets
 demo: system venv ## show the main job end to end on this machine (as root, on Debian)
 	@$(BIN)/abaca demo
 
+.PHONY: demo-openstack
+demo-openstack: system venv venv-openstack ## the same beside a real Keystone and Neutron, on flat networks of Neutron's
+	@$(BIN)/python -m tests.openstack.demo
+
 .PHONY: test
 test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why
 	@$(BIN)/pytest -rfEs

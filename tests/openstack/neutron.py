@@ -44,7 +44,7 @@ tenant_network_types = vlan,vxlan
 mechanism_drivers =
 extension_drivers = port_security
 [ml2_type_flat]
-flat_networks = physnet1
+flat_networks = physnet1,physnet2
 [ml2_type_vlan]
 network_vlan_ranges = physnet1:100:199
 [ml2_type_vxlan]

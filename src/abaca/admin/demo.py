@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import click
@@ -19,17 +20,22 @@ from abaca.errors import AbacaError
 FAILED, CANNOT = 1, 2
 
 
-def run(keep: bool) -> int:
-    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it."""
-    lacking = lacks()
+def run(
+    keep: bool,
+    make_scene: Callable[[Callable[[str], None]], Scene] = Scene,
+    steps: Sequence[Callable[[Play], None]] = STEPS,
+    lacking: Sequence[str] = (),
+) -> int:
+    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it: what `lacks` says, or `lacking`."""
+    lacking = [*lacks(), *lacking]
     if lacking:
         click.echo("The demonstration needs, and this machine lacks:\n" + "".join(f"  - {what}\n" for what in lacking), err=True)
         return CANNOT
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
-    scene = Scene(lambda line: click.echo(f"  {line}"))
+    scene = make_scene(lambda line: click.echo(f"  {line}"))
     try:
-        _play(Play(scene, click.echo), keep)
+        _play(Play(scene, click.echo), steps, keep)
     except (StepFailed, AbacaError, OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
         click.secho(f"\nFAILED: {error}\n", fg="red", err=True)
         click.echo(f"The end of the service's log:\n{scene.log_tail()}", err=True)
@@ -57,8 +63,8 @@ def lacks() -> list[str]:
     return lacking
 
 
-def _play(play: Play, keep: bool) -> None:
-    for number, step in enumerate(STEPS, start=1):
+def _play(play: Play, steps: Sequence[Callable[[Play], None]], keep: bool) -> None:
+    for number, step in enumerate(steps, start=1):
         if keep and step is delete:
             _wait_for_visitor(play)
         click.secho(f"\n{number}. {(step.__doc__ or '').strip()}", bold=True)

@@ -27,6 +27,7 @@ import msgspec
 
 from abaca import config
 from abaca.admin import clouds_file
+from abaca.api import microversions
 from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.worker.backends import network_namespace
@@ -44,14 +45,19 @@ class StepFailed(Exception):
 
 
 class Scene:
-    """One installation for one demonstration, below a temporary folder. `say` gets each line that a person may want to see."""
+    """One installation for one demonstration, below a temporary folder. `say` gets each line that a person may want to see.
+
+    What an installation beside other services does otherwise, it overrides: `config_text`, `network_options`, `environment`, `headers`,
+    `add_client`, `remove_clients`.
+    """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._folder = Path(tempfile.mkdtemp(prefix="abaca-demo-"))
-        self._folder.chmod(0o755)  # the API process, which is not root, has to reach the database in it
-        self.state_dir = self._folder / "state"
-        self.log = self._folder / "service.log"
+        self.folder = Path(tempfile.mkdtemp(prefix="abaca-demo-"))
+        self.folder.chmod(0o755)  # the API process, which is not root, has to reach the database in it
+        self.state_dir = self.folder / "state"
+        self.log = self.folder / "service.log"
+        self.config_file = self.folder / "abaca.conf"
         self.port = free_port()
         self.conf = config.load([os.devnull], {"state_dir": str(self.state_dir), "api.port": self.port})
         self.namespace = network_namespace(self.conf)
@@ -62,14 +68,20 @@ class Scene:
 
     def start(self) -> None:
         """Start `abaca serve` and wait until it answers and its back end is up."""
+        # A file of its own, empty or not: what stands in /etc is for the installation of this machine, not for a demonstration.
+        self.config_file.write_text(self.config_text())
         command = [sys.executable, "-m", "abaca.admin.cli", "serve", "--state-dir", str(self.state_dir), "--port", str(self.port)]
         self._say(f"$ abaca {' '.join(command[3:])}")
         with open(self.log, "wb") as log:
-            # An empty configuration file: what stands in /etc is for the installation of this machine, not for a demonstration.
-            self._service = subprocess.Popen([*command, "--config-file", os.devnull], stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            command += ["--config-file", str(self.config_file)]
+            self._service = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         self.until(lambda: "Back end" in self.log.read_text() or self._service_ended(), READY_SECONDS, "the service to be ready")
         if self._service_ended():
             raise StepFailed("`abaca serve` ended at once")
+
+    def config_text(self) -> str:
+        """The configuration file: nothing stands in it by default."""
+        return ""
 
     def stop(self) -> None:
         """End the service as an administrator would, and wait until it is gone."""
@@ -95,19 +107,22 @@ class Scene:
 
     def remove(self) -> None:
         """Take everything away, whatever state it is in."""
-        for name in sorted(self._clients):
-            detach_client(name, self.namespace)
+        self.remove_clients()
         try:
             self.stop()
         finally:
             inventory.remove_installation(self.namespace, self.state_dir / "worker")
-            shutil.rmtree(self._folder)
+            shutil.rmtree(self.folder)
 
     # --- the openstack command ----------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
         """What a person would export."""
         return {"OS_CLIENT_CONFIG_FILE": str(clouds_file.path_of(self.conf)), "OS_CLOUD": clouds_file.CLOUD}
+
+    def network_options(self, network: str) -> list[str]:
+        """What else `openstack network create` is told of that network."""
+        return []
 
     def openstack(self, *arguments: str) -> str:
         """Run the `openstack` command and return what it printed. Raises StepFailed with all that it said when it fails."""
@@ -132,7 +147,7 @@ class Scene:
         member = kind.replace("-", "_").removesuffix("s")
 
         def is_there() -> bool:
-            status = self._get(f"/v2/{kind}/{resource_id}")[member]["status"]
+            status = self.get(f"/v2/{kind}/{resource_id}")[member]["status"]
             if "error" in status:
                 raise StepFailed(f"{member} {resource_id} is in status {status}")
             return bool(status == wanted)
@@ -146,12 +161,13 @@ class Scene:
         done = threading.Event()
 
         def watch() -> None:
-            while True:
-                status = self._get(f"/v2/share-networks/{share_network_id}")["share_network"]["status"]
+            is_over = False
+            while not is_over:
+                is_over = done.is_set()  # before the look, so that the last one sees how it ended
+                status = self.get(f"/v2/share-networks/{share_network_id}")["share_network"]["status"]
                 if seen[-1:] != [status]:
                     seen.append(status)
-                if done.wait(LOOK_SECONDS):
-                    return
+                done.wait(LOOK_SECONDS)
 
         watcher = threading.Thread(target=watch, name="watcher")
         watcher.start()
@@ -161,18 +177,23 @@ class Scene:
             done.set()
             watcher.join()
 
-    def _get(self, path: str) -> Any:
+    def headers(self) -> dict[str, str]:
+        """What a request says of who sends it."""
         cloud = msgspec.yaml.decode(clouds_file.path_of(self.conf).read_bytes())["clouds"][clouds_file.CLOUD]
         credentials = base64.b64encode(f"{cloud['auth']['username']}:{cloud['auth']['password']}".encode()).decode()
-        version = cloud["shared_file_system_default_microversion"]
-        headers = {"Authorization": f"Basic {credentials}", "X-OpenStack-Manila-API-Version": version}
-        with urllib.request.urlopen(urllib.request.Request(f"{cloud['auth']['endpoint']}{path}", headers=headers), timeout=30) as answer:
+        return {"Authorization": f"Basic {credentials}"}
+
+    def get(self, path: str) -> Any:
+        """What the API answers at that path: quicker than a command, where something is waited for."""
+        headers = self.headers() | {"X-OpenStack-Manila-API-Version": microversions.text(microversions.MAX_VERSION)}
+        request = urllib.request.Request(f"{clouds_file.listening_url(self.conf)}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     # --- clients ------------------------------------------------------------------------------------------------------
 
-    def add_client(self, name: str, network_id: str, *addresses: str) -> str:
-        """A machine of a tenant: a network namespace on the tenant's network. Returns its name."""
+    def add_client(self, name: str, network: str, network_id: str, *addresses: str) -> str:
+        """A machine of a tenant: a network namespace on the tenant's network of that name and id. Returns its name."""
         netns = f"{self.namespace}-{name}"
         self._clients.add(netns)
         attach_client(self.namespace, network_id, netns, addresses)

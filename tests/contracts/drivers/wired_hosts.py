@@ -47,6 +47,16 @@ class Machine:
         namespaces.inside(self.namespace, act)
         self.configure(name)
 
+    def cable_here(self, name: str, outer_name: str, bridge: str) -> None:
+        """A cable from the interface `name`, a port of `bridge`, to an interface of the machine that runs the tests."""
+        with open(namespaces.path_of(self.namespace), "rb") as there:
+            peer = {"ifname": name, "net_ns_fd": there.fileno()}
+            namespaces.here(lambda links: links.link("add", ifname=outer_name, kind="veth", peer=peer))
+        namespaces.inside(
+            self.namespace, lambda links: links.link("set", index=links.link_lookup(ifname=name)[0], master=links.link_lookup(ifname=bridge)[0])
+        )
+        self.configure(name)
+
     def tunnel_end(self, machine: Machine, name: str, **vxlan: Any) -> None:
         """A VXLAN interface of `machine` whose packets go through this one."""
 
