@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ ANSWER_SECONDS = 60
 class Fault(NamedTuple):
     """What happens to one request of that method. `done`: the service carries it out. `status` None: no answer at all.
 
-    `late`: it is carried out when `carry_out_late` is called.
+    `late`: it is carried out when `carry_out_late` is called. `type`: the answer is an error of Neutron's of that type.
     """
 
     method: str
     done: bool
     status: int | None = None
     late: bool = False
+    type: str = ""
 
 
 class Proxy:
@@ -50,6 +52,9 @@ class Proxy:
                     return
                 if fault is not None:
                     status, headers, content = fault.status or 0, {"Content-Type": "text/plain"}, b"no"
+                    if fault.type:
+                        error = {"NeutronError": {"type": fault.type, "message": "no", "detail": ""}}
+                        headers, content = {"Content-Type": "application/json"}, json.dumps(error).encode()
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

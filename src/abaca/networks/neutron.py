@@ -34,6 +34,8 @@ OWNER = "manila:share"
 """The ports' device owner, which Neutron's tools know."""
 
 _PREFIX = "abaca-"
+# With several API threads on MariaDB, one of two creates at once is tried again in Neutron for minutes, and ends with the second.
+_ALREADY_THERE = ("MacAddressInUse", "NeutronDbObjectDuplicateEntry")
 _LOOKS = 3  # a port that was made by somebody else meanwhile is there at the second look
 
 _AUTH_OPTIONS = {
@@ -196,7 +198,7 @@ class NeutronNetworks(NetworkPlugin):
         except _Conflict as conflict:
             if conflict.type.startswith("IpAddressGenerationFailure"):
                 raise NoSpace(self._lack(list(missing.values())) or conflict.message) from conflict
-            if conflict.type != "MacAddressInUse":
+            if conflict.type not in _ALREADY_THERE:
                 raise
             return {}
         return dict(zip(missing, made, strict=True))

@@ -188,6 +188,16 @@ class TestFaults:
         plugin.release(wanted.server_id)
         assert neutron_lab.ports(subnet.neutron_net_id) == []
 
+    @pytest.mark.parametrize("type_", ["MacAddressInUse", "NeutronDbObjectDuplicateEntry"])
+    def test_ports_that_another_request_made_meanwhile(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], type_: str) -> None:
+        """What Neutron says then, on SQLite and, on MariaDB, to the one of two requests at once that came too late."""
+        plugin, proxy = behind_proxy
+        subnet = neutron_lab.add_subnet("10.1.0.0/24")
+        proxy.faults = [Fault("POST", done=True, status=409, type=type_)]
+        [given] = plugin.allocate([request(subnet, count=2)])
+        assert proxy.faults == []
+        assert sorted(port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)) == sorted(item.id for item in given)
+
     @pytest.mark.parametrize("fault", [Fault("DELETE", done=False), Fault("DELETE", done=True), Fault("DELETE", done=True, status=500)], ids=str)
     def test_ports_that_are_deleted(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], fault: Fault) -> None:
         plugin, proxy = behind_proxy
