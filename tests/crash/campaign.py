@@ -23,7 +23,7 @@ from tests.crash.tenant import EVERYBODY, SHARE_TYPE, WEIGHTS, Tenant
 from tests.operations.scenarios import SPECS
 from tests.service import wait_until
 
-KILLS = {"worker": 10, "api": 4, "postgresql": 4, "worker postgresql": 1, "api worker postgresql": 1}
+KILLS = {"worker": 10, "api": 4, "postgresql": 8, "worker postgresql": 1, "api worker postgresql": 1}
 LONGEST_DOWN = 1.5
 STAYS = {"availability_zones", "messages", "pools", "quota_usages", "services", "share_type_extra_specs", "share_types", "worker_leases"}
 """Tables that hold rows on a clean slate, too."""

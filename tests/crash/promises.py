@@ -28,7 +28,8 @@ class Promises:
         self._sizes[share] = {size} if is_certain else self._sizes.get(share, set()) | {size}
 
     def settle(self, found: Mapping[Key, int | None]) -> list[str]:
-        """What of it was not kept. `found`: all that is there now, shares with their size. From now on it is what is promised."""
+        """What of it was not kept. `found`: all that is there now, shares with their size, if it is certain. From
+        now on it is what is promised."""
         broken = [f"{' '.join(key)} is there, and nobody asked for it" for key in found.keys() - self._possible.keys()]
         for key, possible in self._possible.items():
             is_there = key in found
@@ -40,7 +41,7 @@ class Promises:
                 self.found_done += is_there
                 self.found_not_done += not is_there
         for key, size in found.items():
-            if key[0] == "share" and size not in self._sizes.get(key[1], {size}):
+            if key[0] == "share" and size is not None and size not in self._sizes.get(key[1], {size}):
                 broken.append(f"{' '.join(key)} has {size} GiB, although it was to have {sorted(self._sizes[key[1]])}")
         self._possible = {key: {True} for key in found}
         self._sizes = {key[1]: {size} for key, size in found.items() if key[0] == "share" and size is not None}

@@ -95,9 +95,11 @@ class Tenant:
         return self._list(f"/v2/share-access-rules?share_id={share['id']}", "access_list")
 
     def found(self) -> dict[Key, int | None]:
-        """All of it, as `Promises` takes it."""
+        """All of it, as `Promises` takes it. The size of a share in error is what it was or was to be."""
         shares, snapshots, networks = self.shares(), self.snapshots(), self.share_networks()
-        found: dict[Key, int | None] = {("share", share["name"]): share["size"] for share in shares}
+        found: dict[Key, int | None] = {
+            ("share", share["name"]): None if "error" in share["status"] else share["size"] for share in shares
+        }
         found |= {("snapshot", snapshot["name"]): None for snapshot in snapshots}
         found |= {("network", network["name"]): None for network in networks}
         found |= {

@@ -8,6 +8,7 @@ import pytest
 from abaca.drivers.linux.exports import export_ids
 from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.pool import GIB
+from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, Refused
 from abaca.values import NetworkInfoUpdate, Share, Snapshot
 from tests.contracts.drivers import linux_backend
@@ -122,12 +123,24 @@ def test_a_revert_that_was_cut_off_is_done_again(site: Site, lost_at: str) -> No
     pool.clone(f"{share.id}-successor", snapshot.id, 1)
     if lost_at == "the old data is deleted":
         site.driver.ensure_server(server, [], [snapshot])
-        linux_backend.run("btrfs", "subvolume", "delete", str(pool.path(share.id)))
+        run("btrfs", "subvolume", "delete", str(pool.path(share.id)))
         reverting = msgspec.structs.replace(share, is_complete=False)
         site.driver.ensure_server(server, [reverting], [snapshot])
     site.driver.revert_to_snapshot(snapshot, share, server)
     assert read(netns, path(share)) == "before"
     assert pool.share_ids() == sorted((share.id, snapshot.id))
+
+
+def test_a_revert_that_was_cut_off_takes_no_room_from_others(site: Site) -> None:
+    """Until it is done again there are two subvolumes of the share, which is promised its size once."""
+    server = site.server(*BOTH)
+    share, other = site.share(server, size=9), site.share(server, size=9)
+    pool = site.driver.pool
+    pool.clone(f"{share.id}-successor", site.snapshot(share, server).id, 1)
+    pool.ensure_limits({f"{share.id}-successor": 9})
+    site.driver.extend_share(other, linux_backend.POOL_GIB - 9, server)
+    with pytest.raises(NoSpace):
+        site.driver.extend_share(other, linux_backend.POOL_GIB - 8, server)
 
 
 def test_a_revert_that_cannot_be_leaves_the_share_as_it_was(site: Site) -> None:
@@ -144,6 +157,14 @@ def test_a_revert_that_cannot_be_leaves_the_share_as_it_was(site: Site) -> None:
         site.driver.revert_to_snapshot(gone, share, server)
     assert read(netns, path(share)) == "after"
     write(netns, share, "and on")
+
+
+def test_a_snapshot_takes_no_room_that_shares_are_promised(site: Site) -> None:
+    """The scheduler counts shares only."""
+    server = site.server(*BOTH)
+    share, other = site.share(server, size=9), site.share(server)
+    site.snapshot(share, server)
+    site.driver.extend_share(other, linux_backend.POOL_GIB - 9, server)
 
 
 def test_a_clone_has_a_limit_of_its_own(site: Site) -> None:

@@ -24,6 +24,7 @@ BTRFS_IOC_INO_LOOKUP = 0xD0009412  # with tree 0 and the first object: which sub
 FIRST_FREE_OBJECTID = 256
 # A tenant's files are data only: no device nodes, no set-user-id, nothing to run on this host.
 SHARE_MOUNT_OPTIONS = "noatime,nodev,nosuid,noexec"
+_SUCCESSOR = "-successor"
 
 
 class Capacity(NamedTuple):
@@ -193,7 +194,7 @@ class BtrfsPool:
 
     def _successor(self, share_id: str) -> Path:
         """What takes the place of a share's data when it is reverted."""
-        return self.path(f"{share_id}-successor")
+        return self.path(f"{share_id}{_SUCCESSOR}")
 
     def _delete(self, path: Path) -> None:
         if path.is_dir():
@@ -215,14 +216,23 @@ class BtrfsPool:
             raise NoSpace("the pool is full")
 
     def _limits(self) -> dict[str, int]:
-        """Bytes promised by share id. Quota groups outlive their subvolumes, so only those of present shares count."""
-        names = {}
-        for line in run("btrfs", "subvolume", "list", str(self.root)).splitlines():
-            fields = line.split(" ", 8)  # ID 256 gen 8 top level 5 path abaca/<id>
-            names[fields[1]] = Path(fields[8]).name
+        """Bytes promised by share id: once where a revert that was cut off has left two subvolumes of a share, and nothing for snapshots, which
+        inherit the limit of their share. Quota groups outlive their subvolumes, so only those of present ones count."""
+        snapshots = self._numbers("-r")
+        names = {number: name for number, name in self._numbers().items() if number not in snapshots}
         groups = (line.split() for line in run("btrfs", "qgroup", "show", "-r", "--raw", str(self.root)).splitlines())
         limits = {fields[0].removeprefix("0/"): int(fields[3]) for fields in groups if len(fields) >= 4 and fields[3].isdecimal()}
-        return {names[number]: limit for number, limit in limits.items() if number in names}
+        promised: dict[str, int] = {}
+        for number, limit in limits.items():
+            if number in names:
+                share_id = names[number].removesuffix(_SUCCESSOR)
+                promised[share_id] = max(limit, promised.get(share_id, 0))
+        return promised
+
+    def _numbers(self, *options: str) -> dict[str, str]:
+        """The names of the pool's subvolumes by their numbers; `-r`: of those that are read-only."""
+        lines = (line.split(" ", 8) for line in run("btrfs", "subvolume", "list", *options, str(self.root)).splitlines())
+        return {fields[1]: Path(fields[8]).name for fields in lines}  # ID 256 gen 8 top level 5 path abaca/<id>
 
     def _usage(self, path: Path) -> tuple[int, int | None]:
         """(bytes held, limit in bytes or None) of one subvolume."""
