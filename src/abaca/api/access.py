@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from oslo_policy import opts
+from oslo_policy.policy import Enforcer
 
 from abaca import config
 from abaca.api.endpoint import Route
@@ -41,7 +41,8 @@ PERSONAS: dict[str, Caller | None] = {
 def rules_in_code() -> Policy:
     """The policy without a file."""
     conf = config.load([])
-    opts.set_defaults(conf, policy_file="/nonexistent/policy.yaml")
+    Enforcer(conf)  # which registers the option
+    conf.set_override("policy_file", "/nonexistent/policy.yaml", group="oslo_policy")
     return Policy(conf)
 
 
