@@ -55,6 +55,10 @@ fuzz: venv ## send tens of thousands of requests made from the OpenAPI document,
 crowd: venv ## clients ask at once for whatever they can, for long (SECONDS=600: on each kind of database)
 	@ABACA_CROWD_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -s tests/operations/test_concurrent_clients.py
 
+.PHONY: neutron-load
+neutron-load: venv venv-openstack ## ask a Neutron on MariaDB for the addresses of fifty servers at once (needs Debian's mariadb-server)
+	@ABACA_NEUTRON_LOAD=yes $(BIN)/pytest -rfEs tests/contracts/networks/test_neutron_concurrency.py
+
 .PHONY: breakages
 breakages: venv ## break the code on purpose in a copy, one thing at a time, and see the tests fail (ROWS="C7 D3": only those)
 	@$(BIN)/python -m tests.breakages $(ROWS)

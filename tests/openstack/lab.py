@@ -19,14 +19,18 @@ from tests.openstack.keystone import ADMIN, Keystone
 
 
 class NeutronLab:
-    """A plug-in over Neutron, and Neutron's own API as its administrator."""
+    """A plug-in over Neutron, and Neutron's own API as its administrator. `url`: that of a Neutron that is not in the catalogue."""
 
-    def __init__(self, keystone: Keystone) -> None:
+    def __init__(self, keystone: Keystone, url: str | None = None, timeout: int = 60) -> None:
         known = keystone.service_user(f"abaca-{uuid4().hex[:8]}")
         self.options = {name: value for name, value in known.items() if name in NeutronNetworks.OPTIONS}
+        self.options["timeout"] = str(timeout)
+        if url is not None:
+            self.options["endpoint_override"] = url
         self.plugin: NetworkPlugin = registry.load("neutron", self.options, MemoryPorts())
         session = Session(keystone.auth(ADMIN, project_name=ADMIN), timeout=60)
-        self.api = Adapter(session, service_type="network", interface="public", min_version="2", raise_exc=True)
+        place = {"endpoint_override": f"{url}/v2.0"} if url else {"min_version": "2"}
+        self.api = Adapter(session, service_type="network", interface="public", raise_exc=True, **place)
 
     def made(self, noun: str, **members: Any) -> dict[str, Any]:
         return dict(self.api.post(f"/{noun}s", json={noun: members}).json()[noun])

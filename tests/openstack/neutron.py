@@ -1,6 +1,6 @@
 """A real Neutron behind a real Keystone, without agents: it keeps networks, subnets and ports, and makes no wires.
 
-Its SQLite database is made once a session and copied.
+Its SQLite database is made once a session and copied; one on MariaDB is made where it is, and several threads serve it.
 """
 
 from __future__ import annotations
@@ -60,20 +60,35 @@ class Neutron(Service):
         folder.mkdir()
         shutil.copy(template, folder / "neutron.db")
         super().__init__("neutron.wsgi.api", folder, OS_NEUTRON_CONFIG_DIR=str(folder), OS_NEUTRON_CONFIG_FILES="neutron.conf")
-        _configure(folder, keystone.service_user(f"neutron-{self.port}"))
+        _configure(folder, _sqlite(folder), keystone.service_user(f"neutron-{self.port}"))
         keystone.register("network", self.url)
+
+
+class NeutronOnMariadb(Service):
+    """Neutron in `folder` on an empty database of MariaDB's; not in the catalogue."""
+
+    def __init__(self, url: str, folder: Path, keystone: Keystone, threads: int) -> None:
+        folder.mkdir()
+        super().__init__(
+            "neutron.wsgi.api", folder, threads, OS_NEUTRON_CONFIG_DIR=str(folder), OS_NEUTRON_CONFIG_FILES="neutron.conf"
+        )
+        _configure(folder, url, keystone.service_user(f"neutron-{self.port}"))
+        run(folder, program("neutron-db-manage"), "--config-file", str(folder / "neutron.conf"), "upgrade", "heads")
 
 
 def make_template(folder: Path) -> Path:
     """A database with Neutron's tables. Takes ten seconds."""
     folder.mkdir()
-    _configure(folder, {})
-    run(folder, *script("neutron_tables.py"), f"sqlite:///{folder}/neutron.db")
+    _configure(folder, _sqlite(folder), {})
+    run(folder, *script("neutron_tables.py"), _sqlite(folder))
     run(folder, program("neutron-db-manage"), "--config-file", str(folder / "neutron.conf"), "stamp", "heads")
     return folder / "neutron.db"
 
 
-def _configure(folder: Path, authtoken: dict[str, str]) -> None:
-    database = f"sqlite:///{folder}/neutron.db"
+def _sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder}/neutron.db"
+
+
+def _configure(folder: Path, database: str, authtoken: dict[str, str]) -> None:
     text = _CONFIGURATION.format(folder=folder, environment=ENVIRONMENT, database=database, keystone_authtoken=section(authtoken))
     (folder / "neutron.conf").write_text(text)

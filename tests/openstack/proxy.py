@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-ANSWER_SECONDS = 60
+ANSWER_SECONDS = 300
 
 
 class Fault(NamedTuple):
