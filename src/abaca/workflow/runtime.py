@@ -51,7 +51,7 @@ class Runtime:
         self._url = url
         self.engine = engine
         self._dbos_engine = create_dbos_engine(url)
-        self._pace = wakening.Pace(self._until_next_look)
+        self._pace = wakening.Pace(self._until_next_look, lambda: wakening.LEAST_SECONDS if self._is_busy() else 0.0)
         self._threads: list[Thread] = []
         self._launched = 0.0
         self.records: Records
@@ -110,7 +110,10 @@ class Runtime:
     def _until_next_look(self) -> float:
         """Seconds. What an earlier process left comes back a little after the launch, unannounced."""
         is_new = time.monotonic() < self._launched + _RECOVERY_SECONDS
-        return self.limits.poll_interval if is_new or _get_dbos_instance()._active_workflows_set.activeList() else wakening.IDLE_SECONDS
+        return self.limits.poll_interval if is_new or self._is_busy() else wakening.IDLE_SECONDS
+
+    def _is_busy(self) -> bool:
+        return bool(_get_dbos_instance()._active_workflows_set.activeList())
 
 
 def _wait_for_work(seconds: float) -> bool:

@@ -7,6 +7,7 @@ for next to nothing. Neither is relied on: a worker that hears nothing looks aft
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from threading import Event, Thread
 
@@ -27,7 +28,8 @@ IDLE_SECONDS = 1.0
 """Between two looks while nothing is done and nothing is heard."""
 
 LEAST_SECONDS = 0.02
-"""Between two looks whatever is heard: many who put work in at once wake a worker once, and a look takes about 3 ms of CPU."""
+"""Between two looks of a worker that is busy, whatever is heard: many who put work in at once wake it once, and a look takes about 3 ms of
+CPU. One that does nothing looks at once."""
 
 
 def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
@@ -39,9 +41,9 @@ def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
 class Pace(Event):
     """The event that tells DBOS's queue thread to stop, on which it also waits between two looks for work: a wait that can be cut short."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], least: Callable[[], float] = lambda: 0.0) -> None:
         super().__init__()
-        self._seconds = seconds
+        self._seconds, self._least = seconds, least
         self._wake = Event()
 
     def wake(self) -> None:
@@ -55,10 +57,12 @@ class Pace(Event):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until it is time for another look. True: stop instead. The time is ours: what DBOS would wait is not asked."""
-        stopped = super().wait(LEAST_SECONDS)
-        if not stopped:
-            self._wake.wait(max(0.0, self._seconds() - LEAST_SECONDS))
-            self._wake.clear()
+        looked = time.monotonic()
+        self._wake.wait(self._seconds())
+        too_soon = looked + self._least() - time.monotonic()
+        if too_soon > 0:
+            super().wait(too_soon)
+        self._wake.clear()
         return self.is_set()
 
 
