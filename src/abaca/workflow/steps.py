@@ -7,6 +7,8 @@ called by `tx` and `effect`, whose results are stored; after a crash the body ru
 * `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is about to make. Its result is stored with
   the next step (see `journal`).
 
+What never changes may be read beside them, by `look`, which is no step.
+
 Step results are converted to the return annotation of the function, also the first time, so both times are alike.
 
 Work that older code began goes on as long as the steps it recorded are those that this code takes; otherwise it is parked (`Outgrown`).
