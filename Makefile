@@ -35,8 +35,8 @@ check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: unde
 	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
 
 .PHONY: tempest
-tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; MODULES="…"; DETAILS=FILE)
-	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
+tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
+	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(filter postgresql,$(DATABASE)),--postgresql) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
 
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)

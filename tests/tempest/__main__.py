@@ -1,4 +1,4 @@
-"""`python -m tests.tempest [--all] [--details FILE] [MODULE …]`: start everything, run tempest, say how it ended.
+"""`python -m tests.tempest [--all] [--postgresql] [--details FILE] [MODULE …]`: start everything, run tempest, say how it ended.
 
 Without modules: the families about networks, and our own plug-in. A module is named as in `families.py`, or in full.
 """
@@ -23,6 +23,7 @@ ALL_SECONDS = 3600
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tempest", description=__doc__)
     parser.add_argument("--all", action="store_true", help="every module about a feature that Abaca has")
+    parser.add_argument("--postgresql", action="store_true", help="Abaca's database is a PostgreSQL (default: SQLite)")
     parser.add_argument("--workers", type=int, default=2, help="test processes (default: 2)")
     parser.add_argument("--details", type=Path, help="write how each test ended, with tracebacks, to this file")
     parser.add_argument("modules", nargs="*", help="run these modules")
@@ -32,7 +33,7 @@ def main() -> int:
         parser.error(lack)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # as an exception: all that runs is ended first
     chosen = [families.pattern(name) for name in arguments.modules] or families.default() + (families.others() if arguments.all else [])
-    with scene() as play:
+    with scene(on_postgresql=arguments.postgresql) as play:
         outcomes = play.suite.run(chosen, workers=arguments.workers, seconds=ALL_SECONDS if arguments.all else SECONDS)
         said = play.suite.log()
         if arguments.all:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from keystoneauth1.adapter import Adapter
 
+from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgresql
 from tests.openstack import keystone as keystone_module
 from tests.openstack.keystone import ADMIN, PASSWORD, Keystone
 from tests.service import Installation, installation
@@ -30,22 +31,32 @@ class Scene:
 
 
 @contextmanager
-def scene(keystone_template: Path | None = None) -> Iterator[Scene]:
-    """All of it, running; ended and taken away afterwards."""
-    with installation(config_text="") as service:
+def scene(keystone_template: Path | None = None, *, on_postgresql: bool = False) -> Iterator[Scene]:
+    """All of it, running, on SQLite or a PostgreSQL of its own; ended and taken away afterwards."""
+    with ExitStack() as running:
+        service = running.enter_context(installation(config_text=""))
         template = keystone_template or keystone_module.make_template(service.folder / "template")
         keystone = Keystone(template, service.folder / "keystone")
-        try:
-            keystone.start()
-            yield _play(service, keystone)
-        finally:
-            service.stop()
-            keystone.stop()
+        running.callback(keystone.stop)
+        keystone.start()
+        database = _postgresql(running) if on_postgresql else ""
+        running.callback(lambda: service.has_ended() or service.stop())
+        yield _play(service, keystone, database)
 
 
-def _play(service: Installation, keystone: Keystone) -> Scene:
+def _postgresql(running: ExitStack) -> str:
+    binaries = find_postgresql()
+    if binaries is None:
+        raise RuntimeError("PostgreSQL is not installed (Debian: postgresql)")
+    cluster = PostgresqlCluster(binaries)
+    running.callback(cluster.stop)
+    cluster.start()
+    return f"[database]\nconnection = {PostgresqlDatabases(cluster.port).create()}\n"
+
+
+def _play(service: Installation, keystone: Keystone, database: str) -> Scene:
     fault_plan = service.folder / "faults.json"
-    service.configure(settings.abaca(fault_plan) + keystone_module.section(keystone.service_user("abaca")))
+    service.configure(settings.abaca(fault_plan) + database + keystone_module.section(keystone.service_user("abaca")))
     service.start()
     for service_type, path in SERVICE_TYPES.items():
         keystone.register(service_type, service.url + path)
