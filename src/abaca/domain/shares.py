@@ -92,7 +92,9 @@ def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: P
     column = share_instances.c.created_at if by_network else _SORT_KEYS[key]
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
     if key == "created_at" and not page.offset:  # an index gives the first page in its order
-        return _matching(what, caller, filters, all_projects).order_by(*order).limit(page.limit)
+        # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
+        limit = sa.literal(page.limit, sa.Integer, literal_execute=True)
+        return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
     # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
     ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
     return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
