@@ -34,6 +34,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("network_plugin", default="local", help="Where subnets and addresses come from."),
     cfg.IntOpt("service_down_time", default=20, min=2, help="Seconds without a sign of life after which a worker counts as down."),
     cfg.IntOpt("unused_share_server_cleanup_interval", default=600, min=1, help="Seconds that a share server without shares is kept."),
+    cfg.IntOpt("soft_deleted_share_retention_time", default=7 * 24 * 3600, min=0, max=2**31, help="Seconds that a soft-deleted share is kept."),
 ]
 
 DATABASE_OPTIONS: list[cfg.Opt] = [

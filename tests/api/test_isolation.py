@@ -195,6 +195,8 @@ BODIES: dict[str, Any] = {
     "shares.extend": _constant({"new_size": 2}),
     "shares.shrink": _constant({"new_size": 1}),
     "shares.force_delete": _constant(None),
+    "shares.soft_delete": _constant(None),
+    "shares.restore": _constant(None),
     "shares.reset_status": _constant({"status": "error"}),
     "snapshots.create": lambda ids: {"share_id": ids["share_id"]},
     "snapshots.update": _constant({"display_name": "x"}),

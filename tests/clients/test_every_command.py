@@ -106,6 +106,15 @@ def test_shares(shell: Shell, stage: str) -> None:
     assert [row["Name"] for row in shell.ask("share", "list")] == ["every"]
 
 
+def test_shares_that_are_soft_deleted(shell: Shell, stage: str) -> None:
+    shell.run("share", "delete", "every", "--soft")
+    assert shell.ask("share", "list") == []
+    (kept,) = shell.ask("share", "list", "--soft-deleted")
+    shell.run("share", "restore", kept["ID"])
+    assert [row["Name"] for row in shell.ask("share", "list")] == ["every"]
+    assert shell.ask("share", "list", "--soft-deleted") == []
+
+
 def test_export_locations(shell: Shell, stage: str) -> None:
     (location,) = shell.ask("share", "export", "location", "list", "every")
     of_share = ("every", location["ID"])

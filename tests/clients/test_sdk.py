@@ -76,6 +76,13 @@ def test_shares(sdk: Recorded, share: Any) -> None:
     sdk.reset_share_status(share.id, "available")
 
 
+def test_soft_deletion(sdk: Recorded, share: Any) -> None:
+    sdk.soft_delete_share(share.id)
+    assert share.id not in [found.id for found in sdk.shares()]
+    sdk.restore_share(share.id)
+    assert share.id in [found.id for found in sdk.shares()]
+
+
 def test_metadata_of_shares(sdk: Recorded, share: Any) -> None:
     sdk.create_share_metadata(share.id, colour="blue", size="big")
     assert sdk.get_share_metadata(share.id).metadata == {"colour": "blue", "size": "big"}

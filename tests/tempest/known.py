@@ -13,7 +13,6 @@ MASS_ASSIGNMENT = "sets created_at, cidr, network_type and segmentation_id of a 
 HIDDEN = "wants 403 for another project's share; Abaca answers 404, as for one that is not there (so does Manila 23.0.1)"
 GROUPS = "begins by making a share group type; Abaca has no share groups"
 LOCKS = "needs resource locks, which Abaca does not have"
-SOFT_DELETION = "needs soft deletion, which Abaca does not have"
 MIGRATION = "is about share migration, which Abaca does not have"
 
 _API = "manila_tempest_tests.tests.api"
@@ -42,9 +41,6 @@ EXPECTED: dict[str, str] = {
             "test_deny_access_without_unrestrict_as_owner_user_",
         )
     },
-    f"{_API}.test_shares_actions.SharesActionsTest.test_soft_delete_and_restore_share": SOFT_DELETION,
-    f"{_API}.test_shares_actions_negative.SharesActionsNegativeTest.test_restore_share_with_wrong_id": SOFT_DELETION,
-    f"{_API}.test_shares_actions_negative.SharesActionsNegativeTest.test_soft_delete_share_*": SOFT_DELETION,
     **{
         f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_migration_API_invalid_microversion_{call}": MIGRATION
         for call in ("1_migrate_share", "2_migration_complete", "4_migration_get_progress", "5_migration_cancel")

@@ -225,6 +225,8 @@ TAKES: dict[str, tuple[str, Any]] = {
     "shares.extend": ("", NewSize),
     "shares.shrink": ("", NewSize),
     "shares.force_delete": ("", None),
+    "shares.soft_delete": ("", None),
+    "shares.restore": ("", None),
     "shares.manage": ("share", ShareManage),
     "shares.unmanage": ("", None),
     "shares.reset_status": ("", ResetStatus),

@@ -84,7 +84,7 @@ HISTORY: dict[int, str] = {
     66: "Later: group share types by group specs.",
     67: "Later: scheduler hint only_host.",
     68: "Metadata keys that only administrators may change.",
-    69: "Shares show is_soft_deleted. Later: soft deletion.",
+    69: "Shares are soft-deleted, and restored.",
     70: "Several subnets an availability zone; share servers show all their subnets; the check before adding one.",
     71: "Share instances show updated_at.",
     72: "Later: replicas on a share network of their own.",

@@ -94,6 +94,7 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     """Let a share without snapshots go, in the background; its server is not deleted automatically from now on. Forbidden in a status that
     says that something goes on, Invalid while its network is changed."""
     share = share_nouns.lock(conn, caller, share_id)
+    share_nouns.require_kept(share)
     if share.status not in _LETS_GO:
         raise Forbidden(f"Share {share_id} is {share.status}; to be unmanaged its status must be one of {', '.join(_LETS_GO)}.")
     share_nouns.require_no_snapshots(conn, share)

@@ -28,7 +28,7 @@ from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
 
-_DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error")
+DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error")
 _SHARE_FILTERS = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
@@ -75,7 +75,7 @@ def find(
 ) -> list[dict[str, Any]]:
     """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
 
-    `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool), `name~`,
+    `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool, else False), `name~`,
     `description~`, metadata and extra_specs (dict), export_location_id, export_location_path, share_group_id.
     Invalid for a sort key that is not known.
     """
@@ -123,7 +123,7 @@ def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_project
 
 def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
     """Change display_name, display_description, is_public."""
-    require_own(conn, caller, share_id)
+    require_kept(require_own(conn, caller, share_id))
     allowed = {name: changes[name] for name in ("display_name", "display_description", "is_public") if name in changes}
     conn.execute(sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed))
     return get(conn, caller, share_id)
@@ -143,8 +143,8 @@ def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Cal
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
     share = lock(conn, caller, share_id)
-    if share.status not in _DELETABLE:
-        raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_DELETABLE)}.")
+    if share.status not in DELETABLE:
+        raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(DELETABLE)}.")
     require_no_snapshots(conn, share)
     _start_deletion(conn, share)
 
@@ -153,7 +153,7 @@ def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share whatever its status, unless it has snapshots."""
     share = lock(conn, caller, share_id)
     require_no_snapshots(conn, share)
-    if share.status not in _DELETABLE and share.status not in ("deleting", "creating"):
+    if share.status not in DELETABLE and share.status not in ("deleting", "creating"):
         states.force(conn, states.SHARE, share.instance_id, "error")
     _start_deletion(conn, share)
 
@@ -163,12 +163,14 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     known = states.statuses(states.SHARE)
     if status not in known:
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
-    states.force(conn, states.SHARE, lock(conn, caller, share_id).instance_id, status)
+    share = lock(conn, caller, share_id)
+    require_kept(share)
+    states.force(conn, states.SHARE, share.instance_id, status)
 
 
 def reset_task_state(conn: Connection, caller: Caller, share_id: str, task_state: str | None) -> None:
     """The administrator sets a task state by hand."""
-    require_own(conn, caller, share_id)
+    require_kept(require_own(conn, caller, share_id))
     states.set_task_state(conn, shares, share_id, task_state)
 
 
@@ -268,18 +270,28 @@ def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
     start(conn, "share_delete", share)
 
 
-def require_own(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Missing unless the share is of the caller's project, or the caller an administrator; Forbidden when he sees it because it is public."""
-    share = conn.execute(sa.select(shares.c.project_id, shares.c.is_public).where(shares.c.id == share_id)).one_or_none()
+def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
+    """Its row. Missing unless the share is of the caller's project, or the caller an administrator; Forbidden when he sees it because it is
+    public."""
+    columns = [shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")]
+    share = conn.execute(sa.select(*columns).where(shares.c.id == share_id)).one_or_none()
     if share is not None and (caller.is_admin or share.project_id == caller.project_id):
-        return
+        return share
     if share is not None and share.is_public:
         raise Forbidden(f"Share {share_id} belongs to another project.")
     raise Missing(f"Share {share_id} could not be found.")
 
 
+def require_kept(share: sa.Row[Any]) -> None:
+    """Forbidden for a share (as `lock` or `require_own` gives it) that is soft-deleted: it is restored or deleted, and nothing else."""
+    if share.scheduled_to_be_deleted_at is not None:
+        raise Forbidden(f"Share {share.id} has been soft-deleted; restore it first.")
+
+
 def require_available(share: sa.Row[Any]) -> None:
-    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset."""
+    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset; Forbidden when it is
+    soft-deleted."""
+    require_kept(share)
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
     if share.host is None:
@@ -332,12 +344,14 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
     if not (all_projects and caller.is_admin):
         own = shares.c.project_id == caller.project_id
         query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
+    deletion = shares.c.scheduled_to_be_deleted_at
+    query = query.where(deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None))
     for name, wanted in filters.items():
         if name in _SHARE_FILTERS:
             query = query.where(_SHARE_FILTERS[name] == wanted)
         elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
             query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
-        elif (name == "is_soft_deleted" and wanted) or name == "share_group_id":  # there are none
+        elif name == "share_group_id":  # there are none
             query = query.where(sa.false())
         elif name == "extra_specs":
             query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])

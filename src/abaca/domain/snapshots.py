@@ -57,6 +57,7 @@ def create(
     Unprocessable when the share does not have snapshot_support, Invalid in a status that is against it, OverQuota.
     """
     share = shares.lock(conn, caller, share_id)
+    shares.require_kept(share)
     if not share.snapshot_support:
         raise Unprocessable(f"Snapshots cannot be created for share '{share_id}' since it does not have that capability.")
     if not (force and share.status in _STANDING):
@@ -180,6 +181,7 @@ def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, qu
     against it, and when the pool has no room; Forbidden when a quota is against the size.
     """
     share = shares.lock(conn, caller, share_id)
+    shares.require_kept(share)
     snapshot = _row(conn, caller, snapshot_id)
     if snapshot is None:
         raise Invalid(_missing(snapshot_id).message)

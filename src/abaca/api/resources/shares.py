@@ -16,7 +16,7 @@ from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareManage, ShareUpdate, same_or_none
 from abaca.db.session import begin, read
-from abaca.domain import share_creation, share_management, shares
+from abaca.domain import share_creation, share_management, shares, soft_deletion
 from abaca.domain.share_creation import ShareRequest
 from abaca.domain.share_management import ShareToManage
 from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
@@ -144,6 +144,18 @@ def force_delete(call: Call, share_id: str) -> None:
     """Action force_delete (os-force_delete up to 2.6)."""
     with begin(call.engine) as conn:
         shares.force_delete(conn, call.caller, share_id)
+
+
+def soft_delete(call: Call, share_id: str) -> None:
+    """Action soft_delete, since 2.69."""
+    with begin(call.engine) as conn:
+        soft_deletion.soft_delete(conn, call.caller, share_id, call.conf.soft_deleted_share_retention_time)
+
+
+def restore(call: Call, share_id: str) -> None:
+    """Action restore, since 2.69."""
+    with begin(call.engine) as conn:
+        soft_deletion.restore(conn, call.caller, share_id)
 
 
 def reset_status(call: Call, share_id: str) -> None:

@@ -23,6 +23,10 @@ def _rules_status_before_28(status: str) -> str:
     return "out_of_sync" if status == "syncing" else status
 
 
+def _is_soft_deleted(share: Row) -> bool:
+    return share["scheduled_to_be_deleted_at"] is not None
+
+
 def _blank_for_none(host: str | None) -> str:
     return host or ""
 
@@ -62,8 +66,8 @@ SHARE = View(
     Field("source_share_group_snapshot_member_id", Constant(None), since=31),
     Field("mount_snapshot_support", since=32),
     Field("progress", since=54),
-    Field("is_soft_deleted", Constant(False), since=69),
-    Field("scheduled_to_be_deleted_at", Constant(None), since=69),
+    Field("is_soft_deleted", _is_soft_deleted, since=69),
+    time_field("scheduled_to_be_deleted_at", since=69),
     Field("source_backup_id", Constant(None), since=80),
     Field("share_server_id", admin=True),
     Field("host", convert=_blank_for_none, admin=True),

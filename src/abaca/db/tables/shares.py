@@ -6,6 +6,8 @@ import sqlalchemy as sa
 
 from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
 
+_IS_SOFT_DELETED = sa.text("scheduled_to_be_deleted_at IS NOT NULL")  # so that no query about others is led to use the index
+
 shares = sa.Table(
     "shares",
     metadata,
@@ -21,6 +23,7 @@ shares = sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
     sa.Column("snapshot_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
+    sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted
     # Taken from the share type when the share is made; a later change of the type does not touch them.
     sa.Column("snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("create_share_from_snapshot_support", sa.Boolean, nullable=False, default=False),
@@ -31,6 +34,7 @@ shares = sa.Table(
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
     sa.Index("ix_shares_project_id_display_name_created_at", "project_id", "display_name", "created_at"),  # clients look shares up by name
     sa.Index("ix_shares_created_at", "created_at"),
+    sa.Index("ix_shares_scheduled_to_be_deleted_at", "scheduled_to_be_deleted_at", sqlite_where=_IS_SOFT_DELETED, postgresql_where=_IS_SOFT_DELETED),
 )
 
 share_instances = sa.Table(

@@ -1,0 +1,25 @@
+"""Delete shares that were soft-deleted and whose time is over."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin, read
+from abaca.domain import soft_deletion
+from abaca.errors import CallerError
+
+_LOG = logging.getLogger(__name__)
+
+
+def delete_due(engine: Engine, hosts: set[str]) -> None:
+    """Start the deletion of those on these back ends (host@backend), one by one: what is against one is against no other."""
+    with read(engine) as conn:
+        share_ids = soft_deletion.due(conn, hosts)
+    for share_id in share_ids:
+        try:
+            with begin(engine) as conn:
+                soft_deletion.delete_due(conn, share_id)
+        except CallerError as error:
+            _LOG.warning("soft-deleted share %s is not deleted now: %s", share_id, error.message)
