@@ -41,7 +41,8 @@ tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: 
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)
 	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
-	    tests/operations/test_walk_linux.py tests/operations/test_failures.py
+	    tests/operations/test_walk_linux.py tests/operations/test_failures.py tests/operations/test_failures_linux.py \
+	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same
 
 .PHONY: crash
 crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql
 from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
-from tests.walk import DONE
+from tests.walk import REPORT
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,9 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if DONE:
-        counted = ", ".join(f"{number} {what}" for what, number in sorted(DONE.items()))
-        terminalreporter.write_line(f"walked: {counted}; {len(terminalreporter.stats.get('failed', []))} differences or other failures")
+    for line in REPORT.lines():
+        terminalreporter.write_line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

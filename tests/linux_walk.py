@@ -2,25 +2,59 @@
 
 What `tests.walk` copies for the fake one is a file; here it is the pool's image, and the machine is set up from it by the worker, as after a
 reboot. All copies stand at the same place, one after the other, so that names and paths are the same in all of them.
+Which scenes are walked on Linux stands here, too.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from abaca.drivers.linux import inventory, mounts, namespaces, plugging, processes
 from abaca.drivers.linux.exports import ExportBus
 from abaca.drivers.linux.layout import Layout, run_path
 from abaca.drivers.linux.programs import run
+from abaca.worker.backends import network_namespace
+from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.contracts.drivers.linux_site import routes_of
 from tests.crash.linux_world import addresses_in
+from tests.stack import Stack, make_conf
+from tests.walk import walks_everything
 
+BACKEND = "alpha"
+BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20"}}
+SCENES = (
+    "share_create",
+    "access_apply",
+    "share_server_add_subnet",
+    "share_delete",
+    "share_extend",
+    "share_server_delete",
+    "share_shrink",
+    "share_revert",
+    "snapshot_create",
+    "share_create_from_a_snapshot",
+    "snapshot_delete",
+    "share_server_abandon_subnet",
+    "share_network_subnet_check",
+    "share_network_subnet_resolve",
+    "service_ensure_shares",
+)
 END_SECONDS = 5.0
 _PASSING = {"ganesha.log", "recovery"}
 """What of a server's folder tells of how often its NFS server was started."""
+
+
+def todays_scene(offset: int = 0) -> tuple[str, ...]:
+    """All of them for `make walk`, else one, another one each day; `offset`: walks that differ in it have different ones."""
+    return SCENES if walks_everything() else (SCENES[(date.today().toordinal() + offset) % len(SCENES)],)
 
 
 class LinuxWorld:
@@ -60,6 +94,7 @@ class LinuxWorld:
             there[f"addresses of {namespace}"] = sorted(addresses_in(namespace))
         for server in sorted(path.name for path in layout.servers.glob("*")):
             there[f"exports of {server}"] = sorted(ExportBus(layout.server(server).bus_socket).active())
+        there["run folders"] = sorted(path.name for path in layout.run.glob("*") if path.is_dir())
         there["files"] = _files(layout.state)
         there["limits"] = _limits(layout.state / "pool")
         return {f"machine: {what}": found for what, found in there.items()}
@@ -68,6 +103,25 @@ class LinuxWorld:
         """Take it away."""
         inventory.remove_installation(self._namespace, state_dir / "worker")
         shutil.rmtree(state_dir, ignore_errors=True)
+
+
+@contextmanager
+def linux_installation(url: str, tmp_path: Path, **overrides: object) -> Iterator[tuple[Stack, LinuxWorld]]:
+    """An installation with a Linux back end and no worker, with a share type `default`; taken away in the end. Skips where there is none."""
+    if reason := unavailable_reason():
+        pytest.skip(reason)
+    tmp_path.chmod(0o755)
+    state_dir = tmp_path / "state"
+    state_dir.mkdir()
+    stack = Stack(make_conf(state_dir, url, BACKENDS, **overrides))
+    namespace = network_namespace(stack.conf)
+    try:
+        stack.share_type()
+        yield stack, LinuxWorld(namespace, BACKEND)
+    finally:
+        stack.close()
+        inventory.remove_installation(namespace, state_dir / "worker")
+    assert not any(inventory.leftovers(namespace, state_dir / "worker").values())
 
 
 def _files(folder: Path) -> dict[str, str]:

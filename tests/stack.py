@@ -224,6 +224,17 @@ def wait_for(question: Callable[[], T], seconds: float = 20) -> T:
         _pause.wait(0.01)
 
 
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """What crash points of this process are to do meanwhile."""
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+
+
 # --- workers in processes of their own --------------------------------------------------------------------------------
 
 _processes = multiprocessing.get_context("forkserver")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -22,14 +23,60 @@ import sqlalchemy as sa
 from abaca.db.session import create_engine, read
 from abaca.db.tables import metadata
 from abaca.drivers.fake import FakeDriver
+from abaca.operations.all import WORKFLOWS
 from abaca.workflow import queue
 from tests.databases import Databases
 from tests.stack import WorkerProcess, wait_for
 
 T = TypeVar("T")
 
-DONE: Counter[str] = Counter()
-"""What was walked in this run, for its summary: steps, kills, failures."""
+
+WHERE = ("SQLite", "PostgreSQL", "Linux")
+
+
+class Report:
+    """What was walked in this run, for its summary. `where`: one of WHERE."""
+
+    def __init__(self) -> None:
+        self._steps: set[tuple[str, str]] = set()
+        self._places: Counter[tuple[str, str]] = Counter()
+        self._differences = 0
+
+    def walked(self, workflow: str, steps: Iterable[str]) -> None:
+        """A workflow takes these steps when nobody disturbs it."""
+        self._steps |= {(workflow, step) for step in steps}
+
+    @contextmanager
+    def trying(self, what: str, where: str) -> Iterator[None]:
+        """A kill, or a failure, at one place, and the comparison of where it ends."""
+        self._places[where, what] += 1
+        try:
+            yield
+        except AssertionError:
+            self._differences += 1
+            raise
+
+    def lines(self) -> list[str]:
+        """Nothing when nothing was walked."""
+        if not self._steps:
+            return []
+        workflows = {workflow for workflow, _ in self._steps}
+        known = {workflow.__name__ for workflow in WORKFLOWS}
+        kills, failures = (sum(n for (_, of), n in self._places.items() if of == what) for what in ("kills", "failures"))
+        counted = f"{len(workflows & known)} of {len(known)} workflows, {len(self._steps)} steps, {kills} kills, {failures} failures injected"
+        lines = [f"walked: {counted}; differences: {self._differences}"]
+        for place in WHERE:
+            on = {what: self._places[place, what] for what in ("kills", "failures")}
+            lines.append(f"  on {place}: {sum(on.values())} places: {on['kills']} kills, {on['failures']} failures")
+        return lines
+
+
+REPORT = Report()
+
+
+def where(url: str) -> str:
+    """What a database of that URL is called in the report, its back ends being fake."""
+    return "SQLite" if url.startswith("sqlite") else "PostgreSQL"
 
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
@@ -114,6 +161,7 @@ class Walk:
 
     def __post_init__(self) -> None:
         self._world: World = self.world or FakeWorlds(self.backends)
+        self._where = "Linux" if self.world else where(self.url)
 
     def undisturbed(self) -> tuple[list[str], dict[str, Any]]:
         """The steps of the workflow, as `number/name`, and where the installation ends."""
@@ -122,18 +170,23 @@ class Walk:
         self._finish(url, state_dir, {"ABACA_STEP_LOG": str(log)})
         steps = [line.partition("/")[2] for line in log.read_text().splitlines() if line.startswith(f"{self.workflow}/")]
         steps = list(dict.fromkeys(steps))
-        DONE["steps"] += len(steps)
-        DONE["scenes"] += 1
+        REPORT.walked(self.workflow, steps)
         return steps, self._observe(url, state_dir)
 
-    def killed_at(self, number: int, moment: str) -> dict[str, Any]:
+    def kill(self, steps: Sequence[str], number: int, moment: str, expected: Mapping[str, Any]) -> None:
+        """Kill the worker there. Fails unless it ends as expected."""
+        with REPORT.trying("kills", self._where):
+            end = self._killed_at(number, moment)
+            different = {name: (expected.get(name), end.get(name)) for name in expected.keys() | end.keys() if expected.get(name) != end.get(name)}
+            assert not different, f"killed {moment} step {steps[number - 1]}"
+
+    def _killed_at(self, number: int, moment: str) -> dict[str, Any]:
         """Where it ends when the worker is killed there and started again. Fails when the worker did not die there."""
         url, state_dir = self._copy()
         worker = self._worker(url, state_dir, {"ABACA_CRASH_AT": f"{self.workflow}/{number}/{moment}"})
         try:
             wait_for(lambda: worker.exit_code is not None, self.patience)
             assert worker.exit_code == _SIGKILL, f"the worker ended with {worker.exit_code}"
-            DONE["kills"] += 1
         finally:
             worker.kill()
         self._finish(url, state_dir, {})

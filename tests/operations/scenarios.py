@@ -33,10 +33,9 @@ from abaca.domain.security_service_changes import ChangeRequest
 from abaca.domain.share_management import ShareToManage
 from abaca.domain.share_server_management import ServerToManage
 from abaca.domain.subnet_additions import SubnetRequest
-from abaca.drivers.fake.faults import Fault
 from abaca.values import Page
-from tests.operations.scene import allow, available_share, delete_share, instance_of, plan, server_of, settled_rules, world
-from tests.stack import ADMIN, MEMBER, Stack, wait_for
+from tests.operations.scene import allow, available_share, delete_share, instance_of, server_of, settled_rules, world
+from tests.stack import ADMIN, MEMBER, Stack, environment, wait_for
 
 Ask = Callable[[], object]
 PAGE = Page()
@@ -272,10 +271,9 @@ def share_server_abandon_subnet(ground: Ground) -> Ask:
     """The server could not be given the subnet."""
     stack = ground.stack
     network, share = ground.checked()
-    plan(stack, Fault(method="update_share_server_network_allocations"))
-    stack.add_subnet(network, ground.another)
-    assert stack.settled_network(network) == "active"
-    plan(stack)
+    with environment(ABACA_FAIL_AT="share_server_add_subnet/update_share_server_network_allocations/before/Refused"):
+        stack.add_subnet(network, ground.another)
+        assert stack.settled_network(network) == "active"
     server = server_of(stack, share)
     return lambda: stack.do(share_server_repairs.abandon_network_update, server)
 

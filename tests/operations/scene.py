@@ -56,14 +56,19 @@ def world(stack: Stack, backend: str = "alpha") -> dict[str, Any]:
 
 
 def slate(stack: Stack) -> dict[str, Any]:
-    """All that may be left over: rows by table (messages apart), quotas in use, claimed gigabytes, servers and shares of every back end."""
+    """All that may be left over: what is stored, and servers and shares of every fake back end."""
+    worlds = {name: {kind: sorted(things) for kind, things in world(stack, name).items()} for name in stack.conf.enabled_share_backends}
+    return {**stored_slate(stack), "worlds": worlds}
+
+
+def stored_slate(stack: Stack) -> dict[str, Any]:
+    """All that may be left over in the database: rows by table (messages apart), quotas in use, claimed gigabytes."""
     rows = {table: number for table, number in stack.rows().items() if table not in ("messages", "quota_usages")}
     counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
     in_use = sa.select(*(quota_usages.c[n] for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes"))).where(counted)
     quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))
     claimed = stack.ask(lambda conn: dict(conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()))
-    worlds = {name: {kind: sorted(things) for kind, things in world(stack, name).items()} for name in stack.conf.enabled_share_backends}
-    return {"rows": rows, "quotas": quotas, "claimed": claimed, "worlds": worlds}
+    return {"rows": rows, "quotas": quotas, "claimed": claimed}
 
 
 def told(stack: Stack) -> list[str]:

@@ -55,6 +55,4 @@ def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: 
     assert len(steps) >= 2
     assert not [row for rows in expected.values() for row in rows if '"status":"error' in row], "nothing is in error when nobody disturbs it"
     for number, moment in places(steps, **how_many):
-        end = walk.killed_at(number, moment)
-        different = {name: (rows, end[name]) for name, rows in expected.items() if rows != end[name]}
-        assert not different, f"killed {moment} step {steps[number - 1]}"
+        walk.kill(steps, number, moment, expected)

@@ -6,7 +6,7 @@ Set by the environment of the worker process, nothing happens without it:
   before: nothing happened yet; inside: the world or the rows changed, nothing is recorded; after: it is over, and recorded unless it is
   an effect, which is recorded with the next step.
 * `ABACA_FAIL_AT=workflow/3/inside/Refused`: the step raises that back end error there, each time it is tried, before its effect or
-  when that has happened; `bug`: an error that nobody expects.
+  when that has happened; `bug`: an error that nobody expects. The step may be given by its name, too.
 * `ABACA_STEP_LOG=file`: each step appends a line `workflow/3/name`, and `+` to the name of one that reaches outside of the database.
 """
 
@@ -22,6 +22,7 @@ FAILURE = "a test lets this step fail"
 
 _workflow: ContextVar[str] = ContextVar("workflow", default="")
 _count: ContextVar[int] = ContextVar("count", default=0)
+_name: ContextVar[str] = ContextVar("name", default="")
 
 
 def enter(workflow: str) -> None:
@@ -34,6 +35,7 @@ def before(name: str, *, is_effect: bool = False) -> str:
     """The next step begins; returns its place `workflow/number`."""
     number = _count.get() + 1
     _count.set(number)
+    _name.set(name)
     step = f"{_workflow.get()}/{number}"
     step_log = os.environ.get("ABACA_STEP_LOG")
     if step_log:
@@ -45,13 +47,13 @@ def before(name: str, *, is_effect: bool = False) -> str:
 
 def about_to(step: str) -> None:
     """The step's effect is tried now."""
-    _fail(f"{step}/before")
+    _fail(step, "before")
 
 
 def inside(step: str) -> None:
     """The step's effect is there, its record is not."""
     _die(f"{step}/inside")
-    _fail(f"{step}/inside")
+    _fail(step, "inside")
 
 
 def after(step: str) -> None:
@@ -59,9 +61,9 @@ def after(step: str) -> None:
     _die(f"{step}/after")
 
 
-def _fail(place: str) -> None:
+def _fail(step: str, moment: str) -> None:
     wanted, _, error = os.environ.get("ABACA_FAIL_AT", "").rpartition("/")
-    if place == wanted:
+    if wanted in (f"{step}/{moment}", f"{_workflow.get()}/{_name.get()}/{moment}"):
         raise BACKEND_ERRORS[error](FAILURE) if error in BACKEND_ERRORS else RuntimeError(FAILURE)
 
 
