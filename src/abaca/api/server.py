@@ -33,6 +33,7 @@ import abaca.api
 from abaca.api import metrics
 from abaca.api.app import WsgiApp, create_app
 from abaca.api.caller import Authenticator, authenticator
+from abaca.api.metrics_folder import metrics_folder
 from abaca.config import database_url
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
@@ -61,8 +62,8 @@ def serve(conf: cfg.ConfigOpts) -> None:
         _warm_up(conf)
         logging.disable(logging.NOTSET)
         drop_privileges(conf.api.user)
-    with tempfile.TemporaryDirectory(prefix="abaca-metrics-") as folder:
-        metrics.collect_in(Path(folder))
+    with metrics_folder() as folder:
+        metrics.collect_in(folder)
         server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
 
 
