@@ -16,7 +16,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.service import UNPRIVILEGED, Installation, arguments_of, descendants, installation, unprivileged_reason, users_of, wait_until
+from abaca.api.metrics_folder import PREFIX
+from tests.service import (
+    UNPRIVILEGED,
+    Installation,
+    arguments_of,
+    descendants,
+    installation,
+    reachable_folder,
+    unprivileged_reason,
+    users_of,
+    wait_until,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -52,9 +63,11 @@ def test_it_says_where_it_listens_and_how_to_log_in(service: Installation) -> No
 def test_files_are_for_those_who_need_them(service: Installation) -> None:
     folder = service.state_dir
     assert {path: mode(folder / path) for path in (".", "db", "db/abaca.sqlite", "worker", "users", "clouds.yaml")} == {
-        ".": 0o755, "db": 0o1770, "db/abaca.sqlite": 0o660, "worker": 0o700, "users": 0o640, "clouds.yaml": 0o600,
+        ".": 0o755, "db": 0o700, "db/abaca.sqlite": 0o600, "worker": 0o700, "users": 0o640, "clouds.yaml": 0o600,
     }  # fmt: skip
-    assert {path.lstat().st_uid for path in (folder, folder / "db", folder / "db" / "abaca.sqlite", folder / "users")} == {os.geteuid()}
+    assert {(folder / path).lstat().st_uid for path in (".", "worker", "users")} == {os.geteuid()}
+    api_user = pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else os.geteuid()
+    assert {path.lstat().st_uid for path in (folder / "db", *(folder / "db").iterdir())} == {api_user}
     assert password_in_clouds_file(service) not in (folder / "users").read_text()
 
 
@@ -128,6 +141,25 @@ def test_its_children_end_with_it_when_it_is_killed(service: Installation) -> No
     below = descendants(service.process.pid)
     assert service.stop(signal.SIGKILL) == -signal.SIGKILL
     wait_until(lambda: not any(arguments_of(pid) for pid in below), "the children to end", 60)
+
+
+def test_the_folder_that_a_killed_api_counted_in_is_removed_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with reachable_folder() as temporary, installation() as made:
+        temporary.chmod(0o1777)
+        monkeypatch.setenv("TMPDIR", str(temporary))
+        others = temporary / f"{PREFIX}others"
+        others.symlink_to(made.folder)
+        made.start()
+        (first,) = set(temporary.glob(f"{PREFIX}*")) - {others}
+        assert list(first.glob("*.db"))
+        killed = made.children()["api"]
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: made.children().get("api", killed) != killed and made.answers(), "another API")
+        (second,) = set(temporary.glob(f"{PREFIX}*")) - {others}
+        assert second != first
+        assert made.stop() == 0
+        assert list(temporary.iterdir()) == [others]
+        assert made.folder.is_dir()
 
 
 def test_a_database_that_others_could_have_put_there_is_not_opened() -> None:

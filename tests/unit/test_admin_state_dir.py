@@ -37,7 +37,7 @@ def test_it_is_made_with_a_database_at_the_newest_revision(conf: cfg.ConfigOpts)
     state_dir.prepare(conf)
     assert migrations.current(config.database_url(conf)) == migrations.head()
     modes = {name: stat.S_IMODE(config.state_path(conf, *name).stat().st_mode) for name in ((), ("worker",), ("db",), ("db", "abaca.sqlite"))}
-    assert list(modes.values()) == [0o755, 0o700, 0o1770, 0o660]
+    assert list(modes.values()) == [0o755, 0o700, 0o700, 0o600]
 
 
 def test_the_key_is_made_once_and_for_the_api_to_read(conf: cfg.ConfigOpts) -> None:
@@ -108,6 +108,28 @@ def test_a_database_of_somebody_else_is_refused(conf: cfg.ConfigOpts) -> None:
     os.chown(config.state_path(conf, "db", "abaca.sqlite"), 12345, -1)
     with pytest.raises(Conflict, match="belongs to another user"):
         state_dir.prepare(conf)
+
+
+@needs_root
+def test_the_shared_folder_of_an_older_release_is_handed_to_the_apis_user(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    folder, database = config.state_path(conf, "db"), config.state_path(conf, "db", "abaca.sqlite")
+    user, group = folder.stat().st_uid, state_dir.api_group(conf)
+    for path, mode in ((database, 0o660), (folder, 0o1770)):
+        os.chown(path, 0, group)
+        path.chmod(mode)
+    state_dir.prepare(conf)
+    assert [(stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in (folder, database)] == [(0o700, user), (0o600, user)]
+    assert user != 0
+    assert migrations.current(config.database_url(conf)) == migrations.head()
+
+
+@needs_root
+def test_a_database_in_a_folder_of_roots_elsewhere_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+    conf.set_override("connection", f"sqlite:///{tmp_path}/abaca.sqlite", group="database")
+    with pytest.raises(Conflict, match=f"{tmp_path} and what is in it must belong to nobody"):
+        state_dir.prepare(conf)
+    assert not (tmp_path / "abaca.sqlite").exists()
 
 
 @needs_root

@@ -4,8 +4,8 @@
 path              mode   owner (as root)       why
 ================  =====  ====================  ================================================================================
 `.`               0755   root                  the API process reaches the database; `clouds.yaml` protects itself
-`db/`             1770   root, API's group     both make SQLite's side files; sticky: the API cannot replace root's
-`db/…sqlite`      0660   root, API's group     both write it
+`db/`             0700   API's user            SQLite makes files there; root opens them with the API's rights (`db.owner_rights`)
+`db/…sqlite`      0600   API's user            both write it
 `worker/`         0700   root                  pool, mounts, configuration of file servers
 `users`           0640   root, API's group     the API reads hashes and changes nothing
 `key`             0640   root, API's group     encrypts stored passwords: kept out of the database and its backups
@@ -22,7 +22,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -31,6 +31,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.db import migrations
 from abaca.db.encryption import new_key
+from abaca.db.owner_rights import owner_rights
 from abaca.db.session import create_engine, read
 from abaca.db.tables import security_services
 from abaca.errors import Conflict
@@ -70,10 +71,16 @@ def database_exists(conf: cfg.ConfigOpts) -> bool:
 
 def api_group(conf: cfg.ConfigOpts) -> int:
     """The group of the user that the API process runs as. Raises Conflict when there is no such user."""
+    return _api_account(conf)[1]
+
+
+def _api_account(conf: cfg.ConfigOpts) -> tuple[int, int]:
+    """(user id, group id)"""
     if os.geteuid() != 0:
-        return os.getegid()
+        return os.geteuid(), os.getegid()
     try:
-        return pwd.getpwnam(conf.api.user).pw_gid
+        account = pwd.getpwnam(conf.api.user)
+        return account.pw_uid, account.pw_gid
     except KeyError:
         raise Conflict(f"There is no user '{conf.api.user}' ([api] user), whom the API process is to run as.") from None
 
@@ -111,21 +118,32 @@ def _sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
 
 
 def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
-    if database.is_relative_to(conf.state_dir):
-        _folder(database.parent, 0o1770, api_group(conf))
-    elif not database.parent.is_dir():
-        raise Conflict(f"The database's folder {database.parent} is not there.")
-    for path in sorted(database.parent.glob(f"{database.name}*")):
+    user, group = _api_account(conf)
+    folder, is_ours = database.parent, database.is_relative_to(conf.state_dir)
+    if is_ours and not _belongs_to(folder, user):
+        _folder(folder, 0o700)  # an older release shared it: from now on nothing is put there any more
+    if not folder.is_dir():
+        raise Conflict(f"The database's folder {folder} is not there.")
+    files = sorted(folder.glob(f"{database.name}*"))
+    for path in files:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise Conflict(f"{path} must be a plain file with one name; it is not opened.")
-    if not database.exists():
-        handle = os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        os.fchown(handle, -1, api_group(conf))
-        os.fchmod(handle, 0o660)
-        os.close(handle)
-    elif database.stat().st_uid != os.geteuid():
-        raise Conflict(f"{database} belongs to another user; it is not opened.")
+        if found.st_uid not in (user, os.geteuid()):
+            raise Conflict(f"{path} belongs to another user; it is not opened.")
+    if is_ours and not _belongs_to(folder, user):
+        for path in files:
+            os.chown(path, user, group, follow_symlinks=False)
+            path.chmod(0o600)
+        os.chown(folder, user, group)
+    if os.geteuid() == 0 and not _belongs_to(folder, user):
+        raise Conflict(f"The database's folder {folder} and what is in it must belong to {conf.api.user}, who runs the API.")
+    with owner_rights(folder), suppress(FileExistsError):
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+
+def _belongs_to(folder: Path, user: int) -> bool:
+    return folder.is_dir() and folder.lstat().st_uid == user
 
 
 def _prepare_key(conf: cfg.ConfigOpts) -> None:

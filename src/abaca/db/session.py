@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,6 +23,8 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, CursorResult, Engine
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
+
+from abaca.db.owner_rights import owner_rights
 
 _READ_ONLY = "abaca_read_only"
 _readers: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
@@ -49,9 +52,29 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
         event.listen(engine, "engine_disposed", lambda _: reader.dispose())
         _readers[engine] = reader
         return engine
-    engine = sa.create_engine(url, connect_args={"timeout": 30}, **options)
-    event.listen(engine, "connect", _prepare_sqlite)
+    engine = create_sqlite_engine(url, isolation_level=None, **options)
     event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: Any) -> Engine:
+    """SQLite with our pragmas; `isolation_level` is that of Python's sqlite3, None leaves every BEGIN to us.
+
+    Connecting looks at all that stands beside the database, and root does it with no more rights than those have who may put something there.
+    Afterwards SQLite stays with the files that it has opened.
+    """
+    engine = sa.create_engine(url, **options)
+    folder = Path(engine.url.database or "").parent
+
+    def connect(dialect: Any, _record: Any, arguments: Any, named: Any) -> Any:
+        with owner_rights(folder):
+            connection = dialect.connect(*arguments, **{"timeout": 30, **named})
+            connection.isolation_level = isolation_level
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+                connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    event.listen(engine, "do_connect", connect)
     return engine
 
 
@@ -114,12 +137,6 @@ def is_outage(error: OperationalError) -> bool:
 def upsert(conn: Connection, table: sa.Table) -> Any:
     """The database's own INSERT on the table, which knows `on_conflict_do_update`."""
     return (sqlite.insert if is_sqlite(conn) else postgresql.insert)(table)
-
-
-def _prepare_sqlite(dbapi_connection: Any, _record: Any) -> None:
-    dbapi_connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
-        dbapi_connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(conn: Connection) -> None:

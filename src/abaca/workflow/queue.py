@@ -12,7 +12,7 @@ from dbos import DBOSClient
 from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 
-from abaca.db.session import create_engine
+from abaca.db.session import create_engine, create_sqlite_engine
 from abaca.workflow import wakening
 from abaca.workflow.serializer import JsonSerializer
 
@@ -77,19 +77,9 @@ def migrate(url: str) -> None:
 
 def create_dbos_engine(url: str) -> Engine:
     """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only the pragmas are ours."""
-    import sqlalchemy as sa
-
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=20)
-    engine = sa.create_engine(url, pool_size=20, max_overflow=20)
-
-    @sa.event.listens_for(engine, "connect")
-    def prepare(dbapi_connection, _record):  # type: ignore[no-untyped-def]
-        dbapi_connection.isolation_level = "IMMEDIATE"
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
-            dbapi_connection.execute(f"PRAGMA {pragma}")
-
-    return engine
+    return create_sqlite_engine(url, isolation_level="IMMEDIATE", pool_size=20, max_overflow=20)
 
 
 def client(engine: Engine) -> DBOSClient:
