@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -11,6 +12,7 @@ from alembic.migration import MigrationContext
 from abaca.db import migrations
 from abaca.db.session import create_engine, read
 from abaca.db.tables import metadata
+from abaca.errors import Conflict
 
 
 def differences(url: str) -> list[object]:
@@ -75,3 +77,15 @@ def test_processes_that_upgrade_at_once(database_url: str) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0] * 4
     assert differences(database_url) == []
+
+
+def test_an_older_schema_is_refused_and_a_newer_one_is_not(database_url: str) -> None:
+    revisions = migrations.revisions()
+    with pytest.raises(Conflict, match="no tables"):
+        migrations.refuse_older(database_url, revisions)
+    migrations.upgrade(database_url, revisions[1])
+    with pytest.raises(Conflict, match=f"revision {revisions[1]}, this release needs {revisions[0]}"):
+        migrations.refuse_older(database_url, revisions)
+    migrations.upgrade(database_url)
+    migrations.refuse_older(database_url, revisions)
+    migrations.refuse_older(database_url, revisions[1:])

@@ -35,6 +35,7 @@ from abaca.api.app import WsgiApp, create_app
 from abaca.api.caller import Authenticator, authenticator
 from abaca.api.metrics_folder import metrics_folder
 from abaca.config import database_url
+from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
 from abaca.values import Caller
@@ -54,17 +55,26 @@ _GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.wsgi", "granian
 
 
 def serve(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served."""
+    """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served, Conflict when the schema is older."""
     refuse_cleartext(conf)
-    server, authenticate = _server(conf), authenticator(conf)
+    server, authenticate, revisions = _server(conf), authenticator(conf), migrations.revisions()
     if os.geteuid() == 0:
         logging.disable(logging.INFO)  # what goes on with the throw-away database is nobody's business
         _warm_up(conf)
         logging.disable(logging.NOTSET)
         drop_privileges(conf.api.user)
+    _refuse_older(conf, revisions)
     with metrics_folder() as folder:
         metrics.collect_in(folder)
         server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
+
+
+def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
+    """By its own user: files that root makes beside a SQLite would stay root's."""
+    try:
+        migrations.refuse_older(database_url(conf), revisions)
+    except OperationalError as error:
+        LOG.warning("the database does not answer yet: %s", error)
 
 
 def refuse_cleartext(conf: cfg.ConfigOpts) -> None:

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
+from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 from abaca.domain.local_ports import SqlPortStore
@@ -131,7 +132,8 @@ class Worker:
 
 
 def run(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host."""
+    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the schema is older than this release."""
+    migrations.refuse_older(config.database_url(conf), migrations.revisions())
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

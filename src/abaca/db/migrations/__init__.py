@@ -7,7 +7,7 @@ so foreign keys are off meanwhile, and checked before the commit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,20 @@ def head() -> str:
     revision = ScriptDirectory.from_config(_config()).get_current_head()
     assert revision is not None
     return revision
+
+
+def revisions() -> list[str]:
+    """All revisions, the newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def refuse_older(database: Engine | str, known: Sequence[str]) -> None:
+    """Raises Conflict when the schema is missing, or an older one of those `known` (as `revisions` gives them). One that is not known is newer."""
+    revision = current(database)
+    if revision is None:
+        raise Conflict("The database has no tables yet: run `abaca-manage db sync`.")
+    if revision in known[1:]:
+        raise Conflict(f"The database is at revision {revision}, this release needs {known[0]}: run `abaca-manage db sync`.")
 
 
 def _config(**attributes: Any) -> Config:
