@@ -180,6 +180,31 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any], reason: str) -> 
         accounts([entry])
 
 
+@pytest.mark.parametrize("field", ["server", "domain", "ou", "user", "password"])
+@pytest.mark.parametrize("value", ["x\nTLS_REQCERT never", "x\r", "x\0", "x\u2028URI ldap://10.0.0.99", "x\x1b[2J"], ids=ascii)
+def test_what_would_be_another_line_of_the_configuration_is_refused(field: str, value: str) -> None:
+    with pytest.raises(Refused, match=f"the {field} of security service"):
+        ldap._account(service(**{field: value}))
+
+
+@pytest.mark.parametrize("server", ["fe80::1%x ldap://10.0.0.99", "ldap://[fe80::1%x]", "10.0.0.1 ldapi:///", "10.0.0.1; touch pwned", "../x", "ldapi://10.0.0.1"])
+def test_a_server_is_one_address_and_nothing_more(server: str) -> None:
+    with pytest.raises(Refused, match="the server"):
+        ldap._account(service(server=server))
+
+
+@pytest.mark.parametrize("hostile", ['a"; b', "$(touch pwned)", "../../../../etc/passwd", "a,dc=b", "# x", "\\", "-y /etc/shadow"])
+def test_hostile_names_stay_values_of_their_lines(site: Site, hostile: str) -> None:
+    server = site.server(*BOTH)
+    account = accounts(joined(server.network_info, service(server="10.0.0.9", domain=hostile, ou=hostile, user=hostile, password=hostile)))
+    ldap.keep(site.layout(server), account, server.network_info)
+    (folder,) = site.layout(server).ldap.iterdir()
+    keywords = ["URI", "BASE", "SOCKET_BIND_ADDRESSES", "NETWORK_TIMEOUT", "TIMELIMIT", "TLS_CACERT", "TLS_REQCERT", "BINDDN"]
+    assert [line.split(" ")[0] for line in (folder / "ldaprc").read_text().splitlines()] == keywords
+    assert (folder / "password").read_text() == hostile
+    assert {path.name for path in folder.iterdir()} == {"ldaprc", "password"}
+
+
 def test_names_are_escaped_in_distinguished_names() -> None:
     found = ldap._account(service(domain="example.org", ou="a,b", user="o=k"))
     assert (found.base, found.user) == ("ou=a\\,b,dc=example,dc=org", "o=k")

@@ -28,6 +28,7 @@ from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
 from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
+from abaca.drivers.linux.well_formed import refuse_malformed
 from abaca.drivers.linux.wiring import Wiring
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import (
@@ -163,6 +164,7 @@ class LinuxDriver(ShareDriver):
 
         A share or snapshot whose data is not in the pool is Refused, after everything else was brought in order.
         """
+        refuse_malformed(server.network_info)
         with self._locked(server.id) as linux_server:
             linux_server.join(server.network_info)
             linux_server.leave_others(server.network_info)
@@ -236,6 +238,7 @@ class LinuxDriver(ShareDriver):
     def check_update_share_server_security_service(
         self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
     ) -> bool:
+        refuse_malformed(server.network_info)
         accounts = ldap.accounts(server.network_info)
         with self._locked(server.id):
             ldap.prove(self.layout.server(server.id), accounts, server.network_info)
@@ -244,6 +247,7 @@ class LinuxDriver(ShareDriver):
     def update_share_server_security_service(
         self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
     ) -> dict[str, str]:
+        refuse_malformed(server.network_info)
         accounts = ldap.accounts(server.network_info)
         with self._locked(server.id):
             self._join(server.id, accounts, server.network_info)
@@ -333,6 +337,7 @@ class LinuxDriver(ShareDriver):
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""
+        refuse_malformed(network_info)
         refuse_unservable(network_info)
         self._wiring.refuse_unreachable(network_info, self._highest_mtu)
 

@@ -106,8 +106,9 @@ def require_trusted(path: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by rename, on stable storage before this returns."""
+    """Replace a file by rename, on stable storage before this returns. Follows no link that somebody put in its way."""
     new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
     with open(new, "w", opener=_private) as file:
         file.write(text)
         file.flush()
@@ -116,4 +117,4 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, mode=0o600)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, mode=0o600)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import ServerLayout, private_folder, safe_id, write_atomically
 from abaca.drivers.linux.programs import complaint
+from abaca.drivers.linux.well_formed import plain_address
 from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfo, SecurityService
 
@@ -91,7 +92,7 @@ def _uri(service: SecurityService) -> str:
     try:
         bare = _literal(service.server)
         url = urlsplit(f"ldap://{bare}" if bare else service.server)
-        address, port = ip_address(url.hostname or ""), url.port
+        address, port = plain_address(url.hostname or ""), url.port
     except ValueError as error:
         raise Refused(
             f"the server '{service.server}' of security service {service.id} must be an IP address or ldap[s]://address[:port]: "
@@ -105,7 +106,7 @@ def _uri(service: SecurityService) -> str:
 def _literal(text: str) -> str | None:
     """An address as it stands in a URI; None when it is none."""
     try:
-        address = ip_address(text.strip("[]"))
+        address = plain_address(text.strip("[]"))
     except ValueError:
         return None
     return f"[{address}]" if address.version == 6 else str(address)

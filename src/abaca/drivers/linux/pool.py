@@ -150,9 +150,9 @@ class BtrfsPool:
         path = self._require(share_id)
         with self._lock:
             used, limit = self._usage(path)
-            if used > size_gib * GIB:
+            if used > _bytes(size_gib):
                 raise Refused(f"share {share_id} holds {used / GIB:.2f} GiB, which does not fit in {size_gib} GiB")
-            if limit is None or size_gib * GIB > limit:
+            if limit is None or _bytes(size_gib) > limit:
                 self._require_room(share_id, size_gib)
             self._set_limit(path, size_gib)
 
@@ -160,7 +160,7 @@ class BtrfsPool:
         """Set the limits of shares (id → GiB) again that are others, whatever the shares hold."""
         limits = self._limits() if sizes_gib else {}
         for share_id, size_gib in sizes_gib.items():
-            if limits.get(share_id) != size_gib * GIB:
+            if limits.get(share_id) != _bytes(size_gib):
                 self._set_limit(self._require(share_id), size_gib)
 
     def delete(self, share_id: str) -> None:
@@ -210,7 +210,7 @@ class BtrfsPool:
         capacity = self.capacity()
         promised = sum(limit for name, limit in self._limits().items() if name != share_id)
         room = int(capacity.total * self._over_subscription) - promised
-        if size_gib * GIB > room:
+        if _bytes(size_gib) > room:
             raise NoSpace(f"the pool has {max(room, 0) / GIB:.1f} GiB left to promise, {size_gib} GiB are asked for")
         if not self.has(share_id) and capacity.free == 0:
             raise NoSpace("the pool is full")
@@ -244,7 +244,7 @@ class BtrfsPool:
 
     def _set_limit(self, path: Path, size_gib: int) -> None:
         # By group id and the pool's path: by the subvolume's own path it fails on a share that is full.
-        run("btrfs", "qgroup", "limit", str(size_gib * GIB), f"0/{_subvolume_id(path)}", str(self.root))
+        run("btrfs", "qgroup", "limit", str(_bytes(size_gib)), f"0/{_subvolume_id(path)}", str(self.root))
 
 
 def _is_read_only(path: Path) -> bool:
@@ -259,3 +259,10 @@ def _subvolume_id(path: Path) -> int:
     finally:
         os.close(folder)
     return int(struct.unpack_from("Q", arguments)[0])
+
+
+def _bytes(size_gib: int) -> int:
+    """Raises Refused for what is no size, as SQLite may hold it: text times a billion would fill the memory."""
+    if not isinstance(size_gib, int) or size_gib < 1:
+        raise Refused(f"{size_gib!r} is no size in GiB")
+    return size_gib * GIB
