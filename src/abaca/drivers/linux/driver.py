@@ -128,7 +128,7 @@ class LinuxDriver(ShareDriver):
             raise Unavailable(f"the linux back end lacks: {'; '.join(lacking)}")
         with os_errors_sorted("preparing the back end"):
             self.layout.prepare()
-            self.pool.prepare()
+            self.pool.prepare(self._end_nfs_servers)
             self._plug.prepare()
             self._wiring.require()
 
@@ -326,6 +326,12 @@ class LinuxDriver(ShareDriver):
             return GaneshaServer(self.layout.server(server_id), self._patience).serves()
         except Refused:  # an id that cannot be one: nobody made such a server
             return False
+
+    def _end_nfs_servers(self) -> None:
+        """Those of this back end; they are started again when their share servers are ensured."""
+        for folder in self.layout.servers.glob("*"):
+            with self._locked(folder.name) as server:
+                server.ganesha.stop()
 
     @contextmanager
     def _locked(self, server_id: str) -> Iterator[LinuxServer]:

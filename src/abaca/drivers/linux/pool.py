@@ -10,7 +10,7 @@ import fcntl
 import os
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 GIB = 1024**3
+MIB = 1024**2
+ROOM_TO_GROW = 64 * MIB
+"""So much must be free below an image whose pool could not be written, before that is mounted again."""
 BTRFS_IOC_INO_LOOKUP = 0xD0009412  # with tree 0 and the first object: which subvolume is this folder in
 FIRST_FREE_OBJECTID = 256
 # A tenant's files are data only: no device nodes, no set-user-id, nothing to run on this host.
@@ -45,15 +48,18 @@ class BtrfsPool:
         self._over_subscription = over_subscription
         self._lock = threading.Lock()
 
-    def prepare(self) -> None:
-        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs, or cannot be written."""
+    def prepare(self, end_users: Callable[[], None]) -> None:
+        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs, or cannot be written.
+
+        `end_users()` ends whoever holds files of it open: for a pool that must be mounted anew, with all that is mounted of it.
+        """
         if self._image is not None:
             self._mount_image(self._image)
         mounted = mounts.mount_at(self.root)
         if mounted is None or mounted.filesystem != "btrfs":
             raise Unavailable(f"the pool {self.root} is not a mounted btrfs file system")
         require_trusted(self.root)
-        self._ensure_writable()
+        self._ensure_writable(end_users)
         self._enable_quotas()
         private_folder(self._shares)
 
@@ -68,13 +74,26 @@ class BtrfsPool:
         if mounts.mount_at(self.root) is None:
             mounts.mount(str(image), self.root, "loop,noatime")
 
-    def _ensure_writable(self) -> None:
-        """The kernel makes a file system read-only for good when it cannot trust it; one that somebody else made so comes back."""
-        if _is_read_only(self.root):
-            try:
-                run("mount", "-o", "remount,rw", str(self.root))
-            except OutcomeUnknown as error:
+    def _ensure_writable(self, end_users: Callable[[], None]) -> None:
+        """One that somebody made read-only comes back. One that the kernel made so, as it could not be written, has to be mounted anew."""
+        if not _is_read_only(self.root):
+            return
+        try:
+            run("mount", "-o", "remount,rw", str(self.root))
+        except OutcomeUnknown as error:
+            if self._image is not None:
+                self._mount_anew(self._image, end_users)
+            if _is_read_only(self.root):
                 raise Unavailable(f"the pool {self.root} is read-only and cannot be made writable: {error.message}") from error
+
+    def _mount_anew(self, image: Path, end_users: Callable[[], None]) -> None:
+        """Where the image had no room to grow, and has again. Shares are mounted again with their servers."""
+        below = _free(image)
+        if below < ROOM_TO_GROW:
+            raise Unavailable(f"the pool {self.root} is read-only, as its image {image} has no room to grow: {below // MIB} MiB are free there")
+        end_users()
+        mounts.unmount(self.root.parent)
+        self._mount_image(image)
 
     def _enable_quotas(self) -> None:
         try:
@@ -89,11 +108,10 @@ class BtrfsPool:
         if _is_read_only(self.root):
             raise Unavailable(f"the pool {self.root} has become read-only: the kernel's log says why")
         pool = os.statvfs(self.root)
-        free = pool.f_bavail * pool.f_frsize
+        free = _free(self.root)
         if self._image is not None:
             # The image is sparse: it cannot grow further than the file system it lies on has room.
-            below = os.statvfs(self._image)
-            free = min(free, below.f_bavail * below.f_frsize)
+            free = min(free, _free(self._image))
         return Capacity(pool.f_blocks * pool.f_frsize, free)
 
     def path(self, share_id: str) -> Path:
@@ -245,6 +263,12 @@ class BtrfsPool:
     def _set_limit(self, path: Path, size_gib: int) -> None:
         # By group id and the pool's path: by the subvolume's own path it fails on a share that is full.
         run("btrfs", "qgroup", "limit", str(_bytes(size_gib)), f"0/{_subvolume_id(path)}", str(self.root))
+
+
+def _free(path: Path) -> int:
+    """Bytes that may still be written to the file system that the path is on."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 def _is_read_only(path: Path) -> bool:
