@@ -112,6 +112,11 @@ def test_a_database_that_is_a_link_to_one_of_roots_is_not_opened(conf: cfg.Confi
         conn.execute(sa.text("SELECT * FROM t"))
 
 
+def test_a_folder_that_is_not_there_is_told_by_sqlite(tmp_path: Path) -> None:
+    with pytest.raises(OperationalError, match="unable to open"), read(create_engine(f"sqlite:///{tmp_path}/none/abaca.sqlite")):
+        pass
+
+
 def test_other_threads_keep_their_rights(conf: cfg.ConfigOpts, precious: Path) -> None:
     precious.chmod(0o600)
     with ThreadPoolExecutor(1) as other:

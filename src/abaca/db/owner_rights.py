@@ -21,10 +21,10 @@ def owner_rights(folder: Path) -> Iterator[None]:
     """Meanwhile this thread, when it is root's, may do with files what the owner of `folder` may do; others do not notice, but one
     that it starts meanwhile keeps these rights.
 
-    Nothing changes when root owns the folder. Raises OSError when the folder is not there.
+    Nothing changes when root owns the folder, or there is none.
     """
-    owner = folder.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    owner = folder.stat() if os.geteuid() == 0 and folder.is_dir() else None
+    if owner is None or owner.st_uid == 0:
         yield
         return
     _become(owner.st_uid, owner.st_gid)
