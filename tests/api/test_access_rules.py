@@ -197,14 +197,6 @@ def test_while_the_share_is_not_available(api: Api, back_end: BackEnd, share: st
     api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE)
 
 
-@pytest.mark.parametrize("lock", [{"lock_visibility": True}, {"lock_deletion": "true"}, {"lock_reason": "mine"}])
-def test_locks_are_refused_since_2_82(api: Api, share: str, lock: dict[str, Any]) -> None:
-    assert allow(api, share, "10.0.0.1", "2.81", **lock)["access_to"] == "10.0.0.1"
-    body = {"allow_access": {"access_type": "ip", "access_to": "10.0.0.2", **lock}}
-    assert "locks are not supported" in api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE, version="2.82")
-    allow(api, share, "10.0.0.2", "2.82", lock_visibility=False, lock_deletion=None)
-
-
 def test_rules_of_all_shares_since_2_82(api: Api, back_end: BackEnd, share: str) -> None:
     other = str(api.share(api.share_network()["id"])["id"])
     back_end.settle(other)

@@ -56,6 +56,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
         conn.execute(sa.update(shares).values(snapshot_support=True, revert_to_snapshot_support=True))
         messages.create(conn, project_id="red", resource_type="SHARE", resource_id=share, action=messages.Action.CREATE, text=SECRET)
     rule = {"access_type": "ip", "access_to": "10.0.0.1", "metadata": {"color": SECRET}}
+    lock = {"resource_type": "share", "resource_id": share, "lock_reason": SECRET}
     return {
         "type_id": type_id,
         "local_network_id": local["network"],
@@ -70,6 +71,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
         "export_location_id": api("GET", f"/shares/{share}/export_locations")["export_locations"][0]["id"],
         "snapshot_id": api("POST", "/snapshots", {"snapshot": {"share_id": share, "name": SECRET}}, who=ALICE, status=202)["snapshot"]["id"],
         "message_id": api("GET", "/messages", who=ALICE)["messages"][0]["id"],
+        "lock_id": api("POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81")["resource_lock"]["id"],
     }
 
 
@@ -211,6 +213,8 @@ BODIES: dict[str, Any] = {
     "access_rules.allow": _constant({"access_type": "ip", "access_to": "10.0.0.9"}),
     "access_rules.deny": lambda ids: {"access_id": ids["access_id"]},
     "access_rules.update": _constant({"access_level": "ro"}),
+    "resource_locks.create": lambda ids: {"resource_type": "share", "resource_id": ids["share_id"]},
+    "resource_locks.update": _constant({"lock_reason": "x"}),
     "services.ensure_shares": _constant({"host": "h@b"}),
     "services.enable": _constant(_SERVICE),
     "services.disable": _constant(_SERVICE),

@@ -75,6 +75,8 @@ class Site:
             self.back_end.settle(self.share, *self.paths)
             rule = {"allow_access": {"access_type": "ip", "access_to": f"10.1.0.{n}"}}
             api("POST", f"/shares/{self.share}/action", rule)
+            lock = {"resource_type": "share", "resource_id": self.share}
+            api("POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81")
             api("POST", "/security-services", {"security_service": {"type": "ldap"}}, who=ALICE)
             with begin(self.back_end.engine) as conn:
                 conn.execute(sa.update(shares).values(snapshot_support=True))

@@ -136,6 +136,29 @@ def test_access_rules(shell: Shell, stage: str) -> None:
     wait_until(lambda: shell.ask("share", "access", "list", "every") == [], "the rule to go", 60)
 
 
+def test_locks(shell: Shell, stage: str) -> None:
+    lock = shell.ask("share", "lock", "create", "every", "share", "--lock-reason", "precious")["id"]
+    assert [row["ID"] for row in shell.ask("share", "lock", "list", "--resource", "every", "--resource-type", "share")] == [lock]
+    shell.run("share", "lock", "set", lock, "--lock-reason", "told")
+    assert shell.ask("share", "lock", "show", lock)["Lock Reason"] == "told"
+    shell.run("share", "lock", "unset", lock, "--lock-reason")
+    assert not shell.ask("share", "lock", "show", lock)["Lock Reason"]
+    assert shell.tried("share", "delete", "every").returncode != 0
+    assert shell.ask("share", "show", "every")["status"] == "available"
+    shell.run("share", "lock", "delete", lock)
+    assert shell.ask("share", "lock", "list") == []
+
+
+def test_access_rules_that_are_restricted(shell: Shell, stage: str) -> None:
+    rule = shell.ask("share", "access", "create", "every", "ip", "10.31.0.5", "--lock-deletion", "--lock-visibility")["id"]
+    wait_until(lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60)
+    assert len(shell.ask("share", "lock", "list")) == 3
+    assert shell.tried("share", "access", "delete", "every", rule).returncode != 0
+    shell.run("share", "access", "delete", "every", rule, "--unrestrict")
+    wait_until(lambda: shell.ask("share", "access", "list", "every") == [], "the rule to go", 60)
+    assert shell.ask("share", "lock", "list") == []
+
+
 def test_snapshots(shell: Shell, stage: str) -> None:
     def until(status: str) -> None:
         wait_until(lambda: shell.ask("share", "snapshot", "show", "snap")["status"] == status, f"snap to be {status}", 60)

@@ -83,6 +83,15 @@ def test_soft_deletion(sdk: Recorded, share: Any) -> None:
     assert share.id in [found.id for found in sdk.shares()]
 
 
+def test_resource_locks(sdk: Recorded, share: Any) -> None:
+    lock = sdk.create_resource_lock(resource_id=share.id, resource_type="share", lock_reason="precious")
+    assert [found.id for found in sdk.resource_locks(resource_id=share.id)] == [lock.id]
+    sdk.update_resource_lock(lock.id, lock_reason="told")
+    assert sdk.get_resource_lock(lock.id).lock_reason == "told"
+    sdk.delete_resource_lock(lock.id)
+    assert list(sdk.resource_locks()) == []
+
+
 def test_metadata_of_shares(sdk: Recorded, share: Any) -> None:
     sdk.create_share_metadata(share.id, colour="blue", size="big")
     assert sdk.get_share_metadata(share.id).metadata == {"colour": "blue", "size": "big"}

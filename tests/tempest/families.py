@@ -16,6 +16,7 @@ NETWORK_FAMILIES: dict[str, tuple[str, ...]] = {
 
 OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
     "managed share servers and shares": ("admin.test_share_servers_manage*", "admin.test_share_manage*"),
+    "resource locks": ("test_resource_locks*",),
     "access rules": ("test_rules*", "test_access_rules_metadata*"),
     "shares": (
         "test_shares*", "test_shares_actions*", "test_public_shares*", "admin.test_shares_actions", "admin.test_admin_actions*",

@@ -12,7 +12,6 @@ from tests.tempest.suite import Outcome
 MASS_ASSIGNMENT = "sets created_at, cidr, network_type and segmentation_id of a new share network, which Abaca lets nobody set"
 HIDDEN = "wants 403 for another project's share; Abaca answers 404, as for one that is not there (so does Manila 23.0.1)"
 GROUPS = "begins by making a share group type; Abaca has no share groups"
-LOCKS = "needs resource locks, which Abaca does not have"
 MIGRATION = "is about share migration, which Abaca does not have"
 
 _API = "manila_tempest_tests.tests.api"
@@ -29,18 +28,6 @@ EXPECTED: dict[str, str] = {
     f"setUpClass ({_API}.admin.test_quotas_negative.SharesAdminQuotasNegativeTest)": GROUPS,
     f"setUpClass ({_API}.test_share_type_availability_zones.*": GROUPS,
     f"setUpClass ({_API}.test_share_type_availability_zones_negative.*": GROUPS,
-    f"{_API}.test_rules.ShareRulesTest.test_admin_delete_restricted_rules": LOCKS,
-    f"{_API}.test_rules.ShareRulesTest.test_admin_listing_restricted_rules": LOCKS,
-    f"{_API}.test_rules.ShareRulesTest.test_list_restricted_rules_from_other_user_*": LOCKS,
-    **{
-        f"{_API}.test_rules_negative.{protocol}NegativeTest.{test}*": LOCKS
-        for protocol in ("ShareIpRulesForNFS", "ShareIpRulesForCIFS")
-        for test in (
-            "test_allow_access_multiple_visibility_locks_not_allowed",
-            "test_deny_access_unrestrict_other_user_rule",
-            "test_deny_access_without_unrestrict_as_owner_user_",
-        )
-    },
     **{
         f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest.test_migration_API_invalid_microversion_{call}": MIGRATION
         for call in ("1_migrate_share", "2_migration_complete", "4_migration_get_progress", "5_migration_cancel")

@@ -135,9 +135,10 @@ class Call:
         """Those of the query's parameters that are named."""
         return {name: self.query[name] for name in names if name in self.query}
 
-    def wants_all_projects(self, rule: str) -> bool:
-        """Whether the query says all_tenants (without a value, too). It says nothing where `rule` does not permit that."""
-        return "all_tenants" in self.query and bodies.boolean(self.query["all_tenants"] or "true") and self.permits(rule)
+    def wants_all_projects(self, rule: str, name: str = "all_tenants") -> bool:
+        """Whether the query says all_tenants, or what it is called here (without a value, too). It says nothing where `rule` does not permit
+        that."""
+        return name in self.query and bodies.boolean(self.query[name] or "true") and self.permits(rule)
 
     def wants_count(self, since: int) -> bool:
         """Whether the query says with_count, which came with minor version `since`."""

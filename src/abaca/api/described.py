@@ -14,6 +14,7 @@ from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, Ac
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, View
 from abaca.api.wire.messages import MESSAGE
+from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, Attach, Exchange, SecurityServiceCreate, SecurityServiceUpdate
 from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE, ServiceChoice, ServiceEnsure
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
@@ -180,6 +181,10 @@ GIVES: dict[str, Answer] = {
     "quotas.detail": _plain("quota_set", _limits(object_of(limit=NUMBER, in_use=NUMBER, reserved=NUMBER), "id")),
     "quotas.show_class": _CLASS,
     "quotas.update_class": _CLASS,
+    "resource_locks.index": _many("resource_locks", RESOURCE_LOCK),
+    "resource_locks.show": _one("resource_lock", RESOURCE_LOCK),
+    "resource_locks.create": _one("resource_lock", RESOURCE_LOCK),
+    "resource_locks.update": _one("resource_lock", RESOURCE_LOCK),
     "messages.index": _many("messages", MESSAGE),
     "messages.show": _one("message", MESSAGE),
     "local_networks.versions": _VERSIONS,
@@ -244,6 +249,8 @@ TAKES: dict[str, tuple[str, Any]] = {
     "access_rules.allow": ("", AccessAllow),
     "access_rules.deny": ("", AccessDeny),
     "access_rules.update": ("update_access", AccessUpdate),
+    "resource_locks.create": ("resource_lock", LockCreate),
+    "resource_locks.update": ("resource_lock", LockUpdate),
     "services.enable": ("", ServiceChoice),
     "services.disable": ("", ServiceChoice),
     "services.ensure_shares": ("", ServiceEnsure),
@@ -288,6 +295,10 @@ QUERIES: dict[str, tuple[str, ...]] = {
         *_PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "export_location_id", "export_location_path",
     ),
     "access_rules.index": ("share_id", *_PAGE, "access_type", "access_to", "access_level", "access_key", "metadata"),
+    "resource_locks.index": (
+        *_PAGE, "all_projects", "with_count", "id", "project_id", "user_id", "lock_context", "resource_type", "resource_id", "resource_action",
+        "lock_reason", "lock_reason~", "created_since", "created_before",
+    ),
     "services.index": ("host", "binary", "zone", "state", "status"),
     "scheduler_stats.pools_index": ("host", "backend", "pool", "share_type"),
     "scheduler_stats.pools_detail": ("host", "backend", "pool", "share_type"),

@@ -17,6 +17,7 @@ from abaca.api.resources import (
     messages,
     metadata,
     quotas,
+    resource_locks,
     scheduler_stats,
     security_services,
     services,
@@ -187,6 +188,12 @@ ROUTES: list[Route] = [
     Route("PUT", "/v2/share-access-rules/{access_id}", access_rules.update, "share_access_rule:update", since=88),
     Route("PUT", "/v2/share-access-rules/{access_id}/metadata", metadata.ACCESS_RULE.merge, "share_access_metadata:update", since=45),
     Route("DELETE", "/v2/share-access-rules/{access_id}/metadata/{key}", metadata.ACCESS_RULE.delete, "share_access_metadata:delete", since=45),
+    # --- resource locks
+    Route("GET", "/v2/resource-locks", resource_locks.index, "resource_lock:get_all", since=81),
+    Route("POST", "/v2/resource-locks", resource_locks.create, "resource_lock:create", since=81),
+    Route("GET", "/v2/resource-locks/{lock_id}", resource_locks.show, "resource_lock:get", since=81),
+    Route("PUT", "/v2/resource-locks/{lock_id}", resource_locks.update, "resource_lock:update", since=81),
+    Route("DELETE", "/v2/resource-locks/{lock_id}", resource_locks.delete, "resource_lock:delete", since=81, status=204),
     # --- export locations
     Route("GET", "/v2/shares/{share_id}/export_locations", export_locations.index, "share_export_location:index", since=9),
     Route(

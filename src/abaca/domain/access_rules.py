@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
-from abaca.domain import messages, share_network_lock, shares, states
+from abaca.domain import messages, resource_lock_checks, resource_locks, share_network_lock, shares, states
 from abaca.errors import Invalid, Missing
 from abaca.values import AccessRule, Caller, Page
 
@@ -24,6 +24,7 @@ LEVELS = ("rw", "ro")
 _GRANTED = ("queued_to_apply", "applying", "active", "error")
 _FILTERS = ("access_type", "access_to", "access_level", "access_key", "state")
 _SORT_KEYS = ("id", "created_at", "updated_at", *_FILTERS)
+_HIDDEN = "******"
 _USER = re.compile(r"[\w.\-' $@\\/]{4,255}")
 
 
@@ -36,8 +37,10 @@ def allow(
     access_to: str,
     access_level: str | None,
     metadata: dict[str, str] | None = None,
+    locks: Collection[str] = (),
+    lock_reason: str | None = None,
 ) -> dict[str, Any]:
-    """Store a rule in `queued_to_apply` and have it applied. Its view."""
+    """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked against from the beginning."""
     share = _ready(conn, caller, share_id)
     if access_type not in TYPES:
         raise Invalid(f"Invalid access rule: only {', '.join(TYPES)} access types are supported.")
@@ -61,12 +64,14 @@ def allow(
             created_at=utcnow(),
         )
     )
+    resource_locks.restrict_rule(conn, caller, share, rule_id, locks, lock_reason)
     _start(conn, share)
     return get(conn, caller, rule_id)
 
 
-def deny(conn: Connection, caller: Caller, share_id: str, access_id: str) -> None:
-    """Take a rule away, in the background. A rule that is being taken away already is left to it."""
+def deny(conn: Connection, caller: Caller, share_id: str, access_id: str, *, unrestrict: bool = False) -> None:
+    """Take a rule away, in the background. A rule that is being taken away already is left to it. Forbidden when it is locked, unless the
+    caller, by `unrestrict`, wants that disregarded and may."""
     share = _ready(conn, caller, share_id)
     table = share_access_rules
     rule = conn.execute(sa.select(table).where(table.c.id == access_id, table.c.share_id == share_id)).one_or_none()
@@ -74,50 +79,60 @@ def deny(conn: Connection, caller: Caller, share_id: str, access_id: str) -> Non
         raise Missing(f"Access rule {access_id} could not be found.")
     if rule.state in ("queued_to_deny", "denying"):
         return
+    resource_lock_checks.require_rule_deletable(conn, caller, access_id, unrestrict=unrestrict)
     states.move(conn, states.ACCESS_RULE, access_id, "queued_to_deny")
     _start(conn, share)
 
 
-def change_level(conn: Connection, caller: Caller, access_id: str, access_level: str) -> dict[str, Any]:
+def change_level(conn: Connection, caller: Caller, access_id: str, access_level: str, *, sees_hidden: bool = False) -> dict[str, Any]:
     """Give a rule another level, applied in the background. Invalid unless the rule is at rest and the share can be used."""
     share = _ready(conn, caller, get(conn, caller, access_id)["share_id"])
     if access_level not in LEVELS:
         raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
-    rule = get(conn, caller, access_id)  # its share's row is held now
+    rule = get(conn, caller, access_id, sees_hidden=sees_hidden)  # its share's row is held now
     if rule["access_level"] == access_level:
         return rule
     if rule["state"] not in ("active", "error"):
         raise Invalid(f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when it is active or in error.")
     states.move(conn, states.ACCESS_RULE, access_id, "queued_to_apply", access_level=access_level)
     _start(conn, share)
-    return get(conn, caller, access_id)
+    return get(conn, caller, access_id, sees_hidden=sees_hidden)
 
 
 def find(
-    conn: Connection, caller: Caller, share_id: str | None, filters: dict[str, Any] | None = None, page: Page | None = None
+    conn: Connection,
+    caller: Caller,
+    share_id: str | None,
+    filters: dict[str, Any] | None = None,
+    page: Page | None = None,
+    *,
+    sees_hidden: bool = False,
 ) -> list[dict[str, Any]]:
     """The rules of a share, or of all shares that the caller may see the rules of, newest first unless sorted otherwise. `filters`: fields
-    of the view, metadata (dict). Invalid for a sort key that is not known."""
+    of the view, metadata (dict); what a lock hides from the caller is neither found nor sorted by. Invalid for a sort key that is not known."""
     if share_id is not None:
         shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
     page = page or Page()
     table = share_access_rules
     if page.sort_key not in (None, *_SORT_KEYS):
         raise Invalid(f"Access rules cannot be sorted by '{page.sort_key}'. Known keys: {', '.join(_SORT_KEYS)}.")
-    column = table.c[page.sort_key or "created_at"]
-    query = _owned(caller) if share_id is None else sa.select(table).where(table.c.share_id == share_id)
+    shown = _shown_to(caller, sees_hidden)
+    column = shown[page.sort_key or "created_at"]
+    query = sa.select(*[value.label(name) for name, value in shown.items()])
+    query = _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
     query = query.order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
     for name, wanted in (filters or {}).items():
         if name == "metadata":
             query = query.where(*[table.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
         elif name in _FILTERS:
-            query = query.where(table.c[name] == wanted)
+            query = query.where(shown[name] == wanted)
     return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
 
 
-def get(conn: Connection, caller: Caller, access_id: str) -> dict[str, Any]:
+def get(conn: Connection, caller: Caller, access_id: str, *, sees_hidden: bool = False) -> dict[str, Any]:
     """One rule of a share of the caller's project."""
-    row = conn.execute(_own(caller, access_id)).mappings().one_or_none()
+    query = sa.select(*[value.label(name) for name, value in _shown_to(caller, sees_hidden).items()])
+    row = conn.execute(_of_owner(query, caller).where(share_access_rules.c.id == access_id)).mappings().one_or_none()
     if row is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     return dict(row)
@@ -126,7 +141,7 @@ def get(conn: Connection, caller: Caller, access_id: str) -> dict[str, Any]:
 def change_metadata(conn: Connection, caller: Caller, access_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
     """Replace the metadata of a rule by `change` of it, its row held; what it is then."""
     table = share_access_rules
-    rule = conn.execute(_own(caller, access_id).with_for_update(of=table)).one_or_none()
+    rule = conn.execute(_of_owner(sa.select(table), caller).where(table.c.id == access_id).with_for_update(of=table)).one_or_none()
     if rule is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     metadata = change(rule.metadata)
@@ -216,13 +231,18 @@ def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
 # -------------------------------------------------------------------------------------------------------------------
 
 
-def _own(caller: Caller, access_id: str) -> sa.Select[Any]:
-    return _owned(caller).where(share_access_rules.c.id == access_id)
-
-
-def _owned(caller: Caller) -> sa.Select[Any]:
-    query = sa.select(share_access_rules).join(shares_table)
+def _of_owner(query: sa.Select[Any], caller: Caller) -> sa.Select[Any]:
+    query = query.join(shares_table, shares_table.c.id == share_access_rules.c.share_id)
     return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+
+
+def _shown_to(caller: Caller, sees_hidden: bool) -> dict[str, sa.ColumnElement[Any]]:
+    """The columns of a rule as the caller may see them."""
+    columns: dict[str, sa.ColumnElement[Any]] = dict(share_access_rules.c.items())
+    if not (sees_hidden or caller.is_admin):
+        hidden = resource_lock_checks.is_hidden_from(caller)
+        columns |= {name: sa.case((hidden, _HIDDEN), else_=columns[name]) for name in ("access_to", "access_key")}
+    return columns
 
 
 def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:

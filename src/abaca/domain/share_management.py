@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import pools, services, share_export_locations, share_instances, share_networks, share_servers, shares
-from abaca.domain import export_locations, messages, placement, quota_usages, share_types, states
+from abaca.domain import export_locations, messages, placement, quota_usages, resource_lock_checks, share_types, states
 from abaca.domain import share_instances as instances
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import require_active
@@ -98,6 +98,7 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     if share.status not in _LETS_GO:
         raise Forbidden(f"Share {share_id} is {share.status}; to be unmanaged its status must be one of {', '.join(_LETS_GO)}.")
     share_nouns.require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
     if share.host is None:
         instances.remove(conn, share.instance_id)
         return

@@ -22,7 +22,7 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import placement, quota_usages, share_servers, states
+from abaca.domain import placement, quota_usages, resource_lock_checks, share_servers, states
 from abaca.domain.share_instances import remove as remove_share
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
@@ -146,13 +146,15 @@ def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     if share.status not in DELETABLE:
         raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(DELETABLE)}.")
     require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
     _start_deletion(conn, share)
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share whatever its status, unless it has snapshots."""
+    """Delete a share whatever its status, unless it has snapshots or is locked."""
     share = lock(conn, caller, share_id)
     require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
     if share.status not in DELETABLE and share.status not in ("deleting", "creating"):
         states.force(conn, states.SHARE, share.instance_id, "error")
     _start_deletion(conn, share)

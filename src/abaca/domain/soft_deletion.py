@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_servers
 from abaca.db.tables import shares as table
-from abaca.domain import shares
+from abaca.domain import resource_lock_checks, shares
 from abaca.errors import Forbidden
 from abaca.values import Caller
 
@@ -25,12 +25,13 @@ _ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
 def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
-    """Keep a share for so many seconds more. Forbidden in a status that is against it, with snapshots, and when it is soft-deleted already."""
+    """Keep a share for so many seconds more. Forbidden in a status that is against it, with snapshots or locks, and for one that is so already."""
     share = shares.lock(conn, caller, share_id)
     shares.require_kept(share)
     if share.status not in _KEEPABLE:
         raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_KEEPABLE)}.")
     shares.require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
     _schedule(conn, share_id, utcnow() + timedelta(seconds=kept_seconds))
 
 

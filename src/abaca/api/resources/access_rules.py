@@ -9,6 +9,7 @@ from abaca.api.wire import bodies
 from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.db.session import begin, read
 from abaca.domain import access_rules
+from abaca.domain.resource_lock_checks import DELETE, SHOW
 from abaca.errors import Invalid, Missing
 
 _FILTERS = ("access_type", "access_to", "access_level", "access_key")
@@ -21,8 +22,7 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
         raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
     if arguments.access_type == "ip" and ":" in arguments.access_to and call.version < 38:
         raise Invalid(f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38.")
-    if call.version >= 82 and _asks_for_locks(arguments):
-        raise Invalid("Resource locks are not supported: lock_visibility, lock_deletion and lock_reason cannot be given.")
+    locks = _locks(call, arguments) if call.version >= 82 else set()
     with begin(call.engine) as conn:
         rule = access_rules.allow(
             conn,
@@ -32,21 +32,24 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
             access_to=arguments.access_to,
             access_level=arguments.access_level,
             metadata=bodies.metadata(arguments.metadata) if call.version >= 45 else {},
+            locks=locks,
+            lock_reason=arguments.lock_reason,
         )
     return call.one("access", ACCESS_RULE, rule)
 
 
 def deny(call: Call, share_id: str) -> None:
     """Action deny_access (os-deny_access up to 2.6)."""
-    access_id = call.arguments(AccessDeny).access_id
+    arguments = call.arguments(AccessDeny)
+    unrestrict = call.version >= 82 and arguments.unrestrict is not None and bodies.boolean(arguments.unrestrict)
     with begin(call.engine) as conn:
-        access_rules.deny(conn, call.caller, share_id, access_id)
+        access_rules.deny(conn, call.caller, share_id, arguments.access_id, unrestrict=unrestrict)
 
 
 def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
     """Action access_list, up to 2.44 (os-access_list up to 2.6)."""
     with read(call.engine) as conn:
-        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, {}))
+        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, sees_hidden=_sees_hidden(call)))
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def index(call: Call) -> dict[str, Any]:
     page = call.page()
     try:
         with read(call.engine) as conn:
-            return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, filters, page), page)
+            rules = access_rules.find(conn, call.caller, share_id, filters, page, sees_hidden=_sees_hidden(call))
+            return call.many("access_list", ACCESS_RULE, rules, page)
     except Missing as error:  # a share in the query is an argument, not what the URL names
         raise Invalid(error.message) from error
 
@@ -69,15 +73,26 @@ def update(call: Call, access_id: str) -> dict[str, Any]:
     """PUT /share-access-rules/{id}, since 2.88: another access level."""
     level = call.body("update_access", AccessUpdate, missing=Invalid("Malformed request body")).access_level
     with begin(call.engine) as conn:
-        return call.one("access", ACCESS_RULE, access_rules.change_level(conn, call.caller, access_id, level))
+        rule = access_rules.change_level(conn, call.caller, access_id, level, sees_hidden=_sees_hidden(call))
+    return call.one("access", ACCESS_RULE, rule)
 
 
 def show(call: Call, access_id: str) -> dict[str, Any]:
     """GET /share-access-rules/{id}"""
     with read(call.engine) as conn:
-        return call.one("access", ACCESS_RULE, access_rules.get(conn, call.caller, access_id))
+        return call.one("access", ACCESS_RULE, access_rules.get(conn, call.caller, access_id, sees_hidden=_sees_hidden(call)))
 
 
-def _asks_for_locks(arguments: AccessAllow) -> bool:
-    flags = (arguments.lock_visibility, arguments.lock_deletion)
-    return bool(arguments.lock_reason) or any(flag is not None and bodies.boolean(flag) for flag in flags)
+def _sees_hidden(call: Call) -> bool:
+    return call.permits("resource_lock:bypass_locked_show_action")
+
+
+def _locks(call: Call, arguments: AccessAllow) -> set[str]:
+    """What the new rule is to be locked against."""
+    asked = {SHOW: arguments.lock_visibility, DELETE: arguments.lock_deletion}
+    locks = {action for action, flag in asked.items() if flag is not None and bodies.boolean(flag)}
+    if locks:
+        call.enforce("resource_lock:create")
+    elif arguments.lock_reason:
+        raise Invalid("A lock_reason can only be given with lock_visibility or lock_deletion.")
+    return locks

@@ -6,6 +6,7 @@ from typing import Any
 
 from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, View, time_field
+from abaca.api.wire.resource_locks import Reason
 
 _BEFORE_28 = {"queued_to_apply": "new", "applying": "new", "queued_to_deny": "deleting", "denying": "deleting"}
 
@@ -38,7 +39,7 @@ class AccessAllow(Body):
     metadata: dict[str, str] | None = None
     lock_visibility: Any = None
     lock_deletion: Any = None
-    lock_reason: Any = None
+    lock_reason: Reason | None = None
 
 
 class AccessUpdate(Body):
@@ -51,3 +52,4 @@ class AccessDeny(Body):
     """Arguments of deny_access."""
 
     access_id: Identifier
+    unrestrict: Any = None

@@ -4,6 +4,7 @@ from abaca.db.tables.local_networks import local_networks, local_ports, local_su
 from abaca.db.tables.messages import messages
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
+from abaca.db.tables.resource_locks import resource_locks
 from abaca.db.tables.security_services import security_services, share_network_security_service_association
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
 from abaca.db.tables.share_networks import share_network_checks, share_network_subnets, share_networks
@@ -31,6 +32,7 @@ __all__ = [
     "quota_classes",
     "quota_usages",
     "quotas",
+    "resource_locks",
     "security_services",
     "services",
     "share_access_rules",

@@ -1,0 +1,87 @@
+"""/resource-locks: locks of shares and access rules, since 2.81. Locks that are placed with an access rule: `access_rules`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from abaca.api.call import Call
+from abaca.api.wire import bodies
+from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
+from abaca.db.session import begin, read
+from abaca.domain import resource_locks
+from abaca.domain.resource_lock_checks import DELETE
+from abaca.errors import Conflict, Invalid, Missing
+
+_FILTERS = (
+    "id", "project_id", "user_id", "lock_context", "resource_type", "resource_id", "resource_action", "lock_reason", "lock_reason~",
+)  # fmt: skip
+_TIMES = ("created_since", "created_before")
+_MALFORMED = Invalid(bodies.MALFORMED)
+
+
+def index(call: Call) -> dict[str, Any]:
+    """GET /resource-locks"""
+    page = call.page()
+    all_projects = call.wants_all_projects("resource_lock:get_all_projects", "all_projects")
+    filters = call.filters(*_FILTERS) | {name: bodies.day(name, text) for name, text in call.filters(*_TIMES).items()}
+    with read(call.engine) as conn:
+        rows = resource_locks.find(conn, call.caller, filters, page, all_projects)
+        total = resource_locks.count(conn, call.caller, filters, all_projects) if call.wants_count(since=81) else None
+    answer = call.many("resource_locks", RESOURCE_LOCK, [_linked(call, row) for row in rows], page)
+    return answer | ({} if total is None else {"count": total})
+
+
+def show(call: Call, lock_id: str) -> dict[str, Any]:
+    """GET /resource-locks/{id}"""
+    with read(call.engine) as conn:
+        return _one(call, resource_locks.get(conn, call.caller, lock_id))
+
+
+def create(call: Call) -> dict[str, Any]:
+    """POST /resource-locks"""
+    new = call.body("resource_lock", LockCreate, missing=_MALFORMED)
+    try:
+        with begin(call.engine) as conn:
+            lock = resource_locks.create(
+                conn,
+                call.caller,
+                resource_type=new.resource_type,
+                resource_id=new.resource_id,
+                resource_action=new.resource_action or DELETE,
+                lock_reason=new.lock_reason,
+            )
+    except Missing as error:  # what is to be locked is an argument, not what the URL names
+        raise Invalid(error.message) from error
+    return _one(call, lock)
+
+
+def update(call: Call, lock_id: str) -> dict[str, Any]:
+    """PUT /resource-locks/{id}"""
+    given = call.body("resource_lock", dict[str, Any], missing=_MALFORMED)
+    if given.keys() - set(LockUpdate.__struct_fields__):
+        raise Invalid("Only 'resource_action' and 'lock_reason' can be updated.")
+    body = bodies.shape(given, LockUpdate)
+    changes: dict[str, Any] = {"resource_action": body.resource_action} if body.resource_action else {}
+    if body.lock_reason is not msgspec.UNSET:
+        changes["lock_reason"] = body.lock_reason
+    try:
+        with begin(call.engine) as conn:
+            return _one(call, resource_locks.update(conn, call.caller, lock_id, changes))
+    except Conflict as error:  # a new lock is told so with 409, one that is changed with 400
+        raise Invalid(error.message) from error
+
+
+def delete(call: Call, lock_id: str) -> None:
+    """DELETE /resource-locks/{id}"""
+    with begin(call.engine) as conn:
+        resource_locks.delete(conn, call.caller, lock_id)
+
+
+def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"links": call.links("resource-locks", row["id"])}
+
+
+def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    return call.one("resource_lock", RESOURCE_LOCK, _linked(call, row))

@@ -1,0 +1,53 @@
+"""What resource locks keep from being done, and who is above a lock: its user, as long as it was placed as one, services above users' locks,
+and administrators above all. Placing locks and taking them away: `resource_locks`."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import resource_locks as table
+from abaca.db.tables import share_access_rules
+from abaca.errors import Forbidden
+from abaca.values import Caller
+
+DELETE = "delete"
+SHOW = "show"
+
+
+def context_of(caller: Caller) -> str:
+    """As what a caller places locks."""
+    return "admin" if caller.is_admin else "service" if "service" in caller.roles else "user"
+
+
+def is_below(caller: Caller) -> sa.ColumnElement[bool]:
+    """SQL: the caller may change the lock, take it away, and see what it hides."""
+    match context_of(caller):
+        case "admin":
+            return sa.true()
+        case "service":
+            return table.c.lock_context != "admin"
+        case _:
+            return (table.c.lock_context == "user") & (table.c.user_id == caller.user_id)
+
+
+def is_hidden_from(caller: Caller) -> sa.ColumnElement[bool]:
+    """SQL: a lock keeps the caller from seeing to whom an access rule opens its share."""
+    return sa.exists().where(table.c.access_rule_id == share_access_rules.c.id, table.c.resource_action == SHOW, ~is_below(caller))
+
+
+def require_share_deletable(conn: Connection, share_id: str) -> None:
+    """Forbidden for a share, its row held, that is locked against being deleted, soft-deleted or unmanaged, whoever asks."""
+    locks = conn.scalars(sa.select(table.c.id).where(table.c.share_id == share_id, table.c.resource_action == DELETE).order_by(table.c.id)).all()
+    if locks:
+        raise Forbidden(f"Invalid share: Resource locks prevent the deletion of share {share_id}: {', '.join(locks)}.")
+
+
+def require_rule_deletable(conn: Connection, caller: Caller, access_id: str, *, unrestrict: bool) -> None:
+    """Forbidden for an access rule, its share's row held, that is locked against deletion, unless the caller wants that disregarded and may."""
+    query = sa.select(table.c.id, is_below(caller)).where(table.c.access_rule_id == access_id, table.c.resource_action == DELETE)
+    locks = conn.execute(query).all()
+    if locks and not unrestrict:
+        raise Forbidden(f"Access rule {access_id} is locked against deletion; ask for it with unrestrict, or delete its resource locks first.")
+    if not all(may for _, may in locks):
+        raise Forbidden(f"Access rule {access_id} is locked against deletion by somebody else.")
