@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -16,6 +17,7 @@ from abaca.domain import share_servers as servers
 from abaca.drivers.fake import FakeDriver
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.values import Page
+from abaca.worker.process import Worker
 from tests.stack import ADMIN, MEMBER, Stack, make_conf
 
 FAILURES = ("Unavailable", "OutcomeUnknown", "NoSpace", "Refused")
@@ -39,6 +41,13 @@ def reason(error: str) -> str:
 def plan(stack: Stack, *faults: Fault, backend: str = "alpha") -> None:
     """Replace the fault plan of a back end; none: it works, and what hangs goes on."""
     write_plan(Path(stack.conf.state_dir, f"{backend}.faults"), faults)
+
+
+def declare(worker: Worker, backend: int = 0, **capabilities: bool) -> None:
+    """A back end begins or ceases to have these; its next sign of life says so."""
+    driver = worker.backends[backend].driver
+    assert isinstance(driver, FakeDriver)
+    driver.capabilities = msgspec.structs.replace(driver.capabilities, **capabilities)  # type: ignore[arg-type]
 
 
 def make_stack(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]], **overrides: object) -> Stack:

@@ -8,11 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import share_network_checks
-from abaca.domain import subnet_additions
+from abaca.domain import share_server_repairs, subnet_additions
 from abaca.domain.subnet_additions import SubnetRequest
 from abaca.errors import Conflict
+from abaca.workflow import inspection
 from tests.operations.conftest import Install
-from tests.operations.scene import WHY, addresses, all_servers, available_share, failing, network, plan
+from tests.operations.scene import WHY, addresses, all_servers, available_share, declare, failing, network, plan, told
 from tests.stack import MEMBER, Stack, wait_for
 
 CHECK = "check_update_share_server_network_allocations"
@@ -68,6 +69,28 @@ def test_a_denial_is_logged_with_its_reason(stack: Stack, caplog: pytest.LogCapt
     with caplog.at_level(logging.WARNING, "abaca"), pytest.raises(Conflict, match=WHY):
         stack.add_subnet(share_network, second)
     assert [record for record in caplog.records if "share_network_subnet_check" in record.getMessage() and WHY in record.getMessage()]
+
+
+def test_a_back_end_that_has_ceased_to_support_it_denies_and_refuses(install: Install) -> None:
+    """What it declared once is stored with the server; that it has ceased is no bug of anybody's."""
+    stack = install()
+    with stack.working() as worker:
+        first, second, third = stack.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")
+        share_network = stack.share_network(first)
+        available_share(stack, share_network)
+        stack.checked(share_network, second)
+        declare(worker, network_allocation_update_support=False)
+        with pytest.raises(Conflict, match="does not support this"):
+            stack.add_subnet(share_network, third)
+        stack.add_subnet(share_network, second)  # it had agreed to this one
+        assert stack.settled_network(share_network) == "active"
+        assert [row.status for row in all_servers(stack)] == ["error"]
+        assert "does not support this" in told(stack)[0]
+        assert inspection.find(stack.engine) == []
+        declare(worker, network_allocation_update_support=True)
+        stack.do(share_server_repairs.retry_network_update, all_servers(stack)[0].id)
+        assert stack.settled_network(share_network) == "active"
+        assert [row.status for row in all_servers(stack)] == ["active"]
 
 
 def test_the_addresses_are_those_of_the_servers_that_grow(install: Install) -> None:

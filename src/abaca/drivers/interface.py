@@ -8,7 +8,8 @@ Rules that hold for every method:
 * Failures are `BackendError`s, sorted by what to do next (see `abaca.errors`). Anything else counts as a bug of the driver.
   A failure may carry partial details.
 * Methods may be called from several threads. Calls about one share server never overlap with a call that changes that server.
-* A method belongs to a capability: what a driver does not declare is never called.
+* A method belongs to a capability: it is called for what was made while the driver declared that. A driver that ceases to declare it may
+  still be asked about what is there, and refuses.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class ShareDriver(ABC):
 
         Capability `network_allocation_update_support`. The entries of `added` hold no allocations yet.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare network_allocation_update_support")
+        raise _undeclared("network_allocation_update_support")
 
     def update_share_server_network_allocations(
         self,
@@ -131,7 +132,7 @@ class ShareDriver(ABC):
         Capability `network_allocation_update_support`. On failure the server keeps serving its old subnets.
         Returns the full, new list of export locations of each share, and of each mountable snapshot, whose list changed.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare network_allocation_update_support")
+        raise _undeclared("network_allocation_update_support")
 
     def check_update_share_server_security_service(
         self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
@@ -140,7 +141,7 @@ class ShareDriver(ABC):
 
         Capability `security_service_update_support`. The entries of `server.network_info` hold the security services as they would be.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare security_service_update_support")
+        raise _undeclared("security_service_update_support")
 
     def update_share_server_security_service(
         self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
@@ -150,7 +151,7 @@ class ShareDriver(ABC):
         Capability `security_service_update_support`. The entries of `server.network_info` hold the security services as they shall be:
         what the server has joined beside them is to be left. `current` is None for an addition, and when it has been deleted since.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare security_service_update_support")
+        raise _undeclared("security_service_update_support")
 
     def update_share_network_subnet_from_metadata(self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
         """Let metadata that was set on a subnet take effect on a server in use; the entry of `server.network_info` has all of the subnet's.
@@ -208,26 +209,30 @@ class ShareDriver(ABC):
         Capability `snapshot_support`. One that `is_mountable` (capability `mount_snapshot_support`) is exported, to be read only, by its
         access rules; its export locations are returned, in the order of the share's.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare snapshot_support")
+        raise _undeclared("snapshot_support")
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
         """Delete a snapshot, mounted or not. Nothing there is success. `server` may be half gone. Capability `snapshot_support`."""
-        raise AssertionError(f"{type(self).__name__} does not declare snapshot_support")
+        raise _undeclared("snapshot_support")
 
     def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
         """As `create_share`, with what the snapshot holds. `share` stands on the same server and pool, and is not smaller than `snapshot.size`.
 
         Capability `create_share_from_snapshot_support`. Afterwards neither needs the other.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare create_share_from_snapshot_support")
+        raise _undeclared("create_share_from_snapshot_support")
 
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
         """Give a share, in use or not, what its newest snapshot holds, and `snapshot.size` GiB. Its export locations and rules stay.
 
         Capability `revert_to_snapshot_support`. What was written since is lost; files that clients hold open may be stale afterwards.
         """
-        raise AssertionError(f"{type(self).__name__} does not declare revert_to_snapshot_support")
+        raise _undeclared("revert_to_snapshot_support")
 
     def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         """As `update_access`, for a mountable snapshot; all rules are `ro`. Capability `mount_snapshot_support`."""
-        raise AssertionError(f"{type(self).__name__} does not declare mount_snapshot_support")
+        raise _undeclared("mount_snapshot_support")
+
+
+def _undeclared(capability: str) -> Refused:
+    return Refused(f"The back end does not support this (any more): {capability}.")
