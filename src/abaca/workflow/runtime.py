@@ -22,6 +22,7 @@ from abaca.workflow.serializer import JsonSerializer
 _LOG = logging.getLogger(__name__)
 
 _RECOVERY_SECONDS = 2.0
+_NOTICED_SECONDS = 0.1  # nothing of ours waits for DBOS's notifications, but on SQLite its end waits for the pause between two looks
 
 _current: Runtime | None = None
 
@@ -68,6 +69,7 @@ class Runtime:
             "serializer": JsonSerializer(),
             "log_level": "WARNING",
             "run_migrations": False,
+            "notification_listener_polling_interval_sec": _NOTICED_SECONDS,
         }
         DBOS(config=config)
         _current = self
