@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql
+from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql, memory
 from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
 from tests.walk import REPORT
 
@@ -47,8 +49,9 @@ def postgresql_databases() -> Iterator[Databases]:
 
 
 @pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Databases:
-    return SqliteDatabases(tmp_path_factory.mktemp("databases"))
+def sqlite_databases() -> Iterator[Databases]:
+    with tempfile.TemporaryDirectory(prefix="abaca-tests-", dir=memory()) as folder:
+        yield SqliteDatabases(Path(folder))
 
 
 @pytest.fixture(scope="session")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.databases import Databases, Initialise, SqliteDatabases
+from tests.databases import Initialise
 from tests.operations.scene import make_stack
 from tests.stack import Stack, initialise
 
@@ -40,14 +38,3 @@ def stack(install: Install) -> Iterator[Stack]:
     stack = install()
     with stack.working():
         yield stack
-
-
-@pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
-    """In memory where the machine has room for files there: a test does not outlive a power cut, and fsync is half of its time."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        yield SqliteDatabases(tmp_path_factory.mktemp("databases"))
-        return
-    with tempfile.TemporaryDirectory(prefix="abaca-tests-", dir=memory) as folder:
-        yield SqliteDatabases(Path(folder))
