@@ -1,6 +1,6 @@
 """Every workflow, killed before, inside and after its steps: it always ends as if nothing had happened.
 
-Real worker processes; on SQLite a third of the places a day, on PostgreSQL a few of some scenes, all of them with `make walk`. The addition of
+Real worker processes; on SQLite a fifth of the places a day, on PostgreSQL a few of some scenes, all of them with `make walk`. The addition of
 a subnet is walked whole, on both kinds of database, in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`.
 A new workflow needs a row in `scenarios.SCENARIOS`.
 """
