@@ -93,7 +93,7 @@ def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: P
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
     if key == "created_at" and not page.offset:  # an index gives the first page in its order
         # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
-        limit = sa.literal(page.limit, sa.Integer, literal_execute=True)
+        limit = None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
         return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
     # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
     ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
