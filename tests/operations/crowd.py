@@ -1,238 +1,361 @@
-"""Clients who ask at the same moment for whatever goes on with the same few nouns: a round is one request of each, started together.
+"""Clients who ask the API at the same moment for whatever goes on with the same few nouns: a round is some requests that start together.
 
-What is asked is drawn from a seed, how it meets is up to the machine. A refusal is an answer like any other; everything else is a find.
+What is asked is drawn by hypothesis, how it meets is up to the machine. A refusal is an answer like any other; everything else is a find.
 """
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Callable
-from threading import Barrier, Event, Thread
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Barrier, Event
 from typing import Any
 
 import sqlalchemy as sa
+from falcon.testing import Result
+from hypothesis import strategies as st
 
+from abaca import config
+from abaca.api.app import create_app
+from abaca.db.session import create_engine
 from abaca.db.tables import share_access_rules, share_network_subnets, share_networks, share_servers, share_snapshots, shares
-from abaca.domain import access_rules, share_creation, share_server_repairs, snapshots, subnet_additions
-from abaca.domain import share_network_subnets as subnets
-from abaca.domain import share_networks as networks
-from abaca.domain import share_servers as servers
-from abaca.domain import shares as share_nouns
-from abaca.domain.share_creation import ShareRequest
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain import share_server_repairs
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError
-from abaca.values import Caller
+from abaca.worker.process import Worker
 from abaca.workflow import inspection, queue
+from tests.api.conftest import Api
 from tests.operations import invariants
-from tests.operations.scene import plan
-from tests.stack import ADMIN, MEMBER, Stack, wait_for
+from tests.operations.scene import declare, plan
+from tests.stack import Stack, wait_for
 
 LIMITS = {"shares": 7, "gigabytes": 20, "share_networks": 3, "snapshots": 4, "snapshot_gigabytes": 8, "per_share_gigabytes": -1}
+BACKENDS = {"alpha": {"pools": "one:12,two:6"}, "beta": {"pools": "three:9", "availability_zone": "east"}}
+"""Two in two zones, with little room."""
+OPTIONS = {
+    "worker.retry_seconds": 0.1,
+    "worker.report_interval": 0.1,
+    "service_down_time": 600,
+    "api.auth_strategy": "noauth",
+    **{f"quota.{resource}": limit for resource, limit in LIMITS.items()},
+}
 CIDRS = ("10.1.0.0/24", "fd00:1::/64", "10.2.0.0/24", "10.3.0.0/29", "fd00:2::/64")
-ZONES = (None, None, None, "nova", "east")
-UPDATE = "update_share_server_network_allocations"
-FAILING = (UPDATE, UPDATE, UPDATE, f"check_{UPDATE}", "setup_server", "create_share", "extend_share", "update_access", "ensure_server",
-           "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
-
-COLLEAGUE = Caller(user_id="colleague", project_id=MEMBER.project_id, roles=("member",))
-
-Action = Callable[["Crowd", random.Random], object]
-
-
-class Crowd:
-    """`asked`: how often which request was answered, and how."""
-
-    def __init__(self, stack: Stack, seed: int) -> None:
-        self.stack = stack
-        self.asked: Counter[str] = Counter()
-        self._seed = seed
-        self._round = 0
-        self.pairs = stack.network(*CIDRS)
-        self.history: list[list[str]] = []
-
-    def gather(self) -> None:
-        """What can be asked about: two networks with a few shares."""
-        self.meet(create_network, create_network)
-        self.meet(*[create_share] * 5)
-
-    def meet(self, *named: Action, size: int = 6) -> None:
-        """A round: these requests at once, or `size` drawn ones. All invariants hold meanwhile, and when all work has ended."""
-        self._round += 1
-        rng = random.Random(f"{self._seed}/{self._round}")
-        actions = named or rng.choices(list(ACTIONS), list(ACTIONS.values()), k=size)
-        plan(self.stack, *self._faults(rng))
-        self.history.append([action.__name__ for action in actions])
-        finds: list[str] = []
-        start, over = Barrier(len(actions) + 1), Event()
-        clients = [Thread(target=self._ask, args=(action, random.Random(rng.random()), start, finds)) for action in actions]
-        watcher = Thread(target=self._watch, args=(start, over, finds))
-        for thread in (*clients, watcher):
-            thread.start()
-        for thread in clients:
-            thread.join()
-        self._rest()
-        over.set()
-        watcher.join()
-        finds += invariants.broken(self.stack.engine, LIMITS, at_rest=True)
-        finds += [f"parked: {operation.id}: {operation.reason}" for operation in inspection.find(self.stack.engine)]
-        assert not finds, f"seed {self._seed}, round {self._round}, {self.history[-1]}:\n" + "\n".join(finds)
-
-    def _rest(self) -> None:
-        wait_for(lambda: not queue.unfinished(self.stack.engine), 60)
-
-    def _ask(self, action: Action, rng: random.Random, start: Barrier, finds: list[str]) -> None:
-        start.wait(30)
-        try:
-            action(self, rng)
-            self.asked[f"{action.__name__} done"] += 1
-        except CallerError as refusal:
-            self.asked[f"{action.__name__} {type(refusal).__name__}"] += 1
-        except Nobody:
-            self.asked[f"{action.__name__} of nobody"] += 1
-        except Exception as error:
-            finds.append(f"{action.__name__}: {error!r}")
-
-    def _watch(self, start: Barrier, over: Event, finds: list[str]) -> None:
-        start.wait(30)
-        while not over.is_set() and not finds:
-            finds += invariants.broken(self.stack.engine, LIMITS)
-            over.wait(0.005)
-
-    def _faults(self, rng: random.Random) -> list[Fault]:
-        """In one of three rounds a method of the driver of alpha fails, once or always."""
-        if rng.random() > 0.33:
-            return []
-        error = rng.choice(("Refused", "NoSpace", "OutcomeUnknown"))
-        return [Fault(method=rng.choice(FAILING), error=error, times=rng.choice((1, None)), when=rng.choice(("before", "after")))]  # type: ignore[arg-type]
-
-    def one_of(self, rng: random.Random, column: sa.Column[Any], *conditions: sa.ColumnElement[bool]) -> str:
-        """An id that is there, of whatever is there. Raises Nobody."""
-        found = self.stack.ask(lambda conn: list(conn.scalars(sa.select(column).where(*conditions).order_by(column))))
-        if not found:
-            raise Nobody
-        return str(rng.choice(found))
+ADMIN, MEMBER, COLLEAGUE = "admin:admin-project:admin", "member:project:member", "colleague:project:member"
+VERSION = "2.88"
+_TIRED = 5
 
 
 class Nobody(Exception):
     """There is nothing that could be asked about."""
 
 
-def create_network(crowd: Crowd, rng: random.Random) -> None:
-    net, subnet = rng.choice(crowd.pairs)
-    made = {"name": "n", "description": None, "neutron_net_id": net, "neutron_subnet_id": subnet, "quota_defaults": LIMITS}
-    crowd.stack.do(networks.create, MEMBER, **made)
+class Place:
+    """An installation with its worker and two applications that know nothing of each other, as two API processes.
+
+    `asked`: how often which request was answered, and how. `history`: what was asked at once, round by round. `finds`: what was wrong.
+    """
+
+    def __init__(self, stack: Stack, worker: Worker) -> None:
+        self.stack = stack
+        self.worker = worker
+        self.pairs = stack.network(*CIDRS)
+        self.asked: Counter[str] = Counter()
+        self.history: list[Sequence[Ask]] = []
+        self.finds: list[str] = []
+        self._engines = [create_engine(config.database_url(stack.conf)) for _ in range(2)]
+        self._apis = [Api(create_app(stack.conf, engine)) for engine in self._engines]
+
+    def close(self) -> None:
+        for engine in self._engines:
+            engine.dispose()
+
+    def send(self, client: int, method: str, path: str, body: Any = None, who: str = MEMBER) -> Result:
+        """The answer to the client, whose requests all go to the same API process."""
+        return self._apis[client % 2].send(method, f"/v2{path}", body, version=VERSION, who=who)
+
+    def one_of(self, column: sa.Column[Any], which: int, *conditions: sa.ColumnElement[bool]) -> str:
+        """An id of whatever is there: the oldest has number 0, and after the youngest it goes round. Raises Nobody."""
+        table = column.table
+        found = self.stack.ask(lambda conn: list(conn.scalars(sa.select(column).where(*conditions).order_by(table.c.created_at, table.c.id))))
+        if not found:
+            raise Nobody
+        return str(found[which % len(found)])
+
+    def __str__(self) -> str:
+        return "\n".join([*self.finds, "asked, at once each:", *map(str, self.history)])
+
+    def meet(self, asks: Sequence[Ask], fault: Fault | None = None) -> None:
+        """A round: all of it at once, while a method of the driver of alpha fails. What is wrong meanwhile, or when all has ended, is a find."""
+        plan(self.stack, *[fault] if fault else [])
+        self.history.append(asks)
+        start, over = Barrier(len(asks) + 1), Event()
+        with ThreadPoolExecutor(len(asks) + 1) as pool:
+            watcher = pool.submit(self._watch, start, over)
+            clients = [pool.submit(self._ask, number, ask, start) for number, ask in enumerate(asks)]
+            try:
+                self.asked.update(client.result() for client in clients)
+                wait_for(lambda: not queue.unfinished(self.stack.engine), 60)
+            finally:
+                over.set()
+            watcher.result()
+        self.finds += invariants.broken(self.stack.engine, LIMITS, at_rest=True)
+        self.finds += [f"parked: {operation.id}: {operation.reason}" for operation in inspection.find(self.stack.engine)]
+        self.finds += self._outdated()
+
+    def _ask(self, client: int, ask: Ask, start: Barrier) -> str:
+        """What was asked, and how it was answered."""
+        start.wait(30)
+        try:
+            answer = ask.request(self, client, **ask.arguments)
+        except Nobody:
+            outcome = "of nobody"
+        except CallerError as refusal:  # of what is no request of the API, but a command
+            outcome = type(refusal).__name__
+        except Exception as error:
+            self.finds.append(f"{ask}: {error!r}")
+            outcome = "failed"
+        else:
+            outcome = "done" if answer is None or answer.status_code < 300 else str(answer.status_code)
+            if answer is not None and answer.status_code >= 500:
+                self.finds.append(f"{ask}: {answer.status_code} {answer.text}")
+        return f"{ask.request.__name__} {outcome}"
+
+    def _watch(self, start: Barrier, over: Event) -> None:
+        start.wait(30)
+        while not over.is_set() and not self.finds:
+            self.finds += invariants.broken(self.stack.engine, LIMITS)
+            over.wait(0.005)
+
+    def _outdated(self) -> list[str]:
+        """Whatever an API process has kept, it answers as the other one does."""
+        paths = ("/shares/detail", "/share-networks/detail", "/snapshots/detail")
+        told = [(path, [self.send(client, "GET", path).json for client in range(2)]) for path in paths]
+        return [f"{path}: {one} or {other}" for path, (one, other) in told if _unlinked(one) != _unlinked(other)]
 
 
-def delete_network(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(networks.delete, MEMBER, crowd.one_of(rng, share_networks.c.id))
+def _unlinked(view: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in view.items() if not name.endswith("_links")}
 
 
-def add_subnet(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.add_subnet(crowd.one_of(rng, share_networks.c.id), rng.choice(crowd.pairs), zone=rng.choice(ZONES))
+@dataclass(frozen=True)
+class Ask:
+    """One request with its arguments; numbers among them say which one of what is there (`Place.one_of`)."""
+
+    request: Callable[..., Result | None]
+    arguments: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.request.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
 
-def delete_subnet(crowd: Crowd, rng: random.Random) -> None:
-    subnet = crowd.one_of(rng, share_network_subnets.c.id)
-    network = crowd.one_of(rng, share_network_subnets.c.share_network_id, share_network_subnets.c.id == subnet)
-    crowd.stack.do(subnets.delete, MEMBER, network, subnet)
+Round = tuple[list[Ask], Fault | None]
+"""What is asked at once, and what fails meanwhile."""
 
 
-def move_network(crowd: Crowd, rng: random.Random) -> None:
-    net, subnet = rng.choice(crowd.pairs)
-    crowd.stack.do(networks.update, MEMBER, crowd.one_of(rng, share_networks.c.id), {"neutron_net_id": net, "neutron_subnet_id": subnet})
+# --- share networks and subnets ----------------------------------------------------------------------------------------
 
 
-def create_share(crowd: Crowd, rng: random.Random) -> None:
-    network = crowd.one_of(rng, share_networks.c.id, ~share_networks.c.is_deleting)
-    wanted = ShareRequest(share_proto="NFS", size=rng.randint(1, 5), share_type="snap", share_network_id=network, availability_zone=rng.choice(ZONES))
-    crowd.stack.do(share_creation.create, rng.choice((MEMBER, COLLEAGUE)), wanted, LIMITS)
+def _neutron(place: Place, pair: int) -> dict[str, str]:
+    net, subnet = place.pairs[pair]
+    return {"neutron_net_id": net, "neutron_subnet_id": subnet}
 
 
-def create_share_from_snapshot(crowd: Crowd, rng: random.Random) -> None:
-    snapshot = crowd.one_of(rng, share_snapshots.c.id)
-    crowd.stack.do(share_creation.create, MEMBER, ShareRequest(share_proto="NFS", size=5, snapshot_id=snapshot), LIMITS)
+def create_network(place: Place, client: int, pair: int) -> Result:
+    return place.send(client, "POST", "/share-networks", {"share_network": _neutron(place, pair)})
 
 
-def delete_share(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(share_nouns.delete, MEMBER, crowd.one_of(rng, shares.c.id))
+def delete_network(place: Place, client: int, network: int) -> Result:
+    return place.send(client, "DELETE", f"/share-networks/{place.one_of(share_networks.c.id, network)}")
 
 
-def force_delete_share(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(share_nouns.force_delete, ADMIN, crowd.one_of(rng, shares.c.id))
+def move_network(place: Place, client: int, network: int, pair: int) -> Result:
+    return place.send(client, "PUT", f"/share-networks/{place.one_of(share_networks.c.id, network)}", {"share_network": _neutron(place, pair)})
 
 
-def extend(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(share_nouns.extend, MEMBER, crowd.one_of(rng, shares.c.id), rng.randint(2, 8), LIMITS)
+def add_subnet(place: Place, client: int, network: int, pair: int, zone: str | None) -> Result:
+    """Repeated while the drivers are being asked, as the answer says."""
+    path = f"/share-networks/{place.one_of(share_networks.c.id, network)}/subnets"
+    wanted = {**_neutron(place, pair), "availability_zone": zone}
+    for _ in range(_TIRED):
+        answer = place.send(client, "POST", path, {"share-network-subnet": wanted})
+        if "check pending" not in answer.text:
+            break
+    return answer
 
 
-def shrink(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(share_nouns.shrink, MEMBER, crowd.one_of(rng, shares.c.id), rng.randint(1, 3))
+def check_subnet(place: Place, client: int, network: int, pair: int, reset: bool) -> Result:
+    path = f"/share-networks/{place.one_of(share_networks.c.id, network)}/action"
+    return place.send(client, "POST", path, {"share_network_subnet_create_check": {**_neutron(place, pair), "reset_operation": reset}})
 
 
-def allow(crowd: Crowd, rng: random.Random) -> None:
-    rule: dict[str, Any] = {"access_type": "ip", "access_to": f"10.9.0.{rng.randint(1, 5)}", "access_level": "rw"}
-    crowd.stack.do(access_rules.allow, MEMBER, crowd.one_of(rng, shares.c.id), **rule)
+def delete_subnet(place: Place, client: int, subnet: int) -> Result:
+    key = place.one_of(share_network_subnets.c.id, subnet)
+    network = place.one_of(share_network_subnets.c.share_network_id, 0, share_network_subnets.c.id == key)
+    return place.send(client, "DELETE", f"/share-networks/{network}/subnets/{key}")
 
 
-def deny(crowd: Crowd, rng: random.Random) -> None:
-    rule = crowd.one_of(rng, share_access_rules.c.id)
-    share = crowd.one_of(rng, share_access_rules.c.share_id, share_access_rules.c.id == rule)
-    crowd.stack.do(access_rules.deny, MEMBER, share, rule)
+# --- shares ------------------------------------------------------------------------------------------------------------
 
 
-def change_level(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(access_rules.change_level, MEMBER, crowd.one_of(rng, share_access_rules.c.id), rng.choice(("rw", "ro")))
+def _act(place: Place, client: int, share: int, action: str, arguments: Any, who: str = MEMBER) -> Result:
+    return place.send(client, "POST", f"/shares/{place.one_of(shares.c.id, share)}/action", {action: arguments}, who)
 
 
-def take_snapshot(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(snapshots.create, MEMBER, crowd.one_of(rng, shares.c.id), quota_defaults=LIMITS)
+def create_share(place: Place, client: int, network: int, size: int, zone: str | None) -> Result:
+    wanted = {
+        "share_proto": "NFS", "size": size, "share_type": "snap", "availability_zone": zone,
+        "share_network_id": place.one_of(share_networks.c.id, network, ~share_networks.c.is_deleting),
+    }  # fmt: skip
+    return place.send(client, "POST", "/shares", {"share": wanted}, (MEMBER, COLLEAGUE)[client % 3 % 2])
 
 
-def delete_snapshot(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(snapshots.delete, MEMBER, crowd.one_of(rng, share_snapshots.c.id))
+def create_share_from_snapshot(place: Place, client: int, snapshot: int) -> Result:
+    wanted = {"share_proto": "NFS", "size": 5, "snapshot_id": place.one_of(share_snapshots.c.id, snapshot)}
+    return place.send(client, "POST", "/shares", {"share": wanted})
 
 
-def force_delete_snapshot(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(snapshots.force_delete, ADMIN, crowd.one_of(rng, share_snapshots.c.id))
+def delete_share(place: Place, client: int, share: int) -> Result:
+    return place.send(client, "DELETE", f"/shares/{place.one_of(shares.c.id, share)}")
 
 
-def revert(crowd: Crowd, rng: random.Random) -> None:
-    snapshot = crowd.one_of(rng, share_snapshots.c.id)
-    share = crowd.one_of(rng, share_snapshots.c.share_id, share_snapshots.c.id == snapshot)
-    crowd.stack.do(snapshots.revert, MEMBER, share, snapshot, LIMITS)
+def force_delete_share(place: Place, client: int, share: int) -> Result:
+    return _act(place, client, share, "force_delete", None, ADMIN)
 
 
-def delete_server(crowd: Crowd, rng: random.Random) -> None:
-    crowd.stack.do(servers.delete, crowd.one_of(rng, share_servers.c.id))
+def extend(place: Place, client: int, share: int, size: int) -> Result:
+    return _act(place, client, share, "extend", {"new_size": size})
 
 
-def set_capability(crowd: Crowd, rng: random.Random) -> None:
-    """Of several servers at once, mostly to what lets them grow."""
-    chosen = [crowd.one_of(rng, share_servers.c.id) for _ in range(3)]
-    crowd.stack.do(share_server_repairs.update_capabilities, chosen, ["network_allocation_update_support"], rng.random() < 0.8)
+def shrink(place: Place, client: int, share: int, size: int) -> Result:
+    return _act(place, client, share, "shrink", {"new_size": size})
 
 
-def retry_addition(crowd: Crowd, rng: random.Random) -> None:
-    server = crowd.one_of(rng, share_servers.c.id, share_servers.c.status.in_(("error", "network_change")))
-    crowd.stack.do(share_server_repairs.retry_network_update, server)
+def allow(place: Place, client: int, share: int, address: int) -> Result:
+    rule = {"access_type": "ip", "access_to": f"10.9.0.{address}", "access_level": "rw"}
+    return _act(place, client, share, "allow_access", rule)
 
 
-def abandon_addition(crowd: Crowd, rng: random.Random) -> None:
-    server = crowd.one_of(rng, share_servers.c.id, share_servers.c.status.in_(("error", "network_change")))
-    crowd.stack.do(share_server_repairs.abandon_network_update, server)
+def deny(place: Place, client: int, rule: int) -> Result:
+    key = place.one_of(share_access_rules.c.id, rule)
+    share = place.one_of(share_access_rules.c.share_id, 0, share_access_rules.c.id == key)
+    return place.send(client, "POST", f"/shares/{share}/action", {"deny_access": {"access_id": key}})
 
 
-def recheck(crowd: Crowd, rng: random.Random) -> None:
-    net, subnet = rng.choice(crowd.pairs)
-    wanted = SubnetRequest(neutron_net_id=net, neutron_subnet_id=subnet)
-    crowd.stack.do(subnet_additions.check, MEMBER, crowd.one_of(rng, share_networks.c.id), wanted, reset_operation=rng.random() < 0.5)
+def change_level(place: Place, client: int, rule: int, level: str) -> Result:
+    path = f"/share-access-rules/{place.one_of(share_access_rules.c.id, rule)}"
+    return place.send(client, "PUT", path, {"update_access": {"access_level": level}})
 
 
-ACTIONS: dict[Action, int] = {
-    create_network: 3, delete_network: 1, add_subnet: 6, delete_subnet: 3, move_network: 1, create_share: 8, create_share_from_snapshot: 2,
-    delete_share: 4, force_delete_share: 1, extend: 3, shrink: 2, allow: 3, deny: 2, change_level: 1, take_snapshot: 3, delete_snapshot: 2,
-    force_delete_snapshot: 1, revert: 1, delete_server: 2, set_capability: 2, retry_addition: 2, abandon_addition: 2, recheck: 1,
-}  # fmt: skip
-"""How often each is asked for beside the others."""
+def take_snapshot(place: Place, client: int, share: int) -> Result:
+    return place.send(client, "POST", "/snapshots", {"snapshot": {"share_id": place.one_of(shares.c.id, share)}})
+
+
+def delete_snapshot(place: Place, client: int, snapshot: int) -> Result:
+    return place.send(client, "DELETE", f"/snapshots/{place.one_of(share_snapshots.c.id, snapshot)}")
+
+
+def force_delete_snapshot(place: Place, client: int, snapshot: int) -> Result:
+    path = f"/snapshots/{place.one_of(share_snapshots.c.id, snapshot)}/action"
+    return place.send(client, "POST", path, {"force_delete": None}, ADMIN)
+
+
+def revert(place: Place, client: int, snapshot: int) -> Result:
+    key = place.one_of(share_snapshots.c.id, snapshot)
+    share = place.one_of(share_snapshots.c.share_id, 0, share_snapshots.c.id == key)
+    return place.send(client, "POST", f"/shares/{share}/action", {"revert": {"snapshot_id": key}})
+
+
+# --- the administrator's, by API and by command; and what back ends report ---------------------------------------------
+
+
+def delete_server(place: Place, client: int, server: int) -> Result:
+    return place.send(client, "DELETE", f"/share-servers/{place.one_of(share_servers.c.id, server)}", who=ADMIN)
+
+
+def set_capability(place: Place, _client: int, server: int, value: bool) -> None:
+    """Of several servers at once."""
+    chosen = [place.one_of(share_servers.c.id, number) for number in (server, server + 1, server)]
+    place.stack.do(share_server_repairs.update_capabilities, chosen, ["network_allocation_update_support"], value)
+
+
+def retry_addition(place: Place, _client: int, server: int) -> None:
+    failed = share_servers.c.status.in_(("error", "network_change"))
+    place.stack.do(share_server_repairs.retry_network_update, place.one_of(share_servers.c.id, server, failed))
+
+
+def abandon_addition(place: Place, _client: int, server: int) -> None:
+    failed = share_servers.c.status.in_(("error", "network_change"))
+    place.stack.do(share_server_repairs.abandon_network_update, place.one_of(share_servers.c.id, server, failed))
+
+
+def report_capability(place: Place, _client: int, backend: int, capability: str, value: bool) -> None:
+    declare(place.worker, backend, **{capability: value})
+
+
+# --- what is drawn -----------------------------------------------------------------------------------------------------
+
+_WHICH = st.integers(0, 6)
+_NETWORK = st.integers(0, 2)
+_PAIR = st.integers(0, len(CIDRS) - 1)
+_ZONE = st.sampled_from((None, None, None, "nova", "east"))
+_MOSTLY = st.sampled_from((True, True, True, True, False))
+MULTIPLE, UPDATES = "share_server_multiple_subnet_support", "network_allocation_update_support"
+_UPDATE = "update_share_server_network_allocations"
+_FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share", "extend_share", "update_access", "ensure_server",
+            "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
+
+Asks = st.SearchStrategy[Ask]
+
+
+def _ask(request: Callable[..., Result | None], **arguments: st.SearchStrategy[Any]) -> Asks:
+    return st.tuples(*arguments.values()).map(lambda values: Ask(request, dict(zip(arguments, values, strict=True))))
+
+
+_ADDITION = _ask(add_subnet, network=_NETWORK, pair=_PAIR, zone=_ZONE)
+_CREATION = _ask(create_share, network=_NETWORK, size=st.integers(1, 5), zone=_ZONE)
+_MEETING_ADDITIONS: tuple[Asks, ...] = (
+    _CREATION,
+    _ADDITION,
+    _ask(delete_subnet, subnet=_WHICH),
+    _ask(delete_network, network=_NETWORK),
+    _ask(allow, share=_WHICH, address=st.integers(1, 5)),
+    _ask(deny, rule=_WHICH),
+    _ask(change_level, rule=_WHICH, level=st.sampled_from(("rw", "ro"))),
+    _ask(delete_server, server=_WHICH),
+    _ask(set_capability, server=_WHICH, value=_MOSTLY),
+    _ask(report_capability, backend=st.integers(0, 1), capability=st.sampled_from((MULTIPLE, UPDATES)), value=_MOSTLY),
+)
+_WEIGHED: dict[Asks, int] = {
+    **dict.fromkeys(_MEETING_ADDITIONS, 2),
+    _ADDITION: 6,
+    _CREATION: 8,
+    _ask(create_network, pair=_PAIR): 3,
+    _ask(move_network, network=_NETWORK, pair=_PAIR): 1,
+    _ask(check_subnet, network=_NETWORK, pair=_PAIR, reset=st.booleans()): 1,
+    _ask(create_share_from_snapshot, snapshot=_WHICH): 2,
+    _ask(delete_share, share=_WHICH): 4,
+    _ask(force_delete_share, share=_WHICH): 1,
+    _ask(extend, share=_WHICH, size=st.integers(2, 8)): 3,
+    _ask(shrink, share=_WHICH, size=st.integers(1, 3)): 2,
+    _ask(take_snapshot, share=_WHICH): 3,
+    _ask(delete_snapshot, snapshot=_WHICH): 2,
+    _ask(force_delete_snapshot, snapshot=_WHICH): 1,
+    _ask(revert, snapshot=_WHICH): 1,
+    _ask(retry_addition, server=_WHICH): 2,
+    _ask(abandon_addition, server=_WHICH): 2,
+}
+_ANYTHING: Asks = st.sampled_from([asks for asks, weight in _WEIGHED.items() for _ in range(weight)]).flatmap(lambda asks: asks)
+_WHAT_MEETS_ADDITIONS: Asks = st.sampled_from(_MEETING_ADDITIONS).flatmap(lambda asks: asks)
+_SOME_FAULT = st.builds(
+    Fault, method=st.sampled_from(_FAILING), error=st.sampled_from(("Refused", "NoSpace", "OutcomeUnknown")),
+    times=st.sampled_from((1, None)), when=st.sampled_from(("before", "after")),
+)  # fmt: skip
+_FAULT: st.SearchStrategy[Fault | None] = st.sampled_from((False, False, True)).flatmap(lambda fails: _SOME_FAULT if fails else st.none())
+"""In one of three rounds a method of the driver of alpha fails, once or always."""
+
+ROUND: st.SearchStrategy[Round] = st.tuples(
+    st.lists(_ANYTHING, min_size=2, max_size=8)
+    | st.builds(lambda addition, others: [addition, *others], _ADDITION, st.lists(_WHAT_MEETS_ADDITIONS, min_size=1, max_size=5)),
+    _FAULT,
+)
