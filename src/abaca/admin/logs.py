@@ -16,10 +16,18 @@ LINE = "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: 
 TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
 
+class _OneLine(logging.Formatter):
+    """What a message holds cannot begin a line of its own, whoever wrote it; tracebacks stay as they are."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = "\\n".join(record.message.splitlines())
+        return super().formatMessage(record)
+
+
 def set_up(process: str, level: str) -> None:
     """Log lines of this process carry its name (`serve`, `api`, `worker`); `level` as in the option `log_level`."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
+    formatter = _OneLine(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
