@@ -1,4 +1,5 @@
-"""The unmodified `openstack` command and openstacksdk against a service behind Keystone, which they find by the catalogue; and Neutron.
+"""The unmodified `openstack` command (out of one process a user) and openstacksdk against a service behind Keystone, which they find by the
+catalogue; and Neutron.
 
 Their `clouds.yaml` holds nothing but Keystone's address and credentials.
 """
@@ -6,6 +7,7 @@ Their `clouds.yaml` holds nothing but Keystone's address and credentials.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +15,7 @@ import msgspec
 import pytest
 
 from abaca.admin.demo_scene import openstack_program
-from tests.clients.command import Client
+from tests.clients.command import Client, Shell
 from tests.openstack.keystone import Keystone, section
 from tests.openstack.lab import NeutronLab
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
@@ -51,13 +53,15 @@ def clouds(service: Installation, keystone: Keystone, tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="module")
-def alice(clouds: Path) -> Client:
-    return Client(clouds, "alice")
+def alice(clouds: Path) -> Iterator[Client]:
+    with closing(Shell(clouds, "alice")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
-def admin(clouds: Path) -> Client:
-    return Client(clouds, "admin")
+def admin(clouds: Path) -> Iterator[Client]:
+    with closing(Shell(clouds, "admin")) as made:
+        yield made
 
 
 def test_who_may_what(alice: Client, admin: Client) -> None:
