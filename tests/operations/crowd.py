@@ -223,6 +223,14 @@ def force_delete_share(place: Place, client: int, share: int) -> Result:
     return _act(place, client, share, "force_delete", None, ADMIN)
 
 
+def soft_delete(place: Place, client: int, share: int) -> Result:
+    return _act(place, client, share, "soft_delete", None)
+
+
+def restore(place: Place, client: int, share: int) -> Result:
+    return _act(place, client, share, "restore", None)
+
+
 def extend(place: Place, client: int, share: int, size: int) -> Result:
     return _act(place, client, share, "extend", {"new_size": size})
 
@@ -336,6 +344,8 @@ _WEIGHED: dict[Asks, int] = {
     _ask(create_share_from_snapshot, snapshot=_WHICH): 2,
     _ask(delete_share, share=_WHICH): 4,
     _ask(force_delete_share, share=_WHICH): 1,
+    _ask(soft_delete, share=_WHICH): 2,
+    _ask(restore, share=_WHICH): 2,
     _ask(extend, share=_WHICH, size=st.integers(2, 8)): 3,
     _ask(shrink, share=_WHICH, size=st.integers(1, 3)): 2,
     _ask(take_snapshot, share=_WHICH): 3,

@@ -160,8 +160,9 @@ class Ground:
         for snapshot in [row["id"] for row in stack.ask(snapshots.find, ADMIN, {}, PAGE, True)]:
             stack.do(snapshots.force_delete, ADMIN, snapshot)
         wait_for(lambda: not stack.ask(snapshots.find, ADMIN, {}, PAGE, True))
-        for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {}, PAGE, True)]:
-            stack.do(shares.force_delete, ADMIN, share)
+        for is_soft_deleted in (False, True):
+            for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {"is_soft_deleted": is_soft_deleted}, PAGE, True)]:
+                stack.do(shares.force_delete, ADMIN, share)
         stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances)))
         self._take_back()
         for server in stack.ask(lambda conn: list(conn.scalars(sa.select(share_servers.c.id)))):
