@@ -123,6 +123,12 @@ def test_nor_by_other_urls(api: Api, share: str) -> None:
     assert [row["id"] for row in api("GET", f"/share-access-rules?share_id={share}", who=READER)["access_list"]] == [rule]
 
 
+def test_its_metadata_may_change(api: Api, share: str) -> None:
+    act(api, share, "soft_delete")
+    api("POST", f"/shares/{share}/metadata", {"metadata": {"why": "old"}}, who=ALICE)
+    assert api("GET", "/shares/detail?is_soft_deleted=true", who=ALICE)["shares"][0]["metadata"] == {"why": "old"}
+
+
 def test_it_keeps_its_server_and_its_network(api: Api, share: str) -> None:
     shown = api("GET", f"/shares/{share}")["share"]
     act(api, share, "soft_delete")

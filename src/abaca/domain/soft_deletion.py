@@ -1,7 +1,7 @@
 """Soft deletion: shares that are kept for some time before they are deleted, and can be restored until then.
 
 Such a share counts against quotas, holds its room, its share server and its share network, and stays exported as its access rules say.
-Nothing is done with it but restoring and deleting: `shares.require_kept`.
+Nothing is done with it but restoring and deleting (`shares.require_kept`); its metadata may change.
 """
 
 from __future__ import annotations
