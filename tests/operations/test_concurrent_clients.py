@@ -29,7 +29,7 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import plan, slate
 from tests.stack import wait_for
 
-HISTORIES = int(os.environ.get("ABACA_CROWD", "3"))
+HISTORIES = int(os.environ.get("ABACA_CROWD", "7"))
 IS_LONG = "ABACA_CROWD" in os.environ
 ROUNDS = 16
 TRIES = 3  # of each history, once one has gone wrong
