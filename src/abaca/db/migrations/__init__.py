@@ -27,7 +27,16 @@ _LOCK = 0x61626163  # any number that nothing else in the database locks
 
 def upgrade(database: Engine | str, revision: str = "head") -> None:
     """Bring the schema up to `revision`; where it is there already, nothing happens."""
-    _migrate(database, lambda config: command.upgrade(config, revision))
+
+    def run(config: Config) -> None:
+        conn = config.attributes["connection"]
+        before = MigrationContext.configure(conn).get_current_revision()
+        command.upgrade(config, revision)
+        if not is_sqlite(conn) and MigrationContext.configure(conn).get_current_revision() != before:
+            # PostgreSQL knows nothing of a new column, takes nearly all rows for having a value in it, and chooses its plans by that.
+            conn.execute(sa.text("ANALYZE"))
+
+    _migrate(database, run)
 
 
 def downgrade(database: Engine | str, revision: str, allow_data_loss: bool = False) -> None:
