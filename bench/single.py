@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import sqlalchemy as sa
 
@@ -65,18 +65,15 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
     columns: dict[str, dict[str, Measured]] = {}
     foreign = ForeignLoad()
     for kind, postgresql in kinds.items():
-        for size in sizes:
-            with installed(postgresql) as installation:
-                engine = installation.engine()
-                ids = rows.fill(engine, size)
-                with engine.connect() as conn:
-                    network_id = str(conn.scalar(sa.select(share_instances.c.share_network_id).limit(1)))
-                engine.dispose()
-                with running(installation, postgresql) as service:
-                    columns[f"{kind}, {size:,}"] = {
-                        what.name.partition(" (offset")[0]: workloads.read(service, what, ids, network_id, seconds=seconds, runs=runs)
-                        for what in workloads.reads(size)
-                    }
+        # All sizes run at once, and each request is measured on one after the other: the machine is not equally fast for long.
+        with ExitStack() as stack:
+            services = {size: _filled(stack, postgresql, size) for size in sizes}
+            columns |= {f"{kind}, {size:,}": {} for size in sizes}
+            for alike in zip(*map(workloads.reads, sizes), strict=True):
+                for size, what in zip(sizes, alike, strict=True):
+                    service, ids, network_id = services[size]
+                    measured = workloads.read(service, what, ids, network_id, seconds=seconds, runs=runs)
+                    columns[f"{kind}, {size:,}"][what.name.partition(" (offset")[0]] = measured
     report.say(
         f"## Reading: requests a second (p50 / p99 ms; ms of CPU of one answer, the database's included), by database and shares present; "
         f"median of {runs} runs of {seconds:g} s"
@@ -86,6 +83,17 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
     report.table(["request", *columns], body)
     largest = max(measured.client_cpu for column in columns.values() for measured in column.values())
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}. The load generator used {largest:.0%} of a core at most.")
+
+
+def _filled(stack: ExitStack, postgresql: programs.PostgreSQL | None, size: int) -> tuple[Abaca, list[str], str]:
+    """A service that runs over so many shares: itself, their ids, and a share network of theirs."""
+    installation = stack.enter_context(installed(postgresql))
+    engine = installation.engine()
+    ids = rows.fill(engine, size)
+    with engine.connect() as conn:
+        network_id = str(conn.scalar(sa.select(share_instances.c.share_network_id).limit(1)))
+    engine.dispose()
+    return stack.enter_context(running(installation, postgresql)), ids, network_id
 
 
 def _read(measured: Measured) -> str:

@@ -26,19 +26,19 @@ SINGLE = {  # what answers with one thing, however many there are
 
 
 @contextmanager
-def counted(engine: Engine) -> Iterator[list[str]]:
-    """The SELECTs and the like that are sent meanwhile."""
+def counted() -> Iterator[list[str]]:
+    """The SELECTs and the like that are sent meanwhile, by any engine: on PostgreSQL reading has one of its own."""
     seen: list[str] = []
 
     def note(_conn: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith(("BEGIN", "PRAGMA")):
             seen.append(statement)
 
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", note)
     try:
         yield seen
     finally:
-        event.remove(engine, "before_cursor_execute", note)
+        event.remove(Engine, "before_cursor_execute", note)
 
 
 class Site:
@@ -121,7 +121,7 @@ def site(api: Api, back_end: BackEnd) -> Site:
 
 
 @pytest.mark.slow
-def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(api: Api, site: Site, engine: Engine) -> None:
+def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(api: Api, site: Site) -> None:
     statements: dict[int, dict[str, int]] = {}
     rows: dict[int, dict[str, int]] = {}
     for number in (FEW, MANY):
@@ -130,17 +130,26 @@ def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(api: Api,
         for route in LISTS:
             version = next(r.until for r in ROUTES if r.path == route and r.method == "GET")
             path = site.path(route) + (f"?share_id={site.share}" if route.endswith("share-access-rules") else "")
-            with counted(engine) as seen:
+            with counted() as seen:
                 answer = api.send("GET", path, who=None, version=text(MAX_VERSION if version is None else version),
                                   headers={"X-Auth-Token": "alice:red:admin"})  # fmt: skip
             assert answer.status_code == 200, (path, answer.text)
             statements[number][route] = len(seen)
             rows[number][route] = len(next(iter(answer.json.values())))
     assert statements[FEW] == statements[MANY]
-    assert max(statements[MANY].values()) <= 6
+    assert min(statements[MANY].values()) >= 1 and max(statements[MANY].values()) <= 6
     few_rows = {route: (rows[FEW][route], rows[MANY][route]) for route in LISTS if rows[MANY][route] <= rows[FEW][route]}
     one_only = {
         "/v2/shares/{share_id}/instances", "/v2/availability-zones", "/v2/os-availability-zone", "/v2/types/{type_id}/extra_specs",
         "/v2/share-servers/{share_server_id}/details", "/v2/snapshots/{snapshot_id}/export-locations",
     }  # fmt: skip
     assert set(few_rows) <= one_only
+
+
+def test_a_share_that_is_kept_takes_one(api: Api, back_end: BackEnd) -> None:
+    api.share_type()
+    share = api.share(api.share_network()["id"])["id"]
+    first = api("GET", f"/shares/{share}")
+    with counted() as seen:
+        assert api("GET", f"/shares/{share}") == first
+    assert len(seen) == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import select
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -96,6 +97,31 @@ def read(engine: Engine) -> Iterator[Connection]:
     reader = _readers.get(engine)
     with engine.connect().execution_options(**{_READ_ONLY: True}) if reader is None else reader.connect() as conn:
         yield conn
+
+
+class Lookup:
+    """A query for at most one row that is asked far more often than any other: PostgreSQL's driver carries it out without SQLAlchemy, which
+    takes longer for it than PostgreSQL (ADR 0031). `parameters` as in the query's `bindparam`s, by name."""
+
+    def __init__(self, query: sa.Select[Any]) -> None:
+        self._query = query
+        self._text: str | None = None
+
+    def first(self, conn: Connection, parameters: dict[str, Any]) -> Sequence[Any] | None:
+        """The row, or None. Raises OperationalError as SQLAlchemy does."""
+        if is_sqlite(conn):
+            return conn.execute(self._query, parameters).first()
+        if self._text is None:
+            self._text = str(self._query.compile(dialect=conn.dialect))
+        for listener in conn.dispatch.before_cursor_execute:
+            listener(conn, None, self._text, parameters, None, False)
+        driver: Any = conn.connection.driver_connection
+        try:
+            row: Sequence[Any] | None = driver.execute(self._text, parameters).fetchone()
+        except psycopg.OperationalError as error:
+            conn.invalidate(error)
+            raise OperationalError(self._text, parameters, error) from error
+        return row
 
 
 def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:

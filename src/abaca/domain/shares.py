@@ -11,7 +11,7 @@ from zlib import crc32
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import dicts, lock_row, utcnow
+from abaca.db.session import Lookup, dicts, lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
     share_export_locations,
@@ -64,10 +64,10 @@ def get(conn: Connection, caller: Caller, share_id: str, *, with_export_location
 def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
     """Id and version of the share that `get` gives; `with_ids` gives the rest."""
     query = _ANY_VERSION if caller.is_admin else _VISIBLE_VERSION
-    row = conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}).first()
+    row = query.first(conn, {"share_id": share_id, "project_id": caller.project_id})
     if row is None:
         raise Missing(f"Share {share_id} could not be found.")
-    return row[0], row[1:]
+    return row[0], tuple(row[1:])
 
 
 def find(
@@ -336,9 +336,10 @@ _IDS = (
     .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
     .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
 )
-_ANY_SHARE, _ANY_VERSION = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))
+_ANY_SHARE, _any_version = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))
 _IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
-_VISIBLE_SHARE, _VISIBLE_VERSION = _ANY_SHARE.where(_IS_VISIBLE), _ANY_VERSION.where(_IS_VISIBLE)
+_VISIBLE_SHARE = _ANY_SHARE.where(_IS_VISIBLE)
+_ANY_VERSION, _VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
 
 
 def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
