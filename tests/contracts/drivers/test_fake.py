@@ -208,7 +208,7 @@ def test_updates_are_not_for_drivers_without_the_capability(scene: Scene) -> Non
     driver = FakeDriver("fake", {UPDATE: "false"})
     scene.make(driver)
     for method in ("check_update_share_server_network_allocations", "update_share_server_network_allocations"):
-        with pytest.raises(AssertionError, match=UPDATE):
+        with pytest.raises(Refused, match=UPDATE):
             scene.call(driver, method)
 
 
