@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from abaca.domain import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import BACKEND_ERRORS, BackendError
 from abaca.networks.fake import FakeNetworks
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import serving
-from abaca.values import NetworkAllocation
+from abaca.values import NetworkAllocation, Page
 from tests.operations.scene import (
     FAILURES,
     RETRIED,
@@ -33,7 +34,7 @@ from tests.operations.scene import (
     told,
     world,
 )
-from tests.stack import Stack, wait_for
+from tests.stack import MEMBER, Stack, wait_for
 
 
 def test_a_share_on_two_subnets_has_a_path_for_each_address(stack: Stack) -> None:
@@ -49,6 +50,13 @@ def test_a_share_on_two_subnets_has_a_path_for_each_address(stack: Stack) -> Non
     assert (server.status, server.network_allocation_update_support) == ("active", True)
     assert slate(stack)["claimed"] == {host: gb + 2 for host, gb in before["claimed"].items()}
     assert told(stack) == []
+
+
+def test_a_list_without_a_limit_holds_all(stack: Stack) -> None:
+    share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+    ids = {available_share(stack, share_network) for _ in range(2)}
+    assert {row["id"] for row in stack.ask(shares.find, MEMBER, {}, Page())} == ids
+    assert len(stack.ask(shares.find, MEMBER, {}, Page(limit=1))) == 1
 
 
 def test_each_failure_of_the_driver_leaves_a_clean_slate(stack: Stack) -> None:

@@ -70,7 +70,7 @@ def serve(conf: cfg.ConfigOpts) -> None:
 
 
 def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
-    """By its own user: files that root makes beside a SQLite would stay root's."""
+    """By the user who serves: root has nothing to do with the database. One that is away is told to those who ask."""
     try:
         migrations.refuse_older(database_url(conf), revisions)
     except OperationalError as error:
