@@ -17,10 +17,11 @@ from typing import Any
 
 import pytest
 
-from abaca.drivers.linux import inventory, mounts, namespaces, plugging, processes
-from abaca.drivers.linux.exports import ExportBus
+from abaca.drivers.linux import inventory, mounts, namespaces, processes
+from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.layout import Layout, run_path
 from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.wires import plugging
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.contracts.drivers.linux_site import routes_of

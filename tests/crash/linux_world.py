@@ -11,9 +11,10 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
 from abaca.db.tables import network_allocations, share_instances, share_network_subnets, share_servers, share_snapshot_instances, shares
-from abaca.drivers.linux import inventory, namespaces, plugging, routing
-from abaca.drivers.linux.exports import ExportBus, export_ids
+from abaca.drivers.linux import inventory, namespaces, routing
+from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.layout import Layout
+from abaca.drivers.linux.wires import plugging
 
 RT_SCOPE_UNIVERSE = 0
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from abaca.domain import share_networks
-from abaca.drivers.linux import inventory, namespaces, plugging
+from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.wires import plugging
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash import linux_world, visits

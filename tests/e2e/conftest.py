@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import network_allocations
-from abaca.drivers.linux import inventory, namespaces, plugging
+from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.clients import attach_client
 from abaca.drivers.linux.layout import run_path
+from abaca.drivers.linux.wires import plugging
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import Loop, probe, unavailable_reason
 from tests.operations.scene import allow, available_share, server_of, settled_rules

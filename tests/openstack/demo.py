@@ -19,7 +19,8 @@ from keystoneauth1.session import Session
 from abaca.admin import demo, demo_steps
 from abaca.admin.demo_scene import Scene
 from abaca.admin.demo_steps import Play
-from abaca.drivers.linux import links, namespaces
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.wires import links
 from tests.contracts.drivers.wired_hosts import Machine
 from tests.openstack import keystone as keystone_module
 from tests.openstack import neutron as neutron_module

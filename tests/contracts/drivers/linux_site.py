@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from abaca.admin.nfs_probe import Mount, NfsError
-from abaca.drivers.linux import namespaces, plugging
+from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.wires import plugging
 from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
 from tests.contracts.drivers.linux_backend import client_namespace, probe
 

@@ -12,8 +12,9 @@ import msgspec
 import pyroute2.netns
 import pytest
 
-from abaca.drivers.linux import mounts, namespaces, plugging
+from abaca.drivers.linux import mounts, namespaces
 from abaca.drivers.linux.inventory import leftovers
+from abaca.drivers.linux.wires import plugging
 from abaca.errors import BackendError, Refused
 from abaca.values import NetworkInfoUpdate
 from tests.contracts.drivers.linux_backend import Loop, client_namespace, probe

@@ -13,11 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from abaca.drivers.linux import mounts, namespaces, plugging, processes, routing
+from abaca.drivers.linux import mounts, namespaces, processes, routing
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.exports import ExportBus, export_ids
-from abaca.drivers.linux.ganesha import GaneshaServer
+from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
+from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.inventory import leftovers
+from abaca.drivers.linux.wires import plugging
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from abaca.drivers.linux.exports import export_ids
+from abaca.drivers.linux.file_services.nfs.exports import export_ids
 from abaca.drivers.linux.inventory import leftovers
-from abaca.drivers.linux.pool import GIB
+from abaca.drivers.linux.pools.btrfs import GIB
 from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, Refused
 from abaca.values import NetworkInfoUpdate, Share, Snapshot

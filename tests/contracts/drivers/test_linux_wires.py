@@ -14,7 +14,7 @@ import pytest
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers
-from abaca.drivers.linux.wiring import Segment
+from abaca.drivers.linux.wires.wiring import Segment
 from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfo, NetworkInfoUpdate, Share, ShareServer
 from tests.contracts.drivers import linux_backend

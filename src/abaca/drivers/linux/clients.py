@@ -12,8 +12,8 @@ from ipaddress import ip_interface
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.plugging import BridgePlug, Port, ports_in
 from abaca.drivers.linux.routing import IFA_F_NODAD
+from abaca.drivers.linux.wires.plugging import BridgePlug, Port, ports_in
 
 CLIENT_SETTINGS = {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0"}
 OWNER_PREFIX = "client:"

@@ -1,8 +1,9 @@
 """The Linux back end: NFS out of network namespaces on this machine. Nothing but a Linux kernel and Debian's packages is needed.
 
 A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is a btrfs subvolume with a limit.
-This module is the interface to the service: options, locks, what is refused. The parts: `server.py` (one share server), `plugging.py`
-and `routing.py` (its networks), `ganesha.py`, `exports.py` and `access.py` (its NFS server), `pool.py` (data), `inventory.py` (what is there).
+This module is the interface to the service: options, locks, what is refused. The parts: `server.py` (one share server), `routing.py` (its
+addresses), `inventory.py` (what is there), and three folders: `wires/` (how its ports reach their networks), `file_services/` (who speaks to
+clients) and `pools/` (where the bytes are).
 """
 
 from __future__ import annotations
@@ -16,20 +17,21 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
-from abaca.drivers.linux import ldap, wiring
-from abaca.drivers.linux.access import client_blocks
-from abaca.drivers.linux.exports import SNAPSHOTS
-from abaca.drivers.linux.ganesha import ANSWER_SECONDS, GaneshaServer
+from abaca.drivers.linux import ldap
+from abaca.drivers.linux.file_services.nfs.access import client_blocks
+from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
+from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
-from abaca.drivers.linux.plugging import BridgePlug
-from abaca.drivers.linux.pool import GIB, BtrfsPool
+from abaca.drivers.linux.pools.btrfs import GIB, BtrfsPool
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
 from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
 from abaca.drivers.linux.well_formed import refuse_malformed
-from abaca.drivers.linux.wiring import Wiring
+from abaca.drivers.linux.wires import wiring
+from abaca.drivers.linux.wires.plugging import BridgePlug
+from abaca.drivers.linux.wires.wiring import Wiring
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import (
     AccessRule,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
-from abaca.drivers.linux.ganesha import BUS, GANESHA
+from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
 from abaca.drivers.linux.layout import run_path
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown

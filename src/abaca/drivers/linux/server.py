@@ -9,15 +9,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from abaca.drivers.linux import mounts, namespaces, plugging, routing
-from abaca.drivers.linux.exports import SHARES, SNAPSHOTS, export_ids, write_export
-from abaca.drivers.linux.ganesha import GaneshaServer
+from abaca.drivers.linux import mounts, namespaces, routing
+from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, export_ids, write_export
+from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.layout import ServerLayout
-from abaca.drivers.linux.plugging import Plug, Port
-from abaca.drivers.linux.pool import BtrfsPool
+from abaca.drivers.linux.pools.btrfs import BtrfsPool
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.routing import Address
-from abaca.drivers.linux.wiring import segment_of
+from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.plugging import Plug, Port
+from abaca.drivers.linux.wires.wiring import segment_of
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.values import ExportLocation, NetworkInfo
 

@@ -17,9 +17,9 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
-from abaca.drivers.linux.links import delete, find, short_name
-from abaca.drivers.linux.uplinks import PORT_PREFIX, Uplinks, delete_unused
-from abaca.drivers.linux.wiring import Segment, Wiring
+from abaca.drivers.linux.wires.links import delete, find, short_name
+from abaca.drivers.linux.wires.uplinks import PORT_PREFIX, Uplinks, delete_unused
+from abaca.drivers.linux.wires.wiring import Segment, Wiring
 
 BRIDGES_ONLY = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from pyroute2 import IPRoute
 
-from abaca.drivers.linux import links as links_module
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.wires import links as links_module
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import NetworkInfo, Subnet
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from abaca.drivers.linux import links as links_module
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.links import find, short_name
-from abaca.drivers.linux.wiring import Segment, Tunnels, Wiring, underlay
+from abaca.drivers.linux.wires import links as links_module
+from abaca.drivers.linux.wires.links import find, short_name
+from abaca.drivers.linux.wires.wiring import Segment, Tunnels, Wiring, underlay
 from abaca.errors import Refused
 
 HERE = "/proc/thread-self/ns/net"

@@ -5,8 +5,9 @@ They outlive the worker and are found again by their pid files, checked against 
 
 from __future__ import annotations
 
-from abaca.drivers.linux import mounts, namespaces, nfs_null, processes
-from abaca.drivers.linux.exports import ExportBus
+from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux.file_services.nfs import nfs_null
+from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.drivers.linux.programs import run
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable

@@ -1,0 +1,1 @@
+"""NFS: one Ganesha per share server, what it exports, and to whom."""

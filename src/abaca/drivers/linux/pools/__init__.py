@@ -1,0 +1,1 @@
+"""Where the bytes of shares are: one module a kind of pool."""

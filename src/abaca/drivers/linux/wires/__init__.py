@@ -1,0 +1,1 @@
+"""How a port reaches its network: bridges, and what connects them with the outside."""
