@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import socket
-import struct
 
-NFS_PROGRAM, NFS_VERSION, NULL = 100003, 4, 0
-CALL, RPC_VERSION, AUTH_NONE = 0, 2, 0
-LAST_FRAGMENT = 1 << 31
-TRANSACTION = 0x41424143
-# Transaction, kind, RPC version, program, version, procedure, then empty credentials and an empty verifier.
-_CALL = struct.pack(">10I", TRANSACTION, CALL, RPC_VERSION, NFS_PROGRAM, NFS_VERSION, NULL, AUTH_NONE, 0, AUTH_NONE, 0)
-_ACCEPTED = struct.pack(">3I", TRANSACTION, 1, 0)  # transaction, reply, accepted
+from abaca.drivers.linux.file_services.nfs.nfs4 import NULL, PROGRAM, VERSION
+from abaca.drivers.linux.file_services.nfs.rpc import Connection
+from abaca.drivers.linux.file_services.nfs.xdr import Malformed
 
 
 def answers(port: int, patience: float) -> bool:
     """Whether an NFS server on this port of the loopback, in the calling thread's network namespace, answers within `patience` seconds."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
-            connection.sendall(struct.pack(">I", LAST_FRAGMENT | len(_CALL)) + _CALL)
-            with connection.makefile("rb") as replies:
-                return replies.read(4 + len(_ACCEPTED))[4:] == _ACCEPTED
-    except OSError:
+        with socket.create_connection(("127.0.0.1", port), timeout=patience) as link:
+            Connection(link, patience).call(PROGRAM, VERSION, NULL, b"")
+            return True
+    except (OSError, Malformed):
         return False
