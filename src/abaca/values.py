@@ -145,6 +145,7 @@ class Share(Value):
 
     `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is. `is_resizing` True: its size is
     just being changed, so that the one it has may be the old one or the new one.
+    `extra_specs`: those of its share type as they are now.
     """
 
     id: str
@@ -158,6 +159,7 @@ class Share(Value):
     access_rules: list[AccessRule] = []
     export_locations: list[ExportLocation] = []
     metadata: dict[str, str] = {}
+    extra_specs: dict[str, str] = {}
 
 
 class Snapshot(Value):

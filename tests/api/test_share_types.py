@@ -251,6 +251,56 @@ def test_bad_extra_specs(api: Api) -> None:
         api.fault(method, f"/types/{UNKNOWN}/extra_specs{tail}", content, 404)
 
 
+RIGHT_NFS_SPECS = [
+    {"nfs:squash": "no_root_squash"},
+    {"nfs:squash": "root_squash", "nfs:anonymous_uid": 0},
+    {"nfs:squash": "all_squash", "nfs:anonymous_uid": "4294967294", "nfs:anonymous_gid": "99"},
+    {"nfs:privileged_ports": False},
+    {"nfs:privileged_ports": "<is> True"},
+]
+WRONG_NFS_SPECS = [
+    ("nfs:squash", "none", "nfs:squash=none: must be one of no_root_squash, root_squash, all_squash."),
+    ("nfs:squash", "All_Squash", None),
+    ("nfs:squash", "root_squash; Access_Type = RW", None),
+    ("nfs:anonymous_uid", -1, "nfs:anonymous_uid=-1: must be a whole number from 0 to 4294967294."),
+    ("nfs:anonymous_uid", 2**32 - 1, None),
+    ("nfs:anonymous_gid", "nobody", None),
+    ("nfs:anonymous_gid", "١", None),
+    ("nfs:anonymous_gid", "9" * 255, None),
+    ("nfs:privileged_ports", "perhaps", "nfs:privileged_ports=perhaps: must be a boolean."),
+    ("nfs:sqash", "all_squash", None),
+    ("nfs:", "all_squash", None),
+]
+
+
+@pytest.mark.parametrize("specs", RIGHT_NFS_SPECS)
+def test_nfs_specs(api: Api, specs: dict[str, Any]) -> None:
+    texts = {key: str(value) for key, value in specs.items()}
+    type_id = api("POST", "/types", body(extra_specs={DHSS: "true", **specs}))["share_type"]["id"]
+    other = api.share_type("other")
+    assert api("POST", f"/types/{other}/extra_specs", {"extra_specs": specs}) == {"extra_specs": texts}
+    for key, text in texts.items():
+        assert api("PUT", f"/types/{other}/extra_specs/{key}", {key: specs[key]}) == {key: text}
+    for made in (type_id, other):
+        shown = api("GET", f"/types/{made}")["share_type"]["extra_specs"]
+        assert {key: shown[key] for key in texts} == texts
+        told = api("GET", f"/types/{made}", who=ALICE)["share_type"]["extra_specs"]
+        assert not told.keys() & texts.keys(), "tenants are not shown it"
+
+
+@pytest.mark.parametrize(("key", "value", "message"), WRONG_NFS_SPECS)
+def test_wrong_nfs_specs(api: Api, key: str, value: Any, message: str | None) -> None:
+    type_id = api.share_type("other")
+    told = [
+        api.fault("POST", "/types", body(extra_specs={DHSS: "true", key: value}), 400),
+        api.fault("POST", f"/types/{type_id}/extra_specs", {"extra_specs": {"a": "b", key: value}}, 400),
+        api.fault("PUT", f"/types/{type_id}/extra_specs/{key}", {key: value}, 400),
+    ]
+    assert all(key in text for text in told)
+    assert message is None or {f"Invalid extra_spec: {message}"} == set(told)
+    assert api("GET", f"/types/{type_id}/extra_specs") == {"extra_specs": {DHSS: "True"}}
+
+
 @pytest.mark.parametrize(
     ("key", "version", "status"), [(DHSS, "2.0", 403), (DHSS, "2.70", 403), ("snapshot_support", "2.23", 403), ("snapshot_support", "2.24", 202)]
 )

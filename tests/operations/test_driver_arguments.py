@@ -40,7 +40,8 @@ def told(stack: Stack) -> dict[str, Told]:
     """What the driver was told when a third subnet was added below a share with a snapshot; the method's first word → its arguments."""
     driver = Listening(stack)
     serving.start(dataclasses.replace(serving.current(), drivers={"host1@alpha": driver}))
-    stack.share_type("snap", snapshot_support="True")
+    specs = {"snapshot_support": "True", "nfs:squash": "root_squash", "vendor:key": "value"}
+    stack.share_type("snap", **specs)
     share_network = stack.share_network(*stack.network("10.1.0.0/24", "fd00:1::/64"))
     change(stack, share_network, service(stack))
     share = available_share(stack, share_network, share_type="snap")
@@ -59,6 +60,8 @@ def told(stack: Stack) -> dict[str, Told]:
         assert server_details == details
         assert [(each.id, each.share_id) for each in shares] == [(instance_of(stack, share).id, share)]
         assert [each.share.share_id for each in snapshots] == [share]
+        for each in (*shares, snapshots[0].share):
+            assert each.extra_specs == {"driver_handles_share_servers": "True", **specs}
     assert driver.told["update"][0].added[0].share_network_subnet_id == subnets[2]
     return driver.told
 

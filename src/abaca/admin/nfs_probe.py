@@ -35,13 +35,17 @@ class NfsError(Exception):
 
 
 class Mount:
-    """A share mounted by its export location, `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`. Raises NfsError."""
+    """A share mounted by its export location, `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`. Raises NfsError.
 
-    def __init__(self, location: str) -> None:
+    `uid`: whom it says it is, as user and as group; this process's own ids without it.
+    """
+
+    def __init__(self, location: str, uid: int | None = None) -> None:
         import libnfs
 
         self._nfs = libnfs
         self._location = location
+        self._uid = uid
         self._context = self._mounted()
 
     def __enter__(self) -> Mount:
@@ -100,6 +104,9 @@ class Mount:
             # The binding sets the version of the protocol by URL only. libnfs 4.0.0 takes no brackets there.
             url = self._nfs.nfs_parse_url_dir(context, f"nfs://{host.strip('[]')}/{path}?version=4")
             self._nfs.nfs_destroy_url(url)
+            if self._uid is not None:
+                self._nfs.nfs_set_uid(context, self._uid)
+                self._nfs.nfs_set_gid(context, self._uid)
             if self._nfs.nfs_mount(context, host.strip("[]"), f"/{path}") == 0:
                 return context
             said = self._nfs.nfs_get_error(context)

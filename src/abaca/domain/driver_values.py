@@ -14,7 +14,7 @@ from abaca.db.tables import network_allocations, share_instances, share_network_
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import share_servers as share_servers_table
 from abaca.db.tables import shares as shares_table
-from abaca.domain import access_rules, export_locations, share_servers
+from abaca.domain import access_rules, export_locations, share_servers, share_types
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
@@ -58,7 +58,7 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
 
 
 def shares(conn: Connection, condition: Any) -> list[Share]:
-    """The shares whose instances match, as drivers see them, the oldest first, in three statements."""
+    """The shares whose instances match, as drivers see them, the oldest first, in four statements."""
     rows = conn.execute(
         sa.select(share_instances, shares_table.c.size, shares_table.c.share_proto, shares_table.c.metadata)
         .join(shares_table, shares_table.c.id == share_instances.c.share_id)
@@ -67,6 +67,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
     ).all()
     locations = export_locations.by_instance(conn, [row.id for row in rows])
     rules = access_rules.granted(conn, [row.share_id for row in rows])
+    specs = share_types.extra_specs_of(conn, {row.share_type_id for row in rows})
     return [
         Share(
             id=row.id,
@@ -80,6 +81,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             metadata=row.metadata,
             access_rules=rules.get(row.share_id, []),
             export_locations=locations_of(locations[row.id]),
+            extra_specs=specs[row.share_type_id],
         )
         for row in rows
         if row.host is not None

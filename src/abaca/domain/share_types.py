@@ -20,7 +20,8 @@ from sqlalchemy.exc import IntegrityError
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
 from abaca.domain import quota_usages
-from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.drivers.nfs_specs import nfs_specs
+from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
 from abaca.values import Caller
 
 HANDLES_SERVERS = "driver_handles_share_servers"
@@ -128,6 +129,15 @@ def set_extra_specs(conn: Connection, caller: Caller, type_id: str, extra_specs:
     conn.execute(sa.insert(specs), _rows(type_id, extra_specs))
 
 
+def extra_specs_of(conn: Connection, type_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """All extra specs of these types, by type; in one statement."""
+    table = share_type_extra_specs
+    found: dict[str, dict[str, str]] = {type_id: {} for type_id in type_ids}
+    for spec in conn.execute(sa.select(table).where(table.c.share_type_id.in_(type_ids))):
+        found[spec.share_type_id][spec.spec_key] = spec.spec_value
+    return found
+
+
 def get_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str) -> str:
     """The value of one extra spec. Raises Missing (type or key)."""
     specs: dict[str, str] = get(conn, caller, type_id)["extra_specs"]
@@ -160,6 +170,10 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
             raise Invalid(f"Invalid extra_spec: {key}={value}: a whole number greater than 0 is needed.")
         if key == REPLICATION_TYPE and value not in REPLICATION_TYPES:
             raise Invalid(f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}.")
+    try:
+        nfs_specs(extra_specs)
+    except Refused as refusal:
+        raise Invalid(f"Invalid extra_spec: {refusal.message}") from refusal
 
 
 def _boolean(value: str) -> bool | None:

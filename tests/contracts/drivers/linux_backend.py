@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -117,9 +117,10 @@ def client_namespace(driver: LinuxDriver, name: str) -> str:
     return f"{driver.layout.namespace}-{name}"
 
 
-def probe(netns: str, *arguments: str) -> dict[str, Any]:
-    """Run the NFS client in a namespace; its answer."""
-    done = subprocess.run(_probe_command(netns, *arguments), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+def probe(netns: str, *arguments: str, through: Sequence[str] = ()) -> dict[str, Any]:
+    """Run the NFS client in a namespace, `through` another program if need be; its answer."""
+    command = _probe_command(netns, *arguments, through=through)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     assert done.stdout, f"the NFS client said nothing ({done.returncode}): {done.stderr[-500:]}"
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -144,5 +145,6 @@ class Loop:
         self.answer = json.loads(out.splitlines()[-1])
 
 
-def _probe_command(netns: str, *arguments: str) -> list[str]:
-    return ["nsenter", f"--net={namespaces.path_of(netns)}", sys.executable, "-m", "abaca.admin.nfs_probe", *arguments]
+def _probe_command(netns: str, *arguments: str, through: Sequence[str] = ()) -> list[str]:
+    entered = ["nsenter", f"--net={namespaces.path_of(netns)}", *through]
+    return [*entered, sys.executable, "-m", "abaca.admin.nfs_probe", *arguments]

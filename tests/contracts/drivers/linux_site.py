@@ -66,9 +66,23 @@ class Site:
         details = self.driver.setup_server(server_id, entries)
         return ShareServer(id=server_id, network_info=entries, backend_details=details)
 
-    def share(self, server: ShareServer, size: int = 1, rules: Iterable[AccessRule] | None = None) -> Share:
-        """A share that everybody may write to, unless `rules` says who may."""
-        share = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=size, share_proto="NFS", pool="pool", share_server_id=server.id)
+    def share(
+        self,
+        server: ShareServer,
+        size: int = 1,
+        rules: Iterable[AccessRule] | None = None,
+        extra_specs: dict[str, str] | None = None,
+    ) -> Share:
+        """A share that everybody may write to, unless `rules` says who may. `extra_specs`: of its type."""
+        share = Share(
+            id=str(uuid.uuid4()),
+            share_id=str(uuid.uuid4()),
+            size=size,
+            share_proto="NFS",
+            pool="pool",
+            share_server_id=server.id,
+            extra_specs=extra_specs or {},
+        )
         self._shares.append(share.id)
         locations = self.driver.create_share(share, server)
         given = [rule(to) for to in EVERYBODY] if rules is None else list(rules)

@@ -130,7 +130,7 @@ def test_rules_survive_a_restart_of_ganesha(site: Site, door: Door) -> None:
 
 
 def test_a_long_ipv6_prefix_is_listed_address_by_address() -> None:
-    text, refused = client_blocks([rule("fd00::a5:0/120")])
+    text, refused = client_blocks([rule("fd00::a5:0/120")], {})
     assert refused == {}
     assert text.count(",") == 255
     assert "/" not in text

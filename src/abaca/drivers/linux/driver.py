@@ -176,10 +176,11 @@ class LinuxDriver(ShareDriver):
             held = set(self.pool.share_ids())
             present = [share for share in shares if share.id in held]
             self.pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
-            mountable = {
-                snapshot.id: client_blocks(snapshot.access_rules)[0] for snapshot in snapshots if snapshot.is_mountable and snapshot.id in held
-            }
-            linux_server.publish({share.id: client_blocks(share.access_rules)[0] for share in present}, mountable)
+            mountable = [each for each in snapshots if each.is_mountable and each.id in held]
+            linux_server.publish(
+                {share.id: client_blocks(share.access_rules, share.extra_specs)[0] for share in present},
+                {each.id: client_blocks(each.access_rules, each.share.extra_specs)[0] for each in mountable},
+            )
             linux_server.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
             ldap.keep(self.layout.server(server.id), ldap.accounts(server.network_info), server.network_info)
@@ -278,7 +279,7 @@ class LinuxDriver(ShareDriver):
         self.pool.resize(share.id, new_size)
 
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
-        clients, refused = client_blocks(access_rules)
+        clients, refused = client_blocks(access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: clients})
         return refused
@@ -306,7 +307,7 @@ class LinuxDriver(ShareDriver):
         return export_locations(share.id, server.network_info)
 
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
-        clients, _ = client_blocks(share.access_rules)
+        clients, _ = client_blocks(share.access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(share.id)
             try:
@@ -316,7 +317,7 @@ class LinuxDriver(ShareDriver):
                     linux_server.publish({share.id: clients})
 
     def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
-        clients, refused = client_blocks(access_rules)
+        clients, refused = client_blocks(access_rules, snapshot.share.extra_specs)
         with self._locked(server.id) as linux_server:
             linux_server.publish({}, {snapshot.id: clients})
         return refused

@@ -2,13 +2,15 @@
 
 One block a rule, so that a rule that Ganesha could not read would take no other with it. Ganesha takes the first block that
 matches, so the longest prefix stands first. What cannot be enforced is refused with a reason and grants nothing.
+How much of what clients say of themselves is believed stands in each block, too (`drivers/nfs_specs.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from abaca.drivers.nfs_specs import NfsSpecs, nfs_specs
 from abaca.errors import Refused
 from abaca.values import AccessRule
 
@@ -16,16 +18,23 @@ from abaca.values import AccessRule
 ENUMERATED_ADDRESSES = 256
 MAPPED_IPV4 = IPv6Network("::ffff:0:0/96")
 ACCESS_LEVELS = {"rw": "RW", "ro": "RO"}
+SQUASHES = {"no_root_squash": "No_Root_Squash", "root_squash": "Root_Squash", "all_squash": "All_Squash"}
 
 
-def client_blocks(rules: Sequence[AccessRule]) -> tuple[str, dict[str, str]]:
-    """(the CLIENT blocks, reasons by the id of each rule that is refused)."""
+def client_blocks(
+    rules: Sequence[AccessRule], extra_specs: Mapping[str, str]
+) -> tuple[str, dict[str, str]]:
+    """(the CLIENT blocks, reasons by the id of each rule that is refused).
+
+    `extra_specs`: of the share's type. If they cannot be applied, every rule is refused.
+    """
     blocks: list[tuple[int, str]] = []
     refused: dict[str, str] = {}
     for rule in rules:
         try:
             network = _network(rule)
-            blocks.append((network.max_prefixlen - network.prefixlen, _block(rule, network)))
+            block = _block(rule, network, nfs_specs(extra_specs))
+            blocks.append((network.max_prefixlen - network.prefixlen, block))
         except Refused as refusal:
             refused[rule.id] = refusal.message
     return "".join(text for _, text in sorted(blocks)), refused
@@ -51,9 +60,17 @@ def _network(rule: AccessRule) -> IPv4Network | IPv6Network:
     return network
 
 
-def _block(rule: AccessRule, network: IPv4Network | IPv6Network) -> str:
-    clients = ", ".join(_clients(network))
-    return f"    CLIENT {{ Clients = {clients}; Protocols = 4; Access_Type = {ACCESS_LEVELS[rule.access_level]}; }}\n"
+def _block(rule: AccessRule, network: IPv4Network | IPv6Network, specs: NfsSpecs) -> str:
+    parts = (
+        f"Clients = {', '.join(_clients(network))}",
+        "Protocols = 4",
+        f"Access_Type = {ACCESS_LEVELS[rule.access_level]}",
+        f"Squash = {SQUASHES[specs.squash]}",
+        f"Anonymous_Uid = {specs.anonymous_uid}",
+        f"Anonymous_Gid = {specs.anonymous_gid}",
+        f"PrivilegedPort = {str(specs.privileged_ports).lower()}",
+    )
+    return f"    CLIENT {{ {'; '.join(parts)}; }}\n"
 
 
 def _clients(network: IPv4Network | IPv6Network) -> list[str]:
