@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import pwd
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import bcrypt
 import pytest
-import sqlalchemy as sa
 from oslo_config import cfg
 
 import abaca
 from abaca import config
 from abaca.api.server import drop_privileges, refuse_cleartext
-from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import services
-from abaca.domain import availability_zones
-from tests.service import free_port
-from tests.stack import initialise, wait_for
+from tests.api_process import USER, Server, serving
+from tests.stack import wait_for
 
-USER = "nobody"
-PROGRAM = "import sys, json; from abaca import config; from abaca.api.server import serve; serve(config.load([], json.loads(sys.argv[1])))"
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 
 
@@ -67,89 +52,6 @@ def test_cleartext_stays_on_this_machine(options: dict[str, object], complaint: 
 def test_users_that_the_api_does_not_run_as(user: str) -> None:
     with pytest.raises(cfg.Error, match=r"\[api\] user"):
         drop_privileges(user)
-
-
-class Server:
-    """A server process over a SQLite database, with the users alice and root."""
-
-    def __init__(self, folder: Path, **options: object) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.url = f"{'https' if 'api.ssl_key' in options else 'http'}://127.0.0.1:{self.port}"
-        self.options = {"state_dir": str(folder), "api.port": self.port, **options}
-        self.process: subprocess.Popen[bytes] | None = None
-        database = folder / "db"
-        database.mkdir()
-        initialise(f"sqlite:///{database}/abaca.sqlite")
-        lines = [f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}" for name, roles in (("root", "admin"), ("alice", "member"))]
-        (folder / "users").write_text("\n".join(lines))
-        _worker_is_there(f"sqlite:///{database}/abaca.sqlite")
-        if os.geteuid() == 0:
-            for path in [folder, *folder.rglob("*")]:
-                shutil.chown(path, USER)
-
-    def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
-        command = [*prefix, python, "-c", PROGRAM, json.dumps(self.options)]
-        with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env={**os.environ, **(environment or {})})
-        wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
-        assert self.process.poll() is None, self.said()
-
-    def said(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def ask(self, method: str, path: str, body: object = None, user: str = "root") -> tuple[int, Any]:
-        """Status and body; status 0 when nothing answers."""
-        request = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode())
-        request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:pw".encode()).decode())
-        request.add_header("X-OpenStack-Manila-API-Version", "2.70")
-        request.add_header("Content-Type", "application/json")
-        unverified = ssl._create_unverified_context() if self.url.startswith("https") else None
-        try:
-            with urllib.request.urlopen(request, timeout=10, context=unverified) as answer:
-                text = answer.read()
-                return answer.status, json.loads(text) if text[:1] == b"{" else text
-        except urllib.error.HTTPError as error:
-            return error.code, json.loads(error.read())
-        except OSError:
-            return 0, None
-
-    def pids(self) -> list[int]:
-        """The process and its children."""
-        assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [self.process.pid, *map(int, children)]
-
-    def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(30) == 0, self.said()
-
-
-def _worker_is_there(url: str) -> None:
-    """A worker that is never looked after: requests put work into its queue."""
-    engine = create_engine(url)
-    now = utcnow()
-    with begin(engine) as conn:
-        zone = availability_zones.ensure(conn, "nova")
-        values = {"host": "h@a", "worker_host": "h", "binary": "manila-share", "availability_zone_id": zone, "is_ready": True}
-        conn.execute(sa.insert(services).values(**values, created_at=now, updated_at=now, expires_at=now))
-    engine.dispose()
-
-
-@contextmanager
-def serving(**options: object) -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="abaca-api-"))
-    folder.chmod(0o755)
-    server = Server(folder, **options)
-    try:
-        yield server
-        server.end()
-    finally:
-        if server.process is not None and server.process.poll() is None:
-            server.process.kill()
-            server.process.wait(10)
-        shutil.rmtree(folder)
 
 
 def use(server: Server) -> None:

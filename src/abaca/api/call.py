@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import falcon
 import msgspec
@@ -38,6 +37,21 @@ class Service:
     kept_rows: KeptRows
 
 
+class _Once(Generic[_T]):
+    """A property that is worked out when first asked for. Not functools.cached_property: that of Python 3.11 holds one lock for all
+    instances meanwhile, so one call would wait for another one's."""
+
+    def __init__(self, work_out: Callable[[Any], _T]) -> None:
+        self._work_out = work_out
+        self._name = work_out.__name__
+        self.__doc__ = work_out.__doc__
+
+    def __get__(self, call: Any, _owner: type) -> _T:
+        value = self._work_out(call)
+        call.__dict__[self._name] = value  # found there from now on
+        return value
+
+
 class Call:
     """One call. `version` is the minor microversion; `caller` is only there on routes with a policy."""
 
@@ -52,13 +66,13 @@ class Call:
         if _NUL in req.path:
             raise NoSuchRoute()
 
-    @cached_property
+    @_Once
     def caller(self) -> Caller:
         """Who asks."""
         caller: Caller = self._req.context.caller
         return caller
 
-    @cached_property
+    @_Once
     def query_values(self) -> dict[str, list[str]]:
         """The query's parameters with every value of each. Raises Invalid for NUL characters."""
         values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
@@ -66,12 +80,12 @@ class Call:
             raise Invalid("The query holds a character that cannot be looked for.")
         return values
 
-    @cached_property
+    @_Once
     def query(self) -> dict[str, str]:
         """The query's parameters; of one that is given several times, the last. Raises Invalid for NUL characters."""
         return {name: values[-1] for name, values in self.query_values.items()}
 
-    @cached_property
+    @_Once
     def base_url(self) -> str:
         """What links begin with, without a slash at the end."""
         return (self.conf.api.public_endpoint or self._req.prefix).rstrip("/")
@@ -89,7 +103,7 @@ class Call:
         """Raises PolicyForbids unless the caller may also do what `rule` names."""
         self._service.policy.enforce(self.caller, rule)
 
-    @cached_property
+    @_Once
     def json(self) -> Any:
         """The body; None when there is none. Raises TooLarge, UnsupportedMediaType, Invalid."""
         limit = self.conf.api.max_body_bytes
@@ -119,7 +133,7 @@ class Call:
         _, value = self.action
         return bodies.shape({} if value is None else value, struct)
 
-    @cached_property
+    @_Once
     def action(self) -> tuple[str, Any]:
         """Name and arguments of the action that the body asks for. Raises Invalid unless there is exactly one."""
         body = self.json

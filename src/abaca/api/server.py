@@ -15,6 +15,7 @@ import logging
 import os
 import pkgutil
 import pwd
+import resource
 import signal
 import tempfile
 from pathlib import Path
@@ -23,7 +24,8 @@ from wsgiref.util import setup_testing_defaults
 
 import falcon
 import sqlalchemy as sa
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 from oslo_config import cfg
@@ -43,7 +45,10 @@ from abaca.workflow.queue import Work, enqueue, migrate
 
 LOG = logging.getLogger(__name__)
 
-_CONNECTIONS = 512  # held by each worker process; idle ones count, so it is far above the number of threads
+_CONNECTIONS = 4096  # held by each worker process; idle ones count, so it is far above the number of threads
+_OTHER_FILES = 512  # of those that a process may open: left for databases and the like
+_HEAD_MILLISECONDS = 10_000  # until a request's head is there; for the first one, and after each answer for the next one
+_HEAD_BYTES = 32_768
 _KILL_AFTER = 10  # seconds that a worker process may take to end
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
@@ -140,7 +145,9 @@ def _server(conf: cfg.ConfigOpts) -> Any:
         interface=Interfaces.WSGI,
         workers=api.workers,
         blocking_threads=api.threads,
-        backpressure=_CONNECTIONS,
+        http=HTTPModes.http1,  # of HTTP/2's settings none ends a half request, and no client needs it
+        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
+        backpressure=_most_connections(),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=_KILL_AFTER,
@@ -149,6 +156,13 @@ def _server(conf: cfg.ConfigOpts) -> Any:
         ssl_cert=Path(api.ssl_certificate) if api.ssl_certificate else None,
         ssl_key=Path(api.ssl_key) if api.ssl_key else None,
     )
+
+
+def _most_connections() -> int:
+    """Connections that a process of ours may hold, after raising what the system lets it open as far as may be."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return _CONNECTIONS if most == resource.RLIM_INFINITY else max(64, min(_CONNECTIONS, most - _OTHER_FILES))
 
 
 def _is_loopback(address: str) -> bool:
