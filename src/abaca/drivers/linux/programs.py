@@ -29,13 +29,13 @@ def os_errors_sorted(doing: str) -> Iterator[None]:
         raise kind(f"{doing}: {error}") from error
 
 
-def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None) -> str:
+def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None, given: str = "") -> str:
     """Run a program to its end and return what it printed.
 
-    `timeout` in seconds. Raises Unavailable (the program is not there), NoSpace (it says that no space is left) and OutcomeUnknown
-    (it failed or took too long: what it was to make may be there or not).
+    `timeout` in seconds. `given`: what it reads from its standard input. Raises Unavailable (the program is not there), NoSpace (it
+    says that no space is left) and OutcomeUnknown (it failed or took too long: what it was to make may be there or not).
     """
-    done = _finished(argv, timeout, extra_environment)
+    done = _finished(argv, timeout, extra_environment, given)
     if done.returncode == 0:
         return done.stdout
     said = _said(done)
@@ -50,10 +50,10 @@ def complaint(*argv: str, timeout: float = 60, extra_environment: dict[str, str]
     return None if done.returncode == 0 else _said(done) or f"it ended with {done.returncode}"
 
 
-def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None) -> subprocess.CompletedProcess[str]:
+def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None, given: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH, **(extra_environment or {})}
     try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, stdin=subprocess.DEVNULL, check=False)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, input=given, check=False)
     except FileNotFoundError as error:
         raise Unavailable(f"program {argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:

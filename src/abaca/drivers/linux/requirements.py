@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from abaca.drivers.linux import namespaces
+from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.programs import is_installed, run
 from abaca.errors import BackendError
 
@@ -18,6 +18,7 @@ PROGRAMS = {
     "dbus-daemon": "dbus-daemon",
     "nsenter": "util-linux",
     "ldapsearch": "ldap-utils",
+    "nft": "nftables",
     "losetup": "mount",
     "mount": "mount",
     "umount": "mount",
@@ -65,8 +66,18 @@ def _missing_network() -> list[str]:
     def add_rule(links: IPRoute) -> None:
         links.rule("add", family=socket.AF_INET, src="192.0.2.1", src_len=32, table=1000, priority=1000)
 
+    def add_filters(links: IPRoute) -> None:
+        packet_filter.replace_table("inet", "abaca", "")
+        packet_filter.replace_table("bridge", "abaca", "chain c { type filter hook prerouting priority 0; iifname vmap { a : drop }; }")
+
+    attempts = {
+        "pairs of virtual interfaces (veth)": add_veth,
+        "bridges": add_bridge,
+        "routing by source address": add_rule,
+        "nftables, its bridge family included": add_filters,
+    }
     lacking = []
-    for what, attempt in (("pairs of virtual interfaces (veth)", add_veth), ("bridges", add_bridge), ("routing by source address", add_rule)):
+    for what, attempt in attempts.items():
         try:
             namespaces.inside_new(attempt)
         except BackendError as error:

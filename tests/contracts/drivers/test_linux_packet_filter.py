@@ -1,0 +1,43 @@
+"""Packet filters of a namespace: tables replaced whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from abaca.drivers.linux import namespaces, packet_filter
+from abaca.drivers.linux.requirements import missing
+from abaca.errors import OutcomeUnknown
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def _on_a_machine_that_can() -> None:
+    if lacking := missing():
+        pytest.skip("; ".join(lacking))
+
+
+def test_a_table_is_replaced_whole_and_deleted_more_than_once() -> None:
+    def act(_: object) -> None:
+        packet_filter.replace_table("bridge", "mine", "chain one {\n drop\n}")
+        packet_filter.replace_table("inet", "mine", "")
+        packet_filter.replace_table("bridge", "mine", "chain two {\n drop\n}\nchain three {\n}")
+        assert packet_filter.chains("bridge", "mine") == ["two", "three"]
+        assert packet_filter.tables() == {("bridge", "mine"), ("inet", "mine")}
+        for _ in range(2):
+            packet_filter.delete_table("bridge", "mine")
+            assert packet_filter.tables() == {("inet", "mine")}
+        assert packet_filter.chains("bridge", "mine") == []
+
+    namespaces.inside_new(act)
+
+
+def test_a_body_that_is_refused_changes_nothing() -> None:
+    def act(_: object) -> None:
+        packet_filter.replace_table("bridge", "mine", "chain one {\n drop\n}")
+        for body in ("chain two { rubbish }", "chain two {\n jump nowhere\n}"):
+            with pytest.raises(OutcomeUnknown, match="nft"):
+                packet_filter.replace_table("bridge", "mine", body)
+        assert packet_filter.chains("bridge", "mine") == ["one"]
+
+    namespaces.inside_new(act)
