@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from sqlalchemy.engine import Engine
@@ -43,18 +42,8 @@ def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
             raise error
 
 
-def ensure(
-    engine: Engine,
-    host: str,
-    server_id: str,
-    runtime: Runtime,
-    is_wanted: Callable[[], bool] = lambda: True,
-    room: AbstractContextManager[object] | None = None,
-) -> None:
-    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged.
-
-    `room` is held while the driver is busy with it, and not while its lock is waited for.
-    """
+def ensure(engine: Engine, host: str, server_id: str, runtime: Runtime, is_wanted: Callable[[], bool] = lambda: True) -> None:
+    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged."""
     with serving.current().locks.exclusive(server_id):
         with read(engine) as conn:
             if not share_servers.stands(conn, server_id):
@@ -65,7 +54,6 @@ def ensure(
         if not is_wanted():
             return
         try:
-            with room or nullcontext():
-                deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
+            deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
         except (Refused, NoSpace) as error:
             _LOG.error("share server %s is not as it should be: %s", server.id, error.message)

@@ -9,13 +9,15 @@ import json
 import os
 import shutil
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from abaca.drivers.linux import mounts, namespaces, processes
+from abaca.drivers.linux import beneath, mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
 from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
 from abaca.drivers.linux.layout import run_path
+from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown
 
@@ -67,9 +69,8 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
     processes.end(_processes(namespace_prefix), END_SECONDS)
     for name in _namespaces(namespace_prefix):
         namespaces.remove(name)
-    for path in _subvolumes(namespace_prefix, state_dir, pool_path):
-        mounts.unmount(path)
-        run("btrfs", "subvolume", "delete", str(path))
+    for pool in _pools(state_dir, pool_path):
+        _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
     for device in _loop_devices(state_dir):
         run("losetup", "--detach", device)
@@ -77,8 +78,9 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
         raise OutcomeUnknown(f"something below {state_dir} is still mounted")
     for folder in (run_path(namespace_prefix), state_dir):
         shutil.rmtree(folder, ignore_errors=True)
-    if pool_path is not None and (pool_path / namespace_prefix).is_dir():
-        (pool_path / namespace_prefix).rmdir()
+    if pool_path is not None:
+        with beneath.folder(pool_path) as top, suppress(FileNotFoundError):
+            os.rmdir(namespace_prefix, dir_fd=top)
 
 
 def _namespaces(prefix: str) -> list[str]:
@@ -107,6 +109,31 @@ def _processes(prefix: str) -> list[int]:
     return processes.find_below(run_path(prefix), PROGRAMS)
 
 
+def _pools(state_dir: Path, pool_path: Path | None) -> list[Path]:
+    """Where pools are mounted."""
+    return [pool for pool in [*state_dir.glob("*/pool"), *([pool_path] if pool_path else [])] if mounts.mount_at(pool)]
+
+
 def _subvolumes(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Path]:
-    pools = [*state_dir.glob("*/pool"), *([pool_path] if pool_path else [])]
-    return sorted(path for pool in pools if mounts.mount_at(pool) for path in (pool / prefix).glob("*"))
+    found = []
+    for pool in _pools(state_dir, pool_path):
+        with _folder_of_shares(pool, prefix) as shares:
+            found += [pool / prefix / each.name for each in subvolumes.subvolumes(shares)] if shares is not None else []
+    return sorted(found)
+
+
+def _delete_subvolumes(pool: Path, prefix: str) -> None:
+    with _folder_of_shares(pool, prefix) as shares:
+        if shares is not None:
+            for each in subvolumes.subvolumes(shares):
+                subvolumes.destroy(shares, each.name)
+
+
+@contextmanager
+def _folder_of_shares(pool: Path, prefix: str) -> Iterator[int | None]:
+    """A descriptor of the folder that an installation's shares are in; None where there is none, but a link, for example."""
+    with beneath.folder(pool) as top, ExitStack() as opened:
+        shares = None
+        with suppress(FileNotFoundError, NotADirectoryError):
+            shares = opened.enter_context(beneath.folder_beneath(top, prefix))
+        yield shares

@@ -11,12 +11,13 @@ from abaca.errors import OutcomeUnknown
 
 
 class Mount(NamedTuple):
-    """One line of mountinfo. `options`: those of the file system, for example `subvolid=256`."""
+    """One line of mountinfo. `flags`: of this mount, for example `nodev`; `options`: of the file system, for example `subvolid=256`."""
 
     point: Path
     root: str
     filesystem: str
     source: str
+    flags: frozenset[str]
     options: frozenset[str]
 
 
@@ -37,6 +38,12 @@ def mount(source: str, point: Path, options: str) -> None:
     run("mount", "-o", options, source, str(point))
 
 
+def ensure_flags(mounted: Mount, flags: str) -> None:
+    """Give a mount these flags, separated by commas, where it lacks one; who uses it notices nothing."""
+    if not mounted.flags.issuperset(flags.split(",")):
+        run("mount", "-o", f"remount,bind,{flags}", str(mounted.point))
+
+
 def unmount(path: Path) -> None:
     """Take away every mount at `path` and below. Nothing there is success; what is in use vanishes for new openers at once."""
     for mounted in mounts_below(path):
@@ -55,7 +62,8 @@ def _parse(line: str) -> Mount:
     before, _, after = line.partition(" - ")
     fields = before.split(" ")
     filesystem, source, options = after.split(" ", 2)
-    return Mount(Path(_unescape(fields[4])), _unescape(fields[3]), filesystem, _unescape(source), frozenset(options.split(",")))
+    flags = frozenset(fields[5].split(","))
+    return Mount(Path(_unescape(fields[4])), _unescape(fields[3]), filesystem, _unescape(source), flags, frozenset(options.split(",")))
 
 
 def _unescape(text: str) -> str:

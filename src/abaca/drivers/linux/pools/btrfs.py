@@ -6,28 +6,32 @@ are below one folder named after the installation, each by its id, so that a giv
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
-import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from abaca.drivers.linux import mounts
-from abaca.drivers.linux.layout import private_folder, require_trusted, safe_id
-from abaca.drivers.linux.programs import run
+from abaca.drivers.linux import beneath, mounts
+from abaca.drivers.linux.layout import require_trusted, safe_id
+from abaca.drivers.linux.pools import subvolumes
+from abaca.drivers.linux.programs import os_errors_sorted, run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 GIB = 1024**3
 MIB = 1024**2
 ROOM_TO_GROW = 64 * MIB
 """So much must be free below an image whose pool could not be written, before that is mounted again."""
-BTRFS_IOC_INO_LOOKUP = 0xD0009412  # with tree 0 and the first object: which subvolume is this folder in
-FIRST_FREE_OBJECTID = 256
-# A tenant's files are data only: no device nodes, no set-user-id, nothing to run on this host.
-SHARE_MOUNT_OPTIONS = "noatime,nodev,nosuid,noexec"
+DATA_ONLY = "noatime,nodev,nosuid,noexec,nosymfollow"
+"""How pool, shares and snapshots are mounted. Tenants' files are data: no devices, no set-user-id, nothing to run on this host, and no links that
+this host would follow; clients read and follow their links themselves."""
 _SUCCESSOR = "-successor"
+
+
+class NotThere(Refused):
+    """The pool does not have the data of this share or snapshot."""
 
 
 class Capacity(NamedTuple):
@@ -44,7 +48,7 @@ class BtrfsPool:
         self.root = root
         self._image = image
         self._size_gib = size_gib
-        self._shares = root / folder
+        self._folder = folder
         self._over_subscription = over_subscription
         self._lock = threading.Lock()
 
@@ -61,7 +65,7 @@ class BtrfsPool:
         require_trusted(self.root)
         self._ensure_writable(end_users)
         self._enable_quotas()
-        private_folder(self._shares)
+        self._ensure_folder()
 
     def _mount_image(self, image: Path) -> None:
         if not image.exists():
@@ -71,8 +75,11 @@ class BtrfsPool:
             run("mkfs.btrfs", "--quiet", "--force", "--label", "abaca", str(unfinished), timeout=300)
             unfinished.chmod(0o600)
             unfinished.replace(image)
-        if mounts.mount_at(self.root) is None:
-            mounts.mount(str(image), self.root, "loop,noatime")
+        mounted = mounts.mount_at(self.root)
+        if mounted is None:
+            mounts.mount(str(image), self.root, f"loop,{DATA_ONLY}")
+        else:
+            mounts.ensure_flags(mounted, DATA_ONLY)
 
     def _ensure_writable(self, end_users: Callable[[], None]) -> None:
         """One that somebody made read-only comes back. One that the kernel made so, as it could not be written, has to be mounted anew."""
@@ -102,6 +109,17 @@ class BtrfsPool:
             run("btrfs", "quota", "enable", str(self.root))
             run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
 
+    def _ensure_folder(self) -> None:
+        """The folder of all shares, for root only."""
+        with beneath.folder(self.root) as top:
+            with suppress(FileExistsError):
+                os.mkdir(self._folder, 0o700, dir_fd=top)
+            try:
+                with beneath.folder_beneath(top, self._folder) as shares:
+                    os.fchmod(shares, 0o700)
+            except OSError as error:
+                raise Unavailable(f"{self.root / self._folder} must be a folder: {error.strerror}") from error
+
     def capacity(self) -> Capacity:
         """Raises Unavailable when the pool is not mounted, or cannot be written."""
         self._mounted()
@@ -115,93 +133,101 @@ class BtrfsPool:
         return Capacity(pool.f_blocks * pool.f_frsize, free)
 
     def path(self, share_id: str) -> Path:
-        return self._shares / safe_id(share_id)
+        """Where an administrator finds it. Not for root to open: see `beneath`."""
+        return self.root / self._folder / safe_id(share_id)
 
     def has(self, share_id: str) -> bool:
-        return self.path(share_id).is_dir()
+        with self._opened() as pool:
+            return pool.holds(share_id)
 
     def share_ids(self) -> list[str]:
         """The shares and snapshots that the pool has data of. Raises Unavailable when it is not mounted."""
-        self._mounted()
-        return sorted(os.listdir(self._shares))
+        with self._opened() as pool:
+            return sorted(each.name for each in subvolumes.subvolumes(pool.shares))
 
     def create(self, share_id: str, size_gib: int) -> None:
         """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
-        path = self.path(share_id)
-        with self._lock:
-            self._require_room(share_id, size_gib)
-            if not path.is_dir():
-                run("btrfs", "subvolume", "create", str(path))
-            self._set_limit(path, size_gib)
-        path.chmod(0o777)
+        with self._lock, self._opened() as pool:
+            self._require_room(pool, share_id, size_gib)
+            if not pool.holds(share_id):
+                subvolumes.create(pool.shares, safe_id(share_id))
+            with pool.subvolume(share_id) as share:
+                _set_limit(pool, share, size_gib)
+                os.fchmod(share, 0o777)
 
     def snapshot(self, snapshot_id: str, share_id: str) -> None:
         """Make sure of a read-only copy of what a share holds now."""
-        path = self.path(snapshot_id)
-        with self._lock:
-            if not path.is_dir():
-                run("btrfs", "subvolume", "snapshot", "-r", str(self._require(share_id)), str(path), timeout=300)
+        with self._lock, self._opened() as pool:
+            if not pool.holds(snapshot_id):
+                with pool.subvolume(share_id) as share:
+                    subvolumes.snapshot(pool.shares, safe_id(snapshot_id), share, read_only=True)
 
     def clone(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
         """Make sure of a share with what a snapshot holds. Raises NoSpace."""
-        path = self.path(share_id)
-        with self._lock:
-            self._require_room(share_id, size_gib)
-            if not path.is_dir():
-                run("btrfs", "subvolume", "snapshot", str(self._require(snapshot_id)), str(path))
-            self._set_limit(path, size_gib)
+        with self._lock, self._opened() as pool:
+            self._require_room(pool, share_id, size_gib)
+            if not pool.holds(share_id):
+                with pool.subvolume(snapshot_id) as snapshot:
+                    subvolumes.snapshot(pool.shares, safe_id(share_id), snapshot, read_only=False)
+            with pool.subvolume(share_id) as share:
+                _set_limit(pool, share, size_gib)
 
     def revert(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
         """Replace what a share, exported and mounted nowhere, holds by what a snapshot holds. Raises NoSpace, the share being as it was."""
-        path, successor = self.path(share_id), self._successor(share_id)
-        with self._lock:
-            source = self._require(snapshot_id)
-            self._delete(successor)  # of a call that was lost
-            self._require_room(share_id, size_gib)
-            run("btrfs", "subvolume", "snapshot", str(source), str(successor))
-            self._set_limit(successor, size_gib)
-            self._delete(path)
-            successor.rename(path)
+        successor = f"{safe_id(share_id)}{_SUCCESSOR}"
+        with self._lock, self._opened() as pool, pool.subvolume(snapshot_id) as snapshot:
+            pool.destroy(successor)  # of a call that was lost
+            self._require_room(pool, share_id, size_gib)
+            subvolumes.snapshot(pool.shares, successor, snapshot, read_only=False)
+            with pool.subvolume(successor) as share:
+                _set_limit(pool, share, size_gib)
+            pool.destroy(share_id)
+            os.rename(successor, share_id, src_dir_fd=pool.shares, dst_dir_fd=pool.shares)
 
     def resize(self, share_id: str, size_gib: int) -> None:
         """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
-        path = self._require(share_id)
-        with self._lock:
-            used, limit = self._usage(path)
-            if used > _bytes(size_gib):
-                raise Refused(f"share {share_id} holds {used / GIB:.2f} GiB, which does not fit in {size_gib} GiB")
-            if limit is None or _bytes(size_gib) > limit:
-                self._require_room(share_id, size_gib)
-            self._set_limit(path, size_gib)
+        with self._lock, self._opened() as pool, pool.subvolume(share_id) as share:
+            now = _counted(pool, share)
+            if now.referenced > _bytes(size_gib):
+                raise Refused(f"share {share_id} holds {now.referenced / GIB:.2f} GiB, which does not fit in {size_gib} GiB")
+            if now.limit is None or _bytes(size_gib) > now.limit:
+                self._require_room(pool, share_id, size_gib)
+            _set_limit(pool, share, size_gib)
 
     def ensure_limits(self, sizes_gib: Mapping[str, int]) -> None:
         """Set the limits of shares (id → GiB) again that are others, whatever the shares hold."""
-        limits = self._limits() if sizes_gib else {}
-        for share_id, size_gib in sizes_gib.items():
-            if limits.get(share_id) != _bytes(size_gib):
-                self._set_limit(self._require(share_id), size_gib)
+        with self._opened() as pool:
+            limits = _limits(pool) if sizes_gib else {}
+            for share_id, size_gib in sizes_gib.items():
+                if limits.get(share_id) != _bytes(size_gib):
+                    with pool.subvolume(share_id) as share:
+                        _set_limit(pool, share, size_gib)
 
     def delete(self, share_id: str) -> None:
         """Delete a share's data, or a snapshot. Nothing there is success. The space comes back a little later."""
-        self._mounted()  # or nothing would be there, and its deletion a success
-        self._delete(self._successor(share_id))
-        self._delete(self.path(share_id))
+        with self._opened() as pool:  # mounted, or nothing would be there, and its deletion a success
+            pool.destroy(f"{safe_id(share_id)}{_SUCCESSOR}")
+            pool.destroy(share_id)
 
     def used(self, share_id: str) -> int:
         """Bytes that a share holds, written ones that are still in memory included."""
-        return self._usage(self._require(share_id))[0]
+        with self._opened() as pool, pool.subvolume(share_id) as share:
+            return _counted(pool, share).referenced
 
     def mount(self, share_id: str, point: Path, *, read_only: bool = False) -> bool:
         """Mount a share or a snapshot by itself at `point`; True when that was to be done. A stale mount there is replaced.
 
         Ganesha does not export a subvolume that is merely a folder of a mounted pool.
         """
-        wanted = f"subvolid={_subvolume_id(self._require(share_id))}"
+        with self._opened() as pool, pool.subvolume(share_id) as share:
+            wanted = f"subvolid={subvolumes.number_of(share)}"
+        flags = f"{DATA_ONLY},ro" if read_only else DATA_ONLY
         found = mounts.mounts_below(point)
         if len(found) == 1 and wanted in found[0].options and found[0].filesystem == "btrfs":
+            mounts.ensure_flags(found[0], flags)
             return False
         mounts.unmount(point)
-        mounts.mount(self._mounted().source, point, f"{wanted},{SHARE_MOUNT_OPTIONS}{',ro' if read_only else ''}")
+        mounts.mount(self._mounted().source, point, f"{wanted},{flags}")
         return True
 
     def _mounted(self) -> mounts.Mount:
@@ -210,59 +236,62 @@ class BtrfsPool:
             raise Unavailable(f"the pool {self.root} is not mounted")
         return pool
 
-    def _successor(self, share_id: str) -> Path:
-        """What takes the place of a share's data when it is reverted."""
-        return self.path(f"{share_id}{_SUCCESSOR}")
+    @contextmanager
+    def _opened(self) -> Iterator[_Opened]:
+        """Raises Unavailable when the pool is not mounted."""
+        self._mounted()
+        with os_errors_sorted("the pool"), beneath.folder(self.root) as top, beneath.folder_beneath(top, self._folder) as shares:
+            yield _Opened(top, shares)
 
-    def _delete(self, path: Path) -> None:
-        if path.is_dir():
-            run("btrfs", "subvolume", "delete", str(path), timeout=300)
-
-    def _require(self, share_id: str) -> Path:
-        path = self.path(share_id)
-        if not path.is_dir():
-            raise Refused(f"the data of {share_id} is not in the pool")
-        return path
-
-    def _require_room(self, share_id: str, size_gib: int) -> None:
+    def _require_room(self, pool: _Opened, share_id: str, size_gib: int) -> None:
         capacity = self.capacity()
-        promised = sum(limit for name, limit in self._limits().items() if name != share_id)
+        promised = sum(limit for name, limit in _limits(pool).items() if name != share_id)
         room = int(capacity.total * self._over_subscription) - promised
         if _bytes(size_gib) > room:
             raise NoSpace(f"the pool has {max(room, 0) / GIB:.1f} GiB left to promise, {size_gib} GiB are asked for")
-        if not self.has(share_id) and capacity.free == 0:
+        if capacity.free == 0 and not pool.holds(share_id):
             raise NoSpace("the pool is full")
 
-    def _limits(self) -> dict[str, int]:
-        """Bytes promised by share id: once where a revert that was cut off has left two subvolumes of a share, and nothing for snapshots, which
-        inherit the limit of their share. Quota groups outlive their subvolumes, so only those of present ones count."""
-        snapshots = self._numbers("-r")
-        names = {number: name for number, name in self._numbers().items() if number not in snapshots}
-        groups = (line.split() for line in run("btrfs", "qgroup", "show", "-r", "--raw", str(self.root)).splitlines())
-        limits = {fields[0].removeprefix("0/"): int(fields[3]) for fields in groups if len(fields) >= 4 and fields[3].isdecimal()}
-        promised: dict[str, int] = {}
-        for number, limit in limits.items():
-            if number in names:
-                share_id = names[number].removesuffix(_SUCCESSOR)
-                promised[share_id] = max(limit, promised.get(share_id, 0))
-        return promised
 
-    def _numbers(self, *options: str) -> dict[str, str]:
-        """The names of the pool's subvolumes by their numbers; `-r`: of those that are read-only."""
-        lines = (line.split(" ", 8) for line in run("btrfs", "subvolume", "list", *options, str(self.root)).splitlines())
-        return {fields[1]: Path(fields[8]).name for fields in lines}  # ID 256 gen 8 top level 5 path abaca/<id>
+class _Opened(NamedTuple):
+    """Descriptors of a pool's top and of the folder in it that shares and snapshots are in, each by its id."""
 
-    def _usage(self, path: Path) -> tuple[int, int | None]:
-        """(bytes held, limit in bytes or None) of one subvolume."""
-        shown = run("btrfs", "qgroup", "show", "-r", "-f", "--raw", "--sync", str(path), timeout=300)
-        for fields in (line.split() for line in shown.splitlines()):
-            if fields and fields[0] == f"0/{_subvolume_id(path)}":
-                return int(fields[1]), int(fields[3]) if fields[3].isdecimal() else None
-        raise OutcomeUnknown(f"btrfs does not count what {path.name} holds")
+    top: int
+    shares: int
 
-    def _set_limit(self, path: Path, size_gib: int) -> None:
-        # By group id and the pool's path: by the subvolume's own path it fails on a share that is full.
-        run("btrfs", "qgroup", "limit", str(_bytes(size_gib)), f"0/{_subvolume_id(path)}", str(self.root))
+    def holds(self, name: str) -> bool:
+        try:
+            with self.subvolume(name):
+                return True
+        except NotThere:
+            return False
+
+    @contextmanager
+    def subvolume(self, name: str) -> Iterator[int]:
+        """A descriptor of a share's or a snapshot's own folder. Raises Refused when it is not there, or something else is in its place."""
+        try:
+            descriptor = beneath.open_beneath(self.shares, safe_id(name), os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise _as_refused(name, error) from error
+        try:
+            if os.fstat(descriptor).st_ino != subvolumes.FIRST_INODE:
+                raise Refused(f"a folder is where the data of {name} should be in the pool")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def destroy(self, name: str) -> None:
+        """Nothing there is success."""
+        if self.holds(name):
+            subvolumes.destroy(self.shares, safe_id(name))
+
+
+def _as_refused(name: str, error: OSError) -> Exception:
+    if error.errno == errno.ENOENT:
+        return NotThere(f"the data of {name} is not in the pool")
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV):
+        return Refused(f"something else is where the data of {name} should be in the pool: {error.strerror}")
+    return error
 
 
 def _free(path: Path) -> int:
@@ -275,14 +304,31 @@ def _is_read_only(path: Path) -> bool:
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
 
 
-def _subvolume_id(path: Path) -> int:
-    arguments = bytearray(struct.pack("QQ", 0, FIRST_FREE_OBJECTID) + bytes(4080))
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(folder, BTRFS_IOC_INO_LOOKUP, arguments)
-    finally:
-        os.close(folder)
-    return int(struct.unpack_from("Q", arguments)[0])
+def _limits(pool: _Opened) -> dict[str, int]:
+    """Bytes promised by share id: once where a revert that was cut off has left two subvolumes of a share, and nothing for snapshots, which
+    inherit the limit of their share."""
+    groups = subvolumes.groups(pool.top)
+    promised: dict[str, int] = {}
+    for found in subvolumes.subvolumes(pool.shares):
+        limit = groups[found.number].limit if found.number in groups else None
+        if limit is not None and not found.is_read_only:
+            share_id = found.name.removesuffix(_SUCCESSOR)
+            promised[share_id] = max(limit, promised.get(share_id, 0))
+    return promised
+
+
+def _counted(pool: _Opened, subvolume: int) -> subvolumes.Group:
+    """What it holds, with all that is still in memory."""
+    subvolumes.store(pool.top)
+    number = subvolumes.number_of(subvolume)
+    found = subvolumes.groups(pool.top).get(number)
+    if found is None:
+        raise OutcomeUnknown(f"btrfs does not count what its subvolume {number} holds")
+    return found
+
+
+def _set_limit(pool: _Opened, subvolume: int, size_gib: int) -> None:
+    subvolumes.set_limit(pool.top, subvolumes.number_of(subvolume), _bytes(size_gib))
 
 
 def _bytes(size_gib: int) -> int:
