@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import falcon
@@ -23,6 +24,7 @@ from abaca.values import Caller, Page
 
 _T = TypeVar("_T")
 _NUL = "\x00"
+_LONGEST_QUERY_VALUE = 4096  # nothing that is stored and filtered by is longer; SQLite takes patterns of 50,000 bytes
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,13 @@ class Call:
 
     @_Once
     def query_values(self) -> dict[str, list[str]]:
-        """The query's parameters with every value of each. Raises Invalid for NUL characters."""
+        """The query's parameters with every value of each. Raises Invalid for what no database can look for."""
         values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
-        if any(_NUL in text for texts in values.values() for text in texts):
+        if not all(map(bodies.is_storable, chain(values, *values.values()))):
             raise Invalid("The query holds a character that cannot be looked for.")
+        for name, texts in values.items():
+            if max(map(len, texts), default=0) > _LONGEST_QUERY_VALUE:
+                raise Invalid(f"The value of query parameter {name[:64]} has more than {_LONGEST_QUERY_VALUE} characters.")
         return values
 
     @_Once

@@ -12,6 +12,7 @@ from oslo_config import cfg
 
 from abaca.api.faults import NotIdentified
 from abaca.api.users_file import UsersFile
+from abaca.api.wire.bodies import is_storable
 from abaca.config import users_file
 from abaca.errors import Invalid
 from abaca.values import Caller
@@ -113,7 +114,7 @@ def _basic_credentials(header: str | None) -> tuple[str, str]:
 def _no_auth(req: falcon.Request) -> Caller:
     """`X-Auth-Token: user:project[:role,role]` is believed; without roles it is an administrator. For tests and benchmarks."""
     token = req.get_header("X-Auth-Token")
-    if not token:
+    if not token or not is_storable(token):
         raise NotIdentified(_MISSING)
     user, _, rest = token.partition(":")
     project, _, roles = rest.partition(":")

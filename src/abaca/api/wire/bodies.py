@@ -25,6 +25,7 @@ Identifier = Annotated[str, msgspec.Meta(max_length=255)]
 
 _T = TypeVar("_T")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,12}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Body(msgspec.Struct, kw_only=True):
@@ -32,12 +33,12 @@ class Body(msgspec.Struct, kw_only=True):
 
 
 def decode(raw: bytes) -> Any:
-    """The JSON value. Raises Invalid when it is none, or nested too deep, or holds an escaped NUL character."""
+    """The JSON value. Raises Invalid unless it is JSON in UTF-8, not nested too deep, without escaped NUL characters."""
     if b"\\u0000" in raw:
         raise Invalid(MALFORMED)
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Invalid(MALFORMED) from None
 
 
@@ -99,17 +100,24 @@ def mapping(text: str) -> dict[str, str]:
     """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises Invalid."""
     try:
         value = ast.literal_eval(text)
+        # Python writes no number of thousands of digits: that is a ValueError, too.
+        pairs = {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else None
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        value = None
-    if not isinstance(value, dict):
+        pairs = None
+    if pairs is None or not all(map(is_storable, [*pairs, *pairs.values()])):
         raise Invalid(f"'{text}' is not a mapping of the form {{'key': 'value'}}.")
-    return {str(key): str(item) for key, item in value.items()}
+    return pairs
+
+
+def is_storable(text: str) -> bool:
+    """Whether a database can store it, or look for it: it is Unicode without NUL and without lone surrogates."""
+    return "\x00" not in text and not _SURROGATE.search(text)
 
 
 def day(name: str, text: str) -> datetime:
     """A query parameter that is a day or a point in time, `YYYY-MM-DD[THH:MM:SS]`. Raises Invalid naming the parameter."""
     try:
         value = datetime.fromisoformat(text)
-    except ValueError:
+        return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError):  # the last: in UTC it is before year 1 or after year 9999
         raise Invalid(f"Bad {name} '{text}': must be of the form YYYY-MM-DD.") from None
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)

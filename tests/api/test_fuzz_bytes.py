@@ -1,0 +1,142 @@
+"""Arbitrary bytes in the path, the query, the headers and the body of every route: never a 500, always a fault of its kind.
+
+`make fuzz` sends tens of thousands; a sample runs here. The seed is printed, and `ABACA_SEED` repeats a run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import random
+import re
+import secrets
+from collections import Counter
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+import pytest
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.api.app import WsgiApp
+from abaca.api.endpoint import Route
+from abaca.api.microversions import HEADER, MAX_VERSION, text
+from abaca.api.openapi import document
+from abaca.api.routing import ROUTES
+from tests.api.conftest import ADMIN, ALICE, READER, Api, BackEnd
+from tests.api.test_openapi import populate
+
+PER_ROUTE = int(os.environ.get("ABACA_FUZZ", "3"))
+CALLERS = (ADMIN, ADMIN, ALICE, ALICE, READER)
+NUMBERS = ("0x" + "f" * 5000, "9" * 5000, "-" + "9" * 400, "1e999", "1" + "_0" * 40, "٣", "²", "NaN", "+1", " 1")
+TEXTS = (
+    "\x00", "\\u0000", "\ud800", "\\ud800", "\\udfff\\ud800", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "'", '"', "\\", "%", "%00", "%ff", "{", "}",
+    "{'a': 1}", "{'a': 0x" + "f" * 5000 + "}", "{'a': '\\ud800'}", "{'a': '\\x00'}", "{'\\ud800': 'a'}", "{" * 3000, "[" * 3000, "(" * 3000,
+    "-" * 5000 + "1", "{'a': " + "-" * 3000 + "1}", "{'a': b'\\xff'}", "{1: 2}", "{'a': {'b': 'c'}}", "{'a': 1j}", "{'a': ...}", "a" * 70000,
+    "9999-99-99", "0000-01-01T00:00:00", "2026-01-01T00:00:00+99:99", "9999-12-31T23:59:59-23:59", "::ffff:1.2.3.4%eth0", "fe80::1%x",
+)  # fmt: skip
+BYTES = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x00", b"\xe2\x82", b"\x80", b"\xef\xbb\xbf", b"\x1b]0;x\x07")
+
+
+def test_no_bytes_break_it(api: Api, app: WsgiApp, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd, caplog: pytest.LogCaptureFixture) -> None:
+    seed = os.environ.get("ABACA_SEED") or secrets.token_hex(4)
+    draw = random.Random(seed)
+    known = populate(api, back_end, conf, engine)
+    queries = _query_names()
+    answers: Counter[int] = Counter()
+    wrong = []
+    for route in ROUTES:
+        for _ in range(PER_ROUTE):
+            environ = _mangled(draw, route, known, queries)
+            status, body = _ask(app, environ)
+            answers[status] += 1
+            if status >= 500 or (status >= 400 and not _is_a_fault(body)):
+                wrong.append(f"{route.method} {environ['PATH_INFO'][:200]!r} ?{environ['QUERY_STRING'][:300]!r}: {status} {body[:200]!r}")
+    print(f"seed {seed}: {sum(answers.values())} requests: {dict(sorted(answers.items()))}")
+    assert not wrong, f"seed {seed}:\n" + "\n".join(wrong)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert answers[200] and answers[400]
+
+
+def _query_names() -> list[str]:
+    """Every query parameter that the OpenAPI document knows."""
+    operations = [operation for path in document(ROUTES)["paths"].values() for operation in path.values()]
+    named = {p["name"] for operation in operations for p in operation.get("parameters", []) if p["in"] == "query"}
+    return sorted(named | {"all_tenants", "limit", "offset", "sort_key", "sort_dir", "metadata", "extra_specs", "created_since", "with_count"})
+
+
+def _mangled(draw: random.Random, route: Route, known: dict[str, str], queries: list[str]) -> dict[str, Any]:
+    """A request that is right but for one or a few places."""
+    likely = ("query",) if route.method == "GET" else ("body",)
+    places = draw.choice((likely, likely, draw.sample(("path", "query", "header", "body"), draw.choice((1, 1, 2, 3)))))
+    path = re.sub(r"\{(\w+)\}", lambda name: known.get(name[1], "unknown"), route.path).encode()
+    if "path" in places:
+        path = _with_garbage(draw, path)
+    query = b""
+    if "query" in places:
+        pairs = [draw.choice(queries).encode() + b"=" + _value(draw) for _ in range(draw.choice((1, 1, 2, 4)))]
+        query = b"&".join(pairs)
+    body = b""
+    if route.method in ("POST", "PUT"):
+        body = json.dumps(_body(draw, route)).encode()
+        if "body" in places:
+            body = _with_garbage(draw, body)
+    version = draw.choice((MAX_VERSION, MAX_VERSION, draw.randint(0, MAX_VERSION)))
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": route.method,
+        "PATH_INFO": path.decode("latin-1"),
+        "QUERY_STRING": query.decode("latin-1"),
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "HTTP_X_AUTH_TOKEN": draw.choice(CALLERS),
+        "HTTP_" + HEADER.upper().replace("-", "_"): text(version),
+    }
+    if "header" in places:
+        name = draw.choice(("HTTP_X_AUTH_TOKEN", "HTTP_X_OPENSTACK_MANILA_API_VERSION", "CONTENT_TYPE", "HTTP_HOST", "HTTP_ACCEPT", "CONTENT_LENGTH"))
+        environ[name] = _with_garbage(draw, str(environ.get(name, "a")).encode()).decode("latin-1")
+    setup_testing_defaults(environ)
+    return environ
+
+
+def _body(draw: random.Random, route: Route) -> Any:
+    """Something with the members that bodies have, some of them odd."""
+    names = ("name", "description", "metadata", "size", "share_type", "extra_specs", "access_to", "access_type", "access_level", "force", "is_public",
+             "share_network_id", "snapshot_id", "neutron_net_id", "neutron_subnet_id", "cidr", "network_id", "ip_version", "availability_zone",
+             "share_proto", "new_size", "status", "user", "password", "type", "dns_ip", "resource_id", "quota", "shares", "gigabytes")  # fmt: skip
+    inner = {name: draw.choice((_odd(draw), "x", 1, None, {}, [])) for name in draw.sample(names, draw.randint(0, 6))}
+    member = getattr(route, "action", None) or draw.choice(("share", "snapshot", "share_network", "share_type", "network", "subnet", "metadata",
+             "security_service", "quota_set", "resource_lock", "extra_specs", "allow_access", "extend", "reset_status"))  # fmt: skip
+    return {member: inner}
+
+
+def _odd(draw: random.Random) -> Any:
+    odd = draw.choice((*TEXTS, *NUMBERS))
+    return draw.choice((odd, {odd: odd}, [odd], 10**30, -1, 1.5e300, True, {"a": 10**30}, {"a": {"b": odd}}))
+
+
+def _value(draw: random.Random) -> bytes:
+    """A query parameter's value: text that means something somewhere, percent-encoded or raw, or bytes that are no text."""
+    odd = draw.choice((*TEXTS, *NUMBERS)).encode("utf-8", "surrogatepass")
+    odd = odd if draw.random() < 0.7 else _with_garbage(draw, odd)
+    return odd if draw.random() < 0.2 else b"".join(b"%%%02x" % byte for byte in odd)
+
+
+def _with_garbage(draw: random.Random, data: bytes) -> bytes:
+    """`data` with something changed, cut off or put in."""
+    at = draw.randint(0, len(data))
+    odd = draw.choice((*BYTES, draw.choice(TEXTS).encode("utf-8", "surrogatepass"), draw.choice(NUMBERS).encode(), draw.randbytes(draw.randint(1, 40))))
+    return draw.choice((data[:at] + odd + data[at:], data[:at] + odd, data[:at], odd + data[at:], data[:at] + odd + data[at + len(odd) :]))
+
+
+def _ask(app: WsgiApp, environ: dict[str, Any]) -> tuple[int, bytes]:
+    statuses = []
+    body = b"".join(app(environ, lambda status, _headers, *_: statuses.append(int(status[:3]))))  # type: ignore[arg-type]
+    return statuses[0], body
+
+
+def _is_a_fault(body: bytes) -> bool:
+    fault = json.loads(body)
+    return isinstance(fault, dict) and len(fault) == 1
