@@ -49,8 +49,8 @@ crash: venv ## random operations while API, worker and PostgreSQL are killed at 
 	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
 
 .PHONY: fuzz
-fuzz: venv ## send tens of thousands of requests made from the OpenAPI document, from all callers, at all versions (N=100: for each route)
-	@ABACA_FUZZ=$(or $(N),100) $(BIN)/pytest -s tests/api/test_fuzz.py
+fuzz: venv ## send tens of thousands of odd requests and of broken bytes, from all callers, at all versions (N=100: for each route)
+	@ABACA_FUZZ=$(or $(N),100) $(BIN)/pytest -s tests/api/test_fuzz.py tests/api/test_fuzz_bytes.py
 
 .PHONY: crowd
 crowd: venv ## clients ask the API at once for whatever they can, and what goes wrong is made short (N=100: histories on each kind of database)

@@ -85,6 +85,8 @@ def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, be
     ("arguments", "version", "message"),
     [
         ({"access_to": "1.2.3.400"}, "2.70", "'1.2.3.400' does not appear to be an IPv4 or IPv6 network"),
+        ({"access_to": "fe80::1%eth0"}, "2.70", None),
+        ({"access_to": "fd00::%1/64"}, "2.70", None),
         ({"access_to": "10.0.0.0/33"}, "2.70", None),
         ({"access_to": ""}, "2.70", None),
         ({"access_to": None}, "2.70", None),

@@ -40,7 +40,10 @@ TEXTS = (
 BYTES = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x00", b"\xe2\x82", b"\x80", b"\xef\xbb\xbf", b"\x1b]0;x\x07")
 
 
-def test_no_bytes_break_it(api: Api, app: WsgiApp, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.timeout(3600 if PER_ROUTE > 10 else 120)
+def test_no_bytes_break_it(
+    api: Api, app: WsgiApp, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd, caplog: pytest.LogCaptureFixture
+) -> None:
     seed = os.environ.get("ABACA_SEED") or secrets.token_hex(4)
     draw = random.Random(seed)
     known = populate(api, back_end, conf, engine)
@@ -127,7 +130,8 @@ def _value(draw: random.Random) -> bytes:
 def _with_garbage(draw: random.Random, data: bytes) -> bytes:
     """`data` with something changed, cut off or put in."""
     at = draw.randint(0, len(data))
-    odd = draw.choice((*BYTES, draw.choice(TEXTS).encode("utf-8", "surrogatepass"), draw.choice(NUMBERS).encode(), draw.randbytes(draw.randint(1, 40))))
+    text_ = draw.choice(TEXTS).encode("utf-8", "surrogatepass")
+    odd = draw.choice((*BYTES, text_, draw.choice(NUMBERS).encode(), draw.randbytes(draw.randint(1, 40))))
     return draw.choice((data[:at] + odd + data[at:], data[:at] + odd, data[:at], odd + data[at:], data[:at] + odd + data[at + len(odd) :]))
 
 

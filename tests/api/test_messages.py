@@ -87,6 +87,15 @@ def test_other_projects_learn_nothing(api: Api, told: list[str]) -> None:
     assert len(api("GET", "/messages", who=ALICE)["messages"]) == 2
 
 
+def test_administrators_read_those_of_all_projects(api: Api, told: list[str]) -> None:
+    for query in ("", "?all_tenants=1"):
+        assert {message["id"] for message in api("GET", f"/messages{query}", who=ADMIN)["messages"]} == set(told)
+
+
+def test_readers_delete_none(api: Api, told: list[str]) -> None:
+    api.fault("DELETE", f"/messages/{told[0]}", None, 403, who=READER)
+
+
 def test_delete(api: Api, told: list[str]) -> None:
     """messages.delete"""
     assert api("DELETE", f"/messages/{told[0]}", who=ALICE, status=204) is None

@@ -182,7 +182,7 @@ def test_it_is_told_why_a_volume_failed(csi: Csi, options: dict[str, str]) -> No
     wait_until(lambda: csi("GET", f"/shares/{share}")[1]["share"]["status"] == "error", "the failure", 60)
     query = f"/messages?resource_id={share}&message_level=ERROR&sort_key=created_at&sort_dir=desc&limit=1"
     (message,) = csi("GET", query)[1]["messages"]
-    assert message["detail_id"] == "002" and message["user_message"]
+    assert message["detail_id"] == "008" and message["user_message"]
     csi("DELETE", f"/messages/{message['id']}")
     csi("DELETE", f"/shares/{share}")
     csi.until_gone(f"/shares/{share}")

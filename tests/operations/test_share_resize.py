@@ -6,7 +6,6 @@ import pytest
 
 from abaca.domain import shares
 from abaca.drivers.fake import FakeDriver
-from abaca.errors import Conflict
 from tests.operations.scene import (
     FAILURES,
     RETRIED,
@@ -53,11 +52,11 @@ def test_it_grows_and_shrinks(stack: Stack, share_network: str) -> None:
     assert told(stack) == []
 
 
-def test_room_that_is_not_there_is_refused_at_once(stack: Stack, share_network: str) -> None:
+def test_without_room_a_share_stays_as_it_is_and_its_project_is_told(stack: Stack, share_network: str) -> None:
     id_ = available_share(stack, share_network)
-    with pytest.raises(Conflict, match="room"):
-        stack.do(shares.extend, MEMBER, id_, 5000)
-    assert (share(stack, id_)["status"], claimed(stack)) == ("available", 1)
+    stack.do(shares.extend, MEMBER, id_, 5000)
+    assert (share(stack, id_)["status"], share(stack, id_)["size"], claimed(stack)) == ("available", 1, 1)
+    assert told(stack) == ["The share keeps its 1 GiB: there is no room to extend it to 5000 GiB."]
 
 
 def test_a_refused_shrink_leaves_it_available_and_says_why(stack: Stack, share_network: str) -> None:

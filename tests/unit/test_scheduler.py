@@ -197,6 +197,22 @@ def test_the_explanation_names_filters_in_order_and_no_worker_host() -> None:
     )
 
 
+def test_callers_are_told_the_reasons_in_order_but_no_pool_and_no_figure_of_one() -> None:
+    assert place(ask(), []).told() == "No valid host was found: no back end is there yet."
+    full = place(ask(size=5), [pool("alpha#p1", total=1)])
+    assert full.told() == "No valid host was found: all back ends have no room for 5 GiB."
+    pools = [pool("alpha#p1"), pool("beta#p2", is_up=False), pool("gamma#p3", capabilities={MULTIPLE: True}, total=1)]
+    assert place(ask(size=5, zones={"nova": True}), pools).told() == (
+        "No valid host was found: some back ends are down or disabled; some back ends "
+        f"lack {MULTIPLE}=True, which a share network with several subnets in one availability zone needs; "
+        "the others have no room for 5 GiB."
+    )
+
+
+def test_callers_are_told_of_no_hidden_extra_spec() -> None:
+    assert "netapp" not in place(ask(extra_specs={"netapp_tier": "gold"}), [pool()]).told()
+
+
 def test_the_explanation_is_bounded_and_groups_equal_reasons() -> None:
     down = [pool(f"down{number:03}#p", is_up=False) for number in range(200)]
     assert place(ask(), down).explain() == (
@@ -302,4 +318,4 @@ def test_promising_as_placed_never_exceeds_a_pool(size: int, totals: list[int]) 
 
 
 def test_every_filter_is_tested_above() -> None:
-    assert {name for name, *_ in REJECTED} == {name for name, _ in FILTERS}
+    assert {name for name, *_ in REJECTED} == {each.name for each in FILTERS}

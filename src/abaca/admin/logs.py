@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -16,18 +17,30 @@ LINE = "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: 
 TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
 
-class _OneLine(logging.Formatter):
-    """What a message holds cannot begin a line of its own, whoever wrote it; tracebacks stay as they are."""
+class _Harmless(logging.Formatter):
+    """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a traceback are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = "\\n".join(record.message.splitlines())
+        record.message = _escaped(record.message)
         return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(f"  {_escaped(line)}" for line in super().formatException(ei).split("\n"))
+
+
+def _escaped(text: str) -> str:
+    """Characters that are not to be seen (control, format, separators but space, lone surrogates) as Python writes them."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def set_up(process: str, level: str) -> None:
     """Log lines of this process carry its name (`serve`, `api`, `worker`); `level` as in the option `log_level`."""
     handler = logging.StreamHandler(sys.stderr)
-    formatter = _OneLine(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
+    formatter = _Harmless(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -24,7 +24,7 @@ from abaca.values import Caller, Page
 
 _T = TypeVar("_T")
 _NUL = "\x00"
-_LONGEST_QUERY_VALUE = 4096  # nothing that is stored and filtered by is longer; SQLite takes patterns of 50,000 bytes
+_LONGEST_QUERY_VALUE = 8192  # nothing that is stored and filtered by is longer; SQLite takes patterns of 50,000 bytes
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Call:
     def query_values(self) -> dict[str, list[str]]:
         """The query's parameters with every value of each. Raises Invalid for what no database can look for."""
         values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
-        if not all(map(bodies.is_storable, chain(values, *values.values()))):
+        if not all(map(bodies.is_storable, chain(*values.values()))):
             raise Invalid("The query holds a character that cannot be looked for.")
         for name, texts in values.items():
             if max(map(len, texts), default=0) > _LONGEST_QUERY_VALUE:

@@ -51,7 +51,7 @@ RULES: dict[str, str] = {
     "local_subnet:delete": MEMBER,
     "local_subnet:get": READER,
     "local_subnet:update": MEMBER,
-    "message:delete": READER,
+    "message:delete": MEMBER,
     "message:get": READER,
     "message:get_all": READER,
     "metrics:get": ADMIN,

@@ -12,6 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.addresses import plain_network
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
@@ -283,7 +284,7 @@ def _normalised(access_type: str, access_to: str) -> str:
     """An address or a prefix in its canonical form; other types as they are. Invalid when it cannot be one."""
     if access_type == "ip":
         try:
-            network = ipaddress.ip_network(access_to, strict=False)
+            network = plain_network(access_to, strict=False)
         except ValueError:
             raise Invalid(f"'{access_to}' does not appear to be an IPv4 or IPv6 network") from None
         return str(network) if "/" in access_to else str(network.network_address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +11,12 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.addresses import Address, Network, plain_address, plain_network
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import local_networks, local_subnets
 from abaca.domain import local_networks as networks
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
-from abaca.networks.address_pool import Address, AddressRange, Network, checked_ranges, default_ranges, first_host, last_host
+from abaca.networks.address_pool import AddressRange, checked_ranges, default_ranges, first_host, last_host
 from abaca.values import Caller
 
 FIRST_HOST = "first host"
@@ -117,7 +118,7 @@ def _lock_owned(conn: Connection, caller: Caller, subnet_id: str) -> None:
 
 def _network(cidr: str, version: int) -> Network:
     try:
-        network = ip_network(cidr)
+        network = plain_network(cidr)
     except ValueError as error:
         raise Invalid(f"Invalid input for cidr: {error}.") from None
     if network.version != version:
@@ -135,7 +136,7 @@ def _gateway(network: Network, text: str | None) -> Address | None:
     if text == FIRST_HOST:
         return first_host(network)
     try:
-        gateway = ip_address(text)
+        gateway = plain_address(text)
     except ValueError:
         raise Invalid(f"Invalid input for gateway_ip: '{text}' is not an address.") from None
     if gateway not in network or not int(first_host(network)) <= int(gateway) <= int(last_host(network)):

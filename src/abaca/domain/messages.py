@@ -41,6 +41,25 @@ class Detail(Enum):
     UNKNOWN_ERROR = "001"
     NO_VALID_HOST = "002"
     UNEXPECTED_NETWORK = "003"
+    FILTER_AVAILABILITY = "007"
+    FILTER_CAPABILITIES = "008"
+    FILTER_CAPACITY = "009"
+    DRIVER_FAILED_EXTEND = "015"
+
+
+_OF_FILTERS = {
+    "availability zone": Detail.FILTER_AVAILABILITY,
+    "share server handling": Detail.FILTER_CAPABILITIES,
+    "multiple subnets": Detail.FILTER_CAPABILITIES,
+    "storage protocol": Detail.FILTER_CAPABILITIES,
+    "capabilities": Detail.FILTER_CAPABILITIES,
+    "capacity": Detail.FILTER_CAPACITY,
+}
+
+
+def of_filter(name: str | None) -> Detail:
+    """Why there was no valid host, by the scheduler's filter that took the last pools out; None: there was no pool."""
+    return _OF_FILTERS.get(name or "", Detail.NO_VALID_HOST)
 
 
 def create(
@@ -74,8 +93,13 @@ def create(
 
 
 def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
-    """The messages of the caller's project, newest first. `filters`: column → value, and created_since, created_before (datetimes)."""
-    query = sa.select(messages).where(messages.c.project_id == caller.project_id)
+    """The messages of the caller's project, for administrators those of all projects, newest first.
+
+    `filters`: column → value, and created_since, created_before (datetimes).
+    """
+    query = sa.select(messages)
+    if not caller.is_admin:
+        query = query.where(messages.c.project_id == caller.project_id)
     for name, value in filters.items():
         if name == "created_since":
             query = query.where(messages.c.created_at >= value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Any
 
@@ -16,6 +17,7 @@ from abaca.scheduler.filters.capacity import room_gb
 from abaca.scheduler.placement import Placement, place
 from abaca.values import Host, PlacementRequest, Pool, PoolStats
 
+_LOG = logging.getLogger(__name__)
 _MOST_CLAIMS = 20
 _POOLS = (
     sa.select(
@@ -46,14 +48,15 @@ def place_and_claim(conn: Connection, request: PlacementRequest, host: str | Non
     raise Conflict("Too many shares are being placed at the same time; repeat.")
 
 
-def claim_more(conn: Connection, host: str, size: int) -> None:
-    """Claim `size` GiB more on the pool that a share stands on. Conflict when there is no room."""
+def claim_more(conn: Connection, host: str, size: int) -> bool:
+    """Claim `size` GiB more on the pool that a share stands on. False, with a line for operators, when there is no room."""
     for _ in range(_MOST_CLAIMS):
         found = _pools(conn, _POOLS.where(pools.c.host == host))
         if not found or room_gb(found[0]) < size:
-            raise Conflict(f"The pool of the share has room for {max(room_gb(found[0]), 0) if found else 0:.0f} of {size} GiB more.")
+            _LOG.warning("pool %s has room for %.0f of %d GiB more", host, max(room_gb(found[0]), 0) if found else 0, size)
+            return False
         if _claim(conn, found[0], size):
-            return
+            return True
     raise Conflict("Too many shares are being placed at the same time; repeat.")
 
 

@@ -44,7 +44,8 @@ def share_delete(conn: Connection, instance_id: str) -> None:
 
 def share_extend(conn: Connection, instance_id: str, new_size: str) -> None:
     """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has no room any more."""
-    shares.start_extension(conn, _share(conn, instance_id, "extending_error"), int(new_size))
+    if not shares.start_extension(conn, _share(conn, instance_id, "extending_error"), int(new_size)):
+        raise Conflict(f"The pool has no room for a share of {new_size} GiB any more.")
 
 
 def share_shrink(conn: Connection, instance_id: str, new_size: str) -> None:

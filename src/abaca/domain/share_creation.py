@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -28,6 +29,8 @@ from abaca.domain.share_sources import Source
 from abaca.errors import Forbidden, Invalid, Missing
 from abaca.scheduler.placement import Placement
 from abaca.values import Caller, Host, PlacementRequest, Value
+
+_LOG = logging.getLogger(__name__)
 
 PROTOCOLS = ("NFS", "CIFS", "CEPHFS", "GLUSTERFS", "HDFS", "MAPRFS")
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
@@ -252,6 +255,7 @@ def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict
 
 
 def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id: str, chosen: Placement) -> None:
+    _LOG.warning("%s: share %s: %s", caller.request_id, share_id, chosen.explain())
     states.move(conn, states.SHARE, instance_id, "error")
     messages.create(
         conn,
@@ -260,6 +264,6 @@ def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id:
         resource_type="SHARE",
         resource_id=share_id,
         action=messages.Action.ALLOCATE_HOST,
-        detail=messages.Detail.NO_VALID_HOST,
-        text=f"No storage could be allocated for this share request. {chosen.explain()}",
+        detail=messages.of_filter(chosen.rejections[-1].filter if chosen.rejections else None),
+        text=f"No storage could be allocated for this share request. {chosen.told()}",
     )

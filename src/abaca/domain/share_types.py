@@ -22,20 +22,12 @@ from abaca.db.tables import share_instances, share_type_extra_specs, share_type_
 from abaca.domain import quota_usages
 from abaca.drivers.nfs_specs import nfs_specs
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
+from abaca.scheduler.specs import SHOWN_CAPABILITIES
 from abaca.values import Caller
 
 HANDLES_SERVERS = "driver_handles_share_servers"
 SNAPSHOT_SUPPORT = "snapshot_support"
-BOOLEAN_SPECS = frozenset(
-    {
-        HANDLES_SERVERS,
-        SNAPSHOT_SUPPORT,
-        "create_share_from_snapshot_support",
-        "revert_to_snapshot_support",
-        "mount_snapshot_support",
-        "mount_point_name_support",
-    }
-)
+BOOLEAN_SPECS = SHOWN_CAPABILITIES | {HANDLES_SERVERS}
 SIZE_SPECS = frozenset({"provisioning:max_share_size", "provisioning:min_share_size", "provisioning:max_share_extend_size"})
 AVAILABILITY_ZONES = "availability_zones"
 REPLICATION_TYPE = "replication_type"

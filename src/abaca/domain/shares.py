@@ -22,8 +22,9 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import placement, quota_usages, resource_lock_checks, share_servers, states
+from abaca.domain import messages, placement, quota_usages, resource_lock_checks, share_servers, states
 from abaca.domain.share_instances import remove as remove_share
+from abaca.domain.share_types import TENANT_VISIBLE
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
@@ -179,8 +180,11 @@ def reset_task_state(conn: Connection, caller: Caller, share_id: str, task_state
 def extend(
     conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
 ) -> None:
-    """Grow a share to `new_size` GiB, in the background; the room in the pool is claimed at once, whether there is enough or not when it is
-    `forced`. Forbidden when a quota is against it."""
+    """Grow a share to `new_size` GiB, in the background. Forbidden when a quota is against it.
+
+    The room in the pool is claimed at once, whether there is enough or not when it is `forced`. Without room the share stays as it is and its
+    project is told by a message: clients take a refusal for something that passes, and repeat it for minutes.
+    """
     share = lock(conn, caller, share_id)
     require_available(share)
     if new_size <= share.size:
@@ -188,14 +192,26 @@ def extend(
             "Invalid input received: New size for extend must be greater than current size. "
             f"(current: {share.size}, extended: {new_size})."
         )
-    start_extension(conn, share, new_size, quota_defaults, forced=forced)
+    if not start_extension(conn, share, new_size, quota_defaults, forced=forced):
+        messages.create(
+            conn,
+            project_id=share.project_id,
+            request_id=caller.request_id,
+            resource_type="SHARE",
+            resource_id=share_id,
+            action=messages.Action.EXTEND,
+            detail=messages.Detail.FILTER_CAPACITY,
+            text=f"The share keeps its {share.size} GiB: there is no room to extend it to {new_size} GiB.",
+        )
 
 
 def start_extension(
     conn: Connection, share: sa.Row[Any], new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
-) -> None:
-    """Claim what a share (as `lock` gives it) needs to grow, and have it grown."""
+) -> bool:
+    """Claim what a share (as `lock` gives it) needs to grow, and have it grown. False, and nothing is changed, when its pool has no room."""
     more = new_size - (share.growing_to or share.size)
+    if not forced and not placement.claim_more(conn, share.host, more):
+        return False
     scope = (share.project_id, share.user_id, share.share_type_id)
     try:
         quota_usages.claim(conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more)
@@ -203,11 +219,10 @@ def start_extension(
         raise Forbidden(over.message) from None
     if forced:
         placement.release(conn, share.host, -more)
-    else:
-        placement.claim_more(conn, share.host, more)
     conn.execute(sa.update(shares).where(shares.c.id == share.id).values(growing_to=new_size))
     states.move(conn, states.SHARE, share.instance_id, "extending")
     start(conn, "share_extend", share, str(new_size))
+    return True
 
 
 def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
@@ -357,6 +372,9 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
         elif name == "share_group_id":  # there are none
             query = query.where(sa.false())
         elif name == "extra_specs":
+            # What others than administrators do not see they cannot look for, either.
+            if not caller.is_admin and wanted.keys() - TENANT_VISIBLE:
+                query = query.where(sa.false())
             query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
         elif name == "metadata":
             query = query.where(*[shares.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])

@@ -228,7 +228,8 @@ def _claim(conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapp
         )
     except OverQuota as over:
         raise Forbidden(over.message) from None
-    placement.claim_more(conn, share.host, more)
+    if not placement.claim_more(conn, share.host, more):
+        raise Conflict(f"Share {share.id} cannot be reverted: there is no room for the {more} GiB by which it grows to the size of its snapshot.")
     conn.execute(sa.update(shares_table).where(shares_table.c.id == share.id).values(growing_to=size))
 
 

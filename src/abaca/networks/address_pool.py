@@ -10,14 +10,12 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from itertools import accumulate, pairwise
 
+from abaca.addresses import Address, Network, plain_address
 from abaca.errors import Conflict, Invalid
 from abaca.values import Value
-
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 
 
 class AddressRange(Value):
@@ -95,7 +93,7 @@ def checked_ranges(network: Network, gateway: Address | None, ranges: Sequence[A
 
 def _parsed(network: Network, item: AddressRange) -> tuple[Address, Address]:
     try:
-        start, end = ip_address(item.start), ip_address(item.end)
+        start, end = plain_address(item.start), plain_address(item.end)
     except ValueError as error:
         raise Invalid(f"Invalid allocation pool {item.start}-{item.end}: {error}.") from None
     if start.version != network.version or end.version != network.version or int(start) > int(end):

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import Protocol
 from uuid import UUID, uuid5
 
+from abaca.addresses import plain_address
 from abaca.errors import NoSpace, Refused
 from abaca.networks.address_pool import AddressPool, AddressRange, first_host, last_host
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
@@ -168,7 +169,11 @@ class _Taken:
 
 def require_within(subnet_id: str, cidr: str, gateway: str | None, address: str) -> None:
     """Refused when a share server cannot have that address on that subnet."""
-    network, wanted = ip_network(cidr), ip_address(address)
+    network = ip_network(cidr)
+    try:
+        wanted = plain_address(address)
+    except ValueError as error:
+        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}): {error}.") from None
     is_within = wanted.version == network.version and int(first_host(network)) <= int(wanted) <= int(last_host(network))
     if not is_within or address == gateway:
         raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}).")

@@ -18,9 +18,10 @@ _POOLS_NAMED = 5
 
 
 class Rejection(Value):
-    """What one filter took out: for each pool the reason, in words that follow the pool's name."""
+    """What one filter took out: for each pool the reason, in words that follow the pool's name. `told`: what callers hear of it."""
 
     filter: str
+    told: str
     pools: list[tuple[Host, str]]
 
 
@@ -32,7 +33,7 @@ class Placement(Value):
     rejections: list[Rejection] = []
 
     def explain(self) -> str:
-        """For the person who asked, at most 1000 characters: which filter took which pools out, and why. Worker hosts are not named."""
+        """For operators, at most 1000 characters: which filter took which pools out, and why."""
         if self.host is not None:
             return f"Placed on {pool_text(self.host)}."
         if not self.rejections:
@@ -40,6 +41,14 @@ class Placement(Value):
         reasons = "; ".join(f"{rejection.filter}: {_grouped(rejection)}" for rejection in self.rejections)
         text = f"No valid host was found: {reasons}."
         return text if len(text) <= MAX_EXPLANATION else f"{text[: MAX_EXPLANATION - 1]}…"
+
+    def told(self) -> str:
+        """For the caller: what excluded the back ends, in the order of the filters. Names no pool and none of its figures."""
+        if not self.rejections:
+            return "No valid host was found: no back end is there yet."
+        *some, last = [rejection.told for rejection in self.rejections]
+        reasons = [f"some back ends {told}" for told in some] + [f"{'the others' if some else 'all back ends'} {last}"]
+        return f"No valid host was found: {'; '.join(reasons)}."
 
 
 def pool_text(host: Host) -> str:
@@ -51,12 +60,12 @@ def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
     """The pool with the greatest weights among those that no filter rejects; ties go to the first by name."""
     left = sorted(pools, key=lambda pool: str(pool.host))
     rejections = []
-    for name, why_not in FILTERS:
-        verdicts = [(pool, why_not(request, pool)) for pool in left]
+    for each in FILTERS:
+        verdicts = [(pool, each.why_not(request, pool)) for pool in left]
         rejected = [(pool.host, reason) for pool, reason in verdicts if reason is not None]
         left = [pool for pool, reason in verdicts if reason is None]
         if rejected:
-            rejections.append(Rejection(filter=name, pools=rejected))
+            rejections.append(Rejection(filter=each.name, told=each.told(request), pools=rejected))
     if not left:
         return Placement(rejections=rejections)
     best = max(left, key=lambda pool: [weight(request, pool) for weight in WEIGHERS])

@@ -14,6 +14,17 @@ from oslo_utils import specs_matcher, strutils
 
 from abaca.values import Pool
 
+SHOWN_CAPABILITIES = frozenset(
+    {
+        "snapshot_support",
+        "create_share_from_snapshot_support",
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+        "mount_point_name_support",
+    }
+)
+"""Those that tenants see in their share types; all others are between operators and back ends."""
+
 _IS = "<is>"
 _OPERATORS = tuple(specs_matcher.op_methods)
 _SCOPE = "capabilities"

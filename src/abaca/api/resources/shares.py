@@ -198,6 +198,8 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
 
 def _list(call: Call, level: int) -> dict[str, Any]:
     page = call.page()
+    if page.sort_key in _ADMIN_FILTERS:  # an order tells, too
+        call.enforce(_ADMIN_FILTERS[page.sort_key])
     all_projects = call.wants_all_projects("share:list_all_projects")
     filters = _filters(call)
     with read(call.engine) as conn:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from abaca.addresses import plain_address
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import ServerLayout, private_folder, safe_id, write_atomically
 from abaca.drivers.linux.programs import complaint
-from abaca.drivers.linux.well_formed import plain_address
 from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfo, SecurityService
 

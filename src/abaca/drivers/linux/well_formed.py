@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 import msgspec
 
+from abaca.addresses import Address, Network, plain_address, plain_network
 from abaca.drivers.linux.layout import safe_id
 from abaca.errors import Refused
 from abaca.values import NetworkInfo, Subnet
@@ -31,19 +31,8 @@ def refuse_malformed(network_info: Sequence[NetworkInfo]) -> None:
             raise Refused(f"share network subnet {info.share_network_subnet_id} cannot be served: {error}") from error
 
 
-def plain_address(text: str) -> IPv4Address | IPv6Address:
-    """An address without a zone, which may be any text. Raises ValueError."""
-    address = ip_address(text)
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text!r} has a zone")
-    return address
-
-
 def _require(subnet: Subnet) -> None:
-    network = ip_network(subnet.cidr, strict=False)
-    if isinstance(network, IPv6Network):
-        plain_address(str(network.network_address))
-    _require_version(network, subnet)
+    _require_version(plain_network(subnet.cidr, strict=False), subnet)
     if subnet.gateway is not None:
         _require_version(plain_address(subnet.gateway), subnet)
     if subnet.mtu not in MTUS:
@@ -53,6 +42,6 @@ def _require(subnet: Subnet) -> None:
     safe_id(subnet.neutron_net_id)
 
 
-def _require_version(found: IPv4Address | IPv6Address | IPv4Network | IPv6Network, subnet: Subnet) -> None:
+def _require_version(found: Address | Network, subnet: Subnet) -> None:
     if found.version != subnet.ip_version:
         raise ValueError(f"{found} is not of IPv{subnet.ip_version}")

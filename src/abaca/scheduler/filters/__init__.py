@@ -6,6 +6,7 @@ The order below is the order in which pools fall out: cheap and telling reasons 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from abaca.scheduler.filters import (
     availability_zone,
@@ -18,14 +19,24 @@ from abaca.scheduler.filters import (
 )
 from abaca.values import PlacementRequest, Pool
 
-Filter = Callable[[PlacementRequest, Pool], str | None]
 
-FILTERS: tuple[tuple[str, Filter], ...] = (
-    ("service", service.why_not),
-    ("availability zone", availability_zone.why_not),
-    ("share server handling", driver_handles_share_servers.why_not),
-    ("multiple subnets", multiple_subnets.why_not),
-    ("storage protocol", storage_protocol.why_not),
-    ("capabilities", capabilities.why_not),
-    ("capacity", capacity.why_not),
+class Filter(NamedTuple):
+    """`why_not(request, pool)`: for operators, with names and figures, in words that follow the pool's name; None when the pool fits.
+
+    `told(request)`: what the caller is told of pools that it takes out, in words that follow "back ends". Says nothing of a pool.
+    """
+
+    name: str
+    why_not: Callable[[PlacementRequest, Pool], str | None]
+    told: Callable[[PlacementRequest], str]
+
+
+FILTERS = (
+    Filter("service", service.why_not, service.told),
+    Filter("availability zone", availability_zone.why_not, availability_zone.told),
+    Filter("share server handling", driver_handles_share_servers.why_not, driver_handles_share_servers.told),
+    Filter("multiple subnets", multiple_subnets.why_not, multiple_subnets.told),
+    Filter("storage protocol", storage_protocol.why_not, storage_protocol.told),
+    Filter("capabilities", capabilities.why_not, capabilities.told),
+    Filter("capacity", capacity.why_not, capacity.told),
 )

@@ -18,3 +18,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     if allowed and zone not in allowed:
         return f"is in zone {zone}, which the share type does not allow"
     return None
+
+
+def told(_request: PlacementRequest) -> str:
+    return "are in an availability zone that the request, the share network or the share type excludes"

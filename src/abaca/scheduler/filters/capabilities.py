@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abaca.scheduler.filters.availability_zone import TYPE_ZONES
 from abaca.scheduler.filters.driver_handles_share_servers import NAME as HANDLES_SERVERS
-from abaca.scheduler.specs import reported, satisfies, wanted_capabilities
+from abaca.scheduler.specs import SHOWN_CAPABILITIES, reported, satisfies, wanted_capabilities
 from abaca.values import PlacementRequest, Pool
 
 _JUDGED_ELSEWHERE = {TYPE_ZONES, HANDLES_SERVERS}
@@ -17,3 +17,10 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
         if name not in _JUDGED_ELSEWHERE and not satisfies(reported(pool, name), spec)
     ]
     return f"lacks {', '.join(lacking)}" if lacking else None
+
+
+def told(request: PlacementRequest) -> str:
+    wanted = wanted_capabilities(request.extra_specs).keys() - _JUDGED_ELSEWHERE
+    if wanted - SHOWN_CAPABILITIES:
+        return "lack a capability that the share type asks for"
+    return f"do not have all that the share type asks for: {', '.join(sorted(wanted))}"

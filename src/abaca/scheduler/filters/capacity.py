@@ -21,3 +21,7 @@ def room_gb(pool: Pool) -> float:
 def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     room = room_gb(pool)
     return None if request.size <= room else f"has room for {max(room, 0):.0f} of {request.size} GiB"
+
+
+def told(request: PlacementRequest) -> str:
+    return f"have no room for {request.size} GiB"

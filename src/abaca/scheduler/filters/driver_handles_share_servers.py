@@ -13,3 +13,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     if spec is None or satisfies(reported(pool, NAME), spec):
         return None
     return f"lacks {NAME}={spec}"
+
+
+def told(request: PlacementRequest) -> str:
+    return f"do not have the share type's {NAME}={wanted_capabilities(request.extra_specs).get(NAME)}"

@@ -12,3 +12,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     if not (request.zones or {}).get(pool.availability_zone) or satisfies(reported(pool, NAME), "<is> True"):
         return None
     return f"lacks {NAME}=True, and the share network has several subnets in zone {pool.availability_zone}"
+
+
+def told(_request: PlacementRequest) -> str:
+    return f"lack {NAME}=True, which a share network with several subnets in one availability zone needs"

@@ -10,3 +10,7 @@ def why_not(_request: PlacementRequest, pool: Pool) -> str | None:
     if not pool.is_up:
         return "is down"
     return None if pool.is_enabled else "is disabled"
+
+
+def told(_request: PlacementRequest) -> str:
+    return "are down or disabled"

@@ -13,3 +13,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     texts = told if isinstance(told, list | tuple) else [told or ""]
     served = {protocol for text in texts for protocol in str(text).upper().split("_")}
     return None if request.share_proto.upper() in served else f"does not serve {request.share_proto.upper()}"
+
+
+def told(request: PlacementRequest) -> str:
+    return f"do not serve {request.share_proto.upper()}"
