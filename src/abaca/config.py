@@ -87,7 +87,20 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt(
         "poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; new work wakes a worker, too."
     ),
-    cfg.IntOpt("concurrency", default=24, min=1, help="Operations carried out at once."),
+    cfg.IntOpt(
+        "concurrency",
+        default=24,
+        min=1,
+        help="Operations carried out at once. Projects share these places fairly: a project takes another one only while half as many as it "
+        "then holds stay free, so that one alone gets two thirds of them.",
+    ),
+    cfg.IntOpt(
+        "check_concurrency",
+        default=4,
+        min=1,
+        help="Checks carried out at once, in places of their own, shared in the same way: whether share servers may get another subnet or "
+        "security service.",
+    ),
     cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),
     cfg.FloatOpt("watch_interval", default=10.0, min=0.05, help="Seconds between two looks whether every share server serves its clients."),
     cfg.IntOpt("lease_seconds", default=30, min=3, help="How long the right to serve a host lasts without renewal."),

@@ -103,7 +103,7 @@ def test_a_network_that_does_not_go(stack: Stack) -> None:
 
 
 def test_work_that_has_not_ended(stack: Stack) -> None:
-    work = Work(name="share_delete", worker_host="nobody", id="share_delete:x:1", key="x", args=("x",))
+    work = Work(name="share_delete", worker_host="nobody", project_id="project", id="share_delete:x:1", key="x", args=("x",))
     stack.do(lambda conn: enqueue(conn, work))
     assert "work has not ended" in rows.violations(stack.engine)
 

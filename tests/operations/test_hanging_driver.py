@@ -49,7 +49,7 @@ def test_who_waited_is_told_and_the_server_works_again_once_the_call_is_back(ins
 
 def test_other_servers_are_served_meanwhile(install: Install) -> None:
     """However much work one server's tenants ask for."""
-    stack = install(**{"worker.call_seconds": 60.0, "worker.concurrency": LANES + 2})
+    stack = install(**{"worker.call_seconds": 60.0, "worker.concurrency": 2 * LANES})
     with stack.working():
         stuck = stack.share_network(*stack.network("10.1.0.0/24"))
         server = server_of(stack, available_share(stack, stuck))

@@ -94,7 +94,7 @@ def test_work_of_a_kind_that_is_gone_is_ended_and_keeps_nobody_waiting(install: 
     inspection.client(stack.engine).delete_workflow(making)  # the share is creating, and what makes it is the older release's blessing
     work_id = f"{GONE}:{instance.id}:{uuid4()}"
     key = f"server:{instance.share_server_id}:0"
-    stack.do(queue.enqueue, Work(name=GONE, worker_host="host1", id=work_id, key=key, args=(instance.id,)))
+    stack.do(queue.enqueue, Work(name=GONE, worker_host="host1", project_id="project", id=work_id, key=key, args=(instance.id,)))
     older_release_dies(stack, "blessed")
     with stack.working():
         assert stack.settled_share(id_) == "error"

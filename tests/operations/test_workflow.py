@@ -96,7 +96,7 @@ def clean() -> Iterator[None]:
 
 
 def work(id_: str, *args: str, name: str = "probe") -> Work:
-    return Work(name=name, worker_host="host1", id=id_, key=f"key of {id_}", args=args)
+    return Work(name=name, worker_host="host1", project_id="project", id=id_, key=f"key of {id_}", args=args)
 
 
 # --- putting work in -----------------------------------------------------------------------------------------------

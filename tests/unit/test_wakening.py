@@ -58,7 +58,7 @@ class Looks:
 
 def put_in(engine: Engine, worker_host: str, work_id: str) -> None:
     with begin(engine) as conn:
-        queue.enqueue(conn, Work(name="probe", worker_host=worker_host, id=work_id, key=work_id, args=()))
+        queue.enqueue(conn, Work(name="probe", worker_host=worker_host, project_id="project", id=work_id, key=work_id, args=()))
 
 
 def test_a_wait_is_cut_short_and_ended(pace: Pace) -> None:
@@ -91,6 +91,6 @@ def test_work_for_others_and_work_that_is_rolled_back_wakes_nobody(engine: Engin
     assert looks.looks()
     put_in(engine, "host2", "of another")
     with pytest.raises(KeyError), begin(engine) as conn:
-        queue.enqueue(conn, Work(name="probe", worker_host="host1", id="never", key="never", args=()))
+        queue.enqueue(conn, Work(name="probe", worker_host="host1", project_id="project", id="never", key="never", args=()))
         raise KeyError
     assert not looks.looks(NOT_NOW)

@@ -192,7 +192,7 @@ def _warm_up(conf: cfg.ConfigOpts) -> None:
         metadata.create_all(engine)
         migrate(f"sqlite:///{folder}/warm-up.sqlite")
         with begin(engine) as conn:
-            enqueue(conn, Work(name="warm_up", worker_host="warm-up", id="warm-up", key="warm-up", args=("warm-up",)))
+            enqueue(conn, Work(name="warm_up", worker_host="warm-up", project_id="warm-up", id="warm-up", key="warm-up", args=("warm-up",)))
         app = create_app(conf, engine, _warm_up_caller)
         for method, path in (("GET", "/"), ("GET", "/v2/shares/detail"), ("GET", "/v2/no-such"), ("POST", "/v2/share-networks")):
             _request(app, method, path)

@@ -221,12 +221,16 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
 def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
     """Have the rules that are in error of those share instances applied once more."""
     table = share_access_rules
-    instances = conn.execute(sa.select(share_instances).where(of, share_instances.c.access_rules_status == "error")).all()
+    instances = conn.execute(
+        sa.select(share_instances, shares_table.c.project_id)
+        .join(shares_table, shares_table.c.id == share_instances.c.share_id)
+        .where(of, share_instances.c.access_rules_status == "error")
+    ).all()
     failed = conn.scalars(sa.select(table.c.id).where(table.c.share_id.in_([row.share_id for row in instances]), table.c.state == "error"))
     states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
     for row in instances:
         states.move(conn, states.ACCESS_RULES, row.id, "syncing")
-        shares.start_on(conn, "access_apply", row.id, row.host, row.share_server_id)
+        shares.start_on(conn, "access_apply", row.id, row.host, row.share_server_id, row.project_id)
 
 
 # -------------------------------------------------------------------------------------------------------------------

@@ -52,5 +52,5 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
     conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(**changed))
     share_servers.mark_unused_since_now(conn, instance.share_server_id)
-    shares.start_on(conn, "share_create", instance_id, str(host), server_id, *tried)
+    shares.start_on(conn, "share_create", instance_id, str(host), server_id, share.project_id, *tried)
     return True

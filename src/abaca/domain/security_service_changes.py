@@ -199,4 +199,4 @@ def _begin(conn: Connection, share_network_id: str, wanted: ChangeRequest, serve
     hosts = share_servers.worker_hosts(conn, {server.host for server in servers})
     name = "share_server_update_security_service"
     args = (wanted.new_id, wanted.current_id or "")
-    enqueue(conn, *[share_servers.server_work(name, hosts[s.host], s.id, f"{wanted.new_id}:{uuid4()}", *args) for s in servers])
+    enqueue(conn, *[share_servers.server_work(name, hosts[s.host], s, f"{wanted.new_id}:{uuid4()}", *args) for s in servers])

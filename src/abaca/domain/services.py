@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import availability_zones, services
 from abaca.domain.signs_of_life import is_up
 from abaca.errors import Conflict, Missing
+from abaca.values import SYSTEM
 from abaca.workflow.queue import Work, enqueue
 
 BINARY = "manila-share"
@@ -49,7 +50,10 @@ def ensure_shares(conn: Connection, host: str) -> None:
         raise Conflict(f"The service {host} is down.")
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
     work_id = f"service_ensure_shares:{host}:{uuid4()}"
-    enqueue(conn, Work(name="service_ensure_shares", worker_host=service["worker_host"], id=work_id, key=f"service:{host}", args=(host,)))
+    work = Work(
+        name="service_ensure_shares", worker_host=service["worker_host"], project_id=SYSTEM, id=work_id, key=f"service:{host}", args=(host,)
+    )
+    enqueue(conn, work)
 
 
 def ensured(conn: Connection, host: str, _reason: str = "") -> None:

@@ -124,7 +124,7 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     if chosen.host is None:
         _no_valid_host(conn, caller, share_id, instance_id, chosen)
     else:
-        share_nouns.start_on(conn, "share_create", instance_id, str(chosen.host), server_id)
+        share_nouns.start_on(conn, "share_create", instance_id, str(chosen.host), server_id, caller.project_id)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
 

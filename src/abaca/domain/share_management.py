@@ -86,7 +86,7 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         )
     )
     options = msgspec.json.encode(wanted.driver_options).decode()
-    share_nouns.start_on(conn, "share_manage", instance_id, wanted.host, server.id, wanted.export_path, options)
+    share_nouns.start_on(conn, "share_manage", instance_id, wanted.host, server.id, server.project_id, wanted.export_path, options)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
 

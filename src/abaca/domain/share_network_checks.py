@@ -227,11 +227,18 @@ def _start(conn: Connection, question: Question) -> str:
             created_at=now,
         )
     )
-    ids = {host: f"{question.workflow}:{check_id}:{host}" for host in hosts}
+    project_id = _project(conn, question.share_network_id)
     enqueue(
         conn,
         *[
-            Work(name=question.workflow, worker_host=worker_host, id=ids[host], key=ids[host], args=(check_id, host))
+            Work(
+                name=question.workflow,
+                worker_host=worker_host,
+                project_id=project_id,
+                id=f"{question.workflow}:{check_id}:{host}",
+                key=f"check:{question.share_network_id}",  # one at a time: what it asks may never answer
+                args=(check_id, host),
+            )
             for host, worker_host in worker_hosts(conn, set(hosts)).items()
         ],
     )

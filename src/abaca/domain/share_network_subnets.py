@@ -151,8 +151,11 @@ def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | Non
     worker_host = conn.scalar(sa.select(services.c.worker_host).where(services.c.is_ready).order_by(services.c.updated_at.desc()).limit(1))
     if neutron_net_id is None or worker_host is None:
         return
-    work_id = f"share_network_subnet_resolve:{subnet_id}:{uuid4()}"
-    enqueue(conn, Work(name="share_network_subnet_resolve", worker_host=worker_host, id=work_id, key=f"subnet:{subnet_id}", args=(subnet_id,)))
+    project_id = conn.scalar(sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id))
+    name = "share_network_subnet_resolve"
+    work_id = f"{name}:{subnet_id}:{uuid4()}"
+    work = Work(name=name, worker_host=worker_host, project_id=project_id or "", id=work_id, key=f"subnet:{subnet_id}", args=(subnet_id,))
+    enqueue(conn, work)
 
 
 def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:

@@ -24,7 +24,7 @@ from abaca.domain.share_server_networks import Place
 from abaca.domain.signs_of_life import is_up
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Host, NetworkAllocation, Value
-from abaca.workflow.queue import Work, enqueue
+from abaca.workflow.queue import enqueue
 
 _LETS_GO = ("active", "error", "manage_error", "unmanage_error")
 
@@ -206,6 +206,5 @@ def _settle(conn: Connection, share_server_id: str, status: str, reason: str | N
 
 def _enqueue(conn: Connection, workflow: str, share_server_id: str, host: str, *args: str) -> None:
     worker_host = servers.worker_hosts(conn, {host})[host]
-    work_id = f"{workflow}:{share_server_id}:{uuid4()}"
-    key = f"server:{share_server_id}"
-    enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=key, args=(share_server_id, *args)))
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()
+    enqueue(conn, servers.server_work(workflow, worker_host, server, str(uuid4()), *args))

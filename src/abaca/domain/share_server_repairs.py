@@ -103,7 +103,7 @@ def _begin(conn: Connection, share_server_id: str, workflow: str, expected_subne
     states.move(conn, states.SHARE_SERVER, share_server_id, "network_change")
     states.move(conn, states.SHARE_NETWORK, server.share_network_id, "network_change")
     worker_host = worker_hosts(conn, {server.host})[server.host]
-    enqueue(conn, server_work(workflow, worker_host, share_server_id, f"{subnet_id}:{uuid4()}", subnet_id))
+    enqueue(conn, server_work(workflow, worker_host, server, f"{subnet_id}:{uuid4()}", subnet_id))
     return str(subnet_id)
 
 

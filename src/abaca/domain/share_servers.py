@@ -100,12 +100,20 @@ def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
     hosts = worker_hosts(conn, {server.host for server in fresh})
     name = "share_server_delete"
-    enqueue(conn, *[server_work(name, hosts[server.host], server.id, str(uuid4())) for server in fresh])
+    enqueue(conn, *[server_work(name, hosts[server.host], server, str(uuid4())) for server in fresh])
 
 
-def server_work(workflow: str, worker_host: str, server_id: str, which: str, *args: str) -> Work:
-    """Work on a share server, one after the other: `workflow(server_id, *args)`. `which`: tells it from other work of its kind on the server."""
-    return Work(name=workflow, worker_host=worker_host, id=f"{workflow}:{server_id}:{which}", key=f"server:{server_id}", args=(server_id, *args))
+def server_work(workflow: str, worker_host: str, server: sa.Row[Any], which: str, *args: str) -> Work:
+    """Work on a share server (`id`, `project_id`), one after the other: `workflow(server id, *args)`. `which`: tells it from other work of its
+    kind on the server."""
+    return Work(
+        name=workflow,
+        worker_host=worker_host,
+        project_id=server.project_id,
+        id=f"{workflow}:{server.id}:{which}",
+        key=f"server:{server.id}",
+        args=(server.id, *args),
+    )
 
 
 def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:

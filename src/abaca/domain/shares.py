@@ -261,16 +261,18 @@ def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
 
 def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> None:
     """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id, *args)`."""
-    start_on(conn, workflow, share.instance_id, share.host, share.share_server_id, *args)
+    start_on(conn, workflow, share.instance_id, share.host, share.share_server_id, share.project_id, *args)
 
 
-def start_on(conn: Connection, workflow: str, instance_id: str, host: str, share_server_id: str | None, *args: str) -> None:
+def start_on(
+    conn: Connection, workflow: str, instance_id: str, host: str, share_server_id: str | None, project_id: str, *args: str
+) -> None:
     """Put work on a share instance into the queue of the worker that serves host@backend#pool, in its lane of its share server."""
     service = Host.parse(host).service
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
     key = f"server:{share_server_id or instance_id}:{crc32(instance_id.encode()) % LANES}"
-    enqueue(conn, Work(name=workflow, worker_host=worker_host, id=work_id, key=key, args=(instance_id, *args)))
+    enqueue(conn, Work(name=workflow, worker_host=worker_host, project_id=project_id, id=work_id, key=key, args=(instance_id, *args)))
 
 
 def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:

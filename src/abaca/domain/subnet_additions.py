@@ -151,9 +151,9 @@ def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addit
     )
     states.move(conn, states.SHARE_NETWORK, share_network_id, "network_change")
     states.move(conn, states.SHARE_SERVER, addition.affected, "network_change")
-    rows = conn.execute(sa.select(share_servers.c.id, share_servers.c.host).where(share_servers.c.id.in_(addition.affected))).all()
+    rows = conn.execute(sa.select(share_servers).where(share_servers.c.id.in_(addition.affected))).all()
     hosts = worker_hosts(conn, {row.host for row in rows})
-    enqueue(conn, *[server_work("share_server_add_subnet", hosts[row.host], row.id, subnet_id, subnet_id) for row in rows])
+    enqueue(conn, *[server_work("share_server_add_subnet", hosts[row.host], row, subnet_id, subnet_id) for row in rows])
     return subnet_id
 
 

@@ -29,7 +29,7 @@ def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped:
     hosts = servers.worker_hosts(conn, {server.host for server in standing}) if given else {}
     name = "share_server_update_subnet_metadata"
     args = (subnet_id, *sorted(given))
-    enqueue(conn, *[servers.server_work(name, hosts[s.host], s.id, f"{subnet_id}:{uuid4()}", *args) for s in (standing if given else [])])
+    enqueue(conn, *[servers.server_work(name, hosts[s.host], s, f"{subnet_id}:{uuid4()}", *args) for s in (standing if given else [])])
 
 
 # --- for the workflow ----------------------------------------------------------------------------------------------

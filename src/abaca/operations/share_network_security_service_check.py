@@ -16,7 +16,7 @@ def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> Non
     security_service_changes.answered(conn, check_id, service_host, reason)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, is_check=True)
 def share_network_security_service_check(check_id: str, service_host: str) -> None:
     inquiry = tx(share_network_checks.asked, check_id, service_host)
     if inquiry is None:

@@ -19,7 +19,7 @@ def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> Non
     subnet_additions.answer(conn, check_id, service_host, reason, None)
 
 
-@workflow(on_failure=fail)
+@workflow(on_failure=fail, is_check=True)
 def share_network_subnet_check(check_id: str, service_host: str) -> None:
     inquiry = tx(subnet_additions.inquiry, check_id, service_host)
     if inquiry is None:

@@ -29,10 +29,12 @@ _clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation to carry out: the workflow's name, the worker host whose queue takes it, an id and the key that serialises it."""
+    """One operation to carry out: the workflow's name, the worker host whose queue takes it, the project that it is done for (see `places`),
+    an id and the key that serialises it."""
 
     name: str
     worker_host: str
+    project_id: str
     id: str
     key: str
     args: tuple[str, ...]
@@ -48,6 +50,7 @@ def enqueue(conn: Connection, *works: Work) -> None:
                 "queue_name": queue_name(work.worker_host),
                 "workflow_id": work.id,
                 "queue_partition_key": work.key,
+                "authenticated_user": work.project_id,
                 "app_version": VERSION,
             },
             *work.args,

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.workflow import wakening
 from abaca.workflow.journal import Records
+from abaca.workflow.places import Chooser, Places
 from abaca.workflow.queue import APPLICATION, VERSION, create_dbos_engine, queue_name
 from abaca.workflow.serializer import JsonSerializer
 
@@ -32,7 +33,7 @@ class Limits(NamedTuple):
     of it may take, in seconds."""
 
     poll_interval: float
-    concurrency: int
+    places: Places
     retry_seconds: float
     call_seconds: float
 
@@ -76,7 +77,7 @@ class Runtime:
         queue = DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
             queue_name(self.worker_host),
             partition_concurrency=1,  # with another number DBOS would look at each key by itself
-            worker_concurrency=self.limits.concurrency,
+            worker_concurrency=sum(self.limits.places),
             on_conflict="always_update",
         )
         queue.database_backed_queue = False  # its settings are ours and stay: they need not be read again at every look
@@ -85,6 +86,8 @@ class Runtime:
         dbos = _get_dbos_instance()
         self._launched = time.monotonic()
         self.records = Records(self.engine, dbos._sys_db, self.stopping)
+        choose = Chooser(dbos._sys_db, queue.name, self.worker_host, self.limits.places)
+        dbos._sys_db.start_queued_partitioned_workflows = choose.take  # type: ignore[method-assign, assignment]
         looking = Thread(target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True)
         looking.start()
         self._threads = [looking, wakening.listen(self.engine, self.worker_host, self._pace)]

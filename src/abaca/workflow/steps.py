@@ -30,7 +30,7 @@ from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin, is_outage, read
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
-from abaca.workflow import crash_points, deadlines, locks
+from abaca.workflow import crash_points, deadlines, locks, places
 from abaca.workflow.journal import Journal, Outgrown, Place, Stopping
 from abaca.workflow.runtime import Runtime, current
 
@@ -60,7 +60,7 @@ OUTGROWN = (
 
 
 def workflow(
-    *, on_failure: Callable[..., None], on_resume: Callable[..., None] | None = None
+    *, on_failure: Callable[..., None], on_resume: Callable[..., None] | None = None, is_check: bool = False
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a durable workflow, named as the function.
 
@@ -70,6 +70,8 @@ def workflow(
 
     `on_resume(conn, *args)` takes what was parked up again: it puts the nouns back into their transitional states and enqueues the work
     anew. It raises Conflict when they are not as `on_failure` left them. None: such work is asked for anew instead.
+
+    `is_check`: it only asks, and takes the places of checks (see `places`).
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -96,6 +98,8 @@ def workflow(
         ENDINGS[name] = on_failure
         if on_resume is not None:
             RESUMPTIONS[name] = on_resume
+        if is_check:
+            places.CHECKS.add(name)
         return DBOS.workflow(name=name)(run)
 
     return decorate

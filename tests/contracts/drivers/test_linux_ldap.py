@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import stat
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ from abaca.drivers.linux import ldap, namespaces
 from abaca.drivers.linux.ldap import accounts
 from abaca.errors import BackendError, Refused
 from abaca.values import NetworkInfo, SecurityService, ShareServer
-from tests.contracts.drivers import ldap_server, linux_backend
+from tests.contracts.drivers import hostile_ldap, ldap_server, linux_backend
 from tests.contracts.drivers.ldap_server import BASE, PASSWORD, USER
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 
@@ -98,6 +101,34 @@ def test_what_cannot_bind_is_refused_with_the_reason(site: Site, directory: str,
         set_up(site, service(**fields))
     assert time.monotonic() - started < 15
     assert PASSWORD not in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("silent", "no answer within 5 seconds"),
+        ("drip", "no answer within 5 seconds"),
+        ("loud", "Invalid credentials|ended with"),
+        ("endless", "no answer within 5 seconds"),
+    ],
+)
+def test_a_hostile_directory_is_given_up_within_seconds(site: Site, how: str, reason: str) -> None:
+    """Whatever it says, or does not: the worker's time and memory are bounded, and what it hears is text of one line."""
+    netns = site.client("ldap", "net", *CLIENT)
+    inside = ("nsenter", f"--net={namespaces.path_of(netns)}")
+    with subprocess.Popen([*inside, sys.executable, hostile_ldap.__file__, how, "389"], stdout=subprocess.PIPE) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+            with pytest.raises(Refused, match=reason) as refusal:
+                set_up(site, service())
+            assert time.monotonic() - started < 4 * ldap.ANSWER_SECONDS
+            assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+            assert refusal.value.message.isprintable()
+            assert len(refusal.value.message) < 1000
+        finally:
+            server.kill()
 
 
 def test_another_tenants_directory_is_not_reached(site: Site, directory: str) -> None:
@@ -187,7 +218,9 @@ def test_what_would_be_another_line_of_the_configuration_is_refused(field: str, 
         ldap._account(service(**{field: value}))
 
 
-@pytest.mark.parametrize("server", ["fe80::1%x ldap://10.0.0.99", "ldap://[fe80::1%x]", "10.0.0.1 ldapi:///", "10.0.0.1; touch pwned", "../x", "ldapi://10.0.0.1"])
+@pytest.mark.parametrize(
+    "server", ["fe80::1%x ldap://10.0.0.99", "ldap://[fe80::1%x]", "10.0.0.1 ldapi:///", "10.0.0.1; touch pwned", "../x", "ldapi://10.0.0.1"]
+)
 def test_a_server_is_one_address_and_nothing_more(server: str) -> None:
     with pytest.raises(Refused, match="the server"):
         ldap._account(service(server=server))

@@ -6,11 +6,15 @@ import errno
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
 
+_LONGEST = 500  # characters
+_MOST_SAID = 64 * 1024
+_BOUNDED = ("prlimit", f"--as={512 * 1024 * 1024}", f"--fsize={_MOST_SAID}", "--core=0")
 # Administrators' programs are there although a service's search path may lack their folders.
 SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
 
@@ -44,21 +48,43 @@ def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | Non
     raise OutcomeUnknown(f"{' '.join(argv[:3])} failed ({done.returncode}): {said}")
 
 
-def complaint(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None) -> str | None:
-    """Run a program that asks and changes nothing: None when it succeeds, else what it said. Raises as `run` when it is not there or too slow."""
-    done = _finished(argv, timeout, extra_environment)
-    return None if done.returncode == 0 else _said(done) or f"it ended with {done.returncode}"
+def complaint(*argv: str, timeout: float, extra_environment: dict[str, str] | None = None) -> str | None:
+    """Run a program that asks somebody who may be hostile, and changes nothing: None when it succeeds, else what it said, or that it took
+    longer than `timeout` seconds. Its memory is bounded, and so is what it says. Raises Unavailable when it is not there."""
+    with tempfile.TemporaryFile() as said:
+        try:
+            done = subprocess.run(
+                (*_BOUNDED, *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, timeout=timeout,
+                env=_environment(extra_environment), check=False,
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise Unavailable(f"program {_BOUNDED[0]} is not installed") from error
+        except subprocess.TimeoutExpired:
+            return f"there was no answer within {timeout:g} seconds"
+        said.seek(0)
+        complained = _one_line(said.read(_MOST_SAID).decode(errors="replace"))[:_LONGEST]
+    return None if done.returncode == 0 else complained or f"it ended with {done.returncode}"
 
 
 def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None, given: str = "") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH, **(extra_environment or {})}
     try:
-        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environment, input=given, check=False)
+        return subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", timeout=timeout, env=_environment(extra_environment), input=given, check=False
+        )
     except FileNotFoundError as error:
         raise Unavailable(f"program {argv[0]} is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise OutcomeUnknown(f"{argv[0]} did not end within {timeout:g} s") from error
 
 
+def _environment(extra: dict[str, str] | None) -> dict[str, str]:
+    return {**os.environ, "LC_ALL": "C", "PATH": SEARCH_PATH, **(extra or {})}
+
+
 def _said(done: subprocess.CompletedProcess[str]) -> str:
-    return (done.stderr or done.stdout).strip()[-500:]
+    return _one_line(done.stderr or done.stdout)[-_LONGEST:]
+
+
+def _one_line(text: str) -> str:
+    """Fit for logs and messages."""
+    return "".join(character if character.isprintable() else " " for character in text.strip())
