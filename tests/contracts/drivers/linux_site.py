@@ -13,6 +13,8 @@ from abaca.admin.nfs_probe import Mount, NfsError
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
+from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.wires import plugging
 from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
@@ -117,6 +119,10 @@ class Site:
 
     def layout(self, server: ShareServer) -> ServerLayout:
         return self.driver.layout.server(server.id)
+
+    def ganesha(self, server: ShareServer) -> GaneshaServer:
+        """The server's processes, as somebody sees them who has not watched them."""
+        return GaneshaServer(self.layout(server), Vigil())
 
     def port_names(self, server: ShareServer) -> list[str]:
         return sorted(plugging.ports_in(self.layout(server).namespace))

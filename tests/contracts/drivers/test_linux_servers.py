@@ -16,7 +16,6 @@ import pytest
 from abaca.drivers.linux import mounts, namespaces, processes, routing
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
-from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.wires import plugging
 from abaca.errors import BackendError, Refused, Unavailable
@@ -246,13 +245,12 @@ def test_ganesha_has_nothing_to_complain_about_in_its_configuration(site: Site) 
 
 def test_a_ganesha_that_does_not_start_is_told_with_its_log(site: Site) -> None:
     server = site.server(*BOTH)
-    ganesha = GaneshaServer(site.layout(server))
-    ganesha.stop()
+    site.ganesha(server).stop()
     taken = namespaces.inside(site.layout(server).namespace, lambda _: socket.create_server(("::", 2049), family=socket.AF_INET6))
     with taken, pytest.raises(Unavailable, match="bind"):
         site.driver.ensure_server(server, [])
     site.driver.ensure_server(server, [])
-    assert ganesha.is_healthy()
+    assert site.driver.unserved([server.id]) == []
 
 
 def test_what_fails_with_one_share_keeps_no_other_from_being_served(site: Site) -> None:

@@ -14,7 +14,6 @@ import pytest
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import export_ids
-from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.inventory import leftovers, remove_installation
 from abaca.drivers.linux.pools.btrfs import GIB
 from abaca.errors import NoSpace, Refused, Unavailable
@@ -123,7 +122,7 @@ def test_rules_are_exactly_the_last_ones(door: Door) -> None:
 
 def test_rules_survive_a_restart_of_ganesha(site: Site, door: Door) -> None:
     door.set(rule("10.0.0.20", "ro"))
-    GaneshaServer(site.layout(door.server)).stop()
+    site.ganesha(door.server).stop()
     share = msgspec.structs.replace(door.share, access_rules=[rule("10.0.0.20", "ro")])
     site.driver.ensure_server(door.server, [share])
     assert door.both() == ("ro", "none")
@@ -261,7 +260,7 @@ def test_export_ids_stay_when_ganesha_starts_again(site: Site) -> None:
     shares = [site.share(server) for _ in range(3)]
     before = export_ids(site.layout(server))
     site.driver.delete_share(shares[0], server)
-    GaneshaServer(site.layout(server)).stop()
+    site.ganesha(server).stop()
     site.driver.ensure_server(server, shares[1:])
     assert export_ids(site.layout(server)) == {share.id: before[share.id] for share in shares[1:]}
 

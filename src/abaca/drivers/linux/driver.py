@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
@@ -21,8 +22,10 @@ from abaca.drivers.linux import ldap
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
+from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
+from abaca.drivers.linux.pools.answering import DiskProbe
 from abaca.drivers.linux.pools.btrfs import GIB, BtrfsPool
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
@@ -59,7 +62,7 @@ DEFAULTS = {
     "answer_seconds": str(ANSWER_SECONDS),
     **wiring.OPTIONS,
 }
-MOST_ASKED_AT_ONCE = 8
+MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 
 
 class LinuxDriver(ShareDriver):
@@ -115,6 +118,8 @@ class LinuxDriver(ShareDriver):
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
+        self._vigil = Vigil()
+        self._disk = DiskProbe(self.pool.root)
         self._wiring = Wiring(chosen)
         self._plug = BridgePlug(chosen["namespace"], self._wiring)
         self._locks: dict[str, threading.RLock] = {}
@@ -189,9 +194,16 @@ class LinuxDriver(ShareDriver):
             raise Refused(f"the pool does not have the data of {', '.join(lost)}")
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
-        """Those whose Ganesha is not there, or does not answer a client for `answer_seconds`."""
+        """Those whose Ganesha is not there, or has left three probes in a row unanswered for `answer_seconds`, although the disk answers."""
         with ThreadPoolExecutor(MOST_ASKED_AT_ONCE, thread_name_prefix="serves") as threads:
             return [server_id for server_id, serves in zip(server_ids, threads.map(self._serves, server_ids), strict=True) if not serves]
+
+    def wait_for_deaths(self, seconds: float) -> list[str]:
+        return self._vigil.wait(seconds)
+
+    def restart_server(self, server_id: str) -> bool:
+        with self._locked(server_id) as server:
+            return server.restart()
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
@@ -326,9 +338,12 @@ class LinuxDriver(ShareDriver):
 
     def _serves(self, server_id: str) -> bool:
         try:
-            return GaneshaServer(self.layout.server(server_id), self._patience).serves()
+            return self._ganesha(server_id).serves(partial(self._disk.answers, self._patience))
         except Refused:  # an id that cannot be one: nobody made such a server
             return False
+
+    def _ganesha(self, server_id: str) -> GaneshaServer:
+        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience)
 
     def _end_nfs_servers(self) -> None:
         """Those of this back end; they are started again when their share servers are ensured."""
@@ -342,7 +357,7 @@ class LinuxDriver(ShareDriver):
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
-            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._patience)
+            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._ganesha(server_id))
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -45,12 +46,11 @@ def end(pids: list[int], patience: float) -> None:
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
     """Poll `condition` until it holds; False when it did not within `seconds`."""
-    never, waited, pause = threading.Event(), 0.0, SHORTEST_WAIT
+    never, end, pause = threading.Event(), time.monotonic() + seconds, SHORTEST_WAIT
     while not condition():
-        if waited >= seconds:
+        if time.monotonic() >= end:
             return False
         never.wait(pause)
-        waited += pause
         pause = min(pause * 1.5, LONGEST_WAIT)
     return True
 

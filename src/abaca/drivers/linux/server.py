@@ -24,14 +24,14 @@ from abaca.values import ExportLocation, NetworkInfo
 
 
 class LinuxServer:
-    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one. `patience`: Ganesha's."""
+    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one."""
 
-    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, patience: float) -> None:
+    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, ganesha: GaneshaServer) -> None:
         self._layout = layout
         self._plug = plug
         self._pool = pool
         self._highest_mtu = highest_mtu
-        self.ganesha = GaneshaServer(layout, patience)
+        self.ganesha = ganesha
 
     # --- networks --------------------------------------------------------------------------------------------------
 
@@ -131,6 +131,12 @@ class LinuxServer:
         """Take away exports of the running NFS server that have no file."""
         for export_id in self.ganesha.bus.active() - set(export_ids(self._layout).values()):
             self.ganesha.bus.remove(export_id)
+
+    def restart(self) -> bool:
+        """Start the NFS server again, with the shares that are mounted, when it has died or hangs. Without a server to start: False."""
+        if not namespaces.exists(self._layout.namespace) or not self._layout.ganesha_config.exists():
+            return False
+        return self.ganesha.ensure_running()
 
     # --- the whole -------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from jeepney import DBusAddress, DBusErrorResponse, new_method_call
 from jeepney.io.blocking import open_dbus_connection
 from jeepney.wrappers import unwrap_msg
 
+from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.errors import OutcomeUnknown, Refused, Unavailable
 
@@ -107,12 +108,14 @@ class ExportBus:
     def remove(self, export_id: int) -> None:
         self._call("RemoveExport", "q", (export_id,))
 
-    def answers(self) -> bool:
+    def health(self) -> Health:
         try:
             self.active()
-        except (Unavailable, OutcomeUnknown, Refused):
-            return False
-        return True
+        except OutcomeUnknown:
+            return Health.SILENT
+        except (Unavailable, Refused):
+            return Health.GONE
+        return Health.SERVES
 
     def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         try:

@@ -5,9 +5,13 @@ They outlive the worker and are found again by their pid files, checked against 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.file_services.nfs import nfs_null
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
+from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
+from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.drivers.linux.programs import run
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
@@ -16,6 +20,7 @@ GANESHA = "ganesha.nfsd"
 BUS = "dbus-daemon"
 NFS_PORT = 2049
 START_SECONDS = 30.0
+START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 LOG_BYTES = 8 * 1024**2
@@ -62,44 +67,85 @@ BUS_TEMPLATE = """\
 class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
 
-    `patience`: seconds that Ganesha may leave clients without an answer before it counts as hanging.
+    `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's.
     """
 
-    def __init__(self, server: ServerLayout, patience: float = ANSWER_SECONDS) -> None:
+    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS) -> None:
         self._server = server
+        self._vigil = vigil
         self._patience = patience
         self.bus = ExportBus(server.bus_socket)
 
     def ensure_running(self) -> bool:
         """Start what does not run; True when Ganesha was to be started. Raises Unavailable with the end of its log when it does not come up.
 
-        A Ganesha whose bus is gone cannot be told anything and is started anew; its clients reclaim what they hold.
+        A Ganesha whose bus is gone cannot be told anything and is started anew, and so is one that hangs; its clients reclaim what they
+        hold. Of one that is merely silent nobody knows: Unavailable.
         """
-        if self.is_healthy():
-            return False
+        health = self._whole_health(self._patience)
+        if health is Health.SILENT and not self._hangs():
+            raise Unavailable(f"the NFS server of share server {self._server.id} does not answer now")
+        if health is not Health.SERVES:
+            self._restart()
+        self._vigil.watch(self._server.id, self._pid)
+        return health is not Health.SERVES
+
+    def serves(self, blame: Callable[[], bool]) -> bool:
+        """False when Ganesha has died, or hangs. Each call is a probe; one without an answer counts when Ganesha is to `blame`."""
+        try:
+            health = self._health(self._patience)
+        except Starved:
+            return not self._hangs()
+        if health is Health.SERVES:
+            self._vigil.answered(self._server.id)
+        elif health is Health.SILENT and (pid := self._pid()) is not None:
+            if blame():
+                self._vigil.left_unanswered(self._server.id, pid)
+            return not self._hangs()
+        return health is Health.SERVES
+
+    def _restart(self) -> None:
         self.stop()
         self._write_configuration()
         self._start(BUS, self._bus_argument())
         files = ("-L", self._server.log, "-f", self._server.ganesha_config, "-p", self._server.ganesha_pid)
         self._start(GANESHA, "-N", "NIV_EVENT", *map(str, files))
-        processes.wait_until(lambda: self.is_healthy() or not self.is_started(), START_SECONDS)
-        if not self.is_healthy():
+        processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
+        if not self._is_up():
             raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {self._end_of_log()}")
-        return True
 
-    def is_healthy(self) -> bool:
-        """It serves, and can be told of exports."""
-        return self.serves() and self.bus.answers()
-
-    def serves(self) -> bool:
-        """Ganesha lives, listens in the namespace that has the server's name now, and answers clients there."""
-        pid = processes.by_pid_file(self._server.ganesha_pid, GANESHA)
-        if pid is None or not namespaces.is_of(self._server.namespace, pid) or not processes.listens(pid, NFS_PORT):
-            return False
+    def _is_up(self) -> bool:
         try:
-            return namespaces.inside(self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, self._patience))
+            return self._whole_health(min(self._patience, START_PATIENCE)) is Health.SERVES
+        except Starved:
+            return False
+
+    def _whole_health(self, patience: float) -> Health:
+        """Not only to its clients: it can be told of exports, too."""
+        health = self._health(patience)
+        return self.bus.health() if health is Health.SERVES else health
+
+    def _health(self, patience: float) -> Health:
+        """Whether Ganesha lives, listens in the namespace that has the server's name now, and answers clients there."""
+        pid = self._pid()
+        if pid is None or not namespaces.is_of(self._server.namespace, pid) or not processes.listens(pid, NFS_PORT):
+            return Health.GONE
+        try:
+            is_answered = namespaces.inside(self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, patience))
+        except Starved:
+            raise
         except BackendError:
-            return False  # the namespace went this moment
+            return Health.GONE  # the namespace went this moment
+        if is_answered:
+            return Health.SERVES
+        return Health.SILENT if self._pid() == pid else Health.GONE  # it died under the question
+
+    def _hangs(self) -> bool:
+        pid = self._pid()
+        return pid is not None and self._vigil.hangs(self._server.id, pid)
+
+    def _pid(self) -> int | None:
+        return processes.by_pid_file(self._server.ganesha_pid, GANESHA)
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""
@@ -107,6 +153,7 @@ class GaneshaServer:
 
     def stop(self) -> None:
         """End both processes, and any that a lost call may have started. Nothing there is success."""
+        self._vigil.forget(self._server.id)
         processes.end(self._ganeshas(), END_SECONDS)
         processes.end(processes.find(BUS, self._bus_argument()), END_SECONDS)
         for path in (self._server.ganesha_pid, self._server.bus_pid, self._server.bus_socket):

@@ -1,0 +1,40 @@
+"""Whether the disk of a pool answers: asked before somebody is blamed who may be waiting for it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, wait
+from pathlib import Path
+from threading import Lock, Thread
+
+
+class DiskProbe:
+    """Writes a few bytes to a file without a name in `folder`, and syncs them. A thread that the disk keeps stays the only one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = Lock()
+        self._running: Future[None] | None = None
+
+    def answers(self, patience: float) -> bool:
+        """Whether the disk has said anything within `patience` seconds; that it is full or read-only is an answer, too."""
+        with self._lock:
+            if self._running is None or self._running.done():
+                self._running = Future()
+                Thread(target=self._write, args=(self._running,), name=f"probe of {self._folder}", daemon=True).start()
+            running = self._running
+        wait([running], patience)
+        return running.done()
+
+    def _write(self, done: Future[None]) -> None:
+        try:
+            file = os.open(self._folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            try:
+                os.write(file, b"probe")
+                os.fsync(file)
+            finally:
+                os.close(file)
+        except OSError:
+            pass
+        finally:
+            done.set_result(None)
