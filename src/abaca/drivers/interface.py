@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from threading import Event
 from typing import ClassVar
 
 from abaca.drivers.capabilities import Capabilities
@@ -85,11 +86,29 @@ class ShareDriver(ABC):
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         """Which of these servers do not serve their clients now, although they were set up: their file server has died, or answers nobody.
 
-        Asked every few seconds, beside other calls; changes nothing, and comes back within a bound of its own, however many hang. Each server
-        that is named twice, the second time under its lock, is brought back by `ensure_server`, so name none that is merely slow. A driver
-        that cannot tell, or whose back end sees to it by itself, names none.
+        Asked every few seconds, beside other calls; changes nothing, and comes back within a bound of its own, however many hang. A server
+        that is named is restarted and, when it is still named afterwards, ensured; so name none that is merely slow. A driver that cannot
+        tell, or whose back end sees to it by itself, names none.
         """
         return []
+
+    def wait_for_deaths(self, seconds: float) -> list[str]:
+        """Wait, at most `seconds`, until file servers end by themselves; returns the ids of their share servers, each death once.
+
+        Called again and again by one thread, beside all other calls. It is about the servers that this object has set up, ensured or
+        restarted; one that the driver itself ended is none. A driver that is not told of deaths waits and names none: `unserved` finds them.
+        """
+        Event().wait(seconds)
+        return []
+
+    def restart_server(self, server_id: str) -> bool:
+        """Start the file server of a share server that has died or hangs, at once, as it was. True when it was to be started.
+
+        Clients wait, and the database may be away, so the server is not described, and the call may overlap with others about it: the
+        driver sees to their order. Where nothing stands that could be started, and in a driver without a quicker way than
+        `ensure_server`, nothing is done.
+        """
+        return False
 
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:

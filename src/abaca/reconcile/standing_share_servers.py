@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from sqlalchemy.engine import Engine
@@ -42,8 +43,18 @@ def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
             raise error
 
 
-def ensure(engine: Engine, host: str, server_id: str, runtime: Runtime, is_wanted: Callable[[], bool] = lambda: True) -> None:
-    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged."""
+def ensure(
+    engine: Engine,
+    host: str,
+    server_id: str,
+    runtime: Runtime,
+    is_wanted: Callable[[], bool] = lambda: True,
+    room: AbstractContextManager[object] | None = None,
+) -> None:
+    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged.
+
+    `room` is held while the driver is busy with it, and not while its lock is waited for.
+    """
     with serving.current().locks.exclusive(server_id):
         with read(engine) as conn:
             if not share_servers.stands(conn, server_id):
@@ -54,6 +65,7 @@ def ensure(engine: Engine, host: str, server_id: str, runtime: Runtime, is_wante
         if not is_wanted():
             return
         try:
-            deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
+            with room or nullcontext():
+                deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
         except (Refused, NoSpace) as error:
             _LOG.error("share server %s is not as it should be: %s", server.id, error.message)

@@ -34,6 +34,8 @@ _LOG = logging.getLogger(__name__)
 
 EXIT_LEASE_LOST = 3
 _HOUSEKEEPING_SECONDS = 30.0
+_DEATHS_SECONDS = 0.25
+"""How long a driver is asked at once to wait for deaths, and the pause after an error of it."""
 
 
 class Worker:
@@ -69,6 +71,7 @@ class Worker:
             self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
             watch = Watch(self.engine, backend.host, self._runtime)
             self._in_background(f"watch {backend.host}", partial(self._watch, backend, watch), self._conf.worker.watch_interval)
+            self._in_background(f"deaths {backend.host}", partial(self._await_deaths, backend, watch), _DEATHS_SECONDS)
         self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
 
     def _networks(self) -> NetworkPlugin:
@@ -100,6 +103,12 @@ class Worker:
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
         if backend.reason is None:  # else all its servers are ensured when it comes up
             backend.unserved = watch.look()
+
+    def _await_deaths(self, backend: backends.Backend, watch: Watch) -> None:
+        while not self._stopping.is_set():
+            died = backend.driver.wait_for_deaths(_DEATHS_SECONDS)
+            if backend.reason is None:
+                watch.attend(died)
 
     def _housekeeping(self) -> None:
         hosts = {b.host for b in self.backends}

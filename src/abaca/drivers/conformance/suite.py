@@ -34,6 +34,8 @@ from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInfoUpdate, PoolStats, ShareServer
 
+DEATH_SECONDS = 10.0
+
 
 class DriverConformance(SnapshotConformance, SecurityServiceConformance):
     """Override `driver`, and what else your back end needs or can show."""
@@ -143,7 +145,7 @@ class DriverConformance(SnapshotConformance, SecurityServiceConformance):
         assert stage.driver.create_share(share, server) == share.export_locations
 
     def stop_serving(self, driver: ShareDriver, server: ShareServer) -> None:
-        """Have the file server of a share server die, or hang, by itself."""
+        """Have the file server of a share server die by itself."""
         pytest.skip("the driver's author gives no way to have a server stop serving")
 
     def test_servers_that_serve_are_not_named(self, stage: Stage) -> None:
@@ -161,6 +163,30 @@ class DriverConformance(SnapshotConformance, SecurityServiceConformance):
         twice(lambda: stage.driver.ensure_server(server, [msgspec.structs.replace(share, access_rules=[rule(client)])]))
         assert stage.driver.unserved([other.id, server.id]) == []
         assert self.can_read(stage.driver, share.export_locations[0], client, entry)
+
+    def test_a_death_is_told_once_and_the_server_restarted_as_it_was(self, stage: Stage) -> None:
+        need(type(stage.driver).wait_for_deaths is not ShareDriver.wait_for_deaths, "notice of deaths")
+        server, other = stage.server(), stage.server()
+        share = stage.share(server)
+        client, entry = client_on(server.network_info[0]), server.network_info[0]
+        stage.driver.update_access(share, [rule(client)], server)
+        assert stage.driver.wait_for_deaths(0) == []
+        self.stop_serving(stage.driver, server)
+        assert stage.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
+        assert stage.driver.wait_for_deaths(0) == []
+        assert stage.driver.restart_server(server.id)
+        assert not stage.driver.restart_server(server.id), "it serves"
+        assert not stage.driver.restart_server(other.id)
+        assert stage.driver.unserved([other.id, server.id]) == []
+        assert self.can_read(stage.driver, share.export_locations[0], client, entry)
+        self.stop_serving(stage.driver, server)
+        assert stage.driver.wait_for_deaths(DEATH_SECONDS) == [server.id], "the next death is another one"
+
+    def test_an_end_that_was_asked_for_is_no_death(self, stage: Stage) -> None:
+        server = stage.server()
+        stage.driver.teardown_server(server.id, server.backend_details)
+        assert stage.driver.wait_for_deaths(0.2) == []
+        assert not stage.driver.restart_server(server.id), "nothing stands that could be started"
 
     def test_ensuring_brings_a_missing_subnet(self, stage: Stage) -> None:
         abilities = stage.driver.capabilities

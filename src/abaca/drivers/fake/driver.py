@@ -36,6 +36,7 @@ from abaca.values import (
 )
 
 GIB = 1024**3
+_LOOK_SECONDS = 0.02  # at a state file that another process may change
 _ACCESS_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}}
 
 
@@ -50,6 +51,7 @@ class FakeDriver(ShareDriver):
         self.capabilities = self.options.capabilities
         self.faults = FaultPlan(self.options.fault_plan)
         self._store = Store(self.options.state_file)
+        self._told_deaths: set[str] = set()
 
     def check_for_setup_error(self) -> None:
         with self._call("check_for_setup_error"), self._store.read():
@@ -94,6 +96,22 @@ class FakeDriver(ShareDriver):
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         with self._call("unserved"), self._store.read() as world:
             return [id_ for id_ in server_ids if id_ not in world.servers or not world.servers[id_].is_served]
+
+    def wait_for_deaths(self, seconds: float) -> list[str]:
+        with self._call("wait_for_deaths"):
+            deadline = time.monotonic() + seconds
+            while not (died := self._untold_deaths()) and (left := deadline - time.monotonic()) > 0:
+                time.sleep(min(left, _LOOK_SECONDS))
+            return died
+
+    def restart_server(self, server_id: str) -> bool:
+        with self._call("restart_server", server_id), self._store.change() as world:
+            server = world.servers.get(server_id)
+            if server is None or server.is_served:
+                return False
+            server.is_served, server.is_dead = True, False
+            self._told_deaths.discard(server_id)
+            return True
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
@@ -301,10 +319,10 @@ class FakeDriver(ShareDriver):
         with self._store.change() as world:
             world.shares[share_instance_id].used_bytes = used_bytes
 
-    def stop_serving(self, server_id: str) -> None:
-        """As if the server's file server had died by itself."""
+    def stop_serving(self, server_id: str, *, dies: bool = True) -> None:
+        """As if the server's file server had died by itself, or else hung."""
         with self._store.change() as world:
-            world.servers[server_id].is_served = False
+            world.servers[server_id].is_served, world.servers[server_id].is_dead = False, dies
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -318,6 +336,13 @@ class FakeDriver(ShareDriver):
         self.faults.strike(method, subjects, "before")
         yield
         self.faults.strike(method, subjects, "after")
+
+    def _untold_deaths(self) -> list[str]:
+        with self._store.read() as world:
+            dead = {id_ for id_, server in world.servers.items() if server.is_dead}
+        untold = sorted(dead - self._told_deaths)
+        self._told_deaths = dead
+        return untold
 
     def _pool_stats(self, world: World, name: str) -> PoolStats:
         options = self.options

@@ -14,12 +14,16 @@ from abaca.values import AccessRule, ExportLocation, NetworkInfo, SecurityServic
 
 
 class Server(msgspec.Struct):
-    """A share server: its networks in the order in which it got them. `is_served` False: as if its file server had died."""
+    """A share server: its networks in the order in which it got them.
+
+    `is_served` False: as if its file server hung; or, when it `is_dead`, had died.
+    """
 
     id: str
     network_info: list[NetworkInfo]
     security_services: list[SecurityService] = []
     is_served: bool = True
+    is_dead: bool = False
 
     def details(self) -> dict[str, str]:
         """Back end details, as drivers return them."""
