@@ -1,0 +1,136 @@
+"""NFS servers that die or hang: told at once, or after three probes that nobody else is to blame for; restarted as they were."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.file_services.nfs.vigil import MOST_SILENCES, Vigil
+from abaca.errors import Unavailable
+from abaca.values import ShareServer
+from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
+
+pytestmark = pytest.mark.root
+
+PATIENCE, LONG_PATIENCE = 0.5, 3.0
+DEATH_SECONDS = 10.0
+FREEZE, THAW = 0xC0045877, 0xC0045878
+
+
+@pytest.fixture
+def hasty_site(linux_driver: LinuxDriver) -> Iterator[Site]:
+    """On a back end whose worker has been replaced by one of little patience."""
+    site = Site(linux_backend.successor(linux_driver, answer_seconds=str(PATIENCE)))
+    yield site
+    site.clear()
+
+
+def pid_of(site: Site, server: ShareServer) -> int:
+    return int(site.layout(server).ganesha_pid.read_text())
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """The process hangs meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def frozen(folder: Path) -> Iterator[None]:
+    """No write to the file system of `folder` comes back meanwhile."""
+    handle = os.open(folder, os.O_RDONLY)
+    fcntl.ioctl(handle, FREEZE, 0)
+    try:
+        yield
+    finally:
+        fcntl.ioctl(handle, THAW, 0)
+        os.close(handle)
+
+
+def test_a_worker_that_starts_anew_is_told_of_deaths_too(site: Site, linux_driver: LinuxDriver) -> None:
+    server = site.server(*BOTH)
+    share = site.share(server)
+    site.driver = linux_backend.successor(linux_driver)
+    site.driver.ensure_server(server, [share])
+    os.kill(pid_of(site, server), signal.SIGKILL)
+    assert site.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
+    assert site.driver.restart_server(server.id)
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def test_a_server_that_hangs_is_named_after_three_silences_in_a_row_and_restarted(hasty_site: Site) -> None:
+    site = hasty_site
+    server, other = site.server(*BOTH), site.server(("net", "10.0.0.6/24"))
+    share, pid = site.share(server), pid_of(site, server)
+    with stopped(pid):
+        for _ in range(MOST_SILENCES - 1):
+            assert site.driver.unserved([other.id, server.id]) == []
+    assert site.driver.unserved([server.id]) == [], "it has answered, so the count begins again"
+    os.kill(pid, signal.SIGSTOP)
+    found = [site.driver.unserved([other.id, server.id]) for _ in range(MOST_SILENCES)]
+    assert found == [[], [], [server.id]]
+    assert site.driver.restart_server(server.id)
+    assert site.driver.unserved([other.id, server.id]) == []
+    assert pid_of(site, server) != pid
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def test_a_silent_server_is_not_blamed_while_the_disk_is_silent_too(hasty_site: Site) -> None:
+    site = hasty_site
+    server = site.server(*BOTH)
+    site.share(server)
+    with stopped(pid_of(site, server)):
+        with frozen(site.driver.pool.root):
+            assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES + 1)] == [[]] * (MOST_SILENCES + 1)
+        assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES)] == [[], [], [server.id]]
+
+
+def test_an_operation_that_meets_a_silent_server_does_not_restart_it(hasty_site: Site) -> None:
+    site = hasty_site
+    server = site.server(*BOTH)
+    share, pid = site.share(server), pid_of(site, server)
+    with stopped(pid), pytest.raises(Unavailable, match="does not answer now"):
+        site.driver.update_access(share, [rule("10.0.0.0/8")], server)
+    site.driver.update_access(share, [rule("10.0.0.0/8")], server)
+    assert pid_of(site, server) == pid
+
+
+def test_a_prober_that_was_starved_says_so_instead_of_blaming_the_server() -> None:
+    code = f"from abaca.drivers.linux.file_services.nfs import nfs_null\nprint('asks', flush=True)\nnfs_null.answers(%d, {LONG_PATIENCE})"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        command = [sys.executable, "-c", code % silent.getsockname()[1]]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as prober:
+            assert prober.stdout is not None
+            prober.stdout.readline()
+            with stopped(prober.pid):
+                Event().wait(LONG_PATIENCE + 2)
+            _, said = prober.communicate(timeout=30)
+    assert "Starved" in said, said
+
+
+def test_of_two_processes_with_one_name_the_death_of_the_first_is_not_told_for_the_second() -> None:
+    vigil = Vigil()
+    with subprocess.Popen(["sleep", "60"]) as first, subprocess.Popen(["sleep", "60"]) as second:
+        vigil.watch("server", lambda: first.pid)
+        vigil.watch("server", lambda: second.pid)
+        first.kill()
+        assert vigil.wait(0.2) == []
+        second.kill()
+        assert vigil.wait(DEATH_SECONDS) == ["server"]
+        assert vigil.wait(0) == []
