@@ -44,6 +44,13 @@ def ensure_flags(mounted: Mount, flags: str) -> None:
         run("mount", "-o", f"remount,bind,{flags}", str(mounted.point))
 
 
+def mount_shared(point: Path) -> None:
+    """Make `point` an empty file system of its own; mount namespaces that are made of it later receive what is mounted in it."""
+    run("mount", "-t", "tmpfs", "-o", "mode=0700,size=1m,nosuid,nodev,noexec", "tmpfs", str(point))
+    run("mount", "--make-private", str(point))  # apart from whatever the mount that it lies in is shared with
+    run("mount", "--make-shared", str(point))
+
+
 def unmount(path: Path) -> None:
     """Take away every mount at `path` and below. Nothing there is success; what is in use vanishes for new openers at once."""
     for mounted in mounts_below(path):

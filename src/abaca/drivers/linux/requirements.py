@@ -9,6 +9,7 @@ from pathlib import Path
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces, packet_filter
+from abaca.drivers.linux.file_services.nfs.cell import library
 from abaca.drivers.linux.programs import is_installed, run
 from abaca.errors import BackendError
 
@@ -33,6 +34,7 @@ def missing() -> list[str]:
     lacking = [f"program {program} (Debian package {package})" for program, package in PROGRAMS.items() if not is_installed(program)]
     if not any(list(Path("/").glob(pattern.lstrip("/"))) for pattern in VFS_LIBRARY):
         lacking.append("NFS-Ganesha's VFS library (Debian package nfs-ganesha-vfs)")
+    lacking += library.missing()
     if os.geteuid() != 0:
         return ["root: the worker must run as root", *lacking]  # what follows cannot be tried without
     if not _has_filesystem("btrfs"):

@@ -37,7 +37,7 @@ class LinuxServer:
 
     def join(self, network_info: Sequence[NetworkInfo]) -> None:
         """Stand on these subnets, too."""
-        self._layout.prepare()
+        self._prepare()
         namespaces.ensure(self._layout.namespace, routing.SERVER_SETTINGS)
         ports, addresses = self._wanted(network_info)
         for port in ports.values():
@@ -77,7 +77,7 @@ class LinuxServer:
         """
         if not namespaces.exists(self._layout.namespace):
             raise Unavailable(f"share server {self._layout.id} is not there")
-        self._layout.prepare()
+        self._prepare()
         failures: list[BackendError] = []
         mounted: dict[str, bool] = {}
         ids = export_ids(self._layout)
@@ -109,6 +109,15 @@ class LinuxServer:
             self.ganesha.bus.add(file, export_id)
         elif not is_read:
             self.ganesha.bus.update(file, export_id)
+
+    def _prepare(self) -> None:
+        """Make the folders. That of the mount points is a mount itself, made before Ganesha's cell, into which it hands on what is mounted."""
+        self._layout.prepare()
+        found = mounts.mount_at(self._layout.mounts)
+        if found is None or found.filesystem != "tmpfs":
+            self.ganesha.stop()  # what is mounted from now on would not reach it
+            mounts.unmount(self._layout.mounts)
+            mounts.mount_shared(self._layout.mounts)
 
     def published(self) -> set[str]:
         """Ids of the shares and snapshots that have an export file."""

@@ -1,6 +1,7 @@
 """The processes of one share server: a DBus of its own and one Ganesha, in the server's network namespace.
 
-They outlive the worker and are found again by their pid files, checked against /proc. What they serve is in `exports.py`.
+Ganesha runs in a cell (`cell/`). They outlive the worker and are found again by their pid files, checked against /proc. What they
+serve is in `exports.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.file_services.nfs import nfs_null
+from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
@@ -107,12 +109,18 @@ class GaneshaServer:
     def _restart(self) -> None:
         self.stop()
         self._write_configuration()
-        self._start(BUS, self._bus_argument())
-        files = ("-L", self._server.log, "-f", self._server.ganesha_config, "-p", self._server.ganesha_pid)
-        self._start(GANESHA, "-N", "NIV_EVENT", *map(str, files))
+        self._start_bus()
+        self._start_ganesha()
         processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
         if not self._is_up():
-            raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {self._end_of_log()}")
+            reason = self.gap() or self._end_of_log()
+            self.stop()
+            raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {reason}")
+
+    def gap(self) -> str | None:
+        """What is wrong with the cell of the Ganesha that runs, if one does: one of an older release, for example, has none."""
+        pid = self._pid()
+        return None if pid is None else confinement.gap(pid)
 
     def _is_up(self) -> bool:
         try:
@@ -121,7 +129,9 @@ class GaneshaServer:
             return False
 
     def _whole_health(self, patience: float) -> Health:
-        """Not only to its clients: it can be told of exports, too."""
+        """Not only to its clients: it is in its cell, and can be told of exports, too."""
+        if self.gap() is not None:
+            return Health.GONE
         health = self._health(patience)
         return self.bus.health() if health is Health.SERVES else health
 
@@ -179,13 +189,26 @@ class GaneshaServer:
         if self._server.log.exists() and self._server.log.stat().st_size > LOG_BYTES:
             self._server.log.replace(self._server.log.with_suffix(".log.1"))
 
-    def _start(self, *argv: str) -> None:
-        """Start a daemon that detaches itself: it gets a session of its own, and the init process as its parent."""
-        bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self._server.bus_socket}"}
+    def _start_bus(self) -> None:
+        """It detaches itself: it gets a session of its own, and the init process as its parent."""
         try:
-            run("nsenter", f"--net={namespaces.path_of(self._server.namespace)}", *argv, timeout=START_SECONDS, extra_environment=bus)
+            run("nsenter", f"--net={namespaces.path_of(self._server.namespace)}", BUS, self._bus_argument(), timeout=START_SECONDS)
         except OutcomeUnknown as error:
-            raise Unavailable(f"{argv[0]} of share server {self._server.id} did not start: {error.message}") from error
+            raise Unavailable(f"{BUS} of share server {self._server.id} did not start: {error.message}") from error
+
+    def _start_ganesha(self) -> None:
+        server = self._server
+        server.log.touch(mode=0o600)
+        files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
+        confinement.start(
+            server,
+            GANESHA,
+            ["-F", "-N", "NIV_EVENT", *map(str, files)],
+            server.ganesha_pid,
+            environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
+            read_only=[server.ganesha_config, server.bus_socket, server.exports],
+            writable=[server.log, server.recovery],
+        )
 
     def _end_of_log(self) -> str:
         return self._server.log.read_text(errors="replace")[-1000:] if self._server.log.exists() else "it wrote no log"

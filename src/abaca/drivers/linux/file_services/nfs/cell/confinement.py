@@ -1,0 +1,88 @@
+"""The worker's side of a cell: starting a program of a share server in one, and looking whether a process is in one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.file_services.nfs.cell import library
+from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
+from abaca.drivers.linux.file_services.nfs.cell.privileges import CAPABILITIES
+from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.programs import SEARCH_PATH, run
+from abaca.errors import OutcomeUnknown, Unavailable
+
+PROC = Path("/proc")
+START_SECONDS = 30.0
+FILTERS = 2  # the launcher's and the library's
+# Programs and libraries; settings of the C library; what the pool says of a share's room.
+READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig", "/sys/fs/btrfs")
+LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
+
+
+def start(
+    server: ServerLayout,
+    program: str,
+    arguments: Sequence[str],
+    pid_file: Path,
+    *,
+    environment: Mapping[str, str],
+    read_only: Sequence[Path],
+    writable: Sequence[Path],
+) -> None:
+    """Start a program of Debian's in the server's network namespace and a cell of its own. Raises Unavailable."""
+    file = shutil.which(program, path=SEARCH_PATH)
+    if file is None:
+        raise Unavailable(f"program {program} is not installed")
+    root = server.run / "cell"
+    root.mkdir(mode=0o700, exist_ok=True)
+    launch = Launch(
+        program=file,
+        argv=[program, *arguments],
+        pid_file=str(pid_file),
+        network=str(namespaces.path_of(server.namespace)),
+        root=str(root),
+        library=str(library.ensure()),
+        host_name=server.id,
+        environment=dict(environment),
+        read_only=[file, *READ_ONLY, *map(str, read_only)],
+        writable=[str(path) for path in writable],
+        private=["/tmp", str(server.run)],
+        shares=str(server.mounts),
+        limits=LIMITS,
+    )
+    become(launch)
+
+
+def become(launch: Launch) -> None:
+    """Run the launcher. Raises Unavailable with what it says when the program was not started."""
+    text = msgspec.json.encode(launch).decode()
+    try:
+        run(sys.executable, "-m", "abaca.drivers.linux.file_services.nfs.cell.launch", text, timeout=START_SECONDS)
+    except OutcomeUnknown as error:
+        raise Unavailable(error.message) from error
+
+
+def gap(pid: int) -> str | None:
+    """What is not as it must be around an NFS server's process; None when all of its cell stands, or when it is gone."""
+    try:
+        status = dict(line.split(":\t", 1) for line in (PROC / str(pid) / "status").read_text().splitlines() if ":\t" in line)
+        maps = (PROC / str(pid) / "maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    wanted = {
+        **dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), f"{CAPABILITIES:016x}"),
+        **dict.fromkeys(("CapInh", "CapAmb"), f"{0:016x}"),
+        "NoNewPrivs": "1",
+        "Seccomp": "2",
+        "Seccomp_filters": str(FILTERS),
+    }
+    wrong = [f"{name} is {status.get(name)}, not {value}" for name, value in wanted.items() if status.get(name) != value]
+    if f"/{library.name()}" not in maps:
+        wrong.append(f"the library {library.name()} is not loaded")
+    return "; ".join(wrong) or None

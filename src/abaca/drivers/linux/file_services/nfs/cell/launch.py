@@ -1,0 +1,112 @@
+"""The program that becomes an NFS server: `python -m …cell.launch`, with a `Launch` as JSON.
+
+It starts as root of the host and ends up as the first process of namespaces of its own, with a few
+files, a few capabilities and two filters of system calls. What is given up stays given up: nothing
+here can be undone by the program that it becomes. The parent writes the process id, as the host
+counts it, into the pid file and ends with what went wrong, if anything did.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from abaca.drivers.linux.file_services.nfs.cell import kernel, privileges, view
+from abaca.drivers.linux.file_services.nfs.cell.kernel import check, libc
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """`argv`: the program's; `program` its file. `network`: the name file of a network namespace.
+    `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program."""
+
+    program: str
+    argv: list[str]
+    pid_file: str
+    network: str
+    root: str
+    library: str
+    host_name: str
+    environment: dict[str, str] = {}
+    read_only: list[str] = []
+    writable: list[str] = []
+    private: list[str] = []
+    shares: str | None = None
+    limits: dict[str, int] = {}
+
+
+def main() -> None:
+    launch = msgspec.json.decode(sys.argv[1], type=Launch)
+    try:
+        _enter_network(launch.network)
+        check(libc.unshare(kernel.NEW_PROCESSES), "make a process namespace")
+        pid = _fork(lambda: _become(launch))
+        _write_pid(Path(launch.pid_file), pid)
+    except OSError as error:
+        sys.exit(f"{launch.argv[0]} cannot be started in a cell: {error}")
+
+
+def _become(launch: Launch) -> None:
+    others = kernel.NEW_MOUNTS | kernel.NEW_CGROUPS | kernel.NEW_HOST_NAME | kernel.NEW_IPC
+    check(libc.unshare(others), "make namespaces")
+    os.setsid()
+    _leave_streams()
+    os.umask(0o022)
+    check(libc.sethostname(launch.host_name.encode(), len(launch.host_name)), "set the host name")
+    view.enter(Path(launch.root), [*launch.read_only, launch.library], launch.writable, launch.private, launch.shares)
+    if not Path(launch.library).is_file():
+        raise OSError(f"the library {launch.library} is not there")
+    privileges.limit(launch.limits.items())
+    privileges.give_up()
+    privileges.demand_token()
+    environment = {"LC_ALL": "C", **launch.environment, "LD_PRELOAD": launch.library}
+    os.execve(launch.program, launch.argv, environment)
+
+
+def _enter_network(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        check(libc.setns(handle, kernel.NEW_NETWORK), f"enter the network namespace {path}")
+    finally:
+        os.close(handle)
+
+
+def _fork(become: Callable[[], None]) -> int:
+    """The process id of a child that has become another program. Raises OSError with what kept it from that."""
+    read, write = os.pipe()  # the write end is closed by the exec
+    pid = os.fork()
+    if pid == 0:
+        said = "of an unexpected error"
+        try:
+            become()
+        except OSError as error:
+            said = str(error)
+        finally:  # nothing may return from here into the parent's code
+            os.write(write, said.encode())
+            os._exit(1)
+    os.close(write)
+    with open(read, "rb") as pipe:
+        complaint = pipe.read()
+    if complaint:
+        os.waitpid(pid, 0)
+        raise OSError(complaint.decode(errors="replace"))
+    return pid
+
+
+def _leave_streams() -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+
+
+def _write_pid(file: Path, pid: int) -> None:
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(f"{pid}\n")
+    new.replace(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""The library that is loaded into every NFS server: built from the C files here, kept under the hash of what it was built from.
+
+Several releases of Abaca on one machine have a library each; none is ever changed in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+from abaca.drivers.linux.file_services.nfs.cell.privileges import TOKEN
+from abaca.drivers.linux.layout import require_trusted
+from abaca.drivers.linux.programs import is_installed, run
+from abaca.errors import BackendError, Unavailable
+
+COMPILER = "gcc"
+SHIPPED = Path("/usr/lib/abaca")  # by a package
+BUILT = Path("/usr/local/lib/abaca")
+_SOURCES = ("real.h", "handles.c", "calls.c", "room.c")
+_FLAGS = (
+    *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
+    *("-fno-builtin", "-U_FORTIFY_SOURCE", "-Wl,-z,now", "-Wl,-z,relro", f"-DTOKEN={TOKEN:#x}u"),
+)
+_HERE = Path(__file__).parent
+
+
+def name() -> str:
+    """The file name of this release's library on this architecture."""
+    digest = hashlib.sha256(" ".join([platform.machine(), *_FLAGS]).encode())
+    for source in _SOURCES:
+        digest.update((_HERE / source).read_bytes())
+    return f"abaca-nfs-{digest.hexdigest()[:16]}.so"
+
+
+def path() -> Path | None:
+    """Where the library is, or None when it was not built yet."""
+    return next((found for folder in (SHIPPED, BUILT) if (found := folder / name()).is_file()), None)
+
+
+def ensure() -> Path:
+    """The library's path; it is built when it is not there. Raises Unavailable when it cannot be."""
+    found = path() or _build()
+    require_trusted(found)
+    return found
+
+
+def missing() -> list[str]:
+    """What is missing to have the library, in words for an administrator."""
+    if path() is not None or is_installed(COMPILER):
+        return []
+    return [f"the library {name()} in {SHIPPED} or {BUILT}, or program {COMPILER} to build it (Debian packages gcc, libc6-dev)"]
+
+
+def _build() -> Path:
+    require_trusted(BUILT)
+    BUILT.mkdir(mode=0o755, parents=True, exist_ok=True)
+    finished = BUILT / name()
+    unfinished = BUILT / f".{name()}.{os.getpid()}"
+    sources = [str(_HERE / source) for source in _SOURCES if source.endswith(".c")]
+    try:
+        run(COMPILER, *_FLAGS, "-o", str(unfinished), *sources, timeout=120)
+        unfinished.chmod(0o644)
+        unfinished.replace(finished)
+    except BackendError as error:
+        unfinished.unlink(missing_ok=True)
+        raise Unavailable(f"the NFS servers' library cannot be built: {error.message}") from error
+    return finished
