@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +41,7 @@ from abaca.domain.subnet_additions import SubnetRequest
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Missing
 from abaca.values import Caller
+from abaca.worker import process
 from abaca.worker.process import Worker
 from abaca.workflow import queue
 
@@ -243,13 +243,8 @@ _processes.set_forkserver_preload(["tests.stack"])
 
 def _work(arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]], environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
-    stop = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     state_dir, url, backends, overrides = arguments
-    worker = Worker(make_conf(state_dir, url, backends, **overrides))
-    worker.start()
-    stop.wait()
-    worker.stop()
+    process.run(make_conf(state_dir, url, backends, **overrides))
 
 
 class WorkerProcess:
@@ -274,7 +269,7 @@ class WorkerProcess:
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when that does not help in time."""
         self._process.terminate()
-        self._process.join(timeout=15)
+        self._process.join(timeout=process.STOP_SECONDS + 10)
         self.kill()
 
     def kill(self) -> None:

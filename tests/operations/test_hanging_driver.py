@@ -6,8 +6,10 @@ from pathlib import Path
 from threading import active_count
 
 import pytest
+import sqlalchemy as sa
 
 from abaca import config
+from abaca.db.session import begin
 from abaca.domain import services, shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict
@@ -102,5 +104,27 @@ def test_the_worker_stops_although_a_call_hangs_and_the_work_goes_on_at_its_next
         worker.stop()
     assert worker.exit_code == 0, "it ended by itself"
     plan(stack)
+    with stack.working():
+        assert stack.settled_share(share) == "available"
+
+
+def test_the_worker_stops_in_time_although_the_database_keeps_it_waiting(install: Install) -> None:
+    stack = install()
+    network = stack.share_network(*stack.network("10.1.0.0/24"))
+    options = {"alpha": {"fault_plan": f"{stack.conf.state_dir}/alpha.faults"}}
+    plan(stack, Fault(method="create_share", error="hang", when="after"))
+    worker = WorkerProcess(Path(stack.conf.state_dir), config.database_url(stack.conf), options)
+    try:
+        stack.wait(lambda conn: [service for service in services.find(conn, {}) if service["state"] == "up"])
+        share = stack.share(network)
+        wait_for(lambda: struck(stack))
+        with begin(stack.engine) as conn:  # SQLite lets nobody else write now
+            if stack.engine.dialect.name == "postgresql":
+                conn.execute(sa.text("LOCK TABLE dbos.operation_outputs"))
+            plan(stack)  # the driver is done, and what it gave is to be stored
+            worker.stop()
+            assert worker.exit_code == 0, "it ended by itself"
+    finally:
+        worker.kill()
     with stack.working():
         assert stack.settled_share(share) == "available"

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, Timer
 
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
@@ -36,6 +36,10 @@ EXIT_LEASE_LOST = 3
 _HOUSEKEEPING_SECONDS = 30.0
 _DEATHS_SECONDS = 0.25
 """How long a driver is asked at once to wait for deaths, and the pause after an error of it."""
+
+STOP_SECONDS = 20.0
+"""After SIGTERM the process is gone within so many seconds, whatever hangs: a start that waits for a database, a thread that waits for a lock
+in one. Less than what waits for the worker waits: `abaca serve` 30 s, systemd 90 s."""
 
 
 class Worker:
@@ -146,11 +150,24 @@ def run(conf: cfg.ConfigOpts) -> None:
     """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the schema is older than this release."""
     migrations.refuse_older(config.database_url(conf), migrations.revisions())
     stop = Event()
+
+    def begin_to_stop(*_: object) -> None:
+        stop.set()
+        last_resort = Timer(STOP_SECONDS, _leave)
+        last_resort.daemon = True
+        last_resort.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, begin_to_stop)
     worker = Worker(conf)
     worker.start()
     _LOG.info("worker host %s serves %s", conf.host, ", ".join(backend.host for backend in worker.backends))
     stop.wait()
     _LOG.info("stopping")
     worker.stop()
+
+
+def _leave() -> None:
+    _LOG.critical("not everything has stopped within %g seconds; the process ends, and its work goes on at its next start", STOP_SECONDS)
+    logging.shutdown()
+    os._exit(0)
