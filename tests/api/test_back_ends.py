@@ -92,8 +92,8 @@ def test_why_it_is_disabled(api: Api, back_end: BackEnd) -> None:
 
 def test_ensure_shares(api: Api, back_end: BackEnd) -> None:
     """services.ensure_shares"""
-    chosen = {"host": BACKEND}
-    for wrong in ({}, None, {"host": 5}):
+    chosen, wrapped = {"host": BACKEND}, {"ensure_shares": {"host": BACKEND}}
+    for wrong in ({}, None, {"host": 5}, {"ensure_shares": {}}, {"ensure_shares": []}, []):
         api.fault("POST", "/services/ensure-shares", wrong, 400, version="2.86")
     api.fault("POST", "/services/ensure-shares", {"host": "nowhere@alpha"}, 404, version="2.86")
     api.fault("POST", "/services/ensure-shares", chosen, 403, version="2.86", who=ALICE)
@@ -103,7 +103,10 @@ def test_ensure_shares(api: Api, back_end: BackEnd) -> None:
     assert "already" in api.fault("POST", "/services/ensure-shares", chosen, 409, version="2.86")
     with begin(back_end.engine) as conn:
         conn.execute(sa.update(services).values(ensuring=False, is_ready=False))
-    assert "is down" in api.fault("POST", "/services/ensure-shares", chosen, 409, version="2.86")
+    assert "is down" in api.fault("POST", "/services/ensure-shares", wrapped, 409, version="2.86")
+    with begin(back_end.engine) as conn:
+        conn.execute(sa.update(services).values(is_ready=True))
+    assert api("POST", "/services/ensure-shares", wrapped, version="2.86", status=202) is None
 
 
 def test_a_disabled_back_end_gets_no_shares(api: Api, back_end: BackEnd) -> None:

@@ -44,6 +44,18 @@ def test_a_member_without_an_id_is_not_there(api: Api, method: str, body: dict[s
     api.fault(method, "/share-networks/", body, 404)
 
 
+@pytest.mark.parametrize(("method", "path", "body"), [
+    ("POST", "/shares/action", {"extend": {"new_size": 2}}),
+    ("PUT", "/shares/metadata", {"metadata": {"a": "b"}}),
+    ("DELETE", "/share-networks/subnets", None),
+    ("POST", "/share-servers/action", {"reset_status": {}}),
+    ("PUT", "/types/extra_specs", {"share_type": {"name": "x"}}),
+])  # fmt: skip
+def test_a_slash_that_a_client_folded_hides_no_missing_id(api: Api, method: str, path: str, body: dict[str, Any] | None) -> None:
+    """`/shares//action` arrives as `/shares/action`."""
+    api.fault(method, path, body, 404)
+
+
 def test_wrong_method(api: Api) -> None:
     answer = api.send("DELETE", "/v2/types")
     assert answer.status_code == 405

@@ -98,14 +98,27 @@ BAD: list[tuple[str, Any]] = [
     ("", {"shares": None}),
     ("", {"shares": 2**31}),
     ("", {"no_such": 1}),
-    ("", {"force": "perhaps"}),
     ("?user_id=alice", {"shares": 51}),  # more than the project's
-    ("?user_id=alice", {"shares": -1}),
     ("?share_type=gold", {"shares": 51}),
     ("?share_type=gold", {"share_networks": 1}),
     ("?share_type=gold", {"share_groups": 1}),
     ("?share_type=gold&user_id=alice", {"shares": 1}),
 ]
+
+
+@pytest.mark.parametrize("query", ["?user_id=alice", "?share_type=gold"])
+def test_minus_one_means_no_limit_of_its_own(api: Api, network: str, query: str) -> None:
+    api("PUT", "/quota-sets/red", {"quota_set": {"shares": 1}})
+    assert api("PUT", f"/quota-sets/red{query}", {"quota_set": {"shares": -1}})["quota_set"]["shares"] == -1
+    api.share(network)
+    another = {"share_proto": "NFS", "share_type": "gold", "size": 1, "share_network_id": network}
+    assert "Quota exceeded for shares" in api.fault("POST", "/shares", {"share": another}, 413, who=ALICE)
+
+
+@pytest.mark.parametrize(("force", "status"), [("perhaps", 400), (None, 400), (7, 400), ([], 400), ("on", 200), (1, 200)])
+def test_force_takes_any_value(api: Api, network: str, force: Any, status: int) -> None:
+    api.share(network)
+    api("PUT", "/quota-sets/red", {"quota_set": {"shares": 0, "force": force}}, status=status)
 
 
 @pytest.mark.parametrize(("query", "limits"), BAD)

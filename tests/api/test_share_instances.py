@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.conftest import ADMIN, ALICE, BACKEND, POOL, UNKNOWN, ZONE, Api, BackEnd
+from tests.api.conftest import ADMIN, ALICE, BACKEND, POOL, READER, UNKNOWN, ZONE, Api, BackEnd
 
 ALWAYS = {"id", "share_id", "availability_zone", "created_at", "host", "status", "share_network_id", "share_server_id"}
 SINCE = {
@@ -18,6 +18,14 @@ def test_there_are_no_replicas(api: Api, share: str) -> None:
     for path in ("/share-replicas", "/share-replicas/detail", f"/share-replicas/detail?share_id={share}"):
         assert api("GET", path, who=ALICE, version="2.11") == {"share_replicas": []}
         api.fault("GET", path, None, 404, who=ALICE, version="2.10")
+
+
+def test_there_are_no_share_groups(api: Api) -> None:
+    """share_groups.index, share_groups.list_types, share_groups.list_snapshots: Horizon asks for them before it makes a share."""
+    for path in ("groups", "groups/detail", "group-types", "group-snapshots", "group-snapshots/detail"):
+        member = "share_" + path.partition("/")[0].replace("-", "_")
+        assert api("GET", f"/share-{path}", who=READER, version="2.31") == {member: []}
+        api.fault("GET", f"/share-{path}", None, 404, who=READER, version="2.30")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import sqlalchemy as sa
@@ -400,3 +401,39 @@ def test_mount_point_names_are_refused_since_2_84(api: Api, network: str) -> Non
     api.share(network, version="2.83", mount_point_name="mine")
     body = {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network, "mount_point_name": "mine"}}
     assert "Mount point names are not supported" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.84")
+
+
+@pytest.mark.parametrize("key", ["plain", "é", "a\"b", "a'b", "a\\b", "\x01", "\n", "😀", "$", "a.b", "a[0]", "%"])
+def test_metadata_is_found_by_any_key(api: Api, network: str, key: str) -> None:
+    made = api.share(network, metadata={key: f"v{key}"})
+    api.share(network, metadata={"other": f"v{key}", key: "other"})
+    found = api("GET", f"/shares?metadata={quote(repr({key: f'v{key}'}))}", who=ALICE)["shares"]
+    assert [share["id"] for share in found] == [made["id"]]
+
+
+SIZED = {"provisioning:min_share_size": "2", "provisioning:max_share_size": "4", "provisioning:max_share_extend_size": "6"}
+
+
+def test_a_type_bounds_sizes_whatever_changes_them(api: Api, back_end: BackEnd) -> None:
+    api.share_type(**SIZED)
+    network = api.share_network()["id"]
+    for wrong in (1, 5):
+        body = {"share": {"share_proto": "NFS", "share_type": "gold", "size": wrong, "share_network_id": network}}
+        assert f"Share size {wrong}" in api.fault("POST", "/shares", body, 400, who=ALICE)
+    made = api.share(network, size=3)
+    back_end.settle(made["id"])
+    path = f"/shares/{made['id']}/action"
+    assert "4 GiB" in api.fault("POST", path, {"extend": {"new_size": 5}}, 400, who=ALICE)
+    assert "2 GiB" in api.fault("POST", path, {"shrink": {"new_size": 1}}, 400, who=ALICE)
+    assert "6 GiB" in api.fault("POST", path, {"extend": {"new_size": 7}}, 400)
+    api("POST", path, {"extend": {"new_size": 6}}, status=202)
+
+
+def test_below_2_48_the_zones_of_a_type_do_not_matter(api: Api, back_end: BackEnd) -> None:
+    with begin(back_end.engine) as conn:
+        availability_zones.ensure(conn, "elsewhere")
+    api.share_type(availability_zones="elsewhere")
+    network = api.share_network()["id"]
+    assert api.share(network, version="2.47", availability_zone=ZONE)["status"] == "creating"
+    body = {"share": {"share_proto": "NFS", "share_type": "gold", "size": 1, "share_network_id": network, "availability_zone": ZONE}}
+    assert "only in elsewhere" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.48")

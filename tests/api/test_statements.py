@@ -21,7 +21,8 @@ from tests.api.conftest import ALICE, Api, BackEnd
 FEW, MANY = 1, 20
 SINGLE = {  # what answers with one thing, however many there are
     "/v2/types/default", "/v2/limits", "/v2/", "/v2/extensions", "/network/v2.0", "/network/v2.0/extensions",
-    "/v2/share-replicas", "/v2/share-replicas/detail", "/metrics",
+    "/v2/share-replicas", "/v2/share-replicas/detail", "/metrics", "/v2/share-groups", "/v2/share-groups/detail",
+    "/v2/share-group-types", "/v2/share-group-snapshots", "/v2/share-group-snapshots/detail",
 }
 
 

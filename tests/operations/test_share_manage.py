@@ -127,3 +127,15 @@ def test_its_server_must_be_there(stack: Stack, share: str) -> None:
         with pytest.raises(error):
             manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}))  # type: ignore[arg-type]
     delete_share(stack, share)
+
+
+def test_a_size_that_the_type_does_not_permit_is_told_and_the_share_may_be_let_go(stack: Stack, share: str) -> None:
+    stack.share_type("small", **TYPE, **{"provisioning:max_share_size": "2"})
+    what = wanted(stack, share, share_type="small")
+    assert unmanage(stack, share) == "gone"
+    before = slate(stack)
+    again = manage(stack, what)
+    assert stack.settled_share(again) == "manage_error"
+    assert "Share size 3 is more than the 2 GiB" in told(stack)[0]
+    assert unmanage(stack, again) == "gone"
+    assert slate(stack) == before

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from abaca.api import faults
 from abaca.api.call import Service
 from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
-from abaca.api.endpoint import VERSIONED, Endpoint, Route
+from abaca.api.endpoint import VERSIONED, Endpoint, MissingIds, Route
 from abaca.api.kept_rows import KeptRows
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
@@ -40,6 +40,7 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
             RequestTimes(),
             RequestNames(),
             Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None}),
+            MissingIds(ROUTES),
             ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)} - {""}),
         ]
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import falcon
@@ -49,6 +51,22 @@ def action(path: str, name: str, handler: Handler, policy: str, since: int = 0, 
     return Route("POST", path, handler, policy, since, until, status, name)
 
 
+class MissingIds:
+    """404 for a URL in which an id is missing: `/v2/shares/`, and `/v2/shares//action`, which many clients send as `/v2/shares/action`."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._following: dict[str, set[str]] = defaultdict(set)  # parameter → what may stand behind it
+        for route in routes:
+            for parameter, behind in pairwise(route.path.split("/")):
+                if parameter.startswith("{") and not behind.startswith("{"):
+                    self._following[parameter.strip("{}")].add(behind)
+
+    def process_resource(self, _req: falcon.Request, _resp: falcon.Response, _resource: object, params: dict[str, str]) -> None:
+        """After the URL has been found, whatever the method."""
+        if any(not value or value in self._following.get(name, ()) for name, value in params.items()):
+            raise NoSuchRoute()
+
+
 class Endpoint:
     """All routes of one URL, as a Falcon resource."""
 
@@ -65,8 +83,6 @@ class Endpoint:
             version = microversions.negotiate(req.get_header(microversions.HEADER))
             resp.set_header(microversions.HEADER, microversions.text(version))
             resp.set_header("Vary", microversions.HEADER)
-        if "" in params.values():  # `/v2/shares/`: a member whose id is missing
-            raise NoSuchRoute()
         call = Call(self._service, req, version)
         route = self._choose(call, req.method)
         if route.policy is not None:

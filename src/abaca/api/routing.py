@@ -21,6 +21,7 @@ from abaca.api.resources import (
     scheduler_stats,
     security_services,
     services,
+    share_groups,
     share_instances,
     share_network_security_services,
     share_network_subnets,
@@ -176,6 +177,12 @@ ROUTES: list[Route] = [
     # --- share replicas
     Route("GET", "/v2/share-replicas", share_replicas.index, "share_replica:get_all", since=11),
     Route("GET", "/v2/share-replicas/detail", share_replicas.index, "share_replica:get_all", since=11),
+    # --- share groups
+    Route("GET", "/v2/share-groups", share_groups.index, "share_group:get_all", since=31),
+    Route("GET", "/v2/share-groups/detail", share_groups.index, "share_group:get_all", since=31),
+    Route("GET", "/v2/share-group-types", share_groups.list_types, "share_group_type:index", since=31),
+    Route("GET", "/v2/share-group-snapshots", share_groups.list_snapshots, "share_group_snapshot:get_all", since=31),
+    Route("GET", "/v2/share-group-snapshots/detail", share_groups.list_snapshots, "share_group_snapshot:get_all", since=31),
     # --- access rules
     action("/v2/shares/{share_id}/action", "os-allow_access", access_rules.allow, "share:allow_access", until=6, status=200),
     action("/v2/shares/{share_id}/action", "allow_access", access_rules.allow, "share:allow_access", since=7, status=200),

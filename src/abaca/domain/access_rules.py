@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.addresses import plain_network
+from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
@@ -124,7 +125,7 @@ def find(
     query = query.order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
     for name, wanted in (filters or {}).items():
         if name == "metadata":
-            query = query.where(*[table.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
+            query = query.where(*[HasPair(table.c.metadata, key, text) for key, text in wanted.items()])
         elif name in _FILTERS:
             query = query.where(shown[name] == wanted)
     return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_networks
 from abaca.db.tables import shares as share_rows
-from abaca.domain import placement, share_creation, share_servers, shares
+from abaca.domain import placement, share_creation, share_servers, share_types, shares
 from abaca.errors import Invalid
 from abaca.values import PlacementRequest
 
@@ -32,7 +32,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     if network is None or network.status != "active" or len(tried) >= MOST_POOLS:
         return False
     share = conn.execute(sa.select(share_rows).where(share_rows.c.id == instance.share_id)).one()
-    specs = share_creation.extra_specs(conn, instance.share_type_id)
+    specs = share_types.specs_of(conn, instance.share_type_id)
     zones = share_creation.zone_names(conn)
     subnets: dict[str, list[str]] = {}
     with suppress(Invalid):  # the type is not offered there any more

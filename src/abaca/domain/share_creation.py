@@ -17,12 +17,12 @@ from abaca.db.tables import (
     services,
     share_instances,
     share_network_subnets,
-    share_type_extra_specs,
     share_type_projects,
     share_types,
     shares,
 )
-from abaca.domain import messages, placement, quota_usages, share_servers, share_sources, states
+from abaca.domain import messages, placement, quota_usages, share_servers, share_sizes, share_sources, states
+from abaca.domain import share_types as types
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import lock, require_active
 from abaca.domain.share_sources import Source
@@ -39,9 +39,6 @@ _SHARE_TYPE = (
     sa.select(share_types)
     .where(sa.or_(share_types.c.id == sa.bindparam("name_or_id"), share_types.c.name == sa.bindparam("name_or_id")))
     .order_by(share_types.c.id != sa.bindparam("name_or_id"))
-)
-_EXTRA_SPECS = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
-    share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
 )
 _ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
 _SUBNETS = (
@@ -68,6 +65,8 @@ class ShareRequest(Value):
     is_public: bool = False
     metadata: dict[str, str] = {}
     snapshot_id: str | None = None
+    goes_by_type_zones: bool = True
+    """Whether the zones that the share type names matter."""
 
 
 def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaults: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -80,7 +79,12 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     source = share_sources.find(conn, caller, request.snapshot_id) if request.snapshot_id else None
     request = _inherit(source, request) if source else request
     share_type, specs = _share_type(conn, caller, request.share_type)
-    _check_size(request.size, specs)
+    if not request.goes_by_type_zones:
+        specs.pop(types.AVAILABILITY_ZONES, None)
+    if request.size <= 0:
+        raise Invalid(f"Invalid input received: Share size '{request.size}' must be an integer and greater than 0.")
+    if complaint := share_sizes.complaint(request.size, specs):
+        raise Invalid(f"Invalid input received: {complaint}")
     zones = zone_names(conn)
     zone_id = _requested_zone(zones, request.availability_zone)
     network = _network(conn, caller, request, specs)
@@ -145,26 +149,12 @@ def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tup
     share_type = conn.execute(_SHARE_TYPE, {"name_or_id": name_or_id}).first()
     if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
         raise Missing(f"Share type {name_or_id} could not be found.")
-    return share_type, extra_specs(conn, share_type.id)
-
-
-def extra_specs(conn: Connection, share_type_id: str) -> dict[str, str]:
-    """The extra specs of a share type."""
-    return dict(conn.execute(_EXTRA_SPECS, {"share_type_id": share_type_id}).all())
+    return share_type, types.specs_of(conn, share_type.id)
 
 
 def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
     table = share_type_projects
     return conn.execute(sa.select(table).where(table.c.share_type_id == share_type_id, table.c.project_id == caller.project_id)).first() is not None
-
-
-def _check_size(size: int, specs: dict[str, str]) -> None:
-    if size <= 0:
-        raise Invalid(f"Invalid input received: Share size '{size}' must be an integer and greater than 0.")
-    for key, wrong in (("provisioning:min_share_size", int.__lt__), ("provisioning:max_share_size", int.__gt__)):
-        bound = specs.get(key, "")
-        if bound.isdigit() and wrong(size, int(bound)):
-            raise Invalid(f"Invalid input received: Share size {size} is outside of the share type's {key.partition(':')[2]} {bound}.")
 
 
 def zone_names(conn: Connection) -> dict[str, str]:
@@ -201,18 +191,21 @@ def subnets_by_zone(
 ) -> dict[str, list[str]]:
     """Zone id → the ids of the subnets that a server there stands on; only zones in question that have any."""
     rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
-    allowed = {name.strip() for name in specs.get("availability_zones", "").split(",") if name.strip()}
-    if zone_id and allowed and zones[zone_id] not in allowed:
-        raise Invalid(f"The share type is not offered in availability zone {zones[zone_id]}, only in {', '.join(sorted(allowed))}.")
+    allowed = set(types.zones(specs[types.AVAILABILITY_ZONES])) if types.AVAILABILITY_ZONES in specs else set(zones.values())
+    if zone_id and zones[zone_id] not in allowed:
+        raise Invalid(f"The share type may not be used in availability zone {zones[zone_id]}, only in {', '.join(sorted(allowed))}.")
+    candidates = [zone_id] if zone_id else [key for key, name in zones.items() if name in allowed]
+    if zones and not candidates:
+        raise Invalid(f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, and there are none of these names.")
     buckets = {}
-    for zone in [zone_id] if zone_id else [key for key, name in zones.items() if not allowed or name in allowed]:
+    for zone in candidates:
         own = [row.id for row in rows if row.availability_zone_id == zone]
         bucket = own or [row.id for row in rows if row.availability_zone_id is None]
         if bucket:
             buckets[zone] = bucket
     if not buckets:
-        where = f"in availability zone {zones[zone_id]}" if zone_id else "in any availability zone in question"
-        raise Invalid(f"The share network {network_id} has no subnet {where}, and no default one.")
+        where = ", ".join(sorted(zones[zone] for zone in candidates)) or "that there is"
+        raise Invalid(f"The share network {network_id} has no default subnet, and none in availability zone {where}.")
     return buckets
 
 

@@ -15,12 +15,12 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import pools, services, share_export_locations, share_instances, share_networks, share_servers, shares
-from abaca.domain import export_locations, messages, placement, quota_usages, resource_lock_checks, share_types, states
+from abaca.domain import export_locations, messages, placement, quota_usages, resource_lock_checks, share_sizes, share_types, states
 from abaca.domain import share_instances as instances
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import require_active
 from abaca.domain.signs_of_life import is_up
-from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
 from abaca.values import Caller, Host, ManagedShare, Value
 
 _LETS_GO = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error", "manage_error",
@@ -114,10 +114,15 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
-    """The share is taken over: its size counts, and it is available; a status that an administrator has set meanwhile stays."""
+    """The share is taken over: its size counts, and it is available; a status that an administrator has set meanwhile stays.
+
+    Raises Refused when its type does not permit a share of that size.
+    """
     row = _of_instance(conn, instance_id)
     if row is None:
         return
+    if complaint := share_sizes.complaint(found.size, share_types.specs_of(conn, row.share_type_id)):
+        raise Refused(complaint)
     if row.size == 0:
         quota_usages.claim(conn, row.project_id, row.user_id, row.share_type_id, defaults=None, gigabytes=found.size)
         placement.release(conn, row.host, -found.size)

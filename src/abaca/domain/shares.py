@@ -11,6 +11,7 @@ from zlib import crc32
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.json_pairs import HasPair
 from abaca.db.session import Lookup, dicts, lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
@@ -22,9 +23,9 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import messages, placement, quota_usages, resource_lock_checks, share_servers, states
+from abaca.domain import messages, placement, quota_usages, resource_lock_checks, share_servers, share_sizes, states
+from abaca.domain import share_types as share_types_of
 from abaca.domain.share_instances import remove as remove_share
-from abaca.domain.share_types import TENANT_VISIBLE
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
@@ -192,6 +193,7 @@ def extend(
             "Invalid input received: New size for extend must be greater than current size. "
             f"(current: {share.size}, extended: {new_size})."
         )
+    _require_permitted(conn, share, new_size, extended_by_administrator=caller.is_admin)
     if not start_extension(conn, share, new_size, quota_defaults, forced=forced):
         messages.create(
             conn,
@@ -234,8 +236,16 @@ def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
             "Invalid input received: New size for shrink must be less than current size and greater than 0 "
             f"(current: {share.size}, new: {new_size})."
         )
+    _require_permitted(conn, share, new_size)
     states.move(conn, states.SHARE, share.instance_id, "shrinking")
     start(conn, "share_shrink", share, str(new_size))
+
+
+def _require_permitted(conn: Connection, share: sa.Row[Any], new_size: int, *, extended_by_administrator: bool = False) -> None:
+    """Invalid when the type of a share (as `lock` gives it) does not permit that size."""
+    specs = share_types_of.specs_of(conn, share.share_type_id)
+    if complaint := share_sizes.complaint(new_size, specs, extended_by_administrator=extended_by_administrator):
+        raise Invalid(f"Invalid input received: {complaint}")
 
 
 def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
@@ -375,11 +385,11 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
             query = query.where(sa.false())
         elif name == "extra_specs":
             # What others than administrators do not see they cannot look for, either.
-            if not caller.is_admin and wanted.keys() - TENANT_VISIBLE:
+            if not caller.is_admin and wanted.keys() - share_types_of.TENANT_VISIBLE:
                 query = query.where(sa.false())
             query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
         elif name == "metadata":
-            query = query.where(*[shares.c.metadata[key].as_string() == str(text) for key, text in wanted.items()])
+            query = query.where(*[HasPair(shares.c.metadata, key, text) for key, text in wanted.items()])
         elif name in ("export_location_id", "export_location_path"):
             column = share_export_locations.c.id if name.endswith("_id") else share_export_locations.c.path
             query = query.where(share_instances.c.id.in_(sa.select(share_export_locations.c.share_instance_id).where(column == wanted)))

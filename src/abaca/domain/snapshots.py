@@ -12,6 +12,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
@@ -119,7 +120,7 @@ def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa
         query = query.where(share_snapshots.c.project_id == caller.project_id)
     for name, wanted in filters.items():
         if name == "metadata":
-            query = query.where(*[share_snapshots.c.metadata[item].as_string() == str(text) for item, text in wanted.items()])
+            query = query.where(*[HasPair(share_snapshots.c.metadata, key, text) for key, text in wanted.items()])
         elif name.endswith("~"):
             query = query.where(_FILTERS[name[:-1]].contains(wanted, autoescape=True))
         else:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from oslo_utils import strutils
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
 from abaca.api.faults import PolicyForbids
-from abaca.api.wire import bodies
 from abaca.api.wire.quotas import OF_PROJECTS_ONLY, absolute, read_limits, resources
 from abaca.db.session import begin, read
 from abaca.domain import quota_usages, quotas, share_types
@@ -47,7 +47,7 @@ def defaults(call: Call, project_id: str) -> dict[str, Any]:
 def update(call: Call, project_id: str) -> dict[str, Any]:
     """PUT /quota-sets/{project}[?user_id, ?share_type]"""
     body = call.body("quota_set", dict[str, Any], missing=Invalid(_MISSING))
-    forced = "force" in body and bodies.boolean(body["force"])
+    forced = strutils.bool_from_string(body.get("force"))  # what is no boolean says no, as ever
     with begin(call.engine) as conn:
         scope = _scope(call, conn, project_id)
         misplaced = [name for name in OF_PROJECTS_ONLY if scope.share_type_id and name in body]

@@ -32,7 +32,9 @@ def disable(call: Call) -> dict[str, Any]:
 
 def ensure_shares(call: Call) -> None:
     """POST /services/ensure-shares, since 2.86: everything on a back end is brought into the state described."""
-    host = bodies.shape(call.json, ServiceEnsure).host
+    body = call.json
+    inner = body.get("ensure_shares") if isinstance(body, dict) else None  # since Manila's 2026.1
+    host = bodies.shape(body if inner is None else inner, ServiceEnsure).host
     with begin(call.engine) as conn:
         services.ensure_shares(conn, host)
 

@@ -55,14 +55,13 @@ def create(call: Call) -> dict[str, Any]:
     specs = spec_texts(new.extra_specs or {})
     if call.version < 24:
         specs = {share_types.SNAPSHOT_SUPPORT: "True"} | specs
-    is_public = new.is_public if call.version >= 7 else new.old_is_public
     with begin(call.engine) as conn:
         row = share_types.create(
             conn,
             call.caller,
             name=type_name(new.name),
             description=new.description,
-            is_public=is_public is msgspec.UNSET or bodies.boolean(is_public),
+            is_public=new.wanted_is_public is not False,
             extra_specs=specs,
         )
     return _one(call, row)
@@ -76,8 +75,8 @@ def update(call: Call, type_id: str) -> dict[str, Any]:
         changes["name"] = type_name(body.name)
     if body.description is not msgspec.UNSET:
         changes["description"] = body.description or None
-    if body.is_public is not msgspec.UNSET:
-        changes["is_public"] = bodies.boolean(body.is_public)
+    if body.wanted_is_public is not None:
+        changes["is_public"] = body.wanted_is_public
     if not changes:
         raise Invalid("Specify share type name, description, share_type_access:is_public or a combination thereof.")
     with begin(call.engine) as conn:

@@ -31,6 +31,7 @@ _BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
 _ADMIN_FILTERS = {"host": "share:list_by_host", "share_server_id": "share:list_by_share_server_id"}
 _LAST_WITH_LOCATIONS = 8
 _PUBLIC_SINCE = 8  # managed ones
+_TYPE_ZONES_SINCE = 48
 _SERVER_SINCE = 49  # the same
 _LONGEST_PATH = 2000
 
@@ -193,6 +194,7 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         is_public=new.is_public is not None and bodies.boolean(new.is_public),
         metadata=bodies.metadata(new.metadata),
         snapshot_id=new.snapshot_id or None,
+        goes_by_type_zones=call.version >= _TYPE_ZONES_SINCE,
     )
 
 

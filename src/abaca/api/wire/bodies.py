@@ -97,14 +97,14 @@ def metadata(pairs: dict[str, str] | None) -> dict[str, str]:
 
 
 def mapping(text: str) -> dict[str, str]:
-    """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises Invalid."""
+    """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises Invalid, also for more pairs than anything has."""
     try:
         value = ast.literal_eval(text)
         # Python writes no number of thousands of digits: that is a ValueError, too.
         pairs = {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else None
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         pairs = None
-    if pairs is None or not all(map(is_storable, [*pairs, *pairs.values()])):
+    if pairs is None or len(pairs) > MOST_METADATA or not all(map(is_storable, [*pairs, *pairs.values()])):
         raise Invalid(f"'{text}' is not a mapping of the form {{'key': 'value'}}.")
     return pairs
 

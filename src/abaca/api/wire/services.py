@@ -42,6 +42,6 @@ class ServiceChoice(Body):
 
 
 class ServiceEnsure(Body):
-    """The body of ensure-shares: which back end."""
+    """The body of ensure-shares: which back end, by itself or as `{"ensure_shares": {"host": …}}`."""
 
     host: Identifier

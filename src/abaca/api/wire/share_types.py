@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Body, RequiredText, Text
 from abaca.api.wire.fields import Field, View
 from abaca.errors import Invalid
@@ -43,6 +44,11 @@ class ShareTypeCreate(Body):
     is_public: Any = msgspec.field(name="share_type_access:is_public", default=msgspec.UNSET)
     old_is_public: Any = msgspec.field(name="os-share-type-access:is_public", default=msgspec.UNSET)
 
+    @property
+    def wanted_is_public(self) -> bool | None:
+        """Under either name, whatever the version: clients send one of them to all. None: it is left open."""
+        return _one_of(self.is_public, self.old_is_public)
+
 
 class ShareTypeUpdate(Body):
     """`{"share_type": …}` of a change."""
@@ -50,12 +56,26 @@ class ShareTypeUpdate(Body):
     name: str | msgspec.UnsetType | None = msgspec.UNSET
     description: Text | msgspec.UnsetType | None = msgspec.UNSET
     is_public: Any = msgspec.field(name="share_type_access:is_public", default=msgspec.UNSET)
+    old_is_public: Any = msgspec.field(name="os-share-type-access:is_public", default=msgspec.UNSET)
+
+    @property
+    def wanted_is_public(self) -> bool | None:
+        """As in ShareTypeCreate."""
+        return _one_of(self.is_public, self.old_is_public)
 
 
 class ProjectAccess(Body):
     """Arguments of addProjectAccess and removeProjectAccess."""
 
     project: RequiredText
+
+
+def _one_of(*given: Any) -> bool | None:
+    """The boolean that was given. Raises Invalid when two were that differ, and for what is none."""
+    values = {bodies.boolean(value) for value in given if value is not msgspec.UNSET}
+    if len(values) > 1:
+        raise Invalid("share_type_access:is_public and os-share-type-access:is_public say different things: give one of them.")
+    return values.pop() if values else None
 
 
 def type_name(name: str | None) -> str:
