@@ -49,7 +49,7 @@ SCENES = (
     "service_ensure_shares",
 )
 END_SECONDS = 5.0
-_PASSING = {"ganesha.log", "recovery"}
+_PASSING = {"log", "recovery"}
 """What of a server's folder tells of how often its NFS server was started."""
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import ldap
+from abaca.drivers.linux.file_services.nfs import logs
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
@@ -338,6 +339,7 @@ class LinuxDriver(ShareDriver):
 
     def _serves(self, server_id: str) -> bool:
         try:
+            logs.make_room(self.layout.server(server_id))
             return self._ganesha(server_id).serves(partial(self._disk.answers, self._patience))
         except Refused:  # an id that cannot be one: nobody made such a server
             return False

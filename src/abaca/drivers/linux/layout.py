@@ -63,7 +63,8 @@ class ServerLayout:
         self.exports = self.state / "exports"
         self.mounts = self.state / "mounts"
         self.recovery = self.state / "recovery"
-        self.log = self.state / "ganesha.log"
+        self.logs = self.state / "log"
+        self.log = self.logs / "ganesha.log"
         self.run = layout.run / server_id
         self.ganesha_config = self.run / "ganesha.conf"
         self.ganesha_pid = self.run / "ganesha.pid"

@@ -32,10 +32,10 @@ def mount_at(path: Path) -> Mount | None:
     return next((mount for mount in mounts_below(path) if mount.point == path), None)
 
 
-def mount(source: str, point: Path, options: str) -> None:
-    """Mount `source` at `point`, which is made when it is not there."""
+def mount(source: str, point: Path, options: str, kind: str | None = None) -> None:
+    """Mount `source` at `point`, which is made when it is not there. `kind`: of file system, where the source does not tell."""
     point.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run("mount", "-o", options, source, str(point))
+    run("mount", *(["-t", kind] if kind else []), "-o", options, source, str(point))
 
 
 def ensure_flags(mounted: Mount, flags: str) -> None:

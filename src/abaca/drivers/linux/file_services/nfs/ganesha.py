@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from abaca.drivers.linux import mounts, namespaces, processes
-from abaca.drivers.linux.file_services.nfs import nfs_null
+from abaca.drivers.linux.file_services.nfs import logs, nfs_null
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
@@ -25,7 +25,13 @@ START_SECONDS = 30.0
 START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-LOG_BYTES = 8 * 1024**2
+TOLD_BYTES = 1000  # of its log, when it does not start
+
+# What strangers' requests reach first says nothing: each that cannot be read would be a message.
+QUIET = (
+    *("DISPATCH", "RPC", "TIRPC", "NFSPROTO", "NFS_V4", "NFS_V4_LOCK", "NFS_V4_ACL", "NFS_READDIR"),
+    *("NFS_CB", "SESSIONS", "CLIENTID", "DUPREQ", "FILEHANDLE"),
+)
 
 # Grace must be longer than the lease, or a client's locks are lost over a restart; with a recovery folder it ends early when
 # everybody is back. Owner and scope would else be the host's name in every server, and clients take them for one.
@@ -50,7 +56,10 @@ NFSV4 {{
     Only_Numeric_Owners = true;
     Allow_Numeric_Owners = true;
 }}
-LOG {{ Default_Log_Level = EVENT; }}
+LOG {{
+    Default_Log_Level = EVENT;
+    COMPONENTS {{ {quiet} }}
+}}
 {includes}"""
 
 BUS_TEMPLATE = """\
@@ -109,11 +118,13 @@ class GaneshaServer:
     def _restart(self) -> None:
         self.stop()
         self._write_configuration()
+        logs.prepare(self._server)
+        logs.make_room(self._server)
         self._start_bus()
         self._start_ganesha()
         processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
         if not self._is_up():
-            reason = self.gap() or self._end_of_log()
+            reason = self.gap() or logs.end_of(self._server, TOLD_BYTES)
             self.stop()
             raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {reason}")
 
@@ -182,12 +193,11 @@ class GaneshaServer:
             port=NFS_PORT,
             recovery=self._server.recovery,
             server_id=self._server.id,
+            quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
             includes="".join(f'%include "{file}"\n' for file in exports),
         )
         write_atomically(self._server.ganesha_config, configuration)
         write_atomically(self._server.bus_config, BUS_TEMPLATE.format(pid_file=self._server.bus_pid, socket=self._server.bus_socket))
-        if self._server.log.exists() and self._server.log.stat().st_size > LOG_BYTES:
-            self._server.log.replace(self._server.log.with_suffix(".log.1"))
 
     def _start_bus(self) -> None:
         """It detaches itself: it gets a session of its own, and the init process as its parent."""
@@ -198,7 +208,6 @@ class GaneshaServer:
 
     def _start_ganesha(self) -> None:
         server = self._server
-        server.log.touch(mode=0o600)
         files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
         confinement.start(
             server,
@@ -207,8 +216,5 @@ class GaneshaServer:
             server.ganesha_pid,
             environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
             read_only=[server.ganesha_config, server.bus_socket, server.exports],
-            writable=[server.log, server.recovery],
+            writable=[server.logs, server.recovery],
         )
-
-    def _end_of_log(self) -> str:
-        return self._server.log.read_text(errors="replace")[-1000:] if self._server.log.exists() else "it wrote no log"

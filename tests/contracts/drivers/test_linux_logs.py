@@ -1,0 +1,166 @@
+"""The logs of NFS servers are bounded while they run, whatever strangers send."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from jeepney import DBusAddress, Properties
+from jeepney.io.blocking import open_dbus_connection
+from jeepney.wrappers import unwrap_msg
+
+from abaca.drivers.linux import mounts, processes
+from abaca.drivers.linux.file_services.nfs import logs
+from abaca.drivers.linux.file_services.nfs.nfs4 import COMPOUND, PROGRAM, VERSION
+from abaca.drivers.linux.file_services.nfs.rpc import auth_sys, call_message, record
+from abaca.drivers.linux.file_services.nfs.xdr import opaque, text, u32
+from abaca.values import ShareServer
+from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_backend import Loop, probe
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
+from tests.nfs4.connection import connect
+
+pytestmark = pytest.mark.root
+
+AT_ONCE = 100
+ROUNDS = 40
+HARMLESS = 4096
+"""Bytes that all the nonsense of one kind may add to a log: of ROUNDS * AT_ONCE requests."""
+
+
+def _call(body: bytes, program: int = PROGRAM, version: int = VERSION, procedure: int = COMPOUND) -> bytes:
+    return record(call_message(program, version, procedure, body, auth_sys(0, 0))[1])
+
+
+def _head(*words: int) -> bytes:
+    return record(b"".join(map(u32, (1, *words))))
+
+
+NONSENSE: dict[str, Callable[[], bytes]] = {
+    "no COMPOUND": lambda: _call(b""),
+    "a COMPOUND cut off": lambda: _call(text("") + u32(0) + u32(3) + u32(22)),
+    "a million operations": lambda: _call(text("") + u32(0) + u32(1_000_000)),
+    "a tag without end": lambda: _call(u32(0xFFFFFFFF) + b"xx"),
+    "an operation that is none": lambda: _call(text("") + u32(0) + u32(1) + u32(4711)),
+    "a minor version that is none": lambda: _call(text("") + u32(99) + u32(0)),
+    "a handle of 4 GiB": lambda: _call(text("") + u32(0) + u32(1) + u32(22) + u32(0xFFFFFFFF)),
+    "a procedure that is none": lambda: _call(b"", procedure=77),
+    "version 3": lambda: _call(b"", version=3),
+    "a program that is none": lambda: _call(b"", program=300000),
+    "RPC version 7": lambda: _head(0, 7, PROGRAM, VERSION, COMPOUND, 0, 0, 0, 0),
+    "a reply": lambda: _head(1, 0, 0, 0, 0),
+    "credentials that are none": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 77, 0, 0, 0),
+    "credentials too long": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 1) + opaque(bytes(4000)),
+    "an empty record": lambda: u32(1 << 31),
+    "half a header": lambda: record(b"\0" * 6),
+    "random bytes": lambda: os.urandom(64),
+}
+
+
+def flood(netns: str, address: str, what: Callable[[], bytes]) -> None:
+    for _ in range(ROUNDS):
+        link = connect(netns, address, patience=5.0)
+        try:
+            link.sendall(b"".join(what() for _ in range(AT_ONCE)))
+            link.settimeout(0.05)
+            while link.recv(65536):
+                pass
+        except OSError:  # it hung up, or has nothing more to say
+            pass
+        finally:
+            link.close()
+
+
+def logged(site: Site, server: ShareServer) -> int:
+    """Bytes in all its logs."""
+    return sum(file.lstat().st_size for file in site.layout(server).logs.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
+    server = site.server(*BOTH)
+    share = site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    grown = {}
+    for name, what in NONSENSE.items():
+        before = logged(site, server)
+        flood(netns, "10.0.0.5", what)
+        grown[name] = logged(site, server) - before
+    assert {name: size for name, size in grown.items() if size > HARMLESS} == {}
+    assert probe(netns, "write", path(share), "name", "text")["ok"]
+    assert "Unknown parameter" not in site.layout(server).log.read_text()
+
+
+def make_verbose(site: Site, server: ShareServer) -> None:
+    """Whatever can be logged is."""
+    components = DBusAddress("/org/ganesha/nfsd/admin", "org.ganesha.nfsd", "org.ganesha.nfsd.log.component")
+    with open_dbus_connection(f"unix:path={site.layout(server).bus_socket}") as bus:
+        setting = Properties(components).set("COMPONENT_ALL", "s", "NIV_FULL_DEBUG")
+        unwrap_msg(bus.send_and_get_reply(setting, timeout=10))
+
+
+@pytest.mark.slow
+def test_a_log_is_bounded_while_the_server_runs_whatever_is_logged(site: Site) -> None:
+    server, other = site.server(*BOTH), site.server(("other net", "10.0.0.5/24"))
+    share = site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    make_verbose(site, server)
+    quiet, largest, done = logged(site, other), 0, threading.Event()
+    with Loop(netns, path(share), "loop") as loop:
+        while largest < logs.ROOM * 0.99 and not done.wait(0.05):
+            largest = max(largest, logged(site, server))
+        for _ in range(20):
+            largest = max(largest, logged(site, server))
+            done.wait(0.05)
+        assert largest <= logs.ROOM
+        for _ in range(3):  # the newest messages come in again
+            assert site.driver.unserved([server.id, other.id]) == []
+            assert logged(site, server) <= logs.ROOM
+            assert processes.wait_until(lambda: logged(site, server) > 2 * logs.KEPT, 10.0)
+    assert loop.answer["error_count"] == 0, "who has no room for its log serves all the same"
+    assert logged(site, other) == quiet
+
+
+def test_logs_stay_over_a_restart_of_the_server_and_go_with_it(site: Site) -> None:
+    server = site.server(*BOTH)
+    layout = site.layout(server)
+    linux_backend.stop_serving(site.driver, server)
+    site.driver.ensure_server(server, [])
+    assert layout.log.read_text().count("NFS SERVER INITIALIZED") == 2
+    assert [mount.filesystem for mount in mounts.mounts_below(layout.logs)] == ["tmpfs"]
+    site.driver.teardown_server(server.id, {})
+    assert mounts.mounts_below(layout.logs) == []
+    assert not layout.state.exists()
+
+
+def test_what_a_captured_server_puts_among_its_logs_is_not_followed(site: Site, tmp_path: Path) -> None:
+    server = site.server(*BOTH)
+    layout = site.layout(server)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"x" * (logs.KEPT + 1))
+    layout.log.write_bytes(b"x" * (logs.KEPT + 1))
+    layout.log.with_suffix(".log.1").symlink_to(precious)
+    logs.make_room(layout)
+    layout.log.unlink(missing_ok=True)
+    layout.log.symlink_to(precious)
+    logs.make_room(layout)
+    assert logs.end_of(layout, 10) == "it wrote no log"
+    layout.log.unlink()
+    os.mkfifo(layout.log)
+    assert logs.end_of(layout, 10) == "it wrote no log"
+    layout.log.unlink()
+    layout.log.mkdir()
+    logs.make_room(layout)
+    assert site.driver.unserved([server.id]) == []
+    assert precious.stat().st_size == logs.KEPT + 1
+    assert layout.log.with_suffix(".log.1").stat().st_size == logs.KEPT
+
+
+def test_the_bus_of_a_server_logs_nowhere(site: Site) -> None:
+    server = site.server(*BOTH)
+    pid = site.layout(server).bus_pid.read_text().strip()
+    assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
