@@ -110,11 +110,11 @@ class Site:
         assert self.driver.update_access(clone, given, server) == {}
         return msgspec.structs.replace(clone, export_locations=locations, access_rules=given)
 
-    def client(self, name: str, network: str, *addresses: str, gateways: Sequence[str] = ()) -> str:
-        """A client's namespace with these addresses, with prefix length, on a network."""
+    def client(self, name: str, network: str, *addresses: str, gateways: Sequence[str] = (), forwards: bool = False) -> str:
+        """A client's namespace with these addresses, with prefix length, on a network; `forwards`: a router's."""
         netns = client_namespace(self.driver, name)
         self._clients.add(netns)
-        attach_client(self.driver.layout.namespace, self.network_id(network), netns, addresses, gateways=gateways)
+        attach_client(self.driver.layout.namespace, self.network_id(network), netns, addresses, gateways=gateways, forwards=forwards)
         return netns
 
     def layout(self, server: ShareServer) -> ServerLayout:

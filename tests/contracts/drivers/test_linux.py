@@ -96,8 +96,8 @@ def test_routed_clients_are_answered_on_every_subnet(site: Site) -> None:
     ]
     share = site.share(site.set_up(server_id, entries))
     for side, number in (("left", 1), ("right", 2)):
-        router = site.client(f"router {side}", side, f"10.{number}.0.1/24", f"fd0{number}::1/64")
-        site.client(f"router {side}", f"beyond {side}", f"10.{number}0.0.1/24", f"fd{number}0::1/64")
+        router = site.client(f"router {side}", side, f"10.{number}.0.1/24", f"fd0{number}::1/64", forwards=True)
+        site.client(f"router {side}", f"beyond {side}", f"10.{number}0.0.1/24", f"fd{number}0::1/64", forwards=True)
         namespaces.inside(router, lambda _: namespaces.set_sysctl({"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}))
         far = site.client(
             f"far {side}", f"beyond {side}", f"10.{number}0.0.20/24", f"fd{number}0::20/64", gateways=[f"10.{number}0.0.1", f"fd{number}0::1"]

@@ -14,8 +14,10 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.routing import IFA_F_NODAD
 from abaca.drivers.linux.wires.plugging import BridgePlug, Port, ports_in
+from abaca.drivers.linux.wires.port_rules import Role
 
-CLIENT_SETTINGS = {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0"}
+# Link-local addresses come of MAC addresses: port security knows no others.
+CLIENT_SETTINGS = {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0", "ipv6/conf/default/addr_gen_mode": "0"}
 OWNER_PREFIX = "client:"
 
 
@@ -27,14 +29,18 @@ def attach_client(
     mac: str | None = None,
     gateways: Sequence[str] = (),
     mtu: int = 1500,
+    forwards: bool = False,
 ) -> str:
     """Put the network namespace `netns_name` (made when it is not there) on a network; returns the name of its interface there.
 
     `namespace_prefix`: the back end's option `namespace`. `addresses`: with prefix length, `10.0.0.20/24`. `gateways`: addresses of routers
-    to everywhere else. Another network may be attached to the same namespace later. May be repeated.
+    to everywhere else. `forwards`: it is a router, and sends for addresses behind it. Another network may be attached to the same
+    namespace later. May be repeated, with more addresses, too.
     """
     namespaces.ensure(netns_name, CLIENT_SETTINGS)
-    port = Port(netns_name, OWNER_PREFIX + netns_name, network_id, mac or _mac_address(netns_name, network_id), mtu)
+    own = tuple(str(ip_interface(address).ip) for address in addresses)
+    mac_address, role = mac or _mac_address(netns_name, network_id), Role.ROUTER if forwards else Role.MACHINE
+    port = Port(netns_name, OWNER_PREFIX + netns_name, network_id, mac_address, mtu, addresses=own, role=role)
     BridgePlug(namespace_prefix).connect(port)
     namespaces.inside(netns_name, lambda links: _configure(links, port.name, addresses, gateways))
     return port.name

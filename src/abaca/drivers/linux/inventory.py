@@ -19,6 +19,7 @@ from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
 from abaca.drivers.linux.layout import run_path
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
@@ -26,7 +27,9 @@ PROGRAMS = (GANESHA, BUS)
 
 
 def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:
-    """What is there, by kind: namespaces, links (of Abaca's own namespace), mounts, loop_devices, processes, exports, subvolumes.
+    """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts, loop_devices, processes, exports, subvolumes.
+
+    `filters`: the ports whose frames are let pass.
 
     `pool_path`: the pool that an administrator gave to the back end, if any. While the service is set up, its own namespace, its pool's mount
     and loop device are there although no share is.
@@ -34,6 +37,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
     return {
         "namespaces": _namespaces(namespace_prefix),
         "links": sorted(name for name, _ in _links(namespace_prefix)),
+        "filters": secured_ports(namespace_prefix) if namespaces.exists(namespace_prefix) else [],
         "mounts": [str(mount.point) for mount in mounts.mounts_below(state_dir)],
         "loop_devices": _loop_devices(state_dir),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
@@ -59,7 +63,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
         run("losetup", "--detach", device)
     shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
     found = leftovers(namespace_prefix, state_dir)
-    stayed = {kind: found[kind] for kind in ("namespaces", "links", "mounts", "loop_devices", "processes") if found[kind]}
+    stayed = {kind: found[kind] for kind in ("namespaces", "links", "filters", "mounts", "loop_devices", "processes") if found[kind]}
     if stayed:
         raise OutcomeUnknown(f"what a reboot would have taken is still there: {stayed}")
 

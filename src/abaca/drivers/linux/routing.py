@@ -23,18 +23,40 @@ RTNH_F_ONLINK = 4
 SCOPE_LINK = 253
 RESERVED_TABLES = 256
 
-SERVER_SETTINGS = {
+_OF_EACH_LINK = {
     # An interface answers for its own addresses only: two ports on one subnet would otherwise answer for each other.
-    "ipv4/conf/all/arp_ignore": "1",
-    "ipv4/conf/all/arp_announce": "2",
-    "ipv4/conf/all/rp_filter": "0",
-    "ipv4/conf/default/rp_filter": "0",
-    "ipv4/conf/all/accept_redirects": "0",
-    "ipv4/conf/default/accept_redirects": "0",
-    "ipv6/conf/all/accept_redirects": "0",
-    "ipv6/conf/default/accept_redirects": "0",
-    "ipv6/conf/all/disable_ipv6": "0",
-    "ipv6/conf/default/disable_ipv6": "0",
+    "ipv4/conf/{}/arp_ignore": "1",
+    "ipv4/conf/{}/arp_announce": "2",
+    "ipv4/conf/{}/arp_accept": "0",
+    "ipv4/conf/{}/proxy_arp": "0",
+    # What comes by another link than the answer would go by is dropped. With a table an address (below), the right link is always known.
+    "ipv4/conf/{}/rp_filter": "1",
+    # Neighbours tell it no other ways.
+    "ipv4/conf/{}/accept_redirects": "0",
+    "ipv4/conf/{}/secure_redirects": "0",
+    "ipv4/conf/{}/send_redirects": "0",
+    "ipv4/conf/{}/accept_source_route": "0",
+    "ipv4/conf/{}/accept_local": "0",
+    "ipv4/conf/{}/route_localnet": "0",
+    "ipv6/conf/{}/accept_redirects": "0",
+    "ipv6/conf/{}/accept_source_route": "-1",
+    "ipv6/conf/{}/autoconf": "0",
+    "ipv6/conf/{}/proxy_ndp": "0",
+    "ipv6/conf/{}/suppress_frag_ndisc": "1",
+    "ipv6/conf/{}/seg6_enabled": "0",
+    # Addresses are given, nobody is asked whether they are free: a neighbour could say of each that it is not.
+    "ipv6/conf/{}/accept_dad": "0",
+    "ipv6/conf/{}/router_solicitations": "0",
+    # Link-local addresses come of MAC addresses: port security knows no others.
+    "ipv6/conf/{}/addr_gen_mode": "0",
+    "ipv6/conf/{}/use_tempaddr": "0",
+    "ipv6/conf/{}/disable_ipv6": "0",
+}
+SERVER_SETTINGS = {name.format(links): value for name, value in _OF_EACH_LINK.items() for links in ("all", "default")} | {
+    "ipv4/icmp_echo_ignore_broadcasts": "1",
+    "ipv4/icmp_ignore_bogus_error_responses": "1",
+    "ipv6/icmp/echo_ignore_multicast": "1",
+    "ipv6/icmp/echo_ignore_anycast": "1",
 }
 
 

@@ -49,7 +49,10 @@ class LinuxServer:
         if not namespaces.exists(self._layout.namespace):
             return
         ports, addresses = self._wanted(network_info)
-        routing.remove_addresses(self._layout.namespace, routing.addresses_of(self._layout.namespace) - {address.ip_address for address in addresses})
+        too_many = routing.addresses_of(self._layout.namespace) - {address.ip_address for address in addresses}
+        routing.remove_addresses(self._layout.namespace, too_many)
+        for port in ports.values() if too_many else ():
+            self._plug.connect(port)  # it sends with these addresses no longer
         others = plugging.ports_in(self._layout.namespace).keys() - ports.keys()
         if others:
             self._plug.disconnect(self._layout.namespace, sorted(others))
@@ -62,9 +65,11 @@ class LinuxServer:
                 subnet = info.subnet
                 mtu = min(subnet.mtu, self._highest_mtu or subnet.mtu)
                 segment = segment_of(subnet)
-                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu, segment)
-                # Several addresses can be one port's: the smallest of their MTUs is right for all.
-                ports[port.name] = min(ports.get(port.name, port), port, key=lambda port: port.mtu)
+                own = (allocation.ip_address,)
+                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu, segment, own)
+                if before := ports.get(port.name):  # several addresses can be one port's: the smallest of their MTUs is right for all
+                    port = before._replace(mtu=min(before.mtu, mtu), addresses=before.addresses + own)
+                ports[port.name] = port
                 addresses.append(Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway))
         return ports, addresses
 

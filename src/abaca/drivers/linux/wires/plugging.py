@@ -18,16 +18,26 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
 from abaca.drivers.linux.wires.links import delete, find, short_name
+from abaca.drivers.linux.wires.port_rules import Identity, Role
+from abaca.drivers.linux.wires.port_security import PortSecurity
 from abaca.drivers.linux.wires.uplinks import PORT_PREFIX, Uplinks, delete_unused
 from abaca.drivers.linux.wires.wiring import Segment, Wiring
 
-BRIDGES_ONLY = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
+BRIDGES_ONLY = {
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+    # Where br_netfilter is loaded, bridged packets would go through the hooks of routers as well, for nothing.
+    "bridge/bridge-nf-call-arptables": "0",
+    "bridge/bridge-nf-call-iptables": "0",
+    "bridge/bridge-nf-call-ip6tables": "0",
+}
 
 
 class Port(NamedTuple):
     """An interface of `namespace` on a network. `owner`: whose it is (a share server's id), shown in the alias of its outer end.
 
     `segment`: what the network is on the wire; None: whoever plugs it in does not know, and leaves that as it is.
+    `addresses`: what it may send with, without prefix length; none: they are not known.
     """
 
     namespace: str
@@ -36,11 +46,17 @@ class Port(NamedTuple):
     mac_address: str
     mtu: int
     segment: Segment | None = None
+    addresses: tuple[str, ...] = ()
+    role: Role = Role.SERVER
 
     @property
     def name(self) -> str:
         """The interface's name: at most 15 characters, the same for the same owner, network and MAC address."""
         return short_name(PORT_PREFIX, self.owner, self.network_id, self.mac_address.lower())
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.role, bridge_name(self.network_id), self.mac_address.lower(), self.addresses)
 
 
 class Plug(ABC):
@@ -48,7 +64,10 @@ class Plug(ABC):
 
     @abstractmethod
     def connect(self, port: Port) -> None:
-        """Make sure that the interface `port.name` is in the port's namespace, on its network, with its MAC address and MTU, and up."""
+        """Make sure that the interface `port.name` is in the port's namespace, on its network, with its MAC address and MTU, and up.
+
+        It sends as itself only, and other ports of that network do not send as it.
+        """
 
     @abstractmethod
     def disconnect(self, namespace: str, port_names: list[str]) -> None:
@@ -65,11 +84,13 @@ class BridgePlug(Plug):
     def __init__(self, namespace: str, wiring: Wiring | None = None) -> None:
         self._namespace = namespace
         self._uplinks = Uplinks(namespace, wiring) if wiring else None
+        self._security = PortSecurity(namespace)
 
     def prepare(self) -> None:
-        """Make sure of the namespace."""
+        """Make sure of the namespace, and of what its ports may send."""
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
+            self._security.enforce()
 
     def connect(self, port: Port) -> None:
         with self._exclusive():
@@ -77,10 +98,11 @@ class BridgePlug(Plug):
             inner = namespaces.inside(port.namespace, lambda links: find(links, port.name))
             outer_is_there = namespaces.inside(self._namespace, lambda links: find(links, port.name)) is not None
             whole = inner is not None and outer_is_there and inner.get("address") == port.mac_address.lower()
+            self._security.admit(port.name, port.identity)
             namespaces.inside(self._namespace, lambda links: _wire(links, port, whole=whole))
             namespaces.inside(port.namespace, lambda links: _raise_inner(links, port))
-            if self._uplinks and port.segment:
-                self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu)
+            if self._uplinks and port.segment and self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu):
+                self._security.enforce()  # a new uplink passes nothing before
 
     def disconnect(self, namespace: str, port_names: list[str]) -> None:
         with self._exclusive():
@@ -89,12 +111,14 @@ class BridgePlug(Plug):
             if namespaces.exists(self._namespace):
                 namespaces.inside(self._namespace, lambda links: delete(links, port_names))
                 namespaces.inside(self._namespace, delete_unused)
+                self._security.enforce()
 
     def disconnect_owner(self, owner: str) -> None:
         with self._exclusive():
             if namespaces.exists(self._namespace):
                 namespaces.inside(self._namespace, lambda links: delete(links, _ports_of(links, owner)))
                 namespaces.inside(self._namespace, delete_unused)
+                self._security.enforce()
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -34,10 +34,13 @@ class Uplinks:
         self._namespace = namespace
         self._wiring = wiring
 
-    def ensure(self, bridge: str, segment: Segment, mtu: int) -> None:
-        """Make sure that the bridge has the network's uplink and no other. Raises Refused for a network that is not reached."""
+    def ensure(self, bridge: str, segment: Segment, mtu: int) -> bool:
+        """Make sure that the bridge has the network's uplink and no other; True when it got it now.
+
+        Raises Refused for a network that is not reached.
+        """
         if self._wiring.is_own_only:
-            return
+            return False
         if segment.network_type == "flat":
             uplink = self._trunk(segment)
         elif segment.network_type == "vlan":
@@ -46,7 +49,7 @@ class Uplinks:
             uplink = self._vxlan(segment, self._wiring.tunnels, mtu)
         else:
             raise Refused(f"networks of type {segment.network_type} are not reached")
-        namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
+        return namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
 
     def _trunk(self, segment: Segment) -> str:
         through = self._wiring.host_link(segment.physical_network)
@@ -156,7 +159,7 @@ def _delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
     links_module.delete(links, [link.get("ifname") for link in there])
 
 
-def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> None:
+def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> bool:
     bridge, uplink = find(links, bridge_name), find(links, uplink_name)
     if uplink.get("master") not in (None, bridge["index"]):
         other = next(iter(links.get_links(uplink["master"])), None)
@@ -165,9 +168,11 @@ def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> Non
         is_port = link.get("ifname").startswith(PORT_PREFIX)
         if link.get("master") == bridge["index"] and link["index"] != uplink["index"] and not is_port:
             links.link("set", index=link["index"], master=0)
-    if uplink.get("master") != bridge["index"]:
+    is_new = bool(uplink.get("master") != bridge["index"])
+    if is_new:
         links.link("set", index=uplink["index"], master=bridge["index"])
     delete_unused(links)
+    return is_new
 
 
 def _set_remotes(links: IPRoute, name: str, remotes: set[str]) -> None:

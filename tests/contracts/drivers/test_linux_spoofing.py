@@ -1,0 +1,149 @@
+"""Nobody on a network of the Linux back end sends as somebody else: forged frames, and what they reach.
+
+Each attack is made by a machine, a router and a share server that was broken into. The frames are sent raw; who must not see them looks
+at the wire, and an honest client works all the while.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, takewhile
+from uuid import uuid4
+
+import pytest
+
+from abaca.drivers.linux import namespaces, packet_filter
+from abaca.drivers.linux.clients import detach_client
+from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.inventory import leftovers
+from abaca.drivers.linux.wires import plugging
+from abaca.values import ShareServer
+from tests.contracts.drivers.linux_backend import Loop, successor
+from tests.contracts.drivers.linux_site import BOTH, Site, assert_served, path
+from tests.forged_frames import ATTACKS, Attack, Station, capture, honest, neighbour, routes_told, send
+
+pytestmark = pytest.mark.root
+
+ROLES = ("machine", "router", "server")
+ADDRESSES = ("10.0.0.{}/24", "fd00::{}/64")
+
+
+class Street:
+    """A network with a share server, its honest client, and three attackers: a machine, a router and another share server."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.server, self.victim = self._server(5)
+        self.share = site.share(self.server)
+        self.client = self._machine("client", 20)
+        attackers = (self._machine("mallory", 66), self._machine("router", 1, forwards=True), self._server(6)[1])
+        self.attackers = dict(zip(ROLES, attackers, strict=True))
+
+    def _server(self, number: int) -> tuple[ShareServer, Station]:
+        """A share server of one port, with both addresses."""
+        server_id, mac = str(uuid4()), f"fa:16:3e:bb:00:{number:02x}"
+        server = self.site.set_up(server_id, [self.site.entry(server_id, "net", address.format(number), mac=mac) for address in ADDRESSES])
+        return server, _station(self.site.layout(server).namespace, number)
+
+    def _machine(self, name: str, number: int, *, forwards: bool = False) -> Station:
+        return _station(self.site.client(name, "net", *(address.format(number) for address in ADDRESSES), forwards=forwards), number)
+
+
+def _station(netns: str, number: int) -> Station:
+    ((interface, mac),) = plugging.ports_in(netns).items()
+    return Station(netns, interface, mac, f"10.0.0.{number}", f"fd00::{number}")
+
+
+@pytest.fixture(scope="module")
+def street(linux_driver: LinuxDriver) -> Iterator[Street]:
+    site = Site(linux_driver)
+    yield Street(site)
+    site.clear()
+
+
+def arrived(attacker: Station, frames: list[bytes], *at: Station) -> list[list[bytes]]:
+    """Which of these frames arrived at each of the stations; the attacker's honest ones that follow them must."""
+    with ExitStack() as stack:
+        captures = [stack.enter_context(capture(each)) for each in at]
+        send(attacker, frames)
+        for each, captured in zip(at, captures, strict=True):
+            follows = honest(attacker, each)
+            send(attacker, follows)
+            captured.wait_for(follows)
+        return [captured.those_of(frames) for captured in captures]
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_nothing_forged_arrives(street: Street, attack: Attack, role: str) -> None:
+    """Neither in the share server's name nor in its client's; while what the sender may send does."""
+    attacker = street.attackers[role]
+    for victim, witness in ((street.victim, street.client), (street.client, street.victim)):
+        at_server, at_client = arrived(attacker, attack(attacker, victim, witness), street.victim, street.client)
+        assert at_server == []
+        if (role, attack) != ("router", routes_told):  # to other machines a router tells ways: it is what it is for
+            assert at_client == []
+
+
+@contextmanager
+def flooded(street: Street) -> Iterator[None]:
+    """All the attackers send forged frames for as long as the block runs."""
+    pairs, done = ((street.victim, street.client), (street.client, street.victim)), threading.Event()
+
+    def flood(role: str) -> None:
+        attacks = [attack for attack in ATTACKS if (role, attack) != ("router", routes_told)]
+        frames = [frame for attack in attacks for pair in pairs for frame in attack(street.attackers[role], *pair)]
+        send(street.attackers[role], takewhile(lambda _: not done.is_set(), cycle(frames)))
+
+    with ThreadPoolExecutor() as threads:
+        floods = [threads.submit(flood, role) for role in ROLES]
+        try:
+            yield
+        finally:
+            done.set()
+            for each in floods:
+                each.result()
+
+
+def test_an_honest_client_works_on_while_it_is_attacked(street: Street) -> None:
+    with Loop(street.client.netns, path(street.share), "loop") as loop, flooded(street):
+        assert_served(street.client.netns, street.share)
+    assert loop.answer["error_count"] == 0 and loop.answer["rounds"] > 5, loop.answer
+    for address in (street.victim.ipv4, street.victim.ipv6):
+        assert neighbour(street.client, address) in (street.victim.mac, None)
+
+
+def test_without_the_table_every_attack_arrives_until_the_server_is_ensured(street: Street) -> None:
+    """So it is the table that holds, and it is made again."""
+    attacker = street.attackers["machine"]
+    bridges = street.site.driver.layout.namespace
+    namespaces.inside(bridges, lambda _: packet_filter.delete_table("bridge", "abaca"))
+    for attack in ATTACKS:
+        frames = attack(attacker, street.victim, street.client)
+        assert arrived(attacker, frames, street.client) == [frames], attack.__name__
+    successor(street.site.driver).ensure_server(street.server, [street.share])
+    for attack in ATTACKS:
+        assert arrived(attacker, attack(attacker, street.victim, street.client), street.client) == [[]], attack.__name__
+
+
+def test_a_machine_with_the_servers_addresses_sends_nothing_as_the_server(street: Street) -> None:
+    """Whoever attached it so: the share server's addresses are the share server's."""
+    netns = street.site.client("double", "net", "10.0.0.5/24", "10.0.0.77/24", "fd00::5/64", "fd00::77/64")
+    double = _station(netns, 77)
+    forged = honest(double._replace(ipv4=street.victim.ipv4, ipv6=street.victim.ipv6), street.client)
+    assert arrived(double, forged, street.client) == [[]]
+    detach_client(netns, street.site.driver.layout.namespace)
+
+
+def test_what_ports_may_send_goes_with_them(site: Site) -> None:
+    def left() -> list[str]:
+        return leftovers(site.driver.layout.namespace, site.driver.layout.state_dir)["filters"]
+
+    before = left()
+    server = site.server(*BOTH)
+    assert sorted({*left()} - {*before}) == site.port_names(server)
+    site.driver.teardown_server(server.id, {})
+    assert left() == before
