@@ -48,6 +48,10 @@ walk: venv ## kill the worker at every step of every workflow, and let every ste
 crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
 	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
 
+.PHONY: attack
+attack: venv ## attack a running service as hostile clients would, while honest ones are watched, and print a table (as root; ONLY="name …")
+	@$(BIN)/python -m tests.attack $(ONLY)
+
 .PHONY: fuzz
 fuzz: venv ## send tens of thousands of odd requests and of broken bytes, from all callers, at all versions (N=100: for each route)
 	@ABACA_FUZZ=$(or $(N),100) $(BIN)/pytest -s tests/api/test_fuzz.py tests/api/test_fuzz_bytes.py

@@ -1,0 +1,68 @@
+"""What an attack is, and where all of them are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+FOLDERS = ("tests.attack.data_plane",)
+
+
+class Seen(NamedTuple):
+    """What the attacker found."""
+
+    holds: bool  # the wall
+    what: str  # one line, with the figures
+
+
+class Force(NamedTuple):
+    """How hard to attack: `full` for the table, `short` for `make test`."""
+
+    count: int  # of connections, clients, opens, …
+    seconds: float  # that a flood lasts
+
+
+FULL = Force(10_000, 6.0)
+SHORT = Force(1_500, 1.5)
+
+Act = Callable[[Any, Force], Seen]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """`spares_server`: honest clients of the attacked server, too, see nothing of it; else only those of other servers do not.
+
+    `order`: attacks with a higher one come later; what fills a stage comes last.
+    """
+
+    name: str
+    stage: str
+    act: Act
+    spares_server: bool
+    order: int
+
+
+ATTACKS: dict[str, Attack] = {}
+
+
+def attack(name: str, *, stage: str = "data_plane", spares_server: bool = True, order: int = 0) -> Callable[[Act], Act]:
+    """Mark a function as the attack `name` on the stage of this name (`stages.STAGES`)."""
+
+    def mark(act: Act) -> Act:
+        assert name not in ATTACKS, f"two attacks are called {name}"
+        ATTACKS[name] = Attack(name, stage, act, spares_server, order)
+        return act
+
+    return mark
+
+
+def all_attacks() -> list[Attack]:
+    """Every attack, in the order in which they are run."""
+    for folder in FOLDERS:
+        package = importlib.import_module(folder)
+        for module in pkgutil.iter_modules(package.__path__, f"{folder}."):
+            importlib.import_module(module.name)
+    return sorted(ATTACKS.values(), key=lambda found: (found.stage, found.order))

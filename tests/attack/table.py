@@ -1,0 +1,65 @@
+"""One attack after the other on its stage, judged by what it saw and by what honest clients saw before, during and after."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from threading import Event
+from typing import Any, NamedTuple
+
+from tests.attack.data_stage import data_stage
+from tests.attack.honest import Watched
+from tests.attack.registry import Attack, Force, Seen
+
+STAGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {"data_plane": data_stage}
+CALM_SECONDS = 2.0  # that honest clients are watched before an attack, and after it
+LIMIT_SECONDS, LIMIT_FACTOR = 0.25, 3.0  # an honest client's p99: below the one, or below this many times what it was without the attack
+
+
+class Outcome(NamedTuple):
+    attack: Attack
+    seen: Seen
+    before: dict[str, Watched]
+    during: dict[str, Watched]
+    after: dict[str, Watched]
+
+    def complaints(self, *, timed: bool) -> list[str]:
+        """Why the wall does not hold; empty when it does. `timed`: how long honest clients waited counts, too."""
+        said = [] if self.seen.holds else [self.seen.what]
+        for when, stretch in (("during", self.during), ("after", self.after)):
+            for server, watched in stretch.items():
+                spared = server != "attacked" or self.attack.spares_server or when == "after"
+                if spared and (watched.errors or not watched.calls):
+                    said.append(f"{server}'s client {when}: {watched}")
+                elif spared and timed and watched.p99 > max(LIMIT_SECONDS, LIMIT_FACTOR * self.before[server].p99):
+                    said.append(f"{server}'s client was slow {when}: {watched}")
+        return said
+
+
+def run(attacks: Iterable[Attack], force: Force, calm: float = CALM_SECONDS) -> Iterator[Outcome]:
+    """Each stage is set up once, for all its attacks."""
+    chosen = list(attacks)
+    for name in dict.fromkeys(attack.stage for attack in chosen):
+        with STAGES[name]() as stage:
+            for attack in chosen:
+                if attack.stage == name:
+                    yield outcome(attack, stage, force, calm)
+
+
+def outcome(attack: Attack, stage: Any, force: Force, calm: float = CALM_SECONDS) -> Outcome:
+    stage.watched()
+    before = after_a_while(stage, calm)
+    try:
+        seen = attack.act(stage, force)
+    except Exception as error:
+        seen = Seen(False, f"the attack itself failed: {error!r}\n{traceback.format_exc()}")
+    during = stage.watched()
+    after_a_while(stage, calm)  # two seconds after it nothing of it is left
+    return Outcome(attack, seen, before, during, after_a_while(stage, calm))
+
+
+def after_a_while(stage: Any, seconds: float) -> dict[str, Watched]:
+    Event().wait(seconds)
+    found: dict[str, Watched] = stage.watched()
+    return found

@@ -1,0 +1,37 @@
+"""Every attack, with little force: walls hold, and honest clients have all their calls answered. `make attack` uses full force and times them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.attack.registry import SHORT, Attack, all_attacks
+from tests.attack.table import STAGES, outcome
+from tests.contracts.drivers import linux_backend
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(180)]
+
+CALM_SECONDS = 0.5
+
+
+@pytest.fixture(scope="module")
+def stages() -> Iterator[dict[str, Any]]:
+    """Those that were needed, by name; each is set up once."""
+    if reason := linux_backend.unavailable_reason():
+        pytest.skip(reason)
+    with ExitStack() as opened:
+
+        class Stages(dict[str, Any]):
+            def __missing__(self, name: str) -> Any:
+                self[name] = opened.enter_context(STAGES[name]())
+                return self[name]
+
+        yield Stages()
+
+
+@pytest.mark.parametrize("attack", all_attacks(), ids=lambda attack: attack.name.replace(" ", "-"))
+def test_the_wall_holds(stages: dict[str, Any], attack: Attack) -> None:
+    assert outcome(attack, stages[attack.stage], SHORT, CALM_SECONDS).complaints(timed=False) == []
