@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from abaca.drivers.linux import namespaces
+from abaca.drivers.linux import bounds, namespaces, packet_filter
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.layout import write_atomically
 from abaca.errors import BackendError, Refused
@@ -39,6 +39,7 @@ def reaches(site: Site, server: ShareServer, address: str) -> bool:
 
     def connect(links: namespaces.IPRoute) -> bool:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        packet_filter.delete_table(*bounds.TABLE)
         for name in site.port_names(server):  # as if the server had been broken into: the way there is tried on each of its links
             links.route("replace", dst=f"{address}/{128 if ':' in address else 32}", oif=links.link_lookup(ifname=name)[0], family=family)
             try:

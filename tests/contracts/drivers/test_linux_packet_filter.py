@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from abaca.drivers.linux import namespaces, packet_filter
+from abaca.drivers.linux.programs import run
 from abaca.drivers.linux.requirements import missing
 from abaca.errors import OutcomeUnknown
 
@@ -39,5 +40,19 @@ def test_a_body_that_is_refused_changes_nothing() -> None:
             with pytest.raises(OutcomeUnknown, match="nft"):
                 packet_filter.replace_table("bridge", "mine", body)
         assert packet_filter.chains("bridge", "mine") == ["one"]
+
+    namespaces.inside_new(act)
+
+
+def test_a_table_that_is_ensured_keeps_what_its_sets_have_learned() -> None:
+    def act(_: object) -> None:
+        body = "set seen { type inet_service; }"
+        packet_filter.ensure_table("inet", "mine", body)
+        run("nft", "add", "element", "inet", "mine", "seen", "{ 7 }")
+        packet_filter.ensure_table("inet", "mine", body)
+        assert "elements = { 7 }" in run("nft", "list", "table", "inet", "mine")
+        packet_filter.ensure_table("inet", "mine", f"{body}\nchain one {{ }}")
+        assert packet_filter.chains("inet", "mine") == ["one"]
+        assert "elements" not in run("nft", "list", "table", "inet", "mine")
 
     namespaces.inside_new(act)

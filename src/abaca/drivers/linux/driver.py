@@ -18,7 +18,8 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
-from abaca.drivers.linux import ldap
+from abaca.drivers.linux import bounds, ldap
+from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs import logs
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
@@ -61,6 +62,7 @@ DEFAULTS = {
     "max_over_subscription_ratio": "1",
     "mtu": "",
     "answer_seconds": str(ANSWER_SECONDS),
+    **bounds.OPTIONS,
     **wiring.OPTIONS,
 }
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
@@ -76,6 +78,7 @@ class LinuxDriver(ShareDriver):
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
     * `mtu`: the largest MTU that a link gets, whatever its subnet says.
     * `answer_seconds`: how long an NFS server may leave a call without an answer before it counts as hanging.
+    * `max_connections`, `max_connections_per_client`: of one share server at a time, in all and from one address.
     * `physical_networks`: Neutron's physical networks and the bridge or interface of this machine that each is reached by,
       `physnet1:br-ex, physnet2:eth1`: flat and VLAN networks.
     * `vxlan_local_address`: this machine's address for tunnels: VXLAN networks. The other ends are `vxlan_remotes`, addresses, or all that
@@ -119,6 +122,7 @@ class LinuxDriver(ShareDriver):
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
+        self._bounds = Bounds.of(chosen)
         self._vigil = Vigil()
         self._disk = DiskProbe(self.pool.root)
         self._wiring = Wiring(chosen)
@@ -345,7 +349,7 @@ class LinuxDriver(ShareDriver):
             return False
 
     def _ganesha(self, server_id: str) -> GaneshaServer:
-        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience)
+        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience, self._bounds.connections)
 
     def _end_nfs_servers(self) -> None:
         """Those of this back end; they are started again when their share servers are ensured."""
@@ -359,7 +363,7 @@ class LinuxDriver(ShareDriver):
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
-            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._ganesha(server_id))
+            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._bounds, self._ganesha(server_id))
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from abaca.addresses import plain_address
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.bounds import CALLER_GROUP
 from abaca.drivers.linux.layout import ServerLayout, private_folder, safe_id, write_atomically
 from abaca.drivers.linux.programs import complaint
 from abaca.errors import Refused, Unavailable
@@ -168,5 +169,6 @@ def _search(layout: ServerLayout, folder: Path, account: Account) -> str | None:
     search = ("ldapsearch", "-x", "-LLL", *bind, "-s", "base", "(objectClass=*)", "1.1")
     # The client reads ldaprc from home and from where it runs: ours from both, and nobody else's.
     environment = {"LDAPCONF": os.devnull, "HOME": str(folder)}
-    inside = ("nsenter", f"--net={namespaces.path_of(layout.namespace)}", f"--wd={folder}")
+    # By its group it may connect to somebody from in there.
+    inside = ("nsenter", f"--net={namespaces.path_of(layout.namespace)}", f"--setgid={CALLER_GROUP}", f"--wd={folder}")
     return complaint(*inside, *search, timeout=ANSWER_SECONDS, extra_environment=environment)

@@ -6,6 +6,7 @@ none passes between the old one and the new one. The program `nft` does it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from abaca.drivers.linux.programs import run
@@ -21,6 +22,13 @@ def replace_table(family: str, name: str, body: str) -> None:
     """
     table = _table(family, name)
     _load(f"table {table}\ndelete table {table}\ntable {table} {{\n{body}\n}}\n")
+
+
+def ensure_table(family: str, name: str, body: str) -> None:
+    """As `replace_table`, but a table that this made of the same body stays, with its counters and what its sets have learned."""
+    noted = f'comment "{hashlib.sha256(body.encode()).hexdigest()}"'
+    if (family, name) not in tables() or noted not in run("nft", "--terse", "list", "table", family, name, timeout=SECONDS):
+        replace_table(family, name, f"{noted}\n{body}")
 
 
 def delete_table(family: str, name: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from abaca.drivers.linux import mounts, namespaces, routing
+from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, export_ids, write_export
 from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.layout import ServerLayout
@@ -26,11 +27,14 @@ from abaca.values import ExportLocation, NetworkInfo
 class LinuxServer:
     """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one."""
 
-    def __init__(self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, ganesha: GaneshaServer) -> None:
+    def __init__(
+        self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, bounds: Bounds, ganesha: GaneshaServer
+    ) -> None:
         self._layout = layout
         self._plug = plug
         self._pool = pool
         self._highest_mtu = highest_mtu
+        self._bounds = bounds
         self.ganesha = ganesha
 
     # --- networks --------------------------------------------------------------------------------------------------
@@ -39,6 +43,7 @@ class LinuxServer:
         """Stand on these subnets, too."""
         self._prepare()
         namespaces.ensure(self._layout.namespace, routing.SERVER_SETTINGS)
+        self._bounds.ensure(self._layout.namespace)  # before anybody can reach it
         ports, addresses = self._wanted(network_info)
         for port in ports.values():
             self._plug.connect(port)

@@ -25,6 +25,7 @@ START_SECONDS = 30.0
 START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
+CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
 TOLD_BYTES = 1000  # of its log, when it does not start
 
 # What strangers' requests reach first says nothing: each that cannot be read would be a message.
@@ -44,8 +45,12 @@ NFS_CORE_PARAM {{
     Enable_UDP = false;
     mount_path_pseudo = true;
     fsid_device = false;
+    RPC_Max_Connections = {connections};
+    RPC_Idle_Timeout_S = 60;
 }}
 NFSV4 {{
+    Max_Client_Ids = {clients};
+    Slot_Table_Size = 16;
     Graceless = false;
     Lease_Lifetime = 10;
     Grace_Period = 15;
@@ -78,12 +83,13 @@ BUS_TEMPLATE = """\
 class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
 
-    `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's.
+    `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's. `connections`: at a time, at most.
     """
 
-    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS) -> None:
+    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 1024) -> None:
         self._server = server
         self._vigil = vigil
+        self._connections = connections
         self._patience = patience
         self.bus = ExportBus(server.bus_socket)
 
@@ -194,6 +200,8 @@ class GaneshaServer:
             recovery=self._server.recovery,
             server_id=self._server.id,
             quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
+            connections=self._connections,
+            clients=CLIENTS_PER_CONNECTION * self._connections,
             includes="".join(f'%include "{file}"\n' for file in exports),
         )
         write_atomically(self._server.ganesha_config, configuration)

@@ -1,0 +1,83 @@
+"""How much of a share server clients can take, and that it calls nobody: a packet filter in its namespace, and settings of its network.
+
+A client is an address here. The file server has bounds of its own (`file_services/nfs/ganesha.py`); what it is as a process, its cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from abaca.drivers.linux import namespaces, packet_filter
+from abaca.errors import Unavailable
+
+OPTIONS = {"max_connections": "1024", "max_connections_per_client": "64"}
+MOST_CONNECTIONS = 10_000  # that NFS-Ganesha can be told
+TABLE = ("inet", "abaca_bounds")
+NFS_PORT = 2049
+
+# Programs of the worker that connect from a share server's namespace have this group; NFS-Ganesha's sockets have root's.
+CALLER_GROUP = 0xABACA
+
+# What the kernel keeps for one connection: unread requests and untaken answers. All namespaces share TCP's memory.
+_BYTES_KEPT = 512 * 1024
+SETTINGS = {
+    "ipv4/tcp_rmem": f"4096\t131072\t{_BYTES_KEPT}",
+    "ipv4/tcp_wmem": f"4096\t16384\t{_BYTES_KEPT}",
+    # Connections that never came about, and those of clients that have gone without a word, are not counted for long.
+    "netfilter/nf_conntrack_tcp_timeout_syn_recv": "10",
+    "netfilter/nf_conntrack_tcp_timeout_established": "3600",
+}
+
+# A connection counts from its first packet until it is closed. A set that is full stops counting newcomers, not serving them.
+# Calls of our own are refused at once, so that no thread of NFS-Ganesha's waits for one.
+_FILTER = """\
+set clients_ipv4 {{ type ipv4_addr; size 65535; flags dynamic; }}
+set clients_ipv6 {{ type ipv6_addr; size 65535; flags dynamic; }}
+chain arriving {{
+    type filter hook input priority filter; policy accept;
+    iif != lo tcp dport {port} tcp flags & (fin|syn|rst|ack) == syn jump newcomer
+}}
+chain newcomer {{
+    add @clients_ipv4 {{ ip saddr ct count over {most} }} reject with tcp reset
+    add @clients_ipv6 {{ ip6 saddr ct count over {most} }} reject with tcp reset
+}}
+chain leaving {{
+    type filter hook output priority filter; policy drop;
+    oif lo accept
+    meta l4proto {{ icmp, ipv6-icmp }} accept
+    meta l4proto tcp tcp flags & (syn|ack) != syn accept
+    meta skgid {caller} accept
+    meta l4proto tcp reject with tcp reset
+    reject
+}}
+"""
+
+
+class Bounds(NamedTuple):
+    """Connections to one share server at a time: in all, and of one client."""
+
+    connections: int
+    connections_per_client: int
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> Bounds:
+        """Raises Unavailable when an option makes no sense."""
+        return cls(*(_count(options, name) for name in OPTIONS))
+
+    def ensure(self, namespace: str) -> None:
+        """Have filter and settings in the namespace of a share server; connections that were counted stay counted."""
+        text = _FILTER.format(port=NFS_PORT, most=self.connections_per_client, caller=CALLER_GROUP)
+
+        def act(_: object) -> None:
+            namespaces.set_sysctl(SETTINGS)
+            packet_filter.ensure_table(*TABLE, text)
+
+        namespaces.inside(namespace, act)
+
+
+def _count(options: Mapping[str, str], name: str) -> int:
+    given = options[name]
+    if not (given.isascii() and given.isdecimal()) or not 1 <= int(given) <= MOST_CONNECTIONS:
+        raise Unavailable(f"option {name} must be a number from 1 to {MOST_CONNECTIONS}, not '{given}'")
+    return int(given)
