@@ -20,7 +20,7 @@ from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import bounds, ldap
 from abaca.drivers.linux.bounds import Bounds
-from abaca.drivers.linux.file_services.nfs import logs
+from abaca.drivers.linux.file_services.nfs import logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
@@ -127,6 +127,7 @@ class LinuxDriver(ShareDriver):
         self._disk = DiskProbe(self.pool.root)
         self._wiring = Wiring(chosen)
         self._plug = BridgePlug(chosen["namespace"], self._wiring)
+        self._is_proved = False
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
 
@@ -143,6 +144,7 @@ class LinuxDriver(ShareDriver):
             self.pool.prepare(self._end_nfs_servers)
             self._plug.prepare()
             self._wiring.require()
+        self._prove_handles()
 
     def get_pools(self) -> list[PoolStats]:
         with os_errors_sorted("the pool"):
@@ -340,6 +342,21 @@ class LinuxDriver(ShareDriver):
         return refused
 
     # ---------------------------------------------------------------------------------------------------------------
+
+    def _prove_handles(self) -> None:
+        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when NFS servers here open what a client made up."""
+        if self._is_proved:
+            return
+        numbers = {name: self.pool.ensure_empty(name) for name in (proof.OWN, proof.OTHER)}
+        with self._locked(proof.SERVER) as server:
+            server.remove()  # what an interrupted proof left
+            try:
+                server.join([])
+                server.publish({proof.OWN: proof.CLIENTS})
+                proof.require(self.layout.server(proof.SERVER).namespace, numbers, self._patience)
+            finally:
+                server.remove()
+        self._is_proved = True
 
     def _serves(self, server_id: str) -> bool:
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 from abaca.drivers.linux import beneath, mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
 from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
-from abaca.drivers.linux.layout import run_path
+from abaca.drivers.linux.layout import NO_SHARE, run_path
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import run
 from abaca.drivers.linux.wires.port_security import secured_ports
@@ -42,7 +42,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
         "loop_devices": _loop_devices(state_dir),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
-        "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path)],
+        "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path) if not path.name.startswith(NO_SHARE)],
     }
 
 

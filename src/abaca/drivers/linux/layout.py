@@ -17,6 +17,8 @@ from abaca.errors import Refused, Unavailable
 RUN_ROOT = Path("/run/abaca")
 # A dot separates the installation from the id in the names of namespaces, so no installation's names start with another's.
 NAMESPACE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,31}")
+NO_SHARE = "proof-"
+"""Subvolumes whose names begin so are no shares: a back end proves with them that its walls stand."""
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 

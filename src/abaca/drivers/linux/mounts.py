@@ -46,7 +46,7 @@ def ensure_flags(mounted: Mount, flags: str) -> None:
 
 def mount_shared(point: Path) -> None:
     """Make `point` an empty file system of its own; mount namespaces that are made of it later receive what is mounted in it."""
-    run("mount", "-t", "tmpfs", "-o", "mode=0700,size=1m,nosuid,nodev,noexec", "tmpfs", str(point))
+    mount("tmpfs", point, "mode=0700,size=1m,nosuid,nodev,noexec", kind="tmpfs")
     run("mount", "--make-private", str(point))  # apart from whatever the mount that it lies in is shared with
     run("mount", "--make-shared", str(point))
 

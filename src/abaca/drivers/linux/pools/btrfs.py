@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abaca.drivers.linux import beneath, mounts
-from abaca.drivers.linux.layout import require_trusted, safe_id
+from abaca.drivers.linux.layout import NO_SHARE, require_trusted, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import os_errors_sorted, run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
@@ -143,7 +143,8 @@ class BtrfsPool:
     def share_ids(self) -> list[str]:
         """The shares and snapshots that the pool has data of. Raises Unavailable when it is not mounted."""
         with self._opened() as pool:
-            return sorted(each.name for each in subvolumes.subvolumes(pool.shares))
+            names = [each.name for each in subvolumes.subvolumes(pool.shares)]
+        return sorted(name for name in names if not name.startswith(NO_SHARE))
 
     def create(self, share_id: str, size_gib: int) -> None:
         """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
@@ -154,6 +155,14 @@ class BtrfsPool:
             with pool.subvolume(share_id) as share:
                 _set_limit(pool, share, size_gib)
                 os.fchmod(share, 0o777)
+
+    def ensure_empty(self, name: str) -> int:
+        """Make sure of a subvolume that is no share: it has no limit, so nothing is promised, and nobody may write to it. Returns its number."""
+        with self._lock, self._opened() as pool:
+            if not pool.holds(name):
+                subvolumes.create(pool.shares, safe_id(name))
+            with pool.subvolume(name) as found:
+                return subvolumes.number_of(found)
 
     def snapshot(self, snapshot_id: str, share_id: str) -> None:
         """Make sure of a read-only copy of what a share holds now."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from abaca.drivers.linux import mounts, namespaces, processes
 from abaca.drivers.linux.file_services.nfs import logs, nfs_null
 from abaca.drivers.linux.file_services.nfs.cell import confinement
+from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
@@ -22,6 +23,7 @@ GANESHA = "ganesha.nfsd"
 BUS = "dbus-daemon"
 NFS_PORT = 2049
 START_SECONDS = 30.0
+CELL_SECONDS = 5.0
 START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -127,8 +129,10 @@ class GaneshaServer:
         logs.prepare(self._server)
         logs.make_room(self._server)
         self._start_bus()
-        self._start_ganesha()
-        processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
+        confinement.start(self.launch())
+        is_in_cell = processes.wait_until(lambda: self.gap() is None, CELL_SECONDS)  # it is still loading what shuts it
+        if is_in_cell:
+            processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
         if not self._is_up():
             reason = self.gap() or logs.end_of(self._server, TOLD_BYTES)
             self.stop()
@@ -214,10 +218,11 @@ class GaneshaServer:
         except OutcomeUnknown as error:
             raise Unavailable(f"{BUS} of share server {self._server.id} did not start: {error.message}") from error
 
-    def _start_ganesha(self) -> None:
+    def launch(self) -> Launch:
+        """How Ganesha is started in its cell."""
         server = self._server
         files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
-        confinement.start(
+        return confinement.launch(
             server,
             GANESHA,
             ["-F", "-N", "NIV_EVENT", *map(str, files)],

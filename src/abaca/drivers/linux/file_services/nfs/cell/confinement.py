@@ -25,7 +25,7 @@ READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache"
 LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 
 
-def start(
+def launch(
     server: ServerLayout,
     program: str,
     arguments: Sequence[str],
@@ -34,14 +34,14 @@ def start(
     environment: Mapping[str, str],
     read_only: Sequence[Path],
     writable: Sequence[Path],
-) -> None:
-    """Start a program of Debian's in the server's network namespace and a cell of its own. Raises Unavailable."""
+) -> Launch:
+    """How a program of Debian's is started in the server's network namespace and a cell of its own. Raises Unavailable."""
     file = shutil.which(program, path=SEARCH_PATH)
     if file is None:
         raise Unavailable(f"program {program} is not installed")
     root = server.run / "cell"
     root.mkdir(mode=0o700, exist_ok=True)
-    launch = Launch(
+    return Launch(
         program=file,
         argv=[program, *arguments],
         pid_file=str(pid_file),
@@ -56,11 +56,10 @@ def start(
         shares=str(server.mounts),
         limits=LIMITS,
     )
-    become(launch)
 
 
-def become(launch: Launch) -> None:
-    """Run the launcher. Raises Unavailable with what it says when the program was not started."""
+def start(launch: Launch) -> None:
+    """Raises Unavailable, with the launcher's reason, when the program was not started."""
     text = msgspec.json.encode(launch).decode()
     try:
         run(sys.executable, "-m", "abaca.drivers.linux.file_services.nfs.cell.launch", text, timeout=START_SECONDS)

@@ -19,7 +19,7 @@ COMPILER = "gcc"
 SHIPPED = Path("/usr/lib/abaca")  # by a package
 BUILT = Path("/usr/local/lib/abaca")
 _SOURCES = ("real.h", "handles.c", "calls.c", "room.c")
-_FLAGS = (
+FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
     *("-fno-builtin", "-U_FORTIFY_SOURCE", "-Wl,-z,now", "-Wl,-z,relro", f"-DTOKEN={TOKEN:#x}u"),
 )
@@ -28,7 +28,7 @@ _HERE = Path(__file__).parent
 
 def name() -> str:
     """The file name of this release's library on this architecture."""
-    digest = hashlib.sha256(" ".join([platform.machine(), *_FLAGS]).encode())
+    digest = hashlib.sha256(" ".join([platform.machine(), *FLAGS]).encode())
     for source in _SOURCES:
         digest.update((_HERE / source).read_bytes())
     return f"abaca-nfs-{digest.hexdigest()[:16]}.so"
@@ -60,7 +60,7 @@ def _build() -> Path:
     unfinished = BUILT / f".{name()}.{os.getpid()}"
     sources = [str(_HERE / source) for source in _SOURCES if source.endswith(".c")]
     try:
-        run(COMPILER, *_FLAGS, "-o", str(unfinished), *sources, timeout=120)
+        run(COMPILER, *FLAGS, "-o", str(unfinished), *sources, timeout=120)
         unfinished.chmod(0o644)
         unfinished.replace(finished)
     except BackendError as error:

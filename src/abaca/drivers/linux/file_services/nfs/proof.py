@@ -1,0 +1,106 @@
+"""The proof at run time: an NFS server of this release, on this machine, opens no handle that a client made up.
+
+Asked of a server that a back end makes for that alone each time it starts, by NFS over the loopback
+of its network namespace; so an update of Ganesha, the C library or the kernel that opens the wall is
+noticed before any tenant's server is touched. What the wall is: `cell/handles.c`.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.file_services.nfs import nfs4
+from abaca.drivers.linux.file_services.nfs.exports import SHARES
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh, walk
+from abaca.drivers.linux.file_services.nfs.rpc import Connection, auth_sys
+from abaca.drivers.linux.file_services.nfs.xdr import Malformed
+from abaca.drivers.linux.layout import NO_SHARE
+from abaca.errors import Unavailable
+
+SERVER = "proof"
+OWN, OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
+"""Two subvolumes: clients have a handle of the first, and aim at the second."""
+CLIENTS = "    CLIENT { Clients = 127.0.0.1; Protocols = 4; Access_Type = RO; }\n"
+ADDRESS, PORT, SOURCE_PORT = "127.0.0.1", 2049, 1023
+
+TOP = 5  # the subvolume that every other one is in
+_BTRFS, _KERNEL = 0x4D, struct.Struct("<QQI")  # inode, subvolume, generation
+_FSID = slice(6, 14)
+_DUMMY = bytes([9, 0x64])  # length and kind of a handle that aborts Ganesha 4.3
+
+
+def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None:
+    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of OWN, and none that is forged.
+
+    `numbers`: of the subvolumes OWN and OTHER. `patience`: seconds for each answer.
+    """
+    wrong: list[str] = []
+    try:
+        with _connected(namespace, patience) as link:
+            for fault in _wrong(link, numbers):
+                wrong.append(fault)
+        with _connected(namespace, patience) as link:
+            _handle(link)  # it lives
+    except (OSError, Nfs4Error, Malformed) as error:
+        wrong.append(f"does not answer: {error}")
+    if wrong:
+        raise Unavailable(f"none is started, as an NFS server on this machine failed the proof of file handles: it {'; '.join(wrong)}")
+
+
+def forged(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
+    """What a client can make of its own handle, by what it aims at. Raises Malformed when the handle is of another kind than is known here."""
+    head, kernel = handle[: -_KERNEL.size], handle[-_KERNEL.size :]
+    if len(head) <= _FSID.stop or head[-1] != _BTRFS:
+        raise Malformed(f"this release of Ganesha makes handles that are not known: {handle.hex()}")
+    inode, own, generation = _KERNEL.unpack(kernel)
+    made = {f"{name} ({number})": number for name, number in {**numbers, "the pool's top": TOP}.items()}
+    aims = {
+        f"{name}{how}": head + _KERNEL.pack(inode, number, version)
+        for name, number in made.items()
+        for how, version in (("", generation), (" at any age", 0))
+    }
+    if own:
+        aims["its own, which tells of its subvolume"] = handle
+    return aims
+
+
+def _wrong(link: Connection, numbers: Mapping[str, int]) -> Iterator[str]:
+    handle = _handle(link)
+    if not _opens(link, handle):
+        yield "refuses an honest handle"
+    for aim, made in forged(handle, numbers).items():
+        if _opens(link, made):
+            yield f"opens a forged handle of {aim}"
+    if _opens(link, handle[:4] + _DUMMY + handle[_FSID]):
+        yield "opens a handle of no kind"
+
+
+@contextmanager
+def _connected(namespace: str, patience: float) -> Iterator[Connection]:
+    def dial(_: object) -> socket.socket:
+        link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the port is free again at once
+        link.settimeout(patience)
+        link.bind((ADDRESS, SOURCE_PORT))
+        link.connect((ADDRESS, PORT))
+        return link
+
+    with namespaces.inside(namespace, dial) as link:
+        yield Connection(link, patience)
+
+
+def _handle(link: Connection) -> bytes:
+    return bytes(nfs4.compound(link, walk(f"/{SHARES}/{OWN}"), credentials=auth_sys(0, 0))[-1])
+
+
+def _opens(link: Connection, handle: bytes) -> bool:
+    try:
+        nfs4.compound(link, [putfh(handle), getattr("type")], credentials=auth_sys(0, 0))
+    except Nfs4Error:
+        return False
+    return True
