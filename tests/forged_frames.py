@@ -25,6 +25,7 @@ HOP_BY_HOP, UDP, ICMP, ICMPV6, DESTINATION_OPTIONS = 0, 17, 1, 58, 60
 REQUEST, REPLY = 1, 2
 ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = 134, 135, 136, 137
 OVERRIDE = 0x20000000
+VXLAN_PORT = 4789
 CAPTURE_SECONDS = 5.0
 MARK_BYTES = 16
 
@@ -206,6 +207,15 @@ def send(sender: Station, frames: Iterable[bytes]) -> None:
                 raw.send(frame)
 
     namespaces.inside(sender.netns, act)
+
+
+def send_encapsulated(source: str, target: str, vni: int, frames: Iterable[bytes]) -> None:
+    """Through a VXLAN port, from an address of the network namespace that the caller is in. `source`, `target`: of either family."""
+    family = socket.AF_INET if ip_address(source).version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as tunnel:
+        tunnel.bind((source, 0))
+        for frame in frames:
+            tunnel.sendto(vxlan(vni, frame), (target, VXLAN_PORT))
 
 
 class Capture:

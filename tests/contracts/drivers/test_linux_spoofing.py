@@ -138,6 +138,20 @@ def test_a_machine_with_the_servers_addresses_sends_nothing_as_the_server(street
     detach_client(netns, street.site.driver.layout.namespace)
 
 
+@pytest.mark.parametrize("elsewhere", [("10.2.0.5", "fd00:2::5"), ("10.0.0.255", "ff05::2"), ("224.0.0.1", "fd00:2::5")], ids=str)
+def test_an_address_of_one_network_is_not_there_for_another(site: Site, elsewhere: tuple[str, str]) -> None:
+    """Nor are groups and broadcasts, which no share server needs."""
+    server_id, mac = str(uuid4()), "fa:16:3e:bb:01:05"
+    on_both = [("one", address.format(5)) for address in ADDRESSES] + [("two", "10.2.0.5/24"), ("two", "fd00:2::5/64")]
+    server = site.set_up(server_id, [site.entry(server_id, network, address, mac=mac) for network, address in on_both])
+    client = _station(site.client("client", "one", *(address.format(20) for address in ADDRESSES)), 20)
+    netns = site.layout(server).namespace
+    port = next(info.network_allocations[0] for info in server.network_info if info.subnet.neutron_net_id == site.network_id("one"))
+    interface = plugging.Port(netns, server_id, site.network_id("one"), port.mac_address, 0).name
+    forged = honest(client, Station(netns, interface, mac, *elsewhere))[-2:]
+    assert arrived(client, forged, Station(netns, interface, mac, "10.0.0.5", "fd00::5")) == [[]]
+
+
 def test_what_ports_may_send_goes_with_them(site: Site) -> None:
     def left() -> list[str]:
         return leftovers(site.driver.layout.namespace, site.driver.layout.state_dir)["filters"]

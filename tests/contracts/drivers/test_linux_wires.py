@@ -5,7 +5,6 @@ A network namespace stands for the host that the back end runs on; nothing is ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import msgspec
@@ -13,24 +12,17 @@ import pytest
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.wires.wiring import Segment
 from abaca.errors import Refused, Unavailable
-from abaca.values import NetworkInfo, NetworkInfoUpdate, Share, ShareServer
+from abaca.values import NetworkInfoUpdate
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_backend import Loop, client_namespace, probe
-from tests.contracts.drivers.linux_site import CLIENT, Site, assert_served, path
-from tests.contracts.drivers.wired_hosts import Machine
+from tests.contracts.drivers.linux_backend import Loop, probe
+from tests.contracts.drivers.linux_site import Site, assert_served, path
+from tests.contracts.drivers.wired_town import FLAT, NIC, OPTIONS, SERVER, TUNNEL_MTU, VXLAN, Town, entries, served, serving
 
 pytestmark = pytest.mark.root
 
-OPTIONS = {"physical_networks": "physnet1:ext, physnet2:nic", "vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2"}
-FLAT, NIC = Segment("flat", None, "physnet1"), Segment("flat", None, "physnet2")
-VNI = 5000
-VXLAN = Segment("vxlan", VNI)
 VLAN = Segment("vlan", 7, "physnet1")
-TUNNEL_MTU = 1450
-SERVER, SERVER4, SERVER6 = "10.0.0.5", "10.0.0.5/24", "fd00::5/64"
 
 
 def has_kind(kind: str) -> bool:
@@ -47,76 +39,9 @@ def has_kind(kind: str) -> bool:
     return True
 
 
-class Town:
-    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`, and one behind another host's tunnel."""
-
-    def __init__(self, driver: LinuxDriver) -> None:
-        self.driver = driver
-        self.host, self.near, self.apart, self.remote, self.far = (
-            Machine(client_namespace(driver, name)) for name in ("host", "near", "apart", "remote", "far")
-        )
-        self.host.bridge("ext")
-        self.host.cable("tap", self.near, "eth0", bridge="ext")
-        self.host.cable("nic", self.apart, "eth0")
-        self.host.cable("tun", self.remote, "tun")
-        self.host.configure("tun", "198.18.0.1/24", "fd00:198::1/64")
-        self.remote.configure("tun", "198.18.0.2/24", "fd00:198::2/64")
-        for machine in (self.near, self.apart):
-            machine.configure("eth0", *CLIENT)
-
-    def tunnel(self, **more: str | int) -> None:
-        """Put `far` behind the tunnel of VNI; other ends than before, when it already is."""
-        namespaces.inside(self.far.namespace, lambda links: [links.link("del", index=found) for found in links.link_lookup(ifname="vx")])
-        self.remote.tunnel_end(self.far, "vx", vxlan_id=VNI, vxlan_port=4789, mtu=TUNNEL_MTU, **more)
-        self.far.configure("vx", *CLIENT)
-
-    def remove(self) -> None:
-        for machine in (self.host, self.near, self.apart, self.remote, self.far):
-            machine.remove()
-
-
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    if reason := linux_backend.unavailable_reason():
-        pytest.skip(reason)
-    driver = linux_backend.make_linux_driver(tmp_path_factory.mktemp("wired"))
-    made = Town(driver)
-    made.driver = linux_backend.successor(driver, **OPTIONS)
-    try:
-        made.host.do(made.driver.check_for_setup_error)
-        yield made
-    finally:
-        made.remove()
-        linux_backend.cleanup(driver)
-
-
 @pytest.fixture
-def site(town: Town) -> Iterator[Site]:
-    site = Site(town.driver)
-    for machine in (town.near, town.apart, town.far):
-        machine.forget_neighbours()
-    yield site
-    town.host.do(site.clear)
-    layout = town.driver.layout
-    assert leftovers(layout.namespace, layout.state_dir)["links"] == []
-    assert town.host.ports("ext") == ["tap"]
-
-
-def entries(site: Site, server_id: str, segment: Segment, mtu: int = 1500, at: Sequence[str] = (SERVER4, SERVER6)) -> list[NetworkInfo]:
-    """Subnets of one network that is such a segment, with the server's addresses there."""
-    made = [site.entry(server_id, f"net {segment}", address, mtu=mtu) for address in at]
-    return [msgspec.structs.replace(entry, subnet=msgspec.structs.replace(entry.subnet, **segment._asdict())) for entry in made]
-
-
-def serving(town: Town, site: Site, infos: list[NetworkInfo]) -> ShareServer:
-    """A server on these subnets."""
-    return town.host.do(lambda: site.set_up(infos[0].server_id, infos))
-
-
-def served(town: Town, site: Site, infos: list[NetworkInfo]) -> tuple[ShareServer, Share]:
-    """A server on these subnets with a share."""
-    server = serving(town, site, infos)
-    return server, town.host.do(lambda: site.share(server))
+def site(wired_site: Site) -> Site:
+    return wired_site
 
 
 def mtus(town: Town, name_prefixes: tuple[str, ...]) -> set[int]:

@@ -19,6 +19,7 @@ from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
 from abaca.drivers.linux.layout import NO_SHARE, run_path
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
 
@@ -29,7 +30,7 @@ PROGRAMS = (GANESHA, BUS)
 def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:
     """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts, loop_devices, processes, exports, subvolumes.
 
-    `filters`: the ports whose frames are let pass.
+    `filters`: the ports whose frames are let pass, and the filter of tunnels in the host's namespace.
 
     `pool_path`: the pool that an administrator gave to the back end, if any. While the service is set up, its own namespace, its pool's mount
     and loop device are there although no share is.
@@ -37,7 +38,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
     return {
         "namespaces": _namespaces(namespace_prefix),
         "links": sorted(name for name, _ in _links(namespace_prefix)),
-        "filters": secured_ports(namespace_prefix) if namespaces.exists(namespace_prefix) else [],
+        "filters": _filters(namespace_prefix),
         "mounts": [str(mount.point) for mount in mounts.mounts_below(state_dir)],
         "loop_devices": _loop_devices(state_dir),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
@@ -58,6 +59,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
     processes.wait_until(lambda: not _processes(namespace_prefix), END_SECONDS)
     for name in _namespaces(namespace_prefix):
         namespaces.remove(name)
+    tunnel_filter.remove(namespace_prefix)
     mounts.unmount(state_dir)
     for device in _loop_devices(state_dir):
         run("losetup", "--detach", device)
@@ -73,6 +75,7 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
     processes.end(_processes(namespace_prefix), END_SECONDS)
     for name in _namespaces(namespace_prefix):
         namespaces.remove(name)
+    tunnel_filter.remove(namespace_prefix)
     for pool in _pools(state_dir, pool_path):
         _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
@@ -93,6 +96,11 @@ def _namespaces(prefix: str) -> list[str]:
     own = [name for name in namespaces.names() if name.startswith(f"{prefix}.")]
     bridges = [prefix] if prefix in namespaces.names() else []
     return sorted({*own, *clients}) + bridges
+
+
+def _filters(prefix: str) -> list[str]:
+    ports = secured_ports(prefix) if namespaces.exists(prefix) else []
+    return ports + tunnel_filter.tables(prefix)
 
 
 def _links(prefix: str) -> list[tuple[str, str]]:

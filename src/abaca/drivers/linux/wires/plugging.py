@@ -110,15 +110,20 @@ class BridgePlug(Plug):
                 namespaces.inside(namespace, lambda links: delete(links, port_names))
             if namespaces.exists(self._namespace):
                 namespaces.inside(self._namespace, lambda links: delete(links, port_names))
-                namespaces.inside(self._namespace, delete_unused)
-                self._security.enforce()
+                self._forget_unused()
 
     def disconnect_owner(self, owner: str) -> None:
         with self._exclusive():
             if namespaces.exists(self._namespace):
                 namespaces.inside(self._namespace, lambda links: delete(links, _ports_of(links, owner)))
-                namespaces.inside(self._namespace, delete_unused)
-                self._security.enforce()
+                self._forget_unused()
+
+    def _forget_unused(self) -> None:
+        if self._uplinks:
+            self._uplinks.delete_unused()
+        else:
+            namespaces.inside(self._namespace, delete_unused)
+        self._security.enforce()
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import links as links_module
+from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.links import find, short_name
 from abaca.drivers.linux.wires.wiring import Segment, Tunnels, Wiring, underlay
 from abaca.errors import Refused
@@ -24,7 +25,6 @@ from abaca.errors import Refused
 HERE = "/proc/thread-self/ns/net"
 PORT_PREFIX = "p"
 _TRUNK_PREFIX = "u"
-_EVERYBODY = "00:00:00:00:00:00"  # the forwarding entry for what is for all, or for whom nobody has heard of yet
 
 
 class Uplinks:
@@ -50,6 +50,12 @@ class Uplinks:
         else:
             raise Refused(f"networks of type {segment.network_type} are not reached")
         return namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
+
+    def delete_unused(self) -> None:
+        """Take away bridges without ports, the uplinks that no bridge needs, and the filter of tunnels that are gone."""
+        namespaces.inside(self._namespace, delete_unused)
+        if self._wiring.tunnels is not None:
+            tunnel_filter.ensure(self._namespace)
 
     def _trunk(self, segment: Segment) -> str:
         through = self._wiring.host_link(segment.physical_network)
@@ -94,8 +100,9 @@ class Uplinks:
                 more |= {f"vxlan_group{version}": str(tunnels.group), "vxlan_link": underlay(tunnels.local_address).number}
             namespaces.inside(self._namespace, lambda links: _delete_vxlan(links, segment.segmentation_id))
             self._add_from_here(ifname=name, kind="vxlan", vxlan_id=segment.segmentation_id, vxlan_port=tunnels.port, mtu=mtu, **more)
-        self._describe(name, f"vxlan:{segment.segmentation_id}", mtu)
         namespaces.inside(self._namespace, lambda links: _set_remotes(links, name, {str(remote) for remote in tunnels.remotes}))
+        tunnel_filter.ensure(self._namespace)  # before packets are taken
+        self._describe(name, f"vxlan:{segment.segmentation_id}", mtu)
         return name
 
     def _has(self, name: str) -> bool:
@@ -177,9 +184,8 @@ def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> boo
 
 def _set_remotes(links: IPRoute, name: str, remotes: set[str]) -> None:
     index = find(links, name)["index"]
-    found = links.fdb("dump", ifindex=index)
-    there = {entry.get("NDA_DST") for entry in found if entry["ifindex"] == index and entry.get("NDA_LLADDR") == _EVERYBODY} - {None}
+    there = tunnel_filter.remotes_of(links, index)
     for remote in remotes - there:
-        links.fdb("append", ifindex=index, lladdr=_EVERYBODY, dst=remote)
+        links.fdb("append", ifindex=index, lladdr=tunnel_filter.EVERYBODY, dst=remote)
     for remote in there - remotes if remotes else ():
-        links.fdb("del", ifindex=index, lladdr=_EVERYBODY, dst=remote)
+        links.fdb("del", ifindex=index, lladdr=tunnel_filter.EVERYBODY, dst=remote)
