@@ -45,6 +45,7 @@ class Server:
         initialise(f"sqlite:///{database}/abaca.sqlite")
         lines = [f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}" for name, roles in (("root", "admin"), ("alice", "member"))]
         (folder / "users").write_text("\n".join(lines))
+        (folder / "users").chmod(0o600)
         _worker_is_there(f"sqlite:///{database}/abaca.sqlite")
         if os.geteuid() == 0:
             for path in [folder, *folder.rglob("*")]:

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.admin import clouds_file, users
 from abaca.admin.cli import main
+from abaca.api.passwords import Passwords
 from abaca.api.users_file import UsersFile
 from abaca.errors import Conflict, Invalid, Missing
 
@@ -28,7 +29,7 @@ def call(conf: cfg.ConfigOpts, *arguments: str, stdin: str | None = None) -> Res
 
 
 def verified(conf: cfg.ConfigOpts, name: str, password: str) -> bool:
-    return UsersFile(config.users_file(conf), 0).verify(name, password) is not None
+    return Passwords(UsersFile(config.users_file(conf))).check(name, password).user is not None
 
 
 def cloud(conf: cfg.ConfigOpts) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import falcon
 from oslo_config import cfg
@@ -10,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api import faults
 from abaca.api.call import Service
-from abaca.api.caller import Authenticator, Callers, ProjectInUrl, RequestNames, authenticator
+from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, MissingIds, Route
 from abaca.api.kept_rows import KeptRows
 from abaca.api.metrics import RequestTimes
@@ -20,11 +21,15 @@ from abaca.api.routing import ROUTES
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
+from abaca.values import Caller
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
 
 
-def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate: Authenticator | None = None) -> WsgiApp:
+OPEN_PATHS = frozenset(route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None)  # for everyone, without credentials
+
+
+def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate: Callable[[falcon.Request], Caller] | None = None) -> WsgiApp:
     """The application over `engine`, or over an engine of its own for the configured database. The schema must be there.
 
     `authenticate`: in place of the configured way of checking credentials.
@@ -39,7 +44,7 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
         middleware=[
             RequestTimes(),
             RequestNames(),
-            Callers(authenticate or authenticator(conf), {route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None}),
+            Callers(authenticate or authenticator(conf), OPEN_PATHS),
             MissingIds(ROUTES),
             ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)} - {""}),
         ]

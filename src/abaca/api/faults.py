@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import NamedTuple
 
 import falcon
 import msgspec
@@ -55,12 +56,21 @@ class UnsupportedMediaType(CallerError):
     status = 415
 
 
-class NotIdentified(Unauthenticated):
-    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are wanted."""
+class Attempt(NamedTuple):
+    """Credentials that were wrong, for the log and the metrics. `what`: as whom or with what, printable and short."""
 
-    def __init__(self, message: str, challenge: str = 'Basic realm="Abaca", charset="UTF-8"') -> None:
+    kind: str  # password, token, header
+    what: str
+
+
+class NotIdentified(Unauthenticated):
+    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are wanted; `attempt`: what was tried; None
+    when no credentials were given."""
+
+    def __init__(self, message: str, challenge: str = 'Basic realm="Abaca", charset="UTF-8"', attempt: Attempt | None = None) -> None:
         super().__init__(message)
         self.challenge = challenge
+        self.attempt = attempt
 
 
 class PolicyForbids(Forbidden):
@@ -75,17 +85,23 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
 
     413 also says when to try again: at once, for what is full is emptied by deleting, not by waiting.
     """
-    fault: dict[str, object] = {"code": status, "message": message}
     if status == 413:
-        fault["retryAfter"] = "0"
         resp.set_header("Retry-After", "0")
     resp.status = status
     resp.content_type = "application/json"
     if req.path.startswith(f"{local_networks.BASE}/"):
         resp.data = msgspec.json.encode(local_networks.fault(req.method, req.path, status, message))
     else:
-        resp.data = msgspec.json.encode({FAULT_NAMES.get(status, OTHER): fault})
+        resp.data = fault(status, message)
     resp.text = None
+
+
+def fault(status: int, message: str) -> bytes:
+    """The body of an error's answer."""
+    members: dict[str, object] = {"code": status, "message": message}
+    if status == 413:
+        members["retryAfter"] = "0"
+    return msgspec.json.encode({FAULT_NAMES.get(status, OTHER): members})
 
 
 def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:

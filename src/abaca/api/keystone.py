@@ -6,8 +6,12 @@ auth_token's own, in Abaca's configuration file. Which token may do what is the 
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import logging
 from collections.abc import Iterable
+from threading import Lock
+from time import monotonic
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -18,23 +22,31 @@ from keystonemiddleware import auth_token
 from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
 
-from abaca.api.faults import NotIdentified
+from abaca.api.authenticator import ADMIN_ROLE
+from abaca.api.door.checks import Checks
+from abaca.api.faults import Attempt, NotIdentified
 from abaca.errors import Forbidden, ServiceDown
 from abaca.values import SYSTEM, Caller
 
 LOG = logging.getLogger(__name__)
 
 GROUP = "keystone_authtoken"
-ADMIN_ROLE = "admin"
-_TOKEN_HEADERS = ("X-Auth-Token", "X-Storage-Token", "X-Service-Token")
+_TOKEN_HEADERS = ("HTTP_X_AUTH_TOKEN", "HTTP_X_STORAGE_TOKEN", "HTTP_X_SERVICE_TOKEN")
 
 _MISSING = "The request needs a token that Keystone confirms, in the header X-Auth-Token."
 _NO_SCOPE = "The token is for no project: ask Keystone for one that is scoped to a project, or to the system."
 _NO_KEYSTONE = "Tokens cannot be checked, because Keystone does not answer. Try again later."
 
+_STATUS = "abaca.keystone_status"  # in the environment: what auth_token said of this request
+_CACHE = "abaca.token_cache"
+_ASKING = 8  # requests to Keystone at once
+_WAITING = 128  # of one client, which may be a dashboard with many users
+_TOKENS = 4096  # kept of those that were confirmed
+_KNOWN_FOR = 0.8  # of the time that auth_token keeps a token: after that Keystone is asked again, or soon will be
+
 # In place of auth_token's defaults: no limit on the time that a connection may take, and no service type, without which it refuses
 # application credentials that have access rules.
-_DEFAULTS = {"http_connect_timeout": 10, "http_request_max_retries": 1, "service_type": "shared-file-system"}
+_DEFAULTS = {"http_connect_timeout": 10, "http_request_max_retries": 1, "service_type": "shared-file-system", "cache": _CACHE}
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -63,13 +75,18 @@ class KeystoneTokens:
             self._protocol = AuthProtocol(_accepted, {"oslo_config_config": conf, "delay_auth_decision": False})
         except ClientException as error:  # an option of the chosen auth_type is missing, or there is no such type
             raise cfg.Error(f"[{GROUP}]: {error}") from error
+        self._checks = Checks(_ASKING, of_one_lane=_WAITING)
+        self._cache = None if options.memcached_servers else _TokenCache()
+        self._kept_for = options.token_cache_time
+        self._confirmed: dict[bytes, float] = {}  # digests of tokens, and when Keystone was asked
         self._challenge = f'Keystone uri="{options.www_authenticate_uri or conf[options.auth_section or GROUP].auth_url}"'
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller."""
-        status = 401 if _is_malformed(req) else self._status(req.env)
+        tokens = _tokens(req.env)
+        status = 401 if _are_malformed(tokens) else req.env.get(_STATUS) or self._status(req.env)
         if status == 401:
-            raise NotIdentified(_MISSING, self._challenge)
+            raise NotIdentified(_MISSING, self._challenge, Attempt("token", "with a token") if tokens else None)
         if status != 200:
             raise ServiceDown(_NO_KEYSTONE)
         # Not the headers that auth_token sets: one of them may be the service token's instead of the user's.
@@ -81,8 +98,30 @@ class KeystoneTokens:
         is_admin = ADMIN_ROLE in (role.lower() for role in roles)
         return Caller(user_id=str(token.user_id), project_id=project, roles=roles, is_admin=is_admin, request_id=req.context.request_id)
 
+    def is_known(self, environ: dict[str, Any]) -> bool:
+        """Whether auth_token answers without asking Keystone."""
+        tokens = _tokens(environ)
+        until = monotonic() - self._kept_for * _KNOWN_FOR
+        return _are_malformed(tokens) or all(self._confirmed.get(_digest(token), float("-inf")) > until for token in tokens)
+
+    async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
+        """Let auth_token ask Keystone. Raises Busy, ClientGone."""
+        environ[_STATUS] = status = await self._checks.outcome(client, "", object(), lambda: self._status(environ), gone)
+        if status != 200:
+            return
+        now = monotonic()
+        for token in _tokens(environ):
+            # Confirmed a while ago and still kept by auth_token: that time counts.
+            digest = _digest(token)
+            asked = self._confirmed.pop(digest, float("-inf"))
+            self._confirmed[digest] = asked if now - asked < self._kept_for else now
+        while len(self._confirmed) > _TOKENS:
+            del self._confirmed[next(iter(self._confirmed))]
+
     def _status(self, environ: WSGIEnvironment) -> int:
         """What auth_token would answer: 200 when the request may pass. Puts what it found out into `environ`."""
+        if self._cache is not None:
+            environ[_CACHE] = self._cache
         statuses: list[str] = []
 
         def start_response(status: str, _headers: Any, _info: Any = None) -> Any:
@@ -97,9 +136,37 @@ class KeystoneTokens:
         return int(statuses[-1].split()[0])
 
 
-def _is_malformed(req: falcon.Request) -> bool:
-    """Whether a token holds what no token does: Keystone, asked about it, would speak of a bad request and not of a bad token."""
-    tokens = [req.get_header(name) or "" for name in _TOKEN_HEADERS]
+class _TokenCache:
+    """What auth_token keeps of tokens when there is no memcached: one for all threads of a process, and bounded. Its own is neither."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[str, tuple[float, bytes]] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """As auth_token asks for it."""
+        until, value = self._kept.get(key, (0.0, None))
+        return value if until > monotonic() else None
+
+    def set(self, key: str, value: bytes, time: int) -> None:
+        """As auth_token keeps it, for `time` seconds."""
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = (monotonic() + time, value)
+            if len(self._kept) > _TOKENS:
+                del self._kept[next(iter(self._kept))]
+
+
+def _tokens(environ: WSGIEnvironment) -> list[str]:
+    return [environ[name] for name in _TOKEN_HEADERS if environ.get(name)]
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("latin-1")).digest()
+
+
+def _are_malformed(tokens: list[str]) -> bool:
+    """Whether one holds what no token does: Keystone, asked about it, would speak of a bad request and not of a bad token."""
     return not all(token.isascii() and token.isprintable() for token in tokens)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import falcon
-from prometheus_client import CollectorRegistry, Histogram, generate_latest, values
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
@@ -31,10 +31,14 @@ _REQUESTS = Histogram(
     "abaca_http_request_seconds", "Requests by method, route and status, and the time they took.", ["method", "route", "status"], buckets=_BUCKETS
 )
 
+_FAILED_LOGINS = Counter("abaca_failed_logins", "Requests whose credentials were wrong.", ["kind"])
+_METHODS = frozenset(falcon.HTTP_METHODS)
+
 
 def collect_in(folder: Path) -> None:
     """All processes that are forked from here count together, in files there; what was counted before is forgotten."""
     _REQUESTS.clear()
+    _FAILED_LOGINS.clear()
     _requests.cache_clear()
     os.environ[_FOLDER] = str(folder)
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # prometheus-client chooses when it is imported
@@ -49,8 +53,17 @@ class RequestTimes:
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
         """Count it. What has no route is one thing, whatever its URL."""
-        taken = time.perf_counter() - req.context.began
-        _requests(req.method, req.uri_template or "none", resp.status_code).observe(taken)
+        count(req.method, req.uri_template or "none", resp.status_code, time.perf_counter() - req.context.began)
+
+
+def count(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one request. A method that HTTP does not have is "other": there is no end of them, and each is kept for good."""
+    _requests(method if method in _METHODS else "other", route, status).observe(seconds)
+
+
+def count_failed_login(kind: str) -> None:
+    """Count one whose `kind` (password, token, header) was wrong."""
+    _FAILED_LOGINS.labels(kind).inc()
 
 
 @functools.lru_cache(1024)

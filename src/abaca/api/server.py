@@ -33,8 +33,12 @@ from sqlalchemy.exc import OperationalError
 
 import abaca.api
 from abaca.api import metrics
-from abaca.api.app import WsgiApp, create_app
-from abaca.api.caller import Authenticator, authenticator
+from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
+from abaca.api.authenticator import Authenticator
+from abaca.api.caller import authenticator
+from abaca.api.door.application import Door
+from abaca.api.door.connections import Connections
+from abaca.api.door.environment import Proxies
 from abaca.api.metrics_folder import metrics_folder
 from abaca.config import database_url
 from abaca.db import migrations
@@ -49,19 +53,20 @@ _CONNECTIONS = 4096  # held by each worker process; idle ones count, so it is fa
 _OTHER_FILES = 512  # of those that a process may open: left for databases and the like
 _HEAD_MILLISECONDS = 10_000  # until a request's head is there; for the first one, and after each answer for the next one
 _HEAD_BYTES = 32_768
-_KILL_AFTER = 10  # seconds that a worker process may take to end
+_KILL_AFTER = 14  # seconds that a worker process may take to end: longer than a body
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 _OPTIONAL = "abaca.api.keystone"  # imported by those who configure it
 
 # What Granian's worker processes import only after they have been forked.
-_GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.wsgi", "granian._futures")
+_GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.rsgi", "granian._futures", "asyncio")
 
 
 def serve(conf: cfg.ConfigOpts) -> None:
     """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served, Conflict when the schema is older."""
     refuse_cleartext(conf)
+    Proxies(conf.api.trusted_proxies)  # refused now if it is wrong
     server, authenticate, revisions = _server(conf), authenticator(conf), migrations.revisions()
     if os.geteuid() == 0:
         logging.disable(logging.INFO)  # what goes on with the throw-away database is nobody's business
@@ -123,16 +128,25 @@ class _Loader:
         self._authenticate = authenticate
         self._parent = os.getpid()
 
-    def __call__(self) -> WsgiApp:
+    def __call__(self) -> Door:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
-        app = create_app(self._conf, authenticate=self._authenticate)
+        door = _door(self._conf, create_app(self._conf, authenticate=self._authenticate), self._authenticate)
         # Rows hold no cycles: what a long list makes is not worth looking through, what stays for good never. It took a quarter of the time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-        return app
+        return door
+
+
+def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator) -> Door:
+    api = conf.api
+    proxies = Proxies(api.trusted_proxies)
+    connections = Connections(api.port, api.connections_per_client, proxies)
+    return Door(
+        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes, proxies=proxies, connections=connections
+    )  # fmt: skip
 
 
 def _server(conf: cfg.ConfigOpts) -> Any:
@@ -142,9 +156,9 @@ def _server(conf: cfg.ConfigOpts) -> Any:
         target="abaca.api",
         address=api.listen,
         port=api.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=api.workers,
-        blocking_threads=api.threads,
+        blocking_threads=1,  # those that carry requests out are the door's
         http=HTTPModes.http1,  # of HTTP/2's settings none ends a half request, and no client needs it
         http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
         backpressure=_most_connections(),

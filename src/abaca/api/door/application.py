@@ -1,0 +1,175 @@
+"""The RSGI application that Granian calls, around the WSGI application. What it answers by itself: /healthcheck, and refusals.
+
+A request without a body whose credentials are known goes straight to the threads. All others go through the event loop, which waits for
+their bodies and their credentials, and drops those whose clients have gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import io
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+from uuid import uuid4
+from wsgiref.types import WSGIApplication
+
+from granian import _futures
+
+from abaca.api import faults, metrics
+from abaca.api.authenticator import Authenticator
+from abaca.api.door import bodies, environment
+from abaca.api.door.bodies import Bodies
+from abaca.api.door.connections import Connections
+from abaca.api.door.environment import Proxies
+from abaca.api.door.refusals import Busy, ClientGone, TooSlow
+from abaca.api.door.threads import RequestThreads
+from abaca.api.faults import TooLarge
+from abaca.errors import CallerError
+
+LOG = logging.getLogger(__name__)
+
+HEALTHCHECK = "/healthcheck"
+
+Headers = list[tuple[str, str]]
+
+
+class Door:
+    """`open_paths` need no credentials. The threads are made in Granian's worker process, after the fork."""
+
+    def __init__(
+        self, app: WSGIApplication, authenticator: Authenticator, open_paths: Collection[str], *, threads: int, most_bytes: int, proxies: Proxies,
+        connections: Connections,
+    ) -> None:  # fmt: skip
+        self._app = app
+        self._authenticator = authenticator
+        self._open_paths = frozenset(open_paths)
+        self._number_of_threads = threads
+        self._bodies = Bodies(most_bytes)
+        self._proxies = proxies
+        self._connections = connections
+
+    def __rsgi_init__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        self._threads = RequestThreads(self._number_of_threads)
+        self._connections.watch()
+        _shorten_the_way(self.at_once)
+
+    def at_once(self, scope: Any, protocol: Any) -> bool:
+        """Answer, or have a thread answer, if that needs no waiting for the client or its credentials. May be called in any thread."""
+        began = time.perf_counter()
+        if self._is_healthcheck(scope, protocol, began):
+            return True
+        try:
+            environ = environment.make(scope, self._proxies)
+            if bodies.is_announced(environ) or self._threads.are_behind() or not self._is_known(environ):
+                return False
+            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), lambda: self._answer(environ, protocol))
+        except CallerError as refusal:
+            _refuse(scope, protocol, refusal, began)
+        return True
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Answer. Granian takes the end of this for the end of the answer."""
+        began = time.perf_counter()
+        if self._is_healthcheck(scope, protocol, began):
+            return
+        gone = asyncio.ensure_future(_disconnection(protocol))
+        try:
+            await self._in_turn(environment.make(scope, self._proxies), protocol, gone)
+        except ClientGone:
+            pass
+        except CallerError as refusal:
+            _refuse(scope, protocol, refusal, began)
+        finally:
+            gone.cancel()
+
+    def _is_healthcheck(self, scope: Any, protocol: Any, began: float) -> bool:
+        """Answer it, if it is."""
+        self._connections.has_asked(scope.client, began)
+        if scope.path != HEALTHCHECK or scope.method != "GET":
+            return False
+        protocol.response_bytes(200, [("content-type", "text/plain; charset=utf-8"), *_names()], b"OK")
+        metrics.count("GET", HEALTHCHECK, 200, time.perf_counter() - began)
+        return True
+
+    async def _in_turn(self, environ: dict[str, Any], protocol: Any, gone: asyncio.Future[None]) -> None:
+        """Wait for what is needed, then for a thread."""
+        client = environment.neighbourhood(environ["REMOTE_ADDR"])
+        if bodies.is_announced(environ):
+            body = await self._bodies.read(protocol, environ, client)
+            environ.pop("HTTP_TRANSFER_ENCODING", None)
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if not self._is_known(environ):
+            await self._authenticator.prepare(environ, client, gone)
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
+
+        def answer() -> None:
+            if not answered.cancelled():
+                self._answer(environ, protocol)
+                loop.call_soon_threadsafe(_settle, answered)
+
+        self._threads.carry_out(client, answer)
+        await asyncio.wait({answered, gone}, return_when=asyncio.FIRST_COMPLETED)
+        answered.cancel()
+
+    def _is_known(self, environ: dict[str, Any]) -> bool:
+        return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(environ)
+
+    def _answer(self, environ: dict[str, Any], protocol: Any) -> None:
+        """Call the application; in a thread."""
+        environ.setdefault("wsgi.input", io.BytesIO())
+        said: list[tuple[str, Headers]] = []
+        body = self._app(environ, lambda status, headers, *_: said.append((status, headers)))  # type: ignore[arg-type]
+        status, headers = said[0]
+        protocol.response_bytes(int(status[:3]), headers, b"".join(body))
+
+
+async def _disconnection(protocol: Any) -> None:
+    await protocol.client_disconnect()
+
+
+def _settle(answered: asyncio.Future[None]) -> None:
+    if not answered.done():
+        answered.set_result(None)
+
+
+def _refuse(scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
+    headers: Headers = [("content-type", "application/json"), *_names()]
+    if isinstance(refusal, Busy):
+        headers.append(("retry-after", "1"))
+    if isinstance(refusal, TooLarge):
+        headers.append(("retry-after", "0"))
+    if isinstance(refusal, TooLarge | TooSlow):
+        headers.append(("connection", "close"))  # what still comes of the body is not waited for
+    protocol.response_bytes(refusal.status, headers, faults.fault(refusal.status, refusal.message))
+    metrics.count(scope.method, "none", refusal.status, time.perf_counter() - began)
+
+
+def _names() -> Headers:
+    name = f"req-{uuid4()}"
+    return [("x-openstack-request-id", name), ("x-compute-request-id", name)]
+
+
+def _shorten_the_way(at_once: Callable[[Any, Any], bool]) -> None:
+    """Ask `at_once` where Granian has a request in hand, before it makes a task of it: that saves two hops between threads.
+
+    This replaces a function that Granian keeps to itself. If it is not as we know it, all requests go through the event loop.
+    """
+    original = getattr(_futures, "_cbsched_aioschedule", None)
+    if original is None or list(inspect.signature(original).parameters) != ["loop", "ctx", "cb"]:
+        LOG.warning("this release of Granian schedules requests in another way: the API is somewhat slower")
+        return
+
+    def scheduling(loop: Any, ctx: Any, cb: Any) -> Callable[[Any], None]:
+        schedule = original(loop, ctx, cb)
+
+        def schedule_or_answer(watcher: Any) -> None:
+            if not at_once(watcher.scope, watcher.proto):
+                schedule(watcher)
+
+        return schedule_or_answer
+
+    _futures._cbsched_aioschedule = scheduling

@@ -1,0 +1,63 @@
+"""Request bodies, read whole in the event loop, within a limit and a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+from abaca.api.door.refusals import Busy, TooSlow
+from abaca.api.faults import TooLarge
+from abaca.errors import Invalid
+
+_SECONDS = 10.0
+_AT_ONCE = 1024
+_OF_ONE_CLIENT = 128
+
+
+def is_announced(environ: dict[str, Any]) -> bool:
+    """Whether a body follows the head."""
+    return "HTTP_TRANSFER_ENCODING" in environ or environ.get("CONTENT_LENGTH", "0") != "0"
+
+
+class Bodies:
+    """Those that are being read by this process."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._number = 0
+        self._by_client: Counter[str] = Counter()
+
+    async def read(self, protocol: Any, environ: dict[str, Any], client: str) -> bytes:
+        """The body. Raises TooLarge, TooSlow, Invalid (it broke off), Busy (too many are being read)."""
+        length = None if "HTTP_TRANSFER_ENCODING" in environ else int(environ["CONTENT_LENGTH"])
+        if length is not None and length > self._most_bytes:
+            raise self._too_large()  # before anything of it is read: who waits for "100 Continue" need not send it
+        if self._number >= _AT_ONCE or self._by_client[client] >= _OF_ONE_CLIENT:
+            raise Busy()
+        self._number += 1
+        self._by_client[client] += 1
+        try:
+            async with asyncio.timeout(_SECONDS):
+                body = await self._receive(protocol)
+        except TimeoutError:
+            raise TooSlow(f"The request body did not come within {_SECONDS:g} s.") from None
+        finally:
+            self._number -= 1
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]
+        if length is not None and len(body) != length:
+            raise Invalid("The request body broke off.")
+        return body
+
+    async def _receive(self, protocol: Any) -> bytes:
+        received = bytearray()
+        async for chunk in protocol:
+            received += chunk
+            if len(received) > self._most_bytes:
+                raise self._too_large()
+        return bytes(received)
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(f"The request body has more than {self._most_bytes} bytes.")

@@ -1,0 +1,108 @@
+"""Checks of credentials that take long, in threads of their own, with turns: first between clients, then between a client's names.
+
+Everything but the checks themselves happens in the event loop, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from abaca.api.door.refusals import Busy, ClientGone
+
+_WAITING = 1024
+_OF_ONE_LANE = 16
+
+
+class _Check:
+    """One check, and how many wait for it."""
+
+    def __init__(self, same: Hashable, work: Callable[[], Any]) -> None:
+        self.same = same
+        self.work = work
+        self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.waiting = 0
+
+
+class Checks:
+    """`threads` of them at once, `of_one_lane` waiting; `nice`: how much they stand back behind the threads that carry requests out."""
+
+    def __init__(self, threads: int, nice: int = 0, of_one_lane: int = _OF_ONE_LANE) -> None:
+        self._of_one_lane = of_one_lane
+        self._free = threads
+        self._threads = ThreadPoolExecutor(threads, "check", initializer=_stand_back, initargs=(nice,))
+        self._lanes: OrderedDict[str, OrderedDict[str, deque[_Check]]] = OrderedDict()
+        self._number = 0
+        self._known: dict[Hashable, _Check] = {}
+
+    async def outcome(self, client: str, name: str, same: Hashable, work: Callable[[], Any], gone: asyncio.Future[None]) -> Any:
+        """What `work()` gives, in its turn. Those who wait for the `same` share one check; one for which nobody waits any more is not begun.
+
+        Raises Busy before any work when the lane (`client`, `name`) is full, ClientGone when `gone` is done first.
+        """
+        check = self._known.get(same)
+        if check is None:
+            check = self._enter(client, name, same, work)
+        check.waiting += 1
+        try:
+            await asyncio.wait({check.outcome, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            check.waiting -= 1
+        if not check.outcome.done():
+            raise ClientGone()
+        return check.outcome.result()
+
+    def _enter(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> _Check:
+        lane = self._lanes[client].get(name) if client in self._lanes else None
+        if len(lane or ()) >= self._of_one_lane or self._number >= _WAITING:
+            raise Busy()
+        check = self._known[same] = _Check(same, work)
+        self._lanes.setdefault(client, OrderedDict()).setdefault(name, deque()).append(check)
+        self._number += 1
+        asyncio.get_running_loop().call_soon(self._begin)  # whoever asked is counted by then
+        return check
+
+    def _begin(self) -> None:
+        """Give the free threads something to do."""
+        while self._free and self._lanes:
+            check = self._take()
+            if check.waiting:
+                self._free -= 1
+                done = asyncio.get_running_loop().run_in_executor(self._threads, check.work)
+                done.add_done_callback(partial(self._end, check))
+            else:
+                del self._known[check.same]
+
+    def _take(self) -> _Check:
+        """The next one; its client, and the client's lane, go to the end."""
+        client, lanes = self._lanes.popitem(last=False)
+        name, lane = lanes.popitem(last=False)
+        check = lane.popleft()
+        if lane:
+            lanes[name] = lane
+        if lanes:
+            self._lanes[client] = lanes
+        self._number -= 1
+        return check
+
+    def _end(self, check: _Check, done: asyncio.Future[Any]) -> None:
+        self._free += 1
+        del self._known[check.same]
+        error = done.exception()
+        if error is None:
+            check.outcome.set_result(done.result())
+        else:
+            check.outcome.set_exception(error)
+        self._begin()
+
+
+def _stand_back(nice: int) -> None:
+    if nice:
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + nice)

@@ -1,0 +1,24 @@
+"""What a request is refused for before the application sees it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from abaca.errors import CallerError, ServiceDown
+
+
+class TooSlow(CallerError):
+    """The body did not come in time (408)."""
+
+    status: ClassVar[int] = 408
+
+
+class Busy(ServiceDown):
+    """Too many requests wait, of all clients or of this one (503); the client may repeat it after a second."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many requests are waiting. Try again in a second.")
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
