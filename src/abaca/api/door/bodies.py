@@ -30,7 +30,7 @@ class Bodies:
 
     async def read(self, protocol: Any, environ: dict[str, Any], client: str) -> bytes:
         """The body. Raises TooLarge, TooSlow, Invalid (it broke off), Busy (too many are being read)."""
-        length = None if "HTTP_TRANSFER_ENCODING" in environ else int(environ["CONTENT_LENGTH"])
+        length = None if "HTTP_TRANSFER_ENCODING" in environ else _length(environ["CONTENT_LENGTH"])
         if length is not None and length > self._most_bytes:
             raise self._too_large()  # before anything of it is read: who waits for "100 Continue" need not send it
         if self._number >= _AT_ONCE or self._by_client[client] >= _OF_ONE_CLIENT:
@@ -61,3 +61,9 @@ class Bodies:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The request body has more than {self._most_bytes} bytes.")
+
+
+def _length(text: str) -> int:
+    if not text.isascii() or not text.isdigit():  # given twice
+        raise Invalid("The Content-Length header is malformed.")
+    return int(text)
