@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from abaca.domain import access_rules, share_management, shares, snapshots
+from abaca.domain import access_rules, messages, share_management, shares, snapshots
 from abaca.domain.share_management import ShareToManage
 from abaca.errors import Conflict, Forbidden, Invalid
+from abaca.values import Page
 from tests.operations.scene import (
     ADMIN,
     WHY,
@@ -136,6 +137,6 @@ def test_a_size_that_the_type_does_not_permit_is_told_and_the_share_may_be_let_g
     before = slate(stack)
     again = manage(stack, what)
     assert stack.settled_share(again) == "manage_error"
-    assert "Share size 3 is more than the 2 GiB" in told(stack)[0]
+    assert "Share size 3 is more than the 2 GiB" in stack.ask(messages.find, ADMIN, {}, Page())[0]["user_message"]
     assert unmanage(stack, again) == "gone"
     assert slate(stack) == before
