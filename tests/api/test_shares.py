@@ -437,3 +437,11 @@ def test_below_2_48_the_zones_of_a_type_do_not_matter(api: Api, back_end: BackEn
     assert api.share(network, version="2.47", availability_zone=ZONE)["status"] == "creating"
     body = {"share": {"share_proto": "NFS", "share_type": "gold", "size": 1, "share_network_id": network, "availability_zone": ZONE}}
     assert "only in elsewhere" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.48")
+
+
+def test_types_of_back_ends_without_share_servers_are_refused(api: Api, back_end: BackEnd) -> None:
+    api("POST", "/types", {"share_type": {"name": "plain", "extra_specs": {"driver_handles_share_servers": False}}})
+    for more in ({}, {"share_network_id": api.share_network()["id"]}):
+        body = {"share": {"share_proto": "NFS", "share_type": "plain", "size": 1, **more}}
+        assert "driver_handles_share_servers=False" in api.fault("POST", "/shares", body, 400, who=ALICE)
+    assert api("GET", "/shares", who=ALICE)["shares"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 from abaca.drivers.fake import FakeDriver
 from abaca.operations import serving
 from abaca.values import NetworkInfoUpdate, ServerUpdate, Share, Snapshot
-from tests.operations.scene import available_share, instance_of, network, server, server_of
+from tests.operations.scene import allow, available_share, instance_of, network, server, server_of, settled_rules
 from tests.operations.test_security_services import change, service
 from tests.stack import Stack
 
@@ -73,3 +73,29 @@ def test_what_a_check_is_told(stack: Stack) -> None:
 def test_what_an_update_is_told(stack: Stack) -> None:
     (allocation,) = told(stack)["update"][0].added[0].network_allocations
     assert allocation.ip_address.startswith("10.2.0.") and allocation.mac_address and allocation.id
+
+
+class Bare(Listening):
+    """A driver whose author wrote no annotations."""
+
+    def setup_server(self, server_id, network_info):  # type: ignore[no-untyped-def]
+        return super().setup_server(server_id, network_info)
+
+    def create_share(self, share, server):  # type: ignore[no-untyped-def]
+        return super().create_share(share, server)
+
+    def create_snapshot(self, snapshot, server):  # type: ignore[no-untyped-def]
+        return super().create_snapshot(snapshot, server)
+
+    def update_access(self, share, access_rules, server):  # type: ignore[no-untyped-def]
+        return super().update_access(share, access_rules, server)
+
+
+def test_answers_of_a_driver_without_annotations_are_what_the_interface_says(stack: Stack) -> None:
+    serving.start(dataclasses.replace(serving.current(), drivers={"host1@alpha": Bare(stack)}))
+    stack.share_type("snap", snapshot_support="True")
+    share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), share_type="snap")
+    assert stack.paths(share)
+    assert stack.settled_snapshot(stack.snapshot(share)) == "available"
+    allow(stack, share, "10.0.0.0/8")
+    assert settled_rules(stack, share) == "active"

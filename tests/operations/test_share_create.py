@@ -253,7 +253,7 @@ def test_room_that_two_want_is_given_once(stack: Stack, size: int) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     first, second = (stack.share(share_network, size=size) for _ in range(2))
     assert [stack.settled_share(first), stack.settled_share(second)] == ["available", "error"]
-    assert "capacity" in told(stack)[0]
+    assert "no room" in told(stack)[0]
     delete_share(stack, second)
     delete_share(stack, first)
     assert set(slate(stack)["claimed"].values()) == {0}

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row
 from abaca.db.tables import share_instances, share_network_subnets, share_networks, share_servers, share_snapshot_instances
-from abaca.domain import access_rules, shares, snapshots, states
+from abaca.domain import access_rules, share_creation, shares, snapshots, states
 from abaca.domain import share_network_subnets as subnets
 from abaca.domain import share_servers as servers
 from abaca.domain.snapshots import Held
@@ -26,6 +26,9 @@ _ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
     """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed for them is claimed still."""
     share = _share(conn, instance_id, "error")
+    if not shares.is_placed(share) and share.host is not None:
+        share_creation.choose_server_again(conn, instance_id)
+        share = _share(conn, instance_id, "error")
     server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share.share_server_id)).one_or_none()
     if server is None or server.status == "deleting" or (server.status == "error" and server.identifier is not None):
         raise Conflict(f"The share server {share.share_server_id} is {server.status if server else 'gone'}: no share can be made on it.")

@@ -11,12 +11,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
     services,
     share_instances,
     share_network_subnets,
+    share_networks,
     share_type_projects,
     share_types,
     shares,
@@ -90,7 +91,7 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     network = _network(conn, caller, request, specs)
     if source is not None:
         zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
-    buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if network is not None and source is None else None
+    buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if source is None else None
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, share_type.id, defaults=quota_defaults, share_size=request.size, shares=1, gigabytes=request.size
     )
@@ -108,7 +109,7 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     share_id, instance_id = str(uuid4()), str(uuid4())
     placed_zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
     server_id = source.share_server_id if source and chosen.host else None
-    if chosen.host is not None and network is not None and buckets is not None and placed_zone is not None:
+    if chosen.host is not None and buckets is not None and placed_zone is not None:
         server_id = server_for(conn, network, chosen.host, buckets[placed_zone])
     _insert(conn, caller, request, specs, share_id)
     conn.execute(
@@ -171,12 +172,12 @@ def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None
     raise Missing(f"Availability zone {name_or_id} could not be found.")
 
 
-def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]) -> sa.Row[Any] | None:
-    handles_servers = specs.get("driver_handles_share_servers", "").lower() in _TRUE
-    if not handles_servers:
-        if request.share_network_id is not None:
-            raise Invalid("Share network must not be given: the share type has driver_handles_share_servers=False.")
-        return None
+def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]) -> sa.Row[Any]:
+    if specs.get(types.HANDLES_SERVERS, "").lower() not in _TRUE:
+        raise Invalid(
+            "Shares of this type cannot be made: it has driver_handles_share_servers=False, and back ends that make no share servers "
+            "are not served yet. Use another share type."
+        )
     if request.share_network_id is None:
         raise Invalid("Share network must be set when the driver_handles_share_servers is true.")
     network = lock(conn, caller, request.share_network_id)
@@ -225,6 +226,19 @@ def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: l
         network_allocation_update_support=support.network_allocation_update_support,
         security_service_update_support=support.security_service_update_support,
     )
+
+
+def choose_server_again(conn: Connection, instance_id: str) -> None:
+    """A share that has let go of a server that was never set up gets another one, where it was placed. Invalid when there can be none."""
+    instance = conn.execute(sa.select(share_instances).where(share_instances.c.id == instance_id)).one()
+    network = lock_row(conn, share_networks, instance.share_network_id)
+    if network is None:
+        raise Missing(f"Share network {instance.share_network_id} could not be found.")
+    require_active(network)
+    specs, zone = types.specs_of(conn, instance.share_type_id), instance.availability_zone_id
+    subnets = subnets_by_zone(conn, network.id, zone_names(conn), zone, specs)[zone]
+    server_id = server_for(conn, network, Host.parse(instance.host), subnets)
+    conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(share_server_id=server_id, updated_at=utcnow()))
 
 
 def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str], share_id: str) -> None:

@@ -99,7 +99,7 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
         raise Forbidden(f"Share {share_id} is {share.status}; to be unmanaged its status must be one of {', '.join(_LETS_GO)}.")
     share_nouns.require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
-    if share.host is None:
+    if not share_nouns.is_placed(share):
         instances.remove(conn, share.instance_id)
         return
     network = lock_row(conn, share_networks, share.share_network_id)

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
 from abaca.domain import messages
-from abaca.domain.share_servers import worker_hosts
+from abaca.domain.share_servers import remains, worker_hosts
 from abaca.domain.signs_of_life import is_up
 from abaca.errors import CallerError, ServiceDown
 from abaca.values import Value
@@ -50,8 +50,8 @@ class Question(Value):
 
 
 def live_servers(conn: Connection, query: sa.Select[Any]) -> list[sa.Row[Any]]:
-    """The servers of the query that are not on their way out."""
-    return [server for server in conn.execute(query) if server.status != "deleting"]
+    """The servers of the query that are neither on their way out nor what a failure has left."""
+    return [server for server in conn.execute(query.where(~remains())) if server.status != "deleting"]
 
 
 def of_network(share_network_id: str) -> sa.Select[Any]:

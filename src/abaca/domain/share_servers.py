@@ -181,6 +181,18 @@ def create(
     return server_id
 
 
+def remains() -> sa.ColumnElement[bool]:
+    """The condition that a server is only what a failure has left: one that never became active, or whose deletion failed half-way.
+
+    Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a repair of its networks is none.
+    """
+    never_stood = share_servers.c.identifier.is_(None)
+    carries = sa.select(share_instances.c.share_server_id).where(share_instances.c.share_server_id.is_not(None))
+    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    empty = share_servers.c.is_auto_deletable & share_servers.c.id.not_in(carries) & share_servers.c.id.not_in(waiting)
+    return (share_servers.c.status == "error") & (never_stood | empty)
+
+
 def standing(conn: Connection, host: str) -> list[str]:
     """The ids of the servers of host@backend that serve, the oldest first."""
     query = sa.select(share_servers.c.id).where(share_servers.c.host == host, _serving())

@@ -292,7 +292,7 @@ def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
 
 
 def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
-    if share.host is None:
+    if not is_placed(share):
         remove_share(conn, share.instance_id)
         return
     states.move(conn, states.SHARE, share.instance_id, "deleting")
@@ -317,13 +317,18 @@ def require_kept(share: sa.Row[Any]) -> None:
         raise Forbidden(f"Share {share.id} has been soft-deleted; restore it first.")
 
 
+def is_placed(share: sa.Row[Any]) -> bool:
+    """Whether there may be anything of the share (as `lock` gives it) on a back end: it has a pool, and its server was set up or is yet to be."""
+    return share.host is not None and (share.share_server_id is not None or share.share_network_id is None)
+
+
 def require_available(share: sa.Row[Any]) -> None:
     """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset; Forbidden when it is
     soft-deleted."""
     require_kept(share)
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
-    if share.host is None:
+    if not is_placed(share):
         raise Invalid(f"Invalid share: share {share.id} never came to stand on a back end; it can only be deleted.")
 
 

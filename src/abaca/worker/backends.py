@@ -16,7 +16,7 @@ from abaca.domain.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
-from abaca.errors import BackendError
+from abaca.errors import BackendError, Unavailable
 from abaca.reconcile import standing_share_servers
 from abaca.values import PoolStats
 from abaca.workflow import deadlines
@@ -46,7 +46,7 @@ def default_backend() -> tuple[str, list[str]]:
 
 
 def load(conf: cfg.ConfigOpts) -> list[Backend]:
-    """The configured back ends, or one by what the machine has. Raises Unavailable for a driver that cannot be loaded."""
+    """The configured back ends, or one by what the machine has. Raises Unavailable for a driver that cannot be loaded or served."""
     names = conf.enabled_share_backends
     if not names:
         driver_name, missing = default_backend()
@@ -97,7 +97,13 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
 
 def _backend(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
     options = _defaults(conf, driver_name, name) | config.backend_options(conf, name, registry.driver_class(driver_name).OPTIONS)
-    return Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=registry.load(driver_name, name, options))
+    driver = registry.load(driver_name, name, options)
+    if not driver.capabilities.driver_handles_share_servers:
+        raise Unavailable(
+            f"Back end {name} cannot be served: its driver '{driver_name}' makes no share servers "
+            "(driver_handles_share_servers=False), and other back ends are not served yet. Take it out of enabled_share_backends."
+        )
+    return Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
 
 
 def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from abaca.networks import registry as network_registry
 from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
-from abaca.reconcile import expired_messages, finished_work, late_addresses, passes, soft_deleted_shares, unused_share_servers
+from abaca.reconcile import expired_messages, failed_share_servers, finished_work, late_addresses, passes, soft_deleted_shares, unused_share_servers
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends
 from abaca.worker.lease import Lease
@@ -117,6 +117,7 @@ class Worker:
     def _housekeeping(self) -> None:
         hosts = {b.host for b in self.backends}
         unused_share_servers.delete_unused(self.engine, hosts, self._conf.unused_share_server_cleanup_interval)
+        failed_share_servers.delete_remains(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
         finished_work.tidy_up(self.engine, self._conf.host)

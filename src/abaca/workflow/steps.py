@@ -261,4 +261,8 @@ def _converted(stored: Any, function: Callable[..., R]) -> R:
 
 @functools.cache
 def _result_type(function: Callable[..., Any]) -> Any:
-    return get_type_hints(function).get("return", Any)
+    """The return annotation; a method without one, as of a driver from elsewhere, has that of the interface that it implements."""
+    owner = type(getattr(function, "__self__", None))
+    same = [function, *(vars(base)[function.__name__] for base in owner.__mro__ if function.__name__ in vars(base))]
+    hints = (get_type_hints(each) for each in same if callable(each))
+    return next((hint["return"] for hint in hints if "return" in hint), Any)
