@@ -58,10 +58,10 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most items that one list answer holds."),
     cfg.IntOpt(
-        "kept_rows",
-        default=5000,
+        "kept_rows_megabytes",
+        default=32,
         min=0,
-        help="Rows of lists that each API process keeps encoded, of each of a few kinds of lists (about 1 kB a share), until they change.",
+        help="Memory for rows of lists that each API process keeps encoded until they change. 0: none are kept.",
     ),
     cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
 ]

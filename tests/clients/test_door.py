@@ -74,6 +74,8 @@ def honest(server: Server) -> None:
         pytest.param(request("GET", "/v2/types", body=b"{}", credentials=ROOT) + TYPES, [200, 200], id="GET with a body"),
         pytest.param(TYPES.replace(b"Host: x\r\n", b"") + TYPES, [400, 200], id="no Host"),
         pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n") + TYPES, [400, 200], id="two Hosts"),
+        pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: " + b"x" * 300 + b"\r\n"), [400], id="a long Host"),
+        pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: x/y\r\n"), [400], id="a Host that is none"),
         pytest.param(TYPES.replace(b"HTTP/1.1\r\nHost: x", b"HTTP/1.0"), [200], id="HTTP/1.0 without Host"),
         pytest.param(request("GET", "/v2/%FF", credentials=ROOT), [404], id="no UTF-8 in the path"),
         pytest.param(request("GET", "/v2/types?x=%FF", credentials=ROOT), [200], id="no UTF-8 in the query"),

@@ -30,7 +30,7 @@ def shown(kept: KeptRows, rows: Rows, found: list[Found] | None = None, kind: st
 
 
 def test_only_what_is_new_or_changed_is_read() -> None:
-    kept, rows = KeptRows(10), Rows("x", "y", "z")
+    kept, rows = KeptRows(10_000), Rows("x", "y", "z")
     assert shown(kept, rows) == [["x", 0], ["y", 0], ["z", 0]]
     rows.read.clear()
     assert shown(kept, rows, rows.found("z", "x")) == [["z", 0], ["x", 0]]
@@ -41,7 +41,7 @@ def test_only_what_is_new_or_changed_is_read() -> None:
 
 
 def test_a_row_that_changes_between_the_two_reads_is_shown_as_it_is_now_and_one_that_goes_is_left_out() -> None:
-    kept, rows = KeptRows(10), Rows("x", "y", "z")
+    kept, rows = KeptRows(10_000), Rows("x", "y", "z")
     found = rows.found()
     rows.versions["x"] = 5
     del rows.versions["y"]
@@ -52,14 +52,14 @@ def test_a_row_that_changes_between_the_two_reads_is_shown_as_it_is_now_and_one_
 
 
 def test_kinds_do_not_mix() -> None:
-    kept, rows = KeptRows(10), Rows("x")
+    kept, rows = KeptRows(10_000), Rows("x")
     shown(kept, rows)
     shown(kept, rows, kind="b")
     assert rows.read == ["x", "x"]
 
 
 def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first() -> None:
-    kept, rows = KeptRows(2), Rows("x", "y", "z")
+    kept, rows = KeptRows(1300), Rows("x", "y", "z")  # two rows, with what stands beside them
     assert len(shown(kept, rows)) == 3, "what is shown is not limited"
     rows.read.clear()
     shown(kept, rows, rows.found("y", "z"))
@@ -72,6 +72,25 @@ def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first() -> None:
     rows.read.clear()
     shown(kept, rows, rows.found("z"), kind="a")
     assert rows.read == ["z"], "kinds that nobody asks for go, too"
+
+
+def test_bytes_are_bounded_whatever_rows_hold_and_however_many_kinds_there_are() -> None:
+    kept = KeptRows(1_000_000)
+    for number in range(300):
+        ids = [f"{number}-{row}" for row in range(20)]
+        made = kept.rows(number % 50, [Found(id_, (0,)) for id_ in ids], lambda wanted: [(Found(id_, (0,)), "x" * 30_000) for id_ in wanted])
+        assert len(made) == 20
+        assert kept.bytes <= 1_000_000
+    kept.rows("a", [Found("large", (0,))], lambda _: [(Found("large", (0,)), "x" * 2_000_000)])
+    assert kept.bytes <= 1_000_000
+
+
+def test_a_row_that_changes_counts_once() -> None:
+    kept, rows = KeptRows(10_000), Rows("x")
+    for version in range(100):
+        rows.versions["x"] = version
+        shown(kept, rows)
+    assert kept.bytes < 1300
 
 
 def test_nothing_is_kept_when_that_is_said() -> None:

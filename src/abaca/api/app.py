@@ -36,7 +36,7 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     """
     engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
     cipher = Cipher(key_file(conf))
-    kept_rows = KeptRows(conf.api.kept_rows)
+    kept_rows = KeptRows(conf.api.kept_rows_megabytes * 1_000_000)
     service = Service(
         conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf), kept_rows=kept_rows
     )

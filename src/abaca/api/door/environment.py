@@ -84,8 +84,9 @@ def make(scope: Any, proxies: Proxies) -> dict[str, Any]:
                 raise Invalid("The request has more than one Host header.")
             value = f"{environ[key]}, {value}"
         environ[key] = value
-    if "HTTP_HOST" not in environ and scope.http_version == "1.1":
-        raise Invalid("The request has no Host header.")
+    host = environ.get("HTTP_HOST")
+    if (host is None and scope.http_version == "1.1") or (host is not None and not _HOST.fullmatch(host)):
+        raise Invalid("The request has no Host header that names a host.")  # links in answers begin with it
     if proxies.are_there() and proxies.trust(environ["REMOTE_ADDR"]):
         _believe(environ, dict(headers), proxies)
     return environ
