@@ -17,14 +17,15 @@ from dbos._dbos import _get_or_create_dbos_registry
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import shares
-from abaca.domain import driver_values, messages, share_instances
+from abaca.domain import access_rules, driver_values, messages, share_instances
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.operations.share_create import fail
 from abaca.operations.share_resize import fail_extend
 from abaca.operations.share_server_setup import make_sure_of_server
+from abaca.values import AccessRule
 from abaca.worker.process import Worker
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 from tests.stack import make_conf
 
 GONE = "share_bless"
@@ -40,7 +41,7 @@ def standing(conn: Connection, instance_id: str) -> list[str]:
     """A step that gives something else than its namesake of today."""
     found = driver_values.standing(conn, instance_id)
     assert found is not None
-    return [found.host, found.server.id]
+    return [found.host, found.server_id]
 
 
 def share_create(instance_id: str) -> None:
@@ -50,22 +51,32 @@ def share_create(instance_id: str) -> None:
     make_sure_of_server(server_id, host)
     tx(count_shares)
     die_at("server made")
-    here = tx(driver_values.standing, instance_id)
-    assert here is not None
-    locations = effect(serving.current().driver(host).create_share, here.share, here.server)
+    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, server_id)
+    locations = effect(serving.current().driver(host).create_share, share, server)
     tx(share_instances.created, instance_id, locations)
     die_at("ended")
 
 
 def share_extend(instance_id: str, new_size: str) -> None:
     """Its first step gave something else."""
-    host, _server_id = tx(standing, instance_id)
-    here = tx(driver_values.standing, instance_id)
-    assert here is not None
-    effect(serving.current().driver(host).extend_share, here.share, int(new_size), here.server)
+    host, server_id = tx(standing, instance_id)
+    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, server_id)
+    effect(serving.current().driver(host).extend_share, share, int(new_size), server)
     tx(count_shares)
     die_at("extended")
     tx(share_instances.resized, instance_id, int(new_size))
+
+
+def begin_update(conn: Connection, instance_id: str) -> list[AccessRule]:
+    """Gave, and so recorded, all rules."""
+    access_rules.begin_update(conn, instance_id)
+    return access_rules.granted_to(conn, instance_id)
+
+
+def access_apply(instance_id: str) -> None:
+    """Recorded copies of rows."""
+    tx(begin_update, instance_id)
+    die_at("rules recorded")
 
 
 def share_bless(instance_id: str) -> None:
@@ -87,7 +98,7 @@ def work_as_then(state_dir: Path, url: str, moment: str) -> None:
     """Run until killed."""
     os.environ["DIES_AT"] = moment
     assert operations.WORKFLOWS
-    for body, ending in ((share_create, fail), (share_extend, fail_extend), (share_bless, fail_to_bless)):
+    for body, ending in ((share_create, fail), (share_extend, fail_extend), (share_bless, fail_to_bless), (access_apply, access_rules.fail_update)):
         _get_or_create_dbos_registry().workflow_info_map.pop(body.__name__, None)
         workflow(on_failure=ending)(body)
     Worker(make_conf(state_dir, url)).start()

@@ -19,7 +19,7 @@ from abaca.workflow.retention import UNKNOWN
 from abaca.workflow.steps import OUTGROWN
 from tests.operations.conftest import Install
 from tests.operations.older_release import GONE, dies
-from tests.operations.scene import all_servers, available_share, instance_of, share, slate, told
+from tests.operations.scene import all_servers, allow, available_share, enforced, instance_of, rules, settled_rules, share, slate, told
 from tests.operations.test_manage import manage
 from tests.stack import MEMBER, Stack, wait_for
 
@@ -70,6 +70,22 @@ def test_work_that_an_older_release_began_with_other_steps_ends_well(install: In
             wait_for(lambda: not inspection.find(stack.engine))
         assert (told(stack), slate(stack)["quotas"][0][-2:]) == ([OUTGROWN] * number, (number, number)), moment
     older_release_extends(stack, id_)
+
+
+@pytest.mark.timeout(120)
+def test_work_that_recorded_copies_of_rows_ends_well(install: Install) -> None:
+    stack = install(service_down_time=600, **HOUSEKEEPING)
+    with stack.working():
+        share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+        allow(stack, share, "10.9.9.8")
+        assert settled_rules(stack, share) == "active"
+    allow(stack, share, "10.9.9.9")
+    older_release_dies(stack, "rules recorded")
+    with stack.working():
+        stack.wait(lambda conn: shares.get(conn, MEMBER, share)["access_rules_status"] == "active")
+        wait_for(lambda: not inspection.find(stack.engine))
+    assert rules(stack, share) == {"10.9.9.8": "active", "10.9.9.9": "active"}
+    assert enforced(stack, share) == {"10.9.9.8", "10.9.9.9"}
 
 
 def older_release_extends(stack: Stack, id_: str) -> None:

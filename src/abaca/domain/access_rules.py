@@ -164,36 +164,42 @@ def granted(conn: Connection, share_ids: Sequence[str]) -> dict[str, list[Access
     return rules
 
 
-def begin_update(conn: Connection, instance_id: str) -> list[AccessRule] | None:
-    """Mark what is queued as going on; the rules that shall hold, or None when the share is gone or going."""
+def granted_to(conn: Connection, instance_id: str) -> list[AccessRule]:
+    """The rules that shall hold of a share instance's share, the oldest first."""
+    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id)) or ""
+    return granted(conn, [share_id]).get(share_id, [])
+
+
+def begin_update(conn: Connection, instance_id: str) -> bool:
+    """Mark what is queued as going on; False, and nothing is to be applied, when the share is gone or going."""
     share = lock_row(conn, share_instances, instance_id)
     if share is None:
-        return None
+        return False
     table = share_access_rules
     if share.status in ("deleting", "error"):
         _fail_pending(conn, share.share_id)
         _settle(conn, share.share_id, instance_id)
-        return None
+        return False
     queued = conn.execute(
         sa.select(table.c.id, table.c.state).where(table.c.share_id == share.share_id, table.c.state.in_(("queued_to_apply", "queued_to_deny")))
     ).all()
     for state, next_state in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
         states.move(conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state)
-    return granted(conn, [share.share_id]).get(share.share_id, [])
+    return True
 
 
-def end_update(conn: Connection, instance_id: str, applied: list[str], rejected: dict[str, str]) -> None:
-    """The driver made exactly these rules hold. `rejected`: rule id → why it could not; each is told to the project."""
+def end_update(conn: Connection, instance_id: str, rejected: dict[str, str]) -> None:
+    """The driver made the rules hold that are not queued any more. `rejected`: rule id → why it could not; each is told to the project."""
     share = _locked(conn, instance_id)
     if share is None:
         return
     table = share_access_rules
     conn.execute(sa.delete(table).where(table.c.share_id == share.id, table.c.state == "denying"))
-    there = set(conn.scalars(sa.select(table.c.id).where(table.c.id.in_(applied), table.c.state.in_(("applying", "active", "error")))))
-    states.move(conn, states.ACCESS_RULE, [rule for rule in applied if rule in there and rule not in rejected], "active")
-    known_bad = set(conn.scalars(sa.select(table.c.id).where(table.c.id.in_(rejected), table.c.state == "error")))
-    states.move(conn, states.ACCESS_RULE, [rule for rule in applied if rule in there and rule in rejected], "error")
-    for rule_id in sorted(set(rejected) & there - known_bad):
+    given = sa.select(table.c.id, table.c.state).where(table.c.share_id == share.id, table.c.state.in_(("applying", "active", "error")))
+    before = {rule.id: rule.state for rule in conn.execute(given.order_by(table.c.id))}
+    states.move(conn, states.ACCESS_RULE, [rule for rule in before if rule not in rejected], "active")
+    states.move(conn, states.ACCESS_RULE, [rule for rule in before if rule in rejected], "error")
+    for rule_id in [rule for rule, state in before.items() if rule in rejected and state != "error"]:
         _tell(conn, share.project_id, share.id, rejected[rule_id])
     _settle(conn, share.id, instance_id)
 

@@ -15,6 +15,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.db.tables import share_servers as share_servers_table
 from abaca.db.tables import shares as shares_table
 from abaca.domain import access_rules, export_locations, share_servers, share_types
+from abaca.errors import Refused
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
@@ -24,37 +25,52 @@ _RESIZING = ("extending", "shrinking", "reverting")
 
 
 class Standing(Value):
-    """A share, the server it stands on, and where that is: `host` is host@backend#pool. `snapshot_id`: what the share is made from."""
+    """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on. `snapshot_id`: what it is made from.
+
+    It is stored with the work, so it holds no more than that: what drivers are given is read when they are called (ADR 0042).
+    """
 
     host: str
-    share: Share
-    server: ShareServer
+    server_id: str
     server_status: str
+    size: int
     snapshot_id: str | None
     mount_snapshot_support: bool
 
 
 def standing(conn: Connection, instance_id: str) -> Standing | None:
-    """All that nearly every call of a driver needs, in one step; None when the share is gone."""
-    found = shares(conn, share_instances.c.id == instance_id)
-    if not found:
-        return None
-    (share,) = found
-    columns = (share_instances.c.host, shares_table.c.snapshot_id, shares_table.c.mount_snapshot_support)
+    """None when the share is gone."""
     row = conn.execute(
-        sa.select(*columns, share_servers_table.c.status.label("server_status"))
+        sa.select(
+            share_instances.c.host,
+            share_instances.c.share_server_id,
+            share_servers_table.c.status.label("server_status"),
+            shares_table.c.size,
+            shares_table.c.snapshot_id,
+            shares_table.c.mount_snapshot_support,
+        )
         .join(shares_table, shares_table.c.id == share_instances.c.share_id)
         .outerjoin(share_servers_table, share_servers_table.c.id == share_instances.c.share_server_id)
-        .where(share_instances.c.id == instance_id)
-    ).one()
+        .where(share_instances.c.id == instance_id, share_instances.c.host.is_not(None))
+    ).one_or_none()
+    if row is None:
+        return None
     return Standing(
         host=row.host,
-        share=share,
-        server=share_server(conn, share.share_server_id or ""),
+        server_id=row.share_server_id or "",
         server_status=row.server_status or "gone",
+        size=row.size,
         snapshot_id=row.snapshot_id,
         mount_snapshot_support=row.mount_snapshot_support,
     )
+
+
+def share(conn: Connection, instance_id: str) -> Share:
+    """A share as drivers see it. Refused when it is gone."""
+    found = shares(conn, share_instances.c.id == instance_id)
+    if not found:
+        raise Refused(f"The share instance {instance_id} is gone.")
+    return found[0]
 
 
 def shares(conn: Connection, condition: Any) -> list[Share]:

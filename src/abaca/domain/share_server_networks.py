@@ -122,9 +122,8 @@ class Addition(Value):
     snapshots: list[Snapshot]
 
 
-def addition(conn: Connection, share_server_id: str, subnet_id: str, given: dict[str, list[NetworkAllocation]]) -> Addition:
-    """Store the addresses on the new subnet; the server's networks as they are and with it."""
-    store_allocations(conn, share_server_id, given)
+def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
+    """The server's networks as they are and with the new subnet, its addresses there stored already."""
     server = driver_values.share_server(conn, share_server_id)
     added = driver_values.network_info(conn, share_server_id, served=False)
     return Addition(

@@ -12,36 +12,51 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
 from abaca.domain import driver_values, export_locations
-from abaca.values import AccessRule, ShareServer, Snapshot, Value
+from abaca.errors import Refused
+from abaca.values import AccessRule, Snapshot, Value
 
 
 class Standing(Value):
-    """A snapshot, the server that its share stands on, and where that is: `host` is host@backend#pool."""
+    """Where the share of a snapshot stands: `host` is host@backend#pool. Stored with the work, as `driver_values.Standing`."""
 
     host: str
-    snapshot: Snapshot
-    server: ShareServer
+    share_instance_id: str
+    server_id: str
 
 
 def standing(conn: Connection, instance_id: str) -> Standing | None:
-    """All that nearly every call of a driver needs, in one step; None when the snapshot is gone."""
+    """None when the snapshot is gone."""
+    row = conn.execute(
+        sa.select(share_instances.c.host, share_instances.c.id, share_instances.c.share_server_id)
+        .join(share_snapshot_instances, share_snapshot_instances.c.share_instance_id == share_instances.c.id)
+        .where(share_snapshot_instances.c.id == instance_id)
+    ).one_or_none()
+    return row and Standing(host=row.host or "", share_instance_id=row.id, server_id=row.share_server_id or "")
+
+
+def snapshot(conn: Connection, instance_id: str) -> Snapshot:
+    """A snapshot as drivers see it. Refused when it is gone."""
     found = snapshots(conn, share_snapshot_instances.c.id == instance_id)
     if not found:
-        return None
-    (snapshot,) = found
-    host = conn.scalar(sa.select(share_instances.c.host).where(share_instances.c.id == snapshot.share.id))
-    return Standing(host=host or "", snapshot=snapshot, server=driver_values.share_server(conn, snapshot.share.share_server_id or ""))
+        raise Refused(f"The snapshot instance {instance_id} is gone.")
+    return found[0]
 
 
-def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot | None:
-    """The snapshot that a share is made from; None when it is gone."""
-    return next(iter(snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)), None)
+def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
+    """The snapshot that a share is made from. Refused when it is gone."""
+    found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)
+    if not found:
+        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.")
+    return found[0]
 
 
-def mountable_of_share(conn: Connection, instance_id: str) -> list[Snapshot]:
-    """The snapshots of a share that clients may mount."""
-    mine = share_snapshot_instances.c.share_instance_id == instance_id
-    return [snapshot for snapshot in snapshots(conn, mine & shares_table.c.mount_snapshot_support) if snapshot.is_complete]
+def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
+    """The snapshot instances of a share that clients may mount, the oldest first."""
+    table = share_snapshot_instances
+    complete = table.c.status.not_in(driver_values.INCOMPLETE)
+    return list(
+        conn.scalars(sa.select(table.c.id).where(table.c.share_instance_id == instance_id, complete).order_by(table.c.created_at, table.c.id))
+    )
 
 
 def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:

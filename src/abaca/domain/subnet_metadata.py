@@ -13,10 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import share_network_subnets, share_networks
-from abaca.domain import driver_values, messages
+from abaca.domain import messages
 from abaca.domain import share_servers as servers
 from abaca.errors import Refused
-from abaca.values import ShareServer, Value
+from abaca.values import Value
 from abaca.workflow.queue import enqueue
 
 
@@ -36,11 +36,10 @@ def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped:
 
 
 class HandOver(Value):
-    """What the driver of a server on `host` is told of one of its subnets."""
+    """The driver on `host` is told what these keys of a subnet are."""
 
     host: str
-    server: ShareServer
-    metadata: dict[str, str]
+    keys: list[str]
 
 
 def wanted(conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]) -> HandOver | None:
@@ -54,12 +53,15 @@ def wanted(conn: Connection, share_server_id: str, subnet_id: str, keys: list[st
         return None
     if not servers.stands(conn, share_server_id):
         raise Refused(f"the share server is {status}.")
+    there = sorted(values(conn, subnet_id, keys))
+    return HandOver(host=host, keys=there) if there else None
+
+
+def values(conn: Connection, subnet_id: str, keys: list[str]) -> dict[str, str]:
+    """What those of the keys are that the subnet has."""
     table = share_network_subnets
     there = conn.scalar(sa.select(table.c.metadata).where(table.c.id == subnet_id)) or {}
-    metadata = {key: there[key] for key in keys if key in there}
-    if not metadata:
-        return None
-    return HandOver(host=host, server=driver_values.standing_server(conn, share_server_id), metadata=metadata)
+    return {key: there[key] for key in keys if key in there}
 
 
 def handed_over(conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]) -> None:

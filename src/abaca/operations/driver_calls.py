@@ -1,4 +1,4 @@
-"""The calls of drivers that need the security services of a share server, as functions for `effect`.
+"""Calls of drivers as functions for `effect`: those that need the security services of a share server, and one that needs parts of a value.
 
 Clear passwords are loaded when the call is made, inside its step: results of steps are stored, arguments of calls are not.
 """
@@ -25,6 +25,11 @@ def setup_server(host: str, server_id: str, network_info: Sequence[NetworkInfo])
 def ensure_server(host: str, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]) -> None:
     """As the driver's method, on the back end of `host`."""
     serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
+
+
+def update_snapshot_access(host: str, snapshot: Snapshot, server: ShareServer) -> None:
+    """As the driver's method, on the back end of `host`, with the rules that the snapshot has."""
+    serving.current().driver(host).update_snapshot_access(snapshot, snapshot.access_rules, server)
 
 
 def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> str | None:

@@ -7,7 +7,7 @@ import logging
 from abaca.domain import driver_values, services, share_servers, snapshot_values
 from abaca.errors import NoSpace, Refused
 from abaca.operations import driver_calls, serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,9 +18,9 @@ def service_ensure_shares(service_host: str) -> None:
         with serving.current().locks.exclusive(server_id):
             if not tx(share_servers.stands, server_id):
                 continue  # it went while its lock was waited for
-            server = tx(driver_values.standing_server, server_id)
-            shares = tx(driver_values.shares_of_server, server_id)
-            snapshots = tx(snapshot_values.of_server, server_id)
+            server = later(driver_values.standing_server, server_id)
+            shares = later(driver_values.shares_of_server, server_id)
+            snapshots = later(snapshot_values.of_server, server_id)
             try:
                 effect(driver_calls.ensure_server, service_host, server, shares, snapshots)
             except (Refused, NoSpace) as error:

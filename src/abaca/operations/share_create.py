@@ -9,11 +9,11 @@ from sqlalchemy.engine import Connection
 
 from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values
 from abaca.domain.driver_values import Standing
-from abaca.errors import BackendError, NoSpace, Refused
+from abaca.errors import BackendError, NoSpace
 from abaca.operations import serving
 from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
-from abaca.values import ExportLocation, Snapshot
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.values import ExportLocation
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, instance_id: str, *tried_and_reason: str) -> None:
@@ -35,7 +35,7 @@ def share_create(instance_id: str, *tried: str) -> None:
         if here.server_status in SERVING:
             _create(instance_id, here, tried)
             return
-    make_sure_of_server(here.server.id, here.host)
+    make_sure_of_server(here.server_id, here.host)
     with serving.server_of_share(instance_id):
         here = tx(driver_values.standing, instance_id)
         if here is not None:
@@ -44,24 +44,19 @@ def share_create(instance_id: str, *tried: str) -> None:
 
 def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
     driver = serving.current().driver(here.host)
+    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
     try:
         if here.snapshot_id is None:
-            locations: list[ExportLocation] = effect(driver.create_share, here.share, here.server)
+            locations: list[ExportLocation] = effect(driver.create_share, share, server)
         else:
-            locations = effect(driver.create_share_from_snapshot, here.share, _source(here.snapshot_id), here.server)
+            source = later(snapshot_values.source_of_share, here.snapshot_id)
+            locations = effect(driver.create_share_from_snapshot, share, source, server)
     except BackendError as error:
         try:
-            effect(driver.delete_share, here.share, here.server)
+            effect(driver.delete_share, share, server)
         except BackendError:
             raise error from None  # what is left goes with the deletion of the share; the reason to tell is the first one
         if isinstance(error, NoSpace) and here.snapshot_id is None and tx(next_pool.place_again, instance_id, [*tried, here.host]):
             return
         raise
     tx(share_instances.created, instance_id, locations)
-
-
-def _source(snapshot_id: str) -> Snapshot:
-    source = tx(snapshot_values.source_of_share, snapshot_id)
-    if source is None:
-        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.")
-    return source

@@ -6,7 +6,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.domain import driver_values, messages, resumptions, share_instances
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, instance_id: str, reason: str) -> None:
@@ -20,5 +20,6 @@ def share_delete(instance_id: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        effect(serving.current().driver(here.host).delete_share, here.share, here.server)
+        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+        effect(serving.current().driver(here.host).delete_share, share, server)
         tx(share_instances.remove, instance_id)

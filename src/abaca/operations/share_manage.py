@@ -7,7 +7,7 @@ import msgspec
 from abaca.domain import driver_values, share_management
 from abaca.operations import serving
 from abaca.values import ManagedShare
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=share_management.fail_managing, on_resume=share_management.resume_managing)
@@ -17,6 +17,7 @@ def share_manage(instance_id: str, export_path: str, driver_options: str) -> Non
         if here is None:
             return
         driver, options = serving.current().driver(here.host), msgspec.json.decode(driver_options)
-        found: ManagedShare = effect(driver.manage_share, here.share, export_path, here.server, options)
-        effect(driver.update_access, here.share, [], here.server)
+        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+        found: ManagedShare = effect(driver.manage_share, share, export_path, server, options)
+        effect(driver.update_access, share, [], server)
         tx(share_management.managed, instance_id, found)

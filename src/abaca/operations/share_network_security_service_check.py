@@ -8,7 +8,7 @@ from abaca.domain import driver_values, security_service_changes, share_network_
 from abaca.domain.security_service_changes import ChangeRequest
 from abaca.errors import Refused
 from abaca.operations import driver_calls
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, check_id: str, service_host: str, reason: str) -> None:
@@ -23,8 +23,8 @@ def share_network_security_service_check(check_id: str, service_host: str) -> No
         return
     wanted = ChangeRequest(**inquiry.request)
     for server_id in inquiry.server_ids:
-        server = tx(driver_values.share_server, server_id)
-        shares = tx(driver_values.shares_of_server, server_id)
+        server = later(driver_values.share_server, server_id)
+        shares = later(driver_values.shares_of_server, server_id)
         check = driver_calls.check_update_share_server_security_service
         if not effect(check, service_host, server, shares, wanted.new_id, wanted.current_id or ""):
             raise Refused(f"The back end of share server {server_id} denies it without a reason.")

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 from abaca.domain import driver_values, messages, resumptions, share_instances
 from abaca.errors import Refused
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) -> None:
@@ -22,7 +22,8 @@ def share_extend(instance_id: str, new_size: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        effect(serving.current().driver(here.host).extend_share, here.share, int(new_size), here.server)
+        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+        effect(serving.current().driver(here.host).extend_share, share, int(new_size), server)
         tx(share_instances.resized, instance_id, int(new_size))
 
 
@@ -37,8 +38,9 @@ def share_shrink(instance_id: str, new_size: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
+        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
         try:
-            effect(serving.current().driver(here.host).shrink_share, here.share, int(new_size), here.server)
+            effect(serving.current().driver(here.host).shrink_share, share, int(new_size), server)
         except Refused as refusal:
             # It holds more than that: nothing is broken, so the share stays usable.
             tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, refusal.message)

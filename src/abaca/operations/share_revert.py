@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain import driver_values, messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
 from abaca.errors import Refused
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, instance_id: str, snapshot_instance_id: str, size: str, reason: str) -> None:
@@ -23,5 +23,7 @@ def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None
         here = tx(snapshot_values.standing, snapshot_instance_id)
         if here is None:
             raise Refused("The snapshot is gone.")
-        effect(serving.current().driver(here.host).revert_to_snapshot, here.snapshot, here.snapshot.share, here.server)
+        snapshot, share = later(snapshot_values.snapshot, snapshot_instance_id), later(driver_values.share, here.share_instance_id)
+        server = later(driver_values.share_server, here.server_id)
+        effect(serving.current().driver(here.host).revert_to_snapshot, snapshot, share, server)
         tx(share_snapshot_instances.reverted, instance_id, snapshot_instance_id, int(size))

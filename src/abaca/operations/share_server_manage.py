@@ -9,7 +9,7 @@ from abaca.domain import share_server_management as management
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving
 from abaca.values import ManagedServer, NetworkAllocation
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=management.fail_managing, on_resume=management.resume_managing)
@@ -35,6 +35,6 @@ def share_server_manage(share_server_id: str, driver_options: str) -> None:
         )
         given: list[NetworkAllocation] = effect(networks.take_over, request, found.ip_addresses)
         tx(management.store, share_server_id, place.share_network_subnet_id, given, found.backend_details)
-        server = tx(driver_values.share_server, share_server_id)
+        server = later(driver_values.share_server, share_server_id)
         effect(driver_calls.ensure_server, wanted.host, server, [], [])
         tx(management.managed, share_server_id)

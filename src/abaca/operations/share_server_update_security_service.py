@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abaca.domain import driver_values, security_service_changes, share_servers
 from abaca.operations import driver_calls, serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=security_service_changes.fail, on_resume=security_service_changes.resume)
@@ -13,7 +13,7 @@ def share_server_update_security_service(share_server_id: str, new_id: str, curr
         host = tx(share_servers.host_of, share_server_id)
         if host is None:
             return
-        server = tx(driver_values.share_server, share_server_id)
-        shares = tx(driver_values.shares_of_server, share_server_id)
+        server = later(driver_values.share_server, share_server_id)
+        shares = later(driver_values.shares_of_server, share_server_id)
         details = effect(driver_calls.update_share_server_security_service, host, server, shares, new_id, current_id)
         tx(security_service_changes.finish, share_server_id, details)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abaca.domain import subnet_metadata
+from abaca.domain import driver_values, subnet_metadata
 from abaca.operations import driver_calls, serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=subnet_metadata.fail)
@@ -13,5 +13,7 @@ def share_server_update_subnet_metadata(share_server_id: str, subnet_id: str, *k
         wanted = tx(subnet_metadata.wanted, share_server_id, subnet_id, list(keys))
         if wanted is None:
             return
-        effect(driver_calls.update_share_network_subnet_from_metadata, wanted.host, wanted.server, subnet_id, wanted.metadata)
-        tx(subnet_metadata.handed_over, share_server_id, subnet_id, sorted(wanted.metadata))
+        server = later(driver_values.standing_server, share_server_id)
+        metadata = later(subnet_metadata.values, subnet_id, wanted.keys)
+        effect(driver_calls.update_share_network_subnet_from_metadata, wanted.host, server, subnet_id, metadata)
+        tx(subnet_metadata.handed_over, share_server_id, subnet_id, wanted.keys)

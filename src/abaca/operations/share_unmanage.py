@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abaca.domain import driver_values, share_instances, share_management
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=share_management.fail_unmanaging, on_resume=share_management.resume_unmanaging)
@@ -13,6 +13,7 @@ def share_unmanage(instance_id: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        if here.share.size:
-            effect(serving.current().driver(here.host).unmanage_share, here.share, here.server)
+        if here.size:
+            share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+            effect(serving.current().driver(here.host).unmanage_share, share, server)
         tx(share_instances.remove, instance_id)

@@ -6,10 +6,10 @@ from contextlib import suppress
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, resumptions, share_snapshot_instances, snapshot_values
+from abaca.domain import driver_values, messages, resumptions, share_snapshot_instances, snapshot_values
 from abaca.errors import BackendError
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str) -> None:
@@ -24,11 +24,12 @@ def snapshot_create(share_instance_id: str, instance_id: str) -> None:
         if here is None:
             return
         driver = serving.current().driver(here.host)
+        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.share_server, here.server_id)
         try:
-            taken = effect(driver.create_snapshot, here.snapshot, here.server)
+            taken = effect(driver.create_snapshot, snapshot, server)
         except BackendError:
             # What is left when this fails, too, goes with the deletion of the snapshot; the reason to tell is the first one.
             with suppress(BackendError):
-                effect(driver.delete_snapshot, here.snapshot, here.server)
+                effect(driver.delete_snapshot, snapshot, server)
             raise
         tx(share_snapshot_instances.created, instance_id, taken)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import messages, resumptions, share_snapshot_instances, snapshot_values
+from abaca.domain import driver_values, messages, resumptions, share_snapshot_instances, snapshot_values
 from abaca.operations import serving
-from abaca.workflow.steps import effect, tx, workflow
+from abaca.workflow.steps import effect, later, tx, workflow
 
 
 def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str) -> None:
@@ -20,5 +20,6 @@ def snapshot_delete(share_instance_id: str, instance_id: str) -> None:
         here = tx(snapshot_values.standing, instance_id)
         if here is None:
             return
-        effect(serving.current().driver(here.host).delete_snapshot, here.snapshot, here.server)
+        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.share_server, here.server_id)
+        effect(serving.current().driver(here.host).delete_snapshot, snapshot, server)
         tx(share_snapshot_instances.remove, instance_id)

@@ -6,7 +6,9 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import sqlalchemy as sa
 from dbos import DBOS
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy.engine import Engine
 
 from abaca.workflow.steps import ENDINGS, end_outside
@@ -20,12 +22,23 @@ DONE = ("SUCCESS",)
 NOT_DONE = ("ERROR", "CANCELLED")
 
 
-def delete_ended(statuses: Sequence[str], older_than_seconds: float) -> None:
-    """Delete the records of workflows that ended so, longer ago than that; a bounded number a call."""
+def delete_ended(statuses: Sequence[str], older_than_seconds: float, at_once: int = _AT_ONCE) -> None:
+    """Delete the records of workflows that ended so, longer ago than that, so many in a transaction."""
     limit = (datetime.now(UTC) - timedelta(seconds=older_than_seconds)).isoformat()
-    old = DBOS.list_workflows(status=list(statuses), completed_before=limit, limit=_AT_ONCE, load_input=False, load_output=False)
-    if old:
+    while old := DBOS.list_workflows(status=list(statuses), completed_before=limit, limit=at_once, load_input=False, load_output=False):
         DBOS.delete_workflows([workflow.workflow_id for workflow in old])
+
+
+def delete_steps(at_once: int = _AT_ONCE) -> None:
+    """Delete what is recorded of the steps of work that is done, so many in a transaction: nobody takes it up again."""
+    database = _get_dbos_instance()._sys_db
+    status, steps = database.tables.workflow_status, database.tables.operation_outputs
+    is_done = status.c.status.in_(DONE)
+    some = sa.select(steps.c.workflow_uuid).join(status, status.c.workflow_uuid == steps.c.workflow_uuid).where(is_done).limit(at_once)
+    is_left = True
+    while is_left:
+        with database.engine.begin() as conn:
+            is_left = conn.execute(sa.delete(steps).where(steps.c.workflow_uuid.in_(some))).rowcount > 0
 
 
 def end_given_up(engine: Engine, worker_host: str) -> None:

@@ -21,7 +21,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast, get_type_hints
 
 import msgspec
 from dbos import DBOS
@@ -168,7 +168,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
 
 
 def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Read `function(conn, *args)`, which is no step and is not stored: only for what never changes."""
+    """Read `function(conn, *args)`, which is no step and is not stored: only for what never changes, or for one call."""
     runtime = _ready()
 
     def attempt(_again: bool) -> R:
@@ -176,6 +176,19 @@ def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwa
             return function(conn, *args, **kwargs)
 
     return runtime.records.patiently(attempt)
+
+
+class _Later(NamedTuple):
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+def later(function: Callable[Concatenate[Connection, P], R], *args: P.args, **_: P.kwargs) -> R:
+    """An argument for `effect`: what `function(conn, *args)` reads when the call is made, anew each time. It is stored nowhere.
+
+    So records of work hold no copies of rows, however large those are. What decides how the work goes on is read by `tx`.
+    """
+    return cast(R, _Later(function, args))
 
 
 def read_within(engine: Engine, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -200,15 +213,18 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     name = getattr(function, "__qualname__", type(function).__name__)
     journal, step = _journal.get(), crash_points.before(name, is_effect=True)
 
-    def attempt() -> Any:
+    def attempt(given: Sequence[Any]) -> Any:
         crash_points.about_to(step)
-        result = function(*args, **kwargs)
+        result = function(*given, **kwargs)
         crash_points.inside(step)
         return result
 
+    def call() -> Any:
+        given = [look(arg.function, *arg.args) if isinstance(arg, _Later) else arg for arg in args]
+        return deadlines.call(lambda: attempt(given), name, runtime)
+
     def body() -> Any:
-        result = _patiently(runtime, lambda: deadlines.call(attempt, name, runtime))
-        return msgspec.to_builtins(result)
+        return msgspec.to_builtins(_patiently(runtime, call))
 
     stored = _once(journal, name, lambda place: journal.effect(place, body))
     crash_points.after(step)
