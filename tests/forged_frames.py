@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from typing import NamedTuple
 
@@ -247,6 +247,19 @@ def capture(at: Station) -> Iterator[Capture]:
 
     with namespaces.inside(at.netns, opened) as raw:
         yield Capture(raw)
+
+
+def arrived(attacker: Station, frames: Iterable[bytes], *at: Station) -> list[list[bytes]]:
+    """Which of these frames arrived at each of the stations; the attacker's honest ones that follow them must."""
+    sent = list(frames)
+    with ExitStack() as stack:
+        captures = [stack.enter_context(capture(each)) for each in at]
+        send(attacker, sent)
+        for each, captured in zip(at, captures, strict=True):
+            follows = honest(attacker, each)
+            send(attacker, follows)
+            captured.wait_for(follows)
+        return [captured.those_of(sent) for captured in captures]
 
 
 def neighbour(of: Station, address: str) -> str | None:

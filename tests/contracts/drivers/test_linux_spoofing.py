@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import cycle, takewhile
 from uuid import uuid4
 
@@ -23,7 +23,7 @@ from abaca.drivers.linux.wires import plugging
 from abaca.values import ShareServer
 from tests.contracts.drivers.linux_backend import Loop, successor
 from tests.contracts.drivers.linux_site import BOTH, Site, assert_served, path
-from tests.forged_frames import ATTACKS, Attack, Station, capture, honest, neighbour, routes_told, send
+from tests.forged_frames import ATTACKS, Attack, Station, arrived, honest, neighbour, routes_told, send
 
 pytestmark = pytest.mark.root
 
@@ -62,18 +62,6 @@ def street(linux_driver: LinuxDriver) -> Iterator[Street]:
     site = Site(linux_driver)
     yield Street(site)
     site.clear()
-
-
-def arrived(attacker: Station, frames: list[bytes], *at: Station) -> list[list[bytes]]:
-    """Which of these frames arrived at each of the stations; the attacker's honest ones that follow them must."""
-    with ExitStack() as stack:
-        captures = [stack.enter_context(capture(each)) for each in at]
-        send(attacker, frames)
-        for each, captured in zip(at, captures, strict=True):
-            follows = honest(attacker, each)
-            send(attacker, follows)
-            captured.wait_for(follows)
-        return [captured.those_of(frames) for captured in captures]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -144,7 +132,7 @@ def test_an_address_of_one_network_is_not_there_for_another(site: Site, elsewher
     server_id, mac = str(uuid4()), "fa:16:3e:bb:01:05"
     on_both = [("one", address.format(5)) for address in ADDRESSES] + [("two", "10.2.0.5/24"), ("two", "fd00:2::5/64")]
     server = site.set_up(server_id, [site.entry(server_id, network, address, mac=mac) for network, address in on_both])
-    client = _station(site.client("client", "one", *(address.format(20) for address in ADDRESSES)), 20)
+    client = _station(site.client("neighbour", "one", *(address.format(20) for address in ADDRESSES)), 20)
     netns = site.layout(server).namespace
     port = next(info.network_allocations[0] for info in server.network_info if info.subnet.neutron_net_id == site.network_id("one"))
     interface = plugging.Port(netns, server_id, site.network_id("one"), port.mac_address, 0).name
