@@ -84,6 +84,19 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
     )
 ]
 
+LIMIT_OPTIONS: list[cfg.Opt] = [
+    cfg.IntOpt(name, default=default, min=-1, help=f"{text}; one more is answered with 413. -1: no limit.")
+    for name, default, text in (
+        ("local_networks", 100, "Local networks of a project"),
+        ("subnets_per_local_network", 100, "Subnets of a local network"),
+        ("subnets_per_share_network", 100, "Subnets of a share network, those included that wait for their share servers to be deleted"),
+        ("security_services", 100, "Security services of a project"),
+        ("resource_locks", 1000, "Resource locks of a project"),
+        ("access_rules_per_share", 500, "Access rules of a share"),
+    )
+]
+LIMIT_OPTIONS.append(cfg.IntOpt("messages", default=1000, min=-1, help="User messages of a project; the oldest go. -1: no limit."))
+
 WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt(
         "poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; new work wakes a worker, too."
@@ -131,6 +144,7 @@ def load(config_files: Sequence[str] = (), overrides: Mapping[str, object] | Non
     conf.register_opts(DATABASE_OPTIONS, group="database")
     conf.register_opts(API_OPTIONS, group="api")
     conf.register_opts(QUOTA_OPTIONS, group="quota")
+    conf.register_opts(LIMIT_OPTIONS, group="limits")
     conf.register_opts(WORKER_OPTIONS, group="worker")
     files = list(config_files) or [f for f in ("/etc/abaca/abaca.conf",) if os.path.exists(f)]
     conf(args=[], project="abaca", default_config_files=files, default_config_dirs=[])

@@ -22,3 +22,17 @@ def test_only_the_expired_go(install: Install) -> None:
         conn.execute(table.update().where(table.c.user_message == "old").values(expires_at=utcnow() - timedelta(seconds=1)))
     expired_messages.forget_expired(stack.engine)
     assert told(stack) == ["new"]
+
+
+def test_the_oldest_of_a_project_that_has_too_many_go(install: Install) -> None:
+    stack = install()
+    for project, texts in ((MEMBER.project_id, "abcde"), ("another", "xy")):
+        for text in texts:
+            subject = {"project_id": project, "resource_type": "SHARE", "resource_id": "share"}
+            stack.do(messages.create, **subject, action=messages.Action.CREATE, text=text)
+    expired_messages.forget_expired(stack.engine)
+    assert stack.rows()["messages"] == 7, "no limit"
+    for _ in range(2):
+        expired_messages.forget_expired(stack.engine, 3)
+        assert told(stack) == ["e", "d", "c"]
+        assert stack.rows()["messages"] == 5

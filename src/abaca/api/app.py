@@ -21,6 +21,7 @@ from abaca.api.routing import ROUTES
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
+from abaca.domain.row_limits import RowLimits
 from abaca.values import Caller
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
@@ -38,7 +39,13 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
     cipher = Cipher(key_file(conf))
     kept_rows = KeptRows(conf.api.kept_rows_megabytes * 1_000_000)
     service = Service(
-        conf=conf, engine=engine, policy=Policy(conf), cipher=cipher, quota_defaults=quota_defaults(conf), kept_rows=kept_rows
+        conf=conf,
+        engine=engine,
+        policy=Policy(conf),
+        cipher=cipher,
+        quota_defaults=quota_defaults(conf),
+        row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
+        kept_rows=kept_rows,
     )
     app: WsgiApp = falcon.App(
         middleware=[

@@ -19,6 +19,7 @@ from abaca.api.policy import Policy
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
 from abaca.db.encryption import Cipher
+from abaca.domain.row_limits import RowLimits
 from abaca.errors import CallerError, Invalid
 from abaca.values import Caller, Page
 
@@ -36,6 +37,7 @@ class Service:
     policy: Policy
     cipher: Cipher
     quota_defaults: Mapping[str, int]  # limits where none are set
+    row_limits: RowLimits
     kept_rows: KeptRows
 
 
@@ -65,6 +67,7 @@ class Call:
         self.engine = service.engine
         self.cipher = service.cipher
         self.quota_defaults = service.quota_defaults
+        self.row_limits = service.row_limits
         if _NUL in req.path:
             raise NoSuchRoute()
 

@@ -18,6 +18,7 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
 from abaca.domain import messages, resource_lock_checks, resource_locks, share_network_lock, shares, states
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Invalid, Missing
 from abaca.values import AccessRule, Caller, Page
 
@@ -41,6 +42,7 @@ def allow(
     metadata: dict[str, str] | None = None,
     locks: Collection[str] = (),
     lock_reason: str | None = None,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked against from the beginning."""
     share = _ready(conn, caller, share_id)
@@ -53,6 +55,7 @@ def allow(
     same = (table.c.share_id == share_id) & (table.c.access_type == access_type)
     if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({access_to, *_spellings(access_type, target)}))).first():
         raise Invalid(f"Share access {access_type}:{access_to} exists.")
+    require_room(conn, "access_rules_per_share", limits.access_rules_per_share, table.c.share_id == share_id, f"share {share_id}")
     rule_id = str(uuid4())
     conn.execute(
         sa.insert(table).values(
@@ -66,7 +69,7 @@ def allow(
             created_at=utcnow(),
         )
     )
-    resource_locks.restrict_rule(conn, caller, share, rule_id, locks, lock_reason)
+    resource_locks.restrict_rule(conn, caller, share, rule_id, locks, lock_reason, limits)
     _start(conn, share)
     return get(conn, caller, rule_id)
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import local_networks, local_ports, local_subnets, share_network_subnets, share_networks
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
 
@@ -33,13 +34,16 @@ def create(
     project_id: str | None = None,
     shared: bool = False,
     mtu: int = DEFAULT_MTU,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """A network without subnets. Only administrators share networks or make them for another project. The view of the new network."""
     if not caller.is_admin and (shared or project_id not in (None, caller.project_id)):
         raise Forbidden("Only an administrator makes networks that are shared or belong to another project.")
     if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
         raise Invalid(f"The MTU must be between {SMALLEST_MTU} and {LARGEST_MTU}, not {mtu}.")
-    values = {"name": name, "description": description, "project_id": project_id or caller.project_id, "shared": shared, "mtu": mtu}
+    owner = project_id or caller.project_id
+    require_room_in_project(conn, "local_networks", limits.local_networks, local_networks.c.project_id, owner)
+    values = {"name": name, "description": description, "project_id": owner, "shared": shared, "mtu": mtu}
     return get(conn, caller, _insert(conn, values))
 
 

@@ -15,6 +15,7 @@ from abaca.addresses import Address, Network, plain_address, plain_network
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import local_networks, local_subnets
 from abaca.domain import local_networks as networks
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.networks.address_pool import AddressRange, checked_ranges, default_ranges, first_host, last_host
 from abaca.values import Caller
@@ -22,7 +23,6 @@ from abaca.values import Caller
 FIRST_HOST = "first host"
 """As `gateway_ip`: the first address of the range; None means no gateway at all."""
 
-MOST_SUBNETS = 100  # on one network
 MOST_POOLS = 64  # of one subnet
 FILTERS = ("id", "name", "description", "project_id", "network_id", "cidr", "ip_version", "gateway_ip")
 
@@ -39,6 +39,7 @@ def create(
     gateway_ip: str | None = FIRST_HOST,
     allocation_pools: Sequence[tuple[str, str]] | None = None,
     project_id: str | None = None,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """A subnet, of the network's project (`project_id` may say so). The view of the new subnet.
 
@@ -51,6 +52,8 @@ def create(
     network = _network(cidr, ip_version)
     gateway = _gateway(network, gateway_ip)
     ranges = _ranges(network, gateway, allocation_pools)
+    there = local_subnets.c.network_id == network_id
+    require_room(conn, "subnets_per_local_network", limits.subnets_per_local_network, there, f"network {network_id}")
     _refuse_overlap(conn, network_id, network)
     subnet_id = str(uuid4())
     conn.execute(
@@ -155,8 +158,6 @@ def _ranges(network: Network, gateway: Address | None, pools: Sequence[tuple[str
 def _refuse_overlap(conn: Connection, network_id: str, network: Network) -> None:
     """Call it with the network's row held."""
     others = conn.execute(sa.select(local_subnets.c.id, local_subnets.c.cidr).where(local_subnets.c.network_id == network_id)).all()
-    if len(others) >= MOST_SUBNETS:
-        raise Conflict(f"The network {network_id} has {len(others)} subnets, which is the most it may have.")
     for subnet_id, cidr in others:
         if network.overlaps(ip_network(cidr)):
             raise Invalid(f"Requested subnet with cidr {network} for network {network_id} overlaps with subnet {subnet_id} ({cidr}).")

@@ -131,6 +131,14 @@ def delete_expired(conn: Connection) -> None:
     conn.execute(sa.delete(messages).where(messages.c.expires_at < utcnow()))
 
 
+def keep_newest(conn: Connection, most: int) -> None:
+    """Delete the oldest messages of projects that have more than `most`."""
+    crowded = sa.select(messages.c.project_id).group_by(messages.c.project_id).having(sa.func.count() > most)
+    age = sa.func.row_number().over(partition_by=messages.c.project_id, order_by=(messages.c.created_at.desc(), messages.c.id))
+    aged = sa.select(messages.c.id, age.label("age")).where(messages.c.project_id.in_(crowded)).subquery()
+    conn.execute(sa.delete(messages).where(messages.c.id.in_(sa.select(aged.c.id).where(aged.c.age > most))))
+
+
 def _own(caller: Caller, message_id: str) -> sa.Select[Any]:
     query = sa.select(messages).where(messages.c.id == message_id)
     return query if caller.is_admin else query.where(messages.c.project_id == caller.project_id)

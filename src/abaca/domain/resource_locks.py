@@ -18,6 +18,7 @@ from abaca.db.tables import share_access_rules
 from abaca.db.tables import shares as shares_table
 from abaca.domain import shares
 from abaca.domain.resource_lock_checks import DELETE, SHOW, context_of, is_below
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Page
 
@@ -37,7 +38,14 @@ _TIMES = {"created_since": table.c.created_at.__ge__, "created_before": table.c.
 
 
 def create(
-    conn: Connection, caller: Caller, *, resource_type: str, resource_id: str, resource_action: str = DELETE, lock_reason: str | None = None
+    conn: Connection,
+    caller: Caller,
+    *,
+    resource_type: str,
+    resource_id: str,
+    resource_action: str = DELETE,
+    lock_reason: str | None = None,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """Place a lock; its view. Missing for what is not there, or another project's; Conflict in a state that is against it, and for a second
     lock against being shown."""
@@ -45,6 +53,7 @@ def create(
     share_id = resource_id if resource_type == "share" else _share_of_rule(conn, caller, resource_id)
     share = shares.lock(conn, caller, share_id)
     _require_lockable(conn, share, resource_type, resource_id, resource_action)
+    require_room_in_project(conn, "resource_locks", limits.resource_locks, table.c.project_id, share.project_id)
     lock_id = place(conn, caller, resource_type, resource_id, share.project_id, resource_action, lock_reason)
     return get(conn, caller, lock_id)
 
@@ -78,10 +87,19 @@ def place(
 
 
 def restrict_rule(
-    conn: Connection, caller: Caller, share: sa.Row[Any], access_id: str, actions: Collection[str], lock_reason: str | None
+    conn: Connection,
+    caller: Caller,
+    share: sa.Row[Any],
+    access_id: str,
+    actions: Collection[str],
+    lock_reason: str | None,
+    limits: RowLimits = NO_LIMITS,
 ) -> None:
     """Lock a new access rule of a share (as `shares.lock` gives it) against these actions. One that is locked against deletion has its share
     locked, too, until it goes."""
+    if actions:
+        more = len(actions) + (DELETE in actions)
+        require_room_in_project(conn, "resource_locks", limits.resource_locks, table.c.project_id, share.project_id, more)
     for action in sorted(actions):
         lock_id = place(conn, caller, "access_rule", access_id, share.project_id, action, lock_reason)
         if action == DELETE:

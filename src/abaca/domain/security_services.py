@@ -16,6 +16,7 @@ from abaca.db.encryption import Cipher
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import security_services, share_networks, share_servers
 from abaca.db.tables import share_network_security_service_association as associations
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.domain.share_network_lock import require_visible
 from abaca.errors import Forbidden, Invalid, Missing
 from abaca.values import Caller, Page, SecurityService
@@ -25,11 +26,12 @@ _WHILE_IN_USE = {"name", "description"}
 _FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "project_id")
 
 
-def create(conn: Connection, caller: Caller, *, type: str, **fields: str | None) -> dict[str, Any]:
+def create(conn: Connection, caller: Caller, *, type: str, limits: RowLimits = NO_LIMITS, **fields: str | None) -> dict[str, Any]:
     """A new security service; `fields`: the other columns. Its view: all columns, and `share_networks`, the ids of those that use it."""
     if type not in TYPES:
         raise Invalid(f"Invalid type {type} specified for security service. Valid types are {','.join(TYPES)}.")
     _refuse_both(fields)
+    require_room_in_project(conn, "security_services", limits.security_services, security_services.c.project_id, caller.project_id)
     service_id = str(uuid4())
     conn.execute(sa.insert(security_services).values(id=service_id, project_id=caller.project_id, type=type, created_at=utcnow(), **fields))
     return get(conn, caller, service_id)

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import services, share_servers
+from abaca.db.tables import services, share_network_subnets, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain import share_network_checks as checks
 from abaca.domain import share_network_subnets as subnets
 from abaca.domain import states
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.domain.share_network_checks import PendingCheck, Question
 from abaca.domain.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_servers import on_subnets, server_work, worker_hosts
@@ -45,13 +46,21 @@ class _Addition(Value):
 
 
 def add(
-    conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, multiple_allowed: bool
+    conn: Connection,
+    caller: Caller,
+    share_network_id: str,
+    wanted: SubnetRequest,
+    *,
+    multiple_allowed: bool,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any] | PendingCheck:
     """Add a subnet. Its view; or a pending check, when it is not the bucket's first, servers stand and their drivers have yet to be asked.
 
     Conflict for every reason of state or capability and when a driver denies; ServiceDown when a worker concerned is down.
     """
     addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=multiple_allowed, refusal=Conflict)
+    there = share_network_subnets.c.share_network_id == share_network_id
+    require_room(conn, "subnets_per_share_network", limits.subnets_per_share_network, there, f"share network {share_network_id}")
     if not addition.asked:
         subnet_id = _insert(conn, share_network_id, wanted, addition)
         return subnets.get(conn, caller, share_network_id, subnet_id)

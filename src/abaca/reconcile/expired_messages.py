@@ -1,4 +1,4 @@
-"""Forget user messages whose time is over."""
+"""Forget user messages whose time is over, and the oldest of projects that have too many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from abaca.db.session import begin
 from abaca.domain import messages
 
 
-def forget_expired(engine: Engine) -> None:
-    """Delete every message past its `expires_at`."""
+def forget_expired(engine: Engine, most: int = -1) -> None:
+    """Delete every message past its `expires_at`, and of each project all but the newest `most` (-1: no limit)."""
     with begin(engine) as conn:
         messages.delete_expired(conn)
+        if most >= 0:
+            messages.keep_newest(conn, most)

@@ -121,7 +121,7 @@ class Worker:
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
         finished_work.tidy_up(self.engine, self._conf.host)
-        expired_messages.forget_expired(self.engine)
+        expired_messages.forget_expired(self.engine, self._conf.limits.messages)
 
     def _keep_lease(self) -> None:
         try:

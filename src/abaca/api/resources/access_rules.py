@@ -34,6 +34,7 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
             metadata=bodies.metadata(arguments.metadata) if call.version >= 45 else {},
             locks=locks,
             lock_reason=arguments.lock_reason,
+            limits=call.row_limits,
         )
     return call.one("access", ACCESS_RULE, rule)
 

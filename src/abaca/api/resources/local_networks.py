@@ -17,7 +17,6 @@ from abaca.api.wire.fields import View
 from abaca.db.session import begin, read
 from abaca.domain import local_networks, local_subnets
 from abaca.errors import Invalid
-from abaca.values import Caller
 
 MOST_AT_ONCE = 100  # networks or subnets that one request may make
 
@@ -138,30 +137,30 @@ def _create(call: Call, member: str, struct: type[_S], new: Callable[..., dict[s
     if wanted is None:
         body = _body(call, member, struct)
         with begin(call.engine) as conn:
-            return _shown(call, member, view, new(conn, call.caller, body))
+            return _shown(call, member, view, new(conn, call, body))
     listed = bodies.shape(wanted, list[struct])  # type: ignore[valid-type]
     if not 0 < len(listed) <= MOST_AT_ONCE:
         raise Invalid(f"A request makes 1 to {MOST_AT_ONCE} {many}, not {len(listed)}.")
     with begin(call.engine) as conn:
-        made = [new(conn, call.caller, body) for body in listed]
+        made = [new(conn, call, body) for body in listed]
     return {many: view.render_all(made, 0, is_admin=call.caller.is_admin)}
 
 
-def _new_network(conn: Connection, caller: Caller, body: wire.NetworkCreate) -> dict[str, Any]:
+def _new_network(conn: Connection, call: Call, body: wire.NetworkCreate) -> dict[str, Any]:
     if not body.admin_state_up or body.external:
         raise Invalid("Local networks are always up and never external.")
     arguments = _set(body)
     project_id = arguments.pop("tenant_id", None)
     del arguments["admin_state_up"], arguments["external"]
-    return local_networks.create(conn, caller, **{"project_id": project_id, **arguments})
+    return local_networks.create(conn, call.caller, **{"project_id": project_id, **arguments}, limits=call.row_limits)
 
 
-def _new_subnet(conn: Connection, caller: Caller, body: wire.SubnetCreate) -> dict[str, Any]:
+def _new_subnet(conn: Connection, call: Call, body: wire.SubnetCreate) -> dict[str, Any]:
     pools = None if body.allocation_pools is UNSET else [(pool.start, pool.end) for pool in body.allocation_pools]
     project_id = body.project_id or body.tenant_id
     return local_subnets.create(
         conn,
-        caller,
+        call.caller,
         network_id=body.network_id,
         cidr=body.cidr,
         ip_version=body.ip_version,
@@ -170,6 +169,7 @@ def _new_subnet(conn: Connection, caller: Caller, body: wire.SubnetCreate) -> di
         gateway_ip=local_subnets.FIRST_HOST if body.gateway_ip is UNSET else body.gateway_ip,
         allocation_pools=pools,
         project_id=None if project_id is UNSET else project_id,
+        limits=call.row_limits,
     )
 
 

@@ -51,6 +51,7 @@ def create(call: Call) -> dict[str, Any]:
                 resource_id=new.resource_id,
                 resource_action=new.resource_action or DELETE,
                 lock_reason=new.lock_reason,
+                limits=call.row_limits,
             )
     except Missing as error:  # what is to be locked is an argument, not what the URL names
         raise Invalid(error.message) from error

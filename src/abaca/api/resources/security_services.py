@@ -43,7 +43,7 @@ def create(call: Call) -> dict[str, Any]:
     body = call.body("security_service", SecurityServiceCreate, missing=Unprocessable(UNPROCESSABLE))
     fields = _known(call, msgspec.structs.asdict(body))
     with begin(call.engine) as conn:
-        return _one(call, security_services.create(conn, call.caller, **fields))
+        return _one(call, security_services.create(conn, call.caller, **fields, limits=call.row_limits))
 
 
 def update(call: Call, security_service_id: str) -> dict[str, Any]:

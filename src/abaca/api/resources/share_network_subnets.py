@@ -46,7 +46,14 @@ def create(call: Call, share_network_id: str) -> dict[str, Any]:
 
     def attempt() -> dict[str, Any] | PendingCheck:
         with begin(call.engine) as conn:
-            return subnet_additions.add(conn, call.caller, share_network_id, wanted, multiple_allowed=call.version >= _MULTIPLE_SINCE)
+            return subnet_additions.add(
+                conn,
+                call.caller,
+                share_network_id,
+                wanted,
+                multiple_allowed=call.version >= _MULTIPLE_SINCE,
+                limits=call.row_limits,
+            )
 
     return call.one("share_network_subnet", SUBNET, settled(call, attempt, Conflict(_STILL_ASKED)))
 

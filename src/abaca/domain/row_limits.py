@@ -1,0 +1,55 @@
+"""How many rows of a kind a project, a network or a share may have, where no quota says so (configuration: `[limits]`).
+
+What is there is counted where nobody else can add to it meanwhile: with the row held that the new one belongs to, or, for what belongs to a
+project only, with a lock on project and kind. Rows are held before that lock, and nobody takes two of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import is_sqlite
+from abaca.errors import OverQuota
+from abaca.values import Value
+
+_HOLD = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+
+
+class RowLimits(Value):
+    """By kind; -1: no limit."""
+
+    local_networks: int = -1
+    subnets_per_local_network: int = -1
+    subnets_per_share_network: int = -1
+    security_services: int = -1
+    resource_locks: int = -1
+    access_rules_per_share: int = -1
+
+
+NO_LIMITS = RowLimits()
+
+
+def require_room(conn: Connection, kind: str, limit: int, present: sa.ColumnElement[bool], of: str, more: int = 1) -> None:
+    """Raises OverQuota when `more` rows beside those `present` (a condition on one table) would be more than `limit`.
+
+    `of`: whose they are, for the message. The caller holds the row that they belong to.
+    """
+    if limit < 0:
+        return
+    used = conn.scalar(sa.select(sa.func.count()).where(present)) or 0
+    if used + more > limit:
+        raise OverQuota(f"Quota exceeded for {kind} of {of}: {more} asked for, {used} of {limit} in use already.")
+
+
+def require_room_in_project(
+    conn: Connection, kind: str, limit: int, project_column: sa.Column[Any], project_id: str, more: int = 1
+) -> None:
+    """The same for what belongs to a project only: nobody else counts that meanwhile. SQLite has one writer at a time."""
+    if limit < 0:
+        return
+    if not is_sqlite(conn):
+        conn.execute(_HOLD, {"name": f"{kind} of {project_id}"})
+    require_room(conn, kind, limit, project_column == project_id, f"project {project_id}", more)

@@ -1,0 +1,112 @@
+"""Limits on rows that no quota counts: one more is answered with 413 and a sentence, also when many ask at once; what goes makes room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.api.app import create_app
+from abaca.db.tables import share_access_rules
+from tests.api.conftest import ADMIN, ALICE, BOB, Api, BackEnd
+
+MOST = 3
+KINDS = (
+    "local_networks",
+    "subnets_per_local_network",
+    "subnets_per_share_network",
+    "security_services",
+    "resource_locks",
+    "access_rules_per_share",
+)
+Ask = Callable[[int], tuple[str, dict[str, Any]]]
+
+
+@pytest.fixture
+def limited(conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd) -> Api:
+    for kind in KINDS:
+        conf.set_override(kind, MOST, group="limits")
+    api = Api(create_app(conf, engine))
+    api.share_type()
+    return api
+
+
+def asking(api: Api, back_end: BackEnd, kind: str) -> Ask:
+    """number → path and body of a request of Alice's that makes one more of the kind."""
+    if kind == "local_networks":
+        return lambda number: ("/network/v2.0/networks", {"network": {"name": str(number)}})
+    if kind == "subnets_per_local_network":
+        network = api.send("POST", "/network/v2.0/networks", {"network": {}}, who=ALICE).json["network"]["id"]
+        return lambda number: (
+            "/network/v2.0/subnets",
+            {"subnet": {"network_id": network, "cidr": f"10.{number}.0.0/24", "ip_version": 4}},
+        )
+    if kind == "security_services":
+        return lambda number: ("/v2/security-services", {"security_service": {"type": "ldap", "name": str(number)}})
+    network = api.share_network()["id"]
+    if kind == "subnets_per_share_network":
+        zone = {"availability_zone": "nova"}
+        ids = lambda number: {"neutron_net_id": f"net-{number}", "neutron_subnet_id": f"sub-{number}"}  # noqa: E731
+        return lambda number: (f"/v2/share-networks/{network}/subnets", {"share-network-subnet": {**ids(number), **zone}})
+    share = api.share(network)["id"]
+    back_end.settle(share, "10.0.0.5:/x")
+    if kind == "resource_locks":
+        return lambda _: ("/v2/resource-locks", {"resource_lock": {"resource_id": share, "resource_type": "share"}})
+    return lambda number: (f"/v2/shares/{share}/action", {"allow_access": {"access_type": "ip", "access_to": f"10.0.0.{number}"}})
+
+
+def send(api: Api, request: tuple[str, dict[str, Any]], who: str = ALICE) -> Any:
+    return api.send("POST", request[0], request[1], who=who, version="2.82")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_more_is_refused(limited: Api, back_end: BackEnd, kind: str) -> None:
+    ask = asking(limited, back_end, kind)
+    answers = [send(limited, ask(number)) for number in range(1, 2 * MOST)]
+    statuses = [answer.status_code for answer in answers]
+    made = statuses.index(413)
+    assert all(status < 300 for status in statuses[:made]), answers[0].text
+    assert set(statuses[made:]) == {413}
+    assert made in (MOST, MOST - 1), "a share network has one subnet from the beginning"
+    assert f"Quota exceeded for {kind} of " in answers[-1].text
+    assert f"1 asked for, {MOST} of {MOST} in use already" in answers[-1].text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_at_once_do_not_exceed_it(limited: Api, back_end: BackEnd, kind: str) -> None:
+    ask = asking(limited, back_end, kind)
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [answer.status_code for answer in pool.map(lambda number: send(limited, ask(number)), range(1, 17))]
+    assert sum(status < 300 for status in statuses) == MOST - (kind == "subnets_per_share_network")
+    assert {status for status in statuses if status >= 300} == {413}
+
+
+def test_other_projects_have_their_own(limited: Api, back_end: BackEnd) -> None:
+    for kind in ("local_networks", "security_services"):
+        ask = asking(limited, back_end, kind)
+        for who in (ALICE, BOB, ADMIN):
+            assert [send(limited, ask(number), who).status_code // 100 for number in range(1, MOST + 2)] == [2] * MOST + [4], who
+
+
+def test_what_goes_makes_room(limited: Api, back_end: BackEnd) -> None:
+    ask = asking(limited, back_end, "security_services")
+    made = [send(limited, ask(number)).json["security_service"]["id"] for number in range(MOST)]
+    assert send(limited, ask(9)).status_code == 413
+    limited("DELETE", f"/security-services/{made[0]}", who=ALICE, status=202)
+    assert send(limited, ask(9)).status_code == 200
+
+
+def test_a_rule_that_comes_with_locks_counts_them(limited: Api, back_end: BackEnd, engine: Engine) -> None:
+    path, body = asking(limited, back_end, "access_rules_per_share")(1)
+    body["allow_access"] |= {"lock_visibility": True, "lock_deletion": True}
+    assert send(limited, (path, body)).status_code == 200
+    body["allow_access"]["access_to"] = "10.0.0.2"
+    refused = send(limited, (path, body))
+    assert refused.status_code == 413
+    assert f"3 asked for, {MOST} of {MOST} in use already" in refused.text
+    with engine.connect() as conn:
+        assert len(conn.execute(share_access_rules.select()).all()) == 1, "the rule neither"
