@@ -35,7 +35,7 @@ check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: unde
 	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
 
 .PHONY: tempest
-tempest: venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
+tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
 	@$(BIN)/python -m tests.tempest $(if $(ALL),--all) $(if $(filter postgresql,$(DATABASE)),--postgresql) $(if $(DETAILS),--details $(DETAILS)) $(MODULES)
 
 .PHONY: walk
@@ -45,11 +45,11 @@ walk: venv ## kill the worker at every step of every workflow, and let every ste
 	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same
 
 .PHONY: crash
-crash: venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
+crash: system venv ## random operations while API, worker and PostgreSQL are killed at random, and a report (SEED=n MINUTES=m FORM=fake|linux)
 	@$(BIN)/python -m tests.crash $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(FORM),--form $(FORM))
 
 .PHONY: attack
-attack: venv ## attack a running service as hostile clients would, while honest ones are watched, and print a table (as root; ONLY="name …")
+attack: system venv ## attack a running service as hostile clients would, while honest ones are watched, and print a table (as root; ONLY="name …")
 	@$(BIN)/python -m tests.attack $(ONLY)
 
 .PHONY: fuzz
@@ -74,11 +74,11 @@ api-reference: venv ## make docs/api-reference.md and docs/api-access.md from th
 	@$(BIN)/python -m abaca.api.access > docs/api-access.md
 
 .PHONY: bench
-bench: venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
+bench: system venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 .PHONY: bench-peer
-bench-peer: venv ## measure upstream Manila with the same client, then Abaca, and print the ratios (root installs what it needs)
+bench-peer: system venv ## measure upstream Manila with the same client, then Abaca, and print the ratios (root installs what it needs)
 	@$(BIN)/python -m bench peer $(if $(QUICK),--quick)
 
 .PHONY: lint
@@ -92,7 +92,7 @@ format: venv ## sort imports and mend what the linter can mend
 	@$(BIN)/ruff check --fix
 
 .PHONY: system
-system: ## install the Debian packages that are missing (as root; otherwise names them)
+system: ## install the Debian packages that are missing and make the user abaca (as root; otherwise names them)
 	@scripts/system-packages
 
 .PHONY: venv

@@ -66,6 +66,7 @@ def run(servers: int) -> None:
 def _installed() -> Iterator[tuple[cfg.ConfigOpts, Engine]]:
     folder = Path(tempfile.mkdtemp(prefix="abaca-bench-"))
     (folder / "key").write_text(new_key())
+    (folder / "key").chmod(0o600)
     file = folder / "abaca.conf"
     file.write_text(f"[DEFAULT]\nhost = bench\nstate_dir = {folder}\nenabled_share_backends = linux\n{_BACKEND}")
     conf = config.load([str(file)])

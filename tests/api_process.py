@@ -1,10 +1,11 @@
-"""`abaca.api.server` as a process of its own for tests, over a SQLite database, with users whose passwords are `pw`; no worker."""
+"""`abaca.api.server` as a process of its own for tests, over a database, with users whose passwords are `pw`; no worker."""
 
 from __future__ import annotations
 
 import base64
 import json
 import os
+import pwd
 import shutil
 import signal
 import ssl
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +24,63 @@ import bcrypt
 import sqlalchemy as sa
 
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import services
+from abaca.db.tables import pools, services
 from abaca.domain import availability_zones
 from tests.service import free_port
-from tests.stack import initialise, wait_for
+from tests.stack import initialise, wait_for, write_key
 
-USER = "nobody"
+
+def _api_user() -> str:
+    """The API's own user where `make system` has made it."""
+    try:
+        return pwd.getpwnam("abaca").pw_name
+    except KeyError:
+        return "nobody"
+
+
+USER = _api_user()
 PROGRAM = "import sys, json; from abaca import config; from abaca.api.server import serve; serve(config.load([], json.loads(sys.argv[1])))"
 
 
 class Server:
-    """A server process over a SQLite database, with the users alice and root."""
+    """A server process with the users alice and root, over a SQLite database of its own unless another one is named."""
 
-    def __init__(self, folder: Path, **options: object) -> None:
+    def __init__(self, folder: Path, database_url: str | None = None, **options: object) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"{'https' if 'api.ssl_key' in options else 'http'}://127.0.0.1:{self.port}"
-        self.options = {"state_dir": str(folder), "api.port": self.port, **options}
+        self.options = {"state_dir": str(folder), "api.port": self.port, "api.user": USER, **options}
         self.process: subprocess.Popen[bytes] | None = None
-        database = folder / "db"
-        database.mkdir()
-        initialise(f"sqlite:///{database}/abaca.sqlite")
+        (folder / "db").mkdir()
+        url = database_url or f"sqlite:///{folder}/db/abaca.sqlite"
+        if database_url is None:
+            initialise(url)
+        else:
+            self.options["database.connection"] = url
+        _worker_is_there(url)
         lines = [f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}" for name, roles in (("root", "admin"), ("alice", "member"))]
         (folder / "users").write_text("\n".join(lines))
         (folder / "users").chmod(0o600)
-        _worker_is_there(f"sqlite:///{database}/abaca.sqlite")
+        write_key(folder / "key")
         if os.geteuid() == 0:
             for path in [folder, *folder.rglob("*")]:
-                shutil.chown(path, USER)
+                shutil.chown(path, self.options["api.user"])
 
     def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
+        self._launch(*prefix, python=python, environment=environment)
+        wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
+        assert self.process.poll() is None, self.said()
+
+    def refused(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> str:
+        """Start it, which must end by itself with an error; what it said."""
+        self._launch(*prefix, python=python, environment=environment)
+        assert self.process is not None and self.process.wait(60) != 0
+        return self.said()
+
+    def _launch(self, *prefix: str, python: str, environment: dict[str, str] | None) -> None:
         command = [*prefix, python, "-c", PROGRAM, json.dumps(self.options)]
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env={**os.environ, **(environment or {})})
-        wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
-        assert self.process.poll() is None, self.said()
 
     def said(self) -> str:
         return (self.folder / "log").read_text()
@@ -96,15 +120,18 @@ def _worker_is_there(url: str) -> None:
     with begin(engine) as conn:
         zone = availability_zones.ensure(conn, "nova")
         values = {"host": "h@a", "worker_host": "h", "binary": "manila-share", "availability_zone_id": zone, "is_ready": True}
-        conn.execute(sa.insert(services).values(**values, created_at=now, updated_at=now, expires_at=now))
+        conn.execute(sa.insert(services).values(**values, created_at=now, updated_at=now, expires_at=now + timedelta(hours=1)))
+        known = {"driver_handles_share_servers": True, "storage_protocol": "NFS"}
+        stats = {"pool_name": "p", "total_capacity_gb": 100.0, "free_capacity_gb": 100.0, "capabilities": known}
+        conn.execute(sa.insert(pools).values(host="h@a#p", service_host="h@a", stats=stats, allocated_capacity_gb=0, updated_at=now))
     engine.dispose()
 
 
 @contextmanager
-def serving(**options: object) -> Iterator[Server]:
+def serving(database_url: str | None = None, **options: object) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="abaca-api-"))
     folder.chmod(0o755)
-    server = Server(folder, **options)
+    server = Server(folder, database_url, **options)
     try:
         yield server
         server.end()

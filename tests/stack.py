@@ -53,6 +53,12 @@ MEMBER = Caller(user_id="member", project_id="project", roles=("member",))
 _pause = Event()
 
 
+def write_key(path: Path) -> None:
+    """A new key file that nobody else may read."""
+    path.write_text(new_key())
+    path.chmod(0o600)
+
+
 def initialise(url: str) -> None:
     """The schema in an empty database: for `template_database`."""
     migrations.upgrade(url)
@@ -64,7 +70,7 @@ def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str
     backends = {"alpha": {}} if backends is None else backends
     path, key = state_dir / "abaca.conf", state_dir / "key"
     if not key.exists():
-        key.write_text(new_key())
+        write_key(key)
     lines = []
     for name, options in backends.items():
         lines += [f"[{name}]", *(f"{option} = {value}" for option, value in {"share_driver": "fake", **options}.items())]

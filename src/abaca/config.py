@@ -47,7 +47,7 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.PortOpt("port", default=8786, help="Port to listen on."),
     cfg.IntOpt("workers", default=2, min=1, help="API processes."),
     cfg.IntOpt("threads", default=4, min=2, help="Requests handled at once by each API process."),
-    cfg.StrOpt("user", default="nobody", help="User that the API runs as when it is started by root."),
+    cfg.StrOpt("user", default="abaca", help="User that the API runs as when it is started by root."),
     cfg.StrOpt("auth_strategy", default="http_basic", choices=["http_basic", "keystone", "noauth"], help="How callers prove who they are."),
     cfg.StrOpt("http_basic_auth_user_file", help="Users with bcrypt hashes, projects and roles. Default: users in the state directory."),
     cfg.ListOpt("trusted_proxies", default=[], help="Networks of reverse proxies that are believed about whom they pass on, and how."),

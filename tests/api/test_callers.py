@@ -30,6 +30,7 @@ def basic(name: str, password: str) -> str:
 @pytest.fixture
 def users(tmp_path: Path) -> Path:
     path = tmp_path / "users"
+    path.touch(0o600)
     path.write_text("# name:hash:project:roles\n\n" + line("alice", "se:cret") + line("root", "toor", "control", "admin,member"))
     return path
 

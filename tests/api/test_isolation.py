@@ -19,12 +19,12 @@ from abaca.api.endpoint import Route
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.config import key_file
-from abaca.db.encryption import new_key
 from abaca.db.session import begin, read
 from abaca.db.tables import metadata, shares
 from abaca.domain import messages
 from abaca.workflow.queue import unfinished
 from tests.api.conftest import ADMIN, ALICE, BOB, UNKNOWN, Api, BackEnd
+from tests.stack import write_key
 
 SECRET = "alices-own-words"
 Known = dict[str, str]
@@ -38,7 +38,7 @@ SAME_FOR_ALL = "quotas.defaults"  # tells nothing of the project in its URL
 @pytest.fixture
 def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> Known:
     """The ids of what Alice's project has, one of every kind, by the parameters of routes."""
-    key_file(conf).write_text(new_key())
+    write_key(key_file(conf))
     api.share_type()
     private = {"name": "private", "extra_specs": {"driver_handles_share_servers": "True"}, "share_type_access:is_public": False}
     type_id = api("POST", "/types", {"share_type": private})["share_type"]["id"]

@@ -22,11 +22,11 @@ from abaca.api.described import GIVES, TAKES
 from abaca.api.microversions import HEADER, MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.config import key_file
-from abaca.db.encryption import new_key
 from abaca.db.session import begin
 from abaca.db.tables import shares
 from abaca.domain import messages
 from tests.api.conftest import ADMIN, Api, BackEnd
+from tests.stack import write_key
 
 NEWEST = [route for route in ROUTES if route.lives_in(MAX_VERSION)]
 PER_OPERATION = 15
@@ -57,7 +57,7 @@ def known(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> 
 
 def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
     """Make one of everything, of the administrator's project."""
-    key_file(conf).write_text(new_key())
+    write_key(key_file(conf))
     security_service = api("POST", "/security-services", {"security_service": {"type": "ldap", "password": "p"}})["security_service"]["id"]
     type_id = api.share_type()
     network = api.share_network(ADMIN)

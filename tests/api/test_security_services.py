@@ -11,10 +11,11 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
-from abaca.db.encryption import Cipher, new_key
+from abaca.db.encryption import Cipher
 from abaca.db.session import begin, read, utcnow
 from abaca.db.tables import security_services, share_network_checks, share_servers
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
+from tests.stack import write_key
 
 SUMMARY = {"id", "name", "type", "status"}
 ALWAYS = SUMMARY | {"project_id", "description", "created_at", "updated_at", "dns_ip", "server", "domain", "user", "password"}
@@ -24,7 +25,7 @@ PATH = "/security-services"
 
 @pytest.fixture(autouse=True)
 def key(conf: cfg.ConfigOpts) -> Iterator[Cipher]:
-    config.key_file(conf).write_text(new_key())
+    write_key(config.key_file(conf))
     yield Cipher(config.key_file(conf))
 
 

@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from oslo_config import cfg
 
 import abaca
 from abaca import config
-from abaca.api.server import drop_privileges, refuse_cleartext
+from abaca.api.server import refuse_cleartext
 from tests.api_process import USER, Server, serving
-from tests.stack import wait_for
+from tests.stack import initialise, wait_for
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileges to give up")
 
@@ -48,12 +49,6 @@ def test_cleartext_stays_on_this_machine(options: dict[str, object], complaint: 
         refuse_cleartext(conf)
 
 
-@pytest.mark.parametrize("user", ["root", "no-such-user"])
-def test_users_that_the_api_does_not_run_as(user: str) -> None:
-    with pytest.raises(cfg.Error, match=r"\[api\] user"):
-        drop_privileges(user)
-
-
 def use(server: Server) -> None:
     """What a tenant and an administrator do, errors included; every answer must be right."""
     specs = {"driver_handles_share_servers": True}
@@ -78,6 +73,11 @@ def use(server: Server) -> None:
         for _ in range(1 if method == "POST" else 4):  # both worker processes answer
             answered, content = server.ask(method, path, body, user)
             assert answered == status, f"{method} {path}: {answered} {content}\n{server.said()}"
+    network_id = server.ask("GET", "/v2/share-networks", user="alice")[1]["share_networks"][0]["id"]
+    share = {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network_id}}
+    answered, content = server.ask("POST", "/v2/shares", share, "alice")
+    assert answered == 200, f"{content}\n{server.said()}"
+    assert content["share"]["status"] == "creating"
 
 
 def test_workers_serve_and_end_with_their_parent() -> None:
@@ -104,8 +104,65 @@ def test_workers_serve_and_end_with_their_parent() -> None:
 
 
 @ROOT_ONLY
-def test_code_that_only_root_can_read(tmp_path: Path) -> None:
-    """Everything that requests need is in memory before the privileges go."""
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_code_that_only_root_can_read(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+    """What requests need is imported even where the API's user may not go."""
+    url = None
+    if kind == "postgresql":
+        url = request.getfixturevalue("postgresql_databases").create_from(initialise)
+    with serving(url) as server, hidden_code(tmp_path) as (prefix, python, environment):
+        server.start(*prefix, python=python, environment=environment)
+        use(server)
+
+
+@ROOT_ONLY
+def test_code_that_the_api_may_not_read_at_all_is_named(tmp_path: Path) -> None:
+    """As in a clone made with the umask 077."""
+    source = tmp_path / "src/abaca"
+    shutil.copytree(abaca.__path__[0], source, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in source.rglob("*.py"):
+        path.chmod(0o600)
+    with serving() as server:
+        assert f"{USER} may not read the code in " in server.refused(environment={"PYTHONPATH": str(tmp_path / "src")})
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("what", ["users", "key", "policy.yaml", "tls.key", "tls.pem"])
+def test_a_file_that_the_api_may_not_read_is_named_at_the_start(what: str) -> None:
+    with serving() as server:
+        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
+        make_certificate(server.folder)
+        (server.folder / "policy.yaml").write_text("")
+        path = server.folder / what
+        shutil.chown(path, "root", "root")
+        path.chmod(0o600)
+        assert f"{USER} may not read {path}." in server.refused()
+
+
+@pytest.mark.parametrize(("what", "mode"), [("users", 0o644), ("users", 0o620), ("key", 0o604), ("tls.key", 0o644)])
+def test_a_secret_that_others_may_read_or_write_is_refused_at_the_start(what: str, mode: int) -> None:
+    with serving() as server:
+        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
+        make_certificate(server.folder)
+        (server.folder / what).chmod(mode)
+        assert f"{server.folder / what} may be read or written by others (mode {mode:04o})" in server.refused()
+
+
+@ROOT_ONLY
+def test_root_serves_when_that_is_said_also_below_a_closed_folder() -> None:
+    with serving(**{"api.user": "root"}) as server:
+        server.folder.chmod(0o700)
+        server.start()
+        use(server)
+        assert "runs as root" in server.said()
+
+
+@contextmanager
+def hidden_code(tmp_path: Path) -> Iterator[tuple[tuple[str, ...], str, dict[str, str]]]:
+    """Abaca and Python's packages below a folder that only root may enter, and nowhere else.
+
+    What to put before a command, its Python, its environment.
+    """
     venv, source = Path(sys.prefix), Path(abaca.__path__[0]).parent
     private = tmp_path / "private"
     for name in ("venv", "src"):
@@ -115,25 +172,28 @@ def test_code_that_only_root_can_read(tmp_path: Path) -> None:
     if sys.prefix == sys.base_prefix or subprocess.run(["unshare", "-m", "sh", "-c", mounts], check=False, capture_output=True).returncode:
         pytest.skip("a virtual environment and the right to mount are missing")
     hidden = f"{mounts} && mount -t tmpfs -o mode=700 none {source} && exec \"$@\""
-    with serving() as server:
-        prefix = ("unshare", "-m", "sh", "-c", hidden, "sh")
-        environment = {"PYTHONPATH": f"{private}/src", "PYTHONDONTWRITEBYTECODE": "1"}
-        server.start(*prefix, python=f"{private}/venv/bin/python", environment=environment)
-        use(server)
+    environment = {"PYTHONPATH": f"{private}/src", "PYTHONDONTWRITEBYTECODE": "1"}
+    yield ("unshare", "-m", "sh", "-c", hidden, "sh"), f"{private}/venv/bin/python", environment
 
 
-def test_tls(tmp_path: Path) -> None:
+def make_certificate(folder: Path) -> None:
+    """`tls.pem` and `tls.key` there, for the API's user to read."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing")
-    with tempfile.TemporaryDirectory(prefix="abaca-tls-") as folder:
-        Path(folder).chmod(0o755)
-        certificate, key = f"{folder}/cert.pem", f"{folder}/key.pem"
-        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1", "-subj", "/CN=x"]
-        subprocess.run(request, check=True, capture_output=True)
-        Path(key).chmod(0o644)
-        with serving(**{"api.ssl_certificate": certificate, "api.ssl_key": key, "api.workers": 1}) as server:
-            server.start()
-            assert server.ask("GET", "/v2/types")[0] == 200
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
+    subprocess.run([*request, "-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.pem"], check=True, capture_output=True)
+    if os.geteuid() == 0:
+        for name in ("tls.key", "tls.pem"):
+            shutil.chown(folder / name, USER)
+
+
+def test_tls() -> None:
+    with serving(**{"api.workers": 1}) as server:
+        make_certificate(server.folder)
+        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
+        server.url = server.url.replace("http:", "https:")
+        server.start()
+        assert server.ask("GET", "/v2/types")[0] == 200
 
 
 def _is_alive(pid: int) -> bool:

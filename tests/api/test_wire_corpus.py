@@ -17,13 +17,13 @@ from oslo_config import cfg
 
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.config import key_file
-from abaca.db.encryption import new_key
 from abaca.db.session import begin
 from abaca.db.tables import services, share_access_rules, share_instances, share_servers, share_snapshot_instances, share_snapshots, shares
 from abaca.domain import states, subnet_additions
 from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
 from abaca.values import Caller, Subnet
 from tests.api.conftest import ADMIN, BACKEND, UNKNOWN, Api, BackEnd, new_id
+from tests.stack import write_key
 
 FACTS: list[dict[str, Any]] = [json.loads(line) for line in (Path(__file__).parent / "wire_facts.jsonl").read_text().splitlines()]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
@@ -169,7 +169,7 @@ def listed() -> dict[str, str]:
 
 
 def test_answers_are_those_of_the_field_or_listed(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts) -> None:
-    key_file(conf).write_text(new_key())
+    write_key(key_file(conf))
     world = World(api, back_end)
     found = {fact["label"]: lines for fact in FACTS if (lines := world.ask(fact))}
     assert {label: lines for label, lines in found.items() if label not in listed()} == {}

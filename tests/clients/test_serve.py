@@ -66,18 +66,18 @@ def test_files_are_for_those_who_need_them(service: Installation) -> None:
         ".": 0o755, "db": 0o700, "db/abaca.sqlite": 0o600, "worker": 0o700, "users": 0o640, "clouds.yaml": 0o600,
     }  # fmt: skip
     assert {(folder / path).lstat().st_uid for path in (".", "worker", "users")} == {os.geteuid()}
-    api_user = pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else os.geteuid()
+    api_user = pwd.getpwnam("abaca").pw_uid if os.geteuid() == 0 else os.geteuid()
     assert {path.lstat().st_uid for path in (folder / "db", *(folder / "db").iterdir())} == {api_user}
     assert password_in_clouds_file(service) not in (folder / "users").read_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is who has given it up")
 def test_only_the_worker_keeps_root(service: Installation) -> None:
-    nobody = pwd.getpwnam("nobody").pw_uid
+    abaca = pwd.getpwnam("abaca").pw_uid
     api = service.children()["api"]
-    assert {pid: users_of(pid) for pid in (api, *descendants(api))} == {pid: {nobody} for pid in (api, *descendants(api))}
+    assert {pid: users_of(pid) for pid in (api, *descendants(api))} == {pid: {abaca} for pid in (api, *descendants(api))}
     assert users_of(service.children()["worker"]) == {0}
-    assert all(path.lstat().st_uid in (0, nobody) for path in (service.state_dir / "db").iterdir())
+    assert all(path.lstat().st_uid in (0, abaca) for path in (service.state_dir / "db").iterdir())
 
 
 def test_metrics_count_the_requests_of_all_api_processes(service: Installation) -> None:

@@ -18,6 +18,7 @@ from abaca.db import migrations
 from abaca.db.session import create_engine
 from abaca.drivers.linux.requirements import PROGRAMS
 from tests.service import reachable_folder
+from tests.stack import write_key
 
 
 @pytest.fixture
@@ -63,6 +64,31 @@ def test_a_database_that_does_not_answer_is_named(conf: cfg.ConfigOpts) -> None:
     conf.set_override("connection", f"postgresql+psycopg://abaca:geheim@127.0.0.1:{conf.api.port}/abaca", group="database")
     (finding,) = doctor.database_findings(conf)
     assert finding.lack and "refused" in finding.lack and "geheim" not in str(finding)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_what_the_apis_user_may_not_read_is_named_as_the_start_would(tmp_path: Path) -> None:
+    with reachable_folder() as folder:
+        conf = config.load([os.devnull], {"state_dir": str(folder)})
+        assert [finding.lack for finding in doctor.api_findings(conf)] == [None]
+        write_key(folder / "key")
+        assert [finding.lack for finding in doctor.api_findings(conf)] == [f"abaca may not read {folder}/key."]
+        conf.set_override("key_file", str(tmp_path / "key"))
+        write_key(tmp_path / "key")
+        tmp_path.chmod(0o700)
+        (lack,) = [finding.lack or "" for finding in doctor.api_findings(conf)]
+        assert lack.startswith(f"abaca may not read {tmp_path}/key, because ") and lack.endswith("may not be entered.")
+        conf.set_override("user", "no-such-user", group="api")
+        assert "useradd" in next(doctor.api_findings(conf)).lack  # type: ignore[operator]
+
+
+def test_a_secret_that_others_may_read_is_named(conf: cfg.ConfigOpts) -> None:
+    path = config.users_file(conf)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    path.chmod(0o644)
+    conf.set_override("user", "root", group="api")
+    assert any("chmod 640" in (finding.lack or "") for finding in doctor.api_findings(conf))
 
 
 def test_a_port_in_use_by_others_is_named(conf: cfg.ConfigOpts) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -125,9 +126,30 @@ def test_the_shared_folder_of_an_older_release_is_handed_to_the_apis_user(conf: 
 
 
 @needs_root
+def test_the_folder_of_the_user_before_the_api_had_its_own_is_handed_over(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    folder, database = config.state_path(conf, "db"), config.state_path(conf, "db", "abaca.sqlite")
+    user, former = folder.stat().st_uid, pwd.getpwnam("nobody").pw_uid
+    assert user != former
+    for path in (database, folder):
+        os.chown(path, former, -1)
+    state_dir.prepare(conf)
+    assert {path.stat().st_uid for path in (folder, *folder.iterdir())} == {user}
+    assert migrations.current(config.database_url(conf)) == migrations.head()
+
+
+@needs_root
+def test_below_a_closed_folder_of_roots_the_api_runs_as_root_when_that_is_said(conf: cfg.ConfigOpts) -> None:
+    Path(conf.state_dir).parent.chmod(0o700)
+    conf.set_override("user", "root", group="api")
+    state_dir.prepare(conf)
+    assert config.state_path(conf, "db").stat().st_uid == 0
+
+
+@needs_root
 def test_a_database_in_a_folder_of_roots_elsewhere_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
     conf.set_override("connection", f"sqlite:///{tmp_path}/abaca.sqlite", group="database")
-    with pytest.raises(Conflict, match=f"{tmp_path} and what is in it must belong to nobody"):
+    with pytest.raises(Conflict, match=f"{tmp_path} and what is in it must belong to abaca"):
         state_dir.prepare(conf)
     assert not (tmp_path / "abaca.sqlite").exists()
 
@@ -143,7 +165,7 @@ def test_a_place_that_the_api_cannot_reach_is_refused(conf: cfg.ConfigOpts) -> N
 @needs_root
 def test_a_user_that_is_not_there_is_named(conf: cfg.ConfigOpts) -> None:
     conf.set_override("user", "no-such-user", group="api")
-    with pytest.raises(Conflict, match="no user 'no-such-user'"):
+    with pytest.raises(cfg.Error, match=r"user = no-such-user: there is no such user.*useradd"):
         state_dir.prepare(conf)
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bcrypt
+import pytest
 
 from abaca.api.passwords import Known, Passwords
 from abaca.api.users_file import UsersFile
@@ -71,6 +72,14 @@ def test_the_password_is_nowhere_in_memory(tmp_path: Path) -> None:
     of_mary = passwords(tmp_path / "users", line("mary", "se:cret"))
     assert is_right(of_mary.check("mary", "se:cret"))
     assert "se:cret" not in repr(vars(of_mary))
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o620, 0o644, 0o666])
+def test_a_file_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    of_mary = passwords(tmp_path / "users", line("mary", "secret"))
+    (tmp_path / "users").chmod(mode)
+    assert not is_right(of_mary.check("mary", "secret"))
+    assert f"may be read or written by others (mode {mode:04o}): chmod 640" in caplog.text
 
 
 def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import clouds_file, logs, state_dir
+from abaca.api import privileges
 from abaca.db import migrations
 from abaca.db.session import create_engine, read, utcnow
 from abaca.db.tables import services
@@ -38,7 +39,7 @@ class Finding(NamedTuple):
 
 def run(conf: cfg.ConfigOpts) -> int:
     """Print what was found; 0 when nothing is missing, else 1."""
-    findings = [*linux_findings(missing()), *state_findings(conf), *database_findings(conf), *port_findings(conf)]
+    findings = [*linux_findings(missing()), *state_findings(conf), *database_findings(conf), *api_findings(conf), *port_findings(conf)]
     group = ""
     for finding in findings:
         if finding.group != group:
@@ -106,6 +107,20 @@ def database_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
             yield Finding(group, "clock", _clock_lack(url))
     except (sa.exc.DBAPIError, sa.exc.ArgumentError) as error:
         yield Finding(group, "connection", str(getattr(error, "orig", error)).strip())
+
+
+def api_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """Whether the user whom the API runs as can read what it needs: tried as that user."""
+    user = conf.api.user if os.geteuid() == 0 else "this user"
+    group = f"API, run as {user}"
+    try:
+        complaints = privileges.try_as(conf) if os.geteuid() == 0 else list(privileges.unreadable(conf))
+    except cfg.Error as error:
+        complaints = [str(error)]
+    for complaint in complaints:
+        yield Finding(group, "files", complaint)
+    if not complaints:
+        yield Finding(group, "files", note="code, keys, users and policy can be read by it and by nobody else who should not")
 
 
 def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:

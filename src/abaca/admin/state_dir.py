@@ -29,6 +29,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
+from abaca.api import privileges
 from abaca.db import migrations
 from abaca.db.encryption import new_key
 from abaca.db.owner_rights import owner_rights
@@ -36,6 +37,8 @@ from abaca.db.session import create_engine, read
 from abaca.db.tables import security_services
 from abaca.errors import Conflict
 from abaca.workflow import queue
+
+_FORMER_USER = "nobody"
 
 
 def prepare(conf: cfg.ConfigOpts) -> None:
@@ -56,10 +59,10 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 def make_folder(conf: cfg.ConfigOpts) -> None:
     """Make the state directory itself, or see that it is ours and that the API's user can get to it."""
     _folder(Path(conf.state_dir), 0o755)
-    group = api_group(conf)
+    user, group = _api_account(conf)
     for folder in Path(conf.state_dir).parents:
         found = folder.stat()
-        if os.geteuid() == 0 and not found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if found.st_gid == group else 0)):
+        if os.geteuid() == 0 and user != 0 and not found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if found.st_gid == group else 0)):
             raise Conflict(f"{conf.api.user}, who runs the API, may not enter {folder}: choose another state directory.")
 
 
@@ -70,7 +73,7 @@ def database_exists(conf: cfg.ConfigOpts) -> bool:
 
 
 def api_group(conf: cfg.ConfigOpts) -> int:
-    """The group of the user that the API process runs as. Raises Conflict when there is no such user."""
+    """The group of the user that the API process runs as. Raises cfg.Error when there is no such user."""
     return _api_account(conf)[1]
 
 
@@ -78,11 +81,8 @@ def _api_account(conf: cfg.ConfigOpts) -> tuple[int, int]:
     """(user id, group id)"""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
-    try:
-        account = pwd.getpwnam(conf.api.user)
-        return account.pw_uid, account.pw_gid
-    except KeyError:
-        raise Conflict(f"There is no user '{conf.api.user}' ([api] user), whom the API process is to run as.") from None
+    account = privileges.find_account(conf.api.user)
+    return account.pw_uid, account.pw_gid
 
 
 def replace(path: Path, text: str, mode: int, group: int) -> None:
@@ -120,8 +120,11 @@ def _sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
 def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
     user, group = _api_account(conf)
     folder, is_ours = database.parent, database.is_relative_to(conf.state_dir)
+    former = _former_user()
+    if is_ours and _belongs_to(folder, former):
+        os.chown(folder, 0, -1, follow_symlinks=False)
     if is_ours and not _belongs_to(folder, user):
-        _folder(folder, 0o700)  # an older release shared it: from now on nothing is put there any more
+        _folder(folder, 0o700)  # somebody else's until now: from now on nothing is put there any more
     if not folder.is_dir():
         raise Conflict(f"The database's folder {folder} is not there.")
     files = sorted(folder.glob(f"{database.name}*"))
@@ -129,7 +132,7 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise Conflict(f"{path} must be a plain file with one name; it is not opened.")
-        if found.st_uid not in (user, os.geteuid()):
+        if found.st_uid not in (user, former, os.geteuid()):
             raise Conflict(f"{path} belongs to another user; it is not opened.")
     if is_ours and not _belongs_to(folder, user):
         for path in files:
@@ -140,6 +143,16 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
         raise Conflict(f"The database's folder {folder} and what is in it must belong to {conf.api.user}, who runs the API.")
     with owner_rights(folder), suppress(FileExistsError):
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+
+
+def _former_user() -> int:
+    """Whom the API ran as, unless it was configured, before it had a user of its own; the user of this process where that does not matter."""
+    if os.geteuid() != 0:
+        return os.geteuid()
+    try:
+        return pwd.getpwnam(_FORMER_USER).pw_uid
+    except KeyError:
+        return 0
 
 
 def _belongs_to(folder: Path, user: int) -> bool:

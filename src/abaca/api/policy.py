@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from oslo_config import cfg
-from oslo_policy import policy
+from oslo_policy import opts, policy
 
 from abaca.api.faults import PolicyForbids
 from abaca.config import state_path
@@ -238,8 +238,7 @@ class Policy:
     def _load(self) -> tuple[Path, tuple[int, int, int] | None, policy.Enforcer]:
         """A fresh enforcer, because an enforcer that reloads keeps what it should forget."""
         enforcer = policy.Enforcer(self._conf)
-        named = self._conf.oslo_policy.policy_file
-        path = Path(self._conf.find_file(named) or state_path(self._conf, named))
+        path = policy_file(self._conf)
         stamp = _stamp(path)
         enforcer.policy_file = str(path)
         enforcer.register_defaults([policy.RuleDefault(name, check) for name, check in (_PERSONAS | RULES).items()])
@@ -247,6 +246,13 @@ class Policy:
         enforcer.check_rules(raise_on_violation=True)
         enforcer.use_conf = False  # else every decision asks for the file's time again; this class does that
         return path, stamp, enforcer
+
+
+def policy_file(conf: cfg.ConfigOpts) -> Path:
+    """Where the file is, or would be."""
+    opts.set_defaults(conf)
+    named = conf.oslo_policy.policy_file
+    return Path(conf.find_file(named) or state_path(conf, named))
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

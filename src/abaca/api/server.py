@@ -1,29 +1,21 @@
-"""Serving the application: Granian with its worker processes, as an unprivileged user when root starts it.
+"""Serving the application: Granian with its worker processes, as an unprivileged user when root starts it (`privileges`).
 
-Root needs care: the code may stand where only root can read it (a clone in root's home), so everything is imported and used once before
-the privileges go. Waiting until it listens is the caller's business.
+Waiting until it listens is the caller's business.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
-import io
 import ipaddress
 import logging
 import os
 import pkgutil
-import pwd
 import resource
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 
-import falcon
-import sqlalchemy as sa
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
@@ -32,7 +24,7 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 import abaca.api
-from abaca.api import metrics
+from abaca.api import metrics, privileges
 from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
 from abaca.api.authenticator import Authenticator
 from abaca.api.caller import authenticator
@@ -42,10 +34,6 @@ from abaca.api.door.environment import Proxies
 from abaca.api.metrics_folder import metrics_folder
 from abaca.config import database_url
 from abaca.db import migrations
-from abaca.db.session import begin, create_engine, read
-from abaca.db.tables import metadata
-from abaca.values import Caller
-from abaca.workflow.queue import Work, enqueue, migrate
 
 LOG = logging.getLogger(__name__)
 
@@ -55,7 +43,6 @@ _HEAD_MILLISECONDS = 10_000  # until a request's head is there; for the first on
 _HEAD_BYTES = 32_768
 _KILL_AFTER = 14  # seconds that a worker process may take to end: longer than a body
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 _OPTIONAL = "abaca.api.keystone"  # imported by those who configure it
 
@@ -68,15 +55,23 @@ def serve(conf: cfg.ConfigOpts) -> None:
     refuse_cleartext(conf)
     Proxies(conf.api.trusted_proxies)  # refused now if it is wrong
     server, authenticate, revisions = _server(conf), authenticator(conf), migrations.revisions()
-    if os.geteuid() == 0:
-        logging.disable(logging.INFO)  # what goes on with the throw-away database is nobody's business
-        _warm_up(conf)
-        logging.disable(logging.NOTSET)
-        drop_privileges(conf.api.user)
+    _import_all()
+    privileges.give_up_root(conf.api.user)
+    for complaint in privileges.unreadable(conf):
+        raise cfg.Error(complaint)
     _refuse_older(conf, revisions)
     with metrics_folder() as folder:
         metrics.collect_in(folder)
         server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
+
+
+def _import_all() -> None:
+    """What the worker processes need, so that they share it in memory."""
+    for name in _GRANIAN_LATER:
+        importlib.import_module(name)
+    for module in pkgutil.walk_packages(abaca.api.__path__, "abaca.api."):
+        if module.name != _OPTIONAL:
+            importlib.import_module(module.name)
 
 
 def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
@@ -103,25 +98,8 @@ def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
         )
 
 
-def drop_privileges(user: str) -> None:
-    """Become `user`, for good. Raises cfg.Error when there is no such user or it is root."""
-    try:
-        account = pwd.getpwnam(user)
-    except KeyError:
-        raise cfg.Error(f"[api] user = {user}: there is no such user.") from None
-    if account.pw_uid == 0:
-        raise cfg.Error(f"[api] user = {user}: the API does not run as root.")
-    os.initgroups(user, account.pw_gid)
-    os.setgid(account.pw_gid)
-    os.setuid(account.pw_uid)
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-
-
 class _Loader:
-    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended.
-
-    `authenticate` was made before privileges went: Keystone's plug-ins are found by files that only root may be able to read.
-    """
+    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended."""
 
     def __init__(self, conf: cfg.ConfigOpts, authenticate: Authenticator) -> None:
         self._conf = conf
@@ -129,7 +107,7 @@ class _Loader:
         self._parent = os.getpid()
 
     def __call__(self) -> Door:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        privileges.end_with(signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
         door = _door(self._conf, create_app(self._conf, authenticate=self._authenticate), self._authenticate)
@@ -184,58 +162,3 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
-
-
-def _prctl(option: int, value: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl failed")
-
-
-def _warm_up(conf: cfg.ConfigOpts) -> None:
-    """Import all that a request may need, by carrying requests out over a throw-away database.
-
-    The real SQLite is not opened: what root makes beside it would stay root's. A PostgreSQL is, if it answers.
-    """
-    for name in _GRANIAN_LATER:
-        importlib.import_module(name)
-    for module in pkgutil.walk_packages(abaca.api.__path__, "abaca.api."):
-        if module.name != _OPTIONAL:
-            importlib.import_module(module.name)
-    with tempfile.TemporaryDirectory() as folder:
-        engine = create_engine(f"sqlite:///{folder}/warm-up.sqlite")
-        metadata.create_all(engine)
-        migrate(f"sqlite:///{folder}/warm-up.sqlite")
-        with begin(engine) as conn:
-            enqueue(conn, Work(name="warm_up", worker_host="warm-up", project_id="warm-up", id="warm-up", key="warm-up", args=("warm-up",)))
-        app = create_app(conf, engine, _warm_up_caller)
-        for method, path in (("GET", "/"), ("GET", "/v2/shares/detail"), ("GET", "/v2/no-such"), ("POST", "/v2/share-networks")):
-            _request(app, method, path)
-        engine.dispose()
-    app = create_app(conf, create_engine(database_url(conf)))
-    if conf.api.auth_strategy == "keystone":
-        _request(app, "GET", "/v2/types", HTTP_X_AUTH_TOKEN="warm-up")  # 401, or 503: no handler is reached
-    _try_connecting(database_url(conf))
-
-
-def _warm_up_caller(_req: falcon.Request) -> Caller:
-    return Caller(user_id="warm-up", project_id="warm-up", roles=("member",))
-
-
-def _request(app: WsgiApp, method: str, path: str, **more: str) -> None:
-    body = b'{"share_network": {"name": "warm-up"}}'
-    environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "CONTENT_TYPE": "application/json"}
-    environ |= {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body), **more}
-    setup_testing_defaults(environ)
-    b"".join(app(environ, lambda *_: None))  # type: ignore[arg-type]
-
-
-def _try_connecting(url: str) -> None:
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        return
-    try:
-        with read(engine) as conn:
-            conn.execute(sa.text("SELECT 1"))
-    except OperationalError as error:
-        LOG.warning("the database does not answer yet: %s", error)
-    engine.dispose()

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from abaca.db.private_files import read_private
+
 LOG = logging.getLogger(__name__)
 
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
@@ -77,7 +79,7 @@ class UsersFile:
         status = os.stat(self._path)
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
         if stamp != self._stamp:
-            self._users = parse(self._path.read_text())
+            self._users = parse(read_private(self._path))
             self._stamp = stamp
 
     def _is_fresh(self) -> bool:

@@ -5,12 +5,16 @@ The key is in a file beside the database, not in it. Which columns: `encrypted_â
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
+from abaca.db.private_files import Exposed, read_private
 from abaca.errors import Unavailable
+
+LOG = logging.getLogger(__name__)
 
 
 class Cipher:
@@ -40,8 +44,11 @@ class Cipher:
             found = os.stat(self._file)
             stamp = (found.st_mtime_ns, found.st_ino)
             if self._read is None or self._read[0] != stamp:
-                lines = self._file.read_text(encoding="ascii").split()
+                lines = read_private(self._file).split()
                 self._read = stamp, MultiFernet([Fernet(line) for line in lines])
+        except Exposed as error:
+            LOG.error("%s", error)
+            raise Unavailable("The key file for stored passwords is not used: others may read or write it.") from None
         except (OSError, ValueError) as error:
             raise Unavailable(f"The key file for stored passwords cannot be used ({type(error).__name__}).") from None
         return self._read[1]
