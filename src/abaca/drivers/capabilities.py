@@ -10,7 +10,8 @@ import msgspec
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Declared once a driver. Absent means no.
 
-    `storage_protocols`: the protocols served, for example `("NFS",)`.
+    `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`: clients of a share that is reverted need not
+    mount it again (not one of Manila's).
     """
 
     storage_protocols: tuple[str, ...] = ("NFS",)
@@ -22,6 +23,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     create_share_from_snapshot_support: bool = False
     revert_to_snapshot_support: bool = False
     mount_snapshot_support: bool = False
+    revert_keeps_mounts: bool = False
     ipv4_support: bool = True
     ipv6_support: bool = False
 

@@ -244,7 +244,9 @@ class ShareDriver(ABC):
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
         """Give a share, in use or not, what its newest snapshot holds, and `snapshot.size` GiB. Its export locations and rules stay.
 
-        Capability `revert_to_snapshot_support`. What was written since is lost; files that clients hold open may be stale afterwards.
+        Capability `revert_to_snapshot_support`. What was written since is lost; files that clients hold open may be stale afterwards, and
+        their locks gone. With the capability `revert_keeps_mounts` everything else that clients hold stays good: the mount, and handles
+        of what is as it was in the snapshot. They may have to wait a moment, and see no error. Without it they may have to mount again.
         """
         raise _undeclared("revert_to_snapshot_support")
 

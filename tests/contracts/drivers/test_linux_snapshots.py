@@ -8,7 +8,6 @@ import pytest
 from abaca.drivers.linux.file_services.nfs.exports import export_ids
 from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.pools.btrfs import GIB
-from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, Refused
 from abaca.values import NetworkInfoUpdate, Share, Snapshot
 from tests.contracts.drivers import linux_backend
@@ -111,8 +110,8 @@ def test_a_share_in_use_is_reverted_with_its_rules_and_its_size(site: Site) -> N
         linux_backend.fill_share(site.driver, share, server, 4)
 
 
-@pytest.mark.parametrize("lost_at", ["the copy is made", "the old data is deleted"])
-def test_a_revert_that_was_cut_off_is_done_again(site: Site, lost_at: str) -> None:
+def test_a_revert_that_was_cut_off_is_done_again(site: Site) -> None:
+    """Killed in every place: `test_linux_reverts.py`."""
     server = site.server(*BOTH)
     share = site.share(server)
     netns = site.client("client", "net", *CLIENT)
@@ -121,11 +120,6 @@ def test_a_revert_that_was_cut_off_is_done_again(site: Site, lost_at: str) -> No
     write(netns, share, "after")
     pool = site.driver.pool
     pool.clone(f"{share.id}-successor", snapshot.id, 1)
-    if lost_at == "the old data is deleted":
-        site.driver.ensure_server(server, [], [snapshot])
-        run("btrfs", "subvolume", "delete", str(pool.path(share.id)))
-        reverting = msgspec.structs.replace(share, is_complete=False)
-        site.driver.ensure_server(server, [reverting], [snapshot])
     site.driver.revert_to_snapshot(snapshot, share, server)
     assert read(netns, path(share)) == "before"
     assert pool.share_ids() == sorted((share.id, snapshot.id))

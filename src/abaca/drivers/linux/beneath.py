@@ -15,6 +15,7 @@ from pathlib import Path
 _OPENAT2 = 437  # the same number on all architectures
 _NO_XDEV, _NO_MAGICLINKS, _NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 _RESOLVE = _NO_XDEV | _NO_MAGICLINKS | _NO_SYMLINKS | _BENEATH
+_RENAME_EXCHANGE = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -50,3 +51,10 @@ def open_beneath(held: int, path: str, flags: int) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), path)
     return descriptor
+
+
+def exchange(held: int, one: str, other: str) -> None:
+    """Exchange the names of two things in the folder that `held` is open on, at one stroke. Neither is followed."""
+    if _libc.renameat2(held, os.fsencode(one), held, os.fsencode(other), _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), one)

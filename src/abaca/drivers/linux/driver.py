@@ -18,7 +18,7 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
-from abaca.drivers.linux import bounds, ldap
+from abaca.drivers.linux import bounds, hold, ldap
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs import logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
@@ -100,6 +100,7 @@ class LinuxDriver(ShareDriver):
         create_share_from_snapshot_support=True,
         revert_to_snapshot_support=True,
         mount_snapshot_support=True,
+        revert_keeps_mounts=True,
         ipv4_support=True,
         ipv6_support=True,
     )
@@ -181,6 +182,7 @@ class LinuxDriver(ShareDriver):
         refuse_malformed(server.network_info)
         with self._locked(server.id) as linux_server:
             linux_server.join(server.network_info)
+            hold.release(self.layout.server(server.id).namespace)
             linux_server.leave_others(server.network_info)
             described: list[Share | Snapshot] = [*shares, *snapshots]
             for share_id in linux_server.published() - {each.id for each in described}:
@@ -326,14 +328,10 @@ class LinuxDriver(ShareDriver):
         return export_locations(share.id, server.network_info)
 
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+        """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed since the snapshot, stay good."""
         clients, _ = client_blocks(share.access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
-            linux_server.withdraw(share.id)
-            try:
-                self.pool.revert(share.id, snapshot.id, snapshot.size)
-            finally:
-                if self.pool.has(share.id):  # reverted, or as it was
-                    linux_server.publish({share.id: clients})
+            self.pool.revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(share.id, clients))
 
     def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         clients, refused = client_blocks(access_rules, snapshot.share.extra_specs)

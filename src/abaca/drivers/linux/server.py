@@ -6,10 +6,11 @@ Brings what is there to what is asked and touches nothing that is right. Callers
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from abaca.drivers.linux import mounts, namespaces, routing
+from abaca.drivers.linux import hold, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, export_ids, write_export
 from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
@@ -145,6 +146,21 @@ class LinuxServer:
         if point.exists():
             point.rmdir()
         self._layout.export_file(share_id).unlink(missing_ok=True)
+
+    @contextmanager
+    def set_aside(self, share_id: str, clients: str) -> Iterator[None]:
+        """A share is neither exported nor mounted while the block runs, and is both again, whatever comes of it.
+
+        Clients of the server wait. Export and mount are then as they were, so what clients hold of the share stays good.
+        """
+        self.publish({share_id: clients})
+        with hold.clients_wait(self._layout.namespace):
+            try:
+                self.ganesha.bus.remove(export_ids(self._layout)[share_id])
+                mounts.unmount(self._layout.mount_point(share_id))
+                yield
+            finally:
+                self.publish({share_id: clients})
 
     def withdraw_unknown(self) -> None:
         """Take away exports of the running NFS server that have no file."""

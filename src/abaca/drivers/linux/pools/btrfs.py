@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,17 +181,25 @@ class BtrfsPool:
             with pool.subvolume(share_id) as share:
                 _set_limit(pool, share, size_gib)
 
-    def revert(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
-        """Replace what a share, exported and mounted nowhere, holds by what a snapshot holds. Raises NoSpace, the share being as it was."""
+    def revert(
+        self, share_id: str, snapshot_id: str, size_gib: int, unused: AbstractContextManager[object]
+    ) -> None:
+        """Exchange what a share holds for what a snapshot holds. Raises NoSpace, the share being as it was.
+
+        `unused` is entered for the moment of the exchange: in it the share is mounted and exported nowhere.
+        Cut off anywhere, it leaves the share with the one or the other, and can be done again.
+        """
         successor = f"{safe_id(share_id)}{_SUCCESSOR}"
-        with self._lock, self._opened() as pool, pool.subvolume(snapshot_id) as snapshot:
-            pool.destroy(successor)  # of a call that was lost
-            self._require_room(pool, share_id, size_gib)
-            subvolumes.snapshot(pool.shares, successor, snapshot, read_only=False)
-            with pool.subvolume(successor) as share:
-                _set_limit(pool, share, size_gib)
-            pool.destroy(share_id)
-            os.rename(successor, share_id, src_dir_fd=pool.shares, dst_dir_fd=pool.shares)
+        with self._opened() as pool:
+            with self._lock, pool.subvolume(snapshot_id) as snapshot:
+                pool.destroy(successor)  # of a call that was lost
+                self._require_room(pool, share_id, size_gib)
+                subvolumes.snapshot(pool.shares, successor, snapshot, read_only=False)
+                with pool.subvolume(successor) as share:
+                    _set_limit(pool, share, size_gib)
+            with unused:
+                beneath.exchange(pool.shares, share_id, successor)
+            pool.destroy(successor)
 
     def resize(self, share_id: str, size_gib: int) -> None:
         """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
