@@ -56,3 +56,16 @@ def test_a_table_that_is_ensured_keeps_what_its_sets_have_learned() -> None:
         assert "elements" not in run("nft", "list", "table", "inet", "mine")
 
     namespaces.inside_new(act)
+
+
+def test_the_generation_changes_with_every_change_and_with_nothing_else() -> None:
+    def act(_: object) -> None:
+        seen = [packet_filter.generation()]
+        for change in (lambda: packet_filter.replace_table("bridge", "mine", ""), lambda: packet_filter.delete_table("bridge", "mine")):
+            change()
+            seen.append(packet_filter.generation())
+            packet_filter.chains("bridge", "mine")
+            assert packet_filter.generation() == seen[-1]
+        assert len(set(seen)) == 3
+
+    namespaces.inside_new(act)

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
+import struct
 
 from abaca.drivers.linux.programs import run
+from abaca.errors import OutcomeUnknown
 
 SECONDS = 30.0
+_NETFILTER = 12  # the netlink family; nfnetlink's numbers follow
+_SUBSYSTEM, _NEW_GENERATION, _GET_GENERATION, _GENERATION_ID, _REQUEST = 10, 15, 16, 1, 1
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -49,6 +54,19 @@ def chains(family: str, name: str) -> list[str]:
         return []
     listed = run("nft", "--terse", "list", "table", family, name, timeout=SECONDS)
     return re.findall(r"^\tchain (\S+) \{$", listed, re.MULTILINE)
+
+
+def generation() -> int:
+    """A number that is another one after every change of any table, whoever made it: with the same one, all is as it was."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as kernel:
+        kernel.settimeout(SECONDS)
+        kernel.send(struct.pack("=IHHIIBBH", 20, _SUBSYSTEM << 8 | _GET_GENERATION, _REQUEST, 1, 0, socket.AF_UNSPEC, 0, 0))
+        answer = kernel.recv(4096)
+    # A netlink header, nfnetlink's, then attributes, of which the first is the number.
+    kind, (length, attribute) = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=HH", answer, 20)
+    if (kind & 0xFF, length, attribute) != (_NEW_GENERATION, 8, _GENERATION_ID):
+        raise OutcomeUnknown(f"nftables did not tell its generation: {answer.hex()}")
+    return int.from_bytes(answer[24:28], "big")
 
 
 def _table(family: str, name: str) -> str:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 # The kernel takes no other ARP; what is addressed otherwise has its addresses elsewhere than the rules look.
 _ODD_ARP = "ether type arp @nh,0,48 != 0x000108000604 drop"
-_ADVERTISED = "icmpv6 type nd-neighbor-advert @th,64,128"  # the target address; nft 1.0.6 has no name for it
-_MISLEADING = ("icmp type redirect drop", "icmpv6 type { nd-router-advert, nd-redirect } drop")
+_REMEMBERED = 4096  # the same addresses are written at every change of any port
+_TARGET = "@th,64,128"  # the address that a neighbour advertisement is of; nft 1.0.6 has no name for it
+_MISLEADING = ["icmp type redirect drop", "icmpv6 type { nd-router-advert, nd-redirect } drop"]
 # What a machine sends before it has an address: neighbour and router solicitations, reports of the groups that it joins.
-_WITHOUT_ADDRESS = "icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept"
+_WITHOUT_ADDRESS = ["icmpv6 type { nd-neighbor-solicit, nd-router-solicit, mld-listener-report, mld2-listener-report } accept", "drop"]
 
 
 class Role(StrEnum):
@@ -52,11 +54,17 @@ def table_body(identities: Mapping[str, Identity], uplinks: Mapping[str, str]) -
 
     A port that is in neither passes nothing.
     """
-    sent = {name: _sent_by(name, own, identities) for name, own in identities.items()}
-    sent |= {name: _any_but(_senders(_on(bridge, identities))) for name, bridge in uplinks.items()}
+    on = _by_bridge(identities)
+    may = {name: _may_send_as(own, on[own.bridge]) for name, own in identities.items()}
+    advertised = {name: [f"{_TARGET} {_number(address)} return" for address in may[name].ipv6] for name, own in identities.items() if own.addresses}
+    sent = {name: _sent_by(name, own, may[name], on[own.bridge]) for name, own in identities.items()}
+    sent |= {name: _any_but(_senders(on.get(bridge, {}))) for name, bridge in uplinks.items()}
     received = {name: _received_by(own) for name, own in identities.items() if own.role is Role.SERVER}
     return "\n".join(
         [
+            _chain("misleading", _MISLEADING),
+            _chain("without_address", _WITHOUT_ADDRESS),
+            *(_chain(f"advertised_{name}", [*rules, "drop"]) for name, rules in advertised.items()),
             *(_chain(f"from_{name}", [*rules, "drop"]) for name, rules in sent.items()),
             *(_chain(f"to_{name}", [*rules, "drop"]) for name, rules in received.items()),
             _chain("sent", ["type filter hook prerouting priority -300; policy drop;", *_by_port("iifname", "from", sent)]),
@@ -65,35 +73,51 @@ def table_body(identities: Mapping[str, Identity], uplinks: Mapping[str, str]) -
     )
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def link_local(mac_address: str) -> str:
     """The IPv6 link-local address that the kernel makes of a MAC address."""
     octets = bytes.fromhex(mac_address.replace(":", ""))
     return str(IPv6Address(b"\xfe\x80" + bytes(6) + bytes((octets[0] ^ 2, *octets[1:3], 0xFF, 0xFE, *octets[3:]))))
 
 
-def _sent_by(name: str, own: Identity, identities: Mapping[str, Identity]) -> list[str]:
-    others = {other: identity for other, identity in _on(own.bridge, identities).items() if other != name}
-    mine = _senders({name: own})
-    if own.role is not Role.SERVER:
-        mine = mine.without(_senders({other: identity for other, identity in others.items() if identity.role is Role.SERVER}))
+def _may_send_as(own: Identity, neighbours: Mapping[str, Identity]) -> _Senders:
+    """Its own addresses, without those of share servers unless it is one. `neighbours`: of its bridge, itself included."""
+    mine = _senders({"": own})
+    if own.role is Role.SERVER:
+        return mine
+    return mine.without(_senders({name: each for name, each in neighbours.items() if each.role is Role.SERVER}))
+
+
+def _sent_by(name: str, own: Identity, mine: _Senders, neighbours: Mapping[str, Identity]) -> list[str]:
     if not mine.macs:
         return []
     (mac,) = mine.macs
     pinned = [f"ether saddr != {mac} drop", f"arp saddr ether != {mac} drop"]
-    if not own.addresses:
-        return [*pinned, *_any_but(_senders(others))]
-    pinned += [f"arp saddr ip != {_set([*mine.ipv4, '0.0.0.0'])} drop", f"{_ADVERTISED} != {_targets(mine.ipv6)} drop"]
-    if own.role is Role.ROUTER:
-        soliciting = f"icmpv6 type nd-neighbor-solicit ip6 saddr != {_set([*mine.ipv6, '::'])} drop"
-        return [*pinned, soliciting, *_any_but(_senders(others))]
+    if own.addresses:
+        pinned.append(f"icmpv6 type nd-neighbor-advert jump advertised_{name}")
+    if own.addresses and own.role is not Role.ROUTER:
+        return [*pinned, *_exactly(mine)]
+    others = {other: each for other, each in neighbours.items() if other != name}
+    return [*pinned, *(_asked_by(mine) if own.addresses else []), *_any_but(_senders(others))]
+
+
+def _exactly(mine: _Senders) -> list[str]:
+    # A rule an address, not a set: a set for each port costs the kernel more than all its rules.
     return [
-        *pinned,
         _ODD_ARP,
-        "ether type arp accept",
-        *_MISLEADING,
-        *(f"ip saddr {_set(each)} accept" for each in [mine.ipv4] if each),
-        f"ip6 saddr :: {_WITHOUT_ADDRESS}",
-        f"ip6 saddr {_set(mine.ipv6)} accept",
+        *(f"arp saddr ip {address} accept" for address in [*mine.ipv4, "0.0.0.0"]),
+        "jump misleading",
+        *(f"ip saddr {address} accept" for address in mine.ipv4),
+        "ip6 saddr :: goto without_address",
+        *(f"ip6 saddr {address} accept" for address in mine.ipv6),
+    ]
+
+
+def _asked_by(mine: _Senders) -> list[str]:
+    """A router asks by ARP and neighbour discovery with its own addresses, whoever it forwards for."""
+    return [
+        f"arp saddr ip != {_set([*mine.ipv4, '0.0.0.0'])} drop",
+        f"icmpv6 type nd-neighbor-solicit ip6 saddr != {_set([*mine.ipv6, '::'])} drop",
     ]
 
 
@@ -105,7 +129,8 @@ def _any_but(others: _Senders) -> list[str]:
     if others.ipv4:
         rules += [f"arp saddr ip {_set(others.ipv4)} drop", f"ip saddr {_set(others.ipv4)} drop"]
     if others.ipv6:
-        rules += [f"{_ADVERTISED} {_targets(others.ipv6)} drop", f"ip6 saddr {_set(others.ipv6)} drop"]
+        targets = _set(map(_number, others.ipv6))
+        rules += [f"icmpv6 type nd-neighbor-advert {_TARGET} {targets} drop", f"ip6 saddr {_set(others.ipv6)} drop"]
     return [*rules, "ether type { arp, ip, ip6 } accept"]
 
 
@@ -114,22 +139,30 @@ def _received_by(server: Identity) -> list[str]:
     own = _senders({"": server})
     return [
         "ether type arp accept",
-        *_MISLEADING,
-        *(f"ip daddr {_set(each)} accept" for each in [own.ipv4] if each),
-        f"ip6 daddr {_set(own.ipv6)} accept",
+        "jump misleading",
+        *(f"ip daddr {address} accept" for address in own.ipv4),
+        *(f"ip6 daddr {address} accept" for address in own.ipv6),
         "ip6 daddr ff02::/16 accept",  # neighbours ask for it by multicast
     ]
 
 
-def _on(bridge: str, identities: Mapping[str, Identity]) -> dict[str, Identity]:
-    return {name: identity for name, identity in identities.items() if identity.bridge == bridge}
+def _by_bridge(identities: Mapping[str, Identity]) -> dict[str, dict[str, Identity]]:
+    found: dict[str, dict[str, Identity]] = {}
+    for name, identity in identities.items():
+        found.setdefault(identity.bridge, {})[name] = identity
+    return found
 
 
 def _senders(identities: Mapping[str, Identity]) -> _Senders:
-    addresses = {ip_address(address) for identity in identities.values() for address in identity.addresses}
+    addresses = {_plain(address) for identity in identities.values() for address in identity.addresses}
     macs = sorted({identity.mac_address for identity in identities.values()})
-    ipv4, ipv6 = (sorted(str(address) for address in addresses if address.version == version) for version in (4, 6))
-    return _Senders(macs, ipv4, sorted({*ipv6, *map(link_local, macs)}))
+    ipv6 = {address for address in addresses if ":" in address}
+    return _Senders(macs, sorted(addresses - ipv6), sorted({*ipv6, *map(link_local, macs)}))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _plain(address: str) -> str:
+    return str(ip_address(address))
 
 
 def _by_port(key: str, direction: str, rules: Iterable[str]) -> list[str]:
@@ -145,5 +178,6 @@ def _set(elements: Iterable[str]) -> str:
     return f"{{ {', '.join(elements)} }}"
 
 
-def _targets(ipv6: Iterable[str]) -> str:
-    return _set(f"0x{int(IPv6Address(address)):032x}" for address in ipv6)
+@lru_cache(maxsize=_REMEMBERED)
+def _number(ipv6: str) -> str:
+    return f"0x{int(IPv6Address(ipv6)):032x}"

@@ -1,12 +1,13 @@
 """Port security: each port of the bridges sends as itself only, and none sends as a share server. The rules are in `port_rules.py`.
 
 What ports may send as is kept in a file, because nothing in the namespace of the bridges tells it; the file and the bridges are lost
-together, by a reboot. A table of the kernel's is made of it anew at every change, so that what was taken away by hand is there again.
+together, by a reboot. A table of the kernel's is made of it anew at every change, and whenever somebody else changed a table there.
 Callers hold the lock of the bridges.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import msgspec
@@ -19,6 +20,13 @@ from abaca.drivers.linux.wires.port_rules import Identity, Role, table_body
 FAMILY, TABLE = "bridge", "abaca"
 
 
+class _Kept(msgspec.Struct):
+    """What ports may send as; the table that was made of it, and the namespace's number and nftables' generation then."""
+
+    identities: dict[str, Identity]
+    loaded: tuple[str, int, int] = ("", 0, 0)
+
+
 class PortSecurity:
     """Of the bridges in the network namespace `namespace`."""
 
@@ -28,31 +36,41 @@ class PortSecurity:
 
     def admit(self, port: str, identity: Identity) -> None:
         """Let a port, there already or made next, send as `identity`. A machine that gets more addresses keeps those that it has."""
-        identities = self._identities()
-        before = identities.get(port)
+        kept = self._kept()
+        before = kept.identities.get(port)
         if before and identity.role is not Role.SERVER and before.mac_address == identity.mac_address:
             identity = identity._replace(addresses=tuple(sorted({*before.addresses, *identity.addresses})))
-        self._enforce(identities | {port: identity}, coming=port)
+        kept.identities[port] = identity
+        self._enforce(kept, coming=port)
 
     def enforce(self) -> None:
         """Make the table what the ports that are there need, uplinks included, and forget the others."""
-        self._enforce(self._identities())
+        self._enforce(self._kept())
 
-    def _enforce(self, identities: dict[str, Identity], coming: str = "") -> None:
+    def _enforce(self, kept: _Kept, coming: str = "") -> None:
         def act(links: IPRoute) -> None:
             bridges = _bridges_by_port(links)
-            known = {name: identity for name, identity in identities.items() if name in bridges or name == coming}
-            packet_filter.replace_table(FAMILY, TABLE, table_body(known, {name: bridges[name] for name in bridges.keys() - known.keys()}))
-            private_folder(self._file.parent)
-            write_atomically(self._file, msgspec.json.encode(known).decode())
+            known = {name: identity for name, identity in kept.identities.items() if name in bridges or name == coming}
+            body = table_body(known, {name: bridges[name] for name in bridges.keys() - known.keys()})
+            if self._state(body) != kept.loaded:
+                packet_filter.replace_table(FAMILY, TABLE, body)
+            now = _Kept(known, self._state(body))
+            if now != kept:
+                private_folder(self._file.parent)
+                write_atomically(self._file, msgspec.json.encode(now).decode())
 
         namespaces.inside(self._namespace, act)
 
-    def _identities(self) -> dict[str, Identity]:
+    def _state(self, body: str) -> tuple[str, int, int]:
+        """As long as this is the same, the table is there as it was loaded. Called in the namespace."""
+        number = namespaces.path_of(self._namespace).stat().st_ino
+        return hashlib.sha256(body.encode()).hexdigest(), number, packet_filter.generation()
+
+    def _kept(self) -> _Kept:
         try:
-            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Identity])
+            return msgspec.json.decode(self._file.read_bytes(), type=_Kept)
         except FileNotFoundError:
-            return {}
+            return _Kept({})
 
 
 def secured_ports(namespace: str) -> list[str]:
