@@ -13,7 +13,7 @@ from bench.abaca_service import Abaca, Installation
 from bench.client import Measured
 from bench.conditions import ForeignLoad
 from bench.report import Report, ms, number
-from bench.workloads import Batch
+from bench.workloads import Batch, WholeList
 
 
 def run(databases: Sequence[str], groups: Sequence[str], *, quick: bool) -> None:
@@ -63,6 +63,7 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
     sizes = (10_000,) if quick else (1_000, 100_000)
     seconds, runs = (0.3, 1) if quick else (1.0, 3)
     columns: dict[str, dict[str, Measured]] = {}
+    wholes: dict[str, WholeList] = {}
     foreign = ForeignLoad()
     for kind, postgresql in kinds.items():
         # All sizes run at once, and each request is measured on one after the other: the machine is not equally fast for long.
@@ -74,6 +75,7 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
                     service, ids, network_id = services[size]
                     measured = workloads.read(service, what, ids, network_id, seconds=seconds, runs=runs)
                     columns[f"{kind}, {size:,}"][what.name.partition(" (offset")[0]] = measured
+            wholes |= {f"{kind}, {size:,}": workloads.whole_list(services[size][0]) for size in sizes}
     report.say(
         f"## Reading: requests a second (p50 / p99 ms; ms of CPU of one answer, the database's included), by database and shares present; "
         f"median of {runs} runs of {seconds:g} s"
@@ -81,6 +83,11 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
     names = list(next(iter(columns.values())))
     body = [[name, *(_read(column[name]) for column in columns.values())] for name in names]
     report.table(["request", *columns], body)
+    report.say("All shares with their details in one answer, without a limit: seconds to the first and to the last byte; MB that the API grew by.")
+    report.table(
+        ["shares", "first byte, s", "last byte, s", "answer, MB", "grown by, MB"],
+        [[name, f"{one.first:.2f}", f"{one.last:.2f}", f"{one.bytes / 1e6:.1f}", f"{one.grown:.0f}"] for name, one in wholes.items()],
+    )
     largest = max(measured.client_cpu for column in columns.values() for measured in column.values())
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}. The load generator used {largest:.0%} of a core at most.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import statistics
 import threading
@@ -44,6 +45,31 @@ def reads(shares: int) -> list[Read]:
         Read(f"deep page (offset {shares * 9 // 10:,}), limit 100", f"/v2/shares/detail?limit=100&offset={shares * 9 // 10}"),
         Read("detail with_count, limit 100", "/v2/shares/detail?limit=100&with_count=true"),
     ]
+
+
+class WholeList(NamedTuple):
+    """One list without a limit: seconds until its first and its last byte, bytes, and by how much the API's processes grew meanwhile (MB)."""
+
+    first: float
+    last: float
+    bytes: int
+    grown: float
+
+
+def whole_list(service: Service, path: str = "/v2/shares/detail") -> WholeList:
+    """Read a list whole, as a client does that follows no links."""
+    before, began = service.usage()["API"].rss, time.monotonic()
+    connection = http.client.HTTPConnection(service.target.host, service.target.port, timeout=PATIENCE)
+    connection.request("GET", path, headers=dict(service.target.headers))
+    answer = connection.getresponse()
+    received, first, largest = len(answer.read(1)), time.monotonic() - began, before
+    while part := answer.read(1 << 20):
+        received += len(part)
+        largest = max(largest, service.usage()["API"].rss)
+    connection.close()
+    if answer.status != 200:
+        raise Failed(f"GET {path}: {answer.status}")
+    return WholeList(first, time.monotonic() - began, received, largest - before)
 
 
 PEER_READS = ("`GET /`", "one share", "shares/detail, limit 100", "shares/detail, limit 1000")

@@ -56,7 +56,7 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("ssl_certificate", help="PEM file of the server's certificate chain."),
     cfg.StrOpt("ssl_key", help="PEM file of the certificate's private key."),
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body."),
-    cfg.IntOpt("max_limit", default=1000, min=1, help="Most items that one list answer holds."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Most items of a list that is asked for with a limit, and of lists that are never whole."),
     cfg.IntOpt(
         "kept_rows_megabytes",
         default=32,

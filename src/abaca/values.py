@@ -7,6 +7,7 @@ because the results of workflow steps are stored.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, dataclass_transform
 
 import msgspec
@@ -267,9 +268,13 @@ class PlacementRequest(Value):
 
 
 class Page(Value):
-    """Which part of a list is wanted, and in what order. None: no limit, or the list's own order."""
+    """Which part of a list is wanted, and in what order. None: no limit, or the list's own order.
+
+    `after`: (created_at, id) of the row before, in a list by age; else the part begins `offset` rows after the first.
+    """
 
     limit: int | None = None
     offset: int = 0
     sort_key: str | None = None
     sort_dir: str | None = None
+    after: tuple[datetime, str] | None = None

@@ -10,10 +10,15 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
+from uuid import uuid4
 
 import bcrypt
 import pytest
+import sqlalchemy as sa
 
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import share_instances, share_types, shares
 from tests.api_process import Server, serving
 from tests.raw_http import Answer, Connection, basic, request
 from tests.stack import wait_for
@@ -220,6 +225,46 @@ def test_answers_that_nobody_takes_end_with_their_connection(server: Server) -> 
         honest(server)
         wait_for(lambda: not _is_connected(connection.socket), 50)
     honest(server)
+
+
+def test_a_list_of_many_rows_is_sent_in_parts_and_waits_for_no_reader_in_a_thread() -> None:
+    with serving(**{"api.workers": 1, "api.threads": 2}) as server:
+        made = _make_shares(server, 6000)
+        server.start()
+        slow = [_slow_reader(server) for _ in range(6)]
+        honest(server)
+        status, answer = server.ask("GET", "/v2/shares/detail")
+        assert status == 200 and [share["id"] for share in answer["shares"]] == made
+        for connection in slow:
+            connection.socket.close()
+        honest(server)
+
+
+def _slow_reader(server: Server) -> Connection:
+    """It asks for all, and reads the beginning only."""
+    connection = Connection(server.port)
+    connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.send(request("GET", "/v2/shares/detail", credentials=ROOT))
+    assert connection.socket.recv(1000).startswith(b"HTTP/1.1 200")
+    return connection
+
+
+def _make_shares(server: Server, number: int) -> list[str]:
+    """So many rows; their ids, the newest first."""
+    engine = create_engine(f"sqlite:///{server.folder}/db/abaca.sqlite")
+    now = utcnow()
+    rows = [
+        {"id": str(uuid4()), "project_id": "red", "user_id": "root", "display_name": f"share {n}", "size": 1, "share_proto": "NFS",
+         "is_public": False, "metadata": {}, "created_at": now + timedelta(seconds=n)} for n in range(number)
+    ]  # fmt: skip
+    of_all = {"share_type_id": "t", "status": "error", "access_rules_status": "active", "created_at": now}
+    instances = [{"id": str(uuid4()), "share_id": row["id"], **of_all} for row in rows]
+    with begin(engine) as conn:
+        conn.execute(sa.insert(share_types), {"id": "t", "name": "t", "is_public": True, "created_at": now})
+        conn.execute(sa.insert(shares), rows)
+        conn.execute(sa.insert(share_instances), instances)
+    engine.dispose()
+    return [str(row["id"]) for row in reversed(rows)]
 
 
 def _is_connected(one: socket.socket) -> bool:

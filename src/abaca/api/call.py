@@ -16,6 +16,7 @@ from abaca.api import pagination
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
 from abaca.api.kept_rows import Found, KeptRows
 from abaca.api.policy import Policy
+from abaca.api.whole_lists import Part, WholeList
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
 from abaca.db.encryption import Cipher
@@ -172,7 +173,11 @@ class Call:
 
     def many(self, member: str, view: View, rows: list[dict[str, Any]], page: Page | None = None, *, level: int = DETAIL) -> dict[str, Any]:
         """The answer `{member: rows}`, with the link to the next part when this one is full."""
-        return self.page_of(member, view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin), page)
+        return self.page_of(member, self.shown(view, rows, level=level), page)
+
+    def shown(self, view: View, rows: list[dict[str, Any]], *, level: int = DETAIL) -> list[Any]:
+        """Rows as the caller sees them at this version."""
+        return view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin)
 
     def page_of(self, member: str, rows: Sequence[Any], page: Page | None) -> dict[str, Any]:
         """The same of rows that are shown already."""
@@ -181,6 +186,18 @@ class Call:
         if links:
             answer[f"{member}_links"] = links
         return answer
+
+    def listed(self, member: str, fetch: Callable[[Page], Part], *, links: str | None = None, more: Mapping[str, Any] | None = None) -> Any:
+        """The answer `{member: rows}`, with `more` members: the part that the query's `limit` asks for, with a link `links` to the next, or all.
+
+        `fetch(page)` reads a part; a list that is longer than `max_limit` is read further while it is sent.
+        """
+        page = self.page()
+        first = fetch(page)
+        if pagination.is_cut(self.query) or first.following is None:
+            found = pagination.next_links(self.url, self.query, page, first.rows) if pagination.is_cut(self.query) else []
+            return {member: first.rows} | ({links or f"{member}_links": found} if found else {}) | dict(more or {})
+        return WholeList(member, first, fetch, more or {})
 
     def kept(self, view: View, found: list[Found], load: Callable[[list[str]], list[dict[str, Any]]], *, level: int) -> list[msgspec.Raw]:
         """Rows as `view` shows them, encoded and kept by version: `load(ids)` gives those that are not kept, each with `id` and `version`."""

@@ -13,6 +13,7 @@ import msgspec
 from abaca.api import microversions
 from abaca.api.call import Call, Service
 from abaca.api.faults import NoSuchRoute
+from abaca.api.whole_lists import WholeList
 from abaca.errors import Invalid
 
 VERSIONED = "/v2/"  # routes below it have microversions
@@ -91,6 +92,8 @@ class Endpoint:
         resp.status = route.status
         if isinstance(answer, str):
             resp.content_type, resp.text = "text/plain; charset=utf-8", answer
+        elif isinstance(answer, WholeList):
+            resp.content_type, resp.stream = "application/json", answer
         elif answer is not None:
             resp.content_type, resp.data = "application/json", msgspec.json.encode(answer)
 

@@ -12,6 +12,11 @@ from abaca.values import Page
 _LARGEST = 2**62  # what both databases take as an offset
 
 
+def is_cut(query: Mapping[str, str]) -> bool:
+    """Whether a part of a list is asked for, and not all of it (which `limit=0` says, too). Raises Invalid."""
+    return _count(query, "limit") > 0
+
+
 def read_page(query: Mapping[str, str], max_limit: int, sort_keys: Collection[str] | None = None) -> Page:
     """The page asked for; its limit is always set, to `max_limit` at most. `limit=0` asks for as much as there may be.
 

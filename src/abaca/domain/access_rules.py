@@ -17,7 +17,7 @@ from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
-from abaca.domain import messages, resource_lock_checks, resource_locks, share_network_lock, shares, states
+from abaca.domain import messages, pages, resource_lock_checks, resource_locks, share_network_lock, shares, states
 from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Invalid, Missing
 from abaca.values import AccessRule, Caller, Page
@@ -125,13 +125,12 @@ def find(
     column = shown[page.sort_key or "created_at"]
     query = sa.select(*[value.label(name) for name, value in shown.items()])
     query = _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
-    query = query.order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
     for name, wanted in (filters or {}).items():
         if name == "metadata":
             query = query.where(*[HasPair(table.c.metadata, key, text) for key, text in wanted.items()])
         elif name in _FILTERS:
             query = query.where(shown[name] == wanted)
-    return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
+    return [dict(row) for row in conn.execute(pages.part(query, page, column, table.c.id)).mappings()]
 
 
 def get(conn: Connection, caller: Caller, access_id: str, *, sees_hidden: bool = False) -> dict[str, Any]:

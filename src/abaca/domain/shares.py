@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 from zlib import crc32
@@ -23,7 +24,7 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import messages, placement, quota_usages, resource_lock_checks, share_servers, share_sizes, states
+from abaca.domain import messages, pages, placement, quota_usages, resource_lock_checks, share_servers, share_sizes, states
 from abaca.domain import share_types as share_types_of
 from abaca.domain.share_instances import remove as remove_share
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
@@ -89,9 +90,10 @@ def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: P
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
-    by_network = key == "created_at" and "share_network_id" in filters
     # An instance is as old as its share; its time stands beside the network in one index.
-    column = share_instances.c.created_at if by_network else _SORT_KEYS[key]
+    column = share_instances.c.created_at if _is_by_network(page, filters) else _SORT_KEYS[key]
+    if page.after is not None:
+        return pages.part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
     if key == "created_at" and not page.offset:  # an index gives the first page in its order
         # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
@@ -102,10 +104,22 @@ def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: P
     return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
 
 
+def _is_by_network(page: Page, filters: dict[str, Any]) -> bool:
+    return page.sort_key in (None, pages.AGE) and "share_network_id" in filters
+
+
+def following(page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
+    """As `pages.following`, after a page of `find` or `find_versions`."""
+    return pages.following(page, count, [] if _is_by_network(page, filters) else last)
+
+
 def find_versions(
     conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False
 ) -> list[tuple[str, tuple[Any, ...]]]:
-    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what belongs to the ids."""
+    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what belongs to the ids.
+
+    A version ends with the time at which the share was made.
+    """
     rows = conn.execute(_page(_VERSIONS, caller, filters, page, all_projects)).all()
     return [(row[0], row[1:]) for row in rows]
 
@@ -337,6 +351,7 @@ _VERSION = {  # what a view is made of changes with one of these; zones do not c
     "updated_at": shares.c.updated_at,
     "instance_updated_at": share_instances.c.updated_at.label("instance_updated_at"),
     "type_updated_at": share_types.c.updated_at.label("type_updated_at"),
+    "created_at": shares.c.created_at,  # never changes; it is what lists go by
 }
 
 

@@ -16,7 +16,7 @@ from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
-from abaca.domain import placement, quota_usages, shares, states
+from abaca.domain import pages, placement, quota_usages, shares, states
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, OverQuota, Unprocessable
 from abaca.values import Caller, Page
 
@@ -104,9 +104,8 @@ def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, 
     key = page.sort_key or "created_at"
     if key not in _SORT_KEYS:
         raise Invalid(f"Snapshots cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
-    column = _SORT_KEYS[key]
-    query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), share_snapshots.c.id)
-    return [_view(row) for row in conn.execute(query.limit(page.limit).offset(page.offset))]
+    query = pages.part(_matching(caller, filters, all_projects), page, _SORT_KEYS[key], share_snapshots.c.id)
+    return [_view(row) for row in conn.execute(query)]
 
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:

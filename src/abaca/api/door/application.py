@@ -11,12 +11,15 @@ import inspect
 import io
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from wsgiref.types import WSGIApplication
 
 from granian import _futures
+from granian._granian import RSGIProtocolClosed
 
 from abaca.api import faults, metrics
 from abaca.api.authenticator import Authenticator
@@ -32,6 +35,8 @@ from abaca.errors import CallerError
 LOG = logging.getLogger(__name__)
 
 HEALTHCHECK = "/healthcheck"
+
+_AGAIN = 0.2  # seconds until a part is made that found no thread
 
 Headers = list[tuple[str, str]]
 
@@ -51,7 +56,8 @@ class Door:
         self._proxies = proxies
         self._connections = connections
 
-    def __rsgi_init__(self, _loop: asyncio.AbstractEventLoop) -> None:
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._threads = RequestThreads(self._number_of_threads)
         self._connections.watch()
         _shorten_the_way(self.at_once)
@@ -65,7 +71,7 @@ class Door:
             environ = environment.make(scope, self._proxies)
             if bodies.is_announced(environ) or self._threads.are_behind() or not self._is_known(environ):
                 return False
-            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), lambda: self._answer(environ, protocol))
+            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), partial(self._answer, environ, protocol))
         except CallerError as refusal:
             _refuse(scope, protocol, refusal, began)
         return True
@@ -104,36 +110,70 @@ class Door:
         if not self._is_known(environ):
             await self._authenticator.prepare(environ, client, gone)
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[None] = loop.create_future()
+        answered: asyncio.Future[Future[None] | None] = loop.create_future()
 
         def answer() -> None:
             if not answered.cancelled():
-                self._answer(environ, protocol)
-                loop.call_soon_threadsafe(_settle, answered)
+                sending = self._answer(environ, protocol)
+                loop.call_soon_threadsafe(_settle, answered, sending)
 
         self._threads.carry_out(client, answer)
-        await asyncio.wait({answered, gone}, return_when=asyncio.FIRST_COMPLETED)
+        waited: set[asyncio.Future[Any]] = {answered, gone}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if answered.done() and (sending := answered.result()) is not None:
+            await asyncio.wrap_future(sending)
         answered.cancel()
 
     def _is_known(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(environ)
 
-    def _answer(self, environ: dict[str, Any], protocol: Any) -> None:
-        """Call the application; in a thread."""
+    def _answer(self, environ: dict[str, Any], protocol: Any) -> Future[None] | None:
+        """Call the application; in a thread. What is returned is done when a body that comes in parts has been sent; None: all has."""
         environ.setdefault("wsgi.input", io.BytesIO())
         said: list[tuple[str, Headers]] = []
         body = self._app(environ, lambda status, headers, *_: said.append((status, headers)))  # type: ignore[arg-type]
         status, headers = said[0]
-        protocol.response_bytes(int(status[:3]), headers, b"".join(body))
+        if isinstance(body, list):
+            protocol.response_bytes(int(status[:3]), headers, b"".join(body))
+            return None
+        client = environment.neighbourhood(environ["REMOTE_ADDR"])
+        return asyncio.run_coroutine_threadsafe(self._send(protocol.response_stream(int(status[:3]), headers), iter(body), client), self._loop)
+
+    async def _send(self, transport: Any, parts: Iterator[bytes], client: str) -> None:
+        """Send part after part. A thread makes each, when the one before has been taken; none waits for the client."""
+        try:
+            while part := await self._made(parts, client):
+                await transport.send_bytes(part)
+        except RSGIProtocolClosed:
+            return  # the client has gone
+
+    async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
+        """The next part, empty after the last."""
+        made: Future[bytes] = Future()
+
+        def make() -> None:
+            part = b""
+            try:
+                part = next(parts, b"")
+            finally:  # a bug ends the answer, and then this thread
+                made.set_result(part)
+
+        while True:
+            try:
+                self._threads.carry_out(client, make)
+            except Busy:
+                await asyncio.sleep(_AGAIN)
+            else:
+                return await asyncio.wrap_future(made)
 
 
 async def _disconnection(protocol: Any) -> None:
     await protocol.client_disconnect()
 
 
-def _settle(answered: asyncio.Future[None]) -> None:
+def _settle(answered: asyncio.Future[Future[None] | None], sending: Future[None] | None) -> None:
     if not answered.done():
-        answered.set_result(None)
+        answered.set_result(sending)
 
 
 def _refuse(scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:

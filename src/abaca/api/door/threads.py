@@ -18,7 +18,7 @@ class RequestThreads:
 
     def __init__(self, number: int) -> None:
         self._number = number
-        self._waiting: SimpleQueue[tuple[str, Callable[[], None]]] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[str, Callable[[], object]]] = SimpleQueue()
         self._by_client: Counter[str] = Counter()
         self._lock = Lock()
         for _ in range(number):
@@ -28,7 +28,7 @@ class RequestThreads:
         """Whether more wait than there are threads, so that a client may have gone before its turn comes."""
         return self._waiting.qsize() > self._number
 
-    def carry_out(self, client: str, work: Callable[[], None]) -> None:
+    def carry_out(self, client: str, work: Callable[[], object]) -> None:
         """Have a thread do it when its turn has come. Raises Busy when too many wait."""
         with self._lock:
             if self._waiting.qsize() >= _WAITING or self._by_client[client] >= _OF_ONE_CLIENT:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.db.session import begin, read
-from abaca.domain import access_rules
+from abaca.domain import access_rules, pages
 from abaca.domain.resource_lock_checks import DELETE, SHOW
 from abaca.errors import Invalid, Missing
+from abaca.values import Page
 
 _FILTERS = ("access_type", "access_to", "access_level", "access_key")
 
@@ -53,7 +55,7 @@ def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
         return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, sees_hidden=_sees_hidden(call)))
 
 
-def index(call: Call) -> dict[str, Any]:
+def index(call: Call) -> Any:
     """GET /share-access-rules?share_id=…; since 2.82 also those of all shares of the project."""
     share_id = call.query.get("share_id") or None
     if share_id is None and call.version < 82:
@@ -61,11 +63,15 @@ def index(call: Call) -> dict[str, Any]:
     filters = call.filters(*_FILTERS)
     if "metadata" in call.query:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
-    page = call.page()
-    try:
+
+    def fetch(page: Page) -> Part:
         with read(call.engine) as conn:
             rules = access_rules.find(conn, call.caller, share_id, filters, page, sees_hidden=_sees_hidden(call))
-            return call.many("access_list", ACCESS_RULE, rules, page)
+        following = pages.following(page, len(rules), [(rule["created_at"], rule["id"]) for rule in rules[-1:]])
+        return Part(call.shown(ACCESS_RULE, rules), following)
+
+    try:
+        return call.listed("access_list", fetch)
     except Missing as error:  # a share in the query is an argument, not what the URL names
         raise Invalid(error.message) from error
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from abaca.api.call import Call
 from abaca.api.kept_rows import Found
 from abaca.api.resources import metadata
+from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
@@ -20,6 +21,7 @@ from abaca.domain import share_creation, share_management, shares, soft_deletion
 from abaca.domain.share_creation import ShareRequest
 from abaca.domain.share_management import ShareToManage
 from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
+from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
 _FILTERS = (
@@ -36,12 +38,12 @@ _SERVER_SINCE = 49  # the same
 _LONGEST_PATH = 2000
 
 
-def index(call: Call) -> dict[str, Any]:
+def index(call: Call) -> Any:
     """GET /shares"""
     return _list(call, SUMMARY)
 
 
-def detail(call: Call) -> dict[str, Any]:
+def detail(call: Call) -> Any:
     """GET /shares/detail"""
     return _list(call, DETAIL)
 
@@ -198,22 +200,30 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
     )
 
 
-def _list(call: Call, level: int) -> dict[str, Any]:
+def _list(call: Call, level: int) -> Any:
     page = call.page()
     if page.sort_key in _ADMIN_FILTERS:  # an order tells, too
         call.enforce(_ADMIN_FILTERS[page.sort_key])
     all_projects = call.wants_all_projects("share:list_all_projects")
     filters = _filters(call)
+    more = {}
+    if call.wants_count(since=42):
+        with read(call.engine) as conn:
+            more["count"] = shares.count(conn, call.caller, filters, all_projects)
+    return call.listed("shares", partial(_part, call, level, filters, all_projects), more=more)
+
+
+def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, page: Page) -> Part:
     with read(call.engine) as conn:
         if _with_locations(call):
             rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=level == DETAIL)
-            return call.many("shares", SHARE, [_linked(call, row) for row in rows], page, level=level)
+            ages = [(row["created_at"], row["id"]) for row in rows[-1:]]
+            shown = call.shown(SHARE, [_linked(call, row) for row in rows], level=level)
+            return Part(shown, shares.following(page, filters, len(rows), ages))
         found = [Found(*share) for share in shares.find_versions(conn, call.caller, filters, page, all_projects)]
+        ages = [(each.version[-1], each.id) for each in found[-1:]]
         kept = call.kept(SHARE, found, partial(_views, call, conn), level=level)
-        answer = call.page_of("shares", kept, page)
-        if call.wants_count(since=42):
-            answer["count"] = shares.count(conn, call.caller, filters, all_projects)
-    return answer
+        return Part(kept, shares.following(page, filters, len(found), ages))
 
 
 def _views(call: Call, conn: Connection, ids: list[str]) -> list[dict[str, Any]]:

@@ -6,28 +6,29 @@ from typing import Any
 
 import msgspec
 
-from abaca.api import pagination
 from abaca.api.call import Call
+from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
 from abaca.db.session import begin, read
-from abaca.domain import snapshots
+from abaca.domain import pages, snapshots
 from abaca.errors import Unprocessable
+from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
 _FILTERS = ("name", "display_name", "status", "share_id")
 _DESCRIPTIONS = ("name~", "description~", "display_name~", "display_description~", "description", "display_description")  # since 2.36
 
 
-def index(call: Call) -> dict[str, Any]:
+def index(call: Call) -> Any:
     """GET /snapshots"""
     return _list(call, SUMMARY)
 
 
-def detail(call: Call) -> dict[str, Any]:
+def detail(call: Call) -> Any:
     """GET /snapshots/detail"""
     return _list(call, DETAIL)
 
@@ -90,20 +91,25 @@ def revert(call: Call, share_id: str) -> None:
         snapshots.revert(conn, call.caller, share_id, snapshot_id, call.quota_defaults)
 
 
-def _list(call: Call, level: int) -> dict[str, Any]:
-    page = call.page()
+def _list(call: Call, level: int) -> Any:
     all_projects = call.wants_all_projects("share_snapshot:list_all_projects")
     filters = call.filters(*_FILTERS, *(_DESCRIPTIONS if call.version >= 36 else ()))
     if "size" in call.query:
         filters["size"] = bodies.integer(call.query["size"], "size must be an integer.")
     if call.version >= 73 and "metadata" in call.query:
         filters["metadata"] = bodies.mapping(call.query["metadata"])
-    with read(call.engine) as conn:
-        rows = snapshots.find(conn, call.caller, filters, page, all_projects)
-        total = snapshots.count(conn, call.caller, filters, all_projects) if call.wants_count(since=79) else None
-    answer = call.many("snapshots", SNAPSHOT, [_linked(call, row) for row in rows], level=level)
-    links = pagination.next_links(call.url, call.query, page, rows)
-    return answer | ({"share_snapshots_links": links} if links else {}) | ({} if total is None else {"count": total})
+    more = {}
+    if call.wants_count(since=79):
+        with read(call.engine) as conn:
+            more["count"] = snapshots.count(conn, call.caller, filters, all_projects)
+
+    def fetch(page: Page) -> Part:
+        with read(call.engine) as conn:
+            rows = snapshots.find(conn, call.caller, filters, page, all_projects)
+        following = pages.following(page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]])
+        return Part(call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following)
+
+    return call.listed("snapshots", fetch, links="share_snapshots_links", more=more)
 
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
