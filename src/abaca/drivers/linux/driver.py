@@ -62,6 +62,7 @@ DEFAULTS = {
     "max_over_subscription_ratio": "1",
     "mtu": "",
     "answer_seconds": str(ANSWER_SECONDS),
+    "memory_mib": "1024",
     **bounds.OPTIONS,
     **wiring.OPTIONS,
 }
@@ -77,6 +78,7 @@ class LinuxDriver(ShareDriver):
     * `namespace`: the installation's name: its network namespaces, run folder and folder in the pool are called after it.
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
     * `mtu`: the largest MTU that a link gets, whatever its subnet says.
+    * `memory_mib`: how much memory each NFS server may take, where the machine has control groups.
     * `answer_seconds`: how long an NFS server may leave a call without an answer before it counts as hanging.
     * `max_connections`, `max_connections_per_client`: of one share server at a time, in all and from one address.
     * `physical_networks`: Neutron's physical networks and the bridge or interface of this machine that each is reached by,
@@ -124,6 +126,7 @@ class LinuxDriver(ShareDriver):
             over_subscription=self._ratio,
         )
         self._bounds = Bounds.of(chosen)
+        self._memory = int(_number(chosen, "memory_mib", 128)) * 1024**2
         self._vigil = Vigil()
         self._disk = DiskProbe(self.pool.root)
         self._wiring = Wiring(chosen)
@@ -364,7 +367,7 @@ class LinuxDriver(ShareDriver):
             return False
 
     def _ganesha(self, server_id: str) -> GaneshaServer:
-        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience, self._bounds.connections)
+        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience, self._bounds.connections, self._memory)
 
     def _end_nfs_servers(self) -> None:
         """Those of this back end; they are started again when their share servers are ensured."""

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from abaca.drivers.linux import beneath, mounts, namespaces, processes
+from abaca.drivers.linux import beneath, control_groups, mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
-from abaca.drivers.linux.file_services.nfs.ganesha import BUS, GANESHA
+from abaca.drivers.linux.file_services.nfs.bus_daemon import BUS
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.layout import NO_SHARE, run_path
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.programs import run
@@ -28,7 +29,8 @@ PROGRAMS = (GANESHA, BUS)
 
 
 def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:
-    """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts, loop_devices, processes, exports, subvolumes.
+    """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts, loop_devices, processes, control_groups,
+    exports, subvolumes.
 
     `filters`: the ports whose frames are let pass, and the filter of tunnels in the host's namespace.
 
@@ -42,6 +44,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
         "mounts": [str(mount.point) for mount in mounts.mounts_below(state_dir)],
         "loop_devices": _loop_devices(state_dir),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
+        "control_groups": _control_groups(namespace_prefix),
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
         "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path) if not path.name.startswith(NO_SHARE)],
     }
@@ -57,6 +60,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     processes.wait_until(lambda: not _processes(namespace_prefix), END_SECONDS)
+    _remove_control_groups(namespace_prefix)
     for name in _namespaces(namespace_prefix):
         namespaces.remove(name)
     tunnel_filter.remove(namespace_prefix)
@@ -65,7 +69,8 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
         run("losetup", "--detach", device)
     shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
     found = leftovers(namespace_prefix, state_dir)
-    stayed = {kind: found[kind] for kind in ("namespaces", "links", "filters", "mounts", "loop_devices", "processes") if found[kind]}
+    passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
+    stayed = {kind: found[kind] for kind in passing if found[kind]}
     if stayed:
         raise OutcomeUnknown(f"what a reboot would have taken is still there: {stayed}")
 
@@ -73,6 +78,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
 def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
     """Take everything of an installation away, **the data of its shares included**. Nothing there is success."""
     processes.end(_processes(namespace_prefix), END_SECONDS)
+    _remove_control_groups(namespace_prefix)
     for name in _namespaces(namespace_prefix):
         namespaces.remove(name)
     tunnel_filter.remove(namespace_prefix)
@@ -119,6 +125,15 @@ def _loop_devices(state_dir: Path) -> list[str]:
 
 def _processes(prefix: str) -> list[int]:
     return processes.find_below(run_path(prefix), PROGRAMS)
+
+
+def _control_groups(prefix: str) -> list[str]:
+    return [name for name in control_groups.names() if name.startswith(f"{prefix}.")]
+
+
+def _remove_control_groups(prefix: str) -> None:
+    for name in _control_groups(prefix):
+        control_groups.remove(name)
 
 
 def _pools(state_dir: Path, pool_path: Path | None) -> list[Path]:

@@ -72,7 +72,7 @@ class ServerLayout:
         self.ganesha_pid = self.run / "ganesha.pid"
         self.bus_config = self.run / "dbus.conf"
         self.bus_pid = self.run / "dbus.pid"
-        self.bus_socket = self.run / "dbus.sock"
+        self.bus_socket = self.run / "bus" / "dbus.sock"
         self.ldap = self.run / "ldap"  # not in `state`: passwords stay off the disk
 
     def prepare(self) -> None:

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from abaca.drivers.linux import mounts, namespaces, processes
-from abaca.drivers.linux.file_services.nfs import logs, nfs_null
+from abaca.drivers.linux import control_groups, mounts, namespaces, processes
+from abaca.drivers.linux.file_services.nfs import bus_daemon, logs, nfs_null
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
+from abaca.drivers.linux.file_services.nfs.cell.privileges import CAPABILITIES
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
-from abaca.drivers.linux.programs import run
-from abaca.errors import BackendError, OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, Unavailable
 
 GANESHA = "ganesha.nfsd"
-BUS = "dbus-daemon"
 NFS_PORT = 2049
 START_SECONDS = 30.0
 CELL_SECONDS = 5.0
@@ -28,6 +27,8 @@ START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
+MEMORY = 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
+TASKS = 512
 TOLD_BYTES = 1000  # of its log, when it does not start
 
 # What strangers' requests reach first says nothing: each that cannot be read would be a message.
@@ -69,29 +70,19 @@ LOG {{
 }}
 {includes}"""
 
-BUS_TEMPLATE = """\
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>custom</type>
-  <fork/>
-  <pidfile>{pid_file}</pidfile>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
-</busconfig>
-"""
-
 
 class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
 
     `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's. `connections`: at a time, at most.
+    `memory`: bytes that both processes may take together.
     """
 
-    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 1024) -> None:
+    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 1024, memory: int = MEMORY) -> None:
         self._server = server
         self._vigil = vigil
         self._connections = connections
+        self._memory = memory
         self._patience = patience
         self.bus = ExportBus(server.bus_socket)
 
@@ -128,8 +119,9 @@ class GaneshaServer:
         self._write_configuration()
         logs.prepare(self._server)
         logs.make_room(self._server)
-        self._start_bus()
-        confinement.start(self.launch())
+        launch = self.launch()
+        bus_daemon.start(self._server, launch.groups)
+        confinement.start(launch)
         is_in_cell = processes.wait_until(lambda: self.gap() is None, CELL_SECONDS)  # it is still loading what shuts it
         if is_in_cell:
             processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
@@ -186,15 +178,12 @@ class GaneshaServer:
         """End both processes, and any that a lost call may have started. Nothing there is success."""
         self._vigil.forget(self._server.id)
         processes.end(self._ganeshas(), END_SECONDS)
-        processes.end(processes.find(BUS, self._bus_argument()), END_SECONDS)
-        for path in (self._server.ganesha_pid, self._server.bus_pid, self._server.bus_socket):
-            path.unlink(missing_ok=True)
+        self._server.ganesha_pid.unlink(missing_ok=True)
+        bus_daemon.stop(self._server)
+        control_groups.remove(self._server.namespace)
 
     def _ganeshas(self) -> list[int]:
         return processes.find(GANESHA, str(self._server.ganesha_pid))
-
-    def _bus_argument(self) -> str:
-        return f"--config-file={self._server.bus_config}"
 
     def _write_configuration(self) -> None:
         # A share that is not mounted is left out: clients would write into the folder below it, onto the host's disk.
@@ -209,18 +198,11 @@ class GaneshaServer:
             includes="".join(f'%include "{file}"\n' for file in exports),
         )
         write_atomically(self._server.ganesha_config, configuration)
-        write_atomically(self._server.bus_config, BUS_TEMPLATE.format(pid_file=self._server.bus_pid, socket=self._server.bus_socket))
-
-    def _start_bus(self) -> None:
-        """It detaches itself: it gets a session of its own, and the init process as its parent."""
-        try:
-            run("nsenter", f"--net={namespaces.path_of(self._server.namespace)}", BUS, self._bus_argument(), timeout=START_SECONDS)
-        except OutcomeUnknown as error:
-            raise Unavailable(f"{BUS} of share server {self._server.id} did not start: {error.message}") from error
 
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
         server = self._server
+        limits = {control_groups.MEMORY: self._memory, control_groups.TASKS: TASKS}
         files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
         return confinement.launch(
             server,
@@ -230,4 +212,7 @@ class GaneshaServer:
             environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
             read_only=[server.ganesha_config, server.bus_socket, server.exports],
             writable=[server.logs, server.recovery],
+            shares=server.mounts,
+            groups=control_groups.ensure(server.namespace, limits),
+            capabilities=CAPABILITIES,
         )

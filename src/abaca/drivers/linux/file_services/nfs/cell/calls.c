@@ -76,8 +76,8 @@ static struct sock_filter program[] = {
     ALLOW(socketpair), ALLOW(bind), ALLOW(listen), ALLOW(accept), ALLOW(accept4), ALLOW(connect),
     ALLOW(getsockname), ALLOW(getpeername), ALLOW(getsockopt), ALLOW(setsockopt),
     ALLOW(shutdown), ALLOW(ppoll), ALLOW(pselect6), ALLOW(epoll_create1),
-    WITH_ARGUMENT(socket, 0, 9), ALLOW_VALUE(AF_INET), ALLOW_VALUE(AF_INET6),
-    ALLOW_VALUE(AF_UNIX), ALLOW_VALUE(AF_NETLINK), REFUSE(EAFNOSUPPORT),
+    WITH_ARGUMENT(socket, 0, 7), ALLOW_VALUE(AF_INET), ALLOW_VALUE(AF_INET6),
+    ALLOW_VALUE(AF_UNIX), REFUSE(EAFNOSUPPORT),
 
     /* memory, threads, signals to itself */
     ALLOW(mmap), ALLOW(munmap), ALLOW(mprotect), ALLOW(mremap), ALLOW(madvise), ALLOW(brk),

@@ -22,7 +22,8 @@ START_SECONDS = 30.0
 FILTERS = 2  # the launcher's and the library's
 # Programs and libraries; settings of the C library; what the pool says of a share's room.
 READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig", "/sys/fs/btrfs")
-LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
+# CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed to.
+LIMITS = {"CORE": 1, "DATA": 1 << 32, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 
 
 def launch(
@@ -31,9 +32,12 @@ def launch(
     arguments: Sequence[str],
     pid_file: Path,
     *,
-    environment: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
     read_only: Sequence[Path],
     writable: Sequence[Path],
+    shares: Path | None = None,
+    groups: Sequence[str],
+    capabilities: int,
 ) -> Launch:
     """How a program of Debian's is started in the server's network namespace and a cell of its own. Raises Unavailable."""
     file = shutil.which(program, path=SEARCH_PATH)
@@ -49,12 +53,14 @@ def launch(
         root=str(root),
         library=str(library.ensure()),
         host_name=server.id,
-        environment=dict(environment),
+        environment=dict(environment or {}),
         read_only=[file, *READ_ONLY, *map(str, read_only)],
         writable=[str(path) for path in writable],
         private=["/tmp", str(server.run)],
-        shares=str(server.mounts),
+        shares=None if shares is None else str(shares),
         limits=LIMITS,
+        groups=list(groups),
+        capabilities=capabilities,
     )
 
 

@@ -21,7 +21,8 @@ from abaca.drivers.linux.file_services.nfs.cell.kernel import check, libc
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """`argv`: the program's; `program` its file. `network`: the name file of a network namespace.
-    `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program."""
+    `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program. `limits`: by names of resources.
+    `groups`: files of control groups to join. `capabilities`: those that it keeps, as bits."""
 
     program: str
     argv: list[str]
@@ -36,11 +37,14 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     private: list[str] = []
     shares: str | None = None
     limits: dict[str, int] = {}
+    groups: list[str] = []
+    capabilities: int
 
 
 def main() -> None:
     launch = msgspec.json.decode(sys.argv[1], type=Launch)
     try:
+        _join(launch.groups)
         _enter_network(launch.network)
         check(libc.unshare(kernel.NEW_PROCESSES), "make a process namespace")
         pid = _fork(lambda: _become(launch))
@@ -60,10 +64,15 @@ def _become(launch: Launch) -> None:
     if not Path(launch.library).is_file():
         raise OSError(f"the library {launch.library} is not there")
     privileges.limit(launch.limits.items())
-    privileges.give_up()
+    privileges.give_up(launch.capabilities)
     privileges.demand_token()
     environment = {"LC_ALL": "C", **launch.environment, "LD_PRELOAD": launch.library}
     os.execve(launch.program, launch.argv, environment)
+
+
+def _join(groups: list[str]) -> None:
+    for group in groups:
+        Path(group).write_text("0")  # this process
 
 
 def _enter_network(path: str) -> None:

@@ -63,15 +63,15 @@ def limit(limits: Iterable[tuple[str, int]]) -> None:
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
-def give_up() -> None:
-    """Keep the capabilities of the list, and nothing by which a program would get more."""
+def give_up(kept: int) -> None:
+    """Keep these capabilities (bits), and nothing by which a program would get more."""
     for number in range(_MOST_CAPABILITIES):
         is_known = libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0
-        if is_known and not CAPABILITIES >> number & 1:
+        if is_known and not kept >> number & 1:
             prctl(_PR_CAPBSET_DROP, number, what=f"drop capability {number}")
     prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, what="drop ambient capabilities")
     head = struct.pack("II", _LINUX_CAPABILITY_VERSION_3, 0)
-    sets = struct.pack("6I", CAPABILITIES, CAPABILITIES, 0, 0, 0, 0)
+    sets = struct.pack("6I", kept, kept, 0, 0, 0, 0)
     check(libc.capset(head, sets), "drop capabilities")
     prctl(_PR_SET_NO_NEW_PRIVS, 1, what="set no_new_privs")
 

@@ -14,7 +14,7 @@ from abaca.drivers.linux.file_services.nfs.cell import kernel
 from abaca.drivers.linux.file_services.nfs.cell.kernel import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE, check, libc, mount
 from abaca.drivers.linux.file_services.nfs.cell.privileges import architecture
 
-LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64", "etc/mtab": "/proc/self/mounts"}
+LINKS = {"lib": "usr/lib", "lib64": "usr/lib64", "etc/mtab": "/proc/self/mounts"}
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 # The host's users are nobody's business: NFS-Ganesha passes on numbers.
 FILES = {

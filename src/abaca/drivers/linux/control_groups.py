@@ -1,0 +1,90 @@
+"""Control groups: what a server may use of this machine's memory, and how many tasks it may have. Made by name, joined, taken away.
+
+Version 2 where it has the controllers, else version 1. Where neither may be written (some containers)
+there are none, which is no error: what can be limited otherwise is limited by the server's cell.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from abaca.drivers.linux import mounts
+
+MOUNTED = Path("/sys/fs/cgroup")
+FOLDER = "abaca"  # of all installations; a group's name begins with its installation's
+MEMORY, TASKS = "memory", "pids"
+
+# Controller → the file of its limit.
+_VERSION_2 = {MEMORY: "memory.max", TASKS: "pids.max"}
+_VERSION_1 = {MEMORY: "memory.limit_in_bytes", TASKS: "pids.max"}
+
+
+def ensure(name: str, limits: Mapping[str, int]) -> list[str]:
+    """Make sure of a group with these limits (MEMORY: bytes; TASKS).
+
+    Returns the files by which a process joins it; none where this machine has no way.
+    """
+    with contextlib.suppress(OSError):
+        return [_ensure(parent / name, files, limits) for parent, files in _parents()]
+    return []
+
+
+def remove(name: str) -> None:
+    """Take a group away that no process is left in. Nothing there is success."""
+    for parent, _ in _parents(make=False):
+        with contextlib.suppress(OSError):
+            (parent / name).rmdir()
+
+
+def names() -> list[str]:
+    """All groups of all installations."""
+    found = {group.name for parent, _ in _parents(make=False) if parent.is_dir() for group in parent.iterdir() if group.is_dir()}
+    return sorted(found)
+
+
+def limits_of(pid: int) -> dict[str, int]:
+    """The limits that a process is under, by MEMORY and TASKS."""
+    found = {}
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        *_, path = line.split(":", 2)
+        for parent, files in _parents(make=False):
+            for controller, file in files.items():
+                limit = parent.parent / path.lstrip("/") / file
+                if parent.name in path and limit.is_file():
+                    found[controller] = int(limit.read_text())
+    return found
+
+
+def _parents(*, make: bool = True) -> Iterator[tuple[Path, dict[str, str]]]:
+    """(the folder of groups, the files of limits) of each hierarchy that has a controller."""
+    found = mounts.mounts_below(MOUNTED)
+    unified = [mount.point for mount in found if mount.filesystem == "cgroup2" and _has_controllers(mount.point)]
+    if unified:
+        parent = unified[0] / FOLDER
+        if make:
+            parent.mkdir(exist_ok=True)
+            for folder in (unified[0], parent):
+                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in _VERSION_2))
+        yield parent, _VERSION_2
+        return
+    for controller, file in _VERSION_1.items():
+        for mount in found:
+            if mount.filesystem == "cgroup" and controller in mount.options:
+                parent = mount.point / FOLDER
+                if make:
+                    parent.mkdir(exist_ok=True)
+                yield parent, {controller: file}
+                break
+
+
+def _has_controllers(point: Path) -> bool:
+    return set(_VERSION_2) <= set((point / "cgroup.controllers").read_text().split())
+
+
+def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) -> str:
+    group.mkdir(exist_ok=True)
+    for controller, file in files.items():
+        (group / file).write_text(str(limits[controller]))
+    return str(group / "cgroup.procs")

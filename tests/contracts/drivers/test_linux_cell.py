@@ -1,0 +1,240 @@
+"""The cell of an NFS server: a hostile program in Ganesha's place sees and reaches nothing of the host, of other servers, of Abaca's database."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from abaca.drivers.linux import control_groups, namespaces, processes
+from abaca.drivers.linux.file_services.nfs.cell import confinement
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, TASKS
+from abaca.drivers.linux.pools import subvolumes
+from abaca.errors import Unavailable
+from abaca.values import Share, ShareServer
+from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
+
+pytestmark = pytest.mark.root
+
+HOSTILE = Path(__file__).with_name("hostile.py")
+PYTHON = Path("/usr/bin/python3").resolve()  # what Debian brings, with its libraries in /usr/lib
+ENDED_SECONDS = 60.0
+MIB = 1024**2
+
+
+@dataclass
+class Host:
+    """What there is on the host that a program in a cell must not find: files, by their paths, and what listens."""
+
+    secret: list[str]
+    addresses: list[str]
+
+
+@pytest.fixture
+def host(tmp_path: Path, site: Site) -> Iterator[Host]:
+    """A database's file and socket, another server with a share, and services on the host's own addresses."""
+    other = site.server(("other", "10.9.0.5/24"))
+    share = site.share(other)
+    (site.driver.pool.path(share.id) / "file").write_text("another tenant's")
+    state = site.driver.layout.state_dir.parent
+    database = state / "abaca.db"
+    database.write_text("rows")
+    layout = site.layout(other)
+    secret = [
+        *("/etc/shadow", "/etc/passwd-", "/root/.bashrc", "/proc/kcore", "/proc/sys/kernel/core_pattern"),
+        *(str(path) for path in (database, Path(__file__), site.driver.layout.state / "pool.img")),
+        *(str(path) for path in (layout.ganesha_config, layout.export_file(share.id), layout.mount_point(share.id) / "file")),
+        str(site.driver.pool.path(share.id) / "file"),
+        *(f"/proc/{pid}/{file}" for pid in (os.getpid(), _pid(site, other)) for file in ("environ", "maps", "root/etc/passwd")),
+    ]
+    with ExitStack() as opened:
+        addresses = [str(layout.bus_socket)]
+        for where in (str(state / "s"), f"\0abaca-{os.getpid()}"):
+            listening = opened.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(where)
+            listening.listen()
+            addresses.append(where.replace("\0", "@"))
+        loopback = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+        addresses.append(f"127.0.0.1:{loopback.getsockname()[1]}")
+        yield Host(secret, addresses)
+
+
+def _pid(site: Site, server: ShareServer) -> int:
+    return int(site.layout(server).ganesha_pid.read_text())
+
+
+def _report(site: Site, server: ShareServer, share: Share, host: Host, other: int) -> dict[str, Any]:
+    """What the hostile program found, started as Ganesha is, except for its own file and Python's."""
+    layout = site.layout(server)
+    ganesha = site.ganesha(server)
+    asked = {
+        "secret": host.secret,
+        "addresses": host.addresses,
+        "share": str(layout.mount_point(share.id)),
+        "handle": struct.pack("<QQI", subvolumes.FIRST_INODE, other, 0).hex(),
+        "report": str(layout.logs / "report"),
+    }
+    launch = msgspec.structs.replace(
+        ganesha.launch(),
+        program=str(PYTHON),
+        argv=[GANESHA, "-I", "-S", str(HOSTILE), json.dumps(asked), str(layout.ganesha_pid)],
+        read_only=[*ganesha.launch().read_only, str(PYTHON), str(HOSTILE)],
+    )
+    processes.end([_pid(site, server)], 5.0)
+    confinement.start(launch)
+    assert processes.wait_until(lambda: not ganesha.is_started(), ENDED_SECONDS)
+    found: dict[str, Any] = json.loads((layout.logs / "report").read_text())
+    return found
+
+
+def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Host) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("the hostile program knows the system calls of x86_64 only")
+    server = site.server(*BOTH)
+    share, beside = site.share(server), site.share(server)
+    missing = [path for path in host.secret if not Path(path).exists() and "/proc/" not in path and path not in OPTIONAL]
+    assert not missing, "these are there to be found"
+    found = _report(site, server, share, host, _number(site, beside))
+    layout = site.layout(server)
+    shares = {str(layout.mount_point(each.id)) for each in (share, beside)}
+
+    assert (found["pid"], found["processes"], found["host name"]) == (1, ["1"], server.id)
+    assert (found["readable"], found["reached"], found["links followed"]) == ([], [], [])
+    private = {str(path) for path in (layout.state, *layout.state.parents) if Path("/tmp") in path.parents}  # made in the cell's own /tmp
+    below = {path for path in found["writable"] if layout.recovery in Path(path).parents}
+    own_memory = {"/tmp", str(layout.run), str(layout.bus_socket.parent)}
+    assert set(found["writable"]) - private - below == {*own_memory, str(layout.logs), str(layout.recovery), *shares}
+    own = tuple(map(str, (layout.state, layout.run)))
+    strange = {path for path in found["files"] if not path.startswith(own)} - EXPECTED - {str(PYTHON), str(HOSTILE)}
+    assert {path for path in strange if not path.startswith(("/usr/share/zoneinfo/", "/usr/local/lib/abaca/", "/usr/lib"))} == set()
+
+    assert {name: error for name, error in found["calls"].items() if error != "ENOSYS"} == {}
+    assert (found["clone"], found["fork by clone"], found["x32"]) == ("EPERM", "EPERM", "ENOSYS")
+    assert (found["by handle"], found["by handle, around the library"]) == ("ESTALE", "EPERM")
+    assert set(found["ioctls"].values()) == {"ENOTTY"}
+    assert not any(found["sockets"].values())
+    assert (found["devices"], found["more capabilities"]) == ([], "EPERM")
+    assert found["descriptors"] < confinement.LIMITS["NOFILE"]
+
+
+OPTIONAL = {"/etc/passwd-", "/root/.bashrc"}  # not on every machine
+EXPECTED = {
+    *("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/etc/mtab", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig"),
+    *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/usr/bin/ganesha.nfsd"),
+}
+
+
+def _number(site: Site, share: Share) -> int:
+    asked = ["btrfs", "inspect-internal", "rootid", str(site.driver.pool.path(share.id))]
+    return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
+
+
+def test_both_processes_of_a_server_are_in_cells(site: Site) -> None:
+    """And what keeps Ganesha in its cell is looked at; the bus has no capability at all."""
+    server = site.server(*BOTH)
+    assert site.ganesha(server).gap() is None
+    bus = (Path("/proc") / site.layout(server).bus_pid.read_text().strip() / "status").read_text()
+    status = dict(line.split(":\t", 1) for line in bus.splitlines() if ":\t" in line)
+    assert {status[name] for name in ("CapPrm", "CapEff", "CapBnd")} == {f"{0:016x}"}
+    assert (status["NoNewPrivs"], status["Seccomp_filters"]) == ("1", "2")
+
+
+def test_a_ganesha_outside_a_cell_is_started_anew(site: Site) -> None:
+    """One of an older release, for example: what a worker does when it finds one after an upgrade."""
+    server = site.server(*BOTH)
+    share = site.share(server)
+    layout = site.layout(server)
+    processes.end([_pid(site, server)], 5.0)
+    layout.ganesha_pid.unlink()
+    files = ["-L", layout.log, "-f", layout.ganesha_config, "-p", layout.ganesha_pid]
+    inside = ["nsenter", f"--net={namespaces.path_of(layout.namespace)}"]
+    bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={layout.bus_socket}"}
+    subprocess.run([*inside, GANESHA, *map(str, files)], env={**os.environ, **bus}, check=True)
+    assert processes.wait_until(lambda: layout.ganesha_pid.exists(), 10.0)
+    before, gap = _pid(site, server), site.ganesha(server).gap()
+    assert gap is not None and "the library" in gap and f"CapEff is {os_capabilities()}" in gap
+    site.driver.ensure_server(server, [share])
+    assert site.ganesha(server).gap() is None and _pid(site, server) != before
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def os_capabilities() -> str:
+    return next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+
+
+def test_nothing_is_started_without_the_library(site: Site) -> None:
+    server = site.server(*BOTH)
+    launch = msgspec.structs.replace(site.ganesha(server).launch(), library="/usr/lib/abaca/not-there.so")
+    processes.end([_pid(site, server)], 5.0)
+    with pytest.raises(Unavailable, match=r"the library /usr/lib/abaca/not-there\.so is not there"):
+        confinement.start(launch)
+    assert not site.ganesha(server).is_started()
+
+
+def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) -> None:
+    """One that takes more is ended; its neighbour notices nothing, and it is started again."""
+    small = linux_backend.successor(site.driver, memory_mib="128")
+    server, neighbour = site.server(*BOTH), site.server(("other", "10.9.0.5/24"))
+    share, other = site.share(server), site.share(neighbour)
+    processes.end([_pid(site, server)], 5.0)
+    small.ensure_server(server, [share])
+    limits = control_groups.limits_of(_pid(site, server))
+    if not limits:
+        pytest.skip("this machine has no control groups with the controllers memory and pids")
+    assert limits == {control_groups.MEMORY: 128 * MIB, control_groups.TASKS: TASKS}
+    assert control_groups.limits_of(_pid(site, neighbour))[control_groups.MEMORY] == 1024 * MIB
+
+    before = _pid(site, neighbour)
+    forking = _in_place_of_ganesha(site, server, TAKING_TASKS, limits)
+    assert processes.wait_until(lambda: _threads(forking) >= TASKS - 10, ENDED_SECONDS)
+    assert _threads(forking) <= TASKS
+    _in_place_of_ganesha(site, server, TAKING_MEMORY, limits)
+    assert processes.wait_until(lambda: not site.ganesha(server).is_started(), ENDED_SECONDS), "it goes on taking memory"
+    assert _pid(site, neighbour) == before
+    assert_served(site.client("others", "other", "10.9.0.20/24"), other)
+    small.ensure_server(server, [share])
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+TAKING_TASKS = """
+import threading, time
+try:
+    while True:
+        threading.Thread(target=time.sleep, args=(60,)).start()
+except RuntimeError:
+    pass
+"""
+TAKING_MEMORY = """
+held = []
+while True:
+    held.append(bytearray(1 << 20))
+"""
+
+
+def _in_place_of_ganesha(site: Site, server: ShareServer, program: str, limits: dict[str, int]) -> int:
+    """The process id of a Python program that has taken Ganesha's place, under these limits."""
+    layout, launch = site.layout(server), site.ganesha(server).launch()
+    processes.end(processes.find(GANESHA, str(layout.ganesha_pid)), 5.0)
+    control_groups.ensure(layout.namespace, limits)
+    argv = [GANESHA, "-I", "-S", "-c", program, str(layout.ganesha_pid)]
+    confinement.start(msgspec.structs.replace(launch, program=str(PYTHON), argv=argv, read_only=[*launch.read_only, str(PYTHON)]))
+    return _pid(site, server)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len(os.listdir(f"/proc/{pid}/task"))
+    except FileNotFoundError:
+        return 0
