@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from abaca.drivers.conformance.stage import address_of
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
@@ -25,6 +27,7 @@ from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, r
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 from tests.contracts.drivers import ldap_server
+from tests.nfs4.connection import connect
 
 POOL_GIB = 20
 PROBE_SECONDS = 90
@@ -93,6 +96,19 @@ def can_read(driver: LinuxDriver, location: ExportLocation, client: str, entry: 
     attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
     try:
         return bool(probe(netns, "mount", location.path)["ok"])
+    finally:
+        detach_client(netns, driver.layout.namespace)
+
+
+@contextmanager
+def nfs_client(driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> Iterator[socket.socket]:
+    """A connection to the NFS server of `location`, from a privileged port of a client with the address `client` on the entry's subnet."""
+    netns = client_namespace(driver, "nfs")
+    prefix_length = ip_network(entry.subnet.cidr, strict=False).prefixlen
+    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
+    try:
+        with connect(netns, address_of(location)) as link:
+            yield link
     finally:
         detach_client(netns, driver.layout.namespace)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,10 @@ class TestLinux(DriverConformance):
     def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
         return bool(_hook("can_read")(driver, location, client, entry))
 
+    @contextmanager
+    def nfs_client(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> Iterator[socket.socket]:
+        with _hook("nfs_client")(driver, location, client, entry) as link:
+            yield link
 
     @contextmanager
     def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:

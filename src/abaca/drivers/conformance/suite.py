@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.conformance.handles import HandleConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
@@ -37,7 +38,7 @@ from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInf
 DEATH_SECONDS = 10.0
 
 
-class DriverConformance(SnapshotConformance, SecurityServiceConformance):
+class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceConformance):
     """Override `driver`, and what else your back end needs or can show."""
 
     @pytest.fixture
