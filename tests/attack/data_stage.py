@@ -60,7 +60,8 @@ class DataStage:
         return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
     def log_bytes(self) -> int:
-        return sum(file.stat().st_size for file in self.site.layout(self.attacked).state.glob("*.log*"))
+        """What the attacked server has logged, as far as it is still there."""
+        return sum(file.stat().st_size for file in self.site.layout(self.attacked).logs.iterdir())
 
     def clear(self) -> None:
         for client in self._honest.values():

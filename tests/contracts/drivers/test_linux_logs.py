@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,11 @@ from jeepney.wrappers import unwrap_msg
 
 from abaca.drivers.linux import mounts, processes
 from abaca.drivers.linux.file_services.nfs import logs
-from abaca.drivers.linux.file_services.nfs.nfs4 import COMPOUND, PROGRAM, VERSION
-from abaca.drivers.linux.file_services.nfs.rpc import auth_sys, call_message, record
-from abaca.drivers.linux.file_services.nfs.xdr import opaque, text, u32
 from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
-from tests.nfs4.connection import connect
+from tests.nfs4.nonsense import NONSENSE, send
 
 pytestmark = pytest.mark.root
 
@@ -29,49 +25,6 @@ AT_ONCE = 100
 ROUNDS = 40
 HARMLESS = 4096
 """Bytes that all the nonsense of one kind may add to a log: of ROUNDS * AT_ONCE requests."""
-
-
-def _call(body: bytes, program: int = PROGRAM, version: int = VERSION, procedure: int = COMPOUND) -> bytes:
-    return record(call_message(program, version, procedure, body, auth_sys(0, 0))[1])
-
-
-def _head(*words: int) -> bytes:
-    return record(b"".join(map(u32, (1, *words))))
-
-
-NONSENSE: dict[str, Callable[[], bytes]] = {
-    "no COMPOUND": lambda: _call(b""),
-    "a COMPOUND cut off": lambda: _call(text("") + u32(0) + u32(3) + u32(22)),
-    "a million operations": lambda: _call(text("") + u32(0) + u32(1_000_000)),
-    "a tag without end": lambda: _call(u32(0xFFFFFFFF) + b"xx"),
-    "an operation that is none": lambda: _call(text("") + u32(0) + u32(1) + u32(4711)),
-    "a minor version that is none": lambda: _call(text("") + u32(99) + u32(0)),
-    "a handle of 4 GiB": lambda: _call(text("") + u32(0) + u32(1) + u32(22) + u32(0xFFFFFFFF)),
-    "a procedure that is none": lambda: _call(b"", procedure=77),
-    "version 3": lambda: _call(b"", version=3),
-    "a program that is none": lambda: _call(b"", program=300000),
-    "RPC version 7": lambda: _head(0, 7, PROGRAM, VERSION, COMPOUND, 0, 0, 0, 0),
-    "a reply": lambda: _head(1, 0, 0, 0, 0),
-    "credentials that are none": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 77, 0, 0, 0),
-    "credentials too long": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 1) + opaque(bytes(4000)),
-    "an empty record": lambda: u32(1 << 31),
-    "half a header": lambda: record(b"\0" * 6),
-    "random bytes": lambda: os.urandom(64),
-}
-
-
-def flood(netns: str, address: str, what: Callable[[], bytes]) -> None:
-    for _ in range(ROUNDS):
-        link = connect(netns, address, patience=5.0)
-        try:
-            link.sendall(b"".join(what() for _ in range(AT_ONCE)))
-            link.settimeout(0.05)
-            while link.recv(65536):
-                pass
-        except OSError:  # it hung up, or has nothing more to say
-            pass
-        finally:
-            link.close()
 
 
 def logged(site: Site, server: ShareServer) -> int:
@@ -88,7 +41,8 @@ def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
     grown = {}
     for name, what in NONSENSE.items():
         before = logged(site, server)
-        flood(netns, "10.0.0.5", what)
+        for _ in range(ROUNDS):
+            send(netns, "10.0.0.5", what, AT_ONCE)
         grown[name] = logged(site, server) - before
     assert {name: size for name, size in grown.items() if size > HARMLESS} == {}
     assert probe(netns, "write", path(share), "name", "text")["ok"]
