@@ -39,7 +39,7 @@ from bench.service import SHARE_TYPE
 SHARES_A_SERVER = 4
 SUBNETS = (("10.90.0.0/16", 4), ("fd00:90::/64", 6))
 LONGEST_SECONDS = 1800.0
-_BACKEND = "[linux]\nshare_driver = linux\npool_size_gib = 500\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
+_BACKEND = "[linux]\nshare_driver = linux\npool_size_gib = 500\npool_sparse = true\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
 
 
 def run(servers: int) -> None:

@@ -30,7 +30,7 @@ from tests.stack import Stack, make_conf
 from tests.walk import walks_everything
 
 BACKEND = "alpha"
-BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20"}}
+BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20", "pool_sparse": "true"}}
 SCENES = (
     "share_create",
     "access_apply",

@@ -232,11 +232,15 @@ class ServerUpdate(Value):
 
 
 class PoolStats(Value):
-    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool capabilities by their names."""
+    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool capabilities by their names.
+
+    `snapshot_capacity_gb`: what snapshots keep beside the sizes of shares, and so cannot be promised.
+    """
 
     pool_name: str
     total_capacity_gb: float
     free_capacity_gb: float
+    snapshot_capacity_gb: float = 0.0
     reserved_percentage: int = 0
     max_over_subscription_ratio: float = 1.0
     thin_provisioning: bool = False

@@ -26,7 +26,7 @@ from tests.service import Installation, reachable_folder, wait_until
 from tests.stack import Stack
 
 BACKEND = "b1"
-FORMS = {"fake": "share_driver = fake\n", "linux": "share_driver = linux\npool_size_gib = 100\n"}
+FORMS = {"fake": "share_driver = fake\n", "linux": "share_driver = linux\npool_size_gib = 100\npool_sparse = true\n"}
 KILLED = ("api", "worker", "postgresql")
 READY_SECONDS = 90.0
 AFTERMATH_SECONDS = 15.0

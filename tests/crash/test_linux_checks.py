@@ -56,7 +56,7 @@ def scene(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFa
     state_dir = tmp_path_factory.mktemp("state")
     state_dir.chmod(0o755)
     url = sqlite_databases.create_from(initialise)
-    stack = Stack(make_conf(state_dir, url, {BACKEND: {"share_driver": "linux"}}))
+    stack = Stack(make_conf(state_dir, url, {BACKEND: {"share_driver": "linux", "pool_sparse": "true"}}))
     try:
         stack.share_type()
         yield Scene(stack)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_interface, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -31,7 +32,7 @@ class Site:
         self.stack = stack
         self.namespace = network_namespace(stack.conf)
 
-    def share(self, share_network: str, **more: str) -> str:
+    def share(self, share_network: str, **more: Any) -> str:
         """An available share that everybody may write to; its id."""
         id_ = available_share(self.stack, share_network, **more)
         for everybody in EVERYBODY:
@@ -100,7 +101,8 @@ def install(tmp_path: Path) -> Iterator[Install]:
         initialise(url)
         state_dir = tmp_path / "state"
         state_dir.mkdir()
-        backends = {f"b{index}": {"share_driver": "linux", "pool_size_gib": "2", **(options or {})} for index in range(1, number + 1)}
+        pool = {"share_driver": "linux", "pool_size_gib": "2", "pool_sparse": "true"}
+        backends = {f"b{index}": pool | (options or {}) for index in range(1, number + 1)}
         stack = Stack(make_conf(state_dir, url, backends, **overrides))
         stack.share_type()
         for name in backends:

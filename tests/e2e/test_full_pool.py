@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import services
+from abaca.domain import services, snapshots
 from tests.contracts.drivers.linux_backend import probe
 from tests.e2e.conftest import Install, Site
 from tests.operations.scene import allow, delete_share, settled_rules, told
-from tests.stack import wait_for
+from tests.stack import MEMBER, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -48,7 +48,7 @@ def test_a_full_pool_refuses_new_data_and_shares_and_nothing_else(install: Insta
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
     network = stack.share_network(v4, v6)
-    greedy, modest = (site.share(network, share_type="b1") for _ in range(2))
+    greedy, modest = (site.share(network, share_type="b1", size=size) for size in (3, 1))
     elsewhere = site.share(network, share_type="b2")
     client = site.client("client", v4, V4, V6)
     (location, _), (greedy_location, _), (other_location, _) = (stack.paths(id_) for id_ in (modest, greedy, elsewhere))
@@ -65,7 +65,7 @@ def test_a_full_pool_refuses_new_data_and_shares_and_nothing_else(install: Insta
     assert settled_rules(stack, modest) == "active"
     assert is_up(site, "b1")
     wait_for(lambda: stack.settled_share(stack.share(network, share_type="b1")) == "error", 30)  # once its figures have been reported
-    assert "has room for 0 of 1 GiB" in told(stack)[0]
+    assert "no room for 1 GiB" in told(stack)[0]
 
     assert probe(client, "remove", greedy_location, "large")["ok"], "space is given back as it was taken"
     wait_for(lambda: probe(client, "write", location, "more", TEXT, "--times", "200")["ok"], 60)
@@ -88,3 +88,27 @@ def test_a_pool_that_has_become_read_only_takes_its_back_end_down_and_no_other(i
     site.assert_served(client, stack.paths(other))
     wait_for(lambda: is_up(site, "b1"), 60)
     site.assert_served(client, stack.paths(id_))
+
+
+def test_a_snapshot_that_would_cost_another_its_room_ends_in_error(install: Install) -> None:
+    """Its project is told its own sizes; neither share notices."""
+    site = install(1)
+    stack = site.stack
+    v4, v6 = stack.network(V4, V6)
+    network = stack.share_network(v4, v6)
+    stack.share_type("snapshots", snapshot_support="True")
+    mine, other = (site.share(network, share_type="snapshots") for _ in range(2))
+    client = site.client("client", v4, V4, V6)
+    (location, _), (other_location, _) = (stack.paths(id_) for id_ in (mine, other))
+    folder = next(path for path in pool_of(site, "b1").glob("*/*") if path.name in location)
+    with open(folder / "large", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 800 * MIB)
+        os.fsync(file.fileno())
+    snapshot = stack.snapshot(mine)
+    assert stack.settled_snapshot(snapshot) == "error"
+    (text,) = told(stack)
+    assert "it would keep what the share holds, 0.78 GiB, beside the share's size of 1 GiB" in text
+    for path in (location, other_location):
+        assert probe(client, "write", path, "more", TEXT, "--times", "20")["ok"]
+    stack.do(snapshots.delete, MEMBER, snapshot)
+    assert stack.settled_snapshot(snapshot) == "gone"

@@ -19,7 +19,7 @@ from tests.service import Installation, arguments_of, descendants, installation,
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
 
-LINUX = "[DEFAULT]\nenabled_share_backends = linux\n[linux]\nshare_driver = linux\npool_size_gib = 8\n"
+LINUX = "[DEFAULT]\nenabled_share_backends = linux\n[linux]\nshare_driver = linux\npool_size_gib = 8\npool_sparse = true\n"
 V4, V6 = "10.74.0.0/24", "fd00:74::/64"
 CLIENT = ("10.74.0.200/24", "fd00:74::200/64")
 SERVERS, SHARES = 2, 2

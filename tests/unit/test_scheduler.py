@@ -174,6 +174,12 @@ def test_zones_are_judged_one_by_one() -> None:
 # --- choice and explanation --------------------------------------------------------------------------------------------
 
 
+def test_what_snapshots_keep_cannot_be_promised() -> None:
+    crowded = pool(total=100, free=95, allocated=50, snapshot_capacity_gb=45)
+    assert place(ask(5), [crowded]).host is not None
+    assert "has room for 5 of 6 GiB" in place(ask(6), [crowded]).explain()
+
+
 def test_most_room_wins_and_names_break_ties() -> None:
     small, large, full = pool("a#p", total=10), pool("c#p", total=50), pool("d#p", total=900, allocated=890)
     twin = pool("b#p", total=50)

@@ -225,6 +225,7 @@ class ShareDriver(ABC):
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
         """Keep what `snapshot.share` holds now; its clients go on writing and notice nothing.
 
+        Raises NoSpace, and leaves nothing, when it would take room that shares are promised; the message is for the share's project.
         Capability `snapshot_support`. One that `is_mountable` (capability `mount_snapshot_support`) is exported, to be read only, by its
         access rules; its export locations are returned, in the order of the share's.
         """

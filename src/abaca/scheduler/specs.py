@@ -68,6 +68,7 @@ def reported(pool: Pool, name: str) -> object:
         "total_capacity_gb": stats.total_capacity_gb,
         "free_capacity_gb": stats.free_capacity_gb,
         "allocated_capacity_gb": pool.allocated_capacity_gb,
+        "provisioned_capacity_gb": pool.allocated_capacity_gb + stats.snapshot_capacity_gb,
         "reserved_percentage": stats.reserved_percentage,
         "max_over_subscription_ratio": stats.max_over_subscription_ratio,
         "thin_provisioning": stats.thin_provisioning,

@@ -44,7 +44,7 @@ def unavailable_reason() -> str | None:
 
 def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
     """A back end of its own installation, ready to be used. Pass it to `cleanup` in the end."""
-    options = {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_size_gib": str(POOL_GIB)}
+    options = {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
     driver = LinuxDriver(BACKEND_NAME, options | more)
     try:
         driver.check_for_setup_error()
@@ -57,7 +57,7 @@ def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
 def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
     """The back end as a new worker process would have it: the same options, and more if need be; nothing remembered."""
     layout = driver.layout
-    options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB)}
+    options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
     return LinuxDriver(BACKEND_NAME, options | more)
 
 

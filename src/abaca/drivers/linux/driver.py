@@ -28,7 +28,9 @@ from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
 from abaca.drivers.linux.pools.answering import DiskProbe
-from abaca.drivers.linux.pools.btrfs import GIB, BtrfsPool
+from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.image import Image
+from abaca.drivers.linux.pools.room import GIB
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer, export_locations
@@ -56,7 +58,8 @@ from abaca.values import (
 DEFAULTS = {
     "state_dir": "/var/lib/abaca/worker",
     "pool_path": "",
-    "pool_size_gib": "20",
+    "pool_size_gib": "",
+    "pool_sparse": "false",
     "pool_name": "pool",
     "namespace": "abaca",
     "max_over_subscription_ratio": "1",
@@ -73,7 +76,8 @@ class LinuxDriver(ShareDriver):
     """Options, all optional:
 
     * `state_dir`: where everything of the worker is kept; below it, one folder a back end.
-    * `pool_path`: a mounted btrfs for the shares; without it a sparse file of `pool_size_gib` below `state_dir` is made and mounted.
+    * `pool_path`: a mounted btrfs for the shares; without it an image of which `pool_size_gib` can be promised is made below `state_dir`.
+    * `pool_sparse`: `true` for an image that takes room on its disk only when tenants write.
     * `pool_name`: the pool's name in `host@backend#pool`.
     * `namespace`: the installation's name: its network namespaces, run folder and folder in the pool are called after it.
     * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
@@ -118,10 +122,10 @@ class LinuxDriver(ShareDriver):
         self._highest_mtu = int(_number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
         self._patience = _number(chosen, "answer_seconds", 0.1)
         given = chosen["pool_path"]
+        size_gib = int(_number(chosen, "pool_size_gib", 1)) if chosen["pool_size_gib"] else None
         self.pool = BtrfsPool(
             root=Path(given).resolve() if given else self.layout.state / "pool",
-            image=None if given else self.layout.state / "pool.img",
-            size_gib=int(_number(chosen, "pool_size_gib", 1)),
+            image=None if given else Image(self.layout.state / "pool.img", size_gib, _flag(chosen, "pool_sparse")),
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
@@ -157,6 +161,7 @@ class LinuxDriver(ShareDriver):
             pool_name=self._pool_name,
             total_capacity_gb=round(capacity.total / GIB, 2),
             free_capacity_gb=round(capacity.free / GIB, 2),
+            snapshot_capacity_gb=round(capacity.kept_beside / GIB, 2),
             max_over_subscription_ratio=self._ratio,
             thin_provisioning=True,
             capabilities=self.capabilities.as_pool_capabilities(),
@@ -408,3 +413,10 @@ def _number(options: Mapping[str, str], name: str, least: float) -> float:
     if not least <= number < math.inf:
         raise Unavailable(f"option {name} must be at least {least}, not {options[name]}")
     return number
+
+
+def _flag(options: Mapping[str, str], name: str) -> bool:
+    found = {"true": True, "false": False}.get(options[name].lower())
+    if found is None:
+        raise Unavailable(f"option {name} must be true or false, not '{options[name]}'")
+    return found

@@ -1,6 +1,7 @@
 """The pool must have room: both by what it reports as free, and by what Abaca has promised on it (which may not be written yet).
 
-Reserved capacity is never given away. A thick pool promises what it has; a thin one promises up to its over-subscription ratio of it.
+Reserved capacity is never given away, nor what snapshots keep beside the sizes of shares. A thick pool promises what it has; a thin one
+promises up to its over-subscription ratio of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ def room_gb(pool: Pool) -> float:
     stats = pool.stats
     reserved = stats.total_capacity_gb * stats.reserved_percentage / 100
     ratio = max(stats.max_over_subscription_ratio, 1.0) if stats.thin_provisioning else 1.0
-    unpromised = (stats.total_capacity_gb - reserved) * ratio - pool.allocated_capacity_gb
+    unpromised = (stats.total_capacity_gb - reserved) * ratio - stats.snapshot_capacity_gb - pool.allocated_capacity_gb
     unwritten = (stats.free_capacity_gb - reserved) * ratio
     return min(unpromised, unwritten)
 

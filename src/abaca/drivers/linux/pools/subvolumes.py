@@ -9,13 +9,16 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 # _IO(0x94, n) with the size of the argument, as linux/btrfs.h has them.
 _SYNC = 0x9408
 _SUBVOLUME_CREATE, _SNAPSHOT_DESTROY, _SNAPSHOT_CREATE = 0x5000940E, 0x5000940F, 0x50009417
 _TREE_SEARCH, _INODE_LOOKUP = 0xC0709411, 0xD0009412
 _GROUP_LIMIT = 0x8030942B
+_FILESYSTEM = 0x8400941F
 _READ_ONLY = 1 << 1
 _LIMIT_REFERENCED = 1 << 0
 _ROOT_TREE, _QUOTA_TREE = 1, 8
@@ -74,6 +77,13 @@ def number_of(folder: int) -> int:
     argument = bytearray(struct.pack("QQ", 0, FIRST_INODE).ljust(_ARGUMENT_BYTES, b"\0"))
     fcntl.ioctl(folder, _INODE_LOOKUP, argument)
     return int(struct.unpack_from("Q", argument)[0])
+
+
+def settings(pool: int) -> Path:
+    """The folder in which the kernel shows and takes settings of this file system."""
+    argument = bytearray(1024)
+    fcntl.ioctl(pool, _FILESYSTEM, argument)
+    return Path("/sys/fs/btrfs", str(UUID(bytes=bytes(argument[16:32]))))
 
 
 def store(pool: int) -> None:
