@@ -37,6 +37,7 @@ from tests.stack import Stack, initialise, make_conf
 
 RANGE, CLIENTS_FROM = "10.91.0.0/16", 200
 LONGEST_SECONDS = 90.0
+MANY = 20  # servers that are killed at once
 BUSY = 0.05  # seconds between two writes of a busy client
 RENEWALS = 10 / 1.5  # and between the signs of life of an idle client: two thirds of the lease
 FIRST_RETRY, LONGEST_RETRY = 0.1, 15.0
@@ -87,7 +88,10 @@ def run(rounds: int, shares: int = 4) -> None:
         ["client", "server listens", "reads and writes on", "new open"],
         [[scene.name, *map(_spread, zip(*map(astuple, scene.waits), strict=True))] for scene in measured],
     )
+    with _installed() as stack, stack.working():
+        last = _all_at_once(stack, MANY)
     report.say(f"Seconds after the kill: median (least to most) of {rounds}. Cores kept busy by others meanwhile: {load.cores():.2f}.")
+    report.say(f"{MANY} servers killed at once: the first listened after {last[0]:.2f} s, half of them after {last[len(last) // 2]:.2f} s, all after {last[-1]:.2f} s.")
     print(f"Written to {report.path}")
 
 
@@ -109,6 +113,22 @@ def _installed() -> Iterator[Stack]:
         stack.close()
         inventory.remove_installation(network_namespace(stack.conf), folder / "worker")
         shutil.rmtree(folder)
+
+
+def _all_at_once(stack: Stack, number: int) -> list[float]:
+    """Seconds after the death of so many servers until each listens again, in order."""
+    shares = [available_share(stack, stack.share_network(stack.network(f"10.{92 + net}.0.0/16")[0])) for net in range(number)]
+    files = [run_path(network_namespace(stack.conf)) / server_of(stack, share) / "ganesha.pid" for share in shares]
+    pids, waits = [int(file.read_text()) for file in files], [Waits() for _ in files]
+    killed = time.monotonic()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    watchers = [Thread(target=_see_it_listen, args=(file, pid, killed, each)) for file, pid, each in zip(files, pids, waits, strict=True)]
+    for watcher in watchers:
+        watcher.start()
+    for watcher in watchers:
+        watcher.join()
+    return sorted(each.listens for each in waits)
 
 
 def _measure(stack: Stack, scene: Scene, shares: int) -> Waits:
