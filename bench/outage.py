@@ -227,5 +227,14 @@ def _open(user: Client, folder: bytes, name: str) -> OpenFile:
         except Nfs4Error as error:
             if error.name not in ("GRACE", "DELAY"):
                 raise
-            Event().wait(pause)
+            _rest(user, pause)
             pause = min(2 * pause, LONGEST_RETRY)
+
+
+def _rest(user: Client, seconds: float) -> None:
+    """Keep nothing but the lease meanwhile."""
+    while seconds > RENEWALS:
+        Event().wait(RENEWALS)
+        user.renew()
+        seconds -= RENEWALS
+    Event().wait(seconds)
