@@ -20,6 +20,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.connection import NFS_PORT, RawConnection, connect
 
 LINUX_RECONNECTS = (0.0, 3.0, 3.0, 6.0, 12.0)  # seconds between the attempts of a kernel client whose server is gone
+FORGOTTEN = ("BADSESSION", "STALE_CLIENTID", "STALE_STATEID")  # how a server that was restarted says that it does not know a client
 _names = itertools.count(1)
 Result = TypeVar("Result")
 
@@ -124,6 +125,21 @@ class Client(ABC):
         for file in self.files:
             patiently(lambda file=file: self._reclaim(file), patience)  # type: ignore[misc]
         self.reclaimed()
+
+    def persistently(self, act: Callable[[], Result]) -> Result:
+        """Do it until it is answered, as Linux does behind its users' backs: it connects anew, becomes known again and reclaims."""
+        mend: Callable[[], None] | None = None
+        while True:
+            try:
+                if mend is not None:
+                    mend()
+                return act()
+            except (OSError, Malformed):
+                mend = self.reconnect
+            except Nfs4Error as error:
+                if error.name not in FORGOTTEN:
+                    raise
+                mend = self.recover
 
     def establish_again(self) -> None:
         self.establish()

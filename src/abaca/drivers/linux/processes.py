@@ -12,6 +12,7 @@ from pathlib import Path
 PROC = Path("/proc")
 SHORTEST_WAIT = 0.005
 LONGEST_WAIT = 0.1
+KILLED_SECONDS = 5.0
 
 
 def find(program: str, argument: str) -> list[int]:
@@ -36,11 +37,11 @@ def by_pid_file(pid_file: Path, program: str) -> int | None:
 
 
 def end(pids: list[int], patience: float) -> None:
-    """Ask processes to end, wait `patience` seconds for them, then kill those that are left."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    """Ask processes to end, wait `patience` seconds for them, then kill those that are left, and wait for that, too."""
+    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, KILLED_SECONDS)):
         for pid in pids:
             _signal(pid, number)
-        if wait_until(lambda: not any(map(_is_alive, pids)), patience):
+        if wait_until(lambda: not any(map(_is_alive, pids)), seconds):
             return
 
 

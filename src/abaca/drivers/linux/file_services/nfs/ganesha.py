@@ -115,7 +115,7 @@ class GaneshaServer:
         return health is Health.SERVES
 
     def _restart(self) -> None:
-        self.stop()
+        self.stop(0 if self._hangs() else END_SECONDS)
         self._write_configuration()
         logs.prepare(self._server)
         logs.make_room(self._server)
@@ -174,10 +174,13 @@ class GaneshaServer:
         """Ganesha lives, healthy or not."""
         return bool(self._ganeshas())
 
-    def stop(self) -> None:
-        """End both processes, and any that a lost call may have started. Nothing there is success."""
+    def stop(self, patience: float = END_SECONDS) -> None:
+        """End both processes, and any that a lost call may have started; Ganesha gets `patience` seconds to do it by itself.
+
+        Nothing there is success.
+        """
         self._vigil.forget(self._server.id)
-        processes.end(self._ganeshas(), END_SECONDS)
+        processes.end(self._ganeshas(), patience)
         self._server.ganesha_pid.unlink(missing_ok=True)
         bus_daemon.stop(self._server)
         control_groups.remove(self._server.namespace)
