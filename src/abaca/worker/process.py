@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -149,6 +150,8 @@ class Worker:
 
 def run(conf: cfg.ConfigOpts) -> None:
     """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the schema is older than this release."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # drivers hold one a share server
     migrations.refuse_older(config.database_url(conf), migrations.revisions())
     stop = Event()
 

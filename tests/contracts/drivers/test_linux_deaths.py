@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -16,6 +17,7 @@ from threading import Event
 import pytest
 
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.file_services.nfs import nfs_null
 from abaca.drivers.linux.file_services.nfs.vigil import MOST_SILENCES, Vigil
 from abaca.errors import Unavailable
 from abaca.values import ShareServer
@@ -122,6 +124,14 @@ def test_a_prober_that_was_starved_says_so_instead_of_blaming_the_server() -> No
                 Event().wait(LONG_PATIENCE + 2)
             _, said = prober.communicate(timeout=30)
     assert "Starved" in said, said
+
+
+def test_a_server_that_turns_a_connection_away_is_not_silent() -> None:
+    """It has as many as it takes, and serves those: a restart would cut them off."""
+    with socket.create_server(("127.0.0.1", 0)) as full, ThreadPoolExecutor(1) as threads:
+        turned_away = threads.submit(lambda: full.accept()[0].close())
+        assert nfs_null.answers(full.getsockname()[1], DEATH_SECONDS)
+        turned_away.result()
 
 
 def test_of_two_processes_with_one_name_the_death_of_the_first_is_not_told_for_the_second() -> None:

@@ -159,9 +159,9 @@ class GaneshaServer:
             raise
         except BackendError:
             return Health.GONE  # the namespace went this moment
-        if is_answered:
-            return Health.SERVES
-        return Health.SILENT if self._pid() == pid else Health.GONE  # it died under the question
+        if self._pid() != pid:
+            return Health.GONE  # it died under the question
+        return Health.SERVES if is_answered else Health.SILENT
 
     def _hangs(self) -> bool:
         pid = self._pid()

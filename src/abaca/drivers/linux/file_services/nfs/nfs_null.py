@@ -20,7 +20,8 @@ class Starved(Unavailable):
 def answers(port: int, patience: float) -> bool:
     """Whether an NFS server on this port of the loopback, in the calling thread's network namespace, answers within `patience` seconds.
 
-    Raises Starved when this thread got so little time itself that no answer means nothing.
+    That it closes the connection is an answer, too: it has as many as it takes. Raises Starved when this thread got so little time
+    itself that no answer means nothing.
     """
     started = time.monotonic()
     try:
@@ -28,6 +29,8 @@ def answers(port: int, patience: float) -> bool:
             left = patience - (time.monotonic() - started)
             Connection(link, max(left, 0)).call(PROGRAM, VERSION, NULL, b"")
             return True
+    except (ConnectionResetError, BrokenPipeError):
+        return True
     except (OSError, Malformed):
         late = time.monotonic() - started - patience
         if late > MOST_LATE_SECONDS:

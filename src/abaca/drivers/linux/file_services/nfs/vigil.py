@@ -5,6 +5,7 @@ It lasts as long as the driver; everything else is found anew on the machine by 
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from enum import Enum, auto
 from threading import Lock
 
 MOST_SILENCES = 3
+_LOG = logging.getLogger(__name__)
 
 
 class Health(Enum):
@@ -40,7 +42,8 @@ class Vigil:
                 return
             try:
                 handle = os.pidfd_open(pid)
-            except ProcessLookupError:
+            except OSError as error:  # it went, or no descriptor is left: probes will find out
+                _LOG.warning("nobody will be told of the end of process %d of %s: %s", pid, name, error)
                 return
             if find() != pid:  # it went before it was held, and its number may be another's
                 os.close(handle)
