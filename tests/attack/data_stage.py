@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,19 @@ from pathlib import Path
 from abaca.drivers.linux import processes
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
+from abaca.drivers.linux.file_services.nfs.xdr import Malformed
 from abaca.values import Share, ShareServer
 from tests.attack.honest import Honest, Watched
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site, path, rule
+from tests.nfs4.client import Client41
 
 ADDRESSES = {"attacked": ("10.0.0.5", "fd00::5"), "neighbour": ("10.9.0.5", "fd09::5")}
 NETWORKS = {"attacked": ("10.0.0", "fd00:"), "neighbour": ("10.9.0", "fd09:")}
+
+
+SOURCES = [f"10.0.0.{number}" for number in range(100, 116)]  # of the attacker, who may have taken any that are free
 
 
 class DataStage:
@@ -27,7 +34,7 @@ class DataStage:
         self.site = Site(driver)
         self.attacked = self._server("attacked")
         self.neighbour = self._server("neighbour")
-        self.attacker = self.site.client("attacker", "attacked", "10.0.0.66/24", "fd00::66/64")
+        self.attacker = self.site.client("attacker", "attacked", "10.0.0.66/24", "fd00::66/64", *(f"{source}/24" for source in SOURCES))
         self.open_share = self.site.share(self.attacked, extra_specs={"nfs:privileged_ports": "false"})
         self.closed_share = self.site.share(self.attacked, rules=[rule("10.0.0.20")])
         self.foreign_share = self.site.share(self.neighbour)
@@ -43,6 +50,16 @@ class DataStage:
     def watched(self) -> dict[str, Watched]:
         """What the honest clients saw since this was asked last, by the server that they use."""
         return {name: client.so_far() for name, client in self._honest.items()}
+
+    def newcomer(self) -> str:
+        """What becomes of a client that was not there yet: it connects, mounts the closed share and reads its root's attributes."""
+        began = time.monotonic()
+        try:
+            with Client41(self._netns("attacked"), self.address(), patience=10) as client:
+                client.attributes(client.handle_of(path(self.closed_share).split(":", 1)[1]), "fileid")
+        except (OSError, Nfs4Error, Malformed) as error:
+            return f"fails: {error}"
+        return f"is served in {(time.monotonic() - began) * 1000:.0f} ms"
 
     def ganesha(self, server: ShareServer | None = None) -> int:
         """The process of a server, the attacked one's unless another is named; 0 when it does not run."""
@@ -72,8 +89,13 @@ class DataStage:
         ipv4, ipv6 = ADDRESSES[name]
         return self.site.server((name, f"{ipv4}/24"), (name, f"{ipv6}/64"))
 
+    def _netns(self, name: str) -> str:
+        """Where the honest client of a server is."""
+        return linux_backend.client_namespace(self.driver, f"honest-{name}")
+
     def _honest_client(self, name: str, share: Share, address: str) -> Honest:
         netns = self.site.client(f"honest-{name}", name, f"{address}/24", f"{NETWORKS[name][1]}:20/64")
+        assert netns == self._netns(name)
         server, folder = path(share).split(":", 1)
         return Honest(netns, server, folder)
 

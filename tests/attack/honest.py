@@ -152,10 +152,21 @@ class Work:
             self.notes.reconnect()
             try:
                 self._client.reconnect(RECONNECTS)
-                self._client.recover()
+                self._recover()
                 return
             except (OSError, Malformed, Nfs4Error) as error:
                 self.notes.error(f"not back: {error}")
+
+    def _recover(self) -> None:
+        """Reclaim what was open; when the lease is over, open it anew."""
+        try:
+            self._client.recover()
+        except Nfs4Error as error:
+            if error.name not in ("NO_GRACE", "RECLAIM_BAD"):
+                raise
+            self._client.files.clear()
+            self._client.reclaimed()
+            self._file = patiently(lambda: self._client.open(self._root, self._name))
 
     def _write(self, number: int) -> None:
         self._client.write(self._file, 0, number.to_bytes(8, "big") * 512, ops.UNSTABLE)

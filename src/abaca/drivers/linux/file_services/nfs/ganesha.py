@@ -26,6 +26,7 @@ CELL_SECONDS = 5.0
 START_PATIENCE = 1.0  # with one answer, of a server that has just been started
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
+THREADS = 256  # and two a connection, which can keep one that receives and one that sends waiting for some seconds
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
 MEMORY = 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
 TASKS = 512
@@ -50,6 +51,7 @@ NFS_CORE_PARAM {{
     fsid_device = false;
     RPC_Max_Connections = {connections};
     RPC_Idle_Timeout_S = 60;
+    RPC_Ioq_ThrdMax = {threads};
 }}
 NFSV4 {{
     Max_Client_Ids = {clients};
@@ -197,6 +199,7 @@ class GaneshaServer:
             server_id=self._server.id,
             quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
             connections=self._connections,
+            threads=2 * self._connections + THREADS,
             clients=CLIENTS_PER_CONNECTION * self._connections,
             includes="".join(f'%include "{file}"\n' for file in exports),
         )
