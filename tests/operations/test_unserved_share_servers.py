@@ -128,6 +128,18 @@ def test_one_whose_back_end_hangs_over_it_holds_no_other_up(install: Install) ->
         wait_for(lambda: is_served(stack, stuck))
 
 
+def test_many_whose_restarts_hang_hold_no_other_up(install: Install) -> None:
+    stack = watched(install, NEVER)
+    with stack.working():
+        *stuck, other = (server_of(stack, share) for share in shares_of_servers(stack, MOST_AT_ONCE + 1))
+        plan(stack, *(Fault(method="restart_server", match=server, error="hang") for server in stuck))
+        stop_serving(stack, *stuck, dies=True)
+        wait_for(lambda: struck(stack) == MOST_AT_ONCE)
+        stop_serving(stack, other, dies=True)
+        wait_for(lambda: is_served(stack, other))
+        assert not any(is_served(stack, server) for server in stuck)
+
+
 def test_a_back_end_that_cannot_tell_now_is_asked_again(install: Install) -> None:
     stack = watched(install)
     with stack.working():

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from threading import BoundedSemaphore, Lock, Thread
@@ -29,6 +30,8 @@ from abaca.workflow.runtime import Runtime
 _LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
+LONGEST_WAIT = 5.0
+"""Seconds that one server waits for others before it is brought back beside them."""
 SHORTEST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 STEADY_SECONDS = 600.0
@@ -57,7 +60,7 @@ class Watch:
         self._runtime = runtime
         self._troubles: dict[str, _Trouble] = {}
         self._troubles_lock = Lock()
-        self._room = BoundedSemaphore(MOST_AT_ONCE)
+        self._places = BoundedSemaphore(MOST_AT_ONCE)
 
     def look(self) -> int:
         """Ask about all servers that stand, and begin to bring back those that do not serve. How many do not."""
@@ -104,8 +107,18 @@ class Watch:
                 trouble.attempts += 1
             trouble.is_attended = False
 
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """One of a few places. Who has waited for long goes without: those who have one may hang."""
+        has_place = self._places.acquire(timeout=LONGEST_WAIT)
+        try:
+            yield
+        finally:
+            if has_place:
+                self._places.release()
+
     def _restart(self, server_id: str, trouble: _Trouble) -> None:
-        with self._room:
+        with self._room():
             if self._runtime.stopping.is_set():
                 return
             self._runtime.guard()
@@ -128,6 +141,6 @@ class Watch:
             return True
 
         try:
-            standing_share_servers.ensure(self._engine, self._host, server_id, self._runtime, is_wanted, self._room)
+            standing_share_servers.ensure(self._engine, self._host, server_id, self._runtime, is_wanted, self._room())
         except BackendError as error:
             _LOG.error("share server %s could not be brought back: %s", server_id, error.message)
