@@ -21,7 +21,7 @@ from abaca.drivers.linux.wires.port_rules import link_local
 ETH_P_ALL = 3
 IPV4, ARP, VLAN, IPV6, EXPERIMENTAL = 0x0800, 0x0806, 0x8100, 0x86DD, 0x88B5
 EVERYBODY, ALL_NODES = "ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01"
-HOP_BY_HOP, UDP, ICMP, ICMPV6, DESTINATION_OPTIONS = 0, 17, 1, 58, 60
+HOP_BY_HOP, TCP, UDP, ICMP, ICMPV6, DESTINATION_OPTIONS = 0, 6, 17, 1, 58, 60
 REQUEST, REPLY = 1, 2
 ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = 134, 135, 136, 137
 OVERRIDE = 0x20000000
@@ -71,6 +71,13 @@ def udp(source: str, target: str, content: bytes = b"forged", ports: tuple[int, 
         return ipv4(source, target, UDP, struct.pack("!HHHH", *ports, 8 + len(content), 0) + content)
     whole = struct.pack("!HHHH", *ports, 8 + len(content), 0) + content
     return ipv6(source, target, UDP, whole[:6] + struct.pack("!H", _sum6(source, target, UDP, whole)) + whole[8:])
+
+
+def connecting(source: str, target: str, port: int = 2049) -> bytes:
+    """The first segment of a TCP connection in its packet, IPv4."""
+    head = struct.pack("!HHIIBBHHH", 700, port, 1, 0, 5 << 4, 2, 64000, 0, 0)
+    checksum = _sum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
+    return ipv4(source, target, TCP, head[:16] + struct.pack("!H", checksum) + head[18:])
 
 
 def icmpv6(source: str, target: str, kind: int, rest: bytes, behind: int | None = None) -> bytes:

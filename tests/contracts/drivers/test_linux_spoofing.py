@@ -6,6 +6,7 @@ at the wire, and an honest client works all the while.
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,8 @@ from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.wires import plugging
 from abaca.values import ShareServer
 from tests.contracts.drivers.linux_backend import Loop, successor
-from tests.contracts.drivers.linux_site import BOTH, Site, assert_served, path
-from tests.forged_frames import ATTACKS, Attack, Station, arrived, honest, neighbour, routes_told, send
+from tests.contracts.drivers.linux_site import BOTH, Site, access_of, assert_served, path
+from tests.forged_frames import ATTACKS, IPV4, Attack, Station, arrived, connecting, ethernet, honest, neighbour, routes_told, send
 
 pytestmark = pytest.mark.root
 
@@ -149,3 +150,34 @@ def test_what_ports_may_send_goes_with_them(site: Site) -> None:
     assert sorted({*left()} - {*before}) == site.port_names(server)
     site.driver.teardown_server(server.id, {})
     assert left() == before
+
+
+def test_who_speaks_for_thousands_keeps_nobody_from_other_servers(site: Site) -> None:
+    """The kernel's table of neighbours is the machine's: filled by one server's, no other server would find a client that is new."""
+    attacked, server = (
+        site.set_up(str(server_id), [site.entry(str(server_id), network, "10.0.0.5/16", mac=f"fa:16:3e:bb:02:{number:02x}")])
+        for number, (server_id, network) in enumerate([(uuid4(), "wide"), (uuid4(), "elsewhere")])
+    )
+    share = site.share(server)
+    router = _station(site.client("wide router", "wide", "10.0.0.1/16", forwards=True), 1)
+    sources = (f"10.0.{third}.{fourth}" for third in range(1, 80) for fourth in range(1, 251))
+    frames = [ethernet("fa:16:3e:bb:02:00", router.mac, IPV4, connecting(source, "10.0.0.5")) for source in sources]
+    done = threading.Event()
+
+    def paced() -> Iterator[bytes]:
+        for number, frame in enumerate(cycle(frames)):
+            if done.is_set() or (number % 20 == 0 and done.wait(0.004)):  # 5,000 a second
+                return
+            yield frame
+
+    with ThreadPoolExecutor() as threads:
+        flood = threads.submit(send, router, paced())
+        try:
+            for number in range(4):
+                assert not done.wait(1)
+                assert access_of(site.client(f"new {number}", "elsewhere", f"10.0.1.{number + 1}/16"), path(share)) == "rw"
+            here = namespaces.inside(site.layout(attacked).namespace, lambda links: len(list(links.get_neighbours(family=socket.AF_INET))))
+        finally:
+            done.set()
+            flood.result()
+    assert 0 < here < 500

@@ -1,7 +1,7 @@
 """nftables of the network namespace that the caller is in: whole tables, replaced and deleted at one stroke.
 
 Go into a namespace with `namespaces.inside`. A table is replaced in one transaction of the kernel's: no packet meets half of it, and
-none passes between the old one and the new one. The program `nft` does it.
+none passes between the old one and the new one. The program `nft` does it (docs/adr/0038-port-security.md).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def replace_table(family: str, name: str, body: str) -> None:
     Raises OutcomeUnknown with what nft says when it refuses the body; the table is then as it was. Raises Unavailable without nft.
     """
     table = _table(family, name)
-    _load(f"table {table}\ndelete table {table}\ntable {table} {{\n{body}\n}}\n")
+    apply(f"table {table}\ndelete table {table}\ntable {table} {{\n{body}\n}}\n")
 
 
 def ensure_table(family: str, name: str, body: str) -> None:
@@ -36,10 +36,15 @@ def ensure_table(family: str, name: str, body: str) -> None:
         replace_table(family, name, f"{noted}\n{body}")
 
 
+def apply(text: str) -> None:
+    """Have all of a text in nft's language take effect, or nothing. Raises as `replace_table`."""
+    run("nft", "-f", "-", timeout=SECONDS, given=text)
+
+
 def delete_table(family: str, name: str) -> None:
     """Take a table away. Nothing there is success."""
     table = _table(family, name)
-    _load(f"table {table}\ndelete table {table}\n")
+    apply(f"table {table}\ndelete table {table}\n")
 
 
 def tables() -> set[tuple[str, str]]:
@@ -74,6 +79,3 @@ def _table(family: str, name: str) -> str:
         raise ValueError(f"'{name}' cannot be the name of a table")
     return f"{family} {name}"
 
-
-def _load(text: str) -> None:
-    run("nft", "-f", "-", timeout=SECONDS, given=text)

@@ -20,7 +20,7 @@ from abaca.drivers.linux.layout import private_folder, run_path
 from abaca.drivers.linux.wires.links import delete, find, short_name
 from abaca.drivers.linux.wires.port_rules import Identity, Role
 from abaca.drivers.linux.wires.port_security import PortSecurity
-from abaca.drivers.linux.wires.uplinks import PORT_PREFIX, Uplinks, delete_unused
+from abaca.drivers.linux.wires.uplinks import BRIDGE_PREFIX, PORT_PREFIX, Uplinks, delete_unused
 from abaca.drivers.linux.wires.wiring import Segment, Wiring
 
 BRIDGES_ONLY = {
@@ -137,7 +137,7 @@ class BridgePlug(Plug):
 
 def bridge_name(network_id: str) -> str:
     """The bridge of a network: at most 15 characters."""
-    return short_name("br", network_id)
+    return short_name(BRIDGE_PREFIX, network_id)
 
 
 def ports_in(namespace: str) -> dict[str, str]:

@@ -8,14 +8,18 @@ Callers hold the lock of the bridges.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import socket
+from collections.abc import Iterable
 
 import msgspec
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.layout import private_folder, run_path, write_atomically
+from abaca.drivers.linux.wires import newcomers
+from abaca.drivers.linux.wires.links import find
 from abaca.drivers.linux.wires.port_rules import Identity, Role, table_body
+from abaca.drivers.linux.wires.uplinks import BRIDGE_PREFIX
 
 FAMILY, TABLE = "bridge", "abaca"
 
@@ -49,22 +53,25 @@ class PortSecurity:
 
     def _enforce(self, kept: _Kept, coming: str = "") -> None:
         def act(links: IPRoute) -> None:
-            bridges = _bridges_by_port(links)
-            known = {name: identity for name, identity in kept.identities.items() if name in bridges or name == coming}
-            body = table_body(known, {name: bridges[name] for name in bridges.keys() - known.keys()})
-            if self._state(body) != kept.loaded:
+            there = {name for _, name in socket.if_nameindex()}
+            known = {name: identity for name, identity in kept.identities.items() if name in there or name == coming}
+            others = [name for name in there - known.keys() if not name.startswith(BRIDGE_PREFIX)]
+            body = table_body(known, _bridges_of(links, others))
+            pace = newcomers.table(name for name, identity in known.items() if identity.role is Role.SERVER)
+            if self._state(body + pace) != kept.loaded:
                 packet_filter.replace_table(FAMILY, TABLE, body)
-            now = _Kept(known, self._state(body))
+                packet_filter.apply(pace)
+            now = _Kept(known, self._state(body + pace))
             if now != kept:
                 private_folder(self._file.parent)
                 write_atomically(self._file, msgspec.json.encode(now).decode())
 
         namespaces.inside(self._namespace, act)
 
-    def _state(self, body: str) -> tuple[str, int, int]:
-        """As long as this is the same, the table is there as it was loaded. Called in the namespace."""
+    def _state(self, tables: str) -> tuple[str, int, int]:
+        """As long as this is the same, the tables are there as they were loaded. Called in the namespace."""
         number = namespaces.path_of(self._namespace).stat().st_ino
-        return hashlib.sha256(body.encode()).hexdigest(), number, packet_filter.generation()
+        return hashlib.sha256(tables.encode()).hexdigest(), number, packet_filter.generation()
 
     def _kept(self) -> _Kept:
         try:
@@ -79,7 +86,8 @@ def secured_ports(namespace: str) -> list[str]:
     return sorted(chain.removeprefix("from_") for chain in chains if chain.startswith("from_"))
 
 
-def _bridges_by_port(links: IPRoute) -> dict[str, str]:
-    everything: list[Any] = list(links.get_links())
-    names = {link["index"]: link.get("ifname") for link in everything}
-    return {link.get("ifname"): names[link.get("master")] for link in everything if link.get("master") in names}
+def _bridges_of(links: IPRoute, names: Iterable[str]) -> dict[str, str]:
+    """The bridge of each of these links that is a port of one. Asked one by one: a list of hundreds takes a second."""
+    names_by_index = dict(socket.if_nameindex())
+    masters = {name: link.get("master") for name in names if (link := find(links, name)) is not None}
+    return {name: names_by_index[master] for name, master in masters.items() if master in names_by_index}

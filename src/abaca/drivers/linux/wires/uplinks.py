@@ -23,6 +23,7 @@ from abaca.drivers.linux.wires.wiring import Segment, Tunnels, Wiring, underlay
 from abaca.errors import Refused
 
 HERE = "/proc/thread-self/ns/net"
+BRIDGE_PREFIX = "br"
 PORT_PREFIX = "p"
 _TRUNK_PREFIX = "u"
 
