@@ -164,20 +164,48 @@ def test_what_has_no_data_counts_against_its_share(pool_of: Callable[[int], Btrf
     assert pool.used(others) == before
 
 
-@pytest.mark.slow
-def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(pool_of: Callable[[int], BtrfsPool]) -> None:
-    pool = pool_of(2)
-    mine, others = share(pool, 1), share(pool, 1)
+def fill_with_names(folder: Path) -> int:
+    """Write what is only metadata until the share's own limit is met; the files made. Fails when the pool is full before."""
     number = 0
     with pytest.raises(OSError, match="quota"):
         while True:
             number += 1
-            with open(pool.path(mine) / str(number), "wb") as file:
+            with open(folder / f"names-{number}", "wb") as file:
                 for attribute in range(4):
                     os.setxattr(file.fileno(), f"user.{attribute}", bytes(3500))
-    assert number > 50_000
+    return number
+
+
+@pytest.mark.slow
+def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(pool_of: Callable[[int], BtrfsPool]) -> None:
+    pool = pool_of(2)
+    mine, others = share(pool, 1), share(pool, 1)
+    assert fill_with_names(pool.path(mine)) > 50_000
     assert write_all(pool.path(others)) > GIB - 32 * MIB
-    (pool.path(mine) / "1").unlink()
+    (pool.path(mine) / "names-1").unlink()
+
+
+@pytest.mark.slow
+def test_room_that_data_has_left_behind_can_hold_names(pool_of: Callable[[int], BtrfsPool]) -> None:
+    """btrfs keeps it for data, even when nearly all of that has been deleted: nobody could make a file any more."""
+    pool = pool_of(2)
+    shares = [share(pool, 1), share(pool, 1)]
+    for share_id in shares:
+        for number in range(250):
+            with open(pool.path(share_id) / f"data-{number}", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 4 * MIB)
+    stored(pool)
+    for share_id in shares:
+        for number in range(250):
+            if number % 8:
+                (pool.path(share_id) / f"data-{number}").unlink()
+    stored(pool)
+    with beneath.folder(pool.root) as top:
+        data = subvolumes.settings(top) / "allocation" / "data" / "total_bytes"
+    assert int(data.read_text()) > GIB
+    wait_for(lambda: pool.capacity() and int(data.read_text()) < GIB, 90)
+    for share_id in shares:
+        assert fill_with_names(pool.path(share_id)) > 40_000
 
 
 def test_a_count_that_btrfs_has_lost_is_made_again(pool_of: Callable[[int], BtrfsPool]) -> None:

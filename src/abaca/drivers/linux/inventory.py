@@ -83,6 +83,8 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
         namespaces.remove(name)
     tunnel_filter.remove(namespace_prefix)
     for pool in _pools(state_dir, pool_path):
+        with suppress(OutcomeUnknown):  # there is none, mostly
+            run("btrfs", "balance", "cancel", str(pool))
         _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
     for device in _loop_devices(state_dir):

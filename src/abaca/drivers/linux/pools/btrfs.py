@@ -20,6 +20,7 @@ from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.contents import SUCCESSOR, Contents
 from abaca.drivers.linux.pools.image import Image
 from abaca.drivers.linux.pools.room import GIB, MIB
+from abaca.drivers.linux.pools.tidying import Tidying
 from abaca.drivers.linux.programs import os_errors_sorted, run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
@@ -51,6 +52,7 @@ class BtrfsPool:
         self._over_subscription = over_subscription
         self._lock = threading.Lock()
         self._said: set[str] = set()
+        self._tidying = Tidying(root)
 
     def prepare(self, end_users: Callable[[], None]) -> None:
         """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs, or cannot be written.
@@ -120,7 +122,9 @@ class BtrfsPool:
             if _is_read_only(self.root):
                 raise Unavailable(f"the pool {self.root} has become read-only: the kernel's log says why")
             room = pool.room()
-            if _has_miscounted(subvolumes.settings(pool.top) / "qgroups"):
+            settings = subvolumes.settings(pool.top)
+            self._tidying.see_to(settings, room)
+            if _has_miscounted(settings / "qgroups"):
                 _LOG.warning("btrfs has lost count of what the shares of the pool %s hold: they are counted again", self.root)
                 run("btrfs", "quota", "rescan", str(self.root))
         lacking = -room.left(self._over_subscription)
