@@ -105,7 +105,7 @@ def _installed() -> Iterator[Stack]:
     folder.chmod(0o755)
     url = f"sqlite:///{folder / 'abaca.db'}"
     initialise(url)
-    stack = Stack(make_conf(folder, url, {"linux": {"share_driver": "linux", "pool_size_gib": "200"}}))
+    stack = Stack(make_conf(folder, url, {"linux": {"share_driver": "linux", "pool_size_gib": "200", "pool_sparse": "true"}}))
     stack.share_type()
     try:
         yield stack

@@ -7,7 +7,8 @@ Rules that hold for every method:
   returned: look for what the call is about to make, by a name derived from the id, before making it.
 * Failures are `BackendError`s, sorted by what to do next (see `abaca.errors`). Anything else counts as a bug of the driver.
   A failure may carry partial details.
-* Methods may be called from several threads. Calls about one share server never overlap with a call that changes that server.
+* Methods may be called from several threads. Calls about one share server never overlap with a call that changes that server, but for
+  `restart_server`.
 * A method belongs to a capability: it is called for what was made while the driver declared that. A driver that ceases to declare it may
   still be asked about what is there, and refuses.
 """

@@ -23,7 +23,7 @@ GANESHA = "ganesha.nfsd"
 NFS_PORT = 2049
 START_SECONDS = 30.0
 CELL_SECONDS = 5.0
-START_PATIENCE = 1.0  # with one answer, of a server that has just been started
+SHORT_PATIENCE = 1.0  # with a server that has just been started, or has left probes unanswered
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 THREADS = 256  # and two a connection, which can keep one that receives and one that sends waiting for some seconds
@@ -94,7 +94,7 @@ class GaneshaServer:
         A Ganesha whose bus is gone cannot be told anything and is started anew, and so is one that hangs; its clients reclaim what they
         hold. Of one that is merely silent nobody knows: Unavailable.
         """
-        health = self._whole_health(self._patience)
+        health = self._whole_health(SHORT_PATIENCE if self._hangs() else self._patience)
         if health is Health.SILENT and not self._hangs():
             raise Unavailable(f"the NFS server of share server {self._server.id} does not answer now")
         if health is not Health.SERVES:
@@ -139,7 +139,7 @@ class GaneshaServer:
 
     def _is_up(self) -> bool:
         try:
-            return self._whole_health(min(self._patience, START_PATIENCE)) is Health.SERVES
+            return self._whole_health(SHORT_PATIENCE) is Health.SERVES
         except Starved:
             return False
 
