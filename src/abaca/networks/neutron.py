@@ -107,6 +107,8 @@ class NeutronNetworks(NetworkPlugin):
             network = self._network(project_id, found[0].network_id) if found else None
         if network is None:
             raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
+        if not self._may_be_used(project_id, network):
+            raise Refused(f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own.")
         if len(found) > 1:
             raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.")
         if network.provider_network_type is None:
@@ -138,12 +140,17 @@ class NeutronNetworks(NetworkPlugin):
         return next((int(item["total_ips"]) - int(item["used_ips"]) for item in found), None)
 
     def _network(self, project_id: str, network_id: str) -> Network | None:
-        """The network, if it is the project's or shared with it, or with all."""
+        """The network, if the project sees it."""
         network = self._neutron.get_network(network_id)
+        return network if network.is_router_external or self._may_be_used(project_id, network) else None
+
+    def _may_be_used(self, project_id: str, network: Network) -> bool:
+        """Whether the network is the project's or shared with it, or with all."""
         if network.is_shared or network.project_id == project_id:
-            return network
-        shared = self._neutron.rbac_policies(object_id=network_id, target_project_id=project_id, action="access_as_shared")
-        return network if any(policy.object_id == network_id for policy in shared) else None
+            return True
+        with _lost_as(Unavailable):
+            shared = list(self._neutron.rbac_policies(object_id=network.id, target_project_id=project_id, action="access_as_shared"))
+        return any(policy.object_id == network.id for policy in shared)
 
     # --- addresses --------------------------------------------------------------------------------------------------
 
@@ -201,7 +208,18 @@ class NeutronNetworks(NetworkPlugin):
             if conflict.type not in _ALREADY_THERE:
                 raise
             return {}
+        except Refused as refusal:
+            raise Refused(self._gone(list(missing.values())) or refusal.message) from refusal
         return dict(zip(missing, made, strict=True))
+
+    def _gone(self, requests: list[AllocationRequest]) -> str | None:
+        """Which subnet is not there any more; Neutron's own words name the first thing that it misses."""
+        for request in requests:
+            with _lost_as(Unavailable):
+                found = list(self._neutron.subnets(id=request.neutron_subnet_id, network_id=request.neutron_net_id))
+            if not found:
+                return f"The subnet {request.neutron_subnet_id} of the network {request.neutron_net_id} is not there any more."
+        return None
 
     def _lack(self, requests: Sequence[AllocationRequest]) -> str | None:
         """Which subnet has too few addresses left; Neutron's own words name the network only."""

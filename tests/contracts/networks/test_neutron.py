@@ -66,6 +66,12 @@ class TestSubnets:
                 neutron_lab.plugin.get_subnet("a third", network_id, subnet_id)
         assert neutron_lab.plugin.get_subnet(project, network_id, subnet_id).neutron_subnet_id == subnet_id
 
+    def test_a_network_that_is_seen_but_may_not_be_used(self, neutron_lab: NeutronLab) -> None:
+        network_id = neutron_lab.network("another", **{"router:external": True})
+        subnet_id = neutron_lab.subnet_on(network_id, "10.1.0.0/24", "another")
+        with pytest.raises(Refused, match=f"The network {network_id} is external"):
+            neutron_lab.plugin.get_subnet(PROJECT, network_id, subnet_id)
+
     def test_a_subnet_of_another_network(self, neutron_lab: NeutronLab) -> None:
         one, two = neutron_lab.add_subnet("10.1.0.0/24"), neutron_lab.add_subnet("10.2.0.0/24")
         with pytest.raises(Refused, match="There is no subnet"):
@@ -95,6 +101,13 @@ class TestPorts:
         assert (port["device_id"], port["device_owner"], port["project_id"]) == (wanted.server_id, "manila:share", PROJECT)
         assert (port["id"], port["mac_address"], port["fixed_ips"]) == (
             given.id, given.mac_address, [{"subnet_id": subnet.neutron_subnet_id, "ip_address": given.ip_address}])  # fmt: skip
+
+    def test_a_subnet_that_was_deleted_since_is_named_with_its_network(self, neutron_lab: NeutronLab) -> None:
+        there, gone = neutron_lab.add_subnet("10.1.0.0/24"), neutron_lab.add_subnet("10.2.0.0/24")
+        neutron_lab.api.delete(f"/subnets/{gone.neutron_subnet_id}")
+        with pytest.raises(Refused, match=f"The subnet {gone.neutron_subnet_id} of the network {gone.neutron_net_id} is not there any more"):
+            neutron_lab.plugin.allocate([request(there), request(gone)])
+        assert neutron_lab.ports(there.neutron_net_id) == []
 
     def test_several_networks_are_one_request(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy]) -> None:
         plugin, proxy = behind_proxy
