@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import bcrypt
+import pytest
 import sqlalchemy as sa
 
 from abaca.db.session import begin, create_engine, utcnow
@@ -48,7 +49,7 @@ class Server:
     def __init__(self, folder: Path, database_url: str | None = None, **options: object) -> None:
         self.folder = folder
         self.port = free_port()
-        self.url = f"{'https' if 'api.ssl_key' in options else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"http://127.0.0.1:{self.port}"
         self.options = {"state_dir": str(folder), "api.port": self.port, "api.user": USER, **options}
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir()
@@ -65,6 +66,19 @@ class Server:
         if os.geteuid() == 0:
             for path in [folder, *folder.rglob("*")]:
                 shutil.chown(path, self.options["api.user"])
+
+    def use_tls(self) -> None:
+        """Serve by TLS from the next start on, with a certificate that nobody signed, for the API's user to read."""
+        if shutil.which("openssl") is None:
+            pytest.skip("openssl is missing")
+        key, certificate = self.folder / "tls.key", self.folder / "tls.pem"
+        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
+        subprocess.run([*request, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+        if os.geteuid() == 0:
+            for path in (key, certificate):
+                shutil.chown(path, str(self.options["api.user"]))
+        self.options |= {"api.ssl_certificate": str(certificate), "api.ssl_key": str(key)}
+        self.url = self.url.replace("http:", "https:")
 
     def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
         self._launch(*prefix, python=python, environment=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import ssl
 from typing import NamedTuple
 
 SECONDS = 20.0
@@ -20,8 +21,10 @@ class Answer(NamedTuple):
 class Connection:
     """A connection to a server on this machine."""
 
-    def __init__(self, port: int, seconds: float = SECONDS) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, seconds: float = SECONDS, *, tls: bool = False, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(source, 0))
+        if tls:
+            self.socket = unverified().wrap_socket(self.socket)
         self._received = b""
 
     def __enter__(self) -> Connection:
@@ -62,6 +65,13 @@ class Connection:
             return False
         self._received += chunk
         return bool(chunk)
+
+
+def unverified() -> ssl.SSLContext:
+    """TLS with whoever answers."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def basic(name: str, password: str) -> str:

@@ -130,8 +130,7 @@ def test_code_that_the_api_may_not_read_at_all_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["users", "key", "policy.yaml", "tls.key", "tls.pem"])
 def test_a_file_that_the_api_may_not_read_is_named_at_the_start(what: str) -> None:
     with serving() as server:
-        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
-        make_certificate(server.folder)
+        server.use_tls()
         (server.folder / "policy.yaml").write_text("")
         path = server.folder / what
         shutil.chown(path, "root", "root")
@@ -142,8 +141,7 @@ def test_a_file_that_the_api_may_not_read_is_named_at_the_start(what: str) -> No
 @pytest.mark.parametrize(("what", "mode"), [("users", 0o644), ("users", 0o620), ("key", 0o604), ("tls.key", 0o644)])
 def test_a_secret_that_others_may_read_or_write_is_refused_at_the_start(what: str, mode: int) -> None:
     with serving() as server:
-        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
-        make_certificate(server.folder)
+        server.use_tls()
         (server.folder / what).chmod(mode)
         assert f"{server.folder / what} may be read or written by others (mode {mode:04o})" in server.refused()
 
@@ -176,22 +174,9 @@ def hidden_code(tmp_path: Path) -> Iterator[tuple[tuple[str, ...], str, dict[str
     yield ("unshare", "-m", "sh", "-c", hidden, "sh"), f"{private}/venv/bin/python", environment
 
 
-def make_certificate(folder: Path) -> None:
-    """`tls.pem` and `tls.key` there, for the API's user to read."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is missing")
-    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
-    subprocess.run([*request, "-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.pem"], check=True, capture_output=True)
-    if os.geteuid() == 0:
-        for name in ("tls.key", "tls.pem"):
-            shutil.chown(folder / name, USER)
-
-
 def test_tls() -> None:
     with serving(**{"api.workers": 1}) as server:
-        make_certificate(server.folder)
-        server.options |= {"api.ssl_certificate": f"{server.folder}/tls.pem", "api.ssl_key": f"{server.folder}/tls.key"}
-        server.url = server.url.replace("http:", "https:")
+        server.use_tls()
         server.start()
         assert server.ask("GET", "/v2/types")[0] == 200
 

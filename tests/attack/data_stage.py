@@ -97,7 +97,7 @@ class DataStage:
         netns = self.site.client(f"honest-{name}", name, f"{address}/24", f"{NETWORKS[name][1]}:20/64")
         assert netns == self._netns(name)
         server, folder = path(share).split(":", 1)
-        return Honest(netns, server, folder)
+        return Honest("tests.attack.honest", netns, server, folder)
 
 
 @contextmanager

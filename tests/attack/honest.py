@@ -43,10 +43,10 @@ class Watched(NamedTuple):
 
 
 class Honest:
-    """The client as its watcher sees it. `path`: of the share that it uses, at `address`."""
+    """The client as its watcher sees it: `module` run with `arguments`, whose `main` says "ready" and then reports when it is asked."""
 
-    def __init__(self, netns: str, address: str, path: str) -> None:
-        command = [sys.executable, "-m", "tests.attack.honest", netns, address, path]
+    def __init__(self, module: str, *arguments: str) -> None:
+        command = [sys.executable, "-m", module, *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._answer() == "ready"
 
@@ -180,6 +180,7 @@ class Work:
 
 
 def main(netns: str, address: str, path: str) -> None:
+    """Use the share `path` at `address`."""
     work = Work(netns, address, path)
     threading.Thread(target=work.run, daemon=True).start()
     print("ready", flush=True)

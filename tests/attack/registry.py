@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-FOLDERS = ("tests.attack.data_plane",)
+FOLDERS = ("tests.attack.data_plane", "tests.attack.api")
 
 
 class Seen(NamedTuple):

@@ -5,14 +5,21 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Event
 from typing import Any, NamedTuple
 
+from tests.attack.api_stage import api_stage
 from tests.attack.data_stage import data_stage
 from tests.attack.honest import Watched
 from tests.attack.registry import Attack, Force, Seen
 
-STAGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {"data_plane": data_stage}
+STAGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "data_plane": data_stage,
+    "api_sqlite": partial(api_stage, "sqlite"),
+    "api_postgresql": partial(api_stage, "postgresql"),
+    "api_tls": partial(api_stage, "sqlite", tls=True),
+}
 CALM_SECONDS = 2.0  # that honest clients are watched before an attack, and after it
 LIMIT_SECONDS, LIMIT_FACTOR = 0.25, 3.0  # an honest client's p99: below the one, or below this many times what it was without the attack
 

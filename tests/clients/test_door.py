@@ -272,8 +272,8 @@ def _is_connected(one: socket.socket) -> bool:
 
 
 def test_clients_that_reset_at_once_leave_nothing(server: Server) -> None:
-    for _ in range(500):
-        with Connection(server.port) as connection:
+    for _ in range(1000):
+        with Connection(server.port, source="127.0.0.2") as connection:
             connection.send(TYPES)
             connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     honest(server)

@@ -40,6 +40,8 @@ _AGAIN = 0.2  # seconds until a part is made that found no thread
 
 Headers = list[tuple[str, str]]
 
+_TOO_OFTEN: Headers = [("retry-after", "1"), ("connection", "close")]
+
 
 class Door:
     """`open_paths` need no credentials. The threads are made in Granian's worker process, after the fork."""
@@ -65,7 +67,7 @@ class Door:
     def at_once(self, scope: Any, protocol: Any) -> bool:
         """Answer, or have a thread answer, if that needs no waiting for the client or its credentials. May be called in any thread."""
         began = time.perf_counter()
-        if self._is_healthcheck(scope, protocol, began):
+        if self._is_answered(scope, protocol, began):
             return True
         try:
             environ = environment.make(scope, self._proxies)
@@ -79,7 +81,7 @@ class Door:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer. Granian takes the end of this for the end of the answer."""
         began = time.perf_counter()
-        if self._is_healthcheck(scope, protocol, began):
+        if self._is_answered(scope, protocol, began):
             return
         gone = asyncio.ensure_future(_disconnection(protocol))
         try:
@@ -91,9 +93,11 @@ class Door:
         finally:
             gone.cancel()
 
-    def _is_healthcheck(self, scope: Any, protocol: Any, began: float) -> bool:
-        """Answer it, if it is."""
-        self._connections.has_asked(scope.client, began)
+    def _is_answered(self, scope: Any, protocol: Any, began: float) -> bool:
+        """Answer what needs no look at the rest: who comes too often, and the health check."""
+        if not self._connections.admit(scope.client, began):
+            protocol.response_bytes(503, _TOO_OFTEN, b"")
+            return True
         if scope.path != HEALTHCHECK or scope.method != "GET":
             return False
         protocol.response_bytes(200, [("content-type", "text/plain; charset=utf-8"), *_names()], b"OK")

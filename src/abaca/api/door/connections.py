@@ -21,6 +21,7 @@ _FIRST_REQUEST = 15.0  # seconds from when it is seen first until its first requ
 _SENDING = 20.0  # seconds within which one that has something to be sent takes at least …
 _LEAST_BYTES = 20 * 8192  # … so much of it
 _LOOK_AT_SENDING = 5.0
+_NEW_A_SECOND = 500  # of one address
 _MANY = 256  # from so many on it is looked more often
 _SOON, _LATER = 0.2, 1.0
 
@@ -62,15 +63,25 @@ class Connections:
         self._known: dict[int, _Connection] = {}  # by inode, in the order in which they came
         self._others: set[int] = set()  # inodes of other sockets
         self._asked: dict[str, float] = {}
+        self._second = 0.0
+        self._new: Counter[str] = Counter()  # connections that brought their first request since then, by address
         self._looked_at_sending = 0.0
 
     def watch(self) -> None:
         """Look again and again, in a thread of this process."""
         Thread(target=self._watch, name="connections", daemon=True).start()
 
-    def has_asked(self, peer: str, now: float) -> None:
-        """The connection from `peer` has brought a request."""
+    def admit(self, peer: str, now: float) -> bool:
+        """The connection from `peer` has brought a request. False when its client makes new ones too fast."""
+        is_new = peer not in self._asked
         self._asked[peer] = now
+        if not is_new:
+            return True
+        if now - self._second > 1.0:
+            self._second, self._new = now, Counter()
+        address = peer.rpartition(":")[0]
+        self._new[address] += 1
+        return self._new[address] <= _NEW_A_SECOND or self._proxies.trust(plain_address(address))
 
     def look(self, now: float) -> int:
         """End those that have to go; returns how many there are."""

@@ -1,0 +1,20 @@
+"""Attacks by strangers, and by tenants, on the API's port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.attack.registry import Act, attack
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def on_each_database(name: str) -> Callable[[Act], Act]:
+    """Mark a function as an attack on the API over SQLite, and on that over PostgreSQL."""
+
+    def mark(act: Act) -> Act:
+        for kind in DATABASES:
+            attack(f"API, {kind}: {name}", stage=f"api_{kind}")(act)
+        return act
+
+    return mark
