@@ -19,6 +19,7 @@ import pytest
 from abaca.drivers.linux import hold, namespaces, packet_filter
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, lookup, putfh, read
 from abaca.drivers.linux.inventory import leftovers
+from abaca.errors import Unavailable
 from abaca.values import Share, ShareServer, Snapshot
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
@@ -168,6 +169,18 @@ def test_readers_see_no_error(site: Site, scene: Scene) -> None:
                 site.driver.revert_to_snapshot(snapshot, scene.share, scene.server)
                 assert sorted(client.names_in(root)) == ["changed", "folder"]
                 come_round()
+
+
+def test_a_revert_that_fails_before_the_exchange_leaves_nothing(site: Site, scene: Scene) -> None:
+    file = site.driver.pool.path(scene.share.id) / "file"
+    file.write_bytes(b"before")
+    snapshot = site.snapshot(scene.share, scene.server)
+    file.write_bytes(b"after")
+    site.driver.teardown_server(scene.server.id, {})
+    with pytest.raises(Unavailable, match="not there"):
+        site.driver.revert_to_snapshot(snapshot, scene.share, scene.server)
+    assert file.read_bytes() == b"after"
+    assert site.driver.pool.share_ids() == sorted((scene.share.id, scene.other.id, snapshot.id))
 
 
 def is_held(site: Site, server: ShareServer) -> bool:

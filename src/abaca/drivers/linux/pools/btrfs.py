@@ -214,9 +214,11 @@ class BtrfsPool:
                 subvolumes.snapshot(pool.shares, successor, snapshot, read_only=False)
                 with pool.subvolume(successor) as share:
                     _set_limit(pool, share, size_gib)
-            with unused:
-                beneath.exchange(pool.shares, share_id, successor)
-            pool.destroy(successor)
+            try:
+                with unused:
+                    beneath.exchange(pool.shares, share_id, successor)
+            finally:
+                pool.destroy(successor)
 
     def resize(self, share_id: str, size_gib: int) -> None:
         """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
