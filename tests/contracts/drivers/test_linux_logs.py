@@ -1,4 +1,4 @@
-"""The logs of NFS servers are bounded while they run, whatever strangers send."""
+"""What strangers make an NFS server write down is bounded while it runs: its logs, and whom it remembers for its next start."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
+from tests.nfs4.client import Client40
 from tests.nfs4.nonsense import NONSENSE, send
 
 pytestmark = pytest.mark.root
 
 AT_ONCE = 100
 ROUNDS = 40
+LONGEST_NAME = 1024  # of a client, that the protocol knows
+REMEMBERED = 10  # folders, of 4 KiB each
 HARMLESS = 4096
 """Bytes that all the nonsense of one kind may add to a log: of ROUNDS * AT_ONCE requests."""
 
@@ -118,3 +121,17 @@ def test_the_bus_of_a_server_logs_nowhere(site: Site) -> None:
     server = site.server(*BOTH)
     pid = site.layout(server).bus_pid.read_text().strip()
     assert {os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)} == {"/dev/null"}
+
+
+def test_what_a_client_makes_a_server_remember_is_small_and_goes_with_its_lease(site: Site) -> None:
+    """How many clients it knows is bounded by itself: see `test_linux_bounds.py`."""
+    server = site.server(*BOTH)
+    netns = site.client("client", "net", *CLIENT)
+    recovery = site.layout(server).recovery
+    before = set(recovery.rglob("*"))
+    client = Client40(netns, "10.0.0.5", name="n" * LONGEST_NAME)
+    client.establish()
+    remembered = set(recovery.rglob("*")) - before
+    client.link.link.close()
+    assert 0 < len(remembered) <= REMEMBERED
+    assert processes.wait_until(lambda: set(recovery.rglob("*")) <= before, 60.0)
