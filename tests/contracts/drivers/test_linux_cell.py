@@ -17,9 +17,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from abaca.drivers.linux import control_groups, namespaces, processes
+from abaca.drivers.linux import bounds, control_groups, namespaces, processes
 from abaca.drivers.linux.file_services.nfs.cell import confinement
-from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, TASKS
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, OTHER_TASKS, THREADS
 from abaca.drivers.linux.pools import subvolumes
 from abaca.errors import Unavailable
 from abaca.values import Share, ShareServer
@@ -193,13 +193,14 @@ def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) ->
     limits = control_groups.limits_of(_pid(site, server))
     if not limits:
         pytest.skip("this machine has no control groups with the controllers memory and pids")
-    assert limits == {control_groups.MEMORY: 128 * MIB, control_groups.TASKS: TASKS}
-    assert control_groups.limits_of(_pid(site, neighbour))[control_groups.MEMORY] == 1024 * MIB
+    tasks = 2 * int(bounds.OPTIONS["max_connections"]) + THREADS + OTHER_TASKS
+    assert limits == {control_groups.MEMORY: 128 * MIB, control_groups.TASKS: tasks}
+    assert control_groups.limits_of(_pid(site, neighbour))[control_groups.MEMORY] == 2048 * MIB
 
     before = _pid(site, neighbour)
     forking = _in_place_of_ganesha(site, server, TAKING_TASKS, limits)
-    assert processes.wait_until(lambda: _threads(forking) >= TASKS - 10, ENDED_SECONDS)
-    assert _threads(forking) <= TASKS
+    assert processes.wait_until(lambda: _threads(forking) >= tasks - 10, ENDED_SECONDS)
+    assert _threads(forking) <= tasks
     _in_place_of_ganesha(site, server, TAKING_MEMORY, limits)
     assert processes.wait_until(lambda: not site.ganesha(server).is_started(), ENDED_SECONDS), "it goes on taking memory"
     assert _pid(site, neighbour) == before
@@ -210,6 +211,7 @@ def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) ->
 
 TAKING_TASKS = """
 import threading, time
+threading.stack_size(64 * 1024)
 try:
     while True:
         threading.Thread(target=time.sleep, args=(60,)).start()

@@ -109,6 +109,14 @@ def test_a_request_is_not_longer_than_the_largest_write(scene: Scene, fragments:
     assert scene.memory() < before + 64 * MIB
 
 
+def test_a_large_request_that_does_not_come_on_ends_and_a_small_one_may_wait(scene: Scene) -> None:
+    with connection(scene.client) as large, connection(scene.client) as small:
+        large.send(struct.pack(">I", LAST | MIB) + bytes(100))
+        small.send(struct.pack(">I", LAST | 200) + bytes(100))
+        wait_for(lambda: is_ended(large), 3 * SECONDS_TO_TAKE)
+        assert not is_ended(small)
+
+
 def test_a_mebibyte_is_written_and_read_at_once(scene: Scene) -> None:
     data = os.urandom(MIB)
     with Client40(scene.client, IPV4) as client:

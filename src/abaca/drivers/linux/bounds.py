@@ -11,7 +11,7 @@ from typing import NamedTuple
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.errors import Unavailable
 
-OPTIONS = {"max_connections": "1024", "max_connections_per_client": "64"}
+OPTIONS = {"max_connections": "512", "max_connections_per_client": "64"}
 MOST_CONNECTIONS = 10_000  # that NFS-Ganesha can be told
 TABLE = ("inet", "abaca_bounds")
 NFS_PORT = 2049

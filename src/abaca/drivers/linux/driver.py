@@ -65,7 +65,7 @@ DEFAULTS = {
     "max_over_subscription_ratio": "1",
     "mtu": "",
     "answer_seconds": str(ANSWER_SECONDS),
-    "memory_mib": "1024",
+    "memory_mib": "2048",
     **bounds.OPTIONS,
     **wiring.OPTIONS,
 }

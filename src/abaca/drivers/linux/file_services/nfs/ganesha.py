@@ -28,8 +28,8 @@ END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 THREADS = 256  # and two a connection, which can keep one that receives and one that sends waiting for some seconds
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
-MEMORY = 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
-TASKS = 512
+MEMORY = 2 * 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
+OTHER_TASKS = 64  # besides those threads
 TOLD_BYTES = 1000  # of its log, when it does not start
 
 # What strangers' requests reach first says nothing: each that cannot be read would be a message.
@@ -80,10 +80,11 @@ class GaneshaServer:
     `memory`: bytes that both processes may take together.
     """
 
-    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 1024, memory: int = MEMORY) -> None:
+    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 512, memory: int = MEMORY) -> None:
         self._server = server
         self._vigil = vigil
         self._connections = connections
+        self._threads = 2 * connections + THREADS
         self._memory = memory
         self._patience = patience
         self.bus = ExportBus(server.bus_socket)
@@ -199,7 +200,7 @@ class GaneshaServer:
             server_id=self._server.id,
             quiet=" ".join(f"{component} = FATAL;" for component in QUIET),
             connections=self._connections,
-            threads=2 * self._connections + THREADS,
+            threads=self._threads,
             clients=CLIENTS_PER_CONNECTION * self._connections,
             includes="".join(f'%include "{file}"\n' for file in exports),
         )
@@ -208,7 +209,7 @@ class GaneshaServer:
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
         server = self._server
-        limits = {control_groups.MEMORY: self._memory, control_groups.TASKS: TASKS}
+        limits = {control_groups.MEMORY: self._memory, control_groups.TASKS: self._threads + OTHER_TASKS}
         files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
         return confinement.launch(
             server,

@@ -28,27 +28,33 @@ enum {
     HEAD = 4,
     LONGEST = (1 << 20) + (1 << 16), /* of a request, in bytes: the largest WRITE, and what is around it */
     MOST_UNANSWERED = 16,            /* requests of one connection; as many as a session has slots */
-    MOST_OF_ALL = 256,               /* of all connections, when each has more than a few */
-    FEW = 1,
+    MOST_OF_ALL = 128,               /* of all connections; beyond it each has one */
     HEAD_MS = 2000,    /* for the rest of the four bytes */
     ANSWERS_MS = 10000, /* in which a client takes something of its answers */
     STEP_MS = 16,
-    TRIM_SECONDS = 10,
-    KEPT = 32 << 20, /* bytes */
+    LARGE = 1 << 16,           /* of a request, in bytes */
+    MOST_RECEIVED = 256 << 20, /* of large requests that are not whole yet */
+    TIDY_SECONDS = 10,         /* in which a large request comes on by as much as LARGE, or ends */
+    KEPT = 32 << 20,           /* of freed memory */
 };
 static const uint32_t IS_LAST = 1u << 31;
 
 struct connection {
-    uint32_t asked;         /* bytes of the request that is being received */
+    uint32_t asked;         /* bytes of the request that is being received, of all its fragments */
+    uint32_t missing;       /* of them, of this fragment */
+    atomic_uint reserved;   /* of MOST_RECEIVED */
+    atomic_uint received;   /* bytes since the last look */
+    atomic_uint looked_at;  /* whether the request was being received then */
     atomic_int unanswered;  /* requests */
     atomic_uint taken;      /* answers that were sent whole, ever */
     uint32_t left;          /* bytes of the fragment that is being sent */
     uint8_t head[HEAD];     /* of the next one, as far as it was sent */
     uint8_t head_length;
-    uint8_t is_last, is_client;
+    uint8_t is_last, is_client, ends_request;
 };
 static struct connection connections[MOST_FILES];
 static atomic_int unanswered_of_all;
+static atomic_uint received_of_all;
 
 static struct connection *connection_of(int fd)
 {
@@ -62,8 +68,15 @@ static int end(int fd)
     return -1;
 }
 
+static void forget_received(struct connection *c)
+{
+    atomic_store(&c->looked_at, 0);
+    atomic_fetch_sub(&received_of_all, atomic_exchange(&c->reserved, 0));
+}
+
 static void forget_requests(struct connection *c)
 {
+    forget_received(c);
     atomic_fetch_sub(&unanswered_of_all, atomic_exchange(&c->unanswered, 0));
 }
 
@@ -105,22 +118,23 @@ static int has_head(int fd)
     return found > 0;
 }
 
-static int has_room(struct connection *c)
+static int has_room(struct connection *c, uint32_t length)
 {
     int own = atomic_load(&c->unanswered);
-    return own < FEW || (own < MOST_UNANSWERED && atomic_load(&unanswered_of_all) < MOST_OF_ALL);
+    int may_ask = !own || (own < MOST_UNANSWERED && atomic_load(&unanswered_of_all) < MOST_OF_ALL);
+    return may_ask && (length < LARGE || atomic_load(&received_of_all) + length <= MOST_RECEIVED);
 }
 
 /*
- * Waits until enough of what it asked for was answered, and the answers taken. Not for a client that
- * has gone: NFS-Ganesha would wait for this thread with another one that does not sleep.
+ * Waits until enough of what all asked for was received and answered, and the answers taken. Not for
+ * a client that has gone: NFS-Ganesha would wait for this thread with another one that does not sleep.
  */
-static int is_answered(int fd, struct connection *c)
+static int waits_for_room(int fd, struct connection *c, uint32_t length)
 {
     struct pollfd gone = { .fd = fd, .events = POLLRDHUP };
     unsigned taken = atomic_load(&c->taken);
     int waited = 0, pause = 1;
-    while (!has_room(c)) {
+    while (!has_room(c, length)) {
         if (poll(&gone, 1, pause) != 0)
             return 0;
         waited += pause;
@@ -137,23 +151,36 @@ static int is_answered(int fd, struct connection *c)
 
 static ssize_t begin_fragment(int fd, struct connection *c, void *head, int flags)
 {
-    uint32_t announced;
-    if (!has_head(fd) || (!c->asked && !is_answered(fd, c)))
+    uint32_t announced = 0;
+    if (!has_head(fd))
         return end(fd);
     ssize_t length = REAL(recv)(fd, head, HEAD, flags);
     if (length != HEAD)
         return length;
     memcpy(&announced, head, HEAD);
     announced = ntohl(announced);
-    if ((announced & ~IS_LAST) > LONGEST - c->asked)
+    c->missing = announced & ~IS_LAST;
+    c->ends_request = !!(announced & IS_LAST);
+    if (c->missing > LONGEST - c->asked || !waits_for_room(fd, c, c->missing))
         return end(fd);
-    c->asked += announced & ~IS_LAST;
-    if (announced & IS_LAST) {
-        c->asked = 0;
-        atomic_fetch_add(&c->unanswered, 1);
-        atomic_fetch_add(&unanswered_of_all, 1);
+    c->asked += c->missing;
+    if (c->missing >= LARGE) {
+        atomic_fetch_add(&c->reserved, c->missing);
+        atomic_fetch_add(&received_of_all, c->missing);
     }
     return length;
+}
+
+static void received(struct connection *c, uint32_t length)
+{
+    atomic_fetch_add(&c->received, length);
+    c->missing -= length < c->missing ? length : c->missing;
+    if (c->missing || !c->ends_request)
+        return;
+    c->asked = 0;
+    forget_received(c);
+    atomic_fetch_add(&c->unanswered, 1);
+    atomic_fetch_add(&unanswered_of_all, 1);
 }
 
 ssize_t recv(int fd, void *to, size_t length, int flags)
@@ -161,7 +188,10 @@ ssize_t recv(int fd, void *to, size_t length, int flags)
     struct connection *c = connection_of(fd);
     if (c && length == HEAD && flags == MSG_WAITALL)
         return begin_fragment(fd, c, to, flags);
-    return REAL(recv)(fd, to, length, flags);
+    ssize_t found = REAL(recv)(fd, to, length, flags);
+    if (c && found > 0)
+        received(c, found);
+    return found;
 }
 
 static void answer_taken(struct connection *c)
@@ -245,28 +275,42 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
     return sent;
 }
 
-/*
- * What was freed goes back to the kernel: the C library keeps it, and one attack would leave the
- * process as large as it ever was.
- */
-static void *trim(void *unused)
+/* Ends connections that have begun a large request and do not go on with it. */
+static void end_idle_requests(void)
 {
-    struct timespec pause = { .tv_sec = TRIM_SECONDS };
+    for (int fd = 0; fd < MOST_FILES; fd++) {
+        struct connection *c = connection_of(fd);
+        if (!c || !atomic_load(&c->reserved))
+            continue;
+        if (atomic_exchange(&c->looked_at, 1) && atomic_load(&c->received) < LARGE)
+            shutdown(fd, SHUT_RDWR);
+        atomic_store(&c->received, 0);
+    }
+}
+
+/*
+ * From time to time: idle requests end, and what was freed goes back to the kernel. The C library
+ * would keep it, and one attack leave the process as large as it ever was.
+ */
+static void *tidy(void *unused)
+{
+    struct timespec pause = { .tv_sec = TIDY_SECONDS };
     for (;;) {
         nanosleep(&pause, NULL);
+        end_idle_requests();
         if (mallinfo2().fordblks > KEPT)
             malloc_trim(0);
     }
     return unused;
 }
 
-__attribute__((constructor)) static void start_trimming(void)
+__attribute__((constructor)) static void start_tidying(void)
 {
     pthread_t thread;
     sigset_t all, before;
     sigfillset(&all); /* signals are for NFS-Ganesha's own threads */
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    if (!pthread_create(&thread, NULL, trim, NULL))
+    if (!pthread_create(&thread, NULL, tidy, NULL))
         pthread_detach(thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
