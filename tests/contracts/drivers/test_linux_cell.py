@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from abaca.drivers.linux import bounds, control_groups, namespaces, processes
@@ -86,8 +85,7 @@ def _report(site: Site, server: ShareServer, share: Share, host: Host, other: in
         "handle": struct.pack("<QQI", subvolumes.FIRST_INODE, other, 0).hex(),
         "report": str(layout.logs / "report"),
     }
-    launch = msgspec.structs.replace(
-        ganesha.launch(),
+    launch = ganesha.launch()._replace(
         program=str(PYTHON),
         argv=[GANESHA, "-I", "-S", str(HOSTILE), json.dumps(asked), str(layout.ganesha_pid)],
         read_only=[*ganesha.launch().read_only, str(PYTHON), str(HOSTILE)],
@@ -176,7 +174,7 @@ def os_capabilities() -> str:
 
 def test_nothing_is_started_without_the_library(site: Site) -> None:
     server = site.server(*BOTH)
-    launch = msgspec.structs.replace(site.ganesha(server).launch(), library="/usr/lib/abaca/not-there.so")
+    launch = site.ganesha(server).launch()._replace(library="/usr/lib/abaca/not-there.so")
     processes.end([_pid(site, server)], 5.0)
     with pytest.raises(Unavailable, match=r"the library /usr/lib/abaca/not-there\.so is not there"):
         confinement.start(launch)
@@ -231,7 +229,7 @@ def _in_place_of_ganesha(site: Site, server: ShareServer, program: str, limits: 
     processes.end(processes.find(GANESHA, str(layout.ganesha_pid)), 5.0)
     control_groups.ensure(layout.namespace, limits)
     argv = [GANESHA, "-I", "-S", "-c", program, str(layout.ganesha_pid)]
-    confinement.start(msgspec.structs.replace(launch, program=str(PYTHON), argv=argv, read_only=[*launch.read_only, str(PYTHON)]))
+    confinement.start(launch._replace(program=str(PYTHON), argv=argv, read_only=[*launch.read_only, str(PYTHON)]))
     return _pid(site, server)
 
 

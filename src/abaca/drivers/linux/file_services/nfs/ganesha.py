@@ -193,7 +193,8 @@ class GaneshaServer:
 
     def _write_configuration(self) -> None:
         # A share that is not mounted is left out: clients would write into the folder below it, onto the host's disk.
-        exports = [file for file in sorted(self._server.exports.glob("*.conf")) if mounts.mount_at(self._server.mount_point(file.stem))]
+        mounted = {mount.point for mount in mounts.mounts_below(self._server.mounts)}
+        exports = [file for file in sorted(self._server.exports.glob("*.conf")) if self._server.mount_point(file.stem) in mounted]
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
             recovery=self._server.recovery,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import msgspec
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.file_services.nfs.cell import library
@@ -66,7 +65,7 @@ def launch(
 
 def start(launch: Launch) -> None:
     """Raises Unavailable, with the launcher's reason, when the program was not started."""
-    text = msgspec.json.encode(launch).decode()
+    text = json.dumps(launch._asdict())
     try:
         run(sys.executable, "-m", "abaca.drivers.linux.file_services.nfs.cell.launch", text, timeout=START_SECONDS)
     except OutcomeUnknown as error:

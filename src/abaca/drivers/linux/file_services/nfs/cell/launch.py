@@ -8,18 +8,18 @@ counts it, into the pid file and ends with what went wrong, if anything did.
 
 from __future__ import annotations
 
+import json  # not msgspec: loading that would take most of the time until clients are served again
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-
-import msgspec
+from typing import NamedTuple
 
 from abaca.drivers.linux.file_services.nfs.cell import kernel, privileges, view
 from abaca.drivers.linux.file_services.nfs.cell.kernel import check, libc
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
+class Launch(NamedTuple):
     """`argv`: the program's; `program` its file. `network`: the name file of a network namespace.
     `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program. `limits`: by names of resources.
     `groups`: files of control groups to join. `capabilities`: those that it keeps, as bits."""
@@ -31,18 +31,18 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     library: str
     host_name: str
-    environment: dict[str, str] = {}
-    read_only: list[str] = []
-    writable: list[str] = []
-    private: list[str] = []
-    shares: str | None = None
-    limits: dict[str, int] = {}
-    groups: list[str] = []
+    environment: dict[str, str]
+    read_only: list[str]
+    writable: list[str]
+    private: list[str]
+    shares: str | None
+    limits: dict[str, int]
+    groups: list[str]
     capabilities: int
 
 
 def main() -> None:
-    launch = msgspec.json.decode(sys.argv[1], type=Launch)
+    launch = Launch(**json.loads(sys.argv[1]))
     try:
         _join(launch.groups)
         _enter_network(launch.network)
