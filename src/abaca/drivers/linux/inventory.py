@@ -65,8 +65,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
         namespaces.remove(name)
     tunnel_filter.remove(namespace_prefix)
     mounts.unmount(state_dir)
-    for device in _loop_devices(state_dir):
-        run("losetup", "--detach", device)
+    _detach_loop_devices(state_dir)
     shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
     found = leftovers(namespace_prefix, state_dir)
     passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
@@ -87,8 +86,7 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
             run("btrfs", "balance", "cancel", str(pool))
         _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
-    for device in _loop_devices(state_dir):
-        run("losetup", "--detach", device)
+    _detach_loop_devices(state_dir)
     if mounts.mounts_below(state_dir):
         raise OutcomeUnknown(f"something below {state_dir} is still mounted")
     for folder in (run_path(namespace_prefix), state_dir):
@@ -123,6 +121,13 @@ def _loop_devices(state_dir: Path) -> list[str]:
     listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
     devices = json.loads(listed)["loopdevices"] if listed.strip() else []
     return [device["name"] for device in devices if (device["back-file"] or "").startswith(f"{state_dir}/")]
+
+
+def _detach_loop_devices(state_dir: Path) -> None:
+    """A process that is just being given mounts of its own may hold one for a moment."""
+    for device in _loop_devices(state_dir):
+        run("losetup", "--detach", device)
+    processes.wait_until(lambda: not _loop_devices(state_dir), END_SECONDS)
 
 
 def _processes(prefix: str) -> list[int]:

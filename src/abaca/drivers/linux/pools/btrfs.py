@@ -164,8 +164,8 @@ class BtrfsPool:
             if not pool.holds(share_id):
                 subvolumes.create(pool.shares, safe_id(share_id))
             with pool.subvolume(share_id) as share:
-                _set_limit(pool, share, size_gib)
                 os.fchmod(share, 0o777)
+                _set_limit(pool, share, size_gib)
 
     def ensure_empty(self, name: str) -> int:
         """Make sure of a subvolume that is no share: it has no limit, so nothing is promised, and nobody may write to it. Returns its number."""
@@ -219,6 +219,7 @@ class BtrfsPool:
                     beneath.exchange(pool.shares, share_id, successor)
             finally:
                 pool.destroy(successor)
+            subvolumes.commit(pool.top)
 
     def resize(self, share_id: str, size_gib: int) -> None:
         """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
@@ -244,6 +245,7 @@ class BtrfsPool:
         with self._opened() as pool:  # mounted, or nothing would be there, and its deletion a success
             pool.destroy(f"{safe_id(share_id)}{SUCCESSOR}")
             pool.destroy(share_id)
+            subvolumes.commit(pool.top)
 
     def used(self, share_id: str) -> int:
         """Bytes that a share holds, written ones that are still in memory included."""
@@ -329,7 +331,9 @@ def _is_read_only(path: Path) -> bool:
 
 
 def _set_limit(pool: Contents, subvolume: int, size_gib: int) -> None:
+    """Last of a change: what a caller is told of outlives a power cut."""
     subvolumes.set_limit(pool.top, subvolumes.number_of(subvolume), _bytes(size_gib))
+    subvolumes.commit(pool.top)
 
 
 def _bytes(size_gib: int) -> int:

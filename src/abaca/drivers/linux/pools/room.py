@@ -47,7 +47,8 @@ def room(total: int, free: int, promises: Iterable[Promise]) -> Room:
     sizes = [(each.size, max(0, each.size - each.alone)) for each in promises]
     own, slack = (min(kept, total // 4) for kept in _kept(total))
     promised, owed = sum(size for size, _ in sizes), sum(owed for _, owed in sizes)
-    return Room(_promisable(total - own - slack), _promisable(free - slack), promised, owed)
+    promisable = _promisable(total - own - slack)
+    return Room(promisable, min(promisable, _promisable(free - slack)), promised, owed)
 
 
 def size_of_image(promisable: int) -> int:

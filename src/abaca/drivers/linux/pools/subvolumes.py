@@ -15,6 +15,7 @@ from uuid import UUID
 
 # _IO(0x94, n) with the size of the argument, as linux/btrfs.h has them.
 _SYNC = 0x9408
+_COMMIT_START, _COMMIT_WAIT = 0x80089418, 0x40089416
 _SUBVOLUME_CREATE, _SNAPSHOT_DESTROY, _SNAPSHOT_CREATE = 0x5000940E, 0x5000940F, 0x50009417
 _TREE_SEARCH, _INODE_LOOKUP = 0xC0709411, 0xD0009412
 _GROUP_LIMIT = 0x8030942B
@@ -89,6 +90,13 @@ def settings(pool: int) -> Path:
 def store(pool: int) -> None:
     """Have everything written and counted that is still in memory."""
     fcntl.ioctl(pool, _SYNC)
+
+
+def commit(pool: int) -> None:
+    """Have what was changed here on stable storage; files' data that is still in memory is not waited for."""
+    transaction = bytearray(8)
+    fcntl.ioctl(pool, _COMMIT_START, transaction)
+    fcntl.ioctl(pool, _COMMIT_WAIT, transaction)
 
 
 def set_limit(pool: int, number: int, limit: int) -> None:
