@@ -14,8 +14,8 @@ from tests.breakages import Breakage
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = breakages.DOCUMENT.read_text().partition(breakages.MARK)[0]
-ROWS = [line.split("|")[1:-1] for line in REQUIREMENTS.splitlines() if re.match(r"\| [A-E]\d+ ", line)]
-WANTED = {"A": 3, "B": 5, "C": 13, "D": 5, "E": 7}
+ROWS = [line.split("|")[1:-1] for line in REQUIREMENTS.splitlines() if re.match(r"\| [A-EG]\d+ ", line)]
+WANTED = {"A": 3, "B": 5, "C": 13, "D": 5, "E": 7, "G": 5}
 
 
 def test_no_requirement_is_left_out() -> None:
@@ -42,7 +42,7 @@ def exists(test: str) -> bool:
 
 
 def test_every_requirement_is_broken_on_purpose() -> None:
-    elsewhere = {"E6"}  # the peer's own suite, run against Abaca
+    elsewhere = {"E6", "G1", "G2", "G3", "G4", "G5"}  # the peer's own suite; walls, which attacks were seen to pass before they stood
     assert {row[0].strip() for row in ROWS} - elsewhere <= {breakage.row for breakage in breakages.table()}
 
 
