@@ -110,7 +110,8 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
 
     assert (found["pid"], found["processes"], found["host name"]) == (1, ["1"], server.id)
     assert (found["readable"], found["reached"], found["links followed"]) == ([], [], [])
-    private = {str(path) for path in (layout.state, *layout.state.parents) if Path("/tmp") in path.parents}  # made in the cell's own /tmp
+    made = (layout.state, *layout.state.parents, *HOSTILE.parents)
+    private = {str(path) for path in made if Path("/tmp") in path.parents}  # in the cell's own /tmp
     below = {path for path in found["writable"] if layout.recovery in Path(path).parents}
     own_memory = {"/tmp", str(layout.run), str(layout.bus_socket.parent)}
     assert set(found["writable"]) - private - below == {*own_memory, str(layout.logs), str(layout.recovery), *shares}

@@ -372,7 +372,8 @@ class LinuxDriver(ShareDriver):
             return False
 
     def _ganesha(self, server_id: str) -> GaneshaServer:
-        return GaneshaServer(self.layout.server(server_id), self._vigil, self._patience, self._bounds.connections, self._memory)
+        layout = self.layout.server(server_id)
+        return GaneshaServer(layout, self._vigil, self._patience, self._bounds.connections, self._memory, self.pool.counts)
 
     def _end_nfs_servers(self) -> None:
         """Those of this back end; they are started again when their share servers are ensured."""

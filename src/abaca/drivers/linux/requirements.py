@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.file_services.nfs.cell import library
+from abaca.drivers.linux.file_services.nfs.cell.privileges import ARCHITECTURES
 from abaca.drivers.linux.programs import is_installed, run
 from abaca.errors import BackendError
 
@@ -35,6 +37,8 @@ def missing() -> list[str]:
     if not any(list(Path("/").glob(pattern.lstrip("/"))) for pattern in VFS_LIBRARY):
         lacking.append("NFS-Ganesha's VFS library (Debian package nfs-ganesha-vfs)")
     lacking += library.missing()
+    if platform.machine() not in ARCHITECTURES:
+        lacking.append(f"processor: NFS servers can be confined on {' and '.join(ARCHITECTURES)}, not on {platform.machine()}")
     if os.geteuid() != 0:
         return ["root: the worker must run as root", *lacking]  # what follows cannot be tried without
     if not _has_filesystem("btrfs"):

@@ -253,6 +253,11 @@ class BtrfsPool:
             subvolumes.store(pool.top)
             return pool.group(subvolumes.number_of(share)).referenced
 
+    def counts(self) -> Path:
+        """The folder in which the kernel tells what each subvolume holds and may hold."""
+        with self._opened() as pool:
+            return subvolumes.settings(pool.top) / "qgroups"
+
     def mount(self, share_id: str, point: Path, *, read_only: bool = False) -> bool:
         """Mount a share or a snapshot by itself at `point`; True when that was to be done. A stale mount there is replaced.
 

@@ -7,6 +7,7 @@ serve is in `exports.py`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from abaca.drivers.linux import control_groups, mounts, namespaces, processes
 from abaca.drivers.linux.file_services.nfs import bus_daemon, logs, nfs_null
@@ -77,15 +78,24 @@ class GaneshaServer:
     """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
 
     `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's. `connections`: at a time, at most.
-    `memory`: bytes that both processes may take together.
+    `memory`: bytes that both processes may take together. `counts`: tells in which folder the kernel counts what shares hold.
     """
 
-    def __init__(self, server: ServerLayout, vigil: Vigil, patience: float = ANSWER_SECONDS, connections: int = 512, memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        server: ServerLayout,
+        vigil: Vigil,
+        patience: float = ANSWER_SECONDS,
+        connections: int = 512,
+        memory: int = MEMORY,
+        counts: Callable[[], Path] | None = None,
+    ) -> None:
         self._server = server
         self._vigil = vigil
         self._connections = connections
         self._threads = 2 * connections + THREADS
         self._memory = memory
+        self._counts = counts
         self._patience = patience
         self.bus = ExportBus(server.bus_socket)
 
@@ -218,7 +228,7 @@ class GaneshaServer:
             ["-F", "-N", "NIV_EVENT", *map(str, files)],
             server.ganesha_pid,
             environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
-            read_only=[server.ganesha_config, server.bus_socket, server.exports],
+            read_only=[server.ganesha_config, server.bus_socket, server.exports, *([self._counts()] if self._counts else [])],
             writable=[server.logs, server.recovery],
             shares=server.mounts,
             groups=control_groups.ensure(server.namespace, limits),

@@ -19,8 +19,8 @@ from abaca.errors import OutcomeUnknown, Unavailable
 PROC = Path("/proc")
 START_SECONDS = 30.0
 FILTERS = 2  # the launcher's and the library's
-# Programs and libraries; settings of the C library; what the pool says of a share's room.
-READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig", "/sys/fs/btrfs")
+# Programs and libraries, and settings of the C library.
+READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig")
 # CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed to.
 LIMITS = {"CORE": 1, "DATA": 1 << 32, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 

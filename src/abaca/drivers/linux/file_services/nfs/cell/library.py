@@ -50,7 +50,7 @@ def missing() -> list[str]:
     """What is missing to have the library, in words for an administrator."""
     if path() is not None or is_installed(COMPILER):
         return []
-    return [f"the library {name()} in {SHIPPED} or {BUILT}, or program {COMPILER} to build it (Debian packages gcc, libc6-dev)"]
+    return [f"the NFS servers' library: it is neither in {SHIPPED} nor in {BUILT}, and cannot be built: install Debian packages gcc, libc6-dev"]
 
 
 def _build() -> Path:
