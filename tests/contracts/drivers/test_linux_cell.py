@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 
 from abaca.drivers.linux import bounds, control_groups, namespaces, processes
-from abaca.drivers.linux.file_services.nfs.cell import confinement
-from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, OTHER_TASKS, THREADS
+from abaca.drivers.linux.file_services.nfs.cell import confinement, library
+from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, NFS_PORT, OTHER_TASKS, THREADS
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from abaca.drivers.linux.pools import subvolumes
-from abaca.errors import Unavailable
+from abaca.errors import Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
+from tests.nfs4.client import Client41
 
 pytestmark = pytest.mark.root
 
@@ -180,6 +183,32 @@ def test_nothing_is_started_without_the_library(site: Site) -> None:
     with pytest.raises(Unavailable, match=r"the library /usr/lib/abaca/not-there\.so is not there"):
         confinement.start(launch)
     assert not site.ganesha(server).is_started()
+
+
+def test_without_the_library_in_force_nothing_opens(site: Site, tmp_path: Path) -> None:
+    """Whatever the reason is: the launcher's filter lets no file be opened by its handle, not even by an honest client."""
+    server = site.server(*BOTH)
+    share = site.share(server)
+    other = tmp_path / "other.so"
+    calls = Path(library.__file__).with_name("calls.c")
+    subprocess.run([library.COMPILER, *library.FLAGS, "-o", str(other), str(calls)], check=True)
+    other.chmod(0o644)
+    site.driver.ensure_server(server, [share])
+    ganesha = site.ganesha(server)
+    processes.end([_pid(site, server)], 5.0)
+    confinement.start(msgspec.structs.replace(ganesha.launch(), library=str(other)))
+    pid = _pid(site, server)
+    assert processes.wait_until(lambda: processes.listens(pid, NFS_PORT), ENDED_SECONDS)
+    assert ganesha.gap() == f"the library {library.name()} is not loaded"
+    bus = ExportBus(site.layout(server).bus_socket)
+    with Client41(site.client("client", "net", *CLIENT), "10.0.0.5") as client:
+        with suppress(Refused):  # it may refuse the export itself
+            bus.add(site.layout(server).export_file(share.id), export_ids(site.layout(server))[share.id])
+        with pytest.raises(Nfs4Error) as refused:
+            client.names_in(client.handle_of(f"shares/{share.id}"))
+    assert refused.value.name == "PERM"
+    site.driver.ensure_server(server, [share])
+    assert_served(site.client("client", "net", *CLIENT), share)
 
 
 def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) -> None:
