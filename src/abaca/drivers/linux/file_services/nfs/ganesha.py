@@ -233,4 +233,5 @@ class GaneshaServer:
             shares=server.mounts,
             groups=control_groups.ensure(server.namespace, limits),
             capabilities=CAPABILITIES,
+            data=self._memory + (self._threads + OTHER_TASKS) * confinement.STACK,
         )

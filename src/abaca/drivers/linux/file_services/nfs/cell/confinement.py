@@ -18,11 +18,13 @@ from abaca.errors import OutcomeUnknown, Unavailable
 
 PROC = Path("/proc")
 START_SECONDS = 30.0
+LEAST_DATA = 1 << 30
+STACK = 8 * 1024**2  # bytes of a thread's, which count as data whether it uses them or not
 FILTERS = 2  # the launcher's and the library's
 # Programs and libraries, and settings of the C library.
 READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig")
 # CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed to.
-LIMITS = {"CORE": 1, "DATA": 1 << 32, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
+LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 
 
 def launch(
@@ -37,6 +39,7 @@ def launch(
     shares: Path | None = None,
     groups: Sequence[str],
     capabilities: int,
+    data: int = LEAST_DATA,
 ) -> Launch:
     """How a program of Debian's is started in the server's network namespace and a cell of its own. Raises Unavailable."""
     file = shutil.which(program, path=SEARCH_PATH)
@@ -57,7 +60,7 @@ def launch(
         writable=[str(path) for path in writable],
         private=["/tmp", str(server.run)],
         shares=None if shares is None else str(shares),
-        limits=LIMITS,
+        limits={**LIMITS, "DATA": data},
         groups=list(groups),
         capabilities=capabilities,
     )

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from abaca.drivers.linux.file_services.nfs.cell.privileges import TOKEN
 from abaca.drivers.linux.layout import require_trusted
@@ -26,11 +28,17 @@ FLAGS = (
 _HERE = Path(__file__).parent
 
 
+@cache
+def _sources() -> dict[str, bytes]:
+    """As they were when this process first asked: an upgrade may exchange the files under a worker that still runs."""
+    return {source: (_HERE / source).read_bytes() for source in _SOURCES}
+
+
 def name() -> str:
     """The file name of this release's library on this architecture."""
     digest = hashlib.sha256(" ".join([platform.machine(), *FLAGS]).encode())
-    for source in _SOURCES:
-        digest.update((_HERE / source).read_bytes())
+    for source in _sources().values():
+        digest.update(source)
     return f"abaca-nfs-{digest.hexdigest()[:16]}.so"
 
 
@@ -58,9 +66,12 @@ def _build() -> Path:
     BUILT.mkdir(mode=0o755, parents=True, exist_ok=True)
     finished = BUILT / name()
     unfinished = BUILT / f".{name()}.{os.getpid()}"
-    sources = [str(_HERE / source) for source in _SOURCES if source.endswith(".c")]
     try:
-        run(COMPILER, *FLAGS, "-o", str(unfinished), *sources, timeout=120)
+        with TemporaryDirectory() as folder:
+            for source, text in _sources().items():
+                Path(folder, source).write_bytes(text)
+            units = [str(Path(folder, source)) for source in _SOURCES if source.endswith(".c")]
+            run(COMPILER, *FLAGS, "-o", str(unfinished), *units, timeout=120)
         unfinished.chmod(0o644)
         unfinished.replace(finished)
     except BackendError as error:
