@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from abaca.drivers.linux import namespaces, processes
+from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, NFS_PORT
 from abaca.drivers.linux.file_services.nfs.nfs4 import getattr, putfh
 from abaca.values import Share, ShareServer
@@ -45,12 +46,13 @@ def run(rounds: int) -> None:
     try:
         server = site.server(("net", f"{ADDRESS}/24"))
         share, netns = site.share(server, 4), site.client("client", "net", *CLIENT)
-        _start_inside(site, server, share)  # from its export file, which the other way needs, too
+        site.ganesha(server).stop()
+        site.driver.ensure_server(server, [share])  # the configuration that it starts with now knows the share
         load = ForeignLoad()
         found: dict[str, list[list[float]]] = {"without": [], "with": []}
         for _ in range(rounds):
             found["without"].append(_measured(site, server, share, netns, lambda: _start_outside(site, server)))
-            found["with"].append(_measured(site, server, share, netns, lambda: _start_inside(site, server, share)))
+            found["with"].append(_measured(site, server, share, netns, lambda: _start_inside(site, server)))
         report.table(HEAD, [[f"{name} walls", *map(_shown, zip(*runs, strict=True))] for name, runs in found.items()])
         report.say(f"Cores kept busy by others, and by the server itself, meanwhile: {load.cores():.2f}.")
     finally:
@@ -91,9 +93,11 @@ def _timed(times: int, act: Callable[[int], Any], last: Callable[[], object] = l
     return found, times / (time.perf_counter() - began)
 
 
-def _start_inside(site: Site, server: ShareServer, share: Share) -> None:
-    site.ganesha(server).stop()
-    site.driver.ensure_server(server, [share])
+def _start_inside(site: Site, server: ShareServer) -> None:
+    processes.end([_pid(site, server)], 5.0)
+    site.layout(server).ganesha_pid.unlink(missing_ok=True)
+    confinement.start(site.ganesha(server).launch())
+    _wait_until_it_listens(site, server)
 
 
 def _start_outside(site: Site, server: ShareServer) -> None:
@@ -105,7 +109,12 @@ def _start_outside(site: Site, server: ShareServer) -> None:
     bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={layout.bus_socket}"}
     command = ["nsenter", f"--net={namespaces.path_of(layout.namespace)}", GANESHA, *map(str, files)]
     subprocess.run(command, env={**os.environ, **bus}, check=True)
-    processes.wait_until(lambda: layout.ganesha_pid.exists() and processes.listens(_pid(site, server), NFS_PORT), START_SECONDS)
+    _wait_until_it_listens(site, server)
+
+
+def _wait_until_it_listens(site: Site, server: ShareServer) -> None:
+    file = site.layout(server).ganesha_pid
+    processes.wait_until(lambda: file.exists() and processes.listens(_pid(site, server), NFS_PORT), START_SECONDS)
 
 
 def _pid(site: Site, server: ShareServer) -> int:

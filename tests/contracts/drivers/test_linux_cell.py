@@ -196,7 +196,7 @@ def test_without_the_library_in_force_nothing_opens(site: Site, tmp_path: Path) 
     site.driver.ensure_server(server, [share])
     ganesha = site.ganesha(server)
     processes.end([_pid(site, server)], 5.0)
-    confinement.start(msgspec.structs.replace(ganesha.launch(), library=str(other)))
+    confinement.start(ganesha.launch()._replace(library=str(other)))
     pid = _pid(site, server)
     assert processes.wait_until(lambda: processes.listens(pid, NFS_PORT), ENDED_SECONDS)
     assert ganesha.gap() == f"the library {library.name()} is not loaded"
