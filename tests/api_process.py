@@ -40,7 +40,14 @@ def _api_user() -> str:
 
 
 USER = _api_user()
-PROGRAM = "import sys, json; from abaca import config; from abaca.api.server import serve; serve(config.load([], json.loads(sys.argv[1])))"
+PROGRAM = """
+import json, logging, sys
+from abaca import config
+from abaca.api.server import serve
+logging.basicConfig()
+options = json.loads(sys.argv[1])
+serve(config.load(options.pop("config_files", ["/dev/null"]), options))
+"""
 
 
 class Server:

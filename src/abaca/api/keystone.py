@@ -18,6 +18,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import falcon
 from keystoneauth1 import access
 from keystoneauth1.exceptions import ClientException
+from keystoneauth1.session import Session
 from keystonemiddleware import auth_token
 from keystonemiddleware.auth_token import AuthProtocol
 from oslo_config import cfg
@@ -25,6 +26,7 @@ from oslo_config import cfg
 from abaca.api.authenticator import ADMIN_ROLE
 from abaca.api.door.checks import Checks
 from abaca.api.faults import Attempt, NotIdentified
+from abaca.bounded_http import bound
 from abaca.errors import Forbidden, ServiceDown
 from abaca.values import SYSTEM, Caller
 
@@ -37,9 +39,13 @@ _MISSING = "The request needs a token that Keystone confirms, in the header X-Au
 _NO_SCOPE = "The token is for no project: ask Keystone for one that is scoped to a project, or to the system."
 _NO_KEYSTONE = "Tokens cannot be checked, because Keystone does not answer. Try again later."
 
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what the libraries raise for bodies that are no tokens
+
 _STATUS = "abaca.keystone_status"  # in the environment: what auth_token said of this request
 _CACHE = "abaca.token_cache"
 _ASKING = 8  # requests to Keystone at once
+_ANSWER_BYTES, _ANSWER_SECONDS = 4 * 1024 * 1024, 15.0
+_PATIENCE = 25.0  # seconds that a request waits for its turn and for Keystone
 _WAITING = 128  # of one client, which may be a dashboard with many users
 _TOKENS = 4096  # kept of those that were confirmed
 _KNOWN_FOR = 0.8  # of the time that auth_token keeps a token: after that Keystone is asked again, or soon will be
@@ -72,7 +78,7 @@ class KeystoneTokens:
             raise cfg.Error(f"[api] auth_strategy = keystone needs [{GROUP}] auth_type, auth_url and Abaca's own user there.")
         try:
             # Decided here and not later: an application behind auth_token could not tell a bad token from a Keystone that is down.
-            self._protocol = AuthProtocol(_accepted, {"oslo_config_config": conf, "delay_auth_decision": False})
+            self._protocol = _Protocol(_accepted, {"oslo_config_config": conf, "delay_auth_decision": False})
         except ClientException as error:  # an option of the chosen auth_type is missing, or there is no such type
             raise cfg.Error(f"[{GROUP}]: {error}") from error
         self._checks = Checks(_ASKING, of_one_lane=_WAITING)
@@ -90,13 +96,17 @@ class KeystoneTokens:
         if status != 200:
             raise ServiceDown(_NO_KEYSTONE)
         # Not the headers that auth_token sets: one of them may be the service token's instead of the user's.
-        token = access.create(body=req.env["keystone.token_info"])
-        project = SYSTEM if token.system_scoped else token.project_id
+        try:
+            token = access.create(body=req.env["keystone.token_info"])
+            project = SYSTEM if token.system_scoped else token.project_id
+            user, roles = str(token.user_id), tuple(map(str, token.role_names or ()))
+        except _NONSENSE as error:
+            LOG.error("Keystone answers with nonsense: %r", error)
+            raise ServiceDown(_NO_KEYSTONE) from error
         if project is None:
             raise Forbidden(_NO_SCOPE)
-        roles = tuple(token.role_names or ())
         is_admin = ADMIN_ROLE in (role.lower() for role in roles)
-        return Caller(user_id=str(token.user_id), project_id=project, roles=roles, is_admin=is_admin, request_id=req.context.request_id)
+        return Caller(user_id=user, project_id=str(project), roles=roles, is_admin=is_admin, request_id=req.context.request_id)
 
     def is_known(self, environ: dict[str, Any]) -> bool:
         """Whether auth_token answers without asking Keystone."""
@@ -106,7 +116,11 @@ class KeystoneTokens:
 
     async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
         """Let auth_token ask Keystone. Raises Busy, ClientGone."""
-        environ[_STATUS] = status = await self._checks.outcome(client, "", object(), lambda: self._status(environ), gone)
+        outcome = self._checks.outcome(client, "", object(), lambda: self._status(environ), gone)
+        try:
+            environ[_STATUS] = status = await asyncio.wait_for(outcome, _PATIENCE)
+        except TimeoutError:
+            environ[_STATUS] = status = 503
         if status != 200:
             return
         now = monotonic()
@@ -130,8 +144,8 @@ class KeystoneTokens:
         try:
             for _ in self._protocol(environ, start_response):
                 pass
-        except ClientException as error:
-            LOG.error("Keystone cannot be asked: %s", error)
+        except (ClientException, *_NONSENSE) as error:
+            LOG.error("Keystone cannot be asked, or answers with nonsense: %r", error)
             return 503
         return int(statuses[-1].split()[0])
 
@@ -168,6 +182,13 @@ def _digest(token: str) -> bytes:
 def _are_malformed(tokens: list[str]) -> bool:
     """Whether one holds what no token does: Keystone, asked about it, would speak of a bad request and not of a bad token."""
     return not all(token.isascii() and token.isprintable() for token in tokens)
+
+
+class _Protocol(AuthProtocol):  # type: ignore[misc]  # without type information
+    """auth_token, to which Keystone cannot answer without end."""
+
+    def _create_session(self, **kwargs: Any) -> Session:
+        return bound(super()._create_session(**kwargs), _ANSWER_BYTES, _ANSWER_SECONDS)
 
 
 def _accepted(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

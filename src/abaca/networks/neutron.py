@@ -25,6 +25,7 @@ from openstack.network.v2._proxy import Proxy
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 
+from abaca.bounded_http import bound
 from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.networks.local import PortKey, PortStore, mac_address, no_space, require_within
@@ -88,6 +89,7 @@ class NeutronNetworks(NetworkPlugin):
     @cached_property
     def _neutron(self) -> Proxy:
         """Neutron's API at an address that names the version: openstacksdk would ask for it, and take what goes wrong then for an answer."""
+        bound(self._region.get_session())
         address = self._region.get_session_client("network").get_endpoint(skip_discovery=True)
         if address is None:
             raise Unavailable("Keystone's catalogue has no address of Neutron: none of the type network in that region and for that interface.")
