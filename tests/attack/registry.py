@@ -43,17 +43,20 @@ class Attack:
     act: Act
     spares_server: bool
     order: int
+    is_in_suite: bool  # `make test` has it anyway
 
 
 ATTACKS: dict[str, Attack] = {}
 
 
-def attack(name: str, *, stage: str = "data_plane", spares_server: bool = True, order: int = 0) -> Callable[[Act], Act]:
+def attack(
+    name: str, *, stage: str = "data_plane", spares_server: bool = True, order: int = 0, is_in_suite: bool = False
+) -> Callable[[Act], Act]:
     """Mark a function as the attack `name` on the stage of this name (`stages.STAGES`)."""
 
     def mark(act: Act) -> Act:
         assert name not in ATTACKS, f"two attacks are called {name}"
-        ATTACKS[name] = Attack(name, stage, act, spares_server, order)
+        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite)
         return act
 
     return mark
