@@ -231,3 +231,12 @@ def test_a_count_that_btrfs_has_lost_is_made_again(pool_of: Callable[[int], Btrf
     rewrite(pool, mine, 900 * MIB)
     with open(pool.path(mine) / "more", "wb") as more, pytest.raises(OSError, match="quota"):
         os.posix_fallocate(more.fileno(), 0, 200 * MIB)
+
+
+def test_a_pool_that_keeps_metadata_twice_is_told(pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture) -> None:
+    pool = pool_of(2)
+    assert "metadata" not in caplog.text
+    run("btrfs", "balance", "start", "-mconvert=dup", str(pool.root))
+    with caplog.at_level(logging.WARNING):
+        pool.prepare(lambda: None)
+    assert "keeps metadata twice" in caplog.text

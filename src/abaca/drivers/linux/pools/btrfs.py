@@ -102,7 +102,7 @@ class BtrfsPool:
                 (counting / "drop_subtree_threshold").write_text(_COUNT_ALWAYS)
             if _has_miscounted(counting):
                 run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
-            if self._image is None and (subvolumes.settings(top) / "allocation/metadata/dup").is_dir():
+            if (subvolumes.settings(top) / "allocation/metadata/dup").is_dir():
                 _LOG.warning("the pool %s keeps metadata twice: small files take twice what they count, and promises can be broken", self.root)
 
     def _ensure_folder(self) -> None:
