@@ -196,6 +196,15 @@ class PostgresqlCluster:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return self._folder
+
+    def has_ended(self) -> bool:
+        """Whether it gave up by itself."""
+        return self._process is not None and self._process.poll() is not None
+
+    @property
     def _data(self) -> Path:
         return self._folder / "data"
 

@@ -104,6 +104,10 @@ class Unavailable(BackendError):
     """Not reachable now, and nothing was done: retry."""
 
 
+class DatabaseAway(Unavailable):
+    """Our own database is not there, or full: no failure of a back end. Work waits for it as long as it takes."""
+
+
 class OutcomeUnknown(BackendError):
     """It may have been done: look for it by its name, then retry."""
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from abaca.db.session import begin, read, utcnow
+from abaca.db.session import begin, is_outage, read, utcnow
 from abaca.db.tables import local_networks, local_ports, local_subnets
-from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.errors import DatabaseAway
 from abaca.networks.address_pool import AddressRange
 from abaca.networks.local import LocalSubnet, LockedPorts, Port, PortKey
 from abaca.values import NetworkAllocation, Subnet
@@ -62,7 +62,7 @@ class SqlPortStore:
             with read(self._engine) as conn:
                 yield conn
         except OperationalError as error:
-            raise Unavailable(f"the database of local networks does not answer: {error.orig}") from error
+            raise _sorted(error) from error
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -70,7 +70,12 @@ class SqlPortStore:
             with begin(self._engine) as conn:
                 yield conn
         except OperationalError as error:
-            raise OutcomeUnknown(f"the database of local networks did not answer: {error.orig}") from error
+            raise _sorted(error) from error
+
+
+def _sorted(error: OperationalError) -> Exception:
+    """Giving addresses twice gives the same ones, so what becomes of a commit without an answer does not matter."""
+    return DatabaseAway(f"the database does not answer: {error.orig}") if is_outage(error) else error
 
 
 class _LockedRows:

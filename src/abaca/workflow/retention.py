@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from dbos import DBOS
 from dbos._dbos import _get_dbos_instance
 from sqlalchemy.engine import Engine
 
+from abaca.workflow.queue import queue_name
 from abaca.workflow.steps import ENDINGS, end_outside
 
 GAVE_UP = "The operation was interrupted too often and has been ended."
@@ -18,6 +20,10 @@ UNKNOWN = "This release of the service does not know the operation, which anothe
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
+
+LOST_SECONDS = 20.0
+"""What has been claimed for so long and is not being carried out is not on its way to be."""
+
 DONE = ("SUCCESS",)
 NOT_DONE = ("ERROR", "CANCELLED")
 
@@ -39,6 +45,20 @@ def delete_steps(at_once: int = _AT_ONCE) -> None:
     while is_left:
         with database.engine.begin() as conn:
             is_left = conn.execute(sa.delete(steps).where(steps.c.workflow_uuid.in_(some))).rowcount > 0
+
+
+def take_up_lost(worker_host: str) -> None:
+    """Put work back into the queue that counts as begun here and that nothing carries out: the database did not take its end, or could not be
+    asked for it when it had been claimed. What it has recorded is not done again. A run that is there after all finds that it lost the work."""
+    dbos = _get_dbos_instance()
+    status = dbos._sys_db.tables.workflow_status
+    begun_before = int((time.time() - LOST_SECONDS) * 1000)
+    begun = sa.and_(status.c.status == "PENDING", status.c.executor_id == worker_host, status.c.started_at_epoch_ms < begun_before)
+    with dbos._sys_db.engine.begin() as conn:
+        begun_ids = conn.scalars(sa.select(status.c.workflow_uuid).where(begun)).all()
+    for workflow_id in set(begun_ids) - set(dbos._active_workflows_set.activeList()):
+        _LOG.warning("%s counts as begun, but nothing carries it out; it is taken up again", workflow_id)
+        dbos._sys_db.reenqueue_for_recovery(workflow_id, [worker_host], queue_name(worker_host))
 
 
 def end_given_up(engine: Engine, worker_host: str) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin, is_outage, read
-from abaca.errors import BackendError, OutcomeUnknown, Unavailable
+from abaca.errors import BackendError, DatabaseAway, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks, places
 from abaca.workflow.journal import Journal, Outgrown, Place, Stopping
 from abaca.workflow.runtime import Runtime, current
@@ -87,7 +87,7 @@ def workflow(
             except Outgrown:
                 # No step may be begun: its number may be that of a recorded one.
                 _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
-                end_outside(current().engine, name, args, OUTGROWN)
+                current().records.patiently(lambda _: end_outside(current().engine, name, args, OUTGROWN))
                 raise Outgrown(OUTGROWN) from None
             else:
                 _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
@@ -259,8 +259,9 @@ def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
     while True:
         try:
             return call()
-        except (Unavailable, OutcomeUnknown):
-            if time.monotonic() + pause > deadline or locks.is_kept_out():
+        except (Unavailable, OutcomeUnknown) as error:
+            is_over = time.monotonic() + pause > deadline and not isinstance(error, DatabaseAway)
+            if is_over or locks.is_kept_out():
                 raise
             if runtime.stopping.wait(pause):
                 raise Stopping from None
