@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-FOLDERS = ("tests.attack.data_plane", "tests.attack.api")
+FOLDERS = ("tests.attack.data_plane", "tests.attack.api", "tests.attack.work")
 
 
 class Seen(NamedTuple):
@@ -28,6 +28,8 @@ class Force(NamedTuple):
 FULL = Force(10_000, 6.0)
 SHORT = Force(1_500, 1.5)
 
+LIMIT_SECONDS = 0.25  # a call
+
 Act = Callable[[Any, Force], Seen]
 
 
@@ -35,7 +37,7 @@ Act = Callable[[Any, Force], Seen]
 class Attack:
     """`spares_server`: honest clients of the attacked server, too, see nothing of it; else only those of other servers do not.
 
-    `order`: attacks with a higher one come later; what fills a stage comes last.
+    `order`: attacks with a higher one come later; what fills a stage comes last. `limit_seconds`: what honest clients may wait (p99) at least.
     """
 
     name: str
@@ -44,19 +46,26 @@ class Attack:
     spares_server: bool
     order: int
     is_in_suite: bool  # `make test` has it anyway
+    limit_seconds: float
 
 
 ATTACKS: dict[str, Attack] = {}
 
 
 def attack(
-    name: str, *, stage: str = "data_plane", spares_server: bool = True, order: int = 0, is_in_suite: bool = False
+    name: str,
+    *,
+    stage: str = "data_plane",
+    spares_server: bool = True,
+    order: int = 0,
+    is_in_suite: bool = False,
+    limit_seconds: float = LIMIT_SECONDS,
 ) -> Callable[[Act], Act]:
     """Mark a function as the attack `name` on the stage of this name (`stages.STAGES`)."""
 
     def mark(act: Act) -> Act:
         assert name not in ATTACKS, f"two attacks are called {name}"
-        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite)
+        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite, limit_seconds)
         return act
 
     return mark
