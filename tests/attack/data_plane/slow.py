@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from abaca.drivers.linux.file_services.nfs import nfs4
-from abaca.drivers.linux.file_services.nfs.nfs4 import putfh
+from abaca.drivers.linux.file_services.nfs.nfs4 import Operation, putfh
 from abaca.drivers.linux.file_services.nfs.rpc import call_message, record
 from abaca.drivers.linux.file_services.nfs.xdr import text, u32
 from tests.attack.crowd import Crowd, crowd
@@ -37,7 +37,7 @@ def slow_readers(stage: DataStage, force: Force) -> Seen:
         root = client.handle_of(folder(path(stage.open_share)))
         file = patiently(lambda: client.open(root, "large", create=True))
         client.run(putfh(file.handle), ops.setattr(ops.fattr(size=ASKED_EACH * MIB), file.stateid))
-        asked = b"".join(_read(client, file.handle, number * MIB) for number in range(ASKED_EACH))
+        asked = b"".join(_call(client, putfh(file.handle), nfs4.read(number * MIB, MIB)) for number in range(ASKED_EACH))
         with crowd(stage.attacker, stage.address(), force.count // 10, SOURCES) as made:
             made.send(asked)
             threading.Event().wait(force.seconds)
@@ -46,10 +46,24 @@ def slow_readers(stage: DataStage, force: Force) -> Seen:
     return seen
 
 
-def _read(client: Client40, handle: bytes, offset: int) -> bytes:
-    operations = [putfh(handle), nfs4.read(offset, MIB)]
+def _call(client: Client40, *operations: Operation) -> bytes:
+    """A COMPOUND as its bytes."""
     body = text("") + u32(0) + u32(len(operations)) + b"".join(u32(each.number) + each.arguments for each in operations)
     return record(call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, client.credentials)[1])
+
+
+@attack("large answers")
+def large_answers(stage: DataStage, force: Force) -> Seen:
+    """Requests of sixty READs each, sixteen on each connection."""
+    pid = stage.ganesha()
+    with Client40(stage.attacker, stage.address()) as client:
+        file = patiently(lambda: client.open(client.handle_of(folder(path(stage.open_share))), "large", create=True))
+        client.run(putfh(file.handle), ops.setattr(ops.fattr(size=MIB), file.stateid))
+        with crowd(stage.attacker, stage.address(), 40) as made:
+            made.send(_call(client, putfh(file.handle), *[nfs4.read(0, MIB)] * 60) * 16)
+            threading.Event().wait(force.seconds)
+            seen = lived(stage, pid, f"{len(made.links)} connections, a newcomer {stage.newcomer()}")
+    return seen
 
 
 @attack("half headers")

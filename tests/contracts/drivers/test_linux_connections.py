@@ -15,7 +15,7 @@ import pytest
 from abaca.drivers.linux import processes
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
-from abaca.drivers.linux.file_services.nfs.nfs4 import putfh
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, putfh
 from abaca.drivers.linux.file_services.nfs.rpc import call_message, record
 from abaca.drivers.linux.file_services.nfs.xdr import text, u32
 from abaca.values import Share, ShareServer
@@ -139,6 +139,20 @@ def large_file(client: Client40, share: Share, size: int) -> bytes:
     file = patiently(lambda: client.open(root_of(client, share), "large", create=True))
     client.run(putfh(file.handle), ops.setattr(ops.fattr(size=size), file.stateid))
     return file.handle
+
+
+def test_one_request_reads_two_mebibytes_and_not_a_hundred(scene: Scene) -> None:
+    """Else sixteen requests on each of a few connections would fill the server's memory."""
+    with Client40(scene.client, IPV4) as client:
+        handle = large_file(client, scene.share, MIB)
+        assert len(client.run(putfh(handle), *[nfs4.read(0, MIB)] * 2)) == 3
+        with pytest.raises(Nfs4Error, match="DELAY for operation 3"):
+            client.run(putfh(handle), *[nfs4.read(0, MIB)] * 90)
+        with crowd(scene.client, IPV4, 16) as made:
+            made.send(asked(client, putfh(handle), *[nfs4.read(0, MIB)] * 60) * 16)
+            Event().wait(3)
+            assert scene.memory() < 1024 * MIB
+            assert len(client.run(putfh(handle), nfs4.read(0, MIB))) == 2
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02])

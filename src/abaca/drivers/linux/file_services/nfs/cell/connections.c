@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@ enum {
     HEAD_MS = 2000,    /* for the rest of the four bytes */
     ANSWERS_MS = 10000, /* in which a client takes something of its answers */
     STEP_MS = 16,
+    MOST_READ = 2 << 20,       /* bytes of files in the answer to one request */
     LARGE = 1 << 16,           /* of a request, in bytes */
     MOST_RECEIVED = 256 << 20, /* of large requests that are not whole yet */
     TIDY_SECONDS = 10,         /* in which a large request comes on by as much as LARGE, or ends */
@@ -149,9 +151,35 @@ static int waits_for_room(int fd, struct connection *c, uint32_t length)
     return 1;
 }
 
+/*
+ * One request may hold a hundred READs of a mebibyte, and the answer to it all of these. Clients send
+ * one; those that ask for more at once are told to ask again later (NFS4ERR_DELAY). A request is
+ * answered by the thread that received it.
+ */
+static _Thread_local uint64_t read_for_request;
+
+static int reads_too_much(uint64_t length)
+{
+    read_for_request += length;
+    return read_for_request > MOST_READ;
+}
+
+ssize_t preadv64(int fd, const struct iovec *parts, int count, off64_t offset)
+{
+    uint64_t length = 0;
+    for (int place = 0; place < count; place++)
+        length += parts[place].iov_len;
+    if (reads_too_much(length)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return REAL(preadv64)(fd, parts, count, offset);
+}
+
 static ssize_t begin_fragment(int fd, struct connection *c, void *head, int flags)
 {
     uint32_t announced = 0;
+    read_for_request = 0;
     if (!has_head(fd))
         return end(fd);
     ssize_t length = REAL(recv)(fd, head, HEAD, flags);
