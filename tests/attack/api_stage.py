@@ -81,15 +81,15 @@ class ApiStage:
                 return time.monotonic() - began
         return float("inf")
 
-    def seen(self, force: Force, what: str, cpu: float, *, logins: tuple[float, float] | None = None) -> Seen:
+    def seen(self, force: Force, what: str, cpu: float, *, logins: tuple[float, float] | None = None, turns: int = 3) -> Seen:
         """What is left two seconds after the attacker has gone, with the figures. `logins`: seconds of a first login without the attack, and
-        in it; three times as many are allowed where the machine is too busy for two seconds."""
+        in it; `turns` times as many are allowed where the machine is too busy for two seconds."""
         said = f"{what}; attacker {cpu:.1f} s of CPU"
         holds = True
         if logins is not None:
             before, during = logins
             said += f"; first login {during:.2f} s, without the attack {before:.2f} s"
-            holds = during <= max(FIRST_LOGIN_SECONDS if force == FULL else 20.0, 3 * before)
+            holds = during <= max(FIRST_LOGIN_SECONDS if force == FULL else 20.0, turns * before)
         left = self.connections()
         began = time.monotonic()
         while left and time.monotonic() - began < GONE_SECONDS:

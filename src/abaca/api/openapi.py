@@ -48,13 +48,13 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     }
 
 
-_DOCUMENT: list[dict[str, Any]] = []
+_DOCUMENT: list[msgspec.Raw] = []
 
 
-def show(_call: Call) -> dict[str, Any]:
-    """GET /openapi.json"""
+def show(_call: Call) -> msgspec.Raw:
+    """GET /openapi.json, encoded once: everybody may ask for it, and it is large."""
     if not _DOCUMENT:
-        _DOCUMENT.append(document([*ROUTES, ROUTE]))
+        _DOCUMENT.append(msgspec.Raw(msgspec.json.encode(document([*ROUTES, ROUTE]))))
     return _DOCUMENT[0]
 
 

@@ -24,7 +24,7 @@ def waiting(stage: ApiStage, force: Force) -> Seen:
 @on_each_database("wrong passwords from the address of the honest client")
 def same_address(stage: ApiStage, force: Force) -> Seen:
     """Where addresses tell nothing apart, names do: of those that exist, the attacker knows one."""
-    return _flood(stage, force, [KNOWN[0], "nobody", "admin", "x"], "127.0.0.1")
+    return _flood(stage, force, [KNOWN[0], "nobody", "admin", "x"], "127.0.0.1", turns=6)
 
 
 @on_each_database("wrong passwords, clients that go at once")
@@ -42,7 +42,7 @@ def gone(stage: ApiStage, force: Force) -> Seen:
     return stage.seen(force, f"{number} connections", time.process_time() - cpu, logins=(before, during))
 
 
-def _flood(stage: ApiStage, force: Force, names: list[str], source: str) -> Seen:
+def _flood(stage: ApiStage, force: Force, names: list[str], source: str, turns: int = 3) -> Seen:
     before = stage.first_login()
     cpu, number = time.process_time(), 0
     with stage.crowd(200, source=source) as links:
@@ -61,4 +61,4 @@ def _flood(stage: ApiStage, force: Force, names: list[str], source: str) -> Seen
         during = max(during, stage.first_login())
         for link in more:
             link.close()
-    return stage.seen(force, f"{number} wrong passwords", time.process_time() - cpu, logins=(before, during))
+    return stage.seen(force, f"{number} wrong passwords", time.process_time() - cpu, logins=(before, during), turns=turns)
