@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_what_is_in_the_place_of_a_share_is_not_taken_for_it(site: Site, of_the_
         lambda: pool.resize(share.id, 2),
         lambda: pool.snapshot("snapshot", share.id),
         lambda: pool.clone("clone", share.id, 1),
-        lambda: pool.revert(share.id, others.id, 1),
+        lambda: pool.revert(share.id, others.id, 1, nullcontext()),
         lambda: pool.ensure_limits({share.id: 3}),
         lambda: pool.used(share.id),
         lambda: pool.mount(share.id, site.driver.layout.state / "point"),

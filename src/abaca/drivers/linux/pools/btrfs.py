@@ -208,7 +208,7 @@ class BtrfsPool:
         """
         successor = f"{safe_id(share_id)}{SUCCESSOR}"
         with self._opened() as pool:
-            with self._lock, pool.subvolume(snapshot_id) as snapshot:
+            with self._lock, pool.subvolume(share_id), pool.subvolume(snapshot_id) as snapshot:
                 pool.destroy(successor)  # of a call that was lost
                 self._require_room(pool, share_id, size_gib)
                 subvolumes.snapshot(pool.shares, successor, snapshot, read_only=False)
