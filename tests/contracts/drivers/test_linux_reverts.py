@@ -191,14 +191,14 @@ def test_the_kernel_lets_clients_go_on_when_nobody_else_does(site: Site, scene: 
     """The worker has died in between, and does not come back."""
     with Client40(scene.netns, ADDRESSES[0], patience=30.0) as client:
         root = root_of(client, scene.share)
-        held = hold.clients_wait(site.layout(scene.server).namespace)
+        held = hold.clients_wait(site.layout(scene.server).namespace, lambda: True)
         held.__enter__()
         assert not site.driver.unserved([scene.server.id]), "the worker is not kept out"
         assert client.attributes(root, "type") == {"type": ops.DIRECTORY}
 
 
 def test_ensuring_a_server_lets_clients_go_on(site: Site, scene: Scene) -> None:
-    held = hold.clients_wait(site.layout(scene.server).namespace)
+    held = hold.clients_wait(site.layout(scene.server).namespace, lambda: True)
     held.__enter__()
     assert is_held(site, scene.server)
     linux_backend.successor(site.driver).ensure_server(scene.server, [scene.share, scene.other])

@@ -154,7 +154,7 @@ class LinuxServer:
         Clients of the server wait. Export and mount are then as they were, so what clients hold of the share stays good.
         """
         self.publish({share_id: clients})
-        with hold.clients_wait(self._layout.namespace):
+        with hold.clients_wait(self._layout.namespace, self.ganesha.is_idle):
             try:
                 self.ganesha.bus.remove(export_ids(self._layout)[share_id])
                 mounts.unmount(self._layout.mount_point(share_id))

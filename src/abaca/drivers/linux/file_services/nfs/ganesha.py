@@ -183,6 +183,11 @@ class GaneshaServer:
     def _pid(self) -> int | None:
         return processes.by_pid_file(self._server.ganesha_pid, GANESHA)
 
+    def is_idle(self) -> bool:
+        """No request is being worked on."""
+        pid = self._pid()
+        return pid is None or processes.is_idle(pid)
+
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""
         return bool(self._ganeshas())
