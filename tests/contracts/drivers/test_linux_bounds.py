@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import resource
 import socket
 from collections.abc import Iterator
 
 import pytest
 
-from abaca.drivers.linux import bounds, namespaces
+from abaca.drivers.linux import bounds, namespaces, processes
 from abaca.drivers.linux.bounds import CALLER_GROUP, Bounds
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from abaca.errors import OutcomeUnknown, Unavailable
 from tests.attack.crowd import crowd
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path
-from tests.nfs4.client import Client40, Client41
+from tests.nfs4 import operations as ops
+from tests.nfs4.client import Client40, Client41, patiently
 from tests.stack import wait_for
 
 pytestmark = pytest.mark.root
@@ -150,6 +154,29 @@ def test_what_the_kernel_keeps_for_a_connection_is_bounded_in_the_servers_namesp
         return {open(f"/proc/sys/net/ipv4/{name}").read().split()[2] for name in ("tcp_rmem", "tcp_wmem")}
 
     assert namespaces.inside(site.layout(server).namespace, largest) == {str(512 * 1024)}
+
+
+def test_a_server_whose_descriptors_were_used_up_for_good_is_started_again(site: Site) -> None:
+    """NFS-Ganesha 4.3 keeps the open files of a client that says it is gone: then no other can open any."""
+    worker = linux_backend.successor(site.driver, answer_seconds="1")
+    server = site.server(*BOTH)
+    share = site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    pid = processes.by_pid_file(site.layout(server).ganesha_pid, GANESHA) or 0
+    most = len(os.listdir(f"/proc/{pid}/fd")) + FEW
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, most))
+    client = Client41(netns, IPV4)
+    client.establish()
+    root = client.handle_of(path(share).split(":", 1)[1])
+    with pytest.raises(Nfs4Error):
+        for number in range(2 * FEW):
+            patiently(lambda number=number: client.open(root, f"file {number}", create=True))  # type: ignore[misc]
+    client.compound([ops.destroy_session(client.session)])
+    client.compound([ops.destroy_clientid(client.client_id)])
+    client.link.link.close()
+    assert [worker.unserved([server.id]) for _ in range(5)][-1] == [server.id]
+    assert worker.restart_server(server.id)
+    assert_served(netns, share)
 
 
 @pytest.mark.parametrize("value", ["", "0", "-1", "10001", "many", "1e3", "²"])

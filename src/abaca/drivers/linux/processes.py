@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 PROC = Path("/proc")
 SHORTEST_WAIT = 0.005
 LONGEST_WAIT = 0.1
+FEW_FILES = 8
 KILLED_SECONDS = 5.0
 
 
@@ -72,6 +74,16 @@ def listens(pid: int, port: int) -> bool:
     except (FileNotFoundError, OSError):
         return False
     return any(fields[1] == f"{'0' * 32}:{port:04X}" and fields[3] == "0A" for fields in (line.split() for line in sockets))
+
+
+def is_out_of_files(pid: int) -> bool:
+    """Whether a process has opened all files that it may, but for a few."""
+    try:
+        most, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        left = most - len(os.listdir(PROC / str(pid) / "fd"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return left < max(FEW_FILES, most // 100)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -174,7 +174,8 @@ class GaneshaServer:
             return Health.GONE  # the namespace went this moment
         if self._pid() != pid:
             return Health.GONE  # it died under the question
-        return Health.SERVES if is_answered else Health.SILENT
+        # What a hostile client has left open may never be closed; then nobody else can open anything.
+        return Health.SERVES if is_answered and not processes.is_out_of_files(pid) else Health.SILENT
 
     def _hangs(self) -> bool:
         pid = self._pid()
