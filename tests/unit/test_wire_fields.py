@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from datetime import datetime
 
 import pytest
 
+from abaca.api import wire
+from abaca.api.described import GIVES, NAMES
 from abaca.api.microversions import MAX_VERSION
-from abaca.api.wire.access_rules import ACCESS_RULE
-from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Constant, Field, View, time_field, timestamp
-from abaca.api.wire.messages import MESSAGE
-from abaca.api.wire.services import AVAILABILITY_ZONE, POOL, SERVICE
-from abaca.api.wire.share_networks import SHARE_NETWORK, SUBNET
-from abaca.api.wire.share_servers import SHARE_SERVER
-from abaca.api.wire.share_types import SHARE_TYPE
-from abaca.api.wire.shares import SHARE
 
+MODULES = [importlib.import_module(f"{wire.__name__}.{found.name}") for found in pkgutil.iter_modules(wire.__path__)]
 TABLES = {
-    "share type": SHARE_TYPE,
-    "share network": SHARE_NETWORK,
-    "subnet": SUBNET,
-    "share": SHARE,
-    "export location": EXPORT_LOCATION,
-    "access rule": ACCESS_RULE,
-    "share server": SHARE_SERVER,
-    "service": SERVICE,
-    "pool": POOL,
-    "availability zone": AVAILABILITY_ZONE,
-    "message": MESSAGE,
+    f"{module.__name__.rpartition('.')[2]}.{name}": value
+    for module in MODULES
+    for name, value in vars(module).items()
+    if isinstance(value, View)
 }
 
 VIEW = View(
@@ -75,6 +65,11 @@ def test_rendering(version: int, level: int, is_admin: bool, expected: dict[str,
 def test_timestamps(value: datetime | None, text: str | None) -> None:
     assert timestamp(value) == text
     assert View(time_field("at")).render({"at": value}, 0) == {"at": text}
+
+
+def test_every_table_is_shown_and_named() -> None:
+    """So the tests below, which go through all of them, miss none that an answer shows."""
+    assert set(TABLES.values()) == set(NAMES) == {answer.view for answer in GIVES.values() if answer.view}
 
 
 @pytest.mark.parametrize("name", TABLES)
