@@ -23,6 +23,8 @@ from abaca.errors import Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks, Port, PortKey
 from abaca.values import NetworkAllocation
+from tests.api.calls import CALLS
+from tests.api.conftest import Api
 from tests.databases import Initialise
 
 Answer = dict[str, Any]
@@ -37,6 +39,7 @@ class User:
     def __call__(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         result = self.client.simulate_request(method, f"/network/v2.0{path}", json=body)
         assert result.status_code == status, result.text
+        CALLS.note(method, f"/network/v2.0{path}", body, None, status)
         return result.json if result.content else None
 
     def network(self, **attributes: Any) -> Answer:
@@ -106,12 +109,12 @@ def count(engine: Engine, table: sa.Table) -> int:
 
 
 def test_versions_need_no_credentials(app: WsgiApp) -> None:
-    client = testing.TestClient(app)
-    [version] = client.simulate_request("GET", "/network").json["versions"]
+    open_to_all = Api(app)
+    [version] = open_to_all.expect(200, "GET", "/network", who=None, version=None).json["versions"]
     assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
     assert version["links"][0]["href"].endswith("/network/v2.0/")
-    assert client.simulate_request("GET", "/network/").json == {"versions": [version]}
-    assert client.simulate_request("GET", "/network/v2.0").json == {"version": version}
+    assert open_to_all.expect(200, "GET", "/network/", who=None, version=None).json == {"versions": [version]}
+    assert open_to_all.expect(200, "GET", "/network/v2.0", who=None, version=None).json == {"version": version}
 
 
 def test_everything_else_does(app: WsgiApp) -> None:

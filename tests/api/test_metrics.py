@@ -14,8 +14,7 @@ from tests.api.conftest import ALICE, BACKEND, Api, BackEnd
 
 def numbers(api: Api) -> dict[str, float]:
     """Sample with its labels → value."""
-    answer = api.send("GET", "/metrics", version=None)
-    assert answer.status_code == 200
+    answer = api.expect(200, "GET", "/metrics", version=None)
     assert answer.headers["content-type"].startswith("text/plain")
     return {name: float(value) for name, value in re.findall(r"^(abaca_\S*(?:\{.*\})?) (\S+)$", answer.text, re.MULTILINE)}
 
@@ -58,5 +57,5 @@ def test_requests(api: Api) -> None:
 
 
 def test_only_administrators_see_it(api: Api) -> None:
-    assert api.send("GET", "/metrics", version=None, who=ALICE).status_code == 403
-    assert api.send("GET", "/metrics", version=None, who=None).status_code == 401
+    api.expect(403, "GET", "/metrics", version=None, who=ALICE)
+    api.expect(401, "GET", "/metrics", version=None, who=None)

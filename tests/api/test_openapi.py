@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
+from contextlib import suppress
 from typing import Any
 
+import falcon.testing
 import hypothesis
+import msgspec
 import pytest
 import schemathesis
 import sqlalchemy as sa
@@ -17,15 +21,20 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from sqlalchemy.engine import Engine
 
 from abaca.api import openapi
-from abaca.api.app import create_app
-from abaca.api.described import GIVES, TAKES
+from abaca.api.app import create_app, make_service
+from abaca.api.call import Call, Service
+from abaca.api.described import GIVES, NAMES, QUERIES, TAKES
+from abaca.api.endpoint import Route
+from abaca.api.faults import NoSuchRoute
 from abaca.api.microversions import HEADER, MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.config import key_file
 from abaca.db.session import begin
 from abaca.db.tables import shares
 from abaca.domain import messages
-from tests.api.conftest import ADMIN, Api, BackEnd
+from abaca.errors import CallerError
+from abaca.values import Caller
+from tests.api.conftest import ADMIN, UNKNOWN, Api, BackEnd
 from tests.stack import write_key
 
 NEWEST = [route for route in ROUTES if route.lives_in(MAX_VERSION)]
@@ -35,10 +44,80 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 def test_it_is_open_to_everyone(api: Api) -> None:
     """GET /openapi.json"""
-    answer = api.send("GET", "/openapi.json", who=None, version=None)
-    assert answer.status_code == 200
+    answer = api.expect(200, "GET", "/openapi.json", who=None, version=None)
     assert answer.json["openapi"] == "3.1.0"
     assert set(answer.json["paths"]) == {route.path for route in NEWEST} | {"/openapi.json"}
+
+
+def test_it_says_where_and_how_to_log_in(conf: cfg.ConfigOpts, engine: Engine) -> None:
+    """The server that was asked, and the one kind of credentials that it takes."""
+    conf.set_override("public_endpoint", "https://shares.example.org", group="api")
+    told = Api(create_app(conf, engine)).send("GET", "/openapi.json", who=None, version=None).json
+    assert told["servers"] == [{"url": "https://shares.example.org"}]
+    assert told["components"]["securitySchemes"] == {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}
+    assert told["security"] == [{"token": []}]
+    with_passwords = openapi.document(ROUTES, "http_basic")
+    assert with_passwords["components"]["securitySchemes"] == {"basic": {"type": "http", "scheme": "basic"}}
+    assert with_passwords["security"] == [{"basic": []}]
+    assert openapi.document(ROUTES, "keystone")["components"]["securitySchemes"].keys() == {"token"}
+    operations = {(path, method): operation for path, methods in told["paths"].items() for method, operation in methods.items()}
+    is_open = {(path, method) for (path, method), operation in operations.items() if operation.get("security") == []}
+    assert is_open == {(route.path, route.method.lower()) for route in [*NEWEST, openapi.ROUTE] if route.policy is None}
+
+
+def test_operations_and_components_have_names_of_their_own() -> None:
+    document = openapi.document([*ROUTES, openapi.ROUTE], "noauth")
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids)) and all(re.fullmatch(r"[a-z]\w*", name) for name in ids)
+    assert {"get_shares", "post_shares_share_id_action", "get_network_v2_0_networks"} <= set(ids)  # programs are written with them
+    tags = [tag["name"] for tag in document["tags"]]
+    assert len(tags) == len(set(tags)) and all(set(operation["tags"]) <= set(tags) and operation["tags"] for operation in operations)
+    assert [name for name in document["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]*", name)] == []
+    views = [(answer.view, answer.level) for answer in GIVES.values() if answer.view]
+    assert len({f"{NAMES[view]} {level}" for view, level in views}) == len(set(views))
+    structs = {struct for _, struct in TAKES.values() if isinstance(struct, type) and issubclass(struct, msgspec.Struct)}
+    assert len({struct.__name__ for struct in structs} - set(NAMES.values())) == len(structs)
+
+
+class Observed(dict[str, str]):
+    """A query that asks for all projects, and remembers which parameters somebody looked for."""
+
+    def __init__(self) -> None:
+        super().__init__(all_tenants="1", all_projects="1")
+        self.names: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.names.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+
+def read_by(route: Route, service: Service) -> set[str]:
+    """The query's parameters that a handler looks for, for an administrator at the newest version."""
+    req = falcon.testing.create_req()
+    req.context.path = route.path
+    req.context.caller = Caller(user_id="root", project_id="control", roles=("admin",), is_admin=True)
+    call = Call(service, req, MAX_VERSION)
+    observed = Observed()
+    call.__dict__["query"] = observed  # worked out already, as far as the call can tell
+    with suppress(CallerError, NoSuchRoute):
+        route.handler(call, **dict.fromkeys(re.findall(r"{(\w+)}", route.path), UNKNOWN))
+    return observed.names
+
+
+# These take the filters that the domain names; the table names the domain's, too.
+BY_DOMAIN = {"share_servers.index", "local_networks.list_networks", "local_networks.list_subnets"}
+
+
+def test_parameters_are_described_that_are_read(conf: cfg.ConfigOpts, engine: Engine) -> None:
+    service = make_service(conf, engine)
+    readers = [route for route in NEWEST if route.method == "GET" and route.name not in BY_DOMAIN]
+    differences = {route.name: read_by(route, service) ^ set(QUERIES.get(route.name, ())) for route in readers}
+    assert {name: names for name, names in differences.items() if names} == {}
 
 
 def test_every_route_is_described() -> None:

@@ -20,8 +20,7 @@ def test_version_document(api: Api, path: str, status: int, version: str | None)
     """versions.versions: open to everyone; clients send versions that they hope for, so the root does not look at them."""
     if path != "/" and version == "2.98":
         status = 406
-    answer = api.send("GET", path, version=version, who=None)
-    assert answer.status_code == status
+    answer = api.expect(status, "GET", path, version=version, who=None)
     if status == 406:
         return
     (entry,) = answer.json["versions"]
@@ -33,8 +32,7 @@ def test_version_document(api: Api, path: str, status: int, version: str | None)
 
 def test_health(api: Api) -> None:
     """versions.healthcheck"""
-    answer = api.send("GET", "/healthcheck", who=None, version=None)
-    assert (answer.status_code, answer.text) == (200, "OK")
+    assert api.expect(200, "GET", "/healthcheck", who=None, version=None).text == "OK"
 
 
 def test_extensions(api: Api) -> None:

@@ -35,18 +35,7 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
 
     `authenticate`: in place of the configured way of checking credentials.
     """
-    engine = engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
-    cipher = Cipher(key_file(conf))
-    kept_rows = KeptRows(conf.api.kept_rows_megabytes * 1_000_000)
-    service = Service(
-        conf=conf,
-        engine=engine,
-        policy=Policy(conf),
-        cipher=cipher,
-        quota_defaults=quota_defaults(conf),
-        row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
-        kept_rows=kept_rows,
-    )
+    service = make_service(conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size))
     app: WsgiApp = falcon.App(
         middleware=[
             RequestTimes(),
@@ -62,6 +51,19 @@ def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate:
         if path != "/" and not path.startswith(VERSIONED):  # there a slash at the end is a member without an id: 404
             app.add_route(f"{path}/", Endpoint(service, routes))
     return app
+
+
+def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
+    """What the handlers answer with."""
+    return Service(
+        conf=conf,
+        engine=engine,
+        policy=Policy(conf),
+        cipher=Cipher(key_file(conf)),
+        quota_defaults=quota_defaults(conf),
+        row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
+        kept_rows=KeptRows(conf.api.kept_rows_megabytes * 1_000_000),
+    )
 
 
 def _by_path() -> dict[str, list[Route]]:

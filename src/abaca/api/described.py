@@ -23,6 +23,7 @@ from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.api.wire.share_types import SHARE_TYPE, ProjectAccess, ShareTypeCreate, ShareTypeUpdate
 from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareManage, ShareUpdate
 from abaca.api.wire.snapshots import SNAPSHOT, SNAPSHOT_EXPORT_LOCATION, Revert, SnapshotCreate, SnapshotUpdate
+from abaca.domain import local_networks, local_subnets, share_servers
 
 Schema = dict[str, Any]
 
@@ -32,9 +33,16 @@ NUMBER: Schema = {"type": "integer"}
 NUMBER_OR_NULL: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
+NO_ITEMS: Schema = {"type": "array", "items": {"type": "object"}, "maxItems": 0}
 MAP: Schema = {"type": "object", "additionalProperties": TEXT}
 ANYTHING: Schema = {"type": "object"}
 LINKS: Schema = {"type": "array", "items": {"type": "object", "required": ["rel", "href"], "properties": {"rel": TEXT, "href": TEXT}}}
+# The one member is the fault's name; Neutron's format has `type` and `detail` in place of the code.
+FAULT: Schema = {
+    "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": {
+        "type": "object", "required": ["message"], "properties": {"code": NUMBER, "message": TEXT},
+    },
+}  # fmt: skip
 
 
 def object_of(**members: Schema) -> Schema:
@@ -61,6 +69,28 @@ KINDS: dict[str, Schema] = {
     ),
 }  # fmt: skip
 KINDS_OF: dict[View, dict[str, Schema]] = {SERVICE: {"id": NUMBER}}
+# What the OpenAPI document calls a view's resource.
+NAMES: dict[View, str] = {
+    SHARE_TYPE: "ShareType",
+    SHARE_NETWORK: "ShareNetwork",
+    SUBNET: "ShareNetworkSubnet",
+    SECURITY_SERVICE: "SecurityService",
+    IN_DETAIL: "SecurityService",  # in lists
+    SHARE_SERVER: "ShareServer",
+    SHARE: "Share",
+    SHARE_INSTANCE: "ShareInstance",
+    SNAPSHOT: "Snapshot",
+    SNAPSHOT_EXPORT_LOCATION: "SnapshotExportLocation",
+    EXPORT_LOCATION: "ExportLocation",
+    ACCESS_RULE: "AccessRule",
+    RESOURCE_LOCK: "ResourceLock",
+    SERVICE: "Service",
+    POOL: "Pool",
+    AVAILABILITY_ZONE: "AvailabilityZone",
+    MESSAGE: "Message",
+    neutron.NETWORK: "LocalNetwork",
+    neutron.SUBNET: "LocalSubnet",
+}
 NESTED: dict[str, View] = {"share_network_subnets": SUBNET}
 
 
@@ -105,7 +135,7 @@ _ENABLED: Schema = object_of(host=TEXT, binary=TEXT, disabled=FLAG, disabled_rea
 # The name "" stands for an answer that has no member around what it gives.
 GIVES: dict[str, Answer] = {
     "versions.versions": _VERSIONS,
-    "versions.extensions": _plain("extensions", {"type": "array"}),
+    "versions.extensions": _plain("extensions", {"type": "array", "items": ANYTHING}),
     "share_types.index": Answer("share_types", SHARE_TYPE, SHOW, is_list=True, also="volume_types"),
     "share_types.show": Answer("share_type", SHARE_TYPE, also="volume_type"),
     "share_types.default": Answer("share_type", SHARE_TYPE, also="volume_type"),
@@ -158,10 +188,10 @@ GIVES: dict[str, Answer] = {
     "metadata.show": _META,
     "metadata.set_one": _META,
     "share_instances.index": _many("share_instances", SHARE_INSTANCE),
-    "share_replicas.index": _plain("share_replicas", {"type": "array", "maxItems": 0}),
-    "share_groups.index": _plain("share_groups", {"type": "array", "maxItems": 0}),
-    "share_groups.list_types": _plain("share_group_types", {"type": "array", "maxItems": 0}),
-    "share_groups.list_snapshots": _plain("share_group_snapshots", {"type": "array", "maxItems": 0}),
+    "share_replicas.index": _plain("share_replicas", NO_ITEMS),
+    "share_groups.index": _plain("share_groups", NO_ITEMS),
+    "share_groups.list_types": _plain("share_group_types", NO_ITEMS),
+    "share_groups.list_snapshots": _plain("share_group_snapshots", NO_ITEMS),
     "share_instances.show": _one("share_instance", SHARE_INSTANCE),
     "access_rules.allow": _one("access", ACCESS_RULE),
     "access_rules.index": _many("access_list", ACCESS_RULE),
@@ -177,7 +207,7 @@ GIVES: dict[str, Answer] = {
     "scheduler_stats.pools_index": _many("pools", POOL, SUMMARY),
     "scheduler_stats.pools_detail": _many("pools", POOL),
     "availability_zones.index": _many("availability_zones", AVAILABILITY_ZONE),
-    "quotas.limits": _plain("limits", object_of(rate={"type": "array"}, absolute={"type": "object", "additionalProperties": NUMBER})),
+    "quotas.limits": _plain("limits", object_of(rate=NO_ITEMS, absolute={"type": "object", "additionalProperties": NUMBER})),
     "quotas.show": _QUOTA,
     "quotas.defaults": _QUOTA,
     "quotas.update": _QUOTA,
@@ -259,54 +289,54 @@ TAKES: dict[str, tuple[str, Any]] = {
     "services.ensure_shares": ("", ServiceEnsure),
     "quotas.update": ("quota_set", dict[str, int | bool | str]),
     "quotas.update_class": ("quota_class_set", dict[str, int]),
-    "local_networks.create_network": ("network", neutron.NetworkCreate),
-    "local_networks.update_network": ("network", neutron.NetworkUpdate),
-    "local_networks.create_subnet": ("subnet", neutron.SubnetCreate),
-    "local_networks.update_subnet": ("subnet", neutron.SubnetUpdate),
+    "local_networks.create_network": ("network", neutron.LocalNetworkCreate),
+    "local_networks.update_network": ("network", neutron.LocalNetworkUpdate),
+    "local_networks.create_subnet": ("subnet", neutron.LocalSubnetCreate),
+    "local_networks.update_subnet": ("subnet", neutron.LocalSubnetUpdate),
 }
 
 _PAGE = ("limit", "offset", "sort_key", "sort_dir")
-# The parameters of queries, all of them text.
+_TIMES = ("created_since", "created_before")
+_LOCATION = ("export_location_id", "export_location_path")
+_NAMES = ("name", "name~", "display_name", "display_name~", "description~", "display_description~")
+# The parameters of queries, all of them text: what handlers read (tests/api/test_openapi.py).
 QUERIES: dict[str, tuple[str, ...]] = {
     "share_types.index": (*_PAGE, "is_public", "extra_specs"),
     **dict.fromkeys(
         ("share_networks.index", "share_networks.detail"),
         (*_PAGE, "all_tenants", "name", "name~", "description~", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr",
-         "network_type", "availability_zone", "created_since", "created_before", "segmentation_id", "project_id", "share_server_id"),
+         "network_type", "availability_zone", *_TIMES, "segmentation_id", "project_id", "share_server_id", "security_service_id"),
     ),
-    "share_servers.index": (
-        *_PAGE, "host", "status", "project_id", "share_network", "share_network_id", "share_network_subnet_id", "identifier", "is_auto_deletable",
-        "task_state", "source_share_server_id", "security_service_update_support", "network_allocation_update_support",
-    ),
+    "share_servers.index": (*_PAGE, *share_servers.FILTERS),
     **dict.fromkeys(
         ("shares.index", "shares.detail"),
-        (*_PAGE, "all_tenants", "with_count", "name", "name~", "description", "description~", "status", "share_type_id", "snapshot_id",
-         "share_network_id", "project_id", "share_group_id", "export_location_id", "export_location_path", "host", "share_server_id", "is_public",
-         "is_soft_deleted",
+        (*_PAGE, "all_tenants", "with_count", *_NAMES, "description", "display_description", "status", "share_type_id", "snapshot_id",
+         "share_network_id", "project_id", "share_group_id", *_LOCATION, "host", "share_server_id", "is_public", "is_soft_deleted",
          "metadata", "extra_specs"),
     ),
     **dict.fromkeys(
         ("snapshots.index", "snapshots.detail"),
-        (*_PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~", "description", "description~",
-         "display_description", "display_description~", "status", "share_id", "size", "metadata"),
+        (*_PAGE, "all_tenants", "with_count", *_NAMES, "description", "display_description", "status", "share_id", "size", "metadata"),
     ),
     **dict.fromkeys(
         ("security_services.index", "security_services.detail"),
-        (*_PAGE, "all_tenants", "project_id", "id", "name", "type", "status", "user", "server", "dns_ip", "domain", "share_network_id"),
+        (*_PAGE, "all_tenants", "project_id", "id", "name", "type", "user", "server", "dns_ip", "domain", "share_network_id"),
     ),
     "share_instances.index": (
-        *_PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "export_location_id", "export_location_path",
+        *_PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id", "project_id", *_LOCATION,
     ),
-    "access_rules.index": ("share_id", *_PAGE, "access_type", "access_to", "access_level", "access_key", "metadata"),
+    "access_rules.index": (*_PAGE, "share_id", "access_type", "access_to", "access_level", "access_key", "metadata"),
     "resource_locks.index": (
         *_PAGE, "all_projects", "with_count", "id", "project_id", "user_id", "lock_context", "resource_type", "resource_id", "resource_action",
-        "lock_reason", "lock_reason~", "created_since", "created_before",
+        "lock_reason", "lock_reason~", *_TIMES,
     ),
     "services.index": ("host", "binary", "zone", "state", "status"),
     "scheduler_stats.pools_index": ("host", "backend", "pool", "share_type"),
     "scheduler_stats.pools_detail": ("host", "backend", "pool", "share_type"),
     "messages.index": (
-        *_PAGE, "request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level", "created_since", "created_before",
+        *_PAGE, "request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level", *_TIMES,
     ),
     **dict.fromkeys(("quotas.show", "quotas.detail", "quotas.update", "quotas.delete"), ("user_id", "share_type")),
+    "local_networks.list_networks": (*neutron.PARAMETERS, *local_networks.FILTERS),
+    "local_networks.list_subnets": (*neutron.PARAMETERS, *local_subnets.FILTERS),
 }  # fmt: skip

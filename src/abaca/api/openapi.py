@@ -6,7 +6,8 @@ It describes the newest microversion. What each handler takes and gives: `descri
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from types import NoneType
 from typing import Any, get_type_hints
 
@@ -14,63 +15,103 @@ import msgspec
 
 from abaca.api import microversions
 from abaca.api.call import Call
-from abaca.api.described import GIVES, KINDS, KINDS_OF, LINKS, NESTED, QUERIES, TAKES, TEXT_OR_NULL, Answer, Schema
+from abaca.api.described import FAULT, GIVES, KINDS, KINDS_OF, LINKS, NAMES, NESTED, QUERIES, TAKES, TEXT, TEXT_OR_NULL, Answer, Schema
 from abaca.api.endpoint import VERSIONED, Route
 from abaca.api.routing import ROUTES
-from abaca.api.wire.fields import SHOW, Field, View, timestamp
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View, timestamp
 
 PATH = "/openapi.json"
 _REFERENCE = "#/components/schemas/{name}"
 _TIME: Schema = {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$"}
+_NEWEST = microversions.text(microversions.MAX_VERSION)
+_VERSION: Schema = {"type": "string", "enum": [_NEWEST]}
 _FAULT: Schema = {
     "description": "An error: one member, named by the fault, with its code and a message.",
-    "content": {"application/json": {"schema": {"type": "object", "minProperties": 1, "maxProperties": 1}}},
+    "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Fault")}}},
+}
+_LEVELS = {SUMMARY: "Summary", DETAIL: "Detail", SHOW: ""}
+# How callers prove who they are, by `[api] auth_strategy`.
+_TOKEN = {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}
+_SECURITY: dict[str, dict[str, Schema]] = {
+    "http_basic": {"basic": {"type": "http", "scheme": "basic"}},
+    "keystone": _TOKEN,
+    "noauth": _TOKEN,
 }
 
 
-def document(routes: Iterable[Route]) -> dict[str, Any]:
-    """All routes that live in the newest version."""
+def document(routes: Iterable[Route], auth_strategy: str) -> dict[str, Any]:
+    """All routes that live in the newest version, called by those who `auth_strategy` lets in."""
     newest = [route for route in routes if route.lives_in(microversions.MAX_VERSION)]
     paths: dict[str, dict[str, list[Route]]] = {}
     for route in newest:
         paths.setdefault(route.path, {}).setdefault(route.method.lower(), []).append(route)
-    structs = {struct for _, struct in TAKES.values() if isinstance(struct, type) and issubclass(struct, msgspec.Struct)}
-    schemas = msgspec.json.schema_components(sorted(structs, key=lambda struct: struct.__name__), ref_template=_REFERENCE)[1]
+    security = _SECURITY[auth_strategy]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Abaca",
-            "version": microversions.text(microversions.MAX_VERSION),
-            "description": "The OpenStack Shared File Systems API, version 2. A project id may stand behind /v2 in every path.",
+            "version": _NEWEST,
+            "description": "The OpenStack Shared File Systems API, version 2."
+            " A project id may stand behind /v2 in every path.",
         },
-        "paths": {path: {method: _operation(method, of_method) for method, of_method in methods.items()} for path, methods in paths.items()},
-        "components": {"schemas": schemas},
+        "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, newest))],
+        "security": [{name: []} for name in security],
+        "paths": {
+            path: {method: _operation(method, of_method) for method, of_method in methods.items()}
+            for path, methods in paths.items()
+        },
+        "components": {"securitySchemes": security, "schemas": _bodies() | _views() | {"Fault": FAULT, "Version": _VERSION}},
     }
 
 
-_DOCUMENT: list[msgspec.Raw] = []
+@cache
+def _encoded(auth_strategy: str) -> dict[str, msgspec.Raw]:
+    """The document's members, encoded once: everybody may ask for it, and it is large."""
+    return {name: msgspec.Raw(msgspec.json.encode(member)) for name, member in document([*ROUTES, ROUTE], auth_strategy).items()}
 
 
-def show(_call: Call) -> msgspec.Raw:
-    """GET /openapi.json, encoded once: everybody may ask for it, and it is large."""
-    if not _DOCUMENT:
-        _DOCUMENT.append(msgspec.Raw(msgspec.json.encode(document([*ROUTES, ROUTE]))))
-    return _DOCUMENT[0]
+def show(call: Call) -> dict[str, Any]:
+    """GET /openapi.json. The server is the one that was asked."""
+    return {**_encoded(call.conf.api.auth_strategy), "servers": [{"url": call.base_url}]}
 
 
 ROUTE = Route("GET", PATH, show, None)
+
+
+def _bodies() -> dict[str, Schema]:
+    """The request structs by their names, with those that they hold."""
+    structs = {struct for _, struct in TAKES.values() if isinstance(struct, type) and issubclass(struct, msgspec.Struct)}
+    ordered = sorted(structs, key=lambda struct: struct.__name__)
+    return msgspec.json.schema_components(ordered, ref_template=_REFERENCE)[1]
+
+
+def _views() -> dict[str, Schema]:
+    """The resources as answers show them, by their names."""
+    shown = {_view_name(answer.view, answer.level): (answer.view, answer.level) for answer in GIVES.values() if answer.view}
+    return {name: _shown(view, level) for name, (view, level) in sorted(shown.items())}
+
+
+def _view_name(view: View, level: int) -> str:
+    return NAMES[view] + _LEVELS[level]
+
+
+def _tag(route: Route) -> str:
+    return route.name.partition(".")[0].replace("_", " ").capitalize()
 
 
 def _operation(method: str, routes: list[Route]) -> dict[str, Any]:
     """One method of one path; several routes there are actions, told apart by the body."""
     first = routes[0]
     operation: dict[str, Any] = {
-        "operationId": f"{method}{first.path}",
+        "operationId": operation_id(first),
+        "tags": list(dict.fromkeys(map(_tag, routes))),
         "summary": ", ".join(route.action or route.name for route in routes),
         "parameters": _parameters(first),
         "responses": {str(route.status): _response(route, routes) for route in routes} | {"default": _FAULT},
         "x-openstack": [{"action": route.action, "min-ver": microversions.text(route.since), "policy": route.policy} for route in routes],
     }
+    if first.policy is None:
+        operation["security"] = []
     bodies = [_body(route) for route in routes if route.name in TAKES]
     if bodies:
         schema = bodies[0] if len(bodies) == 1 else {"oneOf": bodies}
@@ -78,21 +119,38 @@ def _operation(method: str, routes: list[Route]) -> dict[str, Any]:
     return operation
 
 
+def operation_id(route: Route) -> str:
+    """Method and URL as one word: what stands in generated clients' names, and so stays as it is while the URL does."""
+    words = re.findall(r"\w+", route.path.removeprefix(VERSIONED) or route.path) or ["versions"]
+    return "_".join([route.method.lower(), *words])
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in re.findall(r"{(\w+)}", route.path)
     ]
-    parameters += [{"name": name, "in": "query", "schema": {"type": "string"}} for name in QUERIES.get(route.name, ())]
+    parameters += _query(QUERIES.get(route.name, ()))
     if route.path.startswith(VERSIONED):
-        newest = {"type": "string", "enum": [microversions.text(microversions.MAX_VERSION)]}
+        newest = {"allOf": [{"$ref": _REFERENCE.format(name="Version")}], "default": _NEWEST}  # clients need not give it
         parameters.append({"name": microversions.HEADER, "in": "header", "required": True, "schema": newest})
+    return parameters
+
+
+def _query(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Query parameters. Those that end with `~` (text that is contained) are the members of one object, which is sent member by member:
+    generated clients could not tell `name~` from `name`."""
+    patterns = {name: TEXT for name in names if name.endswith("~")}
+    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": TEXT} for name in names if name not in patterns]
+    if patterns:
+        schema = {"type": "object", "properties": patterns, "additionalProperties": False}
+        parameters.append({"name": "patterns", "in": "query", "style": "form", "explode": True, "schema": schema})
     return parameters
 
 
 def _response(route: Route, routes: list[Route]) -> dict[str, Any]:
     """The success of all routes with that status. Actions without an answer stand beside actions with one: then any of them is right."""
     same = [other for other in routes if other.status == route.status]
-    schemas = [_answer(GIVES[other.name], _version(other)) for other in same if other.name in GIVES]
+    schemas = [_answer(GIVES[other.name]) for other in same if other.name in GIVES]
     if not schemas or any(is_silent(other) for other in same):
         return {"description": "Done, or begun."}
     return {"description": "Done.", "content": {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
@@ -103,23 +161,24 @@ def is_silent(route: Route) -> bool:
     return get_type_hints(route.handler).get("return") is NoneType
 
 
-def _version(route: Route) -> int:
-    return microversions.MAX_VERSION if route.path.startswith(VERSIONED) else 0
-
-
 def _body(route: Route) -> Schema:
     member, struct = TAKES[route.name]
     content: Schema = {"type": ["object", "null"]} if struct is None else _struct(struct)
     name = route.action or member
-    return {"type": "object", "properties": {name: content}, "required": [name], "additionalProperties": False} if name else content
+    if not name:
+        return content
+    schema = {"type": "object", "properties": {name: content}, "required": [name], "additionalProperties": False}
+    return schema | {"title": route.action} if route.action else schema
 
 
 def _struct(struct: Any) -> Schema:
     return msgspec.json.schema_components([struct], ref_template=_REFERENCE)[0][0]
 
 
-def _answer(answer: Answer, version: int) -> Schema:
-    content = answer.schema if answer.schema is not None else _shown(answer.view, version, answer.level) if answer.view else {}
+def _answer(answer: Answer) -> Schema:
+    content = answer.schema or {}
+    if answer.view:
+        content = {"$ref": _REFERENCE.format(name=_view_name(answer.view, answer.level))}
     if not answer.member:
         return content
     content = {"type": "array", "items": content} if answer.is_list else content
@@ -128,17 +187,17 @@ def _answer(answer: Answer, version: int) -> Schema:
     return {"type": "object", "properties": members | more, "required": list(members), "additionalProperties": False}
 
 
-def _shown(view: View, version: int, level: int) -> Schema:
+def _shown(view: View, level: int) -> Schema:
     """A resource in a view: what administrators see; what only they see may be absent."""
-    fields = [field for field in view.fields if field.lives_in(version, level, True)]
-    everybodys = [field.name for field in view.fields if field.lives_in(version, level, True) and field.lives_in(version, level, False)]
-    members = {field.name: _member(view, field, version) for field in fields}
+    fields = [field for field in view.fields if field.lives_in(microversions.MAX_VERSION, level, True)]
+    everybodys = [field.name for field in fields if field.lives_in(microversions.MAX_VERSION, level, False)]
+    members = {field.name: _member(view, field) for field in fields}
     return {"type": "object", "properties": members, "required": everybodys, "additionalProperties": False}
 
 
-def _member(view: View, field: Field, version: int) -> Schema:
+def _member(view: View, field: Field) -> Schema:
     if field.convert is timestamp:
         return _TIME
     if field.name in NESTED:
-        return {"type": "array", "items": _shown(NESTED[field.name], version, min(SHOW, field.level))}
+        return {"type": "array", "items": _shown(NESTED[field.name], min(SHOW, field.level))}
     return KINDS_OF.get(view, {}).get(field.name) or KINDS.get(field.name, TEXT_OR_NULL)

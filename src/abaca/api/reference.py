@@ -45,7 +45,7 @@ def page(routes: Iterable[Route]) -> str:
     parts += ["# Resources\n\nA member that stands twice changed its meaning with a version."]
     parts += ["\n".join(_resource(name, view)) for view, name in names.items()]
     parts += ["# Bodies\n\nMembers that a body has beside these are ignored."]
-    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(), key=_struct_name)]
+    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(), key=lambda struct: struct.__name__)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -93,7 +93,7 @@ def _takes(route: Route) -> str:
         return ""
     member, struct = TAKES[route.name]
     name = route.action or member
-    content = _link(_struct_name(struct)) if _is_struct(struct) else "nothing" if struct is None else "pairs"
+    content = _link(struct.__name__) if _is_struct(struct) else "nothing" if struct is None else "pairs"
     return f"`{name}`: {content}" if name else content
 
 
@@ -119,7 +119,7 @@ def _audience(field: Field) -> str:
 
 
 def _body(struct: Any) -> Iterator[str]:
-    yield f"## {_struct_name(struct)}"
+    yield f"## {struct.__name__}"
     yield ""
     yield str(struct.__doc__).partition("\n\n")[0].replace("\n", " ")
     yield ""
@@ -145,12 +145,6 @@ def _structs() -> set[Any]:
 
 def _is_struct(struct: Any) -> bool:
     return isinstance(struct, type) and issubclass(struct, msgspec.Struct)
-
-
-def _struct_name(struct: Any) -> str:
-    """With its module where two have the same name."""
-    shared = [other for other in _structs() if other.__name__ == struct.__name__]
-    return str(struct.__name__) if len(shared) == 1 else f"{struct.__name__} of {title(struct.__module__.rpartition('.')[2]).lower()}"
 
 
 def title(name: str) -> str:

@@ -26,21 +26,20 @@ from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Page
 from abaca.workflow.queue import Work, enqueue
 
-_FILTERS = {
-    name: share_servers.c[name]
-    for name in ("host", "status", "project_id", "share_network_id", "identifier", "task_state", "source_share_server_id")
-}
-_FLAGS = ("is_auto_deletable", "security_service_update_support", "network_allocation_update_support")
+FILTERS = (
+    "host", "status", "project_id", "share_network_id", "identifier", "task_state", "source_share_server_id", "is_auto_deletable",
+    "security_service_update_support", "network_allocation_update_support", "share_network", "share_network_subnet_id",
+)  # fmt: skip
 _TRUE = {"1", "t", "true", "y", "yes", "on"}
 
 
 def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
-    """Share servers of all projects, newest first, in two statements. `filters`: the view's fields, share_network (id or name) and
-    share_network_subnet_id; an unknown one matches nothing."""
-    conditions = _conditions(filters)
-    if conditions is None:
+    """Share servers of all projects, newest first, in two statements. `filters`: any of FILTERS with its text;
+    another one matches nothing."""
+    if not filters.keys() <= set(FILTERS):
         return []
-    query = _select().where(*conditions).order_by(share_servers.c.created_at.desc(), share_servers.c.id)
+    query = _select().where(*[_condition(name, text) for name, text in filters.items()])
+    query = query.order_by(share_servers.c.created_at.desc(), share_servers.c.id)
     return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
 
 
@@ -300,17 +299,11 @@ def details_of_all(conn: Connection, share_server_ids: Collection[str]) -> dict[
     return found
 
 
-def _conditions(filters: dict[str, str]) -> list[Any] | None:
-    conditions: list[Any] = []
-    for name, text in filters.items():
-        if name in _FILTERS:
-            conditions.append(_FILTERS[name] == text)
-        elif name in _FLAGS:
-            conditions.append(share_servers.c[name] == (text.lower() in _TRUE))
-        elif name == "share_network":
-            conditions.append(sa.or_(share_networks.c.id == text, share_networks.c.name == text))
-        elif name == "share_network_subnet_id":
-            conditions.append(share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text)))
-        else:
-            return None
-    return conditions
+def _condition(name: str, text: str) -> sa.ColumnElement[bool]:
+    """`name`: one of FILTERS. A share network is given by its id or its name."""
+    if name == "share_network":
+        return sa.or_(share_networks.c.id == text, share_networks.c.name == text)
+    if name == "share_network_subnet_id":
+        return share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text))
+    column = share_servers.c[name]
+    return column == (text.lower() in _TRUE) if isinstance(column.type, sa.Boolean) else column == text

@@ -56,7 +56,7 @@ def extension(_call: Call, alias: str) -> dict[str, Any]:
 
 def create_network(call: Call) -> dict[str, Any]:
     """One network, or several of them."""
-    return _create(call, "network", wire.NetworkCreate, _new_network, wire.NETWORK)
+    return _create(call, "network", wire.LocalNetworkCreate, _new_network, wire.NETWORK)
 
 
 def list_networks(call: Call) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def show_network(call: Call, network_id: str) -> dict[str, Any]:
 
 def update_network(call: Call, network_id: str) -> dict[str, Any]:
     """Name, description, and whether it is shared."""
-    changes = _set(_body(call, "network", wire.NetworkUpdate))
+    changes = _set(_body(call, "network", wire.LocalNetworkUpdate))
     with begin(call.engine) as conn:
         return _shown(call, "network", wire.NETWORK, local_networks.update(conn, call.caller, network_id, changes))
 
@@ -85,7 +85,7 @@ def delete_network(call: Call, network_id: str) -> None:
 
 def create_subnet(call: Call) -> dict[str, Any]:
     """One subnet, or several of them."""
-    return _create(call, "subnet", wire.SubnetCreate, _new_subnet, wire.SUBNET)
+    return _create(call, "subnet", wire.LocalSubnetCreate, _new_subnet, wire.SUBNET)
 
 
 def list_subnets(call: Call) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def show_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
 
 def update_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
     """Name and description."""
-    changes = _set(_body(call, "subnet", wire.SubnetUpdate))
+    changes = _set(_body(call, "subnet", wire.LocalSubnetUpdate))
     with begin(call.engine) as conn:
         return _shown(call, "subnet", wire.SUBNET, local_subnets.update(conn, call.caller, subnet_id, changes))
 
@@ -146,7 +146,7 @@ def _create(call: Call, member: str, struct: type[_S], new: Callable[..., dict[s
     return {many: view.render_all(made, 0, is_admin=call.caller.is_admin)}
 
 
-def _new_network(conn: Connection, call: Call, body: wire.NetworkCreate) -> dict[str, Any]:
+def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) -> dict[str, Any]:
     if not body.admin_state_up or body.external:
         raise Invalid("Local networks are always up and never external.")
     arguments = _set(body)
@@ -155,7 +155,7 @@ def _new_network(conn: Connection, call: Call, body: wire.NetworkCreate) -> dict
     return local_networks.create(conn, call.caller, **{"project_id": project_id, **arguments}, limits=call.row_limits)
 
 
-def _new_subnet(conn: Connection, call: Call, body: wire.SubnetCreate) -> dict[str, Any]:
+def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> dict[str, Any]:
     pools = None if body.allocation_pools is UNSET else [(pool.start, pool.end) for pool in body.allocation_pools]
     project_id = body.project_id or body.tenant_id
     return local_subnets.create(

@@ -21,14 +21,14 @@ from abaca.errors import Invalid
 BASE = "/network"
 """The path below which answers have this format, errors too."""
 
-Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)]
+Nothing = Annotated[list[str], msgspec.Meta(max_length=0)]
 
 
 class _Attributes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Base of the request structs."""
 
 
-class NetworkCreate(_Attributes):
+class LocalNetworkCreate(_Attributes):
     """`{"network": {…}}` in a POST."""
 
     name: Text = ""
@@ -41,7 +41,7 @@ class NetworkCreate(_Attributes):
     external: bool = msgspec.field(default=False, name="router:external")
 
 
-class NetworkUpdate(_Attributes):
+class LocalNetworkUpdate(_Attributes):
     """`{"network": {…}}` in a PUT."""
 
     name: Text | UnsetType = UNSET
@@ -56,7 +56,7 @@ class AllocationPool(_Attributes):
     end: Text
 
 
-class SubnetCreate(_Attributes):
+class LocalSubnetCreate(_Attributes):
     """`{"subnet": {…}}` in a POST. `gateway_ip` null: none; absent: the first host address. `enable_dhcp` is taken and means nothing."""
 
     network_id: Identifier
@@ -78,7 +78,7 @@ class SubnetCreate(_Attributes):
     subnetpool_id: None = None
 
 
-class SubnetUpdate(_Attributes):
+class LocalSubnetUpdate(_Attributes):
     """`{"subnet": {…}}` in a PUT."""
 
     name: Text | UnsetType = UNSET
@@ -143,6 +143,8 @@ SUBNET = View(
 
 _READERS: dict[str, Callable[[str], Any]] = {"shared": bodies.boolean, "ip_version": int, "mtu": int}
 _CONSTANTS: dict[str, Any] = {"status": "ACTIVE", "admin_state_up": True, "router:external": False, "enable_dhcp": False}
+PARAMETERS = ("fields", "limit", "marker", "tenant_id", *_CONSTANTS)
+"""What lists take beside the domain's filters. What is the same everywhere is in or out as a whole."""
 _NO_FILTERS = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
 
 
