@@ -23,7 +23,8 @@ STAGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "work_sqlite": partial(work_stage, "sqlite"),
     "work_postgresql": partial(work_stage, "postgresql"),
 }
-CALM_SECONDS = 2.0  # that honest clients are watched before an attack, and after it
+CALM_SECONDS = 1.0  # that honest clients are watched before an attack, and after it
+GONE_SECONDS = 2.0  # after it nothing of it is left
 HUNG_SECONDS = 10.0  # one call, of an honest client that was to be spared
 LIMIT_FACTOR = 3.0  # an honest client's p99: below the attack's limit, or below this many times what it was without the attack
 
@@ -66,7 +67,7 @@ def outcome(attack: Attack, stage: Any, force: Force, calm: float = CALM_SECONDS
     except Exception as error:
         seen = Seen(False, f"the attack itself failed: {error!r}\n{traceback.format_exc()}")
     during = stage.watched()
-    after_a_while(stage, calm)  # two seconds after it nothing of it is left
+    after_a_while(stage, GONE_SECONDS)
     return Outcome(attack, seen, before, during, after_a_while(stage, calm))
 
 

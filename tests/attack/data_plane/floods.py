@@ -17,7 +17,7 @@ from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, patiently
 
 MIB = 1024**2
-FORGETTING_SECONDS = 40.0  # a lease, and as long again until the server looks
+FORGETTING_SECONDS = 20.0  # a lease, and as long again until the server looks
 MOST_MEMORY = 1536 * MIB  # of one file server, whatever is done to it
 
 
