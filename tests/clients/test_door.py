@@ -130,6 +130,12 @@ def test_chunked_bodies_are_read_whole(server: Server, size: int) -> None:
     assert statuses(server, head + chunks + b"0\r\n\r\n" + TYPES) == [200 if size < 256 else 400, 200]
 
 
+@pytest.mark.parametrize(("coding", "end"), [("gzip, chunked", b""), ("chunked, chunked", b""), ("chunked", b"Host: y\r\n")])
+def test_codings_and_trailers_that_are_not_understood_are_refused(server: Server, coding: str, end: bytes) -> None:
+    head = request("POST", "/v2/share-networks", f"Transfer-Encoding: {coding}", "Content-Type: application/json", credentials=ALICE)
+    assert statuses(server, head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(NETWORK), NETWORK, end))[:1] == [400]
+
+
 def test_a_chunked_body_without_end_is_too_large(server: Server) -> None:
     with Connection(server.port) as connection:
         connection.send(request("POST", "/v2/types", "Transfer-Encoding: chunked", credentials=ROOT))
@@ -180,10 +186,21 @@ def test_one_client_has_so_many_bodies_at_once_and_no_more(server: Server) -> No
         assert found.count(503) == 12 and found.count(408) == 128
 
 
-def test_a_body_that_breaks_off_does_nothing(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        (f"Content-Length: {len(NETWORK) + 5}", NETWORK),
+        ("Transfer-Encoding: chunked", b"%x\r\n%s" % (len(NETWORK), NETWORK)),
+        ("Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(NETWORK), NETWORK)),
+        ("Transfer-Encoding: chunked", b"%x\r\n%sXX0\r\n\r\n" % (len(NETWORK), NETWORK)),
+        ("Transfer-Encoding: chunked", b"%x\r\n%s\r\nzz\r\n" % (len(NETWORK), NETWORK)),
+    ],
+    ids=["length", "in a chunk", "after a chunk", "no end of a chunk", "no size of a chunk"],
+)
+def test_a_body_that_breaks_off_does_nothing(server: Server, header: str, body: bytes) -> None:
     before = server.ask("GET", "/v2/share-networks", user="alice")[1]
     with Connection(server.port) as connection:
-        connection.send(request("POST", "/v2/share-networks", f"Content-Length: {len(NETWORK) + 5}", credentials=ALICE) + NETWORK)
+        connection.send(request("POST", "/v2/share-networks", header, "Content-Type: application/json", credentials=ALICE) + body)
         connection.socket.shutdown(socket.SHUT_WR)
         connection.ends()
     honest(server)

@@ -30,7 +30,10 @@ class Bodies:
 
     async def read(self, protocol: Any, environ: dict[str, Any], client: str) -> bytes:
         """The body. Raises TooLarge, TooSlow, Invalid (it broke off), Busy (too many are being read)."""
-        length = None if "HTTP_TRANSFER_ENCODING" in environ else _length(environ["CONTENT_LENGTH"])
+        coding = environ.get("HTTP_TRANSFER_ENCODING")
+        if coding is not None and coding.lower() != "chunked":
+            raise Invalid("The only Transfer-Encoding that is understood is chunked.")
+        length = _length(environ["CONTENT_LENGTH"]) if coding is None else None
         if length is not None and length > self._most_bytes:
             raise self._too_large()  # before anything of it is read: who waits for "100 Continue" need not send it
         if self._number >= _AT_ONCE or self._by_client[client] >= _OF_ONE_CLIENT:
@@ -52,11 +55,19 @@ class Bodies:
         return body
 
     async def _receive(self, protocol: Any) -> bytes:
-        received = bytearray()
-        async for chunk in protocol:
-            received += chunk
+        """Raises Invalid unless a chunked body was there to its last chunk, without trailers.
+
+        Granian gives an empty part for the end, and one more before it where the body broke off (it says nothing else of that) or had
+        trailers.
+        """
+        received, ends = bytearray(), 0
+        async for part in protocol:
+            received += part
+            ends += not part
             if len(received) > self._most_bytes:
                 raise self._too_large()
+        if ends != 1:
+            raise Invalid("The request body broke off, or had trailers, which are not understood.")
         return bytes(received)
 
     def _too_large(self) -> TooLarge:
