@@ -14,6 +14,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import bcrypt
+import psutil
 import pytest
 import sqlalchemy as sa
 
@@ -255,6 +256,26 @@ def test_a_list_of_many_rows_is_sent_in_parts_and_waits_for_no_reader_in_a_threa
         for connection in slow:
             connection.socket.close()
         honest(server)
+
+
+def test_of_long_lists_that_are_read_slowly_only_the_beginning_is_made() -> None:
+    """20 lists of 11 MB each, of which nobody reads more than that."""
+    with serving(**{"api.workers": 1, "api.threads": 2}) as server:
+        _make_shares(server, 12_000)
+        server.start()
+        slow = [_slow_reader(server) for _ in range(20)]
+        time.sleep(3)
+        before = _resident(server)
+        time.sleep(6)  # more is made meanwhile, or is not
+        assert _resident(server) - before < 10e6
+        for connection in slow:
+            connection.socket.close()
+        honest(server)
+
+
+def _resident(server: Server) -> int:
+    """Bytes of memory that the server's processes have."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in server.pids())
 
 
 def _slow_reader(server: Server) -> Connection:

@@ -25,7 +25,7 @@ from abaca.api import faults, metrics
 from abaca.api.authenticator import Authenticator
 from abaca.api.door import bodies, environment
 from abaca.api.door.bodies import Bodies
-from abaca.api.door.connections import Connections
+from abaca.api.door.connections import Connections, Reader
 from abaca.api.door.environment import Proxies
 from abaca.api.door.refusals import Busy, ClientGone, TooSlow
 from abaca.api.door.threads import RequestThreads
@@ -36,7 +36,8 @@ LOG = logging.getLogger(__name__)
 
 HEALTHCHECK = "/healthcheck"
 
-_AGAIN = 0.2  # seconds until a part is made that found no thread
+_AGAIN = 0.05  # seconds between two looks whether a long answer can go on
+_UNTAKEN = 256 * 1024  # bytes of it that may be under way
 
 Headers = list[tuple[str, str]]
 
@@ -73,7 +74,7 @@ class Door:
             environ = environment.make(scope, self._proxies)
             if bodies.is_announced(environ) or self._threads.are_behind() or not self._is_known(environ):
                 return False
-            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), partial(self._answer, environ, protocol))
+            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), partial(self._answer, environ, protocol, scope.client))
         except CallerError as refusal:
             _refuse(scope, protocol, refusal, began)
         return True
@@ -85,7 +86,7 @@ class Door:
             return
         gone = asyncio.ensure_future(_disconnection(protocol))
         try:
-            await self._in_turn(environment.make(scope, self._proxies), protocol, gone)
+            await self._in_turn(environment.make(scope, self._proxies), protocol, scope.client, gone)
         except ClientGone:
             pass
         except CallerError as refusal:
@@ -104,8 +105,8 @@ class Door:
         metrics.count("GET", HEALTHCHECK, 200, time.perf_counter() - began)
         return True
 
-    async def _in_turn(self, environ: dict[str, Any], protocol: Any, gone: asyncio.Future[None]) -> None:
-        """Wait for what is needed, then for a thread."""
+    async def _in_turn(self, environ: dict[str, Any], protocol: Any, peer: str, gone: asyncio.Future[None]) -> None:
+        """Wait for what is needed, then for a thread. `peer`: the connection's other end, as Granian writes it."""
         client = environment.neighbourhood(environ["REMOTE_ADDR"])
         if bodies.is_announced(environ):
             body = await self._bodies.read(protocol, environ, client)
@@ -118,7 +119,7 @@ class Door:
 
         def answer() -> None:
             if not answered.cancelled():
-                sending = self._answer(environ, protocol)
+                sending = self._answer(environ, protocol, peer)
                 loop.call_soon_threadsafe(_settle, answered, sending)
 
         self._threads.carry_out(client, answer)
@@ -131,7 +132,7 @@ class Door:
     def _is_known(self, environ: dict[str, Any]) -> bool:
         return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(environ)
 
-    def _answer(self, environ: dict[str, Any], protocol: Any) -> Future[None] | None:
+    def _answer(self, environ: dict[str, Any], protocol: Any, peer: str) -> Future[None] | None:
         """Call the application; in a thread. What is returned is done when a body that comes in parts has been sent; None: all has."""
         environ.setdefault("wsgi.input", io.BytesIO())
         said: list[tuple[str, Headers]] = []
@@ -141,15 +142,29 @@ class Door:
             protocol.response_bytes(int(status[:3]), headers, b"".join(body))
             return None
         client = environment.neighbourhood(environ["REMOTE_ADDR"])
-        return asyncio.run_coroutine_threadsafe(self._send(protocol.response_stream(int(status[:3]), headers), iter(body), client), self._loop)
+        reader = self._connections.reader(peer)
+        transport = protocol.response_stream(int(status[:3]), headers)
+        return asyncio.run_coroutine_threadsafe(self._send(transport, iter(body), client, reader), self._loop)
 
-    async def _send(self, transport: Any, parts: Iterator[bytes], client: str) -> None:
-        """Send part after part. A thread makes each, when the one before has been taken; none waits for the client."""
+    async def _send(self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader | None) -> None:
+        """Send part after part. A thread makes each, when most of those before have been taken; none waits for the client.
+
+        Granian itself keeps whatever it is given, however slowly that is taken.
+        """
+        sent = 0
         try:
-            while part := await self._made(parts, client):
+            while reader is not None and (part := await self._made(parts, client)):
                 await transport.send_bytes(part)
+                sent += len(part)
+                while (taken := reader.taken()) is not None and sent - taken > _UNTAKEN:
+                    await asyncio.sleep(_AGAIN)
+                if taken is None:
+                    return  # the client has gone
         except RSGIProtocolClosed:
-            return  # the client has gone
+            return  # the same
+        finally:
+            if reader is not None:
+                reader.close()
 
     async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
         """The next part, empty after the last."""

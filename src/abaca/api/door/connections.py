@@ -25,6 +25,7 @@ _NEW_A_SECOND = 500  # of one address
 _MANY = 256  # from so many on it is looked more often
 _SOON, _LATER = 0.2, 1.0
 
+_ESTABLISHED = 1  # of the kernel's states of TCP
 _ABORT = struct.pack("ii", 1, 0)  # for SO_LINGER: what was not sent is forgotten
 _TCP_INFO = struct.Struct("=24xI92xQ16xI")  # of struct tcp_info: unacked (packets), bytes_acked, notsent_bytes
 
@@ -53,6 +54,28 @@ class _Connection:
         return False
 
 
+class Reader:
+    """How much the other end of a connection has taken since this was made. To be closed."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._before = self._acknowledged()
+
+    def taken(self) -> int | None:
+        """Bytes; None when the connection has ended."""
+        if self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _ESTABLISHED:
+            return None
+        return self._acknowledged() - self._before
+
+    def close(self) -> None:
+        """The connection stays as it is."""
+        self._connection.close()
+
+    def _acknowledged(self) -> int:
+        info = self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        return int(_TCP_INFO.unpack(info)[1])
+
+
 class Connections:
     """Those that came to `port`. `of_one`: the most of one client (an IPv4 address, an IPv6 /64); trusted proxies have no limit."""
 
@@ -66,6 +89,17 @@ class Connections:
         self._second = 0.0
         self._new: Counter[str] = Counter()  # connections that brought their first request since then, by address
         self._looked_at_sending = 0.0
+
+    def reader(self, peer: str) -> Reader | None:
+        """The other end of the connection from `peer`, as it takes what is sent; None when it has gone. Looks at all open sockets."""
+        for inode, file in _open_sockets():
+            one = _handle(file, inode)
+            if one is not None:
+                found = self._peer(one)
+                if found is not None and found[0] == peer:
+                    return Reader(one)
+                one.close()
+        return None
 
     def watch(self) -> None:
         """Look again and again, in a thread of this process."""
