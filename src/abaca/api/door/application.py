@@ -164,7 +164,7 @@ class Door:
             return  # the same
         finally:
             if reader is not None:
-                reader.close()
+                reader.let_go()
 
     async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
         """The next part, empty after the last."""

@@ -55,7 +55,7 @@ class _Connection:
 
 
 class Reader:
-    """How much the other end of a connection has taken since this was made. To be closed."""
+    """How much the other end of a connection has taken since this was made. To be let go."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -67,7 +67,7 @@ class Reader:
             return None
         return self._acknowledged() - self._before
 
-    def close(self) -> None:
+    def let_go(self) -> None:
         """The connection stays as it is."""
         self._connection.close()
 
