@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
+from threading import Event
 from uuid import uuid4
 
 import bcrypt
@@ -264,9 +265,9 @@ def test_of_long_lists_that_are_read_slowly_only_the_beginning_is_made() -> None
         _make_shares(server, 12_000)
         server.start()
         slow = [_slow_reader(server) for _ in range(20)]
-        time.sleep(3)
+        Event().wait(3)
         before = _resident(server)
-        time.sleep(6)  # more is made meanwhile, or is not
+        Event().wait(6)  # more is made meanwhile, or is not
         assert _resident(server) - before < 10e6
         for connection in slow:
             connection.socket.close()
