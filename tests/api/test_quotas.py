@@ -207,6 +207,16 @@ def test_below_what_is_in_use_only_by_force(api: Api, network: str) -> None:
     api.share(network)
 
 
+@pytest.mark.parametrize("query", ["?user_id=alice", "?share_type=gold"])
+def test_beyond_the_projects_only_by_force(api: Api, network: str, query: str) -> None:
+    """As Manila does it; the project's limit binds all the same."""
+    api("PUT", "/quota-sets/red", {"quota_set": {"shares": 1}})
+    api.fault("PUT", f"/quota-sets/red{query}", {"quota_set": {"shares": 11, "force": False}}, 400)
+    assert api("PUT", f"/quota-sets/red{query}", {"quota_set": {"shares": 11, "force": True}})["quota_set"]["shares"] == 11
+    api.share(network)
+    assert "Quota exceeded for shares" in api.fault("POST", "/shares", order(network), 413, who=ALICE)
+
+
 def test_extension_and_what_comes_of_it(api: Api, network: str, back_end: BackEnd, engine: Engine) -> None:
     allow(api, gigabytes=5)
     made = api.share(network)["id"]

@@ -89,7 +89,7 @@ def set_limits(conn: Connection, scope: Scope, wanted: Mapping[str, int], defaul
     for resource, limit in wanted.items():
         if used is not None and 0 <= limit < used.get(resource, 0):
             raise Invalid(f"Quota limit {limit} for {resource} must be greater than or equal to already used {used[resource]}.")
-        if not scope.is_project and 0 <= around[resource] < limit:
+        if used is not None and not scope.is_project and 0 <= around[resource] < limit:
             raise Invalid(f"Quota limit {limit} for {resource} must be less than or equal to the project's {around[resource]}.")
     _store(conn, quotas, scope.columns(), wanted)
 
