@@ -140,7 +140,11 @@ def unprivileged_reason() -> str | None:
     """Why the service cannot be run by somebody else here, or None."""
     if os.geteuid() != 0:
         return "needs root, to become somebody else"
-    done = subprocess.run([*PROGRAM, "--version"], user=UNPRIVILEGED, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    command = [*PROGRAM, "--version"]
+    try:
+        done = subprocess.run(command, user=UNPRIVILEGED, cwd="/", capture_output=True, timeout=60, check=False)
+    except PermissionError:  # not even Python: a clone below root's home
+        return f"{UNPRIVILEGED} cannot run {sys.executable}"
     return None if done.returncode == 0 else f"{UNPRIVILEGED} cannot read this clone or its Python"
 
 
