@@ -23,7 +23,7 @@ OURS_MIN = 9
 def outcomes(keystone_template: Path) -> Iterator[list[Outcome]]:
     """How each test ended."""
     with scene(keystone_template) as play:
-        yield play.suite.run(families.default(), workers=2, seconds=SECONDS)
+        yield play.suite.run(families.default(), workers=2, seconds=SECONDS, but=families.excluded())
 
 
 def test_nothing_fails_but_what_is_listed(outcomes: list[Outcome]) -> None:
@@ -39,4 +39,4 @@ def test_most_of_them_ran(outcomes: list[Outcome]) -> None:
 
 def test_what_is_expected_to_fail_is_documented() -> None:
     told = (Path(__file__).parents[2] / "docs" / "tempest.md").read_text()
-    assert [why for why in EXPECTED.values() if why not in " ".join(told.split())] == []
+    assert [text for known in EXPECTED.values() for text in known if text not in " ".join(told.split())] == []

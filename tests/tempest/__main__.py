@@ -32,12 +32,21 @@ def main() -> int:
     if lack:
         parser.error(lack)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # as an exception: all that runs is ended first
-    chosen = [families.pattern(name) for name in arguments.modules] or families.default() + (families.others() if arguments.all else [])
+    chosen, of_roles = families.default(), []
+    if arguments.all:
+        chosen, of_roles = chosen + families.others(), families.roles()
+    if arguments.modules:
+        chosen = [families.pattern(name) for name in arguments.modules if not families.is_of_roles(name)]
+        of_roles = [families.pattern(name) for name in arguments.modules if families.is_of_roles(name)]
+    seconds = ALL_SECONDS if arguments.all else SECONDS
     with scene(on_postgresql=arguments.postgresql) as play:
-        outcomes = play.suite.run(chosen, workers=arguments.workers, seconds=ALL_SECONDS if arguments.all else SECONDS)
-        said = play.suite.log()
-        if arguments.all:
-            outcomes += play.roles.run(families.roles(), workers=arguments.workers, seconds=SECONDS)
+        runs = [(suite, patterns) for suite, patterns in ((play.suite, chosen), (play.roles, of_roles)) if patterns]
+        outcomes = [
+            outcome
+            for suite, patterns in runs
+            for outcome in suite.run(patterns, workers=arguments.workers, seconds=seconds, but=families.excluded())
+        ]
+        said = "".join(suite.log() for suite, _ in runs)
     if arguments.details:
         arguments.details.write_text("\n\n".join(f"{outcome.status} {outcome.seconds:.1f} {outcome.id}\n{outcome.detail}" for outcome in outcomes))
     return tell(outcomes, said)

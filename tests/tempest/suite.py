@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,22 @@ class Outcome:
         """Without the attributes in brackets."""
         return self.id.partition("[")[0]
 
+    @property
+    def lost_class(self) -> str | None:
+        """The class whose tests were not run, for it could not begin."""
+        found = re.fullmatch(r"setUpClass \((.+)\)", self.id)
+        return found[1] if found and self.status != "skip" else None
+
+
+def spread(outcomes: Iterable[Outcome], listed: Iterable[str]) -> list[Outcome]:
+    """With a failure for each test of a class that could not begin, in place of one for the class. `listed`: the ids of all tests."""
+    listed = list(listed)
+    told: list[Outcome] = []
+    for outcome in outcomes:
+        tests = [id_ for id_ in listed if outcome.lost_class and id_.startswith(f"{outcome.lost_class}.")]
+        told += [replace(outcome, id=id_, seconds=0.0) for id_ in tests] or [outcome]
+    return told
+
 
 class Suite:
     """tempest with the plug-ins, by the tempest.conf given, below `folder`."""
@@ -55,12 +72,11 @@ class Suite:
             "PYTHON": str(BINARIES / "python"),
         }
 
-    def run(self, patterns: Sequence[str], *, workers: int, seconds: float) -> list[Outcome]:
-        """Run what matches, for so many seconds at most; a test that was cut off is `inprogress`, those behind it are missing."""
-        selection = self._folder / "selection"
-        selection.write_text("\n".join(patterns) + "\n")
-        command = [str(BINARIES / "tempest"), "run", "--subunit", "--concurrency", str(workers)]
-        command += ["--config-file", str(self._configuration), "--include-list", str(selection)]
+    def run(self, patterns: Sequence[str], *, workers: int, seconds: float, but: Sequence[str] = ()) -> list[Outcome]:
+        """Run what matches `patterns` and not `but`, for so many seconds at most; a test that was cut off is `inprogress`, those behind it are
+        missing. Of a class that could not begin, each test has failed."""
+        selected = self._selected(patterns, but)
+        command = [*selected, "--subunit", "--concurrency", str(workers)]
         with open(self._folder / "subunit", "wb") as stream, open(self._folder / "run.log", "wb") as log:
             process = subprocess.Popen(
                 command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=log, start_new_session=True
@@ -71,7 +87,26 @@ class Suite:
                 log.write(f"not done within {seconds:g} s\n".encode())
             finally:
                 _end(process)
-        return self._outcomes()
+        outcomes = self._outcomes()
+        if any(outcome.lost_class for outcome in outcomes):
+            return spread(outcomes, self._listed(selected))
+        return outcomes
+
+    def _selected(self, patterns: Sequence[str], but: Sequence[str]) -> list[str]:
+        command = [str(BINARIES / "tempest"), "run", "--config-file", str(self._configuration)]
+        for option, expressions in (("include", patterns), ("exclude", but)):
+            path = self._folder / option
+            path.write_text("".join(f"{expression}\n" for expression in expressions))
+            command += [f"--{option}-list", str(path)] if expressions else []
+        return command
+
+    def _listed(self, selected: Sequence[str]) -> list[str]:
+        """The ids of the tests that are selected."""
+        done = subprocess.run(
+            [*selected, "--list-tests"], cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=DECODE_SECONDS, check=True,
+        )  # fmt: skip
+        return done.stdout.split()
 
     def _outcomes(self) -> list[Outcome]:
         with open(self._folder / "subunit", "rb") as stream:
