@@ -151,6 +151,8 @@ def test_of_an_export_location_since_2_87(api: Api, back_end: BackEnd, share: st
 
     assert ask("POST", "/metadata", {"metadata": {"a": "b", "c": "d"}}) == {"metadata": {"a": "b", "c": "d"}}
     assert ask("PUT", "/metadata/a", {"meta": {"a": "x"}}) == {"meta": {"a": "x"}}
+    assert ask("GET", "/metadata/a", who=READER) == {"meta": {"a": "x"}}
+    assert ask("POST", "/metadata/c", {"meta": {"c": "y"}}) == {"meta": {"c": "y"}}
     assert ask("DELETE", "/metadata/c") is None
     back_end.settle(share, "10.0.0.5:/shares/x", "[fd00::5]:/shares/x")
     assert ask("GET", "/metadata", who=READER) == {"metadata": {"a": "x"}}

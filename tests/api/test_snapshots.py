@@ -262,7 +262,8 @@ def test_metadata(api: Api, snapshot: str) -> None:
     api("DELETE", f"{path}/k", **new)
     assert api("GET", f"/snapshots/{snapshot}", version="2.73")["snapshot"]["metadata"] == {"a": "2"}
     assert api("PUT", path, {"metadata": {"z": "9"}}, **new) == api("GET", path, **new) == {"metadata": {"z": "9"}}
-    assert api("GET", f"{path}/z", **new) == {"meta": {"z": "9"}}
+    assert api("POST", f"{path}/z", {"meta": {"z": "8"}}, **new) == {"meta": {"z": "8"}}
+    assert api("GET", f"{path}/z", **new) == {"meta": {"z": "8"}}
     api.fault("GET", path, None, 404, who=ALICE, version="2.72")
 
 
