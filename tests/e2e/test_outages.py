@@ -10,7 +10,7 @@ import pytest
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from tests.contracts.drivers.linux_backend import probe
 from tests.e2e.conftest import Install
-from tests.nfs4.client import Client, Client40, Client41, Client42, patiently
+from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -42,7 +42,7 @@ def test_clients_keep_their_opens_and_locks_when_their_nfs_server_is_killed(inst
     share = site.share(site.stack.share_network(pair))
     address, path = site.stack.paths(share)[0].split(":", 1)
     netns = site.client("client", pair, V4)
-    clients: list[Client] = [kind(netns, address) for kind in (Client40, Client41, Client42)]
+    clients: list[Client] = [kind(netns, address) for kind in (Client40, Client41, Client41)]
     for number, client in enumerate(clients):
         client.establish()
         client.lock(patiently(lambda client=client, number=number: client.open(client.handle_of(path), f"file {number}", create=True)))  # type: ignore[misc]

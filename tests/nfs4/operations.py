@@ -93,11 +93,6 @@ def readdir(*names: str, cookie: int = 0, verifier: bytes = bytes(8), most_bytes
     return Operation(26, u64(cookie) + verifier + u32(most_bytes) + u32(most_bytes) + bitmap(names), answer)
 
 
-def setxattr(name: str, value: bytes) -> Operation:
-    """Minor version 2."""
-    return Operation(73, u32(0) + text(name) + opaque(value))
-
-
 def _change(reader: Reader) -> None:
     reader.fixed(20)
 

@@ -13,11 +13,15 @@ from jeepney.wrappers import unwrap_msg
 
 from abaca.drivers.linux import mounts, processes
 from abaca.drivers.linux.file_services.nfs import logs
+from abaca.drivers.linux.file_services.nfs.nfs4 import ANONYMOUS, Nfs4Error, Operation, putfh
+from abaca.drivers.linux.file_services.nfs.rpc import RpcError
+from abaca.drivers.linux.file_services.nfs.xdr import u32, u64
 from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
-from tests.nfs4.client import Client40
+from tests.nfs4 import operations as ops
+from tests.nfs4.client import Client40, Client41
 from tests.nfs4.nonsense import NONSENSE, send
 
 pytestmark = pytest.mark.root
@@ -26,6 +30,7 @@ AT_ONCE = 100
 ROUNDS = 40
 LONGEST_NAME = 1024  # of a client, that the protocol knows
 REMEMBERED = 10  # folders, of 4 KiB each
+OPERATIONS = range(3, 59)  # all of NFSv4.1, and of 4.0
 HARMLESS = 4096
 """Bytes that all the nonsense of one kind may add to a log: of ROUNDS * AT_ONCE requests."""
 
@@ -50,6 +55,39 @@ def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
     assert {name: size for name, size in grown.items() if size > HARMLESS} == {}
     assert probe(netns, "write", path(share), "name", "text")["ok"]
     assert "Unknown parameter" not in site.layout(server).log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_operations_that_make_no_sense_are_not_logged(site: Site) -> None:
+    """Each one there is, on a file of the client's: with nothing but zeros; and what asks for parallel NFS, which no share has."""
+    server = site.server(*BOTH)
+    share = site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    everything = u64(0) + u64(ops.WHOLE) + u64(0)
+    layout = Operation(50, u32(0) + u32(1) + u32(1) + everything + ANONYMOUS + u32(4096))
+    grown: dict[int, int] = {}
+    with Client41(netns, "10.0.0.5") as client:
+        client.put(client.handle_of(path(share).split(":/")[1]), "file", b"text")
+    for operation in [*(Operation(number, bytes(256)) for number in OPERATIONS), layout]:
+        before = logged(site, server)
+        ask_again_and_again(netns, f"{path(share).split(':/')[1]}/file", operation)
+        grown[operation.number] = grown.get(operation.number, 0) + logged(site, server) - before
+    assert {number: size for number, size in grown.items() if size > HARMLESS} == {}
+    assert probe(netns, "write", path(share), "name", "text")["ok"]
+
+
+def ask_again_and_again(netns: str, file: str, operation: Operation) -> None:
+    """By one client, for as long as its connection is not closed."""
+    with Client41(netns, "10.0.0.5") as client:
+        handle = client.handle_of(file)
+        for _ in range(AT_ONCE):
+            try:
+                client.run(putfh(handle), operation)
+            except (Nfs4Error, RpcError):
+                pass
+            except OSError:
+                return
 
 
 def make_verbose(site: Site, server: ShareServer) -> None:

@@ -7,10 +7,12 @@ import socket
 import pytest
 
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, putfh
 from abaca.drivers.linux.file_services.nfs.rpc import Connection, RpcError, auth_sys
-from abaca.drivers.linux.file_services.nfs.xdr import opaque, u32
+from abaca.drivers.linux.file_services.nfs.xdr import Reader, opaque, u32, u64
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
-from tests.nfs4.client import Client40
+from tests.nfs4 import operations as ops
+from tests.nfs4.client import Client40, Client41, Client42
 
 pytestmark = pytest.mark.root
 
@@ -58,6 +60,24 @@ def test_other_programs_and_versions_are_answered_with_what_is_wrong(site: Site,
                     assert answer == f"the call failed with RPC status {status}", (version, procedure)
 
     namespaces.inside(site.client("client", "net", *CLIENT), ask)
+
+
+def test_no_minor_version_is_spoken_that_reads_files_as_empty(site: Site) -> None:
+    """NFS-Ganesha 4.3 answers READ_PLUS of version 4.2, which Linux sends since 6.6, without any data. Clients fall back to 4.1."""
+    share = site.share(site.server(*BOTH))
+    netns = site.client("client", "net", *CLIENT)
+    folder = path(share).split(":", 1)[1]
+    with Client41(netns, SERVER[0]) as client:
+        client.put(client.handle_of(folder), "file", b"what was written")
+    newer = Client42(netns, SERVER[1])
+    try:
+        newer.establish()
+    except Nfs4Error as error:
+        assert error.name == "MINOR_VERS_MISMATCH"
+        return
+    file = newer.open(newer.handle_of(folder), "file", share=ops.READ)
+    read_plus = Operation(68, file.stateid + u64(0) + u32(100), Reader.rest)
+    assert b"what was written" in newer.run(putfh(file.handle), read_plus)[-1]
 
 
 def test_the_acl_program_of_version_3_opens_nothing(site: Site) -> None:

@@ -14,13 +14,13 @@ from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, getfh
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
 from tests.nfs4 import operations as ops
-from tests.nfs4.client import Client, Client40, Client41, Client42, patiently
+from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.nfs4.connection import RawConnection, connect
 
 pytestmark = pytest.mark.root
 
 IPV4, IPV6 = "10.0.0.5", "fd00::5"
-VERSIONS = [Client40, Client41, Client42]
+VERSIONS = [Client40, Client41]
 
 
 @pytest.fixture
@@ -79,15 +79,6 @@ def test_locks_exclude_other_owners_until_unlocked(client: Client, share: Share)
     client.lock(other, offset=5, length=1)
     client.write(other, 0, b"x", ops.UNSTABLE)
     client.run(putfh(other.handle), ops.commit())
-
-
-def test_extended_attributes_of_4_2(netns: str, share: Share) -> None:
-    with Client42(netns, IPV4) as client:
-        file = patiently(lambda: client.put(folder_of(client, share), "file", b""))
-        try:
-            client.run(putfh(file), ops.setxattr("name", b"value"))
-        except Nfs4Error as refused:
-            assert refused.name == "NOTSUPP"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
