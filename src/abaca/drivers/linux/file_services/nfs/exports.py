@@ -6,6 +6,7 @@ Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers h
 from __future__ import annotations
 
 import re
+import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,9 @@ from abaca.errors import OutcomeUnknown, Refused, Unavailable
 
 HIGHEST_EXPORT_ID = 65535
 SHARES, SNAPSHOTS = "shares", "snapshots"  # the folders that clients see
+TOLD_CHARACTERS = 500  # of what Ganesha says
+# What reading nonsense raises: the library has no error of its own for bytes that are no message.
+NO_MESSAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 DBUS_TIMEOUT = 20.0
 FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
 EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
@@ -89,15 +93,19 @@ def _filesystem_id(share_id: str) -> str:
 
 
 class ExportBus:
-    """The export manager of one running Ganesha."""
+    """The export manager of one running Ganesha. Whatever a captured one answers, callers see a BackendError with a short text."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
     def active(self) -> set[int]:
         """Ids of the exports that Ganesha serves now (its own root of the pseudo file system left out)."""
-        _, exports = self._call("ShowExports")
-        return {int(export[0]) for export in exports if export[0] != 0}
+        answer = self._call("ShowExports")
+        try:
+            _, exports = answer
+            return {int(export[0]) for export in exports if export[0] != 0}
+        except NO_MESSAGE as error:
+            raise Refused(f"Ganesha listed exports that are none: {_start_of(answer)}") from error
 
     def add(self, file: Path, export_id: int) -> None:
         self._call("AddExport", "ss", (str(file), f"EXPORT(Export_Id={export_id})"))
@@ -128,9 +136,11 @@ class ExportBus:
             raise _as_backend_error(method, error) from error
         except OSError as error:
             raise Unavailable(f"Ganesha cannot be reached for {method}: {error}") from error
+        except NO_MESSAGE as error:
+            raise Refused(f"Ganesha answered {method} with what is no message: {_start_of(error)}") from error
         # A file that was read in part is answered as a success whose text tells of errors.
         if any(isinstance(part, str) and "rror" in part for part in answer):
-            raise Refused(f"Ganesha said to {method}: {answer}")
+            raise Refused(f"Ganesha said to {method}: {_start_of(answer)}")
         return answer
 
 
@@ -139,4 +149,8 @@ def _as_backend_error(method: str, error: DBusErrorResponse) -> Unavailable | Ou
         return Unavailable(f"Ganesha is not on its bus for {method}")
     if error.name in ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"):
         return OutcomeUnknown(f"Ganesha went away during {method}")
-    return Refused(f"Ganesha refused {method}: {error}")
+    return Refused(f"Ganesha refused {method}: {_start_of(error)}")
+
+
+def _start_of(said: object) -> str:
+    return str(said)[:TOLD_CHARACTERS]
