@@ -19,6 +19,7 @@ from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.errors import BackendError
 
 NOT_LITTLE_NOR_BIG = b"x" * 64
+TEXT_WITHOUT_END = b"l\2\1\1\x0c\0\0\0\7\0\0\0\x0f\0\0\0\5\1u\0\1\0\0\0\x08\1g\0\1s\0\0\3\0\0\0textmore"
 LIES: dict[str, tuple[str, tuple[Any, ...]] | bytes] = {
     "nothing": ("", ()),
     "half of it": ("s", ("now",)),
@@ -30,6 +31,7 @@ LIES: dict[str, tuple[str, tuple[Any, ...]] | bytes] = {
     "another kind": ("sav", ("now", [("as", ["word"])])),
     "an error of 5 MB": ("ss", ("now", "error" * 10**6)),
     "no message": NOT_LITTLE_NOR_BIG,
+    "a text without its end": TEXT_WITHOUT_END,
     "a message of 4 GiB": b"l\2\1\1" + b"\xff" * 12 + bytes(1000),
     "a header without a type": b"l\2\1\1" + bytes(4) + b"\1\0\0\0" + b"\x08\0\0\0" + b"\5\1\xff\0" + bytes(20),
 }

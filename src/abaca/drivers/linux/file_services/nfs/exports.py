@@ -25,7 +25,7 @@ HIGHEST_EXPORT_ID = 65535
 SHARES, SNAPSHOTS = "shares", "snapshots"  # the folders that clients see
 TOLD_CHARACTERS = 500  # of what Ganesha says
 # What reading nonsense raises: the library has no error of its own for bytes that are no message.
-NO_MESSAGE = (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+NO_MESSAGE = (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 DBUS_TIMEOUT = 20.0
 FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
 EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
