@@ -154,7 +154,8 @@ def _most_connections() -> int:
     """Connections that a process of ours may hold, after raising what the system lets it open as far as may be."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    return _CONNECTIONS if most == resource.RLIM_INFINITY else max(64, min(_CONNECTIONS, most - _OTHER_FILES))
+    # Two files each: one whose client is sent a long list is held open twice.
+    return _CONNECTIONS if most == resource.RLIM_INFINITY else max(64, min(_CONNECTIONS, (most - _OTHER_FILES) // 2))
 
 
 def _is_loopback(address: str) -> bool:

@@ -143,17 +143,21 @@ class Door:
             return None
         client = environment.neighbourhood(environ["REMOTE_ADDR"])
         reader = self._connections.reader(peer)
+        if reader is None:  # the client has gone, or no file can be opened
+            busy = Busy()
+            protocol.response_bytes(busy.status, _headers_of(busy), faults.fault(busy.status, busy.message))
+            return None
         transport = protocol.response_stream(int(status[:3]), headers)
         return asyncio.run_coroutine_threadsafe(self._send(transport, iter(body), client, reader), self._loop)
 
-    async def _send(self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader | None) -> None:
+    async def _send(self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader) -> None:
         """Send part after part. A thread makes each, when most of those before have been taken; none waits for the client.
 
         Granian itself keeps whatever it is given, however slowly that is taken.
         """
         sent = 0
         try:
-            while reader is not None and (part := await self._made(parts, client)):
+            while part := await self._made(parts, client):
                 await transport.send_bytes(part)
                 sent += len(part)
                 while (taken := reader.taken()) is not None and sent - taken > _UNTAKEN:
@@ -163,8 +167,7 @@ class Door:
         except RSGIProtocolClosed:
             return  # the same
         finally:
-            if reader is not None:
-                reader.let_go()
+            reader.let_go()
 
     async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
         """The next part, empty after the last."""
@@ -196,6 +199,11 @@ def _settle(answered: asyncio.Future[Future[None] | None], sending: Future[None]
 
 
 def _refuse(scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
+    protocol.response_bytes(refusal.status, _headers_of(refusal), faults.fault(refusal.status, refusal.message))
+    metrics.count(scope.method, "none", refusal.status, time.perf_counter() - began)
+
+
+def _headers_of(refusal: CallerError) -> Headers:
     headers: Headers = [("content-type", "application/json"), *_names()]
     if isinstance(refusal, Busy):
         headers.append(("retry-after", "1"))
@@ -203,8 +211,7 @@ def _refuse(scope: Any, protocol: Any, refusal: CallerError, began: float) -> No
         headers.append(("retry-after", "0"))
     if isinstance(refusal, TooLarge | TooSlow):
         headers.append(("connection", "close"))  # what still comes of the body is not waited for
-    protocol.response_bytes(refusal.status, headers, faults.fault(refusal.status, refusal.message))
-    metrics.count(scope.method, "none", refusal.status, time.perf_counter() - began)
+    return headers
 
 
 def _names() -> Headers:
