@@ -10,6 +10,7 @@ import pytest
 
 from abaca.drivers import registry
 from abaca.drivers.fake import FakeDriver
+from abaca.drivers.linux import driver as linux_driver
 from abaca.errors import Unavailable
 
 
@@ -55,3 +56,8 @@ def test_drivers_that_cannot_be_had(installed: None, name: str, reason: str) -> 
 def test_rejected_options_reach_the_administrator(installed: None) -> None:
     with pytest.raises(Unavailable, match="option pools"):
         registry.load("acme", "alpha", {"pools": "?"})
+
+
+def test_each_option_of_the_linux_back_end_says_what_it_is() -> None:
+    assert linux_driver.OPTIONS.keys() == linux_driver.DEFAULTS.keys()
+    assert all(text.endswith(".") and len(text) > 20 for text in linux_driver.OPTIONS.values())

@@ -69,33 +69,37 @@ DEFAULTS = {
     **bounds.OPTIONS,
     **wiring.OPTIONS,
 }
+OPTIONS = {
+    "state_dir": "Where everything of the worker is kept; below it, one folder per back end.",
+    "pool_path": "A mounted btrfs for the shares. Without it an image of pool_size_gib is made below state_dir.",
+    "pool_size_gib": "How much of the image can be promised, in GiB; by default 20, or half of the disk's free room.",
+    "pool_sparse": "true for an image that takes room on its disk only when tenants write.",
+    "pool_name": "The pool's name in host@backend#pool.",
+    "namespace": "The installation's name: its network namespaces, run folder and folder in the pool are called after it.",
+    "max_over_subscription_ratio": "How much more than the pool's size may be promised.",
+    "mtu": "The largest MTU that a link gets, whatever its subnet says.",
+    "answer_seconds": "Seconds that an NFS server may leave a call without an answer before it counts as hanging.",
+    "memory_mib": "Memory that each NFS server may take, in MiB, where the machine has control groups.",
+    "max_connections": "Connections to one share server at a time.",
+    "max_connections_per_client": "Connections to one share server at a time from one address.",
+    "physical_networks": "Physical networks and the bridge or interface that each is reached by: physnet1:br-ex, physnet2:eth1.",
+    "vxlan_local_address": "This machine's address for VXLAN tunnels.",
+    "vxlan_remotes": "Addresses of the other ends of the tunnels.",
+    "vxlan_group": "A multicast address to which all other ends listen, in place of vxlan_remotes.",
+    "vxlan_port": "UDP port of the tunnels.",
+}
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 
 
 class LinuxDriver(ShareDriver):
-    """Options, all optional:
-
-    * `state_dir`: where everything of the worker is kept; below it, one folder a back end.
-    * `pool_path`: a mounted btrfs for the shares; without it an image of which `pool_size_gib` can be promised is made below `state_dir`.
-    * `pool_sparse`: `true` for an image that takes room on its disk only when tenants write.
-    * `pool_name`: the pool's name in `host@backend#pool`.
-    * `namespace`: the installation's name: its network namespaces, run folder and folder in the pool are called after it.
-    * `max_over_subscription_ratio`: how much more than the pool's size may be promised.
-    * `mtu`: the largest MTU that a link gets, whatever its subnet says.
-    * `memory_mib`: how much memory each NFS server may take, where the machine has control groups.
-    * `answer_seconds`: how long an NFS server may leave a call without an answer before it counts as hanging.
-    * `max_connections`, `max_connections_per_client`: of one share server at a time, in all and from one address.
-    * `physical_networks`: Neutron's physical networks and the bridge or interface of this machine that each is reached by,
-      `physnet1:br-ex, physnet2:eth1`: flat and VLAN networks.
-    * `vxlan_local_address`: this machine's address for tunnels: VXLAN networks. The other ends are `vxlan_remotes`, addresses, or all that
-      listen to the multicast address `vxlan_group`; all of them at the UDP port `vxlan_port`.
+    """OPTIONS says what can be set; all of it is optional.
 
     With neither physical networks nor tunnels it makes the networks itself, and nobody else is on them.
 
     Raises Unavailable for an option that is unknown or makes no sense.
     """
 
-    OPTIONS = dict.fromkeys(DEFAULTS, "See the class.")
+    OPTIONS = OPTIONS
 
     capabilities = Capabilities(
         storage_protocols=("NFS",),
