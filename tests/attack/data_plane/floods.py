@@ -90,10 +90,25 @@ def clients_41(stage: DataStage, force: Force) -> Seen:
     return lived(stage, pid, f"{done} clients with sessions, {said}")
 
 
+def known(stage: DataStage) -> Client41:
+    """A client that the server knows. Floods before may have taken all it keeps; those are forgotten with their leases."""
+    deadline = time.monotonic() + 3 * FORGETTING_SECONDS
+    while True:
+        client = Client41(stage.attacker, stage.address())
+        try:
+            client.establish()
+            return client
+        except Nfs4Error as error:
+            client.link.link.close()
+            if "RESOURCE" not in str(error) or time.monotonic() > deadline:
+                raise
+            Event().wait(1)
+
+
 @attack("sessions of one client")
 def sessions(stage: DataStage, force: Force) -> Seen:
     pid = stage.ganesha()
-    client = Client41(stage.attacker, stage.address())
+    client = known(stage)
     client_id, sequence, *_ = client.compound([ops.exchange_id(client.name, client.verifier)])[0]
     done, said = repeat(force.count, lambda number: client.compound([ops.create_session(client_id, sequence + number, slots=64)]))
     client.link.link.close()
@@ -111,8 +126,7 @@ def vanish(stage: DataStage, client: Client41, descriptors: int) -> str:
 
 def hold(stage: DataStage, act: Callable[[Client41, bytes, int], object], count: int) -> str:
     """What became of it when a client has held `count` of something, which `act` has it take in the share's root."""
-    client = Client41(stage.attacker, stage.address())
-    client.establish()
+    client = known(stage)
     before = stage.files(stage.ganesha())
     root = client.handle_of(folder(path(stage.open_share)))
     done, said = repeat(count, lambda number: patiently(lambda: act(client, root, number), 1))

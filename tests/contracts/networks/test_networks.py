@@ -12,7 +12,7 @@ from abaca.db import migrations
 from abaca.db.session import begin, create_engine
 from abaca.domain import local_networks, local_subnets
 from abaca.domain.local_ports import SqlPortStore
-from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
+from abaca.errors import DatabaseAway, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks import registry
 from abaca.networks.conformance import PROJECT, NetworkConformance, request
 from abaca.networks.fake import FakeNetworks
@@ -105,9 +105,9 @@ def test_a_server_has_one_address_a_place(engine: Engine) -> None:
 def test_a_database_that_is_gone_is_a_back_end_error() -> None:
     engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     plugin = LocalNetworks({}, SqlPortStore(engine))
-    with pytest.raises(Unavailable):
+    with pytest.raises(DatabaseAway):
         plugin.get_subnet(PROJECT, "n", "s")
-    with pytest.raises(OutcomeUnknown):
+    with pytest.raises(DatabaseAway):
         plugin.release("s")
 
 
