@@ -161,8 +161,9 @@ def test_what_keystone_did_not_say_is_not_believed(app: WsgiApp, people: People)
 def test_a_revoked_token(make_app: Callable[..., WsgiApp], authtoken: Names, people: People) -> None:
     remembering, asking = make_app(authtoken), make_app(authtoken, token_cache_time=-1)
     keystone = people.keystone
-    keystone.user(f"carol-{people.red}", "member", project_id=people.red)
-    token = keystone.token(f"carol-{people.red}", project_id=people.red)
+    carol = f"carol-{uuid4().hex[:8]}"
+    keystone.user(carol, "member", project_id=people.red)
+    token = keystone.token(carol, project_id=people.red)
     assert [send(app, token).status_code for app in (remembering, asking)] == [200, 200]
     keystone.revoke(token)
     assert [send(app, token).status_code for app in (remembering, asking)] == [200, 401]  # remembered for token_cache_time
