@@ -23,13 +23,15 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
     """No client may be attached. Everything must have ended well: nouns in error are expected to be whole, too."""
     layout = Layout(namespace, worker_folder, backend)
     with read(engine) as conn:
-        servers = set(conn.scalars(sa.select(share_servers.c.id)))
+        # One that never became active has nothing here, nor have its shares: it goes by itself within a minute.
+        never_stood = (share_servers.c.status == "error") & share_servers.c.identifier.is_(None)
+        servers = set(conn.scalars(sa.select(share_servers.c.id).where(~never_stood)))
         held = conn.execute(
             sa.select(network_allocations, share_network_subnets.c.neutron_net_id).join(
                 share_network_subnets, share_network_subnets.c.id == network_allocations.c.share_network_subnet_id
             )
         ).all()
-        instances = {row.id: row.share_server_id for row in conn.execute(sa.select(share_instances))}
+        instances = {row.id: row.share_server_id for row in conn.execute(sa.select(share_instances)) if row.share_server_id in servers}
         snapshots = {
             row.id: (row.share_server_id, row.mount_snapshot_support)
             for row in conn.execute(
