@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from abaca.db.session import begin, utcnow
+from abaca.db.tables import share_servers as table
 from abaca.domain import share_servers, shares
 from abaca.reconcile import failed_share_servers
 from tests.operations.scene import (
+    ADMIN,
     MEMBER,
     Stack,
     addresses,
@@ -89,3 +92,15 @@ def test_a_creation_is_resumed_on_another_server(stack: Stack) -> None:
     stack.wait(lambda _: not all_servers(stack))
     resume(stack)
     assert stack.settled_share(made) == "available"
+
+
+def test_a_server_of_an_early_release_that_is_in_error_is_kept(stack: Stack) -> None:
+    """It has no identifier, as those that never stood; its failed share stays on it."""
+    made = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+    server_id = server_of(stack, made)
+    stack.do(shares.reset_status, ADMIN, made, "error")
+    with begin(stack.engine) as conn:
+        conn.execute(table.update().where(table.c.id == server_id).values(identifier=None, status="error", updated_at=utcnow()))
+    delete_remains(stack)
+    assert [server.status for server in all_servers(stack)] == ["error"]
+    assert server_of(stack, made) == server_id

@@ -185,7 +185,9 @@ def remains() -> sa.ColumnElement[bool]:
 
     Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a repair of its networks is none.
     """
-    never_stood = share_servers.c.identifier.is_(None)
+    # Servers of early releases have no identifier; but whatever became active has back end details.
+    described = sa.select(share_server_backend_details.c.share_server_id)
+    never_stood = share_servers.c.identifier.is_(None) & share_servers.c.id.not_in(described)
     carries = sa.select(share_instances.c.share_server_id).where(share_instances.c.share_server_id.is_not(None))
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
     empty = share_servers.c.is_auto_deletable & share_servers.c.id.not_in(carries) & share_servers.c.id.not_in(waiting)
