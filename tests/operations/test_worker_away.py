@@ -24,7 +24,7 @@ def test_work_waits_for_its_worker_and_the_rest_is_told(install: Install) -> Non
     assert (share(stack, grown)["status"], share(stack, doomed)["status"]) == ("extending", "deleting")
     lost = stack.share(share_network)
     assert share(stack, lost)["status"] == "error"
-    assert "is down" in told(stack)[0], "and a later request may be placed"
+    assert "all back ends are down or disabled" in told(stack)[0], "and a later request may be placed"
     with pytest.raises(ServiceDown, match="host1@alpha is down; repeat when it is up again"):
         stack.add_subnet(share_network, second)
     with pytest.raises(Conflict, match="is down"):

@@ -23,6 +23,7 @@ from abaca.errors import Unavailable
 from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
+from tests.nfs4.client import Client41
 
 pytestmark = pytest.mark.root
 
@@ -74,6 +75,21 @@ def test_a_worker_that_starts_anew_is_told_of_deaths_too(site: Site, linux_drive
     assert site.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
     assert site.driver.restart_server(server.id)
     assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
+    """Else clients are told that their state has expired, not that the server was started anew, and reclaim nothing."""
+    server = site.server(*BOTH)
+    site.share(server)
+    netns = site.client("client", "net", *CLIENT)
+    epochs = []
+    for _ in range(5):
+        with Client41(netns, "10.0.0.5") as client:
+            epochs.append(client.client_id >> 32)
+        os.kill(pid_of(site, server), signal.SIGKILL)
+        assert site.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
+        assert site.driver.restart_server(server.id)
+    assert epochs == sorted(set(epochs))
 
 
 def test_a_server_that_hangs_is_named_after_three_silences_in_a_row_and_restarted(hasty_site: Site) -> None:

@@ -65,6 +65,7 @@ class ServerLayout:
         self.exports = self.state / "exports"
         self.mounts = self.state / "mounts"
         self.recovery = self.state / "recovery"
+        self.epoch = self.state / "epoch"  # of Ganesha's last start
         self.logs = self.state / "log"
         self.log = self.logs / "ganesha.log"
         self.run = layout.run / server_id

@@ -6,6 +6,7 @@ serve is in `exports.py`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -226,6 +227,18 @@ class GaneshaServer:
         )
         write_atomically(self._server.ganesha_config, configuration)
 
+    def _next_epoch(self) -> int:
+        """The time in seconds, but later than that of any earlier start.
+
+        By its epoch Ganesha tells states of an earlier start, which clients may reclaim, from those that have expired,
+        which they lose. Two starts in one second, or a clock that was set back, would make it take one for the other.
+        """
+        file = self._server.epoch
+        last = int(file.read_text()) if file.exists() else 0
+        epoch = max(int(time.time()), last + 1)
+        write_atomically(file, f"{epoch}\n")
+        return epoch
+
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
         server = self._server
@@ -234,7 +247,7 @@ class GaneshaServer:
         return confinement.launch(
             server,
             GANESHA,
-            ["-F", "-N", "NIV_EVENT", *map(str, files)],
+            ["-F", "-N", "NIV_EVENT", "-E", str(self._next_epoch()), *map(str, files)],
             server.ganesha_pid,
             environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
             read_only=[server.ganesha_config, server.bus_socket, server.exports, *([self._counts()] if self._counts else [])],
