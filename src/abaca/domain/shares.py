@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -24,7 +23,17 @@ from abaca.db.tables import (
     share_types,
     shares,
 )
-from abaca.domain import messages, pages, placement, quota_usages, resource_lock_checks, share_servers, share_sizes, states
+from abaca.domain import (
+    export_locations,
+    messages,
+    pages,
+    placement,
+    quota_usages,
+    resource_lock_checks,
+    share_servers,
+    share_sizes,
+    states,
+)
 from abaca.domain import share_types as share_types_of
 from abaca.domain.share_instances import remove as remove_share
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
@@ -423,15 +432,7 @@ def _types_with(key: str, value: str) -> sa.Select[Any]:
 
 def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:
     if with_export_locations:
-        paths = _export_paths(conn, [row["instance_id"] for row in rows])
+        locations = export_locations.by_instance(conn, [row["instance_id"] for row in rows])
         for row in rows:
-            row["export_locations"] = paths[row["instance_id"]]
+            row["export_locations"] = [location.path for location in locations[row["instance_id"]]]
     return rows
-
-
-def _export_paths(conn: Connection, instance_ids: list[str]) -> dict[str, list[str]]:
-    table = share_export_locations
-    paths = defaultdict(list)
-    for row in conn.execute(sa.select(table).where(table.c.share_instance_id.in_(instance_ids)).order_by(table.c.position)):
-        paths[row.share_instance_id].append(row.path)
-    return paths

@@ -7,32 +7,32 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.db.session import read
-from abaca.domain import export_locations
+from abaca.domain import share_export_locations
 from abaca.errors import Missing
 
 
 def index(call: Call, share_id: str) -> dict[str, Any]:
     """GET /shares/{id}/export_locations"""
     with read(call.engine) as conn:
-        return call.many("export_locations", EXPORT_LOCATION, export_locations.find(conn, call.caller, share_id))
+        return call.many("export_locations", EXPORT_LOCATION, share_export_locations.find(conn, call.caller, share_id))
 
 
 def show(call: Call, share_id: str, export_location_id: str) -> dict[str, Any]:
     """GET /shares/{id}/export_locations/{id}"""
     with read(call.engine) as conn:
-        return call.one("export_location", EXPORT_LOCATION, export_locations.get(conn, call.caller, share_id, export_location_id))
+        return call.one("export_location", EXPORT_LOCATION, share_export_locations.get(conn, call.caller, share_id, export_location_id))
 
 
 def of_instance(call: Call, instance_id: str) -> dict[str, Any]:
     """GET /share_instances/{id}/export_locations"""
     with read(call.engine) as conn:
-        return call.many("export_locations", EXPORT_LOCATION, export_locations.find_of_instance(conn, instance_id))
+        return call.many("export_locations", EXPORT_LOCATION, share_export_locations.find_of_instance(conn, instance_id))
 
 
 def show_of_instance(call: Call, instance_id: str, export_location_id: str) -> dict[str, Any]:
     """GET /share_instances/{id}/export_locations/{id}"""
     with read(call.engine) as conn:
-        rows = export_locations.find_of_instance(conn, instance_id)
+        rows = share_export_locations.find_of_instance(conn, instance_id)
     location = next((row for row in rows if row["id"] == export_location_id), None)
     if location is None:
         raise Missing(f"Export location '{export_location_id}' not found.")

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.db.session import begin, read
-from abaca.domain import access_rules, export_locations, share_network_subnets, shares, snapshots, subnet_metadata
+from abaca.domain import access_rules, share_export_locations, share_network_subnets, shares, snapshots, subnet_metadata
 from abaca.errors import Invalid, Missing
 
 Pairs = dict[str, str]
@@ -121,8 +121,8 @@ def _to_drivers(call: Call, conn: Connection, given: Collection[str], dropped: C
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
 SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata, hand_over=_to_drivers)
 EXPORT_LOCATION = Metadata(
-    export_locations.get,
-    export_locations.change_metadata,
+    share_export_locations.get,
+    share_export_locations.change_metadata,
     guarded="share_export_location:update_admin_only_metadata",
     guarded_keys="admin_only_el_metadata",
 )
