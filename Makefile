@@ -13,6 +13,10 @@ PYTHON  ?= $$(test -x /usr/bin/python3.11 && echo /usr/bin/python3.11 || command
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 LOCK    := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 LIBNFS  := /usr/include/nfsc/libnfs.h
+# Tests run in two processes, a file of them in one of the two; docs/adr/0051-how-tests-run.md.
+JOBS    ?= 2
+TOGETHER = --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder
+SAMPLED  = $(if $(SAMPLE),ABACA_SAMPLE=$(SAMPLE)) $(if $(SEED),ABACA_SEED=$(SEED))
 
 .PHONY: help
 help: ## list the targets
@@ -27,12 +31,12 @@ demo-openstack: system venv venv-openstack ## the same beside a real Keystone an
 	@$(BIN)/python -m tests.openstack.demo
 
 .PHONY: test
-test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why
-	@$(BIN)/pytest -rfEs
+test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
+	@$(SAMPLED) $(BIN)/pytest $(TOGETHER) $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25
 
 .PHONY: check
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
-	@$(BIN)/pytest --databases=sqlite tests/tidy tests/unit tests/api
+	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api
 
 .PHONY: tempest
 tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Keystone: the network families (ALL=1: everything; DATABASE=postgresql; MODULES="…"; DETAILS=FILE)
@@ -40,7 +44,7 @@ tempest: system venv venv-openstack ## run manila-tempest-plugin with a real Key
 
 .PHONY: walk
 walk: venv ## kill the worker at every step of every workflow, and let every step fail with every error; on Linux too (tests run a sample)
-	@ABACA_WALK=all $(BIN)/pytest tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
+	@ABACA_SAMPLE=all $(BIN)/pytest $(TOGETHER) tests/operations/test_walks.py tests/operations/test_walk_add_subnet.py \
 	    tests/operations/test_walk_linux.py tests/operations/test_failures.py tests/operations/test_failures_linux.py \
 	    tests/operations/test_next_pool.py::test_killed_anywhere_it_ends_the_same
 

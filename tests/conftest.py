@@ -1,32 +1,110 @@
 """What every test may use: a fresh database of each kind, empty or made from a template.
 
 `--databases=sqlite` (or `postgresql`, or both with a comma, which is the default) chooses the kinds.
+
+Every run of a single test pays for this module: what takes long to import is imported where it is
+used.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
-import hypothesis
 import pytest
 
+from tests import sample
+from tests.api.calls import CALLS
 from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql, memory
 from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
-from tests.walk import REPORT
+from tests.walk_report import REPORT
 
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault of what is tested
-hypothesis.settings.load_profile("untimed")
+EVERY_ROUTE = ("tests/api/called_routes.py", "every_route_has_been_called")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--databases", default=",".join(KINDS), help=f"comma-separated: {', '.join(KINDS)} (default: all)")
 
 
+def pytest_report_header() -> str:
+    return sample.told()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in REPORT.lines():
+    walked = REPORT.lines()
+    for line in [*walked, *([sample.told()] if walked or terminalreporter.stats.get("failed") else [])]:
         terminalreporter.write_line(line)
+
+
+# --- a run of several processes ------------------------------------------------------------------
+# The first one hands out the tests, and puts together what the others have seen.
+
+
+def _is_one_of_several(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files whose tests may take long come first: none begins when the other processes have ended."""
+    if _is_one_of_several(config):
+        longest: dict[Path, float] = {}
+        for item in items:
+            longest[item.path] = max(longest.get(item.path, 0), _limit_of(item))
+        items.sort(key=lambda item: -longest[item.path])
+
+
+def _limit_of(item: pytest.Item) -> float:
+    """The seconds that a test says it may take; 0 when it says nothing."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _is_one_of_several(session.config):
+        told = {"walked": REPORT.told(), "calls": CALLS.told()}
+        session.config.workeroutput |= told  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Another process has ended. One that crashed tells nothing, and has failed a test."""
+    told = getattr(node, "workeroutput", None)
+    if told:
+        REPORT.add(told["walked"])
+        CALLS.add(told["calls"])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """When all tests have ended, one more: those of `tests/api` have called every route."""
+    has_run = yield
+    is_first = not _is_one_of_several(session.config)
+    if CALLS.is_whole and is_first and not session.config.option.collectonly:
+        session.config.hook.pytest_runtest_logreport(report=_every_route_has_been_called())
+    return has_run
+
+
+def _every_route_has_been_called() -> pytest.TestReport:
+    from tests.api.called_routes import lacking
+
+    began = time.time()
+    lacks = lacking(CALLS)
+    return pytest.TestReport(
+        nodeid="::".join(EVERY_ROUTE),
+        location=(EVERY_ROUTE[0], None, EVERY_ROUTE[1]),
+        keywords={},
+        outcome="failed" if lacks else "passed",
+        longrepr="\n".join(lacks) or None,
+        when="call",
+        start=began,
+        stop=time.time(),
+    )
+
+
+# --- databases -----------------------------------------------------------------------------------
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

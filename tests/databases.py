@@ -12,7 +12,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Protocol
 
 import psycopg
+
+from abaca.admin.ports import free_port
 
 KINDS = ("sqlite", "postgresql")
 MEMORY = Path("/dev/shm")
@@ -140,7 +141,7 @@ class PostgresqlCluster:
         self._durability = "on" if is_durable else "off"
         self._account = _unprivileged_account()
         self._folder = Path(tempfile.mkdtemp(prefix="abaca-pg-", dir=None if is_durable else memory()))
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -251,8 +252,3 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

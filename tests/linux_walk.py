@@ -11,7 +11,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.contracts.drivers.linux_site import routes_of
 from tests.crash.linux_world import addresses_in
+from tests.sample import sample
 from tests.stack import Stack, make_conf
-from tests.walk import walks_everything
 
 BACKEND = "alpha"
 BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20", "pool_sparse": "true"}}
@@ -53,9 +52,11 @@ _PASSING = {"log", "recovery"}
 """What of a server's folder tells of how often its NFS server was started."""
 
 
-def todays_scene(offset: int = 0) -> tuple[str, ...]:
-    """All of them for `make walk`, else one, another one each day; `offset`: walks that differ in it have different ones."""
-    return SCENES if walks_everything() else (SCENES[(date.today().toordinal() + offset) % len(SCENES)],)
+def scenes(offset: int = 0) -> list[str]:
+    """A sample, of one at least. Walks that differ in `offset` have different ones."""
+    turned = [*SCENES[offset:], *SCENES[:offset]]
+    chosen = set(sample(SCENES, len(SCENES)))
+    return [scene for scene, other in zip(SCENES, turned, strict=True) if other in chosen]
 
 
 class LinuxWorld:

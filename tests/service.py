@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
-from abaca.admin.demo_scene import free_port
+from abaca.admin.ports import free_port
 
 PROGRAM = [sys.executable, "-m", "abaca.admin.cli"]
 READY_SECONDS = 90.0

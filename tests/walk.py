@@ -7,15 +7,11 @@ is tried on a copy of database and world, with real worker processes and SIGKILL
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -23,85 +19,31 @@ import sqlalchemy as sa
 from abaca.db.session import create_engine, read
 from abaca.db.tables import metadata
 from abaca.drivers.fake import FakeDriver
-from abaca.operations.all import WORKFLOWS
 from abaca.workflow import queue
 from tests.databases import Databases
+from tests.sample import offsets
 from tests.stack import WorkerProcess, wait_for
-
-T = TypeVar("T")
-
-
-WHERE = ("SQLite", "PostgreSQL", "Linux")
-
-
-class Report:
-    """What was walked in this run, for its summary. `where`: one of WHERE."""
-
-    def __init__(self) -> None:
-        self._steps: set[tuple[str, str]] = set()
-        self._places: Counter[tuple[str, str]] = Counter()
-        self._differences = 0
-
-    def walked(self, workflow: str, steps: Iterable[str]) -> None:
-        """A workflow takes these steps when nobody disturbs it."""
-        self._steps |= {(workflow, step) for step in steps}
-
-    @contextmanager
-    def trying(self, what: str, where: str) -> Iterator[None]:
-        """A kill, or a failure, at one place, and the comparison of where it ends."""
-        self._places[where, what] += 1
-        try:
-            yield
-        except AssertionError:
-            self._differences += 1
-            raise
-
-    def lines(self) -> list[str]:
-        """Nothing when nothing was walked."""
-        if not self._steps:
-            return []
-        workflows = {workflow for workflow, _ in self._steps}
-        known = {workflow.__name__ for workflow in WORKFLOWS}
-        kills, failures = (sum(n for (_, of), n in self._places.items() if of == what) for what in ("kills", "failures"))
-        counted = f"{len(workflows & known)} of {len(known)} workflows, {len(self._steps)} steps, {kills} kills, {failures} failures injected"
-        lines = [f"walked: {counted}; differences: {self._differences}"]
-        for place in WHERE:
-            on = {what: self._places[place, what] for what in ("kills", "failures")}
-            lines.append(f"  on {place}: {sum(on.values())} places: {on['kills']} kills, {on['failures']} failures")
-        return lines
-
-
-REPORT = Report()
+from tests.walk_report import REPORT
 
 
 def where(url: str) -> str:
     """What a database of that URL is called in the report, its back ends being fake."""
     return "SQLite" if url.startswith("sqlite") else "PostgreSQL"
 
+
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
 _SAMPLE = 5
 
 
-def walks_everything() -> bool:
-    """Whether `make walk` runs, which leaves nothing out."""
-    return os.environ.get("ABACA_WALK") == "all"
-
-
-def sample(every: Sequence[T], one_of: int = 10) -> list[T]:
-    """One place of so many, another one each day; all of them for `make walk`."""
-    today = date.today().timetuple().tm_yday
-    return [place for number, place in enumerate(every) if walks_everything() or number % one_of == today % one_of]
-
-
 def places(steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE) -> list[tuple[int, str]]:
-    """Where to kill: every place, or one of so many (an odd number), others each day."""
+    """Where to kill: every place, or one of so many (an odd number)."""
     every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
-    if all_of_them or walks_everything():
+    if all_of_them:
         return every
-    # Shifted by the step's number: a day's sample of a long workflow holds all moments, whatever their number and the sample's have in common.
-    today = date.today().timetuple().tm_yday
-    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % one_of == today % one_of]
+    # Shifted by the step's number: a sample of a long workflow holds all moments, whatever their number and the sample's have in common.
+    chosen = offsets(one_of, steps)
+    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % one_of in chosen]
 
 
 # What differs between two runs that both went right: when, and ids that the run itself draws.

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 import falcon.testing
-import hypothesis
 import msgspec
 import pytest
 import schemathesis
@@ -35,6 +34,7 @@ from abaca.domain import messages
 from abaca.errors import CallerError
 from abaca.values import Caller
 from tests.api.conftest import ADMIN, UNKNOWN, Api, BackEnd
+from tests.properties import drawn, given, st
 from tests.stack import write_key
 
 NEWEST = [route for route in ROUTES if route.lives_in(MAX_VERSION)]
@@ -166,15 +166,10 @@ def test_answers_are_as_described(conf: cfg.ConfigOpts, engine: Engine, known: d
     wrong: list[str] = []
     for result in schema.get_all_operations():
         operation = result.ok()
-        settings = hypothesis.settings(
-            max_examples=PER_OPERATION, deadline=None, database=None, derandomize=True, phases=[hypothesis.Phase.generate],
-            suppress_health_check=list(hypothesis.HealthCheck),
-        )  # fmt: skip
-
         cases = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 
-        @settings
-        @hypothesis.given(case=cases, place=hypothesis.strategies.sampled_from([True, True, True, False]))
+        @drawn(PER_OPERATION, f"openapi {operation.label}")
+        @given(case=cases, place=st.sampled_from([True, True, True, False]))
         def ask(case: Any, place: bool) -> None:
             for name in (case.path_parameters or {}) if place else ():
                 case.path_parameters[name] = known.get(name, case.path_parameters[name])

@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from falcon.testing import Result
-from hypothesis import strategies as st
 
 from abaca import config
 from abaca.api.app import create_app
@@ -28,6 +27,7 @@ from abaca.workflow import inspection, queue
 from tests.api.conftest import Api
 from tests.operations import invariants
 from tests.operations.scene import declare, plan
+from tests.properties import st
 from tests.stack import Stack, wait_for
 
 LIMITS = {"shares": 7, "gigabytes": 20, "share_networks": 3, "snapshots": 4, "snapshot_gigabytes": 8, "per_share_gigabytes": -1}

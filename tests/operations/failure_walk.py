@@ -21,7 +21,7 @@ from abaca.workflow.crash_points import FAILURE
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.operations.scene import INTERNAL, all_servers, told
 from tests.stack import Stack, environment, wait_for
-from tests.walk import REPORT
+from tests.walk_report import REPORT
 
 BUG = "bug"
 NOUNS = (states.SHARE_NETWORK, states.SHARE_SERVER, states.SHARE, states.SNAPSHOT, states.ACCESS_RULES, states.ACCESS_RULE)

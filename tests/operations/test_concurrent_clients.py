@@ -2,8 +2,8 @@
 work, a share is on all subnets of its server, and when all is deleted nothing is left.
 
 Histories of rounds are drawn by hypothesis, which makes one that goes wrong short. How a round's requests meet is the machine's doing, so a
-history may go wrong only now and then: hypothesis then calls it flaky, and shows it all the same. A few are played here, always the same;
-`make crowd N=100` plays that many others. An interleaving that was found to go wrong gets a test by name beside those of its noun.
+history may go wrong only now and then: hypothesis then calls it flaky, and shows it all the same. A few are played here, drawn from the seed
+of the run; `make crowd N=100` plays that many. An interleaving that was found to go wrong gets a test by name beside those of its noun.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from contextlib import closing, contextmanager
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import local_ports, pools, quota_usages, share_export_locations, share_instances, share_servers
@@ -27,10 +25,11 @@ from tests.operations.conftest import Install
 from tests.operations.crowd import BACKENDS, LIMITS, OPTIONS, Ask, Place, Round
 from tests.operations.scenarios import Ground
 from tests.operations.scene import plan, slate
+from tests.properties import Phase, drawn, given, st
+from tests.sample import FACTOR
 from tests.stack import wait_for
 
-HISTORIES = int(os.environ.get("ABACA_CROWD", "7"))
-IS_LONG = "ABACA_CROWD" in os.environ
+HISTORIES = int(os.environ.get("ABACA_CROWD", 7 * FACTOR))
 ROUNDS = 16
 TRIES = 3  # of each history, once one has gone wrong
 GATHERING: tuple[Round, ...] = (
@@ -63,10 +62,7 @@ def test_whatever_is_asked_at_once(install: Install) -> None:
     asked: Counter[str] = Counter()
     went_wrong = False
 
-    @settings(
-        max_examples=HISTORIES, derandomize=not IS_LONG, database=None, deadline=None, phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck), print_blob=False,
-    )  # fmt: skip
+    @drawn(HISTORIES, "crowd", [Phase.generate, Phase.shrink])
     @given(history=st.lists(crowd.ROUND, min_size=1, max_size=ROUNDS))
     def play(history: list[Round]) -> None:
         nonlocal went_wrong

@@ -1,5 +1,5 @@
 """Every step of every workflow fails, with each kind of error, before and after its effect: the work ends, nothing stays in between, the
-project is told, and when all is deleted nothing is left over. A share of the places a day; all of them with `make walk`.
+project is told, and when all is deleted nothing is left over. A sample of the places; all of them with `make walk`.
 
 On the fake back end; the Linux one is in `test_failures_linux`.
 """
@@ -21,8 +21,11 @@ from tests.operations.conftest import Install
 from tests.operations.failure_walk import BUG, FailureWalk, idle, places, unsettled
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.operations.scene import slate
+from tests.sample import sample
 from tests.stack import environment
-from tests.walk import sample, where
+from tests.walk import where
+
+ONE_OF = 10
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(ground: Ground, scenario:
     walk = FailureWalk(ground, where(str(ground.stack.engine.url)), scenario, lambda: slate(ground.stack))
     steps = walk.undisturbed(tmp_path / "steps")
     assert len(steps) >= 2
-    for place in sample(places(steps)):
+    for place in sample(places(steps), ONE_OF):
         walk.fail(steps, place)
 
 

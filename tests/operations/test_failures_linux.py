@@ -1,7 +1,7 @@
 """Steps of workflows fail on the Linux back end, with each kind of error, before and after their effect: people are told, and when all is
 deleted, nothing is left of it in the database or on the machine.
 
-Real namespaces and NFS servers. One scene a day and some of its places, of those at which the machine has been changed already; all of them
+Real namespaces and NFS servers. A sample of the scenes and of those places at which the machine has been changed already; all of them
 with `make walk`.
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.databases import SqliteDatabases
-from tests.linux_walk import linux_installation, todays_scene
+from tests.linux_walk import linux_installation, scenes
 from tests.operations.failure_walk import FailureWalk, Place, places
 from tests.operations.scenarios import Ground
 from tests.operations.scene import stored_slate
+from tests.sample import IS_ALL, sample
 from tests.stack import initialise
-from tests.walk import sample, walks_everything
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -25,16 +25,16 @@ PATIENCE = 120.0
 MOST_PLACES = 8
 
 
-def todays_places(steps: list[str]) -> list[Place]:
-    """All of them for `make walk`, else about MOST_PLACES."""
+def some_places(steps: list[str]) -> list[Place]:
+    """About MOST_PLACES; all of them for `make walk`."""
     every = places(steps)
-    if walks_everything():
+    if IS_ALL:
         return every
     changed = [(number, moment, error) for number, moment, error in every if moment == "inside" and steps[number - 1].endswith("+")]
     return sample(changed, -(-len(changed) // MOST_PLACES))
 
 
-@pytest.mark.parametrize("scenario", todays_scene(offset=5))
+@pytest.mark.parametrize("scenario", scenes(offset=5))
 def test_a_failure_anywhere_is_told_and_leaves_nothing_on_the_machine(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
     url = sqlite_databases.create_from(initialise)
     with linux_installation(url, tmp_path, **{"worker.retry_seconds": 0.15}) as (stack, world), stack.working():
@@ -42,5 +42,5 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing_on_the_machine(scenario: 
         walk = FailureWalk(Ground(stack), "Linux", scenario, lambda: stored_slate(stack) | world.observe(state_dir), PATIENCE)
         steps = walk.undisturbed(tmp_path / "steps")
         assert len(steps) >= 2
-        for place in todays_places(steps):
+        for place in some_places(steps):
             walk.fail(steps, place)

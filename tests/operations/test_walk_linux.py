@@ -1,6 +1,6 @@
 """Workflows on the Linux back end, killed before, inside and after their steps: rows and machine end as if nothing had happened.
 
-Real worker processes that are killed, real namespaces and NFS servers. One scene a day and some of its places, all of them with `make walk`.
+Real worker processes that are killed, real namespaces and NFS servers. A sample of the scenes and of their places; all of them with `make walk`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import SqliteDatabases
-from tests.linux_walk import BACKENDS, linux_installation, todays_scene
+from tests.linux_walk import BACKENDS, linux_installation, scenes
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.stack import initialise
 from tests.walk import MOMENTS, Walk, places
@@ -22,12 +22,12 @@ PATIENCE = 120.0
 MOST_PLACES = 5
 
 
-def todays_places(steps: list[str]) -> list[tuple[int, str]]:
-    """All of them for `make walk`, else about MOST_PLACES."""
+def some_places(steps: list[str]) -> list[tuple[int, str]]:
+    """About MOST_PLACES; all of them for `make walk`."""
     return places(steps, one_of=len(steps) * len(MOMENTS) // MOST_PLACES | 1)
 
 
-@pytest.mark.parametrize("scenario", todays_scene())
+@pytest.mark.parametrize("scenario", scenes())
 def test_killed_anywhere_the_machine_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
     url = sqlite_databases.create_from(initialise)
     with linux_installation(url, tmp_path, **OVERRIDES) as (stack, world):
@@ -39,5 +39,5 @@ def test_killed_anywhere_the_machine_ends_the_same(scenario: str, sqlite_databas
         walk = Walk(sqlite_databases, url, laid_down, BACKENDS, workflow_of(scenario), dict(OVERRIDES), world, PATIENCE)
         steps, expected = walk.undisturbed()
         assert len(steps) >= 2
-        for number, moment in todays_places(steps):
+        for number, moment in some_places(steps):
             walk.kill(steps, number, moment, expected)

@@ -1,7 +1,7 @@
 """Every workflow, killed before, inside and after its steps: it always ends as if nothing had happened.
 
-Real worker processes; on SQLite a fifth of the places a day, on PostgreSQL a few of some scenes, all of them with `make walk`. The addition of
-a subnet is walked whole, on both kinds of database, in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`.
+Real worker processes; on SQLite a sample of the places, on PostgreSQL a few of some scenes (`tests.sample`), all of them with `make walk`. The
+addition of a subnet is walked whole on SQLite in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`.
 A new workflow needs a row in `scenarios.SCENARIOS`.
 """
 
@@ -13,8 +13,9 @@ import pytest
 
 from tests.databases import Databases, SqliteDatabases
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
+from tests.sample import sample
 from tests.stack import Stack, initialise, make_conf
-from tests.walk import Walk, places, sample
+from tests.walk import Walk, places
 
 OVERRIDES = {"service_down_time": 600}
 
@@ -40,7 +41,7 @@ def test_killed_anywhere_it_ends_the_same_on_postgresql(
 
 
 def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: int) -> None:
-    """Kill it at today's places, and compare each end with that of an undisturbed run."""
+    """Kill it at some places, and compare each end with that of an undisturbed run."""
     state_dir, url = tmp_path / "state", databases.create_from(initialise)
     state_dir.mkdir()
     backends = {"alpha": {"fault_plan": str(state_dir / "alpha.faults")}}

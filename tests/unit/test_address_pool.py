@@ -5,11 +5,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from abaca.errors import Conflict, Invalid
 from abaca.networks.address_pool import AddressPool, AddressRange, Network, checked_ranges, default_ranges, first_host, last_host
+from tests.properties import given, st
 
 
 @st.composite

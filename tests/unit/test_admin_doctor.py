@@ -13,7 +13,7 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import doctor, state_dir
-from abaca.admin.demo_scene import free_port
+from abaca.admin.ports import free_port
 from abaca.db import migrations
 from abaca.db.session import create_engine
 from abaca.drivers.linux.requirements import PROGRAMS

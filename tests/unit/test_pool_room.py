@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from abaca.drivers.linux.pools.room import GIB, Promise, room, size_of_image
+from tests.properties import given, st
 
 TOTAL = 100 * GIB
 SIZES = st.integers(1, 40)

@@ -7,14 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from abaca.scheduler.filters import FILTERS
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.scheduler.placement import MAX_EXPLANATION, place
 from abaca.scheduler.specs import satisfies
 from abaca.values import Host, PlacementRequest, Pool, PoolStats
+from tests.properties import given, settings, st
 
 MULTIPLE = "share_server_multiple_subnet_support"
 UPDATE = "network_allocation_update_support"

@@ -9,10 +9,8 @@ import base64
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +26,7 @@ import msgspec
 
 from abaca import config
 from abaca.admin import clouds_file
+from abaca.admin.ports import free_port
 from abaca.api import microversions
 from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
@@ -252,15 +251,3 @@ def openstack_program() -> str | None:
 def nfs_command(client: str, *arguments: str) -> list[str]:
     """The command line of the NFS client in a namespace."""
     return ["nsenter", f"--net={namespaces.path_of(client)}", sys.executable, "-m", "abaca.admin.nfs_probe", *arguments]
-
-
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on.
-
-    It is below those that the system gives to connections that go out: one of them would take it before whoever is to listen there.
-    """
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as attempt, contextlib.suppress(OSError):
-            attempt.bind(("127.0.0.1", port))
-            return port

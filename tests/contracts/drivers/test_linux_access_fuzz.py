@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
 
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.values import AccessRule
 from tests.contracts.drivers.linux_site import Site, access_of, path, rule
+from tests.properties import drawn, given, st
+from tests.sample import FACTOR
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
-EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", 100 * FACTOR))
 SERVER = ("10.0.0.5/8", "fd00::5/16")
 CLIENTS = (
     ("10.0.0.20", "fd00::a5:20"),
@@ -81,16 +81,14 @@ def _compare(site: Site) -> None:
         netns = site.client(f"c{number}", "net", f"{four}/8", f"{six}/16")
         doors += [(netns, ip_address(four), path(share, 0)), (netns, ip_address(six), path(share, 1))]
 
-    @settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-    )
+    @drawn(EXAMPLES, "access rules")
     @given(RULES)
-    def compare(drawn: list[tuple[str, str]]) -> None:
-        rules = [rule(access_to, level) for access_to, level in drawn]
+    def compare(wanted: list[tuple[str, str]]) -> None:
+        rules = [rule(access_to, level) for access_to, level in wanted]
         refused = site.driver.update_access(share, rules, server)
         assert set(refused) == {each.id for each in rules if not is_enforceable(each.access_to)}
         found = {str(address): access_of(netns, location) for netns, address, location in doors}
-        assert found == {str(address): expected(address, rules) for _, address, _ in doors}, drawn
+        assert found == {str(address): expected(address, rules) for _, address, _ in doors}, wanted
         granted.update(found.values())
 
     granted: set[str] = set()

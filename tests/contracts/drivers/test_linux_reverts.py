@@ -25,7 +25,7 @@ from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, path
 from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client40, Client41, patiently
-from tests.walk import sample
+from tests.sample import sample
 
 pytestmark = pytest.mark.root
 
