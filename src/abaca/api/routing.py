@@ -101,8 +101,8 @@ ROUTES: list[Route] = [
     Route("GET", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.show, "share_types_extra_spec:show"),
     Route("PUT", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.update, "share_types_extra_spec:update"),
     Route("DELETE", "/v2/types/{type_id}/extra_specs/{key}", extra_specs.delete, "share_types_extra_spec:delete", status=202),
-    Route("GET", "/v2/types/{type_id}/os-share-type-access", share_type_access.index, "share_type:list_project_access", until=6),
-    Route("GET", "/v2/types/{type_id}/share_type_access", share_type_access.index, "share_type:list_project_access", since=7),
+    Route("GET", "/v2/types/{type_id}/os-share-type-access", share_type_access.index, "share_type:list_project_access"),
+    Route("GET", "/v2/types/{type_id}/share_type_access", share_type_access.index, "share_type:list_project_access"),
     action("/v2/types/{type_id}/action", "addProjectAccess", share_type_access.add, "share_type:add_project_access"),
     action("/v2/types/{type_id}/action", "removeProjectAccess", share_type_access.remove, "share_type:remove_project_access"),
     # --- share networks

@@ -1,4 +1,4 @@
-"""/types/{id}/share_type_access (os-share-type-access up to 2.6): the projects that may use a share type that is not public."""
+"""/types/{id}/share_type_access (or os-share-type-access, at any version): the projects that may use a share type that is not public."""
 
 from __future__ import annotations
 
