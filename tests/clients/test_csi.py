@@ -1,188 +1,163 @@
-"""What manila-csi sends for the life of a volume, replayed: its bodies and headers, in its order, over plain HTTP.
+"""What manila-csi sends for the life of a volume: its bodies, headers and versions, in its order.
 
-It speaks 2.37, and 2.45 to list access rules where that is served; it gives a volume up unless its status is `creating` (`extending`) or
-`available`, and it mounts the first location that is preferred, or else the first. Facts: pkg/csi/manila of cloud-provider-openstack, gophercloud v2.
+It speaks 2.37 by gophercloud, and 2.45 to list access rules; it gives a volume up unless its status is `creating` (`extending`) or
+`available`, then looks for the last message about it, whose detail id decides whether and how it is tried again; and it mounts the first
+location that is preferred, or else the first. Facts: pkg/csi/manila of cloud-provider-openstack.
 """
 
 from __future__ import annotations
 
-import base64
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 
-from tests.clients.test_serve import password_in_clouds_file
+from tests.clients.gophercloud import AGENT, Gophercloud
+from tests.openstack.keystone import ADMIN, Keystone
 from tests.service import Installation, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 VERSION, RULES_VERSION = "2.37", "2.45"
-PROVISIONED_BY = "provisioned-by=manila.csi.openstack.org"
-
-
-class Csi:
-    """One driver's connection: `csi(method, path, body)` → (status, answer)."""
-
-    def __init__(self, made: Installation) -> None:
-        self._url = made.url
-        token = base64.b64encode(f"admin:{password_in_clouds_file(made)}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}", "Accept": "application/json", "User-Agent": "manila-csi-plugin gophercloud/v2"}
-
-    def __call__(self, method: str, path: str, body: Any = None, *, version: str = VERSION, base: str = "/v2") -> tuple[int, Any]:
-        headers = self._headers | {"X-OpenStack-Manila-API-Version": version}
-        data = None
-        if body is not None:
-            data, headers["Content-Type"] = msgspec.json.encode(body), "application/json"
-        request = urllib.request.Request(f"{self._url}{base}{path}", data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
-                return answer.status, msgspec.json.decode(answer.read() or b"null")
-        except urllib.error.HTTPError as refusal:
-            return refusal.code, msgspec.json.decode(refusal.read() or b"null")
-
-    def until_available(self, share_id: str, meanwhile: str) -> None:
-        """As it waits: any other status is the end."""
-
-        def is_available() -> bool:
-            status = self("GET", f"/shares/{share_id}")[1]["share"]["status"]
-            assert status in (meanwhile, "available"), status
-            return bool(status == "available")
-
-        wait_until(is_available, f"share {share_id}", 60)
-
-    def until_gone(self, path: str) -> None:
-        wait_until(lambda: self("GET", path)[0] == 404, f"{path} to go", 60)
-
-    def named(self, collection: str, name: str) -> list[Any]:
-        status, answer = self("GET", f"/{collection}/detail?name={name}")
-        assert status == 200
-        found: list[Any] = answer[collection]
-        return found
+PROVISIONED_BY, SNAPSHOTTED_BY = "provisioned-by=manila.csi.openstack.org", "snapshotted-by=manila.csi.openstack.org"
+OUT_OF_RANGE, INVALID_ARGUMENT, EXHAUSTED, INTERNAL = "OutOfRange", "InvalidArgument", "ResourceExhausted", "Internal"
+CODES = {"002": OUT_OF_RANGE, "003": INVALID_ARGUMENT, "007": EXHAUSTED, "008": INVALID_ARGUMENT, "009": OUT_OF_RANGE}
 
 
 @pytest.fixture(scope="module")
-def csi(shared_service: Installation) -> Csi:
-    return Csi(shared_service)
+def csi(administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone) -> Gophercloud:
+    token = keystone.token(ADMIN, project_name=ADMIN)
+    return Gophercloud(service_with_keystone.url, token, f"nfs.manila.csi.openstack.org manila-csi-plugin/v1.34.0 {AGENT}", VERSION)
 
 
 @pytest.fixture(scope="module")
-def options(csi: Csi) -> Iterator[dict[str, str]]:
+def options(csi: Gophercloud) -> Iterator[dict[str, str]]:
     """The storage class's: share type and share network, which an operator has made."""
     specs = {"driver_handles_share_servers": True, "snapshot_support": True, "create_share_from_snapshot_support": True}
-    share_type = csi("POST", "/types", {"share_type": {"name": "csi", "extra_specs": specs}})[1]["share_type"]
-    net = csi("POST", "/networks", {"network": {"name": "csi"}}, base="/network/v2.0")[1]["network"]["id"]
+    share_type = csi("POST", "/types", {"share_type": {"name": "csi", "extra_specs": specs}}, 200)["share_type"]
+    net = csi("POST", "/v2.0/networks", {"network": {"name": "csi"}}, 201, base="/network")["network"]["id"]
     wanted = {"network_id": net, "cidr": "10.32.0.0/24", "ip_version": 4}
-    subnet = csi("POST", "/subnets", {"subnet": wanted}, base="/network/v2.0")[1]["subnet"]["id"]
+    subnet = csi("POST", "/v2.0/subnets", {"subnet": wanted}, 201, base="/network")["subnet"]["id"]
     stands = {"neutron_net_id": net, "neutron_subnet_id": subnet}
-    network = csi("POST", "/share-networks", {"share_network": stands})[1]["share_network"]["id"]
+    network = csi("POST", "/share-networks", {"share_network": stands}, 200)["share_network"]["id"]
     yield {"share_type": share_type["name"], "share_network_id": network}
-    for server in csi("GET", f"/share-servers?share_network_id={network}")[1]["share_servers"]:
+    for server in csi("GET", f"/share-servers?share_network_id={network}")["share_servers"]:
         csi("DELETE", f"/share-servers/{server['id']}")
         csi.until_gone(f"/share-servers/{server['id']}")
     csi("DELETE", f"/share-networks/{network}")
     csi("DELETE", f"/types/{share_type['id']}")
     csi.until_gone(f"/share-networks/{network}")
-    assert csi("DELETE", f"/networks/{net}", base="/network/v2.0")[0] == 204
+    csi("DELETE", f"/v2.0/networks/{net}", None, 204, base="/network")
 
 
-def test_it_finds_the_version_that_it_needs(csi: Csi) -> None:
-    status, answer = csi("GET", "/", base="")
-    (entry,) = [entry for entry in answer["versions"] if entry["id"].startswith("v2")]
-    assert status == 300
+def named(csi: Gophercloud, collection: str, name: str) -> list[Any]:
+    """How it looks whether a volume or a snapshot is there already."""
+    found: list[Any] = csi("GET", f"/{collection}/detail?name={name}")[collection]
+    return found
+
+
+def test_it_finds_the_version_that_it_needs(csi: Gophercloud) -> None:
+    (entry,) = csi("GET", "/")["versions"]
     assert all(re.fullmatch(r"\d+\.\d+", entry[name]) for name in ("version", "min_version"))
     assert int(entry["version"].partition(".")[2]) >= 37
 
 
-def test_it_finds_out_what_the_share_type_can(csi: Csi, options: dict[str, str]) -> None:
-    status, answer = csi("GET", "/types")
-    (share_type,) = [each for each in answer["share_types"] if each["name"] == options["share_type"]]
-    assert status == 200
+def test_it_finds_out_what_the_share_type_can(csi: Gophercloud, options: dict[str, str]) -> None:
+    (share_type,) = [each for each in csi("GET", "/types")["share_types"] if each["name"] == options["share_type"]]
     assert share_type["extra_specs"]["snapshot_support"] == share_type["extra_specs"]["create_share_from_snapshot_support"] == "True"
 
 
-def create(csi: Csi, options: dict[str, str], name: str, size: int, **more: str) -> str:
+def create(csi: Gophercloud, options: dict[str, str], name: str, size: int, **more: str) -> str:
     """A volume, as CreateVolume makes one that is not there yet: looked up by its name, made, waited for, granted, located."""
-    assert csi.named("shares", name) == []
-    wanted = {"share_proto": "NFS", "size": size, "name": name, "description": PROVISIONED_BY, **options, **more}
-    status, answer = csi("POST", "/shares", {"share": wanted})
-    assert status == 200 and answer["share"]["name"] == name
-    share = str(answer["share"]["id"])
-    csi.until_available(share, "creating")
-    (found,) = csi.named("shares", name)
-    assert (found["id"], found["size"], found["share_proto"], found["share_network_id"]) == (share, size, "NFS", options["share_network_id"])
-    return share
+    assert named(csi, "shares", name) == []
+    labels = {"manila.csi.openstack.org/cluster": "blue", "csi.storage.k8s.io/pvc/name": name}
+    wanted = {"share_proto": "NFS", "size": size, "name": name, "description": PROVISIONED_BY, "metadata": labels, **options, **more}
+    made = csi("POST", "/shares", {"share": wanted}, 200, 201)["share"]
+    csi.until(f"/shares/{made['id']}", "share", "available", "creating", "creating_from_snapshot")
+    (found,) = named(csi, "shares", name)
+    assert {each: found[each] for each in ("id", "size", "share_proto", "share_network_id", "metadata")} == {
+        "id": made["id"], "size": size, "share_proto": "NFS", "share_network_id": options["share_network_id"], "metadata": labels,
+    }  # fmt: skip
+    return str(made["id"])
 
 
-def grant(csi: Csi, share: str) -> None:
-    """As NFS volumes are granted: whoever may be there already is not granted again."""
-    status, answer = csi("GET", f"/share-access-rules?share_id={share}", version=RULES_VERSION)
-    assert (status, answer["access_list"]) == (200, [])
-    assert csi("POST", f"/shares/{share}/action", {"access_list": None}) == (200, {"access_list": []})
-    rule = {"access_type": "ip", "access_level": "rw", "access_to": "10.0.0.0/8"}
-    status, answer = csi("POST", f"/shares/{share}/action", {"allow_access": rule})
-    assert status == 200 and {name: answer["access"][name] for name in rule} == rule
+def grant(csi: Gophercloud, share: str, *clients: str) -> None:
+    """As NFS volumes are granted: who may be there already is not granted again; then until all rules are active."""
+    rules = csi.at(RULES_VERSION)
+    there = rules("GET", f"/share-access-rules?share_id={share}")["access_list"]
+    for client in set(clients) - {rule["access_to"] for rule in there}:
+        wanted = {"access_type": "ip", "access_level": "rw", "access_to": client}
+        made = csi("POST", f"/shares/{share}/action", {"allow_access": wanted}, 200)["access"]
+        assert {name: made[name] for name in wanted} == wanted
 
-    def state() -> str:
-        (found,) = csi("GET", f"/share-access-rules?share_id={share}", version=RULES_VERSION)[1]["access_list"]
-        assert {name: found[name] for name in rule} == rule
-        return str(found["state"])
+    def states() -> set[str]:
+        return {rule["state"] for rule in rules("GET", f"/share-access-rules?share_id={share}")["access_list"]}
 
-    wait_until(lambda: state() == "active", "the rule", 60)
+    wait_until(lambda: states() == {"active"}, "the rules", 60)
 
 
-def mounted(csi: Csi, share: str) -> str:
+def mounted(csi: Gophercloud, share: str) -> str:
     """The location that a node mounts."""
-    status, answer = csi("GET", f"/shares/{share}/export_locations")
-    usable = [each for each in answer["export_locations"] if not each["is_admin_only"] and each["path"].strip()]
-    assert status == 200 and usable
+    locations = csi("GET", f"/shares/{share}/export_locations")["export_locations"]
+    usable = [each for each in locations if not each["is_admin_only"] and each["path"].strip()]
     return str(next((each for each in usable if each["preferred"]), usable[0])["path"])
 
 
-def test_a_volume_its_snapshot_its_clone_and_their_end(csi: Csi, options: dict[str, str]) -> None:
+def delete(csi: Gophercloud, path: str) -> None:
+    """It takes what is gone already for deleted."""
+    csi("DELETE", path)
+    csi.until_gone(path)
+    assert csi.tried("DELETE", path)[0] == 404
+
+
+def test_a_volume_its_snapshot_its_clone_and_their_end(csi: Gophercloud, options: dict[str, str]) -> None:
     volume = create(csi, options, "pvc-1", 1)
-    grant(csi, volume)
-    labels = {"manila.csi.openstack.org/cluster": "blue"}
-    assert csi("POST", f"/shares/{volume}/metadata", {"metadata": labels}) == (200, {"metadata": labels})
+    grant(csi, volume, "10.0.0.0/8")
+    grant(csi, volume, "10.0.0.0/8", "192.0.2.0/24")
     path = mounted(csi, volume)
     assert re.fullmatch(r"10\.32\.0\.\d+:/\S+", path)
 
-    assert csi.named("snapshots", "snapshot-1") == []
-    wanted = {"share_id": volume, "name": "snapshot-1", "description": PROVISIONED_BY}
-    status, answer = csi("POST", "/snapshots", {"snapshot": wanted})
-    snapshot = answer["snapshot"]["id"]
-    assert status == 202
-    wait_until(lambda: csi("GET", f"/snapshots/{snapshot}")[1]["snapshot"]["status"] == "available", "the snapshot", 60)
-    assert [found["id"] for found in csi.named("snapshots", "snapshot-1")] == [snapshot]
+    source = csi("GET", f"/shares/{volume}")["share"]
+    assert source["snapshot_support"] and source["create_share_from_snapshot_support"], "or it takes no snapshot"
+    assert named(csi, "snapshots", "snapshot-1") == []
+    wanted = {"share_id": volume, "name": "snapshot-1", "description": SNAPSHOTTED_BY}
+    snapshot = csi("POST", "/snapshots", {"snapshot": wanted}, 200, 201, 202)["snapshot"]["id"]
+    csi.until(f"/snapshots/{snapshot}", "snapshot", "available", "creating")
+    assert [found["id"] for found in named(csi, "snapshots", "snapshot-1")] == [snapshot]
 
     clone = create(csi, options, "pvc-2", 1, snapshot_id=snapshot)
-    grant(csi, clone)
+    grant(csi, clone, "10.0.0.0/8")
     assert mounted(csi, clone) != path
 
-    assert csi("POST", f"/shares/{volume}/action", {"extend": {"new_size": 2}})[0] == 202
-    csi.until_available(volume, "extending")
-    assert csi("GET", f"/shares/{volume}")[1]["share"]["size"] == 2
+    csi("POST", f"/shares/{volume}/action", {"extend": {"new_size": 2}}, 202)
+    assert csi.until(f"/shares/{volume}", "share", "available", "extending")["size"] == 2
     assert mounted(csi, volume) == path
 
-    assert csi("DELETE", f"/snapshots/{snapshot}")[0] == 202
-    csi.until_gone(f"/snapshots/{snapshot}")
-    for share in (volume, clone):
-        assert csi("DELETE", f"/shares/{share}")[0] == 202
-        csi.until_gone(f"/shares/{share}")
-        assert csi("DELETE", f"/shares/{share}")[0] == 404, "deleted already, as it takes it"
+    for gone in (f"/snapshots/{snapshot}", f"/shares/{volume}", f"/shares/{clone}"):
+        delete(csi, gone)
 
 
-def test_it_is_told_why_a_volume_failed(csi: Csi, options: dict[str, str]) -> None:
-    wanted = {"share_proto": "CIFS", "size": 1, "name": "pvc-3", **options}
-    share = csi("POST", "/shares", {"share": wanted})[1]["share"]["id"]
-    wait_until(lambda: csi("GET", f"/shares/{share}")[1]["share"]["status"] == "error", "the failure", 60)
-    query = f"/messages?resource_id={share}&message_level=ERROR&sort_key=created_at&sort_dir=desc&limit=1"
-    (message,) = csi("GET", query)[1]["messages"]
-    assert message["detail_id"] == "008" and message["user_message"]
-    csi("DELETE", f"/messages/{message['id']}")
-    csi("DELETE", f"/shares/{share}")
-    csi.until_gone(f"/shares/{share}")
+def failure(csi: Gophercloud, share: str) -> str:
+    """What a volume in error is to its caller, by the last message about it."""
+    query = f"limit=1&message_level=ERROR&resource_id={share}&sort_dir=desc&sort_key=created_at"
+    (message,) = csi("GET", f"/messages?{query}")["messages"]
+    assert message["user_message"]
+    return CODES.get(message["detail_id"], INTERNAL)
+
+
+@pytest.mark.parametrize(("wrong", "code"), [({"share_proto": "CIFS"}, INVALID_ARGUMENT), ({"size": 900}, OUT_OF_RANGE)])
+def test_it_is_told_why_a_volume_failed(csi: Gophercloud, options: dict[str, str], wrong: dict[str, Any], code: str) -> None:
+    """A protocol that no pool has is not tried again; what no pool has room for is, later. Either way the share is taken back."""
+    wanted = {"share_proto": "NFS", "size": 1, "name": "pvc-3", "description": PROVISIONED_BY, **options, **wrong}
+    share = csi("POST", "/shares", {"share": wanted}, 200, 201)["share"]["id"]
+    csi.until(f"/shares/{share}", "share", "error", "creating")
+    assert failure(csi, share) == code
+    delete(csi, f"/shares/{share}")
+
+
+def test_a_volume_that_cannot_grow_stays_usable(csi: Gophercloud, options: dict[str, str]) -> None:
+    volume = create(csi, options, "pvc-4", 1)
+    csi("POST", f"/shares/{volume}/action", {"extend": {"new_size": 900}}, 202)
+    assert csi.until(f"/shares/{volume}", "share", "available", "extending")["size"] == 1
+    delete(csi, f"/shares/{volume}")
