@@ -63,6 +63,11 @@ API_OPTIONS: list[cfg.Opt] = [
         min=0,
         help="Memory for rows of lists that each API process keeps encoded until they change. 0: none are kept.",
     ),
+    cfg.StrOpt(
+        "audit_file",
+        help="File to which a JSON line is appended for each request that changes something or was to, and for failed logins. "
+        "The API's user must be able to write it. Default: none; the log has such lines anyway.",
+    ),
     cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
 ]
 

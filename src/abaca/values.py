@@ -28,7 +28,6 @@ class Caller(Value):
     project_id: str
     roles: tuple[str, ...] = ()
     is_admin: bool = False
-    request_id: str = ""
 
 
 class Host(Value):

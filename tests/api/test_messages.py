@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from abaca import log_context
 from abaca.db.session import begin
 from abaca.db.tables import messages as messages_table
 from abaca.domain import messages
@@ -23,7 +24,7 @@ KEYS = {
 def told(engine: Engine) -> list[str]:
     """Ids of two messages to the project red, the older one first."""
     for number in (1, 2):
-        with begin(engine) as conn:
+        with log_context.working_for(f"req-{number}"), begin(engine) as conn:
             messages.create(
                 conn,
                 project_id="red",
@@ -31,7 +32,6 @@ def told(engine: Engine) -> list[str]:
                 resource_id=f"{number}" * 8,
                 action=messages.Action.CREATE,
                 text=f"no room {number}",
-                request_id=f"req-{number}",
             )
     with begin(engine) as conn:
         return list(conn.scalars(sa.select(messages_table.c.id).order_by(messages_table.c.created_at)))

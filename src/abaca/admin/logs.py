@@ -1,4 +1,5 @@
-"""Logging of every process, set up once: a line has time, process, level, where it comes from and the message. It goes to standard error.
+"""Logging of every process, set up once: a line has time, process, level, where it comes from, the request and the resources that it is
+about (see `log_context`) and the message. It goes to standard error.
 
 Nothing here hides secrets: nobody logs them. Database URLs are logged by `shown_url` only.
 """
@@ -12,7 +13,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-LINE = "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: %(message)s"
+from abaca import log_context
+
+LINE = "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: %(context)s%(message)s"
 # They say a lot about themselves on INFO; what they have to warn about is passed on.
 TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
@@ -22,6 +25,7 @@ class _Harmless(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = _escaped(record.message)
+        record.context = _escaped(log_context.prefix())
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:

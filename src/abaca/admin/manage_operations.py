@@ -35,6 +35,8 @@ def show_operation(settings: Settings, operation_id: str) -> None:
         recorded = inspection.steps(engine, operation_id)
     arguments = "?" if operation.args is None else ", ".join(operation.args)
     click.echo(f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC")
+    if operation.request_id:
+        click.echo(f"Asked for by request {operation.request_id}")
     if operation.reason:
         click.echo(f"Reason: {operation.reason}")
     rows = [[str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"] for s in recorded]

@@ -10,6 +10,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api import faults
+from abaca.api.audit import Audit
 from abaca.api.call import Service
 from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.endpoint import VERSIONED, Endpoint, MissingIds, Route
@@ -30,16 +31,22 @@ WsgiApp = falcon.App[falcon.Request, falcon.Response]
 OPEN_PATHS = frozenset(route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None)  # for everyone, without credentials
 
 
-def create_app(conf: cfg.ConfigOpts, engine: Engine | None = None, authenticate: Callable[[falcon.Request], Caller] | None = None) -> WsgiApp:
+def create_app(
+    conf: cfg.ConfigOpts,
+    engine: Engine | None = None,
+    authenticate: Callable[[falcon.Request], Caller] | None = None,
+    audit: Audit | None = None,
+) -> WsgiApp:
     """The application over `engine`, or over an engine of its own for the configured database. The schema must be there.
 
-    `authenticate`: in place of the configured way of checking credentials.
+    `authenticate`: in place of the configured way of checking credentials. `audit`: one that is told of other refusals, too.
     """
     service = make_service(conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size))
     app: WsgiApp = falcon.App(
         middleware=[
             RequestTimes(),
             RequestNames(),
+            audit or Audit(conf.api.audit_file),
             Callers(authenticate or authenticator(conf), OPEN_PATHS),
             MissingIds(ROUTES),
             ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)} - {""}),

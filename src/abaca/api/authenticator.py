@@ -53,4 +53,4 @@ class NoAuth:
 
 def caller(req: falcon.Request, user: str, project: str, roles: tuple[str, ...]) -> Caller:
     """The caller of a request, an administrator by role."""
-    return Caller(user_id=user, project_id=project, roles=roles, is_admin=ADMIN_ROLE in roles, request_id=req.context.request_id)
+    return Caller(user_id=user, project_id=project, roles=roles, is_admin=ADMIN_ROLE in roles)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from uuid import uuid4
 
 import falcon
 from oslo_config import cfg
 
+from abaca import log_context
 from abaca.api.authenticator import Authenticator, NoAuth
-from abaca.api.failed_logins import FailedLogins
 from abaca.api.faults import NotIdentified
 from abaca.api.http_basic import HttpBasic
 from abaca.api.passwords import Passwords
@@ -20,16 +19,18 @@ from abaca.values import Caller
 
 
 class RequestNames:
-    """Gives every request an id, which every answer carries (also the answer to a request that is refused)."""
+    """Gives every request an id, which every answer (a refusal, too), log line, user message and piece of work carries."""
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Name it."""
-        req.context.request_id = f"req-{uuid4()}"
+        req.context.request_id = log_context.new_request_id()
+        log_context.begin(req.context.request_id)
 
     def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
         """Say the name."""
         resp.set_header("X-Openstack-Request-Id", req.context.request_id)
         resp.set_header("X-Compute-Request-Id", req.context.request_id)
+        log_context.end()
 
 
 class Callers:
@@ -38,7 +39,6 @@ class Callers:
     def __init__(self, authenticate: Callable[[falcon.Request], Caller], open_paths: Collection[str]) -> None:
         self._authenticate = authenticate
         self._open_paths = frozenset(open_paths)
-        self._failed_logins = FailedLogins()
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Identify the caller."""
@@ -47,8 +47,7 @@ class Callers:
         try:
             req.context.caller = self._authenticate(req)
         except NotIdentified as error:
-            if error.attempt is not None:
-                self._failed_logins.note(error.attempt, req.remote_addr, req.context.request_id)
+            req.context.attempt = error.attempt
             raise
 
 

@@ -88,7 +88,8 @@ class Endpoint:
         route = self._choose(call, req.method)
         if route.policy is not None:
             call.enforce(route.policy)
-        answer = route.handler(call, **params)
+        req.context.action, req.context.params = route.action, params
+        answer = req.context.answer = route.handler(call, **params)
         resp.status = route.status
         if isinstance(answer, str):
             resp.content_type, resp.text = "text/plain; charset=utf-8", answer

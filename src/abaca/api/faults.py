@@ -85,6 +85,7 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
 
     413 also says when to try again: at once, for what is full is emptied by deleting, not by waiting.
     """
+    message = naming_request(status, message, req.context.request_id)
     if status == 413:
         resp.set_header("Retry-After", "0")
     resp.status = status
@@ -94,6 +95,11 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
     else:
         resp.data = fault(status, message)
     resp.text = None
+
+
+def naming_request(status: int, message: str, request_id: str) -> str:
+    """The message of an error; one that only the administrator can mend names the request, as not all clients show headers."""
+    return f"{message} (Request-ID: {request_id})" if status >= 500 else message
 
 
 def fault(status: int, message: str) -> bytes:
@@ -130,11 +136,11 @@ def _database_error(req: falcon.Request, resp: falcon.Response, error: Operation
     if not is_outage(error):
         _bug(req, resp, error, params)
         return
-    LOG.error("%s: %s %s: the database does not answer: %s", req.context.request_id, req.method, req.path, error.orig)
+    LOG.error("%s %s: the database does not answer: %s", req.method, req.path, error.orig)
     answer(req, resp, 503, "The database does not answer. Try again later.")
 
 
 def _bug(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]) -> None:
-    """Whatever else: a bug. The log gets everything, the caller only the request id (in the headers)."""
-    LOG.error("%s: %s %s failed", req.context.request_id, req.method, req.path, exc_info=error)
+    """Whatever else: a bug. The log gets everything, the caller only the request id."""
+    LOG.error("%s %s failed", req.method, req.path, exc_info=error)
     answer(req, resp, 500, INTERNAL)

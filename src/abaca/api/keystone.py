@@ -106,7 +106,7 @@ class KeystoneTokens:
         if project is None:
             raise Forbidden(_NO_SCOPE)
         is_admin = ADMIN_ROLE in (role.lower() for role in roles)
-        return Caller(user_id=user, project_id=str(project), roles=roles, is_admin=is_admin, request_id=req.context.request_id)
+        return Caller(user_id=user, project_id=str(project), roles=roles, is_admin=is_admin)
 
     def is_known(self, environ: dict[str, Any]) -> bool:
         """Whether auth_token answers without asking Keystone."""

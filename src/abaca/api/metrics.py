@@ -6,6 +6,7 @@ each counts for itself.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import time
@@ -32,6 +33,7 @@ _REQUESTS = Histogram(
 )
 
 _FAILED_LOGINS = Counter("abaca_failed_logins", "Requests whose credentials were wrong.", ["kind"])
+_LOST_AUDIT_LINES = Counter("abaca_audit_lines_lost", "Lines that could not be written to [api] audit_file, by the reason.", ["errno"])
 _METHODS = frozenset(falcon.HTTP_METHODS)
 
 
@@ -39,6 +41,7 @@ def collect_in(folder: Path) -> None:
     """All processes that are forked from here count together, in files there; what was counted before is forgotten."""
     _REQUESTS.clear()
     _FAILED_LOGINS.clear()
+    _LOST_AUDIT_LINES.clear()
     _requests.cache_clear()
     os.environ[_FOLDER] = str(folder)
     values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]  # prometheus-client chooses when it is imported
@@ -64,6 +67,11 @@ def count(method: str, route: str, status: int, seconds: float) -> None:
 def count_failed_login(kind: str) -> None:
     """Count one whose `kind` (password, token, header) was wrong."""
     _FAILED_LOGINS.labels(kind).inc()
+
+
+def count_lost_audit_line(error: OSError) -> None:
+    """Count a line that could not be written."""
+    _LOST_AUDIT_LINES.labels(errno.errorcode.get(error.errno or 0, "other")).inc()
 
 
 @functools.lru_cache(1024)

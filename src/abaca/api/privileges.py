@@ -21,6 +21,7 @@ from types import ModuleType
 
 from oslo_config import cfg
 
+from abaca.api import audit_file
 from abaca.api.policy import policy_file
 from abaca.config import key_file, users_file
 from abaca.db.private_files import Exposed, read_private
@@ -67,6 +68,8 @@ def unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield from _complaint(path, read_private)
     for path in _others(conf):
         yield from _complaint(path, Path.read_bytes)
+    if conf.api.audit_file and (complaint := audit_file.complaint(Path(conf.api.audit_file), _name())):
+        yield complaint
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file and os.path.isabs(file) and os.path.lexists(file) and not os.access(file, os.R_OK):

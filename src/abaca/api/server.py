@@ -26,6 +26,7 @@ from sqlalchemy.exc import OperationalError
 import abaca.api
 from abaca.api import metrics, privileges
 from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
+from abaca.api.audit import Audit
 from abaca.api.authenticator import Authenticator
 from abaca.api.caller import authenticator
 from abaca.api.door.application import Door
@@ -110,7 +111,9 @@ class _Loader:
         privileges.end_with(signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
-        door = _door(self._conf, create_app(self._conf, authenticate=self._authenticate), self._authenticate)
+        audit = Audit(self._conf.api.audit_file)
+        app = create_app(self._conf, authenticate=self._authenticate, audit=audit)
+        door = _door(self._conf, app, self._authenticate, audit)
         # Rows hold no cycles: what a long list makes is not worth looking through, what stays for good never. It took a quarter of the time.
         gc.collect()
         gc.freeze()
@@ -118,12 +121,13 @@ class _Loader:
         return door
 
 
-def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator) -> Door:
+def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator, audit: Audit) -> Door:
     api = conf.api
     proxies = Proxies(api.trusted_proxies)
     connections = Connections(api.port, api.connections_per_client, proxies)
     return Door(
-        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes, proxies=proxies, connections=connections
+        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes, proxies=proxies, connections=connections,
+        audit=audit,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca import log_context
 from abaca.db.session import utcnow
 from abaca.db.tables import messages
 from abaca.errors import Missing
@@ -71,15 +72,17 @@ def create(
     action: Action,
     text: str,
     detail: Detail = Detail.UNKNOWN_ERROR,
-    request_id: str | None = None,
 ) -> None:
-    """Tell a project. `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, …; a long text is cut."""
+    """Tell a project why the request that this thread works for failed. A long text is cut.
+
+    `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, …
+    """
     now = utcnow()
     conn.execute(
         sa.insert(messages).values(
             id=str(uuid4()),
             project_id=project_id,
-            request_id=request_id,
+            request_id=log_context.request_id() or None,
             resource_type=resource_type,
             resource_id=resource_id,
             action_id=action.value,

@@ -262,12 +262,11 @@ def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict
 
 
 def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id: str, chosen: Placement) -> None:
-    _LOG.warning("%s: share %s: %s", caller.request_id, share_id, chosen.explain())
+    _LOG.warning("share %s: %s", share_id, chosen.explain())
     states.move(conn, states.SHARE, instance_id, "error")
     messages.create(
         conn,
         project_id=caller.project_id,
-        request_id=caller.request_id,
         resource_type="SHARE",
         resource_id=share_id,
         action=messages.Action.ALLOCATE_HOST,

@@ -221,7 +221,6 @@ def extend(
         messages.create(
             conn,
             project_id=share.project_id,
-            request_id=caller.request_id,
             resource_type="SHARE",
             resource_id=share_id,
             action=messages.Action.EXTEND,

@@ -10,10 +10,11 @@ from typing import Any
 from dbos import WorkflowStatus
 from sqlalchemy.engine import Engine
 
+from abaca import log_context
 from abaca.db.session import begin
 from abaca.errors import CallerError, Conflict, Missing
 from abaca.values import Value
-from abaca.workflow.queue import client, queue_name
+from abaca.workflow.queue import client, queue_name, request_of
 from abaca.workflow.steps import OUTGROWN, RESUMPTIONS, end_outside
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ _ENDED = ("parked", "given up")
 class Operation(Value):
     """One piece of work. `about`: the id of what it works on (share instance, share server, …); `args`: None when they cannot be read;
     `state`: waiting, running, parked (it failed on its own) or given up (by the administrator, or because it was begun too often or is not known
-    to this release); `since`: UTC without zone; `reason`: why it is parked."""
+    to this release); `since`: UTC without zone; `reason`: why it is parked. `request_id`: of the request that asked for it; empty: none did."""
 
     id: str
     name: str
@@ -47,6 +48,7 @@ class Operation(Value):
     since: datetime
     attempts: int
     reason: str | None
+    request_id: str
 
 
 class Count(Value):
@@ -111,7 +113,8 @@ def abandon(engine: Engine, operation_id: str) -> None:
     if operation.state in _ENDED or operation.args is None:
         raise Conflict(f"The operation {operation_id} is {operation.state}{': it has ended already' if operation.state in _ENDED else ''}.")
     client(engine).cancel_workflow(operation_id)
-    end_outside(engine, operation.name, operation.args, ABANDONED)
+    with log_context.working_for(operation.request_id):
+        end_outside(engine, operation.name, operation.args, ABANDONED)
 
 
 def resume(engine: Engine, operation_id: str) -> None:
@@ -133,7 +136,7 @@ def resume(engine: Engine, operation_id: str) -> None:
     for other in later:
         if _about(other) == operation.about and _moment(other.created_at or 0) > operation.since:
             raise Conflict(f"There is later work on the same: {other.workflow_id}.")
-    with begin(engine) as conn:
+    with log_context.working_for(operation.request_id), begin(engine) as conn:
         again(conn, *operation.args)
     client(engine).delete_workflow(operation_id)
 
@@ -160,6 +163,7 @@ def _operation(row: WorkflowStatus) -> Operation:
         since=_moment(row.created_at or 0),
         attempts=row.recovery_attempts or 0,
         reason=(str(row.error) if row.error else None) if is_readable else UNREADABLE,
+        request_id=request_of(row.authenticated_roles),
     )
 
 

@@ -5,6 +5,7 @@ One queue a worker host. Work with the same key runs one after the other; the sa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -12,6 +13,7 @@ from dbos import DBOSClient
 from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 
+from abaca import log_context
 from abaca.db.session import create_engine, create_sqlite_engine
 from abaca.workflow import wakening
 from abaca.workflow.serializer import JsonSerializer
@@ -41,7 +43,11 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enqueue(conn: Connection, *works: Work) -> None:
-    """Store work; it is there when the transaction commits, which also wakes the workers concerned, and gone when it rolls back."""
+    """Store work; it is there when the transaction commits, which also wakes the workers concerned, and gone when it rolls back.
+
+    It takes along the id of the request that this thread works for.
+    """
+    request_id = log_context.request_id()
     for work in works:
         client(conn.engine).enqueue_in_transaction(
             conn,
@@ -51,11 +57,18 @@ def enqueue(conn: Connection, *works: Work) -> None:
                 "workflow_id": work.id,
                 "queue_partition_key": work.key,
                 "authenticated_user": work.project_id,
+                "authenticated_roles": [request_id] if request_id else [],  # DBOS keeps it with the work, and has no use for it
                 "app_version": VERSION,
             },
             *work.args,
         )
     wakening.announce(conn, {work.worker_host for work in works})
+
+
+def request_of(stored: Sequence[str] | None) -> str:
+    """The id of the request that work was put in for, as it is stored with the work (`authenticated_roles`). Empty: for none."""
+    text = stored[0] if stored else ""
+    return text if log_context.is_request_id(text) else ""
 
 
 def unfinished(engine: Engine) -> list[str]:

@@ -12,7 +12,8 @@ from dbos import DBOS
 from dbos._dbos import _get_dbos_instance
 from sqlalchemy.engine import Engine
 
-from abaca.workflow.queue import queue_name
+from abaca import log_context
+from abaca.workflow.queue import queue_name, request_of
 from abaca.workflow.steps import ENDINGS, end_outside
 
 GAVE_UP = "The operation was interrupted too often and has been ended."
@@ -71,5 +72,6 @@ def end_given_up(engine: Engine, worker_host: str) -> None:
                 continue  # it goes on
             if isinstance(workflow.input, dict):  # else it cannot be read and is shown as that
                 _LOG.error("%s is ended: %s", workflow.workflow_id, reason)
-                end_outside(engine, workflow.name, workflow.input["args"], reason)
+                with log_context.working_for(request_of(workflow.authenticated_roles)):
+                    end_outside(engine, workflow.name, workflow.input["args"], reason)
             DBOS.cancel_workflow(workflow.workflow_id)

@@ -25,13 +25,16 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast, get_t
 
 import msgspec
 from dbos import DBOS
+from dbos._context import get_local_dbos_context
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
+from abaca import log_context
 from abaca.db.session import begin, is_outage, read
 from abaca.errors import BackendError, DatabaseAway, OutcomeUnknown, Unavailable
 from abaca.workflow import crash_points, deadlines, locks, places
 from abaca.workflow.journal import Journal, Outgrown, Place, Stopping
+from abaca.workflow.queue import request_of
 from abaca.workflow.runtime import Runtime, current
 
 P = ParamSpec("P")
@@ -50,6 +53,7 @@ ENDINGS: dict[str, Callable[..., None]] = {}
 RESUMPTIONS: dict[str, Callable[..., None]] = {}
 """Workflow name → what begins it once more after that: its `on_resume`."""
 
+_describe: list[Callable[[Connection, Sequence[str]], dict[str, str]]] = []
 _last_resorts: list[Callable[[Connection, Sequence[str], str], None]] = []
 
 INTERNAL_ERROR = "An internal error occurred; the operation was ended. The administrator finds the cause in the log of the worker."
@@ -79,18 +83,9 @@ def workflow(
 
         @functools.wraps(body)
         def run(*args: str) -> None:
-            crash_points.enter(name)
-            started = time.monotonic()
-            _journal.set(Journal(current().records))
             try:
-                _carry_out(body, args)
-            except Outgrown:
-                # No step may be begun: its number may be that of a recorded one.
-                _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
-                current().records.patiently(lambda _: end_outside(current().engine, name, args, OUTGROWN))
-                raise Outgrown(OUTGROWN) from None
-            else:
-                _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
+                with log_context.working_for(_request_id()):
+                    _run(body, args)
             finally:
                 current().work_ended()
 
@@ -103,6 +98,11 @@ def workflow(
         return DBOS.workflow(name=name)(run)
 
     return decorate
+
+
+def describe_by(describe: Callable[[Connection, Sequence[str]], dict[str, str]]) -> None:
+    """From now on log lines of work name what `describe(conn, args)` gives: resources, kind → id."""
+    _describe[:] = [describe]
 
 
 def last_resort(end: Callable[[Connection, Sequence[str], str], None]) -> None:
@@ -120,8 +120,30 @@ def end_outside(engine: Engine, name: str, args: Sequence[str], reason: str) -> 
     _end(run, name, args, reason)
 
 
+def _request_id() -> str:
+    """Of the request that the work of this thread was put in for."""
+    context = get_local_dbos_context()
+    return request_of(context.authenticated_roles if context else None)
+
+
+def _run(body: Callable[..., None], args: Sequence[str]) -> None:
+    name, started = body.__name__, time.monotonic()
+    crash_points.enter(name)
+    _journal.set(Journal(current().records))
+    try:
+        _carry_out(body, args)
+    except Outgrown:
+        # No step may be begun: its number may be that of a recorded one.
+        _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
+        current().records.patiently(lambda _: end_outside(current().engine, name, args, OUTGROWN))
+        raise Outgrown(OUTGROWN) from None
+    _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
+
+
 def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
     try:
+        for describe in _describe:
+            log_context.name(look(describe, args))
         body(*args)
     except BackendError as error:
         _LOG.warning("%s%s failed: %s", body.__name__, args, error.message)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
-from uuid import uuid4
 from wsgiref.types import WSGIApplication
 
 from granian import _futures
 from granian._granian import RSGIProtocolClosed
 
+from abaca import log_context
 from abaca.api import faults, metrics
+from abaca.api.audit import Audit
 from abaca.api.authenticator import Authenticator
 from abaca.api.door import bodies, environment
 from abaca.api.door.bodies import Bodies
@@ -49,7 +50,7 @@ class Door:
 
     def __init__(
         self, app: WSGIApplication, authenticator: Authenticator, open_paths: Collection[str], *, threads: int, most_bytes: int, proxies: Proxies,
-        connections: Connections,
+        connections: Connections, audit: Audit,
     ) -> None:  # fmt: skip
         self._app = app
         self._authenticator = authenticator
@@ -58,6 +59,7 @@ class Door:
         self._bodies = Bodies(most_bytes)
         self._proxies = proxies
         self._connections = connections
+        self._audit = audit
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -76,7 +78,7 @@ class Door:
                 return False
             self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), partial(self._answer, environ, protocol, scope.client))
         except CallerError as refusal:
-            _refuse(scope, protocol, refusal, began)
+            self._refuse(scope, protocol, refusal, began)
         return True
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
@@ -90,7 +92,7 @@ class Door:
         except ClientGone:
             pass
         except CallerError as refusal:
-            _refuse(scope, protocol, refusal, began)
+            self._refuse(scope, protocol, refusal, began)
         finally:
             gone.cancel()
 
@@ -101,7 +103,7 @@ class Door:
             return True
         if scope.path != HEALTHCHECK or scope.method != "GET":
             return False
-        protocol.response_bytes(200, [("content-type", "text/plain; charset=utf-8"), *_names()], b"OK")
+        protocol.response_bytes(200, [("content-type", "text/plain; charset=utf-8"), *_names(log_context.new_request_id())], b"OK")
         metrics.count("GET", HEALTHCHECK, 200, time.perf_counter() - began)
         return True
 
@@ -145,7 +147,7 @@ class Door:
         reader = self._connections.reader(peer)
         if reader is None:  # the client has gone, or no file can be opened
             busy = Busy()
-            protocol.response_bytes(busy.status, _headers_of(busy), faults.fault(busy.status, busy.message))
+            protocol.response_bytes(busy.status, *_answer_to(busy, log_context.new_request_id()))
             return None
         transport = protocol.response_stream(int(status[:3]), headers)
         return asyncio.run_coroutine_threadsafe(self._send(transport, iter(body), client, reader), self._loop)
@@ -189,6 +191,15 @@ class Door:
                 return await asyncio.wrap_future(made)
 
 
+    def _refuse(self, scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
+        request_id, seconds = log_context.new_request_id(), time.perf_counter() - began
+        protocol.response_bytes(refusal.status, *_answer_to(refusal, request_id))
+        metrics.count(scope.method, "none", refusal.status, seconds)
+        with log_context.working_for(request_id):
+            address = environment.plain_address(scope.client.rpartition(":")[0])
+            self._audit.refused(scope.method, scope.path, address, refusal.status, seconds)
+
+
 async def _disconnection(protocol: Any) -> None:
     await protocol.client_disconnect()
 
@@ -198,25 +209,20 @@ def _settle(answered: asyncio.Future[Future[None] | None], sending: Future[None]
         answered.set_result(sending)
 
 
-def _refuse(scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
-    protocol.response_bytes(refusal.status, _headers_of(refusal), faults.fault(refusal.status, refusal.message))
-    metrics.count(scope.method, "none", refusal.status, time.perf_counter() - began)
-
-
-def _headers_of(refusal: CallerError) -> Headers:
-    headers: Headers = [("content-type", "application/json"), *_names()]
+def _answer_to(refusal: CallerError, request_id: str) -> tuple[Headers, bytes]:
+    headers: Headers = [("content-type", "application/json"), *_names(request_id)]
     if isinstance(refusal, Busy):
         headers.append(("retry-after", "1"))
     if isinstance(refusal, TooLarge):
         headers.append(("retry-after", "0"))
     if isinstance(refusal, TooLarge | TooSlow):
         headers.append(("connection", "close"))  # what still comes of the body is not waited for
-    return headers
+    message = faults.naming_request(refusal.status, refusal.message, request_id)
+    return headers, faults.fault(refusal.status, message)
 
 
-def _names() -> Headers:
-    name = f"req-{uuid4()}"
-    return [("x-openstack-request-id", name), ("x-compute-request-id", name)]
+def _names(request_id: str) -> Headers:
+    return [("x-openstack-request-id", request_id), ("x-compute-request-id", request_id)]
 
 
 def _shorten_the_way(at_once: Callable[[Any, Any], bool]) -> None:

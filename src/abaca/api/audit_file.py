@@ -1,0 +1,95 @@
+"""A file of JSON lines that several processes append to, and that may be moved away at any time, as logrotate does.
+
+A line is written whole by one call. What cannot be written, because the disk is full or the file is gone for good, is counted and said in
+the log: the API goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from abaca.api import metrics
+
+LOG = logging.getLogger(__name__)
+
+_MODE = 0o640
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class AuditFile:
+    """Opened with the first line, and anew when `path` is not the same file any more."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._descriptor: int | None = None
+        self._is_failing = False
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one line. Raises nothing."""
+        line = json.dumps(record).encode() + b"\n"  # ASCII: no character steers a terminal
+        with self._lock:
+            try:
+                _write(self._current(), line)
+            except OSError as error:
+                metrics.count_lost_audit_line(error)
+                if not self._is_failing:
+                    LOG.error("%s cannot be written, so it lacks lines from now on: %s", self._path, error.strerror)
+                self._is_failing = True
+            else:
+                if self._is_failing:
+                    LOG.warning("%s is written again", self._path)
+                self._is_failing = False
+
+    def _current(self) -> int:
+        """The file that has the name now."""
+        if self._descriptor is not None:
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor)):
+                    return self._descriptor
+            os.close(self._descriptor)
+            self._descriptor = None
+        self._descriptor = _open(self._path)
+        return self._descriptor
+
+
+def complaint(path: Path, who: str) -> str | None:
+    """Why this process could not append to the file, or make it; None when it could. Nothing is made."""
+    if not os.path.lexists(path):
+        folder = path.absolute().parent
+        return None if os.access(folder, os.W_OK | os.X_OK) else f"{who} may not make [api] audit_file {path}."
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return f"[api] audit_file {path} is no regular file."
+    return None if os.access(path, os.R_OK | os.W_OK) else f"{who} may not read and write [api] audit_file {path}."
+
+
+def _open(path: str) -> int:
+    """For its owner to write, and its group to read; one that is there keeps its mode."""
+    try:
+        made = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE)
+    except FileExistsError:
+        descriptor = os.open(path, _FLAGS)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "it is no regular file") from None
+        return descriptor
+    os.fchmod(made, _MODE)  # whatever the umask
+    return made
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    """A line that a full disk has cut, of whichever process, is ended first."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        line = b"\n" + line
+    if os.write(descriptor, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
