@@ -24,10 +24,10 @@ from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
 from abaca.domain import (
-    export_locations,
     local_networks,
     local_subnets,
     share_creation,
+    share_export_locations,
     share_network_checks,
     share_networks,
     share_types,
@@ -209,7 +209,7 @@ class Stack:
 
     def paths(self, share_id: str) -> list[str]:
         """The export paths of a share in their order."""
-        return [location["path"] for location in self.ask(export_locations.find, ADMIN, share_id)]
+        return [location["path"] for location in self.ask(share_export_locations.find, ADMIN, share_id)]
 
     def rows(self) -> dict[str, int]:
         """Rows by table, empty tables left out."""

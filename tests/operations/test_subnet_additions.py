@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
-from abaca.domain import access_rules, export_locations, share_network_subnets, shares, subnet_additions
+from abaca.domain import access_rules, share_export_locations, share_network_subnets, shares, subnet_additions
 from abaca.domain import share_networks as networks
 from abaca.domain import share_servers as servers
 from abaca.domain.share_network_checks import PendingCheck
@@ -121,7 +121,7 @@ def test_servers_of_all_back_ends_grow_and_clients_notice_nothing(two: Stack) ->
     assert len({server_of(two, id_) for id_ in ids}) == 2
     allow(two, ids[0], "10.0.0.0/8")
     assert settled_rules(two, ids[0]) == "active"
-    before = {id_: two.ask(export_locations.find, ADMIN, id_) for id_ in ids}
+    before = {id_: two.ask(share_export_locations.find, ADMIN, id_) for id_ in ids}
     for number, pair in enumerate((later4, later6), 3):
         view = two.add_subnet(share_network, pair)
         assert view["neutron_subnet_id"] == pair[1] and view["cidr"]
@@ -131,7 +131,7 @@ def test_servers_of_all_back_ends_grow_and_clients_notice_nothing(two: Stack) ->
         for row in all_servers(two):
             assert len(server(two, row.id)["share_network_subnet_ids"]) == number
     for id_ in ids:
-        after = two.ask(export_locations.find, ADMIN, id_)
+        after = two.ask(share_export_locations.find, ADMIN, id_)
         assert after[:2] == before[id_], "ids, order and preference of the old ones stay"
         assert len(after) == 4
         assert [location["preferred"] for location in after] == [True, True, False, False]
@@ -499,7 +499,7 @@ def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(
         for id_ in (broken, fine):
             allow(two, id_, "10.0.0.0/8")
             assert settled_rules(two, id_) == "active"
-        old = two.ask(export_locations.find, ADMIN, broken)
+        old = two.ask(share_export_locations.find, ADMIN, broken)
         plan(two, failing(UPDATE, error, when=when))
         two.add_subnet(share_network, pair)
         assert two.settled_network(share_network) == "active"
@@ -509,7 +509,7 @@ def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(
         assert (rules(two, broken), share(two, broken)["access_rules_status"]) == ({"10.0.0.0/8": "error"}, "error")
         assert (rules(two, fine), share(two, fine)["access_rules_status"]) == ({"10.0.0.0/8": "active"}, "active")
         assert share(two, broken)["status"] == "available"
-        assert two.ask(export_locations.find, ADMIN, broken) == old
+        assert two.ask(share_export_locations.find, ADMIN, broken) == old
         assert len(two.paths(fine)) == 2
         assert enforced(two, broken) == {"10.0.0.0/8"}, "it is still served"
         assert reason(error) in told(two)[0]
