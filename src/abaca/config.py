@@ -12,6 +12,8 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from abaca.plugin_options import Option
+
 DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt("state_dir", default="/var/lib/abaca", help="Where everything that Abaca keeps on this machine stands."),
     cfg.StrOpt("key_file", help="Key that stored passwords are encrypted with, the same on every host. Default: key in the state directory."),
@@ -184,10 +186,18 @@ def key_file(conf: cfg.ConfigOpts) -> Path:
     return Path(conf.key_file or state_path(conf, "key"))
 
 
-def backend_options(conf: cfg.ConfigOpts, backend: str, driver_options: Mapping[str, str]) -> dict[str, str]:
-    """The options set in the section of a back end or a network plug-in, as text; `driver_options` are those that the driver knows (name → help)."""
-    conf.register_opts([cfg.StrOpt(name, help=text) for name, text in driver_options.items()], group=backend)
-    return {name: conf[backend][name] for name in driver_options if conf[backend][name] is not None}
+def plugin_opts(options: Mapping[str, Option]) -> list[cfg.Opt]:
+    """The options of a driver or a network plug-in as oslo.config's. None of them has a default: what is not set, the plug-in is not given."""
+    return [
+        cfg.StrOpt(name, secret=option.is_secret, help=option.help, sample_default=option.default or None)
+        for name, option in options.items()
+    ]
+
+
+def plugin_settings(conf: cfg.ConfigOpts, section: str, options: Mapping[str, Option]) -> dict[str, str]:
+    """Those of the options of a driver or a network plug-in that are set in its section, as text."""
+    conf.register_opts(plugin_opts(options), group=section)
+    return {name: conf[section][name] for name in options if conf[section][name] is not None}
 
 
 def backend_driver(conf: cfg.ConfigOpts, backend: str) -> tuple[str, str]:

@@ -54,12 +54,13 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
     if not fresh:
         return
     first = max((row.position for row in known), default=-1) + 1
-    # One preferred location a family: clients that follow the preference must not move when a subnet is added.
-    taken = {_family(row.path) for row in known if row.preferred and row.id not in gone}
+    # One preferred location a family: clients that follow the preference must not move when a subnet is added. Those that
+    # only administrators see count apart.
+    taken = {_kind(row) for row in known if row.preferred and row.id not in gone}
     now = utcnow()
     rows = []
     for position, location in enumerate(fresh, first):
-        preferred = location.preferred and _family(location.path) not in taken
+        preferred = location.preferred and _kind(location) not in taken
         rows.append(
             {
                 "id": str(uuid4()),
@@ -74,7 +75,7 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
             }
         )
         if preferred:
-            taken.add(_family(location.path))
+            taken.add(_kind(location))
     conn.execute(sa.insert(table), rows)
 
 
@@ -85,5 +86,5 @@ def _by_owner(conn: Connection, table: sa.Table, owner: str, owner_ids: Sequence
     return found
 
 
-def _family(path: str) -> int:
-    return 6 if path.startswith("[") else 4
+def _kind(location: ExportLocation | sa.Row[Any]) -> tuple[bool, bool]:
+    return location.is_admin_only, location.path.startswith("[")

@@ -419,8 +419,10 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
         elif name == "metadata":
             query = query.where(*[HasPair(shares.c.metadata, key, text) for key, text in wanted.items()])
         elif name in ("export_location_id", "export_location_path"):
-            column = share_export_locations.c.id if name.endswith("_id") else share_export_locations.c.path
-            query = query.where(share_instances.c.id.in_(sa.select(share_export_locations.c.share_instance_id).where(column == wanted)))
+            table = share_export_locations
+            having = sa.select(table.c.share_instance_id).where((table.c.id if name.endswith("_id") else table.c.path) == wanted)
+            having = having if caller.is_admin else having.where(~table.c.is_admin_only)
+            query = query.where(share_instances.c.id.in_(having))
     return query
 
 
@@ -433,5 +435,6 @@ def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: 
     if with_export_locations:
         locations = export_locations.by_instance(conn, [row["instance_id"] for row in rows])
         for row in rows:
-            row["export_locations"] = [location.path for location in locations[row["instance_id"]]]
+            # Shown to whoever is shown the share. Those for administrators only are in the list of its export locations.
+            row["export_locations"] = [location.path for location in locations[row["instance_id"]] if not location.is_admin_only]
     return rows

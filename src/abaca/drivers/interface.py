@@ -22,6 +22,7 @@ from typing import ClassVar
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.errors import Refused
+from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
     ExportLocation,
@@ -42,8 +43,9 @@ from abaca.values import (
 class ShareDriver(ABC):
     """A back end. Made once by the worker with its own options: `Driver(backend_name, options)`; see `drivers/registry.py`."""
 
-    OPTIONS: ClassVar[Mapping[str, str]] = {}
-    """The options that may stand in the back end's section of the configuration: name → help text. Their values reach the constructor as text."""
+    OPTIONS: ClassVar[Mapping[str, Option]] = {}
+    """What may stand in the back end's section of the configuration, by name. Values reach the constructor as text, and
+    only those that are set. It judges them and does nothing else: `abaca config check` makes a driver, too."""
 
     capabilities: Capabilities
 

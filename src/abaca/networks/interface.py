@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from abaca.errors import Refused
+from abaca.plugin_options import Option
 from abaca.values import NetworkAllocation, Subnet, Value
 
 
@@ -31,8 +32,9 @@ class AllocationRequest(Value):
 class NetworkPlugin(ABC):
     """A source of subnets and addresses. Made once by the worker: `Plugin(options, store)`; see `networks/registry.py`."""
 
-    OPTIONS: ClassVar[Mapping[str, str]] = {}
-    """The options that it takes from the section of its name: name → help."""
+    OPTIONS: ClassVar[Mapping[str, Option]] = {}
+    """What may stand in the section of its name, by name. Values reach the constructor as text, and only those that are
+    set. It judges them and does nothing else: `abaca config check` makes a plug-in, too."""
 
     MAY_COME_LATE: ClassVar[bool] = False
     """Whether an address whose request failed with OutcomeUnknown may still be made after that. Then `release` is called twice, in the end."""

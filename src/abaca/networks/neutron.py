@@ -29,6 +29,7 @@ from abaca.bounded_http import bound
 from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.networks.local import PortKey, PortStore, mac_address, no_space, require_within
+from abaca.plugin_options import Option
 from abaca.values import NetworkAllocation, Subnet
 
 OWNER = "manila:share"
@@ -40,31 +41,31 @@ _ALREADY_THERE = ("MacAddressInUse", "NeutronDbObjectDuplicateEntry")
 _LOOKS = 3  # a port that was made by somebody else meanwhile is there at the second look
 
 _AUTH_OPTIONS = {
-    "auth_url": "Keystone's address.",
-    "username": "Abaca's user.",
-    "password": "Its password.",
-    "user_domain_id": "Its domain, by id.",
-    "user_domain_name": "Its domain, by name.",
-    "project_id": "The user's project, by id.",
-    "project_name": "The user's project, by name.",
-    "project_domain_id": "The project's domain, by id.",
-    "project_domain_name": "The project's domain, by name.",
-    "application_credential_id": "In place of user and project.",
-    "application_credential_secret": "Its secret.",
+    "auth_url": Option("Keystone's address: https://keystone.example.org/v3."),
+    "username": Option("Abaca's user, with the role admin."),
+    "password": Option("The user's password.", is_secret=True),
+    "user_domain_id": Option("The user's domain, by id."),
+    "user_domain_name": Option("The user's domain, by name: Default."),
+    "project_id": Option("The user's project, by id."),
+    "project_name": Option("The user's project, by name: service."),
+    "project_domain_id": Option("The project's domain, by id."),
+    "project_domain_name": Option("The project's domain, by name: Default."),
+    "application_credential_id": Option("Application credential instead of user and project, with auth_type v3applicationcredential."),
+    "application_credential_secret": Option("The application credential's secret.", is_secret=True),
 }
 
 
 class NeutronNetworks(NetworkPlugin):
     """The network plug-in over Neutron, as a user with the role admin there."""
 
-    OPTIONS: ClassVar[Mapping[str, str]] = _AUTH_OPTIONS | {
-        "auth_type": "How to log in: password (default) or v3applicationcredential.",
-        "region_name": "Neutron's region.",
-        "interface": "Which of Neutron's endpoints: internal (default), public or admin.",
-        "endpoint_override": "Neutron's address, in place of the catalogue's.",
-        "cafile": "PEM file of the certificates to trust. Default: the system's.",
-        "insecure": "true: do not check certificates.",
-        "timeout": "Seconds that an answer may take; default 60.",
+    OPTIONS: ClassVar[Mapping[str, Option]] = _AUTH_OPTIONS | {
+        "auth_type": Option("How to log in: password or v3applicationcredential.", "password"),
+        "region_name": Option("Neutron's region in the catalogue. By default any."),
+        "interface": Option("Which of Neutron's endpoints to use: internal, public or admin.", "internal"),
+        "endpoint_override": Option("Neutron's address, instead of the catalogue's: https://neutron.example.org:9696."),
+        "cafile": Option("PEM file of the certificates to trust. By default the system's."),
+        "insecure": Option("true: certificates of Keystone and Neutron are not checked.", "false"),
+        "timeout": Option("Seconds that an answer of Keystone or Neutron may take.", "60"),
     }
 
     MAY_COME_LATE = True

@@ -96,7 +96,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
 
 
 def _backend(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
-    options = _defaults(conf, driver_name, name) | config.backend_options(conf, name, registry.driver_class(driver_name).OPTIONS)
+    options = _defaults(conf, driver_name, name) | config.plugin_settings(conf, name, registry.driver_class(driver_name).OPTIONS)
     driver = registry.load(driver_name, name, options)
     if not driver.capabilities.driver_handles_share_servers:
         raise Unavailable(

@@ -87,7 +87,7 @@ class Worker:
                     f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {name} is not for it "
                     "(the linux driver's options physical_networks and vxlan_local_address change that)."
                 )
-        options = config.backend_options(self._conf, name, network_registry.plugin_class(name).OPTIONS)
+        options = config.plugin_settings(self._conf, name, network_registry.plugin_class(name).OPTIONS)
         return network_registry.load(name, options, SqlPortStore(self.engine))
 
     def stop(self) -> None:

@@ -300,8 +300,10 @@ def _converted(stored: Any, function: Callable[..., R]) -> R:
 
 @functools.cache
 def _result_type(function: Callable[..., Any]) -> Any:
-    """The return annotation; a method without one, as of a driver from elsewhere, has that of the interface that it implements."""
-    owner = type(getattr(function, "__self__", None))
-    same = [function, *(vars(base)[function.__name__] for base in owner.__mro__ if function.__name__ in vars(base))]
+    """The return annotation. Of a method it is that of the interface which it implements: a driver from elsewhere may
+    have none, others, or such as only a type checker can read, and may wrap its methods."""
+    owner, inner = type(getattr(function, "__self__", None)), getattr(function, "__func__", function)
+    names = {name for base in owner.__mro__ for name, found in vars(base).items() if found is inner}
+    same = [*(vars(base)[name] for base in reversed(owner.__mro__) for name in names if name in vars(base)), function]
     hints = (get_type_hints(each) for each in same if callable(each))
     return next((hint["return"] for hint in hints if "return" in hint), Any)

@@ -118,6 +118,10 @@ class TestThin(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = {"thin_provisioning": "true", "max_over_subscription_ratio": "3", "pools": "a:10,b:20"}
 
 
+class TestWithLocationsForAdministrators(OnFake):
+    OPTIONS: ClassVar[dict[str, str]] = {"admin_only_export_locations": "true"}
+
+
 # --- its own semantics -------------------------------------------------------------------------------------------------
 
 

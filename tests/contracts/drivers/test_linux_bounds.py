@@ -183,4 +183,4 @@ def test_a_server_whose_descriptors_were_used_up_for_good_is_started_again(site:
 @pytest.mark.parametrize("name", bounds.OPTIONS)
 def test_options_that_make_no_sense(name: str, value: str) -> None:
     with pytest.raises(Unavailable, match=f"option {name} must be a number from 1 to 10000, not"):
-        Bounds.of({**bounds.OPTIONS, name: value})
+        Bounds.of({other: option.default for other, option in bounds.OPTIONS.items()} | {name: value})

@@ -221,7 +221,7 @@ def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) ->
     limits = control_groups.limits_of(_pid(site, server))
     if not limits:
         pytest.skip("this machine has no control groups with the controllers memory and pids")
-    tasks = 2 * int(bounds.OPTIONS["max_connections"]) + THREADS + OTHER_TASKS
+    tasks = 2 * int(bounds.OPTIONS["max_connections"].default) + THREADS + OTHER_TASKS
     assert limits == {control_groups.MEMORY: 128 * MIB, control_groups.TASKS: tasks}
     assert control_groups.limits_of(_pid(site, neighbour))[control_groups.MEMORY] == 2048 * MIB
 

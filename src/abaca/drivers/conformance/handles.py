@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from abaca.drivers.conformance.stage import Stage, client_on, need, rule
+from abaca.drivers.conformance.stage import Stage, client_on, need, rule, shown
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, putfh, walk
@@ -100,7 +100,7 @@ class HandleConformance:
     @contextmanager
     def _client(self, stage: Stage, server: ShareServer, each: Share | Snapshot) -> Iterator[Connection]:
         entry = server.network_info[0]
-        with self.nfs_client(stage.driver, each.export_locations[0], client_on(entry), entry) as link:
+        with self.nfs_client(stage.driver, shown(each.export_locations)[0], client_on(entry), entry) as link:
             yield Connection(link, ANSWER_SECONDS)
 
 
@@ -170,4 +170,4 @@ def _allow(stage: Stage, server: ShareServer, each: Share | Snapshot, client: st
 
 
 def _path(each: Share | Snapshot) -> str:
-    return each.export_locations[0].path.split(":/", 1)[1]
+    return shown(each.export_locations)[0].path.split(":/", 1)[1]

@@ -8,12 +8,14 @@ import pytest
 from abaca.drivers.conformance.stage import (
     Stage,
     after,
+    as_kept,
     assert_well_formed,
     client_on,
     forgotten,
     growing,
     need,
     rule,
+    shown,
     twice,
 )
 from abaca.drivers.interface import ShareDriver
@@ -103,7 +105,7 @@ class SnapshotConformance:
         server, share, snapshot = self._cloneable(stage)
         entry = server.network_info[0]
         stage.driver.update_access(share, [rule(entry.subnet.cidr)], server)
-        (location, *_) = stage.driver.create_share_from_snapshot(stage.new_share(server), snapshot, server)
+        (location, *_) = shown(stage.driver.create_share_from_snapshot(stage.new_share(server), snapshot, server))
         assert not self.can_read(stage.driver, location, client_on(entry), entry)
 
     def test_a_share_from_a_snapshot_without_room_is_no_space(self, stage: Stage) -> None:
@@ -135,8 +137,8 @@ class SnapshotConformance:
         snapshot = stage.snapshot(share, server)
         stage.driver.shrink_share(share, 1, server)
         stage.driver.revert_to_snapshot(snapshot, msgspec.structs.replace(share, size=1), server)
-        assert self.can_read(stage.driver, share.export_locations[0], client_on(entry), entry)
-        assert not self.can_read(stage.driver, share.export_locations[0], client_on(entry, 2), entry)
+        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entry), entry)
+        assert not self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entry, 2), entry)
         self.fill_share(stage.driver, share, server, gib=2)
 
     # --- mounting ----------------------------------------------------------------------------------------------------
@@ -146,6 +148,7 @@ class SnapshotConformance:
         snapshot = stage.new_snapshot(share, server, is_mountable=True)
         taken = twice(lambda: stage.driver.create_snapshot(snapshot, server))
         assert_well_formed(taken.export_locations or [], server)
+        assert as_kept("create_snapshot", taken) == taken
         assert {each.path for each in taken.export_locations or []}.isdisjoint({each.path for each in share.export_locations})
 
     def test_only_clients_with_a_rule_read_a_snapshot(self, stage: Stage) -> None:
@@ -156,7 +159,7 @@ class SnapshotConformance:
         for rules, readers in (([client], [client]), ([entry.subnet.cidr], [client, stranger]), ([], [])):
             wanted = [rule(each, access_level="ro") for each in rules]
             assert twice(lambda wanted=wanted: stage.driver.update_snapshot_access(snapshot, wanted, server)) == {}  # type: ignore[misc]
-            assert [who for who in (client, stranger) if self.can_read(stage.driver, snapshot.export_locations[0], who, entry)] == readers
+            assert [who for who in (client, stranger) if self.can_read(stage.driver, shown(snapshot.export_locations)[0], who, entry)] == readers
 
     def test_a_lost_server_is_ensured_with_its_mountable_snapshots(self, stage: Stage) -> None:
         server, share = self._mountable(stage)
@@ -166,8 +169,8 @@ class SnapshotConformance:
         stage.driver.check_for_setup_error()
         described = msgspec.structs.replace(snapshot, access_rules=[rule(client_on(entry), access_level="ro")])
         twice(lambda: stage.driver.ensure_server(forgotten(server), [share], [described]))
-        assert self.can_read(stage.driver, snapshot.export_locations[0], client_on(entry), entry)
-        assert not self.can_read(stage.driver, snapshot.export_locations[0], client_on(entry, 2), entry)
+        assert self.can_read(stage.driver, shown(snapshot.export_locations)[0], client_on(entry), entry)
+        assert not self.can_read(stage.driver, shown(snapshot.export_locations)[0], client_on(entry, 2), entry)
 
     def test_added_subnets_serve_snapshots_after_the_old_ones(self, stage: Stage) -> None:
         need(stage.driver.capabilities.mount_snapshot_support, "mount_snapshot_support")
@@ -178,11 +181,11 @@ class SnapshotConformance:
         answer = twice(lambda: stage.driver.update_share_server_network_allocations(update, {}, [share], [snapshot, hidden]))
         locations = answer.snapshot_updates[snapshot.id].export_locations
         assert locations is not None
-        assert locations[: len(snapshot.export_locations)] == snapshot.export_locations
+        assert shown(locations)[: len(shown(snapshot.export_locations))] == shown(snapshot.export_locations)
         grown = stage.now(after(server, update, answer))
         assert_well_formed(locations, grown)
         assert hidden.id not in answer.snapshot_updates
-        assert self.can_read(stage.driver, locations[-1], client_on(entry), entry)
+        assert self.can_read(stage.driver, shown(locations)[-1], client_on(entry), entry)
 
     def _cloneable(self, stage: Stage, size: int = 1) -> tuple[ShareServer, Share, Snapshot]:
         need(stage.driver.capabilities.create_share_from_snapshot_support, "create_share_from_snapshot_support")

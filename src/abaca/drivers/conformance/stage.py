@@ -7,7 +7,7 @@ import itertools
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_type_hints
 
 import msgspec
 import pytest
@@ -174,13 +174,25 @@ def address_of(location: ExportLocation) -> str:
     return str(ipaddress.ip_address(next(group for group in found.groups() if group)))
 
 
+def shown(locations: Sequence[ExportLocation]) -> list[ExportLocation]:
+    """Those that tenants see. Beside them there may be any number for administrators only, anywhere in the list and of any form."""
+    return [location for location in locations if not location.is_admin_only]
+
+
 def assert_well_formed(locations: Sequence[ExportLocation], server: ShareServer) -> None:
-    """A location for each address, in the server's order; of each family exactly the first is preferred."""
-    told = [address_of(location) for location in locations if not location.is_admin_only]
+    """A location for each address that tenants see, in the server's order; of each family exactly the first is preferred."""
+    told = [address_of(location) for location in shown(locations)]
     assert told == [str(ipaddress.ip_address(address)) for address in addresses(server)]
     assert len({location.path for location in locations}) == len(locations)
     first = {":" in address: address for address in reversed(told)}
-    assert [address_of(location) for location in locations if location.preferred] == [address for address in told if address in first.values()]
+    preferred = [address_of(location) for location in shown(locations) if location.preferred]
+    assert preferred == [address for address in told if address in first.values()]
+
+
+def as_kept(method: str, answer: object) -> object:
+    """What the service makes of an answer of that method: stored as JSON, and read as the interface's annotation says."""
+    kept = msgspec.json.decode(msgspec.json.encode(answer))
+    return msgspec.convert(kept, get_type_hints(getattr(ShareDriver, method))["return"])
 
 
 def rule(access_to: str, access_type: str = "ip", access_level: str = "rw") -> AccessRule:

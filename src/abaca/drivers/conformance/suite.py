@@ -23,16 +23,19 @@ from abaca.drivers.conformance.stage import (
     addresses,
     after,
     apply,
+    as_kept,
     assert_well_formed,
     client_on,
     forgotten,
     growing,
     need,
     rule,
+    shown,
     twice,
 )
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
+from abaca.plugin_options import Option
 from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInfoUpdate, PoolStats, ShareServer
 
 DEATH_SECONDS = 10.0
@@ -80,7 +83,33 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             declared = stage.driver.capabilities.as_pool_capabilities()
             assert {name: pool.capabilities.get(name) for name in declared} == declared
 
+    def test_each_option_says_what_it_is(self, driver: ShareDriver) -> None:
+        for name, option in driver.OPTIONS.items():
+            assert isinstance(option, Option), name
+            assert re.fullmatch(r"[a-z][a-z0-9_]*", name), f"{name}: small letters, digits and _ only"
+            assert len(option.help) > 20 and option.help.endswith(".") and not option.help.startswith("See "), f"{name}: {option.help}"
+        assert not driver.OPTIONS.keys() & {"share_driver", "availability_zone"}, "these are the service's own"
+
     # --- share servers -----------------------------------------------------------------------------------------------
+
+    def test_answers_are_kept_as_they_are(self, stage: Stage) -> None:
+        """The service stores them as JSON and reads them as the interface annotates them, whatever the driver's own annotations say."""
+        driver, described = stage.driver, stage.described()
+        details = driver.setup_server(described.id, described.network_info)
+        server = stage.now(msgspec.structs.replace(described, backend_details=details))
+        share = stage.new_share(server)
+        locations = driver.create_share(share, server)
+        refused = driver.update_access(share, [rule("somebody", "cephx")], server)
+        answers: dict[str, object] = {"setup_server": details, "create_share": locations, "update_access": refused}
+        answers |= {"get_pools": driver.get_pools(), "unserved": driver.unserved([server.id])}
+        if driver.capabilities.network_allocation_update_support:
+            share = msgspec.structs.replace(share, export_locations=locations)
+            update = NetworkInfoUpdate(current=server.network_info, added=[stage.networks.entry(server.id, 1, stage.families[0])])
+            check = driver.check_update_share_server_network_allocations(update, details, [share], [])
+            answers["check_update_share_server_network_allocations"] = check
+            answers["update_share_server_network_allocations"] = apply(stage, server, [share], update)
+        for method, answer in answers.items():
+            assert as_kept(method, answer) == answer, method
 
     def test_a_server_is_set_up_again(self, stage: Stage) -> None:
         server = stage.described()
@@ -140,7 +169,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         stage.driver.check_for_setup_error()
         client = client_on(server.network_info[0])
         twice(lambda: stage.driver.ensure_server(forgotten(server), [msgspec.structs.replace(share, access_rules=[rule(client)])]))
-        location, entry = share.export_locations[0], server.network_info[0]
+        location, entry = shown(share.export_locations)[0], server.network_info[0]
         assert self.can_read(stage.driver, location, client, entry)
         assert not self.can_read(stage.driver, location, client_on(entry, 2), entry)
         assert stage.driver.create_share(share, server) == share.export_locations
@@ -163,7 +192,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         client, entry = client_on(server.network_info[0]), server.network_info[0]
         twice(lambda: stage.driver.ensure_server(server, [msgspec.structs.replace(share, access_rules=[rule(client)])]))
         assert stage.driver.unserved([other.id, server.id]) == []
-        assert self.can_read(stage.driver, share.export_locations[0], client, entry)
+        assert self.can_read(stage.driver, shown(share.export_locations)[0], client, entry)
 
     def test_a_death_is_told_once_and_the_server_restarted_as_it_was(self, stage: Stage) -> None:
         need(type(stage.driver).wait_for_deaths is not ShareDriver.wait_for_deaths, "notice of deaths")
@@ -180,7 +209,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         assert not stage.driver.restart_server(server.id), "it serves"
         assert not stage.driver.restart_server(other.id)
         assert stage.driver.unserved([other.id, server.id]) == []
-        assert self.can_read(stage.driver, share.export_locations[0], client, entry)
+        assert self.can_read(stage.driver, shown(share.export_locations)[0], client, entry)
         self.stop_serving(stage.driver, server)
         assert stage.driver.wait_for_deaths(DEATH_SECONDS) == [server.id], "the next death is another one"
 
@@ -198,7 +227,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         grown = msgspec.structs.replace(server, network_info=[*server.network_info, stage.networks.entry(server.id, 1, stage.families[-1])])
         twice(lambda: stage.driver.ensure_server(stage.now(grown), [share]))
         locations = stage.driver.create_share(share, grown)
-        assert locations[: len(share.export_locations)] == share.export_locations
+        assert shown(locations)[: len(shown(share.export_locations))] == shown(share.export_locations)
         assert_well_formed(locations, grown)
 
     # --- servers that come and go without being made and deleted ---------------------------------------------------------
@@ -215,7 +244,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         found = twice(lambda: stage.driver.manage_server(server.id, server.id, {}))
         assert found == ManagedServer(ip_addresses=addresses(server), backend_details=server.backend_details)
         assert stage.driver.create_share(share, server) == share.export_locations
-        assert self.can_read(stage.driver, share.export_locations[0], client_on(server.network_info[0]), server.network_info[0])
+        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(server.network_info[0]), server.network_info[0])
         with pytest.raises(Refused):
             stage.driver.manage_server(str(uuid.uuid4()), "nothing-of-the-kind", {})
 
@@ -227,7 +256,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             twice(lambda: stage.driver.unmanage_share(share, server))
         except Refused as refusal:
             pytest.skip(refusal.message)
-        path, bare = share.export_locations[0].path, msgspec.structs.replace(share, size=0, export_locations=[])
+        path, bare = shown(share.export_locations)[0].path, msgspec.structs.replace(share, size=0, export_locations=[])
         found = twice(lambda: stage.driver.manage_share(bare, path, server, {}))
         assert found == ManagedShare(size=2, export_locations=share.export_locations)
         fresh = stage.new_share(server, size=0)
@@ -260,7 +289,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         grown = stage.now(after(server, update, answer))
         locations = answer.share_updates[share.id].export_locations
         assert locations is not None
-        assert locations[: len(share.export_locations)] == share.export_locations
+        assert shown(locations)[: len(shown(share.export_locations))] == shown(share.export_locations)
         assert_well_formed(locations, grown)
         assert stage.driver.create_share(share, grown) == locations
         assert_well_formed(stage.share(grown).export_locations, grown)
@@ -283,9 +312,9 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         server, share, update = growing(stage, *[(network, version) for network in (0, 1) for version in stage.families][1:])
         entries = [*update.current, *update.added]
         stage.driver.update_access(share, [rule(client_on(entry)) for entry in entries], server)
-        assert self.can_read(stage.driver, share.export_locations[0], client_on(entries[0]), entries[0])
+        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entries[0]), entries[0])
         locations = apply(stage, server, [share], update).share_updates[share.id].export_locations or []
-        by_address = {address_of(location): location for location in locations}
+        by_address = {address_of(location): location for location in shown(locations)}
         for entry in entries:
             for allocation in entry.network_allocations:
                 assert self.can_read(stage.driver, by_address[allocation.ip_address], client_on(entry), entry), allocation.ip_address
@@ -300,7 +329,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
 
     def test_shares_of_one_server_have_different_paths(self, stage: Stage) -> None:
         server = stage.server()
-        paths = [location.path for _ in range(2) for location in stage.share(server).export_locations]
+        paths = [location.path for _ in range(2) for location in shown(stage.share(server).export_locations)]
         assert len(set(paths)) == 2 * len(addresses(server))
 
     def test_a_share_on_an_unknown_server_fails(self, stage: Stage) -> None:
@@ -377,7 +406,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         server = stage.server_on_all_families()
         share = stage.share(server)
         for entry in server.network_info:
-            location = next(each for each in share.export_locations if address_of(each) == entry.network_allocations[0].ip_address)
+            location = next(each for each in shown(share.export_locations) if address_of(each) == entry.network_allocations[0].ip_address)
             client, stranger = client_on(entry), client_on(entry, 2)
             for rules, readers in (([], []), ([rule(client)], [client]), ([rule(entry.subnet.cidr)], [client, stranger]), ([], [])):
                 stage.driver.update_access(share, rules, server)

@@ -164,8 +164,8 @@ class FakeDriver(ShareDriver):
                 server.network_info = _merged(server.network_info, network_info)
                 server.security_services = network_info.security_services or server.security_services
                 return ServerUpdate(
-                    share_updates={id_: ShareUpdate(export_locations=world.export_locations(share)) for id_, share in stored.items()},
-                    snapshot_updates={id_: SnapshotUpdate(export_locations=world.export_locations(kept)) for id_, kept in mounted.items()},
+                    share_updates={id_: ShareUpdate(export_locations=self._export_locations(world, share)) for id_, share in stored.items()},
+                    snapshot_updates={id_: SnapshotUpdate(export_locations=self._export_locations(world, kept)) for id_, kept in mounted.items()},
                     backend_details=server.details(),
                 )
 
@@ -214,7 +214,7 @@ class FakeDriver(ShareDriver):
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
                 world.shares[share.id] = _stored(share, server.id)
-            return world.export_locations(world.shares[share.id])
+            return self._export_locations(world, world.shares[share.id])
 
     def delete_share(self, share: Share, server: ShareServer) -> None:
         with self._call("delete_share", share.id, share.share_id, server.id), self._store.change() as world:
@@ -230,7 +230,7 @@ class FakeDriver(ShareDriver):
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
             world.shares[share.id] = stored
-            return ManagedShare(size=stored.size, export_locations=world.export_locations(stored))
+            return ManagedShare(size=stored.size, export_locations=self._export_locations(world, stored))
 
     def unmanage_share(self, share: Share, server: ShareServer) -> None:
         with self._call("unmanage_share", share.id, share.share_id, server.id):
@@ -266,7 +266,7 @@ class FakeDriver(ShareDriver):
                 world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server.id)
             stored = world.snapshots[snapshot.id]
             stored.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
-            locations = world.export_locations(stored) if stored.is_mountable else None
+            locations = self._export_locations(world, stored) if stored.is_mountable else None
             return SnapshotUpdate(provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations)
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
@@ -282,7 +282,7 @@ class FakeDriver(ShareDriver):
                 self._judge_room(world, share.pool, share.size)
                 world.shares[share.id] = _stored(share, server.id)
                 world.shares[share.id].used_bytes = stored.used_bytes
-            return world.export_locations(world.shares[share.id])
+            return self._export_locations(world, world.shares[share.id])
 
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
         subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), server.id)
@@ -297,6 +297,13 @@ class FakeDriver(ShareDriver):
             stored = _snapshot(world, snapshot)
             stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
             return self._refusals(access_rules, snapshot.share.share_proto)
+
+    def _export_locations(self, world: World, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
+        """Those of tenants, and before them one that tells the service's tests whether it is kept from tenants."""
+        found = world.export_locations(stored)
+        if self.options.admin_only_export_locations:
+            found.insert(0, ExportLocation(path=f"fake-admin:/{stored.id}", preferred=True, is_admin_only=True))
+        return found
 
     # --- for tests -------------------------------------------------------------------------------------------------
 

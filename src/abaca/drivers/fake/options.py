@@ -1,21 +1,4 @@
-"""The options of a fake back end, which come as text.
-
-=============================  ==================================================================================================
-option                         meaning and default
-=============================  ==================================================================================================
-a capability's name            `true` or `false`; see `abaca.drivers.capabilities`. Several subnets, network updates, all of snapshots, IPv4,
-                               IPv6: true
-storage_protocols              separated by commas: `NFS`
-pools                          `name:total_gib`, separated by commas: `fake:1000`
-reserved_percentage            `0`
-thin_provisioning              `false`
-max_over_subscription_ratio    `1.0`
-network_allocations_number     addresses a subnet: `1`
-state_file                     where the world is kept; without it, in memory
-fault_plan                     see `abaca.drivers.fake.faults`
-delay_ms, delay_<method>_ms    how long each call about a server or a share (one method) takes: `0`
-=============================  ==================================================================================================
-"""
+"""The options of a fake back end, which come as text: what they mean and what they are by default. What is shown of them is `OPTIONS`."""
 
 from __future__ import annotations
 
@@ -28,6 +11,7 @@ import msgspec
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import Unavailable
+from abaca.plugin_options import Option
 
 T = TypeVar("T")
 
@@ -54,24 +38,53 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     thin_provisioning: bool
     max_over_subscription_ratio: float
     network_allocations_number: int
+    admin_only_export_locations: bool
     state_file: Path | None
     fault_plan: Path | None
     delays: dict[str, float]
 
 
-_KNOWN = {name for struct in (Capabilities, Options) for name in struct.__struct_fields__} - {"capabilities", "delays"}
-
-
-OPTIONS: Mapping[str, str] = dict.fromkeys(sorted(_KNOWN), "See abaca.drivers.fake.options.") | {
-    f"delay_{name}ms": "Milliseconds that each call, or each call of one method, takes." for name in ("", *(f"{method}_" for method in _METHODS))
+_CAPABILITIES = {
+    "driver_handles_share_servers": "it makes share servers; others are not served yet",
+    "share_server_multiple_subnet_support": "a share server can be made on several subnets",
+    "network_allocation_update_support": "a share server in use can get another subnet",
+    "security_service_update_support": "a share server in use can get another security service",
+    "snapshot_support": "shares can have snapshots",
+    "create_share_from_snapshot_support": "shares can be made from snapshots",
+    "revert_to_snapshot_support": "shares can be reverted to their newest snapshot",
+    "mount_snapshot_support": "snapshots can be mounted",
+    "revert_keeps_mounts": "clients of a share that is reverted need not mount it again",
+    "ipv4_support": "it serves IPv4 subnets",
+    "ipv6_support": "it serves IPv6 subnets",
 }
-"""Every option's name, for the configuration file."""
+
+OPTIONS: Mapping[str, Option] = {
+    **{
+        name: Option(f"Whether the back end says that {text}: true or false.", str(getattr(_DEFAULTS, name)).lower())
+        for name, text in _CAPABILITIES.items()
+    },
+    "storage_protocols": Option("Protocols of the shares, separated by commas: NFS, CIFS.", ",".join(_DEFAULTS.storage_protocols)),
+    "pools": Option("Pools and their sizes in GiB, separated by commas: fast:100, slow:2000.", "fake:1000"),
+    "reserved_percentage": Option("Part of each pool that new shares leave free, in percent.", "0"),
+    "thin_provisioning": Option("Whether only what shares hold, not their size, takes room in a pool: true or false.", "false"),
+    "max_over_subscription_ratio": Option("How many times the size of a pool may be promised, 1 or more; with thin_provisioning.", "1.0"),
+    "network_allocations_number": Option("Addresses of a share server on each of its subnets, 1 or more.", "1"),
+    "admin_only_export_locations": Option(
+        "Whether shares and snapshots have an export location that only administrators see, too: true or false.", "false"
+    ),
+    "state_file": Option(
+        "File that keeps what the back end holds. By default one of its own below worker in the state directory of the service."
+    ),
+    "fault_plan": Option("File with the errors, delays and deaths that the back end is to show, as JSON. By default there are none."),
+    "delay_ms": Option("Milliseconds that each call about a share server, share or snapshot takes.", "0"),
+    **{f"delay_{method}_ms": Option(f"Milliseconds that each call of {method} takes, instead of delay_ms.") for method in _METHODS},
+}
 
 
 def parse(options: Mapping[str, str]) -> Options:
     """Raises Unavailable, naming the option, when it is not known or its value makes no sense."""
     delayed = {f"delay_{method}_ms": method for method in _METHODS} | {"delay_ms": "*"}
-    unknown = sorted(options.keys() - _KNOWN - delayed.keys())
+    unknown = sorted(options.keys() - OPTIONS.keys())
     if unknown:
         raise Unavailable(f"The fake back end has no option {', '.join(unknown)}.")
 
@@ -85,7 +98,7 @@ def parse(options: Mapping[str, str]) -> Options:
             raise Unavailable(f"The option {name} of the fake back end cannot be '{text}'.") from error
 
     flags = {
-        name: get(name, lambda text: _BOOLEANS[text.lower()], default)
+        name: get(name, _boolean, default)
         for name, default in msgspec.structs.asdict(_DEFAULTS).items()
         if isinstance(default, bool)
     }
@@ -94,13 +107,18 @@ def parse(options: Mapping[str, str]) -> Options:
         capabilities=Capabilities(storage_protocols=protocols, **flags),
         pools=get("pools", _pools, {"fake": 1000.0}),
         reserved_percentage=get("reserved_percentage", int, 0),
-        thin_provisioning=get("thin_provisioning", lambda text: _BOOLEANS[text.lower()], False),
+        thin_provisioning=get("thin_provisioning", _boolean, False),
         max_over_subscription_ratio=get("max_over_subscription_ratio", float, 1.0),
         network_allocations_number=get("network_allocations_number", _count, 1),
+        admin_only_export_locations=get("admin_only_export_locations", _boolean, False),
         state_file=get("state_file", Path, None),
         fault_plan=get("fault_plan", Path, None),
         delays={method: get(name, lambda text: float(text) / 1000, 0.0) for name, method in delayed.items() if name in options},
     )
+
+
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[text.lower()]
 
 
 def _pools(text: str) -> dict[str, float]:

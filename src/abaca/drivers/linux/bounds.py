@@ -10,9 +10,15 @@ from typing import NamedTuple
 
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.errors import Unavailable
+from abaca.plugin_options import Option
 
-OPTIONS = {"max_connections": "512", "max_connections_per_client": "64"}
 MOST_CONNECTIONS = 10_000  # that NFS-Ganesha can be told
+OPTIONS = {
+    "max_connections": Option(f"Most connections to one share server at a time, from 1 to {MOST_CONNECTIONS}.", "512"),
+    "max_connections_per_client": Option(
+        f"Most connections of one client address to one share server at a time, from 1 to {MOST_CONNECTIONS}.", "64"
+    ),
+}
 TABLE = ("inet", "abaca_bounds")
 NFS_PORT = 2049
 

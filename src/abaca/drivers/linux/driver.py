@@ -40,6 +40,7 @@ from abaca.drivers.linux.wires import wiring
 from abaca.drivers.linux.wires.plugging import BridgePlug
 from abaca.drivers.linux.wires.wiring import Wiring
 from abaca.errors import BackendError, Refused, Unavailable
+from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
     ExportLocation,
@@ -55,39 +56,32 @@ from abaca.values import (
     SnapshotUpdate,
 )
 
-DEFAULTS = {
-    "state_dir": "/var/lib/abaca/worker",
-    "pool_path": "",
-    "pool_size_gib": "",
-    "pool_sparse": "false",
-    "pool_name": "pool",
-    "namespace": "abaca",
-    "max_over_subscription_ratio": "1",
-    "mtu": "",
-    "answer_seconds": str(ANSWER_SECONDS),
-    "memory_mib": "2048",
+OPTIONS = {
+    "state_dir": Option(
+        "Folder for everything that the worker keeps; each back end has a folder of its own in it. By default worker in the "
+        "state directory of the service.",
+        "/var/lib/abaca/worker",
+    ),
+    "pool_path": Option(
+        "Folder on a mounted btrfs that holds the shares: /srv/shares. Without it, an image of pool_size_gib is made below "
+        "state_dir and mounted."
+    ),
+    "pool_size_gib": Option("How much of the image can be promised, in GiB. By default 20, or half of the disk's free room where that is less."),
+    "pool_sparse": Option("true: the image takes room on its disk only when tenants write. false: it is allocated when it is made.", "false"),
+    "pool_name": Option("Name of the pool in host@backend#pool.", "pool"),
+    "namespace": Option(
+        "Name of this installation: its network namespaces, its folder in /run and its folder in the pool are called after it. "
+        "With a state directory other than /var/lib/abaca it has a suffix by default, so that two on one machine do not meet.",
+        "abaca",
+    ),
+    "max_over_subscription_ratio": Option("How many times the size of the pool may be promised to shares, 1 or more.", "1"),
+    "mtu": Option("Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default there is no such limit."),
+    "answer_seconds": Option("Seconds that an NFS server may leave a call without an answer before it counts as hanging.", str(ANSWER_SECONDS)),
+    "memory_mib": Option("Memory that each NFS server may take, in MiB, 128 or more, where the machine has control groups.", "2048"),
     **bounds.OPTIONS,
     **wiring.OPTIONS,
 }
-OPTIONS = {
-    "state_dir": "Where everything of the worker is kept; below it, one folder per back end.",
-    "pool_path": "A mounted btrfs for the shares. Without it an image of pool_size_gib is made below state_dir.",
-    "pool_size_gib": "How much of the image can be promised, in GiB; by default 20, or half of the disk's free room.",
-    "pool_sparse": "true for an image that takes room on its disk only when tenants write.",
-    "pool_name": "The pool's name in host@backend#pool.",
-    "namespace": "The installation's name: its network namespaces, run folder and folder in the pool are called after it.",
-    "max_over_subscription_ratio": "How much more than the pool's size may be promised.",
-    "mtu": "The largest MTU that a link gets, whatever its subnet says.",
-    "answer_seconds": "Seconds that an NFS server may leave a call without an answer before it counts as hanging.",
-    "memory_mib": "Memory that each NFS server may take, in MiB, where the machine has control groups.",
-    "max_connections": "Connections to one share server at a time.",
-    "max_connections_per_client": "Connections to one share server at a time from one address.",
-    "physical_networks": "Physical networks and the bridge or interface that each is reached by: physnet1:br-ex, physnet2:eth1.",
-    "vxlan_local_address": "This machine's address for VXLAN tunnels.",
-    "vxlan_remotes": "Addresses of the other ends of the tunnels.",
-    "vxlan_group": "A multicast address to which all other ends listen, in place of vxlan_remotes.",
-    "vxlan_port": "UDP port of the tunnels.",
-}
+DEFAULTS = {name: option.default for name, option in OPTIONS.items()}
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 
 

@@ -14,9 +14,19 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import links as links_module
 from abaca.errors import BackendError, Refused, Unavailable
+from abaca.plugin_options import Option
 from abaca.values import NetworkInfo, Subnet
 
-OPTIONS = {"physical_networks": "", "vxlan_local_address": "", "vxlan_remotes": "", "vxlan_group": "", "vxlan_port": "4789"}
+OPTIONS = {
+    "physical_networks": Option(
+        "Physical networks of Neutron's, each with the bridge or interface of this machine by which it is reached, "
+        "separated by commas: physnet1:br-ex, physnet2:eth1."
+    ),
+    "vxlan_local_address": Option("This machine's address for VXLAN tunnels, IPv4 or IPv6: 10.20.0.5."),
+    "vxlan_remotes": Option("Addresses of the other ends of the tunnels, separated by commas: 10.20.0.6, 10.20.0.7."),
+    "vxlan_group": Option("Multicast address to which all ends of the tunnels listen, instead of vxlan_remotes: 239.1.1.1."),
+    "vxlan_port": Option("UDP port of all ends of the tunnels.", "4789"),
+}
 REACHED = ("flat", "vlan", "vxlan")
 _VXLAN_BYTES = {4: 50, 6: 70}  # what a tunnel over that IP version adds to a packet
 _SCOPE_LINK = 253
