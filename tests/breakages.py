@@ -10,6 +10,7 @@ Everything happens in copies of the tree, in which the same tests pass while not
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import re
 import shutil
@@ -19,7 +20,8 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -37,15 +39,29 @@ SLIP = re.compile(r"^(?:NameError|AttributeError|TypeError|ImportError|ModuleNot
 
 
 class Breakage(NamedTuple):
-    """In `file`, `text`, which stands there exactly once, becomes `instead`; then each of `tests` has to fail."""
+    """In `symbol`, or in `file`, `text` becomes `instead`; then each of `tests` has to fail.
+
+    `symbol`: the function, method or module variable of the source that has `text` exactly once, by its qualified name;
+    with its module's name before it (`share_creation:create`) where others are called the same. White space does not count,
+    so neither a file that moves nor a formatter changes what is found. `file`: for what is not Python.
+    """
 
     row: str
     what: str
-    file: str
     text: str
     instead: str
     tests: list[str]
+    symbol: str = ""
+    file: str = ""
     databases: str = "sqlite"
+
+
+class Place(NamedTuple):
+    """Where a breakage is: characters `start` to `end` of a file."""
+
+    file: Path
+    start: int
+    end: int
 
 
 class Ending(NamedTuple):
@@ -64,17 +80,66 @@ def table() -> list[Breakage]:
     return [Breakage(**entry) for entry in tomllib.loads(TABLE.read_text())["breakage"]]
 
 
-def broken(breakage: Breakage, root: Path) -> str:
-    """The file's text with the breakage in it. Raises NotApplicable."""
-    text = (root / breakage.file).read_text()
-    if text.count(breakage.text) != 1:
-        raise NotApplicable(f"{breakage.file} has its text {text.count(breakage.text)} times")
-    changed = text.replace(breakage.text, breakage.instead)
+def broken(breakage: Breakage, root: Path) -> tuple[Path, str]:
+    """The file that changes, and its text with the breakage in it. Raises NotApplicable."""
+    file, start, end = _find(breakage, root)
+    text = file.read_text()
+    changed = text[:start] + breakage.instead.strip() + text[end:]
     try:
-        ast.parse(changed if breakage.file.endswith(".py") else "")
+        ast.parse(changed if file.suffix == ".py" else "")
     except SyntaxError as error:
-        raise NotApplicable(f"{breakage.file} would not be Python: {error}") from None
-    return changed
+        raise NotApplicable(f"{file} would not be Python: {error}") from None
+    return file, changed
+
+
+def _find(breakage: Breakage, root: Path) -> Place:
+    wanted = re.compile(r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", breakage.text))))
+    found = [
+        Place(place.file, *match.span())
+        for place in _places(breakage, root)
+        for match in wanted.finditer(_read(place.file), place.start, place.end)
+    ]
+    if len(found) != 1:
+        raise NotApplicable(f"{breakage.symbol or breakage.file} has its text {len(found)} times")
+    return found[0]
+
+
+def _places(breakage: Breakage, root: Path) -> list[Place]:
+    if breakage.file:
+        return [Place(root / breakage.file, 0, len(_read(root / breakage.file)))]
+    module, _, name = breakage.symbol.rpartition(":")
+    return [place for place in _symbols(root / "src").get(name, []) if module in ("", place.file.stem)]
+
+
+@cache
+def _symbols(folder: Path) -> dict[str, list[Place]]:
+    """Qualified name → where functions, methods and module variables of that name are, decorators included."""
+    found: dict[str, list[Place]] = {}
+    for file in sorted(folder.rglob("*.py")):
+        text = _read(file)
+        starts = [0, *itertools.accumulate(len(line) for line in text.splitlines(keepends=True))]
+        for name, first, last in _named(ast.parse(text).body):
+            found.setdefault(name, []).append(Place(file, starts[first - 1], starts[last]))
+    return found
+
+
+def _named(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """Qualified name, first and last line of each definition and assignment; of classes what is in them, too."""
+    for node in body:
+        last = node.end_lineno or node.lineno
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield f"{prefix}{node.name}", min([node, *node.decorator_list], key=lambda n: n.lineno).lineno, last
+            if isinstance(node, ast.ClassDef):
+                yield from _named(node.body, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                yield f"{prefix}{ast.unparse(target)}", node.lineno, last
+
+
+@cache
+def _read(file: Path) -> str:
+    return file.read_text()
 
 
 def run(tree: Path, tests: Sequence[str], databases: str) -> dict[str, list[Ending]]:
@@ -132,7 +197,8 @@ def attempt(breakage: Breakage, whole: Path, folder: Path) -> Ending:
     with tempfile.TemporaryDirectory(dir=folder) as place:
         tree = _copy(whole, Path(place, "tree"))
         try:
-            (tree / breakage.file).write_text(broken(breakage, tree))
+            file, text = broken(breakage, tree)
+            file.write_text(text)
         except NotApplicable as error:
             return Ending("DOES NOT APPLY", str(error))
         return verdict(run(tree, breakage.tests, breakage.databases))
@@ -169,7 +235,7 @@ def section(breakages: Sequence[Breakage]) -> str:
     lines = [MARK, "| # | what was broken | where | seen to fail |\n", "|---|---|---|---|\n"]
     for breakage in breakages:
         tests = ", ".join(f"`{test.rpartition('/')[2]}`" for test in breakage.tests)
-        lines.append(f"| {breakage.row} | {breakage.what} | `{breakage.file.removeprefix('src/abaca/')}` | {tests} |\n")
+        lines.append(f"| {breakage.row} | {breakage.what} | `{breakage.symbol or breakage.file}` | {tests} |\n")
     return "".join(lines)
 
 
