@@ -106,7 +106,7 @@ def unsettled(stack: Stack) -> list[str]:
 
     def found(conn: Connection) -> list[str]:
         columns = [noun.table.c[noun.column] for noun in NOUNS]
-        return [f"{column}: {status}" for column in columns for status in conn.scalars(sa.select(column)) if status in states.PASSING]
+        return [f"{column}: {status}" for column in columns for status in conn.scalars(sa.select(column)) if status in states.IN_PROGRESS]
 
     return stack.ask(found)
 

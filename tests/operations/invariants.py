@@ -167,7 +167,7 @@ def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str
     """What is on its way: noun, id, status, and the ids of which the owning work names one."""
     for noun in NOUNS:
         status = noun.table.c[noun.column]
-        for row in conn.execute(sa.select(noun.table.c.id, status.label("status")).where(status.in_(noun.passing))):
+        for row in conn.execute(sa.select(noun.table.c.id, status.label("status")).where(status.in_(noun.in_progress))):
             yield noun, row.id, row.status, [row.id, *_owners(conn, noun, row.id)]
 
 

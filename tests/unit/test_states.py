@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import share_networks
 from abaca.domain import states
-from abaca.domain.states import IllegalTransition, Noun
+from abaca.domain.states import IllegalTransition, Noun, Permit
 
 NOUNS = {name: noun for name, noun in vars(states).items() if isinstance(noun, Noun)}
 
@@ -30,14 +30,29 @@ def test_every_status_is_known_and_can_be_left(name: str) -> None:
 @pytest.mark.parametrize("name", NOUNS)
 def test_every_transitional_status_leads_to_rest_and_has_an_end_in_error(name: str) -> None:
     transitions = NOUNS[name].transitions
-    for status, error in NOUNS[name].passing.items():
+    for status, error in NOUNS[name].in_progress.items():
         reachable, frontier = set(), {status}
         while frontier:
             frontier = {follower for one in frontier for follower in transitions[one]} - reachable
             reachable |= frontier
-        assert reachable - states.PASSING
+        assert reachable - states.IN_PROGRESS
         direct = {follower for follower in transitions[status] if "error" in follower}
         assert direct == {error}, f"work in {status} cannot fail, or in several ways"
+
+
+@pytest.mark.parametrize("name", NOUNS)
+def test_what_is_permitted_is_permitted_by_known_statuses_and_not_by_all(name: str) -> None:
+    noun = NOUNS[name]
+    for what in noun.permitted:
+        permitting = noun.permitting(what)
+        assert permitting and len(set(permitting)) == len(permitting), what
+        assert set(permitting) < noun.transitions.keys(), what
+        assert [status for status in noun.transitions if noun.permits(status, what)] == [s for s in noun.transitions if s in permitting]
+
+
+def test_work_in_progress_permits_no_deletion() -> None:
+    for noun in NOUNS.values():
+        assert not states.IN_PROGRESS & set(noun.permitted.get(Permit.DELETE, ()))
 
 
 def test_all_nouns_are_looked_at() -> None:

@@ -19,6 +19,7 @@ from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
 from abaca.domain import messages, pages, resource_lock_checks, resource_locks, share_network_lock, shares, states
 from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
+from abaca.domain.states import Permit
 from abaca.errors import Invalid, Missing
 from abaca.values import AccessRule, Caller, Page
 
@@ -97,7 +98,7 @@ def change_level(conn: Connection, caller: Caller, access_id: str, access_level:
     rule = get(conn, caller, access_id, sees_hidden=sees_hidden)  # its share's row is held now
     if rule["access_level"] == access_level:
         return rule
-    if rule["state"] not in ("active", "error"):
+    if not states.ACCESS_RULE.permits(rule["state"], Permit.CHANGE_LEVEL):
         raise Invalid(f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when it is active or in error.")
     states.move(conn, states.ACCESS_RULE, access_id, "queued_to_apply", access_level=access_level)
     _start(conn, share)
@@ -178,7 +179,7 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
     if share is None:
         return False
     table = share_access_rules
-    if share.status in ("deleting", "error"):
+    if not states.SHARE.permits(share.status, Permit.HAS_RULES_APPLIED):
         _fail_pending(conn, share.share_id)
         _settle(conn, share.share_id, instance_id)
         return False

@@ -14,13 +14,12 @@ from abaca.db.tables import network_allocations, share_instances, share_network_
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import share_servers as share_servers_table
 from abaca.db.tables import shares as shares_table
-from abaca.domain import access_rules, export_locations, share_servers, share_types
+from abaca.domain import access_rules, export_locations, share_servers, share_types, states
+from abaca.domain.states import Permit
 from abaca.errors import Refused
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
-INCOMPLETE = ("creating", "deleting", "reverting", "reverting_error", "error", "error_deleting", "manage_starting", "manage_error")
-_NOT_OF_THE_SERVER = ("deleting", "manage_starting", "manage_error")
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
@@ -92,7 +91,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
-            is_complete=row.status not in INCOMPLETE,
+            is_complete=states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
             is_resizing=row.status in _RESIZING,
             metadata=row.metadata,
             access_rules=rules.get(row.share_id, []),
@@ -111,7 +110,8 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
     """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
-    return shares(conn, (share_instances.c.share_server_id == share_server_id) & share_instances.c.status.not_in(_NOT_OF_THE_SERVER))
+    on_it = share_instances.c.status.in_(states.SHARE.permitting(Permit.IS_ON_SERVER))
+    return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
 
 
 def share_server(conn: Connection, share_server_id: str) -> ShareServer:

@@ -16,18 +16,16 @@ from abaca.db.session import dicts, utcnow
 from abaca.db.tables import resource_locks as table
 from abaca.db.tables import share_access_rules
 from abaca.db.tables import shares as shares_table
-from abaca.domain import shares
+from abaca.domain import shares, states
 from abaca.domain.resource_lock_checks import DELETE, SHOW, context_of, is_below
 from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_in_project
+from abaca.domain.states import Permit
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Page
 
 ACTIONS = {"share": (DELETE,), "access_rule": (DELETE, SHOW)}
 _RESOURCES = {"share": table.c.share_id, "access_rule": table.c.access_rule_id}
-_GOING = {
-    "share": ("deleting", "error_deleting", "unmanage_starting", "unmanage_error"),
-    "access_rule": ("queued_to_deny", "denying", "error"),
-}
+_NOUNS = {"share": states.SHARE, "access_rule": states.ACCESS_RULE}
 _KINDS = [(column.is_not(None), name) for name, column in _RESOURCES.items()]
 _FIELDS: dict[str, sa.ColumnElement[Any]] = {
     **{name: table.c[name] for name in ("id", "project_id", "user_id", "lock_context", "resource_action", "lock_reason", "created_at", "updated_at")},
@@ -199,7 +197,7 @@ def _require_lockable(conn: Connection, share: sa.Row[Any], resource_type: str, 
         state = conn.scalar(sa.select(share_access_rules.c.state).where(share_access_rules.c.id == resource_id))
         if state is None:  # it went while its share's row was waited for
             raise Missing(f"Access rule {resource_id} could not be found.")
-    if resource_action == DELETE and state in _GOING[resource_type]:
+    if resource_action == DELETE and not _NOUNS[resource_type].permits(state, Permit.LOCK):
         raise Conflict(f"The {resource_type} {resource_id} is {state}: it cannot be locked against deletion.")
     if resource_action == SHOW:
         same = sa.select(table.c.id).where(table.c.access_rule_id == resource_id, table.c.resource_action == SHOW)

@@ -20,11 +20,10 @@ from abaca.domain import share_instances as instances
 from abaca.domain import shares as share_nouns
 from abaca.domain.share_network_lock import require_active
 from abaca.domain.signs_of_life import is_up
-from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
+from abaca.domain.states import Permit
+from abaca.errors import Conflict, Invalid, Missing, Refused
 from abaca.values import Caller, Host, ManagedShare, Value
 
-_LETS_GO = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error", "manage_error",
-            "unmanage_error")  # fmt: skip
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
 _SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
 _ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
@@ -91,12 +90,11 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
 
 
 def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Let a share without snapshots go, in the background; its server is not deleted automatically from now on. Forbidden in a status that
-    says that something goes on, Invalid while its network is changed."""
+    """Let a share without snapshots go, in the background; its server is not deleted automatically from now on. Forbidden in a status with
+    work in progress, Invalid while its network is changed."""
     share = share_nouns.lock(conn, caller, share_id)
     share_nouns.require_kept(share)
-    if share.status not in _LETS_GO:
-        raise Forbidden(f"Share {share_id} is {share.status}; to be unmanaged its status must be one of {', '.join(_LETS_GO)}.")
+    share_nouns.require_status(share, Permit.UNMANAGE)
     share_nouns.require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
     if not share_nouns.is_placed(share):

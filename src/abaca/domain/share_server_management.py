@@ -22,11 +22,10 @@ from abaca.domain import share_servers as servers
 from abaca.domain.share_network_lock import lock, require_active
 from abaca.domain.share_server_networks import Place
 from abaca.domain.signs_of_life import is_up
+from abaca.domain.states import Permit
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Host, NetworkAllocation, Value
 from abaca.workflow.queue import enqueue
-
-_LETS_GO = ("active", "error", "manage_error", "unmanage_error")
 
 
 class ServerToManage(Value):
@@ -72,8 +71,9 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
     server = _locked(conn, share_server_id)
     if len(conn.execute(sa.select(mappings).where(mappings.c.share_server_id == share_server_id)).all()) > 1:
         raise Invalid(f"Share server {share_server_id} stands on several subnets, so it cannot be unmanaged.")
-    if server.status not in _LETS_GO:
-        raise Invalid(f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one of {', '.join(_LETS_GO)}.")
+    if not states.SHARE_SERVER.permits(server.status, Permit.UNMANAGE):
+        permitting = ", ".join(states.SHARE_SERVER.permitting(Permit.UNMANAGE))
+        raise Invalid(f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one of {permitting}.")
     if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
         raise Invalid(f"Share server {share_server_id} is in use by one or more shares.")
     states.move(conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False)

@@ -22,6 +22,7 @@ from abaca.db.tables import (
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain import states
+from abaca.domain.states import Permit
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Page
 from abaca.workflow.queue import Work, enqueue
@@ -65,7 +66,7 @@ def delete(conn: Connection, share_server_id: str) -> None:
     server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none()
     if server is None:  # it went while its network's row was waited for
         raise Missing(f"Share server {share_server_id} could not be found.")
-    if server.status not in ("active", "error"):
+    if not states.SHARE_SERVER.permits(server.status, Permit.DELETE):
         raise Forbidden(f"Share server {share_server_id} is {server.status}; only one that is active or in error can be deleted.")
     if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
         raise Conflict(f"Share server {share_server_id} is in use.")
@@ -141,7 +142,7 @@ def choose(conn: Connection, share_network_id: str, service_host: str, subnet_id
         )
     subnets_of = defaultdict(set)
     for row in of_network:
-        if row.host == service_host and row.status in ("creating", "active"):
+        if row.host == service_host and states.SHARE_SERVER.permits(row.status, Permit.TAKE_SHARES):
             subnets_of[row.share_server_id].add(row.share_network_subnet_id)
     return next((server_id for server_id, subnets in subnets_of.items() if subnets == set(subnet_ids)), None)
 
@@ -271,7 +272,8 @@ def _serving() -> sa.ColumnElement[bool]:
     Those in the making or on their way out are the business of the work that makes or deletes them.
     """
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
-    return share_servers.c.status.in_(("active", "network_change")) | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
+    serving = share_servers.c.status.in_(states.SHARE_SERVER.permitting(Permit.SERVE))
+    return serving | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
 
 
 def _select() -> sa.Select[Any]:

@@ -36,11 +36,11 @@ from abaca.domain import (
 )
 from abaca.domain import share_types as share_types_of
 from abaca.domain.share_instances import remove as remove_share
+from abaca.domain.states import Permit
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
 
-DELETABLE = ("available", "error", "error_deleting", "inactive", "extending_error", "shrinking_error", "reverting_error")
 _SHARE_FILTERS = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
@@ -168,8 +168,7 @@ def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Cal
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
     share = lock(conn, caller, share_id)
-    if share.status not in DELETABLE:
-        raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(DELETABLE)}.")
+    require_status(share, Permit.DELETE)
     require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
     _start_deletion(conn, share)
@@ -180,7 +179,7 @@ def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
     share = lock(conn, caller, share_id)
     require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
-    if share.status not in DELETABLE and share.status not in ("deleting", "creating"):
+    if not states.may_follow(states.SHARE, share.status, "deleting"):
         states.force(conn, states.SHARE, share.instance_id, "error")
     _start_deletion(conn, share)
 
@@ -331,6 +330,13 @@ def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
     if share is not None and share.is_public:
         raise Forbidden(f"Share {share_id} belongs to another project.")
     raise Missing(f"Share {share_id} could not be found.")
+
+
+def require_status(share: sa.Row[Any], what: Permit) -> None:
+    """Forbidden unless the status of a share (as `lock` gives it) permits that."""
+    if not states.SHARE.permits(share.status, what):
+        permitting = ", ".join(states.SHARE.permitting(what))
+        raise Forbidden(f"Invalid share: share {share.id} is {share.status}; its status must be one of {permitting}.")
 
 
 def require_kept(share: sa.Row[Any]) -> None:

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
-from abaca.domain import driver_values, export_locations
+from abaca.domain import driver_values, export_locations, states
+from abaca.domain.states import Permit
 from abaca.errors import Refused
 from abaca.values import AccessRule, Snapshot, Value
 
@@ -53,7 +54,7 @@ def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
 def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
     """The snapshot instances of a share that clients may mount, the oldest first."""
     table = share_snapshot_instances
-    complete = table.c.status.not_in(driver_values.INCOMPLETE)
+    complete = table.c.status.in_(states.SNAPSHOT.permitting(Permit.HAS_ALL_DATA))
     return list(
         conn.scalars(sa.select(table.c.id).where(table.c.share_instance_id == instance_id, complete).order_by(table.c.created_at, table.c.id))
     )
@@ -67,7 +68,8 @@ def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
 def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
     """The same of several servers together."""
     here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(share_server_ids))
-    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & (share_snapshot_instances.c.status != "deleting"))
+    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitting(Permit.IS_ON_SERVER))
+    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
 
 
 def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
@@ -94,7 +96,7 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
             share=shares[row.share_instance_id],
             size=row.size,
             is_mountable=row.mount_snapshot_support,
-            is_complete=row.status not in driver_values.INCOMPLETE,
+            is_complete=states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
             access_rules=_read_only(shares[row.share_instance_id].access_rules) if row.mount_snapshot_support else [],
             export_locations=driver_values.locations_of(locations[row.id]),
             provider_location=row.provider_location,

@@ -17,11 +17,10 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
 from abaca.domain import pages, placement, quota_usages, shares, states
+from abaca.domain.states import Permit
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, OverQuota, Unprocessable
 from abaca.values import Caller, Page
 
-_DELETABLE = ("available", "error", "error_deleting")
-_STANDING = ("available", "extending_error", "shrinking_error")
 _FILTERS = {
     "name": share_snapshots.c.display_name,
     "display_name": share_snapshots.c.display_name,
@@ -61,7 +60,7 @@ def create(
     shares.require_kept(share)
     if not share.snapshot_support:
         raise Unprocessable(f"Snapshots cannot be created for share '{share_id}' since it does not have that capability.")
-    if not (force and share.status in _STANDING):
+    if not (force and states.SHARE.permits(share.status, Permit.FORCED_SNAPSHOT)):
         shares.require_available(share)
     quota_usages.claim(
         conn, share.project_id, caller.user_id, share.share_type_id, defaults=quota_defaults, snapshots=1, snapshot_gigabytes=share.size
@@ -149,8 +148,9 @@ def change_metadata(conn: Connection, caller: Caller, snapshot_id: str, change: 
 def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot, in the background. Invalid in a status that is against it, and while a share is being made from it."""
     held = lock(conn, caller, snapshot_id)
-    if held.snapshot.status not in _DELETABLE:
-        raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {', '.join(_DELETABLE)}; it is {held.snapshot.status}.")
+    if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
+        permitting = ", ".join(states.SNAPSHOT.permitting(Permit.DELETE))
+        raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is {held.snapshot.status}.")
     being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
     share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
     if share_id is not None:

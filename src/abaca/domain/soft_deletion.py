@@ -15,12 +15,11 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_servers
 from abaca.db.tables import shares as table
-from abaca.domain import resource_lock_checks, shares
+from abaca.domain import resource_lock_checks, shares, states
+from abaca.domain.states import Permit
 from abaca.errors import Forbidden
 from abaca.values import Caller
 
-_KEEPABLE = ("available", "error", "inactive")
-_RIPE = tuple(status for status in shares.DELETABLE if status != "error_deleting")  # which is for a person to look at
 _ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
@@ -28,8 +27,7 @@ def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: i
     """Keep a share for so many seconds more. Forbidden in a status that is against it, with snapshots or locks, and for one that is so already."""
     share = shares.lock(conn, caller, share_id)
     shares.require_kept(share)
-    if share.status not in _KEEPABLE:
-        raise Forbidden(f"Invalid share: share {share_id} is {share.status}; its status must be one of {', '.join(_KEEPABLE)}.")
+    shares.require_status(share, Permit.SOFT_DELETE)
     shares.require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
     _schedule(conn, share_id, utcnow() + timedelta(seconds=kept_seconds))
@@ -40,7 +38,7 @@ def restore(conn: Connection, caller: Caller, share_id: str) -> None:
     share = shares.lock(conn, caller, share_id)
     if share.scheduled_to_be_deleted_at is None:
         return
-    if share.status in ("deleting", "error_deleting"):
+    if not states.SHARE.permits(share.status, Permit.RESTORE):
         raise Forbidden(f"Share {share_id} is {share.status}: it is too late to restore it.")
     _schedule(conn, share_id, None)
 
@@ -53,7 +51,7 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
         .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
         .where(
             table.c.scheduled_to_be_deleted_at <= utcnow(),
-            share_instances.c.status.in_(_RIPE),
+            share_instances.c.status.in_(states.SHARE.permitting(Permit.EXPIRE)),
             share_servers.c.host.in_(hosts) | share_instances.c.host.is_(None),
         )
     )

@@ -1,12 +1,13 @@
-"""Which status may follow which, a table a noun; and the only place that sets a status.
+"""Statuses: for each noun one table of what may follow and what is permitted meanwhile; and the only place that sets a status.
 
-A status whose name says that something goes on (creating, deleting, network_change, …) always has a workflow that owns it, stored in
-the same transaction. Callers' requests are judged before, with `CallerError`s; a transition that is not in the table is a bug.
+A status with work in progress (creating, deleting, network_change, …) always has a workflow that owns it, stored in the same
+transaction. Callers' requests are judged before, with `CallerError`s; a transition that is not in the table is a bug.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,28 +17,63 @@ from abaca.db import tables
 from abaca.db.session import utcnow
 from abaca.errors import Invalid
 
-PASSING = frozenset({
+IN_PROGRESS = frozenset({
     "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "queued_to_apply", "applying",
     "queued_to_deny", "denying", "manage_starting", "unmanage_starting",
 })  # fmt: skip
-"""What says that something goes on."""
+"""Statuses with work in progress."""
+
+
+class Permit(Enum):
+    """What the status of a share, a snapshot, a share server or an access rule permits, or says of it."""
+
+    DELETE = auto()
+    SOFT_DELETE = auto()
+    RESTORE = auto()  # after a soft deletion
+    EXPIRE = auto()  # soft-deleted, it is deleted when its time has come; else a person has to look at it
+    UNMANAGE = auto()
+    LOCK = auto()  # against deletion
+    FORCED_SNAPSHOT = auto()
+    HAS_ALL_DATA = auto()  # on its back end
+    IS_ON_SERVER = auto()  # its share server is told of it
+    LEAVE_SERVER = auto()  # one that failed has nothing on its share server
+    HAS_RULES_APPLIED = auto()
+    SERVE = auto()  # a share server
+    TAKE_SHARES = auto()  # a share server
+    CHANGE_LEVEL = auto()  # an access rule
 
 
 class Noun(NamedTuple):
-    """A table's status column and its transitions: status → the statuses that may follow."""
+    """A table's status column, its transitions (status → the statuses that may follow), and the statuses that permit something."""
 
     table: sa.Table
     column: str
     transitions: dict[str, frozenset[str]]
+    permitted: dict[Permit, tuple[str, ...]]
 
     @property
-    def passing(self) -> dict[str, str]:
-        """The statuses that say that something goes on → the error that each can end in."""
-        return {status: next(end for end in self.transitions[status] if "error" in end) for status in PASSING & self.transitions.keys()}
+    def in_progress(self) -> dict[str, str]:
+        """The statuses with work in progress → the error that each can end in."""
+        return {status: next(end for end in self.transitions[status] if "error" in end) for status in IN_PROGRESS & self.transitions.keys()}
+
+    def permits(self, status: str | None, what: Permit) -> bool:
+        return status in self.permitted[what]
+
+    def permitting(self, what: Permit) -> tuple[str, ...]:
+        """The statuses that permit it, to be named and to be asked for."""
+        return self.permitted[what]
 
 
-def _noun(table: sa.Table, column: str, **transitions: str) -> Noun:
-    return Noun(table, column, {status: frozenset(followers.split()) for status, followers in transitions.items()})
+class _AllBut(str):
+    """The statuses that do not permit something."""
+
+
+def _noun(table: sa.Table, column: str, permits: Mapping[Permit, str] | None = None, **transitions: str) -> Noun:
+    permitted = {}
+    for what, text in (permits or {}).items():
+        named = tuple(text.split())
+        permitted[what] = tuple(status for status in transitions if status not in named) if isinstance(text, _AllBut) else named
+    return Noun(table, column, {status: frozenset(followers.split()) for status, followers in transitions.items()}, permitted)
 
 
 SHARE_NETWORK = _noun(
@@ -51,6 +87,12 @@ SHARE_NETWORK = _noun(
 SHARE_SERVER = _noun(
     tables.share_servers,
     "status",
+    {
+        Permit.DELETE: "active error",
+        Permit.UNMANAGE: "active error manage_error unmanage_error",
+        Permit.SERVE: "active network_change",
+        Permit.TAKE_SHARES: "creating active",
+    },
     creating="active error deleting",
     active="network_change deleting error unmanage_starting",
     network_change="active error",
@@ -65,6 +107,19 @@ SHARE_SERVER = _noun(
 SHARE = _noun(
     tables.share_instances,
     "status",
+    {
+        Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error reverting_error",
+        Permit.SOFT_DELETE: "available error inactive",
+        Permit.RESTORE: _AllBut("deleting error_deleting"),
+        Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error",
+        Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error reverting_error manage_error unmanage_error",
+        Permit.LOCK: _AllBut("deleting error_deleting unmanage_starting unmanage_error"),
+        Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
+        Permit.HAS_ALL_DATA: _AllBut("creating deleting reverting reverting_error error error_deleting manage_starting manage_error"),
+        Permit.IS_ON_SERVER: _AllBut("deleting manage_starting manage_error"),
+        Permit.LEAVE_SERVER: "error error_deleting",
+        Permit.HAS_RULES_APPLIED: _AllBut("deleting error"),
+    },
     creating="available error deleting",
     available="extending shrinking reverting deleting error unmanage_starting",
     extending="available extending_error",
@@ -89,6 +144,11 @@ SHARE = _noun(
 SNAPSHOT = _noun(
     tables.share_snapshot_instances,
     "status",
+    {
+        Permit.DELETE: "available error error_deleting",
+        Permit.HAS_ALL_DATA: "available restoring",
+        Permit.IS_ON_SERVER: _AllBut("deleting"),
+    },
     creating="available error deleting",
     available="restoring deleting error",
     restoring="available error",
@@ -108,6 +168,10 @@ ACCESS_RULES = _noun(
 ACCESS_RULE = _noun(
     tables.share_access_rules,
     "state",
+    {
+        Permit.LOCK: "queued_to_apply applying active",
+        Permit.CHANGE_LEVEL: "active error",
+    },
     queued_to_apply="applying queued_to_deny error active",
     applying="active error queued_to_deny",
     active="error queued_to_deny applying queued_to_apply",
@@ -150,10 +214,10 @@ def may_follow(noun: Noun, status: str, to: str) -> bool:
 
 
 def give_up(conn: Connection, noun: Noun, of: sa.ColumnElement[bool], **changes: Any) -> None:
-    """Those of the rows in which something goes on are in error: nobody can say how it ended."""
+    """Those of the rows with work in progress are in error: nobody can say how it ended."""
     status = noun.table.c[noun.column]
-    for passing, end in noun.passing.items():
-        conn.execute(sa.update(noun.table).where(of, status == passing).values({noun.column: end, "updated_at": utcnow(), **changes}))
+    for busy, end in noun.in_progress.items():
+        conn.execute(sa.update(noun.table).where(of, status == busy).values({noun.column: end, "updated_at": utcnow(), **changes}))
 
 
 def force(conn: Connection, noun: Noun, key: str, to: str) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values
+from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values, states
 from abaca.domain.driver_values import Standing
+from abaca.domain.states import Permit
 from abaca.errors import BackendError, NoSpace
 from abaca.operations import serving
-from abaca.operations.share_server_setup import SERVING, fail_if_creating, make_sure_of_server
+from abaca.operations.share_server_setup import fail_if_creating, make_sure_of_server
 from abaca.values import ExportLocation
 from abaca.workflow.steps import effect, later, tx, workflow
 
@@ -32,7 +33,7 @@ def share_create(instance_id: str, *tried: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        if here.server_status in SERVING:
+        if states.SHARE_SERVER.permits(here.server_status, Permit.SERVE):
             _create(instance_id, here, tried)
             return
     make_sure_of_server(here.server_id, here.host)

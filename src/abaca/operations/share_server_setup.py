@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import share_network_subnets, share_server_networks, share_servers
+from abaca.domain import share_network_subnets, share_server_networks, share_servers, states
 from abaca.domain.share_server_networks import Place
+from abaca.domain.states import Permit
 from abaca.errors import BackendError, Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving
 from abaca.values import NetworkAllocation
 from abaca.workflow.steps import effect, tx
-
-SERVING = ("active", "network_change")
-"""The statuses of a server that carries shares."""
 
 
 def make_sure_of_server(share_server_id: str, host: str) -> None:
@@ -25,7 +23,7 @@ def make_sure_of_server(share_server_id: str, host: str) -> None:
         server = tx(share_server_networks.to_set_up, share_server_id)
         if server.status == "creating":
             _set_up(share_server_id, host, server.places)
-        elif server.status not in SERVING:
+        elif not states.SHARE_SERVER.permits(server.status, Permit.SERVE):
             raise Refused(f"The share server is {server.status}{f': {server.reason}' if server.reason else '.'}")
 
 

@@ -13,11 +13,11 @@ from sqlalchemy.engine import Connection, Engine
 from abaca.db.session import begin, lock_row, read, utcnow
 from abaca.db.tables import share_instances, share_networks, share_servers
 from abaca.domain import share_servers as servers
+from abaca.domain import states
+from abaca.domain.states import Permit
 
 AFTER_SECONDS = 20.0
 """So long after its failure, so that what fails again and again is not tried without a pause."""
-
-FAILED = ("error", "error_deleting")
 
 
 def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER_SECONDS) -> None:
@@ -38,5 +38,6 @@ def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER
 def _is_let_go(conn: Connection, share_server_id: str) -> bool:
     """Take the failed shares off the server; whether none is left on it."""
     on_it = share_instances.c.share_server_id == share_server_id
-    conn.execute(sa.update(share_instances).where(on_it, share_instances.c.status.in_(FAILED)).values(share_server_id=None, updated_at=utcnow()))
+    failed = share_instances.c.status.in_(states.SHARE.permitting(Permit.LEAVE_SERVER))
+    conn.execute(sa.update(share_instances).where(on_it, failed).values(share_server_id=None, updated_at=utcnow()))
     return conn.execute(sa.select(share_instances.c.id).where(on_it).limit(1)).first() is None
