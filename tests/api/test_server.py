@@ -146,6 +146,21 @@ def test_a_secret_that_others_may_read_or_write_is_refused_at_the_start(what: st
         assert f"{server.folder / what} may be read or written by others (mode {mode:04o})" in server.refused()
 
 
+@pytest.mark.parametrize("what", ["tls.key", "tls.pem"])
+@pytest.mark.parametrize("content", ["nonsense", None])
+def test_a_certificate_or_key_that_is_none_is_named_at_the_start(what: str, content: str | None) -> None:
+    """Not PEM, or not there."""
+    with serving() as server:
+        server.use_tls()
+        path = server.folder / what
+        path.unlink()
+        if content:
+            path.write_text(content)
+            path.chmod(0o600)
+        said = server.refused()
+        assert f"ssl_key = {server.folder}/tls.key cannot be used" in said and str(path) in said
+
+
 @ROOT_ONLY
 def test_root_serves_when_that_is_said_also_below_a_closed_folder() -> None:
     with serving(**{"api.user": "root"}) as server:

@@ -13,6 +13,7 @@ import os
 import pkgutil
 import resource
 import signal
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def serve(conf: cfg.ConfigOpts) -> None:
     """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served, Conflict when the schema is older."""
     refuse_cleartext(conf)
     Proxies(conf.api.trusted_proxies)  # refused now if it is wrong
+    refuse_unusable_tls(conf)
     server, authenticate, revisions = _server(conf), authenticator(conf), migrations.revisions()
     _import_all()
     privileges.give_up_root(conf.api.user)
@@ -97,6 +99,20 @@ def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
             f"Passwords or tokens would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
             "where something in front of it does TLS."
         )
+
+
+def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
+    """Raises cfg.Error, with the files, when they are no certificate and its key, or not there."""
+    api = conf.api
+    if not api.ssl_certificate:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.ssl_certificate, api.ssl_key)
+    except OSError as error:  # of which those of TLS are a kind
+        raise cfg.Error(
+            f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be used: they must be PEM files of a "
+            f"certificate and its key ({error.strerror or error})."
+        ) from error
 
 
 class _Loader:
