@@ -16,10 +16,13 @@
         ├── Unavailable        retry later: nothing happened
         ├── OutcomeUnknown     look, then retry: it may have happened
         ├── NoSpace            undo; a share that was to be made is tried on another pool
-        └── Refused            undo: it will not happen, and the message says why
+        └── Refused            undo: it will not happen
 
 Anything else that is raised is a bug: 500 at the API's edge, parked work in a worker.
-Messages of both families are meant for the person who asked; they hold no secrets.
+
+Messages of a CallerError are for the person who asked. Those of a BackendError are for the operator, and go to the
+log: a back end may have written its paths, programs or hosts into them. The project reads them only where whoever
+raised the error says `is_public`, and a sentence of ours otherwise.
 """
 
 from __future__ import annotations
@@ -93,15 +96,31 @@ class BackendError(AbacaError):
     """A back end or a network plug-in failed.
 
     `details` are partial back end details (flat map of strings) that the failed call had already established.
+    `is_public`: the project may read the message, which names nothing but what is the project's own.
     """
 
-    def __init__(self, message: str, details: dict[str, str] | None = None) -> None:
+    unexplained: ClassVar[str] = "The back end, or the network service, failed."
+
+    def __init__(self, message: str, details: dict[str, str] | None = None, *, is_public: bool = False) -> None:
         super().__init__(message)
         self.details = details or {}
+        self.is_public = is_public
+
+    def told(self, request_id: str) -> str:
+        """What the project is told: the message where it is public, else what kind of failure it was and where the reason is found.
+
+        `request_id`: of the request that the work was put in for, which the log names; empty: none did.
+        """
+        if self.is_public:
+            return self.message
+        there = f", under request {request_id}" if request_id else ""
+        return f"{self.unexplained} The administrator finds the reason in the log of the worker{there}."
 
 
 class Unavailable(BackendError):
     """Not reachable now, and nothing was done: retry."""
+
+    unexplained = "The back end, or the network service, could not be reached."
 
 
 class DatabaseAway(Unavailable):
@@ -111,13 +130,19 @@ class DatabaseAway(Unavailable):
 class OutcomeUnknown(BackendError):
     """It may have been done: look for it by its name, then retry."""
 
+    unexplained = "The back end, or the network service, failed or did not answer in time."
+
 
 class NoSpace(BackendError):
     """No room: no free gigabytes or no free addresses. From `create_share` it means: another pool, and see to it that nothing is left here."""
 
+    unexplained = "There is not enough room left."
+
 
 class Refused(BackendError):
     """It cannot be done; the message says why. Undo what was prepared for it."""
+
+    unexplained = "The back end, or the network service, refused it."
 
 
 BACKEND_ERRORS: dict[str, type[BackendError]] = {

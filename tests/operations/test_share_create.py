@@ -182,7 +182,7 @@ def test_each_failure_of_the_network_plug_in(stack: Stack, networks: Networks) -
     before = slate(stack)
     for is_done in (False, True):
         for kind in FAILURES:
-            networks.broken["allocate"] = BACKEND_ERRORS[kind](WHY), is_done
+            networks.broken["allocate"] = BACKEND_ERRORS[kind](WHY, is_public=True), is_done
             id_ = stack.share(share_network)
             assert stack.settled_share(id_) == "error", kind
             assert told(stack)[0] == WHY

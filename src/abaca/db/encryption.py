@@ -37,7 +37,8 @@ class Cipher:
         try:
             return self._keys().decrypt(token.encode()).decode()
         except InvalidToken:
-            raise Unavailable("A stored password cannot be decrypted: the key file is not the one that it was encrypted with.") from None
+            said = "A stored password cannot be decrypted: the key file is not the one that it was encrypted with."
+            raise Unavailable(said, is_public=True) from None
 
     def _keys(self) -> MultiFernet:
         try:
@@ -48,9 +49,9 @@ class Cipher:
                 self._read = stamp, MultiFernet([Fernet(line) for line in lines])
         except Exposed as error:
             LOG.error("%s", error)
-            raise Unavailable("The key file for stored passwords is not used: others may read or write it.") from None
+            raise Unavailable("The key file for stored passwords is not used: others may read or write it.", is_public=True) from None
         except (OSError, ValueError) as error:
-            raise Unavailable(f"The key file for stored passwords cannot be used ({type(error).__name__}).") from None
+            raise Unavailable(f"The key file for stored passwords cannot be used ({type(error).__name__}).", is_public=True) from None
         return self._read[1]
 
 

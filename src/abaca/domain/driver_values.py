@@ -68,7 +68,7 @@ def share(conn: Connection, instance_id: str) -> Share:
     """A share as drivers see it. Refused when it is gone."""
     found = shares(conn, share_instances.c.id == instance_id)
     if not found:
-        raise Refused(f"The share instance {instance_id} is gone.")
+        raise Refused(f"The share instance {instance_id} is gone.", is_public=True)
     return found[0]
 
 

@@ -120,7 +120,7 @@ def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
     if row is None:
         return
     if complaint := share_sizes.complaint(found.size, share_types.specs_of(conn, row.share_type_id)):
-        raise Refused(complaint)
+        raise Refused(complaint, is_public=True)
     if row.size == 0:
         quota_usages.claim(conn, row.project_id, row.user_id, row.share_type_id, defaults=None, gigabytes=found.size)
         placement.release(conn, row.host, -found.size)

@@ -39,7 +39,7 @@ def snapshot(conn: Connection, instance_id: str) -> Snapshot:
     """A snapshot as drivers see it. Refused when it is gone."""
     found = snapshots(conn, share_snapshot_instances.c.id == instance_id)
     if not found:
-        raise Refused(f"The snapshot instance {instance_id} is gone.")
+        raise Refused(f"The snapshot instance {instance_id} is gone.", is_public=True)
     return found[0]
 
 
@@ -47,7 +47,7 @@ def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
     """The snapshot that a share is made from. Refused when it is gone."""
     found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)
     if not found:
-        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.")
+        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.", is_public=True)
     return found[0]
 
 

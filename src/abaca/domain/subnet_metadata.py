@@ -52,7 +52,7 @@ def wanted(conn: Connection, share_server_id: str, subnet_id: str, keys: list[st
     if status in ("creating", "deleting", "gone") or host is None:
         return None
     if not servers.stands(conn, share_server_id):
-        raise Refused(f"the share server is {status}.")
+        raise Refused(f"the share server is {status}.", is_public=True)
     there = sorted(values(conn, subnet_id, keys))
     return HandOver(host=host, keys=there) if there else None
 

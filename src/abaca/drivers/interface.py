@@ -5,7 +5,8 @@ Rules that hold for every method:
 * Blind: values in, values out. No database, no context, no configuration globals.
 * Idempotent by the ids given. Every call may be repeated after a crash, and then **without** the details that the lost call would have
   returned: look for what the call is about to make, by a name derived from the id, before making it.
-* Failures are `BackendError`s, sorted by what to do next (see `abaca.errors`). Anything else counts as a bug of the driver.
+* Failures are `BackendError`s, sorted by what to do next (see `abaca.errors`); whether the project reads the message is said by
+  `is_public`. Anything else counts as a bug of the driver.
   A failure may carry partial details.
 * Methods may be called from several threads. Calls about one share server never overlap with a call that changes that server, but for
   `restart_server`.
@@ -123,11 +124,11 @@ class ShareDriver(ABC):
         Clients notice nothing. One that Abaca made has its id as its identifier, so both are the same. `driver_options`: what the
         administrator says beside. Called whether declared or not. Raises Refused when there is no such server. `ensure_server` follows.
         """
-        raise Refused("This back end takes over no share servers.")
+        raise Refused("This back end takes over no share servers.", is_public=True)
 
     def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         """Abaca forgets a server, which goes on as it is: its addresses stay its own. Called whether declared or not."""
-        raise Refused("This back end lets no share server go.")
+        raise Refused("This back end lets no share server go.", is_public=True)
 
     def check_update_share_server_network_allocations(
         self,
@@ -181,7 +182,7 @@ class ShareDriver(ABC):
         The one method that is called without being declared, for the keys that the administrator names in the option
         driver_updatable_subnet_metadata. On failure the server goes on as before, and the project is told.
         """
-        raise Refused("This back end does not take metadata of subnets.")
+        raise Refused("This back end does not take metadata of subnets.", is_public=True)
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
@@ -205,11 +206,11 @@ class ShareDriver(ABC):
         One that Abaca made comes with the id that its path ends with, so nothing is renamed. `share.size` is 0. Called whether declared or
         not. Raises Refused when there is no such share of that protocol there. `update_access` follows, without rules.
         """
-        raise Refused("This back end takes over no shares.")
+        raise Refused("This back end takes over no shares.", is_public=True)
 
     def unmanage_share(self, share: Share, server: ShareServer) -> None:
         """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared or not."""
-        raise Refused("This back end lets no share go.")
+        raise Refused("This back end lets no share go.", is_public=True)
 
     @abstractmethod
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
@@ -260,4 +261,4 @@ class ShareDriver(ABC):
 
 
 def _undeclared(capability: str) -> Refused:
-    return Refused(f"The back end does not support this (any more): {capability}.")
+    return Refused(f"The back end does not support this (any more): {capability}.", is_public=True)

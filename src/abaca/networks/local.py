@@ -98,15 +98,16 @@ class LocalNetworks(NetworkPlugin):
             return _only_shared(found)
         visible = [item.subnet for item in found if item.is_shared or item.project_id == project_id]
         if not visible:
-            raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
+            said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
+            raise Refused(said, is_public=True)
         if len(visible) > 1:
-            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: one must be named.")
+            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: one must be named.", is_public=True)
         return visible[0]
 
     def free_addresses(self, subnet: Subnet) -> int:
         found = self._store.find(network_id=None, subnet_id=subnet.neutron_subnet_id)
         if not found:
-            raise Refused(f"There is no subnet {subnet.neutron_subnet_id}.")
+            raise Refused(f"There is no subnet {subnet.neutron_subnet_id}.", is_public=True)
         return AddressPool(found[0].allocation_pools).size - self._store.count_ports(subnet.neutron_subnet_id)
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
@@ -138,7 +139,7 @@ def mac_address(key: PortKey) -> str:
 def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
     shared = [item.subnet for item in found if item.is_shared]
     if len(shared) != 1:
-        raise Refused(f"Neither a network nor a subnet is named, and {len(shared) or 'no'} subnets are shared with all projects.")
+        raise Refused(f"Neither a network nor a subnet is named, and {len(shared) or 'no'} subnets are shared with all projects.", is_public=True)
     return shared[0]
 
 
@@ -161,7 +162,7 @@ class _Taken:
                 self._locked.move(port, key)
             return port.allocation
         if address in self._taken:
-            raise Refused(f"The address {address} is another's.")
+            raise Refused(f"The address {address} is another's.", is_public=True)
         made = _new_port(key, self._subnet.neutron_subnet_id, address)
         self._locked.add([made])
         return made.allocation
@@ -173,10 +174,10 @@ def require_within(subnet_id: str, cidr: str, gateway: str | None, address: str)
     try:
         wanted = plain_address(address)
     except ValueError as error:
-        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}): {error}.") from None
+        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}): {error}.", is_public=True) from None
     is_within = wanted.version == network.version and int(first_host(network)) <= int(wanted) <= int(last_host(network))
     if not is_within or address == gateway:
-        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}).")
+        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}).", is_public=True)
 
 
 def _keys(request: AllocationRequest, count: int | None = None) -> list[PortKey]:
@@ -190,7 +191,7 @@ def _require_subnets(requests: Sequence[AllocationRequest], subnets: Mapping[str
     for request in requests:
         found = subnets.get(request.neutron_subnet_id)
         if found is None or found.subnet.neutron_net_id != request.neutron_net_id:
-            raise Refused(f"There is no subnet {request.neutron_subnet_id} on the network {request.neutron_net_id}.")
+            raise Refused(f"There is no subnet {request.neutron_subnet_id} on the network {request.neutron_net_id}.", is_public=True)
 
 
 def _missing_keys(requests: Sequence[AllocationRequest], ports: Mapping[PortKey, Port]) -> dict[str, list[PortKey]]:
@@ -201,7 +202,7 @@ def _missing_keys(requests: Sequence[AllocationRequest], ports: Mapping[PortKey,
             if key not in ports:
                 missing.setdefault(request.neutron_subnet_id, {})[key] = None
             elif ports[key].subnet_id != request.neutron_subnet_id:
-                raise Refused(f"Share server {key.server_id} has its address on the subnet {ports[key].subnet_id}: release it first.")
+                raise Refused(f"Share server {key.server_id} has its address on the subnet {ports[key].subnet_id}: release it first.", is_public=True)
     return {subnet_id: list(keys) for subnet_id, keys in missing.items()}
 
 
@@ -214,7 +215,7 @@ def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) ->
         pool, used = AddressPool(subnets[subnet_id].allocation_pools), taken.get(subnet_id, ())
         free = pool.size - len(used)
         if free < len(keys):
-            raise NoSpace(no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)))
+            raise NoSpace(no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)), is_public=True)
         made += [_new_port(key, subnet_id, address) for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)]
     return made
 

@@ -104,16 +104,18 @@ class NeutronNetworks(NetworkPlugin):
         wanted = {"network_id": neutron_net_id, "id": neutron_subnet_id}
         named = {name: value for name, value in wanted.items() if value}
         if not named:
-            raise Refused("Neither a network nor a subnet is named.")
+            raise Refused("Neither a network nor a subnet is named.", is_public=True)
         with _lost_as(Unavailable):
             found = list(self._neutron.subnets(**named))
             network = self._network(project_id, found[0].network_id) if found else None
         if network is None:
-            raise Refused(f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " "))
+            said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
+            raise Refused(said, is_public=True)
         if not self._may_be_used(project_id, network):
-            raise Refused(f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own.")
+            said = f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own."
+            raise Refused(said, is_public=True)
         if len(found) > 1:
-            raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.")
+            raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.", is_public=True)
         if network.provider_network_type is None:
             raise Refused(f"Neutron does not tell what kind the network {network.id} is: it has several segments, or Abaca's user is no admin there.")
         (subnet,) = found
@@ -207,12 +209,14 @@ class NeutronNetworks(NetworkPlugin):
                 made = list(self._neutron.create_ports([_new_port(key, request) for key, request in missing.items()]))
         except _Conflict as conflict:
             if conflict.type.startswith("IpAddressGenerationFailure"):
-                raise NoSpace(self._lack(list(missing.values())) or conflict.message) from conflict
+                lack = self._lack(list(missing.values()))
+                raise NoSpace(lack or conflict.message, is_public=lack is not None) from conflict
             if conflict.type not in _ALREADY_THERE:
                 raise
             return {}
         except Refused as refusal:
-            raise Refused(self._gone(list(missing.values())) or refusal.message) from refusal
+            gone = self._gone(list(missing.values()))
+            raise Refused(gone or refusal.message, is_public=gone is not None) from refusal
         return dict(zip(missing, made, strict=True))
 
     def _gone(self, requests: list[AllocationRequest]) -> str | None:

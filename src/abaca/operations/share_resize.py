@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from sqlalchemy.engine import Connection
 
+from abaca import log_context
 from abaca.domain import driver_values, messages, resumptions, share_instances
 from abaca.errors import Refused
 from abaca.operations import serving
 from abaca.workflow.steps import effect, later, tx, workflow
+
+_LOG = logging.getLogger(__name__)
 
 
 def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) -> None:
@@ -43,6 +48,8 @@ def share_shrink(instance_id: str, new_size: str) -> None:
             effect(serving.current().driver(here.host).shrink_share, share, int(new_size), server)
         except Refused as refusal:
             # It holds more than that: nothing is broken, so the share stays usable.
-            tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, refusal.message)
+            _LOG.warning("share_shrink('%s') is refused: %s", instance_id, refusal.message)
+            reason = refusal.told(log_context.request_id())
+            tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, reason)
             return
         tx(share_instances.resized, instance_id, int(new_size))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
+from abaca import log_context
 from abaca.domain import share_network_subnets, share_server_networks, share_servers, states
 from abaca.domain.share_server_networks import Place
 from abaca.domain.states import Permit
@@ -24,7 +25,7 @@ def make_sure_of_server(share_server_id: str, host: str) -> None:
         if server.status == "creating":
             _set_up(share_server_id, host, server.places)
         elif not states.SHARE_SERVER.permits(server.status, Permit.SERVE):
-            raise Refused(f"The share server is {server.status}{f': {server.reason}' if server.reason else '.'}")
+            raise Refused(f"The share server is {server.status}{f': {server.reason}' if server.reason else '.'}", is_public=True)
 
 
 def allocate(share_server_id: str, places: list[Place]) -> dict[str, list[NetworkAllocation]]:
@@ -60,7 +61,7 @@ def _set_up(share_server_id: str, host: str, places: list[Place]) -> None:
         details = effect(driver_calls.setup_server, host, share_server_id, network_info)
         tx(share_servers.mark_active, share_server_id, details)
     except BackendError as error:
-        _undo(share_server_id, host, error.message)
+        _undo(share_server_id, host, error.told(log_context.request_id()))
         raise
 
 

@@ -64,7 +64,7 @@ def after(step: str) -> None:
 def _fail(step: str, moment: str) -> None:
     wanted, _, error = os.environ.get("ABACA_FAIL_AT", "").rpartition("/")
     if wanted in (f"{step}/{moment}", f"{_workflow.get()}/{_name.get()}/{moment}"):
-        raise BACKEND_ERRORS[error](FAILURE) if error in BACKEND_ERRORS else RuntimeError(FAILURE)
+        raise BACKEND_ERRORS[error](FAILURE, is_public=True) if error in BACKEND_ERRORS else RuntimeError(FAILURE)
 
 
 def _die(place: str) -> None:

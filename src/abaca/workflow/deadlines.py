@@ -43,7 +43,7 @@ def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
     if runtime.leaving.done():
         raise Stopping
     _give_up(future, name)
-    raise OutcomeUnknown(f"The back end has not answered within {runtime.limits.call_seconds:g} seconds ({name}).")
+    raise OutcomeUnknown(f"The back end has not answered within {runtime.limits.call_seconds:g} seconds.", is_public=True)
 
 
 def hanging() -> list[str]:
@@ -55,7 +55,8 @@ def hanging() -> list[str]:
 def _refuse_in_vain(name: str) -> None:
     hold = held()
     if hold is not None and hold.is_kept_out:
-        raise Unavailable(f"The back end has not answered an earlier call about share server {hold.server_id}; nothing is begun on it until it does.")
+        said = f"The back end has not answered an earlier call about share server {hold.server_id}; nothing is begun on it until it does."
+        raise Unavailable(said, is_public=True)
     if len(hanging()) >= MOST_HANGING:
         raise Unavailable(f"{MOST_HANGING} calls of back ends have not come back; {name} is not begun.")
 

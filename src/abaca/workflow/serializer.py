@@ -24,17 +24,17 @@ class PickleRefused(AbacaError):
 
 
 class JsonSerializer(Serializer):
-    """JSON text; errors as `{"error": {"name", "message", "details"}}`, backend errors come back as what they were."""
+    """JSON text; errors as `{"error": {"name", "message", "details", "is_public"}}`, backend errors come back as what they were."""
 
     def name(self) -> str:
         return "abaca_json"
 
     def serialize(self, data: Any) -> str:
         if isinstance(data, BaseException):
-            details = data.details if isinstance(data, BackendError) else {}
+            details, is_public = (data.details, data.is_public) if isinstance(data, BackendError) else ({}, False)
             name = type(data).__name__
             message = data.message if isinstance(data, AbacaError) else f"{name}: {data}"
-            data = {"error": {"name": name, "message": message, "details": details}}
+            data = {"error": {"name": name, "message": message, "details": details, "is_public": is_public}}
         return msgspec.json.encode(data).decode()
 
     def deserialize(cls, serialized_data: str) -> Any:
@@ -44,9 +44,10 @@ class JsonSerializer(Serializer):
         return data
 
 
-def _restored_error(name: str, message: str, details: dict[str, str]) -> Exception:
+def _restored_error(name: str, message: str, details: dict[str, str], is_public: bool = False) -> Exception:
+    """`is_public` is not recorded in work that an earlier release began."""
     kind = BACKEND_ERRORS.get(name)
-    return kind(message, details) if kind else Bug(message)
+    return kind(message, details, is_public=is_public) if kind else Bug(message)
 
 
 def _refuse_pickle(_serializer: DefaultSerializer, serialized_data: str) -> Any:

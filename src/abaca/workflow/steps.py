@@ -147,7 +147,7 @@ def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
         body(*args)
     except BackendError as error:
         _LOG.warning("%s%s failed: %s", body.__name__, args, error.message)
-        _end(tx, body.__name__, args, error.message)
+        _end(tx, body.__name__, args, error.told(log_context.request_id()))
     except Outgrown:
         raise
     except Exception:

@@ -69,7 +69,7 @@ class FakeDriver(ShareDriver):
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         with self._call("setup_server", server_id, *_network_ids(network_info)):
             if len(network_info) > 1 and not self.capabilities.share_server_multiple_subnet_support:
-                raise Refused("This back end sets up a share server on one subnet only.")
+                raise Refused("This back end sets up a share server on one subnet only.", is_public=True)
             self._judge_networks(network_info)
             services = _security_services(network_info)
             with self._store.change() as world:
@@ -210,7 +210,7 @@ class FakeDriver(ShareDriver):
         with self._call("create_share", share.id, share.share_id, server.id), self._store.change() as world:
             _server(world, server.id)
             if share.share_proto.upper() not in self.capabilities.storage_protocols:
-                raise Refused(f"This back end does not serve {share.share_proto}.")
+                raise Refused(f"This back end does not serve {share.share_proto}.", is_public=True)
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
                 world.shares[share.id] = _stored(share, server.id)
@@ -219,14 +219,14 @@ class FakeDriver(ShareDriver):
     def delete_share(self, share: Share, server: ShareServer) -> None:
         with self._call("delete_share", share.id, share.share_id, server.id), self._store.change() as world:
             if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
-                raise Refused(f"The share {share.id} has snapshots.")
+                raise Refused(f"The share {share.id} has snapshots.", is_public=True)
             world.shares.pop(share.id, None)
 
     def manage_share(self, share: Share, export_path: str, server: ShareServer, driver_options: Mapping[str, str]) -> ManagedShare:
         with self._call("manage_share", share.id, share.share_id, server.id), self._store.change() as world:
             stored = world.exported(export_path, server.id) or world.shares.get(share.id)
             if stored is None or stored.share_proto.upper() != share.share_proto.upper():
-                raise Refused(f"The share server {server.id} exports no {share.share_proto} share under {export_path}.")
+                raise Refused(f"The share server {server.id} exports no {share.share_proto} share under {export_path}.", is_public=True)
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
             world.shares[share.id] = stored
@@ -247,7 +247,7 @@ class FakeDriver(ShareDriver):
         with self._call("shrink_share", share.id, share.share_id, server.id), self._store.change() as world:
             stored = _share(world, share)
             if stored.used_bytes > new_size * GIB:
-                raise Refused(f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to {new_size} GiB.")
+                raise Refused(f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to {new_size} GiB.", is_public=True)
             stored.size = min(stored.size, new_size)
 
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
@@ -366,7 +366,7 @@ class FakeDriver(ShareDriver):
 
     def _judge_room(self, world: World, pool: str, size: int) -> None:
         if pool not in self.options.pools:
-            raise Refused(f"This back end has no pool '{pool}'.")
+            raise Refused(f"This back end has no pool '{pool}'.", is_public=True)
         ratio = self.options.max_over_subscription_ratio if self.options.thin_provisioning else 1.0
         free = self.options.pools[pool] * ratio - world.promised_gb(pool)
         if size > free:
@@ -377,13 +377,13 @@ class FakeDriver(ShareDriver):
         wanted = self.options.network_allocations_number
         for entry in network_info:
             if len(entry.network_allocations) < wanted:
-                raise Refused(f"{wanted} addresses are needed on {entry.subnet.cidr}, {len(entry.network_allocations)} were given.")
+                raise Refused(f"{wanted} addresses are needed on {entry.subnet.cidr}, {len(entry.network_allocations)} were given.", is_public=True)
 
     def _judge_families(self, network_info: Sequence[NetworkInfo]) -> None:
         served = {4: self.capabilities.ipv4_support, 6: self.capabilities.ipv6_support}
         for entry in network_info:
             if not served.get(entry.subnet.ip_version, False):
-                raise Refused(f"This back end does not serve IPv{entry.subnet.ip_version} ({entry.subnet.cidr}).")
+                raise Refused(f"This back end does not serve IPv{entry.subnet.ip_version} ({entry.subnet.cidr}).", is_public=True)
 
     def _enforceable(self, rules: Sequence[AccessRule], share_proto: str) -> list[AccessRule]:
         return [rule for rule in rules if self._why_not(rule, share_proto) is None]
@@ -428,19 +428,19 @@ def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str) -> Stored
 
 def _server(world: World, server_id: str) -> Server:
     if server_id not in world.servers:
-        raise Refused(f"This back end has no share server {server_id}.")
+        raise Refused(f"This back end has no share server {server_id}.", is_public=True)
     return world.servers[server_id]
 
 
 def _share(world: World, share: Share) -> StoredShare:
     if share.id not in world.shares:
-        raise Refused(f"This back end has no share {share.id}.")
+        raise Refused(f"This back end has no share {share.id}.", is_public=True)
     return world.shares[share.id]
 
 
 def _snapshot(world: World, snapshot: Snapshot) -> StoredSnapshot:
     if snapshot.id not in world.snapshots:
-        raise Refused(f"This back end has no snapshot {snapshot.id}.")
+        raise Refused(f"This back end has no snapshot {snapshot.id}.", is_public=True)
     return world.snapshots[snapshot.id]
 
 
@@ -457,11 +457,11 @@ def _security_services(network_info: Sequence[NetworkInfo]) -> list[SecurityServ
     services = {service.id: service for entry in network_info for service in entry.security_services}
     for service in services.values():
         if service.type not in ("ldap", "kerberos", "active_directory"):
-            raise Refused(f"Security services of type {service.type} are not known.")
+            raise Refused(f"Security services of type {service.type} are not known.", is_public=True)
         if not (service.server or service.dns_ip):
-            raise Refused(f"The security service {service.id} needs a server or a dns_ip.")
+            raise Refused(f"The security service {service.id} needs a server or a dns_ip.", is_public=True)
         if service.type != "ldap" and not service.domain:
-            raise Refused(f"The security service {service.id} needs a domain.")
+            raise Refused(f"The security service {service.id} needs a domain.", is_public=True)
     return list(services.values())
 
 

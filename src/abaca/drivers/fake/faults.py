@@ -35,13 +35,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     `method`: the driver's method, or `*` for every method that is about a server or a share. `match`: part of an id that the call is
     about (share server, share instance, share, share network subnet, neutron subnet). `when`: before or after its effect. `times`: how
     often it strikes; None: always. `error`: a back end error; `bug`: an error that no driver should raise; `hang`: until the entry leaves
-    the plan; `deny`: the check answers False. `kill`: SIGKILL for the process instead of an error. `details`: what the error carries.
+    the plan; `deny`: the check answers False. `kill`: SIGKILL for the process instead of an error. `details`, `is_public`: what
+    the error carries.
     """
 
     method: str = "*"
     match: str | None = None
     error: Literal["Unavailable", "OutcomeUnknown", "NoSpace", "Refused", "bug", "hang", "deny"] = "Refused"
     message: str = "The fault plan says so."
+    is_public: bool = True
     times: int | None = None
     when: When = "before"
     kill: bool = False
@@ -85,7 +87,7 @@ class FaultPlan:
         elif fault.error == "bug":
             raise RuntimeError(fault.message)
         else:
-            raise BACKEND_ERRORS[fault.error](fault.message, dict(fault.details))
+            raise BACKEND_ERRORS[fault.error](fault.message, dict(fault.details), is_public=fault.is_public)
 
     def _take(self, method: str, subjects: Sequence[str], when: When) -> Fault | None:
         if self._path is None or not any(fault.concerns(method, subjects, when) for fault in self._read()):

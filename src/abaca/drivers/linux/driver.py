@@ -232,7 +232,7 @@ class LinuxDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> bool:
         if network_info.removed:
-            raise Refused("subnets of a share server in use cannot be taken away: mounted clients would hang")
+            raise Refused("subnets of a share server in use cannot be taken away: mounted clients would hang", is_public=True)
         self._refuse([*network_info.current, *network_info.added])
         return True
 
@@ -287,7 +287,7 @@ class LinuxDriver(ShareDriver):
 
     def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
-            raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}")
+            raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}", is_public=True)
         with os_errors_sorted(f"share {share.id}"):
             self.pool.create(share.id, share.size)
         with self._locked(server.id) as linux_server:

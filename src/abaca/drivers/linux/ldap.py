@@ -61,7 +61,7 @@ def prove(layout: ServerLayout, wanted: Sequence[Account], network_info: Sequenc
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if said is not None:
-            raise Refused(f"the LDAP server {account.uri} of security service {account.service_id} cannot be used: {said}")
+            raise Refused(f"the LDAP server {account.uri} of security service {account.service_id} cannot be used: {said}", is_public="/" not in said)
 
 
 def keep(layout: ServerLayout, wanted: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
@@ -75,11 +75,11 @@ def keep(layout: ServerLayout, wanted: Sequence[Account], network_info: Sequence
 
 def _account(service: SecurityService) -> Account:
     if service.type != "ldap":
-        raise Refused(f"this back end joins LDAP security services only; {service.id} is of type {service.type}")
+        raise Refused(f"this back end joins LDAP security services only; {service.id} is of type {service.type}", is_public=True)
     for name in ("server", "domain", "ou", "user", "password"):
         text = getattr(service, name) or ""
         if not text.isprintable():
-            raise Refused(f"the {name} of security service {service.id} holds characters that cannot be configured")
+            raise Refused(f"the {name} of security service {service.id} holds characters that cannot be configured", is_public=True)
     base = _base(service)
     user = service.user or None
     if user is not None and "=" not in user:
@@ -90,7 +90,7 @@ def _account(service: SecurityService) -> Account:
 def _uri(service: SecurityService) -> str:
     """`server`: an address, or `ldap[s]://address[:port]`."""
     if not service.server:
-        raise Refused(f"the security service {service.id} needs a server: this back end does not look for one in the DNS")
+        raise Refused(f"the security service {service.id} needs a server: this back end does not look for one in the DNS", is_public=True)
     try:
         bare = _literal(service.server)
         url = urlsplit(f"ldap://{bare}" if bare else service.server)
@@ -98,10 +98,11 @@ def _uri(service: SecurityService) -> str:
     except ValueError as error:
         raise Refused(
             f"the server '{service.server}' of security service {service.id} must be an IP address or ldap[s]://address[:port]: "
-            "share servers cannot look names up"
+            "share servers cannot look names up",
+            is_public=True,
         ) from error
     if url.scheme not in SCHEMES:
-        raise Refused(f"the server '{service.server}' of security service {service.id} is not spoken to by {url.scheme}")
+        raise Refused(f"the server '{service.server}' of security service {service.id} is not spoken to by {url.scheme}", is_public=True)
     return f"{url.scheme}://{_literal(str(address))}{f':{port}' if port else ''}"
 
 
@@ -117,7 +118,7 @@ def _literal(text: str) -> str | None:
 def _base(service: SecurityService) -> str:
     """`domain`: a distinguished name, or `example.org` for dc=example,dc=org; below it `ou`, if there is one."""
     if not service.domain:
-        raise Refused(f"the security service {service.id} needs a domain: it is the base that is searched")
+        raise Refused(f"the security service {service.id} needs a domain: it is the base that is searched", is_public=True)
     domain = service.domain
     base = domain if "=" in domain else ",".join(f"dc={_escaped(part)}" for part in domain.split(".") if part)
     if not service.ou:
@@ -159,7 +160,7 @@ def _source(account: Account, network_info: Sequence[NetworkInfo]) -> str:
     ]
     if not own:
         why = f"the share server has no IPv{asked.version} address"
-        raise Refused(f"the LDAP server {asked} of security service {account.service_id} cannot be reached: {why}")
+        raise Refused(f"the LDAP server {asked} of security service {account.service_id} cannot be reached: {why}", is_public=True)
     return min(own)[-1]
 
 

@@ -22,14 +22,14 @@ def refuse_unservable(network_info: Sequence[NetworkInfo]) -> None:
     for info in network_info:
         for allocation in info.network_allocations:
             if owners.setdefault(allocation.ip_address, allocation.id) != allocation.id:
-                raise Refused(f"address {allocation.ip_address} is given twice to the share server")
+                raise Refused(f"address {allocation.ip_address} is given twice to the share server", is_public=True)
 
 
 def _refuse_alone(subnet: Subnet) -> None:
     if ip_network(subnet.cidr, strict=False).is_link_local:
-        raise Refused(f"subnet {subnet.cidr} is link-local, which cannot stand in an export path")
+        raise Refused(f"subnet {subnet.cidr} is link-local, which cannot stand in an export path", is_public=True)
     if subnet.ip_version == 6 and subnet.mtu < SMALLEST_IPV6_MTU:
-        raise Refused(f"subnet {subnet.cidr} has MTU {subnet.mtu}, IPv6 needs {SMALLEST_IPV6_MTU}")
+        raise Refused(f"subnet {subnet.cidr} has MTU {subnet.mtu}, IPv6 needs {SMALLEST_IPV6_MTU}", is_public=True)
 
 
 def _refuse_overlap(one: Subnet, other: Subnet) -> None:
@@ -40,5 +40,6 @@ def _refuse_overlap(one: Subnet, other: Subnet) -> None:
     if ip_network(one.cidr, strict=False).overlaps(ip_network(other.cidr, strict=False)):
         raise Refused(
             f"subnet {other.cidr} of network {other.neutron_net_id} overlaps subnet {one.cidr} of network {one.neutron_net_id}, "
-            "and one share server cannot serve both"
+            "and one share server cannot serve both",
+            is_public=True,
         )

@@ -28,7 +28,7 @@ def refuse_malformed(network_info: Sequence[NetworkInfo]) -> None:
                 if not MAC_PATTERN.fullmatch(allocation.mac_address):
                     raise ValueError(f"{allocation.mac_address!r} is no MAC address")
         except (ValueError, msgspec.ValidationError) as error:
-            raise Refused(f"share network subnet {info.share_network_subnet_id} cannot be served: {error}") from error
+            raise Refused(f"share network subnet {info.share_network_subnet_id} cannot be served: {error}", is_public=True) from error
 
 
 def _require(subnet: Subnet) -> None:

@@ -227,7 +227,7 @@ class BtrfsPool:
             subvolumes.store(pool.top)
             holds = pool.group(subvolumes.number_of(share)).referenced
             if holds > _bytes(size_gib):
-                raise Refused(f"share {share_id} holds {holds / GIB:.2f} GiB, which does not fit in {size_gib} GiB")
+                raise Refused(f"share {share_id} holds {holds / GIB:.2f} GiB, which does not fit in {size_gib} GiB", is_public=True)
             self._require_room(pool, share_id, size_gib)
             _set_limit(pool, share, size_gib)
 
@@ -292,7 +292,7 @@ class BtrfsPool:
         promises = pool.promises()
         more = _bytes(size_gib) - (promises[share_id].size if share_id in promises else 0)
         if more > 0 and self._lacks(pool, more, f"share {share_id}"):
-            raise NoSpace(f"There is no room for a share of {size_gib} GiB.")
+            raise NoSpace(f"There is no room for a share of {size_gib} GiB.", is_public=True)
 
     def _require_room_to_keep(self, pool: Contents, share_id: str, kept: int) -> None:
         """Raise NoSpace when a snapshot of a share, which would keep so many bytes beside it, costs another share its room."""
@@ -300,7 +300,8 @@ class BtrfsPool:
             share = pool.group(pool.number_of(share_id))
             raise NoSpace(
                 f"There is no room for a snapshot: it would keep what the share holds, {share.referenced / GIB:.2f} GiB, beside the share's size of"
-                f" {(share.limit or 0) // GIB} GiB. Delete older snapshots, or shrink the share."
+                f" {(share.limit or 0) // GIB} GiB. Delete older snapshots, or shrink the share.",
+                is_public=True,
             )
 
     def _lacks(self, pool: Contents, more: int, what: str) -> bool:

@@ -42,21 +42,21 @@ def client_blocks(
 
 def _network(rule: AccessRule) -> IPv4Network | IPv6Network:
     if rule.access_type != "ip":
-        raise Refused(f"NFS shares of this back end know access by ip only, not by {rule.access_type}")
+        raise Refused(f"NFS shares of this back end know access by ip only, not by {rule.access_type}", is_public=True)
     if rule.access_level not in ACCESS_LEVELS:
-        raise Refused(f"'{rule.access_level}' is not an access level: rw or ro")
+        raise Refused(f"'{rule.access_level}' is not an access level: rw or ro", is_public=True)
     try:
         network = ip_network(rule.access_to, strict=False)
     except ValueError as error:
-        raise Refused(f"'{rule.access_to}' is neither an address nor a prefix") from error
+        raise Refused(f"'{rule.access_to}' is neither an address nor a prefix", is_public=True) from error
     if network.num_addresses == 1 and network.network_address.is_unspecified:
         # Ganesha takes the bare 0.0.0.0 for everybody, in both families.
-        raise Refused(f"'{rule.access_to}' is no client's address; everybody is {network.network_address}/0")
+        raise Refused(f"'{rule.access_to}' is no client's address; everybody is {network.network_address}/0", is_public=True)
     if isinstance(network, IPv6Network):
         if network.network_address.scope_id:
-            raise Refused(f"'{rule.access_to}': an address with a zone is not supported")
+            raise Refused(f"'{rule.access_to}': an address with a zone is not supported", is_public=True)
         if network.subnet_of(MAPPED_IPV4):
-            raise Refused(f"'{rule.access_to}': write an IPv4 address as such, not mapped into IPv6")
+            raise Refused(f"'{rule.access_to}': write an IPv4 address as such, not mapped into IPv6", is_public=True)
     return network
 
 
@@ -80,7 +80,7 @@ def _clients(network: IPv4Network | IPv6Network) -> list[str]:
         return [str(network.network_address)]
     if network.version == 6 and network.prefixlen >= 100:
         if network.num_addresses > ENUMERATED_ADDRESSES:
-            raise Refused(f"'{network}': this back end enforces IPv6 prefixes up to /99 and from /120 on, not those between")
+            raise Refused(f"'{network}': this back end enforces IPv6 prefixes up to /99 and from /120 on, not those between", is_public=True)
         return [str(address) for address in network]
     return [_prefix(network)]
 
