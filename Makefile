@@ -34,6 +34,12 @@ demo-openstack: system venv venv-openstack ## the same beside a real Keystone an
 test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
 	@$(SAMPLED) $(BIN)/pytest $(TOGETHER) $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25
 
+.PHONY: coverage
+coverage: system venv ## run the tests and print which share of the lines they ran, by module (TESTS="tests/unit …": only those)
+	@rm -f .coverage .coverage.*
+	@$(SAMPLED) $(BIN)/coverage run -m pytest $(TOGETHER) $(or $(TESTS),tests/unit tests/api tests/operations tests/migrations); \
+	    status=$$?; $(BIN)/coverage combine --quiet; $(BIN)/coverage report; exit $$status
+
 .PHONY: check
 check: venv ## lint, types, layers (all by tests/tidy) and the quick tests: under three minutes
 	@$(BIN)/pytest $(TOGETHER) --databases=sqlite tests/tidy tests/unit tests/api
@@ -135,5 +141,5 @@ lock: ## write requirements/*.lock anew (UPGRADE=1: with the newest releases)
 
 .PHONY: clean
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) $(OPENSTACK) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(OPENSTACK) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
