@@ -30,16 +30,16 @@ def number(what: str) -> int:
     return random.Random(f"{SEED} {what}").getrandbits(32)
 
 
-def offsets(one_of: int, what: object) -> set[int]:
-    """Numbers below `one_of`: one of them, or as many as the sample is larger. The same in all
-    processes for the same `what`."""
+def offsets(one_of: int, what: object, *, grows: bool = True) -> set[int]:
+    """Numbers below `one_of`: one of them, or if it `grows`, as many as the sample is larger. The
+    same in all processes for the same `what`."""
     if IS_ALL:
         return set(range(one_of))
     draw = random.Random(f"{SEED} {what}")
-    return set(draw.sample(range(one_of), min(one_of, FACTOR)))
+    return set(draw.sample(range(one_of), min(one_of, FACTOR if grows else 1)))
 
 
-def sample(every: Sequence[T], one_of: int) -> list[T]:
-    """One element of so many, evenly spread."""
-    chosen = offsets(one_of, every)
+def sample(every: Sequence[T], one_of: int, *, grows: bool = True) -> list[T]:
+    """One element of so many, evenly spread. What is sampled within a sample does not grow with it."""
+    chosen = offsets(one_of, every, grows=grows)
     return [element for place, element in enumerate(every) if place % one_of in chosen]

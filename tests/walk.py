@@ -33,16 +33,16 @@ def where(url: str) -> str:
 
 MOMENTS = ("before", "inside", "after")
 _SIGKILL = -9
-_SAMPLE = 5
+_SAMPLE = 11
 
 
-def places(steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE) -> list[tuple[int, str]]:
-    """Where to kill: every place, or one of so many (an odd number)."""
+def places(steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE, grows: bool = True) -> list[tuple[int, str]]:
+    """Where to kill: every place, or one of so many (an odd number), as `sample` draws them."""
     every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
     if all_of_them:
         return every
     # Shifted by the step's number: a sample of a long workflow holds all moments, whatever their number and the sample's have in common.
-    chosen = offsets(one_of, steps)
+    chosen = offsets(one_of, steps, grows=grows)
     return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % one_of in chosen]
 
 

@@ -1,4 +1,4 @@
-"""A minute of random operations under random kills on each back end. The seed is drawn
+"""Half a minute of random operations under random kills on each back end. The seed is drawn
 from that of the run.
 
 `make crash` plays a seed again, for as long as wanted.

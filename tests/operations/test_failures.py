@@ -25,7 +25,7 @@ from tests.sample import sample
 from tests.stack import environment
 from tests.walk import where
 
-ONE_OF = 10
+ONE_OF = 20
 
 
 @pytest.fixture

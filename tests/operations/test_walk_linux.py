@@ -24,7 +24,7 @@ MOST_PLACES = 5
 
 def some_places(steps: list[str]) -> list[tuple[int, str]]:
     """About MOST_PLACES; all of them for `make walk`."""
-    return places(steps, one_of=len(steps) * len(MOMENTS) // MOST_PLACES | 1)
+    return places(steps, one_of=len(steps) * len(MOMENTS) // MOST_PLACES | 1, grows=False)
 
 
 @pytest.mark.parametrize("scenario", scenes())

@@ -8,6 +8,7 @@ A new workflow needs a row in `scenarios.SCENARIOS`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,16 +32,16 @@ def test_killed_anywhere_it_ends_the_same(scenario: str, sqlite_databases: Sqlit
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("scenario", sample(OTHERS, RARE))
+@pytest.mark.parametrize("scenario", sample(OTHERS, 2 * RARE))
 def test_killed_anywhere_it_ends_the_same_on_postgresql(
     scenario: str, postgresql_databases: Databases, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     if "postgresql" not in pytestconfig.getoption("--databases"):
         pytest.skip("PostgreSQL was not chosen (--databases)")
-    walk_scene(scenario, postgresql_databases, tmp_path, one_of=RARE)
+    walk_scene(scenario, postgresql_databases, tmp_path, one_of=RARE, grows=False)
 
 
-def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: int) -> None:
+def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: Any) -> None:
     """Kill it at some places, and compare each end with that of an undisturbed run."""
     state_dir, url = tmp_path / "state", databases.create_from(initialise)
     state_dir.mkdir()

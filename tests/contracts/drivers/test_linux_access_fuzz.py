@@ -20,7 +20,7 @@ from tests.sample import FACTOR
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(600)]
 
-EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", 100 * FACTOR))
+EXAMPLES = int(os.environ.get("ABACA_FUZZ_EXAMPLES", 40 * FACTOR))
 SERVER = ("10.0.0.5/8", "fd00::5/16")
 CLIENTS = (
     ("10.0.0.20", "fd00::a5:20"),

@@ -258,7 +258,7 @@ def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(
         before = there(site)
         places = range(int(revert_and_die(site, scene, snapshot)))
         assert len(places) > 20
-        for place in sample(places, one_of=4):
+        for place in sample(places, one_of=8):
             client.run(putfh(changed), ops.write(0, b"after "))
             doing = f"{place}: {revert_and_die(site, scene, snapshot, place)}"
             driver = linux_backend.successor(site.driver)
