@@ -1,4 +1,5 @@
-"""An OpenStack service that lies: answers without end, drops of them, nothing at all. As a Keystone it also confirms honest tokens."""
+"""An OpenStack service that lies: answers without end, drops of them, nothing at all, or what is none. As a Keystone it also confirms
+honest tokens, and gives one to whoever logs in."""
 
 from __future__ import annotations
 
@@ -8,14 +9,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 HONEST = "honest-token"
+_SAID = {
+    "empty": {},
+    "list": [],
+    "null": None,
+    "nulls": dict.fromkeys(("subnets", "ports", "networks", "network", "subnet", "port", "network_ip_availability", "rbac_policies")),
+    "numbers": {"subnets": [5], "ports": ["x"], "network": 7, "subnet": [], "port": 3, "network_ip_availability": {"subnet_ip_availability": 5}},
+    "shapes": {
+        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24; reboot", "ip_version": "six", "gateway_ip": [1]}],
+        "network": {"id": "n", "mtu": "large", "provider:network_type": "vlan", "shared": True},
+        "ports": [{"id": 3, "device_id": "server", "device_owner": "manila:share", "name": ["x"], "fixed_ips": "no", "mac_address": 7}],
+        "subnet": {"id": "s", "cidr": None, "network_id": 2},
+        "network_ip_availability": {"subnet_ip_availability": [{"x": 1}]},
+    },
+    "poison": {
+        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24", "ip_version": 4, "gateway_ip": "10.0.0.1"}],
+        "network": {"id": "n", "mtu": -5, "provider:network_type": "vlan\n}", "shared": True},
+        "ports": [{
+            "id": "p", "device_id": "server", "device_owner": "manila:share", "name": "abaca-subnet-0", "mac_address": "02:00:00:00:00:01",
+            "fixed_ips": [{"subnet_id": "s", "ip_address": "10.0.0.5;}\nEXPORT {"}],
+        }],
+        "subnet": {"id": "s", "cidr": "10.0.0.0/24", "network_id": "n", "gateway_ip": "10.0.0.1"},
+        "network_ip_availability": {"subnet_ip_availability": [{"subnet_id": "s", "total_ips": "many", "used_ips": {}}]},
+    },
+}  # fmt: skip
+NONSENSE = tuple(_SAID)
+"""What a path begins with for an answer of the wrong content."""
 _FAR = "2199-01-01T00:00:00.000000Z"
 
 
 class Lies(BaseHTTPRequestHandler):
-    """What a token, or a path, begins with says how it is answered: hang, drip, endless, bomb, garbage; others as they should be."""
+    """What a token, or a path, begins with says how it is answered: hang, drip, endless, bomb, garbage, pages (a list without end),
+    redirect, one of NONSENSE; others as they should be."""
 
     protocol_version = "HTTP/1.1"
     over = Event()
@@ -26,12 +55,19 @@ class Lies(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A token for the service that asks."""
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        if not self.path.endswith("/auth/tokens"):
+            self.do_GET()
+            return
         self._answer(201, self._token("service"), {"X-Subject-Token": "service-token"})
 
     def do_GET(self) -> None:
         """Versions, and what a token stands for."""
         wanted = self.headers.get("X-Subject-Token") or self.path.strip("/")
-        for lie in ("hang", "drip", "endless", "bomb", "garbage"):
+        first = wanted.partition("/")[0]
+        if first in NONSENSE:
+            self._answer(200, _SAID[first], {})
+            return
+        for lie in ("hang", "drip", "endless", "bomb", "garbage", "pages", "redirect"):
             if wanted.startswith(lie):
                 getattr(self, f"_{lie}")()
                 return
@@ -49,6 +85,8 @@ class Lies(BaseHTTPRequestHandler):
     def _url(self) -> str:
         host, port = self.server.server_address[:2]
         return f"http://{host!s}:{port}"
+
+    do_PUT = do_DELETE = do_POST
 
     def _token(self, role: str) -> dict[str, Any]:
         domain = {"id": "default", "name": "Default"}
@@ -93,6 +131,15 @@ class Lies(BaseHTTPRequestHandler):
     def _garbage(self) -> None:
         self._head(200, {"Content-Type": "application/json", "Content-Length": "4"})
         self.wfile.write(b"\xff[{\x00")
+
+
+    def _pages(self) -> None:
+        kind = self.path.partition("?")[0].split("/")[3]
+        following = {"rel": "next", "href": f"{self._url}/pages/v2.0/{kind}?marker={monotonic()}"}
+        self._answer(200, {kind: [{"id": "i", "network_id": "n", "device_id": "server", "name": "x"}], f"{kind}_links": [following]}, {})
+
+    def _redirect(self) -> None:
+        self._answer(302, {}, {"Location": f"{self._url}{self.path}x"})
 
 
 class _Server(ThreadingHTTPServer):

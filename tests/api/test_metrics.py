@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
+from oslo_config import cfg
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import begin
+from abaca.api.app import create_app
+from abaca.db.session import begin, create_engine
 from abaca.db.tables import services
 from tests.api.conftest import ALICE, BACKEND, Api, BackEnd
 
@@ -31,6 +36,7 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     back_end.settle(settled, "10.0.0.5:/shares/x")
     api.share(share_network)
     seen = numbers(api)
+    assert seen["abaca_database_up"] == 1
     assert seen['abaca_resources{kind="share",status="available"}'] == 1
     assert seen['abaca_resources{kind="share",status="creating"}'] == 1
     assert seen['abaca_resources{kind="share_server",status="active"}'] == 1
@@ -59,3 +65,22 @@ def test_requests(api: Api) -> None:
 def test_only_administrators_see_it(api: Api) -> None:
     api.expect(403, "GET", "/metrics", version=None, who=ALICE)
     api.expect(401, "GET", "/metrics", version=None, who=None)
+
+
+def test_a_file_that_another_process_is_just_making_is_left_out(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is empty for a moment: at a process's first request, and at its first failed login."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    MmapedDict(str(tmp_path / "counter_1.db")).write_value(mmap_key("abaca_x", "abaca_x_total", [], [], "x"), 3.0, 0.0)
+    (tmp_path / "counter_2.db").touch()
+    assert numbers(api)["abaca_x_total"] == 3
+
+
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.sqlite", "postgresql+psycopg://nobody@127.0.0.1:1/nothing"])
+def test_without_a_database_requests_are_shown_alone(conf: cfg.ConfigOpts, url: str) -> None:
+    missing = create_engine(url)
+    seen = numbers(Api(create_app(conf, missing)))
+    assert seen["abaca_database_up"] == 0
+    assert not [name for name in seen if name.startswith("abaca_resources")]
+    assert [name for name in seen if name.startswith("abaca_http_request_seconds")]

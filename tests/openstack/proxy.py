@@ -1,4 +1,4 @@
-"""A proxy in front of an OpenStack service that loses answers, or answers in its place, as it is told."""
+"""A proxy in front of an OpenStack service that loses answers, or answers in its place, as it is told, or lies about one thing."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ class Fault(NamedTuple):
 
 
 class Proxy:
-    """Passes every request on, except those that `faults` are for: one request each, in order. `seen`: all requests, as "METHOD path"."""
+    """Passes every request on, except those that `faults` are for: one request each, in order. `seen`: all requests, as "METHOD path".
+
+    `lies`: what is named in a request that is answered by these bytes and not passed on; None: not answered until the proxy ends.
+    """
 
     def __init__(self, port: int) -> None:
         self.faults: list[Fault] = []
+        self.lies: dict[str, bytes | None] = {}
+        self._over = threading.Event()
         self.seen: list[str] = []
         self._port = port
         self._late: list[tuple[str, str, dict[str, str], bytes]] = []
@@ -42,6 +47,9 @@ class Proxy:
 
             def handle_any(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if (lie := proxy.lie_about(self.path, body)) is not None:
+                    self._answer(200, {"Content-Type": "application/json"}, lie)
+                    return
                 fault = proxy.fault_of(self.command, self.path)
                 if fault is None or fault.done:
                     status, headers, content = _forward(port, self.command, self.path, dict(self.headers), body)
@@ -55,6 +63,9 @@ class Proxy:
                     if fault.type:
                         error = {"NeutronError": {"type": fault.type, "message": "no", "detail": ""}}
                         headers, content = {"Content-Type": "application/json"}, json.dumps(error).encode()
+                self._answer(status, headers, content)
+
+            def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -82,6 +93,15 @@ class Proxy:
                 return self.faults.pop(0)
             return None
 
+    def lie_about(self, path: str, body: bytes) -> bytes | None:
+        """What the request is answered with in place of the truth; None: nothing of the kind."""
+        for name, lie in self.lies.items():
+            if name in path or name.encode() in body:
+                if lie is None:
+                    self._over.wait(ANSWER_SECONDS)
+                return lie or b""
+        return None
+
     def keep(self, request: tuple[str, str, dict[str, str], bytes]) -> None:
         """To be carried out late."""
         self._late.append(request)
@@ -98,6 +118,7 @@ class Proxy:
         try:
             yield self
         finally:
+            self._over.set()
             self._server.shutdown()
             thread.join()
             self._server.server_close()

@@ -172,6 +172,32 @@ def test_a_port_that_is_made_after_its_server_was_deleted_is_deleted_too(
         assert "departed_share_servers" not in stack.rows()
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [None, b"null", b'{"ports": [{"fixed_ips": 5}]}', b'{"ports": ' + b" " * 20_000_000],
+    ids=["hang", "null", "shape", "endless"],
+)
+def test_a_neutron_that_lies_about_one_network_costs_the_shares_there_and_no_others(
+    install: Install, backends: dict[str, dict[str, str]], neutron_lab: NeutronLab, nets: Nets, proxy: Proxy, lie: bytes | None
+) -> None:
+    backends["neutron"] |= {"timeout": "3"}
+    stack = install(backends, **SETTINGS | {"worker.retry_seconds": 1.0})
+    with stack.working():
+        lied_about = Nets(neutron_lab)
+        there, elsewhere = stack.share_network(lied_about.subnet("10.1.0.0/24")), stack.share_network(nets.subnet("10.2.0.0/24"))
+        for share_network in (there, elsewhere):
+            stack.wait(lambda conn, which=share_network: share_network_subnets.find(conn, MEMBER, which)[0]["cidr"])
+        proxy.lies = {lied_about.network_id: lie}
+        lost = [stack.share(there) for _ in range(3)]
+        others = stack.share(elsewhere)
+        assert settled(stack, others) == "available"
+        assert [settled(stack, share_id) for share_id in lost] == ["error"] * 3
+        assert "Neutron" in told(stack)[-1]
+        proxy.lies = {}
+        for share_id in (*lost, others):
+            delete_share(stack, share_id)
+
+
 def test_a_full_subnet_is_told_with_numbers(stack: Stack, nets: Nets) -> None:
     share_network = stack.share_network(nets.subnet("10.1.0.0/24"), nets.subnet("10.2.0.0/30"))
     available_share(stack, share_network)

@@ -1,7 +1,8 @@
 """Callers by http_basic: the password that a request carries, against the users file.
 
-Behind the door a password that is not remembered is checked before the request takes a thread, in a thread of its own; a wrong one is
-answered after a time that does not depend on whether there is such a user, nor on what the hash costs.
+Behind the door a password that is not remembered is checked before the request takes a thread, in threads of their own: whoever has just
+given a wrong one queues behind others who did the same, and not in the way of a first login. A wrong password is answered after a
+time that does not depend on whether there is such a user, nor on what the hash costs.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _MALFORMED = "The Authorization header is malformed."
 _WRONG = "Wrong user name or password."
 
 _KNOWN = "abaca.known_password"  # in the environment: what was found out about this request's
-_NICE = 5
+_FIRSTS = 2  # first checks of a client at once, one of them for one client
+_NICE = 5  # the others stand back behind these and behind requests
+_DOUBT_SECONDS, _DOUBTS = 60.0, 4096
 _SLOWER = 1.25  # than the slowest check: so long takes the answer to a wrong password
 _SPREAD = 0.1  # of that, more or less
 _WAITING = 1024  # for the answer to a wrong password
@@ -39,7 +42,9 @@ class HttpBasic:
 
     def __init__(self, passwords: Passwords) -> None:
         self._passwords = passwords
-        self._checks = Checks(1, _NICE)
+        self._firsts = Checks(_FIRSTS, of_one_client=1)
+        self._repeated = Checks(1, nice=_NICE)
+        self._doubts = _Doubts()
         self._pace = _Pace(passwords)
         self._answered_late = 0
 
@@ -67,13 +72,23 @@ class HttpBasic:
         if self._passwords.find(name) is None:
             known = self._passwords.check(name, password)
         else:
-            same = self._passwords.digest(name, password)
-            known = await self._checks.outcome(client, name, same, lambda: self._pace.timed(name, password), gone)
+            known = await self._checked(client, name, password, gone)
             self._pace.note(time.monotonic() - began)
         if known.user is None:
-            await self._pace.be_known(self._checks, client, gone)
+            await self._pace.be_known(self._repeated, client, gone)
             await self._wait(began + self._pace.seconds() - time.monotonic(), gone)
         environ[_KNOWN] = known
+
+    async def _checked(self, client: str, name: str, password: str, gone: asyncio.Future[None]) -> Known:
+        """The outcome of a check, in its turn among those of its kind. A client's first check of a name is in doubt until it is right."""
+        same = self._passwords.digest(name, password)
+        is_first = self._firsts.is_waited_for(same) or not self._doubts.has(client, name)
+        self._doubts.add(client, name)
+        checks = self._firsts if is_first else self._repeated
+        known: Known = await checks.outcome(client, name, same, lambda: self._pace.timed(name, password), gone)
+        if known.user is not None:
+            self._doubts.drop(client, name)
+        return known
 
     async def _wait(self, seconds: float, gone: asyncio.Future[None]) -> None:
         if self._answered_late >= _WAITING:
@@ -85,6 +100,28 @@ class HttpBasic:
             self._answered_late -= 1
         if gone.done():
             raise ClientGone()
+
+
+class _Doubts:
+    """Which clients have lately been wrong about which names, or are being checked: bounded, the oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._until: dict[tuple[str, str], float] = {}
+
+    def has(self, client: str, name: str) -> bool:
+        """Whether the client is in doubt as that user."""
+        return self._until.get((client, name), 0.0) > time.monotonic()
+
+    def add(self, client: str, name: str) -> None:
+        """It is, for a minute from now on."""
+        self.drop(client, name)
+        self._until[client, name] = time.monotonic() + _DOUBT_SECONDS
+        if len(self._until) > _DOUBTS:
+            del self._until[next(iter(self._until))]
+
+    def drop(self, client: str, name: str) -> None:
+        """It is not any more."""
+        self._until.pop((client, name), None)
 
 
 class _Pace:

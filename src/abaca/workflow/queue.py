@@ -5,20 +5,23 @@ One queue a worker host. Work with the same key runs one after the other; the sa
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 import msgspec
+import sqlalchemy as sa
 from dbos import DBOSClient
 from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 
 from abaca import log_context
-from abaca.db.session import create_engine, create_sqlite_engine
+from abaca.db.session import create_engine, create_sqlite_engine, is_sqlite
 from abaca.workflow import wakening
 from abaca.workflow.serializer import JsonSerializer
 
 APPLICATION = "abaca"
+SCHEMA = "dbos"  # on PostgreSQL
 VERSION = "1"
 """Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. What does not fit the new code is
 found out when it is taken up again (see `steps.Outgrown`)."""
@@ -82,6 +85,17 @@ def queue_name(worker_host: str) -> str:
     return f"host-{worker_host}"
 
 
+def status_table(conn: Connection) -> sa.TableClause:
+    """DBOS's table of work, with the columns that statements of ours read."""
+    return _status_table(None if is_sqlite(conn) else SCHEMA)
+
+
+@functools.cache
+def _status_table(schema: str | None) -> sa.TableClause:
+    columns = ("workflow_uuid", "name", "status", "created_at", "queue_name", "authenticated_user")
+    return sa.table("workflow_status", *map(sa.column, columns), schema=schema)
+
+
 def migrate(url: str) -> None:
     """Create or upgrade the tables that work and its steps are kept in. Safe to repeat."""
     engine = create_dbos_engine(url)
@@ -112,7 +126,7 @@ def _system_database(engine: Engine) -> SystemDatabase:
         system_database_url=engine.url.render_as_string(hide_password=False),
         engine_kwargs={},
         engine=engine,
-        schema="dbos",
+        schema=SCHEMA,
         serializer=JsonSerializer(),
         executor_id=None,
         app_name=APPLICATION,

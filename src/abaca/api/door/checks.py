@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -23,7 +23,8 @@ _OF_ONE_LANE = 16
 class _Check:
     """One check, and how many wait for it."""
 
-    def __init__(self, same: Hashable, work: Callable[[], Any]) -> None:
+    def __init__(self, client: str, same: Hashable, work: Callable[[], Any]) -> None:
+        self.client = client
         self.same = same
         self.work = work
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -31,15 +32,22 @@ class _Check:
 
 
 class Checks:
-    """`threads` of them at once, `of_one_lane` waiting; `nice`: how much they stand back behind the threads that carry requests out."""
+    """`threads` of them at once, `of_one_client` of these for one client, and `of_one_lane` waiting.
 
-    def __init__(self, threads: int, nice: int = 0, of_one_lane: int = _OF_ONE_LANE) -> None:
+    `nice`: how much they stand back behind the threads that carry requests out.
+    """
+
+    def __init__(
+        self, threads: int, *, nice: int = 0, of_one_client: int | None = None, of_one_lane: int = _OF_ONE_LANE
+    ) -> None:
+        self._of_one_client = of_one_client or threads
         self._of_one_lane = of_one_lane
         self._free = threads
         self._threads = ThreadPoolExecutor(threads, "check", initializer=_stand_back, initargs=(nice,))
         self._lanes: OrderedDict[str, OrderedDict[str, deque[_Check]]] = OrderedDict()
         self._number = 0
         self._known: dict[Hashable, _Check] = {}
+        self._running: Counter[str] = Counter()  # by client
 
     async def outcome(self, client: str, name: str, same: Hashable, work: Callable[[], Any], gone: asyncio.Future[None]) -> Any:
         """What `work()` gives, in its turn. Those who wait for the `same` share one check; one for which nobody waits any more is not begun.
@@ -58,11 +66,15 @@ class Checks:
             raise ClientGone()
         return check.outcome.result()
 
+    def is_waited_for(self, same: Hashable) -> bool:
+        """Whether a check of the same is running, or waits for its turn."""
+        return same in self._known
+
     def _enter(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> _Check:
         lane = self._lanes[client].get(name) if client in self._lanes else None
         if len(lane or ()) >= self._of_one_lane or self._number >= _WAITING:
             raise Busy()
-        check = self._known[same] = _Check(same, work)
+        check = self._known[same] = _Check(client, same, work)
         self._lanes.setdefault(client, OrderedDict()).setdefault(name, deque()).append(check)
         self._number += 1
         asyncio.get_running_loop().call_soon(self._begin)  # whoever asked is counted by then
@@ -70,18 +82,21 @@ class Checks:
 
     def _begin(self) -> None:
         """Give the free threads something to do."""
-        while self._free and self._lanes:
-            check = self._take()
+        while self._free and (check := self._take()) is not None:
             if check.waiting:
                 self._free -= 1
+                self._running[check.client] += 1
                 done = asyncio.get_running_loop().run_in_executor(self._threads, check.work)
                 done.add_done_callback(partial(self._end, check))
             else:
                 del self._known[check.same]
 
-    def _take(self) -> _Check:
-        """The next one; its client, and the client's lane, go to the end."""
-        client, lanes = self._lanes.popitem(last=False)
+    def _take(self) -> _Check | None:
+        """The next one whose client may have another; this client, and this lane of it, go to the end. None: there is none."""
+        client = next((name for name in self._lanes if self._running[name] < self._of_one_client), None)
+        if client is None:
+            return None
+        lanes = self._lanes.pop(client)
         name, lane = lanes.popitem(last=False)
         check = lane.popleft()
         if lane:
@@ -93,6 +108,7 @@ class Checks:
 
     def _end(self, check: _Check, done: asyncio.Future[Any]) -> None:
         self._free += 1
+        self._running -= Counter({check.client: 1})  # without those that have none left
         del self._known[check.same]
         error = done.exception()
         if error is None:

@@ -1,0 +1,99 @@
+"""Whose password is checked when, in the event loop, against a real users file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from threading import Event
+
+import bcrypt
+
+from abaca.api.http_basic import HttpBasic
+from abaca.api.passwords import Known, Passwords
+from abaca.api.users_file import UsersFile
+from tests.raw_http import basic
+
+FLOOD, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+
+
+class Slow(Passwords):
+    """A check of a password that begins with `slow` ends when it may, as one does that a busy machine holds up."""
+
+    def __init__(self, file: UsersFile) -> None:
+        super().__init__(file)
+        self.go = Event()
+        self.checked: list[str] = []
+
+    def check(self, name: str, password: str) -> Known:
+        if password.startswith("slow"):
+            assert self.go.wait(20)
+        self.checked.append(password)
+        return super().check(name, password)
+
+
+def slow(tmp_path: Path, *names: str) -> Slow:
+    path = tmp_path / "users"
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    path.write_text("".join(f"{name}:{hashed}:red:member\n" for name in names))
+    path.chmod(0o600)
+    return Slow(UsersFile(path))
+
+
+async def log_in(checking: HttpBasic, client: str, name: str, password: str) -> bool:
+    environ = {"HTTP_AUTHORIZATION": basic(name, password)}
+    await checking.prepare(environ, client, asyncio.get_running_loop().create_future())
+    return checking.is_known(environ) and environ["abaca.known_password"].user is not None  # type: ignore[attr-defined]
+
+
+def test_a_first_login_waits_for_no_check_of_those_who_have_been_wrong(tmp_path: Path) -> None:
+    passwords = slow(tmp_path, "mary", "anna")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        assert not await log_in(checking, FLOOD, "mary", "wrong")
+        flood = [asyncio.ensure_future(log_in(checking, FLOOD, "mary", f"slow-{number}")) for number in range(3)]
+        await asyncio.sleep(0)
+        try:
+            for client, name in ((ELSEWHERE, "mary"), (ELSEWHERE, "anna"), (FLOOD, "anna")):
+                assert await asyncio.wait_for(log_in(checking, client, name, "right"), 10), (client, name)
+        finally:
+            passwords.go.set()
+        assert await asyncio.gather(*flood) == [False] * 3
+
+    asyncio.run(ask())
+
+
+def test_of_several_first_passwords_for_a_name_one_goes_before_and_the_others_wait(tmp_path: Path) -> None:
+    passwords = slow(tmp_path, "mary", "anna")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        flood = [asyncio.ensure_future(log_in(checking, FLOOD, "mary", password)) for password in ("first", *["slow"] * 3, "slow-too")]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(log_in(checking, ELSEWHERE, "anna", "right"), 10)
+        finally:
+            passwords.go.set()
+        assert await asyncio.gather(*flood) == [False] * 5
+        assert sorted(passwords.checked) == ["first", "right", "slow", "slow-too"], "equal ones are checked once"
+
+    asyncio.run(ask())
+
+
+def test_who_is_right_is_not_in_doubt(tmp_path: Path) -> None:
+    passwords = slow(tmp_path, "mary", "anna")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        assert await log_in(checking, FLOOD, "mary", "right")
+        flood = asyncio.ensure_future(log_in(checking, ELSEWHERE, "anna", "wrong"))
+        await flood
+        held = asyncio.ensure_future(log_in(checking, ELSEWHERE, "anna", "slow"))
+        await asyncio.sleep(0)
+        try:
+            assert not await asyncio.wait_for(log_in(checking, FLOOD, "mary", "mistyped"), 10), "its first mistake waits for nobody"
+        finally:
+            passwords.go.set()
+        await held
+
+    asyncio.run(ask())
