@@ -10,15 +10,20 @@ from typing import Any
 
 import requests
 from keystoneauth1.session import Session, TCPKeepAliveAdapter
-from requests.exceptions import ConnectionError, Timeout
+from requests.exceptions import RequestException
 
 _MOST_BYTES = 16 * 1024 * 1024
 _SECONDS = 60.0
 _PART = 65_536
+_REDIRECTS = 3
 
 
 def bound(session: Session, most_bytes: int = _MOST_BYTES, seconds: float = _SECONDS) -> Session:
-    """Have all answers to the requests of `session` read within these; beyond them the request fails as one without an answer does."""
+    """Have all answers to the requests of `session` read within these; beyond them the request fails, and is not repeated by the session.
+
+    It follows few redirects: each has the time of a request.
+    """
+    session.redirect = _REDIRECTS
     for prefix in ("http://", "https://"):
         session.session.mount(prefix, _Bounded(most_bytes, seconds))
     return session
@@ -39,9 +44,9 @@ class _Bounded(TCPKeepAliveAdapter):
             while part := response.raw.read1(_PART, decode_content=True):
                 body += part
                 if len(body) > self._most_bytes:
-                    raise ConnectionError(f"{request.url}: the answer has more than {self._most_bytes} bytes", request=request)
+                    raise RequestException(f"{request.url}: the answer has more than {self._most_bytes} bytes", request=request)
                 if time.monotonic() - began > self._seconds:
-                    raise Timeout(f"{request.url}: the answer took more than {self._seconds:g} s", request=request)
+                    raise RequestException(f"{request.url}: the answer took more than {self._seconds:g} s", request=request)
         finally:
             if not response.raw.closed and not response.raw.isclosed():
                 response.close()

@@ -11,24 +11,22 @@ Not here: binding ports to hosts, and wires.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
-import requests
-from keystoneauth1.exceptions import ClientException
 from openstack.config import OpenStackConfig
 from openstack.connection import Connection
-from openstack.exceptions import HttpException, NotFoundException, SDKException
+from openstack.exceptions import NotFoundException
 from openstack.network.v2._proxy import Proxy
 from openstack.network.v2.network import Network
 from openstack.network.v2.port import Port
 
 from abaca.bounded_http import bound
-from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
+from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.networks.local import PortKey, PortStore, mac_address, no_space, require_within
+from abaca.networks.neutron_answers import Conflict, all_of, allocation, lost_as, subnet
 from abaca.plugin_options import Option
 from abaca.values import NetworkAllocation, Subnet
 
@@ -65,7 +63,7 @@ class NeutronNetworks(NetworkPlugin):
         "endpoint_override": Option("Neutron's address, instead of the catalogue's: https://neutron.example.org:9696."),
         "cafile": Option("PEM file of the certificates to trust. By default the system's."),
         "insecure": Option("true: certificates of Keystone and Neutron are not checked.", "false"),
-        "timeout": Option("Seconds that an answer of Keystone or Neutron may take.", "60"),
+        "timeout": Option("Seconds that an answer of Keystone or Neutron may take, to its end.", "60"),
     }
 
     MAY_COME_LATE = True
@@ -75,7 +73,8 @@ class NeutronNetworks(NetworkPlugin):
         timeout = options.get("timeout", "60")
         if not timeout.isdecimal():
             raise Unavailable(f"timeout = {timeout}: seconds are wanted.")
-        with _lost_as(Unavailable):
+        self._seconds = int(timeout)
+        with lost_as(Unavailable):
             self._region = OpenStackConfig(load_yaml_config=False, load_envvars=False, app_name="abaca").get_one(
                 auth_type=options.get("auth_type", "password"),
                 auth={name: options[name] for name in _AUTH_OPTIONS if name in options},
@@ -84,13 +83,13 @@ class NeutronNetworks(NetworkPlugin):
                 network_endpoint_override=options.get("endpoint_override"),
                 cacert=options.get("cafile"),
                 verify=options.get("insecure", "").lower() != "true",
-                api_timeout=int(timeout),
+                api_timeout=self._seconds,
             )
 
     @cached_property
     def _neutron(self) -> Proxy:
         """Neutron's API at an address that names the version: openstacksdk would ask for it, and take what goes wrong then for an answer."""
-        bound(self._region.get_session())
+        bound(self._region.get_session(), seconds=self._seconds)
         address = self._region.get_session_client("network").get_endpoint(skip_discovery=True)
         if address is None:
             raise Unavailable("Keystone's catalogue has no address of Neutron: none of the type network in that region and for that interface.")
@@ -105,35 +104,25 @@ class NeutronNetworks(NetworkPlugin):
         named = {name: value for name, value in wanted.items() if value}
         if not named:
             raise Refused("Neither a network nor a subnet is named.", is_public=True)
-        with _lost_as(Unavailable):
-            found = list(self._neutron.subnets(**named))
+        with lost_as(Unavailable):
+            found = all_of(self._neutron.subnets(**named), self._seconds)
             network = self._network(project_id, found[0].network_id) if found else None
-        if network is None:
-            said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
-            raise Refused(said, is_public=True)
-        if not self._may_be_used(project_id, network):
-            said = f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own."
-            raise Refused(said, is_public=True)
-        if len(found) > 1:
-            raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.", is_public=True)
-        if network.provider_network_type is None:
-            raise Refused(f"Neutron does not tell what kind the network {network.id} is: it has several segments, or Abaca's user is no admin there.")
-        (subnet,) = found
-        return Subnet(
-            neutron_net_id=network.id,
-            neutron_subnet_id=subnet.id,
-            cidr=subnet.cidr,
-            ip_version=subnet.ip_version,
-            gateway=subnet.gateway_ip,
-            mtu=network.mtu or 1500,
-            network_type=network.provider_network_type,
-            segmentation_id=network.provider_segmentation_id,
-            physical_network=network.provider_physical_network,
-        )
+            if network is None:
+                said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
+                raise Refused(said, is_public=True)
+            if not self._may_be_used(project_id, network):
+                said = f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own."
+                raise Refused(said, is_public=True)
+            if len(found) > 1:
+                raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.", is_public=True)
+            if network.provider_network_type is None:
+                kind = f"Neutron does not tell what kind the network {network.id} is"
+                raise Refused(f"{kind}: it has several segments, or Abaca's user is no admin there.")
+            return subnet(found[0], network)
 
     def free_addresses(self, subnet: Subnet) -> int | None:
         """None where Neutron does not count."""
-        with _lost_as(Unavailable):
+        with lost_as(Unavailable):
             return self._free(subnet.neutron_net_id, subnet.neutron_subnet_id)
 
     def _free(self, network_id: str, subnet_id: str) -> int | None:
@@ -153,8 +142,8 @@ class NeutronNetworks(NetworkPlugin):
         """Whether the network is the project's or shared with it, or with all."""
         if network.is_shared or network.project_id == project_id:
             return True
-        with _lost_as(Unavailable):
-            shared = list(self._neutron.rbac_policies(object_id=network.id, target_project_id=project_id, action="access_as_shared"))
+        wanted = {"object_id": network.id, "target_project_id": project_id, "action": "access_as_shared"}
+        shared = all_of(self._neutron.rbac_policies(**wanted), self._seconds)
         return any(policy.object_id == network.id for policy in shared)
 
     # --- addresses --------------------------------------------------------------------------------------------------
@@ -166,48 +155,51 @@ class NeutronNetworks(NetworkPlugin):
             missing = {key: request for key, request in wanted.items() if key not in ports}
             ports |= self._create(missing) if missing else {}
             if wanted.keys() <= ports.keys():
-                return [[_allocation(ports[key], request) for key in _keys(request)] for request in requests]
+                with lost_as(OutcomeUnknown):
+                    return [[allocation(ports[key], request) for key in _keys(request)] for request in requests]
         raise OutcomeUnknown("Neutron says that a port is there, and does not show it.")
 
     def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
-        with _lost_as(Unavailable):
-            subnet = self._neutron.get_subnet(request.neutron_subnet_id)
+        with lost_as(Unavailable):
+            found = self._neutron.get_subnet(request.neutron_subnet_id)
+            for address in ip_addresses:
+                require_within(request.neutron_subnet_id, found.cidr, found.gateway_ip, address)
         kept = []
         for position, address in enumerate(ip_addresses):
-            require_within(request.neutron_subnet_id, subnet.cidr, subnet.gateway_ip, address)
             key = PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
-            kept.append(_allocation(self._take_over(key, request, address), request))
+            with lost_as(OutcomeUnknown):
+                kept.append(allocation(self._take_over(key, request, address), request))
         return kept
 
     def _take_over(self, key: PortKey, request: AllocationRequest, address: str) -> Port:
         fixed = {"subnet_id": request.neutron_subnet_id, "ip_address": address}
-        with _lost_as(OutcomeUnknown):
-            port = next((port for port in self._ports(key.server_id).values() if fixed in port.fixed_ips), None)
-            if port is None:  # Neutron refuses what another port has
-                made: Port = self._neutron.create_port(**_new_port(key, request) | {"fixed_ips": [fixed]})
-                return made
-            if port.name != _name(key):
-                port = self._neutron.update_port(port, name=_name(key))
-            return port
+        port = next((port for port in self._ports(key.server_id).values() if fixed in port.fixed_ips), None)
+        if port is None:  # Neutron refuses what another port has
+            made: Port = self._neutron.create_port(**_new_port(key, request) | {"fixed_ips": [fixed]})
+            return made
+        if port.name != _name(key):
+            port = self._neutron.update_port(port, name=_name(key))
+        return port
 
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
         for key, port in self._ports(server_id).items():
             if share_network_subnet_ids is None or key.share_network_subnet_id in share_network_subnet_ids:
-                with _lost_as(OutcomeUnknown):
+                with lost_as(OutcomeUnknown):
                     self._neutron.delete_port(port)
 
     def _ports(self, server_id: str) -> dict[PortKey, Port]:
-        with _lost_as(Unavailable):
-            found = list(self._neutron.ports(device_id=server_id, device_owner=OWNER))
-        keyed = ((_key(server_id, port.name), port) for port in found if port.device_id == server_id)
+        with lost_as(Unavailable):
+            found = all_of(self._neutron.ports(device_id=server_id, device_owner=OWNER), self._seconds)
+            keyed = [(_key(server_id, port.name), port) for port in found if port.device_id == server_id]
         return {key: port for key, port in keyed if key is not None}
 
     def _create(self, missing: Mapping[PortKey, AllocationRequest]) -> dict[PortKey, Port]:
         """Make the ports, all or none; none when somebody else is just making one of them."""
         try:
-            with _lost_as(OutcomeUnknown):
-                made = list(self._neutron.create_ports([_new_port(key, request) for key, request in missing.items()]))
-        except _Conflict as conflict:
+            with lost_as(OutcomeUnknown):
+                made = all_of(self._neutron.create_ports([_new_port(key, request) for key, request in missing.items()]), self._seconds)
+                return dict(zip(missing, made, strict=True))
+        except Conflict as conflict:
             if conflict.type.startswith("IpAddressGenerationFailure"):
                 lack = self._lack(list(missing.values()))
                 raise NoSpace(lack or conflict.message, is_public=lack is not None) from conflict
@@ -217,13 +209,12 @@ class NeutronNetworks(NetworkPlugin):
         except Refused as refusal:
             gone = self._gone(list(missing.values()))
             raise Refused(gone or refusal.message, is_public=gone is not None) from refusal
-        return dict(zip(missing, made, strict=True))
 
     def _gone(self, requests: list[AllocationRequest]) -> str | None:
         """Which subnet is not there any more; Neutron's own words name the first thing that it misses."""
         for request in requests:
-            with _lost_as(Unavailable):
-                found = list(self._neutron.subnets(id=request.neutron_subnet_id, network_id=request.neutron_net_id))
+            with lost_as(Unavailable):
+                found = all_of(self._neutron.subnets(id=request.neutron_subnet_id, network_id=request.neutron_net_id), self._seconds)
             if not found:
                 return f"The subnet {request.neutron_subnet_id} of the network {request.neutron_net_id} is not there any more."
         return None
@@ -231,50 +222,12 @@ class NeutronNetworks(NetworkPlugin):
     def _lack(self, requests: Sequence[AllocationRequest]) -> str | None:
         """Which subnet has too few addresses left; Neutron's own words name the network only."""
         for subnet_id, needed in Counter(request.neutron_subnet_id for request in requests).items():
-            with _lost_as(Unavailable):
-                subnet = self._neutron.get_subnet(subnet_id)
-                free = self._free(subnet.network_id, subnet_id)
+            with lost_as(Unavailable):
+                found = self._neutron.get_subnet(subnet_id)
+                free = self._free(found.network_id, subnet_id)
             if free is not None and free < needed:
-                return no_space(subnet_id, subnet.cidr, free, needed)
+                return no_space(subnet_id, found.cidr, free, needed)
         return None
-
-
-class _Conflict(Refused):
-    """Neutron's 409. `type` is its name for what is in the way."""
-
-    def __init__(self, message: str, type_: str) -> None:
-        super().__init__(message)
-        self.type = type_
-
-
-@contextmanager
-def _lost_as(lost: type[BackendError]) -> Iterator[None]:
-    """Neutron's errors as ours. `lost` stands for those that leave open whether it was done: Unavailable when only a question was asked."""
-    try:
-        yield
-    except HttpException as error:
-        raise _told(error, lost) from error
-    except (SDKException, ClientException, requests.RequestException) as error:
-        raise lost(f"Neutron cannot be reached: {error}") from error
-
-
-def _told(error: HttpException, lost: type[BackendError]) -> BackendError:
-    status = error.status_code or 500
-    message = f"Neutron answers {status}: {error.details or error}"
-    if status == 409:
-        return _Conflict(message, _type(error))
-    if status in (401, 429):  # refused before anything was done
-        return Unavailable(message)
-    if status == 408 or status >= 500:
-        return lost(message)
-    return Refused(message)
-
-
-def _type(error: HttpException) -> str:
-    try:
-        return str(error.response.json()["NeutronError"]["type"]) if error.response is not None else ""
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 def _keys(request: AllocationRequest) -> list[PortKey]:
@@ -306,10 +259,3 @@ def _new_port(key: PortKey, request: AllocationRequest) -> dict[str, Any]:
         "fixed_ips": [{"subnet_id": request.neutron_subnet_id}],
         "mac_address": mac_address(key),
     } | ({"project_id": request.project_id} if request.project_id else {})
-
-
-def _allocation(port: Port, request: AllocationRequest) -> NetworkAllocation:
-    for address in port.fixed_ips:
-        if address["subnet_id"] == request.neutron_subnet_id:
-            return NetworkAllocation(id=port.id, ip_address=address["ip_address"], mac_address=port.mac_address)
-    raise Refused(f"Share server {request.server_id} has port {port.id}, which is not on the subnet {request.neutron_subnet_id}: release it first.")
