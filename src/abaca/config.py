@@ -100,6 +100,7 @@ LIMIT_OPTIONS: list[cfg.Opt] = [
         ("security_services", 100, "Security services of a project"),
         ("resource_locks", 1000, "Resource locks of a project"),
         ("access_rules_per_share", 500, "Access rules of a share"),
+        ("waiting_work", 2000, "Operations of a project that wait or run when another change of access rules, check or hand-over is asked for"),
     )
 ]
 LIMIT_OPTIONS.append(cfg.IntOpt("messages", default=1000, min=-1, help="User messages of a project; the oldest go. -1: no limit."))

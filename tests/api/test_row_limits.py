@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
-from abaca.db.tables import share_access_rules
+from abaca.db.session import begin, read
+from abaca.db.tables import share_access_rules, share_servers
+from abaca.workflow import queue
 from tests.api.conftest import ADMIN, ALICE, BOB, Api, BackEnd
 
 MOST = 3
@@ -110,3 +113,48 @@ def test_a_rule_that_comes_with_locks_counts_them(limited: Api, back_end: BackEn
     assert f"3 asked for, {MOST} of {MOST} in use already" in refused.text
     with engine.connect() as conn:
         assert len(conn.execute(share_access_rules.select()).all()) == 1, "the rule neither"
+
+
+# Work that is asked for again and again about the same rows
+
+
+def limited_to(more: int, conf: cfg.ConfigOpts, engine: Engine) -> tuple[Api, int]:
+    """An API that takes so many more pieces of Alice's work, and its limit: what other tests have put in is still there."""
+    with read(engine) as conn:
+        limit = queue.in_flight(conn, ALICE.split(":")[1], 10_000) + more
+    conf.set_override("waiting_work", limit, group="limits")
+    api = Api(create_app(conf, engine))
+    api.share_type()
+    return api, limit
+
+
+def _allow(number: int) -> dict[str, Any]:
+    return {"allow_access": {"access_type": "ip", "access_to": f"10.0.0.{number}"}}
+
+
+def test_work_that_waits_is_limited_and_what_takes_away_is_not(conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd) -> None:
+    """Nobody does any work here, so whatever is asked for waits."""
+    api, limit = limited_to(6, conf, engine)
+    alices, bobs = (api.share(api.share_network(who=who)["id"], who=who)["id"] for who in (ALICE, BOB))
+    for share in (alices, bobs):
+        back_end.settle(share, "10.0.0.5:/x")
+    statuses = [send(api, (f"/v2/shares/{alices}/action", _allow(number))).status_code for number in range(1, 12)]
+    refused = send(api, (f"/v2/shares/{alices}/action", _allow(99)))
+    assert 200 in statuses and refused.status_code == 413
+    assert f"{limit} of {limit} operations wait or run already. Try again when some of them have ended." in refused.text
+    first = api("GET", f"/share-access-rules?share_id={alices}", who=ALICE)["access_list"][-1]["id"]
+    api("POST", f"/shares/{alices}/action", {"deny_access": {"access_id": first}}, who=ALICE, status=202)
+    assert send(api, (f"/v2/shares/{bobs}/action", _allow(1)), who=BOB).status_code == 200
+    api("DELETE", f"/shares/{alices}", who=ALICE, status=202)
+
+
+def test_checks_that_wait_are_limited(conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd) -> None:
+    api, _ = limited_to(5, conf, engine)
+    network = api.share_network()["id"]
+    back_end.settle(api.share(network)["id"], "10.0.0.5:/x")
+    with begin(engine) as conn:
+        conn.execute(sa.update(share_servers).values(network_allocation_update_support=True))
+    check = {"share_network_subnet_create_check": {"neutron_net_id": "n", "neutron_subnet_id": "s", "reset_operation": True}}
+    answers = [send(api, (f"/v2/share-networks/{network}/action", check)) for _ in range(8)]
+    assert answers[0].status_code == 202, answers[0].text
+    assert answers[-1].status_code == 413 and "waiting_work" in answers[-1].text

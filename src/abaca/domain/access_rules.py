@@ -18,7 +18,7 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
 from abaca.domain import messages, pages, resource_lock_checks, resource_locks, share_network_lock, shares, states
-from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room, require_room_for_work
 from abaca.domain.states import Permit
 from abaca.errors import Invalid, Missing
 from abaca.values import AccessRule, Caller, Page
@@ -57,6 +57,7 @@ def allow(
     if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({access_to, *_spellings(access_type, target)}))).first():
         raise Invalid(f"Share access {access_type}:{access_to} exists.")
     require_room(conn, "access_rules_per_share", limits.access_rules_per_share, table.c.share_id == share_id, f"share {share_id}")
+    require_room_for_work(conn, share.project_id, limits)
     rule_id = str(uuid4())
     conn.execute(
         sa.insert(table).values(
@@ -90,7 +91,9 @@ def deny(conn: Connection, caller: Caller, share_id: str, access_id: str, *, unr
     _start(conn, share)
 
 
-def change_level(conn: Connection, caller: Caller, access_id: str, access_level: str, *, sees_hidden: bool = False) -> dict[str, Any]:
+def change_level(
+    conn: Connection, caller: Caller, access_id: str, access_level: str, *, sees_hidden: bool = False, limits: RowLimits = NO_LIMITS
+) -> dict[str, Any]:
     """Give a rule another level, applied in the background. Invalid unless the rule is at rest and the share can be used."""
     share = _ready(conn, caller, get(conn, caller, access_id)["share_id"])
     if access_level not in LEVELS:
@@ -100,6 +103,7 @@ def change_level(conn: Connection, caller: Caller, access_id: str, access_level:
         return rule
     if not states.ACCESS_RULE.permits(rule["state"], Permit.CHANGE_LEVEL):
         raise Invalid(f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when it is active or in error.")
+    require_room_for_work(conn, share.project_id, limits)
     states.move(conn, states.ACCESS_RULE, access_id, "queued_to_apply", access_level=access_level)
     _start(conn, share)
     return get(conn, caller, access_id, sees_hidden=sees_hidden)

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import is_sqlite
 from abaca.errors import OverQuota
 from abaca.values import Value
+from abaca.workflow import queue
 
 _HOLD = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
 
@@ -27,6 +28,7 @@ class RowLimits(Value):
     security_services: int = -1
     resource_locks: int = -1
     access_rules_per_share: int = -1
+    waiting_work: int = -1  # work of a project that may be asked for again and again about the same rows
 
 
 NO_LIMITS = RowLimits()
@@ -42,6 +44,16 @@ def require_room(conn: Connection, kind: str, limit: int, present: sa.ColumnElem
     used = conn.scalar(sa.select(sa.func.count()).where(present)) or 0
     if used + more > limit:
         raise OverQuota(f"Quota exceeded for {kind} of {of}: {more} asked for, {used} of {limit} in use already.")
+
+
+def require_room_for_work(conn: Connection, project_id: str, limits: RowLimits) -> None:
+    """Raises OverQuota when as much work of the project waits or runs as may. Requests at once may put in a little more."""
+    limit = limits.waiting_work
+    if limit >= 0 and queue.in_flight(conn, project_id, limit) >= limit:
+        raise OverQuota(
+            f"Quota exceeded for waiting_work of project {project_id}: {limit} of {limit} operations wait or run already. "
+            "Try again when some of them have ended."
+        )
 
 
 def require_room_in_project(

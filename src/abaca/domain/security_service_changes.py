@@ -19,6 +19,7 @@ from abaca.db.tables import share_networks as share_networks_table
 from abaca.db.tables import share_servers as server_table
 from abaca.domain import security_services, share_networks, share_server_networks, share_servers, states
 from abaca.domain import share_network_checks as checks
+from abaca.domain.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.share_network_checks import PendingCheck, Question
 from abaca.domain.share_network_lock import lock, refuse_while_changing
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, Missing
@@ -37,7 +38,7 @@ class ChangeRequest(Value):
 
 
 def change(
-    conn: Connection, caller: Caller, share_network_id: str, wanted: ChangeRequest, *, in_use_allowed: bool = True
+    conn: Connection, caller: Caller, share_network_id: str, wanted: ChangeRequest, *, in_use_allowed: bool = True, limits: RowLimits = NO_LIMITS
 ) -> dict[str, Any] | PendingCheck:
     """Attach or exchange. The network's view; or a pending check, when servers stand on the network and their drivers have yet to be asked.
 
@@ -48,7 +49,7 @@ def change(
     unknown = Invalid if wanted.current_id else Missing
     servers = _judge(conn, caller, share_network_id, wanted, in_use_allowed=in_use_allowed, unknown=unknown)
     if servers:
-        outcome = checks.outcome(conn, _question(share_network_id, wanted, servers), refusal=Invalid, denied=_DENIED)
+        outcome = checks.outcome(conn, _question(share_network_id, wanted, servers), refusal=Invalid, denied=_DENIED, limits=limits)
         if isinstance(outcome, PendingCheck):
             return outcome
     _exchange(conn, share_network_id, wanted)
@@ -58,10 +59,12 @@ def change(
     return share_networks.get(conn, caller, share_network_id)
 
 
-def check(conn: Connection, caller: Caller, share_network_id: str, wanted: ChangeRequest, *, reset_operation: bool) -> dict[str, Any]:
+def check(
+    conn: Connection, caller: Caller, share_network_id: str, wanted: ChangeRequest, *, reset_operation: bool, limits: RowLimits = NO_LIMITS
+) -> dict[str, Any]:
     """Ask the drivers alone; see `share_network_checks.ask`. What cannot be found is Invalid here."""
     servers = _judge(conn, caller, share_network_id, wanted, unknown=Invalid)
-    return checks.ask(conn, _question(share_network_id, wanted, servers), reset_operation=reset_operation)
+    return checks.ask(conn, _question(share_network_id, wanted, servers), reset_operation=reset_operation, limits=limits)
 
 
 def remove(conn: Connection, caller: Caller, share_network_id: str, security_service_id: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
 from abaca.domain import messages
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.share_servers import remains, worker_hosts
 from abaca.domain.signs_of_life import is_up
 from abaca.errors import CallerError, ServiceDown
@@ -97,20 +98,22 @@ def require_healthy(
 _SUPPORTED = {"network_allocation_update_support": "network allocations", "security_service_update_support": "security services"}
 
 
-def outcome(conn: Connection, question: Question, *, refusal: type[CallerError], denied: str) -> sa.Row[Any] | PendingCheck:
+def outcome(
+    conn: Connection, question: Question, *, refusal: type[CallerError], denied: str, limits: RowLimits = NO_LIMITS
+) -> sa.Row[Any] | PendingCheck:
     """The drivers' answers when all of them allow it; a pending check while some have not answered, asked now at the latest.
 
     Raises `refusal`, `denied` and the drivers' reasons, when one denies. The network's row is held.
     """
     check = _current(conn, question)
     if check is None:
-        return PendingCheck(id=_start(conn, question))
+        return PendingCheck(id=_start(conn, question, limits))
     if False in check.hosts.values():
         raise refusal(f"{denied}: " + "; ".join(check.reasons[host] for host in sorted(check.reasons)))
     return PendingCheck(id=check.id) if None in check.hosts.values() else check
 
 
-def ask(conn: Connection, question: Question, *, reset_operation: bool) -> dict[str, Any]:
+def ask(conn: Connection, question: Question, *, reset_operation: bool, limits: RowLimits = NO_LIMITS) -> dict[str, Any]:
     """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host: …}}`; None while they have not all answered."""
     if not question.asked:
         return {"compatible": True, "hosts_check_result": {}}
@@ -119,7 +122,7 @@ def ask(conn: Connection, question: Question, *, reset_operation: bool) -> dict[
         _forget(conn, known.id)
         known = None
     if known is None:
-        known = conn.execute(sa.select(_checks).where(_checks.c.id == _start(conn, question))).one()
+        known = conn.execute(sa.select(_checks).where(_checks.c.id == _start(conn, question, limits))).one()
     answers: Collection[bool | None] = known.hosts.values()
     compatible = False if False in answers else None if None in answers else True
     return {"compatible": compatible, "hosts_check_result": known.hosts}
@@ -209,7 +212,9 @@ def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
     return row
 
 
-def _start(conn: Connection, question: Question) -> str:
+def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
+    project_id = _project(conn, question.share_network_id)
+    require_room_for_work(conn, project_id, limits)
     hosts = sorted(conn.scalars(sa.select(share_servers.c.host).where(share_servers.c.id.in_(question.asked)).distinct()))
     check_id = str(uuid4())
     now = utcnow()
@@ -227,7 +232,6 @@ def _start(conn: Connection, question: Question) -> str:
             created_at=now,
         )
     )
-    project_id = _project(conn, question.share_network_id)
     enqueue(
         conn,
         *[

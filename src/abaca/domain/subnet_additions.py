@@ -64,17 +64,19 @@ def add(
     if not addition.asked:
         subnet_id = _insert(conn, share_network_id, wanted, addition)
         return subnets.get(conn, caller, share_network_id, subnet_id)
-    outcome = checks.outcome(conn, _question(conn, share_network_id, wanted, addition), refusal=Conflict, denied=_DENIED)
+    outcome = checks.outcome(conn, _question(conn, share_network_id, wanted, addition), refusal=Conflict, denied=_DENIED, limits=limits)
     if isinstance(outcome, PendingCheck):
         return outcome
     subnet_id = _begin(conn, share_network_id, wanted, addition, msgspec.convert(outcome.subnet, Subnet))
     return subnets.get(conn, caller, share_network_id, subnet_id)
 
 
-def check(conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, reset_operation: bool) -> dict[str, Any]:
+def check(
+    conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, reset_operation: bool, limits: RowLimits = NO_LIMITS
+) -> dict[str, Any]:
     """Ask the drivers alone; see `share_network_checks.ask`."""
     addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=True, refusal=Invalid)
-    return checks.ask(conn, _question(conn, share_network_id, wanted, addition), reset_operation=reset_operation)
+    return checks.ask(conn, _question(conn, share_network_id, wanted, addition), reset_operation=reset_operation, limits=limits)
 
 
 # --- for the workflow that asks ------------------------------------------------------------------------------------

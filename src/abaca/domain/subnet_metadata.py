@@ -15,18 +15,22 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import share_network_subnets, share_networks
 from abaca.domain import messages
 from abaca.domain import share_servers as servers
+from abaca.domain.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.errors import Refused
 from abaca.values import Value
 from abaca.workflow.queue import enqueue
 
 
-def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped: Collection[str]) -> None:
+def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped: Collection[str], limits: RowLimits = NO_LIMITS) -> None:
     """Have these keys handed over; say of those that are dropped that drivers are not told."""
     standing = conn.execute(servers.on_subnets([subnet_id])).all()
     if dropped and standing:
         names = ", ".join(sorted(dropped))
         _tell(conn, subnet_id, f"The metadata {names} of the subnet has been deleted, but stays in effect on the share servers there.")
     hosts = servers.worker_hosts(conn, {server.host for server in standing}) if given else {}
+    if hosts:
+        project = sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+        require_room_for_work(conn, conn.scalar(project) or "", limits)
     name = "share_server_update_subnet_metadata"
     args = (subnet_id, *sorted(given))
     enqueue(conn, *[servers.server_work(name, hosts[s.host], s, f"{subnet_id}:{uuid4()}", *args) for s in (standing if given else [])])

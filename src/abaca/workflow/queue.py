@@ -74,6 +74,15 @@ def request_of(stored: Sequence[str] | None) -> str:
     return text if log_context.is_request_id(text) else ""
 
 
+def in_flight(conn: Connection, project_id: str, most: int) -> int:
+    """How many pieces of the project's work wait or run; they are counted up to `most`."""
+    status = status_table(conn)
+    # Literals: the databases' index of work in flight is partial, and is used for them only.
+    there = status.c.status.in_([sa.literal_column("'ENQUEUED'"), sa.literal_column("'PENDING'")])
+    found = sa.select(sa.literal(1)).where(there, status.c.authenticated_user == project_id).limit(most).subquery()
+    return conn.scalar(sa.select(sa.func.count()).select_from(found)) or 0
+
+
 def unfinished(engine: Engine) -> list[str]:
     """The ids of all work that has not ended, the oldest first."""
     statuses = ["PENDING", "ENQUEUED", "DELAYED"]

@@ -80,7 +80,7 @@ def update(call: Call, access_id: str) -> dict[str, Any]:
     """PUT /share-access-rules/{id}, since 2.88: another access level."""
     level = call.body("update_access", AccessUpdate, missing=Invalid("Malformed request body")).access_level
     with begin(call.engine) as conn:
-        rule = access_rules.change_level(conn, call.caller, access_id, level, sees_hidden=_sees_hidden(call))
+        rule = access_rules.change_level(conn, call.caller, access_id, level, sees_hidden=_sees_hidden(call), limits=call.row_limits)
     return call.one("access", ACCESS_RULE, rule)
 
 

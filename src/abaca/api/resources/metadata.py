@@ -115,7 +115,7 @@ def _to_drivers(call: Call, conn: Connection, given: Collection[str], dropped: C
     """Since 2.89: what the option driver_updatable_subnet_metadata names."""
     if call.version >= _DRIVERS_SINCE:
         keys = set(call.conf.driver_updatable_subnet_metadata)
-        subnet_metadata.hand_over(conn, subnet_id, keys & set(given), keys & set(dropped))
+        subnet_metadata.hand_over(conn, subnet_id, keys & set(given), keys & set(dropped), call.row_limits)
 
 
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")

@@ -58,14 +58,16 @@ def _change(call: Call, share_network_id: str, wanted: ChangeRequest) -> dict[st
     def attempt() -> dict[str, Any] | PendingCheck:
         with begin(call.engine) as conn:
             allowed = call.version >= _IN_USE_SINCE
-            return security_service_changes.change(conn, call.caller, share_network_id, wanted, in_use_allowed=allowed)
+            return security_service_changes.change(conn, call.caller, share_network_id, wanted, in_use_allowed=allowed, limits=call.row_limits)
 
     return call.one("share_network", SHARE_NETWORK, settled(call, attempt, Invalid(_STILL_ASKED)))
 
 
 def _check(call: Call, share_network_id: str, wanted: ChangeRequest, reset_operation: bool | None) -> dict[str, Any]:
     with begin(call.engine) as conn:
-        answer = security_service_changes.check(conn, call.caller, share_network_id, wanted, reset_operation=bool(reset_operation))
+        answer = security_service_changes.check(
+            conn, call.caller, share_network_id, wanted, reset_operation=bool(reset_operation), limits=call.row_limits
+        )
     shown = {
         "compatible": answer["compatible"],
         "requested_operation": {

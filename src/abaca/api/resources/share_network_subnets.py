@@ -71,5 +71,7 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
         neutron_net_id=body.neutron_net_id, neutron_subnet_id=body.neutron_subnet_id, availability_zone=body.availability_zone
     )
     with begin(call.engine) as conn:
-        answer = subnet_additions.check(conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation))
+        answer = subnet_additions.check(
+            conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation), limits=call.row_limits
+        )
     return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
