@@ -1,6 +1,6 @@
 """Delete what failures have left of share servers: those that never became active, and those whose deletion failed half-way.
 
-The failed shares of one that never became active let go of it: there is nothing of them on it.
+The failed shares of one that never became active are taken off it first: there is nothing of them on it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from abaca.db.session import begin, lock_row, read, utcnow
-from abaca.db.tables import share_instances, share_networks, share_servers
+from abaca.db.session import utcnow
+from abaca.db.tables import share_instances, share_servers
 from abaca.domain import share_servers as servers
 from abaca.domain import states
 from abaca.domain.states import Permit
+from abaca.reconcile.share_server_deletions import delete_each
 
 AFTER_SECONDS = 20.0
 """So long after its failure, so that what fails again and again is not tried without a pause."""
@@ -25,17 +26,10 @@ def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER
     due = sa.select(share_servers).where(
         share_servers.c.host.in_(hosts), servers.remains(), share_servers.c.updated_at <= utcnow() - timedelta(seconds=after_seconds)
     )
-    with read(engine) as conn:
-        candidates = conn.execute(due).all()
-    for candidate in candidates:
-        with begin(engine) as conn:
-            lock_row(conn, share_networks, candidate.share_network_id)
-            still = conn.execute(due.where(share_servers.c.id == candidate.id)).all()
-            if still and _is_let_go(conn, candidate.id):
-                servers.start_deletion(conn, still)
+    delete_each(engine, due, may_go=_has_no_shares_left)
 
 
-def _is_let_go(conn: Connection, share_server_id: str) -> bool:
+def _has_no_shares_left(conn: Connection, share_server_id: str) -> bool:
     """Take the failed shares off the server; whether none is left on it."""
     on_it = share_instances.c.share_server_id == share_server_id
     failed = share_instances.c.status.in_(states.SHARE.permitting(Permit.LEAVE_SERVER))

@@ -7,9 +7,9 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from abaca.db.session import begin, lock_row, read, utcnow
-from abaca.db.tables import share_instances, share_networks, share_servers
-from abaca.domain import share_servers as servers
+from abaca.db.session import utcnow
+from abaca.db.tables import share_instances, share_servers
+from abaca.reconcile.share_server_deletions import delete_each
 
 
 def delete_unused(engine: Engine, hosts: set[str], unused_seconds: int) -> None:
@@ -23,10 +23,4 @@ def delete_unused(engine: Engine, hosts: set[str], unused_seconds: int) -> None:
         since < utcnow() - timedelta(seconds=unused_seconds),
         ~used,
     )
-    with read(engine) as conn:
-        candidates = conn.execute(idle).all()
-    for candidate in candidates:
-        with begin(engine) as conn:
-            lock_row(conn, share_networks, candidate.share_network_id)
-            still = conn.execute(idle.where(share_servers.c.id == candidate.id)).all()
-            servers.start_deletion(conn, still)
+    delete_each(engine, idle)
