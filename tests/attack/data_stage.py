@@ -35,7 +35,8 @@ class DataStage:
         self.attacked = self._server("attacked")
         self.neighbour = self._server("neighbour")
         self.attacker = self.site.client("attacker", "attacked", "10.0.0.66/24", "fd00::66/64", *(f"{source}/24" for source in SOURCES))
-        self.open_share = self.site.share(self.attacked, extra_specs={"nfs:privileged_ports": "false"})
+        rules = [rule("10.0.0.64/26"), rule("fd00::66")]
+        self.open_share = self.site.share(self.attacked, rules=rules, extra_specs={"nfs:privileged_ports": "false"})
         self.closed_share = self.site.share(self.attacked, rules=[rule("10.0.0.20")])
         self.foreign_share = self.site.share(self.neighbour)
         self._honest = {
@@ -55,7 +56,7 @@ class DataStage:
         """What becomes of a client that was not there yet: it connects, mounts the closed share and reads its root's attributes."""
         began = time.monotonic()
         try:
-            with Client41(self._netns("attacked"), self.address(), patience=10) as client:
+            with Client41(self.honest_machine("attacked"), self.address(), patience=10) as client:
                 client.attributes(client.handle_of(path(self.closed_share).split(":", 1)[1]), "fileid")
         except (OSError, Nfs4Error, Malformed) as error:
             return f"fails: {error}"
@@ -89,13 +90,13 @@ class DataStage:
         ipv4, ipv6 = ADDRESSES[name]
         return self.site.server((name, f"{ipv4}/24"), (name, f"{ipv6}/64"))
 
-    def _netns(self, name: str) -> str:
+    def honest_machine(self, name: str) -> str:
         """Where the honest client of a server is."""
         return linux_backend.client_namespace(self.driver, f"honest-{name}")
 
     def _honest_client(self, name: str, share: Share, address: str) -> Honest:
         netns = self.site.client(f"honest-{name}", name, f"{address}/24", f"{NETWORKS[name][1]}:20/64")
-        assert netns == self._netns(name)
+        assert netns == self.honest_machine(name)
         server, folder = path(share).split(":", 1)
         return Honest("tests.attack.honest", netns, server, folder)
 

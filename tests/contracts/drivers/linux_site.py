@@ -149,14 +149,15 @@ def paths(locations: Iterable[ExportLocation]) -> list[str]:
 
 
 def access_of(netns: str, location: str) -> str:
-    """`rw`, `ro` or `none`, as a client there finds it; or the error, when it is another one."""
+    """`rw`, `ro` or `none`, as a client there finds it, be it hidden or the connection reset; or the error, when it is another one."""
 
     def try_it(_: object) -> str:
         try:
             with Mount(location) as share:
                 share.write("file", b"x")
         except NfsError as error:
-            found = [level for name, level in (("ROFS", "ro"), ("NFS4ERR_NOENT", "none")) if name in str(error)]
+            words = (("ROFS", "ro"), ("NFS4ERR_NOENT", "none"), ("nfs_service failed", "none"))
+            found = [level for name, level in words if name in str(error)]
             return found[0] if found else str(error)
         return "rw"
 

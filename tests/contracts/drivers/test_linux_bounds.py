@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
@@ -113,10 +114,14 @@ def test_a_share_server_connects_to_nobody(site: Site, own: str, theirs: str) ->
     family = socket.AF_INET6 if ":" in own else socket.AF_INET
     with namespaces.inside(client, lambda _: _listening(family, theirs)) as listening:
         port = listening.getsockname()[1]
-        for group in (0, 1000):
-            with pytest.raises(OutcomeUnknown, match="Connection refused"):
-                namespaces.inside(namespace, lambda _, group=group: _connect(own, theirs, port, group))  # type: ignore[misc]
-        namespaces.inside(namespace, lambda _: _connect(own, theirs, port, CALLER_GROUP))
+        for group in (0, 1000, CALLER_GROUP):
+            assert not _may_connect(namespace, own, theirs, port, group), group
+        for _ in range(2):
+            bounds.let_call(namespace, ip_address(theirs), port, 5)
+        assert _may_connect(namespace, own, theirs, port, CALLER_GROUP)
+        assert not _may_connect(namespace, own, theirs, port, 0)
+        assert not _may_connect(namespace, own, theirs, port + 1, CALLER_GROUP)
+        wait_for(lambda: not _may_connect(namespace, own, theirs, port, CALLER_GROUP), 30)
     with namespaces.inside(client, lambda _: _listening(family, theirs, socket.SOCK_DGRAM)) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(OutcomeUnknown, match="Operation not permitted"):
@@ -133,6 +138,15 @@ def _listening(family: int, address: str, kind: int = socket.SOCK_STREAM) -> soc
     if kind == socket.SOCK_STREAM:
         link.listen()
     return link
+
+
+def _may_connect(namespace: str, own: str, address: str, port: int, group: int) -> bool:
+    try:
+        namespaces.inside(namespace, lambda _: _connect(own, address, port, group))
+    except OutcomeUnknown as error:
+        assert "Connection refused" in error.message
+        return False
+    return True
 
 
 def _connect(own: str, address: str, port: int, group: int) -> None:

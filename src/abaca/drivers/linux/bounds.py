@@ -6,6 +6,7 @@ A client is an address here. The file server has bounds of its own (`file_servic
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from abaca.drivers.linux import namespaces, packet_filter
@@ -22,7 +23,8 @@ OPTIONS = {
 TABLE = ("inet", "abaca_bounds")
 NFS_PORT = 2049
 
-# Programs of the worker that connect from a share server's namespace have this group; NFS-Ganesha's sockets have root's.
+# Programs of the worker that connect from a share server's namespace have this group. NFS-Ganesha can take any group,
+# for the sake of its clients, so the group alone opens nothing: only where the worker is about to connect to.
 CALLER_GROUP = 0xABACA
 
 # What the kernel keeps for one connection: unread requests and untaken answers. All namespaces share TCP's memory.
@@ -40,6 +42,8 @@ SETTINGS = {
 _FILTER = """\
 set clients_ipv4 {{ type ipv4_addr; size 65535; flags dynamic; }}
 set clients_ipv6 {{ type ipv6_addr; size 65535; flags dynamic; }}
+set called_ipv4 {{ type ipv4_addr . inet_service; flags timeout; }}
+set called_ipv6 {{ type ipv6_addr . inet_service; flags timeout; }}
 chain arriving {{
     type filter hook input priority filter; policy accept;
     iif != lo tcp dport {port} tcp flags & (fin|syn|rst|ack) == syn jump newcomer
@@ -53,7 +57,8 @@ chain leaving {{
     oif lo accept
     meta l4proto {{ icmp, ipv6-icmp }} accept
     meta l4proto tcp tcp flags & (syn|ack) != syn accept
-    meta skgid {caller} accept
+    meta skgid {caller} ip daddr . tcp dport @called_ipv4 accept
+    meta skgid {caller} ip6 daddr . tcp dport @called_ipv6 accept
     meta l4proto tcp reject with tcp reset
     reject
 }}
@@ -80,6 +85,15 @@ class Bounds(NamedTuple):
             packet_filter.ensure_table(*TABLE, text)
 
         namespaces.inside(namespace, act)
+
+
+def let_call(namespace: str, address: IPv4Address | IPv6Address, port: int, seconds: int) -> None:
+    """For so long, programs of CALLER_GROUP may connect from a share server's namespace to this TCP port of this address."""
+    name = f"{' '.join(TABLE)} called_ipv{address.version}"
+    element = f"{{ {address} . {port} timeout {seconds}s }}"
+    # One that is there would keep the rest of its time.
+    text = f"add element {name} {element}\ndelete element {name} {element}\nadd element {name} {element}\n"
+    namespaces.inside(namespace, lambda _: packet_filter.apply(text))
 
 
 def _count(options: Mapping[str, str], name: str) -> int:

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 from abaca.addresses import plain_address
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.bounds import CALLER_GROUP
+from abaca.drivers.linux.bounds import CALLER_GROUP, let_call
 from abaca.drivers.linux.layout import ServerLayout, private_folder, safe_id, write_atomically
 from abaca.drivers.linux.programs import complaint
 from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfo, SecurityService
 
-SCHEMES = ("ldap", "ldaps")
+SCHEMES = {"ldap": 389, "ldaps": 636}  # and their ports
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 ANSWER_SECONDS = 5
 """For all of it: connecting, TLS, binding and the search. A server that never answers, or a byte now and then, costs no more."""
@@ -170,6 +170,8 @@ def _search(layout: ServerLayout, folder: Path, account: Account) -> str | None:
     search = ("ldapsearch", "-x", "-LLL", *bind, "-s", "base", "(objectClass=*)", "1.1")
     # The client reads ldaprc from home and from where it runs: ours from both, and nobody else's.
     environment = {"LDAPCONF": os.devnull, "HOME": str(folder)}
-    # By its group it may connect to somebody from in there.
+    url = urlsplit(account.uri)
+    let_call(layout.namespace, ip_address(url.hostname or ""), url.port or SCHEMES[url.scheme], ANSWER_SECONDS)
+    # By its group it may connect to there from inside.
     inside = ("nsenter", f"--net={namespaces.path_of(layout.namespace)}", f"--setgid={CALLER_GROUP}", f"--wd={folder}")
     return complaint(*inside, *search, timeout=ANSWER_SECONDS, extra_environment=environment)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from abaca.drivers.linux import hold, mounts, namespaces, routing
+from abaca.drivers.linux import admission, hold, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
-from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, export_ids, write_export
+from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, admitted, export_ids, write_export
 from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.pools.btrfs import BtrfsPool
@@ -45,6 +45,7 @@ class LinuxServer:
         self._prepare()
         namespaces.ensure(self._layout.namespace, routing.SERVER_SETTINGS)
         self._bounds.ensure(self._layout.namespace)  # before anybody can reach it
+        self._admit()
         ports, addresses = self._wanted(network_info)
         for port in ports.values():
             self._plug.connect(port)
@@ -101,6 +102,10 @@ class LinuxServer:
                     mounted[share_id] = is_new_mount
             except BackendError as error:
                 failures.append(error)
+        try:
+            self._admit()  # before NFS-Ganesha is told: who is let in by it must reach it
+        except BackendError as error:
+            failures.append(error)
         started = self.ganesha.ensure_running()
         active = self.ganesha.bus.active()
         for share_id, is_new_mount in mounted.items():
@@ -110,6 +115,10 @@ class LinuxServer:
                 failures.append(error)
         if failures:
             raise type(failures[0])("; ".join(failure.message for failure in failures))
+
+    def _admit(self) -> None:
+        """Let those reach the NFS server whom the export files admit. They are the record: after a crash this mends what differs."""
+        admission.admit(self._layout.namespace, admitted(self._layout))
 
     def _announce(self, file: Path, export_id: int, active: set[int], *, is_read: bool, is_new_mount: bool) -> None:
         """Tell Ganesha of a share's export file, unless it has just read it (`is_read`)."""
@@ -146,6 +155,8 @@ class LinuxServer:
         if point.exists():
             point.rmdir()
         self._layout.export_file(share_id).unlink(missing_ok=True)
+        if namespaces.exists(self._layout.namespace):
+            self._admit()
 
     @contextmanager
     def set_aside(self, share_id: str, clients: str) -> Iterator[None]:

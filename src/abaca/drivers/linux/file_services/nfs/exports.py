@@ -9,14 +9,15 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
 from jeepney import DBusAddress, DBusErrorResponse, new_method_call
-from jeepney.io.blocking import open_dbus_connection
 from jeepney.wrappers import unwrap_msg
 
+from abaca.drivers.linux.file_services.nfs import bus_link
 from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.errors import OutcomeUnknown, Refused, Unavailable
@@ -29,6 +30,9 @@ NO_MESSAGE = (AssertionError, AttributeError, EOFError, LookupError, RuntimeErro
 DBUS_TIMEOUT = 20.0
 FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
 EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
+
+# What NFS-Ganesha 4.3 answers with, by method.
+ANSWERS = {"ShowExports": f"(tt)a(qs({'(sb)' * 8})(tt))", "AddExport": "s", "UpdateExport": "s", "RemoveExport": ""}
 
 EXPORT_TEMPLATE = """\
 EXPORT {{
@@ -75,6 +79,13 @@ def export_ids(server: ServerLayout) -> dict[str, int]:
         if match:
             found[file.stem] = int(match[1])
     return found
+
+
+def admitted(server: ServerLayout) -> set[IPv4Network | IPv6Network]:
+    """Whom the export files admit to any share or snapshot."""
+    files = server.exports.glob("*.conf") if server.exports.is_dir() else []
+    lists = (found for file in files for found in re.findall(r"\bClients = ([^;]+);", file.read_text()))
+    return {ip_network(client.strip()) for listed in lists for client in listed.split(",")}
 
 
 def _new_export_id(share_id: str, taken: set[int]) -> int:
@@ -127,9 +138,9 @@ class ExportBus:
 
     def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         try:
-            with open_dbus_connection(f"unix:path={self._socket}") as connection:
-                reply = connection.send_and_get_reply(new_method_call(EXPORT_MANAGER, method, signature, body), timeout=DBUS_TIMEOUT)
-                answer: tuple[Any, ...] = unwrap_msg(reply)
+            question = new_method_call(EXPORT_MANAGER, method, signature, body)
+            reply = bus_link.call(str(self._socket), question, ANSWERS[method], DBUS_TIMEOUT)
+            answer: tuple[Any, ...] = unwrap_msg(reply)
         except TimeoutError as error:
             raise OutcomeUnknown(f"Ganesha did not answer {method} within {DBUS_TIMEOUT:g} s") from error
         except DBusErrorResponse as error:

@@ -1,0 +1,80 @@
+"""A machine on the tenant's network that no access rule admits, and one whose rule was taken away."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+
+from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
+from tests.attack.crowd import AT_ONCE, crowd
+from tests.attack.data_plane.floods import folder, lived
+from tests.attack.data_stage import DataStage
+from tests.attack.registry import Force, Seen, attack
+from tests.contracts.drivers.linux_site import path, rule
+from tests.nfs4.client import Client, Client41, OpenFile, patiently
+from tests.nfs4.connection import connect
+
+STRANGER = ("10.0.0.200/24", "fd00::200/64")
+MOST_SECONDS = 60.0  # until a lease of ten is over, on a busy machine
+
+
+@attack("strangers without a rule", order=-1)
+def strangers(stage: DataStage, force: Force) -> Seen:
+    """Connections, over both families, from a machine that the server's rules do not admit: none comes about."""
+    pid = stage.ganesha()
+    netns = stage.site.client("stranger", "attacked", *STRANGER)
+    made = tried = 0
+    end = time.monotonic() + force.seconds
+    while time.monotonic() < end:
+        for version in (4, 6):
+            with crowd(netns, stage.address(version), AT_ONCE) as links:
+                made += len(links.links)
+                tried += AT_ONCE
+    lived_on = lived(stage, pid, f"{made} of {tried} connections came about")
+    return Seen(lived_on.holds and made == 0, lived_on.what)
+
+
+@attack("a rule that was taken away", order=-1)
+def former_client(stage: DataStage, force: Force) -> Seen:
+    """It holds a lock and goes on renewing its lease."""
+    share = stage.site.share(stage.attacked, rules=[rule("10.0.0.20"), rule("10.0.0.200")])
+    netns = stage.site.client("stranger", "attacked", *STRANGER)
+    former = Client41(netns, stage.address())
+    former.establish()
+    held = patiently(lambda: former.open(former.handle_of(folder(path(share))), "file", create=True))
+    former.lock(held)
+    stage.driver.update_access(share, [rule("10.0.0.20")], stage.attacked)
+    renewals, began = 0, time.monotonic()
+    with Client41(stage.honest_machine("attacked"), stage.address(), source="10.0.0.20") as client:
+        file = patiently(lambda: client.open(client.handle_of(folder(path(share))), "file"))
+        while not _locks(client, file) and time.monotonic() - began < MOST_SECONDS:
+            renewals += _renews(former, netns, stage.address())
+        seconds = time.monotonic() - began
+        client.unlock(file, file.locks[0])
+        client.close(file)
+    former.link.link.close()
+    return Seen(renewals == 0 and seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+
+
+def _locks(client: Client, file: OpenFile) -> bool:
+    try:
+        client.lock(file)
+    except Nfs4Error as error:
+        if error.name != "DENIED":
+            raise
+        client.renew()
+        return False
+    return True
+
+
+def _renews(former: Client, netns: str, address: str) -> bool:
+    try:
+        former.renew()
+        return True
+    except OSError:
+        Event().wait(0.2)
+    try:
+        connect(netns, address).close()
+        return True
+    except OSError:
+        return False
