@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, getfh, putfh, walk
-from abaca.drivers.linux.file_services.nfs.rpc import auth_sys
-from abaca.drivers.linux.file_services.nfs.xdr import Malformed
+from abaca.drivers.linux.file_services.nfs.rpc import auth_sys, call_message, record
+from abaca.drivers.linux.file_services.nfs.xdr import Malformed, text, u32
 from tests.nfs4 import operations as ops
 from tests.nfs4.connection import NFS_PORT, RawConnection, connect
 
@@ -103,6 +103,11 @@ class Client(ABC):
     def compound(self, operations: Iterable[Operation]) -> list[Any]:
         """The operations as they stand."""
         return nfs4.compound(self.link, operations, minor=self.minor, credentials=self.credentials)
+
+    def asked(self, *operations: Operation) -> bytes:
+        """A call with these operations as its bytes."""
+        body = text("") + u32(self.minor) + u32(len(operations)) + b"".join(u32(each.number) + each.arguments for each in operations)
+        return record(call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, self.credentials)[1])
 
     def reconnect(self, delays: Sequence[float] = LINUX_RECONNECTS) -> None:
         """A new connection, tried after each of the delays (seconds) until one comes about. State is as it was: see `recover`."""

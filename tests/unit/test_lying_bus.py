@@ -17,7 +17,6 @@ import pytest
 from jeepney import MessageType, new_method_return
 from jeepney.low_level import Message, Parser
 
-from abaca.drivers.linux.file_services.nfs import exports
 from abaca.drivers.linux.file_services.nfs.exports import ANSWERS, ExportBus
 from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.errors import BackendError, OutcomeUnknown
@@ -129,13 +128,12 @@ def test_a_lie_on_the_bus_is_a_refusal(tmp_path: Path, lie: tuple[str, tuple[Any
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("said", [b"", b"OK 1234deadbeef\r\n"], ids=["nothing", "a greeting"])
-def test_a_bus_that_falls_silent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
-    monkeypatch.setattr(exports, "DBUS_TIMEOUT", 0.5)
+def test_a_bus_that_falls_silent_is_given_up(tmp_path: Path, said: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(tmp_path / "bus"))
         listening.listen()
         with ThreadPoolExecutor() as threads:
-            asked = threads.submit(ExportBus(tmp_path / "bus").active)
+            asked = threads.submit(ExportBus(tmp_path / "bus", patience=0.5).active)
             link, _ = listening.accept()
             with link:
                 link.sendall(said)

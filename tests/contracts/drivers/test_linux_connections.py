@@ -16,8 +16,6 @@ from abaca.drivers.linux import processes
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, putfh
-from abaca.drivers.linux.file_services.nfs.rpc import call_message, record
-from abaca.drivers.linux.file_services.nfs.xdr import text, u32
 from abaca.values import Share, ShareServer
 from tests.attack.crowd import crowd
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path, rule
@@ -35,12 +33,13 @@ SECONDS_TO_TAKE = 10
 
 
 class Scene:
-    """A server with a share that the client may use from any port, and a stranger without a rule."""
+    """A server with a share that the client may use from any port, and a stranger with a rule on another share only."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.server: ShareServer = site.server(*BOTH)
         self.share: Share = site.share(self.server, rules=[rule("10.0.0.20"), rule("fd00::20")], extra_specs={"nfs:privileged_ports": "false"})
+        site.share(self.server, rules=[rule("10.0.0.0/24")])
         self.client = site.client("client", "net", *CLIENT)
         self.stranger = site.client("stranger", "net", "10.0.0.66/24")
 
@@ -129,12 +128,6 @@ def root_of(client: Client40, share: Share) -> bytes:
     return client.handle_of(path(share).split(":", 1)[1])
 
 
-def asked(client: Client40, *operations: nfs4.Operation) -> bytes:
-    """A call as its bytes."""
-    body = text("") + u32(0) + u32(len(operations)) + b"".join(u32(each.number) + each.arguments for each in operations)
-    return record(call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, client.credentials)[1])
-
-
 def large_file(client: Client40, share: Share, size: int) -> bytes:
     file = patiently(lambda: client.open(root_of(client, share), "large", create=True))
     client.run(putfh(file.handle), ops.setattr(ops.fattr(size=size), file.stateid))
@@ -149,7 +142,7 @@ def test_one_request_reads_two_mebibytes_and_not_a_hundred(scene: Scene) -> None
         with pytest.raises(Nfs4Error, match="DELAY for operation 3"):
             client.run(putfh(handle), *[nfs4.read(0, MIB)] * 90)
         with crowd(scene.client, IPV4, 16) as made:
-            made.send(asked(client, putfh(handle), *[nfs4.read(0, MIB)] * 60) * 16)
+            made.send(client.asked(putfh(handle), *[nfs4.read(0, MIB)] * 60) * 16)
             Event().wait(3)
             assert scene.memory() < 1024 * MIB
             assert len(client.run(putfh(handle), nfs4.read(0, MIB))) == 2
@@ -160,8 +153,8 @@ def test_a_client_that_asks_for_much_at_once_and_takes_it_has_every_answer(scene
     """Slowly, too: 100 times a mebibyte and 200 small answers."""
     with Client40(scene.client, IPV4) as client:
         handle = large_file(client, scene.share, MIB)
-        calls = [asked(client, putfh(handle), nfs4.read(0, MIB)) for _ in range(100)]
-        calls += [asked(client, putfh(handle), nfs4.getattr("size")) for _ in range(200)]
+        calls = [client.asked(putfh(handle), nfs4.read(0, MIB)) for _ in range(100)]
+        calls += [client.asked(putfh(handle), nfs4.getattr("size")) for _ in range(200)]
         link = RawConnection(connect(scene.client, IPV4, source_port=0), patience=30)
         link.send(b"".join(calls))
         answers = link.link.makefile("rb")
@@ -178,7 +171,7 @@ def test_answers_that_nobody_takes_are_bounded_and_their_connections_end(scene: 
     with Client40(scene.client, IPV4) as client:
         handle = large_file(client, scene.share, MIB)
         with crowd(scene.client, IPV4, 40) as made:
-            made.send(asked(client, putfh(handle), nfs4.read(0, MIB)) * 64)
+            made.send(client.asked(putfh(handle), nfs4.read(0, MIB)) * 64)
             assert_served(scene.client, scene.share)
             Event().wait(2)
             assert scene.memory() < 512 * MIB
@@ -194,7 +187,7 @@ def test_a_client_that_breaks_off_leaves_nothing_behind(scene: Scene) -> None:
         descriptors = scene.descriptors()
         for _ in range(3):
             with crowd(scene.client, IPV4, 40) as made:
-                made.send(asked(client, putfh(handle), nfs4.read(0, MIB)) * 64)
+                made.send(client.asked(putfh(handle), nfs4.read(0, MIB)) * 64)
                 Event().wait(1)
             wait_for(lambda: scene.descriptors() <= descriptors, 20)
     wait_for(lambda: scene.memory() < 128 * MIB, 30)

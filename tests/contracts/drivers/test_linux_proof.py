@@ -36,6 +36,19 @@ void *dlopen(const char *path, int flags)
 }
 """
 """Has the token and lets every handle through: what an update might make of the wall."""
+BELIEVE = """
+#include "identities.h"
+void begin_request(struct reader *r) { r->at = 0; }
+int read_request(struct reader *r, uint8_t *bytes, size_t length, const struct in6_addr *from)
+{
+    return (void)r, (void)bytes, (void)length, (void)from, 0;
+}
+void read_answer(const uint8_t *bytes, size_t length, const struct in6_addr *to)
+{
+    (void)bytes, (void)length, (void)to;
+}
+"""
+"""Does not look whose a session is."""
 
 START = """
 import sys
@@ -68,8 +81,10 @@ def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(lonely_driver: 
         ([NOTHING], "Seccomp_filters is 1, not 2"),
         ([NOTHING, "calls.c"], "opens a forged handle of its own, which tells of its subvolume"),
         ([OPEN, "calls.c"], "it opens a forged handle of proof-own"),
+        ([BELIEVE, "calls.c", "handles.c", "room.c", "connections.c"], "believes anybody about whose a session is"),
+        ([NOTHING, "calls.c", "handles.c", "room.c"], "waits for a request without end"),
     ],
-    ids=["without anything", "without the wrappers", "open"],
+    ids=["without anything", "without the wrappers", "open", "believing", "without bounds"],
 )
 def test_no_back_end_is_up_whose_library_does_too_little(tmp_path: Path, sources: list[str], reason: str) -> None:
     ours = library.ensure()

@@ -48,7 +48,7 @@ def test_ports_of_nothing_refuse(site: Site) -> None:
 @pytest.mark.parametrize("program", [NFS, PORTMAPPER, MOUNT, LOCKS, STATUS, QUOTAS, 999])
 def test_other_programs_and_versions_are_answered_with_what_is_wrong(site: Site, program: int) -> None:
     """A client that asks for NFSv3 is told that there is only version 4; calls with nothing in them, and with a handle."""
-    site.server(*BOTH)
+    site.share(site.server(*BOTH))
     status = MISMATCH if program == NFS else NO_PROGRAM
     handle = len(bytes(44)).to_bytes(4, "big") + bytes(44)
 

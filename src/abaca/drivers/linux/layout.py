@@ -66,6 +66,7 @@ class ServerLayout:
         self.mounts = self.state / "mounts"
         self.recovery = self.state / "recovery"
         self.epoch = self.state / "epoch"  # of Ganesha's last start
+        self.secret = self.state / "secret"  # by which clients' names are mixed with their addresses
         self.logs = self.state / "log"
         self.log = self.logs / "ganesha.log"
         self.run = layout.run / server_id

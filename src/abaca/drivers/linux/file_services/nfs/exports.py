@@ -106,8 +106,9 @@ def _filesystem_id(share_id: str) -> str:
 class ExportBus:
     """The export manager of one running Ganesha. Whatever a captured one answers, callers see a BackendError with a short text."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, patience: float = DBUS_TIMEOUT) -> None:
         self._socket = socket
+        self._patience = patience  # seconds for each call
 
     def active(self) -> set[int]:
         """Ids of the exports that Ganesha serves now (its own root of the pseudo file system left out)."""
@@ -139,10 +140,10 @@ class ExportBus:
     def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> tuple[Any, ...]:
         try:
             question = new_method_call(EXPORT_MANAGER, method, signature, body)
-            reply = bus_link.call(str(self._socket), question, ANSWERS[method], DBUS_TIMEOUT)
+            reply = bus_link.call(str(self._socket), question, ANSWERS[method], self._patience)
             answer: tuple[Any, ...] = unwrap_msg(reply)
         except TimeoutError as error:
-            raise OutcomeUnknown(f"Ganesha did not answer {method} within {DBUS_TIMEOUT:g} s") from error
+            raise OutcomeUnknown(f"Ganesha did not answer {method} within {self._patience:g} s") from error
         except DBusErrorResponse as error:
             raise _as_backend_error(method, error) from error
         except OSError as error:

@@ -6,6 +6,7 @@ serve is in `exports.py`.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ SHORT_PATIENCE = 1.0  # with a server that has just been started, or has left pr
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 THREADS = 256  # and two a connection, which can keep one that receives and one that sends waiting for some seconds
+SECRET_BYTES = 16
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
 MEMORY = 2 * 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
 OTHER_TASKS = 64  # besides those threads
@@ -239,6 +241,13 @@ class GaneshaServer:
         write_atomically(file, f"{epoch}\n")
         return epoch
 
+    def _secret(self) -> str:
+        """The key by which the names of clients are mixed with their addresses (`cell/identities.c`): one for ever, or nobody could reclaim."""
+        file = self._server.secret
+        if not file.exists():
+            write_atomically(file, secrets.token_hex(SECRET_BYTES))
+        return file.read_text()
+
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
         server = self._server
@@ -249,7 +258,7 @@ class GaneshaServer:
             GANESHA,
             ["-F", "-N", "NIV_EVENT", "-E", str(self._next_epoch()), *map(str, files)],
             server.ganesha_pid,
-            environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}"},
+            environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}", "ABACA_SECRET": self._secret()},
             read_only=[server.ganesha_config, server.bus_socket, server.exports, *([self._counts()] if self._counts else [])],
             writable=[server.logs, server.recovery],
             shares=server.mounts,

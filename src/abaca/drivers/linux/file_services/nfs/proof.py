@@ -1,8 +1,9 @@
-"""The proof at run time: an NFS server of this release, on this machine, opens no handle that a client made up.
+"""The proof at run time: an NFS server of this release, on this machine, opens no handle that a client made up, lets nobody use
+another client's session, and ends connections that take too much.
 
 Asked of a server that a back end makes for that alone each time it starts, by NFS over the loopback
 of its network namespace; so an update of Ganesha, the C library or the kernel that opens the wall is
-noticed before any tenant's server is touched. What the wall is: `cell/handles.c`.
+noticed before any tenant's server is touched. What the walls are: `cell/handles.c`, `identities.c`, `connections.c`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.exports import SHARES
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh, walk
-from abaca.drivers.linux.file_services.nfs.rpc import Connection, auth_sys
-from abaca.drivers.linux.file_services.nfs.xdr import Malformed
+from abaca.drivers.linux.file_services.nfs.nfs4_sessions import create_session, exchange_id, sequence
+from abaca.drivers.linux.file_services.nfs.rpc import LAST_FRAGMENT, Connection, auth_sys
+from abaca.drivers.linux.file_services.nfs.xdr import Malformed, u32
 from abaca.drivers.linux.layout import NO_SHARE
 from abaca.errors import Unavailable
 
@@ -26,6 +28,9 @@ OWN, OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
 """Two subvolumes: clients have a handle of the first, and aim at the second."""
 CLIENTS = "    CLIENT { Clients = 127.0.0.1; Protocols = 4; Access_Type = RO; }\n"
 ADDRESS, PORT, SOURCE_PORT = "127.0.0.1", 2049, 1023
+SOMEBODY_ELSE = "127.0.0.2"
+_NAME, _VERIFIER = b"abaca proves its walls", bytes(8)
+_TOO_LONG = 4 << 20  # bytes of a request
 
 TOP = 5  # the subvolume that every other one is in
 _BTRFS, _KERNEL = 0x4D, struct.Struct("<QQI")  # inode, subvolume, generation
@@ -34,7 +39,8 @@ _DUMMY = bytes([9, 0x64])  # length and kind of a handle that aborts Ganesha 4.3
 
 
 def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None:
-    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of OWN, and none that is forged.
+    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of OWN, and none that is forged, and
+    keeps clients apart and within bounds.
 
     `numbers`: of the subvolumes OWN and OTHER. `patience`: seconds for each answer.
     """
@@ -43,12 +49,17 @@ def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None
         with _connected(namespace, patience) as link:
             for fault in _wrong(link, numbers):
                 wrong.append(fault)
+        with _connected(namespace, patience) as own, _connected(namespace, patience, SOMEBODY_ELSE) as other:
+            wrong += _wrong_about_clients(own, other)
+        with _connected(namespace, patience) as link:
+            if not _ends(link, _TOO_LONG):
+                wrong.append("waits for a request without end")
         with _connected(namespace, patience) as link:
             _handle(link)  # it lives
     except (OSError, Nfs4Error, Malformed) as error:
         wrong.append(f"does not answer: {error}")
     if wrong:
-        raise Unavailable(f"none is started, as an NFS server on this machine failed the proof of file handles: it {'; '.join(wrong)}")
+        raise Unavailable(f"none is started, as an NFS server on this machine failed the proof of its walls: it {'; '.join(wrong)}")
 
 
 def forged(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
@@ -79,14 +90,39 @@ def _wrong(link: Connection, numbers: Mapping[str, int]) -> Iterator[str]:
         yield "opens a handle of no kind"
 
 
+def _wrong_about_clients(own: Connection, other: Connection) -> Iterator[str]:
+    """`own` and `other` come from two addresses."""
+    client, number, *_ = nfs4.compound(own, [exchange_id(_NAME, _VERIFIER)], minor=1)[0]
+    session = nfs4.compound(own, [create_session(client, number)], minor=1)[0]
+    impostor, *_ = nfs4.compound(other, [exchange_id(_NAME, _VERIFIER)], minor=1)[0]
+    if impostor == client:
+        yield "gives a client to whoever knows its name"
+    try:
+        nfs4.compound(other, [sequence(session, 1)], minor=1)
+        yield "believes anybody about whose a session is"
+    except Nfs4Error:
+        nfs4.compound(own, [sequence(session, 1)], minor=1)
+
+
+def _ends(link: Connection, length: int) -> bool:
+    """Whether the server ends a connection that announces a request of so many bytes."""
+    link.link.sendall(u32(LAST_FRAGMENT | length))
+    try:
+        return link.link.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
+        return False
+
+
 @contextmanager
-def _connected(namespace: str, patience: float) -> Iterator[Connection]:
+def _connected(namespace: str, patience: float, source: str = ADDRESS) -> Iterator[Connection]:
     def dial(_: object) -> socket.socket:
         link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the port is free again at once
         link.settimeout(patience)
-        link.bind((ADDRESS, SOURCE_PORT))
+        link.bind((source, SOURCE_PORT))
         link.connect((ADDRESS, PORT))
         return link
 

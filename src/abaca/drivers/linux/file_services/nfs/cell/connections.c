@@ -9,6 +9,7 @@
  * by the one call of recv() that waits for all of them, and sends answers one after the other.
  */
 #include "real.h"
+#include "identities.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -53,6 +54,8 @@ struct connection {
     uint8_t head[HEAD];     /* of the next one, as far as it was sent */
     uint8_t head_length;
     uint8_t is_last, is_client, ends_request;
+    struct in6_addr peer;
+    struct reader reader; /* of the request that is being received */
 };
 static struct connection connections[MOST_FILES];
 static atomic_int unanswered_of_all;
@@ -82,6 +85,25 @@ static void forget_requests(struct connection *c)
     atomic_fetch_sub(&unanswered_of_all, atomic_exchange(&c->unanswered, 0));
 }
 
+/* Whose connection it is; an address of version 4 as it is written in version 6. */
+static struct in6_addr peer_of(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_in6 ipv6;
+    } peer = { 0 };
+    socklen_t length = sizeof peer;
+    struct in6_addr address = { 0 };
+    if (getpeername(fd, &peer.any, &length))
+        return address;
+    if (peer.any.sa_family == AF_INET6)
+        return peer.ipv6.sin6_addr;
+    memset(address.s6_addr + 10, 0xff, 2);
+    memcpy(address.s6_addr + 12, &peer.ipv4.sin_addr, sizeof peer.ipv4.sin_addr);
+    return address;
+}
+
 int accept(int fd, struct sockaddr *address, socklen_t *length)
 {
     int made = REAL(accept)(fd, address, length);
@@ -90,6 +112,7 @@ int accept(int fd, struct sockaddr *address, socklen_t *length)
     } else if (made >= 0) {
         forget_requests(&connections[made]);
         memset(&connections[made], 0, sizeof(struct connection));
+        connections[made].peer = peer_of(made);
         connections[made].is_client = 1;
     }
     return made;
@@ -191,6 +214,8 @@ static ssize_t begin_fragment(int fd, struct connection *c, void *head, int flag
     c->ends_request = !!(announced & IS_LAST);
     if (c->missing > LONGEST - c->asked || !waits_for_room(fd, c, c->missing))
         return end(fd);
+    if (!c->asked)
+        begin_request(&c->reader);
     c->asked += c->missing;
     if (c->missing >= LARGE) {
         atomic_fetch_add(&c->reserved, c->missing);
@@ -217,6 +242,8 @@ ssize_t recv(int fd, void *to, size_t length, int flags)
     if (c && length == HEAD && flags == MSG_WAITALL)
         return begin_fragment(fd, c, to, flags);
     ssize_t found = REAL(recv)(fd, to, length, flags);
+    if (c && found > 0 && read_request(&c->reader, to, found, &c->peer))
+        return end(fd);
     if (c && found > 0)
         received(c, found);
     return found;
@@ -287,11 +314,28 @@ static ssize_t send_or_end(int fd, const struct msghdr *message, int flags)
     return sent;
 }
 
+/* The beginning of an answer says whose number a client has, before the client knows it. */
+static void look_at(const struct connection *c, const struct msghdr *message)
+{
+    uint8_t start[256];
+    size_t length = 0;
+    if (c->left || c->head_length)
+        return;
+    for (size_t place = 0; place < message->msg_iovlen && length < sizeof start; place++) {
+        size_t part = message->msg_iov[place].iov_len;
+        part = part < sizeof start - length ? part : sizeof start - length;
+        memcpy(start + length, message->msg_iov[place].iov_base, part);
+        length += part;
+    }
+    read_answer(start, length, &c->peer);
+}
+
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     struct connection *c = connection_of(fd);
     if (!c)
         return REAL(sendmsg)(fd, message, flags);
+    look_at(c, message);
     ssize_t sent = send_or_end(fd, message, flags);
     size_t rest = sent;
     for (size_t place = 0; rest && place < message->msg_iovlen; place++) {
