@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
+from threading import Event
 
 import pytest
 
@@ -149,6 +152,33 @@ def test_clients_notice_nothing_of_a_worker_that_starts(site: Site, server: Shar
         linux_backend.successor(site.driver).ensure_server(server, [share])
         stays.renew()
     assert_served(client, share)
+
+
+def test_who_stays_admitted_notices_nothing_of_changes(site: Site, server: ShareServer) -> None:
+    """Not even for a moment: a connection that is reset would be an error for who reads."""
+    site.share(server, rules=[rule("10.0.0.20")])
+    other = site.share(server, rules=[])
+    client = site.client("client", "net", *CLIENT)
+    namespace, stop = site.layout(server).namespace, Event()
+
+    def works() -> int:
+        with Client41(client, SERVER[0]) as stays:
+            done = 0
+            while not stop.is_set():
+                stays.renew()
+                done += 1
+            return done
+
+    with ThreadPoolExecutor() as threads:
+        working = [threads.submit(works) for _ in range(2)]
+        try:
+            for number in range(5):
+                set_rules(site, other, server, *(f"10.0.1.{number + step}" for step in range(0, 20, 2)))
+            for number in range(150):
+                admission.admit(namespace, map(ip_network, ("10.0.0.20", f"10.1.0.{number}", "fd00::/64")))
+        finally:
+            stop.set()
+        assert all(each.result() > 0 for each in working)
 
 
 def test_extension_headers_hide_nothing(site: Site, server: ShareServer) -> None:

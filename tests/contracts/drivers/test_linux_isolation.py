@@ -56,6 +56,8 @@ def test_servers_reach_each_other_only_by_a_network_that_both_are_on(site: Site)
     one = site.server(("one", "10.1.0.5/24"), ("one", "fd00:1::5/64"))
     both = site.server(("one", "10.1.0.6/24"), ("two", "10.2.0.6/24"), ("two", "fd00:2::6/64"))
     two = site.server(("two", "10.2.0.7/24"), ("two", "fd00:2::7/64"))
+    for server in (one, both, two):
+        site.share(server)  # which admits everybody
     assert reaches(site, one, "10.1.0.6") and reaches(site, both, "10.2.0.7") and reaches(site, two, "fd00:2::6")
     for foreign in ("10.2.0.7", "fd00:2::7"):
         assert not reaches(site, one, foreign), foreign

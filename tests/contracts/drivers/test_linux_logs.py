@@ -165,6 +165,7 @@ def test_the_bus_of_a_server_logs_nowhere(site: Site) -> None:
 def test_what_a_client_makes_a_server_remember_is_small_and_goes_with_its_lease(site: Site) -> None:
     """How many clients it knows is bounded by itself: see `test_linux_bounds.py`."""
     server = site.server(*BOTH)
+    site.share(server)
     netns = site.client("client", "net", *CLIENT)
     recovery = site.layout(server).recovery
     before = set(recovery.rglob("*"))

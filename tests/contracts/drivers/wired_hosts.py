@@ -79,11 +79,13 @@ class Machine:
         namespaces.inside(self.namespace, act)
 
     def reaches(self, address: str) -> bool:
-        """Whether an NFS server answers there."""
+        """Whether a share server answers there, be it by a reset: one without rules admits nobody."""
 
         def connects() -> bool:
             try:
                 socket.create_connection((address, NFS_PORT), timeout=CONNECT_SECONDS).close()
+            except ConnectionRefusedError:
+                return True
             except OSError:
                 return False
             return True
