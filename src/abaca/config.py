@@ -70,6 +70,7 @@ API_OPTIONS: list[cfg.Opt] = [
         help="File to which a JSON line is appended for each request that changes something or was to, and for failed logins. "
         "The API's user must be able to write it. Default: none; the log has such lines anyway.",
     ),
+    cfg.BoolOpt("metrics_per_share", default=False, help="Tell in /metrics what each share holds: a time series for each share."),
     cfg.StrOpt("public_endpoint", help="URL that links in answers begin with. Default: the request's own."),
 ]
 
@@ -125,6 +126,7 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life, with pool capacities."),
     cfg.FloatOpt("watch_interval", default=10.0, min=0.05, help="Seconds between two looks whether every share server serves its clients."),
+    cfg.FloatOpt("usage_interval", default=60.0, min=0.05, help="Seconds between two looks at what the shares of a back end hold, for /metrics."),
     cfg.IntOpt("lease_seconds", default=30, min=3, help="How long the right to serve a host lasts without renewal."),
     cfg.FloatOpt("retry_seconds", default=60.0, min=0.0, help="How long a back end that is unavailable is asked again before the operation fails."),
     cfg.FloatOpt(

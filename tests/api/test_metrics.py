@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,9 +14,14 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
+from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import begin, create_engine
-from abaca.db.tables import services
-from tests.api.conftest import ALICE, BACKEND, Api, BackEnd
+from abaca.db.tables import services, share_instances
+from abaca.domain import share_usages
+from tests.api.conftest import ALICE, BACKEND, POOL, Api, BackEnd
+from tests.api.test_statements import counted
+
+GIB = 2**30
 
 
 def numbers(api: Api) -> dict[str, float]:
@@ -42,6 +49,7 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     assert seen['abaca_resources{kind="share_server",status="active"}'] == 1
     assert seen[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 1
     assert seen[f'abaca_subnet_free_addresses{{subnet="{subnet}"}}'] == 253
+    assert seen[f'abaca_subnet_used_addresses{{subnet="{subnet}"}}'] == 0
     assert seen[waiting] == before + 2
     assert seen['abaca_operation_oldest_seconds{state="waiting"}'] >= 0
     assert seen[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 0
@@ -49,6 +57,62 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
         conn.execute(sa.update(services).values(is_ready=False, unserved_share_servers=3))
     assert numbers(api)[f'abaca_share_servers_unserved{{host="{BACKEND}"}}'] == 3
     assert numbers(api)[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 0
+
+
+def test_what_runs_is_told(api: Api, engine: Engine) -> None:
+    (build,) = [name for name in numbers(api) if name.startswith("abaca_build_info{")]
+    assert f'version="{version("abaca")}"' in build and f'api_version="{text(MAX_VERSION)}"' in build
+    assert f'database="{engine.dialect.name}"' in build
+
+
+@pytest.mark.parametrize(("cidr", "start", "end", "free"), [("fd00:7::/64", None, None, None), ("fd00:7::/64", "fd00:7::10", "fd00:7::1f", 16)])
+def test_what_cannot_run_out_has_no_number_of_free_addresses(api: Api, cidr: str, start: str | None, end: str | None, free: int | None) -> None:
+    network = api.send("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None).json["network"]["id"]
+    body: dict[str, Any] = {"network_id": network, "cidr": cidr, "ip_version": 6}
+    if start:
+        body["allocation_pools"] = [{"start": start, "end": end}]
+    subnet = api.send("POST", "/network/v2.0/subnets", {"subnet": body}, who=ALICE, version=None).json["subnet"]["id"]
+    seen = numbers(api)
+    assert seen.get(f'abaca_subnet_free_addresses{{subnet="{subnet}"}}') == free
+    assert seen[f'abaca_subnet_used_addresses{{subnet="{subnet}"}}'] == 0
+    assert max(seen.values()) < 1e13
+
+
+def test_pools_and_what_their_shares_hold(api: Api, back_end: BackEnd, engine: Engine, conf: cfg.ConfigOpts) -> None:
+    """By project and pool always, by share only where that is wanted."""
+    api.share_type()
+    network = api.share_network()["id"]
+    shares = [api.share(network, size=size)["id"] for size in (1, 3)]
+    instances = [api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"] for share in shares]
+    with begin(engine) as conn:
+        share_usages.store(conn, BACKEND, {instances[0]: 500, instances[1]: 2**31, "nobody's": 7})
+    seen = numbers(api)
+    pool, of_red = f'{{pool="{POOL}"}}', f'{{pool="{POOL}",project="red"}}'
+    assert [seen[f"abaca_pool_{name}_bytes{pool}"] / GIB for name in ("size", "free", "allocated", "snapshots", "room")] == [100, 100, 4, 0, 96]
+    assert seen[f"abaca_project_used_bytes{of_red}"] == 2**31 + 500
+    assert seen[f"abaca_project_allocated_bytes{of_red}"] == 4 * GIB
+    assert seen[f'abaca_usage_measured_timestamp_seconds{{host="{BACKEND}"}}'] > 1.6e9
+    assert not [name for name in seen if name.startswith("abaca_share_used_bytes")]
+    conf.set_override("metrics_per_share", True, "api")
+    (series,) = [name for name in numbers(api) if name.startswith("abaca_share_used_bytes") and shares[1] in name]
+    assert numbers(api)[series] == 2**31 and 'project="red"' in series
+
+
+def test_it_costs_the_same_number_of_statements_whatever_there_is(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> None:
+    conf.set_override("metrics_per_share", True, "api")
+    api.share_type()
+    network, counts = api.share_network()["id"], []
+    for wanted in (1, 10):
+        for number in range(wanted):
+            api.share(network)
+            back_end.arrive(f"host1@{wanted}-{number}")
+        with begin(engine) as conn:
+            ids = conn.scalars(sa.select(share_instances.c.id)).all()
+            share_usages.store(conn, BACKEND, dict.fromkeys(ids, 1))
+        with counted() as statements:
+            api.expect(200, "GET", "/metrics", version=None)
+        counts.append(len(statements))
+    assert counts[0] == counts[1]
 
 
 def test_requests(api: Api) -> None:

@@ -40,6 +40,7 @@ class Service:
     quota_defaults: Mapping[str, int]  # limits where none are set
     row_limits: RowLimits
     kept_rows: KeptRows
+    certificate_expires: float | None = None  # of the one that is served, in seconds since 1970
 
 
 class _Once(Generic[_T]):
@@ -69,6 +70,7 @@ class Call:
         self.cipher = service.cipher
         self.quota_defaults = service.quota_defaults
         self.row_limits = service.row_limits
+        self.certificate_expires = service.certificate_expires
         if _NUL in req.path:
             raise NoSuchRoute()
 

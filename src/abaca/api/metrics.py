@@ -1,4 +1,4 @@
-"""GET /metrics, in Prometheus' text format: requests of all API processes, and the installation as the database has it.
+"""GET /metrics, in Prometheus' text format: requests of all API processes, and the installation (`installation_metrics`).
 
 The processes count requests in files of a folder that they share (`collect_in`), as prometheus-client does it; without one, as in tests,
 each counts for itself. While the database does not answer, requests are shown alone.
@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import errno
 import functools
-import logging
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import falcon
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest, values
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
-from sqlalchemy.engine import Engine
-from sqlalchemy.exc import OperationalError
 
 from abaca.api.call import Call
-from abaca.db.session import is_outage, read
-from abaca.domain import overview
-from abaca.domain.overview import Overview
-from abaca.workflow import inspection
-from abaca.workflow.inspection import Count
-
-LOG = logging.getLogger(__name__)
+from abaca.api.installation_metrics import Installation
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 2.5, 10.0)
@@ -89,7 +80,8 @@ def _requests(method: str, route: str, status: int) -> Histogram:
 def show(call: Call) -> str:
     """GET /metrics"""
     registry = CollectorRegistry()
-    registry.register(_Installation(call.engine))
+    per_share = call.conf.api.metrics_per_share
+    registry.register(Installation(call.engine, per_share=per_share, certificate_expires=call.certificate_expires))
     if _FOLDER in os.environ:
         registry.register(_RequestsOfAll(Path(os.environ[_FOLDER])))
         return generate_latest(registry).decode()
@@ -107,50 +99,3 @@ class _RequestsOfAll(Collector):
         files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
         metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return metrics
-
-
-class _Installation(Collector):
-    """What the database says at this moment."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def collect(self) -> Iterable[Metric]:
-        """As prometheus-client asks for it."""
-        database = GaugeMetricFamily("abaca_database_up", "1 when the database answered just now; 0: what it holds is not shown.")
-        shown: list[Metric] = []
-        try:
-            with read(self._engine) as conn:
-                shown = [*_resources(overview.get(conn)), *_operations(inspection.count(conn))]
-        except OperationalError as error:
-            if not is_outage(error):
-                raise
-            LOG.error("metrics are shown without the installation: the database does not answer: %s", error)
-        database.add_metric([], bool(shown))
-        return [database, *shown]
-
-
-def _resources(now: Overview) -> list[Metric]:
-    resources = GaugeMetricFamily("abaca_resources", "Shares, share servers and other nouns, by status.", labels=["kind", "status"])
-    for (noun, status), number in now.statuses.items():
-        resources.add_metric([noun, status], number)
-    back_ends = GaugeMetricFamily("abaca_back_end_up", "1 when the back end is ready and its worker gives signs of life.", labels=["host"])
-    for host, is_up in now.back_ends.items():
-        back_ends.add_metric([host], is_up)
-    unserved = GaugeMetricFamily("abaca_share_servers_unserved", "Share servers that serve nobody, although they should.", labels=["host"])
-    for host, number in now.unserved.items():
-        unserved.add_metric([host], number)
-    addresses = GaugeMetricFamily("abaca_subnet_free_addresses", "Addresses of a local subnet that are not given out.", labels=["subnet"])
-    for subnet, free in now.free_addresses.items():
-        addresses.add_metric([subnet], free)
-    return [resources, back_ends, unserved, addresses]
-
-
-def _operations(counts: Mapping[tuple[str, str], Count]) -> list[Metric]:
-    operations = GaugeMetricFamily("abaca_operations", "Operations that have not ended well, by state.", labels=["name", "state"])
-    oldest = GaugeMetricFamily("abaca_operation_oldest_seconds", "How long ago the oldest operation in that state began.", labels=["state"])
-    for name, state in sorted(counts):
-        operations.add_metric([name, state], counts[name, state].number)
-    for state in {state for _, state in counts}:
-        oldest.add_metric([state], max(count.oldest_seconds for (_, of), count in counts.items() if of == state))
-    return [operations, oldest]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -16,18 +16,46 @@ from abaca.db.tables import (
     share_servers,
     share_snapshot_instances,
 )
-from abaca.domain import services
+from abaca.domain import placement, services, share_usages
+from abaca.domain.share_usages import ProjectUsage, ShareUsage
 from abaca.networks.address_pool import AddressPool, AddressRange
+from abaca.scheduler.filters.capacity import room_gb
+from abaca.values import Pool
+
+_GIB = 1024**3
+_CAN_RUN_OUT = 2**32
+"""Addresses: of a subnet with more (a /64 has 2**64) nobody needs to know how many are left."""
+
+
+class PoolRoom(NamedTuple):
+    """A pool (host@backend#pool) in bytes: its size, what is not written, what the sizes of its shares add up to, what snapshots keep beside them,
+    and how much further shares may be promised."""
+
+    pool: str
+    size: int
+    free: int
+    allocated: int
+    snapshots: int
+    room: int
+
+
+class Addresses(NamedTuple):
+    """Of a subnet of a local network: given out, and left (None: practically without end)."""
+
+    used: int
+    free: int | None
 
 
 class Overview(NamedTuple):
-    """`statuses`: (noun, status) → how many. `back_ends`: host@backend → whether it is up; `unserved`: how many of its share servers serve
-    nobody. `free_addresses`: id of a subnet of a local network → addresses that are not given out."""
+    """`statuses`: (noun, status) → how many. `back_ends`: as `services.find` gives them. `addresses`: by subnet id. `shares`: None where
+    it was not asked for."""
 
     statuses: dict[tuple[str, str], int]
-    back_ends: dict[str, bool]
-    unserved: dict[str, int]
-    free_addresses: dict[str, int]
+    back_ends: list[dict[str, Any]]
+    pools: list[PoolRoom]
+    projects: list[ProjectUsage]
+    shares: list[ShareUsage] | None
+    addresses: dict[str, Addresses]
 
 
 _STATUSES = {
@@ -39,21 +67,45 @@ _STATUSES = {
 }
 
 
-def get(conn: Connection) -> Overview:
-    """In seven statements, whatever there is."""
+def get(conn: Connection, *, per_share: bool = False) -> Overview:
+    """In nine statements, ten with each share, whatever there is."""
     statuses: dict[tuple[str, str], int] = {}
     for noun, column in _STATUSES.items():
         for status, number in conn.execute(sa.select(column, sa.func.count()).group_by(column)):
             statuses[noun, status] = number
-    found = services.find(conn, {})
-    back_ends = {service["host"]: service["state"] == "up" for service in found}
-    unserved = {service["host"]: service["unserved_share_servers"] for service in found}
-    return Overview(statuses, back_ends, unserved, _free_addresses(conn))
+    return Overview(
+        statuses=statuses,
+        back_ends=services.find(conn, {}),
+        pools=[_room(pool) for pool in placement.candidates(conn)],
+        projects=share_usages.by_project(conn),
+        shares=share_usages.by_share(conn) if per_share else None,
+        addresses=_addresses(conn),
+    )
 
 
-def _free_addresses(conn: Connection) -> dict[str, int]:
+def _room(pool: Pool) -> PoolRoom:
+    stats = pool.stats
+    return PoolRoom(
+        pool=str(pool.host),
+        size=_bytes(stats.total_capacity_gb),
+        free=_bytes(stats.free_capacity_gb),
+        allocated=_bytes(pool.allocated_capacity_gb),
+        snapshots=_bytes(stats.snapshot_capacity_gb),
+        room=_bytes(room_gb(pool)),
+    )
+
+
+def _bytes(gib: float) -> int:
+    return max(0, round(gib * _GIB))
+
+
+def _addresses(conn: Connection) -> dict[str, Addresses]:
     given = sa.select(local_ports.c.subnet_id, sa.func.count().label("number")).group_by(local_ports.c.subnet_id).subquery()
     query = sa.select(local_subnets.c.id, local_subnets.c.allocation_pools, sa.func.coalesce(given.c.number, 0)).outerjoin(
         given, given.c.subnet_id == local_subnets.c.id
     )
-    return {id_: AddressPool([AddressRange(**pool) for pool in pools]).size - used for id_, pools, used in conn.execute(query)}
+    found: dict[str, Addresses] = {}
+    for id_, ranges, used in conn.execute(query):
+        size = AddressPool([AddressRange(**each) for each in ranges]).size
+        found[id_] = Addresses(used, size - used if size <= _CAN_RUN_OUT else None)
+    return found

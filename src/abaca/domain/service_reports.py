@@ -19,7 +19,8 @@ from abaca.values import PoolStats, Value
 class Report(Value):
     """A sign of life of a back end. `reason`: why it is not ready although its worker lives. `lasts`: seconds until it counts as down.
 
-    `unserved_share_servers`: how many of its servers serve nobody, although they should.
+    `unserved_share_servers`: how many of its servers serve nobody, although they should. `share_server_restarts`:
+    how often some had to be brought back since the worker started.
     """
 
     host: str
@@ -32,6 +33,7 @@ class Report(Value):
     network_allocation_update_support: bool = False
     security_service_update_support: bool = False
     unserved_share_servers: int = 0
+    share_server_restarts: int = 0
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
@@ -46,6 +48,7 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
         "network_allocation_update_support": sign.network_allocation_update_support,
         "security_service_update_support": sign.security_service_update_support,
         "unserved_share_servers": sign.unserved_share_servers,
+        "share_server_restarts": sign.share_server_restarts,
         "expires_at": now + timedelta(seconds=sign.lasts),
         "updated_at": now,
     }

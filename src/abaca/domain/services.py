@@ -19,7 +19,10 @@ BINARY = "manila-share"
 
 
 def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
-    """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down), updated_at. `filters`: any of these but the last."""
+    """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down), updated_at, and what /metrics tells.
+
+    `filters`: values by these names.
+    """
     query = (
         sa.select(services, availability_zones.c.name.label("zone"))
         .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
@@ -73,4 +76,6 @@ def _view(row: Mapping[str, Any]) -> dict[str, Any]:
         "disabled_reason": row["disabled_reason"],
         "ensuring": row["ensuring"],
         "unserved_share_servers": row["unserved_share_servers"],
+        "share_server_restarts": row["share_server_restarts"],
+        "usage_measured_at": row["usage_measured_at"],
     }

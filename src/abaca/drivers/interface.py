@@ -63,6 +63,14 @@ class ShareDriver(ABC):
     def get_pools(self) -> list[PoolStats]:
         """Capacities in GiB and capabilities of each pool, now. Cheap: called every few seconds."""
 
+    def used_bytes(self) -> dict[str, int] | None:
+        """Bytes that each share holds, by share instance id, for the whole back end in one call; snapshots count for none.
+
+        Asked every minute (option usage_interval), beside other calls; figures that are a minute old will do. Of a share that is left out
+        nothing is known. None: this driver cannot tell, and nothing is shown.
+        """
+        return None
+
     # --- share servers ---------------------------------------------------------------------------------------------
 
     @abstractmethod

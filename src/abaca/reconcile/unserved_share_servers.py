@@ -52,7 +52,7 @@ class _Trouble:
 
 
 class Watch:
-    """Over the servers of the back end `host`."""
+    """Over the servers of the back end `host`. `restarts`: how often a server had to be brought back, well or not."""
 
     def __init__(self, engine: Engine, host: str, runtime: Runtime) -> None:
         self._engine = engine
@@ -61,6 +61,7 @@ class Watch:
         self._troubles: dict[str, _Trouble] = {}
         self._troubles_lock = Lock()
         self._places = BoundedSemaphore(MOST_AT_ONCE)
+        self.restarts = 0
 
     def look(self) -> int:
         """Ask about all servers that stand, and begin to bring back those that do not serve. How many do not."""
@@ -105,6 +106,8 @@ class Watch:
             if trouble.was_needed:
                 trouble.not_before = time.monotonic() + min(SHORTEST_PAUSE * 2**trouble.attempts, LONGEST_PAUSE)
                 trouble.attempts += 1
+                with self._troubles_lock:
+                    self.restarts += 1
             trouble.is_attended = False
 
     @contextmanager

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 class Backend:
     """A back end that this worker serves. `reason` is None once it is up, until then it says why it is not.
 
-    `unserved`: how many of its share servers did not serve at the last look.
+    `unserved`: how many of its share servers did not serve at the last look. `restarts`: how often some had to be brought back.
     """
 
     host: str
@@ -37,6 +37,7 @@ class Backend:
     driver: ShareDriver
     reason: str | None = "starting"
     unserved: int = 0
+    restarts: int = 0
 
 
 def default_backend() -> tuple[str, list[str]]:
@@ -90,6 +91,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         network_allocation_update_support=capabilities.network_allocation_update_support,
         security_service_update_support=capabilities.security_service_update_support,
         unserved_share_servers=backend.unserved,
+        share_server_restarts=backend.restarts,
     )
     with begin(engine) as conn:
         service_reports.report(conn, sign, pools)

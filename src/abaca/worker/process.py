@@ -24,7 +24,16 @@ from abaca.networks import registry as network_registry
 from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
-from abaca.reconcile import expired_messages, failed_share_servers, finished_work, late_addresses, passes, soft_deleted_shares, unused_share_servers
+from abaca.reconcile import (
+    expired_messages,
+    failed_share_servers,
+    finished_work,
+    late_addresses,
+    measured_usage,
+    passes,
+    soft_deleted_shares,
+    unused_share_servers,
+)
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends
 from abaca.worker.lease import Lease
@@ -76,6 +85,8 @@ class Worker:
             self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
             watch = Watch(self.engine, backend.host, self._runtime)
             self._in_background(f"watch {backend.host}", partial(self._watch, backend, watch), self._conf.worker.watch_interval)
+            usage = partial(self._measure_usage, backend)
+            self._in_background(f"usage {backend.host}", usage, self._conf.worker.usage_interval)
             self._in_background(f"deaths {backend.host}", partial(self._await_deaths, backend, watch), _DEATHS_SECONDS)
         self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
 
@@ -108,6 +119,11 @@ class Worker:
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
         if backend.reason is None:  # else all its servers are ensured when it comes up
             backend.unserved = watch.look()
+            backend.restarts = watch.restarts
+
+    def _measure_usage(self, backend: backends.Backend) -> None:
+        if backend.reason is None:
+            measured_usage.measure(self.engine, backend.host, backend.driver, self._runtime)
 
     def _await_deaths(self, backend: backends.Backend, watch: Watch) -> None:
         while not self._stopping.is_set():

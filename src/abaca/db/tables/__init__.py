@@ -17,6 +17,7 @@ from abaca.db.tables.share_servers import (
 )
 from abaca.db.tables.share_snapshots import share_snapshot_export_locations, share_snapshot_instances, share_snapshots
 from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
+from abaca.db.tables.share_usages import share_usages
 from abaca.db.tables.shares import share_access_rules, share_export_locations, share_instances, shares
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "share_type_extra_specs",
     "share_type_projects",
     "share_types",
+    "share_usages",
     "shares",
     "worker_leases",
 ]

@@ -28,6 +28,8 @@ services = sa.Table(
     sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
     sa.Column("is_ready", sa.Boolean, nullable=False, default=False),
     sa.Column("unserved_share_servers", sa.Integer, nullable=False, default=0),  # that did not serve their clients at the worker's last look
+    sa.Column("share_server_restarts", sa.Integer, nullable=False, default=0),  # since its worker started: a counter for /metrics
+    sa.Column("usage_measured_at", sa.DateTime),  # when it was last asked what its shares hold (`share_usages`); null: it never told
     sa.Column("network_allocations_number", sa.Integer, nullable=False, default=1),
     # The driver's capabilities of these names; new share servers take them over.
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),

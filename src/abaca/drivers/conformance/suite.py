@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ from abaca.plugin_options import Option
 from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInfoUpdate, PoolStats, ShareServer
 
 DEATH_SECONDS = 10.0
+USAGE_SECONDS = 60.0
+GIB = 2**30
 
 
 class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceConformance):
@@ -370,6 +373,22 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             stage.driver.shrink_share(share, 1, server)
         assert len(re.findall(r"\d+(?:\.\d+)?", refusal.value.message)) >= 2, "what it holds and what was asked for"
         stage.driver.shrink_share(share, 3, server)
+
+    def test_it_tells_what_its_shares_hold(self, stage: Stage) -> None:
+        server = stage.server()
+        share, other = stage.share(server, size=3), stage.share(server)
+        told = stage.driver.used_bytes()
+        if told is None:
+            pytest.skip("This driver does not tell what its shares hold.")
+        assert {share.id, other.id} <= told.keys() and max(told[share.id], told[other.id]) < GIB
+        self.fill_share(stage.driver, share, server, gib=2)
+        deadline = time.monotonic() + USAGE_SECONDS
+        while (held := (stage.driver.used_bytes() or {}).get(share.id, 0)) < 2 * GIB and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert 2 * GIB <= held <= 3 * GIB
+        assert (stage.driver.used_bytes() or {})[other.id] < GIB
+        stage.driver.delete_share(other, server)
+        assert other.id not in (stage.driver.used_bytes() or {})
 
     # --- access rules --------------------------------------------------------------------------------------------------
 

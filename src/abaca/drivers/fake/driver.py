@@ -61,6 +61,10 @@ class FakeDriver(ShareDriver):
         with self._call("get_pools"), self._store.read() as world:
             return [self._pool_stats(world, name) for name in self.options.pools]
 
+    def used_bytes(self) -> dict[str, int] | None:
+        with self._call("used_bytes"), self._store.read() as world:
+            return {id_: share.used_bytes for id_, share in world.shares.items()}
+
     def get_network_allocations_number(self) -> int:
         return self.options.network_allocations_number
 

@@ -166,6 +166,10 @@ class LinuxDriver(ShareDriver):
         )
         return [stats]
 
+    def used_bytes(self) -> dict[str, int] | None:
+        with os_errors_sorted("the pool"):
+            return self.pool.used_by_share()
+
     # --- share servers ---------------------------------------------------------------------------------------------
 
     def get_network_allocations_number(self) -> int:

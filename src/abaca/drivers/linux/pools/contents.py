@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from abaca.drivers.linux import beneath
-from abaca.drivers.linux.layout import safe_id
+from abaca.drivers.linux.layout import NO_SHARE, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.room import Promise, Room, room
 from abaca.errors import OutcomeUnknown, Refused
@@ -70,6 +70,16 @@ class Contents(NamedTuple):
                 other = promised.get(share_id, Promise(0, group.exclusive))
                 promised[share_id] = Promise(max(group.limit, other.size), min(group.exclusive, other.alone))
         return promised
+
+    def used(self) -> dict[str, int]:
+        """What each share holds, in two searches however many there are. A snapshot, and what is to take the place of a share, is none."""
+        groups = subvolumes.groups(self.top)
+        return {
+            found.name: groups[found.number].referenced
+            for found in subvolumes.subvolumes(self.shares)
+            if found.number in groups and not found.is_read_only
+            and not found.name.endswith(SUCCESSOR) and not found.name.startswith(NO_SHARE)
+        }  # fmt: skip
 
     def group(self, number: int) -> subvolumes.Group:
         """What a subvolume holds, as of the last commit."""

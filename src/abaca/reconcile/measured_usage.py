@@ -1,0 +1,28 @@
+"""Ask a back end, now and then, what each of its shares holds, and store the answer for those who watch over the installation."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin
+from abaca.domain import share_usages
+from abaca.drivers.interface import ShareDriver
+from abaca.errors import BackendError
+from abaca.workflow import deadlines
+from abaca.workflow.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+
+
+def measure(engine: Engine, host: str, driver: ShareDriver, runtime: Runtime) -> None:
+    """Once, for the back end host@backend. What was known stays known when it cannot tell."""
+    try:
+        used = deadlines.call(driver.used_bytes, f"used_bytes of {host}", runtime)
+    except BackendError as error:
+        _LOG.warning("back end %s does not tell what its shares hold: %s", host, error.message)
+        return
+    if used is not None:
+        with begin(engine) as conn:
+            share_usages.store(conn, host, used)
