@@ -7,6 +7,7 @@ import pytest
 from abaca.api.access import answers, rules_in_code
 from abaca.api.reference import persona
 from abaca.api.routing import ROUTES
+from tests.api.called_routes import note
 from tests.api.calls import CALLS
 from tests.api.conftest import ADMIN, ALICE, NOBODY, READER, UNKNOWN, Api
 from tests.api.test_isolation import body_of, every_route, filled
@@ -30,7 +31,7 @@ def test_each_route_lets_in_whom_the_reference_and_the_matrix_name(api: Api, rol
         expected = answers(policy, route)[role]
         assert (expected == 403) is not (role in LET_IN[persona(route)])
         if answer.status_code == expected == 403:
-            CALLS.note(route.method, route.path, body_of(route, IDS), version, 403)
+            note(CALLS, route.method, route.path, body_of(route, IDS), version, 403)
         if (answer.status_code == 403) is not (expected == 403):
             wrong.append(f"{route.method} {route.path} {route.action or ''} at {version}: {answer.status_code}, not {expected}")
     assert wrong == []

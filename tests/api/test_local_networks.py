@@ -23,6 +23,7 @@ from abaca.errors import Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks, Port, PortKey
 from abaca.values import NetworkAllocation
+from tests.api.called_routes import note
 from tests.api.calls import CALLS
 from tests.api.conftest import Api
 from tests.databases import Initialise
@@ -39,7 +40,7 @@ class User:
     def __call__(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
         result = self.client.simulate_request(method, f"/network/v2.0{path}", json=body)
         assert result.status_code == status, result.text
-        CALLS.note(method, f"/network/v2.0{path}", body, None, status)
+        note(CALLS, method, f"/network/v2.0{path}", body, None, status)
         return result.json if result.content else None
 
     def network(self, **attributes: Any) -> Answer:
