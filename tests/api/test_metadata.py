@@ -6,9 +6,12 @@ import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
+from abaca.db.session import begin
+from abaca.db.tables import shares
 from abaca.workflow import inspection
 from abaca.workflow.queue import unfinished
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
@@ -50,6 +53,24 @@ BAD: list[tuple[str, Any]] = [
     ("/e", {"meta": {"e": "y", "x": "y"}}),
     ("/e", {"metadata": {"e": "y"}}),
 ]
+
+
+def test_all_of_it_together_has_a_limit_and_what_is_larger_may_become_less(api: Api, share: str, engine: Engine) -> None:
+    """By requests of 100 kB each it grew to 256 keys of a thousand characters, and a page of a thousand such shares to 330 MB."""
+
+    def pairs(*numbers: int) -> dict[str, str]:
+        return {f"key-{number}": "v" * 1000 for number in numbers}
+
+    api("POST", f"/shares/{share}/metadata", {"metadata": pairs(*range(60))}, who=ALICE)
+    told = api.fault("POST", f"/shares/{share}/metadata", {"metadata": pairs(*range(60, 70))}, 400, who=ALICE)
+    assert "65536 are the most that one resource may have" in told
+    older = pairs(*range(200))
+    with begin(engine) as conn:
+        conn.execute(sa.update(shares).where(shares.c.id == share).values(metadata=older))
+    api("DELETE", f"/shares/{share}/metadata/key-0", who=ALICE)
+    api("POST", f"/shares/{share}/metadata", {"metadata": {"key-1": "less"}}, who=ALICE)
+    api.fault("POST", f"/shares/{share}/metadata", {"metadata": {"key-1": "more" * 100}}, 400, who=ALICE)
+    assert len(api("GET", f"/shares/{share}/metadata")["metadata"]) == 199
 
 
 @pytest.mark.parametrize(("tail", "body"), BAD)

@@ -28,7 +28,8 @@ from abaca.api.door import bodies, environment
 from abaca.api.door.bodies import Bodies
 from abaca.api.door.connections import Connections, Reader
 from abaca.api.door.environment import Proxies
-from abaca.api.door.refusals import Busy, ClientGone, TooSlow
+from abaca.api.door.large_answers import LARGE, LargeAnswers
+from abaca.api.door.refusals import BrokenBody, Busy, ClientGone, TooSlow
 from abaca.api.door.threads import RequestThreads
 from abaca.api.faults import TooLarge
 from abaca.errors import CallerError
@@ -39,6 +40,8 @@ HEALTHCHECK = "/healthcheck"
 
 _AGAIN = 0.05  # seconds between two looks whether a long answer can go on
 _UNTAKEN = 256 * 1024  # bytes of it that may be under way
+_LOOK_SECONDS = 1.0
+_LARGE_BYTES = 256 * 1024 * 1024  # of large answers that come in one piece, under way at once
 
 Headers = list[tuple[str, str]]
 
@@ -60,6 +63,7 @@ class Door:
         self._proxies = proxies
         self._connections = connections
         self._audit = audit
+        self._large_answers = LargeAnswers(_LARGE_BYTES)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -140,17 +144,33 @@ class Door:
         said: list[tuple[str, Headers]] = []
         body = self._app(environ, lambda status, headers, *_: said.append((status, headers)))  # type: ignore[arg-type]
         status, headers = said[0]
-        if isinstance(body, list):
-            protocol.response_bytes(int(status[:3]), headers, b"".join(body))
-            return None
         client = environment.neighbourhood(environ["REMOTE_ADDR"])
+        if isinstance(body, list):
+            whole = b"".join(body)
+            if len(whole) >= LARGE and not self._has_room_for(len(whole), client, peer):
+                _say_busy(protocol)
+            else:
+                protocol.response_bytes(int(status[:3]), headers, whole)
+            return None
         reader = self._connections.reader(peer)
         if reader is None:  # the client has gone, or no file can be opened
-            busy = Busy()
-            protocol.response_bytes(busy.status, *_answer_to(busy, log_context.new_request_id()))
+            _say_busy(protocol)
             return None
         transport = protocol.response_stream(int(status[:3]), headers)
         return asyncio.run_coroutine_threadsafe(self._send(transport, iter(body), client, reader), self._loop)
+
+    def _has_room_for(self, size: int, client: str, peer: str) -> bool:
+        """Whether an answer of that size may be given to Granian, which keeps it until it is taken."""
+        reader = self._connections.reader(peer)
+        if reader is None or not self._large_answers.admit(client, reader, size):
+            return False
+        self._loop.call_soon_threadsafe(self._look_at_large_answers)
+        return True
+
+    def _look_at_large_answers(self) -> None:
+        """Again and again while there are any: a reader keeps a file of its connection."""
+        if self._large_answers.look():
+            self._loop.call_later(_LOOK_SECONDS, self._look_at_large_answers)
 
     async def _send(self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader) -> None:
         """Send part after part. A thread makes each, when most of those before have been taken; none waits for the client.
@@ -200,6 +220,11 @@ class Door:
             self._audit.refused(scope.method, scope.path, address, refusal.status, seconds)
 
 
+def _say_busy(protocol: Any) -> None:
+    busy = Busy()
+    protocol.response_bytes(busy.status, *_answer_to(busy, log_context.new_request_id()))
+
+
 async def _disconnection(protocol: Any) -> None:
     await protocol.client_disconnect()
 
@@ -215,7 +240,7 @@ def _answer_to(refusal: CallerError, request_id: str) -> tuple[Headers, bytes]:
         headers.append(("retry-after", "1"))
     if isinstance(refusal, TooLarge):
         headers.append(("retry-after", "0"))
-    if isinstance(refusal, TooLarge | TooSlow):
+    if isinstance(refusal, TooLarge | TooSlow | BrokenBody):
         headers.append(("connection", "close"))  # what still comes of the body is not waited for
     message = faults.naming_request(refusal.status, refusal.message, request_id)
     return headers, faults.fault(refusal.status, message)

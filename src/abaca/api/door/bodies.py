@@ -6,9 +6,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from abaca.api.door.refusals import Busy, TooSlow
+from abaca.api.door.refusals import BrokenBody, Busy, TooSlow
 from abaca.api.faults import TooLarge
-from abaca.errors import Invalid
 
 _SECONDS = 10.0
 _AT_ONCE = 1024
@@ -29,10 +28,10 @@ class Bodies:
         self._by_client: Counter[str] = Counter()
 
     async def read(self, protocol: Any, environ: dict[str, Any], client: str) -> bytes:
-        """The body. Raises TooLarge, TooSlow, Invalid (it broke off), Busy (too many are being read)."""
+        """The body. Raises TooLarge, TooSlow, BrokenBody, Busy (too many are being read)."""
         coding = environ.get("HTTP_TRANSFER_ENCODING")
         if coding is not None and coding.lower() != "chunked":
-            raise Invalid("The only Transfer-Encoding that is understood is chunked.")
+            raise BrokenBody("The only Transfer-Encoding that is understood is chunked.")
         length = _length(environ["CONTENT_LENGTH"]) if coding is None else None
         if length is not None and length > self._most_bytes:
             raise self._too_large()  # before anything of it is read: who waits for "100 Continue" need not send it
@@ -51,11 +50,11 @@ class Bodies:
             if not self._by_client[client]:
                 del self._by_client[client]
         if length is not None and len(body) != length:
-            raise Invalid("The request body broke off.")
+            raise BrokenBody("The request body broke off.")
         return body
 
     async def _receive(self, protocol: Any) -> bytes:
-        """Raises Invalid unless a chunked body was there to its last chunk, without trailers.
+        """Raises BrokenBody unless a chunked body was there to its last chunk, without trailers.
 
         Granian gives an empty part for the end, and one more before it where the body broke off (it says nothing else of that) or had
         trailers.
@@ -67,7 +66,7 @@ class Bodies:
             if len(received) > self._most_bytes:
                 raise self._too_large()
         if ends != 1:
-            raise Invalid("The request body broke off, or had trailers, which are not understood.")
+            raise BrokenBody("The request body broke off, or had trailers, which are not understood.")
         return bytes(received)
 
     def _too_large(self) -> TooLarge:
@@ -76,5 +75,5 @@ class Bodies:
 
 def _length(text: str) -> int:
     if not text.isascii() or not text.isdigit():  # given twice
-        raise Invalid("The Content-Length header is malformed.")
+        raise BrokenBody("The Content-Length header is malformed.")
     return int(text)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from abaca.errors import CallerError, ServiceDown
+from abaca.errors import CallerError, Invalid, ServiceDown
 
 
 class TooSlow(CallerError):
     """The body did not come in time (408)."""
 
     status: ClassVar[int] = 408
+
+
+class BrokenBody(Invalid):
+    """The body broke off, or where it ends is not said in a way that everybody understands alike (400): nothing behind it is read."""
 
 
 class Busy(ServiceDown):

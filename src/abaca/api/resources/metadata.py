@@ -89,7 +89,7 @@ class Metadata:
         before: Pairs = {}
 
         def checked(old: Pairs) -> Pairs:
-            new = bodies.metadata(change(old))
+            new = bodies.metadata(change(old), old)
             self.refuse_closed(call, new, old)
             before.update(old)
             return new

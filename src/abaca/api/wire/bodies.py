@@ -18,6 +18,7 @@ from abaca.errors import Invalid
 MALFORMED = "Malformed request body"
 LARGEST_INTEGER = 2**31 - 1
 MOST_METADATA = 256  # of one resource
+MOST_METADATA_BYTES = 65_536  # of all its keys and values: pages of a thousand resources are made in memory
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 RequiredText = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -80,8 +81,11 @@ def size(value: object, complaint: str) -> int:
     return number
 
 
-def metadata(pairs: dict[str, str] | None) -> dict[str, str]:
-    """Metadata as it is stored. Raises Invalid for blank or too long keys and values."""
+def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None) -> dict[str, str]:
+    """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and for more than there may be in all.
+
+    `before`: what it takes the place of. What an older release let grow larger may stay, or become less.
+    """
     for key, value in (pairs or {}).items():
         if not key:
             raise Invalid("Metadata property key is blank.")
@@ -93,7 +97,14 @@ def metadata(pairs: dict[str, str] | None) -> dict[str, str]:
             raise Invalid("Metadata property value is greater than 1023 characters.")
     if len(pairs or {}) > MOST_METADATA:
         raise Invalid(f"There are more than {MOST_METADATA} metadata properties.")
+    size = _bytes(pairs)
+    if size > max(MOST_METADATA_BYTES, _bytes(before)):
+        raise Invalid(f"The metadata properties have {size} bytes together: {MOST_METADATA_BYTES} are the most that one resource may have.")
     return pairs or {}
+
+
+def _bytes(pairs: dict[str, str] | None) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in (pairs or {}).items())
 
 
 def mapping(text: str) -> dict[str, str]:
