@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -268,3 +269,22 @@ def _threads(pid: int) -> int:
         return len(os.listdir(f"/proc/{pid}/task"))
     except FileNotFoundError:
         return 0
+
+
+def test_a_control_group_is_taken_away_while_its_last_process_still_ends() -> None:
+    """A process that was killed stays in its group until the machine has time to end it."""
+    if reason := linux_backend.unavailable_reason():
+        pytest.skip(reason)
+    name = f"test-{uuid4()}"
+    joined = control_groups.ensure(name, {control_groups.MEMORY: 64 * MIB, control_groups.TASKS: 10})
+    if not joined:
+        pytest.skip("this machine's control groups may not be written")
+    ending = subprocess.Popen(["sleep", "0.5"])
+    try:
+        for file in joined:
+            Path(file).write_text(str(ending.pid))
+        control_groups.remove(name)
+        assert name not in control_groups.names()
+    finally:
+        ending.wait(30)
+        control_groups.remove(name)

@@ -7,14 +7,16 @@ there are none, which is no error: what can be limited otherwise is limited by t
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from abaca.drivers.linux import mounts
+from abaca.drivers.linux import mounts, processes
 
 MOUNTED = Path("/sys/fs/cgroup")
 FOLDER = "abaca"  # of all installations; a group's name begins with its installation's
 MEMORY, TASKS = "memory", "pids"
+END_SECONDS = 10.0
 
 # Controller → the file of its limit.
 _VERSION_2 = {MEMORY: "memory.max", TASKS: "pids.max"}
@@ -32,10 +34,21 @@ def ensure(name: str, limits: Mapping[str, int]) -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Take a group away that no process is left in. Nothing there is success."""
+    """Take away a group whose processes have ended or are just ending. Nothing there is success."""
     for parent, _ in _parents(make=False):
         with contextlib.suppress(OSError):
-            (parent / name).rmdir()
+            processes.wait_until(lambda group=parent / name: _is_removed(group), END_SECONDS)  # type: ignore[misc]
+
+
+def _is_removed(group: Path) -> bool:
+    """False while a process that was killed is still in it; how long that lasts is up to the machine."""
+    try:
+        group.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 def names() -> list[str]:
