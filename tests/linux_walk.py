@@ -30,6 +30,8 @@ from tests.stack import Stack, make_conf
 
 BACKEND = "alpha"
 BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20", "pool_sparse": "true"}}
+WITH_IMAGES = {BACKEND: {**BACKENDS[BACKEND], "image_per_share_server": "true"}}
+SCENES_WITH_IMAGES = ("share_create", "share_extend", "share_delete", "share_server_delete", "snapshot_create", "share_revert")
 SCENES = (
     "share_create",
     "access_apply",
@@ -48,15 +50,15 @@ SCENES = (
     "service_ensure_shares",
 )
 END_SECONDS = 5.0
-_PASSING = {"log", "recovery"}
+_PASSING = {"log", "recovery", "epoch"}
 """What of a server's folder tells of how often its NFS server was started."""
 
 
-def scenes(offset: int = 0) -> list[str]:
+def scenes(offset: int = 0, of: tuple[str, ...] = SCENES) -> list[str]:
     """A sample, of one at least. Walks that differ in `offset` have different ones."""
-    turned = [*SCENES[offset:], *SCENES[:offset]]
-    chosen = set(sample(SCENES, len(SCENES)))
-    return [scene for scene, other in zip(SCENES, turned, strict=True) if other in chosen]
+    turned = [*of[offset:], *of[:offset]]
+    chosen = set(sample(of, len(of)))
+    return [scene for scene, other in zip(of, turned, strict=True) if other in chosen]
 
 
 class LinuxWorld:
@@ -74,6 +76,7 @@ class LinuxWorld:
         mounts.unmount(state_dir)
         for device in inventory.leftovers(self._namespace, state_dir / "worker")["loop_devices"]:
             run("losetup", "--detach", device)
+        mounts.unmount(run_path(self._namespace))
         shutil.rmtree(run_path(self._namespace), ignore_errors=True)
         return state_dir.rename(state_dir.with_name(f"{state_dir.name}-laid-down"))
 
@@ -98,7 +101,8 @@ class LinuxWorld:
             there[f"exports of {server}"] = sorted(ExportBus(layout.server(server).bus_socket).active())
         there["run folders"] = sorted(path.name for path in layout.run.glob("*") if path.is_dir())
         there["files"] = _files(layout.state)
-        there["limits"] = _limits(layout.state / "pool")
+        pools = [layout.state / "pool", *sorted(layout.state.glob("file-systems/*/pool"))]
+        there["limits"] = {str(pool.relative_to(layout.state)): _limits(pool) for pool in pools}
         return {f"machine: {what}": found for what, found in there.items()}
 
     def remove(self, state_dir: Path) -> None:
@@ -108,14 +112,16 @@ class LinuxWorld:
 
 
 @contextmanager
-def linux_installation(url: str, tmp_path: Path, **overrides: object) -> Iterator[tuple[Stack, LinuxWorld]]:
+def linux_installation(
+    url: str, tmp_path: Path, backends: dict[str, dict[str, str]] = BACKENDS, **overrides: object
+) -> Iterator[tuple[Stack, LinuxWorld]]:
     """An installation with a Linux back end and no worker, with a share type `default`; taken away in the end. Skips where there is none."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     tmp_path.chmod(0o755)
     state_dir = tmp_path / "state"
     state_dir.mkdir()
-    stack = Stack(make_conf(state_dir, url, BACKENDS, **overrides))
+    stack = Stack(make_conf(state_dir, url, backends, **overrides))
     namespace = network_namespace(stack.conf)
     try:
         stack.share_type()
@@ -131,7 +137,7 @@ def _files(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not _PASSING & set(parts) and path.name != "pool.img" and "mounts" not in parts:
+        if path.is_file() and not _PASSING & set(parts) and path.suffix != ".img" and "mounts" not in parts:
             found["/".join(parts)] = path.read_text(errors="replace")
     return found
 

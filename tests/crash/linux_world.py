@@ -48,7 +48,9 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
     there = inventory.leftovers(namespace, worker_folder)
     found = _compared("namespace", there["namespaces"], [namespace, *(layout.server(id_).namespace for id_ in servers)])
     found += _compared("link", there["links"], [*ports, *{plugging.bridge_name(row.neutron_net_id) for row in held}])
-    mounted = [layout.state / "pool", *(folder for id_ in servers for folder in (layout.server(id_).mounts, layout.server(id_).logs))]
+    mounted = [layout.state / "pool"]
+    for one in map(layout.server, servers):
+        mounted += [one.mounts, one.logs, one.run, one.exports, one.recovery]
     mounted += (layout.server(server).mount_point(id_) for id_, server in published.items())
     found += _compared("mount", there["mounts"], map(str, mounted))
     found += _compared("export file", there["exports"], (str(layout.server(server).export_file(id_)) for id_, server in published.items()))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.databases import SqliteDatabases
-from tests.linux_walk import BACKENDS, linux_installation, scenes
+from tests.linux_walk import BACKENDS, SCENES_WITH_IMAGES, WITH_IMAGES, linux_installation, scenes
 from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.stack import initialise
 from tests.walk import MOMENTS, Walk, places
@@ -29,14 +29,24 @@ def some_places(steps: list[str]) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("scenario", scenes())
 def test_killed_anywhere_the_machine_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+    _walk(scenario, BACKENDS, sqlite_databases, tmp_path)
+
+
+@pytest.mark.parametrize("scenario", scenes(of=SCENES_WITH_IMAGES))
+def test_killed_anywhere_with_images_the_machine_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+    """Where each share server has a file system of its own, which is made, grows and goes in these."""
+    _walk(scenario, WITH_IMAGES, sqlite_databases, tmp_path)
+
+
+def _walk(scenario: str, backends: dict[str, dict[str, str]], sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
     url = sqlite_databases.create_from(initialise)
-    with linux_installation(url, tmp_path, **OVERRIDES) as (stack, world):
+    with linux_installation(url, tmp_path, backends, **OVERRIDES) as (stack, world):
         with stack.working():
             ask = SCENARIOS[scenario](Ground(stack))
         ask()
         stack.close()
         laid_down = world.lay_down(Path(stack.conf.state_dir))
-        walk = Walk(sqlite_databases, url, laid_down, BACKENDS, workflow_of(scenario), dict(OVERRIDES), world, PATIENCE)
+        walk = Walk(sqlite_databases, url, laid_down, backends, workflow_of(scenario), dict(OVERRIDES), world, PATIENCE)
         steps, expected = walk.undisturbed()
         assert len(steps) >= 2
         for number, moment in some_places(steps):

@@ -12,6 +12,38 @@ from abaca.drivers.linux.wires import tunnel_filter
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_town import OPTIONS, Town
+from tests.sample import IS_ALL
+
+WITH_IMAGES = "TestLinuxWithImages"
+TRIED_WITH_IMAGES = {
+    "test_pools_report_capacities_and_capabilities",
+    "test_teardown_again_and_without_details",
+    "test_servers_are_made_side_by_side",
+    "test_a_server_that_was_never_made_is_ensured",
+    "test_a_lost_server_is_ensured",
+    "test_a_share_on_an_unknown_server_fails",
+    "test_a_share_without_room_is_no_space",
+    "test_a_share_is_deleted_again_and_without_its_server",
+    "test_a_share_is_extended_and_shrunk_again",
+    "test_shrinking_below_what_a_share_holds_is_refused",
+    "test_a_snapshot_is_taken_and_deleted_again",
+    "test_a_snapshot_is_deleted_without_its_server",
+    "test_a_share_from_a_snapshot_holds_what_the_snapshot_holds",
+    "test_a_share_from_a_snapshot_without_room_is_no_space",
+    "test_reverting_restores_the_size_and_the_rules",
+    "test_a_lost_server_is_ensured_with_its_mountable_snapshots",
+    "test_forged_handles_open_nothing_foreign",
+    "test_it_tells_what_its_shares_hold",
+}
+"""Of the conformance suite: what makes, fills, loses and removes file systems. All of it with ABACA_SAMPLE=all."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if IS_ALL:
+        return
+    left_out = [item for item in items if f"::{WITH_IMAGES}::" in item.nodeid and item.name.partition("[")[0] not in TRIED_WITH_IMAGES]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="module")

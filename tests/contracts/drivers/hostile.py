@@ -43,6 +43,7 @@ def main() -> None:
         "x32": outcome(X32 | 2),
         "by handle": by_handle(asked["handle"], asked["share"]),
         "by handle, around the library": by_handle(asked["handle"], asked["share"], around=True),
+        "by handles with the token": by_token(asked["handles"], asked["token"]),
         "ioctls": {str(number): ioctl(asked["share"], number) for number in (BTRFS_IOC_SNAP_CREATE_V2, TIOCSTI)},
         "sockets": {name: can(lambda kind=kind: socket.socket(*kind).close()) for name, kind in sockets().items()},
         "devices": [path for path in ("/tmp/device", f"{asked['share']}/device") if can(lambda path=path: os.mknod(path, 0o60600, 0x700))],
@@ -116,6 +117,23 @@ def by_handle(handle: str, share: str, around: bool = False) -> str:
     else:
         found = libc.open_by_handle_at(mount, given, os.O_RDONLY)
     return "done" if found >= 0 else errno.errorcode[ctypes.get_errno()]
+
+
+def by_token(handles: dict[str, tuple[int, str]], token: int) -> list[str]:
+    """What opens by the handles that the host has of it, on any mount that there is here, when the call is made as the library makes it."""
+    found = set()
+    with open("/proc/self/mounts") as mounts:
+        points = [line.split(" ")[1] for line in mounts]
+    opened = [0, 1, 2, *(os.open(point, os.O_RDONLY) for point in points if can(lambda point=point: os.close(os.open(point, os.O_RDONLY))))]
+    for mount in opened:
+        for name, (kind, text) in handles.items():
+            kernel = bytes.fromhex(text)
+            given = ctypes.create_string_buffer(len(kernel).to_bytes(4, "little") + kind.to_bytes(4, "little") + kernel)
+            made = libc.syscall(ctypes.c_long(OPEN_BY_HANDLE_AT), ctypes.c_long(mount), given, ctypes.c_ulong(os.O_RDONLY | token << 32))
+            if made >= 0:
+                os.close(made)
+                found.add(name)
+    return sorted(found)
 
 
 def ioctl(path: str, number: int) -> str:

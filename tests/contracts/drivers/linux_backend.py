@@ -24,6 +24,7 @@ from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, remove_installation
+from abaca.drivers.linux.pools.file_systems import ImagePerServer
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
 from tests.contracts.drivers import ldap_server
@@ -58,6 +59,7 @@ def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
     """The back end as a new worker process would have it: the same options, and more if need be; nothing remembered."""
     layout = driver.layout
     options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
+    options["image_per_share_server"] = str(isinstance(driver.file_systems, ImagePerServer)).lower()
     return LinuxDriver(BACKEND_NAME, options | more)
 
 
@@ -83,7 +85,7 @@ def stop_serving(driver: LinuxDriver, server: ShareServer) -> None:
 
 def fill_share(driver: LinuxDriver, share: Share, server: ShareServer, gib: int) -> None:
     """Put a file of `gib` GiB into a share."""
-    file = driver.pool.path(share.id) / "filling"
+    file = driver.file_systems.of(server.id).path(share.id) / "filling"
     with open(file, "wb") as filling:
         os.posix_fallocate(filling.fileno(), 0, gib * 1024**3)
         os.fsync(filling.fileno())

@@ -6,6 +6,8 @@ import ipaddress
 import itertools
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 
@@ -16,6 +18,7 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.pools.contents import NotThere
 from abaca.drivers.linux.wires import plugging
 from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
 from tests.contracts.drivers.linux_backend import client_namespace, probe
@@ -33,7 +36,7 @@ class Site:
         self.driver = driver
         self._networks: dict[str, str] = {}
         self._servers: list[str] = []
-        self._shares: list[str] = []  # and snapshots
+        self._shares: list[tuple[str, str]] = []  # and snapshots, each with its server
         self._clients: set[str] = set()
 
     def network_id(self, network: str) -> str:
@@ -85,7 +88,7 @@ class Site:
             share_server_id=server.id,
             extra_specs=extra_specs or {},
         )
-        self._shares.append(share.id)
+        self._shares.append((share.id, server.id))
         locations = self.driver.create_share(share, server)
         given = [rule(to) for to in EVERYBODY] if rules is None else list(rules)
         if given:
@@ -97,14 +100,14 @@ class Site:
         rules = [msgspec.structs.replace(given, access_level="ro") for given in share.access_rules] if is_mountable else []
         id_, snapshot_id = str(uuid.uuid4()), str(uuid.uuid4())
         snapshot = Snapshot(id=id_, snapshot_id=snapshot_id, share=share, size=share.size, is_mountable=is_mountable, access_rules=rules)
-        self._shares.append(snapshot.id)
+        self._shares.append((snapshot.id, server.id))
         taken = self.driver.create_snapshot(snapshot, server)
         return msgspec.structs.replace(snapshot, export_locations=taken.export_locations or [])
 
     def clone(self, snapshot: Snapshot, server: ShareServer, size: int = 1) -> Share:
         """A share made from the snapshot, that everybody may write to."""
         clone = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=size, share_proto="NFS", pool="pool", share_server_id=server.id)
-        self._shares.append(clone.id)
+        self._shares.append((clone.id, server.id))
         locations = self.driver.create_share_from_snapshot(clone, snapshot, server)
         given = [rule(to) for to in EVERYBODY]
         assert self.driver.update_access(clone, given, server) == {}
@@ -116,6 +119,10 @@ class Site:
         self._clients.add(netns)
         attach_client(self.driver.layout.namespace, self.network_id(network), netns, addresses, gateways=gateways, forwards=forwards)
         return netns
+
+    def data(self, share: Share) -> Path:
+        """Where the share's data is in its pool."""
+        return self.driver.file_systems.of(share.share_server_id or "").path(share.id)
 
     def layout(self, server: ShareServer) -> ServerLayout:
         return self.driver.layout.server(server.id)
@@ -132,8 +139,11 @@ class Site:
             detach_client(netns, self.driver.layout.namespace)
         for server_id in self._servers:
             self.driver.teardown_server(server_id, {})
-        for share_id in self._shares:
-            self.driver.pool.delete(share_id)
+        for share_id, server_id in self._shares:
+            with suppress(NotThere):
+                self.driver.file_systems.of(server_id).delete(share_id)
+        for server_id in self._servers:
+            self.driver.file_systems.remove(server_id)
 
 
 def rule(access_to: str, access_level: str = "rw", access_type: str = "ip") -> AccessRule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
@@ -17,8 +18,9 @@ from uuid import uuid4
 
 import pytest
 
-from abaca.drivers.linux import bounds, control_groups, namespaces, processes
-from abaca.drivers.linux.file_services.nfs.cell import confinement, library
+from abaca.drivers.linux import bounds, control_groups, mounts, namespaces, processes
+from abaca.drivers.linux.file_services.nfs.cell import confinement, library, view
+from abaca.drivers.linux.file_services.nfs.cell.privileges import TOKEN
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, NFS_PORT, OTHER_TASKS, THREADS
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
@@ -39,10 +41,17 @@ MIB = 1024**2
 
 @dataclass
 class Host:
-    """What there is on the host that a program in a cell must not find: files, by their paths, and what listens."""
+    """What there is on the host that a program in a cell must not find: files, by their paths, what listens, and files by their handles.
+    `foreign`: what of these is in another server's share."""
 
     secret: list[str]
     addresses: list[str]
+    handles: dict[str, tuple[int, str]]
+    foreign: str
+
+    def know(self, *paths: Path | str) -> None:
+        """Let the program have the handles of these."""
+        self.handles |= {str(path): _handle_of(str(path)) for path in paths}
 
 
 @pytest.fixture
@@ -50,7 +59,8 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
     """A database's file and socket, another server with a share, and services on the host's own addresses."""
     other = site.server(("other", "10.9.0.5/24"))
     share = site.share(other)
-    (site.driver.pool.path(share.id) / "file").write_text("another tenant's")
+    foreign = site.data(share) / "file"
+    foreign.write_text("another tenant's")
     state = site.driver.layout.state_dir.parent
     database = state / "abaca.db"
     database.write_text("rows")
@@ -59,7 +69,7 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
         *("/etc/shadow", "/etc/passwd-", "/proc/kcore", "/proc/sys/kernel/core_pattern"),
         *(str(path) for path in (database, Path(__file__), site.driver.layout.state / "pool.img")),
         *(str(path) for path in (layout.ganesha_config, layout.export_file(share.id), layout.mount_point(share.id) / "file")),
-        str(site.driver.pool.path(share.id) / "file"),
+        str(foreign),
         *(f"/proc/{pid}/{file}" for pid in (os.getpid(), _pid(site, other)) for file in ("environ", "maps", "root/etc/passwd")),
     ]
     with ExitStack() as opened:
@@ -71,14 +81,27 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
             addresses.append(where.replace("\0", "@"))
         loopback = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
         addresses.append(f"127.0.0.1:{loopback.getsockname()[1]}")
-        yield Host(secret, addresses)
+        found = Host(secret, addresses, {}, str(foreign))
+        found.know("/", "/etc/shadow", "/dev/zero", database, layout.epoch, layout.ganesha_config, foreign)
+        found.know(*site.driver.layout.state.glob("*.img"), *site.driver.pool.root.glob("*/*.img"))
+        yield found
+
+
+def _handle_of(path: str) -> tuple[int, str]:
+    """Its kind and its bytes, as the kernel makes it for root."""
+    libc, most = ctypes.CDLL(None, use_errno=True), 128
+    made, mount = ctypes.create_string_buffer(struct.pack("Ii", most, 0) + bytes(most)), ctypes.c_int()
+    result = libc.name_to_handle_at(-100, os.fsencode(path), made, ctypes.byref(mount), 0)
+    assert result == 0, f"{path}: {os.strerror(ctypes.get_errno())}"
+    length, kind = struct.unpack_from("Ii", made.raw)
+    return kind, made.raw[8 : 8 + length].hex()
 
 
 def _pid(site: Site, server: ShareServer) -> int:
     return int(site.layout(server).ganesha_pid.read_text())
 
 
-def _report(site: Site, server: ShareServer, share: Share, host: Host, other: int) -> dict[str, Any]:
+def report_of(site: Site, server: ShareServer, share: Share, host: Host, other: int) -> dict[str, Any]:
     """What the hostile program found, started as Ganesha is, except for its own file and Python's."""
     layout = site.layout(server)
     ganesha = site.ganesha(server)
@@ -87,12 +110,14 @@ def _report(site: Site, server: ShareServer, share: Share, host: Host, other: in
         "addresses": host.addresses,
         "share": str(layout.mount_point(share.id)),
         "handle": struct.pack("<QQI", subvolumes.FIRST_INODE, other, 0).hex(),
+        "handles": host.handles,
+        "token": TOKEN,
         "report": str(layout.logs / "report"),
     }
     launch = ganesha.launch()._replace(
         program=str(PYTHON),
         argv=[GANESHA, "-I", "-S", str(HOSTILE), json.dumps(asked), str(layout.ganesha_pid)],
-        read_only=[*ganesha.launch().read_only, str(PYTHON), str(HOSTILE)],
+        of_the_host=[*ganesha.launch().of_the_host, str(PYTHON), str(HOSTILE)],
     )
     processes.end([_pid(site, server)], 5.0)
     confinement.start(launch)
@@ -108,7 +133,7 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
     share, beside = site.share(server), site.share(server)
     missing = [path for path in host.secret if not Path(path).exists() and "/proc/" not in path and path not in OPTIONAL]
     assert not missing, "these are there to be found"
-    found = _report(site, server, share, host, _number(site, beside))
+    found = report_of(site, server, share, host, number_of(site, beside))
     layout = site.layout(server)
     shares = {str(layout.mount_point(each.id)) for each in (share, beside)}
 
@@ -126,6 +151,7 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
     assert {name: error for name, error in found["calls"].items() if error != "ENOSYS"} == {}
     assert (found["clone"], found["fork by clone"], found["x32"]) == ("EPERM", "EPERM", "ENOSYS")
     assert (found["by handle"], found["by handle, around the library"]) == ("ESTALE", "EPERM")
+    assert found["by handles with the token"] == [host.foreign], "all shares of this pool are in one file system"
     assert set(found["ioctls"].values()) == {"ENOTTY"}
     assert not any(found["sockets"].values())
     assert (found["devices"], found["more capabilities"]) == ([], "EPERM")
@@ -139,8 +165,8 @@ EXPECTED = {
 }
 
 
-def _number(site: Site, share: Share) -> int:
-    asked = ["btrfs", "inspect-internal", "rootid", str(site.driver.pool.path(share.id))]
+def number_of(site: Site, share: Share) -> int:
+    asked = ["btrfs", "inspect-internal", "rootid", str(site.data(share))]
     return int(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
 
 
@@ -183,6 +209,20 @@ def test_nothing_is_started_without_the_library(site: Site) -> None:
     processes.end([_pid(site, server)], 5.0)
     with pytest.raises(Unavailable, match=r"the library /usr/lib/abaca/not-there\.so is not there"):
         confinement.start(launch)
+    assert not site.ganesha(server).is_started()
+
+
+def test_nothing_is_started_beside_a_mount_of_a_disk(site: Site, tmp_path: Path) -> None:
+    """Through one folder of it, any file of the disk could be opened by a handle."""
+    server = site.server(*BOTH)
+    launch = site.ganesha(server).launch()
+    processes.end([_pid(site, server)], 5.0)
+    kind = next(mount.filesystem for point in (tmp_path, *tmp_path.parents) if (mount := mounts.mount_at(point)) is not None)
+    if kind in view.KINDS:
+        pytest.skip(f"the folder of this test is on no disk, but on {kind}")
+    for found in ({"writable": [*launch.writable, str(tmp_path)]}, {"read_only": [*launch.read_only, str(tmp_path)]}):
+        with pytest.raises(Unavailable, match=f"{tmp_path} is of the file system of a disk"):
+            confinement.start(launch._replace(**found))
     assert not site.ganesha(server).is_started()
 
 
@@ -260,7 +300,7 @@ def _in_place_of_ganesha(site: Site, server: ShareServer, program: str, limits: 
     processes.end(processes.find(GANESHA, str(layout.ganesha_pid)), 5.0)
     control_groups.ensure(layout.namespace, limits)
     argv = [GANESHA, "-I", "-S", "-c", program, str(layout.ganesha_pid)]
-    confinement.start(launch._replace(program=str(PYTHON), argv=argv, read_only=[*launch.read_only, str(PYTHON)]))
+    confinement.start(launch._replace(program=str(PYTHON), argv=argv, of_the_host=[*launch.of_the_host, str(PYTHON)]))
     return _pid(site, server)
 
 

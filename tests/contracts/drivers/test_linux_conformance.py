@@ -19,10 +19,19 @@ pytestmark = pytest.mark.root
 
 @pytest.fixture(scope="module")
 def linux_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShareDriver]:
+    yield from _made(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def driver_with_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShareDriver]:
+    yield from _made(tmp_path_factory, image_per_share_server="true")
+
+
+def _made(tmp_path_factory: pytest.TempPathFactory, **options: str) -> Iterator[ShareDriver]:
     backend = _backend()
     if reason := backend.unavailable_reason():
         pytest.skip(reason)
-    driver = backend.make_linux_driver(tmp_path_factory.mktemp("linux"))
+    driver = backend.make_linux_driver(tmp_path_factory.mktemp("linux"), **options)
     yield driver
     backend.cleanup(driver)
 
@@ -54,6 +63,14 @@ class TestLinux(DriverConformance):
     def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
         with _hook("directory")(driver, entry) as services:
             yield services
+
+
+class TestLinuxWithImages(TestLinux):
+    """With a file system of its own for each share server."""
+
+    @pytest.fixture
+    def driver(self, driver_with_images: ShareDriver) -> ShareDriver:
+        return driver_with_images
 
 
 def _backend() -> Any:

@@ -88,12 +88,13 @@ def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(lonely_driver: 
 )
 def test_no_back_end_is_up_whose_library_does_too_little(tmp_path: Path, sources: list[str], reason: str) -> None:
     ours = library.ensure()
-    other = tmp_path / "other.so"
+    other = tmp_path / "library" / ours.name
+    other.parent.mkdir(mode=0o755)
     (tmp_path / "other.c").write_text(sources[0])
     flags = [*library.FLAGS, f"-I{SOURCES}", "-o", str(other)]
     subprocess.run(["gcc", *flags, str(tmp_path / "other.c"), *(str(SOURCES / name) for name in sources[1:])], check=True)
     namespace = f"t{tmp_path.stat().st_ino % 10**8}"
-    start = ["sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", str(other), str(ours)]
+    start = ["sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", str(other.parent), str(ours.parent)]
     python = [sys.executable, "-c", START, str(tmp_path / "state"), namespace]
     done = subprocess.run(["unshare", "--mount", *start, *python], capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout.startswith("Unavailable ") and reason in done.stdout, done.stdout + done.stderr

@@ -130,7 +130,15 @@ def _lose_namespace_name(site: Site, server: ShareServer, share: Share) -> None:
 
 
 def _lose_run_folder(site: Site, server: ShareServer, share: Share) -> None:
-    subprocess.run(["rm", "-r", str(site.layout(server).run)], check=True)
+    subprocess.run(["find", str(site.layout(server).run), "-mindepth", "1", "-delete"], check=True)
+
+
+def _unmount_run_folder(site: Site, server: ShareServer, share: Share) -> None:
+    mounts.unmount(site.layout(server).run)
+
+
+def _unmount_recovery(site: Site, server: ShareServer, share: Share) -> None:
+    mounts.unmount(site.layout(server).recovery)
 
 
 DAMAGES: list[Callable[[Site, ShareServer, Share], None]] = [
@@ -149,6 +157,8 @@ DAMAGES: list[Callable[[Site, ShareServer, Share], None]] = [
     _withdraw_export,
     _lose_namespace_name,
     _lose_run_folder,
+    _unmount_run_folder,
+    _unmount_recovery,
 ]
 
 

@@ -12,13 +12,13 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver
-from abaca.drivers.linux import bounds, hold, ldap
+from abaca.drivers.linux import bounds, hold, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs import logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
@@ -29,6 +29,8 @@ from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
 from abaca.drivers.linux.pools.answering import DiskProbe
 from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.contents import NotThere
+from abaca.drivers.linux.pools.file_systems import FileSystems, ImagePerServer, OneForAll
 from abaca.drivers.linux.pools.image import Image
 from abaca.drivers.linux.pools.room import GIB
 from abaca.drivers.linux.programs import os_errors_sorted
@@ -68,6 +70,11 @@ OPTIONS = {
     ),
     "pool_size_gib": Option("How much of the image can be promised, in GiB. By default 20, or half of the disk's free room where that is less."),
     "pool_sparse": Option("true: the image takes room on its disk only when tenants write. false: it is allocated when it is made.", "false"),
+    "image_per_share_server": Option(
+        "true: each share server has a file system of its own, in an image in the pool. A second wall between share servers, which "
+        "costs room and speed. For a new pool only.",
+        "false",
+    ),
     "pool_name": Option("Name of the pool in host@backend#pool.", "pool"),
     "namespace": Option(
         "Name of this installation: its network namespaces, its folder in /run and its folder in the pool are called after it. "
@@ -127,6 +134,7 @@ class LinuxDriver(ShareDriver):
             folder=chosen["namespace"],
             over_subscription=self._ratio,
         )
+        self.file_systems = self._file_systems(chosen)
         self._bounds = Bounds.of(chosen)
         self._memory = int(_number(chosen, "memory_mib", 128)) * 1024**2
         self._vigil = Vigil()
@@ -148,13 +156,14 @@ class LinuxDriver(ShareDriver):
         with os_errors_sorted("preparing the back end"):
             self.layout.prepare()
             self.pool.prepare(self._end_nfs_servers)
+            self.file_systems.prepare()
             self._plug.prepare()
             self._wiring.require()
         self._prove_handles()
 
     def get_pools(self) -> list[PoolStats]:
         with os_errors_sorted("the pool"):
-            capacity = self.pool.capacity()
+            capacity = self.file_systems.capacity()
         stats = PoolStats(
             pool_name=self._pool_name,
             total_capacity_gb=round(capacity.total / GIB, 2),
@@ -168,7 +177,7 @@ class LinuxDriver(ShareDriver):
 
     def used_bytes(self) -> dict[str, int] | None:
         with os_errors_sorted("the pool"):
-            return self.pool.used_by_share()
+            return self.file_systems.used_by_share()
 
     # --- share servers ---------------------------------------------------------------------------------------------
 
@@ -179,6 +188,7 @@ class LinuxDriver(ShareDriver):
         self._refuse(network_info)
         accounts = ldap.accounts(network_info)
         with self._locked(server_id) as server:
+            self.file_systems.ensure(server_id)
             server.join(network_info)
             self._join(server_id, accounts, network_info)
             server.ganesha.ensure_running()
@@ -191,15 +201,17 @@ class LinuxDriver(ShareDriver):
         """
         refuse_malformed(server.network_info)
         with self._locked(server.id) as linux_server:
+            self.file_systems.ensure(server.id)
             linux_server.join(server.network_info)
             hold.release(self.layout.server(server.id).namespace)
             linux_server.leave_others(server.network_info)
             described: list[Share | Snapshot] = [*shares, *snapshots]
             for share_id in linux_server.published() - {each.id for each in described}:
                 linux_server.withdraw(share_id)
-            held = set(self.pool.share_ids())
+            pool = self._pool_of(server.id)
+            held = set(pool.share_ids())
             present = [share for share in shares if share.id in held]
-            self.pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
+            pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
             mountable = [each for each in snapshots if each.is_mountable and each.id in held]
             linux_server.publish(
                 {share.id: client_blocks(share.access_rules, share.extra_specs)[0] for share in present},
@@ -227,6 +239,7 @@ class LinuxDriver(ShareDriver):
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
             server.remove()
+            self.file_systems.remove(server_id)
 
     def check_update_share_server_network_allocations(
         self,
@@ -293,7 +306,7 @@ class LinuxDriver(ShareDriver):
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
             raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}", is_public=True)
         with os_errors_sorted(f"share {share.id}"):
-            self.pool.create(share.id, share.size)
+            self._pool_of(server.id).create(share.id, share.size)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: ""})
         return export_locations(share.id, server.network_info)
@@ -301,13 +314,13 @@ class LinuxDriver(ShareDriver):
     def delete_share(self, share: Share, server: ShareServer) -> None:
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(share.id)
-        self.pool.delete(share.id)
+        self._delete(share.id, server.id)
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
-        self.pool.resize(share.id, new_size)
+        self._pool_of(server.id).resize(share.id, new_size)
 
     def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
-        self.pool.resize(share.id, new_size)
+        self._pool_of(server.id).resize(share.id, new_size)
 
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         clients, refused = client_blocks(access_rules, share.extra_specs)
@@ -318,8 +331,9 @@ class LinuxDriver(ShareDriver):
     # --- snapshots -------------------------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
-        self.pool.snapshot(snapshot.id, snapshot.share.id)
-        location = str(self.pool.path(snapshot.id))
+        pool = self._pool_of(server.id)
+        pool.snapshot(snapshot.id, snapshot.share.id)
+        location = str(pool.path(snapshot.id))
         if not snapshot.is_mountable:
             return SnapshotUpdate(provider_location=location)
         self.update_snapshot_access(snapshot, snapshot.access_rules, server)
@@ -328,11 +342,11 @@ class LinuxDriver(ShareDriver):
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(snapshot.id)
-        self.pool.delete(snapshot.id)
+        self._delete(snapshot.id, server.id)
 
     def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
         with os_errors_sorted(f"share {share.id}"):
-            self.pool.clone(share.id, snapshot.id, share.size)
+            self._pool_of(server.id).clone(share.id, snapshot.id, share.size)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: ""})
         return export_locations(share.id, server.network_info)
@@ -341,7 +355,7 @@ class LinuxDriver(ShareDriver):
         """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed since the snapshot, stay good."""
         clients, _ = client_blocks(share.access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
-            self.pool.revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(share.id, clients))
+            self._pool_of(server.id).revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(share.id, clients))
 
     def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
         clients, refused = client_blocks(access_rules, snapshot.share.extra_specs)
@@ -375,7 +389,31 @@ class LinuxDriver(ShareDriver):
 
     def _ganesha(self, server_id: str) -> GaneshaServer:
         layout = self.layout.server(server_id)
-        return GaneshaServer(layout, self._vigil, self._patience, self._bounds.connections, self._memory, self.pool.counts)
+        return GaneshaServer(layout, self._vigil, self._patience, self._bounds.connections, self._memory, lambda: self._pool_of(server_id).counts())
+
+    def _pool_of(self, server_id: str) -> BtrfsPool:
+        """Where the shares of a server are. The proof's are in the pool itself: nobody but the proof can use them."""
+        if server_id == proof.SERVER:
+            return self.pool
+        with self._locked(server_id):
+            return self.file_systems.of(server_id)
+
+    def _delete(self, share_id: str, server_id: str) -> None:
+        """A share's data, or a snapshot. Nothing there is success; where its server has no file system, nothing is."""
+        with suppress(NotThere):
+            self._pool_of(server_id).delete(share_id)
+
+    def _file_systems(self, options: Mapping[str, str]) -> FileSystems:
+        if not _flag(options, "image_per_share_server"):
+            return OneForAll(self.pool)
+        if self._ratio > 1:
+            raise Unavailable("option max_over_subscription_ratio must be 1 with image_per_share_server, as images take all of their room at once")
+        return ImagePerServer(self.pool, self.layout.state / "file-systems", options["namespace"], self._end_nfs_server)
+
+    def _end_nfs_server(self, server_id: str) -> None:
+        with self._locked(server_id) as server:
+            server.ganesha.stop()
+            mounts.unmount(self.layout.server(server_id).mounts)
 
     def _end_nfs_servers(self) -> None:
         """Those of this back end; they are started again when their share servers are ensured."""
@@ -389,7 +427,8 @@ class LinuxDriver(ShareDriver):
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
-            yield LinuxServer(self.layout.server(server_id), self._plug, self.pool, self._highest_mtu, self._bounds, self._ganesha(server_id))
+            layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
+            yield LinuxServer(layout, self._plug, pool, self._highest_mtu, self._bounds, self._ganesha(server_id))
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""

@@ -19,12 +19,14 @@ from abaca.drivers.linux.file_services.nfs.bus_daemon import BUS
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.layout import NO_SHARE, run_path
 from abaca.drivers.linux.pools import subvolumes
+from abaca.drivers.linux.pools.file_systems import ENDING
 from abaca.drivers.linux.programs import run
 from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
+DETACH_SECONDS = 60.0
 PROGRAMS = (GANESHA, BUS)
 
 
@@ -41,8 +43,8 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
         "namespaces": _namespaces(namespace_prefix),
         "links": sorted(name for name, _ in _links(namespace_prefix)),
         "filters": _filters(namespace_prefix),
-        "mounts": [str(mount.point) for mount in mounts.mounts_below(state_dir)],
-        "loop_devices": _loop_devices(state_dir),
+        "mounts": [str(mount.point) for folder in (state_dir, run_path(namespace_prefix)) for mount in mounts.mounts_below(folder)],
+        "loop_devices": _loop_devices(state_dir, pool_path),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
         "control_groups": _control_groups(namespace_prefix),
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
@@ -66,6 +68,7 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
     tunnel_filter.remove(namespace_prefix)
     mounts.unmount(state_dir)
     _detach_loop_devices(state_dir)
+    mounts.unmount(run_path(namespace_prefix))
     shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
     found = leftovers(namespace_prefix, state_dir)
     passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
@@ -86,14 +89,14 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
             run("btrfs", "balance", "cancel", str(pool))
         _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
+    mounts.unmount(run_path(namespace_prefix))
     _detach_loop_devices(state_dir)
     if mounts.mounts_below(state_dir):
         raise OutcomeUnknown(f"something below {state_dir} is still mounted")
     for folder in (run_path(namespace_prefix), state_dir):
         shutil.rmtree(folder, ignore_errors=True)
     if pool_path is not None:
-        with beneath.folder(pool_path) as top, suppress(FileNotFoundError):
-            os.rmdir(namespace_prefix, dir_fd=top)
+        _remove_folder_of_shares(pool_path, namespace_prefix)
 
 
 def _namespaces(prefix: str) -> list[str]:
@@ -117,17 +120,19 @@ def _links(prefix: str) -> list[tuple[str, str]]:
     return [(name, alias.split(" ")[0]) for name, alias in found if name != "lo"]
 
 
-def _loop_devices(state_dir: Path) -> list[str]:
+def _loop_devices(state_dir: Path, pool_path: Path | None = None) -> list[str]:
+    below = tuple(f"{folder}/" for folder in (state_dir, pool_path) if folder is not None)
     listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
     devices = json.loads(listed)["loopdevices"] if listed.strip() else []
-    return [device["name"] for device in devices if (device["back-file"] or "").startswith(f"{state_dir}/")]
+    return [device["name"] for device in devices if (device["back-file"] or "").startswith(below)]
 
 
 def _detach_loop_devices(state_dir: Path) -> None:
-    """A process that is just being given mounts of its own may hold one for a moment."""
+    """A process that is just being given mounts of its own may hold one for a moment, as may one that has just been killed, whose file
+    system is still being written to the end."""
     for device in _loop_devices(state_dir):
         run("losetup", "--detach", device)
-    processes.wait_until(lambda: not _loop_devices(state_dir), END_SECONDS)
+    processes.wait_until(lambda: not _loop_devices(state_dir), DETACH_SECONDS)
 
 
 def _processes(prefix: str) -> list[int]:
@@ -145,7 +150,8 @@ def _remove_control_groups(prefix: str) -> None:
 
 def _pools(state_dir: Path, pool_path: Path | None) -> list[Path]:
     """Where pools are mounted."""
-    return [pool for pool in [*state_dir.glob("*/pool"), *([pool_path] if pool_path else [])] if mounts.mount_at(pool)]
+    found = [*state_dir.glob("*/file-systems/*/pool"), *state_dir.glob("*/pool"), *([pool_path] if pool_path else [])]
+    return [pool for pool in found if mounts.mount_at(pool)]
 
 
 def _subvolumes(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Path]:
@@ -161,6 +167,16 @@ def _delete_subvolumes(pool: Path, prefix: str) -> None:
         if shares is not None:
             for each in subvolumes.subvolumes(shares):
                 subvolumes.destroy(shares, each.name)
+
+
+def _remove_folder_of_shares(pool: Path, prefix: str) -> None:
+    """With the images of share servers that are in it."""
+    with _folder_of_shares(pool, prefix) as shares:
+        for name in os.listdir(shares) if shares is not None else []:
+            if name.endswith((ENDING, f"{ENDING}.new")):
+                os.unlink(name, dir_fd=shares)
+    with beneath.folder(pool) as top, suppress(FileNotFoundError):
+        os.rmdir(prefix, dir_fd=top)
 
 
 @contextmanager

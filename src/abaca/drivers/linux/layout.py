@@ -65,6 +65,7 @@ class ServerLayout:
         self.exports = self.state / "exports"
         self.mounts = self.state / "mounts"
         self.recovery = self.state / "recovery"
+        self.overlays = self.state / "overlays"  # what overlays of `exports` and `recovery` need beside these
         self.epoch = self.state / "epoch"  # of Ganesha's last start
         self.secret = self.state / "secret"  # by which clients' names are mixed with their addresses
         self.logs = self.state / "log"
@@ -78,7 +79,7 @@ class ServerLayout:
         self.ldap = self.run / "ldap"  # not in `state`: passwords stay off the disk
 
     def prepare(self) -> None:
-        for folder in (self.state.parent, self.state, self.exports, self.mounts, self.recovery, self.run):
+        for folder in (self.state.parent, self.state, self.exports, self.mounts, self.recovery, self.overlays, self.run):
             private_folder(folder)
 
     def export_file(self, share_id: str) -> Path:

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown
 
+WITHOUT_HANDLES = "nfs_export=off,index=off,redirect_dir=off,metacopy=off"
+"""Options of an overlay that opens nothing by handle, whatever is usual on this machine."""
+
 
 class Mount(NamedTuple):
     """One line of mountinfo. `flags`: of this mount, for example `nodev`; `options`: of the file system, for example `subvolid=256`."""
@@ -49,6 +52,15 @@ def mount_shared(point: Path) -> None:
     mount("tmpfs", point, "mode=0700,size=1m,nosuid,nodev,noexec", kind="tmpfs")
     run("mount", "--make-private", str(point))  # apart from whatever the mount that it lies in is shared with
     run("mount", "--make-shared", str(point))
+
+
+def mount_without_handles(folder: Path, beside: Path) -> None:
+    """Mount an overlay of a folder over the folder itself: all is as before, but that nothing is opened by a file handle through it, of the folder
+    or of the disk that it is on. `beside`: an empty folder on the same disk, for what the kernel keeps."""
+    empty, work = beside / "empty", beside / folder.name
+    for each in (empty, work):
+        each.mkdir(mode=0o700, exist_ok=True)
+    mount("overlay", folder, f"lowerdir={empty},upperdir={folder},workdir={work},{WITHOUT_HANDLES},nosuid,nodev,noexec", kind="overlay")
 
 
 def unmount(path: Path) -> None:

@@ -43,6 +43,8 @@ def missing() -> list[str]:
         return ["root: the worker must run as root", *lacking]  # what follows cannot be tried without
     if not _has_filesystem("btrfs"):
         lacking.append("kernel: btrfs file systems")
+    if not _has_filesystem("overlay"):
+        lacking.append("kernel: overlay file systems")
     if not Path("/dev/loop-control").exists():
         lacking.append("kernel: loop devices")
     if not Path("/proc/sys/net/ipv6").exists():

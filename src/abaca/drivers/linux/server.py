@@ -6,7 +6,7 @@ Brings what is there to what is asked and touches nothing that is right. Callers
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,12 +24,15 @@ from abaca.drivers.linux.wires.wiring import segment_of
 from abaca.errors import BackendError, OutcomeUnknown, Unavailable
 from abaca.values import ExportLocation, NetworkInfo
 
+RUN_OPTIONS = "size=4m,nr_inodes=1k,mode=0700,nosuid,nodev,noexec"
+"""Of the small file system of sockets, process ids and configuration that each server has of its own."""
+
 
 class LinuxServer:
-    """The share server of `layout`, plugged by `plug`, with shares in `pool`. `highest_mtu`: links never get a larger one."""
+    """The share server of `layout`, plugged by `plug`, with shares in what `pool` gives. `highest_mtu`: links never get a larger one."""
 
     def __init__(
-        self, layout: ServerLayout, plug: Plug, pool: BtrfsPool, highest_mtu: int | None, bounds: Bounds, ganesha: GaneshaServer
+        self, layout: ServerLayout, plug: Plug, pool: Callable[[], BtrfsPool], highest_mtu: int | None, bounds: Bounds, ganesha: GaneshaServer
     ) -> None:
         self._layout = layout
         self._plug = plug
@@ -97,7 +100,7 @@ class LinuxServer:
         for folder, share_id, clients in wanted:
             try:
                 with os_errors_sorted(f"/{folder}/{share_id}"):
-                    is_new_mount = self._pool.mount(share_id, self._layout.mount_point(share_id), read_only=folder == SNAPSHOTS)
+                    is_new_mount = self._pool().mount(share_id, self._layout.mount_point(share_id), read_only=folder == SNAPSHOTS)
                     ids[share_id] = write_export(self._layout, share_id, clients, ids, folder)
                     mounted[share_id] = is_new_mount
             except BackendError as error:
@@ -131,13 +134,23 @@ class LinuxServer:
             self.ganesha.bus.update(file, export_id)
 
     def _prepare(self) -> None:
-        """Make the folders. That of the mount points is a mount itself, made before Ganesha's cell, into which it hands on what is mounted."""
-        self._layout.prepare()
-        found = mounts.mount_at(self._layout.mounts)
-        if found is None or found.filesystem != "tmpfs":
+        """Make the folders. Those that Ganesha's cell shares with the host are mounts, made before the cell: that of the mount points hands on what
+        is mounted in it, and through no other one is anything of the host's disk opened by a file handle."""
+        layout = self._layout
+        layout.prepare()
+        made = {layout.mounts: "tmpfs", layout.run: "tmpfs", layout.exports: "overlay", layout.recovery: "overlay"}
+        found = {folder: mounts.mount_at(folder) for folder in made}
+        missing = [folder for folder, kind in made.items() if (there := found[folder]) is None or there.filesystem != kind]
+        if missing:
             self.ganesha.stop()  # what is mounted from now on would not reach it
-            mounts.unmount(self._layout.mounts)
-            mounts.mount_shared(self._layout.mounts)
+        for folder in missing:
+            mounts.unmount(folder)
+            if folder == layout.mounts:
+                mounts.mount_shared(folder)
+            elif folder == layout.run:
+                mounts.mount("tmpfs", folder, RUN_OPTIONS, kind="tmpfs")
+            else:
+                mounts.mount_without_handles(folder, layout.overlays)
 
     def published(self) -> set[str]:
         """Ids of the shares and snapshots that have an export file."""
@@ -191,6 +204,7 @@ class LinuxServer:
         self.ganesha.stop()
         self._plug.disconnect_owner(self._layout.id)
         mounts.unmount(self._layout.state)
+        mounts.unmount(self._layout.run)
         namespaces.remove(self._layout.namespace)
         if mounts.mounts_below(self._layout.state):
             raise OutcomeUnknown(f"shares of share server {self._layout.id} are still mounted")

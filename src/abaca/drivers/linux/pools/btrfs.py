@@ -157,6 +157,28 @@ class BtrfsPool:
             names = [each.name for each in subvolumes.subvolumes(pool.shares)]
         return sorted(name for name in names if not name.startswith(NO_SHARE))
 
+    def files(self, ending: str) -> list[str]:
+        """Names of the files that end so, beside the shares. Raises Unavailable when the pool is not mounted."""
+        with self._opened() as pool:
+            return sorted(name for name in os.listdir(pool.shares) if name.endswith(ending))
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file beside the shares, and say so on stable storage. Nothing there is success."""
+        with self._opened() as pool:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=pool.shares)
+            subvolumes.commit(pool.top)
+
+    def commit(self) -> None:
+        """Have what was changed on stable storage, and what was reserved counted as taken."""
+        with self._opened() as pool:
+            subvolumes.commit(pool.top)
+
+    def left(self) -> int:
+        """Bytes that may still be promised."""
+        with self._opened() as pool:
+            return pool.room().left(self._over_subscription)
+
     def create(self, share_id: str, size_gib: int) -> None:
         """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
         with self._lock, self._opened() as pool:
@@ -325,7 +347,7 @@ def _reserved_again(image: Image) -> str | Literal[False]:
     """False, or why it cannot be."""
     try:
         image.ensure_reserved()
-    except Unavailable as error:
+    except (Unavailable, NoSpace) as error:
         return error.message
     return False
 

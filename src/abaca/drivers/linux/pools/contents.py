@@ -11,7 +11,7 @@ from typing import NamedTuple
 from abaca.drivers.linux import beneath
 from abaca.drivers.linux.layout import NO_SHARE, safe_id
 from abaca.drivers.linux.pools import subvolumes
-from abaca.drivers.linux.pools.room import Promise, Room, room
+from abaca.drivers.linux.pools.room import Promise, Room, growth, room, surplus
 from abaca.errors import OutcomeUnknown, Refused
 
 SUCCESSOR = "-successor"
@@ -89,8 +89,24 @@ class Contents(NamedTuple):
         return found
 
     def room(self) -> Room:
+        return room(self.size(), self._free(), self.promises().values())
+
+    def growth(self, more: int) -> int:
+        """Bytes that the file system is too small for promising `more` in it."""
+        return growth(self.size(), self._free(), self.promises().values(), more)
+
+    def surplus(self) -> int:
+        """Bytes that the file system is larger than its promises need."""
+        return surplus(self.size(), self._free(), self.promises().values())
+
+    def size(self) -> int:
+        """Bytes of the whole file system."""
         found = os.fstatvfs(self.top)
-        return room(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize, self.promises().values())
+        return found.f_blocks * found.f_frsize
+
+    def _free(self) -> int:
+        found = os.fstatvfs(self.top)
+        return found.f_bavail * found.f_frsize
 
 
 def _as_refused(name: str, error: OSError) -> Exception:

@@ -60,8 +60,7 @@ class Image:
         unfinished.unlink(missing_ok=True)
         with open(unfinished, "xb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW, 0o600)) as file:
             _write_in_place(file)
-            size_gib = self._size_gib or max(1, min(USUAL_GIB, self.free_below() // (2 * GIB)))
-            file.truncate(size_of_image(size_gib * GIB))
+            file.truncate(self._first_size())
         if not self.is_sparse:
             self._reserve(unfinished)
         run("mkfs.btrfs", "--quiet", "--force", "--nodiscard", "--label", "abaca", "--metadata", "dup", str(unfinished), timeout=300)
@@ -71,18 +70,26 @@ class Image:
         mounts.unmount(root)
         unfinished.replace(self.path)
 
-    def _reserve(self, file: Path) -> None:
-        """Take the room of all of it on the disk below, where it is not taken yet; what is in it stays."""
-        found = file.stat()
-        lacking = found.st_size - found.st_blocks * 512
-        if lacking <= 0:
-            return
+    def _first_size(self) -> int:
+        """Bytes of the file when it is made."""
+        return size_of_image(GIB * (self._size_gib or max(1, min(USUAL_GIB, self.free_below() // (2 * GIB)))))
+
+    def _require_below(self, lacking: int) -> None:
+        """Raise Unavailable when the disk below does not have so many bytes more to give."""
         free = self.free_below()
         if free - lacking < STATE_RESERVE:
             raise Unavailable(
                 f"the pool's image {self.path} needs {lacking / GIB:.1f} GiB more on its disk, which has {free / GIB:.1f}, of which"
                 f" {STATE_RESERVE / GIB:.0f} must be left: set a smaller pool_size_gib before it is made, or pool_sparse = true"
             )
+
+    def _reserve(self, file: Path) -> None:
+        """Take the room of all of it on the disk below, where it is not taken yet; what is in it stays."""
+        found = file.stat()
+        lacking = found.st_size - found.st_blocks * 512
+        if lacking <= 0:
+            return
+        self._require_below(lacking)
         with open(file, "r+b") as opened:
             # Not posix_fallocate, which writes zeros, over tenants' data too, where the disk's file system cannot reserve.
             if _libc.fallocate(opened.fileno(), 0, ctypes.c_long(0), ctypes.c_long(found.st_size)) != 0:

@@ -7,7 +7,7 @@ holds alone, and all that is owed must fit into what is free. A snapshot makes t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 MIB = 1024**2
@@ -47,13 +47,38 @@ def room(total: int, free: int, promises: Iterable[Promise]) -> Room:
     sizes = [(each.size, max(0, each.size - each.alone)) for each in promises]
     own, slack = (min(kept, total // 4) for kept in _kept(total))
     promised, owed = sum(size for size, _ in sizes), sum(owed for _, owed in sizes)
-    promisable = _promisable(total - own - slack)
-    return Room(promisable, min(promisable, _promisable(free - slack)), promised, owed)
+    whole = promisable(total - own - slack)
+    return Room(whole, min(whole, promisable(free - slack)), promised, owed)
 
 
-def size_of_image(promisable: int) -> int:
-    """Of a file system of which `promisable` can be promised."""
-    with_overhead = promisable + promisable // _OVERHEAD + MIB
+def growth(total: int, free: int, promises: Collection[Promise], more: int) -> int:
+    """How many bytes larger a file system must become, so that `more` can be promised in it beside all that is."""
+    by = 0
+    while (lacking := more - room(total + by, free + by, promises).left(1)) > 0:
+        by += lacking + lacking // _OVERHEAD + MIB
+    return by
+
+
+def surplus(total: int, free: int, promises: Collection[Promise]) -> int:
+    """How many bytes smaller a file system may become, to the MiB, so that all promises in it can still be kept."""
+    fits, too_much = 0, free
+    while too_much - fits > MIB:
+        tried = (fits + too_much) // 2
+        if room(total - tried, free - tried, promises).left(1) >= 0:
+            fits = tried
+        else:
+            too_much = tried
+    return fits
+
+
+def beside(free: int) -> int:
+    """What can be promised in a new file system, of its own, that takes so many bytes of a pool."""
+    return max(0, promisable(free) - sum(_kept(0)))
+
+
+def size_of_image(wanted: int) -> int:
+    """Of a file system of which `wanted` bytes can be promised."""
+    with_overhead = wanted + wanted // _OVERHEAD + MIB
     return with_overhead + sum(_kept(with_overhead + GIB))
 
 
@@ -63,5 +88,6 @@ def _kept(total: int) -> tuple[int, int]:
     return (1152 * MIB, 1536 * MIB) if total > _LARGE else (320 * MIB, 512 * MIB)
 
 
-def _promisable(free: int) -> int:
+def promisable(free: int) -> int:
+    """How much of so many free bytes can be promised, when the rest is for what the file system writes beside."""
     return max(0, free * _OVERHEAD // (_OVERHEAD + 1))

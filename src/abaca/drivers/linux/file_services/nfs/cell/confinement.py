@@ -22,7 +22,7 @@ LEAST_DATA = 1 << 30
 STACK = 8 * 1024**2  # bytes of a thread's, which count as data whether it uses them or not
 FILTERS = 2  # the launcher's and the library's
 # Programs and libraries, and settings of the C library.
-READ_ONLY = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig")
+OF_THE_HOST = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig")
 # CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed to.
 LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 
@@ -56,7 +56,8 @@ def launch(
         library=str(library.ensure()),
         host_name=server.id,
         environment=dict(environment or {}),
-        read_only=[file, *READ_ONLY, *map(str, read_only)],
+        of_the_host=[file, *OF_THE_HOST],
+        read_only=[str(path) for path in read_only],
         writable=[str(path) for path in writable],
         private=["/tmp", str(server.run)],
         shares=None if shares is None else str(shares),

@@ -32,6 +32,7 @@ class Launch(NamedTuple):
     library: str
     host_name: str
     environment: dict[str, str]
+    of_the_host: list[str]
     read_only: list[str]
     writable: list[str]
     private: list[str]
@@ -57,10 +58,12 @@ def _become(launch: Launch) -> None:
     others = kernel.NEW_MOUNTS | kernel.NEW_CGROUPS | kernel.NEW_HOST_NAME | kernel.NEW_IPC
     check(libc.unshare(others), "make namespaces")
     os.setsid()
-    _leave_streams()
     os.umask(0o022)
     check(libc.sethostname(launch.host_name.encode(), len(launch.host_name)), "set the host name")
-    view.enter(Path(launch.root), [*launch.read_only, launch.library], launch.writable, launch.private, launch.shares)
+    view.enter(
+        Path(launch.root), [*launch.of_the_host, launch.library], launch.read_only, launch.writable, launch.private, launch.shares
+    )
+    _leave_streams()  # for the null device of the cell: the host's is on a file system with all its other devices
     if not Path(launch.library).is_file():
         raise OSError(f"the library {launch.library} is not there")
     privileges.limit(launch.limits.items())

@@ -1,0 +1,193 @@
+"""Which file system the shares of a share server are in: all in the pool's, or each server's in one of its own.
+
+The kernel opens any file of a file system for whoever may open by handle and has one folder of it mounted. So what code of a stranger's
+inside an NFS server can reach is the file system of its shares, and with an image per share server that is its own shares.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from abaca.drivers.linux import mounts
+from abaca.drivers.linux.layout import safe_id
+from abaca.drivers.linux.pools.btrfs import BtrfsPool, Capacity
+from abaca.drivers.linux.pools.contents import NotThere
+from abaca.drivers.linux.pools.room import beside
+from abaca.drivers.linux.pools.server_images import ServerImage, ServerPool
+from abaca.errors import BackendError, Unavailable
+
+ENDING = ".img"
+LOOKED_AT = 8
+"""File systems of servers that are looked at when the pool's capacity is asked for, which is every few seconds."""
+_LOG = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """What a file system was like, and when that was, by the monotonic clock."""
+
+    at: float
+    capacity: Capacity
+
+
+NOTHING_SEEN = Seen(0.0, Capacity(0, 0, 0))
+
+
+class FileSystems(Protocol):
+    """Ids are those of share servers. Callers hold the lock of the server that they name."""
+
+    def prepare(self) -> None:
+        """When the back end starts, after the pool was prepared. Raises Unavailable when the pool is used otherwise already."""
+
+    def ensure(self, server_id: str) -> None:
+        """Make sure of the file system of a server. Raises NoSpace."""
+
+    def of(self, server_id: str) -> BtrfsPool:
+        """Where the shares of a server are. Raises Refused (NotThere) when it has no file system."""
+
+    def remove(self, server_id: str) -> None:
+        """Take it away, unless it holds shares or snapshots. Nothing there is success."""
+
+    def capacity(self) -> Capacity:
+        """Of all together. Raises Unavailable when the pool is not mounted, or cannot be written."""
+
+    def used_by_share(self) -> dict[str, int]:
+        """Bytes that each share holds, by its id. Shares whose file system cannot be used are left out."""
+
+
+class OneForAll:
+    """All shares are in the pool itself."""
+
+    def __init__(self, pool: BtrfsPool) -> None:
+        self._pool = pool
+        self.capacity = pool.capacity
+        self.used_by_share = pool.used_by_share
+
+    def prepare(self) -> None:
+        if self._pool.files(ENDING):
+            raise Unavailable(f"the pool {self._pool.root} holds images of share servers: image_per_share_server must stay true for it")
+
+    def ensure(self, server_id: str) -> None:
+        pass
+
+    def of(self, server_id: str) -> BtrfsPool:
+        return self._pool
+
+    def remove(self, server_id: str) -> None:
+        pass
+
+
+class ImagePerServer:
+    """`pool`: what the images are in. `folder`: in which their file systems are mounted. `inner`: the name of the folder of shares in each.
+    `end_users(id)`: ends whoever holds files of a server's file system open, and all that is mounted of it but the file system itself."""
+
+    def __init__(self, pool: BtrfsPool, folder: Path, inner: str, end_users: Callable[[str], None]) -> None:
+        self._pool = pool
+        self._folder = folder
+        self._inner = inner
+        self._end_users = end_users
+        self._known: dict[str, ServerPool] = {}
+        self._said: set[ServerPool] = set()
+        self._seen: dict[str, Seen] = {}
+        self._lock = threading.Lock()
+        self._taking = threading.Lock()
+        self._giving_back = threading.Lock()
+
+    def prepare(self) -> None:
+        if self._pool.share_ids():
+            raise Unavailable(f"the pool {self._pool.root} holds shares of its own: image_per_share_server can only be set for a new pool")
+        for server_id in self._ids():
+            try:
+                self._mounted(server_id)
+            except BackendError as error:  # its shares are not there; those of others are
+                _LOG.warning("the file system of share server %s cannot be used: %s", server_id, error.message)
+
+    def ensure(self, server_id: str) -> None:
+        self._one(server_id).prepare(lambda: self._end_users(server_id))
+
+    def of(self, server_id: str) -> BtrfsPool:
+        if safe_id(server_id) not in self._ids():
+            raise NotThere(f"share server {server_id} has no file system in the pool")
+        return self._mounted(server_id)
+
+    def remove(self, server_id: str) -> None:
+        one = self._one(server_id)
+        if server_id in self._ids() and (held := self._mounted(server_id).share_ids()):
+            _LOG.warning("the file system of share server %s is kept, as it holds %s", server_id, ", ".join(held))
+            return
+        one.unmount()
+        self._pool.remove_file(f"{server_id}{ENDING}")
+        self._pool.remove_file(f".{server_id}{ENDING}.new")  # of a call that was lost
+        for folder in (one.root, one.root.parent):
+            with suppress(FileNotFoundError):
+                folder.rmdir()
+        with self._lock:
+            self._known.pop(server_id, None)
+
+    def capacity(self) -> Capacity:
+        """Each file system's is as of a while ago: LOOKED_AT of them are looked at in a call, in turn."""
+        spare = beside(self._pool.capacity().free)
+        ids = self._ids()
+        self._seen = {server_id: self._seen.get(server_id, NOTHING_SEEN) for server_id in ids}
+        for server_id in sorted(ids, key=lambda each: self._seen[each].at)[:LOOKED_AT]:
+            self._seen[server_id] = Seen(time.monotonic(), self._look_at(self._one(server_id)))
+        found = [seen.capacity for seen in self._seen.values()]
+        return Capacity(
+            spare + sum(each.total for each in found), spare + sum(each.free for each in found), sum(each.kept_beside for each in found)
+        )
+
+    def used_by_share(self) -> dict[str, int]:
+        used: dict[str, int] = {}
+        for one in map(self._one, self._ids()):
+            with suppress(BackendError):  # said where its capacity is asked for
+                used |= one.used_by_share() if one.is_ready else {}
+        return used
+
+    def _look_at(self, one: ServerPool) -> Capacity:
+        """What there is in one file system; nothing when it cannot be used, in which case the other ones go on."""
+        if not one.is_ready:
+            return Capacity(0, 0, 0)
+        try:
+            found = one.capacity()
+            can_give_back = one.can_give_back()
+        except BackendError as error:
+            self._say_once(one, error.message)
+            return Capacity(0, 0, 0)
+        self._said.discard(one)
+        if can_give_back and self._giving_back.acquire(blocking=False):
+            threading.Thread(target=self._give_back, args=(one,), name="give back", daemon=True).start()
+        return found
+
+    def _say_once(self, one: ServerPool, complaint: str) -> None:
+        if one not in self._said:
+            _LOG.warning("the file system of a share server cannot be used: %s", complaint)
+            self._said.add(one)
+
+    def _give_back(self, one: ServerPool) -> None:
+        try:
+            while one.give_back():
+                pass
+        finally:
+            self._giving_back.release()
+
+    def _ids(self) -> set[str]:
+        return {name.removesuffix(ENDING) for name in self._pool.files(ENDING)}
+
+    def _mounted(self, server_id: str) -> ServerPool:
+        """The file system of a server that has an image."""
+        one = self._one(server_id)
+        if not one.is_ready or mounts.mount_at(one.root) is None:
+            one.prepare(lambda: self._end_users(server_id))
+        return one
+
+    def _one(self, server_id: str) -> ServerPool:
+        with self._lock:
+            if server_id not in self._known:
+                image = ServerImage(self._pool.path(server_id).with_name(f"{safe_id(server_id)}{ENDING}"), self._pool, self._taking)
+                self._known[server_id] = ServerPool(self._folder / safe_id(server_id) / "pool", image, self._inner)
+            return self._known[server_id]
