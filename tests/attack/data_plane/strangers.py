@@ -11,6 +11,7 @@ from tests.attack.data_plane.floods import folder, lived
 from tests.attack.data_stage import DataStage
 from tests.attack.registry import Force, Seen, attack
 from tests.contracts.drivers.linux_site import path, rule
+from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client41, OpenFile, patiently
 from tests.nfs4.connection import connect
 
@@ -78,3 +79,23 @@ def _renews(former: Client, netns: str, address: str) -> bool:
         return True
     except OSError:
         return False
+
+
+@attack("another client's session")
+def foreign_session(stage: DataStage, force: Force) -> Seen:
+    """Guessed: sessions are a client's number and a counter, and numbers count upwards from the attacker's own."""
+    client = Client41(stage.attacker, stage.address())
+    client.establish()
+    epoch, number = client.client_id >> 32, client.client_id & 0xFFFFFFFF
+    ended, tried = 0, 0
+    for guessed in range(max(1, number - 20), number):
+        for counter in range(1, min(60, force.count // 20)):
+            session = (epoch << 32 | guessed).to_bytes(8, "little") + counter.to_bytes(8, "little")
+            tried += 1
+            try:
+                client.compound([ops.destroy_session(session)])
+                ended += 1
+            except Nfs4Error:
+                pass
+    client.link.link.close()
+    return Seen(ended == 0, f"{ended} sessions of others ended with {tried} guesses")
