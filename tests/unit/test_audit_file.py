@@ -47,7 +47,19 @@ def test_several_processes_lose_no_line_while_the_file_is_rotated(tmp_path: Path
     lines = [line for file in [*moved, path] if file.exists() for line in read(file)]
     assert len(lines) == PROCESSES * EACH
     assert {(line["process"], line["number"]) for line in lines} == {(str(p), n) for p in range(PROCESSES) for n in range(EACH)}
-    assert len(moved) > PROCESSES  # each made a file anew after its first one was moved
+    assert moved
+
+
+def test_a_file_that_was_moved_or_deleted_is_made_anew(tmp_path: Path) -> None:
+    path, moved = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
+    file = AuditFile(str(path))
+    file.append({"number": 1})
+    path.rename(moved)
+    file.append({"number": 2})
+    assert (read(moved), read(path)) == ([{"number": 1}], [{"number": 2}])
+    path.unlink()
+    file.append({"number": 3})
+    assert read(path) == [{"number": 3}]
 
 
 def test_its_group_reads_it_and_nobody_else_whatever_the_umask(tmp_path: Path) -> None:
