@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import sqlalchemy as sa
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import share_instances, share_types, shares
 from tests.api_process import Server, serving
-from tests.raw_http import Answer, Connection, basic, request
+from tests.raw_http import Answer, Connection, basic, request, unverified
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -364,6 +365,30 @@ def test_many_honest_clients_at_once_are_all_answered(server: Server) -> None:
     with ThreadPoolExecutor(24) as clients:
         found = {status for each in clients.map(ask_often, range(24)) for status in each}
     assert found == {200, 422}
+
+
+# TLS
+
+
+def test_over_tls_walls_are_the_same_and_nothing_older_than_1_3_is_spoken() -> None:
+    """TLS 1.3 has no renegotiation, by which a client could have a server do the costly part of a handshake again and again."""
+    with serving(**{"api.workers": 1, "api.threads": 2}) as server:
+        server.use_tls()
+        server.start()
+        older = unverified()
+        older.maximum_version = ssl.TLSVersion.TLSv1_2
+        with Connection(server.port) as plain, pytest.raises(ssl.SSLError):
+            older.wrap_socket(plain.socket)
+        with Connection(server.port, tls=True) as connection:
+            connection.send(request("GET", "/v2/types", *(f"X-{number}: 1" for number in range(200)), credentials=ROOT))
+            answer = connection.answer()
+        assert answer is not None and answer.status == 431
+        with Connection(server.port, 60) as stalled, Connection(server.port, 60) as clear:
+            stalled.send(bytes.fromhex("1603010200010001fc0303"))
+            clear.send(TYPES)
+            honest(server)
+            clear.ends()
+            assert stalled.ends()
 
 
 # Passwords
