@@ -42,10 +42,9 @@ def test_a_back_end_that_makes_its_networks_itself_serves_no_others(install: Ins
     path = tmp_path / "linux.conf"
     path.write_text("[linux]\nshare_driver = linux\n[neutron]\n")
     options = {"state_dir": str(tmp_path), "enabled_share_backends": ["linux"], "host": "host2", "network_plugin": "neutron"}
-    worker = Worker(config.load([str(path)], {**options, "database.connection": install().conf.database.connection}))
+    conf = config.load([str(path)], {**options, "database.connection": install().conf.database.connection})
     with pytest.raises(Unavailable, match=r"host2@linux reaches only networks that it makes itself: network_plugin = neutron"):
-        worker.start()
-    worker.engine.dispose()
+        Worker(conf)
 
 
 # --- the lease -----------------------------------------------------------------------------------------------------

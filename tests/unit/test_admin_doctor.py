@@ -14,6 +14,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.admin import doctor, state_dir
 from abaca.admin.ports import free_port
+from abaca.admin.settings import Settings
 from abaca.db import migrations
 from abaca.db.session import create_engine
 from abaca.drivers.linux.requirements import PROGRAMS
@@ -101,6 +102,6 @@ def test_a_port_in_use_by_others_is_named(conf: cfg.ConfigOpts) -> None:
 def test_the_exit_status_tells_whether_something_is_missing(conf: cfg.ConfigOpts, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", conf.api.port))
-        assert doctor.run(conf) == 1
+        assert doctor.run(Settings((os.devnull,), (), conf.state_dir, False, port=conf.api.port)) == 1
     output = capsys.readouterr().out
     assert "missing  port" in output and "are missing." in output

@@ -178,7 +178,7 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 def test_another_process_gets_the_same_configuration(tmp_path: Path) -> None:
     (tmp_path / "abaca.conf").write_text("[api]\nport = 9000\nlisten = ::1\n")
-    settings = Settings((str(tmp_path / "abaca.conf"),), str(tmp_path / "state"), True, port=9001)
+    settings = Settings((str(tmp_path / "abaca.conf"),), (), str(tmp_path / "state"), True, port=9001)
     arguments = settings.arguments(settings.load())
     assert arguments == [
         "--config-file", f"{tmp_path}/abaca.conf", "--state-dir", f"{tmp_path}/state", "--listen", "::1", "--port", "9001", "--verbose",

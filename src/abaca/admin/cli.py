@@ -10,7 +10,8 @@ from threading import Thread
 import click
 
 from abaca.admin import users
-from abaca.admin.settings import Settings, address_options, common_options
+from abaca.admin.configuration import commands
+from abaca.admin.settings import Depth, Settings, address_options, common_options
 
 _until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
 
@@ -23,6 +24,7 @@ def main() -> None:
     \b
     To begin with:
       abaca doctor     what does this machine lack?
+      abaca config check   is the configuration right?
       abaca serve      start everything; prints how to log in
       abaca demo       show the main job end to end, then clean up
     """
@@ -64,7 +66,7 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     from abaca.admin import logs
     from abaca.api.server import serve as serve_api
 
-    conf = settings.load()
+    conf = settings.load(Depth.API, is_quiet=until_stdin_closes)
     logs.set_up("api", conf.log_level)
     _end_with_parent(until_stdin_closes)
     with users.failing_clearly():
@@ -85,7 +87,7 @@ def worker(settings: Settings, until_stdin_closes: bool) -> None:
     from abaca.admin import logs
     from abaca.worker.process import run
 
-    conf = settings.load()
+    conf = settings.load(Depth.SERVICE, is_quiet=until_stdin_closes)
     logs.set_up("worker", conf.log_level)
     _end_with_parent(until_stdin_closes)
     with users.failing_clearly():
@@ -106,7 +108,7 @@ def doctor(settings: Settings) -> None:
     """
     from abaca.admin.doctor import run
 
-    raise SystemExit(run(settings.load()))
+    raise SystemExit(run(settings))
 
 
 @main.command()
@@ -128,6 +130,7 @@ def demo(keep: bool) -> None:
 
 
 main.add_command(users.commands)
+main.add_command(commands.commands)
 
 
 def _end_with_parent(wanted: bool) -> None:

@@ -17,6 +17,8 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import clouds_file, logs, state_dir
+from abaca.admin.configuration import files
+from abaca.admin.settings import Depth, Refused, Settings
 from abaca.api import privileges
 from abaca.db import migrations
 from abaca.db.session import create_engine, read, utcnow
@@ -37,9 +39,15 @@ class Finding(NamedTuple):
     note: str = ""
 
 
-def run(conf: cfg.ConfigOpts) -> int:
+def run(settings: Settings) -> int:
     """Print what was found; 0 when nothing is missing, else 1."""
-    findings = [*linux_findings(missing()), *state_findings(conf), *database_findings(conf), *api_findings(conf), *port_findings(conf)]
+    findings = [*linux_findings(missing())]
+    try:
+        conf = settings.load(Depth.SERVICE)
+    except Refused as refused:
+        findings += [Finding("Configuration: the rest is looked at once this is right", "setting", text) for text in refused.errors]
+    else:
+        findings += [*file_findings(conf), *state_findings(conf), *database_findings(conf), *api_findings(conf), *port_findings(conf)]
     group = ""
     for finding in findings:
         if finding.group != group:
@@ -50,6 +58,17 @@ def run(conf: cfg.ConfigOpts) -> int:
     lacking = sum(finding.lack is not None for finding in findings)
     click.echo(f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}")
     return 1 if lacking else 0
+
+
+def file_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """The configuration, whose settings are right: what is in the files that it names."""
+    group = "Configuration"
+    yield Finding(group, "settings", note=", ".join(conf.config_file) or "no file, all defaults")
+    wrong = files.errors(conf)
+    for text in wrong:
+        yield Finding(group, "files", text)
+    if not wrong:
+        yield Finding(group, "files", note="policy, users, keys and certificates hold what they should, where they are there")
 
 
 def linux_findings(lacking: list[str]) -> Iterator[Finding]:

@@ -20,9 +20,9 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.admin import clouds_file, logs, state_dir, users
-from abaca.admin.settings import Settings
+from abaca.admin.configuration import files
+from abaca.admin.settings import Depth, Refused, Settings
 from abaca.admin.supervisor import Child, ChildFailed, Supervisor
-from abaca.api.server import refuse_cleartext
 from abaca.db.session import create_engine, read
 from abaca.domain import services
 from abaca.errors import AbacaError, Conflict
@@ -38,17 +38,21 @@ LOOK_SECONDS = 0.1
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises click.ClickException when it cannot start."""
-    conf = settings.load()
+    conf = settings.load(Depth.SERVICE)
     logs.set_up("serve", conf.log_level)
     os.umask(0o077)
     try:
-        refuse_cleartext(conf)
+        wrong = files.errors(conf)
+        if wrong:
+            raise Refused(wrong)
         state_dir.make_folder(conf)
         with state_dir.alone(config.state_path(conf, "serve.lock"), f"Another `abaca serve` runs on the state directory {conf.state_dir}."):
             _serve(conf, settings.arguments(conf))
     except AbacaError as error:
         raise click.ClickException(error.message) from error
-    except (OSError, cfg.Error, ChildFailed) as error:
+    except cfg.Error as error:
+        raise Refused([str(error)]) from error
+    except (OSError, ChildFailed) as error:
         raise click.ClickException(str(error)) from error
 
 

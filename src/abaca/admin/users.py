@@ -17,7 +17,7 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import clouds_file, state_dir
-from abaca.admin.settings import Settings, common_options
+from abaca.admin.settings import Refused, Settings, common_options
 from abaca.api.users_file import User, parse
 from abaca.errors import AbacaError, Conflict, Invalid, Missing
 
@@ -176,7 +176,9 @@ def failing_clearly() -> Iterator[None]:
         yield
     except AbacaError as error:
         raise click.ClickException(error.message) from error
-    except (OSError, cfg.Error) as error:
+    except cfg.Error as error:
+        raise Refused([str(error)]) from error
+    except OSError as error:
         raise click.ClickException(str(error)) from error
 
 

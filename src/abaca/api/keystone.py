@@ -16,8 +16,8 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import falcon
-from keystoneauth1 import access
-from keystoneauth1.exceptions import ClientException
+from keystoneauth1 import access, loading
+from keystoneauth1.exceptions import ClientException, NoMatchingPlugin
 from keystoneauth1.session import Session
 from keystonemiddleware import auth_token
 from keystonemiddleware.auth_token import AuthProtocol
@@ -61,6 +61,23 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(options, group=group)
     for name, value in _DEFAULTS.items():
         conf.set_default(name, value, group=GROUP)
+
+
+def section_options(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
+    """What may stand in `[keystone_authtoken]`, and in the section that its auth_section names. Raises cfg.Error for an unknown auth_type."""
+    register(conf)
+    own = [option for _, options in auth_token.list_opts() for option in options]
+    home = conf[GROUP].auth_section or GROUP
+    if home != GROUP:
+        conf.register_opts(loading.get_auth_common_conf_options(), group=home)
+    try:
+        login = loading.get_auth_plugin_conf_options(conf[home].auth_type) if conf[home].auth_type else []
+    except NoMatchingPlugin as error:
+        raise cfg.Error(f"[{home}] auth_type = {conf[home].auth_type}: there is no such way to log in; password is the usual one.") from error
+    conf.register_opts(login, group=home)
+    if home == GROUP:
+        return {GROUP: own + login}
+    return {GROUP: own, home: [*loading.get_auth_common_conf_options(), *login]}
 
 
 class KeystoneTokens:

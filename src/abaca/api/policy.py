@@ -12,13 +12,14 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from oslo_config import cfg
-from oslo_policy import opts, policy
+from oslo_policy import policy
 
+from abaca.api import policy_file
 from abaca.api.faults import PolicyForbids
-from abaca.config import state_path
 from abaca.values import SYSTEM, Caller
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ MEMBER = "rule:member"
 READER = "rule:reader"
 CREATOR = "rule:creator"
 
-_PERSONAS = {
+PERSONAS = {
     "admin": "role:admin",
     "in_project": "project_id:%(project_id)s and not system_scope:all",
     "member": "rule:admin or (role:member and rule:in_project)",
@@ -238,21 +239,22 @@ class Policy:
     def _load(self) -> tuple[Path, tuple[int, int, int] | None, policy.Enforcer]:
         """A fresh enforcer, because an enforcer that reloads keeps what it should forget."""
         enforcer = policy.Enforcer(self._conf)
-        path = policy_file(self._conf)
+        path = policy_file.place(self._conf)
         stamp = _stamp(path)
+        wrong = list(complaints(self._conf))
+        if wrong:
+            raise ValueError(" ".join(wrong))
         enforcer.policy_file = str(path)
-        enforcer.register_defaults([policy.RuleDefault(name, check) for name, check in (_PERSONAS | RULES).items()])
+        enforcer.register_defaults([policy.RuleDefault(name, check) for name, check in (PERSONAS | RULES).items()])
         enforcer.load_rules()
         enforcer.check_rules(raise_on_violation=True)
         enforcer.use_conf = False  # else every decision asks for the file's time again; this class does that
         return path, stamp, enforcer
 
 
-def policy_file(conf: cfg.ConfigOpts) -> Path:
-    """Where the file is, or would be."""
-    opts.set_defaults(conf)
-    named = conf.oslo_policy.policy_file
-    return Path(conf.find_file(named) or state_path(conf, named))
+def complaints(conf: cfg.ConfigOpts) -> Iterator[str]:
+    """What is wrong with the files that override the rules, a sentence each."""
+    return policy_file.complaints(conf, PERSONAS | RULES)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

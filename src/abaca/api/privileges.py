@@ -21,8 +21,7 @@ from types import ModuleType
 
 from oslo_config import cfg
 
-from abaca.api import audit_file
-from abaca.api.policy import policy_file
+from abaca.api import audit_file, policy_file
 from abaca.config import key_file, users_file
 from abaca.db.private_files import Exposed, read_private
 
@@ -115,7 +114,7 @@ def _secrets(conf: cfg.ConfigOpts) -> Iterator[Path]:
 def _others(conf: cfg.ConfigOpts) -> Iterator[Path]:
     if conf.api.ssl_certificate:
         yield Path(conf.api.ssl_certificate)
-    yield policy_file(conf)
+    yield policy_file.place(conf)
 
 
 def _complaint(path: Path, read: Callable[[Path], object]) -> Iterator[str]:

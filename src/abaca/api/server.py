@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import gc
 import importlib
-import ipaddress
 import logging
 import os
 import pkgutil
 import resource
 import signal
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +23,12 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 import abaca.api
-from abaca.api import metrics, privileges
+from abaca.api import metrics, policy, privileges
 from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
 from abaca.api.audit import Audit
 from abaca.api.authenticator import Authenticator
 from abaca.api.caller import authenticator
+from abaca.api.cleartext import refuse_cleartext, refuse_unusable_tls
 from abaca.api.door.application import Door
 from abaca.api.door.connections import Connections
 from abaca.api.door.environment import Proxies
@@ -62,6 +61,9 @@ def serve(conf: cfg.ConfigOpts) -> None:
     privileges.give_up_root(conf.api.user)
     for complaint in privileges.unreadable(conf):
         raise cfg.Error(complaint)
+    wrong = list(policy.complaints(conf))
+    if wrong:
+        raise cfg.Error("\n  ".join(wrong))
     _refuse_older(conf, revisions)
     with metrics_folder() as folder:
         metrics.collect_in(folder)
@@ -83,36 +85,6 @@ def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
         migrations.refuse_older(database_url(conf), revisions)
     except OperationalError as error:
         LOG.warning("the database does not answer yet: %s", error)
-
-
-def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
-    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof, beyond this machine."""
-    api = conf.api
-    if bool(api.ssl_certificate) != bool(api.ssl_key):
-        raise cfg.Error("[api] ssl_certificate and ssl_key are given both or not at all.")
-    if _is_loopback(api.listen):
-        return
-    if api.auth_strategy == "noauth":
-        raise cfg.Error(f"[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not for {api.listen}.")
-    if not api.ssl_certificate and not api.allow_cleartext:
-        raise cfg.Error(
-            f"Passwords or tokens would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
-            "where something in front of it does TLS."
-        )
-
-
-def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
-    """Raises cfg.Error, with the files, when they are no certificate and its key, or not there."""
-    api = conf.api
-    if not api.ssl_certificate:
-        return
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.ssl_certificate, api.ssl_key)
-    except OSError as error:  # of which those of TLS are a kind
-        raise cfg.Error(
-            f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be used: they must be PEM files of a "
-            f"certificate and its key ({error.strerror or error})."
-        ) from error
 
 
 class _Loader:
@@ -176,10 +148,3 @@ def _most_connections() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Two files each: one whose client is sent a long list is held open twice.
     return _CONNECTIONS if most == resource.RLIM_INFINITY else max(64, min(_CONNECTIONS, (most - _OTHER_FILES) // 2))
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

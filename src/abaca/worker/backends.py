@@ -1,4 +1,4 @@
-"""The back ends of this worker: which there are, made from the configuration, brought up and kept up."""
+"""The back ends of this worker, and its network plug-in: made from the configuration, brought up and kept up."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
 from abaca.errors import BackendError, Unavailable
+from abaca.networks import registry as networks
+from abaca.networks.interface import NetworkPlugin
+from abaca.networks.local import PortStore
 from abaca.reconcile import standing_share_servers
 from abaca.values import PoolStats
 from abaca.workflow import deadlines
@@ -53,8 +56,8 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
         driver_name, missing = default_backend()
         if missing:
             _LOG.warning("serving with the fake back end, which keeps no data, because the Linux one lacks: %s", "; ".join(missing))
-        return [_backend(conf, driver_name, driver_name, conf.storage_availability_zone)]
-    return [_backend(conf, name, *config.backend_driver(conf, name)) for name in names]
+        return [make(conf, driver_name, driver_name, conf.storage_availability_zone)]
+    return [make(conf, name, *config.backend_driver(conf, name)) for name in names]
 
 
 def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
@@ -97,7 +100,8 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         service_reports.report(conn, sign, pools)
 
 
-def _backend(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
+def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
+    """A back end of that name; nothing of it is touched yet. Raises Unavailable as `load` does, and for options that make no sense."""
     options = _defaults(conf, driver_name, name) | config.plugin_settings(conf, name, registry.driver_class(driver_name).OPTIONS)
     driver = registry.load(driver_name, name, options)
     if not driver.capabilities.driver_handles_share_servers:
@@ -105,7 +109,19 @@ def _backend(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Ba
             f"Back end {name} cannot be served: its driver '{driver_name}' makes no share servers "
             "(driver_handles_share_servers=False), and other back ends are not served yet. Take it out of enabled_share_backends."
         )
-    return Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
+    backend = Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
+    if conf.network_plugin != "local" and driver.makes_networks:
+        raise Unavailable(
+            f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {conf.network_plugin} is not for it "
+            "(the linux driver's options physical_networks and vxlan_local_address change that)."
+        )
+    return backend
+
+
+def network_plugin(conf: cfg.ConfigOpts, store: PortStore) -> NetworkPlugin:
+    """The configured source of addresses; nobody is asked yet. Raises Unavailable when it cannot be loaded or its options make no sense."""
+    name = conf.network_plugin
+    return networks.load(name, config.plugin_settings(conf, name, networks.plugin_class(name).OPTIONS), store)
 
 
 def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, str]:

@@ -19,9 +19,6 @@ from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 from abaca.domain.local_ports import SqlPortStore
-from abaca.errors import Unavailable
-from abaca.networks import registry as network_registry
-from abaca.networks.interface import NetworkPlugin
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
@@ -70,7 +67,7 @@ class Worker:
 
     def start(self) -> None:
         """Conflict when another process serves this host."""
-        networks = self._networks()
+        networks = backends.network_plugin(self._conf, SqlPortStore(self.engine))
         self._lease.acquire()
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
@@ -89,17 +86,6 @@ class Worker:
             self._in_background(f"usage {backend.host}", usage, self._conf.worker.usage_interval)
             self._in_background(f"deaths {backend.host}", partial(self._await_deaths, backend, watch), _DEATHS_SECONDS)
         self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
-
-    def _networks(self) -> NetworkPlugin:
-        name = self._conf.network_plugin
-        for backend in self.backends:
-            if name != "local" and backend.driver.makes_networks:
-                raise Unavailable(
-                    f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {name} is not for it "
-                    "(the linux driver's options physical_networks and vxlan_local_address change that)."
-                )
-        options = config.plugin_settings(self._conf, name, network_registry.plugin_class(name).OPTIONS)
-        return network_registry.load(name, options, SqlPortStore(self.engine))
 
     def stop(self) -> None:
         """Stop taking work, wait a bounded time for what runs, give the lease back."""

@@ -26,6 +26,11 @@ class Unreadable(Exception):
     """The file cannot be read, or is no configuration file; the message is a sentence with its name."""
 
 
+def source_of(given: Sequence[Given], section: str, option: str) -> str:
+    """Who set an option last, as the beginning of a sentence; empty when nobody did."""
+    return next((f"{each.source}: " for each in reversed(given) if (each.section, each.option) == (section, option)), "")
+
+
 def in_files(paths: Sequence[str]) -> tuple[list[Given], list[str]]:
     """What the files set, later ones after earlier ones, and a sentence for each that cannot be read."""
     found: list[Given] = []
@@ -52,7 +57,8 @@ def _in_file(path: str) -> Iterator[Given]:
     try:
         cfg.ConfigParser(path, sections).parse()
     except cfg.ParseError as error:
-        raise Unreadable(f"{path}: line {error.lineno}, {error.line.strip()!r}: {_what(error.msg)}.") from error
+        line = f"line {error.lineno}, {error.line.strip()!r}" if error.line else f"line {error.lineno}"
+        raise Unreadable(f"{path}: {line}: {_what(error.msg)}.") from error
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path}: this is no text in UTF-8 (byte {error.start}).") from error
     except OSError as error:

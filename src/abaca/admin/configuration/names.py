@@ -86,7 +86,7 @@ def _instead(each: Given, sections: Sections) -> str:
     if each.option in ELSEWHERE:
         other = ELSEWHERE[each.option]
         return f"; it is Manila's, and called {other} here." if other else "; it is Manila's, and nothing here needs it."
-    homes = {option.dest: section for section, options in reversed(sections.items()) for option in options or ()}
+    homes = {option.dest: section for section, options in reversed([*sections.items()]) for option in options or ()}
     own = [option.dest for option in sections[each.section] or ()]
     found = each.option if each.option in homes else nearest(each.option, own) or nearest(each.option, homes)
     return _meant(found if found is None or found in own else f"[{homes[found]}] {found}")

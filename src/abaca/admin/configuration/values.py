@@ -20,7 +20,7 @@ def wrong(conf: cfg.ConfigOpts, given: Sequence[Given], sections: Sections) -> I
             place = _place(option, section, given)
             try:
                 value = conf[option.dest] if section == "DEFAULT" else conf[section][option.dest]
-            except cfg.TemplateSubstitutionError:
+            except (cfg.TemplateSubstitutionError, cfg.NoSuchOptError):
                 yield f"{place}: there is no option to put in place of $…; write $$ for a $."
             except (cfg.Error, ValueError):
                 yield f"{place}: {expected(option)} is expected."

@@ -1,0 +1,137 @@
+"""Everything that is wrong with the settings, at once: what is refused, and what is only told.
+
+Refused is what would have no effect although somebody set it, and what cannot be done. Told is what has no effect now,
+because something else is chosen, and what a newer release needs no more: so that an upgrade starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from abaca import config
+from abaca.admin.configuration import names, values
+from abaca.admin.configuration.given import Given, in_environment, in_files, source_of
+from abaca.admin.configuration.sections import DEFAULT_BACKENDS, Catalogue
+from abaca.api.cleartext import refuse_cleartext
+from abaca.api.door.environment import Proxies
+from abaca.errors import BackendError
+from abaca.networks.fake import MemoryPorts
+from abaca.worker import backends
+
+DATABASES = ("sqlite", "postgresql+psycopg")
+
+
+class Found(NamedTuple):
+    """Sentences: what is refused, and what is told."""
+
+    errors: list[str]
+    warnings: list[str]
+
+
+def settings(conf: cfg.ConfigOpts, *, with_plugins: bool = True, needs_plugins: bool = True) -> Found:
+    """What is wrong with the files, the environment and the command line that `conf` was made of.
+
+    `with_plugins`: drivers and network plug-ins are loaded and made, too. `needs_plugins`: one that cannot be loaded here is refused, not only told.
+    """
+    given = [*in_files(conf.config_file)[0], *in_environment()]
+    catalogue = Catalogue(conf, given, with_plugins=with_plugins)
+    catalogue.add_others()
+    errors = [*values.wrong(conf, given, catalogue.sections), *names.unknown(given, catalogue.sections), *catalogue.errors]
+    errors += _senseless(conf, given)
+    warnings = [*names.gone(given), *catalogue.warnings, *_odd(conf)]
+    if needs_plugins:
+        errors += catalogue.foreign
+    else:
+        warnings += catalogue.foreign
+    if with_plugins:
+        errors += _unmakeable(conf, catalogue)
+    return Found(errors, warnings)
+
+
+def apart(conf: cfg.ConfigOpts) -> Found:
+    """The same, in a process of its own, whose end takes the plug-ins away: for one that serves without them, and may lack them."""
+    context = get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(conf, theirs))
+    process.start()
+    theirs.close()
+    try:
+        found: Found = ours.recv()
+    except EOFError:
+        found = Found(["The settings cannot be checked: the process that does so ended without an answer."], [])
+    process.join()
+    return found
+
+
+def _tell(conf: cfg.ConfigOpts, answer: Connection) -> None:
+    answer.send(settings(conf, needs_plugins=False))
+
+
+def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
+    """Values that are no use, alone or together. One that does not even parse is told elsewhere."""
+    with suppress(cfg.Error):
+        yield from (f"{source_of(given, 'database', 'connection')}{text}" for text in database_complaints(config.database_url(conf)))
+    for judge in (lambda: refuse_cleartext(conf), lambda: Proxies(conf.api.trusted_proxies)):
+        try:
+            judge()
+        except cfg.Error as error:
+            if type(error) is cfg.Error:  # others are of oslo.config, about a value
+                yield str(error)
+
+
+def database_complaints(url: str) -> Iterator[str]:
+    """What is wrong with the URL of the database, without its password."""
+    where = "[database] connection"
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        yield f"{where} is no URL: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is one (with %40 for an @ in the password)."
+        return
+    if parsed.drivername not in DATABASES:
+        near = names.nearest(parsed.drivername, DATABASES)
+        guess = f" Did you mean {near}://?" if near else ""
+        yield f"{where} begins with {values.shown(parsed.drivername)}://: sqlite:// and postgresql+psycopg:// are served.{guess}"
+    elif parsed.drivername == "sqlite" and not parsed.database:
+        yield f"{where} names no file: sqlite:///PATH is one, with four slashes for an absolute path."
+
+
+def _odd(conf: cfg.ConfigOpts) -> Iterator[str]:
+    with suppress(cfg.Error):
+        yield from _short_down_time(conf)
+
+
+def _short_down_time(conf: cfg.ConfigOpts) -> Iterator[str]:
+    if conf.service_down_time <= conf.worker.report_interval:
+        yield (
+            f"[DEFAULT] service_down_time = {conf.service_down_time} is not more than [worker] report_interval = "
+            f"{conf.worker.report_interval:g}: back ends count as down between two signs of life."
+        )
+
+
+def _unmakeable(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
+    """What drivers and the network plug-in say of their options."""
+    enabled = conf.enabled_share_backends or DEFAULT_BACKENDS
+    for name in dict.fromkeys(enabled):
+        if catalogue.sections.get(name) is None:
+            continue
+        driver, zone = config.backend_driver(conf, name) if conf.enabled_share_backends else (name, "")
+        try:
+            backends.make(conf, name, driver, zone)
+        except BackendError as error:
+            yield f"[{name}]: {error.message}"
+        except cfg.Error:  # told of its value already
+            continue
+    if catalogue.sections.get(conf.network_plugin) is not None:
+        try:
+            backends.network_plugin(conf, MemoryPorts())
+        except BackendError as error:
+            yield f"[{conf.network_plugin}]: {error.message}"
+        except cfg.Error:
+            return

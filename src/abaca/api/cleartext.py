@@ -1,0 +1,45 @@
+"""Whether passwords would travel in clear, or callers be believed without proof, beyond this machine; and whether TLS can be served."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+
+from oslo_config import cfg
+
+
+def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
+    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof, beyond this machine."""
+    api = conf.api
+    if bool(api.ssl_certificate) != bool(api.ssl_key):
+        raise cfg.Error("[api] ssl_certificate and ssl_key are given both or not at all.")
+    if _is_loopback(api.listen):
+        return
+    if api.auth_strategy == "noauth":
+        raise cfg.Error(f"[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not for {api.listen}.")
+    if not api.ssl_certificate and not api.allow_cleartext:
+        raise cfg.Error(
+            f"Passwords or tokens would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
+            "where something in front of it does TLS."
+        )
+
+
+def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
+    """Raises cfg.Error, with the files, when they are no certificate and its key, or not there."""
+    api = conf.api
+    if not api.ssl_certificate:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.ssl_certificate, api.ssl_key)
+    except OSError as error:  # of which those of TLS are a kind
+        raise cfg.Error(
+            f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be used: they must be PEM files of a "
+            f"certificate and its key ({error.strerror or error})."
+        ) from error
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"

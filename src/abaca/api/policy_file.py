@@ -1,0 +1,87 @@
+"""What is wrong with the files that override policy rules: told by rule, with the nearest one that there is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
+from oslo_config import cfg
+from oslo_policy import opts, policy
+
+from abaca.config import state_path
+
+USUAL = "policy.yaml"
+_REFERENCE = re.compile(r"\brule:([^\s()]+)")
+
+
+def place(conf: cfg.ConfigOpts) -> Path:
+    """Where the file is, or would be."""
+    opts.set_defaults(conf)
+    named = conf.oslo_policy.policy_file
+    return Path(conf.find_file(named) or state_path(conf, named))
+
+
+def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each thing that is wrong; `known`: the rules in code, by name. A file that may not be read is told elsewhere."""
+    path = place(conf)
+    if not path.exists() and conf.oslo_policy.policy_file != USUAL:
+        yield f"[oslo_policy] policy_file = {conf.oslo_policy.policy_file}: there is no such file ({path})."
+    for file in _files(conf, path):
+        try:
+            rules = _rules(file)
+        except ValueError as error:
+            yield f"{file}: {error}"
+        except PermissionError:
+            continue
+        else:
+            for complaint in _of_rules(rules, known):
+                yield f"{file}: {complaint}"
+
+
+def _files(conf: cfg.ConfigOpts, path: Path) -> Iterator[Path]:
+    """Those that oslo.policy reads."""
+    if path.exists():
+        yield path
+    for named in conf.oslo_policy.policy_dirs:
+        folder = conf.find_file(named)
+        if folder:
+            yield from sorted(each for each in Path(folder).iterdir() if each.is_file() and not each.name.startswith("."))
+
+
+def _rules(file: Path) -> dict[str, str]:
+    """Raises ValueError, with the rest of a sentence, for a file that holds no rules."""
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ValueError(f'{line}this is no YAML, {error.problem}. A rule is a line: "share:create": "rule:admin".') from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError("this is no YAML in UTF-8.") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError('rules are expected, a line each: "share:create": "rule:admin".')
+    odd = [name for name, check in found.items() if not (isinstance(name, str) and isinstance(check, str))]
+    if odd:
+        raise ValueError(f"what stands for {', '.join(map(str, odd))} is not text: put it in quotes.")
+    return found
+
+
+def _of_rules(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[str]:
+    used = {name for check in rules.values() for name in _REFERENCE.findall(check)}
+    for name, check in rules.items():
+        if name not in known and name not in used:
+            yield f"there is no rule {name}, and no other rule refers to it.{_guess(name, known)}"
+        if str(policy.RuleDefault(name, check).check) == "!" and check.strip() != "!":
+            yield f'{name}: "{check}" cannot be understood; it would forbid it to everybody ("!" says that).'
+        for other in _REFERENCE.findall(check):
+            if other not in known and other not in rules:
+                yield f"{name} refers to rule:{other}, which there is not.{_guess(other, [*known, *rules])}"
+
+
+def _guess(name: str, known: Mapping[str, str] | list[str]) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    return f" Did you mean {near[0]}?" if near else ""
