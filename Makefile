@@ -83,6 +83,12 @@ api-reference: venv ## make docs/api-reference.md and docs/api-access.md from th
 	@$(BIN)/python -m abaca.api.reference > docs/api-reference.md
 	@$(BIN)/python -m abaca.api.access > docs/api-access.md
 
+.PHONY: samples
+samples: venv ## make docs/samples from the options and policy rules in the code, by oslo.config's and oslo.policy's generators
+	@mkdir -p docs/samples
+	@$(BIN)/oslo-config-generator --namespace abaca --output-file docs/samples/abaca.conf
+	@$(BIN)/oslopolicy-sample-generator --namespace abaca --output-file docs/samples/policy.yaml
+
 .PHONY: bench
 bench: system venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)

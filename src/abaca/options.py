@@ -29,7 +29,7 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "key_file",
-        sample_default="key in the state directory",
+        sample_default="$state_dir/key",
         help="File with the key that encrypts stored passwords of security services. It must be the same on every host, and belongs in a "
         "backup of its own.",
     ),
@@ -37,11 +37,21 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         "host",
         Shaped("a name of letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$"),
         default=socket.gethostname(),
-        sample_default="the name of this machine",
+        sample_default="<this machine's name>",
         help="Name of this worker host: letters, digits, '.', '-' and '_'. Its work and its back ends carry it (host@backend), so do not "
         "change it once there are shares.",
     ),
-    cfg.StrOpt("log_level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"], help="What is logged: this level and those above."),
+    cfg.StrOpt(
+        "log_level",
+        default="INFO",
+        choices=[
+            ("DEBUG", "details, for looking for a fault"),
+            ("INFO", "who did what, and what began and ended"),
+            ("WARNING", "what went wrong, and was seen to"),
+            ("ERROR", "what somebody has to see to"),
+        ],
+        help="What is logged: this level and those below it.",
+    ),
     cfg.ListOpt(
         "enabled_share_backends",
         default=[],
@@ -95,7 +105,7 @@ DATABASE_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "connection",
         secret=True,
-        sample_default="SQLite in the state directory",
+        sample_default="sqlite:////var/lib/abaca/db/abaca.sqlite",
         help="URL of the database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH. Write $$ for a $ in it. Workers on "
         "several machines need PostgreSQL.",
     ),
@@ -125,7 +135,7 @@ API_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "http_basic_auth_user_file",
-        sample_default="users in the state directory",
+        sample_default="$state_dir/users",
         help="File with the users of http_basic, one a line: user:bcrypt-hash:project:role[,role]. `abaca user` writes it.",
     ),
     cfg.ListOpt(
@@ -155,16 +165,14 @@ API_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "audit_file",
-        sample_default="none; the log has such lines anyway",
         help="File to which a JSON line is appended for each request that changes something or was to, and for failed logins: "
-        "/var/log/abaca/audit.log. The API's user must be able to write it.",
+        "/var/log/abaca/audit.log. The API's user must be able to write it. The log has such lines anyway.",
     ),
     cfg.BoolOpt("metrics_per_share", default=False, help="Whether /metrics tells what each share holds: a time series for each share."),
     cfg.Opt(
         "public_endpoint",
         Shaped("a URL of http or https", r"^https?://\S+$"),
-        sample_default="the request's own",
-        help="URL that links in answers begin with, as clients reach the API: https://shares.example.org:8786.",
+        help="URL that links in answers begin with, as clients reach the API: https://shares.example.org:8786. By default that of the request.",
     ),
 ]
 
@@ -246,7 +254,7 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "availability_zone",
-        sample_default="storage_availability_zone",
+        sample_default="$storage_availability_zone",
         help="Availability zone of this back end.",
     ),
 ]

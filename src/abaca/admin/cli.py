@@ -126,6 +126,7 @@ def demo(keep: bool) -> None:
     """
     from abaca.admin.demo import run
 
+    Settings((os.devnull,), (), None, False).load(Depth.SERVICE)  # the environment counts, as for the service that it starts
     raise SystemExit(run(keep))
 
 

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from abaca import config
 from abaca.admin.configuration import names, values
 from abaca.admin.configuration.given import Given, in_environment, in_files, source_of
-from abaca.admin.configuration.sections import DEFAULT_BACKENDS, Catalogue
+from abaca.admin.configuration.sections import Catalogue
 from abaca.api.cleartext import refuse_cleartext
 from abaca.api.door.environment import Proxies
 from abaca.errors import BackendError
@@ -117,13 +117,9 @@ def _short_down_time(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 def _unmakeable(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
     """What drivers and the network plug-in say of their options."""
-    enabled = conf.enabled_share_backends or DEFAULT_BACKENDS
-    for name in dict.fromkeys(enabled):
-        if catalogue.sections.get(name) is None:
-            continue
-        driver, zone = config.backend_driver(conf, name) if conf.enabled_share_backends else (name, "")
+    for name, driver in catalogue.backends.items():
         try:
-            backends.make(conf, name, driver, zone)
+            backends.make(conf, name, driver, "")
         except BackendError as error:
             yield f"[{name}]: {error.message}"
         except cfg.Error:  # told of its value already

@@ -46,6 +46,7 @@ def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
         return
     except OSError as error:
         yield str(error)
+        return
     except ValueError:
         lines = []
     if not lines:

@@ -26,7 +26,7 @@ _BACKEND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 class Catalogue:
-    """`sections` as `names.Sections`; and what came up while they were looked for.
+    """`sections` as `names.Sections`, `backends` (name → driver) those whose driver is there; and what came up while they were looked for.
 
     `errors` and `warnings` are sentences; `foreign` are those about plug-ins that cannot be loaded on this machine.
     `with_plugins`: whether plug-ins are loaded; otherwise their sections may hold whatever they like.
@@ -38,6 +38,7 @@ class Catalogue:
         self._given = {each.section for each in given}
         self._drivers = {each.section for each in given if each.option == "share_driver"}
         self._with_plugins = with_plugins
+        self.backends: dict[str, str] = {}
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.foreign: list[str] = []
@@ -54,7 +55,7 @@ class Catalogue:
             self._add_backend(name)
         if not names:
             for name in self._given.intersection(DEFAULT_BACKENDS):
-                self._put(name, self._of_driver(name, name), BACKEND_OPTIONS)
+                self._put_backend(name, name)
         plugin = self._conf.network_plugin
         known = networks.known()
         self._put(plugin, self._of_plugin("DEFAULT", "network_plugin", plugin, known, lambda: networks.plugin_class(plugin).OPTIONS))
@@ -90,10 +91,14 @@ class Catalogue:
             what = f"[{name}] has no share_driver" if name in self._given else f"there is no section [{name}]"
             self.errors.append(f"{named}, and {what}.{guess or f' It needs share_driver: one of {_listed(drivers.known())}.'}")
             return
-        self._put(name, self._of_driver(name, config.backend_driver(self._conf, name)[0]), BACKEND_OPTIONS)
+        with suppress(cfg.Error):  # its value is none: which is told
+            self._put_backend(name, config.backend_driver(self._conf, name)[0])
 
-    def _of_driver(self, section: str, name: str) -> list[cfg.Opt] | None:
-        return self._of_plugin(section, "share_driver", name, drivers.known(), lambda: drivers.driver_class(name).OPTIONS)
+    def _put_backend(self, name: str, driver: str) -> None:
+        options = self._of_plugin(name, "share_driver", driver, drivers.known(), lambda: drivers.driver_class(driver).OPTIONS)
+        self._put(name, options, BACKEND_OPTIONS)
+        if options is not None:
+            self.backends[name] = driver
 
     def _of_plugin(
         self, section: str, option: str, name: str, known: list[str], options: Callable[[], Mapping[str, Option]]
