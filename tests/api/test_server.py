@@ -126,6 +126,14 @@ def test_code_that_the_api_may_not_read_at_all_is_named(tmp_path: Path) -> None:
         assert f"{USER} may not read the code in " in server.refused(environment={"PYTHONPATH": str(tmp_path / "src")})
 
 
+def test_a_policy_file_that_is_wrong_is_told_at_the_start() -> None:
+    with serving() as server:
+        (server.folder / "policy.yaml").write_text('"share:craete": "rule:admin"\n"share:delete": "rule:admn"\n')
+        told = server.refused()
+    assert "there is no rule share:craete, and no other rule refers to it. Did you mean share:create?" in told
+    assert "share:delete refers to rule:admn, which there is not. Did you mean admin?" in told
+
+
 @ROOT_ONLY
 @pytest.mark.parametrize("what", ["users", "key", "policy.yaml", "tls.key", "tls.pem"])
 def test_a_file_that_the_api_may_not_read_is_named_at_the_start(what: str) -> None:

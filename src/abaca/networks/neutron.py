@@ -41,7 +41,7 @@ _LOOKS = 3  # a port that was made by somebody else meanwhile is there at the se
 _AUTH_OPTIONS = {
     "auth_url": Option("Keystone's address: https://keystone.example.org/v3."),
     "username": Option("Abaca's user, with the role admin."),
-    "password": Option("The user's password.", is_secret=True),
+    "password": Option("The password of that user.", is_secret=True),
     "user_domain_id": Option("The user's domain, by id."),
     "user_domain_name": Option("The user's domain, by name: Default."),
     "project_id": Option("The user's project, by id."),
