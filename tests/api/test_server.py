@@ -17,7 +17,7 @@ from oslo_config import cfg
 
 import abaca
 from abaca import config
-from abaca.api.server import refuse_cleartext
+from abaca.api.cleartext import refuse_cleartext
 from tests.api_process import USER, Server, serving
 from tests.stack import initialise, wait_for
 

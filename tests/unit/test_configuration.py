@@ -113,7 +113,10 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
         (BACK_END.format("one", "linux\nmax_connections = many"), "[one]: option max_connections must be a number from 1 to 10000, not 'many'"),
         (BACK_END.format("", "fake"), "[one] is not served: no back end is enabled. Set [DEFAULT] enabled_share_backends = one, or take it out."),
         ("[oslo_policy]\npolicy_file = /nowhere.yaml", "[oslo_policy] policy_file = /nowhere.yaml: there is no such file (/nowhere.yaml)."),
-        ("[api]\nssl_certificate = /nowhere.pem\nssl_key = /nowhere.key", "[api] ssl_certificate = /nowhere.pem: there is no such file."),
+        (
+            "[api]\nssl_certificate = /nowhere.pem\nssl_key = /nowhere.key",
+            "[api] ssl_certificate = /nowhere.pem and ssl_key = /nowhere.key cannot be used: ",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(run: Run, text: str, said: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
-from pathlib import Path
 
 from cryptography.fernet import Fernet
 from oslo_config import cfg
 
 from abaca import config
 from abaca.api import policy
+from abaca.api.cleartext import refuse_unusable_tls
 from abaca.api.users_file import parse
 from abaca.db.private_files import read_private
 
@@ -54,17 +53,8 @@ def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def _of_certificate(conf: cfg.ConfigOpts) -> Iterator[str]:
-    if not (conf.api.ssl_certificate and conf.api.ssl_key):
-        return
-    for option in ("ssl_certificate", "ssl_key"):
-        if not Path(conf.api[option]).exists():
-            yield f"[api] {option} = {conf.api[option]}: there is no such file."
-            return
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(conf.api.ssl_certificate, conf.api.ssl_key)
-    except PermissionError:
-        return
-    except ssl.SSLError as error:
-        yield f"[api] ssl_certificate and ssl_key ({conf.api.ssl_certificate}, {conf.api.ssl_key}) do not fit: {error.reason or error}."
-    except OSError as error:
-        yield f"[api] ssl_certificate = {conf.api.ssl_certificate}: {error.strerror or error}."
+        refuse_unusable_tls(conf)
+    except cfg.Error as error:
+        if not isinstance(error.__cause__, PermissionError):
+            yield str(error)
