@@ -9,8 +9,7 @@ from threading import Thread
 
 import click
 
-from abaca.admin import users
-from abaca.admin.configuration import commands
+from abaca.admin import config_commands, users
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
 _until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -131,7 +130,7 @@ def demo(keep: bool) -> None:
 
 
 main.add_command(users.commands)
-main.add_command(commands.commands)
+main.add_command(config_commands.commands)
 
 
 def _end_with_parent(wanted: bool) -> None:
