@@ -5,6 +5,7 @@ What a handler asks for beside its route's rule (public shares, other projects) 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from oslo_policy.policy import Enforcer
@@ -42,7 +43,7 @@ def rules_in_code() -> Policy:
     """The policy without a file."""
     conf = config.load([])
     Enforcer(conf)  # which registers the option
-    conf.set_override("policy_file", "/nonexistent/policy.yaml", group="oslo_policy")
+    conf.set_override("policy_file", os.devnull, group="oslo_policy")
     return Policy(conf)
 
 
