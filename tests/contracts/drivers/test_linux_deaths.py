@@ -86,6 +86,7 @@ def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
     for _ in range(5):
         with Client41(netns, "10.0.0.5") as client:
             epochs.append(client.client_id >> 32)
+        site.driver.wait_for_deaths(0)  # of servers that other tests let die
         os.kill(pid_of(site, server), signal.SIGKILL)
         assert site.driver.wait_for_deaths(DEATH_SECONDS) == [server.id]
         assert site.driver.restart_server(server.id)
@@ -130,13 +131,13 @@ def test_an_operation_that_meets_a_silent_server_does_not_restart_it(hasty_site:
 
 
 def test_a_prober_that_was_starved_says_so_instead_of_blaming_the_server() -> None:
-    code = f"from abaca.drivers.linux.file_services.nfs import nfs_null\nprint('asks', flush=True)\nnfs_null.answers(%d, {LONG_PATIENCE})"
+    code = f"from abaca.drivers.linux.file_services.nfs import nfs_null\nnfs_null.answers(%d, {LONG_PATIENCE})"
     with socket.create_server(("127.0.0.1", 0)) as silent:
         command = [sys.executable, "-c", code % silent.getsockname()[1]]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as prober:
-            assert prober.stdout is not None
-            prober.stdout.readline()
-            with stopped(prober.pid):
+            silent.settimeout(30)
+            asked, _ = silent.accept()  # its patience has begun
+            with asked, stopped(prober.pid):
                 Event().wait(LONG_PATIENCE + 2)
             _, said = prober.communicate(timeout=30)
     assert "Starved" in said, said
