@@ -158,7 +158,7 @@ def test_what_finds_no_room_is_refused_and_takes_nothing_from_others(site: Site)
         with pytest.raises(NoSpace, match=r"^There is no room for a share of 20 GiB\.$"):
             act()
     assert [image_of(site, each).stat().st_size for each in (server, other)] == sizes
-    full = site.share(server, int(site.driver.get_pools()[0].total_capacity_gb) - 2)
+    full = site.share(server, int(site.driver.get_pools()[0].free_capacity_gb) - 2)
     assert full.size >= 1, "what is reported can be had"
     assert write_all(site.data(full)) > full.size * GIB - full.size * 32 * MIB
     assert write_all(site.data(foreign)) > GIB - 32 * MIB

@@ -131,14 +131,16 @@ class ImagePerServer:
 
     def capacity(self) -> Capacity:
         """Each file system's is as of a while ago: LOOKED_AT of them are looked at in a call, in turn."""
-        spare = beside(self._pool.capacity().free)
-        ids = self._ids()
+        whole, ids = self._pool.capacity(), self._ids()
+        # Not by what is free, which takes a while to grow when an image has gone.
+        spare = beside(max(0, whole.total - sum(self._one(server_id).size() for server_id in ids)))
+        free = beside(whole.free)
         self._seen = {server_id: self._seen.get(server_id, NOTHING_SEEN) for server_id in ids}
         for server_id in sorted(ids, key=lambda each: self._seen[each].at)[:LOOKED_AT]:
             self._seen[server_id] = Seen(time.monotonic(), self._look_at(self._one(server_id)))
         found = [seen.capacity for seen in self._seen.values()]
         return Capacity(
-            spare + sum(each.total for each in found), spare + sum(each.free for each in found), sum(each.kept_beside for each in found)
+            spare + sum(each.total for each in found), free + sum(each.free for each in found), sum(each.kept_beside for each in found)
         )
 
     def used_by_share(self) -> dict[str, int]:

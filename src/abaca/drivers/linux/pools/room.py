@@ -73,7 +73,7 @@ def surplus(total: int, free: int, promises: Collection[Promise]) -> int:
 
 def beside(free: int) -> int:
     """What can be promised in a new file system, of its own, that takes so many bytes of a pool."""
-    return max(0, promisable(free) - sum(_kept(0)))
+    return promisable(free - sum(_kept(0)))
 
 
 def size_of_image(wanted: int) -> int:

@@ -114,6 +114,13 @@ class ServerPool(BtrfsPool):
         super().prepare(end_users)
         self.is_ready = True
 
+    def size(self) -> int:
+        """Bytes of the image; none when it is just going."""
+        try:
+            return self._own.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def unmount(self) -> None:
         """Take the file system off. Nothing there is success."""
         self.is_ready = False
