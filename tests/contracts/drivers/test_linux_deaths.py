@@ -137,9 +137,10 @@ def test_a_prober_that_was_starved_says_so_instead_of_blaming_the_server() -> No
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as prober:
             silent.settimeout(30)
             asked, _ = silent.accept()  # its patience has begun
-            with asked, stopped(prober.pid):
-                Event().wait(LONG_PATIENCE + 2)
-            _, said = prober.communicate(timeout=30)
+            with asked:
+                with stopped(prober.pid):
+                    Event().wait(LONG_PATIENCE + 2)
+                _, said = prober.communicate(timeout=30)
     assert "Starved" in said, said
 
 
