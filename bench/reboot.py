@@ -22,9 +22,13 @@ from abaca.db import migrations
 from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import services, share_instances
-from abaca.domain import local_networks, local_subnets, share_creation, share_networks, share_types, subnet_additions
-from abaca.domain.share_creation import ShareRequest
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.share_networks import share_networks
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import share_creation
+from abaca.domain.shares.share_creation import ShareRequest
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
 from abaca.worker.process import Worker

@@ -16,8 +16,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from abaca.db import tables
 from abaca.db.session import begin, is_sqlite, utcnow
-from abaca.domain import local_networks, local_subnets, quota_usages, share_networks, share_types
-from abaca.domain.local_ports import SqlPortStore
+from abaca.domain.capacity import quota_usages
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.local_networks.local_ports import SqlPortStore
+from abaca.domain.share_networks import share_networks
+from abaca.domain.share_types import share_types
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks
 from abaca.values import Caller

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import pools, services
-from abaca.domain import availability_zones
+from abaca.domain.services import availability_zones
 from tests.service import free_port
 from tests.stack import initialise, wait_for, write_key
 

@@ -23,21 +23,15 @@ from abaca.db import migrations
 from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
-from abaca.domain import (
-    local_networks,
-    local_subnets,
-    share_creation,
-    share_export_locations,
-    share_network_checks,
-    share_networks,
-    share_types,
-    shares,
-    snapshots,
-    subnet_additions,
-)
-from abaca.domain.share_creation import ShareRequest
-from abaca.domain.share_network_checks import PendingCheck
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.network_changes import share_network_checks, subnet_additions
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.share_networks import share_networks
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import share_creation, share_export_locations, shares
+from abaca.domain.shares.share_creation import ShareRequest
+from abaca.domain.snapshots import snapshots
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Missing
 from abaca.values import Caller

@@ -23,7 +23,9 @@ from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import metadata, pools, services, share_instances, share_network_subnets, shares
-from abaca.domain import availability_zones, export_locations, share_servers
+from abaca.domain.services import availability_zones
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import export_locations
 from abaca.values import ExportLocation, PoolStats
 from tests.api import called_routes
 from tests.api.calls import CALLS

@@ -211,7 +211,7 @@ def test_every_line_of_a_request_begins_with_its_id(
     logging.getLogger("abaca").info("afterwards")
     *_, why, line, after = capsys.readouterr().err.splitlines()
     named = f"[{answer.headers['x-openstack-request-id']}] "
-    assert f"abaca.domain.share_creation: {named}share {answer.json['share']['id']}: " in why
+    assert f"abaca.domain.shares.share_creation: {named}share {answer.json['share']['id']}: " in why
     assert f"abaca.api.audit: {named}user=alice " in line
     assert after.endswith("abaca: afterwards")
     (message,) = api("GET", "/messages", who=ALICE)["messages"]

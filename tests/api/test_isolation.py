@@ -21,7 +21,7 @@ from abaca.api.routing import ROUTES
 from abaca.config import key_file
 from abaca.db.session import begin, read
 from abaca.db.tables import metadata, shares
-from abaca.domain import messages
+from abaca.domain.rows import messages
 from abaca.workflow.queue import unfinished
 from tests.api.conftest import ADMIN, ALICE, BOB, UNKNOWN, Api, BackEnd
 from tests.stack import write_key

@@ -18,7 +18,7 @@ from abaca.api.app import WsgiApp, create_app
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import local_networks, local_subnets, share_network_subnets, share_networks
-from abaca.domain.local_ports import SqlPortStore
+from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.errors import Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks, Port, PortKey

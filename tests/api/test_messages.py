@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 from abaca import log_context
 from abaca.db.session import begin
 from abaca.db.tables import messages as messages_table
-from abaca.domain import messages
+from abaca.domain.rows import messages
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api
 
 KEYS = {

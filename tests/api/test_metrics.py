@@ -17,7 +17,7 @@ from abaca.api.app import create_app
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import begin, create_engine
 from abaca.db.tables import services, share_instances
-from abaca.domain import share_usages
+from abaca.domain.capacity import share_usages
 from tests.api.conftest import ALICE, BACKEND, POOL, Api, BackEnd
 from tests.api.test_statements import counted
 

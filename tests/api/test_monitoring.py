@@ -25,7 +25,7 @@ from sqlalchemy.engine import Engine
 from abaca.api import metrics
 from abaca.api.app import create_app
 from abaca.db.session import begin
-from abaca.domain import share_usages
+from abaca.domain.capacity import share_usages
 from tests.api import alerts
 from tests.api.conftest import ALICE, BACKEND, Api, BackEnd
 

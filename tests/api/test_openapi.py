@@ -30,7 +30,7 @@ from abaca.api.routing import ROUTES
 from abaca.config import key_file
 from abaca.db.session import begin
 from abaca.db.tables import shares
-from abaca.domain import messages
+from abaca.domain.rows import messages
 from abaca.errors import CallerError
 from abaca.values import Caller
 from tests.api.conftest import ADMIN, UNKNOWN, Api, BackEnd

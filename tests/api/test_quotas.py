@@ -13,8 +13,8 @@ from sqlalchemy.engine import Engine
 from abaca.api.wire.bodies import LARGEST_INTEGER
 from abaca.db.session import begin, read
 from abaca.db.tables import share_instances
-from abaca.domain import quota_usages
-from abaca.domain import share_instances as instances
+from abaca.domain.capacity import quota_usages
+from abaca.domain.shares import share_instances as instances
 from tests.api.conftest import ADMIN, ALICE, BOB, NOBODY, READER, UNKNOWN, Api, BackEnd
 
 ANNE = "anne:red:member"

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 from abaca import config
 from abaca.api.app import create_app
 from abaca.db.session import begin
-from abaca.domain import share_types
+from abaca.domain.share_types import share_types
 from tests import stack
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
 from abaca.db.tables import pools, share_instances, share_servers, shares
-from abaca.domain import availability_zones
+from abaca.domain.services import availability_zones
 from tests.api.conftest import ADMIN, ALICE, BOB, POOL, READER, UNKNOWN, ZONE, Api, BackEnd
 
 ALWAYS = {

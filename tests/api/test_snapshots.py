@@ -10,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
 from abaca.db.tables import pools, share_instances, share_servers, share_snapshot_instances, share_snapshots
-from abaca.domain import share_snapshot_instances as instances
+from abaca.domain.snapshots import share_snapshot_instances as instances
 from abaca.values import ExportLocation, SnapshotUpdate
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 

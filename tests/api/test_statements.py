@@ -15,7 +15,7 @@ from abaca.api.microversions import MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.db.session import begin
 from abaca.db.tables import shares
-from abaca.domain import messages
+from abaca.domain.rows import messages
 from tests.api.conftest import ALICE, Api, BackEnd
 
 FEW, MANY = 1, 20

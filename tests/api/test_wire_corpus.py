@@ -19,8 +19,9 @@ from abaca.api.microversions import MAX_VERSION, text
 from abaca.config import key_file
 from abaca.db.session import begin
 from abaca.db.tables import services, share_access_rules, share_instances, share_servers, share_snapshot_instances, share_snapshots, shares
-from abaca.domain import states, subnet_additions
-from abaca.domain.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.rows import states
 from abaca.values import Caller, Subnet
 from tests.api.conftest import ADMIN, BACKEND, UNKNOWN, Api, BackEnd, new_id
 from tests.stack import write_key

@@ -28,8 +28,8 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain import states
-from abaca.domain.quota_usages import COUNTED
+from abaca.domain.capacity.quota_usages import COUNTED
+from abaca.domain.rows import states
 from abaca.workflow import inspection, queue
 
 GOES_ON = {

@@ -18,7 +18,7 @@ from oslo_config import cfg
 
 from abaca import config
 from abaca.admin import state_dir
-from abaca.domain import services
+from abaca.domain.services import services
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
 from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgresql

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import share_networks
+from abaca.domain.share_networks import share_networks
 from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.programs import run

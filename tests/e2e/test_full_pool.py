@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import services, snapshots
+from abaca.domain.services import services
+from abaca.domain.snapshots import snapshots
 from tests.contracts.drivers.linux_backend import probe
 from tests.e2e.conftest import Install, Site
 from tests.operations.scene import allow, delete_share, settled_rules, told

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from abaca.domain import share_server_repairs
+from abaca.domain.network_changes import share_server_repairs
 from abaca.errors import Conflict, Invalid
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.e2e.conftest import Install, assert_undisturbed

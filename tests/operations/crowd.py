@@ -19,7 +19,7 @@ from abaca import config
 from abaca.api.app import create_app
 from abaca.db.session import create_engine
 from abaca.db.tables import share_access_rules, share_network_subnets, share_networks, share_servers, share_snapshots, shares
-from abaca.domain import share_server_repairs
+from abaca.domain.network_changes import share_server_repairs
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError
 from abaca.worker.process import Worker

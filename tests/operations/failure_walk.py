@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import messages
-from abaca.domain import states
+from abaca.domain.rows import states
 from abaca.errors import BACKEND_ERRORS
 from abaca.workflow import queue
 from abaca.workflow.crash_points import FAILURE

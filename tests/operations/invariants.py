@@ -27,7 +27,7 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain import states
+from abaca.domain.rows import states
 
 NOUNS = (states.SHARE_NETWORK, states.SHARE_SERVER, states.SHARE, states.SNAPSHOT, states.ACCESS_RULES, states.ACCESS_RULE)
 _COUNTED = ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")

@@ -17,7 +17,9 @@ from dbos._dbos import _get_or_create_dbos_registry
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import shares
-from abaca.domain import access_rules, driver_values, messages, share_instances
+from abaca.domain.driver_views import driver_values
+from abaca.domain.rows import messages
+from abaca.domain.shares import access_rules, share_instances
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.operations.share_create import fail

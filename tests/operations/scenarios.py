@@ -13,26 +13,16 @@ from sqlalchemy.engine import Connection
 from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.tables import share_instances, share_servers
-from abaca.domain import (
-    access_rules,
-    security_service_changes,
-    security_services,
-    services,
-    share_management,
-    share_network_subnets,
-    share_networks,
-    share_server_management,
-    share_server_repairs,
-    shares,
-    snapshots,
-    subnet_additions,
-    subnet_metadata,
-)
-from abaca.domain import share_servers as servers
-from abaca.domain.security_service_changes import ChangeRequest
-from abaca.domain.share_management import ShareToManage
-from abaca.domain.share_server_management import ServerToManage
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.network_changes import security_service_changes, share_server_management, share_server_repairs, subnet_additions, subnet_metadata
+from abaca.domain.network_changes.security_service_changes import ChangeRequest
+from abaca.domain.network_changes.share_server_management import ServerToManage
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.services import services
+from abaca.domain.share_networks import security_services, share_network_subnets, share_networks
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import access_rules, share_management, shares
+from abaca.domain.shares.share_management import ShareToManage
+from abaca.domain.snapshots import snapshots
 from abaca.values import Page
 from tests.operations.scene import allow, available_share, delete_share, instance_of, server_of, settled_rules, world
 from tests.stack import ADMIN, MEMBER, Stack, environment, wait_for

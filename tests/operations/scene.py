@@ -12,8 +12,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import network_allocations, pools, quota_usages, share_instances, share_servers
-from abaca.domain import access_rules, messages, share_networks, shares
-from abaca.domain import share_servers as servers
+from abaca.domain.rows import messages
+from abaca.domain.share_networks import share_networks
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import access_rules, shares
 from abaca.drivers.fake import FakeDriver
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.values import Page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from abaca.domain import access_rules
+from abaca.domain.shares import access_rules
 from abaca.drivers.fake.faults import Fault
 from tests.operations.scene import (
     FAILURES,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_export_locations, shares, snapshot_export_locations
+from abaca.domain.shares import share_export_locations, shares
+from abaca.domain.snapshots import snapshot_export_locations
 from abaca.values import Caller, Page
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share

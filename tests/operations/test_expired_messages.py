@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import messages as table
-from abaca.domain import messages
+from abaca.domain.rows import messages
 from abaca.reconcile import expired_messages
 from tests.operations.conftest import Install
 from tests.operations.scene import told

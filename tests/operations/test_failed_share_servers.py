@@ -6,7 +6,8 @@ import pytest
 
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import share_servers as table
-from abaca.domain import share_servers, shares
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import shares
 from abaca.reconcile import failed_share_servers
 from tests.operations.scene import (
     ADMIN,

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.domain import security_service_changes
-from abaca.domain.security_service_changes import ChangeRequest
+from abaca.domain.network_changes import security_service_changes
+from abaca.domain.network_changes.security_service_changes import ChangeRequest
 from abaca.drivers.fake.faults import Fault
 from abaca.values import Caller
 from abaca.workflow import queue

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from tests.contracts.drivers.guide_driver import NAME, installed, source
 from tests.operations.conftest import Install
 from tests.operations.scene import allow, available_share, settled_rules

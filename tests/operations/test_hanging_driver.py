@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from abaca import config
 from abaca.db.session import begin
-from abaca.domain import services, shares
+from abaca.domain.services import services
+from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict
 from abaca.workflow import deadlines

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from abaca import config
 from abaca.admin.manage import main
-from abaca.domain import share_servers
+from abaca.domain.share_servers import share_servers
 from tests.operations.conftest import Install
 from tests.operations.scene import all_servers, available_share, failing, network, plan, share, told
 from tests.stack import Stack

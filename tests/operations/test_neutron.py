@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from abaca.domain import services, share_network_subnets, share_networks
+from abaca.domain.services import services
+from abaca.domain.share_networks import share_network_subnets, share_networks
 from abaca.errors import Conflict
 from abaca.reconcile import late_addresses
 from abaca.workflow import queue

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import services
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from tests.databases import SqliteDatabases
 from tests.operations.conftest import Install

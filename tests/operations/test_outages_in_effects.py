@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.workflow import inspection, queue
 from tests.operations.conftest import Install
 from tests.operations.scene import all_servers, allow, available_share, told

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import share_access_rules
-from abaca.domain import shares as share_nouns
+from abaca.domain.shares import shares as share_nouns
 from abaca.reconcile import finished_work
 from abaca.workflow import inspection, queue, retention
 from tests.operations.conftest import Install

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from abaca import config, log_context
-from abaca.domain import messages, shares
+from abaca.domain.rows import messages
+from abaca.domain.shares import shares
 from abaca.values import Page
 from abaca.workflow import inspection, queue
 from tests.operations.conftest import Install

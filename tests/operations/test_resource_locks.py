@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from abaca.domain import access_rules, resource_locks, shares
+from abaca.domain.shares import access_rules, resource_locks, shares
 from abaca.errors import Conflict, Forbidden
 from abaca.values import Page
 from tests.operations.scene import allow, available_share, failing, plan, rules, settled_rules

@@ -11,8 +11,12 @@ import sqlalchemy as sa
 
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import share_networks as share_networks_table
-from abaca.domain import share_server_repairs, share_servers, shares, snapshots, states, subnet_additions
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.network_changes import share_server_repairs, subnet_additions
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.rows import states
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import shares
+from abaca.domain.snapshots import snapshots
 from abaca.errors import Conflict, Missing
 from abaca.workflow import inspection, queue, retention
 from abaca.workflow.inspection import UNREADABLE, Operation

@@ -13,10 +13,12 @@ from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_network_checks, share_servers
-from abaca.domain import security_service_changes, security_services, share_networks, shares
-from abaca.domain import share_servers as servers
-from abaca.domain.security_service_changes import ChangeRequest
-from abaca.domain.share_network_checks import PendingCheck, is_pending
+from abaca.domain.network_changes import security_service_changes
+from abaca.domain.network_changes.security_service_changes import ChangeRequest
+from abaca.domain.network_changes.share_network_checks import PendingCheck, is_pending
+from abaca.domain.share_networks import security_services, share_networks
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import shares
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
 from tests.operations.conftest import Install

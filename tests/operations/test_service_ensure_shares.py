@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import services
+from abaca.domain.services import services
 from tests.operations.scene import FAILURES, allow, available_share, failing, plan, settled_rules, world
 from tests.stack import Stack
 

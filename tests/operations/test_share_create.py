@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import BACKEND_ERRORS, BackendError
 from abaca.networks.fake import FakeNetworks

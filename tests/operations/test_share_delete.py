@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from tests.operations.scene import (
     FAILURES,
     RETRIED,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from abaca.domain import access_rules, messages, share_management, shares, snapshots
-from abaca.domain.share_management import ShareToManage
+from abaca.domain.rows import messages
+from abaca.domain.shares import access_rules, share_management, shares
+from abaca.domain.shares.share_management import ShareToManage
+from abaca.domain.snapshots import snapshots
 from abaca.errors import Conflict, Forbidden, Invalid
 from abaca.values import Page
 from tests.operations.scene import (

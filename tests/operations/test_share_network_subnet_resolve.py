@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import local_networks, local_subnets, share_network_subnets, share_networks
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.share_networks import share_network_subnets, share_networks
 from abaca.values import Subnet
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, network, told

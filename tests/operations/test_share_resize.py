@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.drivers.fake import FakeDriver
 from tests.operations.scene import (
     FAILURES,

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from abaca.domain import share_network_subnets, share_networks, share_servers
+from abaca.domain.share_networks import share_network_subnets, share_networks
+from abaca.domain.share_servers import share_servers
 from abaca.errors import Conflict, Forbidden, Missing
 from abaca.reconcile.unused_share_servers import delete_unused
 from tests.operations.scene import (

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import local_ports
-from abaca.domain import share_server_management, share_servers
-from abaca.domain.share_server_management import ServerToManage
+from abaca.domain.network_changes import share_server_management
+from abaca.domain.network_changes.share_server_management import ServerToManage
+from abaca.domain.share_servers import share_servers
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Conflict, Invalid
 from abaca.reconcile import unused_share_servers

@@ -12,7 +12,11 @@ import sqlalchemy as sa
 from abaca.db.session import begin, lock_row
 from abaca.db.tables import network_allocations, share_instances
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain import access_rules, share_network_subnets, share_networks, share_server_networks, share_server_repairs, share_servers, states
+from abaca.domain.network_changes import share_server_networks, share_server_repairs
+from abaca.domain.rows import states
+from abaca.domain.share_networks import share_network_subnets, share_networks
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import access_rules
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Page

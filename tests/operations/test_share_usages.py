@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import begin
 from abaca.db.tables import services, share_instances, share_usages
-from abaca.domain import share_usages as usages
+from abaca.domain.capacity import share_usages as usages
 from abaca.drivers.fake import FakeDriver
 from tests.api.test_statements import counted
 from tests.operations.conftest import Install

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from abaca.domain import access_rules, shares
+from abaca.domain.shares import access_rules, shares
 from abaca.errors import Forbidden, Invalid
 from abaca.values import Caller
 from tests.operations.scene import available_share, told

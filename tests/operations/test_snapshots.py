@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import quota_usages, share_snapshot_instances
-from abaca.domain import shares, snapshot_export_locations, snapshots
+from abaca.domain.shares import shares
+from abaca.domain.snapshots import snapshot_export_locations, snapshots
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Conflict, Forbidden, Invalid
 from tests.operations.scene import (

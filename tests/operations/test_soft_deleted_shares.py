@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import share_snapshots
 from abaca.db.tables import shares as table
-from abaca.domain import shares, soft_deletion
+from abaca.domain.shares import shares, soft_deletion
 from abaca.errors import Missing
 from abaca.reconcile import soft_deleted_shares, unused_share_servers
 from tests.operations.scene import addresses, all_servers, available_share, failing, instance_of, plan, share, told, world

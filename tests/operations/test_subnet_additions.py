@@ -13,11 +13,13 @@ import sqlalchemy as sa
 
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
-from abaca.domain import access_rules, share_export_locations, share_network_subnets, shares, subnet_additions
-from abaca.domain import share_networks as networks
-from abaca.domain import share_servers as servers
-from abaca.domain.share_network_checks import PendingCheck
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.share_networks import share_network_subnets
+from abaca.domain.share_networks import share_networks as networks
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import access_rules, share_export_locations, shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, ServiceDown
 from tests.operations.conftest import Install

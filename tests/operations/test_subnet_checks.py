@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import share_network_checks
-from abaca.domain import share_server_repairs, subnet_additions
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.network_changes import share_server_repairs, subnet_additions
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.errors import Conflict
 from abaca.workflow import inspection
 from tests.operations.conftest import Install

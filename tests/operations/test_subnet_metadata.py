@@ -7,7 +7,9 @@ from collections.abc import Collection
 import pytest
 from sqlalchemy.engine import Connection
 
-from abaca.domain import share_network_subnets, share_servers, subnet_metadata
+from abaca.domain.network_changes import subnet_metadata
+from abaca.domain.share_networks import share_network_subnets
+from abaca.domain.share_servers import share_servers
 from abaca.workflow import queue
 from tests.operations.scene import FAILURES, RETRIED, all_servers, available_share, failing, plan, reason, told, world
 from tests.stack import MEMBER, Stack, wait_for

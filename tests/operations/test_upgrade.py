@@ -11,7 +11,8 @@ import pytest
 
 from abaca import config
 from abaca.db import migrations
-from abaca.domain import share_servers, shares
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import shares
 from abaca.errors import Conflict
 from abaca.workflow import inspection, queue
 from abaca.workflow.queue import Work

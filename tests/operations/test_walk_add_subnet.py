@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from abaca.domain import access_rules
+from abaca.domain.shares import access_rules
 from tests.databases import Databases, Initialise
 from tests.stack import MEMBER, Stack, initialise, make_conf
 from tests.walk import Walk, places

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from abaca import log_context
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.layout import Layout
 from abaca.errors import BACKEND_ERRORS, BackendError, Conflict

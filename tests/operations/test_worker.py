@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from abaca import config
 from abaca.db.session import utcnow
 from abaca.db.tables import pools, services, worker_leases
-from abaca.domain import shares
+from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import Conflict, Unavailable
 from abaca.worker.lease import Lease

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from abaca.domain import services, shares
+from abaca.domain.services import services
+from abaca.domain.shares import shares
 from abaca.errors import Conflict, ServiceDown
 from tests.operations.conftest import Install
 from tests.operations.scene import allow, available_share, enforced, network, settled_rules, share, told, world

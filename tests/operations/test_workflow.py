@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin
 from abaca.db.tables import availability_zones as zones
-from abaca.domain import availability_zones, shares
+from abaca.domain.services import availability_zones
+from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.values import ExportLocation, Subnet

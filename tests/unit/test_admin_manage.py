@@ -15,8 +15,8 @@ from abaca import config
 from abaca.admin import cli, manage, state_dir
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine
-from abaca.domain import service_reports
-from abaca.domain.service_reports import Report
+from abaca.domain.services import service_reports
+from abaca.domain.services.service_reports import Report
 from abaca.values import PoolStats
 from tests.service import reachable_folder
 

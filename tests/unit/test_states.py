@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import share_networks
-from abaca.domain import states
-from abaca.domain.states import IllegalTransition, Noun, Permit
+from abaca.domain.rows import states
+from abaca.domain.rows.states import IllegalTransition, Noun, Permit
 
 NOUNS = {name: noun for name, noun in vars(states).items() if isinstance(noun, Noun)}
 

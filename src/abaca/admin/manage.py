@@ -13,7 +13,8 @@ from abaca.admin.manage_operations import operations
 from abaca.admin.manage_share_servers import share_server
 from abaca.admin.settings import Settings, common_options
 from abaca.db import migrations
-from abaca.domain import pools, services
+from abaca.domain.capacity import pools
+from abaca.domain.services import services
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -6,7 +6,8 @@ import click
 
 from abaca.admin.database import reading, table, writing
 from abaca.admin.settings import Settings, common_options
-from abaca.domain import share_server_repairs, share_servers
+from abaca.domain.network_changes import share_server_repairs
+from abaca.domain.share_servers import share_servers
 from abaca.values import Page
 
 

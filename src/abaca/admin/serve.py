@@ -24,7 +24,7 @@ from abaca.admin.configuration import files
 from abaca.admin.settings import Depth, Refused, Settings
 from abaca.admin.supervisor import Child, ChildFailed, Supervisor
 from abaca.db.session import create_engine, read
-from abaca.domain import services
+from abaca.domain.services import services
 from abaca.errors import AbacaError, Conflict
 from abaca.worker.backends import default_backend
 

@@ -24,7 +24,7 @@ from abaca.api.routing import ROUTES
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
-from abaca.domain.row_limits import RowLimits
+from abaca.domain.rows.row_limits import RowLimits
 from abaca.values import Caller
 
 WsgiApp = falcon.App[falcon.Request, falcon.Response]

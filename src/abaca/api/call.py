@@ -20,7 +20,7 @@ from abaca.api.whole_lists import Part, WholeList
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
 from abaca.db.encryption import Cipher
-from abaca.domain.row_limits import RowLimits
+from abaca.domain.rows.row_limits import RowLimits
 from abaca.errors import CallerError, Invalid
 from abaca.values import Caller, Page
 

@@ -23,7 +23,8 @@ from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.api.wire.share_types import SHARE_TYPE, ProjectAccess, ShareTypeCreate, ShareTypeUpdate
 from abaca.api.wire.shares import SHARE, SHARE_INSTANCE, NewSize, ShareCreate, ShareManage, ShareUpdate
 from abaca.api.wire.snapshots import SNAPSHOT, SNAPSHOT_EXPORT_LOCATION, Revert, SnapshotCreate, SnapshotUpdate
-from abaca.domain import local_networks, local_subnets, share_servers
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.share_servers import share_servers
 
 Schema = dict[str, Any]
 

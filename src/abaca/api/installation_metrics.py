@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import is_outage, read
-from abaca.domain import overview
-from abaca.domain.overview import Overview
+from abaca.domain.services import overview
+from abaca.domain.services.overview import Overview
 from abaca.workflow import inspection
 from abaca.workflow.inspection import Count
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.db.session import read
-from abaca.domain import share_network_checks
-from abaca.domain.share_network_checks import PendingCheck
+from abaca.domain.network_changes import share_network_checks
+from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.errors import CallerError
 
 _LONGEST_WAIT_SECONDS = 2.0

@@ -8,7 +8,7 @@ NFS clients say themselves who they are (AUTH_SYS): a share type decides how muc
 | `nfs:anonymous_uid`, `nfs:anonymous_gid` | 0 to 4294967294 | 65534 |
 | `nfs:privileged_ports` | a boolean | `true` |
 
-The API refuses other keys and values (`domain/share_types.py`); drivers that serve NFS apply them.
+The API refuses other keys and values (`domain/share_types/share_types.py`); drivers that serve NFS apply them.
 """
 
 from __future__ import annotations

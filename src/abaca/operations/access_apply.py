@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from abaca.domain import access_rules, driver_values, resumptions, snapshot_values
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.recovery import resumptions
+from abaca.domain.shares import access_rules
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 

@@ -1,7 +1,7 @@
 """Every workflow, imported so that the worker knows it, what ends their nouns when they cannot do so themselves, and how their log lines name
 them."""
 
-from abaca.domain import last_resort, work_subjects
+from abaca.domain.recovery import last_resort, work_subjects
 from abaca.operations.access_apply import access_apply
 from abaca.operations.service_ensure_shares import service_ensure_shares
 from abaca.operations.share_create import share_create

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from abaca.domain import security_services, share_server_networks
-from abaca.domain.share_server_networks import Addition
+from abaca.domain.network_changes import share_server_networks
+from abaca.domain.network_changes.share_server_networks import Addition
+from abaca.domain.share_networks import security_services
 from abaca.operations import serving
 from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot, Subnet
 from abaca.workflow.steps import read_within

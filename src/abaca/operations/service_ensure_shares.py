@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from abaca.domain import driver_values, services, share_servers, snapshot_values
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.services import services
+from abaca.domain.share_servers import share_servers
 from abaca.errors import NoSpace, Refused
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.engine import Engine
 
 from abaca.db.encryption import Cipher
-from abaca.domain import share_instances
+from abaca.domain.shares import share_instances
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import Unavailable
 from abaca.networks.interface import NetworkPlugin

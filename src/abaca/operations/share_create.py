@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, next_pool, resumptions, share_instances, snapshot_values, states
-from abaca.domain.driver_values import Standing
-from abaca.domain.states import Permit
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.driver_views.driver_values import Standing
+from abaca.domain.recovery import resumptions
+from abaca.domain.rows import messages, states
+from abaca.domain.rows.states import Permit
+from abaca.domain.shares import next_pool, share_instances
 from abaca.errors import BackendError, NoSpace
 from abaca.operations import serving
 from abaca.operations.share_server_setup import fail_if_creating, make_sure_of_server

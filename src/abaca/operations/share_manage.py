@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from abaca.domain import driver_values, share_management
+from abaca.domain.driver_views import driver_values
+from abaca.domain.shares import share_management
 from abaca.operations import serving
 from abaca.values import ManagedShare
 from abaca.workflow.steps import effect, later, tx, workflow

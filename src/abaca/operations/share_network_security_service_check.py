@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, security_service_changes, share_network_checks
-from abaca.domain.security_service_changes import ChangeRequest
+from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import security_service_changes, share_network_checks
+from abaca.domain.network_changes.security_service_changes import ChangeRequest
 from abaca.errors import Refused
 from abaca.operations import driver_calls
 from abaca.workflow.steps import effect, later, tx, workflow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import subnet_additions
-from abaca.domain.subnet_additions import Inquiry
+from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes.subnet_additions import Inquiry
 from abaca.errors import NoSpace, Refused
 from abaca.operations import driver_calls, serving
 from abaca.values import Subnet

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import resumptions, share_network_subnets
+from abaca.domain.recovery import resumptions
+from abaca.domain.share_networks import share_network_subnets
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 

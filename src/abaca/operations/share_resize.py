@@ -7,7 +7,10 @@ import logging
 from sqlalchemy.engine import Connection
 
 from abaca import log_context
-from abaca.domain import driver_values, messages, resumptions, share_instances
+from abaca.domain.driver_views import driver_values
+from abaca.domain.recovery import resumptions
+from abaca.domain.rows import messages
+from abaca.domain.shares import share_instances
 from abaca.errors import Refused
 from abaca.operations import serving
 from abaca.workflow.steps import effect, later, tx, workflow

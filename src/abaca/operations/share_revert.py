@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
-from abaca.domain import driver_values, messages, resumptions, share_instances, share_snapshot_instances, snapshot_values
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.recovery import resumptions
+from abaca.domain.rows import messages
+from abaca.domain.shares import share_instances
+from abaca.domain.snapshots import share_snapshot_instances
 from abaca.errors import Refused
 from abaca.operations import serving
 from abaca.workflow.steps import effect, later, tx, workflow

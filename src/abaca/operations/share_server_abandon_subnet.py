@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from abaca.domain import driver_values, share_server_networks, share_server_repairs, share_servers, snapshot_values
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.network_changes import share_server_networks, share_server_repairs
+from abaca.domain.share_servers import share_servers
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, tx, workflow
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abaca.domain import share_server_networks, share_server_repairs
+from abaca.domain.network_changes import share_server_networks, share_server_repairs
 from abaca.operations import driver_calls, serving
 from abaca.operations.share_server_setup import allocate
 from abaca.workflow.steps import effect, later, tx, workflow

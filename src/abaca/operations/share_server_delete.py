@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import departed_share_servers, resumptions, share_servers
+from abaca.domain.recovery import resumptions
+from abaca.domain.share_servers import departed_share_servers, share_servers
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow
 

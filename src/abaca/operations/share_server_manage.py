@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from abaca.domain import driver_values, share_network_subnets
-from abaca.domain import share_server_management as management
+from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import share_server_management as management
+from abaca.domain.share_networks import share_network_subnets
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving
 from abaca.values import ManagedServer, NetworkAllocation

@@ -8,9 +8,12 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection
 
 from abaca import log_context
-from abaca.domain import share_network_subnets, share_server_networks, share_servers, states
-from abaca.domain.share_server_networks import Place
-from abaca.domain.states import Permit
+from abaca.domain.network_changes import share_server_networks
+from abaca.domain.network_changes.share_server_networks import Place
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.domain.share_networks import share_network_subnets
+from abaca.domain.share_servers import share_servers
 from abaca.errors import BackendError, Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from abaca.domain import share_server_management as management
-from abaca.domain import share_servers
+from abaca.domain.network_changes import share_server_management as management
+from abaca.domain.share_servers import share_servers
 from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.workflow.steps import effect, tx, workflow

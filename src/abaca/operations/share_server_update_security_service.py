@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from abaca.domain import driver_values, security_service_changes, share_servers
+from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import security_service_changes
+from abaca.domain.share_servers import share_servers
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import driver_values, subnet_metadata
+from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import subnet_metadata
 from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 

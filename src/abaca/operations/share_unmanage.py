@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from abaca.domain import driver_values, share_instances, share_management
+from abaca.domain.driver_views import driver_values
+from abaca.domain.shares import share_instances, share_management
 from abaca.operations import serving
 from abaca.workflow.steps import effect, later, tx, workflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
-from abaca.domain import messages
+from abaca.domain.rows import messages
 
 
 def forget_expired(engine: Engine, most: int = -1) -> None:

@@ -12,9 +12,9 @@ from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_servers
-from abaca.domain import share_servers as servers
-from abaca.domain import states
-from abaca.domain.states import Permit
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.domain.share_servers import share_servers as servers
 from abaca.reconcile.share_server_deletions import delete_each
 
 AFTER_SECONDS = 20.0

@@ -11,7 +11,7 @@ from functools import partial
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
-from abaca.domain import departed_share_servers
+from abaca.domain.share_servers import departed_share_servers
 from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.workflow import deadlines

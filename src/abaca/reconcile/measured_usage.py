@@ -7,7 +7,7 @@ import logging
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
-from abaca.domain import share_usages
+from abaca.domain.capacity import share_usages
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError
 from abaca.workflow import deadlines

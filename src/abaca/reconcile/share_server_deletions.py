@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import begin, lock_row, read
 from abaca.db.tables import share_networks, share_servers
-from abaca.domain import share_servers as servers
+from abaca.domain.share_servers import share_servers as servers
 
 
 def delete_each(engine: Engine, wanted: sa.Select[Any], may_go: Callable[[Connection, str], bool] = lambda *_: True) -> None:

@@ -7,7 +7,7 @@ import logging
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
-from abaca.domain import soft_deletion
+from abaca.domain.shares import soft_deletion
 from abaca.errors import CallerError
 
 _LOG = logging.getLogger(__name__)

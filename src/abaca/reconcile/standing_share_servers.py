@@ -14,7 +14,8 @@ from functools import partial
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
-from abaca.domain import driver_values, share_servers, snapshot_values
+from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.share_servers import share_servers
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.operations import driver_calls, serving
 from abaca.workflow import deadlines

@@ -19,7 +19,7 @@ from threading import BoundedSemaphore, Lock, Thread
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
-from abaca.domain import share_servers
+from abaca.domain.share_servers import share_servers
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError
 from abaca.operations import serving

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.db.session import begin
-from abaca.domain import service_reports
-from abaca.domain.service_reports import Report
+from abaca.domain.services import service_reports
+from abaca.domain.services.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements

@@ -18,7 +18,7 @@ from abaca import config
 from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
-from abaca.domain.local_ports import SqlPortStore
+from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (

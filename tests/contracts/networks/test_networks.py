@@ -10,8 +10,8 @@ from sqlalchemy.engine import Engine
 
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine
-from abaca.domain import local_networks, local_subnets
-from abaca.domain.local_ports import SqlPortStore
+from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.errors import DatabaseAway, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks import registry
 from abaca.networks.conformance import PROJECT, NetworkConformance, request

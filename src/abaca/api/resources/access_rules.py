@@ -9,8 +9,9 @@ from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.db.session import begin, read
-from abaca.domain import access_rules, pages
-from abaca.domain.resource_lock_checks import DELETE, SHOW
+from abaca.domain.rows import pages
+from abaca.domain.shares import access_rules
+from abaca.domain.shares.resource_lock_checks import DELETE, SHOW
 from abaca.errors import Invalid, Missing
 from abaca.values import Page
 

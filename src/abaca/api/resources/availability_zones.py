@@ -7,7 +7,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire.services import AVAILABILITY_ZONE
 from abaca.db.session import read
-from abaca.domain import availability_zones
+from abaca.domain.services import availability_zones
 
 
 def index(call: Call) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.db.session import read
-from abaca.domain import share_export_locations
+from abaca.domain.shares import share_export_locations
 from abaca.errors import Missing
 
 

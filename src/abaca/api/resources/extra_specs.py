@@ -8,7 +8,7 @@ from abaca.api.call import Call
 from abaca.api.resources.share_types import MALFORMED
 from abaca.api.wire.share_types import spec_texts
 from abaca.db.session import begin, read
-from abaca.domain import share_types
+from abaca.domain.share_types import share_types
 from abaca.errors import Invalid
 
 

@@ -15,7 +15,7 @@ from abaca.api.wire import bodies
 from abaca.api.wire import local_networks as wire
 from abaca.api.wire.fields import View
 from abaca.db.session import begin, read
-from abaca.domain import local_networks, local_subnets
+from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.errors import Invalid
 
 MOST_AT_ONCE = 100  # networks or subnets that one request may make

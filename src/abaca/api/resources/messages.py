@@ -8,7 +8,7 @@ from abaca.api.call import Call
 from abaca.api.wire.bodies import day
 from abaca.api.wire.messages import MESSAGE
 from abaca.db.session import begin, read
-from abaca.domain import messages
+from abaca.domain.rows import messages
 
 _FILTERS = ("request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level")
 _TIMES = ("created_since", "created_before")

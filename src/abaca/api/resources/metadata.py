@@ -10,7 +10,10 @@ from sqlalchemy.engine import Connection
 from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.db.session import begin, read
-from abaca.domain import access_rules, share_export_locations, share_network_subnets, shares, snapshots, subnet_metadata
+from abaca.domain.network_changes import subnet_metadata
+from abaca.domain.share_networks import share_network_subnets
+from abaca.domain.shares import access_rules, share_export_locations, shares
+from abaca.domain.snapshots import snapshots
 from abaca.errors import Invalid, Missing
 
 Pairs = dict[str, str]

@@ -11,8 +11,9 @@ from abaca.api.call import Call
 from abaca.api.faults import PolicyForbids
 from abaca.api.wire.quotas import OF_PROJECTS_ONLY, absolute, read_limits, resources
 from abaca.db.session import begin, read
-from abaca.domain import quota_usages, quotas, share_types
-from abaca.domain.quotas import Scope
+from abaca.domain.capacity import quota_usages, quotas
+from abaca.domain.capacity.quotas import Scope
+from abaca.domain.share_types import share_types
 from abaca.errors import Invalid
 
 _SHARE_TYPE_SINCE = 39

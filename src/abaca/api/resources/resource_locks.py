@@ -10,8 +10,8 @@ from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
 from abaca.db.session import begin, read
-from abaca.domain import resource_locks
-from abaca.domain.resource_lock_checks import DELETE
+from abaca.domain.shares import resource_locks
+from abaca.domain.shares.resource_lock_checks import DELETE
 from abaca.errors import Conflict, Invalid, Missing
 
 _FILTERS = (

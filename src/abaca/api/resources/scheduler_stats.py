@@ -8,7 +8,8 @@ from abaca.api.call import Call
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.services import POOL
 from abaca.db.session import read
-from abaca.domain import pools, share_types
+from abaca.domain.capacity import pools
+from abaca.domain.share_types import share_types
 
 _PATTERNS = ("host", "backend", "pool")
 

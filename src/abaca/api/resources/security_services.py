@@ -10,7 +10,7 @@ from abaca.api.call import Call
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, SecurityServiceCreate, SecurityServiceUpdate
 from abaca.db.session import begin, read
-from abaca.domain import security_services
+from abaca.domain.share_networks import security_services
 from abaca.errors import Unprocessable
 
 UNPROCESSABLE = "Unable to process the contained instructions"

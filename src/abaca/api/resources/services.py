@@ -8,7 +8,7 @@ from abaca.api.call import Call
 from abaca.api.wire import bodies
 from abaca.api.wire.services import SERVICE, ServiceChoice, ServiceEnsure
 from abaca.db.session import begin, read
-from abaca.domain import services
+from abaca.domain.services import services
 
 _REASON_SINCE = 83
 _FILTERS = ("host", "binary", "zone", "state", "status")

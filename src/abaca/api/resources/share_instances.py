@@ -8,7 +8,7 @@ from abaca.api.call import Call
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import SHARE_INSTANCE
 from abaca.db.session import begin, read
-from abaca.domain import share_instances, shares
+from abaca.domain.shares import share_instances, shares
 
 _FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id", "project_id")
 _BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35

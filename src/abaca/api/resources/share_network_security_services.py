@@ -9,9 +9,9 @@ from abaca.api.pending import settled
 from abaca.api.wire.security_services import Attach, Exchange
 from abaca.api.wire.share_networks import SHARE_NETWORK
 from abaca.db.session import begin
-from abaca.domain import security_service_changes
-from abaca.domain.security_service_changes import ChangeRequest
-from abaca.domain.share_network_checks import PendingCheck
+from abaca.domain.network_changes import security_service_changes
+from abaca.domain.network_changes.security_service_changes import ChangeRequest
+from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.errors import Invalid
 
 _IN_USE_SINCE = 63

@@ -11,9 +11,10 @@ from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
-from abaca.domain import share_network_subnets, subnet_additions
-from abaca.domain.share_network_checks import PendingCheck
-from abaca.domain.subnet_additions import SubnetRequest
+from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.share_networks import share_network_subnets
 from abaca.errors import Conflict, Invalid
 
 _MULTIPLE_SINCE = 70

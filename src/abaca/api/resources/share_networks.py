@@ -10,7 +10,7 @@ from abaca.api.call import Call
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import SHARE_NETWORK, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.db.session import begin, read
-from abaca.domain import share_networks
+from abaca.domain.share_networks import share_networks
 from abaca.errors import Invalid, Unprocessable
 
 UNPROCESSABLE = "Unable to process the contained instructions"

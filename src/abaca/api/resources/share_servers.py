@@ -9,8 +9,9 @@ from abaca.api.wire import bodies
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.db.session import begin, read
-from abaca.domain import share_server_management, share_servers
-from abaca.domain.share_server_management import ServerToManage
+from abaca.domain.network_changes import share_server_management
+from abaca.domain.network_changes.share_server_management import ServerToManage
+from abaca.domain.share_servers import share_servers
 from abaca.errors import Invalid, Unprocessable
 
 _SUBNET_SINCE = 51

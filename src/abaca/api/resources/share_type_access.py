@@ -7,7 +7,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire.share_types import ProjectAccess
 from abaca.db.session import begin, read
-from abaca.domain import share_type_access
+from abaca.domain.share_types import share_type_access
 
 
 def index(call: Call, type_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_types import SHARE_TYPE, ShareTypeCreate, ShareTypeUpdate, spec_texts, type_name
 from abaca.db.session import begin, read
-from abaca.domain import share_types
+from abaca.domain.share_types import share_types
 from abaca.errors import Invalid, Missing
 
 MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."

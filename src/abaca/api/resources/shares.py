@@ -17,9 +17,9 @@ from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareManage, ShareUpdate, same_or_none
 from abaca.db.session import begin, read
-from abaca.domain import share_creation, share_management, shares, soft_deletion
-from abaca.domain.share_creation import ShareRequest
-from abaca.domain.share_management import ShareToManage
+from abaca.domain.shares import share_creation, share_management, shares, soft_deletion
+from abaca.domain.shares.share_creation import ShareRequest
+from abaca.domain.shares.share_management import ShareToManage
 from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
 from abaca.values import Page
 

@@ -7,7 +7,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.wire.snapshots import SNAPSHOT_EXPORT_LOCATION
 from abaca.db.session import read
-from abaca.domain import snapshot_export_locations
+from abaca.domain.snapshots import snapshot_export_locations
 
 _COLLECTION = "share_snapshot_export_locations"
 

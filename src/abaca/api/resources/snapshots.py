@@ -14,7 +14,8 @@ from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
 from abaca.db.session import begin, read
-from abaca.domain import pages, snapshots
+from abaca.domain.rows import pages
+from abaca.domain.snapshots import snapshots
 from abaca.errors import Unprocessable
 from abaca.values import Page
 

@@ -1,0 +1,1 @@
+"""The values that drivers are given, read from rows."""

@@ -1,0 +1,189 @@
+"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values. Snapshots: `snapshot_values`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import network_allocations, share_instances, share_network_subnets
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import share_servers as share_servers_table
+from abaca.db.tables import shares as shares_table
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.domain.share_servers import share_servers
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import access_rules, export_locations
+from abaca.errors import Refused
+from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
+
+# What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
+_RESIZING = ("extending", "shrinking", "reverting")
+
+
+class Standing(Value):
+    """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on. `snapshot_id`: what it is made from.
+
+    It is stored with the work, so it holds no more than that: what drivers are given is read when they are called (ADR 0042).
+    """
+
+    host: str
+    server_id: str
+    server_status: str
+    size: int
+    snapshot_id: str | None
+    mount_snapshot_support: bool
+
+
+def standing(conn: Connection, instance_id: str) -> Standing | None:
+    """None when the share is gone."""
+    row = conn.execute(
+        sa.select(
+            share_instances.c.host,
+            share_instances.c.share_server_id,
+            share_servers_table.c.status.label("server_status"),
+            shares_table.c.size,
+            shares_table.c.snapshot_id,
+            shares_table.c.mount_snapshot_support,
+        )
+        .join(shares_table, shares_table.c.id == share_instances.c.share_id)
+        .outerjoin(share_servers_table, share_servers_table.c.id == share_instances.c.share_server_id)
+        .where(share_instances.c.id == instance_id, share_instances.c.host.is_not(None))
+    ).one_or_none()
+    if row is None:
+        return None
+    return Standing(
+        host=row.host,
+        server_id=row.share_server_id or "",
+        server_status=row.server_status or "gone",
+        size=row.size,
+        snapshot_id=row.snapshot_id,
+        mount_snapshot_support=row.mount_snapshot_support,
+    )
+
+
+def share(conn: Connection, instance_id: str) -> Share:
+    """A share as drivers see it. Refused when it is gone."""
+    found = shares(conn, share_instances.c.id == instance_id)
+    if not found:
+        raise Refused(f"The share instance {instance_id} is gone.", is_public=True)
+    return found[0]
+
+
+def shares(conn: Connection, condition: Any) -> list[Share]:
+    """The shares whose instances match, as drivers see them, the oldest first, in four statements."""
+    rows = conn.execute(
+        sa.select(share_instances, shares_table.c.size, shares_table.c.share_proto, shares_table.c.metadata)
+        .join(shares_table, shares_table.c.id == share_instances.c.share_id)
+        .where(condition)
+        .order_by(share_instances.c.created_at, share_instances.c.id)
+    ).all()
+    locations = export_locations.by_instance(conn, [row.id for row in rows])
+    rules = access_rules.granted(conn, [row.share_id for row in rows])
+    specs = share_types.extra_specs_of(conn, {row.share_type_id for row in rows})
+    return [
+        Share(
+            id=row.id,
+            share_id=row.share_id,
+            size=row.size,
+            share_proto=row.share_proto,
+            pool=Host.parse(row.host).pool or "",
+            share_server_id=row.share_server_id,
+            is_complete=states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
+            is_resizing=row.status in _RESIZING,
+            metadata=row.metadata,
+            access_rules=rules.get(row.share_id, []),
+            export_locations=locations_of(locations[row.id]),
+            extra_specs=specs[row.share_type_id],
+        )
+        for row in rows
+        if row.host is not None
+    ]
+
+
+def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
+    """Rows of export locations as drivers see them."""
+    return [ExportLocation(path=row.path, preferred=row.preferred, is_admin_only=row.is_admin_only) for row in rows]
+
+
+def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
+    """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
+    on_it = share_instances.c.status.in_(states.SHARE.permitting(Permit.IS_ON_SERVER))
+    return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
+
+
+def share_server(conn: Connection, share_server_id: str) -> ShareServer:
+    """The server as drivers see it: the networks that it has addresses on, the oldest first."""
+    return ShareServer(
+        id=share_server_id,
+        network_info=network_info(conn, share_server_id),
+        backend_details=share_servers.details_of(conn, share_server_id),
+    )
+
+
+def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
+    """The server as it must stand after a restart: with the subnet that is just being added, too, once it has addresses there.
+
+    The work that adds it goes on where it was, perhaps behind the driver's part, and does not do that again.
+    """
+    server = share_server(conn, share_server_id)
+    if share_servers.status_of(conn, share_server_id)[0] != "network_change":
+        return server
+    coming = network_info(conn, share_server_id, served=False)
+    return msgspec.structs.replace(server, network_info=[*server.network_info, *coming])
+
+
+def network_info(conn: Connection, share_server_id: str, *, served: bool = True) -> list[NetworkInfo]:
+    """One entry a subnet with the server's allocations on it, the oldest subnet first; only those it serves, or only those it shall."""
+    return network_infos(conn, [share_server_id], served=served)[share_server_id]
+
+
+def network_infos(conn: Connection, share_server_ids: Collection[str], *, served: bool = True) -> dict[str, list[NetworkInfo]]:
+    """The same of several servers, by server, in one statement."""
+    subnet_columns = [c for c in share_network_subnets.c if c.name not in network_allocations.c]
+    rows = conn.execute(
+        sa.select(network_allocations, *subnet_columns)
+        .join(share_network_subnets, share_network_subnets.c.id == network_allocations.c.share_network_subnet_id)
+        .join(
+            mappings,
+            (mappings.c.share_server_id == network_allocations.c.share_server_id)
+            & (mappings.c.share_network_subnet_id == network_allocations.c.share_network_subnet_id),
+        )
+        .where(network_allocations.c.share_server_id.in_(share_server_ids), mappings.c.is_served == served)
+        .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id, network_allocations.c.position)
+    ).all()
+    by_place: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for row in rows:
+        by_place[row.share_server_id, row.share_network_subnet_id].append(row)
+    found: dict[str, list[NetworkInfo]] = {server_id: [] for server_id in share_server_ids}
+    for (server_id, subnet_id), entries in by_place.items():
+        found[server_id].append(
+            NetworkInfo(
+                server_id=server_id,
+                share_network_subnet_id=subnet_id,
+                subnet=subnet(entries[0]),
+                subnet_metadata=entries[0].metadata,
+                network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
+            )
+        )
+    return found
+
+
+def subnet(row: Any) -> Subnet:
+    """A resolved share network subnet's row as network plug-ins and drivers see it."""
+    return Subnet(
+        neutron_net_id=row.neutron_net_id,
+        neutron_subnet_id=row.neutron_subnet_id,
+        cidr=row.cidr,
+        ip_version=row.ip_version,
+        gateway=row.gateway,
+        mtu=row.mtu,
+        network_type=row.network_type,
+        segmentation_id=row.segmentation_id,
+        physical_network=row.physical_network,
+    )

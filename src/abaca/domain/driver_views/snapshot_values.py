@@ -1,0 +1,111 @@
+"""Rows of snapshots as drivers see them. Shares and share servers: `driver_values`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
+from abaca.db.tables import shares as shares_table
+from abaca.domain.driver_views import driver_values
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.domain.shares import export_locations
+from abaca.errors import Refused
+from abaca.values import AccessRule, Snapshot, Value
+
+
+class Standing(Value):
+    """Where the share of a snapshot stands: `host` is host@backend#pool. Stored with the work, as `driver_values.Standing`."""
+
+    host: str
+    share_instance_id: str
+    server_id: str
+
+
+def standing(conn: Connection, instance_id: str) -> Standing | None:
+    """None when the snapshot is gone."""
+    row = conn.execute(
+        sa.select(share_instances.c.host, share_instances.c.id, share_instances.c.share_server_id)
+        .join(share_snapshot_instances, share_snapshot_instances.c.share_instance_id == share_instances.c.id)
+        .where(share_snapshot_instances.c.id == instance_id)
+    ).one_or_none()
+    return row and Standing(host=row.host or "", share_instance_id=row.id, server_id=row.share_server_id or "")
+
+
+def snapshot(conn: Connection, instance_id: str) -> Snapshot:
+    """A snapshot as drivers see it. Refused when it is gone."""
+    found = snapshots(conn, share_snapshot_instances.c.id == instance_id)
+    if not found:
+        raise Refused(f"The snapshot instance {instance_id} is gone.", is_public=True)
+    return found[0]
+
+
+def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
+    """The snapshot that a share is made from. Refused when it is gone."""
+    found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)
+    if not found:
+        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.", is_public=True)
+    return found[0]
+
+
+def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
+    """The snapshot instances of a share that clients may mount, the oldest first."""
+    table = share_snapshot_instances
+    complete = table.c.status.in_(states.SNAPSHOT.permitting(Permit.HAS_ALL_DATA))
+    return list(
+        conn.scalars(sa.select(table.c.id).where(table.c.share_instance_id == instance_id, complete).order_by(table.c.created_at, table.c.id))
+    )
+
+
+def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
+    """The snapshots of the shares that stand on a server, those on their way out left out, the oldest first."""
+    return of_servers(conn, [share_server_id])
+
+
+def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
+    """The same of several servers together."""
+    here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(share_server_ids))
+    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitting(Permit.IS_ON_SERVER))
+    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
+
+
+def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
+    """The snapshots that match, the oldest first, in five statements, or in one when there are none.
+
+    Whoever may use a share may read those of its snapshots that can be mounted.
+    """
+    table = share_snapshot_instances
+    rows = conn.execute(
+        sa.select(table, share_snapshots.c.size, shares_table.c.mount_snapshot_support)
+        .join(share_snapshots, share_snapshots.c.id == table.c.snapshot_id)
+        .join(shares_table, shares_table.c.id == share_snapshots.c.share_id)
+        .where(condition)
+        .order_by(table.c.created_at, table.c.id)
+    ).all()
+    if not rows:
+        return []
+    shares = {share.id: share for share in driver_values.shares(conn, share_instances.c.id.in_({row.share_instance_id for row in rows}))}
+    locations = export_locations.by_snapshot_instance(conn, [row.id for row in rows])
+    return [
+        Snapshot(
+            id=row.id,
+            snapshot_id=row.snapshot_id,
+            share=shares[row.share_instance_id],
+            size=row.size,
+            is_mountable=row.mount_snapshot_support,
+            is_complete=states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
+            access_rules=_read_only(shares[row.share_instance_id].access_rules) if row.mount_snapshot_support else [],
+            export_locations=driver_values.locations_of(locations[row.id]),
+            provider_location=row.provider_location,
+        )
+        for row in rows
+    ]
+
+
+def _read_only(rules: list[AccessRule]) -> list[AccessRule]:
+    return [msgspec.structs.replace(rule, access_level="ro") for rule in rules]

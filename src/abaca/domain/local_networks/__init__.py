@@ -1,0 +1,1 @@
+"""Networks that Abaca keeps itself: networks, subnets, and ports with their addresses."""

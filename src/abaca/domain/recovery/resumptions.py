@@ -1,0 +1,131 @@
+"""What an administrator takes up again of work that was parked: its nouns go back into their transitional states, and it is enqueued anew.
+
+Each function has the name and the arguments of its workflow, and raises Conflict when its nouns are not as the failure left them.
+For changes of share servers in use see `share_server_repairs` and `security_service_changes`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row
+from abaca.db.tables import share_instances, share_network_subnets, share_networks, share_servers, share_snapshot_instances
+from abaca.domain.rows import states
+from abaca.domain.share_networks import share_network_subnets as subnets
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import access_rules, share_creation, shares
+from abaca.domain.snapshots import snapshots
+from abaca.domain.snapshots.snapshots import Held
+from abaca.errors import Conflict
+from abaca.values import Caller
+
+_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
+
+
+def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
+    """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed for them is claimed still."""
+    share = _share(conn, instance_id, "error")
+    if not shares.is_placed(share) and share.host is not None:
+        share_creation.choose_server_again(conn, instance_id)
+        share = _share(conn, instance_id, "error")
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share.share_server_id)).one_or_none()
+    if server is None or server.status == "deleting" or (server.status == "error" and server.identifier is not None):
+        raise Conflict(f"The share server {share.share_server_id} is {server.status if server else 'gone'}: no share can be made on it.")
+    if server.status == "error":
+        states.move(conn, states.SHARE_SERVER, server.id, "creating", status_reason=None)
+    states.move(conn, states.SHARE, instance_id, "creating")
+    shares.start(conn, "share_create", share)
+
+
+def share_delete(conn: Connection, instance_id: str) -> None:
+    """The share is `deleting` again."""
+    share = _share(conn, instance_id, "error_deleting")
+    states.move(conn, states.SHARE, instance_id, "deleting")
+    shares.start(conn, "share_delete", share)
+
+
+def share_extend(conn: Connection, instance_id: str, new_size: str) -> None:
+    """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has no room any more."""
+    if not shares.start_extension(conn, _share(conn, instance_id, "extending_error"), int(new_size)):
+        raise Conflict(f"The pool has no room for a share of {new_size} GiB any more.")
+
+
+def share_shrink(conn: Connection, instance_id: str, new_size: str) -> None:
+    """The share is `shrinking` again."""
+    share = _share(conn, instance_id, "shrinking_error")
+    states.move(conn, states.SHARE, instance_id, "shrinking")
+    shares.start(conn, "share_shrink", share, new_size)
+
+
+def share_revert(conn: Connection, instance_id: str, snapshot_instance_id: str, _size: str) -> None:
+    """The share is `reverting` and its snapshot `restoring` again, the room claimed once more."""
+    share = _share(conn, instance_id, "reverting_error")
+    snapshots.start_reversion(conn, share, _snapshot(conn, snapshot_instance_id, "available").snapshot)
+
+
+def snapshot_create(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
+    """The snapshot is `creating` again."""
+    held = _snapshot(conn, instance_id, "error")
+    states.move(conn, states.SNAPSHOT, instance_id, "creating")
+    shares.start(conn, "snapshot_create", held.share, instance_id)
+
+
+def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
+    """The snapshot is `deleting` again."""
+    snapshots.start_deletion(conn, _snapshot(conn, instance_id, "error_deleting"))
+
+
+def access_apply(conn: Connection, instance_id: str) -> None:
+    """The rules of the share that are in error are queued again."""
+    instance = lock_row(conn, share_instances, instance_id)
+    if instance is None or instance.access_rules_status != "error":
+        raise _changed("access to share instance", instance_id, instance.access_rules_status if instance else "gone", "error")
+    access_rules.apply_again(conn, share_instances.c.id == instance_id)
+
+
+def share_server_delete(conn: Connection, share_server_id: str) -> None:
+    """The server, still without shares, is `deleting` again."""
+    if (status := servers.status_of(conn, share_server_id)[0]) != "error":
+        raise _changed("share server", share_server_id, status, "error")
+    servers.delete(conn, share_server_id)
+
+
+def share_network_subnet_resolve(conn: Connection, subnet_id: str) -> None:
+    """The subnet's Neutron ids are looked up again."""
+    table = share_network_subnets
+    row = conn.execute(sa.select(table.c.cidr, table.c.neutron_net_id).where(table.c.id == subnet_id)).one_or_none()
+    if row is None or row.cidr is not None:
+        raise _changed("share network subnet", subnet_id, "known" if row else "gone", "unknown")
+    subnets.start_resolution(conn, subnet_id, row.neutron_net_id)
+
+
+def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
+    """The share as `shares.lock` gives it; its share network, if it has one, is at rest."""
+    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
+    if share_id is None:
+        raise _changed("share instance", instance_id, "gone", status)
+    share = shares.lock(conn, _ANYBODY, share_id)
+    if share.status != status:
+        raise _changed("share", share_id, share.status, status)
+    network = conn.scalar(sa.select(share_networks.c.status).where(share_networks.c.id == share.share_network_id))
+    if network not in (None, "active"):
+        raise Conflict(f"The share network {share.share_network_id} is {network}; repeat when it is active again.")
+    return share
+
+
+def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
+    table = share_snapshot_instances
+    snapshot_id = conn.scalar(sa.select(table.c.snapshot_id).where(table.c.id == instance_id))
+    if snapshot_id is None:
+        raise _changed("snapshot instance", instance_id, "gone", status)
+    held = snapshots.lock(conn, _ANYBODY, snapshot_id)
+    if held.snapshot.status != status:
+        raise _changed("snapshot", snapshot_id, held.snapshot.status, status)
+    return held
+
+
+def _changed(noun: str, key: str, status: str, expected: str) -> Conflict:
+    return Conflict(f"The {noun} {key} is {status}, no longer {expected}: it has been changed since, so the work is not taken up again.")

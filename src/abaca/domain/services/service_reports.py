@@ -1,0 +1,69 @@
+"""What workers report: their back ends as services, their signs of life and their pools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import availability_zones, pools, services
+from abaca.domain.services.services import BINARY
+from abaca.values import PoolStats, Value
+
+
+class Report(Value):
+    """A sign of life of a back end. `reason`: why it is not ready although its worker lives. `lasts`: seconds until it counts as down.
+
+    `unserved_share_servers`: how many of its servers serve nobody, although they should. `share_server_restarts`:
+    how often some had to be brought back since the worker started.
+    """
+
+    host: str
+    worker_host: str
+    availability_zone: str
+    is_ready: bool
+    lasts: int
+    reason: str | None = None
+    network_allocations_number: int = 1
+    network_allocation_update_support: bool = False
+    security_service_update_support: bool = False
+    unserved_share_servers: int = 0
+    share_server_restarts: int = 0
+
+
+def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
+    """Store a sign of life with the pools as they are; what has been promised on a pool is not touched."""
+    now = utcnow()
+    columns = {
+        "worker_host": sign.worker_host,
+        "availability_zone_id": _zone_id(conn, sign.availability_zone),
+        "is_ready": sign.is_ready,
+        "state_reason": sign.reason and sign.reason[:1023],
+        "network_allocations_number": sign.network_allocations_number,
+        "network_allocation_update_support": sign.network_allocation_update_support,
+        "security_service_update_support": sign.security_service_update_support,
+        "unserved_share_servers": sign.unserved_share_servers,
+        "share_server_restarts": sign.share_server_restarts,
+        "expires_at": now + timedelta(seconds=sign.lasts),
+        "updated_at": now,
+    }
+    if not conn.execute(sa.update(services).where(services.c.host == sign.host).values(**columns)).rowcount:
+        conn.execute(sa.insert(services).values(host=sign.host, binary=BINARY, disabled=False, created_at=now, **columns))
+    for pool in stats:
+        host = f"{sign.host}#{pool.pool_name}"
+        values = {"stats": msgspec.to_builtins(pool), "updated_at": now}
+        if not conn.execute(sa.update(pools).where(pools.c.host == host).values(**values)).rowcount:
+            conn.execute(sa.insert(pools).values(host=host, service_host=sign.host, allocated_capacity_gb=0, **values))
+
+
+def _zone_id(conn: Connection, name: str) -> str:
+    zone_id = conn.scalar(sa.select(availability_zones.c.id).where(availability_zones.c.name == name))
+    if zone_id is None:
+        zone_id = str(uuid4())
+        conn.execute(sa.insert(availability_zones).values(id=zone_id, name=name, created_at=utcnow()))
+    return zone_id

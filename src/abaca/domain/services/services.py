@@ -1,0 +1,81 @@
+"""Services: the back ends of workers, as administrators see them. Signs of life are the worker's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import availability_zones, services
+from abaca.domain.rows.signs_of_life import is_up
+from abaca.errors import Conflict, Missing
+from abaca.values import SYSTEM
+from abaca.workflow.queue import Work, enqueue
+
+BINARY = "manila-share"
+
+
+def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
+    """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down), updated_at, and what /metrics tells.
+
+    `filters`: values by these names.
+    """
+    query = (
+        sa.select(services, availability_zones.c.name.label("zone"))
+        .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
+        .order_by(services.c.id)
+    )
+    views = [_view(dict(row)) for row in conn.execute(query).mappings()]
+    return [view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())]
+
+
+def set_disabled(conn: Connection, *, host: str, binary: str, disabled: bool, reason: str | None = None) -> None:
+    """Take a back end out of the choice for new shares, or back in. What is there already is served either way. Raises Missing."""
+    changed = conn.execute(
+        sa.update(services).where(services.c.host == host, services.c.binary == binary).values(disabled=disabled, disabled_reason=reason)
+    ).rowcount
+    if not changed:
+        raise Missing(f"Service {binary} could not be found on host {host}.")
+
+
+def ensure_shares(conn: Connection, host: str) -> None:
+    """Have everything on a back end brought into the state described, in the background. Missing; Conflict while that goes on, and when it
+    is down."""
+    service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).mappings().one_or_none()
+    if service is None:
+        raise Missing(f"Service {host} could not be found.")
+    if service["ensuring"]:
+        raise Conflict(f"The shares of {host} are being ensured already.")
+    if _view({**service, "zone": None})["state"] == "down":
+        raise Conflict(f"The service {host} is down.")
+    conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
+    work_id = f"service_ensure_shares:{host}:{uuid4()}"
+    work = Work(
+        name="service_ensure_shares", worker_host=service["worker_host"], project_id=SYSTEM, id=work_id, key=f"service:{host}", args=(host,)
+    )
+    enqueue(conn, work)
+
+
+def ensured(conn: Connection, host: str, _reason: str = "") -> None:
+    """Everything on the back end has been looked after, well or not."""
+    conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=False))
+
+
+def _view(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "binary": row["binary"],
+        "host": row["host"],
+        "zone": row["zone"],
+        "status": "disabled" if row["disabled"] else "enabled",
+        "state": "up" if is_up(row) else "down",
+        "updated_at": row["updated_at"],
+        "disabled_reason": row["disabled_reason"],
+        "ensuring": row["ensuring"],
+        "unserved_share_servers": row["unserved_share_servers"],
+        "share_server_restarts": row["share_server_restarts"],
+        "usage_measured_at": row["usage_measured_at"],
+    }

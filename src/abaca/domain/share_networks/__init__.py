@@ -1,0 +1,1 @@
+"""Share networks, their subnets and security services."""

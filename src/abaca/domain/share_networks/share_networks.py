@@ -1,0 +1,205 @@
+"""Share networks: a tenant's choice of subnets that its share servers stand on. The subnets themselves: `share_network_subnets`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import availability_zones, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import share_network_security_service_association as associations
+from abaca.domain.capacity import quota_usages
+from abaca.domain.rows import states
+from abaca.domain.rows.share_network_lock import lock, refuse_while_changing, visible
+from abaca.domain.share_networks import share_network_subnets as subnets
+from abaca.domain.share_servers import share_servers as servers
+from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.values import Caller, Page
+
+_TEXT_FILTERS = {"name": share_networks.c.name, "description": share_networks.c.description}
+_EXACT_FILTERS = {"name": share_networks.c.name, "project_id": share_networks.c.project_id, "status": share_networks.c.status}
+_SUBNET_FILTERS = ("neutron_net_id", "neutron_subnet_id", "network_type", "segmentation_id", "ip_version", "cidr")
+
+
+def create(
+    conn: Connection,
+    caller: Caller,
+    *,
+    name: str | None,
+    description: str | None,
+    neutron_net_id: str | None,
+    neutron_subnet_id: str | None,
+    availability_zone: str | None = None,
+    quota_defaults: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """A share network with its first subnet (a default one unless a zone is named). The view of the new network.
+
+    `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
+    """
+    quota_usages.claim(conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_networks=1)
+    network_id = str(uuid4())
+    conn.execute(
+        sa.insert(share_networks).values(
+            id=network_id,
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            name=name,
+            description=description,
+            status="active",
+            created_at=utcnow(),
+        )
+    )
+    zone = subnets.zone_named(conn, availability_zone)
+    subnets.insert(conn, network_id, zone and zone.id, neutron_net_id, neutron_subnet_id)
+    return get(conn, caller, network_id)
+
+
+def get(conn: Connection, caller: Caller, share_network_id: str) -> dict[str, Any]:
+    """One share network. Missing when it is not there or another project's."""
+    views = _views(conn, [dict(row) for row in conn.execute(visible(caller).where(share_networks.c.id == share_network_id)).mappings()])
+    if not views:
+        raise Missing(f"Share network {share_network_id} could not be found.")
+    return views[0]
+
+
+def find(conn: Connection, caller: Caller, filters: dict[str, str], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
+    """Share networks, newest first, in three statements whatever their number.
+
+    `filters`: name, project_id, status, `name~`, `description~` (part of the text), created_since, created_before (YYYY-MM-DD), the
+    fields of subnets, availability_zone (name), share_server_id, security_service_id.
+    """
+    query = visible(caller)
+    if not all_projects:
+        query = query.where(share_networks.c.project_id == caller.project_id)
+    query = query.where(*_conditions(filters)).order_by(share_networks.c.created_at.desc(), share_networks.c.id)
+    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+
+
+def update(conn: Connection, caller: Caller, share_network_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change name and description; neutron_net_id and neutron_subnet_id of the only default subnet while no share server stands."""
+    network = lock(conn, caller, share_network_id)
+    refuse_while_changing(network)
+    neutron: dict[str, Any] = {key: changes[key] for key in ("neutron_net_id", "neutron_subnet_id") if key in changes}
+    if neutron:
+        _update_default_subnet(conn, network.id, neutron)
+    texts = {key: changes[key] for key in ("name", "description") if key in changes}
+    conn.execute(sa.update(share_networks).where(share_networks.c.id == share_network_id).values(updated_at=utcnow(), **texts))
+    return get(conn, caller, share_network_id)
+
+
+def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
+    """Delete a share network with at most one subnet; its empty, auto-deletable share servers go with it, in the background."""
+    network = lock(conn, caller, share_network_id)
+    refuse_while_changing(network)
+    used = sa.select(share_instances.c.id).where(share_instances.c.share_network_id == network.id)
+    if conn.execute(used.limit(1)).first():
+        raise Conflict(f"Cannot delete share network {network.id}: it has one or more shares.")
+    remaining = (share_network_subnets.c.share_network_id == network.id) & ~share_network_subnets.c.is_deleting
+    subnet_ids = conn.scalars(sa.select(share_network_subnets.c.id).where(remaining)).all()
+    if len(subnet_ids) > 1:
+        raise Conflict(f"The share network {network.id} has {len(subnet_ids)} subnets; delete all but one of them first.")
+    rows = conn.execute(sa.select(share_servers).where(share_servers.c.share_network_id == network.id)).all()
+    if any(not server.is_auto_deletable for server in rows):
+        raise Conflict(f"The share network {network.id} has share servers that are not deleted automatically; delete them first.")
+    conn.execute(sa.update(share_networks).where(share_networks.c.id == network.id).values(is_deleting=True))
+    conn.execute(sa.delete(associations).where(associations.c.share_network_id == network.id))  # they may be deleted at once
+    quota_usages.release(conn, network.project_id, network.user_id, share_networks=1)
+    servers.start_deletion(conn, rows)
+    servers.remove_deleted_networks(conn)
+
+
+def reset_status(conn: Connection, caller: Caller, share_network_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    if status not in states.statuses(states.SHARE_NETWORK):
+        raise Invalid(f"Invalid state. Valid states: {', '.join(states.statuses(states.SHARE_NETWORK))}.")
+    network = lock(conn, caller, share_network_id)
+    states.force(conn, states.SHARE_NETWORK, network.id, status)
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with their subnets and with what all their servers support, in two more statements."""
+    ids = [row["id"] for row in rows]
+    by_network = defaultdict(list)
+    for subnet in subnets.find_many(conn, ids):
+        by_network[subnet["share_network_id"]].append(subnet)
+    lacking = conn.execute(
+        sa.select(
+            share_servers.c.share_network_id,
+            sa.func.min(sa.cast(share_servers.c.network_allocation_update_support, sa.Integer)),
+            sa.func.min(sa.cast(share_servers.c.security_service_update_support, sa.Integer)),
+        )
+        .where(share_servers.c.share_network_id.in_(ids))
+        .group_by(share_servers.c.share_network_id)
+    )
+    supports = {network_id: (bool(allocation), bool(security)) for network_id, allocation, security in lacking}
+    for row in rows:
+        row["share_network_subnets"] = by_network[row["id"]]
+        row["network_allocation_update_support"], row["security_service_update_support"] = supports.get(row["id"], (True, True))
+    return rows
+
+
+def _conditions(filters: dict[str, str]) -> list[Any]:
+    conditions: list[Any] = []
+    subnet_conditions: list[Any] = []
+    for name, value in filters.items():
+        if name in _EXACT_FILTERS:
+            conditions.append(_EXACT_FILTERS[name] == value)
+        elif name.endswith("~") and name[:-1] in _TEXT_FILTERS:
+            conditions.append(_TEXT_FILTERS[name[:-1]].contains(value, autoescape=True))
+        elif name in ("created_since", "created_before"):
+            moment = _day(name, value)
+            conditions.append(share_networks.c.created_at >= moment if name == "created_since" else share_networks.c.created_at <= moment)
+        elif name in _SUBNET_FILTERS:
+            subnet_conditions.append(sa.cast(share_network_subnets.c[name], sa.String) == value)
+        elif name == "availability_zone":
+            subnet_conditions.append(availability_zones.c.name == value)
+        elif name == "share_server_id":
+            conditions.append(
+                share_networks.c.id.in_(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == value))
+            )
+        elif name == "security_service_id":
+            users = sa.select(associations.c.share_network_id).where(associations.c.security_service_id == value)
+            conditions.append(share_networks.c.id.in_(users))
+    if subnet_conditions:
+        matching = sa.select(share_network_subnets.c.share_network_id).outerjoin(availability_zones).where(*subnet_conditions)
+        conditions.append(share_networks.c.id.in_(matching))
+    return conditions
+
+
+def _day(name: str, value: str) -> datetime:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d")
+    except ValueError:
+        raise Invalid(f"{name} must be a date of the form YYYY-MM-DD, not '{value}'.") from None
+
+
+def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dict[str, Any]) -> None:
+    if conn.execute(sa.select(share_servers.c.id).where(share_servers.c.share_network_id == share_network_id).limit(1)).first():
+        raise Forbidden(
+            f"Cannot update share network {share_network_id}: it is used by share servers. Only name and description can be changed."
+        )
+    defaults = conn.execute(
+        sa.select(share_network_subnets).where(
+            share_network_subnets.c.share_network_id == share_network_id,
+            share_network_subnets.c.availability_zone_id.is_(None),
+            ~share_network_subnets.c.is_deleting,
+        )
+    ).all()
+    if len(defaults) != 1:
+        raise Invalid(f"The share network {share_network_id} must have exactly one default subnet to be updated so; it has {len(defaults)}.")
+    subnet = defaults[0]
+    net_id = neutron.get("neutron_net_id", subnet.neutron_net_id)
+    subnet_id = neutron.get("neutron_subnet_id", subnet.neutron_subnet_id)
+    subnets.require_both_or_none(net_id, subnet_id)
+    conn.execute(
+        sa.update(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet.id)
+        .values(neutron_net_id=net_id, neutron_subnet_id=subnet_id, updated_at=utcnow(), **subnets.UNRESOLVED)
+    )
+    subnets.start_resolution(conn, subnet.id, net_id)

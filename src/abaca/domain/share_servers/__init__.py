@@ -1,0 +1,1 @@
+"""Share servers: their rows, addresses and subnets."""

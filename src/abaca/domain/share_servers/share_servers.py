@@ -1,0 +1,313 @@
+"""Share servers: reading, choosing one for a share, deleting, and what drivers are told of them. Growing them: `share_server_networks`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import (
+    network_allocations,
+    services,
+    share_instances,
+    share_network_subnets,
+    share_networks,
+    share_server_backend_details,
+    share_servers,
+)
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.values import Page
+from abaca.workflow.queue import Work, enqueue
+
+FILTERS = (
+    "host", "status", "project_id", "share_network_id", "identifier", "task_state", "source_share_server_id", "is_auto_deletable",
+    "security_service_update_support", "network_allocation_update_support", "share_network", "share_network_subnet_id",
+)  # fmt: skip
+_TRUE = {"1", "t", "true", "y", "yes", "on"}
+
+
+def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
+    """Share servers of all projects, newest first, in two statements. `filters`: any of FILTERS with its text;
+    another one matches nothing."""
+    if not filters.keys() <= set(FILTERS):
+        return []
+    query = _select().where(*[_condition(name, text) for name, text in filters.items()])
+    query = query.order_by(share_servers.c.created_at.desc(), share_servers.c.id)
+    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+
+
+def get(conn: Connection, share_server_id: str) -> dict[str, Any]:
+    """One share server with its back end details."""
+    rows = [dict(row) for row in conn.execute(_select().where(share_servers.c.id == share_server_id)).mappings()]
+    if not rows:
+        raise Missing(f"Share server {share_server_id} could not be found.")
+    view = _views(conn, rows)[0]
+    return {**view, "backend_details": details_of(conn, share_server_id)}
+
+
+def details(conn: Connection, share_server_id: str) -> dict[str, str]:
+    """The back end details of a share server."""
+    backend_details: dict[str, str] = get(conn, share_server_id)["backend_details"]
+    return backend_details
+
+
+def delete(conn: Connection, share_server_id: str) -> None:
+    """Delete a share server without shares, in the background."""
+    network_id = get(conn, share_server_id)["share_network_id"]
+    lock_row(conn, share_networks, network_id)
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none()
+    if server is None:  # it went while its network's row was waited for
+        raise Missing(f"Share server {share_server_id} could not be found.")
+    if not states.SHARE_SERVER.permits(server.status, Permit.DELETE):
+        raise Forbidden(f"Share server {share_server_id} is {server.status}; only one that is active or in error can be deleted.")
+    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
+        raise Conflict(f"Share server {share_server_id} is in use.")
+    start_deletion(conn, [server])
+
+
+def reset_status(conn: Connection, share_server_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SHARE_SERVER)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    get(conn, share_server_id)
+    states.force(conn, states.SHARE_SERVER, share_server_id, status)
+
+
+def reset_task_state(conn: Connection, share_server_id: str, task_state: str | None) -> None:
+    """The administrator sets a task state by hand."""
+    get(conn, share_server_id)
+    states.set_task_state(conn, share_servers, share_server_id, task_state)
+
+
+def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
+    """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it.
+
+    Conflict while one of them is being changed, whatever its network says.
+    """
+    fresh = [server for server in doomed if server.status != "deleting"]
+    busy = next((server for server in fresh if not states.may_follow(states.SHARE_SERVER, server.status, "deleting")), None)
+    if busy is not None:
+        raise Conflict(f"Share server {busy.id} is {busy.status}; repeat when that is over.")
+    states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
+    hosts = worker_hosts(conn, {server.host for server in fresh})
+    name = "share_server_delete"
+    enqueue(conn, *[server_work(name, hosts[server.host], server, str(uuid4())) for server in fresh])
+
+
+def server_work(workflow: str, worker_host: str, server: sa.Row[Any], which: str, *args: str) -> Work:
+    """Work on a share server (`id`, `project_id`), one after the other: `workflow(server id, *args)`. `which`: tells it from other work of its
+    kind on the server."""
+    return Work(
+        name=workflow,
+        worker_host=worker_host,
+        project_id=server.project_id,
+        id=f"{workflow}:{server.id}:{which}",
+        key=f"server:{server.id}",
+        args=(server.id, *args),
+    )
+
+
+def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:
+    """host@backend → the worker host whose queue takes its work."""
+    rows = conn.execute(sa.select(services.c.host, services.c.worker_host).where(services.c.host.in_(service_hosts)))
+    return dict(rows.all())
+
+
+def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
+    """A query for the servers that stand on any of the subnets."""
+    standing = sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id.in_(subnet_ids))
+    return sa.select(share_servers).where(share_servers.c.id.in_(standing)).order_by(share_servers.c.created_at, share_servers.c.id)
+
+
+def choose(conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]) -> str | None:
+    """A server on that back end that stands on exactly these subnets and can take a share; None when one has to be made.
+
+    Invalid when a server of the network, on whatever back end, waits for a repair of its networks: a second one would hide it.
+    """
+    of_network = conn.execute(_OF_NETWORK, {"share_network_id": share_network_id}).all()
+    waiting = next((row.share_server_id for row in of_network if not row.is_served), None)
+    if waiting is not None:
+        raise Invalid(
+            f"The share server {waiting} of the share network {share_network_id} could not be given its addresses on a new subnet; "
+            "the administrator has to retry or abandon that change first."
+        )
+    subnets_of = defaultdict(set)
+    for row in of_network:
+        if row.host == service_host and states.SHARE_SERVER.permits(row.status, Permit.TAKE_SHARES):
+            subnets_of[row.share_server_id].add(row.share_network_subnet_id)
+    return next((server_id for server_id, subnets in subnets_of.items() if subnets == set(subnet_ids)), None)
+
+
+_OF_NETWORK = (
+    sa.select(mappings, share_servers.c.host, share_servers.c.status)
+    .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
+    .where(share_servers.c.share_network_id == sa.bindparam("share_network_id"))
+    .order_by(share_servers.c.created_at, share_servers.c.id)
+)
+
+
+def create(
+    conn: Connection, network: sa.Row[Any], service_host: str, subnet_ids: Sequence[str], *, network_allocation_update_support: bool,
+    security_service_update_support: bool,
+) -> str:
+    """A server row in `creating` on these subnets; the first share's creation sets it up. Returns its id."""
+    server_id = str(uuid4())
+    now = utcnow()
+    conn.execute(
+        sa.insert(share_servers).values(
+            id=server_id,
+            share_network_id=network.id,
+            project_id=network.project_id,
+            host=service_host,
+            status="creating",
+            network_allocation_update_support=network_allocation_update_support,
+            security_service_update_support=security_service_update_support,
+            created_at=now,
+        )
+    )
+    conn.execute(
+        sa.insert(mappings),
+        [{"share_server_id": server_id, "share_network_subnet_id": subnet, "is_served": True, "created_at": now} for subnet in subnet_ids],
+    )
+    return server_id
+
+
+def remains() -> sa.ColumnElement[bool]:
+    """The condition that a server is only what a failure has left: one that never became active, or whose deletion failed half-way.
+
+    Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a repair of its networks is none.
+    """
+    # Servers of early releases have no identifier; but whatever became active has back end details.
+    described = sa.select(share_server_backend_details.c.share_server_id)
+    never_stood = share_servers.c.identifier.is_(None) & share_servers.c.id.not_in(described)
+    carries = sa.select(share_instances.c.share_server_id).where(share_instances.c.share_server_id.is_not(None))
+    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    empty = share_servers.c.is_auto_deletable & share_servers.c.id.not_in(carries) & share_servers.c.id.not_in(waiting)
+    return (share_servers.c.status == "error") & (never_stood | empty)
+
+
+def standing(conn: Connection, host: str) -> list[str]:
+    """The ids of the servers of host@backend that serve, the oldest first."""
+    query = sa.select(share_servers.c.id).where(share_servers.c.host == host, _serving())
+    return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
+
+
+def stands(conn: Connection, share_server_id: str) -> bool:
+    """Whether one serves."""
+    return conn.scalar(sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())) is not None
+
+
+def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
+    """Status and, for one in error, the reason; `gone` when it is not there."""
+    row = conn.execute(sa.select(share_servers.c.status, share_servers.c.status_reason).where(share_servers.c.id == share_server_id)).one_or_none()
+    return (row.status, row.status_reason) if row else ("gone", None)
+
+
+def host_of(conn: Connection, share_server_id: str) -> str | None:
+    """The host@backend that the server is on; None when it is not there."""
+    return conn.scalar(sa.select(share_servers.c.host).where(share_servers.c.id == share_server_id))
+
+
+def mark_active(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
+    """The server is set up: store what the driver said of it."""
+    save_details(conn, share_server_id, backend_details)
+    states.move(conn, states.SHARE_SERVER, share_server_id, "active", identifier=share_server_id, status_reason=None)
+
+
+def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
+    """The server is in error, and why."""
+    states.move(conn, states.SHARE_SERVER, share_server_id, "error", status_reason=reason[:1023])
+
+
+def mark_unused_since_now(conn: Connection, share_server_id: str) -> None:
+    """A share of the server has gone: the time after which an unused server is deleted begins anew."""
+    conn.execute(sa.update(share_servers).where(share_servers.c.id == share_server_id).values(updated_at=utcnow()))
+
+
+def save_details(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
+    """Replace the back end details of a server."""
+    table = share_server_backend_details
+    conn.execute(sa.delete(table).where(table.c.share_server_id == share_server_id))
+    if backend_details:
+        conn.execute(sa.insert(table), [{"share_server_id": share_server_id, "key": k, "value": v} for k, v in backend_details.items()])
+
+
+def forget_allocations(conn: Connection, share_server_id: str) -> None:
+    """Take the rows of addresses that have been given back away."""
+    conn.execute(sa.delete(network_allocations).where(network_allocations.c.share_server_id == share_server_id))
+
+
+def remove(conn: Connection, share_server_id: str) -> None:
+    """The server is gone: take its rows away, and those of a network or subnet that was only waiting for that."""
+    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    if network_id is not None:
+        lock_row(conn, share_networks, network_id)
+    forget_allocations(conn, share_server_id)
+    conn.execute(sa.delete(share_servers).where(share_servers.c.id == share_server_id))
+    remove_deleted_networks(conn)
+
+
+def remove_deleted_networks(conn: Connection) -> None:
+    """Take the rows of deleted subnets and networks that no server stands on any more away."""
+    used_subnets = sa.select(mappings.c.share_network_subnet_id)
+    used_networks = sa.select(share_servers.c.share_network_id)
+    dying = sa.select(share_networks.c.id).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks))
+    doomed = share_network_subnets.c.is_deleting | share_network_subnets.c.share_network_id.in_(dying)
+    conn.execute(sa.delete(share_network_subnets).where(doomed, share_network_subnets.c.id.not_in(used_subnets)))
+    conn.execute(sa.delete(share_networks).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)))
+
+
+def _serving() -> sa.ColumnElement[bool]:
+    """Also one in error because it could not be given a new subnet, on its old ones.
+
+    Those in the making or on their way out are the business of the work that makes or deletes them.
+    """
+    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    serving = share_servers.c.status.in_(states.SHARE_SERVER.permitting(Permit.SERVE))
+    return serving | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(share_servers, share_networks.c.name.label("share_network_name")).join(share_networks)
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    by_server = defaultdict(list)
+    for row in conn.execute(sa.select(mappings).where(mappings.c.share_server_id.in_([row["id"] for row in rows]))):
+        by_server[row.share_server_id].append(row.share_network_subnet_id)
+    for view in rows:
+        view["share_network_subnet_ids"] = sorted(by_server[view["id"]])
+    return rows
+
+
+def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
+    """What the driver said of a server; empty when it has not yet, or there is no such server."""
+    return details_of_all(conn, [share_server_id])[share_server_id]
+
+
+def details_of_all(conn: Connection, share_server_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """The same of several, by server, in one statement."""
+    table = share_server_backend_details
+    found: dict[str, dict[str, str]] = {server_id: {} for server_id in share_server_ids}
+    for row in conn.execute(sa.select(table).where(table.c.share_server_id.in_(share_server_ids)).order_by(table.c.key)):
+        found[row.share_server_id][row.key] = row.value
+    return found
+
+
+def _condition(name: str, text: str) -> sa.ColumnElement[bool]:
+    """`name`: one of FILTERS. A share network is given by its id or its name."""
+    if name == "share_network":
+        return sa.or_(share_networks.c.id == text, share_networks.c.name == text)
+    if name == "share_network_subnet_id":
+        return share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text))
+    column = share_servers.c[name]
+    return column == (text.lower() in _TRUE) if isinstance(column.type, sa.Boolean) else column == text

@@ -1,0 +1,1 @@
+"""Share types, their extra specs, and the projects that may use them."""

@@ -1,0 +1,232 @@
+"""Share types and their extra specs: what administrators offer, and who sees how much of it.
+
+A view holds id, name, description, is_public, extra_specs (text to text; others than administrators see only what concerns them),
+required_extra_specs, created_at, updated_at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+from oslo_utils import strutils
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
+from abaca.domain.capacity import quota_usages
+from abaca.drivers.nfs_specs import nfs_specs
+from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
+from abaca.scheduler.specs import SHOWN_CAPABILITIES
+from abaca.values import Caller
+
+HANDLES_SERVERS = "driver_handles_share_servers"
+SNAPSHOT_SUPPORT = "snapshot_support"
+BOOLEAN_SPECS = SHOWN_CAPABILITIES | {HANDLES_SERVERS}
+SIZE_SPECS = frozenset({"provisioning:max_share_size", "provisioning:min_share_size", "provisioning:max_share_extend_size"})
+AVAILABILITY_ZONES = "availability_zones"
+REPLICATION_TYPE = "replication_type"
+REPLICATION_TYPES = ("writable", "readable", "dr")
+TENANT_VISIBLE = BOOLEAN_SPECS | SIZE_SPECS | {AVAILABILITY_ZONES, REPLICATION_TYPE}
+
+# Built once: building it costs every creation of a share more than the database needs for it.
+_SPECS_OF = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
+    share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
+)
+_LONGEST = 255
+_KEY = re.compile(r"[\w.:-]+")
+
+
+def create(
+    conn: Connection, caller: Caller, *, name: str, description: str | None, is_public: bool, extra_specs: Mapping[str, str]
+) -> dict[str, Any]:
+    """Make a type. Raises Invalid (extra specs, among them the required one that is missing), Conflict (the name is taken)."""
+    if HANDLES_SERVERS not in extra_specs:
+        raise Invalid(f"Invalid extra_spec: Required extra specs '{HANDLES_SERVERS}' not specified.")
+    check_extra_specs(extra_specs)
+    type_id = str(uuid4())
+    values = {"id": type_id, "name": name, "description": description, "is_public": is_public, "created_at": utcnow()}
+    try:
+        conn.execute(sa.insert(share_types).values(values))
+    except IntegrityError:
+        raise Conflict(f"Share Type {name} already exists.") from None
+    conn.execute(sa.insert(share_type_extra_specs), _rows(type_id, extra_specs))
+    return get(conn, caller, type_id)
+
+
+def get(conn: Connection, caller: Caller, type_id: str) -> dict[str, Any]:
+    """One type by id. Raises Missing, also for types that are neither public nor opened to the caller's project."""
+    rows = _views(conn, caller, _visible(caller).where(share_types.c.id == type_id))
+    if not rows:
+        raise Missing(f"Share type {type_id} could not be found.")
+    return rows[0]
+
+
+def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
+    """One type by id or name. Raises Missing."""
+    query = _visible(caller).where(sa.or_(share_types.c.id == id_or_name, share_types.c.name == id_or_name))
+    rows = _views(conn, caller, query)
+    if not rows:
+        raise Missing(f"Share type {id_or_name} could not be found.")
+    return next((row for row in rows if row["id"] == id_or_name), rows[0])
+
+
+def find(
+    conn: Connection, caller: Caller, *, is_public: bool | None = None, extra_specs: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """The types that the caller sees, oldest first.
+
+    `is_public`: those that everybody in the caller's project sees (True), those that are not public (False). `extra_specs`: only types that
+    have all of these.
+    """
+    query = _visible(caller).order_by(share_types.c.created_at, share_types.c.id)
+    if is_public is not None:
+        query = query.where(_open_to(caller) if is_public else share_types.c.is_public.is_(False))
+    wanted = extra_specs or {}
+    return [view for view in _views(conn, caller, query) if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())]
+
+
+def specs_of(conn: Connection, share_type_id: str) -> dict[str, str]:
+    """All extra specs of a type, in one statement."""
+    return dict(conn.execute(_SPECS_OF, {"share_type_id": share_type_id}).all())
+
+
+def update(conn: Connection, caller: Caller, type_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Change name, description or is_public. Raises Missing, Conflict (the name is taken)."""
+    get(conn, caller, type_id)
+    try:
+        conn.execute(sa.update(share_types).where(share_types.c.id == type_id).values(**changes, updated_at=utcnow()))
+    except IntegrityError:
+        raise Conflict(f"Share Type {changes['name']} already exists.") from None
+    return get(conn, caller, type_id)
+
+
+def delete(conn: Connection, caller: Caller, type_id: str) -> None:
+    """Delete a type. Raises Missing, Invalid (shares use it)."""
+    get(conn, caller, type_id)
+    in_use = Invalid(f"Share type {type_id} is still in use: shares of it are present.")
+    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_type_id == type_id).limit(1)).first():
+        raise in_use
+    try:
+        conn.execute(sa.delete(share_types).where(share_types.c.id == type_id))
+    except IntegrityError:  # a share was made in between
+        raise in_use from None
+    quota_usages.forget_share_type(conn, type_id)
+
+
+def set_extra_specs(conn: Connection, caller: Caller, type_id: str, extra_specs: Mapping[str, str]) -> None:
+    """Add extra specs, or change those that are there. Raises Missing, Invalid."""
+    get(conn, caller, type_id)
+    if lock_row(conn, share_types, type_id) is None:  # who else changes the same one waits
+        raise Missing(f"Share type {type_id} could not be found.")
+    check_extra_specs(extra_specs)
+    specs = share_type_extra_specs
+    conn.execute(sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key.in_(extra_specs)))
+    conn.execute(sa.insert(specs), _rows(type_id, extra_specs))
+
+
+def extra_specs_of(conn: Connection, type_ids: Collection[str]) -> dict[str, dict[str, str]]:
+    """All extra specs of these types, by type; in one statement."""
+    table = share_type_extra_specs
+    found: dict[str, dict[str, str]] = {type_id: {} for type_id in type_ids}
+    for spec in conn.execute(sa.select(table).where(table.c.share_type_id.in_(type_ids))):
+        found[spec.share_type_id][spec.spec_key] = spec.spec_value
+    return found
+
+
+def get_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str) -> str:
+    """The value of one extra spec. Raises Missing (type or key)."""
+    specs: dict[str, str] = get(conn, caller, type_id)["extra_specs"]
+    if key not in specs:
+        raise _no_spec(type_id, key)
+    return specs[key]
+
+
+def delete_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str, *, kept: Collection[str] = (HANDLES_SERVERS,)) -> None:
+    """Delete one extra spec. Raises Missing (type or key), Forbidden for one of `kept`."""
+    get(conn, caller, type_id)
+    if key in kept:
+        raise Forbidden(f"Extra spec '{key}' can't be deleted.")
+    specs = share_type_extra_specs
+    deleted = conn.execute(sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key == key)).rowcount
+    if not deleted:
+        raise _no_spec(type_id, key)
+
+
+def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
+    """Raises Invalid for the first key or value that cannot be."""
+    for key, value in extra_specs.items():
+        if not 0 < len(key) <= _LONGEST or not 0 < len(value) <= _LONGEST:
+            raise Invalid(f"Invalid extra_spec: keys and values have 1 to {_LONGEST} characters.")
+        if not _KEY.fullmatch(key):
+            raise Invalid("Key names can only contain alphanumeric characters, underscores, periods, colons and hyphens.")
+        if key in BOOLEAN_SPECS and _boolean(value) is None:
+            raise Invalid(f"Invalid extra_spec: {key}={value}: a boolean is needed.")
+        if key in SIZE_SPECS and not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise Invalid(f"Invalid extra_spec: {key}={value}: a whole number greater than 0 is needed.")
+        if key == AVAILABILITY_ZONES and not all(zones(value)):
+            raise Invalid(f"Invalid extra_spec: {key}={value}: must be names of zones with commas between them.")
+        if key == REPLICATION_TYPE and value not in REPLICATION_TYPES:
+            raise Invalid(f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}.")
+    try:
+        nfs_specs(extra_specs)
+    except Refused as refusal:
+        raise Invalid(f"Invalid extra_spec: {refusal.message}") from refusal
+
+
+def _boolean(value: str) -> bool | None:
+    parsed = strutils.bool_from_string(value.removeprefix("<is>").strip(), default=None)
+    return parsed if isinstance(parsed, bool) else None
+
+
+def _has(specs: Mapping[str, str], key: str, value: str) -> bool:
+    if key == AVAILABILITY_ZONES:  # a type without zones may be used in all
+        return key not in specs or set(zones(value)) <= set(zones(specs[key]))
+    return specs.get(key, "").lower() == value.lower()
+
+
+def zones(text: str) -> list[str]:
+    """The names in a list of zones, `az1, az 2`; an empty one where nothing stands between two commas."""
+    return [name.strip() for name in text.split(",")]
+
+
+def _no_spec(type_id: str, key: str) -> Missing:
+    return Missing(f"Share Type {type_id} has no extra spec with key {key}.")
+
+
+def _rows(type_id: str, extra_specs: Mapping[str, str]) -> list[dict[str, str]]:
+    kept = {key: ",".join(zones(value)) if key == AVAILABILITY_ZONES else value for key, value in extra_specs.items()}
+    return [{"share_type_id": type_id, "spec_key": key, "spec_value": value} for key, value in kept.items()]
+
+
+def _visible(caller: Caller) -> sa.Select[Any]:
+    query = sa.select(share_types)
+    if caller.is_admin:
+        return query
+    return query.where(_open_to(caller))
+
+
+def _open_to(caller: Caller) -> sa.ColumnElement[bool]:
+    opened = sa.select(share_type_projects.c.share_type_id).where(share_type_projects.c.project_id == caller.project_id)
+    return sa.or_(share_types.c.is_public.is_(True), share_types.c.id.in_(opened))
+
+
+def _views(conn: Connection, caller: Caller, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Two statements, however many types."""
+    rows = [dict(row) for row in conn.execute(query).mappings()]
+    specs: dict[str, dict[str, str]] = defaultdict(dict)
+    chosen = sa.select(share_type_extra_specs).order_by(share_type_extra_specs.c.spec_key)
+    if len(rows) == 1:
+        chosen = chosen.where(share_type_extra_specs.c.share_type_id == rows[0]["id"])
+    for spec in conn.execute(chosen):
+        if caller.is_admin or spec.spec_key in TENANT_VISIBLE:
+            specs[spec.share_type_id][spec.spec_key] = spec.spec_value
+    for row in rows:
+        row["extra_specs"] = specs[row["id"]]
+        row["required_extra_specs"] = {HANDLES_SERVERS: row["extra_specs"].get(HANDLES_SERVERS)}
+    return rows

@@ -1,0 +1,1 @@
+"""Shares and their instances, export locations and access rules; making, managing and deleting them; resource locks."""

@@ -1,0 +1,59 @@
+"""A share whose pool turned out to have no room is placed once more, on another pool; the scheduler had known the pool as it was reported last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import share_instances, share_networks
+from abaca.db.tables import shares as share_rows
+from abaca.domain.capacity import placement
+from abaca.domain.share_servers import share_servers
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import share_creation, shares
+from abaca.errors import Invalid
+from abaca.values import PlacementRequest
+
+MOST_POOLS = 5
+"""How many pools one share is tried on."""
+
+
+def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> bool:
+    """Have a share that is being made be made on a pool of its zone that is none of those `tried` (host@backend#pool, the last one its own).
+
+    Nothing of it is there any more. False, and nothing is changed, when there is no such pool, or it is not to be made any more.
+    """
+    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.id == instance_id))
+    network = lock_row(conn, share_networks, network_id) if network_id else None
+    instance = lock_row(conn, share_instances, instance_id)
+    if instance is None or instance.status != "creating" or instance.host != tried[-1]:
+        return False
+    if network is None or network.status != "active" or len(tried) >= MOST_POOLS:
+        return False
+    share = conn.execute(sa.select(share_rows).where(share_rows.c.id == instance.share_id)).one()
+    specs = share_types.specs_of(conn, instance.share_type_id)
+    zones = share_creation.zone_names(conn)
+    subnets: dict[str, list[str]] = {}
+    with suppress(Invalid):  # the type is not offered there any more
+        subnets = share_creation.subnets_by_zone(conn, network.id, zones, instance.availability_zone_id, specs)
+    request = PlacementRequest(
+        size=share.size,
+        share_proto=share.share_proto,
+        extra_specs=specs,
+        zones={zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
+        availability_zone=zones[instance.availability_zone_id],
+    )
+    host = placement.place_and_claim(conn, request, excluded=tried).host
+    if host is None:
+        return False
+    server_id = share_creation.server_for(conn, network, host, subnets[instance.availability_zone_id])
+    placement.release(conn, instance.host, share.size)
+    changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
+    conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(**changed))
+    share_servers.mark_unused_since_now(conn, instance.share_server_id)
+    shares.start_on(conn, "share_create", instance_id, str(host), server_id, share.project_id, *tried)
+    return True

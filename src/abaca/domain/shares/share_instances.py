@@ -1,0 +1,150 @@
+"""Share instances: as administrators see them, and what operations ask and tell of one. A share has one, until replicas come.
+
+What callers do with a share is in `shares`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import dicts, lock_row, utcnow
+from abaca.db.tables import availability_zones, share_instances, shares
+from abaca.domain.capacity import placement, quota_usages
+from abaca.domain.rows import messages, states
+from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import export_locations
+from abaca.errors import Invalid, Missing
+from abaca.values import ExportLocation, Page
+
+_COLUMNS = (
+    "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id", "share_server_id", "share_type_id", "access_rules_status",
+    "progress",
+)  # fmt: skip
+_FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id")
+
+
+def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
+    """Share instances of all projects, newest first, in two statements. `filters`: fields of the view, project_id, export_location_id,
+    export_location_path."""
+    query = _select().order_by(share_instances.c.created_at.desc(), share_instances.c.id)
+    for name, wanted in filters.items():
+        if name in _FILTERS:
+            query = query.where(share_instances.c[name] == wanted)
+        elif name == "project_id":
+            query = query.where(share_instances.c.share_id.in_(sa.select(shares.c.id).where(shares.c.project_id == wanted)))
+        elif name in ("export_location_id", "export_location_path"):
+            query = query.where(share_instances.c.id.in_(export_locations.instances_with(name.removeprefix("export_location_"), wanted)))
+    return _views(conn, dicts(conn.execute(query.limit(page.limit).offset(page.offset))))
+
+
+def get(conn: Connection, instance_id: str) -> dict[str, Any]:
+    """One share instance: its columns, availability_zone (name) and export_locations (paths)."""
+    views = _views(conn, dicts(conn.execute(_select().where(share_instances.c.id == instance_id))))
+    if not views:
+        raise Missing(f"Share instance {instance_id} could not be found.")
+    return views[0]
+
+
+def reset_status(conn: Connection, instance_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SHARE)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    if lock_row(conn, share_instances, instance_id) is None:
+        raise Missing(f"Share instance {instance_id} could not be found.")
+    states.force(conn, states.SHARE, instance_id, status)
+
+
+# --- for operations ------------------------------------------------------------------------------------------------
+
+
+def server_of(conn: Connection, instance_id: str) -> str | None:
+    """The share server that it stands on; None when it is gone."""
+    return conn.scalar(sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id))
+
+
+def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
+    """The share is there, under these export locations."""
+    row = _existing(conn, instance_id)
+    export_locations.replace(conn, instance_id, locations)
+    _settle(conn, row, instance_id, "available", progress="100%")
+
+
+def resized(conn: Connection, instance_id: str, new_size: int) -> None:
+    """The share has its new size, and no more than that is claimed for it."""
+    row = _existing(conn, instance_id)
+    _release(conn, row, (row.growing_to or row.size) - new_size)
+    conn.execute(sa.update(shares).where(shares.c.id == row.id).values(size=new_size, growing_to=None, updated_at=utcnow()))
+    _settle(conn, row, instance_id, "available")
+
+
+def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
+    """The share did not grow: what was claimed for it goes back."""
+    row = _row(conn, instance_id)
+    if row is not None and row.growing_to == new_size:
+        _release(conn, row, new_size - row.size)
+        conn.execute(sa.update(shares).where(shares.c.id == row.id).values(growing_to=None))
+
+
+def remove(conn: Connection, instance_id: str) -> None:
+    """The share is gone: take its rows away and give its room back. Nothing there is success."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        _release(conn, row, row.growing_to or row.size, shares=1)
+        conn.execute(sa.delete(shares).where(shares.c.id == row.id))
+        share_servers.mark_unused_since_now(conn, row.share_server_id)
+
+
+def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
+    """Set the status after a failure and tell the project why. Nothing to do when the share is gone."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        _settle(conn, row, instance_id, status)
+        messages.create(conn, project_id=row.project_id, resource_type="SHARE", resource_id=row.id, action=action, text=reason)
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(*[share_instances.c[name] for name in _COLUMNS], availability_zones.c.name.label("availability_zone")).outerjoin(
+        availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
+    )
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    locations = export_locations.by_instance(conn, [row["id"] for row in rows])
+    for row in rows:
+        row["export_locations"] = [location.path for location in locations[row["id"]]]
+    return rows
+
+
+def _release(conn: Connection, row: sa.Row[Any], size: int, **counted: int) -> None:
+    """Give GiB back to quotas and pool; a negative size takes them, whatever the limits: the share has them already."""
+    quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, **counted)
+    placement.release(conn, row.host, size)
+
+
+def _settle(conn: Connection, row: sa.Row[Any], instance_id: str, status: str, **changes: Any) -> None:
+    """The work has ended so; a status that an administrator has set or a forced deletion has begun meanwhile stays."""
+    if states.may_follow(states.SHARE, row.status, status):
+        states.move(conn, states.SHARE, instance_id, status, **changes)
+
+
+_ROW = (
+    sa.select(shares, *[share_instances.c[name] for name in ("host", "share_server_id", "share_type_id", "status")])
+    .join(share_instances, share_instances.c.share_id == shares.c.id)
+    .where(share_instances.c.id == sa.bindparam("instance_id"))
+    .with_for_update()
+)
+
+
+def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    return conn.execute(_ROW, {"instance_id": instance_id}).one_or_none()
+
+
+def _existing(conn: Connection, instance_id: str) -> sa.Row[Any]:
+    row = _row(conn, instance_id)
+    if row is None:
+        raise LookupError(f"share instance {instance_id} is gone")
+    return row

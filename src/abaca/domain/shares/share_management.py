@@ -1,0 +1,206 @@
+"""Managing shares that stand on a share server without Abaca's knowing, and letting them go again. Servers: `share_server_management`.
+
+A share that Abaca made is called, on the back end, by the id that its export paths end with, and gets that id back. Its size is 0 until the driver
+has told it; it counts as a share from the beginning, and with its gigabytes once they are known, whatever the quotas.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import pools, services, share_export_locations, share_instances, share_networks, share_servers, shares
+from abaca.domain.capacity import placement, quota_usages
+from abaca.domain.rows import messages, states
+from abaca.domain.rows.share_network_lock import require_active
+from abaca.domain.rows.signs_of_life import is_up
+from abaca.domain.rows.states import Permit
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import export_locations, resource_lock_checks, share_sizes
+from abaca.domain.shares import share_instances as instances
+from abaca.domain.shares import shares as share_nouns
+from abaca.errors import Conflict, Invalid, Missing, Refused
+from abaca.values import Caller, Host, ManagedShare, Value
+
+_TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
+_SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
+_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
+
+
+class ShareToManage(Value):
+    """What an administrator says of a share. `host`: host@backend#pool; `share_type` by id or name; `share_server_id` None: not said."""
+
+    host: str
+    export_path: str
+    share_proto: str
+    share_type: str
+    share_server_id: str | None = None
+    name: str | None = None
+    description: str | None = None
+    is_public: bool = False
+    driver_options: dict[str, str] = {}
+
+
+def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str, Any]:
+    """Store the share in `manage_starting` and have it taken over. Its view. Missing, Invalid, Conflict with Manila's statuses."""
+    service = _service(conn, wanted.host)
+    share_type = share_types.lookup(conn, caller, wanted.share_type)
+    specs: dict[str, str] = share_type["extra_specs"]
+    server = _server(conn, wanted, handles_servers=specs.get("driver_handles_share_servers", "").lower() in _TRUE)
+    share_id, instance_id, now = str(uuid4()), _id_for(wanted.export_path), utcnow()
+    same = (share_export_locations.c.path == wanted.export_path) | (share_instances.c.id == instance_id)
+    if conn.execute(sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)).first():
+        raise Conflict(f"The share under {wanted.export_path} is managed already.")
+    quota_usages.claim(conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1)
+    conn.execute(
+        sa.insert(shares).values(
+            id=share_id,
+            project_id=caller.project_id,
+            user_id=caller.user_id,
+            display_name=wanted.name,
+            display_description=wanted.description,
+            size=0,
+            share_proto=wanted.share_proto.upper(),
+            is_public=wanted.is_public,
+            metadata={},
+            replication_type=specs.get("replication_type"),
+            created_at=now,
+            **{name: str(specs.get(name, "")).lower() in _TRUE for name in _SUPPORTS},
+        )
+    )
+    conn.execute(
+        sa.insert(share_instances).values(
+            id=instance_id,
+            share_id=share_id,
+            share_type_id=share_type["id"],
+            share_network_id=server.share_network_id,
+            share_server_id=server.id,
+            availability_zone_id=service.availability_zone_id,
+            host=wanted.host,
+            status="manage_starting",
+            access_rules_status="active",
+            created_at=now,
+        )
+    )
+    options = msgspec.json.encode(wanted.driver_options).decode()
+    share_nouns.start_on(conn, "share_manage", instance_id, wanted.host, server.id, server.project_id, wanted.export_path, options)
+    return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
+
+
+def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Let a share without snapshots go, in the background; its server is not deleted automatically from now on. Forbidden in a status with
+    work in progress, Invalid while its network is changed."""
+    share = share_nouns.lock(conn, caller, share_id)
+    share_nouns.require_kept(share)
+    share_nouns.require_status(share, Permit.UNMANAGE)
+    share_nouns.require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
+    if not share_nouns.is_placed(share):
+        instances.remove(conn, share.instance_id)
+        return
+    network = lock_row(conn, share_networks, share.share_network_id)
+    assert network is not None, "a share's network is not deleted"
+    require_active(network)
+    conn.execute(sa.update(share_servers).where(share_servers.c.id == share.share_server_id).values(is_auto_deletable=False))
+    states.move(conn, states.SHARE, share.instance_id, "unmanage_starting")
+    share_nouns.start(conn, "share_unmanage", share)
+
+
+# --- for operations ------------------------------------------------------------------------------------------------
+
+
+def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
+    """The share is taken over: its size counts, and it is available; a status that an administrator has set meanwhile stays.
+
+    Raises Refused when its type does not permit a share of that size.
+    """
+    row = _of_instance(conn, instance_id)
+    if row is None:
+        return
+    if complaint := share_sizes.complaint(found.size, share_types.specs_of(conn, row.share_type_id)):
+        raise Refused(complaint, is_public=True)
+    if row.size == 0:
+        quota_usages.claim(conn, row.project_id, row.user_id, row.share_type_id, defaults=None, gigabytes=found.size)
+        placement.release(conn, row.host, -found.size)
+        conn.execute(sa.update(shares).where(shares.c.id == row.id).values(size=found.size, updated_at=utcnow()))
+    export_locations.replace(conn, instance_id, found.export_locations)
+    if states.may_follow(states.SHARE, row.status, "available"):
+        states.move(conn, states.SHARE, instance_id, "available", progress="100%")
+
+
+def fail_managing(conn: Connection, instance_id: str, _export_path: str, _driver_options: str, reason: str) -> None:
+    """The share could not be taken over: it may be let go again."""
+    instances.fail(conn, instance_id, "manage_error", messages.Action.UPDATE, reason)
+
+
+def fail_unmanaging(conn: Connection, instance_id: str, reason: str) -> None:
+    """The share did not go."""
+    instances.fail(conn, instance_id, "unmanage_error", messages.Action.UPDATE, reason)
+
+
+def resume_managing(conn: Connection, instance_id: str, export_path: str, driver_options: str) -> None:
+    """The share is `manage_starting` again."""
+    share_nouns.start(conn, "share_manage", _again(conn, instance_id, "manage_error", "manage_starting"), export_path, driver_options)
+
+
+def resume_unmanaging(conn: Connection, instance_id: str) -> None:
+    """The share is `unmanage_starting` again."""
+    share_nouns.start(conn, "share_unmanage", _again(conn, instance_id, "unmanage_error", "unmanage_starting"))
+
+
+def _service(conn: Connection, host: str) -> sa.Row[Any]:
+    """The service of host@backend#pool, which is up."""
+    if "#" not in host:
+        raise Invalid("The parameter service_host should contain the pool: host@backend#pool.")
+    service = conn.execute(sa.select(services).join(pools, pools.c.service_host == services.c.host).where(pools.c.host == host)).one_or_none()
+    if service is None:
+        raise Missing(f"Service manila-share could not be found on host {host}.")
+    if not is_up(service._mapping):
+        raise Invalid(f"The service {service.host} is down.")
+    return service
+
+
+def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -> sa.Row[Any]:
+    """The share server that the share stands on, its network's row held."""
+    if not handles_servers:
+        raise Invalid("The share type must have driver_handles_share_servers=True: other back ends are not served.")
+    if wanted.share_server_id is None:
+        raise Invalid("The share server must be given: the share type has driver_handles_share_servers=True.")
+    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == wanted.share_server_id))
+    network = lock_row(conn, share_networks, network_id or "")
+    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == wanted.share_server_id)).one_or_none()
+    if server is None or network is None:
+        raise Invalid(f"Share server {wanted.share_server_id} could not be found.")
+    if server.host != Host.parse(wanted.host).service:
+        raise Invalid(f"The share server {server.id} is not on {wanted.host} but on {server.host}.")
+    if server.status != "active":
+        raise Conflict(f"The share server {server.id} is not active but {server.status}.")
+    require_active(network)
+    return server
+
+
+def _id_for(export_path: str) -> str:
+    """What the path ends with, if that is an id."""
+    last = export_path.replace("\\", "/").rpartition("/")[2]
+    try:
+        return str(UUID(last)) if len(last) == 36 else str(uuid4())
+    except ValueError:
+        return str(uuid4())
+
+
+def _of_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
+    return share_nouns.lock(conn, _ANYBODY, share_id) if share_id else None
+
+
+def _again(conn: Connection, instance_id: str, found: str, to: str) -> sa.Row[Any]:
+    share = _of_instance(conn, instance_id)
+    if share is None or share.status != found:
+        raise Conflict(f"The share is {share.status if share else 'gone'}, no longer {found}: the work is not taken up again.")
+    states.move(conn, states.SHARE, instance_id, to)
+    return share

@@ -1,0 +1,439 @@
+"""Shares: reading, changing their texts, deleting, resizing. Making one, with the choice of its place: `share_creation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+from zlib import crc32
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.json_pairs import HasPair
+from abaca.db.session import Lookup, dicts, lock_row, utcnow
+from abaca.db.tables import (
+    availability_zones,
+    share_export_locations,
+    share_instances,
+    share_networks,
+    share_snapshots,
+    share_type_extra_specs,
+    share_types,
+    shares,
+)
+from abaca.domain.capacity import placement, quota_usages
+from abaca.domain.rows import messages, pages, states
+from abaca.domain.rows.states import Permit
+from abaca.domain.share_servers import share_servers
+from abaca.domain.share_types import share_types as share_types_of
+from abaca.domain.shares import export_locations, resource_lock_checks, share_sizes
+from abaca.domain.shares.share_instances import remove as remove_share
+from abaca.errors import Forbidden, Invalid, Missing, OverQuota
+from abaca.values import Caller, Host, Page
+from abaca.workflow.queue import LANES, Work, enqueue
+
+_SHARE_FILTERS = {
+    "name": shares.c.display_name,
+    "display_name": shares.c.display_name,
+    "description": shares.c.display_description,
+    "display_description": shares.c.display_description,
+    "project_id": shares.c.project_id,
+    "snapshot_id": shares.c.snapshot_id,
+    "status": share_instances.c.status,
+    "host": share_instances.c.host,
+    "share_type_id": share_instances.c.share_type_id,
+    "share_network_id": share_instances.c.share_network_id,
+    "share_server_id": share_instances.c.share_server_id,
+    "availability_zone": availability_zones.c.name,
+}
+_SORT_KEYS = {
+    **_SHARE_FILTERS,
+    **{name: shares.c[name] for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")},
+    "share_type": share_instances.c.share_type_id,
+    "share_network": share_instances.c.share_network_id,
+    "availability_zone_id": share_instances.c.availability_zone_id,
+}
+
+
+def get(conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False) -> dict[str, Any]:
+    """One share: the caller's own, a public one, or any for an administrator."""
+    query = _ANY_SHARE if caller.is_admin else _VISIBLE_SHARE
+    rows = dicts(conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}))
+    if not rows:
+        raise Missing(f"Share {share_id} could not be found.")
+    return _views(conn, rows, with_export_locations)[0]
+
+
+def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
+    """Id and version of the share that `get` gives; `with_ids` gives the rest."""
+    query = _ANY_VERSION if caller.is_admin else _VISIBLE_VERSION
+    row = query.first(conn, {"share_id": share_id, "project_id": caller.project_id})
+    if row is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    return row[0], tuple(row[1:])
+
+
+def find(
+    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False, *, with_export_locations: bool = False
+) -> list[dict[str, Any]]:
+    """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
+
+    `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool, else False), `name~`,
+    `description~`, metadata and extra_specs (dict), export_location_id, export_location_path, share_group_id.
+    Invalid for a sort key that is not known.
+    """
+    return _views(conn, dicts(conn.execute(_page(_SHARES, caller, filters, page, all_projects))), with_export_locations)
+
+
+def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool) -> sa.Select[Any]:
+    """`what`, a query on shares and all that is joined to them, for one page of those that match, in its order."""
+    key = page.sort_key or "created_at"
+    if key not in _SORT_KEYS:
+        raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
+    # An instance is as old as its share; its time stands beside the network in one index.
+    column = share_instances.c.created_at if _is_by_network(page, filters) else _SORT_KEYS[key]
+    if page.after is not None:
+        return pages.part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
+    order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
+    if key == "created_at" and not page.offset:  # an index gives the first page in its order
+        # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
+        limit = None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
+        return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
+    # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
+    ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
+    return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
+
+
+def _is_by_network(page: Page, filters: dict[str, Any]) -> bool:
+    return page.sort_key in (None, pages.AGE) and "share_network_id" in filters
+
+
+def following(page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
+    """As `pages.following`, after a page of `find` or `find_versions`."""
+    return pages.following(page, count, [] if _is_by_network(page, filters) else last)
+
+
+def find_versions(
+    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False
+) -> list[tuple[str, tuple[Any, ...]]]:
+    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what belongs to the ids.
+
+    A version ends with the time at which the share was made.
+    """
+    rows = conn.execute(_page(_VERSIONS, caller, filters, page, all_projects)).all()
+    return [(row[0], row[1:]) for row in rows]
+
+
+def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The views of these shares, in no order, each with its `version`; those that have gone are left out."""
+    rows = dicts(conn.execute(_SHARES.where(shares.c.id.in_(ids))))
+    for row in rows:
+        row["version"] = tuple(row[name] for name in _VERSION)
+    return rows
+
+
+def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
+    """How many shares `find` would give without a page."""
+    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(_IDS, caller, filters, all_projects).subquery())) or 0
+
+
+def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change display_name, display_description, is_public."""
+    require_kept(require_own(conn, caller, share_id))
+    allowed = {name: changes[name] for name in ("display_name", "display_description", "is_public") if name in changes}
+    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed))
+    return get(conn, caller, share_id)
+
+
+def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """Replace the metadata of a share by `change` of it, its row held; what it is then."""
+    require_own(conn, caller, share_id)
+    share = lock_row(conn, shares, share_id)
+    if share is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    metadata = change(share.metadata)
+    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
+
+
+def delete(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
+    share = lock(conn, caller, share_id)
+    require_status(share, Permit.DELETE)
+    require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
+    _start_deletion(conn, share)
+
+
+def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Delete a share whatever its status, unless it has snapshots or is locked."""
+    share = lock(conn, caller, share_id)
+    require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
+    if not states.may_follow(states.SHARE, share.status, "deleting"):
+        states.force(conn, states.SHARE, share.instance_id, "error")
+    _start_deletion(conn, share)
+
+
+def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SHARE)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    share = lock(conn, caller, share_id)
+    require_kept(share)
+    states.force(conn, states.SHARE, share.instance_id, status)
+
+
+def reset_task_state(conn: Connection, caller: Caller, share_id: str, task_state: str | None) -> None:
+    """The administrator sets a task state by hand."""
+    require_kept(require_own(conn, caller, share_id))
+    states.set_task_state(conn, shares, share_id, task_state)
+
+
+def extend(
+    conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+) -> None:
+    """Grow a share to `new_size` GiB, in the background. Forbidden when a quota is against it.
+
+    The room in the pool is claimed at once, whether there is enough or not when it is `forced`. Without room the share stays as it is and its
+    project is told by a message: clients take a refusal for something that passes, and repeat it for minutes.
+    """
+    share = lock(conn, caller, share_id)
+    require_available(share)
+    if new_size <= share.size:
+        raise Invalid(
+            "Invalid input received: New size for extend must be greater than current size. "
+            f"(current: {share.size}, extended: {new_size})."
+        )
+    _require_permitted(conn, share, new_size, extended_by_administrator=caller.is_admin)
+    if not start_extension(conn, share, new_size, quota_defaults, forced=forced):
+        messages.create(
+            conn,
+            project_id=share.project_id,
+            resource_type="SHARE",
+            resource_id=share_id,
+            action=messages.Action.EXTEND,
+            detail=messages.Detail.FILTER_CAPACITY,
+            text=f"The share keeps its {share.size} GiB: there is no room to extend it to {new_size} GiB.",
+        )
+
+
+def start_extension(
+    conn: Connection, share: sa.Row[Any], new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+) -> bool:
+    """Claim what a share (as `lock` gives it) needs to grow, and have it grown. False, and nothing is changed, when its pool has no room."""
+    more = new_size - (share.growing_to or share.size)
+    if not forced and not placement.claim_more(conn, share.host, more):
+        return False
+    scope = (share.project_id, share.user_id, share.share_type_id)
+    try:
+        quota_usages.claim(conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more)
+    except OverQuota as over:
+        raise Forbidden(over.message) from None
+    if forced:
+        placement.release(conn, share.host, -more)
+    conn.execute(sa.update(shares).where(shares.c.id == share.id).values(growing_to=new_size))
+    states.move(conn, states.SHARE, share.instance_id, "extending")
+    start(conn, "share_extend", share, str(new_size))
+    return True
+
+
+def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
+    """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than that."""
+    share = lock(conn, caller, share_id)
+    require_available(share)
+    if not 0 < new_size < share.size:
+        raise Invalid(
+            "Invalid input received: New size for shrink must be less than current size and greater than 0 "
+            f"(current: {share.size}, new: {new_size})."
+        )
+    _require_permitted(conn, share, new_size)
+    states.move(conn, states.SHARE, share.instance_id, "shrinking")
+    start(conn, "share_shrink", share, str(new_size))
+
+
+def _require_permitted(conn: Connection, share: sa.Row[Any], new_size: int, *, extended_by_administrator: bool = False) -> None:
+    """Invalid when the type of a share (as `lock` gives it) does not permit that size."""
+    specs = share_types_of.specs_of(conn, share.share_type_id)
+    if complaint := share_sizes.complaint(new_size, specs, extended_by_administrator=extended_by_administrator):
+        raise Invalid(f"Invalid input received: {complaint}")
+
+
+def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
+    """The share and its instance (`instance_id`, `status`, `host`, …), its network's row held. Only the owner's project and administrators."""
+    require_own(conn, caller, share_id)
+    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id))
+    if network_id is not None:
+        lock_row(conn, share_networks, network_id)
+    locked = conn.execute(
+        sa.select(
+            shares,
+            share_instances.c.id.label("instance_id"),
+            *[share_instances.c[n] for n in ("status", "host", "share_network_id", "share_server_id", "share_type_id", "access_rules_status")],
+        )
+        .join(share_instances, share_instances.c.share_id == shares.c.id)
+        .where(shares.c.id == share_id)
+        .with_for_update()
+    ).one_or_none()
+    if locked is None:
+        raise Missing(f"Share {share_id} could not be found.")
+    return locked
+
+
+def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> None:
+    """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id, *args)`."""
+    start_on(conn, workflow, share.instance_id, share.host, share.share_server_id, share.project_id, *args)
+
+
+def start_on(
+    conn: Connection, workflow: str, instance_id: str, host: str, share_server_id: str | None, project_id: str, *args: str
+) -> None:
+    """Put work on a share instance into the queue of the worker that serves host@backend#pool, in its lane of its share server."""
+    service = Host.parse(host).service
+    worker_host = share_servers.worker_hosts(conn, {service})[service]
+    work_id = f"{workflow}:{instance_id}:{uuid4()}"
+    key = f"server:{share_server_id or instance_id}:{crc32(instance_id.encode()) % LANES}"
+    enqueue(conn, Work(name=workflow, worker_host=worker_host, project_id=project_id, id=work_id, key=key, args=(instance_id, *args)))
+
+
+def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
+    """Forbidden for a share (as `lock` gives it) that has snapshots."""
+    if dependent := conn.scalar(sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)):
+        raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
+
+
+def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
+    if not is_placed(share):
+        remove_share(conn, share.instance_id)
+        return
+    states.move(conn, states.SHARE, share.instance_id, "deleting")
+    start(conn, "share_delete", share)
+
+
+def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
+    """Its row. Missing unless the share is of the caller's project, or the caller an administrator; Forbidden when he sees it because it is
+    public."""
+    columns = [shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")]
+    share = conn.execute(sa.select(*columns).where(shares.c.id == share_id)).one_or_none()
+    if share is not None and (caller.is_admin or share.project_id == caller.project_id):
+        return share
+    if share is not None and share.is_public:
+        raise Forbidden(f"Share {share_id} belongs to another project.")
+    raise Missing(f"Share {share_id} could not be found.")
+
+
+def require_status(share: sa.Row[Any], what: Permit) -> None:
+    """Forbidden unless the status of a share (as `lock` gives it) permits that."""
+    if not states.SHARE.permits(share.status, what):
+        permitting = ", ".join(states.SHARE.permitting(what))
+        raise Forbidden(f"Invalid share: share {share.id} is {share.status}; its status must be one of {permitting}.")
+
+
+def require_kept(share: sa.Row[Any]) -> None:
+    """Forbidden for a share (as `lock` or `require_own` gives it) that is soft-deleted: it is restored or deleted, and nothing else."""
+    if share.scheduled_to_be_deleted_at is not None:
+        raise Forbidden(f"Share {share.id} has been soft-deleted; restore it first.")
+
+
+def is_placed(share: sa.Row[Any]) -> bool:
+    """Whether there may be anything of the share (as `lock` gives it) on a back end: it has a pool, and its server was set up or is yet to be."""
+    return share.host is not None and (share.share_server_id is not None or share.share_network_id is None)
+
+
+def require_available(share: sa.Row[Any]) -> None:
+    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset; Forbidden when it is
+    soft-deleted."""
+    require_kept(share)
+    if share.status != "available":
+        raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
+    if not is_placed(share):
+        raise Invalid(f"Invalid share: share {share.id} never came to stand on a back end; it can only be deleted.")
+
+
+_INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")
+_VERSION = {  # what a view is made of changes with one of these; zones do not change
+    "updated_at": shares.c.updated_at,
+    "instance_updated_at": share_instances.c.updated_at.label("instance_updated_at"),
+    "type_updated_at": share_types.c.updated_at.label("type_updated_at"),
+    "created_at": shares.c.created_at,  # never changes; it is what lists go by
+}
+
+
+def _select(*columns: Any) -> sa.Select[Any]:
+    return (
+        sa.select(*columns)
+        .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+        .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
+        .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+    )
+
+
+# Each share has one instance, so all joins could be inner ones. As outer joins they tell the database to begin with the shares, and are left
+# out where no filter, no order and no column is about them.
+# Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
+_SHARES = _select(
+    shares,
+    share_instances.c.id.label("instance_id"),
+    *[share_instances.c[name] for name in _INSTANCE_COLUMNS],
+    share_instances.c.share_type_id.label("share_type"),
+    share_types.c.name.label("share_type_name"),
+    availability_zones.c.name.label("availability_zone"),
+    _VERSION["instance_updated_at"],
+    _VERSION["type_updated_at"],
+)
+_VERSIONS = _select(shares.c.id, *_VERSION.values())
+_IDS = (
+    sa.select(shares.c.id)
+    .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+    .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+)
+_ANY_SHARE, _any_version = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))
+_IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
+_VISIBLE_SHARE = _ANY_SHARE.where(_IS_VISIBLE)
+_ANY_VERSION, _VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
+
+
+def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
+    """The shares that match, of a query on shares, their instances and zones."""
+    if not (all_projects and caller.is_admin):
+        own = shares.c.project_id == caller.project_id
+        query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
+    deletion = shares.c.scheduled_to_be_deleted_at
+    query = query.where(deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None))
+    for name, wanted in filters.items():
+        if name in _SHARE_FILTERS:
+            query = query.where(_SHARE_FILTERS[name] == wanted)
+        elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
+            query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
+        elif name == "share_group_id":  # there are none
+            query = query.where(sa.false())
+        elif name == "extra_specs":
+            # What others than administrators do not see they cannot look for, either.
+            if not caller.is_admin and wanted.keys() - share_types_of.TENANT_VISIBLE:
+                query = query.where(sa.false())
+            query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
+        elif name == "metadata":
+            query = query.where(*[HasPair(shares.c.metadata, key, text) for key, text in wanted.items()])
+        elif name in ("export_location_id", "export_location_path"):
+            table = share_export_locations
+            having = sa.select(table.c.share_instance_id).where((table.c.id if name.endswith("_id") else table.c.path) == wanted)
+            having = having if caller.is_admin else having.where(~table.c.is_admin_only)
+            query = query.where(share_instances.c.id.in_(having))
+    return query
+
+
+def _types_with(key: str, value: str) -> sa.Select[Any]:
+    specs = share_type_extra_specs
+    return sa.select(specs.c.share_type_id).where(specs.c.spec_key == key, sa.func.lower(specs.c.spec_value) == str(value).lower())
+
+
+def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:
+    if with_export_locations:
+        locations = export_locations.by_instance(conn, [row["instance_id"] for row in rows])
+        for row in rows:
+            # Shown to whoever is shown the share. Those for administrators only are in the list of its export locations.
+            row["export_locations"] = [location.path for location in locations[row["instance_id"]] if not location.is_admin_only]
+    return rows

@@ -1,0 +1,70 @@
+"""Soft deletion: shares that are kept for some time before they are deleted, and can be restored until then.
+
+Such a share counts against quotas, holds its room, its share server and its share network, and stays exported as its access rules say.
+Nothing is done with it but restoring and deleting (`shares.require_kept`); its metadata may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import share_instances, share_servers
+from abaca.db.tables import shares as table
+from abaca.domain.rows import states
+from abaca.domain.rows.states import Permit
+from abaca.domain.shares import resource_lock_checks, shares
+from abaca.errors import Forbidden
+from abaca.values import Caller
+
+_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
+
+
+def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
+    """Keep a share for so many seconds more. Forbidden in a status that is against it, with snapshots or locks, and for one that is so already."""
+    share = shares.lock(conn, caller, share_id)
+    shares.require_kept(share)
+    shares.require_status(share, Permit.SOFT_DELETE)
+    shares.require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share_id)
+    _schedule(conn, share_id, utcnow() + timedelta(seconds=kept_seconds))
+
+
+def restore(conn: Connection, caller: Caller, share_id: str) -> None:
+    """Take the soft deletion of a share back; nothing to do for one that is not soft-deleted. Forbidden once it is being deleted."""
+    share = shares.lock(conn, caller, share_id)
+    if share.scheduled_to_be_deleted_at is None:
+        return
+    if not states.SHARE.permits(share.status, Permit.RESTORE):
+        raise Forbidden(f"Share {share_id} is {share.status}: it is too late to restore it.")
+    _schedule(conn, share_id, None)
+
+
+def due(conn: Connection, hosts: Collection[str]) -> list[str]:
+    """The shares on these back ends (host@backend), and those that never came to stand on any, that are to be deleted by now."""
+    query = (
+        sa.select(table.c.id)
+        .join(share_instances, share_instances.c.share_id == table.c.id)
+        .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
+        .where(
+            table.c.scheduled_to_be_deleted_at <= utcnow(),
+            share_instances.c.status.in_(states.SHARE.permitting(Permit.EXPIRE)),
+            share_servers.c.host.in_(hosts) | share_instances.c.host.is_(None),
+        )
+    )
+    return list(conn.scalars(query))
+
+
+def delete_due(conn: Connection, share_id: str) -> None:
+    """Delete a share as its project would, unless it was restored meanwhile. What is against a deletion is against this one."""
+    share = shares.lock(conn, _ANYBODY, share_id)
+    if share.scheduled_to_be_deleted_at is not None and share.scheduled_to_be_deleted_at <= utcnow():
+        shares.delete(conn, _ANYBODY, share_id)
+
+
+def _schedule(conn: Connection, share_id: str, when: datetime | None) -> None:
+    conn.execute(sa.update(table).where(table.c.id == share_id).values(scheduled_to_be_deleted_at=when))

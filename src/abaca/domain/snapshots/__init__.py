@@ -1,0 +1,1 @@
+"""Snapshots of shares, their instances and export locations."""

@@ -1,0 +1,88 @@
+"""What operations ask and tell of a snapshot's instance. A snapshot has one, until replicas come. What callers do: `snapshots`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import share_instances as share_instances_table
+from abaca.db.tables import share_snapshot_instances, share_snapshots
+from abaca.domain.capacity import quota_usages
+from abaca.domain.rows import messages, states
+from abaca.domain.shares import export_locations, share_instances
+from abaca.values import SnapshotUpdate
+
+
+def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
+    """The snapshot is there."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        changed(conn, instance_id, taken)
+        _settle(conn, row, "available")
+
+
+def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
+    """Store what the driver tells of it. Nothing to do when it is gone."""
+    if _row(conn, instance_id) is None:
+        return
+    if update.provider_location is not None:
+        table = share_snapshot_instances
+        conn.execute(sa.update(table).where(table.c.id == instance_id).values(provider_location=update.provider_location[:255]))
+    if update.export_locations is not None:
+        export_locations.replace_of_snapshot(conn, instance_id, update.export_locations)
+
+
+def reverted(conn: Connection, share_instance_id: str, instance_id: str, size: int) -> None:
+    """The share has the data and the size of the snapshot."""
+    share_instances.resized(conn, share_instance_id, size)
+    released(conn, instance_id)
+
+
+def released(conn: Connection, instance_id: str) -> None:
+    """The work that used the snapshot has ended, well or not."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        _settle(conn, row, "available")
+
+
+def remove(conn: Connection, instance_id: str) -> None:
+    """The snapshot is gone: take its rows away, and count it no more. Nothing there is success."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, snapshots=1, snapshot_gigabytes=row.size)
+        conn.execute(sa.delete(share_snapshots).where(share_snapshots.c.id == row.id))
+
+
+def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
+    """Set the status after a failure and tell the project why. Nothing to do when it is gone."""
+    row = _row(conn, instance_id)
+    if row is not None:
+        _settle(conn, row, status)
+        messages.create(conn, project_id=row.project_id, resource_type="SHARE_SNAPSHOT", resource_id=row.id, action=action, text=reason)
+
+
+def _settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
+    """The work has ended so; a status that an administrator has set or a forced deletion has begun meanwhile stays."""
+    if states.may_follow(states.SNAPSHOT, row.status, status):
+        states.move(conn, states.SNAPSHOT, row.instance_id, status)
+
+
+def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    """Its share's row is held first, as by requests."""
+    table = share_snapshot_instances
+    owner = conn.execute(
+        sa.select(share_instances_table.c.share_type_id)
+        .join(table, table.c.share_instance_id == share_instances_table.c.id)
+        .where(table.c.id == instance_id)
+        .with_for_update(of=share_instances_table)
+    ).one_or_none()
+    if owner is None:
+        return None
+    return conn.execute(
+        sa.select(share_snapshots, table.c.id.label("instance_id"), table.c.status, sa.literal(owner.share_type_id).label("share_type_id"))
+        .join(table, table.c.snapshot_id == share_snapshots.c.id)
+        .where(table.c.id == instance_id)
+        .with_for_update()
+    ).one_or_none()

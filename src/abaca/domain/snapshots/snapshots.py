@@ -1,0 +1,272 @@
+"""Snapshots of shares: taking, reading, changing their texts, deleting, and reverting a share to its newest one.
+
+What operations ask and tell: `share_snapshot_instances`. Making a share from a snapshot: `share_creation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.json_pairs import HasPair
+from abaca.db.session import lock_row, utcnow
+from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
+from abaca.db.tables import shares as shares_table
+from abaca.domain.capacity import placement, quota_usages
+from abaca.domain.rows import pages, states
+from abaca.domain.rows.states import Permit
+from abaca.domain.shares import shares
+from abaca.errors import Conflict, Forbidden, Invalid, Missing, OverQuota, Unprocessable
+from abaca.values import Caller, Page
+
+_FILTERS = {
+    "name": share_snapshots.c.display_name,
+    "display_name": share_snapshots.c.display_name,
+    "description": share_snapshots.c.display_description,
+    "display_description": share_snapshots.c.display_description,
+    "share_id": share_snapshots.c.share_id,
+    "size": share_snapshots.c.size,
+    "status": share_snapshot_instances.c.status,
+    "project_id": share_snapshots.c.project_id,
+}
+_SORT_KEYS = {**_FILTERS, **{name: share_snapshots.c[name] for name in ("id", "created_at", "updated_at", "share_proto", "user_id")}}
+
+
+class Held(NamedTuple):
+    """A snapshot with its share (as `shares.lock` gives it), the rows held."""
+
+    snapshot: sa.Row[Any]
+    share: sa.Row[Any]
+
+
+def create(
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    metadata: dict[str, str] | None = None,
+    force: bool = False,
+    quota_defaults: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Store a snapshot in `creating` and have it taken. Its view. `force`: also of a share that could not be resized.
+
+    Unprocessable when the share does not have snapshot_support, Invalid in a status that is against it, OverQuota.
+    """
+    share = shares.lock(conn, caller, share_id)
+    shares.require_kept(share)
+    if not share.snapshot_support:
+        raise Unprocessable(f"Snapshots cannot be created for share '{share_id}' since it does not have that capability.")
+    if not (force and states.SHARE.permits(share.status, Permit.FORCED_SNAPSHOT)):
+        shares.require_available(share)
+    quota_usages.claim(
+        conn, share.project_id, caller.user_id, share.share_type_id, defaults=quota_defaults, snapshots=1, snapshot_gigabytes=share.size
+    )
+    snapshot_id, instance_id, now = str(uuid4()), str(uuid4()), utcnow()
+    conn.execute(
+        sa.insert(share_snapshots).values(
+            id=snapshot_id,
+            project_id=share.project_id,
+            user_id=caller.user_id,
+            share_id=share_id,
+            size=share.size,
+            share_proto=share.share_proto,
+            display_name=name,
+            display_description=description,
+            metadata=metadata or {},
+            created_at=now,
+        )
+    )
+    conn.execute(
+        sa.insert(share_snapshot_instances).values(
+            id=instance_id, snapshot_id=snapshot_id, share_instance_id=share.instance_id, status="creating", created_at=now
+        )
+    )
+    shares.start(conn, "snapshot_create", share, instance_id)
+    return get(conn, caller, snapshot_id)
+
+
+def get(conn: Connection, caller: Caller, snapshot_id: str) -> dict[str, Any]:
+    """One snapshot of the caller's project."""
+    row = _row(conn, caller, snapshot_id)
+    if row is None:
+        raise _missing(snapshot_id)
+    return _view(row)
+
+
+def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
+    """Snapshots, newest first unless sorted otherwise, in one statement. `filters`: fields of the view, `name~`, `description~`, metadata
+    (dict). Invalid for a sort key that is not known."""
+    key = page.sort_key or "created_at"
+    if key not in _SORT_KEYS:
+        raise Invalid(f"Snapshots cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
+    query = pages.part(_matching(caller, filters, all_projects), page, _SORT_KEYS[key], share_snapshots.c.id)
+    return [_view(row) for row in conn.execute(query)]
+
+
+def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
+    """How many snapshots `find` would give without a page."""
+    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
+
+
+def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
+    query = _select()
+    if not (all_projects and caller.is_admin):
+        query = query.where(share_snapshots.c.project_id == caller.project_id)
+    for name, wanted in filters.items():
+        if name == "metadata":
+            query = query.where(*[HasPair(share_snapshots.c.metadata, key, text) for key, text in wanted.items()])
+        elif name.endswith("~"):
+            query = query.where(_FILTERS[name[:-1]].contains(wanted, autoescape=True))
+        else:
+            query = query.where(_FILTERS[name] == wanted)
+    return query
+
+
+def update(conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change display_name, display_description."""
+    get(conn, caller, snapshot_id)
+    allowed = {name: changes[name] for name in ("display_name", "display_description") if name in changes}
+    conn.execute(sa.update(share_snapshots).where(share_snapshots.c.id == snapshot_id).values(updated_at=utcnow(), **allowed))
+    return get(conn, caller, snapshot_id)
+
+
+def change_metadata(conn: Connection, caller: Caller, snapshot_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+    """Replace the metadata of a snapshot by `change` of it, its row held; what it is then."""
+    get(conn, caller, snapshot_id)
+    snapshot = lock_row(conn, share_snapshots, snapshot_id)
+    if snapshot is None:
+        raise _missing(snapshot_id)
+    metadata = change(snapshot.metadata)
+    conn.execute(sa.update(share_snapshots).where(share_snapshots.c.id == snapshot_id).values(metadata=metadata, updated_at=utcnow()))
+    return metadata
+
+
+def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
+    """Delete a snapshot, in the background. Invalid in a status that is against it, and while a share is being made from it."""
+    held = lock(conn, caller, snapshot_id)
+    if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
+        permitting = ", ".join(states.SNAPSHOT.permitting(Permit.DELETE))
+        raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is {held.snapshot.status}.")
+    being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
+    share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
+    if share_id is not None:
+        raise Invalid(f"Invalid share snapshot: the share {share_id} is still being made from it.")
+    start_deletion(conn, held)
+
+
+def force_delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
+    """Delete a snapshot whatever its status."""
+    held = lock(conn, caller, snapshot_id)
+    if held.snapshot.status == "restoring":
+        states.force(conn, states.SNAPSHOT, held.snapshot.instance_id, "error")
+    start_deletion(conn, held)
+
+
+def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    known = states.statuses(states.SNAPSHOT)
+    if status not in known:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    states.force(conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status)
+
+
+def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, quota_defaults: Mapping[str, int] | None = None) -> None:
+    """Give a share the data and the size that its newest snapshot has, in the background.
+
+    Invalid when the share cannot do that or the snapshot is not its own; Conflict for a status, rules or a newer snapshot that are
+    against it, and when the pool has no room; Forbidden when a quota is against the size.
+    """
+    share = shares.lock(conn, caller, share_id)
+    shares.require_kept(share)
+    snapshot = _row(conn, caller, snapshot_id)
+    if snapshot is None:
+        raise Invalid(_missing(snapshot_id).message)
+    if not share.revert_to_snapshot_support:
+        raise Invalid(f"Share {share_id} may not be reverted to snapshot {snapshot_id}, because the share does not have that capability.")
+    if snapshot.share_id != share_id:
+        raise Invalid(f"Snapshot {snapshot_id} is not associated with share {share_id}.")
+    _require_at_rest(conn, share, snapshot)
+    start_reversion(conn, share, snapshot, quota_defaults)
+
+
+def start_reversion(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any], quota_defaults: Mapping[str, int] | None = None) -> None:
+    """Claim what a share (as `shares.lock` gives it) needs to have the size of its snapshot, and have it reverted."""
+    _claim(conn, share, snapshot.size, quota_defaults)
+    states.move(conn, states.SHARE, share.instance_id, "reverting")
+    states.move(conn, states.SNAPSHOT, snapshot.instance_id, "restoring")
+    shares.start(conn, "share_revert", share, snapshot.instance_id, str(snapshot.size))
+
+
+def _require_at_rest(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any]) -> None:
+    if share.status != "available":
+        raise Conflict(f"Share {share.id} is in '{share.status}' state, but it must be in 'available' state to be reverted to a snapshot.")
+    if snapshot.status != "available":
+        raise Conflict(f"Snapshot {snapshot.id} is in '{snapshot.status}' state, but it must be in 'available' state to be restored.")
+    newest = share_snapshots.c.created_at.desc(), share_snapshots.c.id
+    latest = conn.scalar(sa.select(share_snapshots.c.id).where(share_snapshots.c.share_id == share.id).order_by(*newest).limit(1))
+    if latest != snapshot.id:
+        raise Conflict(
+            f"Snapshot {snapshot.id} may not be restored because it is not the most recent snapshot of share {share.id}. "
+            f"Currently the latest snapshot is {latest}."
+        )
+    if share.access_rules_status != "active":
+        raise Conflict(f"Snapshot {snapshot.id} belongs to a share {share.id} which has access rules that are not active.")
+
+
+def _claim(conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapping[str, int] | None) -> None:
+    """Claim what the share needs when it had been shrunk since, as `shares.extend` does."""
+    more = size - share.size
+    if more <= 0:
+        return
+    try:
+        quota_usages.claim(
+            conn, share.project_id, share.user_id, share.share_type_id, defaults=quota_defaults, share_size=size, gigabytes=more
+        )
+    except OverQuota as over:
+        raise Forbidden(over.message) from None
+    if not placement.claim_more(conn, share.host, more):
+        raise Conflict(f"Share {share.id} cannot be reverted: there is no room for the {more} GiB by which it grows to the size of its snapshot.")
+    conn.execute(sa.update(shares_table).where(shares_table.c.id == share.id).values(growing_to=size))
+
+
+def start_deletion(conn: Connection, held: Held) -> None:
+    """Have a snapshot deleted."""
+    states.move(conn, states.SNAPSHOT, held.snapshot.instance_id, "deleting")
+    shares.start(conn, "snapshot_delete", held.share, held.snapshot.instance_id)
+
+
+def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
+    """A snapshot of the caller's project with its share."""
+    share = shares.lock(conn, caller, get(conn, caller, snapshot_id)["share_id"])
+    snapshot = conn.execute(_select().where(share_snapshots.c.id == snapshot_id).with_for_update()).one_or_none()
+    if snapshot is None:  # it went while its share's row was waited for
+        raise _missing(snapshot_id)
+    return Held(snapshot, share)
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(
+        share_snapshots,
+        share_snapshot_instances.c.id.label("instance_id"),
+        share_snapshot_instances.c.status,
+        share_snapshot_instances.c.provider_location,
+    ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
+
+
+def _row(conn: Connection, caller: Caller, snapshot_id: str) -> sa.Row[Any] | None:
+    query = _select().where(share_snapshots.c.id == snapshot_id)
+    return conn.execute(query if caller.is_admin else query.where(share_snapshots.c.project_id == caller.project_id)).one_or_none()
+
+
+def _view(row: sa.Row[Any]) -> dict[str, Any]:
+    return {**row._mapping, "name": row.display_name, "description": row.display_description, "share_size": row.size}
+
+
+def _missing(snapshot_id: str) -> Missing:
+    return Missing(f"ShareSnapshotNotFound: Snapshot {snapshot_id} could not be found.")
