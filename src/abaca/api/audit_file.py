@@ -7,6 +7,7 @@ the log: the API goes on.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import logging
 import os
@@ -87,9 +88,14 @@ def _open(path: str) -> int:
 
 
 def _write(descriptor: int, line: bytes) -> None:
-    """A line that a full disk has cut, of whichever process, is ended first."""
-    end = os.lseek(descriptor, 0, os.SEEK_END)
-    if end and os.pread(descriptor, 1, end - 1) != b"\n":
-        line = b"\n" + line
-    if os.write(descriptor, line) < len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    """A line that a full disk has cut, of whichever process, is ended first. One process writes at a time: another would see
+    half of its line."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        if end and os.pread(descriptor, 1, end - 1) != b"\n":
+            line = b"\n" + line
+        if os.write(descriptor, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
