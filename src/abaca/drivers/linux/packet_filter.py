@@ -1,7 +1,8 @@
 """nftables of the network namespace that the caller is in: whole tables, replaced and deleted at one stroke.
 
-Go into a namespace with `namespaces.inside`. A table is replaced in one transaction of the kernel's: no packet meets half of it, and
-none passes between the old one and the new one. The program `nft` does it (docs/adr/0038-port-security.md).
+Go into a namespace with `namespaces.inside`. A table is replaced in one transaction of the kernel's: no packet meets half of its chains, and
+none passes between the old ones and the new ones. Sets of intervals are the exception: for a moment nothing is found in one whose content is
+exchanged (see `admission.py`). The program `nft` does it (docs/adr/0038-port-security.md).
 """
 
 from __future__ import annotations
