@@ -50,8 +50,8 @@ SCENES = (
     "service_ensure_shares",
 )
 END_SECONDS = 5.0
-_PASSING = {"log", "recovery", "epoch"}
-"""What of a server's folder tells of how often its NFS server was started."""
+_PASSING = {"log", "recovery", "epoch", "secret"}
+"""What of a server's folder is drawn at random, or tells how often its NFS server was started."""
 
 
 def scenes(offset: int = 0, of: tuple[str, ...] = SCENES) -> list[str]:
