@@ -74,7 +74,7 @@ def slate(stack: Stack) -> dict[str, Any]:
 
 def stored_slate(stack: Stack) -> dict[str, Any]:
     """All that may be left over in the database: rows by table (messages apart), quotas in use, claimed gigabytes."""
-    rows = {table: number for table, number in stack.rows().items() if table not in ("messages", "quota_usages")}
+    rows = {table: number for table, number in stack.rows().items() if table not in ("messages", "quota_usages", "share_usages")}
     counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
     in_use = sa.select(*(quota_usages.c[n] for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes"))).where(counted)
     quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))

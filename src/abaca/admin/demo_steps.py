@@ -34,8 +34,9 @@ CLIENTS = {
 RULES = {"blue": ("10.77.1.192/26", "fd00:77:1:0:c::/80"), "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80")}
 # Parts of a file that is larger than the share of 1 GiB; libnfs 4.0 writes 3 KiB at a time.
 PART_TIMES, PARTS = 80_000, 5
-KEPT_TABLES = {"availability_zones", "departed_share_servers", "services", "worker_leases", "pools", "quota_usages"}
-"""What the service itself keeps; every other table holds what users made. What pools and quotas count as used is looked at by itself."""
+KEPT_TABLES = {"availability_zones", "departed_share_servers", "services", "worker_leases", "pools", "quota_usages", "share_usages"}
+"""What the service itself keeps, and measures every minute; every other table holds what users made. What pools and quotas count as used
+is looked at by itself."""
 
 QUOTA_USAGES = [column.name for column in quota_usages.columns if isinstance(column.type, sa.BigInteger)]
 
