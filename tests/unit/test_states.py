@@ -44,7 +44,7 @@ def test_every_transitional_status_leads_to_rest_and_has_an_end_in_error(name: s
 def test_what_is_permitted_is_permitted_by_known_statuses_and_not_by_all(name: str) -> None:
     noun = NOUNS[name]
     for what in noun.permitted:
-        permitting = noun.permitting(what)
+        permitting = noun.permitted[what]
         assert permitting and len(set(permitting)) == len(permitting), what
         assert set(permitting) < noun.transitions.keys(), what
         assert [status for status in noun.transitions if noun.permits(status, what)] == [s for s in noun.transitions if s in permitting]

@@ -32,6 +32,6 @@ def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER
 def _has_no_shares_left(conn: Connection, share_server_id: str) -> bool:
     """Take the failed shares off the server; whether none is left on it."""
     on_it = share_instances.c.share_server_id == share_server_id
-    failed = share_instances.c.status.in_(states.SHARE.permitting(Permit.LEAVE_SERVER))
+    failed = share_instances.c.status.in_(states.SHARE.permitted[Permit.LEAVE_SERVER])
     conn.execute(sa.update(share_instances).where(on_it, failed).values(share_server_id=None, updated_at=utcnow()))
     return conn.execute(sa.select(share_instances.c.id).where(on_it).limit(1)).first() is None

@@ -113,7 +113,7 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
     """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
-    on_it = share_instances.c.status.in_(states.SHARE.permitting(Permit.IS_ON_SERVER))
+    on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
 
 

@@ -56,7 +56,7 @@ def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
 def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
     """The snapshot instances of a share that clients may mount, the oldest first."""
     table = share_snapshot_instances
-    complete = table.c.status.in_(states.SNAPSHOT.permitting(Permit.HAS_ALL_DATA))
+    complete = table.c.status.in_(states.SNAPSHOT.permitted[Permit.HAS_ALL_DATA])
     return list(
         conn.scalars(sa.select(table.c.id).where(table.c.share_instance_id == instance_id, complete).order_by(table.c.created_at, table.c.id))
     )
@@ -70,7 +70,7 @@ def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
 def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
     """The same of several servers together."""
     here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(share_server_ids))
-    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitting(Permit.IS_ON_SERVER))
+    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
     return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
 
 

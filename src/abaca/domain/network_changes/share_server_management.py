@@ -74,7 +74,7 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
     if len(conn.execute(sa.select(mappings).where(mappings.c.share_server_id == share_server_id)).all()) > 1:
         raise Invalid(f"Share server {share_server_id} stands on several subnets, so it cannot be unmanaged.")
     if not states.SHARE_SERVER.permits(server.status, Permit.UNMANAGE):
-        permitting = ", ".join(states.SHARE_SERVER.permitting(Permit.UNMANAGE))
+        permitting = ", ".join(states.SHARE_SERVER.permitted[Permit.UNMANAGE])
         raise Invalid(f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one of {permitting}.")
     if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
         raise Invalid(f"Share server {share_server_id} is in use by one or more shares.")

@@ -44,7 +44,7 @@ class Permit(Enum):
 
 
 class Noun(NamedTuple):
-    """A table's status column, its transitions (status → the statuses that may follow), and the statuses that permit something."""
+    """A table's status column, its transitions (status → the statuses that may follow), and what is permitted → the statuses that permit it."""
 
     table: sa.Table
     column: str
@@ -58,10 +58,6 @@ class Noun(NamedTuple):
 
     def permits(self, status: str | None, what: Permit) -> bool:
         return status in self.permitted[what]
-
-    def permitting(self, what: Permit) -> tuple[str, ...]:
-        """The statuses that permit it, to be named and to be asked for."""
-        return self.permitted[what]
 
 
 class _AllBut(str):

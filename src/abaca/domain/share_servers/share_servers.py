@@ -272,7 +272,7 @@ def _serving() -> sa.ColumnElement[bool]:
     Those in the making or on their way out are the business of the work that makes or deletes them.
     """
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
-    serving = share_servers.c.status.in_(states.SHARE_SERVER.permitting(Permit.SERVE))
+    serving = share_servers.c.status.in_(states.SHARE_SERVER.permitted[Permit.SERVE])
     return serving | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
 
 

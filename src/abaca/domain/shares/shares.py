@@ -328,7 +328,7 @@ def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
 def require_status(share: sa.Row[Any], what: Permit) -> None:
     """Forbidden unless the status of a share (as `lock` gives it) permits that."""
     if not states.SHARE.permits(share.status, what):
-        permitting = ", ".join(states.SHARE.permitting(what))
+        permitting = ", ".join(states.SHARE.permitted[what])
         raise Forbidden(f"Invalid share: share {share.id} is {share.status}; its status must be one of {permitting}.")
 
 

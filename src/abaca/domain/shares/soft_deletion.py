@@ -52,7 +52,7 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
         .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
         .where(
             table.c.scheduled_to_be_deleted_at <= utcnow(),
-            share_instances.c.status.in_(states.SHARE.permitting(Permit.EXPIRE)),
+            share_instances.c.status.in_(states.SHARE.permitted[Permit.EXPIRE]),
             share_servers.c.host.in_(hosts) | share_instances.c.host.is_(None),
         )
     )

@@ -151,7 +151,7 @@ def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot, in the background. Invalid in a status that is against it, and while a share is being made from it."""
     held = lock(conn, caller, snapshot_id)
     if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
-        permitting = ", ".join(states.SNAPSHOT.permitting(Permit.DELETE))
+        permitting = ", ".join(states.SNAPSHOT.permitted[Permit.DELETE])
         raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is {held.snapshot.status}.")
     being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
     share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
