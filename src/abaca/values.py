@@ -145,7 +145,8 @@ class Share(Value):
 
     `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is. `is_resizing` True: its size is
     just being changed, so that the one it has may be the old one or the new one.
-    `extra_specs`: those of its share type as they are now.
+    `extra_specs`: those of its share type as they are now. `project_id`, `name`: whose share it is and what they call
+    it; a name may be any text, is not unique, and None when there is none.
     """
 
     id: str
@@ -160,6 +161,8 @@ class Share(Value):
     export_locations: list[ExportLocation] = []
     metadata: dict[str, str] = {}
     extra_specs: dict[str, str] = {}
+    project_id: str = ""
+    name: str | None = None
 
 
 class Snapshot(Value):

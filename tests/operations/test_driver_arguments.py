@@ -11,7 +11,7 @@ from abaca.operations import serving
 from abaca.values import NetworkInfoUpdate, ServerUpdate, Share, Snapshot
 from tests.operations.scene import allow, available_share, instance_of, network, server, server_of, settled_rules
 from tests.operations.test_security_services import change, service
-from tests.stack import Stack
+from tests.stack import MEMBER, Stack
 
 Told = tuple[NetworkInfoUpdate, dict[str, str], Sequence[Share], Sequence[Snapshot]]
 
@@ -44,7 +44,7 @@ def told(stack: Stack) -> dict[str, Told]:
     stack.share_type("snap", **specs)
     share_network = stack.share_network(*stack.network("10.1.0.0/24", "fd00:1::/64"))
     change(stack, share_network, service(stack))
-    share = available_share(stack, share_network, share_type="snap")
+    share = available_share(stack, share_network, share_type="snap", name="lent to §us")
     assert stack.settled_snapshot(stack.snapshot(share)) == "available"
     details = server(stack, server_of(stack, share))["backend_details"]
     stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])
@@ -62,6 +62,7 @@ def told(stack: Stack) -> dict[str, Told]:
         assert [each.share.share_id for each in snapshots] == [share]
         for each in (*shares, snapshots[0].share):
             assert each.extra_specs == {"driver_handles_share_servers": "True", **specs}
+            assert (each.project_id, each.name) == (MEMBER.project_id, "lent to §us")
     assert driver.told["update"][0].added[0].share_network_subnet_id == subnets[2]
     return driver.told
 

@@ -12,6 +12,8 @@ Rules that hold for every method:
   `restart_server`.
 * A method belongs to a capability: it is called for what was made while the driver declared that. A driver that ceases to declare it may
   still be asked about what is there, and refuses.
+* `server` is None in the calls about shares and snapshots of a back end that declares driver_handles_share_servers=False. One that
+  declares True is always given the server that the share stands on, and gets it by `required`.
 """
 
 from __future__ import annotations
@@ -195,20 +197,20 @@ class ShareDriver(ABC):
     # --- shares ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
+    def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
         """Make a share of `share.size` GiB that nobody may access yet. Returns its export locations, the preferred ones of each family first.
 
         Raises NoSpace when the pool has no room.
         """
 
     @abstractmethod
-    def delete_share(self, share: Share, server: ShareServer) -> None:
+    def delete_share(self, share: Share, server: ShareServer | None) -> None:
         """Delete a share and its data, in use or not. Nothing there is success. `server` may be half gone.
 
         Never called for a share that has snapshots. Shares that were made from its snapshots stay as they are.
         """
 
-    def manage_share(self, share: Share, export_path: str, server: ShareServer, driver_options: Mapping[str, str]) -> ManagedShare:
+    def manage_share(self, share: Share, export_path: str, server: ShareServer | None, driver_options: Mapping[str, str]) -> ManagedShare:
         """Take over a share that `server` exports under `export_path`: from now on it is called `share.id`.
 
         One that Abaca made comes with the id that its path ends with, so nothing is renamed. `share.size` is 0. Called whether declared or
@@ -216,25 +218,25 @@ class ShareDriver(ABC):
         """
         raise Refused("This back end takes over no shares.", is_public=True)
 
-    def unmanage_share(self, share: Share, server: ShareServer) -> None:
+    def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
         """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared or not."""
         raise Refused("This back end lets no share go.", is_public=True)
 
     @abstractmethod
-    def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+    def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
         """Grow a share to `new_size` GiB. Clients notice nothing but the room."""
 
     @abstractmethod
-    def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+    def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
         """Shrink a share to `new_size` GiB. Raises Refused, with both numbers, when it holds more than that."""
 
     @abstractmethod
-    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
         """Make exactly these rules hold (default deny). Returns the rules that cannot be enforced: rule id → reason; they grant nothing."""
 
     # --- snapshots -------------------------------------------------------------------------------------------------
 
-    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         """Keep what `snapshot.share` holds now; its clients go on writing and notice nothing.
 
         Raises NoSpace, and leaves nothing, when it would take room that shares are promised; the message is for the share's project.
@@ -243,18 +245,18 @@ class ShareDriver(ABC):
         """
         raise _undeclared("snapshot_support")
 
-    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         """Delete a snapshot, mounted or not. Nothing there is success. `server` may be half gone. Capability `snapshot_support`."""
         raise _undeclared("snapshot_support")
 
-    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer | None) -> list[ExportLocation]:
         """As `create_share`, with what the snapshot holds. `share` stands on the same server and pool, and is not smaller than `snapshot.size`.
 
         Capability `create_share_from_snapshot_support`. Afterwards neither needs the other.
         """
         raise _undeclared("create_share_from_snapshot_support")
 
-    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
         """Give a share, in use or not, what its newest snapshot holds, and `snapshot.size` GiB. Its export locations and rules stay.
 
         Capability `revert_to_snapshot_support`. What was written since is lost; files that clients hold open may be stale afterwards, and
@@ -263,9 +265,16 @@ class ShareDriver(ABC):
         """
         raise _undeclared("revert_to_snapshot_support")
 
-    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
         """As `update_access`, for a mountable snapshot; all rules are `ro`. Capability `mount_snapshot_support`."""
         raise _undeclared("mount_snapshot_support")
+
+
+def required(server: ShareServer | None) -> ShareServer:
+    """The share server that a call is about, for drivers that put every share on one. Raises Refused when there is none."""
+    if server is None:
+        raise Refused("This back end keeps every share on a share server (driver_handles_share_servers=True), and this one has none.")
+    return server
 
 
 def _undeclared(capability: str) -> Refused:

@@ -122,6 +122,10 @@ class TestWithLocationsForAdministrators(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = {"admin_only_export_locations": "true"}
 
 
+class TestWithoutServers(OnFake):
+    OPTIONS: ClassVar[dict[str, str]] = {"driver_handles_share_servers": "false"}
+
+
 # --- its own semantics -------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from abaca.errors import Refused
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
+_SHARE_COLUMNS = ("project_id", "display_name", "size", "share_proto", "metadata")
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
@@ -78,7 +79,7 @@ def share(conn: Connection, instance_id: str) -> Share:
 def shares(conn: Connection, condition: Any) -> list[Share]:
     """The shares whose instances match, as drivers see them, the oldest first, in four statements."""
     rows = conn.execute(
-        sa.select(share_instances, shares_table.c.size, shares_table.c.share_proto, shares_table.c.metadata)
+        sa.select(share_instances, *[shares_table.c[name] for name in _SHARE_COLUMNS])
         .join(shares_table, shares_table.c.id == share_instances.c.share_id)
         .where(condition)
         .order_by(share_instances.c.created_at, share_instances.c.id)
@@ -90,6 +91,8 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
         Share(
             id=row.id,
             share_id=row.share_id,
+            project_id=row.project_id,
+            name=row.display_name,
             size=row.size,
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",

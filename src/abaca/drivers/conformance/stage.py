@@ -86,11 +86,12 @@ class Stage:
         self.networks = networks
         self.families = [version for version, served in ((4, driver.capabilities.ipv4_support), (6, driver.capabilities.ipv6_support)) if served]
         self._servers: dict[str, ShareServer] = {}
-        self._shares: list[tuple[Share, ShareServer]] = []
+        self._shares: list[tuple[Share, ShareServer | None]] = []
         self._snapshots: list[tuple[Snapshot, ShareServer]] = []
 
     def described(self, *subnets: tuple[int, int]) -> ShareServer:
         """A server to be made on these (network, IP version) pairs; by default on one subnet."""
+        need(self.driver.capabilities.driver_handles_share_servers, "share servers")
         id_ = str(uuid.uuid4())
         server = ShareServer(id=id_, network_info=[self.networks.entry(id_, *subnet) for subnet in subnets or [(0, self.families[0])]])
         self._servers[id_] = server
@@ -110,7 +111,7 @@ class Stage:
         self._servers[server.id] = server
         return server
 
-    def new_share(self, server: ShareServer, size: int = 1) -> Share:
+    def new_share(self, server: ShareServer | None, size: int = 1) -> Share:
         """A share that is not made yet."""
         share = Share(
             id=str(uuid.uuid4()),
@@ -118,7 +119,7 @@ class Stage:
             size=size,
             share_proto=self.driver.capabilities.storage_protocols[0],
             pool=self.driver.get_pools()[0].pool_name,
-            share_server_id=server.id,
+            share_server_id=server.id if server else None,
         )
         self._shares.append((share, server))
         return share
@@ -145,8 +146,8 @@ class Stage:
     def clear(self) -> None:
         for snapshot, server in self._snapshots:
             self.driver.delete_snapshot(snapshot, self._servers[server.id])
-        for share, server in self._shares:
-            self.driver.delete_share(share, self._servers[server.id])
+        for share, stood_on in self._shares:
+            self.driver.delete_share(share, self._servers[stood_on.id] if stood_on else None)
         for server in self._servers.values():
             self.driver.teardown_server(server.id, server.backend_details)
 

@@ -340,6 +340,25 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         with pytest.raises(BackendError):
             stage.driver.create_share(stage.new_share(server), server)
 
+    def test_a_share_without_a_server_is_refused_where_shares_stand_on_servers(self, stage: Stage) -> None:
+        need(stage.driver.capabilities.driver_handles_share_servers, "share servers")
+        server = stage.server()
+        with pytest.raises(Refused, match="server"):
+            stage.driver.create_share(stage.new_share(server), None)
+
+    def test_a_share_lives_without_a_server_where_there_are_none(self, stage: Stage) -> None:
+        driver = stage.driver
+        need(not driver.capabilities.driver_handles_share_servers, "shares without share servers")
+        share = stage.new_share(None)
+        locations = twice(lambda: driver.create_share(share, None))
+        assert shown(locations)[0].preferred
+        assert twice(lambda: driver.update_access(share, [rule("10.128.0.9")], None)) == {}
+        for change, size in ((driver.extend_share, 2), (driver.shrink_share, 1)):
+            change(share, size, None)
+            change(share, size, None)
+        assert driver.create_share(share, None) == locations
+        twice(lambda: driver.delete_share(share, None))
+
     def test_a_share_without_room_is_no_space(self, stage: Stage) -> None:
         server = stage.server()
         pool = stage.driver.get_pools()[0]

@@ -16,7 +16,7 @@ import msgspec
 from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
-from abaca.drivers.interface import ShareDriver
+from abaca.drivers.interface import ShareDriver, required
 from abaca.errors import NoSpace, Refused
 from abaca.values import (
     AccessRule,
@@ -210,94 +210,94 @@ class FakeDriver(ShareDriver):
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
-    def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
-        with self._call("create_share", share.id, share.share_id, server.id), self._store.change() as world:
-            _server(world, server.id)
+    def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
+        with self._call("create_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+            server_id = self._stands_on(world, server)
             if share.share_proto.upper() not in self.capabilities.storage_protocols:
                 raise Refused(f"This back end does not serve {share.share_proto}.", is_public=True)
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
-                world.shares[share.id] = _stored(share, server.id)
+                world.shares[share.id] = _stored(share, server_id)
             return self._export_locations(world, world.shares[share.id])
 
-    def delete_share(self, share: Share, server: ShareServer) -> None:
-        with self._call("delete_share", share.id, share.share_id, server.id), self._store.change() as world:
+    def delete_share(self, share: Share, server: ShareServer | None) -> None:
+        with self._call("delete_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
             if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
                 raise Refused(f"The share {share.id} has snapshots.", is_public=True)
             world.shares.pop(share.id, None)
 
-    def manage_share(self, share: Share, export_path: str, server: ShareServer, driver_options: Mapping[str, str]) -> ManagedShare:
-        with self._call("manage_share", share.id, share.share_id, server.id), self._store.change() as world:
-            stored = world.exported(export_path, server.id) or world.shares.get(share.id)
+    def manage_share(self, share: Share, export_path: str, server: ShareServer | None, driver_options: Mapping[str, str]) -> ManagedShare:
+        with self._call("manage_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+            stored = world.exported(export_path, self._stands_on(world, server)) or world.shares.get(share.id)
             if stored is None or stored.share_proto.upper() != share.share_proto.upper():
-                raise Refused(f"The share server {server.id} exports no {share.share_proto} share under {export_path}.", is_public=True)
+                raise Refused(f"This back end exports no {share.share_proto} share under {export_path} for that server.", is_public=True)
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
             world.shares[share.id] = stored
             return ManagedShare(size=stored.size, export_locations=self._export_locations(world, stored))
 
-    def unmanage_share(self, share: Share, server: ShareServer) -> None:
-        with self._call("unmanage_share", share.id, share.share_id, server.id):
+    def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
+        with self._call("unmanage_share", share.id, share.share_id, *self._server_ids(server)):
             pass  # it stays as it is
 
-    def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
-        with self._call("extend_share", share.id, share.share_id, server.id), self._store.change() as world:
+    def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
+        with self._call("extend_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
             stored = _share(world, share)
             if new_size > stored.size:
                 self._judge_room(world, stored.pool, new_size - stored.size)
                 stored.size = new_size
 
-    def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
-        with self._call("shrink_share", share.id, share.share_id, server.id), self._store.change() as world:
+    def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
+        with self._call("shrink_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
             stored = _share(world, share)
             if stored.used_bytes > new_size * GIB:
                 raise Refused(f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to {new_size} GiB.", is_public=True)
             stored.size = min(stored.size, new_size)
 
-    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
-        with self._call("update_access", share.id, share.share_id, server.id), self._store.change() as world:
+    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+        with self._call("update_access", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
             stored = _share(world, share)
             stored.access_rules = self._enforceable(access_rules, stored.share_proto)
             return self._refusals(access_rules, stored.share_proto)
 
     # --- snapshots -------------------------------------------------------------------------------------------------
 
-    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
-        with self._call("create_snapshot", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
-            _server(world, server.id)
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
+        with self._call("create_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
+            server_id = self._stands_on(world, server)
             _share(world, snapshot.share)
             if snapshot.id not in world.snapshots:
-                world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server.id)
+                world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server_id)
             stored = world.snapshots[snapshot.id]
             stored.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
             locations = self._export_locations(world, stored) if stored.is_mountable else None
             return SnapshotUpdate(provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations)
 
-    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
-        with self._call("delete_snapshot", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
+        with self._call("delete_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
             world.snapshots.pop(snapshot.id, None)
 
-    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
-        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), server.id)
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer | None) -> list[ExportLocation]:
+        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("create_share_from_snapshot", *subjects), self._store.change() as world:
-            _server(world, server.id)
+            server_id = self._stands_on(world, server)
             stored = _snapshot(world, snapshot)
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
-                world.shares[share.id] = _stored(share, server.id)
+                world.shares[share.id] = _stored(share, server_id)
                 world.shares[share.id].used_bytes = stored.used_bytes
             return self._export_locations(world, world.shares[share.id])
 
-    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
-        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), server.id)
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
+        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("revert_to_snapshot", *subjects), self._store.change() as world:
             stored, kept = _share(world, share), _snapshot(world, snapshot)
             if kept.size > stored.size:
                 self._judge_room(world, stored.pool, kept.size - stored.size)
             stored.size, stored.used_bytes = kept.size, kept.used_bytes
 
-    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
-        with self._call("update_snapshot_access", *_snapshot_ids(snapshot), server.id), self._store.change() as world:
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+        with self._call("update_snapshot_access", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
             stored = _snapshot(world, snapshot)
             stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
             return self._refusals(access_rules, snapshot.share.share_proto)
@@ -347,6 +347,14 @@ class FakeDriver(ShareDriver):
         self.faults.strike(method, subjects, "before")
         yield
         self.faults.strike(method, subjects, "after")
+
+    def _server_ids(self, server: ShareServer | None) -> list[str]:
+        """The id of the server that a call is about; none in a back end without servers."""
+        return [required(server).id] if self.capabilities.driver_handles_share_servers else []
+
+    def _stands_on(self, world: World, server: ShareServer | None) -> str | None:
+        """The id of a server that is there; None in a back end without servers."""
+        return next((_server(world, id_).id for id_ in self._server_ids(server)), None)
 
     def _untold_deaths(self) -> list[str]:
         with self._store.read() as world:
@@ -412,11 +420,11 @@ class FakeDriver(ShareDriver):
         return None if served else f"This back end does not serve IPv{network.version}."
 
 
-def _stored(share: Share, server_id: str) -> StoredShare:
+def _stored(share: Share, server_id: str | None) -> StoredShare:
     return StoredShare(share.id, share.share_id, server_id, share.pool, share.size, share.share_proto)
 
 
-def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str) -> StoredSnapshot:
+def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str | None) -> StoredSnapshot:
     """Of the share as it is; of one that is not there (its state is lost), as it is described."""
     share = world.shares.get(snapshot.share.id)
     return StoredSnapshot(

@@ -45,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CAPABILITIES = {
-    "driver_handles_share_servers": "it makes share servers; others are not served yet",
+    "driver_handles_share_servers": "it makes share servers; the service does not serve others yet",
     "share_server_multiple_subnet_support": "a share server can be made on several subnets",
     "network_allocation_update_support": "a share server in use can get another subnet",
     "security_service_update_support": "a share server in use can get another security service",

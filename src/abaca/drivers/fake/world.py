@@ -12,6 +12,9 @@ import msgspec
 from abaca.drivers.fake.files import locked, replace
 from abaca.values import AccessRule, ExportLocation, NetworkInfo, SecurityService
 
+SERVERLESS = "192.0.2.1"
+"""Where a back end without share servers would be reached: an address for documentation."""
+
 
 class Server(msgspec.Struct):
     """A share server: its networks in the order in which it got them.
@@ -34,11 +37,11 @@ class Server(msgspec.Struct):
 
 
 class StoredShare(msgspec.Struct):
-    """A share on a share server. `size` in GiB; `used_bytes` is what clients would have written."""
+    """A share on a share server, or on none (`server_id` None). `size` in GiB; `used_bytes` is what clients would have written."""
 
     id: str
     share_id: str
-    server_id: str
+    server_id: str | None
     pool: str
     size: int
     share_proto: str
@@ -52,7 +55,7 @@ class StoredSnapshot(msgspec.Struct):
     id: str
     snapshot_id: str
     share_instance_id: str
-    server_id: str
+    server_id: str | None
     size: int
     used_bytes: int
     is_mountable: bool = False
@@ -67,19 +70,24 @@ class World(msgspec.Struct):
     snapshots: dict[str, StoredSnapshot] = {}
 
     def export_locations(self, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
-        """One path for each address of its server, in the server's order; the first of each family is preferred. No server, no paths."""
-        server = self.servers.get(stored.server_id)
+        """One path for each address that it is reached on, in their order; the first of each family is preferred."""
         folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
         families: set[bool] = set()
-        for address in server.addresses() if server else []:
+        for address in self._addresses(stored.server_id):
             is_v6 = ":" in address
             shown = f"[{address}]" if is_v6 else address
             locations.append(ExportLocation(path=f"{shown}:/{folder}/{stored.id}", preferred=is_v6 not in families))
             families.add(is_v6)
         return locations
 
-    def exported(self, path: str, server_id: str) -> StoredShare | None:
+    def _addresses(self, server_id: str | None) -> list[str]:
+        """Those of a server, none of one that is not there; the back end's own for what stands on no server."""
+        if server_id is None:
+            return [SERVERLESS]
+        return self.servers[server_id].addresses() if server_id in self.servers else []
+
+    def exported(self, path: str, server_id: str | None) -> StoredShare | None:
         """The share of that server that is reached under the path."""
         of_server = (share for share in self.shares.values() if share.server_id == server_id)
         return next((share for share in of_server if path in [location.path for location in self.export_locations(share)]), None)

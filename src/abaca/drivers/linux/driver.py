@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
-from abaca.drivers.interface import ShareDriver
+from abaca.drivers.interface import ShareDriver, required
 from abaca.drivers.linux import bounds, hold, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.nfs import logs, proof
@@ -302,7 +302,8 @@ class LinuxDriver(ShareDriver):
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
-    def create_share(self, share: Share, server: ShareServer) -> list[ExportLocation]:
+    def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
+        server = required(server)
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
             raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}", is_public=True)
         with os_errors_sorted(f"share {share.id}"):
@@ -311,18 +312,22 @@ class LinuxDriver(ShareDriver):
             linux_server.publish({share.id: ""})
         return export_locations(share.id, server.network_info)
 
-    def delete_share(self, share: Share, server: ShareServer) -> None:
+    def delete_share(self, share: Share, server: ShareServer | None) -> None:
+        server = required(server)
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(share.id)
         self._delete(share.id, server.id)
 
-    def extend_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+    def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
+        server = required(server)
         self._pool_of(server.id).resize(share.id, new_size)
 
-    def shrink_share(self, share: Share, new_size: int, server: ShareServer) -> None:
+    def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
+        server = required(server)
         self._pool_of(server.id).resize(share.id, new_size)
 
-    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+        server = required(server)
         clients, refused = client_blocks(access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: clients})
@@ -330,7 +335,8 @@ class LinuxDriver(ShareDriver):
 
     # --- snapshots -------------------------------------------------------------------------------------------------
 
-    def create_snapshot(self, snapshot: Snapshot, server: ShareServer) -> SnapshotUpdate:
+    def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
+        server = required(server)
         pool = self._pool_of(server.id)
         pool.snapshot(snapshot.id, snapshot.share.id)
         location = str(pool.path(snapshot.id))
@@ -339,25 +345,29 @@ class LinuxDriver(ShareDriver):
         self.update_snapshot_access(snapshot, snapshot.access_rules, server)
         return SnapshotUpdate(provider_location=location, export_locations=export_locations(snapshot.id, server.network_info, SNAPSHOTS))
 
-    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer) -> None:
+    def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
+        server = required(server)
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(snapshot.id)
         self._delete(snapshot.id, server.id)
 
-    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer) -> list[ExportLocation]:
+    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer | None) -> list[ExportLocation]:
+        server = required(server)
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).clone(share.id, snapshot.id, share.size)
         with self._locked(server.id) as linux_server:
             linux_server.publish({share.id: ""})
         return export_locations(share.id, server.network_info)
 
-    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer) -> None:
+    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
         """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed since the snapshot, stay good."""
+        server = required(server)
         clients, _ = client_blocks(share.access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
             self._pool_of(server.id).revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(share.id, clients))
 
-    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer) -> dict[str, str]:
+    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+        server = required(server)
         clients, refused = client_blocks(access_rules, snapshot.share.extra_specs)
         with self._locked(server.id) as linux_server:
             linux_server.publish({}, {snapshot.id: clients})
