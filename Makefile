@@ -89,6 +89,18 @@ samples: venv ## make docs/samples from the options and policy rules in the code
 	@$(BIN)/oslo-config-generator --namespace abaca --output-file docs/samples/abaca.conf
 	@$(BIN)/oslopolicy-sample-generator --namespace abaca --output-file docs/samples/policy.yaml
 
+.PHONY: notices
+notices: venv ## make THIRD-PARTY-NOTICES.md from the runtime lock and the metadata of what is installed
+	@$(BIN)/python scripts/notices.py > THIRD-PARTY-NOTICES.md
+
+.PHONY: release
+release: venv ## make wheel, sdist, the changes of this version and their hashes in dist/; nothing is uploaded
+	@$(BIN)/python scripts/release.py dist
+
+.PHONY: hooks
+hooks: venv ## run lint, format, types, layers and tidy before each commit in this clone (needs no net)
+	@$(BIN)/pre-commit install
+
 .PHONY: bench
 bench: system venv ## measure Abaca on SQLite and PostgreSQL: tables, also below bench/results (QUICK=1: two minutes)
 	@$(BIN)/python -m bench $(if $(QUICK),--quick)
