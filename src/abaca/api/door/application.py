@@ -210,14 +210,13 @@ class Door:
             else:
                 return await asyncio.wrap_future(made)
 
-
     def _refuse(self, scope: Any, protocol: Any, refusal: CallerError, began: float) -> None:
         request_id, seconds = log_context.new_request_id(), time.perf_counter() - began
-        protocol.response_bytes(refusal.status, *_answer_to(refusal, request_id))
         metrics.count(scope.method, "none", refusal.status, seconds)
-        with log_context.working_for(request_id):
+        with log_context.working_for(request_id):  # first: who has the answer finds the line
             address = environment.plain_address(scope.client.rpartition(":")[0])
             self._audit.refused(scope.method, scope.path, address, refusal.status, seconds)
+        protocol.response_bytes(refusal.status, *_answer_to(refusal, request_id))
 
 
 def _say_busy(protocol: Any) -> None:
