@@ -20,6 +20,7 @@ from tests import sample
 from tests.api.calls import CALLS
 from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql, memory
 from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
+from tests.service import PATIENCE
 from tests.walk_report import REPORT
 
 EVERY_ROUTE = ("tests/api/called_routes.py", "every_route_has_been_called")
@@ -54,6 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             longest[item.path] = max(longest.get(item.path, 0), _limit_of(item))
         items.sort(key=lambda item: -longest[item.path])
+    for item in items:
+        if limit := _limit_of(item):
+            item.add_marker(pytest.mark.timeout(PATIENCE * limit), append=False)
 
 
 def _limit_of(item: pytest.Item) -> float:

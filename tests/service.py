@@ -21,15 +21,17 @@ from abaca.admin.ports import free_port
 PROGRAM = [sys.executable, "-m", "abaca.admin.cli"]
 READY_SECONDS = 90.0
 STOP_SECONDS = 60.0
+PATIENCE = 3  # limits are for a quiet machine: a busy one gets so many times as long
 FAKE_BACKEND = "[DEFAULT]\nenabled_share_backends = fake\n[fake]\nshare_driver = fake\n"
 UNPRIVILEGED = "nobody"
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = READY_SECONDS) -> None:
-    """Look again and again, for a bounded time."""
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = READY_SECONDS) -> None:
+    """Look again and again, for a bounded time. `what` is waited for; a function says it when time is up."""
+    seconds *= PATIENCE
     deadline, pause = time.monotonic() + seconds, Event()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what() if callable(what) else what}"
         pause.wait(0.05)
 
 
@@ -71,7 +73,7 @@ class Installation:
                 group=pwd.getpwnam(self.user).pw_gid if self.user else None,
                 env={**os.environ, "HOME": "/nonexistent"},
             )
-        wait_until(lambda: "Back end" in self.said() or self.has_ended(), f"the service: {self.said()}")
+        wait_until(lambda: "Back end" in self.said() or self.has_ended(), lambda: f"the service: {self.said()}")
         assert not self.has_ended(), self.said()
         return self.said()
 

@@ -38,6 +38,7 @@ from abaca.values import Caller
 from abaca.worker import process
 from abaca.worker.process import Worker
 from abaca.workflow import queue
+from tests.service import PATIENCE
 
 T = TypeVar("T")
 
@@ -213,7 +214,8 @@ class Stack:
 
 
 def wait_for(question: Callable[[], T], seconds: float = 20) -> T:
-    """Ask until the answer is true; fails with the last answer after so many seconds."""
+    """Ask until the answer is true; fails with the last answer after so many seconds, on a busy machine `PATIENCE` times as many."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         answer = question()

@@ -26,7 +26,7 @@ def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], co
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
-    places = _waiting_places(call.conf.api.threads)
+    places = waiting_places(call.conf.api.threads)
     if not places.acquire(blocking=False):
         raise complaint
     try:
@@ -46,7 +46,7 @@ def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], co
 
 
 @cache
-def _waiting_places(threads: int) -> BoundedSemaphore:
+def waiting_places(threads: int) -> BoundedSemaphore:
     """Requests that wait for drivers must not starve the others of this process: one of its threads at least is always left, and who
     finds no place is told to repeat."""
     return BoundedSemaphore(min(_WAITING_AT_ONCE, threads - 1))
