@@ -65,12 +65,15 @@ NAMED = {
 
 @pytest.fixture(scope="module")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
-    source = Path(library.__file__).parent / "identities.c"
-    built = tmp_path_factory.mktemp("code") / "identities.so"
-    subprocess.run(["gcc", *library.FLAGS, "-o", str(built), str(source)], check=True)
-    found = ctypes.CDLL(str(built))
+    found = build(tmp_path_factory.mktemp("code"))
     note(found, CLIENT, OWNER)
     yield found
+
+
+def build(folder: Path, *flags: str) -> ctypes.CDLL:
+    source, built = Path(library.__file__).parent / "identities.c", folder / "identities.so"
+    subprocess.run(["gcc", *library.FLAGS, *flags, "-o", str(built), str(source)], check=True)
+    return ctypes.CDLL(str(built))
 
 
 def note(code: ctypes.CDLL, client: int, owner: bytes) -> None:
@@ -131,6 +134,27 @@ def test_no_client_is_destroyed(code: ctypes.CDLL) -> None:
     message = asked((57, u64(CLIENT)), minor=1)
     for sender in (OWNER, STRANGER):
         assert read(code, message, sender) == (True, message[:-4] + b"\xff" * 4)
+
+
+def test_clients_that_come_later_take_nobodys_identity(tmp_path: Path) -> None:
+    """However many numbers one machine is given meanwhile: whatever of a number picks its place, some meet there."""
+    code = build(tmp_path)
+    message = asked((53, SESSION + bytes(16)))
+    note(code, CLIENT, OWNER)
+    for bits in range(8, 32):
+        note(code, CLIENT + (1 << bits), STRANGER)
+        assert read(code, message, OWNER) == (True, message), f"{1 << bits} clients later"
+        assert read(code, message, STRANGER) != (True, message)
+
+
+def test_a_client_that_has_gone_leaves_its_place(tmp_path: Path) -> None:
+    code = build(tmp_path, "-DKEPT_SECONDS=0")
+    note(code, CLIENT, OWNER)
+    for bits in range(8, 32):
+        later = CLIENT + (1 << bits)
+        note(code, later, STRANGER)
+        message = asked((30, u64(later)))
+        assert read(code, message, STRANGER) == (True, message)
 
 
 def test_what_no_bytes_break(code: ctypes.CDLL) -> None:

@@ -19,13 +19,18 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#ifndef KEPT_SECONDS
+#define KEPT_SECONDS 20 /* without a word from the client; its lease is ten */
+#endif
 
 enum {
     NFS = 100003,
     LAST_OPERATION = 58, /* what comes after one that is none is not carried out */
     EXCHANGE_ID = 42,
     SETCLIENTID = 35,
-    OWNERS = 1 << 16,
+    OWNERS = 1 << 20,
     MOST = 1 << 21, /* bytes of anything in a request */
     NOBODY = 0xffffffff,
     MIXED = 16,
@@ -56,28 +61,52 @@ static const char *const OPERATIONS[LAST_OPERATION + 1] = {
     [51] = "...{1:....so|*:}", [52] = ".", [53] = "S....", [55] = "[s]", [57] = "D", [58] = ".",
 };
 
+/*
+ * By the number of the client. One that is heard of keeps its place: numbers are given away by tens of
+ * thousands a second, so another one soon asks for it, and gets the next.
+ */
 static struct owner {
-    uint32_t number;
+    uint32_t number, heard_of; /* the second, of a clock that only goes on */
     struct in6_addr address;
 } owners[OWNERS];
+static const uint32_t kept = KEPT_SECONDS;
 static uint32_t epoch; /* the upper half of every client's number, until NFS-Ganesha is restarted */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+static uint32_t seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+/* One whose number finds no place has to ask again: to the server it is a client that nobody knows. */
 static void note_owner(uint64_t client, const struct in6_addr *address)
 {
+    uint32_t number = client, now = seconds();
     pthread_mutex_lock(&lock);
     epoch = client >> 32;
-    owners[client % OWNERS] = (struct owner){ (uint32_t)client, *address };
+    struct owner *owner = &owners[number % OWNERS];
+    if (!owner->number || owner->number == number || now - owner->heard_of >= kept)
+        *owner = (struct owner){ number, now, *address };
     pthread_mutex_unlock(&lock);
 }
 
-/* A number that this process has not given is left to NFS-Ganesha, which says what became of it. */
-static int is_foreign(uint32_t of, uint32_t number, const struct in6_addr *address)
+/*
+ * A number that this process has not given is left to NFS-Ganesha, which says what became of it. A
+ * request speaks for one client: who names many in it keeps the place of one.
+ */
+static int is_foreign(struct reader *r, uint32_t of, uint32_t number,
+                      const struct in6_addr *address)
 {
     pthread_mutex_lock(&lock);
     struct owner *owner = &owners[number % OWNERS];
     int is_own = owner->number == number && !memcmp(&owner->address, address, sizeof *address);
     int found = epoch && of == epoch && !is_own;
+    if (is_own && !r->has_spoken) {
+        owner->heard_of = seconds();
+        r->has_spoken = 1;
+    }
     pthread_mutex_unlock(&lock);
     return found;
 }
@@ -210,7 +239,7 @@ static int take_identity(struct reader *r, int kind, uint32_t word, uint8_t *pla
     /* In sessions and states the number lies as this machine has it in its memory. */
     uint32_t of = count == 2 ? r->words[0] : htonl(r->words[first + 1]);
     uint32_t number = count == 2 ? r->words[1] : htonl(r->words[first]);
-    if (kind == 'D' || is_foreign(of, number, from)) {
+    if (kind == 'D' || is_foreign(r, of, number, from)) {
         uint32_t nobody = NOBODY;
         if (!place)
             return -1;

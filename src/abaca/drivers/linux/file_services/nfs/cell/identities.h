@@ -12,6 +12,7 @@ struct reader {
     uint32_t skipped, name;                  /* bytes that come next */
     uint32_t word, pieces;                   /* a word of which some bytes came */
     uint32_t words[4], had;                  /* of an identity */
+    uint32_t has_spoken;                     /* for a client of its sender's */
 };
 
 void begin_request(struct reader *r);
