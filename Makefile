@@ -79,15 +79,15 @@ breakages: venv ## break the code on purpose in a copy, one thing at a time, and
 	@$(BIN)/python -m tests.breakages $(ROWS)
 
 .PHONY: api-reference
-api-reference: venv ## make docs/api-reference.md and docs/api-access.md from the routes, field tables, bodies and rules in the code
-	@$(BIN)/python -m abaca.api.reference > docs/api-reference.md
-	@$(BIN)/python -m abaca.api.access > docs/api-access.md
+api-reference: venv ## make docs/reference/api-reference.md and docs/reference/api-access.md from the routes, field tables, bodies and rules in the code
+	@$(BIN)/python -m abaca.api.reference > docs/reference/api-reference.md
+	@$(BIN)/python -m abaca.api.access > docs/reference/api-access.md
 
 .PHONY: samples
-samples: venv ## make docs/samples from the options and policy rules in the code, by oslo.config's and oslo.policy's generators
-	@mkdir -p docs/samples
-	@$(BIN)/oslo-config-generator --namespace abaca --output-file docs/samples/abaca.conf
-	@$(BIN)/oslopolicy-sample-generator --namespace abaca --output-file docs/samples/policy.yaml
+samples: venv ## make docs/reference/samples from the options and policy rules in the code, by oslo.config's and oslo.policy's generators
+	@mkdir -p docs/reference/samples
+	@$(BIN)/oslo-config-generator --namespace abaca --output-file docs/reference/samples/abaca.conf
+	@$(BIN)/oslopolicy-sample-generator --namespace abaca --output-file docs/reference/samples/policy.yaml
 
 .PHONY: notices
 notices: venv ## make THIRD-PARTY-NOTICES.md from the runtime lock and the metadata of what is installed

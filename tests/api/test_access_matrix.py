@@ -1,4 +1,4 @@
-"""Route by role: what docs/api-access.md says is what is answered, by real requests to every route. With Keystone's tokens: `test_keystone`."""
+"""Route by role: docs/reference/api-access.md is what is answered, by requests to every route. With Keystone's tokens: `test_keystone`."""
 
 from __future__ import annotations
 

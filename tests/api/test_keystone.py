@@ -109,7 +109,7 @@ def test_what_each_persona_may_do(app: WsgiApp, people: People, method: str, pat
 
 
 def test_each_route_answers_each_persona_as_documented(app: WsgiApp, people: People) -> None:
-    """docs/api-access.md, row by row; about things that are not there, and quotas of their own project."""
+    """docs/reference/api-access.md, row by row; about things that are not there, and quotas of their own project."""
     wrong, policy, ids = [], rules_in_code(), IDS | {"project_id": people.red}
     for route, version in every_route():
         for persona, expected in answers(policy, route).items():

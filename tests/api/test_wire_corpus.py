@@ -1,7 +1,7 @@
 """What the field's own service answered, recorded once, against what ours answers: status, fault name, members and the types of values.
 
 `wire_facts.jsonl` holds the facts, in the order in which they were recorded: later requests stand on earlier ones. A version above ours is
-asked for at our newest; members that came later are left out. Every difference is listed in docs/compatibility.md with its reason.
+asked for at our newest; members that came later are left out. Every difference is listed in docs/reference/compatibility.md with its reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.api.conftest import ADMIN, BACKEND, UNKNOWN, Api, BackEnd, new_id
 from tests.stack import write_key
 
 FACTS: list[dict[str, Any]] = [json.loads(line) for line in (Path(__file__).parent / "wire_facts.jsonl").read_text().splitlines()]
-DOCUMENT = Path(__file__).parents[2] / "docs" / "compatibility.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SECTION = "\n## Recorded requests with another answer\n"
 NEWER = {"encryption_key_ref", "snapshot_inherit_share_access_support", "encryption_keys"}
 MAPS = {"metadata", "extra_specs", "required_extra_specs", "backend_details", "details", "capabilities", "hosts_check_result"}

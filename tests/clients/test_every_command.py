@@ -1,6 +1,6 @@
 """Every `openstack share …` command about something that Abaca has is called against a running service, noun by noun.
 
-Those about what Abaca does not have, and those that need Keystone, are listed in docs/compatibility.md: the last test compares.
+Those about what Abaca does not have, and those that need Keystone, are listed in docs/reference/compatibility.md: the last test compares.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ pytest.importorskip("manilaclient", reason="python-manilaclient is missing (pip 
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-COMPATIBILITY = Path(__file__).parents[2] / "docs" / "compatibility.md"
+COMPATIBILITY = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SPECS = ("snapshot_support=True", "create_share_from_snapshot_support=True", "revert_to_snapshot_support=True", "mount_snapshot_support=True")
 
 
@@ -252,7 +252,7 @@ def test_messages(shell: Shell, stage: str) -> None:
 
 
 def test_what_is_not_called_is_what_is_documented(shell: Shell, stage: str) -> None:
-    """In the section of docs/compatibility.md, with `*` for all that begin so."""
+    """In the section of docs/reference/compatibility.md, with `*` for all that begin so."""
     section = COMPATIBILITY.read_text().partition("## Commands that are not covered")[2].partition("\n## ")[0]
     told = [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`(share [^`]*)`", section)]
     documented = {name for name in share_commands() if any(re.fullmatch(pattern, name) for pattern in told)}

@@ -1,6 +1,6 @@
 """What gophercloud's acceptance suite of the shared file systems asks for, in its order, at its microversions and with its statuses.
 
-That suite can be run as it is, but for a share network that it does not name (`docs/compatibility.md`); this one needs no Go.
+That suite can be run as it is, but for a share network that it does not name (`docs/reference/compatibility.md`); this one needs no Go.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tests.stack import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-GUIDE = Path(__file__).parents[2] / "docs/administrator-guide.md"
+GUIDE = Path(__file__).parents[2] / "docs/how-to/administrator-guide.md"
 CLIENT = "127.0.0.3"
 HALF_A_BODY = b"POST /v2/types HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 

@@ -1,6 +1,6 @@
 """openstacksdk's shared_file_system proxy: each of its methods about something that Abaca has is called against a running service.
 
-The last test compares with docs/compatibility.md, which lists the others.
+The last test compares with docs/reference/compatibility.md, which lists the others.
 """
 
 from __future__ import annotations

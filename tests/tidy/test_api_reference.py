@@ -11,12 +11,12 @@ from abaca.api import access
 from abaca.api.reference import page
 from abaca.api.routing import ROUTES
 
-PAGE = Path(__file__).parents[2] / "docs" / "api-reference.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "api-reference.md"
 
 
 def test_the_page_is_not_stale() -> None:
     pages = {PAGE: page(ROUTES), PAGE.with_name("api-access.md"): access.page(ROUTES)}
-    stale = [str(path.relative_to(PAGE.parents[1])) for path, text in pages.items() if path.read_text() != text]
+    stale = [str(path.relative_to(PAGE.parents[2])) for path, text in pages.items() if path.read_text() != text]
     if stale:
         pytest.fail(f"{' and '.join(stale)}: not what the code says now. Run `make api-reference` and commit what it writes.", pytrace=False)
 

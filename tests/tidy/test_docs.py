@@ -99,7 +99,7 @@ def test_a_broken_link_is_found(tmp_path: Path, text: str, broken: list[str]) ->
 
 def test_the_guides_are_complete() -> None:
     """Administrators find every command of `abaca-manage`, authors of drivers every method and capability."""
-    administrator, author = text_of(ROOT / "docs/administrator-guide.md"), text_of(ROOT / "docs/driver-guide.md")
+    administrator, author = text_of(ROOT / "docs/how-to/administrator-guide.md"), text_of(ROOT / "docs/how-to/driver-guide.md")
     commands = {f"{group} {verb}" for group, found in manage.commands.items() if isinstance(found, Group) for verb in found.commands}
     assert {command for command in commands if command not in administrator} == set()
     methods = {name for name in vars(ShareDriver) if not name.startswith("_") and callable(getattr(ShareDriver, name))}

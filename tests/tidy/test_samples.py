@@ -1,4 +1,4 @@
-"""docs/samples is what the code says now, as oslo.config's and oslo.policy's own generators make it; every option says what it is."""
+"""docs/reference/samples is what the code says now, as oslo.config's and oslo.policy's own generators make it; every option says what it is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from abaca.api.policy_rules import DESCRIPTIONS, list_rules
 from abaca.api.routing import ROUTES
 
 ROOT = Path(__file__).parents[2]
-SAMPLES = ROOT / "docs" / "samples"
+SAMPLES = ROOT / "docs" / "reference" / "samples"
 OPTIONS = [(group.name, option) for group, found in list_opts() for option in found]
 
 
@@ -46,7 +46,7 @@ def generated(generators: dict[str, str], program: str, *arguments: str) -> str:
 @pytest.mark.parametrize(("program", "name"), [("oslo-config-generator", "abaca.conf"), ("oslopolicy-sample-generator", "policy.yaml")])
 def test_a_sample_is_not_stale(generators: dict[str, str], program: str, name: str) -> None:
     if generated(generators, program) != (SAMPLES / name).read_text():
-        pytest.fail(f"docs/samples/{name}: not what the code says now. Run `make samples` and commit what it writes.", pytrace=False)
+        pytest.fail(f"docs/reference/samples/{name}: not what the code says now. Run `make samples` and commit what it writes.", pytrace=False)
 
 
 def test_the_policy_in_force_is_shown_by_the_generator_and_judged_by_the_validator(generators: dict[str, str], tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_secrets_are_marked() -> None:
 
 
 def test_the_administrator_guide_names_every_option_of_the_service() -> None:
-    guide = (ROOT / "docs" / "administrator-guide.md").read_text()
+    guide = (ROOT / "docs" / "how-to" / "administrator-guide.md").read_text()
     assert [f"[{section}] {option.dest}" for section, found in options.SECTIONS.items() for option in found if f"`{option.dest}`" not in guide] == []
 
 

@@ -23,7 +23,7 @@ Made by `make api-reference` from the routes and the rules in code; do not edit 
 is the status of an answer that went well (it may still be about something that is not there, or not the caller's), 403 or 401.
 Personas have their role in a project; *system* ones have it in a token for the whole system. A role includes those that Keystone says it
 implies: admin, manager, member, reader, from left to right. *another role* stands for any role that the rules do not name, *service* among them.
-`policy.yaml` changes the rules ([administrator guide](administrator-guide.md)); versions, bodies and answers are in the
+`policy.yaml` changes the rules ([administrator guide](../how-to/administrator-guide.md)); versions, bodies and answers are in the
 [API reference](api-reference.md)."""
 
 _MEMBER = ("member", "reader")

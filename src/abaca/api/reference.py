@@ -22,7 +22,7 @@ _INTRODUCTION = f"""# API reference
 
 Made by `make api-reference` from the service's own tables; do not edit it. A running service describes its newest version for machines at
 `/openapi.json`. What differs from Manila on purpose: [compatibility](compatibility.md). Who fulfils which rule is set in `policy.yaml`
-([administrator guide](administrator-guide.md)).
+([administrator guide](../how-to/administrator-guide.md)).
 
 Versions are asked for with the header `{microversions.HEADER}`, from {microversions.text(microversions.MIN_VERSION)} (also without the header)
 to {microversions.text(microversions.MAX_VERSION)}. "For" names the least role in the project that the rules in code let in: reader, member, admin.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from abaca.drivers.interface import ShareDriver
 
-GUIDE = Path(__file__).parents[3] / "docs" / "driver-guide.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how-to" / "driver-guide.md"
 NAME = "memory"
 
 
