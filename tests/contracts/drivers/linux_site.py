@@ -18,7 +18,7 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.ganesha import GaneshaServer
 from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
-from abaca.drivers.linux.pools.contents import NotThere
+from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.wires import plugging
 from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
 from tests.contracts.drivers.linux_backend import client_namespace, probe

@@ -13,7 +13,7 @@ import pytest
 
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.pools.contents import NotThere
+from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.server_images import FIRST_SIZE
 from abaca.drivers.linux.programs import run

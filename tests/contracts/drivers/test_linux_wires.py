@@ -12,7 +12,7 @@ import pytest
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.wires.wiring import Segment
+from abaca.drivers.linux.wires.interface import Segment
 from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfoUpdate
 from tests.contracts.drivers import linux_backend

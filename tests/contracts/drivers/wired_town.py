@@ -8,9 +8,8 @@ import msgspec
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.wires.wiring import Segment
+from abaca.drivers.linux.wires.interface import Segment
 from abaca.values import NetworkInfo, Share, ShareServer
-from tests.contracts.drivers.linux_backend import client_namespace
 from tests.contracts.drivers.linux_site import CLIENT, Site
 from tests.contracts.drivers.wired_hosts import Machine
 
@@ -22,13 +21,15 @@ TUNNEL_MTU = 1450
 SERVER, SERVER4, SERVER6 = "10.0.0.5", "10.0.0.5/24", "fd00::5/64"
 
 
-class Town:
-    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`, and one behind another host's tunnel."""
+class Neighbourhood:
+    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`, and one behind another host's tunnel.
 
-    def __init__(self, driver: LinuxDriver) -> None:
-        self.driver = driver
+    `namespace`: of the installation, by which the machines are called.
+    """
+
+    def __init__(self, namespace: str) -> None:
         self.host, self.near, self.apart, self.remote, self.far = (
-            Machine(client_namespace(driver, name)) for name in ("host", "near", "apart", "remote", "far")
+            Machine(f"{namespace}-{name}") for name in ("host", "near", "apart", "remote", "far")
         )
         self.host.bridge("ext")
         self.host.cable("tap", self.near, "eth0", bridge="ext")
@@ -48,6 +49,14 @@ class Town:
     def remove(self) -> None:
         for machine in (self.host, self.near, self.apart, self.remote, self.far):
             machine.remove()
+
+
+class Town(Neighbourhood):
+    """With a back end on the host."""
+
+    def __init__(self, driver: LinuxDriver) -> None:
+        super().__init__(driver.layout.namespace)
+        self.driver = driver
 
 
 def entries(

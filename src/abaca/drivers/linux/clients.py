@@ -13,7 +13,8 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.routing import IFA_F_NODAD
-from abaca.drivers.linux.wires.plugging import BridgePlug, Port, ports_in
+from abaca.drivers.linux.wires.interface import Port
+from abaca.drivers.linux.wires.plugging import BridgePlug, ports_in
 from abaca.drivers.linux.wires.port_rules import Role
 
 # Link-local addresses come of MAC addresses: port security knows no others.

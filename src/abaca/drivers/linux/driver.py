@@ -8,7 +8,6 @@ clients) and `pools/` (where the bytes are).
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,27 +17,24 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver, required
-from abaca.drivers.linux import bounds, hold, ldap, mounts
+from abaca.drivers.linux import bounds, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
-from abaca.drivers.linux.file_services.nfs import logs, proof
-from abaca.drivers.linux.file_services.nfs.access import client_blocks
-from abaca.drivers.linux.file_services.nfs.exports import SNAPSHOTS
-from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
-from abaca.drivers.linux.file_services.nfs.vigil import Vigil
+from abaca.drivers.linux.file_services.interface import PROOF_OTHER, PROOF_OWN, PROOF_SERVER, Export, FileService, FileServices
+from abaca.drivers.linux.file_services.nfs import service
+from abaca.drivers.linux.file_services.nfs.service import NfsServices
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
-from abaca.drivers.linux.pools.answering import DiskProbe
-from abaca.drivers.linux.pools.btrfs import BtrfsPool
-from abaca.drivers.linux.pools.contents import NotThere
-from abaca.drivers.linux.pools.file_systems import FileSystems, ImagePerServer, OneForAll
-from abaca.drivers.linux.pools.image import Image
+from abaca.drivers.linux.option_values import number
+from abaca.drivers.linux.pools import file_systems
+from abaca.drivers.linux.pools.interface import FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import GIB
 from abaca.drivers.linux.programs import os_errors_sorted
 from abaca.drivers.linux.requirements import missing
-from abaca.drivers.linux.server import LinuxServer, export_locations
+from abaca.drivers.linux.server import LinuxServer
 from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
 from abaca.drivers.linux.well_formed import refuse_malformed
 from abaca.drivers.linux.wires import wiring
+from abaca.drivers.linux.wires.interface import Wires
 from abaca.drivers.linux.wires.plugging import BridgePlug
 from abaca.drivers.linux.wires.wiring import Wiring
 from abaca.errors import BackendError, Refused, Unavailable
@@ -64,17 +60,7 @@ OPTIONS = {
         "state directory of the service.",
         "/var/lib/abaca/worker",
     ),
-    "pool_path": Option(
-        "Folder on a mounted btrfs that holds the shares: /srv/shares. Without it, an image of pool_size_gib is made below "
-        "state_dir and mounted."
-    ),
-    "pool_size_gib": Option("How much of the image can be promised, in GiB. By default 20, or half of the disk's free room where that is less."),
-    "pool_sparse": Option("true: the image takes room on its disk only when tenants write. false: it is allocated when it is made.", "false"),
-    "image_per_share_server": Option(
-        "true: each share server has a file system of its own, in an image in the pool. A second wall between share servers, which "
-        "costs room and speed. For a new pool only.",
-        "false",
-    ),
+    **file_systems.OPTIONS,
     "pool_name": Option("Name of the pool in host@backend#pool.", "pool"),
     "namespace": Option(
         "Name of this installation: its network namespaces, its folder in /run and its folder in the pool are called after it. "
@@ -83,8 +69,7 @@ OPTIONS = {
     ),
     "max_over_subscription_ratio": Option("How many times the size of the pool may be promised to shares, 1 or more.", "1"),
     "mtu": Option("Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default there is no such limit."),
-    "answer_seconds": Option("Seconds that an NFS server may leave a call without an answer before it counts as hanging.", str(ANSWER_SECONDS)),
-    "memory_mib": Option("Memory that each NFS server may take, in MiB, 128 or more, where the machine has control groups.", "2048"),
+    **service.OPTIONS,
     **bounds.OPTIONS,
     **wiring.OPTIONS,
 }
@@ -123,31 +108,21 @@ class LinuxDriver(ShareDriver):
         chosen = {**DEFAULTS, **options}
         self.layout = Layout(chosen["namespace"], Path(chosen["state_dir"]).resolve(), backend_name)
         self._pool_name = safe_id(chosen["pool_name"])
-        self._ratio = _number(chosen, "max_over_subscription_ratio", 1)
-        self._highest_mtu = int(_number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
-        self._patience = _number(chosen, "answer_seconds", 0.1)
-        given = chosen["pool_path"]
-        size_gib = int(_number(chosen, "pool_size_gib", 1)) if chosen["pool_size_gib"] else None
-        self.pool = BtrfsPool(
-            root=Path(given).resolve() if given else self.layout.state / "pool",
-            image=None if given else Image(self.layout.state / "pool.img", size_gib, _flag(chosen, "pool_sparse")),
-            folder=chosen["namespace"],
-            over_subscription=self._ratio,
-        )
-        self.file_systems = self._file_systems(chosen)
+        self._ratio = number(chosen, "max_over_subscription_ratio", 1)
+        self._highest_mtu = int(number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
         self._bounds = Bounds.of(chosen)
-        self._memory = int(_number(chosen, "memory_mib", 128)) * 1024**2
-        self._vigil = Vigil()
-        self._disk = DiskProbe(self.pool.root)
-        self._wiring = Wiring(chosen)
-        self._plug = BridgePlug(chosen["namespace"], self._wiring)
+        self.file_systems: FileSystems = file_systems.chosen(chosen, self.layout, self._ratio, self._end_file_service)
+        self.pool = self.file_systems.pool
+        self._services: FileServices = NfsServices(chosen, self._bounds.connections)
+        self._wires: Wires = BridgePlug(chosen["namespace"], Wiring(chosen))
+        self._patience = number(chosen, "answer_seconds", 0.1)
         self._is_proved = False
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
 
     @property
     def makes_networks(self) -> bool:
-        return self._wiring.is_own_only
+        return self._wires.is_own_only
 
     def check_for_setup_error(self) -> None:
         lacking = missing()
@@ -155,11 +130,9 @@ class LinuxDriver(ShareDriver):
             raise Unavailable(f"the linux back end lacks: {'; '.join(lacking)}")
         with os_errors_sorted("preparing the back end"):
             self.layout.prepare()
-            self.pool.prepare(self._end_nfs_servers)
             self.file_systems.prepare()
-            self._plug.prepare()
-            self._wiring.require()
-        self._prove_handles()
+            self._wires.prepare()
+        self._prove_walls()
 
     def get_pools(self) -> list[PoolStats]:
         with os_errors_sorted("the pool"):
@@ -191,7 +164,7 @@ class LinuxDriver(ShareDriver):
             self.file_systems.ensure(server_id)
             server.join(network_info)
             self._join(server_id, accounts, network_info)
-            server.ganesha.ensure_running()
+            server.service.ensure_running()
         return self._details(server_id, network_info)
 
     def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
@@ -203,7 +176,7 @@ class LinuxDriver(ShareDriver):
         with self._locked(server.id) as linux_server:
             self.file_systems.ensure(server.id)
             linux_server.join(server.network_info)
-            hold.release(self.layout.server(server.id).namespace)
+            linux_server.service.let_clients_go_on()
             linux_server.leave_others(server.network_info)
             described: list[Share | Snapshot] = [*shares, *snapshots]
             for share_id in linux_server.published() - {each.id for each in described}:
@@ -213,11 +186,8 @@ class LinuxDriver(ShareDriver):
             present = [share for share in shares if share.id in held]
             pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
             mountable = [each for each in snapshots if each.is_mountable and each.id in held]
-            linux_server.publish(
-                {share.id: client_blocks(share.access_rules, share.extra_specs)[0] for share in present},
-                {each.id: client_blocks(each.access_rules, each.share.extra_specs)[0] for each in mountable},
-            )
-            linux_server.withdraw_unknown()
+            linux_server.publish([*map(Export.of, present), *map(Export.of, mountable)])
+            linux_server.service.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
             ldap.keep(self.layout.server(server.id), ldap.accounts(server.network_info), server.network_info)
         lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
@@ -230,7 +200,7 @@ class LinuxDriver(ShareDriver):
             return [server_id for server_id, serves in zip(server_ids, threads.map(self._serves, server_ids), strict=True) if not serves]
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
-        return self._vigil.wait(seconds)
+        return self._services.wait_for_deaths(seconds)
 
     def restart_server(self, server_id: str) -> bool:
         with self._locked(server_id) as server:
@@ -266,18 +236,18 @@ class LinuxDriver(ShareDriver):
         with self._locked(server_id) as server:
             try:
                 server.join(wanted)
-                server.ganesha.ensure_running()
+                server.service.ensure_running()
             except (BackendError, OSError):
                 server.leave_others(network_info.current)
                 raise
         updates = {}
         for share in shares:
-            locations = export_locations(share.id, wanted)
+            locations = self._services.locations(Export(share.id), wanted)
             if locations != share.export_locations:
                 updates[share.id] = ShareUpdate(export_locations=locations)
         mounted = {}
         for snapshot in snapshots:
-            locations = export_locations(snapshot.id, wanted, SNAPSHOTS)
+            locations = self._services.locations(Export.of(snapshot), wanted)
             if snapshot.is_mountable and snapshot.is_complete and locations != snapshot.export_locations:
                 mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
         return ServerUpdate(share_updates=updates, snapshot_updates=mounted, backend_details=self._details(server_id, wanted))
@@ -308,9 +278,7 @@ class LinuxDriver(ShareDriver):
             raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}", is_public=True)
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).create(share.id, share.size)
-        with self._locked(server.id) as linux_server:
-            linux_server.publish({share.id: ""})
-        return export_locations(share.id, server.network_info)
+        return self._publish_empty(share, server)
 
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
         server = required(server)
@@ -328,10 +296,8 @@ class LinuxDriver(ShareDriver):
 
     def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
         server = required(server)
-        clients, refused = client_blocks(access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
-            linux_server.publish({share.id: clients})
-        return refused
+            return linux_server.publish([Export(share.id, access_rules, share.extra_specs)])
 
     # --- snapshots -------------------------------------------------------------------------------------------------
 
@@ -343,7 +309,7 @@ class LinuxDriver(ShareDriver):
         if not snapshot.is_mountable:
             return SnapshotUpdate(provider_location=location)
         self.update_snapshot_access(snapshot, snapshot.access_rules, server)
-        return SnapshotUpdate(provider_location=location, export_locations=export_locations(snapshot.id, server.network_info, SNAPSHOTS))
+        return SnapshotUpdate(provider_location=location, export_locations=self._services.locations(Export.of(snapshot), server.network_info))
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         server = required(server)
@@ -355,55 +321,55 @@ class LinuxDriver(ShareDriver):
         server = required(server)
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).clone(share.id, snapshot.id, share.size)
-        with self._locked(server.id) as linux_server:
-            linux_server.publish({share.id: ""})
-        return export_locations(share.id, server.network_info)
+        return self._publish_empty(share, server)
 
     def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
         """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed since the snapshot, stay good."""
         server = required(server)
-        clients, _ = client_blocks(share.access_rules, share.extra_specs)
         with self._locked(server.id) as linux_server:
-            self._pool_of(server.id).revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(share.id, clients))
+            self._pool_of(server.id).revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(Export.of(share)))
 
     def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
         server = required(server)
-        clients, refused = client_blocks(access_rules, snapshot.share.extra_specs)
         with self._locked(server.id) as linux_server:
-            linux_server.publish({}, {snapshot.id: clients})
-        return refused
+            return linux_server.publish([Export(snapshot.id, access_rules, snapshot.share.extra_specs, is_snapshot=True)])
 
     # ---------------------------------------------------------------------------------------------------------------
 
-    def _prove_handles(self) -> None:
-        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when NFS servers here open what a client made up."""
+    def _publish_empty(self, share: Share, server: ShareServer) -> list[ExportLocation]:
+        """A share that has just been made, for nobody yet."""
+        export = Export(share.id)
+        with self._locked(server.id) as linux_server:
+            linux_server.publish([export])
+        return self._services.locations(export, server.network_info)
+
+    def _prove_walls(self) -> None:
+        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services here open what a client made up."""
         if self._is_proved:
             return
-        numbers = {name: self.pool.ensure_empty(name) for name in (proof.OWN, proof.OTHER)}
-        with self._locked(proof.SERVER) as server:
+        numbers = {name: self.pool.ensure_empty(name) for name in (PROOF_OWN, PROOF_OTHER)}
+        with self._locked(PROOF_SERVER) as server:
             server.remove()  # what an interrupted proof left
             try:
                 server.join([])
-                server.publish({proof.OWN: proof.CLIENTS})
-                proof.require(self.layout.server(proof.SERVER).namespace, numbers, self._patience)
+                server.publish([self._services.proof_export()])
+                self._services.prove(self.layout.server(PROOF_SERVER), numbers)
             finally:
                 server.remove()
         self._is_proved = True
 
     def _serves(self, server_id: str) -> bool:
         try:
-            logs.make_room(self.layout.server(server_id))
-            return self._ganesha(server_id).serves(partial(self._disk.answers, self._patience))
+            return self._service(server_id).serves(partial(self.file_systems.answers, self._patience))
         except Refused:  # an id that cannot be one: nobody made such a server
             return False
 
-    def _ganesha(self, server_id: str) -> GaneshaServer:
-        layout = self.layout.server(server_id)
-        return GaneshaServer(layout, self._vigil, self._patience, self._bounds.connections, self._memory, lambda: self._pool_of(server_id).counts())
+    def _service(self, server_id: str) -> FileService:
+        return self._services.of(self.layout.server(server_id), lambda: self._pool_of(server_id).counts())
 
-    def _pool_of(self, server_id: str) -> BtrfsPool:
+    def _pool_of(self, server_id: str) -> Pool:
         """Where the shares of a server are. The proof's are in the pool itself: nobody but the proof can use them."""
-        if server_id == proof.SERVER:
+        if server_id == PROOF_SERVER:
             return self.pool
         with self._locked(server_id):
             return self.file_systems.of(server_id)
@@ -413,23 +379,11 @@ class LinuxDriver(ShareDriver):
         with suppress(NotThere):
             self._pool_of(server_id).delete(share_id)
 
-    def _file_systems(self, options: Mapping[str, str]) -> FileSystems:
-        if not _flag(options, "image_per_share_server"):
-            return OneForAll(self.pool)
-        if self._ratio > 1:
-            raise Unavailable("option max_over_subscription_ratio must be 1 with image_per_share_server, as images take all of their room at once")
-        return ImagePerServer(self.pool, self.layout.state / "file-systems", options["namespace"], self._end_nfs_server)
-
-    def _end_nfs_server(self, server_id: str) -> None:
+    def _end_file_service(self, server_id: str) -> None:
+        """With what is mounted for it; all comes back when the share server is ensured."""
         with self._locked(server_id) as server:
-            server.ganesha.stop()
+            server.service.stop()
             mounts.unmount(self.layout.server(server_id).mounts)
-
-    def _end_nfs_servers(self) -> None:
-        """Those of this back end; they are started again when their share servers are ensured."""
-        for folder in self.layout.servers.glob("*"):
-            with self._locked(folder.name) as server:
-                server.ganesha.stop()
 
     @contextmanager
     def _locked(self, server_id: str) -> Iterator[LinuxServer]:
@@ -438,13 +392,13 @@ class LinuxDriver(ShareDriver):
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
             layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
-            yield LinuxServer(layout, self._plug, pool, self._highest_mtu, self._bounds, self._ganesha(server_id))
+            yield LinuxServer(layout, self._wires, pool, self._service(server_id), self._bounds, self._highest_mtu)
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""
         refuse_malformed(network_info)
         refuse_unservable(network_info)
-        self._wiring.refuse_unreachable(network_info, self._highest_mtu)
+        self._wires.refuse_unreachable(network_info, self._highest_mtu)
 
     def _join(self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
         """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be used."""
@@ -455,20 +409,3 @@ class LinuxDriver(ShareDriver):
     def _details(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         addresses = [allocation.ip_address for info in network_info for allocation in info.network_allocations]
         return {"server_name": self.layout.server(server_id).namespace, "ip_addresses": ",".join(addresses)}
-
-
-def _number(options: Mapping[str, str], name: str, least: float) -> float:
-    try:
-        number = float(options[name])
-    except ValueError as error:
-        raise Unavailable(f"option {name} must be a number, not '{options[name]}'") from error
-    if not least <= number < math.inf:
-        raise Unavailable(f"option {name} must be at least {least}, not {options[name]}")
-    return number
-
-
-def _flag(options: Mapping[str, str], name: str) -> bool:
-    found = {"true": True, "false": False}.get(options[name].lower())
-    if found is None:
-        raise Unavailable(f"option {name} must be true or false, not '{options[name]}'")
-    return found

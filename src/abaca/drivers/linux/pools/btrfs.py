@@ -12,13 +12,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from abaca.drivers.linux import beneath, mounts
 from abaca.drivers.linux.layout import NO_SHARE, require_trusted, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.contents import SUCCESSOR, Contents
 from abaca.drivers.linux.pools.image import Image
+from abaca.drivers.linux.pools.interface import Capacity
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.tidying import Tidying
 from abaca.drivers.linux.programs import os_errors_sorted, run
@@ -31,14 +32,6 @@ DATA_ONLY = "noatime,nodev,nosuid,noexec,nosymfollow"
 this host would follow; clients read and follow their links themselves."""
 _COUNT_ALWAYS = "8"  # the height of the highest tree that there can be
 _LOG = logging.getLogger(__name__)
-
-
-class Capacity(NamedTuple):
-    """Bytes that could be promised of the whole, and of what is not written yet; what is kept beside shares' sizes (see `room`)."""
-
-    total: int
-    free: int
-    kept_beside: int
 
 
 class BtrfsPool:

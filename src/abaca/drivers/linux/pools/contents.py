@@ -11,15 +11,12 @@ from typing import NamedTuple
 from abaca.drivers.linux import beneath
 from abaca.drivers.linux.layout import NO_SHARE, safe_id
 from abaca.drivers.linux.pools import subvolumes
+from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.pools.room import Promise, Room, growth, room, surplus
 from abaca.errors import OutcomeUnknown, Refused
 
 SUCCESSOR = "-successor"
 """Ends the name of what takes the place of a share's data when it is reverted."""
-
-
-class NotThere(Refused):
-    """The pool does not have the data of this share or snapshot."""
 
 
 class Contents(NamedTuple):

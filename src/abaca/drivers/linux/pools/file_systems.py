@@ -9,19 +9,36 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from abaca.drivers.linux import mounts
-from abaca.drivers.linux.layout import safe_id
-from abaca.drivers.linux.pools.btrfs import BtrfsPool, Capacity
-from abaca.drivers.linux.pools.contents import NotThere
+from abaca.drivers.linux.layout import Layout, safe_id
+from abaca.drivers.linux.option_values import flag, number
+from abaca.drivers.linux.pools.answering import DiskProbe
+from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.image import Image
+from abaca.drivers.linux.pools.interface import Capacity, FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import beside
 from abaca.drivers.linux.pools.server_images import ServerImage, ServerPool
 from abaca.errors import BackendError, Unavailable
+from abaca.plugin_options import Option
 
+OPTIONS = {
+    "pool_path": Option(
+        "Folder on a mounted btrfs that holds the shares: /srv/shares. Without it, an image of pool_size_gib is made below "
+        "state_dir and mounted."
+    ),
+    "pool_size_gib": Option("How much of the image can be promised, in GiB. By default 20, or half of the disk's free room where that is less."),
+    "pool_sparse": Option("true: the image takes room on its disk only when tenants write. false: it is allocated when it is made.", "false"),
+    "image_per_share_server": Option(
+        "true: each share server has a file system of its own, in an image in the pool. A second wall between share servers, which "
+        "costs room and speed. For a new pool only.",
+        "false",
+    ),
+}
 ENDING = ".img"
 LOOKED_AT = 8
 """File systems of servers that are looked at when the pool's capacity is asked for, which is every few seconds."""
@@ -38,44 +55,53 @@ class Seen(NamedTuple):
 NOTHING_SEEN = Seen(0.0, Capacity(0, 0, 0))
 
 
-class FileSystems(Protocol):
-    """Ids are those of share servers. Callers hold the lock of the server that they name."""
+def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float, end_users: Callable[[str], None]) -> FileSystems:
+    """As the options say. Raises Unavailable for those that make no sense.
 
-    def prepare(self) -> None:
-        """When the back end starts, after the pool was prepared. Raises Unavailable when the pool is used otherwise already."""
+    `over_subscription`: how many times the pool may be promised. `end_users(id)`: ends whoever holds files of a share server's shares
+    open, and takes away all that is mounted of them for it.
+    """
+    pool = _pool(options, layout, over_subscription)
 
-    def ensure(self, server_id: str) -> None:
-        """Make sure of the file system of a server. Raises NoSpace."""
+    def end_all_users() -> None:
+        for folder in layout.servers.glob("*"):
+            end_users(folder.name)
 
-    def of(self, server_id: str) -> BtrfsPool:
-        """Where the shares of a server are. Raises Refused (NotThere) when it has no file system."""
+    if not flag(options, "image_per_share_server"):
+        return OneForAll(pool, end_all_users)
+    if over_subscription > 1:
+        raise Unavailable("option max_over_subscription_ratio must be 1 with image_per_share_server, as images take all of their room at once")
+    return ImagePerServer(pool, layout.state / "file-systems", layout.namespace, end_all_users, end_users)
 
-    def remove(self, server_id: str) -> None:
-        """Take it away, unless it holds shares or snapshots. Nothing there is success."""
 
-    def capacity(self) -> Capacity:
-        """Of all together. Raises Unavailable when the pool is not mounted, or cannot be written."""
-
-    def used_by_share(self) -> dict[str, int]:
-        """Bytes that each share holds, by its id. Shares whose file system cannot be used are left out."""
+def _pool(options: Mapping[str, str], layout: Layout, over_subscription: float) -> BtrfsPool:
+    size_gib = int(number(options, "pool_size_gib", 1)) if options["pool_size_gib"] else None
+    is_sparse = flag(options, "pool_sparse")
+    if options["pool_path"]:
+        return BtrfsPool(Path(options["pool_path"]).resolve(), None, layout.namespace, over_subscription)
+    image = Image(layout.state / "pool.img", size_gib, is_sparse)
+    return BtrfsPool(layout.state / "pool", image, layout.namespace, over_subscription)
 
 
 class OneForAll:
-    """All shares are in the pool itself."""
+    """All shares are in the pool itself. `end_users()`: as `chosen`, of all share servers."""
 
-    def __init__(self, pool: BtrfsPool) -> None:
-        self._pool = pool
+    def __init__(self, pool: BtrfsPool, end_users: Callable[[], None]) -> None:
+        self.pool = self._pool = pool
+        self._end_users = end_users
         self.capacity = pool.capacity
         self.used_by_share = pool.used_by_share
+        self.answers = DiskProbe(pool.root).answers
 
     def prepare(self) -> None:
+        self._pool.prepare(self._end_users)
         if self._pool.files(ENDING):
             raise Unavailable(f"the pool {self._pool.root} holds images of share servers: image_per_share_server must stay true for it")
 
     def ensure(self, server_id: str) -> None:
         pass
 
-    def of(self, server_id: str) -> BtrfsPool:
+    def of(self, server_id: str) -> Pool:
         return self._pool
 
     def remove(self, server_id: str) -> None:
@@ -84,10 +110,14 @@ class OneForAll:
 
 class ImagePerServer:
     """`pool`: what the images are in. `folder`: in which their file systems are mounted. `inner`: the name of the folder of shares in each.
-    `end_users(id)`: ends whoever holds files of a server's file system open, and all that is mounted of it but the file system itself."""
+    `end_all_users()`, `end_users(id)`: as `chosen`, of all share servers or one."""
 
-    def __init__(self, pool: BtrfsPool, folder: Path, inner: str, end_users: Callable[[str], None]) -> None:
-        self._pool = pool
+    def __init__(
+        self, pool: BtrfsPool, folder: Path, inner: str, end_all_users: Callable[[], None], end_users: Callable[[str], None]
+    ) -> None:
+        self.pool = self._pool = pool
+        self._end_all_users = end_all_users
+        self.answers = DiskProbe(pool.root).answers
         self._folder = folder
         self._inner = inner
         self._end_users = end_users
@@ -99,6 +129,7 @@ class ImagePerServer:
         self._giving_back = threading.Lock()
 
     def prepare(self) -> None:
+        self._pool.prepare(self._end_all_users)
         if self._pool.share_ids():
             raise Unavailable(f"the pool {self._pool.root} holds shares of its own: image_per_share_server can only be set for a new pool")
         for server_id in self._ids():
@@ -110,7 +141,7 @@ class ImagePerServer:
     def ensure(self, server_id: str) -> None:
         self._one(server_id).prepare(lambda: self._end_users(server_id))
 
-    def of(self, server_id: str) -> BtrfsPool:
+    def of(self, server_id: str) -> Pool:
         if safe_id(server_id) not in self._ids():
             raise NotThere(f"share server {server_id} has no file system in the pool")
         return self._mounted(server_id)
@@ -139,9 +170,9 @@ class ImagePerServer:
         for server_id in sorted(ids, key=lambda each: self._seen[each].at)[:LOOKED_AT]:
             self._seen[server_id] = Seen(time.monotonic(), self._look_at(self._one(server_id)))
         found = [seen.capacity for seen in self._seen.values()]
-        return Capacity(
-            spare + sum(each.total for each in found), free + sum(each.free for each in found), sum(each.kept_beside for each in found)
-        )
+        total = spare + sum(each.total for each in found)
+        free += sum(each.free for each in found)  # by another count than `spare`
+        return Capacity(total, min(total, free), sum(each.kept_beside for each in found))
 
     def used_by_share(self) -> dict[str, int]:
         used: dict[str, int] = {}

@@ -9,6 +9,9 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
+BRIDGE_PREFIX = "br"
+PORT_PREFIX = "p"
+
 
 def short_name(prefix: str, *parts: str) -> str:
     """A name of at most 15 characters, always the same for the same parts. `prefix`: at most 3 characters."""

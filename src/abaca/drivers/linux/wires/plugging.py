@@ -1,27 +1,27 @@
-"""Wires: interfaces of namespaces connected to tenants' networks. Addresses and routes are in `routing.py`.
+"""Wires by Linux bridges: interfaces of namespaces connected to tenants' networks. Addresses and routes are in `routing.py`.
 
-`Plug` is the seam: what connects an interface to a network. `BridgePlug` does it with one bridge a network in a namespace of
-Abaca's own, which has no addresses, no forwarding and none of the host's firewall: networks with the same ranges do not meet, and the
-host is on none of them. Bridges are made with their first port and vanish with the last. What connects them with the outside: `uplinks.py`.
+There is one bridge a network, in a namespace of Abaca's own, which has no addresses, no forwarding and none of the host's firewall:
+networks with the same ranges do not meet, and the host is on none of them. Bridges are made with their first port and vanish with the
+last. What connects them with the outside: `uplinks.py`.
 """
 
 from __future__ import annotations
 
 import fcntl
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
-from abaca.drivers.linux.wires.links import delete, find, short_name
-from abaca.drivers.linux.wires.port_rules import Identity, Role
+from abaca.drivers.linux.wires.interface import Port, Wires
+from abaca.drivers.linux.wires.links import BRIDGE_PREFIX, PORT_PREFIX, delete, find, short_name
+from abaca.drivers.linux.wires.port_rules import Identity
 from abaca.drivers.linux.wires.port_security import PortSecurity
-from abaca.drivers.linux.wires.uplinks import BRIDGE_PREFIX, PORT_PREFIX, Uplinks, delete_unused
-from abaca.drivers.linux.wires.wiring import Segment, Wiring
+from abaca.drivers.linux.wires.uplinks import Uplinks, delete_unused
+from abaca.drivers.linux.wires.wiring import Wiring
+from abaca.values import NetworkInfo
 
 BRIDGES_ONLY = {
     "ipv6/conf/all/disable_ipv6": "1",
@@ -33,64 +33,33 @@ BRIDGES_ONLY = {
 }
 
 
-class Port(NamedTuple):
-    """An interface of `namespace` on a network. `owner`: whose it is (a share server's id), shown in the alias of its outer end.
-
-    `segment`: what the network is on the wire; None: whoever plugs it in does not know, and leaves that as it is.
-    `addresses`: what it may send with, without prefix length; none: they are not known.
-    """
-
-    namespace: str
-    owner: str
-    network_id: str
-    mac_address: str
-    mtu: int
-    segment: Segment | None = None
-    addresses: tuple[str, ...] = ()
-    role: Role = Role.SERVER
-
-    @property
-    def name(self) -> str:
-        """The interface's name: at most 15 characters, the same for the same owner, network and MAC address."""
-        return short_name(PORT_PREFIX, self.owner, self.network_id, self.mac_address.lower())
-
-    @property
-    def identity(self) -> Identity:
-        return Identity(self.role, bridge_name(self.network_id), self.mac_address.lower(), self.addresses)
-
-
-class Plug(ABC):
-    """Connects ports to networks. Every method may be repeated."""
-
-    @abstractmethod
-    def connect(self, port: Port) -> None:
-        """Make sure that the interface `port.name` is in the port's namespace, on its network, with its MAC address and MTU, and up.
-
-        It sends as itself only, and other ports of that network do not send as it.
-        """
-
-    @abstractmethod
-    def disconnect(self, namespace: str, port_names: list[str]) -> None:
-        """Take these interfaces of a namespace away. Nothing there is success."""
-
-    @abstractmethod
-    def disconnect_owner(self, owner: str) -> None:
-        """Take away whatever is left of an owner's ports. Nothing there is success."""
-
-
-class BridgePlug(Plug):
+class BridgePlug(Wires):
     """Bridges in the network namespace `namespace`, made on demand. `wiring`: what they are connected with; None: nothing."""
 
     def __init__(self, namespace: str, wiring: Wiring | None = None) -> None:
         self._namespace = namespace
+        self._wiring = wiring
         self._uplinks = Uplinks(namespace, wiring) if wiring else None
         self._security = PortSecurity(namespace)
+
+    @property
+    def is_own_only(self) -> bool:
+        return self._wiring is None or self._wiring.is_own_only
 
     def prepare(self) -> None:
         """Make sure of the namespace, and of what its ports may send."""
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
             self._security.enforce()
+        if self._wiring:
+            self._wiring.require()
+
+    def refuse_unreachable(self, network_info: Sequence[NetworkInfo], highest_mtu: int | None) -> None:
+        if self._wiring:
+            self._wiring.refuse_unreachable(network_info, highest_mtu)
+
+    def port_names(self, namespace: str) -> set[str]:
+        return set(ports_in(namespace))
 
     def connect(self, port: Port) -> None:
         with self._exclusive():
@@ -98,13 +67,13 @@ class BridgePlug(Plug):
             inner = namespaces.inside(port.namespace, lambda links: find(links, port.name))
             outer_is_there = namespaces.inside(self._namespace, lambda links: find(links, port.name)) is not None
             whole = inner is not None and outer_is_there and inner.get("address") == port.mac_address.lower()
-            self._security.admit(port.name, port.identity)
+            self._security.admit(port.name, _identity(port))
             namespaces.inside(self._namespace, lambda links: _wire(links, port, whole=whole))
             namespaces.inside(port.namespace, lambda links: _raise_inner(links, port))
             if self._uplinks and port.segment and self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu):
                 self._security.enforce()  # a new uplink passes nothing before
 
-    def disconnect(self, namespace: str, port_names: list[str]) -> None:
+    def disconnect(self, namespace: str, port_names: Sequence[str]) -> None:
         with self._exclusive():
             if namespaces.exists(namespace):
                 namespaces.inside(namespace, lambda links: delete(links, port_names))
@@ -138,6 +107,10 @@ class BridgePlug(Plug):
 def bridge_name(network_id: str) -> str:
     """The bridge of a network: at most 15 characters."""
     return short_name(BRIDGE_PREFIX, network_id)
+
+
+def _identity(port: Port) -> Identity:
+    return Identity(port.role, bridge_name(port.network_id), port.mac_address.lower(), port.addresses)
 
 
 def ports_in(namespace: str) -> dict[str, str]:

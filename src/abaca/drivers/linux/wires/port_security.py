@@ -17,9 +17,8 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.layout import private_folder, run_path, write_atomically
 from abaca.drivers.linux.wires import newcomers
-from abaca.drivers.linux.wires.links import find
+from abaca.drivers.linux.wires.links import BRIDGE_PREFIX, find
 from abaca.drivers.linux.wires.port_rules import Identity, Role, table_body
-from abaca.drivers.linux.wires.uplinks import BRIDGE_PREFIX
 
 FAMILY, TABLE = "bridge", "abaca"
 

@@ -18,13 +18,12 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import links as links_module
 from abaca.drivers.linux.wires import tunnel_filter
-from abaca.drivers.linux.wires.links import find, short_name
-from abaca.drivers.linux.wires.wiring import Segment, Tunnels, Wiring, underlay
+from abaca.drivers.linux.wires.interface import Segment
+from abaca.drivers.linux.wires.links import PORT_PREFIX, find, short_name
+from abaca.drivers.linux.wires.wiring import Tunnels, Wiring, underlay
 from abaca.errors import Refused
 
 HERE = "/proc/thread-self/ns/net"
-BRIDGE_PREFIX = "br"
-PORT_PREFIX = "p"
 _TRUNK_PREFIX = "u"
 
 

@@ -13,9 +13,10 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import links as links_module
+from abaca.drivers.linux.wires.interface import Segment, segment_of
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.plugin_options import Option
-from abaca.values import NetworkInfo, Subnet
+from abaca.values import NetworkInfo
 
 OPTIONS = {
     "physical_networks": Option(
@@ -32,14 +33,6 @@ _VXLAN_BYTES = {4: 50, 6: 70}  # what a tunnel over that IP version adds to a pa
 _SCOPE_LINK = 253
 
 IpAddress = IPv4Address | IPv6Address
-
-
-class Segment(NamedTuple):
-    """What a network is on the wire: Neutron's provider fields."""
-
-    network_type: str
-    segmentation_id: int | None = None
-    physical_network: str | None = None
 
 
 class Tunnels(NamedTuple):
@@ -138,11 +131,6 @@ class Wiring:
         through, more = underlay(address), _VXLAN_BYTES[address.version]
         if mtu + more > through.mtu:
             raise Refused(f"its MTU is {mtu} and a tunnel needs {more} more, but that of {through.name} is {through.mtu}")
-
-
-def segment_of(subnet: Subnet) -> Segment:
-    """What the subnet's network is on the wire."""
-    return Segment(subnet.network_type, subnet.segmentation_id, subnet.physical_network)
 
 
 def underlay(address: IpAddress) -> HostLink:

@@ -94,7 +94,7 @@ class GaneshaServer:
         patience: float = ANSWER_SECONDS,
         connections: int = 512,
         memory: int = MEMORY,
-        counts: Callable[[], Path] | None = None,
+        counts: Callable[[], Path | None] = lambda: None,
     ) -> None:
         self._server = server
         self._vigil = vigil
@@ -259,7 +259,7 @@ class GaneshaServer:
             ["-F", "-N", "NIV_EVENT", "-E", str(self._next_epoch()), *map(str, files)],
             server.ganesha_pid,
             environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}", "ABACA_SECRET": self._secret()},
-            read_only=[server.ganesha_config, server.bus_socket, server.exports, *([self._counts()] if self._counts else [])],
+            read_only=[server.ganesha_config, server.bus_socket, server.exports, *filter(None, [self._counts()])],
             writable=[server.logs, server.recovery],
             shares=server.mounts,
             groups=control_groups.ensure(server.namespace, limits),

@@ -14,20 +14,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.file_services.interface import PROOF_OWN
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.exports import SHARES
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh, walk
 from abaca.drivers.linux.file_services.nfs.nfs4_sessions import create_session, exchange_id, sequence
 from abaca.drivers.linux.file_services.nfs.rpc import LAST_FRAGMENT, Connection, auth_sys
 from abaca.drivers.linux.file_services.nfs.xdr import Malformed, u32
-from abaca.drivers.linux.layout import NO_SHARE
 from abaca.errors import Unavailable
+from abaca.values import AccessRule
 
-SERVER = "proof"
-OWN, OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
-"""Two subvolumes: clients have a handle of the first, and aim at the second."""
-CLIENTS = "    CLIENT { Clients = 127.0.0.1; Protocols = 4; Access_Type = RO; }\n"
 ADDRESS, PORT, SOURCE_PORT = "127.0.0.1", 2049, 1023
+RULES = [AccessRule(id="proof", access_type="ip", access_to=ADDRESS, access_level="ro")]
 SOMEBODY_ELSE = "127.0.0.2"
 _NAME, _VERIFIER = b"abaca proves its walls", bytes(8)
 _TOO_LONG = 4 << 20  # bytes of a request
@@ -39,10 +37,10 @@ _DUMMY = bytes([9, 0x64])  # length and kind of a handle that aborts Ganesha 4.3
 
 
 def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None:
-    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of OWN, and none that is forged, and
+    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of PROOF_OWN, and none that is forged, and
     keeps clients apart and within bounds.
 
-    `numbers`: of the subvolumes OWN and OTHER. `patience`: seconds for each answer.
+    `numbers`: of the subvolumes PROOF_OWN and PROOF_OTHER. `patience`: seconds for each answer.
     """
     wrong: list[str] = []
     try:
@@ -131,7 +129,7 @@ def _connected(namespace: str, patience: float, source: str = ADDRESS) -> Iterat
 
 
 def _handle(link: Connection) -> bytes:
-    return bytes(nfs4.compound(link, walk(f"/{SHARES}/{OWN}"), credentials=auth_sys(0, 0))[-1])
+    return bytes(nfs4.compound(link, walk(f"/{SHARES}/{PROOF_OWN}"), credentials=auth_sys(0, 0))[-1])
 
 
 def _opens(link: Connection, handle: bytes) -> bool:

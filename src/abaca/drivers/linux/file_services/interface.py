@@ -1,0 +1,150 @@
+"""The seam of file services: who speaks to the clients of share servers, one package a protocol.
+
+`FileServices` is a back end's, `FileService` one share server's. They know nothing of pools and networks: what they publish is mounted
+for them, at `ServerLayout.mount_point(id)`, and the server's network namespace, `ServerLayout.namespace`, is made for them. Ids are those
+of share instances and snapshot instances. Every method may be repeated, and raises BackendErrors, sorted by what to do next.
+
+The contract suite: tests/contracts/seams/test_file_services.py.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import NamedTuple
+
+from abaca.drivers.linux.layout import NO_SHARE, ServerLayout
+from abaca.values import AccessRule, ExportLocation, NetworkInfo, Share, Snapshot
+
+PROOF_SERVER = "proof"
+"""Id of the share server that a back end makes for the proof alone."""
+PROOF_OWN, PROOF_OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
+"""What stands in the pool for the proof, by id: clients are given the first, and aim at the second."""
+
+
+class Export(NamedTuple):
+    """A share, or a mountable snapshot, which is read only, with the rules by which clients may use it: none means nobody.
+
+    `extra_specs`: of the share's type.
+    """
+
+    id: str
+    access_rules: Sequence[AccessRule] = ()
+    extra_specs: Mapping[str, str] = {}
+    is_snapshot: bool = False
+
+    @classmethod
+    def of(cls, what: Share | Snapshot) -> Export:
+        """Of a share or snapshot with its own rules."""
+        if isinstance(what, Snapshot):
+            return cls(what.id, what.access_rules, what.share.extra_specs, is_snapshot=True)
+        return cls(what.id, what.access_rules, what.extra_specs)
+
+
+class FileService(ABC):
+    """Of one share server. Callers hold the server's lock, but for `serves`."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make sure of the folders that the service works in, and of the one that shares are mounted in.
+
+        Ends the service when it could not see what is mounted from now on; `ensure_running` brings it back.
+        """
+
+    @abstractmethod
+    def close_to_strangers(self) -> None:
+        """Let those clients reach the service at all whom the rules of a published export admit, and nobody else.
+
+        Called when the namespace is there, before anybody can reach it.
+        """
+
+    @abstractmethod
+    def ensure_running(self) -> bool:
+        """Start what does not run, or hangs; True when it was to be started. Raises Unavailable with a reason when it does not come up."""
+
+    @abstractmethod
+    def restart(self) -> bool:
+        """As `ensure_running`, with what was published before. False, and nothing done, where nothing was ever started."""
+
+    @abstractmethod
+    def serves(self, blame: Callable[[], bool]) -> bool:
+        """Whether it serves clients now. Each call is a probe, bounded in time; of one that lives and has left a probe without an answer
+        True is said until that has happened several times in a row. `blame`: asked then; False when something else is the reason."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it with everything that belongs to it. Nothing there is success; what was published is published at the next start."""
+
+    @abstractmethod
+    def publish(self, exports: Sequence[Export], newly_mounted: Collection[str]) -> dict[str, str]:
+        """Have clients use these by exactly their rules, others as before, and start the service when it does not run.
+
+        `newly_mounted`: ids of those at whose mount point there was something else, or nothing, before.
+        Returns the rules that cannot be enforced, by id, with the reason; they grant nothing. What fails with one export keeps none of the
+        others from being published, and is raised in the end.
+        """
+
+    @abstractmethod
+    def published(self) -> set[str]:
+        """Ids of what is published, running or not."""
+
+    @abstractmethod
+    def withdraw(self, export_id: str) -> None:
+        """Publish it no longer, in use or not: its mount point is free to be unmounted. Nothing there is success."""
+
+    @abstractmethod
+    def withdraw_unknown(self) -> None:
+        """Have the running service serve nothing that is not published."""
+
+    @abstractmethod
+    def release(self, export_id: str) -> None:
+        """Have the running service let go of an export's mount point, which stays published: `publish` brings it back."""
+
+    @abstractmethod
+    def clients_wait(self) -> AbstractContextManager[None]:
+        """While the block runs, which must be short, the server's clients wait and see no error, whatever is released and published in it."""
+
+    @abstractmethod
+    def let_clients_go_on(self) -> None:
+        """Whom a worker that died in `clients_wait` has left waiting."""
+
+
+class FileServices(ABC):
+    """Of one back end."""
+
+    @abstractmethod
+    def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
+        """The service of a share server. `counts`: the pool's of that server, see `Pool.counts`; asked when the service is started."""
+
+    @abstractmethod
+    def wait_for_deaths(self, seconds: float) -> list[str]:
+        """Wait, at most `seconds`, until services end by themselves; returns the ids of their share servers, each death once."""
+
+    @abstractmethod
+    def proof_export(self) -> Export:
+        """PROOF_OWN, with the rules by which the proof may use it."""
+
+    @abstractmethod
+    def prove(self, server: ServerLayout, numbers: Mapping[str, int]) -> None:
+        """Ask a running service, as a hostile client would, whether its walls stand. Raises Unavailable, naming what is wrong.
+
+        `numbers`: of PROOF_OWN and PROOF_OTHER, by which file handles tell the data of one share from that of another.
+        """
+
+    @abstractmethod
+    def path(self, address: str, ip_version: int, export: Export) -> str:
+        """Under which clients reach an export at an address of its server."""
+
+    def locations(self, export: Export, network_info: Sequence[NetworkInfo]) -> list[ExportLocation]:
+        """Of an export, in the order of its server's subnets; the first of each IP version is preferred."""
+        found: list[ExportLocation] = []
+        versions: set[int] = set()
+        for info in network_info:
+            version = info.subnet.ip_version
+            for allocation in info.network_allocations:
+                path = self.path(allocation.ip_address, version, export)
+                found.append(ExportLocation(path=path, preferred=version not in versions))
+                versions.add(version)
+        return found

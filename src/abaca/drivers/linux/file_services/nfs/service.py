@@ -1,0 +1,149 @@
+"""NFS as a file service: exports by `exports.py` and `access.py`, processes by `ganesha.py`, who reaches them by `admission.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from abaca.drivers.linux import admission, hold, mounts, namespaces
+from abaca.drivers.linux.failures import Failures
+from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
+from abaca.drivers.linux.file_services.nfs import logs, proof
+from abaca.drivers.linux.file_services.nfs.access import client_blocks
+from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, admitted, export_ids, write_export
+from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
+from abaca.drivers.linux.file_services.nfs.vigil import Vigil
+from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.option_values import number
+from abaca.plugin_options import Option
+
+OPTIONS = {
+    "answer_seconds": Option("Seconds that an NFS server may leave a call without an answer before it counts as hanging.", str(ANSWER_SECONDS)),
+    "memory_mib": Option("Memory that each NFS server may take, in MiB, 128 or more, where the machine has control groups.", "2048"),
+}
+RUN_OPTIONS = "size=4m,nr_inodes=1k,mode=0700,nosuid,nodev,noexec"
+"""Of the small file system of sockets, process ids and configuration that each server has of its own."""
+
+
+class NfsServices(FileServices):
+    """`connections`: most of one server at a time. Raises Unavailable for an option that makes no sense."""
+
+    def __init__(self, options: Mapping[str, str], connections: int) -> None:
+        self.patience = number(options, "answer_seconds", 0.1)
+        self._memory = int(number(options, "memory_mib", 128)) * 1024**2
+        self._connections = connections
+        self._vigil = Vigil()
+
+    def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
+        return NfsService(server, self._vigil, self.patience, self._connections, self._memory, counts)
+
+    def wait_for_deaths(self, seconds: float) -> list[str]:
+        return self._vigil.wait(seconds)
+
+    def proof_export(self) -> Export:
+        return Export(PROOF_OWN, proof.RULES)
+
+    def prove(self, server: ServerLayout, numbers: Mapping[str, int]) -> None:
+        proof.require(server.namespace, numbers, self.patience)
+
+    def path(self, address: str, ip_version: int, export: Export) -> str:
+        literal = f"[{address}]" if ip_version == 6 else address
+        return f"{literal}:/{_folder(export)}/{export.id}"
+
+
+class NfsService(GaneshaServer, FileService):
+    """The NFS server of one share server: its processes, and what they export.
+
+    The export files are the record of what is published: after a crash they mend what differs.
+    """
+
+    def prepare(self) -> None:
+        """Folders that Ganesha's cell shares with the host are mounts, made before the cell: that of the mount points hands on what is
+        mounted in it, and through no other one is anything of the host's disk opened by a file handle."""
+        server = self._server
+        server.prepare()
+        made = {server.mounts: "tmpfs", server.run: "tmpfs", server.exports: "overlay", server.recovery: "overlay"}
+        found = {folder: mounts.mount_at(folder) for folder in made}
+        missing = [folder for folder, kind in made.items() if (there := found[folder]) is None or there.filesystem != kind]
+        if missing:
+            self.stop()  # what is mounted from now on would not reach it
+        for folder in missing:
+            mounts.unmount(folder)
+            if folder == server.mounts:
+                mounts.mount_shared(folder)
+            elif folder == server.run:
+                mounts.mount("tmpfs", folder, RUN_OPTIONS, kind="tmpfs")
+            else:
+                mounts.mount_without_handles(folder, server.overlays)
+
+    def close_to_strangers(self) -> None:
+        admission.admit(self._server.namespace, admitted(self._server))
+
+    def restart(self) -> bool:
+        return self._server.ganesha_config.exists() and self.ensure_running()
+
+    def serves(self, blame: Callable[[], bool]) -> bool:
+        logs.make_room(self._server)
+        return super().serves(blame)
+
+    def publish(self, exports: Sequence[Export], newly_mounted: Collection[str]) -> dict[str, str]:
+        failures = Failures()
+        refused: dict[str, str] = {}
+        ids, written = export_ids(self._server), []
+        for export in exports:
+            clients, not_enforced = client_blocks(export.access_rules, export.extra_specs)
+            refused |= not_enforced
+            with failures.collected(f"/{_folder(export)}/{export.id}"):
+                ids[export.id] = write_export(self._server, export.id, clients, ids, _folder(export))
+                written.append(export.id)
+        with failures.collected("letting clients in"):
+            self.close_to_strangers()  # before Ganesha is told: who is let in by it must reach it
+        is_just_read = self.ensure_running()
+        active = self.bus.active()
+        for export_id in written:
+            with failures.collected(f"export {export_id}"):
+                if ids[export_id] not in active or not is_just_read:
+                    self._announce(export_id, ids[export_id], active, is_new_mount=export_id in newly_mounted)
+        failures.raise_any()
+        return refused
+
+    def _announce(self, export_id: str, export_number: int, active: set[int], *, is_new_mount: bool) -> None:
+        """Have the running Ganesha read an export's file. `export_number`: by which it knows the export."""
+        file = self._server.export_file(export_id)
+        if export_number in active and not is_new_mount:
+            self.bus.update(file, export_number)
+            return
+        if export_number in active:
+            self.bus.remove(export_number)  # it holds what was mounted there before
+        self.bus.add(file, export_number)
+
+    def published(self) -> set[str]:
+        return set(export_ids(self._server))
+
+    def withdraw(self, export_id: str) -> None:
+        if self.is_started() and export_id in self.published():
+            self.ensure_running()
+            self.release(export_id)
+        self._server.export_file(export_id).unlink(missing_ok=True)
+        if namespaces.exists(self._server.namespace):
+            self.close_to_strangers()
+
+    def withdraw_unknown(self) -> None:
+        for export_number in self.bus.active() - set(export_ids(self._server).values()):
+            self.bus.remove(export_number)
+
+    def release(self, export_id: str) -> None:
+        export_number = export_ids(self._server)[export_id]
+        if export_number in self.bus.active():
+            self.bus.remove(export_number)
+
+    def clients_wait(self) -> AbstractContextManager[None]:
+        return hold.clients_wait(self._server.namespace, self.is_idle)
+
+    def let_clients_go_on(self) -> None:
+        hold.release(self._server.namespace)
+
+
+def _folder(export: Export) -> str:
+    return SNAPSHOTS if export.is_snapshot else SHARES
