@@ -198,8 +198,8 @@ def test_one_that_has_died_is_named_and_comes_back_as_it_was(scene: Scene) -> No
     scene.publish(share)
     scene.kill()
     assert not scene.service.serves(lambda: True)
-    assert scene.services.wait_for_deaths(DEATH_SECONDS) == [scene.server.id]
-    assert scene.services.wait_for_deaths(0) == [], "each death once"
+    assert scene.services.deaths(DEATH_SECONDS) == [scene.server.id]
+    assert scene.services.deaths(0) == [], "each death once"
     assert scene.service.restart() and scene.service.serves(lambda: True)
     assert scene.access(share) == "rw"
 
@@ -210,7 +210,7 @@ def test_one_that_was_stopped_is_no_death_and_serves_nobody(scene: Scene) -> Non
     for _ in range(2):
         scene.service.stop()
     assert scene.kind.process(scene.server) is None and not scene.service.serves(lambda: True)
-    assert scene.services.wait_for_deaths(0.5) == []
+    assert scene.services.deaths(0.5) == []
     assert scene.access(share) == "none"
 
 

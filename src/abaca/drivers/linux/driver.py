@@ -200,7 +200,7 @@ class LinuxDriver(ShareDriver):
             return [server_id for server_id, serves in zip(server_ids, threads.map(self._serves, server_ids), strict=True) if not serves]
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
-        return self._services.wait_for_deaths(seconds)
+        return self._services.deaths(seconds)
 
     def restart_server(self, server_id: str) -> bool:
         with self._locked(server_id) as server:

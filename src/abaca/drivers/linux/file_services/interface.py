@@ -119,7 +119,7 @@ class FileServices(ABC):
         """The service of a share server. `counts`: the pool's of that server, see `Pool.counts`; asked when the service is started."""
 
     @abstractmethod
-    def wait_for_deaths(self, seconds: float) -> list[str]:
+    def deaths(self, seconds: float) -> list[str]:
         """Wait, at most `seconds`, until services end by themselves; returns the ids of their share servers, each death once."""
 
     @abstractmethod

@@ -38,7 +38,7 @@ class NfsServices(FileServices):
     def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
         return NfsService(server, self._vigil, self.patience, self._connections, self._memory, counts)
 
-    def wait_for_deaths(self, seconds: float) -> list[str]:
+    def deaths(self, seconds: float) -> list[str]:
         return self._vigil.wait(seconds)
 
     def proof_export(self) -> Export:
