@@ -32,7 +32,7 @@ from abaca.domain.shares.share_creation import ShareRequest
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
 from abaca.worker.process import Worker
-from abaca.workflow import queue
+from abaca.workflow import dbos_database
 from bench import conditions
 from bench.conditions import ForeignLoad
 from bench.programs import until
@@ -77,7 +77,7 @@ def _installed() -> Iterator[tuple[cfg.ConfigOpts, Engine]]:
     url = config.database_url(conf)
     (folder / "db").mkdir()
     migrations.upgrade(url)
-    queue.migrate(url)
+    dbos_database.migrate(url)
     engine = create_engine(url)
     try:
         yield conf, engine

@@ -37,7 +37,7 @@ from abaca.errors import Missing
 from abaca.values import Caller
 from abaca.worker import process
 from abaca.worker.process import Worker
-from abaca.workflow import queue
+from abaca.workflow import dbos_database
 from tests.service import PATIENCE
 
 T = TypeVar("T")
@@ -57,7 +57,7 @@ def write_key(path: Path) -> None:
 def initialise(url: str) -> None:
     """The schema in an empty database: for `template_database`."""
     migrations.upgrade(url)
-    queue.migrate(url)
+    dbos_database.migrate(url)
 
 
 def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> cfg.ConfigOpts:

@@ -20,7 +20,7 @@ from abaca import config
 from abaca.admin import state_dir
 from abaca.db.owner_rights import owner_rights
 from abaca.db.session import begin, create_engine, read
-from abaca.workflow.queue import create_dbos_engine
+from abaca.workflow.dbos_database import create_dbos_engine
 from tests.service import UNPRIVILEGED, reachable_folder
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is what root does")

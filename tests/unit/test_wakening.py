@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, create_engine
-from abaca.workflow import queue
+from abaca.workflow import dbos_database, queue
 from abaca.workflow.queue import Work
 from abaca.workflow.wakening import Pace, listen
 
@@ -21,7 +21,7 @@ NOT_NOW = 0.2
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    queue.migrate(database_url)
+    dbos_database.migrate(database_url)
     made = create_engine(database_url)
     yield made
     made.dispose()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import click
 
-import abaca.operations.all  # noqa: F401 - registers what ends each kind of operation
 from abaca.admin.database import opened, table
 from abaca.admin.settings import Settings, common_options
-from abaca.workflow import inspection
 
 
 @click.group("operations")
@@ -15,12 +15,20 @@ def operations() -> None:
     """What workers do, have to do, and could not do."""
 
 
+def _inspection() -> ModuleType:
+    """Work seen from outside. It loads the engine and all operations, which no other command needs."""
+    import abaca.operations.all  # noqa: F401 - registers what ends each kind of operation
+    from abaca.workflow import inspection
+
+    return inspection
+
+
 @operations.command("list")
 @common_options
 def list_operations(settings: Settings) -> None:
     """List the operations that wait, run, are parked or were given up."""
     with opened(settings.load()) as engine:
-        found = inspection.find(engine)
+        found = _inspection().find(engine)
     rows = [[o.id, o.state, o.worker_host or "-", f"{o.since:%Y-%m-%d %H:%M:%S}", str(o.attempts), o.reason or "-"] for o in found]
     click.echo(table(["Operation", "State", "Worker host", "Since (UTC)", "Begun", "Reason"], rows))
 
@@ -31,6 +39,7 @@ def list_operations(settings: Settings) -> None:
 def show_operation(settings: Settings, operation_id: str) -> None:
     """Show an operation with the steps it has recorded."""
     with opened(settings.load()) as engine:
+        inspection = _inspection()
         operation = inspection.get(engine, operation_id)
         recorded = inspection.steps(engine, operation_id)
     arguments = "?" if operation.args is None else ", ".join(operation.args)
@@ -49,7 +58,7 @@ def show_operation(settings: Settings, operation_id: str) -> None:
 def abandon_operation(settings: Settings, operation_id: str) -> None:
     """Give an operation up: it starts no further step, and what it worked on is set to error."""
     with opened(settings.load()) as engine:
-        inspection.abandon(engine, operation_id)
+        _inspection().abandon(engine, operation_id)
     click.echo(f"{operation_id} is given up.")
 
 
@@ -59,5 +68,5 @@ def abandon_operation(settings: Settings, operation_id: str) -> None:
 def resume_operation(settings: Settings, operation_id: str) -> None:
     """Take an operation up again that is parked or was given up, unless what it worked on has been changed since."""
     with opened(settings.load()) as engine:
-        inspection.resume(engine, operation_id)
+        _inspection().resume(engine, operation_id)
     click.echo(f"{operation_id} is taken up again, as new work.")

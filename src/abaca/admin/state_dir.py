@@ -36,7 +36,6 @@ from abaca.db.owner_rights import owner_rights
 from abaca.db.session import create_engine, read
 from abaca.db.tables import security_services
 from abaca.errors import Conflict
-from abaca.workflow import queue
 
 _FORMER_USER = "nobody"
 
@@ -52,7 +51,9 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     if database is not None:
         _prepare_sqlite(conf, database)
     migrations.upgrade(config.database_url(conf))
-    queue.migrate(config.database_url(conf))
+    from abaca.workflow import dbos_database  # loads DBOS: not for every command
+
+    dbos_database.migrate(config.database_url(conf))
     _prepare_key(conf)
 
 

@@ -17,8 +17,8 @@ from abaca.api.microversions import MAX_VERSION, text
 from abaca.db.session import is_outage, read
 from abaca.domain.services import overview
 from abaca.domain.services.overview import Overview
-from abaca.workflow import inspection
-from abaca.workflow.inspection import Count
+from abaca.workflow import figures
+from abaca.workflow.figures import Count
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Installation(Collector):
     def _stored(self) -> list[Metric]:
         try:
             with read(self._engine) as conn:
-                now, operations = overview.get(conn, per_share=self._per_share), inspection.count(conn)
+                now, operations = overview.get(conn, per_share=self._per_share), figures.count(conn)
         except OperationalError as error:
             if not is_outage(error):
                 raise

@@ -160,8 +160,8 @@ def is_outage(error: OperationalError) -> bool:
     return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
-def upsert(conn: Connection, table: sa.Table) -> Any:
-    """The database's own INSERT on the table, which knows `on_conflict_do_update`."""
+def upsert(conn: Connection, table: sa.TableClause) -> Any:
+    """The database's own INSERT on the table, which knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
     return (sqlite.insert if is_sqlite(conn) else postgresql.insert)(table)
 
 

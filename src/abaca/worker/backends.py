@@ -1,4 +1,4 @@
-"""The back ends of this worker, and its network plug-in: made from the configuration, brought up and kept up."""
+"""The back ends of this worker, and its network plug-in, made from the configuration. Nothing is touched yet: see `upkeep.py`."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ import logging
 from dataclasses import dataclass
 
 from oslo_config import cfg
-from sqlalchemy.engine import Engine
 
 from abaca import config
-from abaca.db.session import begin
-from abaca.domain.services import service_reports
-from abaca.domain.services.service_reports import Report
 from abaca.drivers import registry
 from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux import requirements
-from abaca.errors import BackendError, Unavailable
+from abaca.errors import Unavailable
 from abaca.networks import registry as networks
 from abaca.networks.interface import NetworkPlugin
 from abaca.networks.local import PortStore
-from abaca.reconcile import standing_share_servers
-from abaca.values import PoolStats
-from abaca.workflow import deadlines
-from abaca.workflow.runtime import Runtime
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,46 +50,6 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
             _LOG.warning("serving with the fake back end, which keeps no data, because the Linux one lacks: %s", "; ".join(missing))
         return [make(conf, driver_name, driver_name, conf.storage_availability_zone)]
     return [make(conf, name, *config.backend_driver(conf, name)) for name in names]
-
-
-def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
-    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up."""
-    try:
-        deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
-        standing_share_servers.ensure_all(engine, backend.host, runtime)
-    except BackendError as error:
-        backend.reason = error.message
-        _LOG.error("back end %s is not ready: %s", backend.host, error.message)
-    else:
-        backend.reason = None
-        _LOG.info("back end %s is up", backend.host)
-
-
-def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
-    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not up any more."""
-    pools: list[PoolStats] = []
-    if backend.reason is None:
-        try:
-            pools = backend.driver.get_pools()
-        except BackendError as error:
-            backend.reason = error.message
-            _LOG.error("back end %s does not report its pools: %s", backend.host, error.message)
-    capabilities = backend.driver.capabilities
-    sign = Report(
-        host=backend.host,
-        worker_host=conf.host,
-        availability_zone=backend.availability_zone,
-        is_ready=backend.reason is None,
-        reason=backend.reason,
-        lasts=conf.service_down_time,
-        network_allocations_number=backend.driver.get_network_allocations_number(),
-        network_allocation_update_support=capabilities.network_allocation_update_support,
-        security_service_update_support=capabilities.security_service_update_support,
-        unserved_share_servers=backend.unserved,
-        share_server_restarts=backend.restarts,
-    )
-    with begin(engine) as conn:
-        service_reports.report(conn, sign, pools)
 
 
 def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:

@@ -32,7 +32,7 @@ from abaca.reconcile import (
     unused_share_servers,
 )
 from abaca.reconcile.unserved_share_servers import Watch
-from abaca.worker import backends
+from abaca.worker import backends, upkeep
 from abaca.worker.lease import Lease
 from abaca.workflow.places import Places
 from abaca.workflow.runtime import Limits, Runtime
@@ -99,8 +99,8 @@ class Worker:
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
             # One whose driver has a bug keeps the others from nothing; it is tried again with its next sign of life.
-            passes.once(f"bring up {backend.host}", partial(backends.bring_up, self.engine, backend, self._runtime))
-        backends.report(self.engine, self._conf, backend)
+            passes.once(f"bring up {backend.host}", partial(upkeep.bring_up, self.engine, backend, self._runtime))
+        upkeep.report(self.engine, self._conf, backend)
 
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
         if backend.reason is None:  # else all its servers are ensured when it comes up

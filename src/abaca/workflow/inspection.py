@@ -7,15 +7,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import sqlalchemy as sa
 from dbos import WorkflowStatus
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Engine
 
 from abaca import log_context
-from abaca.db.session import begin, utcnow
+from abaca.db.session import begin
 from abaca.errors import CallerError, Conflict, Missing
 from abaca.values import Value
-from abaca.workflow.queue import client, queue_name, request_of, status_table
+from abaca.workflow.dbos_database import client
+from abaca.workflow.figures import STATES, moment
+from abaca.workflow.queue import queue_name, request_of
 from abaca.workflow.steps import OUTGROWN, RESUMPTIONS, end_outside
 
 _LOG = logging.getLogger(__name__)
@@ -23,14 +24,6 @@ _LOG = logging.getLogger(__name__)
 ABANDONED = "The administrator has given the operation up."
 UNREADABLE = "Its arguments could not be read, so nothing was done: set the status of what it is about by hand."
 _MOST = 1000
-_STATES = {
-    "ENQUEUED": "waiting",
-    "DELAYED": "waiting",
-    "PENDING": "running",
-    "ERROR": "parked",
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "parked",
-    "CANCELLED": "given up",
-}
 _ENDED = ("parked", "given up")
 
 
@@ -51,13 +44,6 @@ class Operation(Value):
     request_id: str
 
 
-class Count(Value):
-    """Pieces of work alike, and how long ago the oldest of them was put in, in seconds."""
-
-    number: int
-    oldest_seconds: float
-
-
 class Step(Value):
     """A step that is recorded. `error`: what it let out."""
 
@@ -69,25 +55,12 @@ class Step(Value):
 
 def find(engine: Engine) -> list[Operation]:
     """All work that has not ended well, the oldest first; at most a thousand pieces."""
-    return [_operation(row) for row in client(engine).list_workflows(status=list(_STATES), limit=_MOST)]
-
-
-def count(conn: Connection) -> dict[tuple[str, str], Count]:
-    """(name, state) → the work that has not ended well. One statement, however much there is."""
-    status = status_table(conn)
-    query = sa.select(status.c.name, status.c.status, sa.func.count(), sa.func.min(status.c.created_at))
-    now, counts = utcnow(), dict[tuple[str, str], Count]()
-    for name, word, number, created in conn.execute(query.where(status.c.status.in_(_STATES)).group_by(status.c.name, status.c.status)):
-        so_far = counts.get((name, _STATES[word]), Count(number=0, oldest_seconds=0.0))
-        age = (now - _moment(created or 0)).total_seconds()
-        oldest = max(so_far.oldest_seconds, age)
-        counts[name, _STATES[word]] = Count(number=so_far.number + number, oldest_seconds=oldest)
-    return counts
+    return [_operation(row) for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)]
 
 
 def get(engine: Engine, operation_id: str) -> Operation:
     """One of them. Missing when there is no such work, or it has ended well."""
-    for row in client(engine).list_workflows(workflow_ids=[operation_id], status=list(_STATES)):
+    for row in client(engine).list_workflows(workflow_ids=[operation_id], status=list(STATES)):
         return _operation(row)
     raise Missing(f"There is no operation {operation_id} that waits, runs, is parked or was given up.")
 
@@ -98,7 +71,7 @@ def steps(engine: Engine, operation_id: str) -> list[Step]:
         Step(
             number=number,
             name=step["function_name"],
-            ended=_moment(step["completed_at_epoch_ms"]) if step["completed_at_epoch_ms"] else None,
+            ended=moment(step["completed_at_epoch_ms"]) if step["completed_at_epoch_ms"] else None,
             error=str(step["error"]) if step["error"] else None,
         )
         for number, step in enumerate(client(engine).list_workflow_steps(operation_id), 1)
@@ -135,7 +108,7 @@ def resume(engine: Engine, operation_id: str) -> None:
     # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns' statuses.
     later = client(engine).list_workflows(start_time=_text(operation.since), load_input=False, load_output=False)
     for other in later:
-        if _about(other) == operation.about and _moment(other.created_at or 0) > operation.since:
+        if _about(other) == operation.about and moment(other.created_at or 0) > operation.since:
             raise Conflict(f"There is later work on the same: {other.workflow_id}.")
     with log_context.working_for(operation.request_id), begin(engine) as conn:
         again(conn, *operation.args)
@@ -159,9 +132,9 @@ def _operation(row: WorkflowStatus) -> Operation:
         name=row.name,
         about=_about(row),
         args=[str(argument) for argument in stored["args"]] if is_readable else None,
-        state=_STATES[row.status],
+        state=STATES[row.status],
         worker_host=(row.queue_name or "").removeprefix("host-") or row.executor_id or "",
-        since=_moment(row.created_at or 0),
+        since=moment(row.created_at or 0),
         attempts=row.recovery_attempts or 0,
         reason=(str(row.error) if row.error else None) if is_readable else UNREADABLE,
         request_id=request_of(row.authenticated_roles),
@@ -175,7 +148,3 @@ def _about(row: WorkflowStatus) -> str:
 
 def _text(moment: datetime) -> str:
     return moment.replace(tzinfo=UTC).isoformat()
-
-
-def _moment(epoch_ms: int) -> datetime:
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).replace(tzinfo=None)

@@ -1,24 +1,24 @@
-"""Putting work into the database, in the transaction of the rows it belongs to, and the tables that the work is kept in.
+"""Putting work into the database, in the transaction of the rows it belongs to, and asking what waits there.
 
 One queue a worker host. Work with the same key runs one after the other; the same id is the same work, however often it is put in.
+
+The rows are DBOS's, written here as DBOS would (`tests/unit/test_enqueue.py` compares), so that a process that only asks for work, as
+the API does, loads no engine: see ADR 0027.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from weakref import WeakKeyDictionary
+from uuid import uuid4
 
 import msgspec
 import sqlalchemy as sa
-from dbos import DBOSClient
-from dbos._sys_db import SystemDatabase
 from sqlalchemy.engine import Connection, Engine
 
 from abaca import log_context
-from abaca.db.session import create_engine, create_sqlite_engine, is_sqlite
+from abaca.db.session import is_sqlite, read, upsert
 from abaca.workflow import wakening
-from abaca.workflow.serializer import JsonSerializer
 
 APPLICATION = "abaca"
 SCHEMA = "dbos"  # on PostgreSQL
@@ -30,7 +30,14 @@ LANES = 6
 """How much of the work on the shares of one share server runs at once: each share has its lane there, and a lane is one key. So a server
 that hangs takes a few of a worker's places, and not all."""
 
-_clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
+SERIALIZATION = "abaca_json"
+"""What stored arguments, results and errors are labelled as; see `serializer.py`."""
+_STATUS_COLUMNS = (
+    *("workflow_uuid", "status", "name", "authenticated_user", "authenticated_roles", "queue_name", "queue_partition_key"),
+    *("application_version", "application_name", "serialization", "recovery_attempts", "priority", "creator_xid", "created_at"),
+)
+_WAITS = "ENQUEUED"
+_UNFINISHED = ("PENDING", _WAITS, "DELAYED")
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,20 +58,25 @@ def enqueue(conn: Connection, *works: Work) -> None:
     It takes along the id of the request that this thread works for.
     """
     request_id = log_context.request_id()
+    status, arguments = (upsert(conn, table).on_conflict_do_nothing() for table in (status_table(conn), input_table(conn)))
     for work in works:
-        client(conn.engine).enqueue_in_transaction(
-            conn,
-            {
-                "workflow_name": work.name,
-                "queue_name": queue_name(work.worker_host),
-                "workflow_id": work.id,
-                "queue_partition_key": work.key,
-                "authenticated_user": work.project_id,
-                "authenticated_roles": [request_id] if request_id else [],  # DBOS keeps it with the work, and has no use for it
-                "app_version": VERSION,
-            },
-            *work.args,
-        )
+        given = {
+            "workflow_uuid": work.id,
+            "status": _WAITS,
+            "name": work.name,
+            "authenticated_user": work.project_id,
+            "authenticated_roles": msgspec.json.encode([request_id]).decode() if request_id else None,  # kept with the work, no more
+            "queue_name": queue_name(work.worker_host),
+            "queue_partition_key": work.key,
+            "application_version": VERSION,
+            "application_name": APPLICATION,
+            "serialization": SERIALIZATION,
+            "recovery_attempts": 0,
+            "priority": 0,
+            "creator_xid": str(uuid4()),
+        }
+        conn.execute(status, given)
+        conn.execute(arguments, {"workflow_uuid": work.id, "inputs": msgspec.json.encode({"args": work.args, "kwargs": {}}).decode()})
     wakening.announce(conn, {work.worker_host for work in works})
 
 
@@ -85,8 +97,10 @@ def in_flight(conn: Connection, project_id: str, most: int) -> int:
 
 def unfinished(engine: Engine) -> list[str]:
     """The ids of all work that has not ended, the oldest first."""
-    statuses = ["PENDING", "ENQUEUED", "DELAYED"]
-    return [workflow.workflow_id for workflow in client(engine).list_workflows(status=statuses, load_input=False, load_output=False)]
+    with read(engine) as conn:
+        status = status_table(conn)
+        query = sa.select(status.c.workflow_uuid).where(status.c.status.in_(_UNFINISHED)).order_by(status.c.created_at)
+        return list(conn.scalars(query))
 
 
 def queue_name(worker_host: str) -> str:
@@ -95,48 +109,18 @@ def queue_name(worker_host: str) -> str:
 
 
 def status_table(conn: Connection) -> sa.TableClause:
-    """DBOS's table of work, with the columns that statements of ours read."""
-    return _status_table(None if is_sqlite(conn) else SCHEMA)
+    """DBOS's table of work, with the columns that statements of ours read or write."""
+    return _tables(None if is_sqlite(conn) else SCHEMA)[0]
+
+
+def input_table(conn: Connection) -> sa.TableClause:
+    """DBOS's table of the arguments of work."""
+    return _tables(None if is_sqlite(conn) else SCHEMA)[1]
 
 
 @functools.cache
-def _status_table(schema: str | None) -> sa.TableClause:
-    columns = ("workflow_uuid", "name", "status", "created_at", "queue_name", "authenticated_user")
-    return sa.table("workflow_status", *map(sa.column, columns), schema=schema)
-
-
-def migrate(url: str) -> None:
-    """Create or upgrade the tables that work and its steps are kept in. Safe to repeat."""
-    engine = create_dbos_engine(url)
-    try:
-        _system_database(engine).run_migrations()
-    finally:
-        engine.dispose()
-
-
-def create_dbos_engine(url: str) -> Engine:
-    """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only the pragmas are ours."""
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_size=20)
-    return create_sqlite_engine(url, isolation_level="IMMEDIATE", pool_size=20, max_overflow=20)
-
-
-def client(engine: Engine) -> DBOSClient:
-    """DBOS from outside of a worker: one object an engine."""
-    client = _clients.get(engine)
-    if client is None:
-        client = DBOSClient(system_database_engine=engine, serializer=JsonSerializer(), application_name=APPLICATION, lazy=True)
-        _clients[engine] = client
-    return client
-
-
-def _system_database(engine: Engine) -> SystemDatabase:
-    return SystemDatabase.create(
-        system_database_url=engine.url.render_as_string(hide_password=False),
-        engine_kwargs={},
-        engine=engine,
-        schema=SCHEMA,
-        serializer=JsonSerializer(),
-        executor_id=None,
-        app_name=APPLICATION,
+def _tables(schema: str | None) -> tuple[sa.TableClause, sa.TableClause]:
+    return (
+        sa.table("workflow_status", *map(sa.column, _STATUS_COLUMNS), schema=schema),
+        sa.table("workflow_input", sa.column("workflow_uuid"), sa.column("inputs"), schema=schema),
     )

@@ -15,9 +15,10 @@ from dbos._queue import queue_worker_thread
 from sqlalchemy.engine import Engine
 
 from abaca.workflow import wakening
+from abaca.workflow.dbos_database import create_dbos_engine
 from abaca.workflow.journal import Records
 from abaca.workflow.places import Chooser, Places
-from abaca.workflow.queue import APPLICATION, VERSION, create_dbos_engine, queue_name
+from abaca.workflow.queue import APPLICATION, VERSION, queue_name
 from abaca.workflow.serializer import JsonSerializer
 
 _LOG = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from dbos import Serializer
 from dbos._serialization import DefaultSerializer
 
 from abaca.errors import BACKEND_ERRORS, AbacaError, BackendError
+from abaca.workflow.queue import SERIALIZATION
 
 
 class Bug(AbacaError):
@@ -27,7 +28,7 @@ class JsonSerializer(Serializer):
     """JSON text; errors as `{"error": {"name", "message", "details", "is_public"}}`, backend errors come back as what they were."""
 
     def name(self) -> str:
-        return "abaca_json"
+        return SERIALIZATION
 
     def serialize(self, data: Any) -> str:
         if isinstance(data, BaseException):

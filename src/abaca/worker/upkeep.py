@@ -1,0 +1,60 @@
+"""Back ends brought up and kept up: what a worker says of them to the database."""
+
+from __future__ import annotations
+
+import logging
+
+from oslo_config import cfg
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin
+from abaca.domain.services import service_reports
+from abaca.domain.services.service_reports import Report
+from abaca.errors import BackendError
+from abaca.reconcile import standing_share_servers
+from abaca.values import PoolStats
+from abaca.worker.backends import Backend
+from abaca.workflow import deadlines
+from abaca.workflow.runtime import Runtime
+
+_LOG = logging.getLogger(__name__)
+
+
+def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
+    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up."""
+    try:
+        deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
+        standing_share_servers.ensure_all(engine, backend.host, runtime)
+    except BackendError as error:
+        backend.reason = error.message
+        _LOG.error("back end %s is not ready: %s", backend.host, error.message)
+    else:
+        backend.reason = None
+        _LOG.info("back end %s is up", backend.host)
+
+
+def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
+    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not up any more."""
+    pools: list[PoolStats] = []
+    if backend.reason is None:
+        try:
+            pools = backend.driver.get_pools()
+        except BackendError as error:
+            backend.reason = error.message
+            _LOG.error("back end %s does not report its pools: %s", backend.host, error.message)
+    capabilities = backend.driver.capabilities
+    sign = Report(
+        host=backend.host,
+        worker_host=conf.host,
+        availability_zone=backend.availability_zone,
+        is_ready=backend.reason is None,
+        reason=backend.reason,
+        lasts=conf.service_down_time,
+        network_allocations_number=backend.driver.get_network_allocations_number(),
+        network_allocation_update_support=capabilities.network_allocation_update_support,
+        security_service_update_support=capabilities.security_service_update_support,
+        unserved_share_servers=backend.unserved,
+        share_server_restarts=backend.restarts,
+    )
+    with begin(engine) as conn:
+        service_reports.report(conn, sign, pools)

@@ -1,0 +1,47 @@
+"""How much work there is: for metrics, and for processes that carry none out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.values import Value
+from abaca.workflow.queue import status_table
+
+STATES = {
+    "ENQUEUED": "waiting",
+    "DELAYED": "waiting",
+    "PENDING": "running",
+    "ERROR": "parked",
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "parked",
+    "CANCELLED": "given up",
+}
+"""DBOS's word → ours, for work that has not ended well."""
+
+
+class Count(Value):
+    """Pieces of work alike, and how long ago the oldest of them was put in, in seconds."""
+
+    number: int
+    oldest_seconds: float
+
+
+def count(conn: Connection) -> dict[tuple[str, str], Count]:
+    """(name, state) → the work that has not ended well. One statement, however much there is."""
+    status = status_table(conn)
+    query = sa.select(status.c.name, status.c.status, sa.func.count(), sa.func.min(status.c.created_at))
+    now, counts = utcnow(), dict[tuple[str, str], Count]()
+    for name, word, number, created in conn.execute(query.where(status.c.status.in_(STATES)).group_by(status.c.name, status.c.status)):
+        so_far = counts.get((name, STATES[word]), Count(number=0, oldest_seconds=0.0))
+        age = (now - moment(created or 0)).total_seconds()
+        oldest = max(so_far.oldest_seconds, age)
+        counts[name, STATES[word]] = Count(number=so_far.number + number, oldest_seconds=oldest)
+    return counts
+
+
+def moment(epoch_ms: int) -> datetime:
+    """UTC without zone."""
+    return datetime.fromtimestamp(epoch_ms / 1000, UTC).replace(tzinfo=None)
