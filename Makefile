@@ -12,6 +12,7 @@ UV      := $(BIN)/uv
 PYTHON  ?= $$(test -x /usr/bin/python3.11 && echo /usr/bin/python3.11 || command -v python3)
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 LOCK    := $(UV) --no-config pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header $(if $(UPGRADE),--upgrade)
+DOCS    := $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky -c docs
 LIBNFS  := /usr/include/nfsc/libnfs.h
 # Tests run in two processes, a file of them in one of the two; docs/adr/0051-how-tests-run.md.
 JOBS    ?= 2
@@ -89,6 +90,15 @@ samples: venv ## make docs/reference/samples from the options and policy rules i
 	@$(BIN)/oslo-config-generator --namespace abaca --output-file docs/reference/samples/abaca.conf
 	@$(BIN)/oslopolicy-sample-generator --namespace abaca --output-file docs/reference/samples/policy.yaml
 
+.PHONY: docs
+docs: venv ## build the documentation as a site in site/: open site/index.html (what a warning is about has to be mended)
+	@$(DOCS) . site
+	@echo "docs: open site/index.html"
+
+.PHONY: pictures
+pictures: venv ## draw docs/pictures/*.svg anew from their text (needs Debian's graphviz)
+	@$(BIN)/python scripts/pictures.py
+
 .PHONY: notices
 notices: venv ## make THIRD-PARTY-NOTICES.md from the runtime lock and the metadata of what is installed
 	@$(BIN)/python scripts/notices.py > THIRD-PARTY-NOTICES.md
@@ -152,12 +162,12 @@ $(OPENSTACK)/.installed: $(VENV)/.installed requirements/openstack.lock
 .PHONY: lock
 lock: ## write requirements/*.lock anew (UPGRADE=1: with the newest releases)
 	@$(LOCK) pyproject.toml -o requirements/runtime.lock
-	@$(LOCK) pyproject.toml --extra client --extra openstack --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	@$(LOCK) pyproject.toml --extra client --extra openstack --extra dev --extra docs -c requirements/runtime.lock -o requirements/dev.lock
 	@echo uv | $(LOCK) - --no-annotate -c requirements/dev.lock -o requirements/uv.lock
 	@$(LOCK) requirements/openstack.in -o requirements/openstack.lock
 	@! grep -nE '://|--index|--extra-index|--find-links|(^|[ =])/' requirements/*.lock || { echo "lock: an address or a path got in"; exit 1; }
 
 .PHONY: clean
 clean: ## remove the virtual environment and every cache
-	@rm -rf $(VENV) $(OPENSTACK) dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@rm -rf $(VENV) $(OPENSTACK) dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
