@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -39,12 +41,38 @@ def by_pid_file(pid_file: Path, program: str) -> int | None:
 
 
 def end(pids: list[int], patience: float) -> None:
-    """Ask processes to end, wait `patience` seconds for them, then kill those that are left, and wait for that, too."""
-    for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, KILLED_SECONDS)):
+    """Ask processes to end, wait `patience` seconds for them, then kill those that are left, and wait for that, too.
+
+    Whoever gets the number of one that has ended meanwhile is left alone.
+    """
+    with ExitStack() as opened:
+        held = []
         for pid in pids:
-            _signal(pid, number)
-        if wait_until(lambda: not any(map(_is_alive, pids)), seconds):
-            return
+            with suppress(ProcessLookupError):
+                held.append(os.pidfd_open(pid))
+                opened.callback(os.close, held[-1])
+        for number, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, KILLED_SECONDS)):
+            for process in held:
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(process, number)
+            if _have_ended(held, seconds):
+                return
+
+
+def _have_ended(held: list[int], seconds: float) -> bool:
+    """Whether all processes that these descriptors hold end within so many seconds. One that nobody has reaped yet has ended."""
+    left, deadline = set(held), time.monotonic() + seconds
+    waiting = select.poll()
+    for process in held:
+        waiting.register(process, select.POLLIN)
+    while left:
+        ready = waiting.poll(max(0, (deadline - time.monotonic()) * 1000))
+        if not ready:
+            return False
+        for process, _ in ready:
+            waiting.unregister(process)
+            left.discard(process)
+    return True
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
@@ -84,18 +112,6 @@ def is_out_of_files(pid: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     return left < max(FEW_FILES, most // 100)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _is_alive(pid: int) -> bool:
-    # A zombie has no arguments left: it is dead, whoever has to reap it.
-    return bool(_arguments(pid))
 
 
 def _matching(fits: Callable[[list[bytes]], bool]) -> list[int]:

@@ -1,0 +1,68 @@
+"""Ending processes that somebody else started: each of them surely, and nobody else. As root, in a process id namespace of the test's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from abaca.drivers.linux import processes
+from tests.stack import wait_for
+
+pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a namespace")]
+
+# As soon as the first process has ended by itself, another one gets its number.
+REUSED = """
+import os, signal, subprocess, sys, threading
+from pathlib import Path
+from abaca.drivers.linux import processes
+
+LAST = Path("/proc/sys/kernel/ns_last_pid")
+first = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+others = []
+
+def take_the_number():
+    first.wait()
+    for _ in range(20):
+        LAST.write_text(str(first.pid - 1))
+        other = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"])
+        others.append(other)
+        if other.pid == first.pid:
+            return
+        other.kill()
+
+thread = threading.Thread(target=take_the_number)
+thread.start()
+processes.end([first.pid], 3)
+thread.join()
+print(others[-1].pid == first.pid, others[-1].poll())
+for other in others:
+    other.kill()
+"""
+STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+
+
+def test_whoever_gets_the_number_of_one_that_has_ended_is_not_killed() -> None:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", REUSED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.stdout.split() == ["True", "None"], done.stderr
+
+
+def test_one_that_does_not_end_when_asked_is_killed_and_one_that_is_gone_is_no_error() -> None:
+    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as stubborn:
+        assert stubborn.stdout is not None and stubborn.stdout.readline() == "ready\n"
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        processes.end([stubborn.pid, gone.pid], 0.2)
+        assert stubborn.wait() == -signal.SIGKILL
+
+
+def test_one_that_has_ended_and_that_nobody_reaps_is_not_waited_for() -> None:
+    """Its parent is this test, which does not."""
+    ended = subprocess.Popen(["true"])
+    wait_for(lambda: os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+    processes.end([ended.pid], 600)
+    assert ended.wait() == 0
