@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.driver import LinuxDriver
+from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, remove_installation
 from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.server_images import FIRST_SIZE
@@ -286,3 +288,73 @@ def test_images_are_not_promised_several_times(tmp_path: Path) -> None:
     options = {"state_dir": str(tmp_path), "image_per_share_server": "true", "max_over_subscription_ratio": "2"}
     with pytest.raises(Unavailable, match="max_over_subscription_ratio must be 1 with image_per_share_server"):
         LinuxDriver("linux", options)
+
+
+# --- the whole installation, in a pool that an administrator gave ----------------------------------------------------------
+
+
+@pytest.fixture
+def guest(site: Site, tmp_path: Path) -> Iterator[LinuxDriver]:
+    """An installation of its own on a btrfs that somebody else's images are in, too."""
+    options = {
+        "state_dir": str(tmp_path / "state"),
+        "namespace": f"{site.driver.layout.namespace}-g",
+        "pool_path": str(site.driver.pool.root),
+        "image_per_share_server": "true",
+    }
+    driver = LinuxDriver("guest", options)
+    driver.check_for_setup_error()
+    yield driver
+    remove_installation(driver.layout.namespace, driver.layout.state_dir, driver.pool.root)
+
+
+def of_guest(guest: LinuxDriver) -> dict[str, list[str]]:
+    return leftovers(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+
+
+def held_for_a_while(file: Path) -> threading.Thread:
+    """Somebody has the file open, and closes it soon: its file system cannot go before that."""
+    held = open(file, "rb")  # noqa: SIM115 - closed by the thread
+    closing = threading.Timer(1.0, held.close)
+    closing.start()
+    return closing
+
+
+def test_an_installation_in_a_given_pool_goes_whole_and_nothing_else_does(site: Site, guest: LinuxDriver) -> None:
+    neighbour, others = site.server(*BOTH), Site(guest)
+    beside = site.share(neighbour)
+    note, folder = guest.pool.root / "administrators", guest.pool.root / guest.layout.namespace
+    note.write_text("text")
+    servers = [others.server(("net", f"10.0.0.{number}/24")) for number in (5, 6)]
+    shares = [others.share(server) for server in servers]
+    snapshot = others.snapshot(shares[0], servers[0])
+    client = others.client("client", "net", "10.0.0.20/24")
+    assert_served(client, shares[0])
+    (folder / ".lost.img.new").write_bytes(bytes(MIB))
+    found = of_guest(guest)
+    assert len(found["loop_devices"]) == len(servers)
+    assert len(found["subvolumes"]) == len([*shares, snapshot])
+    assert_served(client, shares[1])
+    held = held_for_a_while(others.data(shares[1]) / "file0")
+    for _ in range(2):  # the second time there is nothing
+        remove_installation(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+        assert not any(of_guest(guest).values()), of_guest(guest)
+    held.join()
+    assert not folder.exists()
+    assert note.read_text() == "text"
+    note.unlink()
+    assert_served(site.client("client", "net", *CLIENT), beside)
+
+
+def test_a_reboot_of_an_installation_in_a_given_pool(site: Site, guest: LinuxDriver) -> None:
+    others = Site(guest)
+    server = others.server(*BOTH)
+    share = others.share(server)
+    assert_served(others.client("client", "net", *CLIENT), share)
+    held = held_for_a_while(others.data(share) / "file0")
+    lose_what_a_reboot_takes(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+    assert of_guest(guest)["loop_devices"] == []
+    held.join()
+    guest.check_for_setup_error()
+    guest.ensure_server(server, [share])
+    assert_served(others.client("client", "net", *CLIENT), share)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from abaca.drivers.linux import mounts, processes
@@ -23,21 +23,64 @@ _VERSION_2 = {MEMORY: "memory.max", TASKS: "pids.max"}
 _VERSION_1 = {MEMORY: "memory.limit_in_bytes", TASKS: "pids.max"}
 
 
-def ensure(name: str, limits: Mapping[str, int]) -> list[str]:
-    """Make sure of a group with these limits (MEMORY: bytes; TASKS).
+class ControlGroups:
+    """In a folder of each hierarchy. `version_2`, `version_1`: controllers with the files of their limits."""
 
-    Returns the files by which a process joins it; none where this machine has no way.
-    """
-    with contextlib.suppress(OSError):
-        return [_ensure(parent / name, files, limits) for parent, files in _parents()]
-    return []
+    def __init__(self, folder: str, version_2: Mapping[str, str], version_1: Mapping[str, str]) -> None:
+        self._folder, self._version_2, self._version_1 = folder, version_2, version_1
 
+    def ensure(self, name: str, limits: Mapping[str, int]) -> list[str]:
+        """Make sure of a group with these limits (MEMORY: bytes; TASKS).
 
-def remove(name: str) -> None:
-    """Take away a group whose processes have ended or are just ending. Nothing there is success."""
-    for parent, _ in _parents(make=False):
+        Returns the files by which a process joins it; none where this machine has no way.
+        """
         with contextlib.suppress(OSError):
-            processes.wait_until(lambda group=parent / name: _is_removed(group), END_SECONDS)  # type: ignore[misc]
+            return [_ensure(parent / name, files, limits) for parent, files in self._parents()]
+        return []
+
+    def remove(self, name: str) -> None:
+        """Take away a group whose processes have ended or are just ending. Nothing there is success."""
+        for parent, _ in self._parents(make=False):
+            with contextlib.suppress(OSError):
+                processes.wait_until(lambda group=parent / name: _is_removed(group), END_SECONDS)  # type: ignore[misc]
+
+    def names(self) -> list[str]:
+        """All groups of all installations."""
+        found = {group.name for parent, _ in self._parents(make=False) if parent.is_dir() for group in parent.iterdir() if group.is_dir()}
+        return sorted(found)
+
+    def limits_of(self, pid: int) -> dict[str, int]:
+        """The limits that a process is under, by MEMORY and TASKS."""
+        found = {}
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            *_, path = line.split(":", 2)
+            for parent, files in self._parents(make=False):
+                for controller, file in files.items():
+                    limit = parent.parent / path.lstrip("/") / file
+                    if parent.name in path and limit.is_file():
+                        found[controller] = int(limit.read_text())
+        return found
+
+    def _parents(self, *, make: bool = True) -> Iterator[tuple[Path, Mapping[str, str]]]:
+        """(the folder of groups, the files of limits) of each hierarchy that has a controller."""
+        found = mounts.mounts_below(MOUNTED)
+        unified = [mount.point for mount in found if mount.filesystem == "cgroup2" and _has_controllers(mount.point, self._version_2)]
+        if unified:
+            parent = unified[0] / self._folder
+            if make:
+                parent.mkdir(exist_ok=True)
+                for folder in (unified[0], parent):
+                    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in self._version_2))
+            yield parent, self._version_2
+            return
+        for controller, file in self._version_1.items():
+            for mount in found:
+                if mount.filesystem == "cgroup" and controller in mount.options:
+                    parent = mount.point / self._folder
+                    if make:
+                        parent.mkdir(exist_ok=True)
+                    yield parent, {controller: file}
+                    break
 
 
 def _is_removed(group: Path) -> bool:
@@ -51,49 +94,8 @@ def _is_removed(group: Path) -> bool:
     return True
 
 
-def names() -> list[str]:
-    """All groups of all installations."""
-    found = {group.name for parent, _ in _parents(make=False) if parent.is_dir() for group in parent.iterdir() if group.is_dir()}
-    return sorted(found)
-
-
-def limits_of(pid: int) -> dict[str, int]:
-    """The limits that a process is under, by MEMORY and TASKS."""
-    found = {}
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        *_, path = line.split(":", 2)
-        for parent, files in _parents(make=False):
-            for controller, file in files.items():
-                limit = parent.parent / path.lstrip("/") / file
-                if parent.name in path and limit.is_file():
-                    found[controller] = int(limit.read_text())
-    return found
-
-
-def _parents(*, make: bool = True) -> Iterator[tuple[Path, dict[str, str]]]:
-    """(the folder of groups, the files of limits) of each hierarchy that has a controller."""
-    found = mounts.mounts_below(MOUNTED)
-    unified = [mount.point for mount in found if mount.filesystem == "cgroup2" and _has_controllers(mount.point)]
-    if unified:
-        parent = unified[0] / FOLDER
-        if make:
-            parent.mkdir(exist_ok=True)
-            for folder in (unified[0], parent):
-                (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in _VERSION_2))
-        yield parent, _VERSION_2
-        return
-    for controller, file in _VERSION_1.items():
-        for mount in found:
-            if mount.filesystem == "cgroup" and controller in mount.options:
-                parent = mount.point / FOLDER
-                if make:
-                    parent.mkdir(exist_ok=True)
-                yield parent, {controller: file}
-                break
-
-
-def _has_controllers(point: Path) -> bool:
-    return set(_VERSION_2) <= set((point / "cgroup.controllers").read_text().split())
+def _has_controllers(point: Path, controllers: Iterable[str]) -> bool:
+    return set(controllers) <= set((point / "cgroup.controllers").read_text().split())
 
 
 def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) -> str:
@@ -101,3 +103,7 @@ def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) ->
     for controller, file in files.items():
         (group / file).write_text(str(limits[controller]))
     return str(group / "cgroup.procs")
+
+
+_OF_SERVERS = ControlGroups(FOLDER, _VERSION_2, _VERSION_1)
+ensure, remove, names, limits_of = _OF_SERVERS.ensure, _OF_SERVERS.remove, _OF_SERVERS.names, _OF_SERVERS.limits_of

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
         "links": sorted(name for name, _ in _links(namespace_prefix)),
         "filters": _filters(namespace_prefix),
         "mounts": [str(mount.point) for folder in (state_dir, run_path(namespace_prefix)) for mount in mounts.mounts_below(folder)],
-        "loop_devices": _loop_devices(state_dir, pool_path),
+        "loop_devices": _loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path)),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
         "control_groups": _control_groups(namespace_prefix),
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
@@ -52,10 +52,10 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
     }
 
 
-def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
+def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
     """Leave of an installation, whose worker must not run, what is on the disk. Its file servers are killed without having been asked to end.
 
-    Nothing else on the machine is touched. Raises OutcomeUnknown when something stays.
+    Nothing else on the machine is touched, nor the mount of a pool that was given. Raises OutcomeUnknown when something stays.
     """
     dead = _processes(namespace_prefix)
     for pid in dead:
@@ -67,10 +67,10 @@ def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path) -> None:
         namespaces.remove(name)
     tunnel_filter.remove(namespace_prefix)
     mounts.unmount(state_dir)
-    _detach_loop_devices(state_dir)
+    _detach_loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path))
     mounts.unmount(run_path(namespace_prefix))
     shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
-    found = leftovers(namespace_prefix, state_dir)
+    found = leftovers(namespace_prefix, state_dir, pool_path)
     passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
     stayed = {kind: found[kind] for kind in passing if found[kind]}
     if stayed:
@@ -90,7 +90,7 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
         _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
     mounts.unmount(run_path(namespace_prefix))
-    _detach_loop_devices(state_dir)
+    _detach_loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path))
     if mounts.mounts_below(state_dir):
         raise OutcomeUnknown(f"something below {state_dir} is still mounted")
     for folder in (run_path(namespace_prefix), state_dir):
@@ -120,19 +120,24 @@ def _links(prefix: str) -> list[tuple[str, str]]:
     return [(name, alias.split(" ")[0]) for name, alias in found if name != "lo"]
 
 
-def _loop_devices(state_dir: Path, pool_path: Path | None = None) -> list[str]:
-    below = tuple(f"{folder}/" for folder in (state_dir, pool_path) if folder is not None)
+def _folders_of_images(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Path]:
+    """In a pool that was given there may be images of other installations, too, and of anybody."""
+    return [state_dir, *([pool_path / prefix] if pool_path is not None else [])]
+
+
+def _loop_devices(folders: Sequence[Path]) -> list[str]:
+    """Of the images in these folders."""
     listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
     devices = json.loads(listed)["loopdevices"] if listed.strip() else []
-    return [device["name"] for device in devices if (device["back-file"] or "").startswith(below)]
+    return [device["name"] for device in devices if (device["back-file"] or "").startswith(tuple(f"{folder}/" for folder in folders))]
 
 
-def _detach_loop_devices(state_dir: Path) -> None:
+def _detach_loop_devices(folders: Sequence[Path]) -> None:
     """A process that is just being given mounts of its own may hold one for a moment, as may one that has just been killed, whose file
     system is still being written to the end."""
-    for device in _loop_devices(state_dir):
+    for device in _loop_devices(folders):
         run("losetup", "--detach", device)
-    processes.wait_until(lambda: not _loop_devices(state_dir), DETACH_SECONDS)
+    processes.wait_until(lambda: not _loop_devices(folders), DETACH_SECONDS)
 
 
 def _processes(prefix: str) -> list[int]:
