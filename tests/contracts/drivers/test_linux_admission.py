@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_network
 from threading import Event
 
 import pytest
@@ -13,11 +13,14 @@ import pytest
 from abaca.drivers.linux import admission, namespaces, packet_filter
 from abaca.drivers.linux.admission import TABLE
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
+from abaca.drivers.linux.programs import run
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path, rule
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, access_of, assert_served, path, rule
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.nfs4.connection import connect
+from tests.properties import drawn, given, st
+from tests.sample import FACTOR
 from tests.stack import wait_for
 
 pytestmark = pytest.mark.root
@@ -175,7 +178,7 @@ def test_who_stays_admitted_notices_nothing_of_changes(site: Site, server: Share
             for number in range(5):
                 set_rules(site, other, server, *(f"10.0.1.{number + step}" for step in range(0, 20, 2)))
             for number in range(150):
-                admission.admit(namespace, map(ip_network, ("10.0.0.20", f"10.1.0.{number}", "fd00::/64")))
+                admission.admit(namespace, ("10.0.0.20", f"10.1.0.{number}", "fd00::/64"))
         finally:
             stop.set()
         assert all(each.result() > 0 for each in working)
@@ -187,3 +190,52 @@ def test_extension_headers_hide_nothing(site: Site, server: ShareServer) -> None
     for options in ({socket.IPV6_DSTOPTS: NO_OPTIONS}, {socket.IPV6_HOPOPTS: NO_OPTIONS}):
         assert reaches(client, SERVER[1], options)
         assert not reaches(stranger, SERVER[1], options)
+
+
+NETWORKS = st.lists(
+    st.one_of(
+        st.tuples(st.integers(0, 40), st.integers(24, 32)).map(lambda each: f"10.0.0.{each[0] >> 32 - each[1] << 32 - each[1]}/{each[1]}"),
+        st.integers(0, 20).map(lambda number: f"fd00::{number:x}"),
+        st.sampled_from(("0.0.0.0/1", "128.0.0.0/1", "0::/1", "8000::/1", "255.255.255.255", "fd00::/120")),
+    ),
+    max_size=8,
+)
+
+
+def test_changes_one_after_the_other_are_made_in_place(site: Site) -> None:
+    """Of networks that overlap, touch, hold one another: the filter holds what was asked for last, and is never made anew."""
+    namespace = site.layout(site.server(*BOTH)).namespace
+
+    @drawn(20 * FACTOR, "changes of admission")
+    @given(st.lists(NETWORKS, min_size=2, max_size=4))
+    def change(each: list[list[str]]) -> None:
+        for networks in each:
+            before = namespaces.inside(namespace, lambda _: handle_of_table())
+            admission.admit(namespace, networks)
+            assert namespaces.inside(namespace, lambda _: (admitted_now(), handle_of_table())) == (admission.ranges(networks), before), each
+
+    change()
+
+
+def test_thousands_of_rules_are_all_in_force(site: Site, server: ShareServer) -> None:
+    """Of one share: more than its blocks in Ganesha's configuration hold each, of which the first and the last count, too."""
+    share = site.share(server, rules=[])
+    client, stranger = site.client("client", "net", *CLIENT), site.client("stranger", "net", *STRANGER)
+    many = [f"10.1.{number >> 7}.{number & 127}" for number in range(1200)]
+    for rules, expected in (([*many, "10.0.0.20"], ("rw", "none")), (["10.0.0.66", *many], ("none", "rw")), (many, ("none", "none"))):
+        set_rules(site, share, server, *rules)
+        assert (access_of(client, path(share)), access_of(stranger, path(share))) == expected
+
+
+def handle_of_table() -> int:
+    listed = json.loads(run("nft", "--json", "--handle", "list", "tables"))["nftables"]
+    (handle,) = [entry["table"]["handle"] for entry in listed if entry.get("table", {}).get("name") == TABLE[1]]
+    return int(handle)
+
+
+def admitted_now() -> dict[str, list[admission.Range]]:
+    """What both copies of the sets hold."""
+    sets, families = packet_filter.sets(*TABLE), ("ipv4", "ipv6")
+    copies = [{family: sorted(map(admission.of_element, sets[f"{copy}_{family}"])) for family in families} for copy in ("first", "second")]
+    assert copies[0] == copies[1]
+    return copies[0]

@@ -4,31 +4,47 @@ Rules of a single share are NFS-Ganesha's (`file_services/nfs/access.py`). But w
 requests can do harm without any rule: sessions of NFSv4.1 are guessed, clients are known by their
 names. So a packet filter resets whatever comes to its port from other addresses, connections that
 were made before a rule went included; what such a client held goes when its lease ends.
+
+A client can be sent away for a while, too, although it is admitted, so that its lease ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+import socket
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.bounds import NFS_PORT
 from abaca.errors import OutcomeUnknown
 
 TABLE = ("inet", "abaca_admission")
+AWAY_SECONDS = 30
+"""A lease is ten, NFS-Ganesha looks for those that are over every ten, and may be late."""
 
 # The sets are there twice: while the kernel (6.18) exchanges what is in a set of intervals, even in one transaction, there are
 # moments in which it finds nothing there, and clients that stay admitted would be reset.
 _COPIES = ("first", "second")
+_FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+_LENGTHS = {"ipv4": 4, "ipv6": 16}  # bytes of an address
+
+Range = tuple[int, int]
+"""The first and the last address, as numbers."""
 
 # Before the table of bounds, so that strangers are not counted. The worker asks through the loopback.
 _FILTER = """\
 {sets}
+set away_ipv4 {{ type ipv4_addr; flags timeout; }}
+set away_ipv6 {{ type ipv6_addr; flags timeout; }}
 chain arriving {{
     type filter hook input priority filter - 10; policy accept;
     iif != lo tcp dport {port} jump clients
 }}
 chain clients {{
+    ip saddr @away_ipv4 reject with tcp reset
+    ip6 saddr @away_ipv6 reject with tcp reset
     ip saddr @first_ipv4 accept
     ip saddr @second_ipv4 accept
     ip6 saddr @first_ipv6 accept
@@ -38,34 +54,103 @@ chain clients {{
 """
 
 
-def admit(namespace: str, networks: Iterable[IPv4Network | IPv6Network]) -> None:
-    """Let exactly these networks reach the NFS server in this network namespace. Clients that stay admitted notice nothing."""
-    given = set(networks)
-    elements = {
-        "ipv4": _elements(collapse_addresses(network for network in given if isinstance(network, IPv4Network))),
-        "ipv6": _elements(collapse_addresses(network for network in given if isinstance(network, IPv6Network))),
-    }
-    namespaces.inside(namespace, lambda _: _admit(elements))
+def admit(namespace: str, networks: Iterable[str]) -> None:
+    """Let exactly these networks (`10.0.0.0/24`, `fd00::20`) reach the NFS server in this network namespace.
+
+    Clients that stay admitted notice nothing.
+    """
+    wanted = ranges(networks)
+    namespaces.inside(namespace, lambda _: _admit(wanted))
 
 
-def _admit(elements: Mapping[str, str]) -> None:
+def send_away(namespace: str, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+    """Reset what these clients send to the NFS server in this network namespace for `AWAY_SECONDS`, after which the kernel lets them come again."""
+    elements = "".join(
+        f"add element {' '.join(TABLE)} away_ipv{address.version} {{ {address} timeout {AWAY_SECONDS}s }}\n" for address in set(addresses)
+    )
+    namespaces.inside(namespace, lambda _: packet_filter.apply(elements))
+
+
+def ranges(networks: Iterable[str]) -> dict[str, list[Range]]:
+    """What networks hold, by family; ascending, and with something between two of them."""
+    found: dict[str, list[Range]] = {family: [] for family in _FAMILIES}
+    for network in networks:
+        family, *limits = _range(network)
+        found[family].append((limits[0], limits[1]))
+    return {family: list(_merged(sorted(each))) for family, each in found.items()}
+
+
+def outside(addresses: Iterable[IPv4Address | IPv6Address], networks: Iterable[str]) -> set[IPv4Address | IPv6Address]:
+    """Those of the addresses that are in none of the networks."""
+    admitted = ranges(networks)
+    return {address for address in addresses if not _is_in(int(address), admitted[f"ipv{address.version}"])}
+
+
+def _is_in(number: int, admitted: list[Range]) -> bool:
+    place = bisect_right(admitted, number, key=lambda found: found[0])
+    return place > 0 and number <= admitted[place - 1][1]
+
+
+def _range(network: str) -> tuple[str, int, int]:
+    address, _, length = network.partition("/")
+    family = "ipv6" if ":" in address else "ipv4"
+    bits = 8 * _LENGTHS[family]
+    first = int.from_bytes(socket.inet_pton(_FAMILIES[family], address), "big")
+    return family, first, first | (1 << bits - int(length or bits)) - 1
+
+
+def _merged(given: Iterable[Range]) -> Iterator[Range]:
+    """`given` is sorted."""
+    pending: Range | None = None
+    for first, last in given:
+        if pending is None or first > pending[1] + 1:
+            if pending is not None:
+                yield pending
+            pending = (first, last)
+        else:
+            pending = (pending[0], max(pending[1], last))
+    if pending is not None:
+        yield pending
+
+
+def _admit(wanted: Mapping[str, list[Range]]) -> None:
     try:
+        present = packet_filter.sets(*TABLE)
         for copy in _COPIES:
-            packet_filter.apply("".join(_exchange(f"{copy}_{family}", listed) for family, listed in elements.items()))
-    except OutcomeUnknown:  # there is no such table yet, or somebody changed it
+            changes = "".join(_change(f"{copy}_{family}", family, present, wanted[family]) for family in _FAMILIES)
+            if changes:
+                packet_filter.apply(changes)
+    except (OutcomeUnknown, LookupError):  # there is no such table yet, or an older one, or somebody changed it
         sets = [
-            f"set {copy}_{family} {{ type {family}_addr; flags interval; {f'elements = {listed};' if listed else ''} }}"
+            f"set {copy}_{family} {{ type {family}_addr; flags interval; {_elements(family, wanted[family], 'elements = ', ';')} }}"
             for copy in _COPIES
-            for family, listed in elements.items()
+            for family in _FAMILIES
         ]
         packet_filter.replace_table(*TABLE, _FILTER.format(sets="\n".join(sets), port=NFS_PORT))
 
 
-def _exchange(name: str, listed: str) -> str:
-    which = f"{' '.join(TABLE)} {name}"
-    return f"flush set {which}\n" + (f"add element {which} {listed}\n" if listed else "")
+def _change(name: str, family: str, present: Mapping[str, list[Any]], wanted: list[Range]) -> str:
+    """Only what differs: a set of thousands takes seconds to be written."""
+    there, which = {of_element(element) for element in present[name]}, f"{' '.join(TABLE)} {name}"
+    gone, new = sorted(there.difference(wanted)), sorted(set(wanted) - there)
+    return _elements(family, gone, f"delete element {which} ", "\n") + _elements(family, new, f"add element {which} ", "\n")
 
 
-def _elements(networks: Iterable[IPv4Network | IPv6Network]) -> str:
-    listed = ", ".join(map(str, networks))
-    return listed and f"{{ {listed} }}"
+def of_element(element: Any) -> Range:
+    """An element of a set as nft lists it: an address, a prefix or a range."""
+    if isinstance(element, str):
+        return _range(element)[1:]
+    if "prefix" in element:
+        return _range(f"{element['prefix']['addr']}/{element['prefix']['len']}")[1:]
+    first, last = element["range"]
+    return _range(first)[1], _range(last)[1]
+
+
+def _elements(family: str, listed: Iterable[Range], before: str, behind: str) -> str:
+    text = ", ".join(_text(family, *each) for each in listed)
+    return text and f"{before}{{ {text} }}{behind}"
+
+
+def _text(family: str, first: int, last: int) -> str:
+    limits = [socket.inet_ntop(_FAMILIES[family], number.to_bytes(_LENGTHS[family], "big")) for number in (first, last)]
+    return limits[0] if first == last else "-".join(limits)

@@ -8,9 +8,11 @@ exchanged (see `admission.py`). The program `nft` does it (docs/adr/0038-port-se
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import socket
 import struct
+from typing import Any
 
 from abaca.drivers.linux.programs import run
 from abaca.errors import OutcomeUnknown
@@ -52,6 +54,13 @@ def tables() -> set[tuple[str, str]]:
     """(family, name) of every table."""
     listed = (line.split() for line in run("nft", "list", "tables", timeout=SECONDS).splitlines())
     return {(family, name) for _, family, name in listed}
+
+
+def sets(family: str, name: str) -> dict[str, list[Any]]:
+    """The elements of each set of a table, as nft writes them in JSON. Raises OutcomeUnknown when there is no such table."""
+    listed = json.loads(run("nft", "--json", "list", "table", family, name, timeout=SECONDS))["nftables"]
+    found = [entry["set"] for entry in listed if "set" in entry]
+    return {each["name"]: each.get("elem", []) for each in found}
 
 
 def chains(family: str, name: str) -> list[str]:

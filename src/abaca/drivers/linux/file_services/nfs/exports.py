@@ -9,7 +9,6 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -81,11 +80,15 @@ def export_ids(server: ServerLayout) -> dict[str, int]:
     return found
 
 
-def admitted(server: ServerLayout) -> set[IPv4Network | IPv6Network]:
-    """Whom the export files admit to any share or snapshot."""
+def admitted(server: ServerLayout) -> set[str]:
+    """The networks that the export files admit to any share or snapshot."""
     files = server.exports.glob("*.conf") if server.exports.is_dir() else []
-    lists = (found for file in files for found in re.findall(r"\bClients = ([^;]+);", file.read_text()))
-    return {ip_network(client.strip()) for listed in lists for client in listed.split(",")}
+    return {network for file in files for network in networks_in(file.read_text())}
+
+
+def networks_in(clients: str) -> list[str]:
+    """The networks that CLIENT blocks admit."""
+    return [client.strip() for listed in re.findall(r"\bClients = ([^;]+);", clients) for client in listed.split(",")]
 
 
 def _new_export_id(share_id: str, taken: set[int]) -> int:

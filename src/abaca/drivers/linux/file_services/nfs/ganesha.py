@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from abaca.drivers.linux import control_groups, mounts, namespaces, processes
@@ -17,6 +18,7 @@ from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
 from abaca.drivers.linux.file_services.nfs.cell.privileges import CAPABILITIES
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
+from abaca.drivers.linux.file_services.nfs.holders import holders
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
@@ -194,6 +196,11 @@ class GaneshaServer:
         """No request is being worked on."""
         pid = self._pid()
         return pid is None or processes.is_idle(pid)
+
+    def holders(self, share: Path) -> set[IPv4Address | IPv6Address]:
+        """Addresses of the clients for which files of the share mounted here are open."""
+        pid = self._pid()
+        return set() if pid is None else holders(pid, share.stat().st_dev)
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""

@@ -11,7 +11,7 @@ from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
 from abaca.drivers.linux.file_services.nfs import logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
-from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, admitted, export_ids, write_export
+from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, admitted, export_ids, networks_in, write_export
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
 from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
@@ -105,8 +105,19 @@ class NfsService(GaneshaServer, FileService):
             with failures.collected(f"export {export_id}"):
                 if ids[export_id] not in active or not is_just_read:
                     self._announce(export_id, ids[export_id], active, is_new_mount=export_id in newly_mounted)
+                self._send_away_former(export_id)
         failures.raise_any()
         return refused
+
+    def _send_away_former(self, export_id: str) -> None:
+        """Send away, until their leases are over, clients that have files of an export open and that none of its rules admits any more.
+
+        Else they would keep these, and locks, for as long as they use another share. Who has closed its files notices nothing.
+        """
+        holders = self.holders(self._server.mount_point(export_id))
+        networks = networks_in(self._server.export_file(export_id).read_text()) if holders else []
+        if former := admission.outside(holders, networks):
+            admission.send_away(self._server.namespace, former)
 
     def _announce(self, export_id: str, export_number: int, active: set[int], *, is_new_mount: bool) -> None:
         """Have the running Ganesha read an export's file. `export_number`: by which it knows the export."""

@@ -9,6 +9,7 @@
  * by the one call of recv() that waits for all of them, and sends answers one after the other.
  */
 #include "real.h"
+#include "holders.h"
 #include "identities.h"
 
 #include <errno.h>
@@ -125,6 +126,7 @@ int close(int fd)
         c->is_client = 0;
         forget_requests(c);
     }
+    note_closed(fd);
     return REAL(close)(fd);
 }
 
@@ -244,6 +246,7 @@ ssize_t recv(int fd, void *to, size_t length, int flags)
     ssize_t found = REAL(recv)(fd, to, length, flags);
     if (c && found > 0 && read_request(&c->reader, to, found, &c->peer))
         return end(fd);
+    serve(c && c->reader.opens ? &c->peer : &in6addr_any);
     if (c && found > 0)
         received(c, found);
     return found;

@@ -11,6 +11,7 @@
  * call below carries its token, in the half of the third argument that the kernel does not read.
  */
 #include "real.h"
+#include "holders.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,6 +107,7 @@ int open_by_handle_at(int mount, struct file_handle *given, int flags)
         close(fd);
         return refuse(error);
     }
+    note_opened(fd);
     return fd;
 }
 

@@ -28,6 +28,8 @@
 enum {
     NFS = 100003,
     LAST_OPERATION = 58, /* what comes after one that is none is not carried out */
+    OPEN = 18,
+    LOCK = 12,
     EXCHANGE_ID = 42,
     SETCLIENTID = 35,
     OWNERS = 1 << 20,
@@ -219,6 +221,7 @@ static int begin_operation(struct reader *r, uint32_t number)
     r->operations--;
     if (number < 3 || number > LAST_OPERATION)
         return pass_over(r);
+    r->opens |= number == OPEN || number == LOCK;
     r->at = OPERATIONS[number];
     if (!r->at)
         return -1;

@@ -13,6 +13,7 @@ struct reader {
     uint32_t word, pieces;                   /* a word of which some bytes came */
     uint32_t words[4], had;                  /* of an identity */
     uint32_t has_spoken;                     /* for a client of its sender's */
+    uint32_t opens;                          /* it may open a file for longer than the request lasts */
 };
 
 void begin_request(struct reader *r);

@@ -20,7 +20,7 @@ from abaca.errors import BackendError, Unavailable
 COMPILER = "gcc"
 SHIPPED = Path("/usr/lib/abaca")  # by a package
 BUILT = Path("/usr/local/lib/abaca")
-_SOURCES = ("real.h", "handles.c", "calls.c", "room.c", "connections.c", "identities.h", "identities.c")
+_SOURCES = ("real.h", "handles.c", "calls.c", "room.c", "connections.c", "identities.h", "identities.c", "holders.h", "holders.c")
 FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
     *("-fno-builtin", "-U_FORTIFY_SOURCE", "-Wl,-z,now", "-Wl,-z,relro", f"-DTOKEN={TOKEN:#x}u"),
