@@ -22,7 +22,7 @@ def main(wanted: list[str]) -> int:
 
 def show(outcome: Outcome) -> None:
     complaints = outcome.complaints(timed=True)
-    print(f"{'FAILED' if complaints else 'holds ':6}  {outcome.attack.name}: {outcome.seen.what}")
+    print(f"{'FAILED' if complaints else 'holds ':6}  {outcome.attack.name}: {outcome.seen.what} ({outcome.seconds:.0f} s)")
     for server in outcome.during:
         print(f"        {server:9} before: {outcome.before[server]}")
         print(f"        {'':9} during: {outcome.during[server]}; after: {outcome.after[server]}")

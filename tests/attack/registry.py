@@ -38,6 +38,7 @@ class Attack:
     """`spares_server`: honest clients of the attacked server, too, see nothing of it; else only those of other servers do not.
 
     `order`: attacks with a higher one come later; what fills a stage comes last. `limit_seconds`: what honest clients may wait (p99) at least.
+    `at_once`: attacks for which it is the same text, and not empty, are run at the same time. For those that mostly wait.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Attack:
     order: int
     is_in_suite: bool  # `make test` has it anyway
     limit_seconds: float
+    at_once: str
 
 
 ATTACKS: dict[str, Attack] = {}
@@ -60,12 +62,13 @@ def attack(
     order: int = 0,
     is_in_suite: bool = False,
     limit_seconds: float = LIMIT_SECONDS,
+    at_once: str = "",
 ) -> Callable[[Act], Act]:
     """Mark a function as the attack `name` on the stage of this name (`stages.STAGES`)."""
 
     def mark(act: Act) -> Act:
         assert name not in ATTACKS, f"two attacks are called {name}"
-        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite, limit_seconds)
+        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite, limit_seconds, at_once)
         return act
 
     return mark

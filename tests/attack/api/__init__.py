@@ -9,12 +9,12 @@ from tests.attack.registry import Act, attack
 DATABASES = ("sqlite", "postgresql")
 
 
-def on_each_database(name: str) -> Callable[[Act], Act]:
-    """Mark a function as an attack on the API over SQLite, and on that over PostgreSQL."""
+def on_each_database(name: str, *, waits: bool = False) -> Callable[[Act], Act]:
+    """Mark a function as an attack on the API over SQLite, and on that over PostgreSQL; `waits`: run both at once."""
 
     def mark(act: Act) -> Act:
         for kind in DATABASES:
-            attack(f"API, {kind}: {name}", stage=f"api_{kind}")(act)
+            attack(f"API, {kind}: {name}", stage=f"api_{kind}", at_once=name if waits else "")(act)
         return act
 
     return mark

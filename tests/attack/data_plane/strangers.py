@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from threading import Event
 
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
+from abaca.values import AccessRule
 from tests.attack.crowd import AT_ONCE, crowd
 from tests.attack.data_plane.floods import folder, lived
 from tests.attack.data_stage import DataStage
@@ -13,7 +15,6 @@ from tests.attack.registry import Force, Seen, attack
 from tests.contracts.drivers.linux_site import path, rule
 from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client, Client41, OpenFile, patiently
-from tests.nfs4.connection import connect
 
 STRANGER = ("10.0.0.200/24", "fd00::200/64")
 MOST_SECONDS = 60.0  # until a lease of ten is over, on a busy machine
@@ -35,11 +36,25 @@ def strangers(stage: DataStage, force: Force) -> Seen:
     return Seen(lived_on.holds and made == 0, lived_on.what)
 
 
-@attack("a rule that was taken away", order=-1)
+@attack("a rule that was taken away", order=-1, at_once="former rules")
 def former_client(stage: DataStage, force: Force) -> Seen:
     """It holds a lock and goes on renewing its lease."""
-    share = stage.site.share(stage.attacked, rules=[rule("10.0.0.20"), rule("10.0.0.200")])
-    netns = stage.site.client("stranger", "attacked", *STRANGER)
+    renewals, seconds = _after_its_rule(stage, "former", "10.0.0.200", ())
+    return Seen(renewals == 0 and seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+
+
+@attack("a rule that was taken away from a client of another share", order=-1, at_once="former rules")
+def client_of_another_share(stage: DataStage, force: Force) -> Seen:
+    """The same, but it may use the server for another share's sake."""
+    renewals, seconds = _after_its_rule(stage, "former elsewhere", "10.0.0.201", (rule("10.0.0.201"),))
+    return Seen(seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+
+
+def _after_its_rule(stage: DataStage, name: str, address: str, elsewhere: tuple[AccessRule, ...]) -> tuple[int, float]:
+    """(how often a client could renew its lease after its rule had gone, the seconds until another one got the lock that it held)."""
+    share = stage.site.share(stage.attacked, rules=[rule("10.0.0.20"), rule(address)])
+    stage.site.share(stage.attacked, rules=elsewhere)
+    netns = stage.site.client(name.replace(" ", "-"), "attacked", f"{address}/24")
     former = Client41(netns, stage.address())
     former.establish()
     held = patiently(lambda: former.open(former.handle_of(folder(path(share))), "file", create=True))
@@ -49,12 +64,10 @@ def former_client(stage: DataStage, force: Force) -> Seen:
     with Client41(stage.honest_machine("attacked"), stage.address(), source="10.0.0.20") as client:
         file = patiently(lambda: client.open(client.handle_of(folder(path(share))), "file"))
         while not _locks(client, file) and time.monotonic() - began < MOST_SECONDS:
-            renewals += _renews(former, netns, stage.address())
+            renewals += _renews(former)
         seconds = time.monotonic() - began
-        client.unlock(file, file.locks[0])
-        client.close(file)
     former.link.link.close()
-    return Seen(renewals == 0 and seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+    return renewals, seconds
 
 
 def _locks(client: Client, file: OpenFile) -> bool:
@@ -68,17 +81,15 @@ def _locks(client: Client, file: OpenFile) -> bool:
     return True
 
 
-def _renews(former: Client, netns: str, address: str) -> bool:
+def _renews(former: Client) -> bool:
     try:
         former.renew()
         return True
-    except OSError:
+    except (OSError, Nfs4Error):
         Event().wait(0.2)
-    try:
-        connect(netns, address).close()
-        return True
-    except OSError:
-        return False
+    with suppress(OSError):
+        former.reconnect([0.0])
+    return False
 
 
 @attack("another client's session")

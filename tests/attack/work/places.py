@@ -13,7 +13,7 @@ CHECK = "check_update_share_server_security_service"
 NETWORKS = 10
 
 
-@on_each_database("checks that never answer")
+@on_each_database("checks that never answer", waits=True)
 def checks_that_never_answer(stage: Stage, force: Force) -> Seen:
     """A hundred of them, on ten share networks: with an LDAP server that says nothing they held all places of a worker."""
     attacker = stage.attacker
@@ -32,7 +32,7 @@ def checks_that_never_answer(stage: Stage, force: Force) -> Seen:
     return Seen(asked == 10 * NETWORKS, f"{asked} checks asked for")
 
 
-@on_each_database("more work than there are places")
+@on_each_database("more work than there are places", waits=True)
 def more_work_than_there_are_places(stage: Stage, force: Force) -> Seen:
     """Shares whose making hangs in the driver, on as many share servers as it takes to fill a worker."""
     attacker, instances = stage.attacker, []

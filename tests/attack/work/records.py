@@ -24,7 +24,7 @@ def rule_changes(stage: Stage, force: Force) -> Seen:
 
     for number in range(RULES):
         change(number)
-    before, changes = stage.stored_bytes(), min(300, force.count // 10)
+    before, changes = stage.stored_bytes(), min(150, force.count // 10)
     for number in range(RULES, RULES + changes):
         change(number)
     each = max(stage.stored_bytes() - before, 0) // changes
