@@ -59,7 +59,8 @@ def _distributions() -> Iterator[str]:
 
 def licence(stated: PackageMetadata) -> str:
     """What a distribution says its licence is: the expression, a short text, or its classifiers."""
-    text = stated.get("License-Expression") or stated.get("License") or ""
+    said = [text for name in ("License-Expression", "License") for text in stated.get_all(name) or []]
+    text = said[0] if said else ""
     if not text or "\n" in text:  # some put the whole licence there
         classifiers = stated.get_all("Classifier") or []
         text = ", ".join(

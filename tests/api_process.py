@@ -24,10 +24,10 @@ import bcrypt
 import pytest
 import sqlalchemy as sa
 
+from abaca.admin.ports import free_port
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import pools, services
 from abaca.domain.services import availability_zones
-from tests.service import free_port
 from tests.stack import initialise, wait_for, write_key
 
 
@@ -57,7 +57,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.options = {"state_dir": str(folder), "api.port": self.port, "api.user": USER, **options}
+        self.options: dict[str, Any] = {"state_dir": str(folder), "api.port": self.port, "api.user": USER, **options}
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir()
         url = database_url or f"sqlite:///{folder}/db/abaca.sqlite"
@@ -83,14 +83,14 @@ class Server:
         subprocess.run([*request, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
         if os.geteuid() == 0:
             for path in (key, certificate):
-                shutil.chown(path, str(self.options["api.user"]))
+                shutil.chown(path, self.options["api.user"])
         self.options |= {"api.ssl_certificate": str(certificate), "api.ssl_key": str(key)}
         self.url = self.url.replace("http:", "https:")
 
     def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
         self._launch(*prefix, python=python, environment=environment)
         wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
-        assert self.process.poll() is None, self.said()
+        assert self.process is not None and self.process.poll() is None, self.said()
 
     def refused(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> str:
         """Start it, which must end by itself with an error; what it said."""
@@ -149,7 +149,7 @@ def _worker_is_there(url: str) -> None:
 
 
 @contextmanager
-def serving(database_url: str | None = None, **options: object) -> Iterator[Server]:
+def serving(database_url: str | None = None, /, **options: object) -> Iterator[Server]:
     folder = Path(tempfile.mkdtemp(prefix="abaca-api-"))
     folder.chmod(0o755)
     server = Server(folder, database_url, **options)

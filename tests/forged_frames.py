@@ -294,7 +294,7 @@ def _sum6(source: str, target: str, protocol: int, content: bytes) -> int:
 def _sum(content: bytes) -> int:
     """The Internet checksum."""
     padded = content + bytes(len(content) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 HONEST = "honest-token"
-_SAID = {
+_SAID: dict[str, Any] = {
     "empty": {},
     "list": [],
     "null": None,
@@ -83,8 +83,8 @@ class Lies(BaseHTTPRequestHandler):
 
     @property
     def _url(self) -> str:
-        host, port = self.server.server_address[:2]
-        return f"http://{host!s}:{port}"
+        host, port = self.request.getsockname()[:2]
+        return f"http://{host}:{port}"
 
     do_PUT = do_DELETE = do_POST
 

@@ -155,7 +155,7 @@ class Walk:
         try:
             with read(engine) as conn:
                 seen: dict[str, Any] = {
-                    table.name: sorted(_stable(table, row) for row in conn.execute(sa.select(table)).mappings())
+                    table.name: sorted(_stable(table, row) for row in conn.execute(sa.select(table)))
                     for table in metadata.sorted_tables
                     if table.name != "share_usages"  # measured every minute
                 }
@@ -167,6 +167,6 @@ class Walk:
         return seen
 
 
-def _stable(table: sa.Table, row: Mapping[str, Any]) -> str:
+def _stable(table: sa.Table, row: sa.Row[Any]) -> str:
     dropped = _VOLATILE | ({"id"} if table.name in _DRAWN_IDS else set())
-    return msgspec.json.encode({key: value for key, value in row.items() if key not in dropped}).decode()
+    return msgspec.json.encode({key: value for key, value in row._asdict().items() if key not in dropped}).decode()

@@ -229,6 +229,7 @@ def test_another_level_since_2_88(api: Api, engine: Engine, share: str) -> None:
     changed = api("PUT", path, change("ro"), who=ALICE, version="2.88")["access"]
     assert (changed["access_level"], changed["state"]) == ("ro", "queued_to_apply")
     assert set(changed) == set(rule)
+    wrong: Any
     for wrong in (change("none"), change(None), change(5), {"update_access": {}}, {}, None):
         api.fault("PUT", path, wrong, 400, who=ALICE, version="2.88")
     api.fault("PUT", path, change("rw"), 403, who=READER, version="2.88")

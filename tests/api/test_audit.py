@@ -83,7 +83,7 @@ def test_an_action_is_named_with_its_share(api: Api, back_end: BackEnd, log: Log
 
 
 def test_every_way_of_making_something_names_what_was_made(api: Api, log: Log) -> None:
-    made = {
+    made: dict[str, dict[str, Any]] = {
         "/v2/types": {"share_type": {"name": "silver", "extra_specs": {"driver_handles_share_servers": "True"}}},
         "/v2/share-networks": {"share_network": {"name": "n"}},
         "/v2/security-services": {"security_service": {"type": "ldap"}},

@@ -66,6 +66,7 @@ def test_disable_and_enable(api: Api, back_end: BackEnd, base: str, version: str
     for verb, status in (("disable", "disabled"), ("enable", "enabled")):
         assert api("PUT", f"{base}/{verb}", chosen, version=version) == chosen | {"disabled": status == "disabled"}
         assert api("GET", base, version=version)["services"][0]["status"] == status
+    wrong: Any
     for wrong in ({}, {"host": BACKEND}, {"host": 5, "binary": "manila-share"}, [], None):
         api.fault("PUT", f"{base}/disable", wrong, 400, version=version)
     api.fault("PUT", f"{base}/disable", chosen | {"host": "nowhere@alpha"}, 404, version=version)
@@ -93,6 +94,7 @@ def test_why_it_is_disabled(api: Api, back_end: BackEnd) -> None:
 def test_ensure_shares(api: Api, back_end: BackEnd) -> None:
     """services.ensure_shares"""
     chosen, wrapped = {"host": BACKEND}, {"ensure_shares": {"host": BACKEND}}
+    wrong: Any
     for wrong in ({}, None, {"host": 5}, {"ensure_shares": {}}, {"ensure_shares": []}, []):
         api.fault("POST", "/services/ensure-shares", wrong, 400, version="2.86")
     api.fault("POST", "/services/ensure-shares", {"host": "nowhere@alpha"}, 404, version="2.86")

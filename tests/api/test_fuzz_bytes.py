@@ -106,7 +106,7 @@ def _body(draw: random.Random, route: Route) -> Any:
     names = ("name", "description", "metadata", "size", "share_type", "extra_specs", "access_to", "access_type", "access_level", "force", "is_public",
              "share_network_id", "snapshot_id", "neutron_net_id", "neutron_subnet_id", "cidr", "network_id", "ip_version", "availability_zone",
              "share_proto", "new_size", "status", "user", "password", "type", "dns_ip", "resource_id", "quota", "shares", "gigabytes")  # fmt: skip
-    inner = {name: draw.choice((_odd(draw), "x", 1, None, {}, [])) for name in draw.sample(names, draw.randint(0, 6))}
+    inner: dict[str, Any] = {name: draw.choice((_odd(draw), "x", 1, None, {}, [])) for name in draw.sample(names, draw.randint(0, 6))}
     member = getattr(route, "action", None) or draw.choice(("share", "snapshot", "share_network", "share_type", "network", "subnet", "metadata",
              "security_service", "quota_set", "resource_lock", "extra_specs", "allow_access", "extend", "reset_status"))  # fmt: skip
     return {member: inner}

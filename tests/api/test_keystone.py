@@ -235,7 +235,7 @@ def test_members_do_not_see_segments(app: WsgiApp, people: People, back_end: Bac
     made = send(app, people.tokens["member"], "POST", "/v2/share-networks", body).json["share_network"]
     back_end.resolve(made["id"])
 
-    def subnet(persona: str) -> Names:
+    def subnet(persona: str) -> dict[str, Any]:
         (found,) = send(app, people.tokens[persona], path=f"/v2/share-networks/{made['id']}/subnets").json["share_network_subnets"]
         return dict(found)
 

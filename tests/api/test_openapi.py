@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.errors import SchemathesisError
+from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from sqlalchemy.engine import Engine
@@ -166,6 +167,7 @@ def test_answers_are_as_described(conf: cfg.ConfigOpts, engine: Engine, known: d
     counted: dict[int, int] = {}
     wrong: list[str] = []
     for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
         operation = result.ok()
         cases = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
 

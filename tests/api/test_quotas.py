@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -129,6 +129,7 @@ def test_limits_that_cannot_be(api: Api, query: str, limits: Any) -> None:
 
 
 def test_bodies_and_queries_that_cannot_be(api: Api) -> None:
+    body: Any
     for body in ({}, {"quota_set": None}, []):
         api.fault("PUT", "/quota-sets/red", body, 400)
     for body in ({}, {"quota_class_set": {"shares": -2}}, {"quota_class_set": {"x": 1}}):
@@ -285,7 +286,8 @@ def test_what_is_refused_is_not_counted(api: Api, network: str) -> None:
 
 @pytest.mark.parametrize("what", ["shares", "share_networks"])
 def test_requests_at_once_do_not_exceed_it(api: Api, network: str, what: str) -> None:
-    allow(api, **{what: 4})
+    limits: dict[str, Any] = {what: 4}
+    allow(api, **limits)
     networks = [network, api.share_network()["id"]]
 
     def ask(number: int) -> int:
@@ -311,7 +313,7 @@ def test_requests_and_deletions_at_once_count_right(api: Api, network: str, engi
             instances.remove(conn, instance_id)
 
     with ThreadPoolExecutor(8) as pool:
-        removals = [pool.submit(remove, id_) for id_ in ids]
+        removals: list[Future[Any]] = [pool.submit(remove, id_) for id_ in ids]
         requests = [pool.submit(api.share, network, (ALICE, ANNE)[number % 2]) for number in range(8)]
         for future in [*removals, *requests]:
             future.result()

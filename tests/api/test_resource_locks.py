@@ -279,10 +279,11 @@ def test_a_rule_locked_against_deletion(api: Api, share: str, engine: Engine) ->
     assert (of_rule["resource_id"], of_rule["lock_reason"], of_share["resource_id"]) == (rule, "mine", share)
     assert of_rule["id"] in of_share["lock_reason"]
     api.fault("DELETE", f"/shares/{share}", None, 403, who=ALICE)
-    for who, arguments, version in [
+    refused: list[tuple[str, dict[str, Any], str]] = [
         (ALICE, {}, "2.82"), (ADMIN, {}, "2.82"), (AMY, {"unrestrict": True}, "2.82"), (ALICE, {"unrestrict": True}, "2.81"),
         (ALICE, {"unrestrict": "false"}, "2.82"),
-    ]:  # fmt: skip
+    ]  # fmt: skip
+    for who, arguments, version in refused:
         act(api, share, "deny_access", {"access_id": rule, **arguments}, who=who, status=403, version=version)
     assert api("GET", f"/share-access-rules/{rule}", who=ALICE)["access"]["state"] == "active"
     act(api, share, "deny_access", {"access_id": rule, "unrestrict": True})

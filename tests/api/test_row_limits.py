@@ -53,8 +53,12 @@ def asking(api: Api, back_end: BackEnd, kind: str) -> Ask:
     network = api.share_network()["id"]
     if kind == "subnets_per_share_network":
         zone = {"availability_zone": "nova"}
-        ids = lambda number: {"neutron_net_id": f"net-{number}", "neutron_subnet_id": f"sub-{number}"}  # noqa: E731
-        return lambda number: (f"/v2/share-networks/{network}/subnets", {"share-network-subnet": {**ids(number), **zone}})
+
+        def body(number: int) -> dict[str, Any]:
+            ids = {"neutron_net_id": f"net-{number}", "neutron_subnet_id": f"sub-{number}"}
+            return {"share-network-subnet": ids | zone}
+
+        return lambda number: (f"/v2/share-networks/{network}/subnets", body(number))
     share = api.share(network)["id"]
     back_end.settle(share, "10.0.0.5:/x")
     if kind == "resource_locks":

@@ -34,7 +34,7 @@ def add(api: Api, network: str, status: int = 200, version: str = "2.78", **memb
 @pytest.mark.parametrize(("version", "keys"), [("2.51", KEYS), ("2.70", KEYS), ("2.77", KEYS), ("2.78", KEYS | {"metadata"})])
 def test_fields_by_version(api: Api, network: str, version: str, keys: set[str]) -> None:
     """share_network_subnets.create, share_network_subnets.show, share_network_subnets.index"""
-    ids = {"neutron_net_id": new_id(), "neutron_subnet_id": new_id()}
+    ids: dict[str, Any] = {"neutron_net_id": new_id(), "neutron_subnet_id": new_id()}
     made = add(api, network, version=version, availability_zone=ZONE, share_network_id=UNKNOWN, metadata={"k": "v"}, **ids)
     assert set(made) == keys
     assert made == made | ids | {
@@ -75,7 +75,7 @@ def test_bad_subnets(api: Api, network: str, body: Any, status: int) -> None:
 
 def test_second_subnet_of_a_zone(api: Api, network: str) -> None:
     api.fault("POST", f"/share-networks/{network}/subnets", {BODY: {}}, 409, who=ALICE, version="2.69")
-    ids = {"neutron_net_id": "tempest-net-id-1", "neutron_subnet_id": "tempest-subnet-id-1"}
+    ids: dict[str, Any] = {"neutron_net_id": "tempest-net-id-1", "neutron_subnet_id": "tempest-subnet-id-1"}
     for _ in range(2):
         add(api, network, version="2.70", **ids)
     assert len(api("GET", f"/share-networks/{network}/subnets", who=ALICE)["share_network_subnets"]) == 3
@@ -125,6 +125,7 @@ def test_check_of_a_network_without_servers(api: Api, network: str) -> None:
     ):
         assert api("POST", path, {check: arguments}, status=202) == {"compatible": True, "hosts_check_result": {}}
         assert api("POST", path, {check: arguments}, status=202, who=ALICE) == {"compatible": True}
+    wrong: Any
     for wrong in ({"neutron_net_id": "n"}, {"availability_zone": "nozone"}, {"reset_operation": "perhaps"}, []):
         api.fault("POST", path, {check: wrong}, 400, who=ALICE)
     assert api.fault("POST", f"/share-networks/{UNKNOWN}/action", {check: {}}, 404) == f"Share network {UNKNOWN} could not be found."
@@ -160,8 +161,9 @@ def test_segmentation_is_for_administrators(api: Api, network: str, back_end: Ba
     back_end.resolve(network)
     path = f"/share-networks/{network}"
     for who, seen in [(ADMIN, ("vxlan", 7)), (ALICE, (None, None))]:
-        for version, take in [("2.50", lambda shown: shown), ("2.51", lambda shown: shown["share_network_subnets"][0])]:
-            subnet = take(api("GET", path, who=who, version=version)["share_network"])
+        for version in ("2.50", "2.51"):
+            shown = api("GET", path, who=who, version=version)["share_network"]
+            subnet = shown if version == "2.50" else shown["share_network_subnets"][0]
             assert (subnet["network_type"], subnet["segmentation_id"]) == seen
             assert (subnet["cidr"], subnet["ip_version"], subnet["gateway"], subnet["mtu"]) == ("10.0.0.0/24", 4, "10.0.0.1", 1450)
 

@@ -120,6 +120,7 @@ def test_update(api: Api) -> None:
     assert (changed["name"], changed["description"], changed[NEW]) == ("new", "d", False)
     assert api("PUT", f"/types/{type_id}", {"share_type": {"description": None}}, version="2.50")["share_type"]["description"] is None
     assert api("PUT", f"/types/{type_id}", {"share_type": {"description": ""}})["share_type"]["description"] is None
+    wrong: Any
     for wrong in (
         {},
         {"share_type": {}},
@@ -254,6 +255,7 @@ def test_extra_specs(api: Api) -> None:
 
 def test_bad_extra_specs(api: Api) -> None:
     path = f"/types/{api.share_type()}/extra_specs"
+    wrong: Any
     for wrong in (
         {},
         {"extra_specs": {}},

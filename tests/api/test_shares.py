@@ -252,6 +252,7 @@ def test_delete(api: Api, share: dict[str, Any], network: str) -> None:
 def test_resize(api: Api, back_end: BackEnd, share: dict[str, Any], prefix: str, version: str) -> None:
     """shares.extend, shares.shrink: "os-extend", "extend", "os-shrink", "shrink"."""
     path = f"/shares/{share['id']}/action"
+    arguments: Any
     for arguments in (
         {},
         None,

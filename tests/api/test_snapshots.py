@@ -49,7 +49,7 @@ def settle(back_end: BackEnd, snapshot_id: str, *paths: str) -> None:
     """What a worker would have set."""
     table = share_snapshot_instances
     with begin(back_end.engine) as conn:
-        instance_id = conn.scalar(sa.select(table.c.id).where(table.c.snapshot_id == snapshot_id))
+        instance_id = conn.execute(sa.select(table.c.id).where(table.c.snapshot_id == snapshot_id)).scalar_one()
         locations = [ExportLocation(path=path, is_admin_only=path.startswith("admin")) for path in paths]
         instances.created(conn, instance_id, SnapshotUpdate(provider_location="pool/x", export_locations=locations))
 
@@ -256,7 +256,7 @@ def test_export_locations(api: Api, back_end: BackEnd, snapshot: str) -> None:
 def test_metadata(api: Api, snapshot: str) -> None:
     """metadata.merge, metadata.set_one …, of snapshots since 2.73"""
     path = f"/snapshots/{snapshot}/metadata"
-    new = {"who": ALICE, "version": "2.73"}
+    new: dict[str, Any] = {"who": ALICE, "version": "2.73"}
     assert api("POST", path, {"metadata": {"a": "1"}}, **new) == {"metadata": {"k": "v", "a": "1"}}
     assert api("PUT", f"{path}/a", {"meta": {"a": "2"}}, **new) == {"meta": {"a": "2"}}
     api("DELETE", f"{path}/k", **new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_every_version_says_what_it_brought() -> None:
 def test_methods_come_and_go_with_versions(api: Api, route: Route) -> None:
     """Outside of a route's versions there is a 404 that echoes the version; inside there is anything but that."""
     path = re.sub(r"\{\w+\}", UNKNOWN, route.path)
-    body = {route.action: {}} if route.action else None
+    body: Any = {route.action: {}} if route.action else None
     outside = [version for version in (route.since - 1, None if route.until is None else route.until + 1) if version is not None and version >= 0]
     for version in outside:
         answer = api.send(route.method, path, body, version=f"2.{version}")

@@ -117,7 +117,7 @@ def test_snapshots_and_access_rules_too(small: Api, many: list[str], engine: Eng
         now = utcnow()
         times = [now + timedelta(seconds=n // 7) for n in range(ROWS)]
         project = conn.scalar(sa.select(shares.c.project_id).limit(1))
-        taken = [
+        taken: list[dict[str, Any]] = [
             {"id": str(uuid4()), "share_id": many[0], "project_id": project, "user_id": "alice", "size": 1, "share_proto": "NFS", "metadata": {},
              "created_at": at} for at in times
         ]  # fmt: skip

@@ -20,7 +20,8 @@ from abaca.config import key_file
 from abaca.db.session import begin
 from abaca.db.tables import services, share_access_rules, share_instances, share_servers, share_snapshot_instances, share_snapshots, shares
 from abaca.domain.network_changes import subnet_additions
-from abaca.domain.network_changes.subnet_additions import PendingCheck, SubnetRequest
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.rows import states
 from abaca.values import Caller, Subnet
 from tests.api.conftest import ADMIN, BACKEND, UNKNOWN, Api, BackEnd, new_id
@@ -151,7 +152,7 @@ class World:
         raw = body.encode() if isinstance(body, str) else None
         value = None if raw is not None or body is None else json.loads(named(json.dumps(body)))
         answer = self.api.send(fact["method"], named(fact["path"]).replace("/demo", "/control"), value, raw=raw, version=asked)
-        content = answer.json if answer.content else None
+        content: Any = answer.json if answer.content else None
         if answer.status_code != fact["status"]:
             return [f"status {fact['status']} there, {answer.status_code} here"]
         if "fault" in fact:

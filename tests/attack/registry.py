@@ -18,7 +18,8 @@ class Seen(NamedTuple):
     what: str  # one line, with the figures
 
 
-class Force(NamedTuple):
+@dataclass(frozen=True)
+class Force:
     """How hard to attack: `full` for the table, `short` for `make test`."""
 
     count: int  # of connections, clients, opens, …

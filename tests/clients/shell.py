@@ -19,7 +19,7 @@ def run(arguments: list[str]) -> dict[str, object]:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            status = OpenStackShell().run(arguments)
+            status: object = OpenStackShell().run(arguments)
         except SystemExit as exit_:
             status = exit_.code
     logging.getLogger().handlers.clear()  # each shell adds its own

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,7 +65,8 @@ def test_a_clock_that_is_set_forward_and_back(monkeypatch: pytest.MonkeyPatch) -
 
         def seen() -> timedelta:
             with read(engine) as conn:
-                return conn.scalar(sa.select(services.c.updated_at)) - utcnow()  # type: ignore[operator]
+                seen_at: datetime = conn.execute(sa.select(services.c.updated_at)).scalar_one()
+                return seen_at - utcnow()
 
         def state() -> str:
             return str(client("GET", "/v2/services")[1]["services"][0]["state"])

@@ -34,7 +34,7 @@ def generated(document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("generated")
     (folder / "openapi.json").write_bytes(msgspec.json.encode(document))
     (folder / "config.yaml").write_text("post_hooks: []\n")  # which would format it
-    program = Path(sys.executable).with_name("openapi-python-client")
+    program = str(Path(sys.executable).with_name("openapi-python-client"))
     command = [program, "generate", "--path", "openapi.json", "--config", "config.yaml", "--meta", "none", "--fail-on-warning"]
     done = subprocess.run([*command, "--output-path", NAME], cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -264,6 +264,7 @@ def test_what_is_not_there_is_not_found(admin: Gophercloud, network: str) -> Non
     assert replicas("GET", f"/share-replicas?share_id={UNKNOWN}") == replicas("GET", "/share-replicas/detail") == {"share_replicas": []}
     wanted = {"share_id": UNKNOWN, "availability_zone": "nova"}
     assert replicas.tried("POST", "/share-replicas", {"share_replica": wanted})[0] == 405
+    asked: list[tuple[str, str, Any]]
     asked = [("GET", "", None), ("DELETE", "", None), ("GET", "/export-locations", None), ("POST", "/action", {"promote": {}}),
              ("POST", "/action", {"resync": None}), ("POST", "/action", {"reset_status": {"status": "error"}})]  # fmt: skip
     for method, path, body in asked:

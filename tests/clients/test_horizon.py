@@ -6,6 +6,7 @@ It makes its client anew for each call, at one version, with the token and the U
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -112,9 +113,12 @@ def test_a_share_and_its_page(tenant: Dashboard, share: Any) -> None:
 
 
 def test_a_share_is_resized(tenant: Dashboard, share: Any) -> None:
+    def has_size(size: int) -> bool:
+        return bool(tenant.shares.get(share.id).size == size)
+
     for resize, size in ((tenant.shares.extend, 2), (tenant.shares.shrink, 1)):
         resize(share.id, size)
-        wait_until(lambda size=size: tenant.shares.get(share.id).size == size, "the new size", 60)
+        wait_until(partial(has_size, size), "the new size", 60)
         until(tenant, share.id, "available")
 
 

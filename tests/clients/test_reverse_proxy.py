@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from abaca.admin.ports import free_port
 from tests.api_process import Server, serving
 from tests.raw_http import Answer, Connection, basic, request
-from tests.service import free_port
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]

@@ -141,7 +141,7 @@ def create_share(provider: Gophercloud, network: str, **more: Any) -> str:
 
 def read_share(provider: Gophercloud, share: str) -> dict[str, Any]:
     """The share, with its export locations; an import reads nothing more."""
-    found = provider.at(SHARES)("GET", f"/shares/{share}")["share"]
+    found: dict[str, Any] = provider.at(SHARES)("GET", f"/shares/{share}")["share"]
     locations = provider.at(SHARES)("GET", f"/shares/{share}/export_locations")["export_locations"]
     return found | {"export_locations": [(each["path"], each["preferred"]) for each in locations]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.contracts.drivers.linux_backend import unavailable_reason
 from tests.crash.campaign import Campaign
-from tests.crash.site import FORMS, site
+from tests.crash.site import FORMS, Site, site
 
 
 def main() -> int:
@@ -25,7 +25,12 @@ def main() -> int:
         parser.error(reason)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # as an exception: all that runs is ended first
     print(f"{arguments.form}, seed {arguments.seed}", flush=True)
-    with site(arguments.form, lambda made: arguments.log and shutil.copy(made.log, arguments.log)) as made:
+
+    def keep_log(made: Site) -> None:
+        if arguments.log:
+            shutil.copy(made.log, arguments.log)
+
+    with site(arguments.form, keep_log) as made:
         report = Campaign(made, arguments.seed, lambda line: print(line, flush=True)).run(arguments.minutes * 60)
     print(report)
     return 1 if report.violations else 0

@@ -63,7 +63,7 @@ def test_what_is_at_rest_is_right(stack: Stack) -> None:
     assert stack.ask(rows.errors) == []
 
 
-SPOILS = [
+SPOILS: list[tuple[sa.Table, dict[str, Any], str]] = [
     (tables.share_instances, {"status": "extending"}, "is extending, and nothing works on it"),
     (tables.share_networks, {"status": "network_change"}, "is network_change, and nothing works on it"),
     (tables.share_instances, {"access_rules_status": "syncing"}, "is syncing, and nothing works on it"),

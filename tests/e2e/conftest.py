@@ -102,7 +102,7 @@ def install(tmp_path: Path) -> Iterator[Install]:
         state_dir = tmp_path / "state"
         state_dir.mkdir()
         pool = {"share_driver": "linux", "pool_size_gib": "2", "pool_sparse": "true"}
-        backends = {f"b{index}": pool | (options or {}) for index in range(1, number + 1)}
+        backends = {f"b{index}": pool | dict(options or {}) for index in range(1, number + 1)}
         stack = Stack(make_conf(state_dir, url, backends, **overrides))
         stack.share_type()
         for name in backends:

@@ -41,7 +41,8 @@ def fill(file: Path) -> None:
 
 
 def is_up(site: Site, backend: str) -> bool:
-    return site.stack.ask(lambda conn: services.find(conn, {"host": f"host1@{backend}"}))[0]["state"] == "up"
+    (service,) = site.stack.ask(lambda conn: services.find(conn, {"host": f"host1@{backend}"}))
+    return bool(service["state"] == "up")
 
 
 def test_a_full_pool_refuses_new_data_and_shares_and_nothing_else(install: Install) -> None:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, getfh, putfh, walk
@@ -73,7 +73,7 @@ class Client(ABC):
         self.files: list[OpenFile] = []
         self.link = self._connect()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         self.establish()
         return self
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ class OpenstackScene(Scene):
         finally:
             for network, switch in self._switches.items():
                 switch.remove()
-                namespaces.here(lambda here, network=network: links.delete(here, [self._interface(network)]))
+                names = [self._interface(network)]
+                namespaces.here(partial(links.delete, names=names))
 
     def leftovers(self) -> dict[str, list[str]]:
         """On this machine, and the ports of share servers in Neutron."""

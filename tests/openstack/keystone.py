@@ -110,7 +110,7 @@ class Keystone(Service):
 
     def auth(self, user: str, **scope: Any) -> v3.Password:
         """keystoneauth's plug-in. Scope: project_name, project_id or system_scope; none: the token is for no project."""
-        more = {"project_domain_id": "default"} if "project_name" in scope else {}
+        more: dict[str, Any] = {"project_domain_id": "default"} if "project_name" in scope else {}
         return v3.Password(self.auth_url, username=user, password=PASSWORD, user_domain_id="default", **more, **scope)
 
     def token(self, user: str, **scope: Any) -> str:

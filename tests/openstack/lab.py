@@ -29,7 +29,7 @@ class NeutronLab:
             self.options["endpoint_override"] = url
         self.plugin: NetworkPlugin = registry.load("neutron", self.options, MemoryPorts())
         session = Session(keystone.auth(ADMIN, project_name=ADMIN), timeout=60)
-        place = {"endpoint_override": f"{url}/v2.0"} if url else {"min_version": "2"}
+        place: dict[str, Any] = {"endpoint_override": f"{url}/v2.0"} if url else {"min_version": "2"}
         self.api = Adapter(session, service_type="network", interface="public", raise_exc=True, **place)
 
     def made(self, noun: str, **members: Any) -> dict[str, Any]:

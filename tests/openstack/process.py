@@ -12,7 +12,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from tests.service import free_port
+from abaca.admin.ports import free_port
 
 ENVIRONMENT = Path(__file__).parents[2] / ".venv-openstack"
 START_SECONDS = 180

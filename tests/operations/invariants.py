@@ -105,12 +105,12 @@ def no_server_is_there_twice(conn: Connection, _limits: Limits) -> list[str]:
 
 def paths_are_complete(conn: Connection, _limits: Limits) -> list[str]:
     """A share that is available on a server that is active is reached on every subnet of it."""
-    paths = dict(
+    paths: dict[str, int] = dict(
         conn.execute(
             sa.select(share_export_locations.c.share_instance_id, sa.func.count()).group_by(share_export_locations.c.share_instance_id)
         ).all()
     )
-    subnets = dict(conn.execute(sa.select(mappings.c.share_server_id, sa.func.count()).group_by(mappings.c.share_server_id)).all())
+    subnets: dict[str, int] = dict(conn.execute(sa.select(mappings.c.share_server_id, sa.func.count()).group_by(mappings.c.share_server_id)).all())
     standing = sa.select(share_instances).join(share_servers, share_servers.c.id == share_instances.c.share_server_id)
     rows = conn.execute(standing.where(share_instances.c.status == "available", share_servers.c.status == "active"))
     return [

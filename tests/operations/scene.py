@@ -49,7 +49,7 @@ def declare(worker: Worker, backend: int = 0, **capabilities: bool) -> None:
     """A back end begins or ceases to have these; its next sign of life says so."""
     driver = worker.backends[backend].driver
     assert isinstance(driver, FakeDriver)
-    driver.capabilities = msgspec.structs.replace(driver.capabilities, **capabilities)  # type: ignore[arg-type]
+    driver.capabilities = msgspec.structs.replace(driver.capabilities, **capabilities)
 
 
 def make_stack(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]], **overrides: object) -> Stack:
@@ -94,7 +94,9 @@ def available_share(stack: Stack, share_network_id: str, **more: Any) -> str:
 
 
 def instance_of(stack: Stack, share_id: str) -> sa.Row[Any]:
-    return stack.ask(lambda conn: conn.execute(sa.select(share_instances).where(share_instances.c.share_id == share_id)).one())
+    query = sa.select(share_instances).where(share_instances.c.share_id == share_id)
+    row: sa.Row[Any] = stack.ask(lambda conn: conn.execute(query).one())
+    return row
 
 
 def server_of(stack: Stack, share_id: str) -> str:

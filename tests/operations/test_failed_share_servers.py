@@ -10,9 +10,6 @@ from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import shares
 from abaca.reconcile import failed_share_servers
 from tests.operations.scene import (
-    ADMIN,
-    MEMBER,
-    Stack,
     addresses,
     all_servers,
     available_share,
@@ -27,6 +24,7 @@ from tests.operations.scene import (
     world,
 )
 from tests.operations.test_resume import resume
+from tests.stack import ADMIN, MEMBER, Stack
 
 HOSTS = {"host1@alpha"}
 

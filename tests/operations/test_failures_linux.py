@@ -8,6 +8,7 @@ with `make walk`.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,8 @@ def some_places(steps: list[str]) -> list[Place]:
 @pytest.mark.parametrize("scenario", scenes(offset=5))
 def test_a_failure_anywhere_is_told_and_leaves_nothing_on_the_machine(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
     url = sqlite_databases.create_from(initialise)
-    with linux_installation(url, tmp_path, **{"worker.retry_seconds": 0.15}) as (stack, world), stack.working():
+    overrides: dict[str, Any] = {"worker.retry_seconds": 0.15}
+    with linux_installation(url, tmp_path, **overrides) as (stack, world), stack.working():
         state_dir = Path(stack.conf.state_dir)
         walk = FailureWalk(Ground(stack), "Linux", scenario, lambda: stored_slate(stack) | world.observe(state_dir), PATIENCE)
         steps = walk.undisturbed(tmp_path / "steps")

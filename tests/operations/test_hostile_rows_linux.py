@@ -43,7 +43,7 @@ SUBNET_VALUES = [
 @pytest.fixture
 def installed(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[tuple[Stack, LinuxWorld]]:
     """Nobody works on it yet."""
-    overrides = {"worker.retry_seconds": 0.15, "service_down_time": 600}
+    overrides: dict[str, Any] = {"worker.retry_seconds": 0.15, "service_down_time": 600}
     with linux_installation(sqlite_databases.create_from(initialise), tmp_path, **overrides) as made:
         yield made
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -80,6 +81,11 @@ def nets(neutron_lab: NeutronLab) -> Nets:
 def settled(stack: Stack, share_id: str) -> str:
     wait_for(lambda: stack.settled_share(share_id), SECONDS)
     return stack.settled_share(share_id)
+
+
+def is_resolved(stack: Stack, share_network_id: str) -> bool:
+    """Whether each of its subnets has been read from Neutron."""
+    return all(subnet["cidr"] for subnet in stack.ask(share_network_subnets.find, MEMBER, share_network_id))
 
 
 def no_ports(nets: Nets) -> bool:
@@ -186,7 +192,7 @@ def test_a_neutron_that_lies_about_one_network_costs_the_shares_there_and_no_oth
         lied_about = Nets(neutron_lab)
         there, elsewhere = stack.share_network(lied_about.subnet("10.1.0.0/24")), stack.share_network(nets.subnet("10.2.0.0/24"))
         for share_network in (there, elsewhere):
-            stack.wait(lambda conn, which=share_network: share_network_subnets.find(conn, MEMBER, which)[0]["cidr"])
+            wait_for(partial(is_resolved, stack, share_network))
         proxy.lies = {lied_about.network_id: lie}
         lost = [stack.share(there) for _ in range(3)]
         others = stack.share(elsewhere)
@@ -243,7 +249,7 @@ def test_a_worker_that_is_killed_finds_its_ports(
         idle.wait(lambda conn: services.find(conn, {}), SECONDS)
         networks = [idle.share_network(where.subnet("10.1.0.0/24"), where.subnet("fd00:1::/64")) for where in (nets, other)]
         for share_network in networks:  # so that both shares take the same steps
-            idle.wait(lambda conn, id_=share_network: all(s["cidr"] for s in share_network_subnets.find(conn, MEMBER, id_)), SECONDS)
+            wait_for(partial(is_resolved, idle, share_network), SECONDS)
     first = idle.share(networks[0])
     with working(idle, backends, ABACA_STEP_LOG=str(tmp_path / "steps")):
         assert settled(idle, first) == "available"

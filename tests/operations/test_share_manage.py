@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from abaca.domain.rows import messages
@@ -11,9 +13,7 @@ from abaca.domain.snapshots import snapshots
 from abaca.errors import Conflict, Forbidden, Invalid
 from abaca.values import Page
 from tests.operations.scene import (
-    ADMIN,
     WHY,
-    Stack,
     available_share,
     delete_share,
     failing,
@@ -28,6 +28,7 @@ from tests.operations.scene import (
 )
 from tests.operations.scene import allow as allowed
 from tests.operations.test_resume import resume
+from tests.stack import ADMIN, Stack
 
 TYPE = {"snapshot_support": "True"}
 
@@ -41,8 +42,8 @@ def share(stack: Stack) -> str:
 
 def wanted(stack: Stack, share: str, **changes: str) -> ShareToManage:
     """The share as it is now, to be managed later."""
-    known = {"host": "host1@alpha#fake", "export_path": stack.paths(share)[0], "share_proto": "NFS", "share_type": "snap"}
-    return ShareToManage(**{**known, "share_server_id": server_of(stack, share), **changes})  # type: ignore[arg-type]
+    known: dict[str, Any] = {"host": "host1@alpha#fake", "export_path": stack.paths(share)[0], "share_proto": "NFS", "share_type": "snap"}
+    return ShareToManage(**{**known, "share_server_id": server_of(stack, share), **changes})
 
 
 def manage(stack: Stack, what: ShareToManage) -> str:
@@ -80,7 +81,7 @@ def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(stack: 
     what = wanted(stack, share)
     assert unmanage(stack, share) == "gone"
     for wrong in ({"export_path": "10.1.0.9:/shares/nothing"}, {"share_proto": "CIFS"}):
-        missing = manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **wrong}))  # type: ignore[arg-type]
+        missing = manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **wrong}))
         assert stack.settled_share(missing) == "manage_error"
         with pytest.raises(Forbidden):
             stack.do(shares.delete, ADMIN, missing)
@@ -128,7 +129,7 @@ def test_its_server_must_be_there(stack: Stack, share: str) -> None:
     what = wanted(stack, share)
     for change, error in (({"share_server_id": "nowhere"}, Invalid), ({"share_server_id": None}, Invalid)):
         with pytest.raises(error):
-            manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}))  # type: ignore[arg-type]
+            manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}))
     delete_share(stack, share)
 
 

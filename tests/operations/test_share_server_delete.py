@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 import pytest
 
+from abaca.db import tables
 from abaca.domain.share_networks import share_network_subnets, share_networks
 from abaca.domain.share_servers import share_servers
 from abaca.errors import Conflict, Forbidden, Missing
@@ -28,7 +30,7 @@ from tests.operations.scene import (
     told,
     world,
 )
-from tests.stack import MEMBER, Stack
+from tests.stack import MEMBER, Stack, wait_for
 
 HOSTS = {"host1@alpha"}
 
@@ -62,6 +64,10 @@ def test_one_in_use_stays(stack: Stack) -> None:
     assert server(stack, server_of(stack, id_))["status"] == "active"
 
 
+def is_in_error(stack: Stack, server_id: str) -> bool:
+    return bool(stack.ask(share_servers.status_of, server_id)[0] == "error")
+
+
 def test_each_failure_leaves_it_in_error_and_it_can_be_deleted_again(stack: Stack) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     before = slate(stack)
@@ -70,7 +76,7 @@ def test_each_failure_leaves_it_in_error_and_it_can_be_deleted_again(stack: Stac
             server_id = empty_server(stack, share_network)
             plan(stack, failing("teardown_server", error, when=when))
             stack.do(share_servers.delete, server_id)
-            stack.wait(lambda conn, id_=server_id: share_servers.status_of(conn, id_)[0] == "error")
+            wait_for(partial(is_in_error, stack, server_id))
             assert addresses(stack) == 1, "what may still answer keeps its address"
             plan(stack)
             delete_server(stack, server_id)
@@ -120,7 +126,7 @@ def test_a_subnet_with_shares_or_a_kept_server_stays_and_a_network_of_two_subnet
         stack.do(share_networks.delete, MEMBER, share_network)
     server_id = server_of(stack, id_)
     delete_share(stack, id_)
-    table = share_servers.share_servers
+    table = tables.share_servers
     stack.do(lambda conn: conn.execute(table.update().values(is_auto_deletable=False)))
     for delete in ((share_network_subnets.delete, second["id"]), (share_networks.delete,)):
         with pytest.raises(Conflict):
@@ -154,7 +160,7 @@ def test_unused_servers_go_after_a_while(stack: Stack) -> None:
 def test_the_time_begins_anew_when_the_last_share_goes(stack: Stack) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     id_ = available_share(stack, share_network)
-    table = share_servers.share_servers
+    table = tables.share_servers
     long_ago = datetime(2020, 1, 1)
     stack.do(lambda conn: conn.execute(table.update().values(created_at=long_ago, updated_at=long_ago)))
     server_id = server_of(stack, id_)

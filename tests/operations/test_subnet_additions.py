@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -236,11 +237,12 @@ def test_whatever_is_not_healthy_is_named(stack: Stack) -> None:
     id_ = available_share(stack, share_network)
     server_id, instance = server_of(stack, id_), instance_of(stack, id_).id
 
-    def spoilt(table: sa.Table, key: str, **values: Any) -> Callable[[], None]:
+    def spoilt(table: sa.Table, key: str, **values: Any) -> Callable[[], object]:
         column = table.c.host if table is services else table.c.id
         row = dict(stack.ask(lambda conn: conn.execute(sa.select(table).where(column == key)).mappings().one()))
         stack.do(lambda conn: conn.execute(sa.update(table).where(column == key).values(**values)))
-        return lambda: stack.do(lambda conn: conn.execute(sa.update(table).where(column == key).values({name: row[name] for name in values})))  # type: ignore[return-value]
+        before = sa.update(table).where(column == key).values({name: row[name] for name in values})
+        return lambda: stack.do(lambda conn: conn.execute(before))
 
     for table, key, values, error, name in (
         (share_networks, share_network, {"status": "error"}, Conflict, share_network),
@@ -447,8 +449,8 @@ def test_an_addition_and_a_rule_at_once_exclude_each_other(stack: Stack) -> None
         plan(stack, Fault(method=UPDATE, error="hang"), Fault(method="update_access", error="hang"))
         start = Barrier(2)
         with ThreadPoolExecutor(2) as threads:
-            adding = threads.submit(together, start, lambda pair=pair: add_once(stack, share_network, wanted(pair)))
-            allowing = threads.submit(together, start, lambda number=number: allow(stack, id_, f"10.200.{number}.0/24"))
+            adding = threads.submit(together, start, partial(add_once, stack, share_network, wanted(pair)))
+            allowing = threads.submit(together, start, partial(allow, stack, id_, f"10.200.{number}.0/24"))
             assert adding.result() + allowing.result() == 1
         plan(stack)
         assert stack.settled_network(share_network) == "active"

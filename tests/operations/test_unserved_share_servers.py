@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -81,7 +82,7 @@ def test_many_that_die_at_once_are_all_restarted(install: Install) -> None:
         servers = [server_of(stack, share) for share in shares_of_servers(stack, MOST_AT_ONCE + 3)]
         stop_serving(stack, *servers, dies=True)
         for server in servers:
-            wait_for(lambda server=server: is_served(stack, server))
+            wait_for(partial(is_served, stack, server))
 
 
 def test_one_that_dies_again_and_again_is_left_alone_for_a_while_and_the_next_one_is_restarted(install: Install) -> None:

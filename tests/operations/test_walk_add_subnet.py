@@ -12,7 +12,7 @@ from tests.databases import Databases, Initialise
 from tests.stack import MEMBER, Stack, initialise, make_conf
 from tests.walk import Walk, places
 
-BACKENDS = {"alpha": {}}
+BACKENDS: dict[str, dict[str, str]] = {"alpha": {}}
 OVERRIDES = {"service_down_time": 600}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_a_change_that_failed(
     """A refused shrinkage leaves the share as it was; that, too, is told in words of ours."""
     id_ = available_share(stack, share_network, size=2)
     plan(stack, failing(method, "Refused", is_public=False))
-    verbs = {"extend_share": (shares.extend, 3), "shrink_share": (shares.shrink, 1), "delete_share": (shares.delete,)}
+    verbs: dict[str, tuple[Any, ...]] = {"extend_share": (shares.extend, 3), "shrink_share": (shares.shrink, 1), "delete_share": (shares.delete,)}
     verb, *arguments = verbs[method]
     with caplog.at_level(logging.WARNING, "abaca"):
         stack.do(verb, MEMBER, id_, *arguments)
@@ -127,7 +128,7 @@ def test_what_an_earlier_release_recorded_is_for_the_log() -> None:
 
 @pytest.fixture
 def installed(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[tuple[Stack, LinuxWorld]]:
-    overrides = {"worker.retry_seconds": 0.15, "service_down_time": 600}
+    overrides: dict[str, Any] = {"worker.retry_seconds": 0.15, "service_down_time": 600}
     with linux_installation(sqlite_databases.create_from(initialise), tmp_path, **overrides) as made:
         yield made
 

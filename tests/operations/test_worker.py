@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -111,7 +112,7 @@ def test_a_lease_that_is_taken_or_not_renewed_is_lost(install: Install, tmp_path
 
 def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(install: Install) -> None:
     stack = install(**{"worker.lease_seconds": 3})
-    overrides = {"worker.lease_seconds": 3, "worker.retry_seconds": 60.0}
+    overrides: dict[str, Any] = {"worker.lease_seconds": 3, "worker.retry_seconds": 60.0}
     options = {"alpha": {"fault_plan": f"{stack.conf.state_dir}/alpha.faults"}}
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     process = WorkerProcess(Path(stack.conf.state_dir), config.database_url(stack.conf), options, **overrides)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import subunit
 import testtools
@@ -15,7 +16,7 @@ import testtools
 def main() -> None:
     outcomes = []
 
-    def store(test: dict) -> None:
+    def store(test: dict[str, Any]) -> None:
         started, ended = test["timestamps"]
         detail = "\n".join(content.as_text() for name, content in test["details"].items() if name.startswith(("reason", "traceback")))
         seconds = (ended - started).total_seconds() if started and ended else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -66,7 +67,7 @@ def test_the_sample_of_the_configuration_is_a_configuration(tmp_path: Path) -> N
 
 
 def test_every_option_says_what_it_is_and_what_is_the_least() -> None:
-    silent = [f"[{section}] {option.dest}" for section, option in OPTIONS if not (option.help.endswith(".") and len(option.help) > 20)]
+    silent = [f"[{section}] {option.dest}" for section, option in OPTIONS if not re.fullmatch(r"(?s).{20,}\.", option.help or "")]
     boundless = [f"[{section}] {option.dest}" for section, option in OPTIONS if isinstance(option.type, types.Number) and option.type.min is None]
     assert (silent, boundless) == ([], [])
 

@@ -36,7 +36,7 @@ def tree(path: Path) -> ast.Module:
 
 
 @cache
-def nodes(module: ast.Module) -> tuple[ast.AST, ...]:
+def every_node(module: ast.Module) -> tuple[ast.AST, ...]:
     """Every node of a module. Walking a tree takes long, and several checks look at each."""
     return tuple(ast.walk(module))
 
@@ -47,7 +47,7 @@ def name(path: Path) -> str:
 
 def imported(module: ast.Module) -> Iterator[str]:
     """The full names that a module imports; `from a import b` counts as `a` and as `a.b`."""
-    for node in nodes(module):
+    for node in every_node(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -77,7 +77,7 @@ def only_calls_its_namesake(function: ast.FunctionDef | ast.AsyncFunctionDef) ->
 
 
 def functions(module: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in nodes(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in every_node(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def test_names_say_what_is_inside() -> None:
@@ -97,7 +97,7 @@ def test_every_module_says_what_is_in_it() -> None:
 
 @pytest.mark.parametrize("path", INTERFACES)
 def test_what_plug_in_authors_read_is_documented(path: str) -> None:
-    nodes = [node for node in nodes(tree(SOURCE / path)) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
+    nodes = [node for node in every_node(tree(SOURCE / path)) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)]
     assert [node.name for node in nodes if not node.name.startswith("_") and not ast.get_docstring(node)] == []
 
 
@@ -107,7 +107,7 @@ def test_nothing_is_left_to_be_done() -> None:
 
 
 def test_a_catch_all_stands_in_three_places_only() -> None:
-    catching = {path.relative_to(SOURCE).as_posix() for path in modules(SOURCE) if any(map(calls_a_catch_all, nodes(tree(path))))}
+    catching = {path.relative_to(SOURCE).as_posix() for path in modules(SOURCE) if any(map(calls_a_catch_all, every_node(tree(path))))}
     assert catching == CATCH_ALL_PLACES
 
 

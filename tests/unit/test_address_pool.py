@@ -6,8 +6,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
 
+from abaca.addresses import Network
 from abaca.errors import Conflict, Invalid
-from abaca.networks.address_pool import AddressPool, AddressRange, Network, checked_ranges, default_ranges, first_host, last_host
+from abaca.networks.address_pool import AddressPool, AddressRange, checked_ranges, default_ranges, first_host, last_host
 from tests.properties import given, st
 
 

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +36,8 @@ def in_processes(path: Path) -> list[multiprocessing.process.BaseProcess]:
 
 
 def test_several_processes_lose_no_line_while_the_file_is_rotated(tmp_path: Path) -> None:
-    path, moved = tmp_path / "audit.jsonl", []
+    path = tmp_path / "audit.jsonl"
+    moved: list[Path] = []
     started = in_processes(path)
     while any(process.is_alive() for process in started):
         if path.exists() and len(moved) < 20:
@@ -82,7 +83,12 @@ def test_one_that_the_administrator_made_keeps_its_mode(tmp_path: Path) -> None:
 def test_what_is_no_file_is_not_written_and_holds_nobody_up(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     path, other = tmp_path / "audit.jsonl", tmp_path / "other"
     other.write_text("")
-    {"link": lambda: path.symlink_to(other), "fifo": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    make: dict[str, Callable[[], None]] = {
+        "link": lambda: path.symlink_to(other),
+        "fifo": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+    }
+    make[kind]()
     file = AuditFile(str(path))
     for _ in range(3):
         file.append({"a": 1})

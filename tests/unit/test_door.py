@@ -72,7 +72,7 @@ def test_what_waits_for_the_threads_is_bounded_for_a_client_and_in_all() -> None
 def test_a_bug_in_a_request_leaves_the_threads_as_many() -> None:
     threads, order = RequestThreads(2), Order()
     for _ in range(10):
-        threads.carry_out("x", lambda: [][0])  # type: ignore[func-returns-value]
+        threads.carry_out("x", lambda: [][0])
     for number in range(10):
         threads.carry_out("x", order.work(str(number)))
     wait_for(lambda: len(order.done) == 10, 10)

@@ -31,7 +31,8 @@ def test_every_status_is_known_and_can_be_left(name: str) -> None:
 def test_every_transitional_status_leads_to_rest_and_has_an_end_in_error(name: str) -> None:
     transitions = NOUNS[name].transitions
     for status, error in NOUNS[name].in_progress.items():
-        reachable, frontier = set(), {status}
+        reachable: set[str] = set()
+        frontier = {status}
         while frontier:
             frontier = {follower for one in frontier for follower in transitions[one]} - reachable
             reachable |= frontier

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from oslo_config import cfg
 from oslo_policy import opts, policy
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module, invalidate_caches
 from pathlib import Path
@@ -38,7 +38,7 @@ def source(*, annotated: bool = True) -> str:
 
 
 @contextmanager
-def installed(folder: Path, text: str) -> Iterator[type[ShareDriver]]:
+def installed(folder: Path, text: str) -> Iterator[Callable[[str, Mapping[str, str]], ShareDriver]]:
     """While it is entered: a package with that driver as `share_driver = memory`, as pip leaves it; the driver's class."""
     module = f"driver_of_{folder.name}".replace("-", "_")
     site = folder / "site"

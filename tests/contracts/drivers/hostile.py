@@ -33,10 +33,10 @@ def main() -> None:
         "processes": sorted(name for name in os.listdir("/proc") if name.isdecimal()),
         "host name": socket.gethostname(),
         "files": everything("/"),
-        "readable": [path for path in asked["secret"] if can(lambda path=path: open(path, "rb").close())],
-        "writable": [folder for folder in everything("/", folders=True) if can(lambda folder=folder: write_into(folder))],
+        "readable": [path for path in asked["secret"] if can(read_from, path)],
+        "writable": [folder for folder in everything("/", folders=True) if can(write_into, folder)],
         "links followed": links(asked["secret"], asked["share"]),
-        "reached": [address for address in asked["addresses"] if can(lambda address=address: connect(address))],
+        "reached": [address for address in asked["addresses"] if can(connect, address)],
         "calls": {name: outcome(number) for name, number in NUMBERS.items()},
         "clone": outcome(CLONE, CLONE_NEWUSER),
         "fork by clone": outcome(CLONE, SIGCHLD),
@@ -45,8 +45,8 @@ def main() -> None:
         "by handle, around the library": by_handle(asked["handle"], asked["share"], around=True),
         "by handles with the token": by_token(asked["handles"], asked["token"]),
         "ioctls": {str(number): ioctl(asked["share"], number) for number in (BTRFS_IOC_SNAP_CREATE_V2, TIOCSTI)},
-        "sockets": {name: can(lambda kind=kind: socket.socket(*kind).close()) for name, kind in sockets().items()},
-        "devices": [path for path in ("/tmp/device", f"{asked['share']}/device") if can(lambda path=path: os.mknod(path, 0o60600, 0x700))],
+        "sockets": {name: can(close_socket, *kind) for name, kind in sockets().items()},
+        "devices": [path for path in ("/tmp/device", f"{asked['share']}/device") if can(os.mknod, path, 0o60600, 0x700)],
         "more capabilities": more_capabilities(),
         "descriptors": descriptors(),
     }
@@ -63,12 +63,25 @@ def everything(top: str, folders: bool = False) -> list[str]:
     return sorted(found)
 
 
-def can(act: Callable[[], object]) -> bool:
+def can(act: Callable[..., object], *arguments: object) -> bool:
     try:
-        act()
+        act(*arguments)
     except OSError:
         return False
     return True
+
+
+def read_from(path: str) -> None:
+    open(path, "rb").close()
+
+
+def open_once(path: str) -> None:
+    """Of folders, too."""
+    os.close(os.open(path, os.O_RDONLY))
+
+
+def close_socket(family: int, kind: int, protocol: int) -> None:
+    socket.socket(family, kind, protocol).close()
 
 
 def write_into(folder: str) -> None:
@@ -83,7 +96,7 @@ def links(secret: list[str], share: str) -> list[str]:
     for number, path in enumerate(secret):
         link = os.path.join(share, f"link{number}")
         os.symlink(path, link)
-        found += [path] if can(lambda link=link: open(link, "rb").close()) else []
+        found += [path] if can(read_from, link) else []
         os.unlink(link)
     return found
 
@@ -124,7 +137,7 @@ def by_token(handles: dict[str, tuple[int, str]], token: int) -> list[str]:
     found = set()
     with open("/proc/self/mounts") as mounts:
         points = [line.split(" ")[1] for line in mounts]
-    opened = [0, 1, 2, *(os.open(point, os.O_RDONLY) for point in points if can(lambda point=point: os.close(os.open(point, os.O_RDONLY))))]
+    opened = [0, 1, 2, *(os.open(point, os.O_RDONLY) for point in points if can(open_once, point))]
     for mount in opened:
         for name, (kind, text) in handles.items():
             kernel = bytes.fromhex(text)

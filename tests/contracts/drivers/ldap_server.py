@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyroute2 import IPRoute
+
 from abaca.drivers.linux import namespaces, processes
 
 BASE = "dc=example,dc=org"
@@ -80,7 +82,7 @@ def slapd(netns: str, folder: Path, port: int = 389) -> Iterator[subprocess.Pope
 
 
 def _answers(netns: str, port: int) -> bool:
-    def attempt(_: namespaces.IPRoute) -> bool:
+    def attempt(_: IPRoute) -> bool:
         with socket.socket(socket.AF_INET6) as client:
             client.settimeout(1)
             return client.connect_ex(("::1", port)) == 0

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+from pyroute2 import IPRoute
 
 from abaca.admin.nfs_probe import Mount, NfsError
 from abaca.drivers.linux import namespaces
@@ -177,7 +178,7 @@ def access_of(netns: str, location: str) -> str:
 def routes_of(namespace: str) -> list[str]:
     """Every route and rule of a namespace, as comparable text; without those that the kernel gives each link some time after it is up."""
 
-    def act(links: namespaces.IPRoute) -> list[str]:
+    def act(links: IPRoute) -> list[str]:
         routes = [
             f"{r.get('RTA_TABLE')} {r.get('RTA_DST')}/{r['dst_len']} {r.get('RTA_GATEWAY')} {r.get('RTA_OIF')} {r['type']}"
             for r in links.get_routes()

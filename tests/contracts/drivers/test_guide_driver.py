@@ -19,8 +19,9 @@ class TestGuideDriver(DriverConformance):
     @pytest.fixture
     def driver(self, tmp_path: Path) -> Iterator[ShareDriver]:
         with installed(tmp_path, source(annotated=self.ANNOTATED)) as made:
-            assert ("return" in made.create_share.__annotations__) == self.ANNOTATED
-            yield made("one", {"total_gib": "100"})
+            driver = made("one", {"total_gib": "100"})
+            assert ("return" in driver.create_share.__annotations__) == self.ANNOTATED
+            yield driver
 
 
 class TestWithoutAnnotations(TestGuideDriver):

@@ -6,6 +6,7 @@ What every driver must do is in the conformance suite; life and death of servers
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -113,6 +114,10 @@ def test_links_have_the_mtu_of_their_subnet(site: Site) -> None:
     assert found == [1400]
 
 
+def setting(name: str, _: object) -> str:
+    return Path("/proc/sys/net", name).read_text()
+
+
 def test_a_server_never_forwards_between_its_networks(site: Site) -> None:
     """Whatever a namespace inherits from its host, and whoever changed it since."""
     server = site.server(*BOTH)
@@ -121,7 +126,7 @@ def test_a_server_never_forwards_between_its_networks(site: Site) -> None:
     site.driver.ensure_server(server, [])
     for namespace in (site.layout(server).namespace, site.driver.layout.namespace):
         for name in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-            assert namespaces.inside(namespace, lambda _, name=name: Path("/proc/sys/net", name).read_text()) == "0\n"
+            assert namespaces.inside(namespace, partial(setting, name)) == "0\n"
 
 
 def test_the_host_is_on_none_of_the_networks(site: Site) -> None:

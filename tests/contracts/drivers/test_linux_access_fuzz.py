@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 import pytest
 
@@ -53,7 +53,7 @@ RULES = st.lists(st.tuples(prefixes(), st.sampled_from(("rw", "ro"))), max_size=
 def is_enforceable(access_to: str) -> bool:
     """What the administrator guide says of this back end."""
     network = ip_network(access_to, strict=False)
-    is_mapped = network.version == 6 and network.subnet_of(ip_network("::ffff:0:0/96"))
+    is_mapped = isinstance(network, IPv6Network) and network.subnet_of(IPv6Network("::ffff:0:0/96"))
     is_nobody = network.num_addresses == 1 and network.network_address.is_unspecified
     return not (is_mapped or is_nobody or (network.version == 6 and 100 <= network.prefixlen < 120))
 

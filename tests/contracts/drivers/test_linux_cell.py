@@ -220,9 +220,12 @@ def test_nothing_is_started_beside_a_mount_of_a_disk(site: Site, tmp_path: Path)
     kind = next(mount.filesystem for point in (tmp_path, *tmp_path.parents) if (mount := mounts.mount_at(point)) is not None)
     if kind in view.KINDS:
         pytest.skip(f"the folder of this test is on no disk, but on {kind}")
-    for found in ({"writable": [*launch.writable, str(tmp_path)]}, {"read_only": [*launch.read_only, str(tmp_path)]}):
+    for opened in (
+        launch._replace(writable=[*launch.writable, str(tmp_path)]),
+        launch._replace(read_only=[*launch.read_only, str(tmp_path)]),
+    ):
         with pytest.raises(Unavailable, match=f"{tmp_path} is of the file system of a disk"):
-            confinement.start(launch._replace(**found))
+            confinement.start(opened)
     assert not site.ganesha(server).is_started()
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import lose_what_a_reboot_takes
-from abaca.drivers.linux.pools.btrfs import MIB, ROOM_TO_GROW
+from abaca.drivers.linux.pools.btrfs import ROOM_TO_GROW
+from abaca.drivers.linux.pools.room import MIB
 from abaca.errors import Unavailable
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import probe

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from pyroute2 import IPRoute
 
 from abaca.drivers.linux import bounds, namespaces, packet_filter
 from abaca.drivers.linux.driver import LinuxDriver
@@ -37,7 +38,7 @@ HOSTILE = [
 def reaches(site: Site, server: ShareServer, address: str) -> bool:
     """Whether a connection from the server's namespace to the NFS server of that address comes about, by any of its own wires."""
 
-    def connect(links: namespaces.IPRoute) -> bool:
+    def connect(links: IPRoute) -> bool:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         packet_filter.delete_table(*bounds.TABLE)
         for name in site.port_names(server):  # as if the server had been broken into: the way there is tried on each of its links
@@ -96,13 +97,14 @@ def calls(driver: LinuxDriver, server: ShareServer, share: Share, hostile: str) 
 def spoiled(entry: NetworkInfo) -> Iterator[tuple[str, object, NetworkInfo]]:
     """The entry with one of its values replaced: by what, and where."""
     replace = msgspec.structs.replace
-    fields = {"cidr": [*NO_ADDRESS, None], "gateway": NO_ADDRESS, "mtu": NO_NUMBER, "ip_version": [None, "4", 5, 6]}
-    fields |= {"segmentation_id": NO_NUMBER[:-2], "neutron_net_id": [*HOSTILE, None]}
+    fields: dict[str, list[object]] = {"cidr": [*NO_ADDRESS, None], "gateway": [*NO_ADDRESS], "mtu": [*NO_NUMBER], "ip_version": [None, "4", 5, 6]}
+    fields |= {"segmentation_id": [*NO_NUMBER[:-2]], "neutron_net_id": [*HOSTILE, None]}
     for field, values in fields.items():
         for value in values:
             yield field, value, replace(entry, subnet=replace(entry.subnet, **{field: value}))
     (allocation,) = entry.network_allocations
-    for field, values in {"ip_address": [*NO_ADDRESS, None], "mac_address": [*NO_ADDRESS, None, "fa:16:3e:00:00"]}.items():
+    fields = {"ip_address": [*NO_ADDRESS, None], "mac_address": [*NO_ADDRESS, None, "fa:16:3e:00:00"]}
+    for field, values in fields.items():
         for value in values:
             yield field, value, replace(entry, network_allocations=[replace(allocation, **{field: value})])
 

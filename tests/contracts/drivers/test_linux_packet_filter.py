@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from abaca.drivers.linux import namespaces, packet_filter
@@ -61,8 +63,8 @@ def test_a_table_that_is_ensured_keeps_what_its_sets_have_learned() -> None:
 def test_the_generation_changes_with_every_change_and_with_nothing_else() -> None:
     def act(_: object) -> None:
         seen = [packet_filter.generation()]
-        for change in (lambda: packet_filter.replace_table("bridge", "mine", ""), lambda: packet_filter.delete_table("bridge", "mine")):
-            change()
+        for change in (partial(packet_filter.replace_table, body=""), packet_filter.delete_table):
+            change("bridge", "mine")
             seen.append(packet_filter.generation())
             packet_filter.chains("bridge", "mine")
             assert packet_filter.generation() == seen[-1]

@@ -13,6 +13,7 @@ from abaca.drivers.linux import mounts
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.nfs4 import lookup, putfh
 from abaca.drivers.linux.inventory import leftovers, remove_installation
+from abaca.drivers.linux.programs import run
 from abaca.errors import BackendError
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site
 from tests.nfs4.client import Client40
@@ -30,6 +31,13 @@ def of_the_host(tmp_path: Path) -> Path:
     folder.mkdir(mode=0o710)
     (folder / "secret").write_text("of the host")
     return folder
+
+
+def flags(point: Path) -> set[str]:
+    """Those of what is mounted there."""
+    mount = mounts.mount_at(point)
+    assert mount is not None, point
+    return set(mount.flags)
 
 
 def unchanged(folder: Path) -> bool:
@@ -114,13 +122,13 @@ def test_pool_and_shares_are_mounted_as_data_only(site: Site) -> None:
     snapshot = site.snapshot(share, server, is_mountable=True)
     points = [site.driver.pool.root, *(site.layout(server).mount_point(id_) for id_ in (share.id, snapshot.id))]
     for point in points:
-        mounts.run("mount", "-o", "remount,bind,rw,dev,suid,exec,symfollow", str(point))
-        assert not WALLS & mounts.mount_at(point).flags
+        run("mount", "-o", "remount,bind,rw,dev,suid,exec,symfollow", str(point))
+        assert not WALLS & flags(point)
     site.driver.check_for_setup_error()
     site.driver.ensure_server(server, [share], [snapshot])
     for point in points:
-        assert mounts.mount_at(point).flags >= WALLS, point
-    assert "ro" in mounts.mount_at(points[-1]).flags
+        assert flags(point) >= WALLS, point
+    assert "ro" in flags(points[-1])
 
     with Client40(site.client("client", "net", *CLIENT), "10.0.0.5") as client:
         root = client.handle_of(f"/shares/{share.id}")

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from abaca.drivers.linux.pools.btrfs import GIB
+from abaca.drivers.linux.pools.room import GIB
 from abaca.values import ExportLocation
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site
 from tests.nfs4.client import Client, Client40, patiently

@@ -301,7 +301,7 @@ def test_nothing_is_written_below_a_folder_of_another_user(tmp_path: Path) -> No
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     os.chown(foreign, 65534, 65534)
-    driver = LinuxDriver("linux", {"state_dir": str(foreign / "state"), "namespace": client_namespace(linux_backend.LinuxDriver("x", {}), "none")})
+    driver = LinuxDriver("linux", {"state_dir": str(foreign / "state"), "namespace": client_namespace(LinuxDriver("x", {}), "none")})
     with pytest.raises(Unavailable, match="foreign"):
         driver.check_for_setup_error()
     assert list(foreign.iterdir()) == []

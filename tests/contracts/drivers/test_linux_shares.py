@@ -15,7 +15,7 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import export_ids
 from abaca.drivers.linux.inventory import leftovers, remove_installation
-from abaca.drivers.linux.pools.btrfs import GIB
+from abaca.drivers.linux.pools.room import GIB
 from abaca.errors import NoSpace, Refused, Unavailable
 from abaca.values import AccessRule, Share, ShareServer
 from tests.contracts.drivers import linux_backend

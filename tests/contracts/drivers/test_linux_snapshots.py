@@ -7,7 +7,7 @@ import pytest
 
 from abaca.drivers.linux.file_services.nfs.exports import export_ids
 from abaca.drivers.linux.inventory import leftovers
-from abaca.drivers.linux.pools.btrfs import GIB
+from abaca.drivers.linux.pools.room import GIB
 from abaca.errors import NoSpace, Refused
 from abaca.values import NetworkInfoUpdate, Share, Snapshot
 from tests.contracts.drivers import linux_backend

@@ -8,6 +8,7 @@ import pytest
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.wiring import Segment
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_hosts import Machine
@@ -29,7 +30,7 @@ def site(wired_site: Site) -> Site:
     return wired_site
 
 
-def servers(town: Town, site: Site, segment: object, mtu: int = 1500) -> list[Station]:
+def servers(town: Town, site: Site, segment: Segment, mtu: int = 1500) -> list[Station]:
     """Two share servers on that network, each of one port with both addresses."""
     made = []
     for number in SERVERS:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
@@ -28,7 +29,7 @@ VLAN = Segment("vlan", 7, "physnet1")
 def has_kind(kind: str) -> bool:
     """Whether the kernel has VLAN interfaces and the like."""
 
-    def attempt(links: namespaces.IPRoute) -> None:
+    def attempt(links: IPRoute) -> None:
         links.link("add", ifname="a", kind="bridge")
         links.link("add", ifname="b", kind=kind, link=links.link_lookup(ifname="a")[0], vlan_id=2)
 

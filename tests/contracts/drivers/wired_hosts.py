@@ -7,6 +7,8 @@ from collections.abc import Callable
 from ipaddress import ip_interface
 from typing import Any, TypeVar
 
+from pyroute2 import IPRoute
+
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import CLIENT_SETTINGS
 from abaca.drivers.linux.routing import IFA_F_NODAD
@@ -37,7 +39,7 @@ class Machine:
     def cable(self, name: str, other: Machine, other_name: str, mtu: int = 1500, bridge: str = "") -> None:
         """A cable from the interface `name`, a port of `bridge` if one is named, to the other machine's."""
 
-        def act(links: namespaces.IPRoute) -> None:
+        def act(links: IPRoute) -> None:
             with open(namespaces.path_of(other.namespace), "rb") as there:
                 peer = {"ifname": other_name, "mtu": mtu, "net_ns_fd": there.fileno()}
                 links.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
@@ -60,7 +62,7 @@ class Machine:
     def tunnel_end(self, machine: Machine, name: str, **vxlan: Any) -> None:
         """A VXLAN interface of `machine` whose packets go through this one."""
 
-        def act(links: namespaces.IPRoute) -> None:
+        def act(links: IPRoute) -> None:
             with open(namespaces.path_of(machine.namespace), "rb") as there:
                 links.link("add", ifname=name, kind="vxlan", net_ns_fd=there.fileno(), **vxlan)
 
@@ -69,7 +71,7 @@ class Machine:
     def configure(self, name: str, *addresses: str) -> None:
         """Raise an interface with these addresses, with prefix length."""
 
-        def act(links: namespaces.IPRoute) -> None:
+        def act(links: IPRoute) -> None:
             (index,) = links.link_lookup(ifname=name)
             links.link("set", index=index, state="up")
             for address in map(ip_interface, addresses):
@@ -95,7 +97,7 @@ class Machine:
     def forget_neighbours(self) -> None:
         """Servers of one test have addresses of another's, and other MAC addresses."""
 
-        def act(links: namespaces.IPRoute) -> None:
+        def act(links: IPRoute) -> None:
             for found in links.get_neighbours():
                 if found.get("NDA_LLADDR"):
                     links.neigh("del", ifindex=found["ifindex"], dst=found.get("NDA_DST"))
@@ -105,7 +107,7 @@ class Machine:
     def ports(self, bridge: str) -> list[str]:
         """The names of a bridge's ports."""
 
-        def act(links: namespaces.IPRoute) -> list[str]:
+        def act(links: IPRoute) -> list[str]:
             (index,) = links.link_lookup(ifname=bridge)
             return sorted(link.get("ifname") for link in links.get_links() if link.get("master") == index)
 
@@ -114,7 +116,7 @@ class Machine:
     def addresses(self, name: str) -> list[str]:
         """The addresses of an interface, those that the kernel gives by itself included."""
 
-        def act(links: namespaces.IPRoute) -> list[str]:
+        def act(links: IPRoute) -> list[str]:
             return [found.get("IFA_ADDRESS") for found in links.get_addr(index=links.link_lookup(ifname=name)[0])]
 
         return namespaces.inside(self.namespace, act)
