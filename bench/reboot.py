@@ -53,7 +53,7 @@ def run(servers: int) -> None:
     report.say(f"Abaca after a reboot, {conditions.machine()}. Linux back end, SQLite, {SHARES_A_SERVER} shares a server, on IPv4 and IPv6.")
     with _installed() as (conf, engine):
         made = _make(conf, engine, servers)
-        inventory.lose_what_a_reboot_takes(network_namespace(conf), Path(conf.state_dir, "worker"))
+        inventory.simulate_reboot(network_namespace(conf), Path(conf.state_dir, "worker"))
         load = ForeignLoad()
         rebuilt = _up(conf, engine)
         others = load.cores()

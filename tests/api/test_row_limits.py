@@ -145,7 +145,7 @@ def test_work_that_waits_is_limited_and_what_takes_away_is_not(conf: cfg.ConfigO
     statuses = [send(api, (f"/v2/shares/{alices}/action", _allow(number))).status_code for number in range(1, 12)]
     refused = send(api, (f"/v2/shares/{alices}/action", _allow(99)))
     assert 200 in statuses and refused.status_code == 413
-    assert f"{limit} of {limit} operations wait or run already. Try again when some of them have ended." in refused.text
+    assert f"{limit} of {limit} operations are waiting or running. Try again when some of them have ended." in refused.text
     first = api("GET", f"/share-access-rules?share_id={alices}", who=ALICE)["access_list"][-1]["id"]
     api("POST", f"/shares/{alices}/action", {"deny_access": {"access_id": first}}, who=ALICE, status=202)
     assert send(api, (f"/v2/shares/{bobs}/action", _allow(1)), who=BOB).status_code == 200

@@ -31,7 +31,7 @@ from tests.service import (
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PASSWORD = re.compile(r"The password is shown this once: (\S+)")
+PASSWORD = re.compile(r"The password is shown only once: (\S+)")
 
 
 @pytest.fixture(scope="module")

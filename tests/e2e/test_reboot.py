@@ -41,7 +41,7 @@ class Machine:
             os.kill(pid, signal.SIGKILL)
         self.made.process.wait()
         wait_until(lambda: not any(arguments_of(pid) for pid in below), "the processes to be gone")
-        inventory.lose_what_a_reboot_takes(self.namespace, self.worker_dir)
+        inventory.simulate_reboot(self.namespace, self.worker_dir)
 
     def client(self, network: str) -> str:
         netns = f"{self.namespace}-client"

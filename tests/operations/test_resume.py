@@ -262,7 +262,7 @@ def test_what_has_been_changed_since_is_not_touched(stack: Stack) -> None:
     operation = parked(stack).id
     plan(stack)
     stack.do(lambda conn: states.force(conn, states.SHARE_NETWORK, network, "error"))
-    refused(stack, operation, "is error; repeat when it is active")
+    refused(stack, operation, "is error; try again when it is active")
     stack.do(lambda conn: states.force(conn, states.SHARE_NETWORK, network, "active"))
     stack.do(shares.reset_status, ADMIN, id_, "available")
     refused(stack, operation, "is available, no longer extending_error")
@@ -300,7 +300,7 @@ def test_one_of_two_resumptions_wins(stack: Stack) -> None:
     with pytest.raises(Missing):
         inspection.resume(stack.engine, operation)
     (again,) = inspection.find(stack.engine)
-    refused(stack, again.id, "need not be taken up again")
+    refused(stack, again.id, "does not need to be resumed")
     plan(stack)
     assert stack.settled_share(id_) == "available"
 

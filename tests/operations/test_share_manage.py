@@ -88,7 +88,7 @@ def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(stack: 
         assert unmanage(stack, missing) == "gone"
     managed = manage(stack, what)
     assert stack.settled_share(managed) == "available", "what failed took nothing away"
-    with pytest.raises(Conflict, match="managed already"):
+    with pytest.raises(Conflict, match="already managed"):
         manage(stack, what)
 
 

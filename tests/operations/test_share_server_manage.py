@@ -134,7 +134,7 @@ def test_an_address_that_is_anothers_is_not_taken_over(stack: Stack, pair: Pair,
     foreign(stack, pair, taken)
     managed = manage(stack, pair, "svm-7")
     assert settled(stack, managed) == "manage_error"
-    assert f"{taken} is another's" in server(stack, managed)["status_reason"]
+    assert f"{taken} is already in use" in server(stack, managed)["status_reason"]
     assert addresses(stack) == {taken}
 
 

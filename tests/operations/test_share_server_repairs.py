@@ -187,6 +187,6 @@ def test_a_failed_addition_and_a_share_that_goes_do_not_wait_for_each_other(brok
             lock_row(conn, share_instances, instance)
             failure = pool.submit(stack.do, share_server_networks.fail_addition, server, subnet, "no such wire")
             wait([failure], 0.3)
-            share_servers.mark_unused_since_now(conn, server)
+            share_servers.restart_idle_timer(conn, server)
         failure.result()
     assert (broken.server["status"], broken.rule_state) == ("error", "error")

@@ -27,7 +27,7 @@ def test_it_can_only_be_deleted(stack: Stack) -> None:
         (access_rules.allow, (), RULE),
     ]
     for attempt, arguments, more in attempts:
-        with pytest.raises(Invalid, match="never came to stand"):
+        with pytest.raises(Invalid, match="was never created on a back end"):
             stack.do(attempt, MEMBER, share, *arguments, **more)
     stack.do(shares.delete, MEMBER, share)
     assert stack.settled_share(share) == "gone"

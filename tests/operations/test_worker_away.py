@@ -26,7 +26,7 @@ def test_work_waits_for_its_worker_and_the_rest_is_told(install: Install) -> Non
     lost = stack.share(share_network)
     assert share(stack, lost)["status"] == "error"
     assert "all back ends are down or disabled" in told(stack)[0], "and a later request may be placed"
-    with pytest.raises(ServiceDown, match="host1@alpha is down; repeat when it is up again"):
+    with pytest.raises(ServiceDown, match="host1@alpha is down; try again when it is up"):
         stack.add_subnet(share_network, second)
     with pytest.raises(Conflict, match="is down"):
         stack.do(services.ensure_shares, "host1@alpha")

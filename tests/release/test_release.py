@@ -112,7 +112,7 @@ def test_what_is_installed_runs(installed: Path, tmp_path: Path) -> None:
     )
     assert Path(where).is_relative_to(installed.parent)
     assert run(installed / "abaca", "--version").split()[-1] == release.newest_version()
-    assert "The configuration is right." in run(
+    assert "The configuration is valid." in run(
         installed / "abaca", "config", "check", "--state-dir", str(tmp_path)
     )
     assert "db" in run(installed / "abaca-manage", "--help")

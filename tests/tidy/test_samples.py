@@ -63,7 +63,7 @@ def test_the_policy_in_force_is_shown_by_the_generator_and_judged_by_the_validat
 def test_the_sample_of_the_configuration_is_a_configuration(tmp_path: Path) -> None:
     arguments = ["config", "check", "--config-file", str(SAMPLES / "abaca.conf"), "--state-dir", str(tmp_path / "state")]
     result = CliRunner().invoke(cli.main, arguments)
-    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "The configuration is right.")
+    assert (result.exit_code, result.output.splitlines()[-1]) == (0, "The configuration is valid.")
 
 
 def test_every_option_says_what_it_is_and_what_is_the_least() -> None:

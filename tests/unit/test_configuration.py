@@ -43,7 +43,7 @@ def sentences(result: Result) -> list[str]:
 def test_what_is_right_is_right(run: Run) -> None:
     text = "[DEFAULT]\nenabled_share_backends = one\n[API]\nport = 9000\n[one]\nshare_driver = fake\npools = a:10\n[oslo_policy]\n"
     result = run(text)
-    assert (result.output, result.exit_code) == ("The configuration is right.\n", 0)
+    assert (result.output, result.exit_code) == ("The configuration is valid.\n", 0)
 
 
 @pytest.mark.parametrize(

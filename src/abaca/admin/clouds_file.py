@@ -94,4 +94,4 @@ def _read(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
         return None
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         pass
-    raise Conflict(f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; delete it or mend it.")
+    raise Conflict(f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; fix or delete it.")

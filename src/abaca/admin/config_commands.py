@@ -47,6 +47,7 @@ def check_command(settings: Settings) -> None:
     for line in (*(f"warning: {text}" for text in found.warnings), *errors):
         click.echo(line)
     if errors:
-        click.echo(f"\n{len(errors)} to mend: `abaca` does not start with it.")
+        number = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
+        click.echo(f"\n{number}: Abaca does not start with this configuration.")
         raise SystemExit(1)
-    click.echo("The configuration is right.")
+    click.echo("The configuration is valid.")

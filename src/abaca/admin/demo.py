@@ -41,7 +41,7 @@ def run(
         click.echo(f"The end of the service's log:\n{scene.log_tail()}", err=True)
         return FAILED
     except KeyboardInterrupt:
-        click.echo("\nInterrupted; everything is taken away.", err=True)
+        click.echo("\nInterrupted; cleaning up.", err=True)
         return FAILED
     finally:
         scene.remove()

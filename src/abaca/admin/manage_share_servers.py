@@ -64,7 +64,7 @@ def retry_network_update(settings: Settings, share_server_id: str) -> None:
     """Try again to give a share server in error its addresses on the subnet that it could not be given."""
     with writing(settings.load()) as conn:
         share_server_repairs.retry_network_update(conn, share_server_id)
-    click.echo("It is tried again; the share network is in network_change meanwhile.")
+    click.echo("The addition is retried; the share network is in network_change until it has ended.")
 
 
 @share_server.command("abandon_network_update")
@@ -74,7 +74,7 @@ def abandon_network_update(settings: Settings, share_server_id: str) -> None:
     """Give the addition of a subnet up for a share server in error: it serves its old subnets as before."""
     with writing(settings.load()) as conn:
         share_server_repairs.abandon_network_update(conn, share_server_id)
-    click.echo("It is being taken back; the share network is in network_change meanwhile.")
+    click.echo("The addition is undone; the share network is in network_change until that has ended.")
 
 
 def _parts(text: str) -> list[str]:

@@ -134,7 +134,7 @@ def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:
 def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
     click.echo(f"\nAbaca listens on {clouds_file.base_url(conf)}")
     if password is not None:
-        click.echo(f"\nThe user {users.ADMIN} was made. The password is shown this once: {password}")
+        click.echo(f"\nCreated the user {users.ADMIN}. The password is shown only once: {password}")
     path = clouds_file.path_of(conf)
     if path.exists():
         click.echo(f"\nLog in:\n  export OS_CLIENT_CONFIG_FILE={path}\n  export OS_CLOUD={clouds_file.CLOUD}\n  openstack share list\n")
@@ -145,8 +145,12 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
     """Say what is missing when the back end is the fake one for want of something better; then, as the last words of a start, which are up."""
     missing = default_backend()[1] if not conf.enabled_share_backends else []
     if missing:
-        click.echo("WARNING: the back end is the fake one: it stores no data and serves no files. For the Linux one this machine lacks:", err=True)
-        click.echo("".join(f"  - {what}\n" for what in missing) + "`abaca doctor` tells more.", err=True)
+        click.echo(
+            "WARNING: the fake back end is used, which stores no data and serves no files."
+            " For the Linux back end this machine lacks:",
+            err=True,
+        )
+        click.echo("".join(f"  - {what}\n" for what in missing) + "Run `abaca doctor` for details.", err=True)
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
         _wait_until(lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor)

@@ -127,12 +127,12 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
     if is_ours and not _belongs_to(folder, user):
         _folder(folder, 0o700)  # somebody else's until now: from now on nothing is put there any more
     if not folder.is_dir():
-        raise Conflict(f"The database's folder {folder} is not there.")
+        raise Conflict(f"The folder of the database, {folder}, does not exist.")
     files = sorted(folder.glob(f"{database.name}*"))
     for path in files:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise Conflict(f"{path} must be a plain file with one name; it is not opened.")
+            raise Conflict(f"{path} must be a regular file without hard links; it is not opened.")
         if found.st_uid not in (user, former, os.geteuid()):
             raise Conflict(f"{path} belongs to another user; it is not opened.")
     if is_ours and not _belongs_to(folder, user):
@@ -183,7 +183,7 @@ def _folder(path: Path, mode: int, group: int = -1) -> None:
     except FileExistsError:
         found = path.lstat()
         if not stat.S_ISDIR(found.st_mode):
-            raise Conflict(f"{path} must be a folder, and no symbolic link.") from None
+            raise Conflict(f"{path} must be a folder, not a symbolic link.") from None
         if found.st_uid != os.geteuid():
             raise Conflict(f"{path} belongs to another user (id {found.st_uid}).") from None
     os.chown(path, -1, group)

@@ -78,7 +78,7 @@ class Child:
         try:
             process.wait(self._patience)
         except subprocess.TimeoutExpired:
-            LOG.warning("%s: did not end within %g s and is killed", self.name, self._patience)
+            LOG.warning("%s: did not stop within %g s; killing it", self.name, self._patience)
             process.kill()
             process.wait()
         self._forget(process)
@@ -118,7 +118,7 @@ class Supervisor:
             for child in self._children:
                 how = child.died()
                 if how is not None:
-                    LOG.error("%s: %s; it is started again in %g s", child.name, how, child.pause)
+                    LOG.error("%s: %s; starting it again in %g s", child.name, how, child.pause)
                 child.restart_in_time()
 
     def stop(self) -> None:

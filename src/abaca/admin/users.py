@@ -41,11 +41,11 @@ def add(conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], passwor
     """Add a user; returns the password, a random one if none is given. Raises Invalid, or Conflict when there is one of that name."""
     for what, text in (("user name", name), ("project", project)):
         if not _NAME.fullmatch(text):
-            raise Invalid(f"'{text}' cannot be a {what}: letters, digits and . _ @ - only, at most 64.")
+            raise Invalid(f"'{text}' cannot be a {what}: use at most 64 letters, digits and . _ @ -")
     password = password or secrets.token_urlsafe(18)
     with _changed(conf) as users:
         if name in users:
-            raise Conflict(f"There is a user '{name}' already.")
+            raise Conflict(f"User '{name}' already exists.")
         users[name] = User(name, _hash(password), project, tuple(roles))
     return password
 
@@ -185,5 +185,5 @@ def failing_clearly() -> Iterator[None]:
 def _given_password() -> str:
     password = sys.stdin.readline().rstrip("\n")
     if not password:
-        raise click.ClickException("There is no password on standard input.")
+        raise click.ClickException("No password was given on standard input.")
     return password

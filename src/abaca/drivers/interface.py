@@ -220,7 +220,7 @@ class ShareDriver(ABC):
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
         """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared or not."""
-        raise Refused("This back end lets no share go.", is_public=True)
+        raise Refused("This back end cannot unmanage shares.", is_public=True)
 
     @abstractmethod
     def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:

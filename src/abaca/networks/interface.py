@@ -60,7 +60,7 @@ class NetworkPlugin(ABC):
         What is that server's already, through whatever share network subnet, stays as it is; what nobody has becomes its own. Raises
         Refused when an address is another's or not of the subnet.
         """
-        raise Refused("This network plug-in takes over no addresses.", is_public=True)
+        raise Refused("This network plug-in cannot take over addresses.", is_public=True)
 
     @abstractmethod
     def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:

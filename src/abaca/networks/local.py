@@ -101,7 +101,7 @@ class LocalNetworks(NetworkPlugin):
             said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
             raise Refused(said, is_public=True)
         if len(visible) > 1:
-            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: one must be named.", is_public=True)
+            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: name one of them.", is_public=True)
         return visible[0]
 
     def free_addresses(self, subnet: Subnet) -> int:
@@ -139,7 +139,7 @@ def mac_address(key: PortKey) -> str:
 def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
     shared = [item.subnet for item in found if item.is_shared]
     if len(shared) != 1:
-        raise Refused(f"Neither a network nor a subnet is named, and {len(shared) or 'no'} subnets are shared with all projects.", is_public=True)
+        raise Refused(f"No network or subnet is given, and {len(shared) or 'no'} subnets are shared with all projects.", is_public=True)
     return shared[0]
 
 
@@ -162,7 +162,7 @@ class _Taken:
                 self._locked.move(port, key)
             return port.allocation
         if address in self._taken:
-            raise Refused(f"The address {address} is another's.", is_public=True)
+            raise Refused(f"The address {address} is already in use.", is_public=True)
         made = _new_port(key, self._subnet.neutron_subnet_id, address)
         self._locked.add([made])
         return made.allocation
@@ -174,10 +174,13 @@ def require_within(subnet_id: str, cidr: str, gateway: str | None, address: str)
     try:
         wanted = plain_address(address)
     except ValueError as error:
-        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}): {error}.", is_public=True) from None
+        raise Refused(
+            f"The address {address} cannot be used by a share server on the subnet {subnet_id} ({cidr}): {error}.",
+            is_public=True,
+        ) from None
     is_within = wanted.version == network.version and int(first_host(network)) <= int(wanted) <= int(last_host(network))
     if not is_within or address == gateway:
-        raise Refused(f"The address {address} is not one for a share server on the subnet {subnet_id} ({cidr}).", is_public=True)
+        raise Refused(f"The address {address} cannot be used by a share server on the subnet {subnet_id} ({cidr}).", is_public=True)
 
 
 def _keys(request: AllocationRequest, count: int | None = None) -> list[PortKey]:

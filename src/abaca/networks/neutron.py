@@ -72,7 +72,7 @@ class NeutronNetworks(NetworkPlugin):
         """Asks nothing yet. `store` is not used: Neutron keeps the addresses."""
         timeout = options.get("timeout", "60")
         if not timeout.isdecimal():
-            raise Unavailable(f"timeout = {timeout}: seconds are wanted.")
+            raise Unavailable(f"timeout = {timeout}: must be a number of seconds.")
         self._seconds = int(timeout)
         with lost_as(Unavailable):
             self._region = OpenStackConfig(load_yaml_config=False, load_envvars=False, app_name="abaca").get_one(
@@ -92,7 +92,7 @@ class NeutronNetworks(NetworkPlugin):
         bound(self._region.get_session(), seconds=self._seconds)
         address = self._region.get_session_client("network").get_endpoint(skip_discovery=True)
         if address is None:
-            raise Unavailable("Keystone's catalogue has no address of Neutron: none of the type network in that region and for that interface.")
+            raise Unavailable("Keystone's catalogue has no endpoint of the service type network for this region and interface.")
         self._region.set_service_value("endpoint_override", "network", f"{address.rstrip('/').removesuffix('/v2.0')}/v2.0")
         return Connection(config=self._region, strict_proxies=True).network
 
@@ -103,7 +103,7 @@ class NeutronNetworks(NetworkPlugin):
         wanted = {"network_id": neutron_net_id, "id": neutron_subnet_id}
         named = {name: value for name, value in wanted.items() if value}
         if not named:
-            raise Refused("Neither a network nor a subnet is named.", is_public=True)
+            raise Refused("No network or subnet is given.", is_public=True)
         with lost_as(Unavailable):
             found = all_of(self._neutron.subnets(**named), self._seconds)
             network = self._network(project_id, found[0].network_id) if found else None
@@ -114,10 +114,10 @@ class NeutronNetworks(NetworkPlugin):
                 said = f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own."
                 raise Refused(said, is_public=True)
             if len(found) > 1:
-                raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: one must be named.", is_public=True)
+                raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: name one of them.", is_public=True)
             if network.provider_network_type is None:
                 kind = f"Neutron does not tell what kind the network {network.id} is"
-                raise Refused(f"{kind}: it has several segments, or Abaca's user is no admin there.")
+                raise Refused(f"{kind}: it has several segments, or Abaca's user is not an administrator in Neutron.")
             return subnet(found[0], network)
 
     def free_addresses(self, subnet: Subnet) -> int | None:
@@ -157,7 +157,7 @@ class NeutronNetworks(NetworkPlugin):
             if wanted.keys() <= ports.keys():
                 with lost_as(OutcomeUnknown):
                     return [[allocation(ports[key], request) for key in _keys(request)] for request in requests]
-        raise OutcomeUnknown("Neutron says that a port is there, and does not show it.")
+        raise OutcomeUnknown("Neutron says that the port exists, but does not list it.")
 
     def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
         with lost_as(Unavailable):

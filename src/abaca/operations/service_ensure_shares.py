@@ -27,5 +27,5 @@ def service_ensure_shares(service_host: str) -> None:
                 effect(driver_calls.ensure_server, service_host, server, shares, snapshots)
             except (Refused, NoSpace) as error:
                 # What cannot be mended on one must not keep the others waiting.
-                _LOG.error("share server %s is not as it should be: %s", server_id, error.message)
+                _LOG.error("share server %s could not be ensured: %s", server_id, error.message)
     tx(services.ensured, service_host)

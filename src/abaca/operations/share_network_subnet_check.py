@@ -29,7 +29,7 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
     for first in range(0, len(inquiry.server_ids), _AT_ONCE):
         denied = effect(driver_calls.server_without_subnet, service_host, inquiry.server_ids[first : first + _AT_ONCE], subnet)
         if denied is not None:
-            raise Refused(f"The back end of share server {denied} denies it without a reason.", is_public=True)
+            raise Refused(f"The back end of share server {denied} refuses it without a reason.", is_public=True)
     tx(subnet_additions.answer, check_id, service_host, None, subnet)
 
 

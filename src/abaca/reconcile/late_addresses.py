@@ -35,7 +35,7 @@ def give_back(engine: Engine, hosts: set[str], runtime: Runtime, after_seconds: 
                 if is_gone:
                     deadlines.call(partial(serving.current().networks.release, server_id), "release", runtime)
             except BackendError as error:
-                _LOG.warning("whether late addresses of share server %s are left is not known yet: %s", server_id, error.message)
+                _LOG.warning("cannot tell yet whether share server %s has late addresses: %s", server_id, error.message)
                 continue
             with begin(engine) as conn:
                 departed_share_servers.forget(conn, server_id)

@@ -21,7 +21,7 @@ def measure(engine: Engine, host: str, driver: ShareDriver, runtime: Runtime) ->
     try:
         used = deadlines.call(driver.used_bytes, f"used_bytes of {host}", runtime)
     except BackendError as error:
-        _LOG.warning("back end %s does not tell what its shares hold: %s", host, error.message)
+        _LOG.warning("back end %s does not report the usage of its shares: %s", host, error.message)
         return
     if used is not None:
         with begin(engine) as conn:

@@ -39,7 +39,7 @@ def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
     for server_id, attempt in zip(server_ids, attempts, strict=True):
         error = attempt.exception()
         if isinstance(error, Exception) and not isinstance(error, BackendError):
-            _LOG.error("share server %s is not as it should be", server_id, exc_info=error)
+            _LOG.error("share server %s could not be ensured", server_id, exc_info=error)
         elif error is not None:
             raise error
 
@@ -69,4 +69,4 @@ def ensure(
             with room or nullcontext():
                 deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
         except (Refused, NoSpace) as error:
-            _LOG.error("share server %s is not as it should be: %s", server.id, error.message)
+            _LOG.error("share server %s could not be ensured: %s", server.id, error.message)

@@ -140,10 +140,10 @@ class Watch:
                 return False  # it serves again
             self._runtime.guard()
             trouble.was_needed = True
-            _LOG.warning("share server %s does not serve; it is brought back (attempt %d)", server_id, trouble.attempts + 1)
+            _LOG.warning("share server %s does not serve; recovering it (attempt %d)", server_id, trouble.attempts + 1)
             return True
 
         try:
             standing_share_servers.ensure(self._engine, self._host, server_id, self._runtime, is_wanted, self._room())
         except BackendError as error:
-            _LOG.error("share server %s could not be brought back: %s", server_id, error.message)
+            _LOG.error("share server %s could not be recovered: %s", server_id, error.message)

@@ -64,8 +64,9 @@ def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backen
     backend = Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
     if conf.network_plugin != "local" and driver.makes_networks:
         raise Unavailable(
-            f"Back end {backend.host} reaches only networks that it makes itself: network_plugin = {conf.network_plugin} is not for it "
-            "(the linux driver's options physical_networks and vxlan_local_address change that)."
+            f"Back end {backend.host} reaches only networks that it makes itself, so it cannot work with "
+            f"network_plugin = {conf.network_plugin}. With the linux driver, set physical_networks or "
+            "vxlan_local_address."
         )
     return backend
 

@@ -40,7 +40,7 @@ class Lease:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"Another process on this machine serves the worker host '{self._host}' already.") from None
+            raise Conflict(f"Another process on this machine already serves the worker host '{self._host}'.") from None
         self._take()
 
     def renew(self) -> None:
@@ -80,14 +80,14 @@ class Lease:
                 self._token = 1
                 conn.execute(sa.insert(worker_leases).values(host=self._host, token=1, **values))
             elif row.machine != _machine() and row.expires_at > now:
-                raise Conflict(f"Another machine serves the worker host '{self._host}'; its right lasts until {row.expires_at} UTC.")
+                raise Conflict(f"Another machine serves the worker host '{self._host}'; its lease lasts until {row.expires_at} UTC.")
             else:
                 self._token = row.token + 1
                 conn.execute(sa.update(worker_leases).where(worker_leases.c.host == self._host).values(token=self._token, **values))
             if conn.dialect.name == "sqlite":
                 elsewhere = sa.select(worker_leases.c.host).where(worker_leases.c.machine != _machine(), worker_leases.c.expires_at > now)
                 if conn.execute(elsewhere).first():
-                    raise Conflict("SQLite serves one machine; workers on several need PostgreSQL.")
+                    raise Conflict("SQLite works on one machine only; workers on several machines need PostgreSQL.")
         self._valid_until = asked + self._seconds
 
 

@@ -174,6 +174,6 @@ def run(conf: cfg.ConfigOpts) -> None:
 
 
 def _leave() -> None:
-    _LOG.critical("not everything has stopped within %g seconds; the process ends, and its work goes on at its next start", STOP_SECONDS)
+    _LOG.critical("not everything has stopped within %g seconds; the process ends, and resumes its work at the next start", STOP_SECONDS)
     logging.shutdown()
     os._exit(0)

@@ -58,7 +58,7 @@ def _refuse_in_vain(name: str) -> None:
         said = f"The back end has not answered an earlier call about share server {hold.server_id}; nothing is begun on it until it does."
         raise Unavailable(said, is_public=True)
     if len(hanging()) >= MOST_HANGING:
-        raise Unavailable(f"{MOST_HANGING} calls of back ends have not come back; {name} is not begun.")
+        raise Unavailable(f"{MOST_HANGING} calls to back ends have not returned; {name} is not started.")
 
 
 def _give_up(future: Future[Any], name: str) -> None:
@@ -68,7 +68,7 @@ def _give_up(future: Future[Any], name: str) -> None:
     hold = held()
     if hold is not None:
         hold.keep_out_until(future)
-    _LOG.error("%s has not come back in time%s", name, f"; share server {hold.server_id} is left alone until it does" if hold else "")
+    _LOG.error("%s has not returned in time%s", name, f"; share server {hold.server_id} is left alone until it does" if hold else "")
 
 
 def _run(function: Callable[[], R], future: Future[R]) -> None:
@@ -81,4 +81,4 @@ def _run(function: Callable[[], R], future: Future[R]) -> None:
 def _came_back(future: Future[Any]) -> None:
     with _lock:
         name = _hanging.pop(future)
-    _LOG.warning("%s has come back after all", name)
+    _LOG.warning("%s has returned after all", name)

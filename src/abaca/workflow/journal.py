@@ -80,7 +80,7 @@ class Records:
             except DBAPIError as error:
                 if not _passes(error):
                     raise
-                _LOG.warning("the database does not answer, which is tried again: %s", error.orig)
+                _LOG.warning("the database does not answer; trying again: %s", error.orig)
             if self.stopping.wait(pause):
                 raise Stopping
             pause, again = min(pause * 2, _LONGEST_PAUSE), True

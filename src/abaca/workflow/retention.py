@@ -58,7 +58,7 @@ def take_up_lost(worker_host: str) -> None:
     with dbos._sys_db.engine.begin() as conn:
         begun_ids = conn.scalars(sa.select(status.c.workflow_uuid).where(begun)).all()
     for workflow_id in set(begun_ids) - set(dbos._active_workflows_set.activeList()):
-        _LOG.warning("%s counts as begun, but nothing carries it out; it is taken up again", workflow_id)
+        _LOG.warning("%s is marked as running, but nothing runs it; it is resumed", workflow_id)
         dbos._sys_db.reenqueue_for_recovery(workflow_id, [worker_host], queue_name(worker_host))
 
 

@@ -102,7 +102,7 @@ class Runtime:
         for thread in self._threads:
             thread.join(timeout_seconds)
         if not _wait_for_work(timeout_seconds):
-            _LOG.warning("stopping although calls have not come back: %s", _get_dbos_instance()._active_workflows_set.activeList())
+            _LOG.warning("stopping although calls have not returned: %s", _get_dbos_instance()._active_workflows_set.activeList())
         self.leaving.set_result(None)
         _wait_for_work(1)
         DBOS.destroy()

@@ -134,7 +134,7 @@ def _run(body: Callable[..., None], args: Sequence[str]) -> None:
         _carry_out(body, args)
     except Outgrown:
         # No step may be begun: its number may be that of a recorded one.
-        _LOG.error("%s%s was begun by other code, whose steps are not those of this one; it is parked", name, args)
+        _LOG.error("%s%s was started by a release whose steps differ; it is parked", name, args)
         current().records.patiently(lambda _: end_outside(current().engine, name, args, OUTGROWN))
         raise Outgrown(OUTGROWN) from None
     _LOG.info("%s%s ended after %.0f ms", name, args, (time.monotonic() - started) * 1000)
@@ -167,7 +167,7 @@ def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str
         except Exception as error:
             if isinstance(error, OperationalError) and is_outage(error):
                 raise
-            _LOG.exception("%s%s could not even be ended as it should; what it is about is set to error", name, args)
+            _LOG.exception("%s%s: its failure handler failed, too; what it works on is set to error", name, args)
     for end in _last_resorts:
         run(end, list(args), reason)
 

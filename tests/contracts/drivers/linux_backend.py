@@ -23,7 +23,7 @@ from abaca.drivers.conformance.stage import address_of
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, remove_installation
+from abaca.drivers.linux.inventory import leftovers, remove_installation, simulate_reboot
 from abaca.drivers.linux.pools.file_systems import ImagePerServer
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
@@ -74,7 +74,7 @@ def cleanup(driver: LinuxDriver) -> None:
 def lose_everything(driver: LinuxDriver) -> LinuxDriver:
     """A power cut: what is not on the disk is gone, without having been asked to end. Returns the back end of the next start, not yet set up."""
     layout = driver.layout
-    lose_what_a_reboot_takes(layout.namespace, layout.state_dir)
+    simulate_reboot(layout.namespace, layout.state_dir)
     return successor(driver)
 
 

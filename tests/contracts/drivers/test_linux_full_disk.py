@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.inventory import lose_what_a_reboot_takes
+from abaca.drivers.linux.inventory import simulate_reboot
 from abaca.drivers.linux.pools.btrfs import ROOM_TO_GROW
 from abaca.drivers.linux.pools.room import MIB
 from abaca.errors import Unavailable
@@ -42,7 +42,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def driver(disk: Path) -> Iterator[LinuxDriver]:
     made = linux_backend.make_linux_driver(disk, pool_size_gib="2")
     yield made
-    lose_what_a_reboot_takes(made.layout.namespace, made.layout.state_dir)  # a pool that cannot be written cannot be emptied either
+    simulate_reboot(made.layout.namespace, made.layout.state_dir)  # a pool that cannot be written cannot be emptied either
     linux_backend.cleanup(made)
 
 

@@ -121,7 +121,7 @@ def unmanage(call: Call, share_id: str) -> None:
     """Action unmanage (POST /os-share-unmanage/{id}/unmanage up to 2.6); of shares on share servers since 2.49, and here all are."""
     with begin(call.engine) as conn:
         if call.version < _SERVER_SINCE and shares.get(conn, call.caller, share_id)["share_server_id"]:
-            raise Forbidden(f"Share {share_id} stands on a share server: it is unmanaged since 2.{_SERVER_SINCE}.")
+            raise Forbidden(f"Share {share_id} is on a share server: unmanaging it needs microversion 2.{_SERVER_SINCE} or newer.")
         share_management.unmanage(conn, call.caller, share_id)
 
 

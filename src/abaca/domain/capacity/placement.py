@@ -45,7 +45,7 @@ def place_and_claim(conn: Connection, request: PlacementRequest, host: str | Non
         placement = place(request, [pool for pool in known if str(pool.host) not in excluded])
         if placement.host is None or _claim(conn, next(pool for pool in known if pool.host == placement.host), request.size):
             return placement
-    raise Conflict("Too many shares are being placed at the same time; repeat.")
+    raise Conflict("Too many shares are being placed at the same time; repeat the request.")
 
 
 def claim_more(conn: Connection, host: str, size: int) -> bool:
@@ -57,7 +57,7 @@ def claim_more(conn: Connection, host: str, size: int) -> bool:
             return False
         if _claim(conn, found[0], size):
             return True
-    raise Conflict("Too many shares are being placed at the same time; repeat.")
+    raise Conflict("Too many shares are being placed at the same time; repeat the request.")
 
 
 def release(conn: Connection, host: str | None, size: int) -> None:

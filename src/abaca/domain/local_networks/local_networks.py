@@ -38,7 +38,7 @@ def create(
 ) -> dict[str, Any]:
     """A network without subnets. Only administrators share networks or make them for another project. The view of the new network."""
     if not caller.is_admin and (shared or project_id not in (None, caller.project_id)):
-        raise Forbidden("Only an administrator makes networks that are shared or belong to another project.")
+        raise Forbidden("Only an administrator can create networks that are shared, or that belong to another project.")
     if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
         raise Invalid(f"The MTU must be between {SMALLEST_MTU} and {LARGEST_MTU}, not {mtu}.")
     owner = project_id or caller.project_id
@@ -69,7 +69,7 @@ def update(conn: Connection, caller: Caller, network_id: str, changes: Mapping[s
     """Change name, description, and, for administrators, shared."""
     network = lock_owned(conn, caller, network_id)
     if changes.get("shared", network.shared) != network.shared and not caller.is_admin:
-        raise Forbidden("Only an administrator shares networks.")
+        raise Forbidden("Only an administrator can share networks.")
     conn.execute(sa.update(local_networks).where(local_networks.c.id == network_id).values(updated_at=utcnow(), **changes))
     return get(conn, caller, network_id)
 

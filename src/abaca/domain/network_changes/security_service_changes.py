@@ -88,9 +88,9 @@ def resume(conn: Connection, share_server_id: str, new_id: str, current_id: str)
     server = conn.execute(sa.select(server_table).where(server_table.c.id == share_server_id)).one_or_none()
     network = lock_row(conn, share_networks_table, server.share_network_id) if server else None
     if server is None or network is None or server.status != "error" or network.status != "active":
-        raise Conflict(f"The share server {share_server_id}, or its network, has been changed since, so the work is not taken up again.")
+        raise Conflict(f"The share server {share_server_id}, or its network, has changed since; the operation cannot be resumed.")
     if new_id not in {row.id for row in security_services.attached(conn, network.id)}:
-        raise Conflict(f"The security service {new_id} does not belong to the share network {network.id} any more.")
+        raise Conflict(f"The security service {new_id} is no longer attached to the share network {network.id}.")
     _begin(conn, network.id, ChangeRequest(new_id=new_id, current_id=current_id or None), [server])
 
 

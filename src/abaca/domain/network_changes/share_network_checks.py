@@ -84,7 +84,7 @@ def require_healthy(
             raise refusal(f"The share server {server.id} is not active but {server.status}.")
     for service in conn.execute(sa.select(services).where(services.c.host.in_({server.host for server in asked}))):
         if not is_up(service._mapping):
-            raise down(f"The back end {service.host} is down; repeat when it is up again.")
+            raise down(f"The back end {service.host} is down; try again when it is up.")
     instance = share_instances
     unhealthy = sa.or_(instance.c.status != "available", instance.c.access_rules_status != "active")
     sick = conn.execute(sa.select(instance).where(instance.c.share_server_id.in_([s.id for s in affected]), unhealthy).limit(1)).first()

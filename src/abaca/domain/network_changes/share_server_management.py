@@ -45,7 +45,7 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
     service = _service(conn, wanted.host)
     subnet_id = _lone_subnet(conn, caller, wanted)
     if (known := _alike(conn, wanted.identifier)) is not None:
-        raise Invalid(f"The identifier {wanted.identifier} is too much like that of the share server {known}.")
+        raise Invalid(f"The identifier {wanted.identifier} is too similar to that of the share server {known}.")
     network = conn.execute(sa.select(share_networks).where(share_networks.c.id == wanted.share_network_id)).one()
     server_id, now = _id_for(wanted.identifier), utcnow()
     conn.execute(
@@ -72,7 +72,7 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
     """Let a server without shares go, in the background; `forced`: whatever its driver says. Invalid when it cannot go (Manila's answer)."""
     server = _locked(conn, share_server_id)
     if len(conn.execute(sa.select(mappings).where(mappings.c.share_server_id == share_server_id)).all()) > 1:
-        raise Invalid(f"Share server {share_server_id} stands on several subnets, so it cannot be unmanaged.")
+        raise Invalid(f"Share server {share_server_id} is on several subnets, so it cannot be unmanaged.")
     if not states.SHARE_SERVER.permits(server.status, Permit.UNMANAGE):
         permitting = ", ".join(states.SHARE_SERVER.permitted[Permit.UNMANAGE])
         raise Invalid(f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one of {permitting}.")
@@ -142,7 +142,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
     except ValueError as error:
         raise Invalid(f"{error}.") from None
     if is_pool:
-        raise Invalid(f"The host must be named without its pool: {Host.parse(host).service}.")
+        raise Invalid(f"Name the host without its pool: {Host.parse(host).service}.")
     service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).one_or_none()
     if service is None:
         raise Invalid(f"Service manila-share could not be found on host {host}.")
@@ -195,7 +195,7 @@ def _again(conn: Connection, share_server_id: str, found: str, to: str) -> str:
     lock_row(conn, share_networks, network_id or "")
     status, _ = servers.status_of(conn, share_server_id)
     if status != found:
-        raise Conflict(f"The share server {share_server_id} is {status}, no longer {found}: the work is not taken up again.")
+        raise Conflict(f"The share server {share_server_id} is {status}, no longer {found}; the operation cannot be resumed.")
     states.move(conn, states.SHARE_SERVER, share_server_id, to, status_reason=None)
     return servers.host_of(conn, share_server_id) or ""
 

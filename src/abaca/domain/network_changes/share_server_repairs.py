@@ -79,7 +79,7 @@ def update_capabilities(
         raise Missing(f"No such share server: {', '.join(missing) or 'none given'}.")
     lacking = [f"{row.host} ({name})" for row in rows for name in capabilities if not row._mapping[name]]
     if check_driver and value and lacking:
-        raise Conflict(f"Not reported by the back end: {', '.join(sorted(set(lacking)))}.")
+        raise Conflict(f"The back end does not report that it supports this: {', '.join(sorted(set(lacking)))}.")
     conn.execute(
         sa.update(share_servers).where(share_servers.c.id.in_(share_server_ids)).values(updated_at=utcnow(), **dict.fromkeys(capabilities, value))
     )
@@ -114,5 +114,5 @@ def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:
         raise Missing(f"Share server {share_server_id} could not be found.")
     network = lock_row(conn, share_networks, network_id)
     if network is not None and network.status != "active":
-        raise Conflict(f"The share network {network_id} is {network.status}; repeat when it is active again.")
+        raise Conflict(f"The share network {network_id} is {network.status}; try again when it is active.")
     return conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()

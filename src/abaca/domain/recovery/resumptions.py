@@ -33,7 +33,7 @@ def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
         share = _share(conn, instance_id, "error")
     server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share.share_server_id)).one_or_none()
     if server is None or server.status == "deleting" or (server.status == "error" and server.identifier is not None):
-        raise Conflict(f"The share server {share.share_server_id} is {server.status if server else 'gone'}: no share can be made on it.")
+        raise Conflict(f"The share server {share.share_server_id} is {server.status if server else 'gone'}: no share can be created on it.")
     if server.status == "error":
         states.move(conn, states.SHARE_SERVER, server.id, "creating", status_reason=None)
     states.move(conn, states.SHARE, instance_id, "creating")
@@ -50,7 +50,7 @@ def share_delete(conn: Connection, instance_id: str) -> None:
 def share_extend(conn: Connection, instance_id: str, new_size: str) -> None:
     """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has no room any more."""
     if not shares.start_extension(conn, _share(conn, instance_id, "extending_error"), int(new_size)):
-        raise Conflict(f"The pool has no room for a share of {new_size} GiB any more.")
+        raise Conflict(f"The pool no longer has room for a share of {new_size} GiB.")
 
 
 def share_shrink(conn: Connection, instance_id: str, new_size: str) -> None:
@@ -112,7 +112,7 @@ def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
         raise _changed("share", share_id, share.status, status)
     network = conn.scalar(sa.select(share_networks.c.status).where(share_networks.c.id == share.share_network_id))
     if network not in (None, "active"):
-        raise Conflict(f"The share network {share.share_network_id} is {network}; repeat when it is active again.")
+        raise Conflict(f"The share network {share.share_network_id} is {network}; try again when it is active.")
     return share
 
 
@@ -128,4 +128,4 @@ def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
 
 
 def _changed(noun: str, key: str, status: str, expected: str) -> Conflict:
-    return Conflict(f"The {noun} {key} is {status}, no longer {expected}: it has been changed since, so the work is not taken up again.")
+    return Conflict(f"The {noun} {key} is {status}, no longer {expected}: it has changed since, so the operation cannot be resumed.")

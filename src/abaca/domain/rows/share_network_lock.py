@@ -36,13 +36,13 @@ def lock(conn: Connection, caller: Caller, share_network_id: str) -> sa.Row[Any]
 def refuse_while_changing(network: sa.Row[Any]) -> None:
     """Conflict while the network's share servers are being changed."""
     if network.status == "network_change":
-        raise Conflict(f"The share network {network.id} is being changed (network_change); repeat when it is active again.")
+        raise Conflict(f"The share network {network.id} is being changed (network_change); try again when it is active.")
 
 
 def require_active(network: sa.Row[Any]) -> None:
     """Invalid unless the network is active (the answer that clients know when they ask for work on a share of it)."""
     if network.status != "active":
-        raise Invalid(f"The share network {network.id} is not active but {network.status}; repeat when it is active again.")
+        raise Invalid(f"The share network {network.id} is not active but {network.status}; try again when it is active.")
 
 
 def _missing(share_network_id: str) -> Missing:

@@ -48,7 +48,7 @@ def ensure_shares(conn: Connection, host: str) -> None:
     if service is None:
         raise Missing(f"Service {host} could not be found.")
     if service["ensuring"]:
-        raise Conflict(f"The shares of {host} are being ensured already.")
+        raise Conflict(f"The shares of {host} are already being ensured.")
     if _view({**service, "zone": None})["state"] == "down":
         raise Conflict(f"The service {host} is down.")
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))

@@ -65,7 +65,7 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     if conn.execute(used.limit(1)).first():
         raise Conflict(f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: it has one or more shares.")
     if any(not server.is_auto_deletable for server in standing):
-        raise Conflict(f"Cannot delete share network subnet {subnet_id}: it has share servers that are not deleted automatically.")
+        raise Conflict(f"Cannot delete share network subnet {subnet_id}: it has share servers that are not deleted automatically; delete them first.")
     conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id).values(is_deleting=True))
     servers.start_deletion(conn, standing)
     servers.remove_deleted_networks(conn)

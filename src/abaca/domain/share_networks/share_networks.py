@@ -192,7 +192,10 @@ def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dic
         )
     ).all()
     if len(defaults) != 1:
-        raise Invalid(f"The share network {share_network_id} must have exactly one default subnet to be updated so; it has {len(defaults)}.")
+        raise Invalid(
+            f"The share network {share_network_id} must have exactly one default subnet"
+            f" for its Neutron ids to be changed; it has {len(defaults)}."
+        )
     subnet = defaults[0]
     net_id = neutron.get("neutron_net_id", subnet.neutron_net_id)
     subnet_id = neutron.get("neutron_subnet_id", subnet.neutron_subnet_id)

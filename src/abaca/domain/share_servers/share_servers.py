@@ -96,7 +96,7 @@ def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
     fresh = [server for server in doomed if server.status != "deleting"]
     busy = next((server for server in fresh if not states.may_follow(states.SHARE_SERVER, server.status, "deleting")), None)
     if busy is not None:
-        raise Conflict(f"Share server {busy.id} is {busy.status}; repeat when that is over.")
+        raise Conflict(f"Share server {busy.id} is {busy.status}; try again when that has finished.")
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
     hosts = worker_hosts(conn, {server.host for server in fresh})
     name = "share_server_delete"
@@ -228,7 +228,7 @@ def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
     states.move(conn, states.SHARE_SERVER, share_server_id, "error", status_reason=reason[:1023])
 
 
-def mark_unused_since_now(conn: Connection, share_server_id: str) -> None:
+def restart_idle_timer(conn: Connection, share_server_id: str) -> None:
     """A share of the server has gone: the time after which an unused server is deleted begins anew."""
     conn.execute(sa.update(share_servers).where(share_servers.c.id == share_server_id).values(updated_at=utcnow()))
 

@@ -308,7 +308,7 @@ def _normalised(access_type: str, access_to: str) -> str:
             raise Invalid(f"'{access_to}' does not appear to be an IPv4 or IPv6 network") from None
         return str(network) if "/" in access_to else str(network.network_address)
     if access_type == "user" and not _USER.fullmatch(access_to):
-        raise Invalid(f"Invalid access rule: '{access_to}' is no user or group name.")
+        raise Invalid(f"Invalid access rule: '{access_to}' is not a user or group name.")
     if not 0 < len(access_to) <= 255:
         raise Invalid("Invalid access rule: access_to must have between 1 and 255 characters.")
     return access_to

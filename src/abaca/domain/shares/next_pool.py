@@ -54,6 +54,6 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     placement.release(conn, instance.host, share.size)
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
     conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(**changed))
-    share_servers.mark_unused_since_now(conn, instance.share_server_id)
+    share_servers.restart_idle_timer(conn, instance.share_server_id)
     shares.start_on(conn, "share_create", instance_id, str(host), server_id, share.project_id, *tried)
     return True

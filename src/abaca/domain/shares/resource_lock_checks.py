@@ -48,6 +48,9 @@ def require_rule_deletable(conn: Connection, caller: Caller, access_id: str, *, 
     query = sa.select(table.c.id, is_below(caller)).where(table.c.access_rule_id == access_id, table.c.resource_action == DELETE)
     locks = conn.execute(query).all()
     if locks and not unrestrict:
-        raise Forbidden(f"Access rule {access_id} is locked against deletion; ask for it with unrestrict, or delete its resource locks first.")
+        raise Forbidden(
+            f"Access rule {access_id} is locked against deletion: deny it with unrestrict set to true,"
+            " or delete its resource locks first."
+        )
     if not all(may for _, may in locks):
-        raise Forbidden(f"Access rule {access_id} is locked against deletion by somebody else.")
+        raise Forbidden(f"Access rule {access_id} is locked against deletion by another user.")

@@ -151,7 +151,10 @@ def delete(conn: Connection, caller: Caller, lock_id: str) -> None:
 def _held(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
     lock = get(conn, caller, lock_id)
     if not conn.scalar(sa.select(is_below(caller)).where(table.c.id == lock_id)):
-        raise Forbidden(f"Resource lock {lock_id} was placed by somebody else (as {lock['lock_context']}); it is for them or an administrator.")
+        raise Forbidden(
+            f"Resource lock {lock_id} was created by another user (as {lock['lock_context']});"
+            " only they or an administrator can change it."
+        )
     return lock
 
 
@@ -203,4 +206,4 @@ def _require_lockable(conn: Connection, share: sa.Row[Any], resource_type: str, 
     if resource_action == SHOW:
         same = sa.select(table.c.id).where(table.c.access_rule_id == resource_id, table.c.resource_action == SHOW)
         if conn.execute(same.limit(1)).first():
-            raise Conflict(f"Who sees the {resource_type} {resource_id} is locked already.")
+            raise Conflict(f"The visibility of the {resource_type} {resource_id} is already locked.")

@@ -95,7 +95,7 @@ def remove(conn: Connection, instance_id: str) -> None:
     if row is not None:
         _release(conn, row, row.growing_to or row.size, shares=1)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
-        share_servers.mark_unused_since_now(conn, row.share_server_id)
+        share_servers.restart_idle_timer(conn, row.share_server_id)
 
 
 def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:

@@ -55,7 +55,7 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     share_id, instance_id, now = str(uuid4()), _id_for(wanted.export_path), utcnow()
     same = (share_export_locations.c.path == wanted.export_path) | (share_instances.c.id == instance_id)
     if conn.execute(sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)).first():
-        raise Conflict(f"The share under {wanted.export_path} is managed already.")
+        raise Conflict(f"The share under {wanted.export_path} is already managed.")
     quota_usages.claim(conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1)
     conn.execute(
         sa.insert(shares).values(
@@ -201,6 +201,6 @@ def _of_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
 def _again(conn: Connection, instance_id: str, found: str, to: str) -> sa.Row[Any]:
     share = _of_instance(conn, instance_id)
     if share is None or share.status != found:
-        raise Conflict(f"The share is {share.status if share else 'gone'}, no longer {found}: the work is not taken up again.")
+        raise Conflict(f"The share is {share.status if share else 'gone'}, no longer {found}; the operation cannot be resumed.")
     states.move(conn, states.SHARE, instance_id, to)
     return share

@@ -350,7 +350,7 @@ def require_available(share: sa.Row[Any]) -> None:
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
     if not is_placed(share):
-        raise Invalid(f"Invalid share: share {share.id} never came to stand on a back end; it can only be deleted.")
+        raise Invalid(f"Invalid share: share {share.id} was never created on a back end; it can only be deleted.")
 
 
 _INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")

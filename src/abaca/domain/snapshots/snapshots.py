@@ -156,7 +156,7 @@ def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
     share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
     if share_id is not None:
-        raise Invalid(f"Invalid share snapshot: the share {share_id} is still being made from it.")
+        raise Invalid(f"Invalid share snapshot: the share {share_id} is still being created from it.")
     start_deletion(conn, held)
 
 

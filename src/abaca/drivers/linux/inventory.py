@@ -52,7 +52,7 @@ def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = N
     }
 
 
-def lose_what_a_reboot_takes(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
+def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
     """Leave of an installation, whose worker must not run, what is on the disk. Its file servers are killed without having been asked to end.
 
     Nothing else on the machine is touched, nor the mount of a pool that was given. Raises OutcomeUnknown when something stays.

@@ -53,7 +53,7 @@ def _network(rule: AccessRule) -> IPv4Network | IPv6Network:
         raise Refused(f"'{rule.access_to}' is neither an address nor a prefix", is_public=True) from error
     if network.num_addresses == 1 and network.network_address.is_unspecified:
         # Ganesha takes the bare 0.0.0.0 for everybody, in both families.
-        raise Refused(f"'{rule.access_to}' is no client's address; everybody is {network.network_address}/0", is_public=True)
+        raise Refused(f"'{rule.access_to}' is not the address of a client; to allow everybody, use {network.network_address}/0", is_public=True)
     if isinstance(network, IPv6Network):
         if network.network_address.scope_id:
             raise Refused(f"'{rule.access_to}': an address with a zone is not supported", is_public=True)
