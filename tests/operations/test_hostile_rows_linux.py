@@ -33,9 +33,9 @@ SUBNET_VALUES = [
     ("gateway", "fe80::1%x\n$(touch pwned)", "cannot be"),
     ("gateway", "10.1.0.1; touch pwned", "cannot be"),
     ("mtu", "1500; touch pwned", NO_NUMBER),
-    ("mtu", -1, "is no MTU"),
+    ("mtu", -1, "is not an MTU"),
     ("segmentation_id", CONFIGURED, NO_NUMBER),
-    ("segmentation_id", 2**31, "is no segmentation id"),
+    ("segmentation_id", 2**31, "is not a segmentation id"),
     ("neutron_net_id", CONFIGURED, "There is no subnet"),
 ]
 

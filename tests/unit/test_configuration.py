@@ -94,7 +94,7 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
             "[database]\nconnection = postgresql://u:geheim@h/d",
             "[database] connection begins with postgresql://: sqlite:// and postgresql+psycopg:// are served.",
         ),
-        ("[database]\nconnection = geheim", "[database] connection is no URL"),
+        ("[database]\nconnection = geheim", "[database] connection is not a URL"),
         ("[database]\nconnection = sqlite://", "[database] connection names no file"),
         ("[api]\ntrusted_proxies = here", "[api] trusted_proxies: "),
         ("[api]\nlisten = 0.0.0.0", "Passwords or tokens would travel in clear to 0.0.0.0"),
@@ -111,7 +111,7 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
         (BACK_END.format("one", "linx"), "[one] share_driver = linx: there is none of that name here. Did you mean linux? There are: fake, linux."),
         (BACK_END.format("one", "fake\npools = many"), "[one]: The option pools of the fake back end cannot be 'many'."),
         (BACK_END.format("one", "linux\nmax_connections = many"), "[one]: option max_connections must be a number from 1 to 10000, not 'many'"),
-        (BACK_END.format("", "fake"), "[one] is not served: no back end is enabled. Set [DEFAULT] enabled_share_backends = one, or take it out."),
+        (BACK_END.format("", "fake"), "[one] is not served: no back end is enabled. Set [DEFAULT] enabled_share_backends = one, or remove it."),
         ("[oslo_policy]\npolicy_file = /nowhere.yaml", "[oslo_policy] policy_file = /nowhere.yaml: there is no such file (/nowhere.yaml)."),
         (
             "[api]\nssl_certificate = /nowhere.pem\nssl_key = /nowhere.key",
@@ -145,7 +145,7 @@ def test_a_file_that_is_none_is_told_with_its_line(run: Run, text: str, said: st
 
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "abaca.conf").write_bytes(b"[api]\nport = \xff\n")
-    assert in_files([str(tmp_path / "abaca.conf")])[1] == [f"{tmp_path}/abaca.conf: this is no text in UTF-8 (byte 13)."]
+    assert in_files([str(tmp_path / "abaca.conf")])[1] == [f"{tmp_path}/abaca.conf: this is not text in UTF-8 (byte 13)."]
 
 
 def test_everything_is_told_at_once(run: Run) -> None:
@@ -198,7 +198,7 @@ def test_what_is_only_odd_is_a_warning(run: Run) -> None:
     result = run(text)
     assert result.exit_code == 0
     for part in (
-        "[api] credential_cache_seconds has no effect any more",
+        "[api] credential_cache_seconds no longer has any effect",
         "[two] is not served: [DEFAULT] enabled_share_backends names one.",
         "[neutron] is not used: [DEFAULT] network_plugin is local.",
         "[keystone_authtoken] is not used: [api] auth_strategy is http_basic",
@@ -265,7 +265,7 @@ def test_options_that_are_gone_are_gone_and_manilas_names_lead_somewhere() -> No
         ('"share:create": "role:x and"\n', 'share:create: "role:x and" cannot be understood'),
         ('"share:create": true\n', "what stands for share:create is not text: put it in quotes."),
         ("- rule\n", "rules are expected, a line each"),
-        ('"share:create": "rule:admin"\n  x: [\n', "line 2: this is no YAML"),
+        ('"share:create": "rule:admin"\n  x: [\n', "line 2: this is not YAML"),
     ],
 )
 def test_a_policy_file_that_is_wrong_is_told_by_rule(run: Run, tmp_path: Path, text: str, said: str) -> None:
@@ -283,8 +283,8 @@ def test_rules_of_ones_own_may_be_referred_to(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "content", "mode", "said"),
     [
-        ("[DEFAULT]\nkey_file", "no key\n", 0o600, "this is no key file"),
-        ("[DEFAULT]\nkey_file", "", 0o600, "this is no key file"),
+        ("[DEFAULT]\nkey_file", "no key\n", 0o600, "this is not a key file"),
+        ("[DEFAULT]\nkey_file", "", 0o600, "this is not a key file"),
         ("[DEFAULT]\nkey_file", "a key", 0o644, "chmod 640"),
         ("[api]\nhttp_basic_auth_user_file", "mary:x\n", 0o600, "line 1 is not of the form user:bcrypt-hash:project:role[,role]"),
     ],

@@ -68,7 +68,7 @@ def file_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     for text in wrong:
         yield Finding(group, "files", text)
     if not wrong:
-        yield Finding(group, "files", note="policy, users, keys and certificates hold what they should, where they are there")
+        yield Finding(group, "files", note="policy, users, keys and certificates are valid, where there are any")
 
 
 def linux_findings(lacking: list[str]) -> Iterator[Finding]:
@@ -100,10 +100,10 @@ def state_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     path = Path(conf.state_dir)
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if not path.exists():
-        lack = None if os.access(nearest, os.W_OK) else f"{nearest} may not be written"
+        lack = None if os.access(nearest, os.W_OK) else f"{nearest} is not writable"
         yield Finding(group, "folder", lack, "is made by the first start")
     elif path.is_symlink() or path.stat().st_uid != os.geteuid():
-        yield Finding(group, "folder", "must be a folder of the user who starts the service, and no symbolic link")
+        yield Finding(group, "folder", "must be a folder of the user who starts the service, not a symbolic link")
     else:
         yield Finding(group, "folder")
     free = shutil.disk_usage(nearest).free / 1024**3

@@ -85,7 +85,7 @@ class Call:
         """The query's parameters with every value of each. Raises Invalid for what no database can look for."""
         values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
         if not all(map(bodies.is_storable, chain(*values.values()))):
-            raise Invalid("The query holds a character that cannot be looked for.")
+            raise Invalid("The query contains a character that is not allowed.")
         for name, texts in values.items():
             if max(map(len, texts), default=0) > _LONGEST_QUERY_VALUE:
                 raise Invalid(f"The value of query parameter {name[:64]} has more than {_LONGEST_QUERY_VALUE} characters.")

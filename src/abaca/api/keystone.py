@@ -118,7 +118,7 @@ class KeystoneTokens:
             project = SYSTEM if token.system_scoped else token.project_id
             user, roles = str(token.user_id), tuple(map(str, token.role_names or ()))
         except _NONSENSE as error:
-            LOG.error("Keystone answers with nonsense: %r", error)
+            LOG.error("Keystone gave an invalid answer: %r", error)
             raise ServiceDown(_NO_KEYSTONE) from error
         if project is None:
             raise Forbidden(_NO_SCOPE)
@@ -162,7 +162,7 @@ class KeystoneTokens:
             for _ in self._protocol(environ, start_response):
                 pass
         except (ClientException, *_NONSENSE) as error:
-            LOG.error("Keystone cannot be asked, or answers with nonsense: %r", error)
+            LOG.error("Keystone cannot be reached, or gave an invalid answer: %r", error)
             return 503
         return int(statuses[-1].split()[0])
 

@@ -59,9 +59,9 @@ def _content(file: Path) -> dict[object, object]:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(f'{line}this is no YAML, {error.problem}. A rule is a line: "share:create": "rule:admin".') from error
+        raise ValueError(f'{line}this is not YAML, {error.problem}. A rule is a line: "share:create": "rule:admin".') from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError("this is no YAML in UTF-8.") from error
+        raise ValueError("this is not YAML in UTF-8.") from error
     if not isinstance(found, dict | None):
         raise ValueError('rules are expected, a line each: "share:create": "rule:admin".')
     return found or {}

@@ -134,11 +134,11 @@ class ShareDriver(ABC):
         Clients notice nothing. One that Abaca made has its id as its identifier, so both are the same. `driver_options`: what the
         administrator says beside. Called whether declared or not. Raises Refused when there is no such server. `ensure_server` follows.
         """
-        raise Refused("This back end takes over no share servers.", is_public=True)
+        raise Refused("This back end cannot manage existing share servers.", is_public=True)
 
     def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         """Abaca forgets a server, which goes on as it is: its addresses stay its own. Called whether declared or not."""
-        raise Refused("This back end lets no share server go.", is_public=True)
+        raise Refused("This back end cannot unmanage share servers.", is_public=True)
 
     def check_update_share_server_network_allocations(
         self,
@@ -192,7 +192,7 @@ class ShareDriver(ABC):
         The one method that is called without being declared, for the keys that the administrator names in the option
         driver_updatable_subnet_metadata. On failure the server goes on as before, and the project is told.
         """
-        raise Refused("This back end does not take metadata of subnets.", is_public=True)
+        raise Refused("This back end does not support metadata of subnets.", is_public=True)
 
     # --- shares ----------------------------------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class ShareDriver(ABC):
         One that Abaca made comes with the id that its path ends with, so nothing is renamed. `share.size` is 0. Called whether declared or
         not. Raises Refused when there is no such share of that protocol there. `update_access` follows, without rules.
         """
-        raise Refused("This back end takes over no shares.", is_public=True)
+        raise Refused("This back end cannot manage existing shares.", is_public=True)
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
         """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared or not."""

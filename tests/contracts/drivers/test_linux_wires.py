@@ -105,7 +105,7 @@ def test_a_second_network_is_added_while_a_machine_works(town: Town, site: Site)
 
 
 REFUSALS = [
-    (Segment("geneve", 5), 1400, "networks of type geneve are not reached, only flat, vlan, vxlan"),
+    (Segment("geneve", 5), 1400, "networks of type geneve are not supported, only flat, vlan, vxlan"),
     (Segment("flat", None, "physnet9"), 1500, "the option physical_networks does not name physnet9"),
     (Segment("flat", None, None), 1500, "its physical network is not known"),
     (FLAT, 9000, "its MTU is 9000, that of ext is 1500"),
@@ -163,14 +163,14 @@ def test_what_the_machine_lacks_keeps_the_back_end_down(town: Town, options: dic
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"physical_networks": "physnet1"}, "NAME:INTERFACE is wanted"),
+        ({"physical_networks": "physnet1"}, "must be NAME:INTERFACE"),
         ({"physical_networks": "physnet1:ext,physnet2:ext"}, "twice"),
         ({"vxlan_remotes": "198.18.0.2"}, "vxlan_remotes needs vxlan_local_address"),
         ({"vxlan_local_address": "198.18.0.1"}, "either vxlan_remotes or vxlan_group"),
         ({"vxlan_local_address": "198.18.0.1", "vxlan_group": "198.18.0.2"}, "one multicast address"),
         ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "fd00::1"}, "one IP version"),
         ({"vxlan_local_address": "here"}, "vxlan_local_address"),
-        ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2", "vxlan_port": "none"}, "a port number is wanted"),
+        ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2", "vxlan_port": "none"}, "must be a port number"),
     ],
     ids=str,
 )

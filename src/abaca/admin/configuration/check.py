@@ -92,14 +92,14 @@ def database_complaints(url: str) -> Iterator[str]:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        yield f"{where} is no URL: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE is one (with %40 for an @ in the password)."
+        yield f"{where} is not a URL: use postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (with %40 for an @ in the password)."
         return
     if parsed.drivername not in DATABASES:
         near = names.nearest(parsed.drivername, DATABASES)
         guess = f" Did you mean {near}://?" if near else ""
         yield f"{where} begins with {values.shown(parsed.drivername)}://: sqlite:// and postgresql+psycopg:// are served.{guess}"
     elif parsed.drivername == "sqlite" and not parsed.database:
-        yield f"{where} names no file: sqlite:///PATH is one, with four slashes for an absolute path."
+        yield f"{where} names no file: use sqlite:///PATH, with four slashes for an absolute path."
 
 
 def _odd(conf: cfg.ConfigOpts) -> Iterator[str]:

@@ -24,7 +24,7 @@ def _of_users(conf: cfg.ConfigOpts) -> Iterator[str]:
     if conf.api.auth_strategy != "http_basic":
         return
     if not path.exists() and conf.api.http_basic_auth_user_file and not path.parent.is_dir():
-        yield f"[api] http_basic_auth_user_file = {path}: the folder {path.parent} is not there."
+        yield f"[api] http_basic_auth_user_file = {path}: the folder {path.parent} does not exist."
     try:
         parse(read_private(path))
     except (FileNotFoundError, PermissionError):
@@ -49,7 +49,7 @@ def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
     except ValueError:
         lines = []
     if not lines:
-        yield f"{path}: this is no key file. Restore the one that stored passwords were encrypted with; a new installation makes one by itself."
+        yield f"{path}: this is not a key file. Restore the one that stored passwords were encrypted with; a new installation makes one by itself."
 
 
 def _of_certificate(conf: cfg.ConfigOpts) -> Iterator[str]:

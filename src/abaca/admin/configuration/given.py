@@ -60,7 +60,7 @@ def _in_file(path: str) -> Iterator[Given]:
         line = f"line {error.lineno}, {error.line.strip()!r}" if error.line else f"line {error.lineno}"
         raise Unreadable(f"{path}: {line}: {_what(error.msg)}.") from error
     except UnicodeDecodeError as error:
-        raise Unreadable(f"{path}: this is no text in UTF-8 (byte {error.start}).") from error
+        raise Unreadable(f"{path}: this is not text in UTF-8 (byte {error.start}).") from error
     except OSError as error:
         raise Unreadable(f"{path}: it cannot be read: {error.strerror}.") from error
     for section, options in sections.items():

@@ -62,7 +62,7 @@ def gone(given: Sequence[Given]) -> Iterator[str]:
     for each in given:
         if (each.section, each.option) in GONE:
             why = GONE[each.section, each.option]
-            yield f"{each.source}: [{each.section}] {each.option} has no effect any more: {why}. Take it out."
+            yield f"{each.source}: [{each.section}] {each.option} no longer has any effect: {why}. Remove it."
 
 
 def nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str | None:

@@ -134,7 +134,7 @@ class Catalogue:
             self.warnings.append(f"[{name}] is not served: [DEFAULT] enabled_share_backends names {_listed(enabled)}.")
         elif name in self._drivers:
             self.sections[name] = None
-            self.errors.append(f"[{name}] is not served: no back end is enabled. Set [DEFAULT] enabled_share_backends = {name}, or take it out.")
+            self.errors.append(f"[{name}] is not served: no back end is enabled. Set [DEFAULT] enabled_share_backends = {name}, or remove it.")
 
 
 def listed_plugins() -> Iterator[tuple[str, list[cfg.Opt]]]:

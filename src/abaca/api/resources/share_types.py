@@ -51,7 +51,7 @@ def create(call: Call) -> dict[str, Any]:
     """POST /types. Below 2.24 snapshot_support is True unless said otherwise."""
     new = call.body(_member(call), ShareTypeCreate, missing=Invalid(MALFORMED))
     if new.description is not None and call.version < 41:
-        raise Invalid("A share type has a description since 2.41.")
+        raise Invalid("The description of a share type needs version 2.41.")
     specs = spec_texts(new.extra_specs or {})
     if call.version < 24:
         specs = {share_types.SNAPSHOT_SUPPORT: "True"} | specs

@@ -99,7 +99,7 @@ def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None)
         raise Invalid(f"There are more than {MOST_METADATA} metadata properties.")
     size = _bytes(pairs)
     if size > max(MOST_METADATA_BYTES, _bytes(before)):
-        raise Invalid(f"The metadata properties have {size} bytes together: {MOST_METADATA_BYTES} are the most that one resource may have.")
+        raise Invalid(f"The metadata has {size} bytes together, more than the {MOST_METADATA_BYTES} that one resource may have.")
     return pairs or {}
 
 

@@ -74,14 +74,14 @@ def _one_of(*given: Any) -> bool | None:
     """The boolean that was given. Raises Invalid when two were that differ, and for what is none."""
     values = {bodies.boolean(value) for value in given if value is not msgspec.UNSET}
     if len(values) > 1:
-        raise Invalid("share_type_access:is_public and os-share-type-access:is_public say different things: give one of them.")
+        raise Invalid("share_type_access:is_public and os-share-type-access:is_public contradict each other: give one of them.")
     return values.pop() if values else None
 
 
 def type_name(name: str | None) -> str:
     """A type's name. Raises Invalid unless it has 1 to 255 characters that are not all blanks."""
     if not name or not name.strip() or len(name) > 255:
-        raise Invalid("Type name has 1 to 255 characters and is not blank.")
+        raise Invalid("The name of a share type must have 1 to 255 characters and must not be blank.")
     return name
 
 

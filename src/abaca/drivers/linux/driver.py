@@ -219,7 +219,7 @@ class LinuxDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> bool:
         if network_info.removed:
-            raise Refused("subnets of a share server in use cannot be taken away: mounted clients would hang", is_public=True)
+            raise Refused("subnets of a share server in use cannot be removed: mounted clients would hang", is_public=True)
         self._refuse([*network_info.current, *network_info.added])
         return True
 

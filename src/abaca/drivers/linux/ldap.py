@@ -75,11 +75,11 @@ def keep(layout: ServerLayout, wanted: Sequence[Account], network_info: Sequence
 
 def _account(service: SecurityService) -> Account:
     if service.type != "ldap":
-        raise Refused(f"this back end joins LDAP security services only; {service.id} is of type {service.type}", is_public=True)
+        raise Refused(f"this back end supports security services of the type ldap only; {service.id} is of type {service.type}", is_public=True)
     for name in ("server", "domain", "ou", "user", "password"):
         text = getattr(service, name) or ""
         if not text.isprintable():
-            raise Refused(f"the {name} of security service {service.id} holds characters that cannot be configured", is_public=True)
+            raise Refused(f"the {name} of security service {service.id} contains characters that are not allowed", is_public=True)
     base = _base(service)
     user = service.user or None
     if user is not None and "=" not in user:
@@ -102,7 +102,11 @@ def _uri(service: SecurityService) -> str:
             is_public=True,
         ) from error
     if url.scheme not in SCHEMES:
-        raise Refused(f"the server '{service.server}' of security service {service.id} is not spoken to by {url.scheme}", is_public=True)
+        raise Refused(
+            f"the server '{service.server}' of security service {service.id} cannot be reached by {url.scheme}:"
+            " use ldap or ldaps",
+            is_public=True,
+        )
     return f"{url.scheme}://{_literal(str(address))}{f':{port}' if port else ''}"
 
 

@@ -80,7 +80,7 @@ def generation() -> int:
     # A netlink header, nfnetlink's, then attributes, of which the first is the number.
     kind, (length, attribute) = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=HH", answer, 20)
     if (kind & 0xFF, length, attribute) != (_NEW_GENERATION, 8, _GENERATION_ID):
-        raise OutcomeUnknown(f"nftables did not tell its generation: {answer.hex()}")
+        raise OutcomeUnknown(f"nftables did not report its generation: {answer.hex()}")
     return int.from_bytes(answer[24:28], "big")
 
 

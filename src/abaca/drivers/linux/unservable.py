@@ -27,7 +27,7 @@ def refuse_unservable(network_info: Sequence[NetworkInfo]) -> None:
 
 def _refuse_alone(subnet: Subnet) -> None:
     if ip_network(subnet.cidr, strict=False).is_link_local:
-        raise Refused(f"subnet {subnet.cidr} is link-local, which cannot stand in an export path", is_public=True)
+        raise Refused(f"subnet {subnet.cidr} is link-local, which cannot be used in an export path", is_public=True)
     if subnet.ip_version == 6 and subnet.mtu < SMALLEST_IPV6_MTU:
         raise Refused(f"subnet {subnet.cidr} has MTU {subnet.mtu}, IPv6 needs {SMALLEST_IPV6_MTU}", is_public=True)
 

@@ -26,7 +26,7 @@ def refuse_malformed(network_info: Sequence[NetworkInfo]) -> None:
             for allocation in info.network_allocations:
                 _require_version(plain_address(allocation.ip_address), info.subnet)
                 if not MAC_PATTERN.fullmatch(allocation.mac_address):
-                    raise ValueError(f"{allocation.mac_address!r} is no MAC address")
+                    raise ValueError(f"{allocation.mac_address!r} is not a MAC address")
         except (ValueError, msgspec.ValidationError) as error:
             raise Refused(f"share network subnet {info.share_network_subnet_id} cannot be served: {error}", is_public=True) from error
 
@@ -36,9 +36,9 @@ def _require(subnet: Subnet) -> None:
     if subnet.gateway is not None:
         _require_version(plain_address(subnet.gateway), subnet)
     if subnet.mtu not in MTUS:
-        raise ValueError(f"{subnet.mtu!r} is no MTU")
+        raise ValueError(f"{subnet.mtu!r} is not an MTU")
     if subnet.segmentation_id is not None and subnet.segmentation_id not in SEGMENTATION_IDS:
-        raise ValueError(f"{subnet.segmentation_id!r} is no segmentation id")
+        raise ValueError(f"{subnet.segmentation_id!r} is not a segmentation id")
     safe_id(subnet.neutron_net_id)
 
 

@@ -118,7 +118,7 @@ class BtrfsPool:
             settings = subvolumes.settings(pool.top)
             self._tidying.see_to(settings, room)
             if _has_miscounted(settings / "qgroups"):
-                _LOG.warning("btrfs has lost count of what the shares of the pool %s hold: they are counted again", self.root)
+                _LOG.warning("btrfs no longer knows what the shares of the pool %s hold: it counts again", self.root)
                 run("btrfs", "quota", "rescan", str(self.root))
         lacking = -room.left(self._over_subscription)
         self._say_once("short", lacking > 0 and f"it lacks {lacking / GIB:.2f} GiB to keep all its promises: add room, or delete snapshots")
@@ -365,5 +365,5 @@ def _set_limit(pool: Contents, subvolume: int, size_gib: int) -> None:
 def _bytes(size_gib: int) -> int:
     """Raises Refused for what is no size, as SQLite may hold it: text times a billion would fill the memory."""
     if not isinstance(size_gib, int) or size_gib < 1:
-        raise Refused(f"{size_gib!r} is no size in GiB")
+        raise Refused(f"{size_gib!r} is not a size in GiB")
     return size_gib * GIB

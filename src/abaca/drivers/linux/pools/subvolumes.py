@@ -137,7 +137,7 @@ def subvolumes(folder: int) -> list[Subvolume]:
 def _named(start: bytes, name: str) -> bytearray:
     encoded = os.fsencode(name)
     if not encoded or b"/" in encoded or b"\0" in encoded or len(encoded) > 255:
-        raise ValueError(f"{name!r} is no name of a subvolume")
+        raise ValueError(f"{name!r} is not the name of a subvolume")
     return bytearray((start + encoded).ljust(_ARGUMENT_BYTES, b"\0"))
 
 

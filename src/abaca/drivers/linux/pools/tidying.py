@@ -33,14 +33,14 @@ class Tidying:
         piece = min(GIB, room.total // 10)
         if aside <= max(2 * piece, room.left(1)) or time.monotonic() < self._not_before or not self._going_on.acquire(blocking=False):
             return
-        _LOG.info("the pool %s has %.2f GiB set aside for data: it is moved together", self._root, aside / GIB)
+        _LOG.info("the pool %s has %.2f GiB allocated but unused for data: compacting it", self._root, aside / GIB)
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def _tidy(self) -> None:
         try:
             run("btrfs", "balance", "start", _FILTER, str(self._root), timeout=_LONGEST_SECONDS)
         except BackendError as error:
-            _LOG.warning("data in the pool %s could not be moved together: %s", self._root, error.message)
+            _LOG.warning("data in the pool %s could not be compacted: %s", self._root, error.message)
         finally:
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._going_on.release()

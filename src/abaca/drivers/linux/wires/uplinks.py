@@ -48,7 +48,7 @@ class Uplinks:
         elif segment.network_type == "vxlan" and self._wiring.tunnels is not None:
             uplink = self._vxlan(segment, self._wiring.tunnels, mtu)
         else:
-            raise Refused(f"networks of type {segment.network_type} are not reached")
+            raise Refused(f"networks of type {segment.network_type} are not supported")
         return namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
 
     def delete_unused(self) -> None:

@@ -113,7 +113,7 @@ class Wiring:
 
     def _require(self, segment: Segment, mtu: int) -> None:
         if segment.network_type not in REACHED:
-            raise Refused(f"networks of type {segment.network_type} are not reached, only {', '.join(REACHED)}")
+            raise Refused(f"networks of type {segment.network_type} are not supported, only {', '.join(REACHED)}")
         if segment.network_type == "vxlan":
             self._require_tunnels(mtu)
             return
@@ -125,7 +125,7 @@ class Wiring:
 
     def _require_tunnels(self, mtu: int) -> None:
         if self.tunnels is None:
-            raise Refused("networks of type vxlan are not reached: the option vxlan_local_address is not set")
+            raise Refused("networks of type vxlan need the option vxlan_local_address, which is not set")
         _require_kind("vxlan")
         address = self.tunnels.local_address
         through, more = underlay(address), _VXLAN_BYTES[address.version]
@@ -184,7 +184,7 @@ def _physical_networks(text: str) -> dict[str, str]:
     for item in _items(text):
         physical_network, colon, interface = item.partition(":")
         if not (physical_network and colon and interface and len(interface) < 16):
-            raise Unavailable(f"option physical_networks, '{item}': NAME:INTERFACE is wanted, with commas between several")
+            raise Unavailable(f"option physical_networks, '{item}': must be NAME:INTERFACE, with commas between several")
         if physical_network in found or interface in found.values():
             raise Unavailable(f"option physical_networks names '{physical_network}' or '{interface}' twice")
         found[physical_network] = interface
@@ -202,12 +202,12 @@ def _tunnels(options: Mapping[str, str]) -> Tunnels | None:
     if bool(remotes) == bool(groups):
         raise Unavailable("VXLAN needs either vxlan_remotes or vxlan_group")
     if len(groups) > 1 or not all(group.is_multicast for group in groups):
-        raise Unavailable("option vxlan_group: one multicast address is wanted")
+        raise Unavailable("option vxlan_group: must be one multicast address")
     if {address.version for address in (*remotes, *groups)} != {local.version}:
         raise Unavailable("the addresses of the options vxlan_… must all be of one IP version")
     port = options["vxlan_port"]
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise Unavailable(f"option vxlan_port, '{port}': a port number is wanted")
+        raise Unavailable(f"option vxlan_port, '{port}': must be a port number")
     return Tunnels(local, remotes, groups[0] if groups else None, int(port))
 
 

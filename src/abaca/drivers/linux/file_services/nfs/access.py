@@ -44,9 +44,9 @@ def client_blocks(
 
 def _network(rule: AccessRule) -> IPv4Network | IPv6Network:
     if rule.access_type != "ip":
-        raise Refused(f"NFS shares of this back end know access by ip only, not by {rule.access_type}", is_public=True)
+        raise Refused(f"this back end supports access of the type ip only, not {rule.access_type}", is_public=True)
     if rule.access_level not in ACCESS_LEVELS:
-        raise Refused(f"'{rule.access_level}' is not an access level: rw or ro", is_public=True)
+        raise Refused(f"'{rule.access_level}' is not an access level: use rw or ro", is_public=True)
     try:
         network = ip_network(rule.access_to, strict=False)
     except ValueError as error:
@@ -86,7 +86,7 @@ def _clients(network: IPv4Network | IPv6Network) -> list[str]:
         return [str(network.network_address)]
     if network.version == 6 and network.prefixlen >= 100:
         if network.num_addresses > ENUMERATED_ADDRESSES:
-            raise Refused(f"'{network}': this back end enforces IPv6 prefixes up to /99 and from /120 on, not those between", is_public=True)
+            raise Refused(f"'{network}': this back end cannot enforce IPv6 prefixes from /100 to /119; use a shorter or a longer one", is_public=True)
         return [str(address) for address in network]
     return [_prefix(network)]
 

@@ -120,7 +120,7 @@ class ExportBus:
             _, exports = answer
             return {int(export[0]) for export in exports if export[0] != 0}
         except NO_MESSAGE as error:
-            raise Refused(f"Ganesha listed exports that are none: {_start_of(answer)}") from error
+            raise Refused(f"Ganesha listed exports that cannot be read: {_start_of(answer)}") from error
 
     def add(self, file: Path, export_id: int) -> None:
         self._call("AddExport", "ss", (str(file), f"EXPORT(Export_Id={export_id})"))
@@ -152,7 +152,7 @@ class ExportBus:
         except OSError as error:
             raise Unavailable(f"Ganesha cannot be reached for {method}: {error}") from error
         except NO_MESSAGE as error:
-            raise Refused(f"Ganesha answered {method} with what is no message: {_start_of(error)}") from error
+            raise Refused(f"Ganesha answered {method} with what is not a D-Bus message: {_start_of(error)}") from error
         # A file that was read in part is answered as a success whose text tells of errors.
         if any(isinstance(part, str) and "rror" in part for part in answer):
             raise Refused(f"Ganesha said to {method}: {_start_of(answer)}")

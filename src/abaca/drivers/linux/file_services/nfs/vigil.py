@@ -43,7 +43,7 @@ class Vigil:
             try:
                 handle = os.pidfd_open(pid)
             except OSError as error:  # it went, or no descriptor is left: probes will find out
-                _LOG.warning("nobody will be told of the end of process %d of %s: %s", pid, name, error)
+                _LOG.warning("the end of process %d of %s will not be noticed: %s", pid, name, error)
                 return
             if find() != pid:  # it went before it was held, and its number may be another's
                 os.close(handle)
