@@ -63,7 +63,7 @@ def test_all_of_it_together_has_a_limit_and_what_is_larger_may_become_less(api: 
 
     api("POST", f"/shares/{share}/metadata", {"metadata": pairs(*range(60))}, who=ALICE)
     told = api.fault("POST", f"/shares/{share}/metadata", {"metadata": pairs(*range(60, 70))}, 400, who=ALICE)
-    assert "65536 are the most that one resource may have" in told
+    assert "more than the 65536 that one resource may have" in told
     older = pairs(*range(200))
     with begin(engine) as conn:
         conn.execute(sa.update(shares).where(shares.c.id == share).values(metadata=older))

@@ -318,7 +318,7 @@ def test_a_share_from_a_snapshot_takes_over_what_is_left_open(api: Api, engine: 
     assert {name: shown[name] for name in same} == {name: share[name] for name in same}
     assert (shown["snapshot_id"], shown["size"], shown["status"]) == (snapshot, 3, "creating")
     assert [each["id"] for each in api("GET", f"/shares/detail?snapshot_id={snapshot}", who=ALICE)["shares"]] == [made["id"]]
-    assert "is still being made from it" in api.fault("DELETE", f"/snapshots/{snapshot}", None, 400, who=ALICE)
+    assert "is still being created from it" in api.fault("DELETE", f"/snapshots/{snapshot}", None, 400, who=ALICE)
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_a_child_that_is_killed_is_started_again(service: Installation, name: st
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: service.children().get(name, killed) != killed, f"another {name}")
     wait_until(service.answers, "the API to answer")
-    assert f"{name}: killed by SIGKILL; it is started again in 1 s" in service.said()
+    assert f"{name}: killed by SIGKILL; starting it again in 1 s" in service.said()
     assert {pid for pid in below if arguments_of(pid)} == set()
 
 
@@ -167,7 +167,7 @@ def test_a_database_that_others_could_have_put_there_is_not_opened() -> None:
         (made.state_dir / "db").mkdir(parents=True)
         target = made.folder / "target"
         (made.state_dir / "db" / "abaca.sqlite").symlink_to(target)
-        assert "must be a plain file with one name" in made.refused()
+        assert "must be a regular file without hard links" in made.refused()
         assert not target.exists()
 
 
@@ -178,7 +178,7 @@ def test_without_root_it_serves_with_the_fake_back_end_and_says_what_is_missing(
         pytest.skip(reason)
     with installation(user, config_text=None) as made:
         said = made.start()
-        assert "@fake is up" in said and "WARNING: the back end is the fake one" in said and "- root: the worker must run as root" in said
+        assert "@fake is up" in said and "WARNING: the fake back end is used" in said and "- root: the worker must run as root" in said
         assert made.answers()
         owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
         assert {path.lstat().st_uid for path in made.state_dir.rglob("*")} == {owner}

@@ -15,6 +15,7 @@ from abaca.drivers.linux import inventory, namespaces, routing
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.interface import Port
 
 RT_SCOPE_UNIVERSE = 0
 
@@ -42,7 +43,7 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
         }
     published = dict(instances) | {id_: server for id_, (server, is_mountable) in snapshots.items() if is_mountable}
     ports = {
-        plugging.Port(layout.server(row.share_server_id).namespace, row.share_server_id, row.neutron_net_id, row.mac_address, 0).name: row
+        Port(layout.server(row.share_server_id).namespace, row.share_server_id, row.neutron_net_id, row.mac_address, 0).name: row
         for row in held
     }
     there = inventory.leftovers(namespace, worker_folder)

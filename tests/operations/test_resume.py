@@ -271,7 +271,7 @@ def test_what_has_been_changed_since_is_not_touched(stack: Stack) -> None:
     assert stack.settled_share(id_) == "available"
     stack.do(shares.reset_status, ADMIN, id_, "extending_error")
     at_rest(stack)
-    refused(stack, operation, "later work on the same: share_extend")
+    refused(stack, operation, "later operation works on the same resource: share_extend")
     stack.do(shares.delete, MEMBER, id_)
     assert stack.settled_share(id_) == "gone"
     at_rest(stack)
@@ -312,7 +312,7 @@ def test_a_check_is_asked_for_anew_instead(stack: Stack) -> None:
     pair = stack.network("10.2.0.0/24")[0]
     wanted = SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1])
     stack.do(subnet_additions.check, MEMBER, network, wanted, reset_operation=False)
-    refused(stack, parked(stack).id, "repeat the request that began it")
+    refused(stack, parked(stack).id, "repeat the request that started it")
 
 
 def test_what_cannot_be_read_is_shown_as_needing_a_person(install: Install, tmp_path: Any) -> None:

@@ -292,7 +292,7 @@ def test_a_snapshot_stays_while_a_share_is_made_from_it(stack: Stack, share_netw
     plan(stack, failing("create_share_from_snapshot", "hang"))
     clone = stack.share(share_network, share_type="snap", snapshot_id=snapshot)
     wait_for(lambda: struck(stack))
-    with pytest.raises(Invalid, match=f"the share {clone} is still being made from it"):
+    with pytest.raises(Invalid, match=f"the share {clone} is still being created from it"):
         stack.do(snapshots.delete, MEMBER, snapshot)
     plan(stack)
     assert stack.settled_share(clone) == "available"

@@ -14,7 +14,7 @@ from abaca.db import migrations
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import shares
 from abaca.errors import Conflict
-from abaca.workflow import inspection, queue
+from abaca.workflow import dbos_database, inspection, queue
 from abaca.workflow.queue import Work
 from abaca.workflow.retention import UNKNOWN
 from abaca.workflow.steps import OUTGROWN
@@ -108,7 +108,7 @@ def test_work_of_a_kind_that_is_gone_is_ended_and_keeps_nobody_waiting(install: 
     id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     instance = instance_of(stack, id_)
     (making,) = [operation.id for operation in inspection.find(stack.engine) if operation.name == "share_create"]
-    queue.client(stack.engine).delete_workflow(making)  # the share is creating, and what makes it is the older release's blessing
+    dbos_database.client(stack.engine).delete_workflow(making)  # the share is creating, and what makes it is the older release's blessing
     work_id = f"{GONE}:{instance.id}:{uuid4()}"
     key = f"server:{instance.share_server_id}:0"
     stack.do(queue.enqueue, Work(name=GONE, worker_host="host1", project_id="project", id=work_id, key=key, args=(instance.id,)))

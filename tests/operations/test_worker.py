@@ -44,7 +44,7 @@ def test_a_back_end_that_makes_its_networks_itself_serves_no_others(install: Ins
     path.write_text("[linux]\nshare_driver = linux\n[neutron]\n")
     options = {"state_dir": str(tmp_path), "enabled_share_backends": ["linux"], "host": "host2", "network_plugin": "neutron"}
     conf = config.load([str(path)], {**options, "database.connection": install().conf.database.connection})
-    with pytest.raises(Unavailable, match=r"host2@linux reaches only networks that it makes itself: network_plugin = neutron"):
+    with pytest.raises(Unavailable, match=r"host2@linux reaches only networks that it makes itself.* network_plugin = neutron"):
         Worker(conf)
 
 
@@ -86,7 +86,7 @@ def test_sqlite_serves_one_machine(install: Install, tmp_path: Path) -> None:
     held_elsewhere(stack, "host2", seconds=60)
     mine = lease(stack, tmp_path)
     if stack.engine.dialect.name == "sqlite":
-        with pytest.raises(Conflict, match="SQLite serves one machine"):
+        with pytest.raises(Conflict, match="SQLite works on one machine"):
             mine.acquire()
         stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=utcnow())))
     mine = lease(stack, tmp_path, seconds=30)

@@ -74,7 +74,7 @@ def test_a_symbolic_link_in_the_place_of_a_database_file_is_refused(conf: cfg.Co
     folder = config.state_path(conf, "db")
     folder.mkdir(parents=True)
     (folder / name).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Conflict, match="must be a plain file"):
+    with pytest.raises(Conflict, match="must be a regular file"):
         state_dir.prepare(conf)
     assert not (tmp_path / "elsewhere").exists()
 
@@ -84,14 +84,14 @@ def test_a_file_with_a_second_name_is_refused(conf: cfg.ConfigOpts) -> None:
     folder.mkdir(parents=True)
     (folder / "original").touch()
     os.link(folder / "original", folder / "abaca.sqlite")
-    with pytest.raises(Conflict, match="must be a plain file"):
+    with pytest.raises(Conflict, match="must be a regular file"):
         state_dir.prepare(conf)
 
 
 def test_a_symbolic_link_in_the_place_of_a_folder_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     config.state_path(conf).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Conflict, match="must be a folder, and no symbolic link"):
+    with pytest.raises(Conflict, match="must be a folder, not a symbolic link"):
         state_dir.prepare(conf)
 
 

@@ -123,7 +123,7 @@ def test_a_user_is_removed(conf: cfg.ConfigOpts) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("add", "mary", "--project", "blue"), "There is a user 'mary' already."),
+        (("add", "mary", "--project", "blue"), "User 'mary' already exists."),
         (("add", "ma:ry", "--project", "blue"), "'ma:ry' cannot be a user name"),
         (("add", "mary\nroot", "--project", "blue"), "cannot be a user name"),
         (("add", "bob", "--project", "a b"), "'a b' cannot be a project"),

@@ -44,7 +44,7 @@ def stored(engine: Engine, work_id: str) -> dict[str, Any]:
     with read(engine) as conn:
         for table in (queue.status_table(conn), queue.input_table(conn)):
             whole = sa.table(table.name, schema=table.schema)
-            query = sa.select(sa.literal_column("*")).select_from(whole).where(sa.column("workflow_uuid") == work_id)
+            query: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(whole).where(sa.column("workflow_uuid") == work_id)
             (row,) = conn.execute(query).mappings()
             assert all(row[name] is not None for name in OF_ITS_OWN & row.keys())
             # DBOS stores JSON's null where there are no attributes. It reads that, and SQL's, as none.

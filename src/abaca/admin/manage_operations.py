@@ -69,4 +69,4 @@ def resume_operation(settings: Settings, operation_id: str) -> None:
     """Take an operation up again that is parked or was given up, unless what it worked on has been changed since."""
     with opened(settings.load()) as engine:
         _inspection().resume(engine, operation_id)
-    click.echo(f"{operation_id} is taken up again, as new work.")
+    click.echo(f"{operation_id} is resumed, as a new operation.")

@@ -62,7 +62,7 @@ def get(engine: Engine, operation_id: str) -> Operation:
     """One of them. Missing when there is no such work, or it has ended well."""
     for row in client(engine).list_workflows(workflow_ids=[operation_id], status=list(STATES)):
         return _operation(row)
-    raise Missing(f"There is no operation {operation_id} that waits, runs, is parked or was given up.")
+    raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
 
 
 def steps(engine: Engine, operation_id: str) -> list[Step]:
@@ -99,17 +99,17 @@ def resume(engine: Engine, operation_id: str) -> None:
     """
     operation = get(engine, operation_id)
     if operation.state not in _ENDED:
-        raise Conflict(f"The operation {operation_id} is {operation.state}: it need not be taken up again.")
+        raise Conflict(f"The operation {operation_id} is {operation.state}: it does not need to be resumed.")
     if operation.args is None:
-        raise Conflict(f"The operation {operation_id} cannot be taken up again. {UNREADABLE}")
+        raise Conflict(f"The operation {operation_id} cannot be resumed. {UNREADABLE}")
     again = RESUMPTIONS.get(operation.name)
     if again is None:
-        raise Conflict(f"{operation.name} is not taken up again; repeat the request that began it.")
+        raise Conflict(f"{operation.name} cannot be resumed; repeat the request that started it.")
     # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns' statuses.
     later = client(engine).list_workflows(start_time=_text(operation.since), load_input=False, load_output=False)
     for other in later:
         if _about(other) == operation.about and moment(other.created_at or 0) > operation.since:
-            raise Conflict(f"There is later work on the same: {other.workflow_id}.")
+            raise Conflict(f"A later operation works on the same resource: {other.workflow_id}.")
     with log_context.working_for(operation.request_id), begin(engine) as conn:
         again(conn, *operation.args)
     client(engine).delete_workflow(operation_id)
@@ -121,7 +121,7 @@ def resume_outgrown(engine: Engine, worker_host: str) -> None:
         if str(row.error) == OUTGROWN:
             with suppress(CallerError):
                 resume(engine, row.workflow_id)
-                _LOG.info("%s is taken up again by this release", row.workflow_id)
+                _LOG.info("%s is resumed by this release", row.workflow_id)
 
 
 def _operation(row: WorkflowStatus) -> Operation:

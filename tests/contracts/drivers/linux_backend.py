@@ -24,6 +24,7 @@ from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers, remove_installation, simulate_reboot
+from abaca.drivers.linux.pools.btrfs import BtrfsPool
 from abaca.drivers.linux.pools.file_systems import ImagePerServer
 from abaca.drivers.linux.requirements import missing
 from abaca.values import ExportLocation, NetworkInfo, SecurityService, Share, ShareServer
@@ -69,6 +70,12 @@ def cleanup(driver: LinuxDriver) -> None:
     remove_installation(layout.namespace, layout.state_dir)
     left = {kind: found for kind, found in leftovers(layout.namespace, layout.state_dir).items() if found}
     assert not left, f"left on this machine: {left}"
+
+
+def btrfs_pool(driver: LinuxDriver) -> BtrfsPool:
+    """The driver's pool, as what it is."""
+    assert isinstance(driver.pool, BtrfsPool)
+    return driver.pool
 
 
 def lose_everything(driver: LinuxDriver) -> LinuxDriver:

@@ -28,6 +28,7 @@ from abaca.drivers.linux.pools import subvolumes
 from abaca.errors import Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 from tests.nfs4.client import Client41
 
@@ -83,7 +84,7 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
         addresses.append(f"127.0.0.1:{loopback.getsockname()[1]}")
         found = Host(secret, addresses, {}, str(foreign))
         found.know("/", "/etc/shadow", "/dev/zero", database, layout.epoch, layout.ganesha_config, foreign)
-        found.know(*site.driver.layout.state.glob("*.img"), *site.driver.pool.root.glob("*/*.img"))
+        found.know(*site.driver.layout.state.glob("*.img"), *btrfs_pool(site.driver).root.glob("*/*.img"))
         yield found
 
 

@@ -22,6 +22,7 @@ from abaca.drivers.linux.file_services.nfs.vigil import MOST_SILENCES, Vigil
 from abaca.errors import Unavailable
 from abaca.values import ShareServer
 from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, rule
 from tests.nfs4.client import Client41
 
@@ -115,7 +116,7 @@ def test_a_silent_server_is_not_blamed_while_the_disk_is_silent_too(hasty_site: 
     server = site.server(*BOTH)
     site.share(server)
     with stopped(pid_of(site, server)):
-        with frozen(site.driver.pool.root):
+        with frozen(btrfs_pool(site.driver).root):
             assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES + 1)] == [[]] * (MOST_SILENCES + 1)
         assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES)] == [[], [], [server.id]]
 

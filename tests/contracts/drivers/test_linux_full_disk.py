@@ -16,7 +16,7 @@ from abaca.drivers.linux.pools.btrfs import ROOM_TO_GROW
 from abaca.drivers.linux.pools.room import MIB
 from abaca.errors import Unavailable
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_backend import probe
+from tests.contracts.drivers.linux_backend import btrfs_pool, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path
 from tests.stack import wait_for
 
@@ -69,7 +69,7 @@ def test_a_full_disk_below_takes_the_pool_down_until_there_is_room_again(driver:
     share, greedy = site.share(server), site.share(server)
     client = site.client("client", "net", *CLIENT)
     assert probe(client, "write", path(share), "kept", "of before")["ok"]
-    assert store(driver.pool.root)
+    assert store(btrfs_pool(driver).root)
     (pool,) = driver.get_pools()
     assert pool.free_capacity_gb * 1024 < DISK_MIB, "the disk's room, not the image's"
 

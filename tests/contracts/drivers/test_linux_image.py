@@ -59,7 +59,7 @@ def fill(disk: Path) -> None:
 
 @pytest.mark.slow
 def test_a_full_disk_below_takes_nothing_from_a_pool(reserving: LinuxDriver, disk: Path) -> None:
-    pool = reserving.pool
+    pool = linux_backend.btrfs_pool(reserving)
     pool.create("share", 1)
     assert is_reserved(reserving)
     left = os.statvfs(disk)
@@ -72,7 +72,7 @@ def test_a_full_disk_below_takes_nothing_from_a_pool(reserving: LinuxDriver, dis
 
 def test_what_is_deleted_stays_reserved(reserving: LinuxDriver) -> None:
     """Also after an fstrim, which gives to the disk for a moment what is free, such as the end of a pool that is nearly empty."""
-    pool = reserving.pool
+    pool = linux_backend.btrfs_pool(reserving)
     pool.create("share", 1)
     (pool.path("share") / "data").write_bytes(os.urandom(64 * MIB))
     run("btrfs", "filesystem", "sync", str(pool.root))

@@ -161,7 +161,7 @@ def test_what_is_no_size_makes_no_share(site: Site, size: Any) -> None:
     before = tree(site.driver)
     new = msgspec.structs.replace(share, id=str(uuid.uuid4()), size=size)
     for call in (lambda: site.driver.create_share(new, server), lambda: site.driver.extend_share(share, size, server)):
-        with pytest.raises(Refused, match="is no size"):
+        with pytest.raises(Refused, match="is not a size"):
             call()
     assert tree(site.driver) == before
 

@@ -15,6 +15,7 @@ from abaca.drivers.linux.file_services.nfs.nfs4 import lookup, putfh
 from abaca.drivers.linux.inventory import leftovers, remove_installation
 from abaca.drivers.linux.programs import run
 from abaca.errors import BackendError
+from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site
 from tests.nfs4.client import Client40
 from tests.nfs4.operations import SYMLINK, create, readlink
@@ -46,7 +47,7 @@ def unchanged(folder: Path) -> bool:
 
 def test_a_link_in_the_place_of_all_shares_leads_the_next_start_nowhere(lonely_driver: LinuxDriver, of_the_host: Path) -> None:
     """By a forged handle a client reached the pool's top, renamed the folder and left a link: the next start made a folder of the host its own."""
-    root, name = lonely_driver.pool.root, lonely_driver.layout.namespace
+    root, name = btrfs_pool(lonely_driver).root, lonely_driver.layout.namespace
     os.rename(root / name, root / "away")
     os.symlink(of_the_host, root / name)
     with pytest.raises(BackendError, match="must be a folder"):
@@ -100,7 +101,7 @@ def test_what_is_in_the_place_of_a_share_is_not_taken_for_it(site: Site, of_the_
 
 def test_taking_a_pool_away_follows_no_link(lonely_driver: LinuxDriver, site: Site, tmp_path: Path) -> None:
     """A link beside the shares, to a subvolume of somebody else's in a pool that an administrator gave: the uninstaller leaves it."""
-    given, namespace = lonely_driver.pool.root, f"{lonely_driver.layout.namespace}-b"
+    given, namespace = btrfs_pool(lonely_driver).root, f"{lonely_driver.layout.namespace}-b"
     lonely_driver.pool.create("others", 1)
     options = {"state_dir": str(tmp_path / "guest"), "namespace": namespace, "pool_path": str(given)}
     guest = LinuxDriver("guest", options)
@@ -120,7 +121,7 @@ def test_pool_and_shares_are_mounted_as_data_only(site: Site) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     snapshot = site.snapshot(share, server, is_mountable=True)
-    points = [site.driver.pool.root, *(site.layout(server).mount_point(id_) for id_ in (share.id, snapshot.id))]
+    points = [btrfs_pool(site.driver).root, *(site.layout(server).mount_point(id_) for id_ in (share.id, snapshot.id))]
     for point in points:
         run("mount", "-o", "remount,bind,rw,dev,suid,exec,symfollow", str(point))
         assert not WALLS & flags(point)

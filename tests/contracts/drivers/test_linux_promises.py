@@ -35,7 +35,7 @@ def pool_of(tmp_path: Path) -> Iterator[Callable[[int], BtrfsPool]]:
 
     def make(gib: int) -> BtrfsPool:
         drivers.append(linux_backend.make_linux_driver(tmp_path, pool_size_gib=str(gib)))
-        return drivers[-1].pool
+        return linux_backend.btrfs_pool(drivers[-1])
 
     yield make
     for driver in drivers:

@@ -14,7 +14,8 @@ import pytest
 
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.driver import LinuxDriver
-from abaca.drivers.linux.inventory import leftovers, lose_what_a_reboot_takes, remove_installation
+from abaca.drivers.linux.inventory import leftovers, remove_installation, simulate_reboot
+from abaca.drivers.linux.pools.btrfs import BtrfsPool
 from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.server_images import FIRST_SIZE
@@ -22,6 +23,7 @@ from abaca.drivers.linux.programs import run
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
+from tests.contracts.drivers.linux_backend import btrfs_pool
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served
 from tests.contracts.drivers.test_linux_cell import Host, host, number_of, report_of
 from tests.contracts.drivers.test_linux_promises import write_all
@@ -43,11 +45,13 @@ def linux_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxDriv
 
 
 def image_of(site: Site, server: ShareServer) -> Path:
-    return site.driver.pool.root / site.driver.layout.namespace / f"{server.id}.img"
+    return btrfs_pool(site.driver).root / site.driver.layout.namespace / f"{server.id}.img"
 
 
 def mount_of(site: Site, server: ShareServer) -> Path:
-    return site.driver.file_systems.of(server.id).root
+    pool = site.driver.file_systems.of(server.id)
+    assert isinstance(pool, BtrfsPool)
+    return pool.root
 
 
 def fill(path: Path, mib: int) -> str:
@@ -168,14 +172,14 @@ def test_what_finds_no_room_is_refused_and_takes_nothing_from_others(site: Site)
         site.snapshot(foreign, other)
     with pytest.raises(NoSpace, match="no room for the file system of a share server"):
         site.server(("third", "10.10.0.5/24"))
-    (site.driver.pool.root / "filling").unlink()
+    (btrfs_pool(site.driver).root / "filling").unlink()
 
 
 def _leave(site: Site, size: int) -> None:
     """So much room in the pool, besides what its servers have."""
-    with open(site.driver.pool.root / "filling", "ab") as filling:
-        os.posix_fallocate(filling.fileno(), filling.tell(), max(1, site.driver.pool.left() - size))
-    site.driver.pool.commit()
+    with open(btrfs_pool(site.driver).root / "filling", "ab") as filling:
+        os.posix_fallocate(filling.fileno(), filling.tell(), max(1, btrfs_pool(site.driver).left() - size))
+    btrfs_pool(site.driver).commit()
 
 
 def test_a_clone_on_another_server_is_refused(site: Site) -> None:
@@ -257,7 +261,7 @@ def test_a_ruined_image_is_one_servers_harm(site: Site) -> None:
     server, other = site.server(*BOTH), site.server(("other", "10.9.0.5/24"))
     share, foreign = site.share(server), site.share(other)
     site.driver = linux_backend.lose_everything(site.driver)
-    site.driver.pool.prepare(lambda: None)
+    btrfs_pool(site.driver).prepare(lambda: None)
     with open(image_of(site, server), "r+b") as image:
         image.write(bytes(image_of(site, server).stat().st_size // 8))
     site.driver.check_for_setup_error()
@@ -299,17 +303,17 @@ def guest(site: Site, tmp_path: Path) -> Iterator[LinuxDriver]:
     options = {
         "state_dir": str(tmp_path / "state"),
         "namespace": f"{site.driver.layout.namespace}-g",
-        "pool_path": str(site.driver.pool.root),
+        "pool_path": str(btrfs_pool(site.driver).root),
         "image_per_share_server": "true",
     }
     driver = LinuxDriver("guest", options)
     driver.check_for_setup_error()
     yield driver
-    remove_installation(driver.layout.namespace, driver.layout.state_dir, driver.pool.root)
+    remove_installation(driver.layout.namespace, driver.layout.state_dir, btrfs_pool(driver).root)
 
 
 def of_guest(guest: LinuxDriver) -> dict[str, list[str]]:
-    return leftovers(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+    return leftovers(guest.layout.namespace, guest.layout.state_dir, btrfs_pool(guest).root)
 
 
 def held_for_a_while(file: Path) -> threading.Thread:
@@ -323,7 +327,7 @@ def held_for_a_while(file: Path) -> threading.Thread:
 def test_an_installation_in_a_given_pool_goes_whole_and_nothing_else_does(site: Site, guest: LinuxDriver) -> None:
     neighbour, others = site.server(*BOTH), Site(guest)
     beside = site.share(neighbour)
-    note, folder = guest.pool.root / "administrators", guest.pool.root / guest.layout.namespace
+    note, folder = btrfs_pool(guest).root / "administrators", btrfs_pool(guest).root / guest.layout.namespace
     note.write_text("text")
     servers = [others.server(("net", f"10.0.0.{number}/24")) for number in (5, 6)]
     shares = [others.share(server) for server in servers]
@@ -337,7 +341,7 @@ def test_an_installation_in_a_given_pool_goes_whole_and_nothing_else_does(site: 
     assert_served(client, shares[1])
     held = held_for_a_while(others.data(shares[1]) / "file0")
     for _ in range(2):  # the second time there is nothing
-        remove_installation(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+        remove_installation(guest.layout.namespace, guest.layout.state_dir, btrfs_pool(guest).root)
         assert not any(of_guest(guest).values()), of_guest(guest)
     held.join()
     assert not folder.exists()
@@ -352,7 +356,7 @@ def test_a_reboot_of_an_installation_in_a_given_pool(site: Site, guest: LinuxDri
     share = others.share(server)
     assert_served(others.client("client", "net", *CLIENT), share)
     held = held_for_a_while(others.data(share) / "file0")
-    lose_what_a_reboot_takes(guest.layout.namespace, guest.layout.state_dir, guest.pool.root)
+    simulate_reboot(guest.layout.namespace, guest.layout.state_dir, btrfs_pool(guest).root)
     assert of_guest(guest)["loop_devices"] == []
     held.join()
     guest.check_for_setup_error()

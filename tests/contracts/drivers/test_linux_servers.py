@@ -21,7 +21,7 @@ from abaca.drivers.linux.wires import plugging
 from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_backend import Loop, client_namespace, probe
+from tests.contracts.drivers.linux_backend import Loop, btrfs_pool, client_namespace, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, grow, path, routes_of
 
 pytestmark = pytest.mark.root
@@ -234,7 +234,7 @@ def test_nothing_is_deleted_or_made_in_a_pool_that_is_not_mounted(lonely_driver:
     server = site.server(*BOTH)
     share = site.share(server)
     driver.teardown_server(server.id, {})
-    mounts.unmount(driver.pool.root)
+    mounts.unmount(btrfs_pool(driver).root)
     calls = (lambda: driver.delete_share(share, server), lambda: driver.create_share(share, server), lambda: driver.ensure_server(server, [share]))
     for call in (*calls, driver.get_pools):
         with pytest.raises(Unavailable, match="not mounted"):

@@ -19,7 +19,7 @@ from abaca.drivers.linux.pools.room import GIB
 from abaca.errors import NoSpace, Refused, Unavailable
 from abaca.values import AccessRule, Share, ShareServer
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_backend import Loop, probe
+from tests.contracts.drivers.linux_backend import Loop, btrfs_pool, probe
 from tests.contracts.drivers.linux_site import BOTH, Site, access_of, path, rule
 
 pytestmark = pytest.mark.root
@@ -283,7 +283,7 @@ def test_other_protocols_are_refused(site: Site) -> None:
 
 def test_a_pool_given_by_the_administrator(site: Site, tmp_path: Path) -> None:
     """Shares lie in a folder of their own in it; what else is there stays."""
-    pool_path = site.driver.pool.root  # a btrfs that is mounted, as an administrator's would be
+    pool_path = btrfs_pool(site.driver).root  # a btrfs that is mounted, as an administrator's would be
     namespace = f"{site.driver.layout.namespace}-b"
     options = {"state_dir": str(tmp_path / "state"), "namespace": namespace, "pool_path": str(pool_path)}
     guest = LinuxDriver("guest", options)

@@ -21,6 +21,7 @@ from abaca.drivers.linux.clients import detach_client
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.interface import Port
 from abaca.values import ShareServer
 from tests.contracts.drivers.linux_backend import Loop, successor
 from tests.contracts.drivers.linux_site import BOTH, Site, access_of, assert_served, path
@@ -137,7 +138,7 @@ def test_an_address_of_one_network_is_not_there_for_another(site: Site, elsewher
     client = _station(site.client("neighbour", "one", *(address.format(20) for address in ADDRESSES)), 20)
     netns = site.layout(server).namespace
     port = next(info.network_allocations[0] for info in server.network_info if info.subnet.neutron_net_id == site.network_id("one"))
-    interface = plugging.Port(netns, server_id, site.network_id("one"), port.mac_address, 0).name
+    interface = Port(netns, server_id, site.network_id("one"), port.mac_address, 0).name
     forged = honest(client, Station(netns, interface, mac, *elsewhere))[-2:]
     assert arrived(client, forged, Station(netns, interface, mac, "10.0.0.5", "fd00::5")) == [[]]
 

@@ -8,7 +8,7 @@ import pytest
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.wires import plugging
-from abaca.drivers.linux.wires.wiring import Segment
+from abaca.drivers.linux.wires.interface import Segment
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_hosts import Machine

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
+from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import DEFAULTS
@@ -132,7 +134,7 @@ def scene(request: pytest.FixtureRequest, town: Neighbourhood, layout: Layout) -
 def tag(machine: Machine) -> None:
     """Have the machine's addresses on a VLAN of its interface."""
 
-    def act(links: namespaces.IPRoute) -> None:
+    def act(links: IPRoute) -> None:
         (index,) = links.link_lookup(ifname="eth0")
         links.flush_addr(index=index)
         if not links.link_lookup(ifname="eth0.7"):
@@ -144,7 +146,7 @@ def tag(machine: Machine) -> None:
 
 def assert_reached(scene: Scene) -> None:
     for address in SERVER:
-        wait_for(lambda address=address: scene.peer.reaches(address))
+        wait_for(partial(scene.peer.reaches, address))
 
 
 def test_a_port_is_on_its_network_as_it_is_described(scene: Scene) -> None:
@@ -159,7 +161,7 @@ def test_a_port_that_is_right_is_not_touched_by_anybody(scene: Scene) -> None:
     scene.connect()
     before = scene.link()["index"]
     for wires in (scene.wires, scene.again()):
-        scene.do(lambda wires=wires: wires.connect(scene.own_port))
+        scene.do(partial(wires.connect, scene.own_port))
         assert scene.link()["index"] == before
     assert_reached(scene)
 
@@ -168,7 +170,7 @@ def test_a_port_that_is_right_is_not_touched_by_anybody(scene: Scene) -> None:
 def test_what_was_lost_comes_back(scene: Scene, layout: Layout, lost: str) -> None:
     scene.connect()
 
-    def lose(links: namespaces.IPRoute) -> None:
+    def lose(links: IPRoute) -> None:
         mine = [link for link in links.get_links() if link.get("ifname") == scene.own_port.name]
         bridges = [link for link in links.get_links() if (link.get("linkinfo") or {}).get("kind") == "bridge"]
         for link in {"the bridges": bridges, "a port": mine}.get(lost, []):
@@ -239,6 +241,6 @@ def test_networks_that_are_not_reached_are_refused(scene: Scene) -> None:
         return  # it makes whatever is asked for
     for segment, mtu in ((Segment("geneve", 5), 1400), (scene.kind.segment, 9000)):
         with pytest.raises(Refused, match=scene.network):
-            scene.do(lambda segment=segment, mtu=mtu: scene.wires.refuse_unreachable(on(segment, mtu), None))
+            scene.do(partial(scene.wires.refuse_unreachable, on(segment, mtu), None))
     scene.do(lambda: scene.wires.refuse_unreachable(on(scene.kind.segment, 9000), 1300))
 

@@ -51,8 +51,8 @@ def require_room_for_work(conn: Connection, project_id: str, limits: RowLimits) 
     limit = limits.waiting_work
     if limit >= 0 and queue.in_flight(conn, project_id, limit) >= limit:
         raise OverQuota(
-            f"Quota exceeded for waiting_work of project {project_id}: {limit} of {limit} operations wait or run already. "
-            "Try again when some of them have ended."
+            f"Quota exceeded for waiting_work of project {project_id}: {limit} of {limit} operations are"
+            " waiting or running. Try again when some of them have ended."
         )
 
 
