@@ -25,11 +25,11 @@ help: ## list the targets
 
 .PHONY: demo
 demo: system venv ## show the main job end to end on this machine (as root, on Debian)
-	@$(BIN)/abaca demo
+	@$(BIN)/abaca demo $(if $(KEEP),--keep)
 
 .PHONY: demo-openstack
-demo-openstack: system venv venv-openstack ## the same beside a real Keystone and Neutron, on flat networks of Neutron's
-	@$(BIN)/python -m tests.openstack.demo
+demo-openstack: system venv venv-openstack ## the same beside a real Keystone and Neutron, on flat networks of Neutron's (KEEP=1: stays until Ctrl-C)
+	@$(BIN)/python -m tests.openstack.demo $(if $(KEEP),--keep)
 
 .PHONY: test
 test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why; what failed beside others runs once more, alone (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)

@@ -9,7 +9,7 @@ from threading import Thread
 
 import click
 
-from abaca.admin import config_commands, users
+from abaca.admin import client_commands, config_commands, users
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
 _until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -129,6 +129,7 @@ def demo(keep: bool) -> None:
     raise SystemExit(run(keep))
 
 
+main.add_command(client_commands.commands)
 main.add_command(users.commands)
 main.add_command(config_commands.commands)
 
