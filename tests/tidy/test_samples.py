@@ -78,8 +78,8 @@ def test_secrets_are_marked() -> None:
     assert {(section, option.dest) for section, option in OPTIONS if option.secret} == looks_secret != set()
 
 
-def test_the_administrator_guide_names_every_option_of_the_service() -> None:
-    guide = (ROOT / "docs" / "how-to" / "administrator-guide.md").read_text()
+def test_the_page_of_options_names_every_option_of_the_service() -> None:
+    guide = (ROOT / "docs" / "reference" / "configuration.md").read_text()
     assert [f"[{section}] {option.dest}" for section, found in options.SECTIONS.items() for option in found if f"`{option.dest}`" not in guide] == []
 
 

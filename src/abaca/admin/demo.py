@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from abaca.admin.demo_scene import Scene, StepFailed, openstack_program
-from abaca.admin.demo_steps import STEPS, Play, delete
+from abaca.admin.demo_steps import STEPS, Play
 from abaca.drivers.linux.requirements import missing
 from abaca.errors import AbacaError
 
@@ -35,7 +35,7 @@ def run(
     began = time.monotonic()
     scene = make_scene(lambda line: click.echo(f"  {line}"))
     try:
-        _play(Play(scene, click.echo), steps, keep)
+        play_steps(Play(scene, click.echo), steps, _wait_for_visitor if keep else None)
     except (StepFailed, AbacaError, OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
         click.secho(f"\nFAILED: {error}\n", fg="red", err=True)
         click.echo(f"The end of the service's log:\n{scene.log_tail()}", err=True)
@@ -63,10 +63,15 @@ def lacks() -> list[str]:
     return lacking
 
 
-def _play(play: Play, steps: Sequence[Callable[[Play], None]], keep: bool) -> None:
+def play_steps(
+    play: Play,
+    steps: Sequence[Callable[[Play], None]],
+    before_last: Callable[[Play], None] | None,
+) -> None:
+    """The steps in turn. `before_last` is called before the last one, which takes everything away."""
     for number, step in enumerate(steps, start=1):
-        if keep and step is delete:
-            _wait_for_visitor(play)
+        if before_last and number == len(steps):
+            before_last(play)
         click.secho(f"\n{number}. {(step.__doc__ or '').strip()}", bold=True)
         began = time.monotonic()
         step(play)
