@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from abaca.api import microversions
-from abaca.api.endpoint import VERSIONED, Route
+from abaca.api.declaration import VERSIONED, Route
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.routing import ROUTES
 from abaca.errors import CallerError
@@ -39,7 +39,7 @@ def lacking(calls: Calls) -> list[str]:
 
 
 def named(route: Route) -> str:
-    """As a reader finds it in routing.py."""
+    """As a reader finds it where it is declared."""
     versions = f" {route.since}-{'' if route.until is None else route.until}" if route.path.startswith(VERSIONED) else ""
     return f"{route.method} {route.path}{f' {route.action}' if route.action else ''}{versions}"
 

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
-from abaca.api.described import QUERIES, TAKES
-from abaca.api.endpoint import Route
+from abaca.api.declaration import Route
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.config import key_file
@@ -102,7 +101,7 @@ def test_lists_and_filters_show_nothing_of_the_other_project(api: Api, theirs: K
     for route, version in every_route():
         if route.method != "GET" or parameters(route):
             continue
-        filters = [f"{name}={theirs.get(name, SECRET)}" for name in QUERIES.get(route.name, ()) if name.endswith("_id") or "name" in name]
+        filters = [f"{name}={theirs.get(name, SECRET)}" for name in route.query if name.endswith("_id") or "name" in name]
         for query in ("", "all_tenants=1", "all_projects=1", "project_id=red", *filters):
             answer = api.send("GET", f"{route.path}?{query}", who=BOB, version=version)
             told = f"{route.name}?{query} at {version}: {answer.text}"
@@ -151,9 +150,9 @@ def filled(route: Route, ids: Known) -> str:
 
 def body_of(route: Route, ids: Known) -> Any:
     """A body that is valid, with the other project's ids wherever ids are taken."""
-    if route.name not in TAKES:
+    if route.takes is None:
         return {route.action: {}} if route.action else None
-    member, content = TAKES[route.name][0], BODIES[route.name](ids)
+    member, content = route.takes.member, BODIES[route.name](ids)
     if route.action is not None:
         return {route.action: content}
     return {member: content} if member else content
@@ -246,4 +245,4 @@ def everything(engine: Engine) -> dict[str, Any]:
 
 
 def test_bodies_are_known_for_every_handler_that_takes_one() -> None:
-    assert set(BODIES) >= {route.name for route in ROUTES if route.name in TAKES and route.policy is not None}
+    assert set(BODIES) >= {route.name for route in ROUTES if route.takes and route.policy is not None}

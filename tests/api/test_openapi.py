@@ -23,8 +23,8 @@ from sqlalchemy.engine import Engine
 from abaca.api import openapi
 from abaca.api.app import create_app, make_service
 from abaca.api.call import Call, Service
-from abaca.api.described import GIVES, NAMES, QUERIES, TAKES
-from abaca.api.endpoint import Route
+from abaca.api.declaration import Route
+from abaca.api.described import NAMES
 from abaca.api.faults import NoSuchRoute
 from abaca.api.microversions import HEADER, MAX_VERSION, text
 from abaca.api.routing import ROUTES
@@ -76,9 +76,10 @@ def test_operations_and_components_have_names_of_their_own() -> None:
     tags = [tag["name"] for tag in document["tags"]]
     assert len(tags) == len(set(tags)) and all(set(operation["tags"]) <= set(tags) and operation["tags"] for operation in operations)
     assert [name for name in document["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]*", name)] == []
-    views = [(answer.view, answer.level) for answer in GIVES.values() if answer.view]
+    views = [(route.gives.view, route.gives.level) for route in ROUTES if route.gives and route.gives.view]
     assert len({f"{NAMES[view]} {level}" for view, level in views}) == len(set(views))
-    structs = {struct for _, struct in TAKES.values() if isinstance(struct, type) and issubclass(struct, msgspec.Struct)}
+    bodies = [route.takes.content for route in ROUTES if route.takes]
+    structs = {body for body in bodies if isinstance(body, type) and issubclass(body, msgspec.Struct)}
     assert len({struct.__name__ for struct in structs} - set(NAMES.values())) == len(structs)
 
 
@@ -118,16 +119,14 @@ BY_DOMAIN = {"share_servers.index", "local_networks.list_networks", "local_netwo
 def test_parameters_are_described_that_are_read(conf: cfg.ConfigOpts, engine: Engine) -> None:
     service = make_service(conf, engine)
     readers = [route for route in NEWEST if route.method == "GET" and route.name not in BY_DOMAIN]
-    differences = {route.name: read_by(route, service) ^ set(QUERIES.get(route.name, ())) for route in readers}
+    differences = {route.name: read_by(route, service) ^ set(route.query) for route in readers}
     assert {name: names for name, names in differences.items() if names} == {}
 
 
 def test_every_route_is_described() -> None:
     silent = {"versions.healthcheck", "metrics.show"}  # plain text
-    assert {route.name for route in NEWEST if not openapi.is_silent(route)} - set(GIVES) == silent
-    assert {route.name for route in NEWEST if route.method in ("POST", "PUT")} - set(TAKES) == set()
-    names = {route.name for route in ROUTES}
-    assert set(GIVES) - names == set(TAKES) - names == set()
+    assert {route.name for route in ROUTES if openapi.is_silent(route) is (route.gives is not None)} == silent
+    assert [route.name for route in ROUTES if (route.takes is None) is (route.method in ("POST", "PUT"))] == []
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from abaca import config
 from abaca.api.app import create_app
 from abaca.api.faults import PolicyForbids
 from abaca.api.microversions import MAX_VERSION, text
-from abaca.api.policy import RULES, Policy
-from abaca.api.routing import ROUTES
+from abaca.api.policy import Policy
+from abaca.api.routing import DEFAULTS, ROUTES, RULES
 from abaca.values import Caller
 from tests.api.conftest import ADMIN, ALICE, NOBODY, READER, UNKNOWN, Api
 from tests.stack import wait_for
@@ -45,7 +45,7 @@ def plain(tmp_path: Path) -> cfg.ConfigOpts:
     ],
 )
 def test_personas(plain: cfg.ConfigOpts, rule: str, permitted: set[str]) -> None:
-    policy = Policy(plain)
+    policy = Policy(plain, DEFAULTS)
     for _ in range(2):  # decided, then remembered
         assert {name for name in PERSONAS if policy.permits(caller(name), rule)} == permitted
     with pytest.raises(PolicyForbids, match=f"Policy doesn't allow {rule} to be performed."):
@@ -53,14 +53,15 @@ def test_personas(plain: cfg.ConfigOpts, rule: str, permitted: set[str]) -> None
 
 
 def test_every_rule_is_used_by_a_route_or_a_handler() -> None:
-    sources = "".join(path.read_text() for path in (Path(__file__).parents[2] / "src/abaca/api").rglob("*.py") if path.name != "policy.py")
+    """The rules that no route names stand in the code twice: where they are declared, and where a handler asks for them."""
+    sources = "".join(path.read_text() for path in (Path(__file__).parents[2] / "src/abaca/api").rglob("*.py"))
     of_routes = {route.policy for route in ROUTES}
-    assert [rule for rule in RULES if rule not in of_routes and f'"{rule}"' not in sources] == []
+    assert [rule for rule in RULES if rule not in of_routes and sources.count(f'"{rule}"') < 2] == []
 
 
 def test_routes_that_only_administrators_may_call(api: Api) -> None:
     closed = [
-        r for r in ROUTES if r.policy and RULES[r.policy] == "rule:admin" and r.until is None and r.path.startswith("/v2/") and r.action is None
+        r for r in ROUTES if r.rule and r.rule.default == "rule:admin" and r.until is None and r.path.startswith("/v2/") and r.action is None
     ]
     assert len(closed) > 10
     for route in closed:
@@ -73,7 +74,7 @@ def test_routes_that_only_administrators_may_call(api: Api) -> None:
 def test_policy_file(tmp_path: Path, plain: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text('"share_type:create": "rule:member"\n"share:create": "role:admin"\n')
-    policy = Policy(plain)
+    policy = Policy(plain, DEFAULTS)
     assert policy.permits(caller("member"), "share_type:create")
     assert not policy.permits(caller("member"), "share:create")
     assert policy.permits(caller("member"), "share:delete")  # the rules in code stay
@@ -92,7 +93,7 @@ def test_policy_file(tmp_path: Path, plain: cfg.ConfigOpts, caplog: pytest.LogCa
 def test_a_broken_policy_file_stops_the_start(tmp_path: Path, plain: cfg.ConfigOpts, text: str) -> None:
     (tmp_path / "policy.yaml").write_text(text)
     with pytest.raises((ValueError, InvalidDefinitionError)):
-        Policy(plain)
+        Policy(plain, DEFAULTS)
 
 
 def test_policy_file_reaches_the_routes(engine: Engine, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from abaca.api import microversions
-from abaca.api.endpoint import Route
+from abaca.api.declaration import Route
 from abaca.api.routing import ROUTES
 from tests.api.conftest import ADMIN, ALICE, UNKNOWN, Api
 

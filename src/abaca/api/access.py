@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from oslo_policy.policy import Enforcer
 
 from abaca import config
-from abaca.api.endpoint import Route
+from abaca.api.declaration import Route
 from abaca.api.policy import Policy
 from abaca.api.reference import span, title
-from abaca.api.routing import ROUTES
+from abaca.api.routing import DEFAULTS, ROUTES
 from abaca.values import SYSTEM, Caller
 
 _INTRODUCTION = """# Who may do what
@@ -44,7 +44,7 @@ def rules_in_code() -> Policy:
     conf = config.load([])
     Enforcer(conf)  # which registers the option
     conf.set_override("policy_file", os.devnull, group="oslo_policy")
-    return Policy(conf)
+    return Policy(conf, DEFAULTS)
 
 
 def answers(policy: Policy, route: Route) -> dict[str, int]:

@@ -15,12 +15,13 @@ from abaca.api import faults
 from abaca.api.audit import Audit
 from abaca.api.call import Service
 from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
-from abaca.api.endpoint import VERSIONED, Endpoint, MissingIds, Route
+from abaca.api.declaration import VERSIONED, Route
+from abaca.api.endpoint import Endpoint, MissingIds
 from abaca.api.kept_rows import KeptRows
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.policy import Policy
-from abaca.api.routing import ROUTES
+from abaca.api.routing import DEFAULTS, ROUTES
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
@@ -67,7 +68,7 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
     return Service(
         conf=conf,
         engine=engine,
-        policy=Policy(conf),
+        policy=Policy(conf, DEFAULTS),
         cipher=Cipher(key_file(conf)),
         quota_defaults=quota_defaults(conf),
         row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),

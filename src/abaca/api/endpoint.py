@@ -1,55 +1,20 @@
-"""What a route is, and how a request finds its handler: by URL (Falcon), then method, version and, for actions, the body's only member."""
+"""How a request finds its handler: by URL (Falcon), then method, version and, for actions, the body's only member."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, NamedTuple
 
 import falcon
 import msgspec
 
 from abaca.api import microversions
 from abaca.api.call import Call, Service
+from abaca.api.declaration import VERSIONED, Route
 from abaca.api.faults import NoSuchRoute
 from abaca.api.whole_lists import WholeList
 from abaca.errors import Invalid
-
-VERSIONED = "/v2/"  # routes below it have microversions
-
-Handler = Callable[..., Any]
-
-
-class Route(NamedTuple):
-    """One handler at one URL. `policy` None: open to everyone, without credentials. `since`, `until`: first and last minor version.
-
-    The handler takes the call and the path's parameters and returns what is encoded as JSON; None: no body; str: plain text.
-    `action`: only for bodies whose one member has that name.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    policy: str | None
-    since: int = 0
-    until: int | None = None
-    status: int = 200
-    action: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Module and function, as in `share_networks.create`."""
-        return f"{self.handler.__module__.rpartition('.')[2]}.{self.handler.__name__}"
-
-    def lives_in(self, version: int) -> bool:
-        """Whether it is there at that minor version."""
-        return self.since <= version and (self.until is None or version <= self.until)
-
-
-def action(path: str, name: str, handler: Handler, policy: str, since: int = 0, until: int | None = None, status: int = 202) -> Route:
-    """The route of one action: `POST <path>` with the body `{"<name>": {…}}`."""
-    return Route("POST", path, handler, policy, since, until, status, name)
 
 
 class MissingIds:
@@ -86,8 +51,8 @@ class Endpoint:
             resp.set_header("Vary", microversions.HEADER)
         call = Call(self._service, req, version)
         route = self._choose(call, req.method)
-        if route.policy is not None:
-            call.enforce(route.policy)
+        if route.rule is not None:
+            call.enforce(route.rule.name)
         req.context.action, req.context.params = route.action, params
         answer = req.context.answer = route.handler(call, **params)
         resp.status = route.status

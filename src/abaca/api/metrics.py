@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, admin
 from abaca.api.installation_metrics import Installation
 
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -99,3 +100,6 @@ class _RequestsOfAll(Collector):
         files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
         metrics: Iterable[Metric] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
         return metrics
+
+
+RESOURCE = Resource(routes=[Route("GET", "/metrics", show, admin("metrics:get"))])

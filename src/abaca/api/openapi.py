@@ -1,7 +1,4 @@
-"""The OpenAPI document, made from the routes, the field tables and the request structs; served at /openapi.json to everyone.
-
-It describes the newest microversion. What each handler takes and gives: `described`.
-"""
+"""The OpenAPI document, made from what resources declare; served at /openapi.json to everyone. It describes the newest microversion."""
 
 from __future__ import annotations
 
@@ -15,10 +12,11 @@ import msgspec
 
 from abaca.api import microversions
 from abaca.api.call import Call
-from abaca.api.described import FAULT, GIVES, KINDS, KINDS_OF, LINKS, NAMES, NESTED, QUERIES, TAKES, TEXT, TEXT_OR_NULL, Answer, Schema
-from abaca.api.endpoint import VERSIONED, Route
+from abaca.api.declaration import VERSIONED, Gives, Route, Takes
+from abaca.api.described import KINDS, KINDS_OF, NAMES, NESTED
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View, timestamp
+from abaca.api.wire.schemas import FAULT, LINKS, TEXT, TEXT_OR_NULL, Schema
 
 PATH = "/openapi.json"
 _REFERENCE = "#/components/schemas/{name}"
@@ -41,6 +39,7 @@ _SECURITY: dict[str, dict[str, Schema]] = {
 
 def document(routes: Iterable[Route], auth_strategy: str) -> dict[str, Any]:
     """All routes that live in the newest version, called by those who `auth_strategy` lets in."""
+    routes = list(routes)
     newest = [route for route in routes if route.lives_in(microversions.MAX_VERSION)]
     paths: dict[str, dict[str, list[Route]]] = {}
     for route in newest:
@@ -60,7 +59,7 @@ def document(routes: Iterable[Route], auth_strategy: str) -> dict[str, Any]:
             path: {method: _operation(method, of_method) for method, of_method in methods.items()}
             for path, methods in paths.items()
         },
-        "components": {"securitySchemes": security, "schemas": _bodies() | _views() | {"Fault": FAULT, "Version": _VERSION}},
+        "components": {"securitySchemes": security, "schemas": _bodies(routes) | _views(routes) | {"Fault": FAULT, "Version": _VERSION}},
     }
 
 
@@ -78,16 +77,18 @@ def show(call: Call) -> dict[str, Any]:
 ROUTE = Route("GET", PATH, show, None)
 
 
-def _bodies() -> dict[str, Schema]:
+def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
     """The request structs by their names, with those that they hold."""
-    structs = {struct for _, struct in TAKES.values() if isinstance(struct, type) and issubclass(struct, msgspec.Struct)}
+    contents = [route.takes.content for route in routes if route.takes]
+    structs = {content for content in contents if isinstance(content, type) and issubclass(content, msgspec.Struct)}
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     return msgspec.json.schema_components(ordered, ref_template=_REFERENCE)[1]
 
 
-def _views() -> dict[str, Schema]:
+def _views(routes: Iterable[Route]) -> dict[str, Schema]:
     """The resources as answers show them, by their names."""
-    shown = {_view_name(answer.view, answer.level): (answer.view, answer.level) for answer in GIVES.values() if answer.view}
+    given = [route.gives for route in routes if route.gives]
+    shown = {_view_name(answer.view, answer.level): (answer.view, answer.level) for answer in given if answer.view}
     return {name: _shown(view, level) for name, (view, level) in sorted(shown.items())}
 
 
@@ -112,7 +113,7 @@ def _operation(method: str, routes: list[Route]) -> dict[str, Any]:
     }
     if first.policy is None:
         operation["security"] = []
-    bodies = [_body(route) for route in routes if route.name in TAKES]
+    bodies = [_body(route, route.takes) for route in routes if route.takes]
     if bodies:
         schema = bodies[0] if len(bodies) == 1 else {"oneOf": bodies}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
@@ -129,7 +130,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in re.findall(r"{(\w+)}", route.path)
     ]
-    parameters += _query(QUERIES.get(route.name, ()))
+    parameters += _query(route.query)
     if route.path.startswith(VERSIONED):
         newest = {"allOf": [{"$ref": _REFERENCE.format(name="Version")}], "default": _NEWEST}  # clients need not give it
         parameters.append({"name": microversions.HEADER, "in": "header", "required": True, "schema": newest})
@@ -150,7 +151,7 @@ def _query(names: Sequence[str]) -> list[dict[str, Any]]:
 def _response(route: Route, routes: list[Route]) -> dict[str, Any]:
     """The success of all routes with that status. Actions without an answer stand beside actions with one: then any of them is right."""
     same = [other for other in routes if other.status == route.status]
-    schemas = [_answer(GIVES[other.name]) for other in same if other.name in GIVES]
+    schemas = [_answer(other.gives) for other in same if other.gives]
     if not schemas or any(is_silent(other) for other in same):
         return {"description": "Done, or begun."}
     return {"description": "Done.", "content": {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
@@ -161,10 +162,9 @@ def is_silent(route: Route) -> bool:
     return get_type_hints(route.handler).get("return") is NoneType
 
 
-def _body(route: Route) -> Schema:
-    member, struct = TAKES[route.name]
-    content: Schema = {"type": ["object", "null"]} if struct is None else _struct(struct)
-    name = route.action or member
+def _body(route: Route, takes: Takes) -> Schema:
+    content: Schema = {"type": ["object", "null"]} if takes.content is None else _struct(takes.content)
+    name = route.action or takes.member
     if not name:
         return content
     schema = {"type": "object", "properties": {name: content}, "required": [name], "additionalProperties": False}
@@ -175,7 +175,7 @@ def _struct(struct: Any) -> Schema:
     return msgspec.json.schema_components([struct], ref_template=_REFERENCE)[0][0]
 
 
-def _answer(answer: Answer) -> Schema:
+def _answer(answer: Gives) -> Schema:
     content = answer.schema or {}
     if answer.view:
         content = {"$ref": _REFERENCE.format(name=_view_name(answer.view, answer.level))}

@@ -1,6 +1,6 @@
-"""The API reference as a page, made from the routes, the field tables and the request structs: `python -m abaca.api.reference`.
+"""The API reference as a page, made from what resources declare: `python -m abaca.api.reference`.
 
-What each handler takes and gives: `described`. The same for machines, for the newest version only: `openapi`.
+The same for machines, for the newest version only: `openapi`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 import msgspec
 
 from abaca.api import microversions
-from abaca.api.described import GIVES, QUERIES, TAKES, Answer
-from abaca.api.endpoint import VERSIONED, Route
-from abaca.api.policy import ADMIN, CREATOR, MEMBER, READER, RULES
+from abaca.api.declaration import VERSIONED, Gives, Route
+from abaca.api.policy import ADMIN, CREATOR, MEMBER, READER
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
 
@@ -36,24 +35,23 @@ _GIVEN = {SUMMARY: "in short", DETAIL: "in detail", SHOW: "in full"}
 
 def page(routes: Iterable[Route]) -> str:
     """The whole page, in Markdown."""
+    routes = list(routes)
     groups: dict[str, list[Route]] = {}
     for route in routes:
         groups.setdefault(route.name.partition(".")[0], []).append(route)
-    names = _names()
+    names = _names(routes)
     parts = [_INTRODUCTION, "\n".join(["## What each version brought", "", "| version | |", "|---|---|", *_versions()])]
     parts += ["\n".join(_group(name, of_group, names)) for name, of_group in groups.items()]
     parts += ["# Resources\n\nA member that stands twice changed its meaning with a version."]
     parts += ["\n".join(_resource(name, view)) for view, name in names.items()]
     parts += ["# Bodies\n\nMembers that a body has beside these are ignored."]
-    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(), key=lambda struct: struct.__name__)]
+    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(routes), key=lambda struct: struct.__name__)]
     return "\n\n".join(parts) + "\n"
 
 
 def persona(route: Route) -> str:
     """Whom the rules in code let in: everyone, or those who have this role in the project, and all before it: admin, member, reader."""
-    if route.policy is None:
-        return "everyone"
-    return _PERSONAS[RULES[route.policy]]
+    return "everyone" if route.rule is None else _PERSONAS[route.rule.default]
 
 
 def _versions() -> Iterator[str]:
@@ -70,7 +68,7 @@ def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[s
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
         rule = f"`{route.policy}`" if route.policy else "open to everyone"
         yield f"| {url} | {span(route)} | {rule} | {persona(route)} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
-    queries = {route.name: QUERIES[route.name] for route in routes if route.name in QUERIES}
+    queries = {route.name: route.query for route in routes if route.query}
     for handler, parameters in queries.items():
         of_handler = sorted({route.path for route in routes if route.name == handler})
         yield ""
@@ -89,16 +87,16 @@ def _between(since: int, until: int | None) -> str:
 
 
 def _takes(route: Route) -> str:
-    if route.name not in TAKES:
+    if route.takes is None:
         return ""
-    member, struct = TAKES[route.name]
+    member, struct = route.takes
     name = route.action or member
     content = _link(struct.__name__) if _is_struct(struct) else "nothing" if struct is None else "pairs"
     return f"`{name}`: {content}" if name else content
 
 
 def _gives(route: Route, names: dict[View, str]) -> str:
-    answer = GIVES.get(route.name, Answer(""))
+    answer = route.gives or Gives("")
     members = ", ".join(f"`{member}`" for member in (answer.member, answer.also) if member)
     if answer.view is None:
         return members or ("an object" if answer.schema else "")
@@ -129,18 +127,18 @@ def _body(struct: Any) -> Iterator[str]:
         yield f"| `{field.encode_name}` | {'required' if field.required else ''} |"
 
 
-def _names() -> dict[View, str]:
+def _names(routes: Iterable[Route]) -> dict[View, str]:
     """Each view that an answer shows, with a name of its own: its member's in the singular."""
     names: dict[View, str] = {}
-    for answer in sorted(GIVES.values(), key=lambda answer: answer.is_list):
+    for answer in sorted((route.gives for route in routes if route.gives), key=lambda answer: answer.is_list):
         if answer.view is not None and answer.view not in names:
             name = answer.member.removesuffix("s")
             names[answer.view] = f"{name} in detail" if name in names.values() else name
     return names
 
 
-def _structs() -> set[Any]:
-    return {struct for _, struct in TAKES.values() if _is_struct(struct)}
+def _structs(routes: Iterable[Route]) -> set[Any]:
+    return {route.takes.content for route in routes if route.takes and _is_struct(route.takes.content)}
 
 
 def _is_struct(struct: Any) -> bool:

@@ -33,6 +33,7 @@ from abaca.api.door.application import Door
 from abaca.api.door.connections import Connections
 from abaca.api.door.environment import Proxies
 from abaca.api.metrics_folder import metrics_folder
+from abaca.api.routing import DEFAULTS
 from abaca.config import database_url
 from abaca.db import migrations
 
@@ -61,7 +62,7 @@ def serve(conf: cfg.ConfigOpts) -> None:
     privileges.give_up_root(conf.api.user)
     for complaint in privileges.unreadable(conf):
         raise cfg.Error(complaint)
-    wrong = list(policy.complaints(conf))
+    wrong = list(policy.complaints(conf, DEFAULTS))
     if wrong:
         raise cfg.Error("\n  ".join(wrong))
     _refuse_older(conf, revisions)

@@ -10,13 +10,14 @@ from oslo_config import cfg
 from abaca import config
 from abaca.api import policy
 from abaca.api.cleartext import refuse_unusable_tls
+from abaca.api.routing import DEFAULTS
 from abaca.api.users_file import parse
 from abaca.db.private_files import read_private
 
 
 def errors(conf: cfg.ConfigOpts) -> list[str]:
     """A sentence for each. What this process may not read is left to who must."""
-    return [*policy.complaints(conf), *_of_users(conf), *_of_key(conf), *_of_certificate(conf)]
+    return [*policy.complaints(conf, DEFAULTS), *_of_users(conf), *_of_key(conf), *_of_certificate(conf)]
 
 
 def _of_users(conf: cfg.ConfigOpts) -> Iterator[str]:

@@ -10,6 +10,7 @@ from oslo_policy import opts, policy
 from abaca import config
 from abaca.admin.configuration.sections import listed_plugins
 from abaca.api.policy import make_enforcer
+from abaca.api.routing import DEFAULTS
 from abaca.options import SECTIONS
 
 _HELP = {
@@ -34,6 +35,6 @@ def enforcer() -> policy.Enforcer:
     """The policy in force, by the files that `--config-file` names on the command line of oslo.policy's tool, or by the usual ones."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-file", action="append", default=[])
-    made = make_enforcer(config.load(parser.parse_known_args()[0].config_file))
+    made = make_enforcer(config.load(parser.parse_known_args()[0].config_file), DEFAULTS)
     opts.set_defaults(cfg.CONF, made.policy_file)  # oslopolicy-validator asks the global one for it
     return made

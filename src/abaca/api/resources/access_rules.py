@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, action, many, member, one, reader, renamed
+from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
@@ -104,3 +106,44 @@ def _locks(call: Call, arguments: AccessAllow) -> set[str]:
     elif arguments.lock_reason:
         raise Invalid("A lock_reason can only be given with lock_visibility or lock_deletion.")
     return locks
+
+
+_ALL = "/v2/share-access-rules"
+_ONE = f"{_ALL}/{{access_id}}"
+_SHARE_ACTION = "/v2/shares/{share_id}/action"
+_QUERY = (*PAGE, "share_id", "access_type", "access_to", "access_level", "access_key", "metadata")
+_SHOWN = one("access", ACCESS_RULE)
+
+RESOURCE = Resource(
+    routes=[
+        *renamed("os-allow_access", action(
+            _SHARE_ACTION, "allow_access", allow, member("share:allow_access"), AccessAllow,
+            gives=_SHOWN, status=200,
+        )),
+        *renamed("os-deny_access", action(
+            _SHARE_ACTION, "deny_access", deny, member("share:deny_access"), AccessDeny,
+        )),
+        *renamed("os-access_list", action(
+            _SHARE_ACTION, "access_list", list_of_share, reader("share:access_get_all"),
+            gives=many("access_list", ACCESS_RULE), until=44, status=200,
+        )),
+        Route(
+            "GET", _ALL, index, reader("share_access_rule:index"),
+            gives=many("access_list", ACCESS_RULE), query=_QUERY, since=45,
+        ),
+        Route("GET", _ONE, show, reader("share_access_rule:get"), gives=_SHOWN, since=45),
+        Route(
+            "PUT", _ONE, update, member("share_access_rule:update"),
+            takes=Takes("update_access", AccessUpdate), gives=_SHOWN, since=88,
+        ),
+        Route(
+            "PUT", f"{_ONE}/metadata", metadata.ACCESS_RULE.merge,
+            member("share_access_metadata:update"), takes=metadata.PAIRS, gives=metadata.ALL,
+            since=45,
+        ),
+        Route(
+            "DELETE", f"{_ONE}/metadata/{{key}}", metadata.ACCESS_RULE.delete,
+            member("share_access_metadata:delete"), since=45,
+        ),
+    ],
+)

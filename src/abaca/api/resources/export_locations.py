@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, admin, many, member, one, reader
+from abaca.api.resources import metadata
 from abaca.api.wire.export_locations import EXPORT_LOCATION
 from abaca.db.session import read
 from abaca.domain.shares import share_export_locations
@@ -37,3 +39,37 @@ def show_of_instance(call: Call, instance_id: str, export_location_id: str) -> d
     if location is None:
         raise Missing(f"Export location '{export_location_id}' not found.")
     return call.one("export_location", EXPORT_LOCATION, location)
+
+
+_ALL = "/v2/shares/{share_id}/export_locations"
+_ONE = f"{_ALL}/{{export_location_id}}"
+_OF_INSTANCE = "/v2/share_instances/{instance_id}/export_locations"
+_SHOWN = one("export_location", EXPORT_LOCATION)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_export_location:index"),
+            gives=many("export_locations", EXPORT_LOCATION), since=9,
+        ),
+        Route("GET", _ONE, show, reader("share_export_location:show"), gives=_SHOWN, since=9),
+        Route(
+            "GET", _OF_INSTANCE, of_instance, admin("share_instance_export_location:index"),
+            gives=many("export_locations", EXPORT_LOCATION), since=9,
+        ),
+        Route(
+            "GET", f"{_OF_INSTANCE}/{{export_location_id}}", show_of_instance,
+            admin("share_instance_export_location:show"), gives=_SHOWN, since=9,
+        ),
+        *metadata.EXPORT_LOCATION.routes(
+            _ONE, reader("share_export_location:get_metadata"), member("share_export_location:update_metadata"),
+            member("share_export_location:delete_metadata"), since=87,
+        ),
+    ],
+    rules=[
+        admin(
+            "share_export_location:update_admin_only_metadata",
+            "Change metadata of export locations whose keys [DEFAULT] admin_only_el_metadata lists.",
+        ),
+    ],
+)

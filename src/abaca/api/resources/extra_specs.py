@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, Takes, admin, plain
 from abaca.api.resources.share_types import MALFORMED
+from abaca.api.wire.schemas import MAP
 from abaca.api.wire.share_types import spec_texts
 from abaca.db.session import begin, read
 from abaca.domain.share_types import share_types
@@ -53,3 +55,26 @@ def delete(call: Call, type_id: str, key: str) -> None:
     kept = {share_types.HANDLES_SERVERS} | ({share_types.SNAPSHOT_SUPPORT} if call.version < 24 else set())
     with begin(call.engine) as conn:
         share_types.delete_extra_spec(conn, call.caller, type_id, key, kept=kept)
+
+
+_ALL = "/v2/types/{type_id}/extra_specs"
+_ONE = f"{_ALL}/{{key}}"
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, admin("share_types_extra_spec:index"),
+            gives=plain("extra_specs", MAP),
+        ),
+        Route(
+            "POST", _ALL, create, admin("share_types_extra_spec:create"),
+            takes=Takes("extra_specs", dict[str, str]), gives=plain("extra_specs", MAP),
+        ),
+        Route("GET", _ONE, show, admin("share_types_extra_spec:show"), gives=plain("", MAP)),
+        Route(
+            "PUT", _ONE, update, admin("share_types_extra_spec:update"),
+            takes=Takes("", dict[str, str]), gives=plain("", MAP),
+        ),
+        Route("DELETE", _ONE, delete, admin("share_types_extra_spec:delete"), status=202),
+    ],
+)

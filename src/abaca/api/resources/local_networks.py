@@ -10,10 +10,12 @@ from msgspec import UNSET, Struct, structs
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, Takes, creator, many, member, one, plain, reader
 from abaca.api.faults import NoSuchRoute
 from abaca.api.wire import bodies
 from abaca.api.wire import local_networks as wire
 from abaca.api.wire.fields import View
+from abaca.api.wire.schemas import ANYTHING, ANYTHINGS
 from abaca.db.session import begin, read
 from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.errors import Invalid
@@ -196,3 +198,55 @@ def _selected(call: Call, rendered: dict[str, Any]) -> dict[str, Any]:
     """The members that `?fields=` names; all of them when it is not there."""
     names = call.query_values.get("fields")
     return {name: value for name, value in rendered.items() if name in names} if names else rendered
+
+
+_ROOT = f"{wire.BASE}/v2.0"
+_NETWORKS = f"{_ROOT}/networks"
+_NETWORK = f"{_NETWORKS}/{{network_id}}"
+_SUBNETS = f"{_ROOT}/subnets"
+_SUBNET = f"{_SUBNETS}/{{subnet_id}}"
+_ONE_NETWORK = one("network", wire.NETWORK)
+_ONE_SUBNET = one("subnet", wire.SUBNET)
+
+RESOURCE = Resource(
+    routes=[
+        Route("GET", wire.BASE, versions, None, gives=plain("versions", ANYTHINGS)),
+        Route("GET", _ROOT, version, None, gives=plain("version", ANYTHING)),
+        Route(
+            "GET", f"{_ROOT}/extensions", extensions, reader("extension:index"),
+            gives=plain("extensions", ANYTHINGS),
+        ),
+        Route(
+            "GET", f"{_ROOT}/extensions/{{alias}}", extension, reader("extension:index"),
+            gives=plain("extension", ANYTHING),
+        ),
+        Route(
+            "GET", _NETWORKS, list_networks, reader("local_network:get"),
+            gives=many("networks", wire.NETWORK), query=(*wire.PARAMETERS, *local_networks.FILTERS),
+        ),
+        Route(
+            "POST", _NETWORKS, create_network, creator("local_network:create"),
+            takes=Takes("network", wire.LocalNetworkCreate), gives=_ONE_NETWORK, status=201,
+        ),
+        Route("GET", _NETWORK, show_network, reader("local_network:get"), gives=_ONE_NETWORK),
+        Route(
+            "PUT", _NETWORK, update_network, member("local_network:update"),
+            takes=Takes("network", wire.LocalNetworkUpdate), gives=_ONE_NETWORK,
+        ),
+        Route("DELETE", _NETWORK, delete_network, member("local_network:delete"), status=204),
+        Route(
+            "GET", _SUBNETS, list_subnets, reader("local_subnet:get"),
+            gives=many("subnets", wire.SUBNET), query=(*wire.PARAMETERS, *local_subnets.FILTERS),
+        ),
+        Route(
+            "POST", _SUBNETS, create_subnet, member("local_subnet:create"),
+            takes=Takes("subnet", wire.LocalSubnetCreate), gives=_ONE_SUBNET, status=201,
+        ),
+        Route("GET", _SUBNET, show_subnet, reader("local_subnet:get"), gives=_ONE_SUBNET),
+        Route(
+            "PUT", _SUBNET, update_subnet, member("local_subnet:update"),
+            takes=Takes("subnet", wire.LocalSubnetUpdate), gives=_ONE_SUBNET,
+        ),
+        Route("DELETE", _SUBNET, delete_subnet, member("local_subnet:delete"), status=204),
+    ],
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, many, member, one, reader
 from abaca.api.wire.bodies import day
 from abaca.api.wire.messages import MESSAGE
 from abaca.db.session import begin, read
@@ -40,3 +41,22 @@ def delete(call: Call, message_id: str) -> None:
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return row | {"links": call.links("messages", row["id"])}
+
+
+_ALL = "/v2/messages"
+_ONE = f"{_ALL}/{{message_id}}"
+_QUERY = (
+    *PAGE, "request_id", "resource_type", "resource_id", "action_id", "detail_id",
+    "message_level", "created_since", "created_before",
+)  # fmt: skip
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("message:get_all"), gives=many("messages", MESSAGE),
+            query=_QUERY, since=37,
+        ),
+        Route("GET", _ONE, show, reader("message:get"), gives=one("message", MESSAGE), since=37),
+        Route("DELETE", _ONE, delete, member("message:delete"), since=37, status=204),
+    ],
+)

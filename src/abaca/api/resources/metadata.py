@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
+from abaca.api.declaration import Route, Rule, Takes, plain
 from abaca.api.wire import bodies
+from abaca.api.wire.schemas import MAP
 from abaca.db.session import begin, read
 from abaca.domain.network_changes import subnet_metadata
 from abaca.domain.share_networks import share_network_subnets
@@ -17,6 +19,11 @@ from abaca.domain.snapshots import snapshots
 from abaca.errors import Invalid, Missing
 
 Pairs = dict[str, str]
+
+ALL = plain("metadata", MAP)
+PAIRS = Takes("metadata", Pairs)
+_ONE = plain("meta", MAP)
+_PAIR = Takes("meta", Pairs)
 
 _DRIVERS_SINCE = 89
 
@@ -42,6 +49,19 @@ class Metadata:
         self._guarded = guarded
         self._guarded_keys = guarded_keys
         self._hand_over = hand_over
+
+    def routes(self, path: str, get: Rule, update: Rule, delete: Rule, since: int = 0) -> list[Route]:
+        """The routes below the resource's URL `path`."""
+        everything, one = f"{path}/metadata", f"{path}/metadata/{{key}}"
+        return [
+            Route("GET", everything, self.index, get, gives=ALL, since=since),
+            Route("POST", everything, self.merge, update, PAIRS, ALL, since=since),
+            Route("PUT", everything, self.replace, update, PAIRS, ALL, since=since),
+            Route("GET", one, self.show, get, gives=_ONE, since=since),
+            Route("PUT", one, self.set_one, update, _PAIR, _ONE, since=since),
+            Route("POST", one, self.set_one, update, _PAIR, _ONE, since=since),
+            Route("DELETE", one, self.delete, delete, since=since),
+        ]
 
     def index(self, call: Call, **ids: str) -> dict[str, Any]:
         """GET …/metadata"""

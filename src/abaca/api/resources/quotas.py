@@ -8,8 +8,11 @@ from oslo_utils import strutils
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, Takes, admin, plain, reader
 from abaca.api.faults import PolicyForbids
+from abaca.api.microversions import MAX_VERSION
 from abaca.api.wire.quotas import OF_PROJECTS_ONLY, absolute, read_limits, resources
+from abaca.api.wire.schemas import NO_ITEMS, NUMBER, TEXT, Schema, object_of
 from abaca.db.session import begin, read
 from abaca.domain.capacity import quota_usages, quotas
 from abaca.domain.capacity.quotas import Scope
@@ -114,3 +117,49 @@ def _name(text: str) -> str:
 
 def _shown(call: Call, scope: Scope, limits: dict[str, int]) -> dict[str, int]:
     return {name: limits[name] for name in resources(call.version, of_share_type=scope.share_type_id is not None)}
+
+
+def _limits(value: Schema) -> Schema:
+    """A quota set in an answer: each resource's limit as `value`, and whose they are."""
+    members = {**dict.fromkeys(resources(MAX_VERSION), value), "id": TEXT}
+    return {"type": "object", "properties": members, "additionalProperties": False}
+
+
+_QUERY = ("user_id", "share_type")
+_SET = plain("quota_set", _limits(NUMBER))
+_CLASS_SET = plain("quota_class_set", _limits(NUMBER))
+_DETAILS = plain("quota_set", _limits(object_of(limit=NUMBER, in_use=NUMBER, reserved=NUMBER)))
+_LIMITS = object_of(rate=NO_ITEMS, absolute={"type": "object", "additionalProperties": NUMBER})
+
+
+def _routes(prefix: str, since: int = 0, until: int | None = None) -> list[Route]:
+    """Those that were called otherwise up to 2.6."""
+    one, of_class = f"/v2/{prefix}quota-sets/{{project_id}}", f"/v2/{prefix}quota-class-sets/{{class_name}}"
+    routes = [
+        Route("GET", one, show, reader("quota_set:show"), gives=_SET, query=_QUERY),
+        Route(
+            "PUT", one, update, admin("quota_set:update"),
+            takes=Takes("quota_set", dict[str, int | bool | str]), gives=_SET, query=_QUERY,
+        ),
+        Route("DELETE", one, delete, admin("quota_set:delete"), query=_QUERY, status=202),
+        Route("GET", f"{one}/defaults", defaults, reader("quota_set:show"), gives=_SET),
+        Route("GET", of_class, show_class, admin("quota_class_set:show"), gives=_CLASS_SET),
+        Route(
+            "PUT", of_class, update_class, admin("quota_class_set:update"),
+            takes=Takes("quota_class_set", dict[str, int]), gives=_CLASS_SET,
+        ),
+    ]
+    return [route._replace(since=since, until=until) for route in routes]
+
+
+RESOURCE = Resource(
+    routes=[
+        Route("GET", "/v2/limits", limits, reader("limits:index"), gives=plain("limits", _LIMITS)),
+        *_routes("os-", until=6),
+        *_routes("", since=7),
+        Route(
+            "GET", "/v2/quota-sets/{project_id}/detail", detail, reader("quota_set:show"),
+            gives=_DETAILS, query=_QUERY, since=25,
+        ),
+    ],
+)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, admin, many, member, one, reader
 from abaca.api.wire import bodies
 from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
 from abaca.db.session import begin, read
@@ -86,3 +87,39 @@ def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return call.one("resource_lock", RESOURCE_LOCK, _linked(call, row))
+
+
+_ALL = "/v2/resource-locks"
+_ONE = f"{_ALL}/{{lock_id}}"
+_QUERY = (
+    *PAGE, "all_projects", "with_count", "id", "project_id", "user_id", "lock_context",
+    "resource_type", "resource_id", "resource_action", "lock_reason", "lock_reason~",
+    "created_since", "created_before",
+)  # fmt: skip
+_SHOWN = one("resource_lock", RESOURCE_LOCK)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("resource_lock:get_all"),
+            gives=many("resource_locks", RESOURCE_LOCK), query=_QUERY, since=81,
+        ),
+        Route(
+            "POST", _ALL, create, member("resource_lock:create"),
+            takes=Takes("resource_lock", LockCreate), gives=_SHOWN, since=81,
+        ),
+        Route("GET", _ONE, show, reader("resource_lock:get"), gives=_SHOWN, since=81),
+        Route(
+            "PUT", _ONE, update, member("resource_lock:update"),
+            takes=Takes("resource_lock", LockUpdate), gives=_SHOWN, since=81,
+        ),
+        Route("DELETE", _ONE, delete, member("resource_lock:delete"), since=81, status=204),
+    ],
+    rules=[
+        admin(
+            "resource_lock:bypass_locked_show_action",
+            "See what a lock on showing hides: the clients and keys of access rules.",
+        ),
+        admin("resource_lock:get_all_projects", "List the resource locks of all projects."),
+    ],
+)

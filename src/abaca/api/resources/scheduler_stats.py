@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, admin, many
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.services import POOL
 from abaca.db.session import read
@@ -30,3 +31,20 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     with read(call.engine) as conn:
         specs = share_types.lookup(conn, call.caller, share_type)["extra_specs"] if share_type else {}
         return call.many("pools", POOL, pools.find(conn, patterns, specs), level=level)
+
+
+_ALL = "/v2/scheduler-stats/pools"
+_QUERY = ("host", "backend", "pool", "share_type")
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, pools_index, admin("scheduler_stats:pools:index"),
+            gives=many("pools", POOL, SUMMARY), query=_QUERY,
+        ),
+        Route(
+            "GET", f"{_ALL}/detail", pools_detail, admin("scheduler_stats:pools:detail"),
+            gives=many("pools", POOL), query=_QUERY,
+        ),
+    ],
+)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, admin, creator, many, member, one, reader
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, SecurityServiceCreate, SecurityServiceUpdate
 from abaca.db.session import begin, read
@@ -95,3 +96,42 @@ def _known(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
         password = fields.pop("password")
         fields["encrypted_password"] = None if password is None else call.cipher.encrypt(password)
     return fields
+
+
+_ALL = "/v2/security-services"
+_ONE = f"{_ALL}/{{security_service_id}}"
+_QUERY = (
+    *PAGE, "all_tenants", "project_id", "id", "name", "type", "user", "server", "dns_ip",
+    "domain", "share_network_id",
+)  # fmt: skip
+_SHOWN = one("security_service", SECURITY_SERVICE)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("security_service:index"),
+            gives=many("security_services", SECURITY_SERVICE, SUMMARY), query=_QUERY,
+        ),
+        Route(
+            "POST", _ALL, create, creator("security_service:create"),
+            takes=Takes("security_service", SecurityServiceCreate), gives=_SHOWN,
+        ),
+        Route(
+            "GET", f"{_ALL}/detail", detail, reader("security_service:detail"),
+            gives=many("security_services", IN_DETAIL), query=_QUERY,
+        ),
+        Route("GET", _ONE, show, reader("security_service:show"), gives=_SHOWN),
+        Route(
+            "PUT", _ONE, update, member("security_service:update"),
+            takes=Takes("security_service", SecurityServiceUpdate), gives=_SHOWN,
+        ),
+        Route("DELETE", _ONE, delete, member("security_service:delete"), status=202),
+    ],
+    rules=[
+        admin(
+            "security_service:get_all_security_services",
+            "List the security services of all projects.",
+        ),
+        member("security_service:show_password", "See the password of a security service."),
+    ],
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, Takes, admin, many, plain, renamed
 from abaca.api.wire import bodies
+from abaca.api.wire.schemas import FLAG, TEXT, TEXT_OR_NULL, object_of
 from abaca.api.wire.services import SERVICE, ServiceChoice, ServiceEnsure
 from abaca.db.session import begin, read
 from abaca.domain.services import services
@@ -46,3 +48,28 @@ def _set_disabled(call: Call, disabled: bool) -> dict[str, Any]:
     with begin(call.engine) as conn:
         services.set_disabled(conn, host=chosen.host, binary=chosen.binary, disabled=disabled, reason=reason)
     return {"host": chosen.host, "binary": chosen.binary, "disabled": disabled} | ({"disabled_reason": reason} if has_reason else {})
+
+
+_ALL = "/v2/services"
+_CHOSEN = object_of(host=TEXT, binary=TEXT, disabled=FLAG, disabled_reason=TEXT_OR_NULL)
+
+RESOURCE = Resource(
+    routes=[
+        *renamed("/v2/os-services", Route(
+            "GET", _ALL, index, admin("service:index"), gives=many("services", SERVICE),
+            query=_FILTERS,
+        )),
+        *renamed("/v2/os-services/enable", Route(
+            "PUT", f"{_ALL}/enable", enable, admin("service:update"),
+            takes=Takes("", ServiceChoice), gives=plain("", _CHOSEN),
+        )),
+        *renamed("/v2/os-services/disable", Route(
+            "PUT", f"{_ALL}/disable", disable, admin("service:update"),
+            takes=Takes("", ServiceChoice), gives=plain("", _CHOSEN),
+        )),
+        Route(
+            "POST", f"{_ALL}/ensure-shares", ensure_shares, admin("service:ensure_shares"),
+            takes=Takes("", ServiceEnsure), since=86, status=202,
+        ),
+    ],
+)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, plain, reader
+from abaca.api.wire.schemas import NO_ITEMS
 
 
 def index(_call: Call) -> dict[str, Any]:
@@ -20,3 +22,31 @@ def list_types(_call: Call) -> dict[str, Any]:
 def list_snapshots(_call: Call) -> dict[str, Any]:
     """GET /share-group-snapshots, GET /share-group-snapshots/detail"""
     return {"share_group_snapshots": []}
+
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", "/v2/share-groups", index, reader("share_group:get_all"),
+            gives=plain("share_groups", NO_ITEMS), since=31,
+        ),
+        Route(
+            "GET", "/v2/share-groups/detail", index, reader("share_group:get_all"),
+            gives=plain("share_groups", NO_ITEMS), since=31,
+        ),
+        Route(
+            "GET", "/v2/share-group-types", list_types, reader("share_group_type:index"),
+            gives=plain("share_group_types", NO_ITEMS), since=31,
+        ),
+        Route(
+            "GET", "/v2/share-group-snapshots", list_snapshots,
+            reader("share_group_snapshot:get_all"), gives=plain("share_group_snapshots", NO_ITEMS),
+            since=31,
+        ),
+        Route(
+            "GET", "/v2/share-group-snapshots/detail", list_snapshots,
+            reader("share_group_snapshot:get_all"), gives=plain("share_group_snapshots", NO_ITEMS),
+            since=31,
+        ),
+    ],
+)

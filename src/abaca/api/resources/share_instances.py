@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, action, admin, many, one, renamed
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import SHARE_INSTANCE
 from abaca.db.session import begin, read
@@ -41,3 +42,36 @@ def force_delete(call: Call, instance_id: str) -> None:
     """Action force_delete (os-force_delete up to 2.6): the share's only instance, so the share goes too."""
     with begin(call.engine) as conn:
         shares.force_delete(conn, call.caller, share_instances.get(conn, instance_id)["share_id"])
+
+
+_ALL = "/v2/share_instances"
+_ONE = f"{_ALL}/{{instance_id}}"
+_ACTION = f"{_ONE}/action"
+_QUERY = (
+    *PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id",
+    "project_id", "export_location_id", "export_location_path",
+)  # fmt: skip
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, admin("share_instance:index"),
+            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY, since=3,
+        ),
+        Route(
+            "GET", _ONE, show, admin("share_instance:show"),
+            gives=one("share_instance", SHARE_INSTANCE), since=3,
+        ),
+        Route(
+            "GET", "/v2/shares/{share_id}/instances", index, admin("share_instance:index"),
+            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY, since=3,
+        ),
+        *renamed("os-reset_status", action(
+            _ACTION, "reset_status", reset_status, admin("share_instance:reset_status"),
+            ResetStatus, since=3,
+        )),
+        *renamed("os-force_delete", action(
+            _ACTION, "force_delete", force_delete, admin("share_instance:force_delete"), since=3,
+        )),
+    ],
+)

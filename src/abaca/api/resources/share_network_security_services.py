@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, action, member, one, plain
 from abaca.api.pending import settled
+from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.security_services import Attach, Exchange
 from abaca.api.wire.share_networks import SHARE_NETWORK
 from abaca.db.session import begin
@@ -77,3 +79,34 @@ def _check(call: Call, share_network_id: str, wanted: ChangeRequest, reset_opera
         },
     }
     return {**shown, "hosts_check_result": answer["hosts_check_result"]} if call.caller.is_admin else shown
+
+
+_ACTION = "/v2/share-networks/{share_network_id}/action"
+_SHOWN = one("share_network", SHARE_NETWORK)
+
+RESOURCE = Resource(
+    routes=[
+        action(
+            _ACTION, "add_security_service", add, member("share_network:add_security_service"),
+            Attach, gives=_SHOWN, status=200,
+        ),
+        action(
+            _ACTION, "remove_security_service", remove,
+            member("share_network:remove_security_service"), Attach, gives=_SHOWN, status=200,
+        ),
+        action(
+            _ACTION, "update_security_service", update,
+            member("share_network:update_security_service"), Exchange, gives=_SHOWN, since=63,
+        ),
+        action(
+            _ACTION, "add_security_service_check", add_check,
+            member("share_network:add_security_service_check"), Attach, gives=plain("", ANYTHING),
+            since=63,
+        ),
+        action(
+            _ACTION, "update_security_service_check", update_check,
+            member("share_network:update_security_service_check"), Exchange,
+            gives=plain("", ANYTHING), since=63,
+        ),
+    ],
+)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, Takes, action, many, member, one, plain, reader
 from abaca.api.pending import settled
+from abaca.api.resources import metadata
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
+from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
@@ -76,3 +79,33 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
             conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation), limits=call.row_limits
         )
     return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
+
+
+_ALL = "/v2/share-networks/{share_network_id}/subnets"
+_ONE = f"{_ALL}/{{subnet_id}}"
+_NETWORK_ACTION = "/v2/share-networks/{share_network_id}/action"
+_SHOWN = one("share_network_subnet", SUBNET)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_network_subnet:index"),
+            gives=many("share_network_subnets", SUBNET, SHOW), since=51,
+        ),
+        Route(
+            "POST", _ALL, create, member("share_network_subnet:create"),
+            takes=Takes("share-network-subnet", SubnetCreate), gives=_SHOWN, since=51,
+        ),
+        Route("GET", _ONE, show, reader("share_network_subnet:show"), gives=_SHOWN, since=51),
+        Route("DELETE", _ONE, delete, member("share_network_subnet:delete"), since=51, status=202),
+        action(
+            _NETWORK_ACTION, "share_network_subnet_create_check", create_check,
+            member("share_network:subnet_create_check"), SubnetCheck, gives=plain("", ANYTHING),
+            since=70,
+        ),
+        *metadata.SUBNET.routes(
+            _ONE, reader("share_network_subnet:get_metadata"), member("share_network_subnet:update_metadata"),
+            member("share_network_subnet:delete_metadata"), since=78,
+        ),
+    ],
+)

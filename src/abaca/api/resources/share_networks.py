@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, creator, many, member, one, reader
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import SHARE_NETWORK, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.db.session import begin, read
@@ -93,3 +94,44 @@ def _list(call: Call, level: int) -> dict[str, Any]:
 def _refuse_nova(nova_net_id: object) -> None:
     if nova_net_id is not None:
         raise Invalid("nova networking is not supported: give neutron_net_id and neutron_subnet_id.")
+
+
+_ALL = "/v2/share-networks"
+_ONE = f"{_ALL}/{{share_network_id}}"
+_QUERY = (
+    *PAGE, "all_tenants", "name", "name~", "description~", "status", "neutron_net_id",
+    "neutron_subnet_id", "ip_version", "cidr", "network_type", "availability_zone",
+    "created_since", "created_before", "segmentation_id", "project_id", "share_server_id",
+    "security_service_id",
+)  # fmt: skip
+_SHOWN = one("share_network", SHARE_NETWORK)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_network:index"),
+            gives=many("share_networks", SHARE_NETWORK, SUMMARY), query=_QUERY,
+        ),
+        Route(
+            "POST", _ALL, create, creator("share_network:create"),
+            takes=Takes("share_network", ShareNetworkCreate), gives=_SHOWN,
+        ),
+        Route(
+            "GET", f"{_ALL}/detail", detail, reader("share_network:index"),
+            gives=many("share_networks", SHARE_NETWORK), query=_QUERY,
+        ),
+        Route("GET", _ONE, show, reader("share_network:show"), gives=_SHOWN),
+        Route(
+            "PUT", _ONE, update, member("share_network:update"),
+            takes=Takes("share_network", ShareNetworkUpdate), gives=_SHOWN,
+        ),
+        Route("DELETE", _ONE, delete, member("share_network:delete"), status=202),
+        action(
+            f"{_ONE}/action", "reset_status", reset_status, admin("share_network:reset_status"),
+            ResetStatus, since=63,
+        ),
+    ],
+    rules=[
+        admin("share_network:get_all_share_networks", "List the share networks of all projects."),
+    ],
+)

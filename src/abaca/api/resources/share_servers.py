@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, many, one, plain
 from abaca.api.wire import bodies
+from abaca.api.wire.schemas import MAP
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
 from abaca.api.wire.share_servers import SHARE_SERVER, ServerManage, Unmanage
 from abaca.db.session import begin, read
@@ -80,3 +82,45 @@ def unmanage(call: Call, share_server_id: str) -> None:
     force = call.arguments(Unmanage).force
     with begin(call.engine) as conn:
         share_server_management.unmanage(conn, share_server_id, forced=force is not None and bodies.boolean(force))
+
+
+_ALL = "/v2/share-servers"
+_ONE = f"{_ALL}/{{share_server_id}}"
+_ACTION = f"{_ONE}/action"
+_QUERY = (
+    *PAGE, "host", "status", "project_id", "share_network_id", "identifier", "task_state",
+    "source_share_server_id", "is_auto_deletable", "security_service_update_support",
+    "network_allocation_update_support", "share_network", "share_network_subnet_id",
+)  # fmt: skip
+_SHOWN = one("share_server", SHARE_SERVER)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, admin("share_server:index"),
+            gives=many("share_servers", SHARE_SERVER), query=_QUERY,
+        ),
+        Route("GET", _ONE, show, admin("share_server:show"), gives=_SHOWN),
+        Route(
+            "GET", f"{_ONE}/details", details, admin("share_server:details"),
+            gives=plain("details", MAP),
+        ),
+        Route("DELETE", _ONE, delete, admin("share_server:delete"), status=202),
+        action(
+            _ACTION, "reset_status", reset_status, admin("share_server:reset_status"), ResetStatus,
+            since=49,
+        ),
+        action(
+            _ACTION, "reset_task_state", reset_task_state, admin("share_server:reset_task_state"),
+            ResetTaskState, since=57,
+        ),
+        Route(
+            "POST", f"{_ALL}/manage", manage, admin("share_server:manage_share_server"),
+            takes=Takes("share_server", ServerManage), gives=_SHOWN, since=49, status=202,
+        ),
+        action(
+            _ACTION, "unmanage", unmanage, admin("share_server:unmanage_share_server"), Unmanage,
+            since=49,
+        ),
+    ],
+)

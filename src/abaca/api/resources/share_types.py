@@ -8,6 +8,7 @@ import msgspec
 
 from abaca.api import pagination
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Gives, Resource, Route, Takes, admin, reader
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_types import SHARE_TYPE, ShareTypeCreate, ShareTypeUpdate, spec_texts, type_name
@@ -108,3 +109,30 @@ def _told(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     shown = SHARE_TYPE.render(_told(call, row), call.version, is_admin=call.caller.is_admin)
     return {"share_type": shown, "volume_type": shown}
+
+
+_ALL = "/v2/types"
+_ONE = f"{_ALL}/{{type_id}}"
+_QUERY = (*PAGE, "is_public", "extra_specs")
+_SHOWN = Gives("share_type", SHARE_TYPE, also="volume_type")
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_type:index"),
+            gives=Gives("share_types", SHARE_TYPE, is_list=True, also="volume_types"),
+            query=_QUERY,
+        ),
+        Route(
+            "POST", _ALL, create, admin("share_type:create"),
+            takes=Takes("share_type", ShareTypeCreate), gives=_SHOWN,
+        ),
+        Route("GET", f"{_ALL}/default", default, reader("share_type:default"), gives=_SHOWN),
+        Route("GET", _ONE, show, reader("share_type:show"), gives=_SHOWN),
+        Route(
+            "PUT", _ONE, update, admin("share_type:update"),
+            takes=Takes("share_type", ShareTypeUpdate), gives=_SHOWN, since=50,
+        ),
+        Route("DELETE", _ONE, delete, admin("share_type:delete"), status=202),
+    ],
+)

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, creator, many, member, one, reader, renamed
 from abaca.api.kept_rows import Found
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
@@ -256,3 +257,81 @@ def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return call.one("share", SHARE, _linked(call, row))
+
+
+_ALL = "/v2/shares"
+_ONE = f"{_ALL}/{{share_id}}"
+_ACTION = f"{_ONE}/action"
+_QUERY = (
+    *PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~",
+    "description~", "display_description~", "description", "display_description", "status",
+    "share_type_id", "snapshot_id", "share_network_id", "project_id", "share_group_id",
+    "export_location_id", "export_location_path", "host", "share_server_id", "is_public",
+    "is_soft_deleted", "metadata", "extra_specs",
+)  # fmt: skip
+_SHOWN = one("share", SHARE)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share:get_all"), gives=many("shares", SHARE, SUMMARY),
+            query=_QUERY,
+        ),
+        Route(
+            "POST", _ALL, create, creator("share:create"), takes=Takes("share", ShareCreate),
+            gives=_SHOWN,
+        ),
+        Route(
+            "GET", f"{_ALL}/detail", detail, reader("share:get_all"), gives=many("shares", SHARE),
+            query=_QUERY,
+        ),
+        Route("GET", _ONE, show, reader("share:get"), gives=_SHOWN),
+        Route(
+            "PUT", _ONE, update, member("share:update"), takes=Takes("share", ShareUpdate),
+            gives=_SHOWN,
+        ),
+        Route("DELETE", _ONE, delete, member("share:delete"), status=202),
+        *renamed("os-extend", action(_ACTION, "extend", extend, member("share:extend"), NewSize)),
+        *renamed("os-shrink", action(_ACTION, "shrink", shrink, member("share:shrink"), NewSize)),
+        *renamed("os-force_delete", action(
+            _ACTION, "force_delete", force_delete, admin("share:force_delete"),
+        )),
+        action(_ACTION, "soft_delete", soft_delete, member("share:soft_delete"), since=69),
+        action(_ACTION, "restore", restore, member("share:restore"), since=69),
+        *renamed("os-reset_status", action(
+            _ACTION, "reset_status", reset_status, admin("share:reset_status"), ResetStatus,
+        )),
+        action(
+            _ACTION, "reset_task_state", reset_task_state, admin("share:reset_task_state"),
+            ResetTaskState, since=22,
+        ),
+        *renamed("/v2/os-share-manage", Route(
+            "POST", f"{_ALL}/manage", manage, admin("share:manage"),
+            takes=Takes("share", ShareManage), gives=_SHOWN,
+        )),
+        Route(
+            "POST", "/v2/os-share-unmanage/{share_id}/unmanage", unmanage, admin("share:unmanage"),
+            takes=Takes("", None), until=6, status=202,
+        ),
+        action(_ACTION, "unmanage", unmanage, admin("share:unmanage"), since=7),
+        *metadata.SHARE.routes(
+            _ONE, reader("share:get_share_metadata"), member("share:update_share_metadata"),
+            member("share:delete_share_metadata"),
+        ),
+    ],
+    rules=[
+        admin("share:create_public_share", "Create a share that all projects see."),
+        admin("share:force_extend", "Extend a share past its project's quotas."),
+        admin("share:list_all_projects", "List the shares of all projects."),
+        admin("share:list_by_host", "List shares by the back end that they are on."),
+        admin("share:list_by_share_server_id", "List shares by the share server that they are on."),
+        admin(
+            "share:set_public_share",
+            "Make a share public, so that all projects see it, or private again.",
+        ),
+        admin(
+            "share:update_admin_only_metadata",
+            "Change metadata of shares whose keys [DEFAULT] admin_only_metadata lists.",
+        ),
+    ],
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, many, one, reader
 from abaca.api.wire.snapshots import SNAPSHOT_EXPORT_LOCATION
 from abaca.db.session import read
 from abaca.domain.snapshots import snapshot_export_locations
@@ -28,3 +29,20 @@ def show(call: Call, snapshot_id: str, export_location_id: str) -> dict[str, Any
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return row | {"links": call.links(_COLLECTION, row["id"])}
+
+
+_ALL = "/v2/snapshots/{snapshot_id}/export-locations"
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_snapshot_export_location:index"),
+            gives=many("share_snapshot_export_locations", SNAPSHOT_EXPORT_LOCATION), since=32,
+        ),
+        Route(
+            "GET", f"{_ALL}/{{export_location_id}}", show,
+            reader("share_snapshot_export_location:show"),
+            gives=one("share_snapshot_export_location", SNAPSHOT_EXPORT_LOCATION), since=32,
+        ),
+    ],
+)

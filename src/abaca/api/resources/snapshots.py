@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
+from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, many, member, one, reader, renamed
+from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SUMMARY
@@ -120,3 +122,55 @@ def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return call.one("snapshot", SNAPSHOT, _linked(call, row))
+
+
+_ALL = "/v2/snapshots"
+_ONE = f"{_ALL}/{{snapshot_id}}"
+_ACTION = f"{_ONE}/action"
+_QUERY = (
+    *PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~",
+    "description~", "display_description~", "description", "display_description", "status",
+    "share_id", "size", "metadata",
+)  # fmt: skip
+_SHOWN = one("snapshot", SNAPSHOT)
+
+RESOURCE = Resource(
+    routes=[
+        Route(
+            "GET", _ALL, index, reader("share_snapshot:get_all_snapshots"),
+            gives=many("snapshots", SNAPSHOT, SUMMARY), query=_QUERY,
+        ),
+        Route(
+            "POST", _ALL, create, member("share:create_snapshot"),
+            takes=Takes("snapshot", SnapshotCreate), gives=_SHOWN, status=202,
+        ),
+        Route(
+            "GET", f"{_ALL}/detail", detail, reader("share_snapshot:get_all_snapshots"),
+            gives=many("snapshots", SNAPSHOT), query=_QUERY,
+        ),
+        Route("GET", _ONE, show, reader("share_snapshot:get_snapshot"), gives=_SHOWN),
+        Route(
+            "PUT", _ONE, update, member("share:snapshot_update"),
+            takes=Takes("snapshot", SnapshotUpdate), gives=_SHOWN,
+        ),
+        Route("DELETE", _ONE, delete, member("share:delete_snapshot"), status=202),
+        *renamed("os-reset_status", action(
+            _ACTION, "reset_status", reset_status, admin("share_snapshot:reset_status"),
+            ResetStatus,
+        )),
+        *renamed("os-force_delete", action(
+            _ACTION, "force_delete", force_delete, admin("share_snapshot:force_delete"),
+        )),
+        action(
+            "/v2/shares/{share_id}/action", "revert", revert, member("share:revert_to_snapshot"),
+            Revert, since=27,
+        ),
+        *metadata.SNAPSHOT.routes(
+            _ONE, reader("share_snapshot:get_metadata"), member("share_snapshot:update_metadata"),
+            member("share_snapshot:delete_metadata"), since=73,
+        ),
+    ],
+    rules=[
+        admin("share_snapshot:list_all_projects", "List the snapshots of all projects."),
+    ],
+)

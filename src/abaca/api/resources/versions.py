@@ -6,6 +6,8 @@ from typing import Any
 
 from abaca.api import microversions
 from abaca.api.call import Call
+from abaca.api.declaration import Resource, Route, plain, reader
+from abaca.api.wire.schemas import ANYTHINGS
 
 _UPDATED = "2026-11-22T00:00:00Z"
 
@@ -36,3 +38,16 @@ def healthcheck(_call: Call) -> str:
 def extensions(_call: Call) -> dict[str, Any]:
     """GET /extensions: there are none, versions took their place."""
     return {"extensions": []}
+
+
+RESOURCE = Resource(
+    routes=[
+        Route("GET", "/", versions, None, gives=plain("versions", ANYTHINGS), status=300),
+        Route("GET", "/v2/", versions, None, gives=plain("versions", ANYTHINGS)),
+        Route("GET", "/healthcheck", healthcheck, None),
+        Route(
+            "GET", "/v2/extensions", extensions, reader("extension:index"),
+            gives=plain("extensions", ANYTHINGS),
+        ),
+    ],
+)
