@@ -27,7 +27,7 @@ from abaca.domain.services import availability_zones
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
 from abaca.values import ExportLocation, PoolStats
-from tests.api import called_routes
+from tests.api import called_routes, described_answers
 from tests.api.calls import CALLS
 from tests.databases import Databases
 from tests.stack import initialise
@@ -66,14 +66,16 @@ class Api:
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
     ) -> testing.Result:
-        """The raw answer. The body is given as a value, or `raw`."""
+        """The raw answer, which is as its route describes it. The body is given as a value, or `raw`."""
         headers = dict(headers or {})
         if who is not None:
             headers["X-Auth-Token"] = who
         if version is not None:
             headers[HEADER] = version
         content: dict[str, Any] = {"json": body} if raw is None and body is not None else {"body": raw}
-        return self._client.simulate_request(method, path, headers=headers, **content)
+        answer = self._client.simulate_request(method, path, headers=headers, **content)
+        described_answers.hold(method, path, body, version, answer)
+        return answer
 
     def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **more: Any) -> Any:
         """The body of an answer whose status is as wanted; None when there is no body."""

@@ -1,4 +1,6 @@
-"""The OpenAPI document, made from what resources declare; served at /openapi.json to everyone. It describes the newest microversion."""
+"""The OpenAPI document, made from what resources declare; served at /openapi.json to everyone.
+
+It describes the newest microversion there; tests hold answers at all of them against it."""
 
 from __future__ import annotations
 
@@ -13,16 +15,12 @@ import msgspec
 from abaca.api import microversions
 from abaca.api.call import Call
 from abaca.api.declaration import VERSIONED, Gives, Route, Takes
-from abaca.api.described import KINDS, KINDS_OF, NAMES, NESTED
 from abaca.api.routing import ROUTES
-from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View, timestamp
-from abaca.api.wire.schemas import FAULT, LINKS, TEXT, TEXT_OR_NULL, Schema
+from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
+from abaca.api.wire.schemas import FAULT, LINKS, TEXT, Schema
 
 PATH = "/openapi.json"
 _REFERENCE = "#/components/schemas/{name}"
-_TIME: Schema = {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$"}
-_NEWEST = microversions.text(microversions.MAX_VERSION)
-_VERSION: Schema = {"type": "string", "enum": [_NEWEST]}
 _FAULT: Schema = {
     "description": "An error: one member, named by the fault, with its code and a message.",
     "content": {"application/json": {"schema": {"$ref": _REFERENCE.format(name="Fault")}}},
@@ -37,29 +35,36 @@ _SECURITY: dict[str, dict[str, Schema]] = {
 }
 
 
-def document(routes: Iterable[Route], auth_strategy: str) -> dict[str, Any]:
-    """All routes that live in the newest version, called by those who `auth_strategy` lets in."""
-    routes = list(routes)
-    newest = [route for route in routes if route.lives_in(microversions.MAX_VERSION)]
+def document(routes: Iterable[Route], auth_strategy: str, version: int = microversions.MAX_VERSION) -> dict[str, Any]:
+    """All routes that live in a version, called by those who `auth_strategy` lets in."""
+    alive = [route for route in routes if route.lives_in(version)]
     paths: dict[str, dict[str, list[Route]]] = {}
-    for route in newest:
+    for route in alive:
         paths.setdefault(route.path, {}).setdefault(route.method.lower(), []).append(route)
     security = _SECURITY[auth_strategy]
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Abaca",
-            "version": _NEWEST,
+            "version": microversions.text(version),
             "description": "The OpenStack Shared File Systems API, version 2."
             " A project id may stand behind /v2 in every path.",
         },
-        "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, newest))],
+        "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, alive))],
         "security": [{name: []} for name in security],
         "paths": {
-            path: {method: _operation(method, of_method) for method, of_method in methods.items()}
+            path: {method: _operation(method, of_method, version) for method, of_method in methods.items()}
             for path, methods in paths.items()
         },
-        "components": {"securitySchemes": security, "schemas": _bodies(routes) | _views(routes) | {"Fault": FAULT, "Version": _VERSION}},
+        "components": {
+            "securitySchemes": security,
+            "schemas": {
+                **_bodies(alive),
+                **_views(alive, version),
+                "Fault": FAULT,
+                "Version": {"type": "string", "enum": [microversions.text(version)]},
+            },
+        },
     }
 
 
@@ -85,29 +90,29 @@ def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
     return msgspec.json.schema_components(ordered, ref_template=_REFERENCE)[1]
 
 
-def _views(routes: Iterable[Route]) -> dict[str, Schema]:
+def _views(routes: Iterable[Route], version: int) -> dict[str, Schema]:
     """The resources as answers show them, by their names."""
     given = [route.gives for route in routes if route.gives]
     shown = {_view_name(answer.view, answer.level): (answer.view, answer.level) for answer in given if answer.view}
-    return {name: _shown(view, level) for name, (view, level) in sorted(shown.items())}
+    return {name: _shown(view, level, version) for name, (view, level) in sorted(shown.items())}
 
 
 def _view_name(view: View, level: int) -> str:
-    return NAMES[view] + _LEVELS[level]
+    return view.name + _LEVELS[level]
 
 
 def _tag(route: Route) -> str:
     return route.name.partition(".")[0].replace("_", " ").capitalize()
 
 
-def _operation(method: str, routes: list[Route]) -> dict[str, Any]:
+def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]:
     """One method of one path; several routes there are actions, told apart by the body."""
     first = routes[0]
     operation: dict[str, Any] = {
         "operationId": operation_id(first),
         "tags": list(dict.fromkeys(map(_tag, routes))),
         "summary": ", ".join(route.action or route.name for route in routes),
-        "parameters": _parameters(first),
+        "parameters": _parameters(first, version),
         "responses": {str(route.status): _response(route, routes) for route in routes} | {"default": _FAULT},
         "x-openstack": [{"action": route.action, "min-ver": microversions.text(route.since), "policy": route.policy} for route in routes],
     }
@@ -126,14 +131,14 @@ def operation_id(route: Route) -> str:
     return "_".join([route.method.lower(), *words])
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
+def _parameters(route: Route, version: int) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += _query(route.query)
     if route.path.startswith(VERSIONED):
-        newest = {"allOf": [{"$ref": _REFERENCE.format(name="Version")}], "default": _NEWEST}  # clients need not give it
-        parameters.append({"name": microversions.HEADER, "in": "header", "required": True, "schema": newest})
+        schema = {"allOf": [{"$ref": _REFERENCE.format(name="Version")}], "default": microversions.text(version)}  # clients need not give it
+        parameters.append({"name": microversions.HEADER, "in": "header", "required": True, "schema": schema})
     return parameters
 
 
@@ -151,7 +156,7 @@ def _query(names: Sequence[str]) -> list[dict[str, Any]]:
 def _response(route: Route, routes: list[Route]) -> dict[str, Any]:
     """The success of all routes with that status. Actions without an answer stand beside actions with one: then any of them is right."""
     same = [other for other in routes if other.status == route.status]
-    schemas = [_answer(other.gives) for other in same if other.gives]
+    schemas = [answer(other.gives) for other in same if other.gives]
     if not schemas or any(is_silent(other) for other in same):
         return {"description": "Done, or begun."}
     return {"description": "Done.", "content": {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
@@ -175,29 +180,28 @@ def _struct(struct: Any) -> Schema:
     return msgspec.json.schema_components([struct], ref_template=_REFERENCE)[0][0]
 
 
-def _answer(answer: Gives) -> Schema:
-    content = answer.schema or {}
-    if answer.view:
-        content = {"$ref": _REFERENCE.format(name=_view_name(answer.view, answer.level))}
-    if not answer.member:
+def answer(gives: Gives) -> Schema:
+    """The schema of what a route gives; views are among the document's components."""
+    content = gives.schema or {}
+    if gives.view:
+        content = {"$ref": _REFERENCE.format(name=_view_name(gives.view, gives.level))}
+    if not gives.member:
         return content
-    content = {"type": "array", "items": content} if answer.is_list else content
-    members = dict.fromkeys(filter(None, (answer.member, answer.also)), content)
-    more = {f"{answer.member}_links": LINKS, "count": {"type": "integer"}} if answer.is_list else {}
+    content = {"type": "array", "items": content} if gives.is_list else content
+    members = dict.fromkeys(filter(None, (gives.member, gives.also)), content)
+    more = {f"{gives.member}_links": LINKS, "count": {"type": "integer"}} if gives.is_list else {}
     return {"type": "object", "properties": members | more, "required": list(members), "additionalProperties": False}
 
 
-def _shown(view: View, level: int) -> Schema:
+def _shown(view: View, level: int, version: int) -> Schema:
     """A resource in a view: what administrators see; what only they see may be absent."""
-    fields = [field for field in view.fields if field.lives_in(microversions.MAX_VERSION, level, True)]
-    everybodys = [field.name for field in fields if field.lives_in(microversions.MAX_VERSION, level, False)]
-    members = {field.name: _member(view, field) for field in fields}
+    fields = [field for field in view.fields if field.lives_in(version, level, True)]
+    everybodys = [field.name for field in fields if field.lives_in(version, level, False)]
+    members = {field.name: _member(field, version) for field in fields}
     return {"type": "object", "properties": members, "required": everybodys, "additionalProperties": False}
 
 
-def _member(view: View, field: Field) -> Schema:
-    if field.convert is timestamp:
-        return _TIME
-    if field.name in NESTED:
-        return {"type": "array", "items": _shown(NESTED[field.name], min(SHOW, field.level))}
-    return KINDS_OF.get(view, {}).get(field.name) or KINDS.get(field.name, TEXT_OR_NULL)
+def _member(field: Field, version: int) -> Schema:
+    if isinstance(field.type, View):
+        return {"type": "array", "items": _shown(field.type, DETAIL, version)}
+    return field.type

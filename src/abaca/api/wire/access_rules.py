@@ -7,6 +7,7 @@ from typing import Any
 from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, View, time_field
 from abaca.api.wire.resource_locks import Reason
+from abaca.api.wire.schemas import MAP, TEXT
 
 _BEFORE_28 = {"queued_to_apply": "new", "applying": "new", "queued_to_deny": "deleting", "denying": "deleting"}
 
@@ -16,7 +17,8 @@ def _state_before_28(state: str) -> str:
 
 
 ACCESS_RULE = View(
-    Field("id"),
+    "AccessRule",
+    Field("id", type=TEXT),
     Field("share_id", level=SHOW),
     Field("access_type"),
     Field("access_to"),
@@ -26,7 +28,7 @@ ACCESS_RULE = View(
     Field("access_key", since=21),
     time_field("created_at", since=33),
     time_field("updated_at", since=33),
-    Field("metadata", since=45),
+    Field("metadata", since=45, type=MAP),
 )
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from abaca.api.wire.schemas import TEXT_OR_NULL, TIME, Schema
+
 Row = Mapping[str, Any]
 
 # How much of a resource is shown; each holds what the one before it holds.
@@ -29,7 +31,7 @@ class Field(NamedTuple):
 
     `take`: the key in the domain's view (default: `name`), a function of the view, or a constant. `convert`: applied to what was taken.
     `since`, `until`: first and last minor version. `level`: the least view that shows it.
-    `admin`: True, only administrators see it; False, only others do.
+    `admin`: True, only administrators see it; False, only others do. `type`: what its value is; a view: a list of such resources.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Field(NamedTuple):
     until: int | None = None
     level: int = DETAIL
     admin: bool | None = None
+    type: Schema | View = TEXT_OR_NULL
 
     def lives_in(self, version: int, level: int, is_admin: bool) -> bool:
         """Whether it is shown to such a caller in such a view."""
@@ -84,9 +87,10 @@ def _picker(keys: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
 
 
 class View:
-    """A resource's field table."""
+    """A resource's field table. `name`: what the OpenAPI document calls the resource."""
 
-    def __init__(self, *fields: Field) -> None:
+    def __init__(self, name: str, *fields: Field) -> None:
+        self.name = name
         self.fields = fields
         self._plans: dict[tuple[int, int, bool], Plan] = {}
         self._by_fields: dict[tuple[bool, ...], Plan] = {}  # most versions bring nothing new to a resource
@@ -122,4 +126,4 @@ def timestamp(value: datetime | None) -> str | None:
 
 def time_field(name: str, **how: Any) -> Field:
     """A field that is a point in time."""
-    return Field(name, convert=timestamp, **how)
+    return Field(name, convert=timestamp, type=TIME, **how)

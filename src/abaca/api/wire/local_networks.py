@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Identifier, Text
 from abaca.api.wire.fields import Constant, Field, View
+from abaca.api.wire.schemas import FLAG, NUMBER, NUMBER_OR_NULL, TEXT, TEXTS, Schema, object_of
 from abaca.errors import Invalid
 
 BASE = "/network"
@@ -89,51 +90,55 @@ def _moment(value: datetime) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_RANGES: Schema = {"type": "array", "items": object_of(start=TEXT, end=TEXT)}
+
 _STAMPS = (
     Field("created_at", convert=_moment),
     Field("updated_at", lambda row: row["updated_at"] or row["created_at"], convert=_moment),
-    Field("revision_number", Constant(0)),
-    Field("tags", Constant([])),
+    Field("revision_number", Constant(0), type=NUMBER),
+    Field("tags", Constant([]), type=TEXTS),
 )
 
 NETWORK = View(
-    Field("id"),
+    "LocalNetwork",
+    Field("id", type=TEXT),
     Field("name"),
     Field("description"),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("tenant_id", "project_id"),
-    Field("subnets"),
-    Field("shared"),
-    Field("mtu"),
+    Field("subnets", type=TEXTS),
+    Field("shared", type=FLAG),
+    Field("mtu", type=NUMBER_OR_NULL),
     Field("status", Constant("ACTIVE")),
-    Field("admin_state_up", Constant(True)),
-    Field("router:external", Constant(False)),
-    Field("port_security_enabled", Constant(False)),
-    Field("availability_zone_hints", Constant([])),
-    Field("availability_zones", Constant([])),
+    Field("admin_state_up", Constant(True), type=FLAG),
+    Field("router:external", Constant(False), type=FLAG),
+    Field("port_security_enabled", Constant(False), type=FLAG),
+    Field("availability_zone_hints", Constant([]), type=TEXTS),
+    Field("availability_zones", Constant([]), type=TEXTS),
     Field("ipv4_address_scope", Constant(None)),
     Field("ipv6_address_scope", Constant(None)),
     Field("provider:network_type", Constant("vxlan"), admin=True),
     Field("provider:physical_network", Constant(None), admin=True),
-    Field("provider:segmentation_id", "vxlan_id", admin=True),
+    Field("provider:segmentation_id", "vxlan_id", admin=True, type=NUMBER_OR_NULL),
     *_STAMPS,
 )
 
 SUBNET = View(
-    Field("id"),
+    "LocalSubnet",
+    Field("id", type=TEXT),
     Field("name"),
     Field("description"),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("tenant_id", "project_id"),
     Field("network_id"),
     Field("cidr"),
-    Field("ip_version"),
+    Field("ip_version", type=NUMBER_OR_NULL),
     Field("gateway_ip"),
-    Field("allocation_pools"),
-    Field("enable_dhcp", Constant(False)),
-    Field("dns_nameservers", Constant([])),
-    Field("host_routes", Constant([])),
-    Field("service_types", Constant([])),
+    Field("allocation_pools", type=_RANGES),
+    Field("enable_dhcp", Constant(False), type=FLAG),
+    Field("dns_nameservers", Constant([]), type=TEXTS),
+    Field("host_routes", Constant([]), type=TEXTS),
+    Field("service_types", Constant([]), type=TEXTS),
     Field("ipv6_address_mode", Constant(None)),
     Field("ipv6_ra_mode", Constant(None)),
     Field("segment_id", Constant(None)),

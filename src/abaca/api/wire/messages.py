@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abaca.api.wire.fields import Field, View, time_field
+from abaca.api.wire.schemas import LINKS, TEXT
 
 MESSAGE = View(
-    Field("id"),
-    Field("project_id"),
+    "Message",
+    Field("id", type=TEXT),
+    Field("project_id", type=TEXT),
     Field("action_id"),
     Field("detail_id"),
     Field("message_level"),
@@ -16,5 +18,5 @@ MESSAGE = View(
     Field("resource_type"),
     Field("resource_id"),
     Field("user_message"),
-    Field("links"),
+    Field("links", type=LINKS),
 )

@@ -8,15 +8,17 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import Field, View, time_field
+from abaca.api.wire.schemas import LINKS, TEXT
 
 LONGEST_REASON = 1023
 
 Reason = Annotated[str, msgspec.Meta(max_length=LONGEST_REASON)]
 
 RESOURCE_LOCK = View(
-    Field("id"),
+    "ResourceLock",
+    Field("id", type=TEXT),
     Field("user_id"),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("lock_context"),
     Field("resource_type"),
     Field("resource_id"),
@@ -24,7 +26,7 @@ RESOURCE_LOCK = View(
     Field("lock_reason"),
     time_field("created_at"),
     time_field("updated_at"),
-    Field("links"),
+    Field("links", type=LINKS),
 )
 
 

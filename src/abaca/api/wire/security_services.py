@@ -6,13 +6,15 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import DETAIL, SUMMARY, Constant, Field, View, time_field
+from abaca.api.wire.schemas import TEXT, TEXTS
 
 SECURITY_SERVICE = View(
-    Field("id", level=SUMMARY),
+    "SecurityService",
+    Field("id", level=SUMMARY, type=TEXT),
     Field("name", level=SUMMARY),
     Field("type", level=SUMMARY),
     Field("status", Constant("new"), level=SUMMARY),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("description"),
     time_field("created_at"),
     time_field("updated_at"),
@@ -26,7 +28,9 @@ SECURITY_SERVICE = View(
 )
 
 # Only the detailed list names the networks that use it; one by itself does not.
-IN_DETAIL = View(*SECURITY_SERVICE.fields, Field("share_networks", level=DETAIL))
+IN_DETAIL = View(
+    "SecurityService", *SECURITY_SERVICE.fields, Field("share_networks", level=DETAIL, type=TEXTS)
+)
 
 
 class SecurityServiceCreate(Body):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import DETAIL, SUMMARY, Field, View, time_field
+from abaca.api.wire.schemas import ANYTHING, FLAG, NUMBER, TEXT
 
 SERVICE = View(
-    Field("id"),
+    "Service",
+    Field("id", type=NUMBER),
     Field("binary"),
     Field("host"),
     Field("zone"),
@@ -14,19 +16,21 @@ SERVICE = View(
     Field("state"),
     time_field("updated_at"),
     Field("disabled_reason", since=83),
-    Field("ensuring", since=86),
+    Field("ensuring", since=86, type=FLAG),
 )
 
 POOL = View(
+    "Pool",
     Field("name", level=SUMMARY),
     Field("host", level=SUMMARY),
     Field("backend", level=SUMMARY),
     Field("pool", level=SUMMARY),
-    Field("capabilities", level=DETAIL),
+    Field("capabilities", level=DETAIL, type=ANYTHING),
 )
 
 AVAILABILITY_ZONE = View(
-    Field("id"),
+    "AvailabilityZone",
+    Field("id", type=TEXT),
     Field("name"),
     time_field("created_at"),
     time_field("updated_at"),

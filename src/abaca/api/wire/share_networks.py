@@ -13,9 +13,11 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Constant, Field, Row, View, time_field
+from abaca.api.wire.schemas import FLAG, MAP, NUMBER_OR_NULL, TEXT
 
 SUBNET = View(
-    Field("id"),
+    "ShareNetworkSubnet",
+    Field("id", type=TEXT),
     Field("availability_zone"),
     Field("share_network_id", level=SHOW),
     Field("share_network_name", level=SHOW),
@@ -25,13 +27,13 @@ SUBNET = View(
     Field("neutron_subnet_id"),
     Field("network_type", admin=True),
     Field("network_type", Constant(None), admin=False),
-    Field("segmentation_id", admin=True),
-    Field("segmentation_id", Constant(None), admin=False),
-    Field("ip_version"),
+    Field("segmentation_id", admin=True, type=NUMBER_OR_NULL),
+    Field("segmentation_id", Constant(None), admin=False, type=NUMBER_OR_NULL),
+    Field("ip_version", type=NUMBER_OR_NULL),
     Field("cidr"),
-    Field("mtu"),
+    Field("mtu", type=NUMBER_OR_NULL),
     Field("gateway"),
-    Field("metadata", since=78),
+    Field("metadata", since=78, type=MAP),
 )
 
 _LAST_FLAT = 50
@@ -56,9 +58,10 @@ def _nested(version: int, is_admin: bool) -> Callable[[list[Row]], list[dict[str
 
 
 SHARE_NETWORK = View(
-    Field("id", level=SUMMARY),
+    "ShareNetwork",
+    Field("id", level=SUMMARY, type=TEXT),
     Field("name", level=SUMMARY),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("description"),
     time_field("created_at"),
     time_field("updated_at"),
@@ -67,19 +70,19 @@ SHARE_NETWORK = View(
     Field("neutron_subnet_id", _default_subnets("neutron_subnet_id"), until=_LAST_FLAT),
     Field("network_type", _default_subnets("network_type"), until=_LAST_FLAT, admin=True),
     Field("network_type", Constant(None), until=_LAST_FLAT, admin=False),
-    Field("segmentation_id", _default_subnets("segmentation_id"), until=_LAST_FLAT, admin=True),
-    Field("segmentation_id", Constant(None), until=_LAST_FLAT, admin=False),
+    Field("segmentation_id", _default_subnets("segmentation_id"), until=_LAST_FLAT, admin=True, type=NUMBER_OR_NULL),
+    Field("segmentation_id", Constant(None), until=_LAST_FLAT, admin=False, type=NUMBER_OR_NULL),
     Field("cidr", _default_subnets("cidr"), until=_LAST_FLAT),
-    Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT),
+    Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT, type=NUMBER_OR_NULL),
     Field("gateway", _default_subnets("gateway"), since=18, until=_LAST_FLAT),
-    Field("mtu", _default_subnets("mtu"), since=20, until=_LAST_FLAT),
-    Field("share_network_subnets", convert=_nested(51, True), since=51, until=77, admin=True),
-    Field("share_network_subnets", convert=_nested(51, False), since=51, until=77, admin=False),
-    Field("share_network_subnets", convert=_nested(78, True), since=78, admin=True),
-    Field("share_network_subnets", convert=_nested(78, False), since=78, admin=False),
+    Field("mtu", _default_subnets("mtu"), since=20, until=_LAST_FLAT, type=NUMBER_OR_NULL),
+    Field("share_network_subnets", convert=_nested(51, True), since=51, until=77, admin=True, type=SUBNET),
+    Field("share_network_subnets", convert=_nested(51, False), since=51, until=77, admin=False, type=SUBNET),
+    Field("share_network_subnets", convert=_nested(78, True), since=78, admin=True, type=SUBNET),
+    Field("share_network_subnets", convert=_nested(78, False), since=78, admin=False, type=SUBNET),
     Field("status", since=63),
-    Field("security_service_update_support", since=63),
-    Field("network_allocation_update_support", since=70),
+    Field("security_service_update_support", since=63, type=FLAG),
+    Field("network_allocation_update_support", since=70, type=FLAG),
 )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, Row, View, time_field
+from abaca.api.wire.schemas import FLAG, MAP, TEXT, TEXTS
 
 
 def _first_subnet(server: Row) -> str | None:
@@ -14,23 +15,24 @@ def _first_subnet(server: Row) -> str | None:
 
 
 SHARE_SERVER = View(
-    Field("id"),
-    Field("project_id"),
+    "ShareServer",
+    Field("id", type=TEXT),
+    Field("project_id", type=TEXT),
     time_field("updated_at"),
     Field("status"),
     Field("host"),
     Field("share_network_name"),
     Field("share_network_id"),
     time_field("created_at", level=SHOW),
-    Field("backend_details", level=SHOW),
-    Field("is_auto_deletable", since=49),
+    Field("backend_details", level=SHOW, type=MAP),
+    Field("is_auto_deletable", since=49, type=FLAG),
     Field("identifier", since=49),
     Field("share_network_subnet_id", _first_subnet, since=51, until=69),
     Field("task_state", since=57),
     Field("source_share_server_id", since=57),
-    Field("security_service_update_support", since=63),
-    Field("share_network_subnet_ids", since=70),
-    Field("network_allocation_update_support", since=70),
+    Field("security_service_update_support", since=63, type=FLAG),
+    Field("share_network_subnet_ids", since=70, type=TEXTS),
+    Field("network_allocation_update_support", since=70, type=FLAG),
 )
 
 

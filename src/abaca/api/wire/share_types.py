@@ -9,6 +9,7 @@ import msgspec
 from abaca.api.wire import bodies
 from abaca.api.wire.bodies import Body, RequiredText, Text
 from abaca.api.wire.fields import Field, View
+from abaca.api.wire.schemas import FLAG, MAP, TEXT, TEXTS_OR_NULLS
 from abaca.errors import Invalid
 
 # What others than administrators are told of types that do not say: they cannot see what a back end would do.
@@ -22,16 +23,17 @@ def _with_inferred(extra_specs: dict[str, str]) -> dict[str, str]:
 
 
 SHARE_TYPE = View(
-    Field("id"),
+    "ShareType",
+    Field("id", type=TEXT),
     Field("name"),
     Field("description", since=41),
-    Field("os-share-type-access:is_public", "is_public", until=6),
-    Field("share_type_access:is_public", "is_public", since=7),
-    Field("is_default", since=46),
-    Field("extra_specs", admin=True),
-    Field("extra_specs", until=23, admin=False),
-    Field("extra_specs", convert=_with_inferred, since=24, admin=False),
-    Field("required_extra_specs"),
+    Field("os-share-type-access:is_public", "is_public", until=6, type=FLAG),
+    Field("share_type_access:is_public", "is_public", since=7, type=FLAG),
+    Field("is_default", since=46, type=FLAG),
+    Field("extra_specs", admin=True, type=MAP),
+    Field("extra_specs", until=23, admin=False, type=MAP),
+    Field("extra_specs", convert=_with_inferred, since=24, admin=False, type=MAP),
+    Field("required_extra_specs", type=TEXTS_OR_NULLS),
 )
 
 

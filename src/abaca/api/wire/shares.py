@@ -8,6 +8,7 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import SUMMARY, Constant, Field, Row, View, time_field
+from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT
 
 
 def _first_location(share: Row) -> str | None:
@@ -32,41 +33,42 @@ def _blank_for_none(host: str | None) -> str:
 
 
 SHARE = View(
-    Field("id", level=SUMMARY),
+    "Share",
+    Field("id", level=SUMMARY, type=TEXT),
     Field("name", "display_name", level=SUMMARY),
-    Field("links", level=SUMMARY),
-    Field("size"),
+    Field("links", level=SUMMARY, type=LINKS),
+    Field("size", type=NUMBER),
     Field("availability_zone"),
     time_field("created_at"),
     Field("status", convert=_status_before_54, until=53),
     Field("status", since=54),
     Field("description", "display_description"),
-    Field("project_id"),
+    Field("project_id", type=TEXT),
     Field("snapshot_id"),
     Field("share_network_id"),
     Field("share_proto"),
-    Field("metadata"),
+    Field("metadata", type=MAP),
     Field("share_type", "share_type_name", until=5),
     Field("share_type", since=6),
     Field("share_type_name", since=6),
     Field("volume_type", "share_type_name"),
-    Field("is_public"),
+    Field("is_public", type=FLAG),
     Field("export_location", _first_location, until=8),
     Field("export_locations", until=8),
-    Field("snapshot_support", since=2),
+    Field("snapshot_support", since=2, type=FLAG),
     Field("task_state", since=5),
     Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
     Field("access_rules_status", since=28),
     Field("replication_type", since=11),
-    Field("has_replicas", Constant(False), since=11),
+    Field("has_replicas", Constant(False), since=11, type=FLAG),
     Field("user_id", since=16),
-    Field("create_share_from_snapshot_support", since=24),
-    Field("revert_to_snapshot_support", since=27),
+    Field("create_share_from_snapshot_support", since=24, type=FLAG),
+    Field("revert_to_snapshot_support", since=27, type=FLAG),
     Field("share_group_id", Constant(None), since=31),
     Field("source_share_group_snapshot_member_id", Constant(None), since=31),
-    Field("mount_snapshot_support", since=32),
+    Field("mount_snapshot_support", since=32, type=FLAG),
     Field("progress", since=54),
-    Field("is_soft_deleted", _is_soft_deleted, since=69),
+    Field("is_soft_deleted", _is_soft_deleted, since=69, type=FLAG),
     time_field("scheduled_to_be_deleted_at", since=69),
     Field("source_backup_id", Constant(None), since=80),
     Field("share_server_id", admin=True),
@@ -75,7 +77,8 @@ SHARE = View(
 
 
 SHARE_INSTANCE = View(
-    Field("id"),
+    "ShareInstance",
+    Field("id", type=TEXT),
     Field("share_id"),
     Field("availability_zone"),
     time_field("created_at"),
@@ -90,7 +93,7 @@ SHARE_INSTANCE = View(
     Field("access_rules_status", since=28),
     Field("replica_state", Constant(None), since=11),
     Field("share_type_id", since=22),
-    Field("cast_rules_to_readonly", Constant(False), since=30),
+    Field("cast_rules_to_readonly", Constant(False), since=30, type=FLAG),
     Field("progress", since=54),
     time_field("updated_at", since=71),
 )

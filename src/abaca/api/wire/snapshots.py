@@ -8,30 +8,33 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import SHOW, SUMMARY, Field, View, time_field
+from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT
 
 SNAPSHOT = View(
-    Field("id", level=SUMMARY),
+    "Snapshot",
+    Field("id", level=SUMMARY, type=TEXT),
     Field("name", level=SUMMARY),
-    Field("links", level=SUMMARY),
+    Field("links", level=SUMMARY, type=LINKS),
     Field("share_id"),
-    Field("share_size"),
+    Field("share_size", type=NUMBER),
     time_field("created_at"),
     Field("status"),
     Field("description"),
-    Field("size"),
+    Field("size", type=NUMBER),
     Field("share_proto"),
     Field("provider_location", since=12, admin=True),
     Field("user_id", since=17),
-    Field("project_id", since=17),
-    Field("metadata", since=73),
+    Field("project_id", since=17, type=TEXT),
+    Field("metadata", since=73, type=MAP),
 )
 
 SNAPSHOT_EXPORT_LOCATION = View(
-    Field("id"),
+    "SnapshotExportLocation",
+    Field("id", type=TEXT),
     Field("path"),
-    Field("links"),
+    Field("links", type=LINKS),
     Field("share_snapshot_instance_id", admin=True),
-    Field("is_admin_only", admin=True),
+    Field("is_admin_only", admin=True, type=FLAG),
     time_field("created_at", level=SHOW),
     time_field("updated_at", level=SHOW),
 )
