@@ -147,9 +147,9 @@ class Ground:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
         self._take_shares_back()
-        for snapshot in [row["id"] for row in stack.ask(snapshots.find, ADMIN, {}, PAGE, True)]:
+        for snapshot in [row["id"] for row in stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)]:
             stack.do(snapshots.force_delete, ADMIN, snapshot)
-        wait_for(lambda: not stack.ask(snapshots.find, ADMIN, {}, PAGE, True))
+        wait_for(lambda: not stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True))
         for is_soft_deleted in (False, True):
             for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {"is_soft_deleted": is_soft_deleted}, PAGE, True)]:
                 stack.do(shares.force_delete, ADMIN, share)

@@ -84,7 +84,7 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
 
 def told(stack: Stack) -> list[str]:
     """The user messages of the project, the newest first."""
-    return [message["user_message"] for message in stack.ask(messages.find, MEMBER, {}, Page())]
+    return [message["user_message"] for message in stack.ask(messages.LISTING.find, MEMBER, {}, Page())]
 
 
 def available_share(stack: Stack, share_network_id: str, **more: Any) -> str:

@@ -53,7 +53,7 @@ def by_request(stack: Stack, function: Any, *args: Any, **more: Any) -> Any:
 
 
 def told(stack: Stack) -> list[dict[str, Any]]:
-    return stack.ask(messages.find, MEMBER, {}, Page())
+    return stack.ask(messages.LISTING.find, MEMBER, {}, Page())
 
 
 def test_lines_of_a_worker_name_request_share_server_and_network(stack: Stack, lines: Lines) -> None:

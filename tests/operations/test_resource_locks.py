@@ -13,7 +13,7 @@ from tests.stack import MEMBER, Stack
 
 
 def locks(stack: Stack) -> list[dict[str, Any]]:
-    return stack.ask(resource_locks.find, MEMBER, {}, Page())
+    return stack.ask(resource_locks.LISTING.find, MEMBER, {}, Page())
 
 
 def lock(stack: Stack, share_id: str) -> str:

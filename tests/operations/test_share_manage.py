@@ -140,6 +140,6 @@ def test_a_size_that_the_type_does_not_permit_is_told_and_the_share_may_be_let_g
     before = slate(stack)
     again = manage(stack, what)
     assert stack.settled_share(again) == "manage_error"
-    assert "Share size 3 is more than the 2 GiB" in stack.ask(messages.find, ADMIN, {}, Page())[0]["user_message"]
+    assert "Share size 3 is more than the 2 GiB" in stack.ask(messages.LISTING.find, ADMIN, {}, Page())[0]["user_message"]
     assert unmanage(stack, again) == "gone"
     assert slate(stack) == before

@@ -5,19 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, action, many, member, one, reader, renamed
+from abaca.api.declaration import Resource, Route, Takes, action, many, member, one, reader, renamed
+from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
 from abaca.db.session import begin, read
-from abaca.domain.rows import pages
+from abaca.domain.rows import listings
 from abaca.domain.shares import access_rules
 from abaca.domain.shares.resource_lock_checks import DELETE, SHOW
 from abaca.errors import Invalid, Missing
 from abaca.values import Page
 
-_FILTERS = ("access_type", "access_to", "access_level", "access_key")
+_QUERY = ListQuery(
+    [*texts("share_id", "access_type", "access_to", "access_level", "access_key"), Filter("metadata", bodies.mapping)]
+)
 
 
 def allow(call: Call, share_id: str) -> dict[str, Any]:
@@ -60,17 +63,15 @@ def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
 
 def index(call: Call) -> Any:
     """GET /share-access-rules?share_id=…; since 2.82 also those of all shares of the project."""
-    share_id = call.query.get("share_id") or None
+    filters = _QUERY.read(call).filters
+    share_id = filters.pop("share_id", None) or None
     if share_id is None and call.version < 82:
         raise Invalid("The field 'share_id' has to be specified.")
-    filters = call.filters(*_FILTERS)
-    if "metadata" in call.query:
-        filters["metadata"] = bodies.mapping(call.query["metadata"])
 
     def fetch(page: Page) -> Part:
         with read(call.engine) as conn:
             rules = access_rules.find(conn, call.caller, share_id, filters, page, sees_hidden=_sees_hidden(call))
-        following = pages.following(page, len(rules), [(rule["created_at"], rule["id"]) for rule in rules[-1:]])
+        following = listings.following(page, len(rules), [(rule["created_at"], rule["id"]) for rule in rules[-1:]])
         return Part(call.shown(ACCESS_RULE, rules), following)
 
     try:
@@ -111,7 +112,6 @@ def _locks(call: Call, arguments: AccessAllow) -> set[str]:
 _ALL = "/v2/share-access-rules"
 _ONE = f"{_ALL}/{{access_id}}"
 _SHARE_ACTION = "/v2/shares/{share_id}/action"
-_QUERY = (*PAGE, "share_id", "access_type", "access_to", "access_level", "access_key", "metadata")
 _SHOWN = one("access", ACCESS_RULE)
 
 RESOURCE = Resource(
@@ -129,7 +129,7 @@ RESOURCE = Resource(
         )),
         Route(
             "GET", _ALL, index, reader("share_access_rule:index"),
-            gives=many("access_list", ACCESS_RULE), query=_QUERY, since=45,
+            gives=many("access_list", ACCESS_RULE), query=_QUERY.names, since=45,
         ),
         Route("GET", _ONE, show, reader("share_access_rule:get"), gives=_SHOWN, since=45),
         Route(

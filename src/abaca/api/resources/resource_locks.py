@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, admin, many, member, one, reader
+from abaca.api.declaration import Resource, Route, Takes, admin, many, member, one, reader
+from abaca.api.lists import ListQuery, answer, texts, times
 from abaca.api.wire import bodies
 from abaca.api.wire.resource_locks import RESOURCE_LOCK, LockCreate, LockUpdate
 from abaca.db.session import begin, read
@@ -15,23 +16,23 @@ from abaca.domain.shares import resource_locks
 from abaca.domain.shares.resource_lock_checks import DELETE
 from abaca.errors import Conflict, Invalid, Missing
 
-_FILTERS = (
-    "id", "project_id", "user_id", "lock_context", "resource_type", "resource_id", "resource_action", "lock_reason", "lock_reason~",
-)  # fmt: skip
-_TIMES = ("created_since", "created_before")
+_QUERY = ListQuery(
+    [
+        *texts("id", "project_id", "user_id", "lock_context", "resource_type", "resource_id"),
+        *texts("resource_action", "lock_reason", "lock_reason~"),
+        *times(),
+    ],
+    all_projects="resource_lock:get_all_projects",
+    all_projects_by="all_projects",
+    counted_since=81,
+)
 _MALFORMED = Invalid(bodies.MALFORMED)
 
 
 def index(call: Call) -> dict[str, Any]:
     """GET /resource-locks"""
-    page = call.page()
-    all_projects = call.wants_all_projects("resource_lock:get_all_projects", "all_projects")
-    filters = call.filters(*_FILTERS) | {name: bodies.day(name, text) for name, text in call.filters(*_TIMES).items()}
-    with read(call.engine) as conn:
-        rows = resource_locks.find(conn, call.caller, filters, page, all_projects)
-        total = resource_locks.count(conn, call.caller, filters, all_projects) if call.wants_count(since=81) else None
-    answer = call.many("resource_locks", RESOURCE_LOCK, [_linked(call, row) for row in rows], page)
-    return answer | ({} if total is None else {"count": total})
+    listing = resource_locks.LISTING
+    return answer(call, _QUERY, listing.find, "resource_locks", RESOURCE_LOCK, count=listing.count, told=_linked)
 
 
 def show(call: Call, lock_id: str) -> dict[str, Any]:
@@ -91,18 +92,13 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 _ALL = "/v2/resource-locks"
 _ONE = f"{_ALL}/{{lock_id}}"
-_QUERY = (
-    *PAGE, "all_projects", "with_count", "id", "project_id", "user_id", "lock_context",
-    "resource_type", "resource_id", "resource_action", "lock_reason", "lock_reason~",
-    "created_since", "created_before",
-)  # fmt: skip
 _SHOWN = one("resource_lock", RESOURCE_LOCK)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("resource_lock:get_all"),
-            gives=many("resource_locks", RESOURCE_LOCK), query=_QUERY, since=81,
+            gives=many("resource_locks", RESOURCE_LOCK), query=_QUERY.names, since=81,
         ),
         Route(
             "POST", _ALL, create, member("resource_lock:create"),

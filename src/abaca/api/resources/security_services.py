@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, admin, creator, many, member, one, reader
+from abaca.api.declaration import Resource, Route, Takes, admin, creator, many, member, one, reader
+from abaca.api.lists import ListQuery, answer, as_it_is, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, SecurityServiceCreate, SecurityServiceUpdate
 from abaca.db.session import begin, read
@@ -19,8 +20,14 @@ MASK = "******"
 
 _OU_SINCE = 44
 _SITE_SINCE = 76
-_FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "share_network_id")
-_PARAMETERS = {*_FILTERS, "all_tenants", "project_id", "status", "limit", "offset", "sort_key", "sort_dir"}
+_QUERY = ListQuery(
+    [
+        *texts("project_id", "id", "name", "type", "user", "server", "dns_ip", "domain"),
+        *texts("share_network_id"),
+    ],
+    all_projects="security_service:get_all_security_services",
+)
+_KNOWN = {*_QUERY.names, "status"}
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -62,16 +69,10 @@ def delete(call: Call, security_service_id: str) -> None:
 
 
 def _list(call: Call, level: int) -> dict[str, Any]:
-    page = call.page()
-    all_projects = call.wants_all_projects("security_service:get_all_security_services")
-    filters = call.filters(*_FILTERS, *(("project_id",) if all_projects else ()))
-    if call.caller.is_admin and call.query.keys() - _PARAMETERS:
+    if call.caller.is_admin and call.query.keys() - _KNOWN:
         return call.many("security_services", IN_DETAIL, [], level=level)  # nothing has what nobody knows, as clients expect of this list
-    with read(call.engine) as conn:
-        rows = security_services.find(conn, call.caller, filters, page, all_projects)
-    if level == DETAIL:
-        rows = [_readable(call, row) for row in rows]
-    return call.many("security_services", IN_DETAIL, rows, page, level=level)
+    told = _readable if level == DETAIL else as_it_is
+    return answer(call, _QUERY, security_services.find, "security_services", IN_DETAIL, level=level, told=told)
 
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -100,17 +101,13 @@ def _known(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
 
 _ALL = "/v2/security-services"
 _ONE = f"{_ALL}/{{security_service_id}}"
-_QUERY = (
-    *PAGE, "all_tenants", "project_id", "id", "name", "type", "user", "server", "dns_ip",
-    "domain", "share_network_id",
-)  # fmt: skip
 _SHOWN = one("security_service", SECURITY_SERVICE)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("security_service:index"),
-            gives=many("security_services", SECURITY_SERVICE, SUMMARY), query=_QUERY,
+            gives=many("security_services", SECURITY_SERVICE, SUMMARY), query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, creator("security_service:create"),
@@ -118,7 +115,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", f"{_ALL}/detail", detail, reader("security_service:detail"),
-            gives=many("security_services", IN_DETAIL), query=_QUERY,
+            gives=many("security_services", IN_DETAIL), query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("security_service:show"), gives=_SHOWN),
         Route(

@@ -5,24 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, action, admin, many, one, renamed
+from abaca.api.declaration import Resource, Route, action, admin, many, one, renamed
+from abaca.api.lists import ListQuery, texts
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import SHARE_INSTANCE
 from abaca.db.session import begin, read
 from abaca.domain.shares import share_instances, shares
 
-_FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id", "project_id")
-_BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
+_QUERY = ListQuery(
+    [
+        *texts("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id"),
+        *texts("project_id"),
+        *texts("export_location_id", "export_location_path", since=35),
+    ]
+)
 
 
 def index(call: Call, share_id: str | None = None) -> dict[str, Any]:
     """GET /share_instances, GET /shares/{id}/instances"""
-    page = call.page()
-    filters = call.filters(*_FILTERS, *(_BY_LOCATION if call.version >= 35 else ()))
+    page, filters = call.page(), _QUERY.read(call).filters
     with read(call.engine) as conn:
         if share_id is not None:
             filters["share_id"] = shares.get(conn, call.caller, share_id)["id"]
-        return call.many("share_instances", SHARE_INSTANCE, share_instances.find(conn, filters, page), page)
+        return call.many("share_instances", SHARE_INSTANCE, share_instances.LISTING.find(conn, call.caller, filters, page), page)
 
 
 def show(call: Call, instance_id: str) -> dict[str, Any]:
@@ -47,16 +52,12 @@ def force_delete(call: Call, instance_id: str) -> None:
 _ALL = "/v2/share_instances"
 _ONE = f"{_ALL}/{{instance_id}}"
 _ACTION = f"{_ONE}/action"
-_QUERY = (
-    *PAGE, "share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id",
-    "project_id", "export_location_id", "export_location_path",
-)  # fmt: skip
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, admin("share_instance:index"),
-            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY, since=3,
+            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY.names, since=3,
         ),
         Route(
             "GET", _ONE, show, admin("share_instance:show"),
@@ -64,7 +65,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", "/v2/shares/{share_id}/instances", index, admin("share_instance:index"),
-            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY, since=3,
+            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY.names, since=3,
         ),
         *renamed("os-reset_status", action(
             _ACTION, "reset_status", reset_status, admin("share_instance:reset_status"),

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, creator, many, member, one, reader
+from abaca.api.declaration import Resource, Route, Takes, action, admin, creator, many, member, one, reader
+from abaca.api.lists import ListQuery, answer, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
 from abaca.api.wire.share_networks import SHARE_NETWORK, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
 from abaca.db.session import begin, read
@@ -16,10 +17,15 @@ from abaca.errors import Invalid, Unprocessable
 
 UNPROCESSABLE = "Unable to process the contained instructions"
 
-_FILTERS = ("name", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr", "availability_zone", "created_since", "created_before",
-            "security_service_id")
-_ADMIN_FILTERS = ("network_type", "segmentation_id", "share_server_id", "project_id")
-_PATTERNS = ("name~", "description~")  # since 2.36
+_QUERY = ListQuery(
+    [
+        *texts("name", "status", "neutron_net_id", "neutron_subnet_id", "ip_version", "cidr"),
+        *texts("availability_zone", "created_since", "created_before", "security_service_id"),
+        *texts("network_type", "segmentation_id", "share_server_id", "project_id", is_admins=True),
+        *texts("name~", "description~", since=36),
+    ],
+    all_projects="share_network:get_all_share_networks",
+)
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -80,15 +86,7 @@ def reset_status(call: Call, share_network_id: str) -> None:
 
 
 def _list(call: Call, level: int) -> dict[str, Any]:
-    page = call.page()
-    all_projects = call.wants_all_projects("share_network:get_all_share_networks")
-    filters = call.filters(*_FILTERS, *(_PATTERNS if call.version >= 36 else ()))
-    if call.caller.is_admin:
-        filters |= call.filters(*_ADMIN_FILTERS)
-        all_projects = all_projects or "project_id" in filters
-    with read(call.engine) as conn:
-        rows = share_networks.find(conn, call.caller, filters, page, all_projects)
-    return call.many("share_networks", SHARE_NETWORK, rows, page, level=level)
+    return answer(call, _QUERY, share_networks.find, "share_networks", SHARE_NETWORK, level=level)
 
 
 def _refuse_nova(nova_net_id: object) -> None:
@@ -98,19 +96,13 @@ def _refuse_nova(nova_net_id: object) -> None:
 
 _ALL = "/v2/share-networks"
 _ONE = f"{_ALL}/{{share_network_id}}"
-_QUERY = (
-    *PAGE, "all_tenants", "name", "name~", "description~", "status", "neutron_net_id",
-    "neutron_subnet_id", "ip_version", "cidr", "network_type", "availability_zone",
-    "created_since", "created_before", "segmentation_id", "project_id", "share_server_id",
-    "security_service_id",
-)  # fmt: skip
 _SHOWN = one("share_network", SHARE_NETWORK)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("share_network:index"),
-            gives=many("share_networks", SHARE_NETWORK, SUMMARY), query=_QUERY,
+            gives=many("share_networks", SHARE_NETWORK, SUMMARY), query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, creator("share_network:create"),
@@ -118,7 +110,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", f"{_ALL}/detail", detail, reader("share_network:index"),
-            gives=many("share_networks", SHARE_NETWORK), query=_QUERY,
+            gives=many("share_networks", SHARE_NETWORK), query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share_network:show"), gives=_SHOWN),
         Route(

@@ -6,6 +6,7 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, many, one, plain
+from abaca.api.lists import ListQuery, texts
 from abaca.api.wire import bodies
 from abaca.api.wire.schemas import MAP
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
@@ -17,7 +18,8 @@ from abaca.domain.share_servers import share_servers
 from abaca.errors import Invalid, Unprocessable
 
 _SUBNET_SINCE = 51
-_NOT_FILTERS = {"limit", "offset", "sort_key", "sort_dir", "all_tenants"}
+_QUERY = ListQuery(texts(*share_servers.FILTERS))
+_NOT_FILTERS = {*PAGE, "all_tenants"}
 
 
 def index(call: Call) -> dict[str, Any]:
@@ -87,18 +89,13 @@ def unmanage(call: Call, share_server_id: str) -> None:
 _ALL = "/v2/share-servers"
 _ONE = f"{_ALL}/{{share_server_id}}"
 _ACTION = f"{_ONE}/action"
-_QUERY = (
-    *PAGE, "host", "status", "project_id", "share_network_id", "identifier", "task_state",
-    "source_share_server_id", "is_auto_deletable", "security_service_update_support",
-    "network_allocation_update_support", "share_network", "share_network_subnet_id",
-)  # fmt: skip
 _SHOWN = one("share_server", SHARE_SERVER)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, admin("share_server:index"),
-            gives=many("share_servers", SHARE_SERVER), query=_QUERY,
+            gives=many("share_servers", SHARE_SERVER), query=_QUERY.names,
         ),
         Route("GET", _ONE, show, admin("share_server:show"), gives=_SHOWN),
         Route(

@@ -8,7 +8,8 @@ import msgspec
 
 from abaca.api import pagination
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Gives, Resource, Route, Takes, admin, reader
+from abaca.api.declaration import Gives, Resource, Route, Takes, admin, reader
+from abaca.api.lists import Filter, ListQuery
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.share_types import SHARE_TYPE, ShareTypeCreate, ShareTypeUpdate, spec_texts, type_name
@@ -20,13 +21,23 @@ MALFORMED = "The server could not comply with the request since it is either mal
 _EVERY = ("all", "none")
 
 
+def _public_or_every(text: str) -> bool | None:
+    """What `is_public` asks for; None: public types and others."""
+    return None if text.lower() in _EVERY else bodies.boolean(text)
+
+
+# Others than administrators see what is public or opened to them, whatever they ask for.
+_QUERY = ListQuery(
+    [Filter("is_public", _public_or_every, is_admins=True), Filter("extra_specs", bodies.mapping, since=43)]
+)
+
+
 def index(call: Call) -> dict[str, Any]:
     """GET /types"""
-    page = call.page()
-    specs = bodies.mapping(call.query["extra_specs"]) if call.version >= 43 and "extra_specs" in call.query else None
+    page, filters = call.page(), _QUERY.read(call).filters
+    is_public = filters.get("is_public", True) if call.caller.is_admin else None
     with read(call.engine) as conn:
-        rows = share_types.find(conn, call.caller, is_public=_public_filter(call), extra_specs=specs)
-    rows = rows[page.offset :][: page.limit]
+        rows = share_types.find(conn, call.caller, page, is_public=is_public, extra_specs=filters.get("extra_specs"))
     types = SHARE_TYPE.render_all([_told(call, row) for row in rows], call.version, level=SHOW, is_admin=call.caller.is_admin)
     answer: dict[str, Any] = {"share_types": types, "volume_types": types}
     links = pagination.next_links(call.url, call.query, page, rows)
@@ -94,14 +105,6 @@ def _member(call: Call) -> str:
     return "volume_type" if isinstance(call.json, dict) and "share_type" not in call.json else "share_type"
 
 
-def _public_filter(call: Call) -> bool | None:
-    """Others than administrators see what is public or opened to them, whatever they ask for."""
-    wanted = call.query.get("is_public")
-    if not call.caller.is_admin or (wanted is not None and wanted.lower() in _EVERY):
-        return None
-    return True if wanted is None else bodies.boolean(wanted)
-
-
 def _told(call: Call, row: dict[str, Any]) -> dict[str, Any]:
     return row | {"is_default": row["name"] == call.conf.default_share_type}
 
@@ -113,7 +116,6 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 _ALL = "/v2/types"
 _ONE = f"{_ALL}/{{type_id}}"
-_QUERY = (*PAGE, "is_public", "extra_specs")
 _SHOWN = Gives("share_type", SHARE_TYPE, also="volume_type")
 
 RESOURCE = Resource(
@@ -121,7 +123,7 @@ RESOURCE = Resource(
         Route(
             "GET", _ALL, index, reader("share_type:index"),
             gives=Gives("share_types", SHARE_TYPE, is_list=True, also="volume_types"),
-            query=_QUERY,
+            query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, admin("share_type:create"),

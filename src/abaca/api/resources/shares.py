@@ -9,8 +9,9 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, creator, many, member, one, reader, renamed
+from abaca.api.declaration import Resource, Route, Takes, action, admin, creator, many, member, one, reader, renamed
 from abaca.api.kept_rows import Found
+from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
@@ -25,13 +26,23 @@ from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
 from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
-_FILTERS = (
-    "name", "display_name", "description", "display_description", "status", "share_type_id", "snapshot_id", "share_network_id", "project_id",
-)  # fmt: skip
-_BY_GROUP = ("share_group_id",)  # since 2.31
-_PATTERNS = ("name~", "description~", "display_name~", "display_description~")  # since 2.36
-_BY_LOCATION = ("export_location_id", "export_location_path")  # since 2.35
-_ADMIN_FILTERS = {"host": "share:list_by_host", "share_server_id": "share:list_by_share_server_id"}
+_QUERY = ListQuery(
+    [
+        *texts("name", "display_name", "description", "display_description", "status"),
+        *texts("share_type_id", "snapshot_id", "share_network_id", "project_id"),
+        *texts("share_group_id", since=31),
+        *texts("export_location_id", "export_location_path", since=35),
+        *texts("name~", "description~", "display_name~", "display_description~", since=36),
+        Filter("host", rule="share:list_by_host"),
+        Filter("share_server_id", rule="share:list_by_share_server_id"),
+        Filter("is_public", bodies.boolean),
+        Filter("is_soft_deleted", bodies.boolean, since=69),
+        Filter("metadata", bodies.mapping),
+        Filter("extra_specs", bodies.mapping),
+    ],
+    all_projects="share:list_all_projects",
+    counted_since=42,
+)
 _LAST_WITH_LOCATIONS = 8
 _PUBLIC_SINCE = 8  # managed ones
 _TYPE_ZONES_SINCE = 48
@@ -202,13 +213,9 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
 
 
 def _list(call: Call, level: int) -> Any:
-    page = call.page()
-    if page.sort_key in _ADMIN_FILTERS:  # an order tells, too
-        call.enforce(_ADMIN_FILTERS[page.sort_key])
-    all_projects = call.wants_all_projects("share:list_all_projects")
-    filters = _filters(call)
+    filters, all_projects, is_counted = _QUERY.read(call)
     more = {}
-    if call.wants_count(since=42):
+    if is_counted:
         with read(call.engine) as conn:
             more["count"] = shares.count(conn, call.caller, filters, all_projects)
     return call.listed("shares", partial(_part, call, level, filters, all_projects), more=more)
@@ -231,21 +238,6 @@ def _views(call: Call, conn: Connection, ids: list[str]) -> list[dict[str, Any]]
     return [_linked(call, row) for row in shares.with_ids(conn, ids)]
 
 
-def _filters(call: Call) -> dict[str, Any]:
-    newer = {31: _BY_GROUP, 35: _BY_LOCATION, 36: _PATTERNS}
-    filters = call.filters(*_FILTERS, *(name for since, names in newer.items() if call.version >= since for name in names))
-    for name, rule in _ADMIN_FILTERS.items():
-        if name in call.query:
-            call.enforce(rule)
-            filters[name] = call.query[name]
-    if "is_public" in call.query:
-        filters["is_public"] = bodies.boolean(call.query["is_public"])
-    if call.version >= 69 and "is_soft_deleted" in call.query:
-        filters["is_soft_deleted"] = bodies.boolean(call.query["is_soft_deleted"])
-    filters |= {name: bodies.mapping(text) for name, text in call.filters("metadata", "extra_specs").items()}
-    return filters
-
-
 def _with_locations(call: Call) -> bool:
     return call.version <= _LAST_WITH_LOCATIONS
 
@@ -262,20 +254,13 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 _ALL = "/v2/shares"
 _ONE = f"{_ALL}/{{share_id}}"
 _ACTION = f"{_ONE}/action"
-_QUERY = (
-    *PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~",
-    "description~", "display_description~", "description", "display_description", "status",
-    "share_type_id", "snapshot_id", "share_network_id", "project_id", "share_group_id",
-    "export_location_id", "export_location_path", "host", "share_server_id", "is_public",
-    "is_soft_deleted", "metadata", "extra_specs",
-)  # fmt: skip
 _SHOWN = one("share", SHARE)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("share:get_all"), gives=many("shares", SHARE, SUMMARY),
-            query=_QUERY,
+            query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, creator("share:create"), takes=Takes("share", ShareCreate),
@@ -283,7 +268,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", f"{_ALL}/detail", detail, reader("share:get_all"), gives=many("shares", SHARE),
-            query=_QUERY,
+            query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share:get"), gives=_SHOWN),
         Route(

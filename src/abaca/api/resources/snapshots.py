@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import PAGE, Resource, Route, Takes, action, admin, many, member, one, reader, renamed
+from abaca.api.declaration import Resource, Route, Takes, action, admin, many, member, one, reader, renamed
+from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
@@ -16,14 +17,23 @@ from abaca.api.wire.share_networks import ResetStatus
 from abaca.api.wire.shares import same_or_none
 from abaca.api.wire.snapshots import SNAPSHOT, Revert, SnapshotCreate, SnapshotUpdate
 from abaca.db.session import begin, read
-from abaca.domain.rows import pages
+from abaca.domain.rows import listings
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Unprocessable
 from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
-_FILTERS = ("name", "display_name", "status", "share_id")
-_DESCRIPTIONS = ("name~", "description~", "display_name~", "display_description~", "description", "display_description")  # since 2.36
+_QUERY = ListQuery(
+    [
+        *texts("name", "display_name", "status", "share_id"),
+        *texts("description", "display_description", since=36),
+        *texts("name~", "description~", "display_name~", "display_description~", since=36),
+        Filter("size", lambda text: bodies.integer(text, "size must be an integer.")),
+        Filter("metadata", bodies.mapping, since=73),
+    ],
+    all_projects="share_snapshot:list_all_projects",
+    counted_since=79,
+)
 
 
 def index(call: Call) -> Any:
@@ -95,21 +105,16 @@ def revert(call: Call, share_id: str) -> None:
 
 
 def _list(call: Call, level: int) -> Any:
-    all_projects = call.wants_all_projects("share_snapshot:list_all_projects")
-    filters = call.filters(*_FILTERS, *(_DESCRIPTIONS if call.version >= 36 else ()))
-    if "size" in call.query:
-        filters["size"] = bodies.integer(call.query["size"], "size must be an integer.")
-    if call.version >= 73 and "metadata" in call.query:
-        filters["metadata"] = bodies.mapping(call.query["metadata"])
+    listing, wanted = snapshots.LISTING, _QUERY.read(call)
     more = {}
-    if call.wants_count(since=79):
+    if wanted.counted:
         with read(call.engine) as conn:
-            more["count"] = snapshots.count(conn, call.caller, filters, all_projects)
+            more["count"] = listing.count(conn, call.caller, wanted.filters, wanted.all_projects)
 
     def fetch(page: Page) -> Part:
         with read(call.engine) as conn:
-            rows = snapshots.find(conn, call.caller, filters, page, all_projects)
-        following = pages.following(page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]])
+            rows = listing.find(conn, call.caller, wanted.filters, page, wanted.all_projects)
+        following = listings.following(page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]])
         return Part(call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following)
 
     return call.listed("snapshots", fetch, links="share_snapshots_links", more=more)
@@ -127,18 +132,13 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 _ALL = "/v2/snapshots"
 _ONE = f"{_ALL}/{{snapshot_id}}"
 _ACTION = f"{_ONE}/action"
-_QUERY = (
-    *PAGE, "all_tenants", "with_count", "name", "name~", "display_name", "display_name~",
-    "description~", "display_description~", "description", "display_description", "status",
-    "share_id", "size", "metadata",
-)  # fmt: skip
 _SHOWN = one("snapshot", SNAPSHOT)
 
 RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, SUMMARY), query=_QUERY,
+            gives=many("snapshots", SNAPSHOT, SUMMARY), query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, member("share:create_snapshot"),
@@ -146,7 +146,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", f"{_ALL}/detail", detail, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT), query=_QUERY,
+            gives=many("snapshots", SNAPSHOT), query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share_snapshot:get_snapshot"), gives=_SHOWN),
         Route(

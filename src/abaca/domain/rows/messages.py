@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection
 from abaca import log_context
 from abaca.db.session import utcnow
 from abaca.db.tables import messages
+from abaca.domain.rows.listings import Listing, created, equal
 from abaca.errors import Missing
-from abaca.values import Caller, Page
+from abaca.values import Caller
 
 KEPT_FOR = timedelta(days=30)
 _LONGEST = 1023
@@ -95,24 +96,23 @@ def create(
     )
 
 
-def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
-    """The messages of the caller's project, for administrators those of all projects, newest first.
-
-    `filters`: column → value, and created_since, created_before (datetimes).
-    """
+def _select(caller: Caller, _all_projects: bool) -> sa.Select[Any]:
+    """The messages of the caller's project, for administrators those of all projects."""
     query = sa.select(messages)
-    if not caller.is_admin:
-        query = query.where(messages.c.project_id == caller.project_id)
-    for name, value in filters.items():
-        if name == "created_since":
-            query = query.where(messages.c.created_at >= value)
-        elif name == "created_before":
-            query = query.where(messages.c.created_at <= value)
-        else:
-            query = query.where(messages.c[name] == value)
-    order = messages.c[page.sort_key or "created_at"]
-    query = query.order_by(order.asc() if page.sort_dir == "asc" else order.desc(), messages.c.id)
-    return [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()]
+    return query if caller.is_admin else query.where(messages.c.project_id == caller.project_id)
+
+
+_FILTERS = {
+    name: messages.c[name]
+    for name in ("request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level")
+}
+LISTING = Listing(
+    "Messages",
+    _select,
+    messages.c.id,
+    conditions={**equal(_FILTERS), **created(messages.c.created_at)},
+    sort_keys=_FILTERS | {name: messages.c[name] for name in ("id", "project_id", "created_at", "expires_at")},
+)
 
 
 def get(conn: Connection, caller: Caller, message_id: str) -> dict[str, Any]:

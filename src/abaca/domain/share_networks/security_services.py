@@ -16,6 +16,7 @@ from abaca.db.encryption import Cipher
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import security_services, share_networks, share_servers
 from abaca.db.tables import share_network_security_service_association as associations
+from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.domain.rows.share_network_lock import require_visible
 from abaca.errors import Forbidden, Invalid, Missing
@@ -23,7 +24,6 @@ from abaca.values import Caller, Page, SecurityService
 
 TYPES = ("ldap", "kerberos", "active_directory")
 _WHILE_IN_USE = {"name", "description"}
-_FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "project_id")
 
 
 def create(conn: Connection, caller: Caller, *, type: str, limits: RowLimits = NO_LIMITS, **fields: str | None) -> dict[str, Any]:
@@ -45,19 +45,14 @@ def get(conn: Connection, caller: Caller, security_service_id: str) -> dict[str,
     return _views(conn, [dict(rows[0])])[0]
 
 
-def find(conn: Connection, caller: Caller, filters: dict[str, str], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Security services, newest first, in two statements. `filters`: id, name, type, user, server, dns_ip, domain, project_id,
-    share_network_id (Missing when the caller may not see that one)."""
-    query = visible(caller)
-    if "share_network_id" in filters:
-        require_visible(conn, caller, filters["share_network_id"])
-        attached = sa.select(associations.c.security_service_id).where(associations.c.share_network_id == filters["share_network_id"])
-        query = query.where(security_services.c.id.in_(attached))
-    elif not all_projects:
-        query = query.where(security_services.c.project_id == caller.project_id)
-    query = query.where(*[security_services.c[name] == value for name, value in filters.items() if name in _FILTERS])
-    query = query.order_by(security_services.c.created_at.desc(), security_services.c.id)
-    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
+    """Security services, newest first unless sorted otherwise, in two statements. `filters`: id, name, type, user, server, dns_ip, domain,
+    share_network_id (of all projects, then; Missing when the caller may not see that one), and with all projects project_id."""
+    network_id = filters.get("share_network_id")
+    if network_id is not None:
+        require_visible(conn, caller, network_id)
+    known = {name: wanted for name, wanted in filters.items() if all_projects or name != "project_id"}
+    return LISTING.find(conn, caller, known, page, all_projects or network_id is not None)
 
 
 def update(conn: Connection, caller: Caller, security_service_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -162,3 +157,24 @@ def _refuse_both(fields: dict[str, Any]) -> None:
 
 def _missing(security_service_id: str) -> Missing:
     return Missing(f"Security service {security_service_id} could not be found.")
+
+
+def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
+    query = visible(caller)
+    return query if all_projects else query.where(security_services.c.project_id == caller.project_id)
+
+
+def _of_network(share_network_id: str) -> sa.Select[Any]:
+    return sa.select(associations.c.security_service_id).where(associations.c.share_network_id == share_network_id)
+
+
+_FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "project_id")
+_COLUMNS = {name: security_services.c[name] for name in _FILTERS}
+LISTING = Listing(
+    "Security services",
+    _visible,
+    security_services.c.id,
+    conditions={**equal(_COLUMNS), "share_network_id": among(security_services.c.id, _of_network)},
+    sort_keys=_COLUMNS | {name: security_services.c[name] for name in ("created_at", "updated_at")},
+    view=_views,
+)

@@ -16,15 +16,12 @@ from abaca.db.tables import availability_zones, share_instances, share_network_s
 from abaca.db.tables import share_network_security_service_association as associations
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import states
+from abaca.domain.rows.listings import Listing, among, containing, equal
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing, visible
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Page
-
-_TEXT_FILTERS = {"name": share_networks.c.name, "description": share_networks.c.description}
-_EXACT_FILTERS = {"name": share_networks.c.name, "project_id": share_networks.c.project_id, "status": share_networks.c.status}
-_SUBNET_FILTERS = ("neutron_net_id", "neutron_subnet_id", "network_type", "segmentation_id", "ip_version", "cidr")
 
 
 def create(
@@ -68,17 +65,15 @@ def get(conn: Connection, caller: Caller, share_network_id: str) -> dict[str, An
     return views[0]
 
 
-def find(conn: Connection, caller: Caller, filters: dict[str, str], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Share networks, newest first, in three statements whatever their number.
+def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
+    """Share networks, newest first unless sorted otherwise, in three statements whatever their number.
 
-    `filters`: name, project_id, status, `name~`, `description~` (part of the text), created_since, created_before (YYYY-MM-DD), the
-    fields of subnets, availability_zone (name), share_server_id, security_service_id.
+    `filters`: name, project_id (of all projects, then), status, `name~`, `description~` (part of the text), created_since, created_before
+    (YYYY-MM-DD), the fields of subnets, availability_zone (name), share_server_id, security_service_id.
     """
-    query = visible(caller)
-    if not all_projects:
-        query = query.where(share_networks.c.project_id == caller.project_id)
-    query = query.where(*_conditions(filters)).order_by(share_networks.c.created_at.desc(), share_networks.c.id)
-    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+    of_subnets = {name: filters[name] for name in _SUBNET_CONDITIONS if name in filters}
+    others = {name: wanted for name, wanted in filters.items() if name not in of_subnets}
+    return LISTING.find(conn, caller, others | ({_ONE_SUBNET: of_subnets} if of_subnets else {}), page, all_projects or "project_id" in filters)
 
 
 def update(conn: Connection, caller: Caller, share_network_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -122,6 +117,13 @@ def reset_status(conn: Connection, caller: Caller, share_network_id: str, status
     states.force(conn, states.SHARE_NETWORK, network.id, status)
 
 
+def _day(name: str, value: str) -> datetime:
+    try:
+        return datetime.strptime(value, "%Y-%m-%d")
+    except ValueError:
+        raise Invalid(f"{name} must be a date of the form YYYY-MM-DD, not '{value}'.") from None
+
+
 def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows with their subnets and with what all their servers support, in two more statements."""
     ids = [row["id"] for row in rows]
@@ -144,39 +146,10 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
-def _conditions(filters: dict[str, str]) -> list[Any]:
-    conditions: list[Any] = []
-    subnet_conditions: list[Any] = []
-    for name, value in filters.items():
-        if name in _EXACT_FILTERS:
-            conditions.append(_EXACT_FILTERS[name] == value)
-        elif name.endswith("~") and name[:-1] in _TEXT_FILTERS:
-            conditions.append(_TEXT_FILTERS[name[:-1]].contains(value, autoescape=True))
-        elif name in ("created_since", "created_before"):
-            moment = _day(name, value)
-            conditions.append(share_networks.c.created_at >= moment if name == "created_since" else share_networks.c.created_at <= moment)
-        elif name in _SUBNET_FILTERS:
-            subnet_conditions.append(sa.cast(share_network_subnets.c[name], sa.String) == value)
-        elif name == "availability_zone":
-            subnet_conditions.append(availability_zones.c.name == value)
-        elif name == "share_server_id":
-            conditions.append(
-                share_networks.c.id.in_(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == value))
-            )
-        elif name == "security_service_id":
-            users = sa.select(associations.c.share_network_id).where(associations.c.security_service_id == value)
-            conditions.append(share_networks.c.id.in_(users))
-    if subnet_conditions:
-        matching = sa.select(share_network_subnets.c.share_network_id).outerjoin(availability_zones).where(*subnet_conditions)
-        conditions.append(share_networks.c.id.in_(matching))
-    return conditions
-
-
-def _day(name: str, value: str) -> datetime:
-    try:
-        return datetime.strptime(value, "%Y-%m-%d")
-    except ValueError:
-        raise Invalid(f"{name} must be a date of the form YYYY-MM-DD, not '{value}'.") from None
+def _with_one_subnet(wanted: dict[str, Any]) -> sa.Select[Any]:
+    """Networks of which one subnet has all that is wanted."""
+    conditions = [_SUBNET_CONDITIONS[name](value) for name, value in wanted.items()]
+    return sa.select(share_network_subnets.c.share_network_id).outerjoin(availability_zones).where(*conditions)
 
 
 def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dict[str, Any]) -> None:
@@ -206,3 +179,37 @@ def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dic
         .values(neutron_net_id=net_id, neutron_subnet_id=subnet_id, updated_at=utcnow(), **subnets.UNRESOLVED)
     )
     subnets.start_resolution(conn, subnet.id, net_id)
+
+
+def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
+    query = visible(caller)
+    return query if all_projects else query.where(share_networks.c.project_id == caller.project_id)
+
+
+_ONE_SUBNET = "subnet"
+_COLUMNS = {name: share_networks.c[name] for name in ("name", "project_id", "status")}
+_SUBNET_FIELDS = ("neutron_net_id", "neutron_subnet_id", "network_type", "segmentation_id", "ip_version", "cidr")
+_SUBNET_CONDITIONS = equal({
+    **{name: sa.cast(share_network_subnets.c[name], sa.String) for name in _SUBNET_FIELDS},
+    "availability_zone": availability_zones.c.name,
+})
+LISTING = Listing(
+    "Share networks",
+    _visible,
+    share_networks.c.id,
+    conditions={
+        **equal(_COLUMNS),
+        **containing({name: share_networks.c[name] for name in ("name", "description")}),
+        "created_since": lambda text: share_networks.c.created_at >= _day("created_since", text),
+        "created_before": lambda text: share_networks.c.created_at <= _day("created_before", text),
+        "share_server_id": among(
+            share_networks.c.id, lambda id_: sa.select(share_servers.c.share_network_id).where(share_servers.c.id == id_)
+        ),
+        "security_service_id": among(
+            share_networks.c.id, lambda id_: sa.select(associations.c.share_network_id).where(associations.c.security_service_id == id_)
+        ),
+        _ONE_SUBNET: among(share_networks.c.id, _with_one_subnet),
+    },
+    sort_keys=_COLUMNS | {name: share_networks.c[name] for name in ("id", "description", "created_at", "updated_at")},
+    view=_views,
+)

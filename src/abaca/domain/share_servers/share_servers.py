@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from abaca.db.tables import (
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.rows import states
+from abaca.domain.rows.listings import Listing
 from abaca.domain.rows.states import Permit
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Page
@@ -34,14 +36,12 @@ FILTERS = (
 _TRUE = {"1", "t", "true", "y", "yes", "on"}
 
 
-def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
-    """Share servers of all projects, newest first, in two statements. `filters`: any of FILTERS with its text;
+def find(conn: Connection, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
+    """Share servers of all projects, newest first unless sorted otherwise, in two statements. `filters`: any of FILTERS with its text;
     another one matches nothing."""
     if not filters.keys() <= set(FILTERS):
         return []
-    query = _select().where(*[_condition(name, text) for name, text in filters.items()])
-    query = query.order_by(share_servers.c.created_at.desc(), share_servers.c.id)
-    return _views(conn, [dict(row) for row in conn.execute(query.limit(page.limit).offset(page.offset)).mappings()])
+    return LISTING.found(conn, _select(), filters, page)
 
 
 def get(conn: Connection, share_server_id: str) -> dict[str, Any]:
@@ -311,3 +311,14 @@ def _condition(name: str, text: str) -> sa.ColumnElement[bool]:
         return share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text))
     column = share_servers.c[name]
     return column == (text.lower() in _TRUE) if isinstance(column.type, sa.Boolean) else column == text
+
+
+_SORT_KEYS = ("id", "created_at", "updated_at", "host", "status", "project_id", "share_network_id", "identifier", "task_state")
+LISTING = Listing(
+    "Share servers",
+    lambda _caller, _all_projects: _select(),
+    share_servers.c.id,
+    conditions={name: partial(_condition, name) for name in FILTERS},
+    sort_keys={name: share_servers.c[name] for name in _SORT_KEYS},
+    view=_views,
+)

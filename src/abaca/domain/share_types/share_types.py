@@ -20,10 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
 from abaca.domain.capacity import quota_usages
+from abaca.domain.rows.listings import sorted_by
 from abaca.drivers.nfs_specs import nfs_specs
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
 from abaca.scheduler.specs import SHOWN_CAPABILITIES
-from abaca.values import Caller
+from abaca.values import Caller, Page
 
 HANDLES_SERVERS = "driver_handles_share_servers"
 SNAPSHOT_SUPPORT = "snapshot_support"
@@ -77,18 +78,21 @@ def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
 
 
 def find(
-    conn: Connection, caller: Caller, *, is_public: bool | None = None, extra_specs: Mapping[str, str] | None = None
+    conn: Connection, caller: Caller, page: Page, *, is_public: bool | None = None, extra_specs: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """The types that the caller sees, oldest first.
+    """The types that the caller sees, oldest first unless sorted otherwise.
 
     `is_public`: those that everybody in the caller's project sees (True), those that are not public (False). `extra_specs`: only types that
-    have all of these.
+    have all of these. Invalid for a sort key that is not known.
     """
-    query = _visible(caller).order_by(share_types.c.created_at, share_types.c.id)
+    column = sorted_by("Share types", page, _SORT_KEYS)
+    ascending = page.sort_dir == "asc" if page.sort_dir else page.sort_key is None
+    query = _visible(caller).order_by(column.asc() if ascending else column.desc(), share_types.c.id)
     if is_public is not None:
         query = query.where(_open_to(caller) if is_public else share_types.c.is_public.is_(False))
     wanted = extra_specs or {}
-    return [view for view in _views(conn, caller, query) if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())]
+    found = [view for view in _views(conn, caller, query) if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())]
+    return found[page.offset :][: page.limit]
 
 
 def specs_of(conn: Connection, share_type_id: str) -> dict[str, str]:
@@ -230,3 +234,6 @@ def _views(conn: Connection, caller: Caller, query: sa.Select[Any]) -> list[dict
         row["extra_specs"] = specs[row["id"]]
         row["required_extra_specs"] = {HANDLES_SERVERS: row["extra_specs"].get(HANDLES_SERVERS)}
     return rows
+
+
+_SORT_KEYS = {name: share_types.c[name] for name in ("id", "name", "description", "is_public", "created_at", "updated_at")}

@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.addresses import plain_network
-from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_access_rules, share_instances, share_networks
 from abaca.db.tables import shares as shares_table
-from abaca.domain.rows import messages, pages, share_network_lock, states
+from abaca.domain.rows import messages, share_network_lock, states
+from abaca.domain.rows.listings import Listing, equal, having_pairs
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room, require_room_for_work
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import resource_lock_checks, resource_locks, shares
@@ -28,7 +28,6 @@ TYPES = ("ip", "user", "cert", "cephx")
 LEVELS = ("rw", "ro")
 _GRANTED = ("queued_to_apply", "applying", "active", "error")
 _FILTERS = ("access_type", "access_to", "access_level", "access_key", "state")
-_SORT_KEYS = ("id", "created_at", "updated_at", *_FILTERS)
 _HIDDEN = "******"
 _USER = re.compile(r"[\w.\-' $@\\/]{4,255}")
 
@@ -123,20 +122,7 @@ def find(
     of the view, metadata (dict); what a lock hides from the caller is neither found nor sorted by. Invalid for a sort key that is not known."""
     if share_id is not None:
         shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
-    page = page or Page()
-    table = share_access_rules
-    if page.sort_key not in (None, *_SORT_KEYS):
-        raise Invalid(f"Access rules cannot be sorted by '{page.sort_key}'. Known keys: {', '.join(_SORT_KEYS)}.")
-    shown = _shown_to(caller, sees_hidden)
-    column = shown[page.sort_key or "created_at"]
-    query = sa.select(*[value.label(name) for name, value in shown.items()])
-    query = _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
-    for name, wanted in (filters or {}).items():
-        if name == "metadata":
-            query = query.where(*[HasPair(table.c.metadata, key, text) for key, text in wanted.items()])
-        elif name in _FILTERS:
-            query = query.where(shown[name] == wanted)
-    return [dict(row) for row in conn.execute(pages.part(query, page, column, table.c.id)).mappings()]
+    return _listing(caller, share_id, sees_hidden).find(conn, caller, filters or {}, page or Page())
 
 
 def get(conn: Connection, caller: Caller, access_id: str, *, sees_hidden: bool = False) -> dict[str, Any]:
@@ -254,6 +240,20 @@ def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
 def _of_owner(query: sa.Select[Any], caller: Caller) -> sa.Select[Any]:
     query = query.join(shares_table, shares_table.c.id == share_access_rules.c.share_id)
     return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+
+
+def _listing(caller: Caller, share_id: str | None, sees_hidden: bool) -> Listing:
+    """What `find` finds, by the columns as the caller may see them."""
+    table, shown = share_access_rules, _shown_to(caller, sees_hidden)
+    query = sa.select(*[value.label(name) for name, value in shown.items()])
+    scoped = _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
+    return Listing(
+        "Access rules",
+        lambda _caller, _all_projects: scoped,
+        table.c.id,
+        conditions={**equal({name: shown[name] for name in _FILTERS}), "metadata": having_pairs(table.c.metadata)},
+        sort_keys={name: shown[name] for name in ("id", "created_at", "updated_at", *_FILTERS)},
+    )
 
 
 def _shown_to(caller: Caller, sees_hidden: bool) -> dict[str, sa.ColumnElement[Any]]:

@@ -17,12 +17,13 @@ from abaca.db.tables import resource_locks as table
 from abaca.db.tables import share_access_rules
 from abaca.db.tables import shares as shares_table
 from abaca.domain.rows import states
+from abaca.domain.rows.listings import Listing, containing, created, equal
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import shares
 from abaca.domain.shares.resource_lock_checks import DELETE, SHOW, context_of, is_below
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
-from abaca.values import Caller, Page
+from abaca.values import Caller
 
 ACTIONS = {"share": (DELETE,), "access_rule": (DELETE, SHOW)}
 _RESOURCES = {"share": table.c.share_id, "access_rule": table.c.access_rule_id}
@@ -33,7 +34,24 @@ _FIELDS: dict[str, sa.ColumnElement[Any]] = {
     "resource_type": sa.case(*_KINDS),
     "resource_id": sa.func.coalesce(*_RESOURCES.values()),
 }
-_TIMES = {"created_since": table.c.created_at.__ge__, "created_before": table.c.created_at.__le__}
+
+
+def _select(caller: Caller, all_projects: bool = False) -> sa.Select[Any]:
+    query = sa.select(*[column.label(name) for name, column in _FIELDS.items()])
+    return query if all_projects and caller.is_admin else query.where(table.c.project_id == caller.project_id)
+
+
+LISTING = Listing(
+    "Resource locks",
+    _select,
+    table.c.id,
+    conditions={
+        **equal(_FIELDS),
+        **containing({"lock_reason": table.c.lock_reason}),
+        **created(table.c.created_at),
+    },
+    sort_keys=_FIELDS,
+)
 
 
 def create(
@@ -107,26 +125,10 @@ def restrict_rule(
 
 def get(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
     """One lock of the caller's project."""
-    rows = dicts(conn.execute(_select(caller).where(table.c.id == lock_id)))
+    rows = dicts(conn.execute(_select(caller, all_projects=True).where(table.c.id == lock_id)))
     if not rows:
         raise Missing(f"Resource lock {lock_id} could not be found.")
     return rows[0]
-
-
-def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Locks, newest first unless sorted otherwise. `filters`: fields of the view, `lock_reason~`, created_since, created_before (datetimes).
-    Invalid for a sort key that is not known."""
-    key = page.sort_key or "created_at"
-    if key not in _FIELDS:
-        raise Invalid(f"Resource locks cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_FIELDS))}.")
-    column = _FIELDS[key]
-    query = _matching(caller, filters, all_projects).order_by(column.asc() if page.sort_dir == "asc" else column.desc(), table.c.id)
-    return dicts(conn.execute(query.limit(page.limit).offset(page.offset)))
-
-
-def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
-    """How many locks `find` would give without a page."""
-    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
 
 
 def update(conn: Connection, caller: Caller, lock_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -156,25 +158,6 @@ def _held(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
             " only they or an administrator can change it."
         )
     return lock
-
-
-def _select(caller: Caller) -> sa.Select[Any]:
-    query = sa.select(*[column.label(name) for name, column in _FIELDS.items()])
-    return query if caller.is_admin else query.where(table.c.project_id == caller.project_id)
-
-
-def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
-    query = _select(caller)
-    if not all_projects:
-        query = query.where(table.c.project_id == caller.project_id)
-    for name, wanted in filters.items():
-        if name in _TIMES:
-            query = query.where(_TIMES[name](wanted))
-        elif name == "lock_reason~":
-            query = query.where(table.c.lock_reason.contains(wanted, autoescape=True))
-        else:
-            query = query.where(_FIELDS[name] == wanted)
-    return query
 
 
 def _share_of_rule(conn: Connection, caller: Caller, access_id: str) -> str:

@@ -5,6 +5,7 @@ What callers do with a share is in `shares`.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,30 +15,16 @@ from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import availability_zones, share_instances, shares
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
+from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
 from abaca.errors import Invalid, Missing
-from abaca.values import ExportLocation, Page
+from abaca.values import ExportLocation
 
 _COLUMNS = (
     "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id", "share_server_id", "share_type_id", "access_rules_status",
     "progress",
 )  # fmt: skip
-_FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id")
-
-
-def find(conn: Connection, filters: dict[str, str], page: Page) -> list[dict[str, Any]]:
-    """Share instances of all projects, newest first, in two statements. `filters`: fields of the view, project_id, export_location_id,
-    export_location_path."""
-    query = _select().order_by(share_instances.c.created_at.desc(), share_instances.c.id)
-    for name, wanted in filters.items():
-        if name in _FILTERS:
-            query = query.where(share_instances.c[name] == wanted)
-        elif name == "project_id":
-            query = query.where(share_instances.c.share_id.in_(sa.select(shares.c.id).where(shares.c.project_id == wanted)))
-        elif name in ("export_location_id", "export_location_path"):
-            query = query.where(share_instances.c.id.in_(export_locations.instances_with(name.removeprefix("export_location_"), wanted)))
-    return _views(conn, dicts(conn.execute(query.limit(page.limit).offset(page.offset))))
 
 
 def get(conn: Connection, instance_id: str) -> dict[str, Any]:
@@ -148,3 +135,25 @@ def _existing(conn: Connection, instance_id: str) -> sa.Row[Any]:
     if row is None:
         raise LookupError(f"share instance {instance_id} is gone")
     return row
+
+
+def _of_project(project_id: str) -> sa.Select[Any]:
+    return sa.select(shares.c.id).where(shares.c.project_id == project_id)
+
+
+_FILTERS = ("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id")
+_COLUMNS_TO_FIND = {name: share_instances.c[name] for name in _FILTERS}
+LISTING = Listing(
+    "Share instances",
+    lambda _caller, _all_projects: _select(),
+    share_instances.c.id,
+    conditions={
+        **equal(_COLUMNS_TO_FIND),
+        "project_id": among(share_instances.c.share_id, _of_project),
+        "export_location_id": among(share_instances.c.id, partial(export_locations.instances_with, "id")),
+        "export_location_path": among(share_instances.c.id, partial(export_locations.instances_with, "path")),
+    },
+    sort_keys=_COLUMNS_TO_FIND | {name: share_instances.c[name] for name in ("id", "created_at", "updated_at")},
+    view=_views,
+)
+"""Share instances of all projects, for administrators; found in two statements."""

@@ -11,7 +11,6 @@ from zlib import crc32
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.json_pairs import HasPair
 from abaca.db.session import Lookup, dicts, lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
@@ -24,7 +23,8 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.domain.capacity import placement, quota_usages
-from abaca.domain.rows import messages, pages, states
+from abaca.domain.rows import listings, messages, states
+from abaca.domain.rows.listings import AGE, Condition, containing, counted, equal, having_pairs, part, sorted_by
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as share_types_of
@@ -34,7 +34,7 @@ from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
 
-_SHARE_FILTERS = {
+_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
     "description": shares.c.display_description,
@@ -48,8 +48,14 @@ _SHARE_FILTERS = {
     "share_server_id": share_instances.c.share_server_id,
     "availability_zone": availability_zones.c.name,
 }
+_CONDITIONS: dict[str, Condition] = {
+    **equal(_COLUMNS),
+    **containing({name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")}),
+    "metadata": having_pairs(shares.c.metadata),
+    "share_group_id": lambda _wanted: sa.false(),  # there are none
+}
 _SORT_KEYS = {
-    **_SHARE_FILTERS,
+    **_COLUMNS,
     **{name: shares.c[name] for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")},
     "share_type": share_instances.c.share_type_id,
     "share_network": share_instances.c.share_network_id,
@@ -89,15 +95,13 @@ def find(
 
 def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool) -> sa.Select[Any]:
     """`what`, a query on shares and all that is joined to them, for one page of those that match, in its order."""
-    key = page.sort_key or "created_at"
-    if key not in _SORT_KEYS:
-        raise Invalid(f"Shares cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
-    # An instance is as old as its share; its time stands beside the network in one index.
-    column = share_instances.c.created_at if _is_by_network(page, filters) else _SORT_KEYS[key]
+    column = sorted_by("Shares", page, _SORT_KEYS)
+    if _is_by_network(page, filters):  # an instance is as old as its share; its time stands beside the network in one index
+        column = share_instances.c.created_at
     if page.after is not None:
-        return pages.part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
+        return part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    if key == "created_at" and not page.offset:  # an index gives the first page in its order
+    if page.sort_key in (None, AGE) and not page.offset:  # an index gives the first page in its order
         # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
         limit = None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
         return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
@@ -107,12 +111,12 @@ def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: P
 
 
 def _is_by_network(page: Page, filters: dict[str, Any]) -> bool:
-    return page.sort_key in (None, pages.AGE) and "share_network_id" in filters
+    return page.sort_key in (None, AGE) and "share_network_id" in filters
 
 
 def following(page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
-    """As `pages.following`, after a page of `find` or `find_versions`."""
-    return pages.following(page, count, [] if _is_by_network(page, filters) else last)
+    """As `listings.following`, after a page of `find` or `find_versions`."""
+    return listings.following(page, count, [] if _is_by_network(page, filters) else last)
 
 
 def find_versions(
@@ -136,7 +140,7 @@ def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
 
 def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
     """How many shares `find` would give without a page."""
-    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(_IDS, caller, filters, all_projects).subquery())) or 0
+    return counted(conn, _matching(_IDS, caller, filters, all_projects))
 
 
 def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -404,19 +408,13 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
     deletion = shares.c.scheduled_to_be_deleted_at
     query = query.where(deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None))
     for name, wanted in filters.items():
-        if name in _SHARE_FILTERS:
-            query = query.where(_SHARE_FILTERS[name] == wanted)
-        elif name.endswith("~") and name[:-1] in _SHARE_FILTERS:
-            query = query.where(_SHARE_FILTERS[name[:-1]].contains(wanted, autoescape=True))
-        elif name == "share_group_id":  # there are none
-            query = query.where(sa.false())
+        if name in _CONDITIONS:
+            query = query.where(_CONDITIONS[name](wanted))
         elif name == "extra_specs":
             # What others than administrators do not see they cannot look for, either.
             if not caller.is_admin and wanted.keys() - share_types_of.TENANT_VISIBLE:
                 query = query.where(sa.false())
             query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
-        elif name == "metadata":
-            query = query.where(*[HasPair(shares.c.metadata, key, text) for key, text in wanted.items()])
         elif name in ("export_location_id", "export_location_path"):
             table = share_export_locations
             having = sa.select(table.c.share_instance_id).where((table.c.id if name.endswith("_id") else table.c.path) == wanted)

@@ -12,18 +12,18 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.json_pairs import HasPair
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_instances, share_snapshot_instances, share_snapshots
 from abaca.db.tables import shares as shares_table
 from abaca.domain.capacity import placement, quota_usages
-from abaca.domain.rows import pages, states
+from abaca.domain.rows import states
+from abaca.domain.rows.listings import Listing, containing, equal, having_pairs
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import shares
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, OverQuota, Unprocessable
-from abaca.values import Caller, Page
+from abaca.values import Caller
 
-_FILTERS = {
+_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": share_snapshots.c.display_name,
     "display_name": share_snapshots.c.display_name,
     "description": share_snapshots.c.display_description,
@@ -33,7 +33,7 @@ _FILTERS = {
     "status": share_snapshot_instances.c.status,
     "project_id": share_snapshots.c.project_id,
 }
-_SORT_KEYS = {**_FILTERS, **{name: share_snapshots.c[name] for name in ("id", "created_at", "updated_at", "share_proto", "user_id")}}
+_TEXTS = {name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")}
 
 
 class Held(NamedTuple):
@@ -41,6 +41,36 @@ class Held(NamedTuple):
 
     snapshot: sa.Row[Any]
     share: sa.Row[Any]
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(
+        share_snapshots,
+        share_snapshots.c.display_name.label("name"),
+        share_snapshots.c.display_description.label("description"),
+        share_snapshots.c.size.label("share_size"),
+        share_snapshot_instances.c.id.label("instance_id"),
+        share_snapshot_instances.c.status,
+        share_snapshot_instances.c.provider_location,
+    ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
+
+
+def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
+    query = _select()
+    return query if all_projects and caller.is_admin else query.where(share_snapshots.c.project_id == caller.project_id)
+
+
+LISTING = Listing(
+    "Snapshots",
+    _visible,
+    share_snapshots.c.id,
+    conditions={
+        **equal(_COLUMNS),
+        **containing(_TEXTS),
+        "metadata": having_pairs(share_snapshots.c.metadata),
+    },
+    sort_keys=_COLUMNS | {name: share_snapshots.c[name] for name in ("id", "created_at", "updated_at", "share_proto", "user_id")},
+)
 
 
 def create(
@@ -96,36 +126,7 @@ def get(conn: Connection, caller: Caller, snapshot_id: str) -> dict[str, Any]:
     row = _row(conn, caller, snapshot_id)
     if row is None:
         raise _missing(snapshot_id)
-    return _view(row)
-
-
-def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Snapshots, newest first unless sorted otherwise, in one statement. `filters`: fields of the view, `name~`, `description~`, metadata
-    (dict). Invalid for a sort key that is not known."""
-    key = page.sort_key or "created_at"
-    if key not in _SORT_KEYS:
-        raise Invalid(f"Snapshots cannot be sorted by '{key}'. Known keys: {', '.join(sorted(_SORT_KEYS))}.")
-    query = pages.part(_matching(caller, filters, all_projects), page, _SORT_KEYS[key], share_snapshots.c.id)
-    return [_view(row) for row in conn.execute(query)]
-
-
-def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
-    """How many snapshots `find` would give without a page."""
-    return conn.scalar(sa.select(sa.func.count()).select_from(_matching(caller, filters, all_projects).subquery())) or 0
-
-
-def _matching(caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
-    query = _select()
-    if not (all_projects and caller.is_admin):
-        query = query.where(share_snapshots.c.project_id == caller.project_id)
-    for name, wanted in filters.items():
-        if name == "metadata":
-            query = query.where(*[HasPair(share_snapshots.c.metadata, key, text) for key, text in wanted.items()])
-        elif name.endswith("~"):
-            query = query.where(_FILTERS[name[:-1]].contains(wanted, autoescape=True))
-        else:
-            query = query.where(_FILTERS[name] == wanted)
-    return query
+    return dict(row._mapping)
 
 
 def update(conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]) -> dict[str, Any]:
@@ -250,22 +251,8 @@ def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
     return Held(snapshot, share)
 
 
-def _select() -> sa.Select[Any]:
-    return sa.select(
-        share_snapshots,
-        share_snapshot_instances.c.id.label("instance_id"),
-        share_snapshot_instances.c.status,
-        share_snapshot_instances.c.provider_location,
-    ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
-
-
 def _row(conn: Connection, caller: Caller, snapshot_id: str) -> sa.Row[Any] | None:
-    query = _select().where(share_snapshots.c.id == snapshot_id)
-    return conn.execute(query if caller.is_admin else query.where(share_snapshots.c.project_id == caller.project_id)).one_or_none()
-
-
-def _view(row: sa.Row[Any]) -> dict[str, Any]:
-    return {**row._mapping, "name": row.display_name, "description": row.display_description, "share_size": row.size}
+    return conn.execute(_visible(caller, all_projects=True).where(share_snapshots.c.id == snapshot_id)).one_or_none()
 
 
 def _missing(snapshot_id: str) -> Missing:
