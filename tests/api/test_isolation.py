@@ -210,6 +210,7 @@ BODIES: dict[str, Any] = {
     "share_instances.reset_status": _constant({"status": "error"}),
     "share_instances.force_delete": _constant(None),
     "access_rules.allow": _constant({"access_type": "ip", "access_to": "10.0.0.9"}),
+    "access_rules.list_of_share": _constant(None),
     "access_rules.deny": lambda ids: {"access_id": ids["access_id"]},
     "access_rules.update": _constant({"access_level": "ro"}),
     "resource_locks.create": lambda ids: {"resource_type": "share", "resource_id": ids["share_id"]},

@@ -61,7 +61,8 @@ class Takes(NamedTuple):
 
 class Gives(NamedTuple):
     """An answer: its one member (empty: none stands around the content), and in it a resource or, in a list, several of them, shown by
-    `view` at `level`; or whatever `schema` says. `also`: a second name under which the same is given."""
+    `view` at `level`; or whatever `schema` says. `also`: a second name under which the same is given. `links`: what a list calls the link to
+    its next part, when that is not called after the member."""
 
     member: str
     view: View | None = None
@@ -69,6 +70,7 @@ class Gives(NamedTuple):
     is_list: bool = False
     schema: Schema | None = None
     also: str | None = None
+    links: str | None = None
 
 
 def one(member: str, view: View) -> Gives:
@@ -76,9 +78,9 @@ def one(member: str, view: View) -> Gives:
     return Gives(member, view)
 
 
-def many(member: str, view: View, level: int = DETAIL) -> Gives:
+def many(member: str, view: View, level: int = DETAIL, links: str | None = None) -> Gives:
     """A list of resources."""
-    return Gives(member, view, level, is_list=True)
+    return Gives(member, view, level, is_list=True, links=links)
 
 
 def plain(member: str, schema: Schema) -> Gives:

@@ -14,10 +14,10 @@ import msgspec
 
 from abaca.api import microversions
 from abaca.api.call import Call
-from abaca.api.declaration import VERSIONED, Gives, Route, Takes
+from abaca.api.declaration import VERSIONED, Gives, Route, Takes, plain
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
-from abaca.api.wire.schemas import FAULT, LINKS, TEXT, Schema
+from abaca.api.wire.schemas import ANYTHING, FAULT, LINKS, TEXT, Schema
 
 PATH = "/openapi.json"
 _REFERENCE = "#/components/schemas/{name}"
@@ -79,7 +79,7 @@ def show(call: Call) -> dict[str, Any]:
     return {**_encoded(call.conf.api.auth_strategy), "servers": [{"url": call.base_url}]}
 
 
-ROUTE = Route("GET", PATH, show, None)
+ROUTE = Route("GET", PATH, show, None, gives=plain("", ANYTHING))
 
 
 def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
@@ -189,7 +189,7 @@ def answer(gives: Gives) -> Schema:
         return content
     content = {"type": "array", "items": content} if gives.is_list else content
     members = dict.fromkeys(filter(None, (gives.member, gives.also)), content)
-    more = {f"{gives.member}_links": LINKS, "count": {"type": "integer"}} if gives.is_list else {}
+    more = {gives.links or f"{gives.member}_links": LINKS, "count": {"type": "integer"}} if gives.is_list else {}
     return {"type": "object", "properties": members | more, "required": list(members), "additionalProperties": False}
 
 

@@ -23,6 +23,7 @@ from abaca.errors import Unprocessable
 from abaca.values import Page
 
 _UNPROCESSABLE = "Unable to process the contained instructions"
+_LINKS = "share_snapshots_links"
 _QUERY = ListQuery(
     [
         *texts("name", "display_name", "status", "share_id"),
@@ -117,7 +118,7 @@ def _list(call: Call, level: int) -> Any:
         following = listings.following(page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]])
         return Part(call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following)
 
-    return call.listed("snapshots", fetch, links="share_snapshots_links", more=more)
+    return call.listed("snapshots", fetch, links=_LINKS, more=more)
 
 
 def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +139,7 @@ RESOURCE = Resource(
     routes=[
         Route(
             "GET", _ALL, index, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, SUMMARY), query=_QUERY.names,
+            gives=many("snapshots", SNAPSHOT, SUMMARY, _LINKS), query=_QUERY.names,
         ),
         Route(
             "POST", _ALL, create, member("share:create_snapshot"),
@@ -146,7 +147,7 @@ RESOURCE = Resource(
         ),
         Route(
             "GET", f"{_ALL}/detail", detail, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT), query=_QUERY.names,
+            gives=many("snapshots", SNAPSHOT, links=_LINKS), query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share_snapshot:get_snapshot"), gives=_SHOWN),
         Route(
