@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.api.app import create_app
-from tests.api.conftest import ALICE, Api, BackEnd
+from tests.api.conftest import ADMIN, ALICE, Api, BackEnd
 
 
 @pytest.fixture
@@ -39,9 +40,39 @@ def test_bad_pages(api: Api, path: str, query: str, message: str) -> None:
     assert api.fault("GET", f"{path}?{query}", None, 400) == message
 
 
-@pytest.mark.parametrize("path", ["/shares", "/messages"])
-def test_unknown_sort_keys(api: Api, path: str) -> None:
-    assert "id;drop" in api.fault("GET", f"{path}?sort_key=id;drop", None, 400)
+SORTED = [
+    "/types", "/share-networks", "/security-services", "/share-servers", "/shares", "/share_instances", "/share-access-rules", "/resource-locks",
+    "/snapshots", "/messages",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SORTED)
+def test_sort_keys(api: Api, path: str) -> None:
+    """Every list tells an unknown one in the same words, and can be sorted by each that it names then."""
+    told = api.fault("GET", f"{path}?sort_key=id;drop", None, 400, version="2.82")
+    known = re.fullmatch(r"[A-Z][a-z ]+ cannot be sorted by 'id;drop'\. Known sort keys: ([a-z_, ]+)\.", told)
+    assert known is not None, told
+    keys = known[1].split(", ")
+    assert keys == sorted(keys) and {"id", "created_at"} <= set(keys)
+    for key in keys:
+        for direction in ("asc", "desc"):
+            api("GET", f"{path}?sort_key={key}&sort_dir={direction}", version="2.82")
+
+
+def test_lists_that_say_nothing_of_their_order_are_sorted_too(api: Api) -> None:
+    for name in ("b", "a", "c"):
+        api.share_type(name)
+        api.share_network(who=ADMIN, name=name)
+        api("POST", "/security-services", {"security_service": {"type": "ldap", "name": name}})
+
+    def names(path: str, query: str) -> list[str]:
+        return [row["name"] for row in next(iter(api("GET", f"{path}?{query}").values()))]
+
+    for path in ("/types", "/share-networks", "/security-services"):
+        assert names(path, "sort_key=name&sort_dir=asc") == ["a", "b", "c"], path
+        assert names(path, "sort_key=name") == ["c", "b", "a"], path
+        assert names(path, "sort_key=name&sort_dir=asc&limit=1&offset=1") == ["b"], path
+    assert names("/types", "") == ["b", "a", "c"] == names("/share-networks", "")[::-1]
 
 
 def test_next_links_lead_through_the_whole_list(api: Api, names: list[str]) -> None:
