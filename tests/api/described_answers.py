@@ -24,13 +24,13 @@ def hold(method: str, path: str, body: Any, version: str | None, answer: Result)
         return
     if answer.status_code not in (route.status, *range(400, 600)):
         raise AssertionError(f"{method} {path}: {answer.status_code} is neither {route.status} nor an error")
-    minor = negotiate(version) if path.startswith(VERSIONED) else 0
-    validator = _validator(route, minor) if answer.status_code == route.status else _faults()
+    validator = _validator(route, version) if answer.status_code == route.status else _faults()
     wrong = [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in validator.iter_errors(answer.json)]
     assert wrong == [], f"{method} {path} at {version} is not answered as /openapi.json says"
 
 
-def _validator(route: Route, minor: int) -> Draft202012Validator:
+def _validator(route: Route, version: str | None) -> Draft202012Validator:
+    minor = negotiate(version) if route.path.startswith(VERSIONED) else 0
     key = (called_routes.named(route), minor)
     if key not in _validators:
         assert route.gives is not None, f"{key[0]} answers with a body that it does not declare"

@@ -69,10 +69,15 @@ def delete(call: Call, security_service_id: str) -> None:
 
 
 def _list(call: Call, level: int) -> dict[str, Any]:
-    if call.caller.is_admin and call.query.keys() - _KNOWN:
-        return call.many("security_services", IN_DETAIL, [], level=level)  # nothing has what nobody knows, as clients expect of this list
+    is_odd = call.caller.is_admin and call.query.keys() - _KNOWN
+    find = _find_nothing if is_odd else security_services.find
     told = _readable if level == DETAIL else as_it_is
-    return answer(call, _QUERY, security_services.find, "security_services", IN_DETAIL, level=level, told=told)
+    return answer(call, _QUERY, find, "security_services", IN_DETAIL, level=level, told=told)
+
+
+def _find_nothing(*_wanted: object) -> list[dict[str, Any]]:
+    """Nothing has what nobody knows, as clients expect of this list."""
+    return []
 
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:

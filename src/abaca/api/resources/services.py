@@ -51,7 +51,10 @@ def _set_disabled(call: Call, disabled: bool) -> dict[str, Any]:
 
 
 _ALL = "/v2/services"
-_CHOSEN = object_of(host=TEXT, binary=TEXT, disabled=FLAG, disabled_reason=TEXT_OR_NULL)
+_CHOSEN = {
+    **object_of(host=TEXT, binary=TEXT, disabled=FLAG, disabled_reason=TEXT_OR_NULL),
+    "required": ["host", "binary", "disabled"],  # the reason is there since 2.83
+}
 
 RESOURCE = Resource(
     routes=[

@@ -8,7 +8,7 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import SUMMARY, Constant, Field, Row, View, time_field
-from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT
+from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT, TEXTS
 
 
 def _first_location(share: Row) -> str | None:
@@ -54,7 +54,7 @@ SHARE = View(
     Field("volume_type", "share_type_name"),
     Field("is_public", type=FLAG),
     Field("export_location", _first_location, until=8),
-    Field("export_locations", until=8),
+    Field("export_locations", until=8, type=TEXTS),
     Field("snapshot_support", since=2, type=FLAG),
     Field("task_state", since=5),
     Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
@@ -88,7 +88,7 @@ SHARE_INSTANCE = View(
     Field("share_network_id"),
     Field("share_server_id"),
     Field("export_location", _first_location, until=8),
-    Field("export_locations", until=8),
+    Field("export_locations", until=8, type=TEXTS),
     Field("access_rules_status", convert=_rules_status_before_28, since=10, until=27),
     Field("access_rules_status", since=28),
     Field("replica_state", Constant(None), since=11),
