@@ -166,7 +166,7 @@ def descendants(pid: int) -> dict[int, list[str]]:
 def parent_of(pid: int) -> int:
     """The parent's process id; 0 when the process is gone."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
     except (FileNotFoundError, ProcessLookupError):
         return 0
 
@@ -174,7 +174,7 @@ def parent_of(pid: int) -> int:
 def arguments_of(pid: int) -> list[str]:
     """The command line; empty when the process is gone or only waits to be reaped."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
 

@@ -75,6 +75,7 @@ def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str
         {
             "state_dir": str(state_dir),
             "host": "host1",
+            "service_down_time": 20 * PATIENCE,
             "enabled_share_backends": list(backends),
             "database.connection": url,
             "worker.poll_interval": 0.02,

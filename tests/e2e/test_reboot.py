@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ class Machine:
         assert self.made.process is not None
         below = descendants(self.made.process.pid)
         for pid in (self.made.process.pid, *below):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # programs that the worker runs end by themselves
+                os.kill(pid, signal.SIGKILL)
         self.made.process.wait()
         wait_until(lambda: not any(arguments_of(pid) for pid in below), "the processes to be gone")
         inventory.simulate_reboot(self.namespace, self.worker_dir)

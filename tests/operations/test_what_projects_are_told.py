@@ -152,5 +152,6 @@ def test_paths_of_a_linux_back_end_stay_in_the_log(
             assert stack.settled_share(stack.share(network, share_type="snap")) == "error"
     assert share(stack, id_)["size"] == 1
     texts = told(stack)
-    assert len(texts) == 2 and all(OURS in text and "/" not in text for text in texts), texts
+    assert len(texts) == 2 and any(OURS in text for text in texts), texts
+    assert not any("/" in text for text in texts), texts  # the back end may count as down meanwhile
     assert logged(caplog, str(pool))

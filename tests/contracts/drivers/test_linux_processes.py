@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from abaca.drivers.linux import processes
+from abaca.drivers.linux.file_services.nfs.cell import confinement
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a namespace")]
@@ -66,3 +68,16 @@ def test_one_that_has_ended_and_that_nobody_reaps_is_not_waited_for() -> None:
     wait_for(lambda: os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
     processes.end([ended.pid], 600)
     assert ended.wait() == 0
+
+
+def test_a_process_may_call_itself_whatever_it_likes() -> None:
+    """What has taken over an NFS server chooses its name: bytes that are no text, and what looks like a state."""
+    hostile = "open('/proc/self/comm', 'wb').write(b'\\xff\\xfe) R 1'); import signal; signal.pause()"
+    process = subprocess.Popen([sys.executable, "-c", hostile])
+    try:
+        wait_for(lambda: b"\xff" in Path(f"/proc/{process.pid}/comm").read_bytes())
+        wait_for(lambda: processes.is_idle(process.pid))
+        assert str(confinement.gap(process.pid)).startswith("CapPrm is ")
+    finally:
+        process.kill()
+        process.wait()

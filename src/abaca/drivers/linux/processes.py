@@ -89,10 +89,10 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def is_idle(pid: int) -> bool:
     """Whether no thread of a process runs, or waits for a disk. One that is gone is idle."""
     try:
-        states = [(task / "stat").read_text().rpartition(") ")[2][:1] for task in (PROC / str(pid) / "task").iterdir()]
+        states = [(task / "stat").read_bytes().rpartition(b") ")[2][:1] for task in (PROC / str(pid) / "task").iterdir()]
     except (FileNotFoundError, ProcessLookupError):
         return not (PROC / str(pid)).exists()
-    return not {"R", "D"} & set(states)
+    return not {b"R", b"D"} & set(states)
 
 
 def listens(pid: int, port: int) -> bool:

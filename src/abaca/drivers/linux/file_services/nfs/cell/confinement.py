@@ -79,8 +79,8 @@ def start(launch: Launch) -> None:
 def gap(pid: int) -> str | None:
     """What is not as it must be around an NFS server's process; None when all of its cell stands, or when it is gone."""
     try:
-        status = dict(line.split(":\t", 1) for line in (PROC / str(pid) / "status").read_text().splitlines() if ":\t" in line)
-        maps = (PROC / str(pid) / "maps").read_text()
+        status = dict(line.split(":\t", 1) for line in (PROC / str(pid) / "status").read_text(errors="replace").splitlines() if ":\t" in line)
+        maps = (PROC / str(pid) / "maps").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     wanted = {
