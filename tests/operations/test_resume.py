@@ -275,7 +275,7 @@ def test_what_has_been_changed_since_is_not_touched(stack: Stack) -> None:
     stack.do(shares.delete, MEMBER, id_)
     assert stack.settled_share(id_) == "gone"
     at_rest(stack)
-    refused(stack, operation, "later work|is gone")
+    refused(stack, operation, "later operation|is gone")
 
 
 def test_a_server_that_was_changed_since_is_not_touched(stack: Stack) -> None:
