@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
-from abaca.db.tables import share_access_rules
+from abaca.db.tables import share_access_rules, share_instance_access_map
 from tests.api.conftest import ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 
 LISTED = {"id", "access_type", "access_to", "access_level", "state"}
@@ -75,7 +75,7 @@ def test_fields_by_version(api: Api, share: str, version: str, keys: set[str], s
 def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, before: str) -> None:
     allow(api, share)
     with begin(engine) as conn:
-        conn.execute(sa.update(share_access_rules).values(state=state))
+        conn.execute(sa.update(share_instance_access_map).values(state=state))
     for version, shown in (("2.27", before), ("2.28", state)):
         (rule,) = api("POST", f"/shares/{share}/action", {"access_list": {}}, who=ALICE, version=version)["access_list"]
         assert rule["state"] == shown
@@ -158,7 +158,7 @@ def test_deny(api: Api, share: str, engine: Engine, action: str, version: str) -
         api.fault("POST", path, {action: arguments}, 400, who=ALICE, version=version)
     api.fault("POST", path, {action: {"access_id": UNKNOWN}}, 404, who=ALICE, version=version)
     with begin(engine) as conn:
-        conn.execute(sa.update(share_access_rules).values(state="active"))
+        conn.execute(sa.update(share_instance_access_map).values(state="active"))
     assert api("POST", path, {action: {"access_id": rule}}, who=ALICE, version=version, status=202) is None
     assert api("GET", f"/share-access-rules/{rule}", who=ALICE)["access"]["state"] == "queued_to_deny"
 
@@ -225,7 +225,7 @@ def test_another_level_since_2_88(api: Api, engine: Engine, share: str) -> None:
     assert api("PUT", path, change("rw"), who=ALICE, version="2.88")["access"] == rule
     assert "queued_to_apply" in api.fault("PUT", path, change("ro"), 400, who=ALICE, version="2.88")
     with begin(engine) as conn:
-        conn.execute(sa.update(share_access_rules).values(state="active"))
+        conn.execute(sa.update(share_instance_access_map).values(state="active"))
     changed = api("PUT", path, change("ro"), who=ALICE, version="2.88")["access"]
     assert (changed["access_level"], changed["state"]) == ("ro", "queued_to_apply")
     assert set(changed) == set(rule)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from abaca import config
 from abaca.api.app import create_app
 from abaca.db.session import begin
-from abaca.db.tables import share_access_rules
+from abaca.db.tables import share_instance_access_map
 from tests.api.conftest import ADMIN, ALICE, BOB, NOBODY, READER, UNKNOWN, Api, BackEnd
 
 AMY = "amy:red:member"  # of Alice's project
@@ -44,7 +44,7 @@ def allow(api: Api, share: str, access_to: str = "10.0.0.1", *, who: str = ALICE
 
 def settle_rules(engine: Engine, state: str = "active") -> None:
     with begin(engine) as conn:
-        conn.execute(sa.update(share_access_rules).values(state=state))
+        conn.execute(sa.update(share_instance_access_map).values(state=state))
 
 
 def lock(api: Api, resource_id: str, resource_type: str = "share", *, who: str = ALICE, status: int = 200, **more: Any) -> Any:

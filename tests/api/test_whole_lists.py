@@ -15,7 +15,14 @@ from sqlalchemy.engine import Engine
 from abaca.api import whole_lists
 from abaca.api.app import create_app
 from abaca.db.session import begin, utcnow
-from abaca.db.tables import share_access_rules, share_instances, share_snapshot_instances, share_snapshots, shares
+from abaca.db.tables import (
+    share_access_rules,
+    share_instance_access_map,
+    share_instances,
+    share_snapshot_instances,
+    share_snapshots,
+    shares,
+)
 from tests.api.conftest import ADMIN, ALICE, Api, BackEnd
 from tests.api.test_statements import counted
 
@@ -131,9 +138,11 @@ def test_snapshots_and_access_rules_too(small: Api, many: list[str], engine: Eng
         )
         rules = [
             {"id": str(uuid4()), "share_id": many[0], "access_type": "ip", "access_to": f"10.0.{n // 256}.{n % 256}", "access_level": "rw",
-             "state": "active", "metadata": {}, "created_at": at} for n, at in enumerate(times)
+             "metadata": {}, "created_at": at} for n, at in enumerate(times)
         ]  # fmt: skip
         conn.execute(sa.insert(share_access_rules), rules)
+        on_it = {"share_instance_id": instance_id, "state": "active", "created_at": now}
+        conn.execute(sa.insert(share_instance_access_map), [{**on_it, "id": str(uuid4()), "access_id": rule["id"]} for rule in rules])
     for path, member, made in (("/snapshots/detail", "snapshots", taken), (f"/share-access-rules?share_id={many[0]}", "access_list", rules)):
         found = ids(small("GET", path, who=ALICE), member)
         assert len(found) == ROWS and set(found) == {row["id"] for row in made}

@@ -18,7 +18,7 @@ from oslo_config import cfg
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.config import key_file
 from abaca.db.session import begin
-from abaca.db.tables import services, share_access_rules, share_instances, share_servers, share_snapshot_instances, share_snapshots, shares
+from abaca.db.tables import services, share_instance_access_map, share_instances, share_servers, share_snapshot_instances, share_snapshots, shares
 from abaca.domain.network_changes import subnet_additions
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
@@ -118,7 +118,7 @@ class World:
 
     def spoil_rules(self) -> None:
         with begin(self.back_end.engine) as conn:
-            conn.execute(sa.update(share_access_rules).values(state="error"))
+            conn.execute(sa.update(share_instance_access_map).values(state="error"))
             conn.execute(sa.update(share_instances).values(access_rules_status="error"))
 
     def second_server(self) -> None:

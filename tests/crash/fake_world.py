@@ -9,7 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
-from abaca.db.tables import network_allocations, share_access_rules, share_instances, share_servers, share_snapshot_instances, shares
+from abaca.db.tables import (
+    network_allocations,
+    share_access_rules,
+    share_instance_access_map,
+    share_instances,
+    share_servers,
+    share_snapshot_instances,
+    shares,
+)
 from abaca.drivers.fake import FakeDriver
 
 
@@ -22,9 +30,9 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
         stored = {row.id: row for row in conn.execute(sa.select(shares.c.size, share_instances).join(share_instances))}
         snapshots = {row.id: row.status for row in conn.execute(sa.select(share_snapshot_instances))}
         rules = conn.execute(
-            sa.select(share_instances.c.id, share_access_rules.c.access_to)
-            .join(share_access_rules, share_access_rules.c.share_id == share_instances.c.share_id)
-            .where(share_access_rules.c.state == "active")
+            sa.select(share_instance_access_map.c.share_instance_id.label("id"), share_access_rules.c.access_to)
+            .join(share_access_rules, share_access_rules.c.id == share_instance_access_map.c.access_id)
+            .where(share_instance_access_map.c.state == "active")
         ).all()
     found = _compared("share server", world["servers"], {id_: status == "active" for id_, status in servers.items()})
     found += _compared("share", world["shares"], {id_: row.status == "available" for id_, row in stored.items()})

@@ -18,6 +18,7 @@ from abaca.db.tables import (
     quota_usages,
     share_access_rules,
     share_export_locations,
+    share_instance_access_map,
     share_instances,
     share_network_subnets,
     share_networks,
@@ -195,10 +196,13 @@ def _half_gone(conn: Connection) -> list[str]:
     growing = sa.select(shares.c.id).join(share_instances).where(shares.c.growing_to.is_not(None), share_instances.c.status == "available")
     found += [f"share {id_} is available and claims a growth" for id_ in conn.scalars(growing)]
     unsettled = (
-        sa.select(share_access_rules.c.id, share_access_rules.c.state)
-        .join(share_instances, share_instances.c.share_id == share_access_rules.c.share_id)
-        .where(share_instances.c.access_rules_status == "active", share_access_rules.c.state != "active")
+        sa.select(share_instance_access_map.c.access_id, share_instance_access_map.c.state)
+        .join(share_instances, share_instances.c.id == share_instance_access_map.c.share_instance_id)
+        .where(share_instances.c.access_rules_status == "active", share_instance_access_map.c.state != "active")
     )
+    is_somewhere = sa.exists().where(share_instance_access_map.c.access_id == share_access_rules.c.id)
+    lost = conn.scalars(sa.select(share_access_rules.c.id).where(~is_somewhere))
+    found += [f"access rule {id_} is on no instance of its share" for id_ in lost]
     return found + [f"access rule {id_} is {state}, the rules of its share are active" for id_, state in conn.execute(unsettled)]
 
 

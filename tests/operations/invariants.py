@@ -18,8 +18,8 @@ from abaca.db.tables import (
     network_allocations,
     pools,
     quota_usages,
-    share_access_rules,
     share_export_locations,
+    share_instance_access_map,
     share_instances,
     share_networks,
     share_servers,
@@ -179,6 +179,5 @@ def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
     elif noun is states.SHARE_SERVER:
         query = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == key)
     elif noun is states.ACCESS_RULE:
-        of_rule = share_access_rules.c.share_id == share_instances.c.share_id
-        query = sa.select(share_instances.c.id).join(share_access_rules, of_rule).where(share_access_rules.c.id == key)
+        query = sa.select(share_instance_access_map.c.share_instance_id).where(share_instance_access_map.c.id == key)
     return [] if query is None else list(conn.scalars(query))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -19,7 +20,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import shares
 from abaca.domain.driver_views import driver_values
 from abaca.domain.rows import messages
-from abaca.domain.shares import access_rules, share_instances
+from abaca.domain.shares import access_rule_states, share_instances
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.operations.share_create import fail
@@ -71,8 +72,8 @@ def share_extend(instance_id: str, new_size: str) -> None:
 
 def begin_update(conn: Connection, instance_id: str) -> list[AccessRule]:
     """Gave, and so recorded, all rules."""
-    access_rules.begin_update(conn, instance_id)
-    return access_rules.granted_to(conn, instance_id)
+    access_rule_states.begin_update(conn, instance_id)
+    return access_rule_states.granted_to(conn, instance_id)
 
 
 def access_apply(instance_id: str) -> None:
@@ -100,7 +101,13 @@ def work_as_then(state_dir: Path, url: str, moment: str) -> None:
     """Run until killed."""
     os.environ["DIES_AT"] = moment
     assert operations.WORKFLOWS
-    for body, ending in ((share_create, fail), (share_extend, fail_extend), (share_bless, fail_to_bless), (access_apply, access_rules.fail_update)):
+    ended_by: dict[Callable[..., None], Callable[..., None]] = {
+        share_create: fail,
+        share_extend: fail_extend,
+        share_bless: fail_to_bless,
+        access_apply: access_rule_states.fail_update,
+    }
+    for body, ending in ended_by.items():
         _get_or_create_dbos_registry().workflow_info_map.pop(body.__name__, None)
         workflow(on_failure=ending)(body)
     Worker(make_conf(state_dir, url)).start()

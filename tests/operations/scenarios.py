@@ -24,7 +24,7 @@ from abaca.domain.shares import access_rules, share_management, shares
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.values import Page
-from tests.operations.scene import allow, available_share, delete_share, instance_of, server_of, settled_rules, world
+from tests.operations.scene import allow, another_instance, available_share, delete_share, instance_of, server_of, settled_rules, world
 from tests.stack import ADMIN, MEMBER, Stack, environment, wait_for
 
 Ask = Callable[[], object]
@@ -187,6 +187,12 @@ def share_delete(ground: Ground) -> Ask:
     return lambda: ground.stack.do(shares.delete, MEMBER, share)
 
 
+def share_delete_of_two_instances(ground: Ground) -> Ask:
+    _, share = ground.share()
+    another_instance(ground.stack, share)
+    return lambda: ground.stack.do(shares.delete, MEMBER, share)
+
+
 def share_manage(ground: Ground) -> Ask:
     instance = ground.share_let_go()
     return lambda: ground.manage_share(instance)
@@ -218,6 +224,22 @@ def access_apply(ground: Ground) -> Ask:
     stack = ground.stack
     _, share, _ = ground.snapshot()
     (old,) = stack.ask(access_rules.find, MEMBER, share)
+
+    def ask() -> None:
+        stack.do(access_rules.deny, MEMBER, share, old["id"])
+        allow(stack, share, "10.3.0.0/16", "ro")
+
+    return ask
+
+
+def access_apply_of_two_instances(ground: Ground) -> Ask:
+    """One rule more and one less."""
+    stack = ground.stack
+    _, share = ground.share()
+    another_instance(stack, share)
+    allow(stack, share, "10.2.0.0/16")
+    assert settled_rules(stack, share) == "active"
+    old = stack.ask(access_rules.find, MEMBER, share, {"access_to": "10.2.0.0/16"})[0]
 
     def ask() -> None:
         stack.do(access_rules.deny, MEMBER, share, old["id"])
@@ -312,10 +334,12 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
     scenario.__name__: scenario
     for scenario in (
         access_apply,
+        access_apply_of_two_instances,
         service_ensure_shares,
         share_create,
         share_create_from_a_snapshot,
         share_delete,
+        share_delete_of_two_instances,
         share_extend,
         share_manage,
         share_unmanage,
@@ -340,4 +364,4 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
 
 def workflow_of(scenario: str) -> str:
     """The workflow that a scenario asks for."""
-    return scenario.partition("_from_")[0]
+    return scenario.partition("_from_")[0].partition("_of_two_")[0]

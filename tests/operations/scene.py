@@ -6,16 +6,20 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.session import utcnow
 from abaca.db.tables import network_allocations, pools, quota_usages, share_instances, share_servers
+from abaca.domain.capacity import placement
 from abaca.domain.rows import messages
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rules, shares
+from abaca.domain.shares.share_instances import IS_ACTIVE
 from abaca.drivers.fake import FakeDriver
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.values import Page
@@ -94,9 +98,27 @@ def available_share(stack: Stack, share_network_id: str, **more: Any) -> str:
 
 
 def instance_of(stack: Stack, share_id: str) -> sa.Row[Any]:
-    query = sa.select(share_instances).where(share_instances.c.share_id == share_id)
+    """The active one."""
+    query = sa.select(share_instances).where(share_instances.c.share_id == share_id, IS_ACTIVE)
     row: sa.Row[Any] = stack.ask(lambda conn: conn.execute(query).one())
     return row
+
+
+def another_instance(stack: Stack, share_id: str) -> str:
+    """Have a second instance of a share made, beside the active one, as nothing that callers can ask for does yet; its id."""
+
+    def ask(conn: Connection) -> str:
+        of_share = sa.select(share_instances).where(share_instances.c.share_id == share_id, IS_ACTIVE)
+        row = conn.execute(of_share).one()._asdict()
+        new = row | {"id": str(uuid4()), "active": None, "status": "creating", "created_at": utcnow(), "updated_at": None}
+        conn.execute(sa.insert(share_instances).values(new))
+        placement.release(conn, new["host"], -shares.get(conn, ADMIN, share_id)["size"])
+        shares.start_on(conn, "share_create", new["id"], new["host"], new["share_server_id"], MEMBER.project_id)
+        return str(new["id"])
+
+    made = stack.do(ask)
+    stack.wait(lambda conn: conn.scalar(sa.select(share_instances.c.status).where(share_instances.c.id == made)) == "available")
+    return made
 
 
 def server_of(stack: Stack, share_id: str) -> str:

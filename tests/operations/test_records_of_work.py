@@ -8,12 +8,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import share_access_rules
+from abaca.db.tables import share_access_rules, share_instance_access_map
 from abaca.domain.shares import shares as share_nouns
 from abaca.reconcile import finished_work
 from abaca.workflow import inspection, queue, retention
 from tests.operations.conftest import Install
-from tests.operations.scene import allow, available_share, failing, plan, rules, settled_rules
+from tests.operations.scene import allow, available_share, failing, instance_of, plan, rules, settled_rules
 from tests.operations.test_security_services import change, service
 from tests.operations.test_workflow import dbos
 from tests.stack import MEMBER, Stack, wait_for
@@ -51,9 +51,12 @@ def crowded(install: Install) -> Any:
         network = stack.share_network(*stack.network("10.1.0.0/24"))
         share = available_share(stack, network, share_type="snap", metadata={str(n): MARK * 30 for n in range(20)})
         assert stack.settled_snapshot(stack.snapshot(share)) == "available"
-        row = {"share_id": share, "access_type": "ip", "access_level": "rw", "state": "active", "metadata": {}}
+        row = {"share_id": share, "access_type": "ip", "access_level": "rw", "metadata": {}}
         many = [{**row, "id": f"rule-{n}", "access_to": f"{MARK}0.{n}", "created_at": sa.func.now()} for n in range(RULES)]
+        on_it = {"share_instance_id": instance_of(stack, share).id, "state": "active", "created_at": sa.func.now()}
         stack.do(lambda conn: [conn.execute(sa.insert(share_access_rules).values(rule)) for rule in many])
+        everywhere = [{**on_it, "id": rule["id"], "access_id": rule["id"]} for rule in many]
+        stack.do(lambda conn: [conn.execute(sa.insert(share_instance_access_map).values(each)) for each in everywhere])
         yield stack, network, share
 
 

@@ -4,6 +4,7 @@ flight, begun by a frozen release of other steps (`older_release`), which ends w
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import pytest
 from abaca import config
 from abaca.db import migrations
 from abaca.domain.share_servers import share_servers
-from abaca.domain.shares import shares
+from abaca.domain.shares import access_rules, shares
 from abaca.errors import Conflict
 from abaca.workflow import dbos_database, inspection, queue
 from abaca.workflow.queue import Work
@@ -22,7 +23,7 @@ from tests.operations.conftest import Install
 from tests.operations.older_release import GONE, dies
 from tests.operations.scene import all_servers, allow, available_share, enforced, instance_of, rules, settled_rules, share, slate, told
 from tests.operations.test_manage import manage
-from tests.stack import MEMBER, Stack, wait_for
+from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 HOUSEKEEPING = {"unused_share_server_cleanup_interval": 1}
 
@@ -87,6 +88,35 @@ def test_work_that_recorded_copies_of_rows_ends_well(install: Install) -> None:
         wait_for(lambda: not inspection.find(stack.engine))
     assert rules(stack, share) == {"10.9.9.8": "active", "10.9.9.9": "active"}
     assert enforced(stack, share) == {"10.9.9.8", "10.9.9.9"}
+
+
+@pytest.mark.timeout(120)
+def test_rules_that_an_older_schema_was_applying_come_to_hold(install: Install) -> None:
+    """Killed in the middle, with a rule being applied, one being denied and one queued; the database goes back to before 0017 and up again."""
+    stack = install(service_down_time=600, **HOUSEKEEPING)
+    with stack.working():
+        share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+        denied = allow(stack, share, "10.9.9.7")
+        assert settled_rules(stack, share) == "active"
+    stack.do(access_rules.deny, MEMBER, share, denied)
+    allow(stack, share, "10.9.9.8")
+    url, state_dir = config.database_url(stack.conf), Path(stack.conf.state_dir)
+    killed = WorkerProcess(state_dir, url, {"alpha": {}}, {"ABACA_CRASH_AT": "access_apply/1/after"}, service_down_time=600)
+    wait_for(lambda: killed.exit_code is not None, 60)
+    assert killed.exit_code == -signal.SIGKILL
+    allow(stack, share, "10.9.9.9", "ro")
+    expected = {"10.9.9.7": "denying", "10.9.9.8": "applying", "10.9.9.9": "queued_to_apply"}
+    assert rules(stack, share) == expected
+    stack.engine.dispose()
+    migrations.downgrade(url, "0016")
+    migrations.upgrade(url)
+    assert rules(stack, share) == expected
+    with stack.working():
+        stack.wait(lambda conn: shares.get(conn, MEMBER, share)["access_rules_status"] == "active")
+        wait_for(lambda: not queue.unfinished(stack.engine))
+    assert rules(stack, share) == {"10.9.9.8": "active", "10.9.9.9": "active"}
+    assert enforced(stack, share) == {"10.9.9.8", "10.9.9.9"}
+    assert told(stack) == []
 
 
 def older_release_extends(stack: Stack, id_: str) -> None:

@@ -28,7 +28,7 @@ def ensure_server(host: str, server: ShareServer, shares: Sequence[Share], snaps
     serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
 
 
-def update_snapshot_access(host: str, snapshot: Snapshot, server: ShareServer) -> None:
+def update_snapshot_access(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
     """As the driver's method, on the back end of `host`, with the rules that the snapshot has."""
     serving.current().driver(host).update_snapshot_access(snapshot, snapshot.access_rules, server)
 

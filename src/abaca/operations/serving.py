@@ -57,9 +57,9 @@ def current() -> Serving:
 
 @contextmanager
 def server_of_share(instance_id: str) -> Iterator[None]:
-    """Hold the share server that a share instance stands on, shared with the other work on its shares.
+    """Hold the share server that a share instance stands on, shared with the other work on its shares; or the instance, where there is none.
 
     A share that stands somewhere stays there; one that finds no room while it is made goes elsewhere as work of its own.
     """
-    with current().locks.shared(look(share_instances.server_of, instance_id) or ""):
+    with current().locks.shared(look(share_instances.server_of, instance_id) or instance_id):
         yield

@@ -1,4 +1,4 @@
-"""Make a share, empty or from a snapshot: its share server first, where it has none yet, then the share on it.
+"""Make a share, empty or from a snapshot: its share server first, where that is not set up yet, then the share on it.
 
 When its pool turns out to have no room for an empty one, nothing of it is left there and the same begins on another pool, as work of its own.
 """
@@ -36,7 +36,7 @@ def share_create(instance_id: str, *tried: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        if states.SHARE_SERVER.permits(here.server_status, Permit.SERVE):
+        if not here.server_id or states.SHARE_SERVER.permits(here.server_status, Permit.SERVE):
             _create(instance_id, here, tried)
             return
     make_sure_of_server(here.server_id, here.host)
@@ -48,7 +48,7 @@ def share_create(instance_id: str, *tried: str) -> None:
 
 def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
     driver = serving.current().driver(here.host)
-    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+    share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
     try:
         if here.snapshot_id is None:
             locations: list[ExportLocation] = effect(driver.create_share, share, server)

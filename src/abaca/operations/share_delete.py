@@ -23,6 +23,6 @@ def share_delete(instance_id: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
         effect(serving.current().driver(here.host).delete_share, share, server)
         tx(share_instances.remove, instance_id)

@@ -18,7 +18,7 @@ def share_manage(instance_id: str, export_path: str, driver_options: str) -> Non
         if here is None:
             return
         driver, options = serving.current().driver(here.host), msgspec.json.decode(driver_options)
-        share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
         found: ManagedShare = effect(driver.manage_share, share, export_path, server, options)
         effect(driver.update_access, share, [], server)
         tx(share_management.managed, instance_id, found)

@@ -28,6 +28,6 @@ def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None
         if here is None:
             raise Refused("The snapshot is gone.", is_public=True)
         snapshot, share = later(snapshot_values.snapshot, snapshot_instance_id), later(driver_values.share, here.share_instance_id)
-        server = later(driver_values.share_server, here.server_id)
+        server = later(driver_values.server_of_share, here.server_id)
         effect(serving.current().driver(here.host).revert_to_snapshot, snapshot, share, server)
         tx(share_snapshot_instances.reverted, instance_id, snapshot_instance_id, int(size))

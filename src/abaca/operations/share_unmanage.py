@@ -15,6 +15,6 @@ def share_unmanage(instance_id: str) -> None:
         if here is None:
             return
         if here.size:
-            share, server = later(driver_values.share, instance_id), later(driver_values.share_server, here.server_id)
+            share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
             effect(serving.current().driver(here.host).unmanage_share, share, server)
         tx(share_instances.remove, instance_id)

@@ -23,6 +23,6 @@ def snapshot_delete(share_instance_id: str, instance_id: str) -> None:
         here = tx(snapshot_values.standing, instance_id)
         if here is None:
             return
-        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.share_server, here.server_id)
+        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.server_of_share, here.server_id)
         effect(serving.current().driver(here.host).delete_snapshot, snapshot, server)
         tx(share_snapshot_instances.remove, instance_id)

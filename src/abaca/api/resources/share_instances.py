@@ -1,4 +1,4 @@
-"""/share_instances: the copies of shares on back ends (one each, until replicas come), for administrators, since 2.3."""
+"""/share_instances: what of shares is on back ends, for administrators, since 2.3."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def reset_status(call: Call, instance_id: str) -> None:
 
 
 def force_delete(call: Call, instance_id: str) -> None:
-    """Action force_delete (os-force_delete up to 2.6): the share's only instance, so the share goes too."""
+    """Action force_delete (os-force_delete up to 2.6): the share goes with its last instance."""
     with begin(call.engine) as conn:
-        shares.force_delete(conn, call.caller, share_instances.get(conn, instance_id)["share_id"])
+        shares.force_delete_instance(conn, instance_id)
 
 
 _ALL = "/v2/share_instances"

@@ -18,7 +18,13 @@ from abaca.db.tables.share_servers import (
 from abaca.db.tables.share_snapshots import share_snapshot_export_locations, share_snapshot_instances, share_snapshots
 from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
 from abaca.db.tables.share_usages import share_usages
-from abaca.db.tables.shares import share_access_rules, share_export_locations, share_instances, shares
+from abaca.db.tables.shares import (
+    share_access_rules,
+    share_export_locations,
+    share_instance_access_map,
+    share_instances,
+    shares,
+)
 
 __all__ = [
     "availability_zones",
@@ -38,6 +44,7 @@ __all__ = [
     "services",
     "share_access_rules",
     "share_export_locations",
+    "share_instance_access_map",
     "share_instances",
     "share_network_checks",
     "share_network_security_service_association",

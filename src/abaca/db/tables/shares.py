@@ -1,4 +1,4 @@
-"""Shares, their instances (one each, until replicas come), export locations and access rules."""
+"""Shares, their instances, export locations, and access rules with their states on each instance."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ share_instances = sa.Table(
     "share_instances",
     metadata,
     uuid_key(),
-    sa.Column("share_id", sa.String(36), sa.ForeignKey("shares.id", ondelete="CASCADE"), nullable=False, unique=True),
+    reference("share_id", "shares", ondelete="CASCADE", index=False),
+    # 1 or null. 1: the instance that clients use, and whose status, host and paths are shown as the share's. Each share
+    # has one. A number, not a Boolean: so PostgreSQL sees that a join by it finds one row, and leaves it out where it can.
+    sa.Column("active", sa.Integer, default=1),
     reference("share_type_id", "share_types"),
     reference("share_network_id", "share_networks", nullable=True, index=False),
     reference("share_server_id", "share_servers", nullable=True),
@@ -51,6 +54,7 @@ share_instances = sa.Table(
     sa.Column("access_rules_status", sa.String(36), nullable=False),
     sa.Column("progress", sa.String(32)),
     *timestamps(is_version=True),
+    sa.UniqueConstraint("share_id", "active"),
     sa.Index("ix_share_instances_share_network_id_created_at", "share_network_id", "created_at"),
 )
 
@@ -76,8 +80,18 @@ share_access_rules = sa.Table(
     sa.Column("access_to", sa.String(255), nullable=False),
     sa.Column("access_level", sa.String(2), nullable=False),
     sa.Column("access_key", sa.String(255)),
-    sa.Column("state", sa.String(36), nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
     *timestamps(),
     sa.UniqueConstraint("share_id", "access_type", "access_to"),
+)
+
+share_instance_access_map = sa.Table(
+    "share_instance_access_map",
+    metadata,
+    uuid_key(),
+    reference("share_instance_id", "share_instances", ondelete="CASCADE", index=False),
+    reference("access_id", "share_access_rules", ondelete="CASCADE"),
+    sa.Column("state", sa.String(36), nullable=False),
+    *timestamps(),
+    sa.UniqueConstraint("share_instance_id", "access_id"),
 )

@@ -74,14 +74,16 @@ def by_project(conn: Connection) -> list[ProjectUsage]:
 
 
 def by_share(conn: Connection) -> list[ShareUsage]:
-    """Of each share that was measured, in one statement."""
+    """Of each share that was measured, on each pool that it is on, in one statement."""
+    place = (shares.c.id, shares.c.project_id, share_instances.c.host)
     query = (
-        sa.select(shares.c.id, shares.c.project_id, share_instances.c.host, share_usages.c.used_bytes)
+        sa.select(*place, sa.func.sum(share_usages.c.used_bytes))
         .join(share_instances, share_instances.c.share_id == shares.c.id)
         .join(share_usages, share_usages.c.share_instance_id == share_instances.c.id)
         .where(share_instances.c.host.is_not(None))
+        .group_by(*place)
     )
-    return [ShareUsage(*row) for row in conn.execute(query)]
+    return [ShareUsage(share_id, project, pool, int(used)) for share_id, project, pool, used in conn.execute(query)]
 
 
 def _pairs(conn: Connection, values: Mapping[str, int]) -> Any:

@@ -18,7 +18,7 @@ from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import access_rules, export_locations
+from abaca.domain.shares import access_rule_states, export_locations
 from abaca.errors import Refused
 from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
 
@@ -29,6 +29,7 @@ _RESIZING = ("extending", "shrinking", "reverting")
 
 class Standing(Value):
     """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on. `snapshot_id`: what it is made from.
+    `server_id` is empty for a share that stands on no share server.
 
     It is stored with the work, so it holds no more than that: what drivers are given is read when they are called (ADR 0042).
     """
@@ -85,7 +86,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
         .order_by(share_instances.c.created_at, share_instances.c.id)
     ).all()
     locations = export_locations.by_instance(conn, [row.id for row in rows])
-    rules = access_rules.granted(conn, [row.share_id for row in rows])
+    rules = access_rule_states.granted(conn, [row.id for row in rows])
     specs = share_types.extra_specs_of(conn, {row.share_type_id for row in rows})
     return [
         Share(
@@ -100,7 +101,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             is_complete=states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
             is_resizing=row.status in _RESIZING,
             metadata=row.metadata,
-            access_rules=rules.get(row.share_id, []),
+            access_rules=rules.get(row.id, []),
             export_locations=locations_of(locations[row.id]),
             extra_specs=specs[row.share_type_id],
         )
@@ -118,6 +119,11 @@ def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
     """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
+
+
+def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:
+    """The server that a share stands on, as `Standing` names it; None for a share that stands on none."""
+    return share_server(conn, share_server_id) if share_server_id else None
 
 
 def share_server(conn: Connection, share_server_id: str) -> ShareServer:

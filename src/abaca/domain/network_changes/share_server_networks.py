@@ -13,7 +13,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.rows import messages, states
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rules, export_locations
+from abaca.domain.shares import access_rule_states, export_locations
 from abaca.domain.snapshots import share_snapshot_instances
 from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Snapshot, Subnet, Value
 
@@ -181,7 +181,7 @@ def restore(conn: Connection, share_network_id: str, share_server_id: str) -> No
     """
     if servers.status_of(conn, share_server_id)[0] == "network_change":
         states.move(conn, states.SHARE_SERVER, share_server_id, "active", status_reason=None)
-    access_rules.apply_again(conn, share_instances.c.share_server_id == share_server_id)
+    access_rule_states.apply_again(conn, share_instances.c.share_server_id == share_server_id)
     finish_network(conn, share_network_id)
 
 
@@ -200,7 +200,7 @@ def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) 
         return
     if servers.status_of(conn, share_server_id)[0] == "network_change":  # else the change is over, or an administrator has ended it
         instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
-        access_rules.fail_all(conn, list(instances))  # shares before their server, as everybody holds them
+        access_rule_states.fail_all(conn, list(instances))  # shares before their server, as everybody holds them
         servers.mark_error(conn, share_server_id, reason)
         _tell(conn, network_id, f"{what}: {reason}")
     finish_network(conn, network_id)

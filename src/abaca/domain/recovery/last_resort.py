@@ -10,9 +10,10 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import services, share_access_rules, share_instances, share_networks, share_servers, share_snapshot_instances
+from abaca.db.tables import services, share_instance_access_map, share_instances, share_networks, share_servers, share_snapshot_instances
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.rows import states
+from abaca.domain.shares import share_instances as instances
 
 
 def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
@@ -25,8 +26,8 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
     states.give_up(conn, states.SHARE_SERVER, server.in_(ids) | server.in_(of_share), status_reason=reason[:1023])
     states.give_up(conn, states.SHARE, share_instances.c.id.in_(ids))
     states.give_up(conn, states.ACCESS_RULES, share_instances.c.id.in_(ids))
-    shares = sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(ids))
-    states.give_up(conn, states.ACCESS_RULE, share_access_rules.c.share_id.in_(shares))
+    states.give_up(conn, states.ACCESS_RULE, share_instance_access_map.c.share_instance_id.in_(ids))
+    instances.show_change(conn, conn.scalars(sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(ids))).all())
     states.give_up(conn, states.SNAPSHOT, share_snapshot_instances.c.id.in_(ids))
     conn.execute(sa.update(services).where(services.c.host.in_(ids)).values(ensuring=False))
     for network in networks:

@@ -16,13 +16,10 @@ from abaca.db.tables import share_instances, share_network_subnets, share_networ
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rules, share_creation, shares
+from abaca.domain.shares import access_rule_states, share_creation, shares
 from abaca.domain.snapshots import snapshots
 from abaca.domain.snapshots.snapshots import Held
 from abaca.errors import Conflict
-from abaca.values import Caller
-
-_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
 def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
@@ -79,11 +76,11 @@ def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str)
 
 
 def access_apply(conn: Connection, instance_id: str) -> None:
-    """The rules of the share that are in error are queued again."""
+    """The rules of the share instance that are in error are queued again."""
     instance = lock_row(conn, share_instances, instance_id)
     if instance is None or instance.access_rules_status != "error":
         raise _changed("access to share instance", instance_id, instance.access_rules_status if instance else "gone", "error")
-    access_rules.apply_again(conn, share_instances.c.id == instance_id)
+    access_rule_states.apply_again(conn, share_instances.c.id == instance_id)
 
 
 def share_server_delete(conn: Connection, share_server_id: str) -> None:
@@ -103,13 +100,12 @@ def share_network_subnet_resolve(conn: Connection, subnet_id: str) -> None:
 
 
 def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
-    """The share as `shares.lock` gives it; its share network, if it has one, is at rest."""
-    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
-    if share_id is None:
+    """The share as `shares.lock_instance` gives it; its share network, if it has one, is at rest."""
+    share = shares.lock_instance(conn, instance_id)
+    if share is None:
         raise _changed("share instance", instance_id, "gone", status)
-    share = shares.lock(conn, _ANYBODY, share_id)
     if share.status != status:
-        raise _changed("share", share_id, share.status, status)
+        raise _changed("share", share.id, share.status, status)
     network = conn.scalar(sa.select(share_networks.c.status).where(share_networks.c.id == share.share_network_id))
     if network not in (None, "active"):
         raise Conflict(f"The share network {share.share_network_id} is {network}; try again when it is active.")
@@ -121,7 +117,7 @@ def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
     snapshot_id = conn.scalar(sa.select(table.c.snapshot_id).where(table.c.id == instance_id))
     if snapshot_id is None:
         raise _changed("snapshot instance", instance_id, "gone", status)
-    held = snapshots.lock(conn, _ANYBODY, snapshot_id)
+    held = snapshots.lock(conn, shares.ANYBODY, snapshot_id)
     if held.snapshot.status != status:
         raise _changed("snapshot", snapshot_id, held.snapshot.status, status)
     return held

@@ -161,8 +161,9 @@ ACCESS_RULES = _noun(
     error="syncing active",
 )
 
+# Of an access rule on one share instance.
 ACCESS_RULE = _noun(
-    tables.share_access_rules,
+    tables.share_instance_access_map,
     "state",
     {
         Permit.LOCK: "queued_to_apply applying active",

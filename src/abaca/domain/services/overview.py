@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import (
     local_ports,
     local_subnets,
-    share_access_rules,
+    share_instance_access_map,
     share_instances,
     share_networks,
     share_servers,
@@ -64,7 +64,7 @@ _STATUSES = {
     "snapshot": share_snapshot_instances.c.status,
     "share_server": share_servers.c.status,
     "share_network": share_networks.c.status,
-    "access_rule": share_access_rules.c.state,
+    "access_rule": share_instance_access_map.c.state,
 }
 
 

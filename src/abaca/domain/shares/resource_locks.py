@@ -20,7 +20,7 @@ from abaca.domain.rows import states
 from abaca.domain.rows.listings import Listing, containing, created, equal
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.domain.rows.states import Permit
-from abaca.domain.shares import shares
+from abaca.domain.shares import access_rule_states, shares
 from abaca.domain.shares.resource_lock_checks import DELETE, SHOW, context_of, is_below
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
@@ -181,7 +181,7 @@ def _require_lockable(conn: Connection, share: sa.Row[Any], resource_type: str, 
         raise Conflict(f"Share {share.id} has been soft-deleted: it cannot be locked.")
     state = share.status
     if resource_type == "access_rule":
-        state = conn.scalar(sa.select(share_access_rules.c.state).where(share_access_rules.c.id == resource_id))
+        state = conn.scalar(sa.select(access_rule_states.STATE).where(share_access_rules.c.id == resource_id))
         if state is None:  # it went while its share's row was waited for
             raise Missing(f"Access rule {resource_id} could not be found.")
     if resource_action == DELETE and not _NOUNS[resource_type].permits(state, Permit.LOCK):

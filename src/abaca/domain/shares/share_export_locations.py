@@ -11,12 +11,13 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import share_export_locations, share_instances
 from abaca.domain.shares import export_locations, shares
+from abaca.domain.shares.share_instances import IS_ACTIVE
 from abaca.errors import Missing
 from abaca.values import Caller
 
 
 def find(conn: Connection, caller: Caller, share_id: str) -> list[dict[str, Any]]:
-    """All export locations of a share in their stable order; those for administrators only for them."""
+    """All export locations of a share, those of its active instance, in their stable order; those for administrators only for them."""
     shares.get(conn, caller, share_id)
     return [dict(row) for row in conn.execute(_select(caller, share_id)).mappings()]
 
@@ -54,5 +55,5 @@ def find_of_instance(conn: Connection, instance_id: str) -> list[dict[str, Any]]
 
 def _select(caller: Caller, share_id: str) -> sa.Select[Any]:
     table = share_export_locations
-    query = sa.select(table).join(share_instances).where(share_instances.c.share_id == share_id).order_by(table.c.position)
+    query = sa.select(table).join(share_instances).where(share_instances.c.share_id == share_id, IS_ACTIVE).order_by(table.c.position)
     return query if caller.is_admin else query.where(~table.c.is_admin_only)

@@ -1,10 +1,11 @@
-"""Share instances: as administrators see them, and what operations ask and tell of one. A share has one, until replicas come.
+"""Share instances: what of a share is on a back end. How administrators see them, and what operations ask and tell of one.
 
-What callers do with a share is in `shares`.
+A share has one or several; which of them it is known by is said here (`IS_ACTIVE`). What callers do with a share is in `shares`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import dicts, lock_row, utcnow
-from abaca.db.tables import availability_zones, share_instances, shares
+from abaca.db.tables import availability_zones, share_access_rules, share_instance_access_map, share_instances, shares
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, among, equal
@@ -25,6 +26,8 @@ _COLUMNS = (
     "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id", "share_server_id", "share_type_id", "access_rules_status",
     "progress",
 )  # fmt: skip
+IS_ACTIVE = share_instances.c.active == sa.literal_column("1")
+"""SQL: it is the instance that clients use, and whose status, host, network, server and paths are those of its share."""
 
 
 def get(conn: Connection, instance_id: str) -> dict[str, Any]:
@@ -77,12 +80,41 @@ def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
 
 
 def remove(conn: Connection, instance_id: str) -> None:
-    """The share is gone: take its rows away and give its room back. Nothing there is success."""
+    """The instance is gone: give its room back and take its rows away, those of its share with the last. Nothing there is success.
+
+    The share is known by another instance when its active one goes first.
+    """
     row = _row(conn, instance_id)
-    if row is not None:
-        _release(conn, row, row.growing_to or row.size, shares=1)
+    if row is None:
+        return
+    others = sa.select(share_instances.c.id).where(share_instances.c.share_id == row.id, share_instances.c.id != instance_id)
+    heir = conn.scalar(others.order_by(share_instances.c.created_at, share_instances.c.id).limit(1))
+    size = row.growing_to or row.size
+    if heir is None:
+        quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
-        share_servers.restart_idle_timer(conn, row.share_server_id)
+    else:
+        conn.execute(sa.delete(share_instances).where(share_instances.c.id == instance_id))
+        if row.active:
+            conn.execute(sa.update(share_instances).where(share_instances.c.id == heir).values(active=1))
+        remove_rules_without_instance(conn, row.id)
+        show_change(conn, [row.id])
+    placement.release(conn, row.host, size)
+    share_servers.restart_idle_timer(conn, row.share_server_id)
+
+
+def remove_rules_without_instance(conn: Connection, share_id: str) -> None:
+    """An access rule that was denied on each instance of its share, or on those that are left, is gone."""
+    is_left = sa.exists().where(share_instance_access_map.c.access_id == share_access_rules.c.id)
+    conn.execute(sa.delete(share_access_rules).where(share_access_rules.c.share_id == share_id, ~is_left))
+
+
+def show_change(conn: Connection, share_ids: Sequence[str]) -> None:
+    """Something of these shares has changed that is shown with them and is not on their active instances: what is kept of
+    their views is made anew."""
+    if share_ids:
+        changed = share_instances.c.share_id.in_(share_ids) & IS_ACTIVE
+        conn.execute(sa.update(share_instances).where(changed).values(updated_at=utcnow()))
 
 
 def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
@@ -106,9 +138,9 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
-def _release(conn: Connection, row: sa.Row[Any], size: int, **counted: int) -> None:
+def _release(conn: Connection, row: sa.Row[Any], size: int) -> None:
     """Give GiB back to quotas and pool; a negative size takes them, whatever the limits: the share has them already."""
-    quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, **counted)
+    quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size)
     placement.release(conn, row.host, size)
 
 
@@ -119,7 +151,7 @@ def _settle(conn: Connection, row: sa.Row[Any], instance_id: str, status: str, *
 
 
 _ROW = (
-    sa.select(shares, *[share_instances.c[name] for name in ("host", "share_server_id", "share_type_id", "status")])
+    sa.select(shares, *[share_instances.c[name] for name in ("active", "host", "share_server_id", "share_type_id", "status")])
     .join(share_instances, share_instances.c.share_id == shares.c.id)
     .where(share_instances.c.id == sa.bindparam("instance_id"))
     .with_for_update()

@@ -29,7 +29,6 @@ from abaca.values import Caller, Host, ManagedShare, Value
 
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
 _SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
-_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
 class ShareToManage(Value):
@@ -119,7 +118,7 @@ def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
 
     Raises Refused when its type does not permit a share of that size.
     """
-    row = _of_instance(conn, instance_id)
+    row = share_nouns.lock_instance(conn, instance_id)
     if row is None:
         return
     if complaint := share_sizes.complaint(found.size, share_types.specs_of(conn, row.share_type_id)):
@@ -193,13 +192,8 @@ def _id_for(export_path: str) -> str:
         return str(uuid4())
 
 
-def _of_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
-    return share_nouns.lock(conn, _ANYBODY, share_id) if share_id else None
-
-
 def _again(conn: Connection, instance_id: str, found: str, to: str) -> sa.Row[Any]:
-    share = _of_instance(conn, instance_id)
+    share = share_nouns.lock_instance(conn, instance_id)
     if share is None or share.status != found:
         raise Conflict(f"The share is {share.status if share else 'gone'}, no longer {found}; the operation cannot be resumed.")
     states.move(conn, states.SHARE, instance_id, to)

@@ -29,11 +29,16 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as share_types_of
 from abaca.domain.shares import export_locations, resource_lock_checks, share_sizes
-from abaca.domain.shares.share_instances import remove as remove_share
+from abaca.domain.shares.share_instances import IS_ACTIVE
+from abaca.domain.shares.share_instances import remove as remove_instance
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
 
+ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
+"""Who acts where nobody asks: work, and what is due."""
+
+_LOCKED_COLUMNS = ("active", "status", "host", "share_network_id", "share_server_id", "share_type_id", "access_rules_status")
 _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
@@ -164,21 +169,35 @@ def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Cal
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
-    share = lock(conn, caller, share_id)
-    require_status(share, Permit.DELETE)
-    require_no_snapshots(conn, share)
+    instances = lock_instances(conn, caller, share_id)
+    require_status(instances[0], Permit.DELETE)
+    require_no_snapshots(conn, instances[0])
     resource_lock_checks.require_share_deletable(conn, share_id)
-    _start_deletion(conn, share)
+    _start_deletion(conn, instances)
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
     """Delete a share whatever its status, unless it has snapshots or is locked."""
-    share = lock(conn, caller, share_id)
-    require_no_snapshots(conn, share)
+    instances = lock_instances(conn, caller, share_id)
+    require_no_snapshots(conn, instances[0])
     resource_lock_checks.require_share_deletable(conn, share_id)
-    if not states.may_follow(states.SHARE, share.status, "deleting"):
-        states.force(conn, states.SHARE, share.instance_id, "error")
-    _start_deletion(conn, share)
+    _start_deletion(conn, instances)
+
+
+def force_delete_instance(conn: Connection, instance_id: str) -> None:
+    """Delete one instance of a share whatever its status, for administrators; the share goes with its last one.
+
+    Forbidden, as for the share, when that has snapshots or is locked; and for the active instance while there are others.
+    """
+    share = lock_instance(conn, instance_id)
+    if share is None:
+        raise Missing(f"Share instance {instance_id} could not be found.")
+    others = sa.select(share_instances.c.id).where(share_instances.c.share_id == share.id, share_instances.c.id != instance_id)
+    if share.active and conn.scalar(others.limit(1)) is not None:
+        raise Forbidden(f"Share instance {instance_id} is the active one of share {share.id}, which has others: delete those first.")
+    require_no_snapshots(conn, share)
+    resource_lock_checks.require_share_deletable(conn, share.id)
+    _start_deletion(conn, [share])
 
 
 def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -> None:
@@ -267,22 +286,34 @@ def _require_permitted(conn: Connection, share: sa.Row[Any], new_size: int, *, e
 
 
 def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
-    """The share and its instance (`instance_id`, `status`, `host`, …), its network's row held. Only the owner's project and administrators."""
+    """The share with its active instance (`instance_id`, `status`, `host`, …), held as by `lock_instances`."""
+    return lock_instances(conn, caller, share_id)[0]
+
+
+def lock_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    """The share with that instance of it, held as by `lock_instances`, whoever's it is; None when the instance is gone."""
+    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
+    held = lock_instances(conn, ANYBODY, share_id) if share_id else []
+    return next((instance for instance in held if instance.instance_id == instance_id), None)
+
+
+def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[sa.Row[Any]]:
+    """The share once with each of its instances, the active one first, all their rows and that of their network held.
+
+    Only the owner's project and administrators may.
+    """
     require_own(conn, caller, share_id)
-    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id))
+    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id, IS_ACTIVE))
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
     locked = conn.execute(
-        sa.select(
-            shares,
-            share_instances.c.id.label("instance_id"),
-            *[share_instances.c[n] for n in ("status", "host", "share_network_id", "share_server_id", "share_type_id", "access_rules_status")],
-        )
+        sa.select(shares, share_instances.c.id.label("instance_id"), *[share_instances.c[name] for name in _LOCKED_COLUMNS])
         .join(share_instances, share_instances.c.share_id == shares.c.id)
         .where(shares.c.id == share_id)
+        .order_by(share_instances.c.active.is_(None), share_instances.c.created_at, share_instances.c.id)
         .with_for_update()
-    ).one_or_none()
-    if locked is None:
+    ).all()
+    if not locked:
         raise Missing(f"Share {share_id} could not be found.")
     return locked
 
@@ -309,12 +340,16 @@ def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
 
 
-def _start_deletion(conn: Connection, share: sa.Row[Any]) -> None:
-    if not is_placed(share):
-        remove_share(conn, share.instance_id)
-        return
-    states.move(conn, states.SHARE, share.instance_id, "deleting")
-    start(conn, "share_delete", share)
+def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
+    """Have these instances of a share deleted, whatever their status; at once where nothing can be on a back end."""
+    for instance in instances:
+        if not is_placed(instance):
+            remove_instance(conn, instance.instance_id)
+            continue
+        if not states.may_follow(states.SHARE, instance.status, "deleting"):
+            states.force(conn, states.SHARE, instance.instance_id, "error")
+        states.move(conn, states.SHARE, instance.instance_id, "deleting")
+        start(conn, "share_delete", instance)
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
@@ -357,7 +392,12 @@ def require_available(share: sa.Row[Any]) -> None:
         raise Invalid(f"Invalid share: share {share.id} was never created on a back end; it can only be deleted.")
 
 
-_INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "access_rules_status", "progress")
+_INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "progress")
+_each = share_instances.alias("each_instance")
+_rank = sa.case({"error": 2, "syncing": 1}, value=_each.c.access_rules_status, else_=0)
+_worst = sa.select(sa.func.max(_rank)).where(_each.c.share_id == shares.c.id).correlate(shares).scalar_subquery()
+_ACCESS_RULES_STATUS = sa.case({2: "error", 1: "syncing"}, value=_worst, else_="active").label("access_rules_status")
+_HAS_INSTANCE = (share_instances.c.share_id == shares.c.id) & IS_ACTIVE
 _VERSION = {  # what a view is made of changes with one of these; zones do not change
     "updated_at": shares.c.updated_at,
     "instance_updated_at": share_instances.c.updated_at.label("instance_updated_at"),
@@ -369,19 +409,21 @@ _VERSION = {  # what a view is made of changes with one of these; zones do not c
 def _select(*columns: Any) -> sa.Select[Any]:
     return (
         sa.select(*columns)
-        .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+        .select_from(shares)
+        .outerjoin(share_instances, _HAS_INSTANCE)
         .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
         .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
     )
 
 
-# Each share has one instance, so all joins could be inner ones. As outer joins they tell the database to begin with the shares, and are left
-# out where no filter, no order and no column is about them.
+# Each share has one active instance, so all joins could be inner ones. As outer joins they tell the database to begin with
+# the shares, and are left out where no filter, no order and no column is about them.
 # Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
 _SHARES = _select(
     shares,
     share_instances.c.id.label("instance_id"),
     *[share_instances.c[name] for name in _INSTANCE_COLUMNS],
+    _ACCESS_RULES_STATUS,
     share_instances.c.share_type_id.label("share_type"),
     share_types.c.name.label("share_type_name"),
     availability_zones.c.name.label("availability_zone"),
@@ -391,7 +433,8 @@ _SHARES = _select(
 _VERSIONS = _select(shares.c.id, *_VERSION.values())
 _IDS = (
     sa.select(shares.c.id)
-    .outerjoin(share_instances, share_instances.c.share_id == shares.c.id)
+    .select_from(shares)
+    .outerjoin(share_instances, _HAS_INSTANCE)
     .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
 )
 _ANY_SHARE, _any_version = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))

@@ -18,10 +18,9 @@ from abaca.db.tables import shares as table
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import resource_lock_checks, shares
+from abaca.domain.shares.share_instances import IS_ACTIVE
 from abaca.errors import Forbidden
 from abaca.values import Caller
-
-_ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 
 
 def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
@@ -48,7 +47,8 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
     """The shares on these back ends (host@backend), and those that never came to stand on any, that are to be deleted by now."""
     query = (
         sa.select(table.c.id)
-        .join(share_instances, share_instances.c.share_id == table.c.id)
+        .select_from(table)
+        .join(share_instances, (share_instances.c.share_id == table.c.id) & IS_ACTIVE)
         .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
         .where(
             table.c.scheduled_to_be_deleted_at <= utcnow(),
@@ -61,9 +61,9 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
 
 def delete_due(conn: Connection, share_id: str) -> None:
     """Delete a share as its project would, unless it was restored meanwhile. What is against a deletion is against this one."""
-    share = shares.lock(conn, _ANYBODY, share_id)
+    share = shares.lock(conn, shares.ANYBODY, share_id)
     if share.scheduled_to_be_deleted_at is not None and share.scheduled_to_be_deleted_at <= utcnow():
-        shares.delete(conn, _ANYBODY, share_id)
+        shares.delete(conn, shares.ANYBODY, share_id)
 
 
 def _schedule(conn: Connection, share_id: str, when: datetime | None) -> None:

@@ -50,8 +50,7 @@ def _select() -> sa.Select[Any]:
         share_snapshots.c.display_description.label("description"),
         share_snapshots.c.size.label("share_size"),
         share_snapshot_instances.c.id.label("instance_id"),
-        share_snapshot_instances.c.status,
-        share_snapshot_instances.c.provider_location,
+        *[share_snapshot_instances.c[name] for name in ("share_instance_id", "status", "provider_location")],
     ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
 
 
@@ -243,12 +242,12 @@ def start_deletion(conn: Connection, held: Held) -> None:
 
 
 def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
-    """A snapshot of the caller's project with its share."""
-    share = shares.lock(conn, caller, get(conn, caller, snapshot_id)["share_id"])
+    """A snapshot of the caller's project with its share, by the instance of it that the snapshot is of."""
+    instances = shares.lock_instances(conn, caller, get(conn, caller, snapshot_id)["share_id"])
     snapshot = conn.execute(_select().where(share_snapshots.c.id == snapshot_id).with_for_update()).one_or_none()
     if snapshot is None:  # it went while its share's row was waited for
         raise _missing(snapshot_id)
-    return Held(snapshot, share)
+    return Held(snapshot, next(share for share in instances if share.instance_id == snapshot.share_instance_id))
 
 
 def _row(conn: Connection, caller: Caller, snapshot_id: str) -> sa.Row[Any] | None:

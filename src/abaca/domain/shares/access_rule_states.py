@@ -1,0 +1,171 @@
+"""The states of access rules on each share instance: what operations ask and tell, and what follows for rule and share.
+
+What callers do with rules is in `access_rules`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.tables import share_access_rules, share_instances
+from abaca.db.tables import share_instance_access_map as table
+from abaca.db.tables import shares as shares_table
+from abaca.domain.rows import messages, states
+from abaca.domain.rows.states import Permit
+from abaca.domain.shares import share_instances as instances
+from abaca.domain.shares import shares
+from abaca.values import AccessRule
+
+_WORST_FIRST = ("error", "denying", "queued_to_deny", "queued_to_apply", "applying", "active")
+_GRANTED = ("queued_to_apply", "applying", "active", "error")
+_PENDING = ("queued_to_apply", "applying", "queued_to_deny", "denying")
+
+_INSTANCES: sa.Select[Any] = sa.select(
+    *[shares_table.c[name] for name in ("id", "project_id")],
+    share_instances.c.id.label("instance_id"),
+    *[share_instances.c[name] for name in ("active", "status", "host", "share_server_id")],
+).join(share_instances, share_instances.c.share_id == shares_table.c.id)
+
+_of_rule = sa.select(table.c.state).where(table.c.access_id == share_access_rules.c.id).correlate(share_access_rules)
+_rank = sa.case({state: rank for rank, state in enumerate(_WORST_FIRST)}, value=table.c.state)
+STATE = _of_rule.order_by(_rank).limit(1).scalar_subquery()
+"""SQL: the state of an access rule, which is active once it is so on every instance of its share."""
+
+_last_move = _of_rule.with_only_columns(sa.func.max(table.c.updated_at)).scalar_subquery()
+_own = share_access_rules.c.updated_at
+UPDATED_AT = sa.case((_own > _last_move, _own), else_=sa.func.coalesce(_last_move, _own))
+"""SQL: when an access rule, or its state on an instance, changed last."""
+
+
+def granted(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[AccessRule]]:
+    """Share instance id → the rules that shall hold there, the oldest first."""
+    rules = defaultdict(list)
+    query = (
+        sa.select(share_access_rules, table.c.share_instance_id)
+        .join(table, table.c.access_id == share_access_rules.c.id)
+        .where(table.c.share_instance_id.in_(instance_ids), table.c.state.in_(_GRANTED))
+        .order_by(share_access_rules.c.created_at, share_access_rules.c.id)
+    )
+    for row in conn.execute(query):
+        rule = AccessRule(id=row.id, access_type=row.access_type, access_to=row.access_to, access_level=row.access_level)
+        rules[row.share_instance_id].append(rule)
+    return rules
+
+
+def granted_to(conn: Connection, instance_id: str) -> list[AccessRule]:
+    """The rules that shall hold on one share instance, the oldest first."""
+    return granted(conn, [instance_id]).get(instance_id, [])
+
+
+def begin_update(conn: Connection, instance_id: str) -> bool:
+    """Mark what is queued as going on; False, and nothing is to be applied, when the instance is gone or going."""
+    share = _locked(conn, instance_id)
+    if share is None:
+        return False
+    if not states.SHARE.permits(share.status, Permit.HAS_RULES_APPLIED):
+        _fail_pending(conn, instance_id)
+        _settle(conn, share)
+        return False
+    queued = _in_states(conn, instance_id, ("queued_to_apply", "queued_to_deny"))
+    for state, next_state in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
+        states.move(conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state)
+    return True
+
+
+def end_update(conn: Connection, instance_id: str, rejected: dict[str, str]) -> None:
+    """The driver made the rules hold that are not queued any more. A rule that is denied on every instance is gone.
+
+    `rejected`: rule id → why it could not be enforced; each is told to the project.
+    """
+    share = _locked(conn, instance_id)
+    if share is None:
+        return
+    conn.execute(sa.delete(table).where(table.c.share_instance_id == instance_id, table.c.state == "denying"))
+    instances.remove_rules_without_instance(conn, share.id)
+    given = _in_states(conn, instance_id, ("applying", "active", "error"))
+    states.move(conn, states.ACCESS_RULE, [row.id for row in given if row.access_id not in rejected], "active")
+    states.move(conn, states.ACCESS_RULE, [row.id for row in given if row.access_id in rejected], "error")
+    for row in given:
+        if row.access_id in rejected and row.state != "error":
+            _tell(conn, share.project_id, share.id, rejected[row.access_id])
+    _settle(conn, share)
+
+
+def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
+    """The rules could not be applied: those that were being changed are in error, and the project is told."""
+    share = _locked(conn, instance_id)
+    if share is None:
+        return
+    _fail_pending(conn, instance_id)
+    _tell(conn, share.project_id, share.id, reason)
+    _settle(conn, share)
+
+
+def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
+    """Set all rules of these share instances to error: their server's networks could not be changed."""
+    held = _INSTANCES.where(share_instances.c.id.in_(instance_ids)).order_by(share_instances.c.id)
+    found = conn.execute(held.with_for_update(of=share_instances)).all()
+    here = table.c.share_instance_id.in_([row.instance_id for row in found])
+    rules = conn.execute(sa.select(table.c.id, table.c.share_instance_id).where(here)).all()
+    states.move(conn, states.ACCESS_RULE, [rule.id for rule in rules], "error")
+    concerned = {rule.share_instance_id for rule in rules}
+    set_status(conn, [row for row in found if row.instance_id in concerned], "error")
+
+
+def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
+    """Have the rules that are in error of those share instances applied once more."""
+    found = conn.execute(_INSTANCES.where(of, share_instances.c.access_rules_status == "error")).all()
+    here = table.c.share_instance_id.in_([row.instance_id for row in found])
+    failed = conn.scalars(sa.select(table.c.id).where(here, table.c.state == "error"))
+    states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
+    set_status(conn, found, "syncing")
+    for row in found:
+        shares.start(conn, "access_apply", row)
+
+
+def set_status(conn: Connection, rows: Sequence[sa.Row[Any]], status: str) -> None:
+    """Set the access_rules_status of share instances, given as `shares.lock` gives them."""
+    states.move(conn, states.ACCESS_RULES, [row.instance_id for row in rows], status)
+    instances.show_change(conn, [row.id for row in rows if not row.active])
+
+
+# -------------------------------------------------------------------------------------------------------------------
+
+
+def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+    """Share and instance, both held: whoever changes the states of rules holds them, requests as well as work.
+
+    By the share two instances that end their updates at once wait for each other, so the last one sees that a rule is gone.
+    """
+    return conn.execute(_INSTANCES.where(share_instances.c.id == instance_id).with_for_update()).one_or_none()
+
+
+def _settle(conn: Connection, share: sa.Row[Any]) -> None:
+    """The instance's access_rules_status follows from the states of the rules on it."""
+    found = set(conn.scalars(sa.select(table.c.state).where(table.c.share_instance_id == share.instance_id)))
+    set_status(conn, [share], "syncing" if found & set(_PENDING) else "error" if "error" in found else "active")
+
+
+def _in_states(conn: Connection, instance_id: str, wanted: Sequence[str]) -> Sequence[sa.Row[Any]]:
+    query = sa.select(table).where(table.c.share_instance_id == instance_id)
+    return conn.execute(query.where(table.c.state.in_(wanted)).order_by(table.c.access_id)).all()
+
+
+def _fail_pending(conn: Connection, instance_id: str) -> None:
+    states.move(conn, states.ACCESS_RULE, [row.id for row in _in_states(conn, instance_id, _PENDING)], "error")
+
+
+def _tell(conn: Connection, project_id: str, share_id: str, reason: str) -> None:
+    messages.create(
+        conn,
+        project_id=project_id,
+        resource_type="SHARE",
+        resource_id=share_id,
+        action=messages.Action.UPDATE_ACCESS_RULES,
+        text=reason,
+    )
