@@ -212,3 +212,15 @@ def test_a_server_over_which_the_driver_has_a_bug_keeps_no_other_down(install: I
     with stack.working():
         assert ready(stack) == {"host1@alpha": True}
         assert set(world(stack)["servers"]) == {servers[1]}
+
+
+def test_what_a_driver_keeps_is_there_for_the_next_worker(install: Install) -> None:
+    stack = install({"alpha": {}, "beta": {}})
+    with stack.working() as worker:
+        alpha, beta = (backend.driver for backend in worker.backends)
+        alpha.data.update("server", {"name": "os_1"})
+        beta.data.update("server", {"name": "os_2"})
+        beta.data.remove("server")
+    with stack.working() as worker:
+        alpha, beta = (backend.driver for backend in worker.backends)
+        assert (alpha.data.get("server"), beta.data.get("server")) == ({"name": "os_1"}, {})

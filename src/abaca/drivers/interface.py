@@ -24,6 +24,7 @@ from threading import Event
 from typing import ClassVar
 
 from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.data import DriverData
 from abaca.errors import Refused
 from abaca.plugin_options import Option
 from abaca.values import (
@@ -51,6 +52,9 @@ class ShareDriver(ABC):
     only those that are set. It judges them and does nothing else: `abaca config check` makes a driver, too."""
 
     capabilities: Capabilities
+
+    data: DriverData
+    """Where it may keep text beside its storage; there from before the first call of `check_for_setup_error`."""
 
     @property
     def makes_networks(self) -> bool:

@@ -19,6 +19,7 @@ from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
 from abaca.domain.local_networks.local_ports import SqlPortStore
+from abaca.domain.services.driver_data import SqlDriverData
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
@@ -72,6 +73,8 @@ class Worker:
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
         drivers = {b.host: b.driver for b in self.backends}
+        for host, driver in drivers.items():
+            driver.data = SqlDriverData(self.engine, host)
         serving.start(serving.Serving(drivers=drivers, networks=networks, engine=self.engine, cipher=Cipher(config.key_file(self._conf))))
         for backend in self.backends:
             self._report(backend)

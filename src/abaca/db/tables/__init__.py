@@ -1,5 +1,6 @@
 """All tables, one module a family of nouns. Rows are really deleted; ids are UUID text; times are UTC without zone."""
 
+from abaca.db.tables.driver_data import driver_data
 from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
 from abaca.db.tables.messages import messages
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
@@ -29,6 +30,7 @@ from abaca.db.tables.shares import (
 __all__ = [
     "availability_zones",
     "departed_share_servers",
+    "driver_data",
     "local_networks",
     "local_ports",
     "local_subnets",

@@ -165,7 +165,7 @@ class SnapshotConformance:
         server, share = self._mountable(stage)
         snapshot = stage.snapshot(share, server, is_mountable=True)
         entry = server.network_info[0]
-        stage.driver = self.lose_everything(stage.driver)
+        stage.exchange(self.lose_everything(stage.driver))
         stage.driver.check_for_setup_error()
         described = msgspec.structs.replace(snapshot, access_rules=[rule(client_on(entry), access_level="ro")])
         twice(lambda: stage.driver.ensure_server(forgotten(server), [share], [described]))

@@ -143,6 +143,11 @@ class Stage:
             snapshot, export_locations=taken.export_locations or [], provider_location=taken.provider_location, is_complete=True
         )
 
+    def exchange(self, driver: ShareDriver) -> None:
+        """Another object for the same back end, as a restarted worker makes one: what the old one kept in `data` is there."""
+        driver.data = self.driver.data
+        self.driver = driver
+
     def clear(self) -> None:
         for snapshot, server in self._snapshots:
             self.driver.delete_snapshot(snapshot, self._servers[server.id])

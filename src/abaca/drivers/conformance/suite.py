@@ -34,6 +34,7 @@ from abaca.drivers.conformance.stage import (
     shown,
     twice,
 )
+from abaca.drivers.data import MemoryDriverData
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.plugin_options import Option
@@ -51,6 +52,10 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
     def driver(self) -> ShareDriver:
         """The driver under test, ready: `check_for_setup_error` is called by the suite."""
         raise pytest.UsageError(f"{type(self).__name__} does not define the fixture 'driver'")
+
+    @pytest.fixture(autouse=True)
+    def _data(self, driver: ShareDriver) -> None:
+        driver.data = MemoryDriverData()
 
     @pytest.fixture
     def networks(self, driver: ShareDriver) -> Networks:
@@ -168,7 +173,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
     def test_a_lost_server_is_ensured(self, stage: Stage) -> None:
         server = stage.server_on_all_families()
         share = stage.share(server)
-        stage.driver = self.lose_everything(stage.driver)
+        stage.exchange(self.lose_everything(stage.driver))
         stage.driver.check_for_setup_error()
         client = client_on(server.network_info[0])
         twice(lambda: stage.driver.ensure_server(forgotten(server), [msgspec.structs.replace(share, access_rules=[rule(client)])]))
