@@ -45,7 +45,8 @@ class DriverData(Protocol):
 class MemoryDriverData:
     """A `DriverData` that forgets all with its object: for tests of drivers, and for drivers that nobody gave another."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_values: int = MOST_VALUES) -> None:
+        self._most_values = most_values
         self._lock = Lock()
         self._kept: dict[str, dict[str, str]] = {}
 
@@ -58,7 +59,8 @@ class MemoryDriverData:
         with self._lock:
             before = self._kept.get(subject, {})
             merged = {key: value for key, value in {**before, **values}.items() if value is not None}
-            require_room(subject, len(merged), sum(map(len, self._kept.values())) - len(before) + len(merged))
+            values_then = sum(map(len, self._kept.values())) - len(before) + len(merged)
+            require_room(subject, len(merged), values_then, self._most_values)
             self._kept[subject] = merged
 
     def remove(self, subject: str) -> None:
@@ -76,9 +78,9 @@ def require_fit(subject: str, values: Mapping[str, str | None]) -> None:
             raise Refused(f"A driver may not keep that value of {key!r} of {subject}: {MOST_VALUE} bytes at most, none of them NUL.")
 
 
-def require_room(subject: str, keys: int, values: int) -> None:
-    """Raises Refused when a subject would have so many keys, or its back end so many values."""
+def require_room(subject: str, keys: int, values: int, most_values: int) -> None:
+    """Raises Refused when a subject would have so many keys, or its back end so many values that it is more than `most_values`."""
     if keys > MOST_KEYS:
         raise Refused(f"A driver may keep {MOST_KEYS} keys of {subject}, and would have {keys}.")
-    if values > MOST_VALUES:
-        raise Refused(f"A driver may keep {MOST_VALUES} values for its back end: it has to forget some.")
+    if values > most_values:
+        raise Refused(f"A driver may keep {most_values} values for its back end: it has to forget some.")

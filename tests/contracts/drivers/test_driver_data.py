@@ -81,8 +81,9 @@ def test_what_is_just_within_the_bounds_is_kept(store: DriverData) -> None:
     assert store.get(subject) == wanted
 
 
-def test_a_back_end_has_a_number_of_values_only(store: DriverData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "MOST_VALUES", 3)
+@pytest.mark.parametrize("kind", ["memory", "database"])
+def test_a_back_end_has_a_number_of_values_only(engine: sa.Engine, kind: str) -> None:
+    store: DriverData = MemoryDriverData(most_values=3) if kind == "memory" else SqlDriverData(engine, HOST, most_values=3)
     for subject in ("a", "b", "c"):
         store.update(subject, {"k": "v"})
     with pytest.raises(Refused, match="has to forget"):

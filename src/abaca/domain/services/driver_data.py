@@ -16,11 +16,12 @@ from abaca.errors import DatabaseAway
 
 
 class SqlDriverData:
-    """The `DriverData` of one back end (host@backend)."""
+    """The `DriverData` of one back end (host@backend), which may keep `most_values`."""
 
-    def __init__(self, engine: Engine, service_host: str) -> None:
+    def __init__(self, engine: Engine, service_host: str, most_values: int = data.MOST_VALUES) -> None:
         self._engine = engine
         self._service_host = service_host
+        self._most_values = most_values
 
     def get(self, subject: str) -> dict[str, str]:
         """As the protocol says. What is beyond the bounds was not kept by this class, and is not read."""
@@ -49,9 +50,10 @@ class SqlDriverData:
         rows = [{"service_host": self._service_host, "subject": subject, "key": key, "value": values[key]} for key in sorted(values)]
         insert = upsert(conn, table).values(rows)
         conn.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_={"value": insert.excluded.value}))
-        here = sa.select(table.c.subject).where(table.c.service_host == self._service_host).limit(data.MOST_VALUES + 1).subquery()
-        keys = conn.scalar(sa.select(sa.func.count()).where(self._is(subject)))
-        data.require_room(subject, keys or 0, conn.scalar(sa.select(sa.func.count()).select_from(here)) or 0)
+        here = sa.select(table.c.subject).where(table.c.service_host == self._service_host).limit(self._most_values + 1).subquery()
+        keys = conn.scalar(sa.select(sa.func.count()).where(self._is(subject))) or 0
+        of_all = conn.scalar(sa.select(sa.func.count()).select_from(here)) or 0
+        data.require_room(subject, keys, of_all, self._most_values)
 
     def _is(self, subject: str) -> sa.ColumnElement[bool]:
         return (table.c.service_host == self._service_host) & (table.c.subject == subject)
