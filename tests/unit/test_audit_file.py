@@ -40,7 +40,7 @@ def test_several_processes_lose_no_line_while_the_file_is_rotated(tmp_path: Path
     moved: list[Path] = []
     started = in_processes(path)
     while any(process.is_alive() for process in started):
-        if path.exists() and len(moved) < 20:
+        if path.exists():  # as often as it can: what is lost is lost between two system calls
             moved.append(path.rename(tmp_path / f"audit.jsonl.{len(moved)}"))
     for process in started:
         process.join(60)

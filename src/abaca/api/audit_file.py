@@ -23,6 +23,7 @@ from abaca.api import metrics
 LOG = logging.getLogger(__name__)
 
 _MODE = 0o640
+_ATTEMPTS = 20
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -75,6 +76,13 @@ def complaint(path: Path, who: str) -> str | None:
 
 def _open(path: str) -> int:
     """For its owner to write, and its group to read; one that is there keeps its mode."""
+    for _ in range(_ATTEMPTS):
+        with suppress(FileNotFoundError):  # moved away after we saw that it was there
+            return _make_or_open(path)
+    return _make_or_open(path)
+
+
+def _make_or_open(path: str) -> int:
     try:
         made = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, _MODE)
     except FileExistsError:
