@@ -17,6 +17,7 @@ from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import DEFAULTS
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires
+from abaca.drivers.linux.wires.links import delete
 from abaca.drivers.linux.wires.plugging import BridgePlug
 from abaca.drivers.linux.wires.port_rules import Role
 from abaca.drivers.linux.wires.wiring import Wiring
@@ -244,3 +245,24 @@ def test_networks_that_are_not_reached_are_refused(scene: Scene) -> None:
             scene.do(partial(scene.wires.refuse_unreachable, on(segment, mtu), None))
     scene.do(lambda: scene.wires.refuse_unreachable(on(scene.kind.segment, 9000), 1300))
 
+
+def test_a_link_that_vanishes_while_it_is_being_deleted_is_gone() -> None:
+    """The kernel takes a namespace apart some time after its name has gone, and with it the other ends of its links."""
+
+    class Vanishing:
+        def __init__(self, links: IPRoute) -> None:
+            self.link = links.link
+            self._links = links
+
+        def link_lookup(self, ifname: str) -> list[int]:
+            found: list[int] = self._links.link_lookup(ifname=ifname)
+            self._links.link("del", index=found[0])
+            return found
+
+    def act(links: IPRoute) -> list[int]:
+        links.link("add", ifname="a", kind="bridge")
+        delete(Vanishing(links), ["a"])
+        left: list[int] = links.link_lookup(ifname="a")
+        return left
+
+    assert namespaces.inside_new(act) == []
