@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Generic, TypeVar
@@ -152,9 +152,9 @@ class Call:
             raise Invalid(bodies.MALFORMED)
         return next(iter(body.items()))
 
-    def page(self, sort_keys: Collection[str] | None = None) -> Page:
+    def page(self) -> Page:
         """The part of a list that is wanted; see pagination.read_page."""
-        return pagination.read_page(self.query, self.conf.api.max_limit, sort_keys)
+        return pagination.read_page(self.query, self.conf.api.max_limit)
 
     def filters(self, *names: str) -> dict[str, Any]:
         """Those of the query's parameters that are named."""
