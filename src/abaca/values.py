@@ -132,9 +132,14 @@ class AccessRule(Value):
 
 
 class ExportLocation(Value):
-    """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`."""
+    """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`.
+
+    `ip_version`: 4 or 6, of the address in it, which nobody reads from the path; None when it has none. Of those that
+    drivers call `preferred`, one of each IP version is shown so, the one that has been there longest.
+    """
 
     path: str
+    ip_version: int | None = None
     preferred: bool = False
     is_admin_only: bool = False
     metadata: dict[str, str] = {}

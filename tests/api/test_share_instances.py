@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy.engine import Engine
 
+from abaca.db.session import begin
+from abaca.domain.shares import export_locations
+from abaca.values import ExportLocation
 from tests.api.conftest import ADMIN, ALICE, BACKEND, POOL, READER, UNKNOWN, ZONE, Api, BackEnd
 
 ALWAYS = {"id", "share_id", "availability_zone", "created_at", "host", "status", "share_network_id", "share_server_id"}
@@ -105,3 +109,19 @@ def test_actions(api: Api, share: str, instance: str, version: str, prefix: str)
     api.fault("POST", f"/share_instances/{UNKNOWN}/action", {f"{prefix}reset_status": {"status": "error"}}, 404, version=version, who=ADMIN)
     api("POST", path, {f"{prefix}force_delete": None}, status=202, version=version)
     assert api("GET", f"/shares/{share}")["share"]["status"] == "deleting"
+
+
+def test_one_location_of_each_ip_version_is_preferred_whatever_the_paths_look_like(share: str, instance: str, engine: Engine) -> None:
+    """The one that has been there longest. Those for administrators only count apart."""
+
+    def preferred(*locations: ExportLocation) -> list[str]:
+        with begin(engine) as conn:
+            export_locations.replace(conn, instance, locations)
+            return [row.path for row in export_locations.by_instance(conn, [instance])[instance] if row.preferred]
+
+    four, six = r"\\10.0.0.5\x", r"\\fd00--5.ipv6-literal.net\x"
+    there = [ExportLocation(path=path, ip_version=version, preferred=True) for path, version in ((four, 4), (six, 6))]
+    assert preferred(*there) == [four, six]
+    more = [ExportLocation(path=f"{path}2", ip_version=version, preferred=True) for path, version in ((four, 4), (six, 6))]
+    inner = ExportLocation(path="inside:/x", is_admin_only=True, preferred=True)
+    assert preferred(*more, *there, inner) == [four, six, "inside:/x"]

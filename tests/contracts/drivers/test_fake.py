@@ -148,12 +148,12 @@ def test_paths_look_like_those_of_the_linux_driver(driver: FakeDriver, scene: Sc
     driver.setup_server("server-1", scene.server.network_info)
     first, second = (entry.network_allocations[0].ip_address for entry in scene.server.network_info)
     assert driver.create_share(scene.share, scene.server) == [
-        ExportLocation(path=f"{first}:/shares/instance-1", preferred=True),
-        ExportLocation(path=f"[{second}]:/shares/instance-1", preferred=True),
+        ExportLocation(path=f"{first}:/shares/instance-1", ip_version=4, preferred=True),
+        ExportLocation(path=f"[{second}]:/shares/instance-1", ip_version=6, preferred=True),
     ]
     updates = driver.update_share_server_network_allocations(scene.update, {}, [scene.share], []).share_updates
     third = scene.update.added[0].network_allocations[0].ip_address
-    assert (updates["instance-1"].export_locations or [])[2:] == [ExportLocation(path=f"{third}:/shares/instance-1", preferred=False)]
+    assert (updates["instance-1"].export_locations or [])[2:] == [ExportLocation(path=f"{third}:/shares/instance-1", ip_version=4)]
 
 
 def test_pools_fill_and_empty(scene: Scene) -> None:

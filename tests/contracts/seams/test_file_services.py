@@ -255,4 +255,5 @@ def test_locations_follow_the_subnets_and_prefer_the_first_of_each_version(scene
     found = scene.services.locations(Export("share"), networks)
     addresses = [("10.0.0.5", 4), ("fd00::5", 6), ("fd00::6", 6), ("10.1.0.5", 4)]
     assert [location.path for location in found] == [scene.services.path(address, version, Export("share")) for address, version in addresses]
+    assert [location.ip_version for location in found] == [4, 6, 6, 4]
     assert [location.preferred for location in found] == [True, True, False, False]

@@ -39,6 +39,7 @@ share_snapshot_export_locations = sa.Table(
     uuid_key(),
     reference("share_snapshot_instance_id", "share_snapshot_instances", ondelete="CASCADE"),
     sa.Column("path", sa.String(2000), nullable=False),
+    sa.Column("ip_version", sa.Integer),
     sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
     sa.Column("preferred", sa.Boolean, nullable=False, default=False),
     sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),

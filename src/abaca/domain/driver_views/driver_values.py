@@ -112,7 +112,9 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
 
 def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
     """Rows of export locations as drivers see them."""
-    return [ExportLocation(path=row.path, preferred=row.preferred, is_admin_only=row.is_admin_only) for row in rows]
+    return [
+        ExportLocation(path=row.path, ip_version=row.ip_version, preferred=row.preferred, is_admin_only=row.is_admin_only) for row in rows
+    ]
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:

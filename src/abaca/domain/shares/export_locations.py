@@ -66,6 +66,7 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
                 "id": str(uuid4()),
                 owner: owner_id,
                 "path": location.path,
+                "ip_version": location.ip_version,
                 "position": position,
                 "preferred": preferred,
                 "is_admin_only": location.is_admin_only,
@@ -86,5 +87,5 @@ def _by_owner(conn: Connection, table: sa.Table, owner: str, owner_ids: Sequence
     return found
 
 
-def _kind(location: ExportLocation | sa.Row[Any]) -> tuple[bool, bool]:
-    return location.is_admin_only, location.path.startswith("[")
+def _kind(location: ExportLocation | sa.Row[Any]) -> tuple[bool, int | None]:
+    return location.is_admin_only, location.ip_version

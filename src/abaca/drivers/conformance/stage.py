@@ -189,8 +189,10 @@ def assert_well_formed(locations: Sequence[ExportLocation], server: ShareServer)
     """A location for each address that tenants see, in the server's order; of each family exactly the first is preferred."""
     told = [address_of(location) for location in shown(locations)]
     assert told == [str(ipaddress.ip_address(address)) for address in addresses(server)]
+    versions = [ipaddress.ip_address(address).version for address in told]
+    assert [location.ip_version for location in shown(locations)] == versions
     assert len({location.path for location in locations}) == len(locations)
-    first = {":" in address: address for address in reversed(told)}
+    first = dict(zip(reversed(versions), reversed(told), strict=True))
     preferred = [address_of(location) for location in shown(locations) if location.preferred]
     assert preferred == [address for address in told if address in first.values()]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from threading import RLock
 
@@ -73,12 +74,13 @@ class World(msgspec.Struct):
         """One path for each address that it is reached on, in their order; the first of each family is preferred."""
         folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
-        families: set[bool] = set()
+        versions: set[int] = set()
         for address in self._addresses(stored.server_id):
-            is_v6 = ":" in address
-            shown = f"[{address}]" if is_v6 else address
-            locations.append(ExportLocation(path=f"{shown}:/{folder}/{stored.id}", preferred=is_v6 not in families))
-            families.add(is_v6)
+            version = ip_address(address).version
+            shown = f"[{address}]" if version == 6 else address
+            path = f"{shown}:/{folder}/{stored.id}"
+            locations.append(ExportLocation(path=path, ip_version=version, preferred=version not in versions))
+            versions.add(version)
         return locations
 
     def _addresses(self, server_id: str | None) -> list[str]:

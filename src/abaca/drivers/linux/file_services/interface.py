@@ -145,6 +145,6 @@ class FileServices(ABC):
             version = info.subnet.ip_version
             for allocation in info.network_allocations:
                 path = self.path(allocation.ip_address, version, export)
-                found.append(ExportLocation(path=path, preferred=version not in versions))
+                found.append(ExportLocation(path=path, ip_version=version, preferred=version not in versions))
                 versions.add(version)
         return found
