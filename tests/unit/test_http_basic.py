@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from threading import Event
 
 import bcrypt
+import pytest
 
+from abaca.api.door.refusals import Busy
 from abaca.api.http_basic import HttpBasic
 from abaca.api.passwords import Known, Passwords
 from abaca.api.users_file import UsersFile
@@ -95,5 +98,68 @@ def test_who_is_right_is_not_in_doubt(tmp_path: Path) -> None:
         finally:
             passwords.go.set()
         await held
+
+    asyncio.run(ask())
+
+
+def test_a_full_lane_tells_nobody_which_names_there_are(tmp_path: Path) -> None:
+    """Forty wrong passwords at once: as many are refused for want of room whether there is such a user or not."""
+    passwords = slow(tmp_path, "mary")
+
+    async def refused(name: str) -> int:
+        checking = HttpBasic(passwords)
+        outcomes = await asyncio.gather(*(log_in(checking, FLOOD, name, f"{number}") for number in range(40)), return_exceptions=True)
+        assert all(outcome is False or isinstance(outcome, Busy) for outcome in outcomes), outcomes
+        return sum(isinstance(outcome, Busy) for outcome in outcomes)
+
+    of_mary, of_nobody = asyncio.run(refused("mary")), asyncio.run(refused("nobody"))
+    assert of_mary == of_nobody > 0
+
+
+@pytest.mark.parametrize("name", ["mary", "nobody"])
+def test_an_equal_wrong_password_is_not_answered_before_the_first_one(tmp_path: Path, name: str) -> None:
+    """Else who sends it twice learns from the second answer whether the first one is still being checked."""
+    passwords = slow(tmp_path, "mary")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        environ = {"HTTP_AUTHORIZATION": basic(name, "wrong")}
+        first = asyncio.ensure_future(log_in(checking, FLOOD, name, "wrong"))
+        while not first.done():
+            assert not checking.is_known({**environ}), "known before it was told"
+            await asyncio.sleep(0)
+        assert checking.is_known({**environ})
+
+    asyncio.run(ask())
+
+
+def test_a_password_that_is_too_long_costs_as_much_as_any_other(tmp_path: Path) -> None:
+    """Wrong answers take as long as checks have taken: one that cost nothing would make the next ones tell existing names apart."""
+    path = tmp_path / "users"
+    path.write_text(f"mary:{bcrypt.hashpw(b'right', bcrypt.gensalt(10)).decode()}:red:member\n")
+    path.chmod(0o600)
+    passwords = Passwords(UsersFile(path))
+
+    def cost(password: str) -> float:
+        began = time.thread_time()
+        assert passwords.check("mary", password) == Known(None)
+        return time.thread_time() - began
+
+    assert cost("x" * 5000) > cost("short") / 4
+
+
+def test_a_right_password_waits_for_no_wrong_ones(tmp_path: Path) -> None:
+    """However many wrong answers have yet to be given to the same client."""
+    passwords = slow(tmp_path, "mary")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        flood = [asyncio.ensure_future(log_in(checking, FLOOD, f"nobody-{number % 200}", f"{number}")) for number in range(2000)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(log_in(checking, FLOOD, "mary", "right"), 20)
+        assert not all(each.done() for each in flood), "they are refused at their leisure"
+        for each in flood:
+            each.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
 
     asyncio.run(ask())

@@ -34,6 +34,10 @@ def test_what_was_checked_is_remembered_right_or_wrong(tmp_path: Path) -> None:
     for name, password, right in (("mary", "secret", True), ("mary", "Secret", False), ("eve", "secret", False)):
         assert is_right(of_mary.recall(name, password)) is None
         assert is_right(of_mary.check(name, password)) is right
+        assert of_mary.is_wrong(name, password) is not right
+        if not right:
+            assert of_mary.recall(name, password) is None, "nobody was told yet"
+            of_mary.tell(name, password)
         assert is_right(of_mary.recall(name, password)) is right
 
 
@@ -41,7 +45,8 @@ def test_all_is_forgotten_of_a_user_whose_line_changes_and_nothing_of_the_others
     path, anna = tmp_path / "users", line("anna", "pw")
     both = passwords(path, line("mary", "secret"), anna)
     for name, password in (("mary", "secret"), ("mary", "new"), ("anna", "pw"), ("eve", "x")):
-        both.check(name, password)
+        if not is_right(both.check(name, password)):
+            both.tell(name, password)
     path.write_text(line("mary", "new") + anna + line("eve", "x"))
     wait_for(lambda: both.recall("mary", "secret") is None, 5)
     assert [is_right(both.recall(*pair)) for pair in (("mary", "new"), ("anna", "pw"), ("eve", "x"))] == [None, True, None]
@@ -62,7 +67,7 @@ def test_a_flood_of_wrong_passwords_makes_no_right_one_forgotten(tmp_path: Path)
     of_mary = passwords(tmp_path / "users", line("mary", "secret"))
     of_mary.check("mary", "secret")
     for number in range(5000):
-        of_mary.check(f"nobody-{number}", "x")
+        of_mary.tell(f"nobody-{number}", "x")
     assert is_right(of_mary.recall("mary", "secret"))
     assert of_mary.recall("nobody-1", "x") is None  # and memory has an end
     assert is_right(of_mary.recall("nobody-4999", "x")) is False

@@ -1,8 +1,11 @@
 """Callers by http_basic: the password that a request carries, against the users file.
 
 Behind the door a password that is not remembered is checked before the request takes a thread, in threads of their own: whoever has just
-given a wrong one queues behind others who did the same, and not in the way of a first login. A wrong password is answered after a
-time that does not depend on whether there is such a user, nor on what the hash costs.
+given a wrong one queues behind others who did the same, and not in the way of a first login.
+
+When a wrong password is answered does not depend on whether there is such a user, nor on what the hash costs: each request also takes its turn in a
+queue of wrong answers, where a turn takes longer than a check, and is refused when its lane there is full. Only a right password
+is answered as soon as its check is done.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import bcrypt
 import falcon
 
 from abaca.api.authenticator import MISSING, caller
-from abaca.api.door.checks import Checks
+from abaca.api.door.checks import Checks, QueueFull, Turn
 from abaca.api.door.refusals import Busy, ClientGone
 from abaca.api.faults import Attempt, NotIdentified
 from abaca.api.passwords import Known, Passwords
@@ -31,10 +34,8 @@ _KNOWN = "abaca.known_password"  # in the environment: what was found out about 
 _FIRSTS = 2  # first checks of a client at once, one of them for one client
 _NICE = 5  # the others stand back behind these and behind requests
 _DOUBT_SECONDS, _DOUBTS = 60.0, 4096
-_SLOWER = 1.25  # than the slowest check: so long takes the answer to a wrong password
+_SLOWER = 1.25  # than a check of the most costly hash: so long takes a turn among the wrong answers
 _SPREAD = 0.1  # of that, more or less
-_WAITING = 1024  # for the answer to a wrong password
-_RECENT = 10.0  # seconds
 
 
 class HttpBasic:
@@ -44,9 +45,9 @@ class HttpBasic:
         self._passwords = passwords
         self._firsts = Checks(_FIRSTS, of_one_client=1)
         self._repeated = Checks(1, nice=_NICE)
+        self._wrong_answers = Checks(1)
         self._doubts = _Doubts()
         self._pace = _Pace(passwords)
-        self._answered_late = 0
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller. Raises NotIdentified."""
@@ -68,16 +69,24 @@ class HttpBasic:
     async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
         """Have the password checked. Raises Busy, ClientGone."""
         name, password = _credentials(environ.get("HTTP_AUTHORIZATION"))
-        began = time.monotonic()
-        if self._passwords.find(name) is None:
-            known = self._passwords.check(name, password)
-        else:
-            known = await self._checked(client, name, password, gone)
-            self._pace.note(time.monotonic() - began)
-        if known.user is None:
-            await self._pace.be_known(self._repeated, client, gone)
-            await self._wait(began + self._pace.seconds() - time.monotonic(), gone)
+        turn = self._turn_of_wrong_answer(client, name, password)
+        try:
+            is_wrong = self._passwords.is_wrong(name, password)
+            known = Known(None) if is_wrong else await self._checked(client, name, password, gone)
+            if known.user is None:
+                await self._wait(turn, gone)
+                self._passwords.tell(name, password)
+        finally:
+            if turn is not None:
+                turn.leave()
         environ[_KNOWN] = known
+
+    def _turn_of_wrong_answer(self, client: str, name: str, password: str) -> Turn | None:
+        """None: there is no room for one, which only those whose passwords are wrong are to notice. Raises Busy when the lane is full."""
+        try:
+            return self._wrong_answers.enter(client, name, self._passwords.digest(name, password), self._pace.spend)
+        except QueueFull:
+            return None
 
     async def _checked(self, client: str, name: str, password: str, gone: asyncio.Future[None]) -> Known:
         """The outcome of a check, in its turn among those of its kind. A client's first check of a name is in doubt until it is right."""
@@ -90,16 +99,13 @@ class HttpBasic:
             self._doubts.drop(client, name)
         return known
 
-    async def _wait(self, seconds: float, gone: asyncio.Future[None]) -> None:
-        if self._answered_late >= _WAITING:
-            raise Busy()
-        self._answered_late += 1
-        try:
-            await asyncio.wait({gone}, timeout=max(0.0, seconds))
-        finally:
-            self._answered_late -= 1
-        if gone.done():
-            raise ClientGone()
+    async def _wait(self, turn: Turn | None, gone: asyncio.Future[None]) -> None:
+        """Until the password may be said to be wrong. Raises Busy when it may not, after as long."""
+        if turn is not None:
+            await turn.outcome(gone)
+            return
+        await asyncio.wait({gone}, timeout=self._pace.seconds())
+        raise ClientGone() if gone.done() else Busy()
 
 
 class _Doubts:
@@ -125,19 +131,12 @@ class _Doubts:
 
 
 class _Pace:
-    """How long the answer to a wrong password takes: longer than the check of the most costly hash, or as long as checks waited lately."""
+    """How long a turn among the wrong answers takes: longer than the check of the most costly hash."""
 
     def __init__(self, passwords: Passwords) -> None:
         self._passwords = passwords
         self._cost = 0
         self._check_seconds = 0.0  # at that cost
-        self._whole = (0.0, float("-inf"))  # how long somebody waited for a check and had it, and when
-
-    async def be_known(self, checks: Checks, client: str, gone: asyncio.Future[None]) -> None:
-        """See to it that a check of the highest cost was timed."""
-        cost = self._passwords.highest_cost()
-        if self._cost != cost:
-            await checks.outcome(client, "", self, lambda: self._time_one(cost), gone)
 
     def timed(self, name: str, password: str) -> Known:
         """Check a password, and learn from it."""
@@ -148,21 +147,17 @@ class _Pace:
             self._learn(cost, time.perf_counter() - began)
         return known
 
-    def note(self, seconds: float) -> None:
-        """Somebody waited so long for a check."""
-        self._whole = (seconds, time.monotonic())
-
     def seconds(self) -> float:
-        """How long the next answer takes, from when the request was there."""
-        whole, when = self._whole
-        lately = whole if time.monotonic() - when < _RECENT else 0.0
-        return max(self._check_seconds * _SLOWER, lately) * random.uniform(1 - _SPREAD, 1 + _SPREAD)
+        """How long the next one takes."""
+        return self._check_seconds * _SLOWER * random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
-    def _time_one(self, cost: int) -> None:
-        salt = bcrypt.gensalt(cost)
-        began = time.perf_counter()
-        bcrypt.hashpw(b"nobody's", salt)
-        self._learn(cost, time.perf_counter() - began)
+    def spend(self) -> None:
+        """Let that time pass, in a thread. If no check of the highest cost was timed yet, this one is."""
+        began, cost = time.perf_counter(), self._passwords.highest_cost()
+        if self._cost != cost:
+            bcrypt.hashpw(b"nobody's", bcrypt.gensalt(cost))
+            self._learn(cost, time.perf_counter() - began)
+        time.sleep(max(0.0, began + self.seconds() - time.perf_counter()))
 
     def _learn(self, cost: int, seconds: float) -> None:
         """Half of it is the last one's; the other half goes back to those before."""

@@ -18,12 +18,21 @@ _T = TypeVar("_T")
 _RIGHT, _WRONG = 1024, 4096  # remembered of each; apart, so that no flood of wrong ones makes the right ones forgotten
 _WRONG_SECONDS = 60.0
 _COST = 12  # where there is no user
+_LONGEST = 72  # bytes: bcrypt takes no more
 
 
 class Known(NamedTuple):
     """What a name and a password come to: a user, or None for wrong."""
 
     user: User | None
+
+
+class _Wrong(NamedTuple):
+    """A password that was wrong for that user (None: there is none of the name). `is_told`: somebody was answered so."""
+
+    user: User | None
+    until: float
+    is_told: bool
 
 
 class Passwords:
@@ -34,7 +43,7 @@ class Passwords:
         self._key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._right: dict[bytes, User] = {}
-        self._wrong: dict[bytes, tuple[User | None, float]] = {}
+        self._wrong: dict[bytes, _Wrong] = {}
 
     def digest(self, name: str, password: str) -> bytes:
         """What stands for both in memory."""
@@ -49,27 +58,44 @@ class Passwords:
         return max((user.cost for user in self._file.users().values()), default=_COST)
 
     def recall(self, name: str, password: str) -> Known | None:
-        """What is remembered; None when nothing is: it has to be checked."""
+        """What may be answered at once; None: it has to be checked, or it is wrong and was not told yet."""
         user = self.find(name)
         digest = self.digest(name, password)
         if user is not None and self._right.get(digest) == user:
             return Known(user)
-        wrong = self._wrong.get(digest)
-        if wrong is not None and wrong[0] == user and wrong[1] > time.monotonic():
-            return Known(None)
-        return None
+        wrong = self._wrong_of(digest, user)
+        return Known(None) if wrong is not None and wrong.is_told else None
 
     def check(self, name: str, password: str) -> Known:
         """Find it out, which takes as long as the hash's cost wants, and remember it. A name that is unknown costs nothing."""
         user = self.find(name)
-        right = user is not None and _matches(password, user.password_hash)
         digest = self.digest(name, password)
+        if user is None:
+            return Known(None)
+        is_right = _matches(password, user.password_hash)
         with self._lock:
-            if user is not None and right:
+            if is_right:
                 _put(self._right, digest, user, _RIGHT)
             else:
-                _put(self._wrong, digest, (user, time.monotonic() + _WRONG_SECONDS), _WRONG)
-        return Known(user if right else None)
+                _put(self._wrong, digest, _Wrong(user, time.monotonic() + _WRONG_SECONDS, is_told=False), _WRONG)
+        return Known(user if is_right else None)
+
+    def is_wrong(self, name: str, password: str) -> bool:
+        """Whether no check is needed to say that it is wrong."""
+        user = self.find(name)
+        return user is None or self._wrong_of(self.digest(name, password), user) is not None
+
+    def tell(self, name: str, password: str) -> None:
+        """It is wrong, and somebody is told so: from now on whoever sends the same is told at once."""
+        user, digest = self.find(name), self.digest(name, password)
+        with self._lock:
+            before = self._wrong_of(digest, user)
+            until = before.until if before is not None else time.monotonic() + _WRONG_SECONDS
+            _put(self._wrong, digest, _Wrong(user, until, is_told=True), _WRONG)
+
+    def _wrong_of(self, digest: bytes, user: User | None) -> _Wrong | None:
+        wrong = self._wrong.get(digest)
+        return wrong if wrong is not None and wrong.user == user and wrong.until > time.monotonic() else None
 
 
 def _put(remembered: dict[bytes, _T], digest: bytes, value: _T, most: int) -> None:
@@ -80,7 +106,9 @@ def _put(remembered: dict[bytes, _T], digest: bytes, value: _T, most: int) -> No
 
 
 def _matches(password: str, password_hash: bytes) -> bool:
+    """One that is longer than bcrypt takes is wrong, and is not found to be so any sooner."""
+    given = password.encode()
     try:
-        return bcrypt.checkpw(password.encode(), password_hash)
-    except ValueError:  # longer than bcrypt takes, or a hash that is not one
+        return bcrypt.checkpw(given[:_LONGEST], password_hash) and len(given) <= _LONGEST
+    except ValueError:  # a hash that is not one
         return False

@@ -20,6 +20,10 @@ _WAITING = 1024
 _OF_ONE_LANE = 16
 
 
+class QueueFull(Busy):
+    """Too many checks wait, whoever they are for."""
+
+
 class _Check:
     """One check, and how many wait for it."""
 
@@ -29,6 +33,25 @@ class _Check:
         self.work = work
         self.outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.waiting = 0
+
+
+class Turn:
+    """Somebody's place in the queue, from when it was taken until it is left."""
+
+    def __init__(self, check: _Check) -> None:
+        self._check = check
+        check.waiting += 1
+
+    async def outcome(self, gone: asyncio.Future[None]) -> Any:
+        """What the check's work gives, when its turn has come. Raises ClientGone when `gone` is done first."""
+        await asyncio.wait({self._check.outcome, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not self._check.outcome.done():
+            raise ClientGone()
+        return self._check.outcome.result()
+
+    def leave(self) -> None:
+        """Nobody waits in this place any more."""
+        self._check.waiting -= 1
 
 
 class Checks:
@@ -54,26 +77,26 @@ class Checks:
 
         Raises Busy before any work when the lane (`client`, `name`) is full, ClientGone when `gone` is done first.
         """
-        check = self._known.get(same)
-        if check is None:
-            check = self._enter(client, name, same, work)
-        check.waiting += 1
+        turn = self.enter(client, name, same, work)
         try:
-            await asyncio.wait({check.outcome, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return await turn.outcome(gone)
         finally:
-            check.waiting -= 1
-        if not check.outcome.done():
-            raise ClientGone()
-        return check.outcome.result()
+            turn.leave()
+
+    def enter(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> Turn:
+        """Take a place for `work()` without waiting yet. Raises Busy when the lane is full, QueueFull when there are no places at all."""
+        return Turn(self._known.get(same) or self._put(client, name, same, work))
 
     def is_waited_for(self, same: Hashable) -> bool:
         """Whether a check of the same is running, or waits for its turn."""
         return same in self._known
 
-    def _enter(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> _Check:
+    def _put(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> _Check:
         lane = self._lanes[client].get(name) if client in self._lanes else None
-        if len(lane or ()) >= self._of_one_lane or self._number >= _WAITING:
+        if len(lane or ()) >= self._of_one_lane:
             raise Busy()
+        if self._number >= _WAITING:
+            raise QueueFull()
         check = self._known[same] = _Check(client, same, work)
         self._lanes.setdefault(client, OrderedDict()).setdefault(name, deque()).append(check)
         self._number += 1
