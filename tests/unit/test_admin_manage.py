@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner, Result
 from oslo_config import cfg
 
@@ -28,7 +29,8 @@ def conf() -> Iterator[cfg.ConfigOpts]:
 
 
 def call(conf: cfg.ConfigOpts, *arguments: str) -> Result:
-    return CliRunner().invoke(manage.main, [*arguments, "--config-file", os.devnull, "--state-dir", conf.state_dir])
+    """As on a terminal, which gets what is steering it."""
+    return CliRunner().invoke(manage.main, [*arguments, "--config-file", os.devnull, "--state-dir", conf.state_dir], color=True)
 
 
 def test_db_sync_makes_the_tables_and_db_version_tells(conf: cfg.ConfigOpts) -> None:
@@ -55,6 +57,60 @@ def test_services_are_listed_with_state_and_pools(conf: cfg.ConfigOpts) -> None:
     assert head.split() == ["Host", "Zone", "Status", "State", "Last", "sign", "of", "life", "(UTC)", "Pools"]
     assert one.split()[:4] == ["one@linux", "nova", "enabled", "up"] and one.split()[-1] == "pool"
     assert two.split()[:4] == ["two@linux", "nova", "enabled", "down"] and two.split()[-1] == "-"
+
+
+HOSTILE = [
+    {"workflow_uuid": "a\x1b[2J\nforged:b"},
+    {"name": "b\x1b[2J\x07"},
+    {"queue_name": "host-\x1b[2J\u202e"},
+    {"inputs": '{"args": ["\\u001b[2J"], "kwargs": {}}'},
+    {"inputs": '{"no": "arguments"}'},
+    {"inputs": '{"args": null}'},
+    {"inputs": "\x1b[2J"},
+    {"serialization": "py_pickle", "inputs": "gASVHAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjARpZCA+lIWUUpQu"},
+    {"created_at": 10**18},
+    {"created_at": -(10**17)},
+    {"authenticated_roles": "nonsense"},
+    {"status": "ERROR", "error": '{"error": {"name": "x", "message": "\\u001b[2J\\nforged", "details": {}}}'},
+    {"status": "ERROR", "error": '{"error": 7}'},
+    {"status": "ERROR", "error": "\x1b[2J"},
+]
+
+
+def test_hostile_rows_of_work_hide_no_other_and_steer_no_terminal(conf: cfg.ConfigOpts) -> None:
+    """As whoever has taken the API process over could write them."""
+    state_dir.prepare(conf)
+    engine = create_engine(config.database_url(conf))
+    honest = {
+        "workflow_uuid": "share_create:honest:1", "status": "ENQUEUED", "name": "share_create", "created_at": 1, "updated_at": 1,
+        "queue_name": "host-h", "inputs": '{"args": ["honest"], "kwargs": {}}', "serialization": "abaca_json",
+    }  # fmt: skip
+    rows = [honest, *({**honest, "workflow_uuid": f"share_create:{number}:1", **row} for number, row in enumerate(HOSTILE))]
+    with begin(engine) as conn:
+        for row in rows:
+            conn.execute(sa.insert(sa.table("workflow_status", *map(sa.column, row))).values(**row))
+    engine.dispose()
+    listed = call(conf, "operations", "list")
+    assert listed.exit_code == 0, listed.output
+    assert len(listed.stdout.splitlines()) == 2 + len(rows) and "share_create:honest:1" in listed.stdout
+    for row in rows:
+        shown = call(conf, "operations", "show", str(row["workflow_uuid"]))
+        assert shown.exception is None or isinstance(shown.exception, SystemExit), (row, shown.exception)
+        assert all(character.isprintable() or character == "\n" for character in listed.output + shown.output), (row, shown.output)
+
+
+def test_hostile_rows_of_services_steer_no_terminal(conf: cfg.ConfigOpts) -> None:
+    state_dir.prepare(conf)
+    engine = create_engine(config.database_url(conf))
+    sign = Report(
+        host="h\x1b[2J@a\nforged@b", worker_host="h", availability_zone="nova\x1b[2J", is_ready=True, reason=None, lasts=60,
+        network_allocations_number=1, network_allocation_update_support=True, security_service_update_support=False,
+    )  # fmt: skip
+    with begin(engine) as conn:
+        service_reports.report(conn, sign, [PoolStats(pool_name="p\x1b[2J", total_capacity_gb=10, free_capacity_gb=9)])
+    engine.dispose()
+    listed = call(conf, "service", "list").output
+    assert len(listed.splitlines()) == 3 and all(character.isprintable() or character == "\n" for character in listed)
 
 
 def test_without_a_database_it_says_so_and_makes_none(conf: cfg.ConfigOpts) -> None:

@@ -50,11 +50,12 @@ def database_errors(conf: cfg.ConfigOpts) -> Iterator[None]:
         with failing_clearly():
             yield
     except sa.exc.DBAPIError as error:
-        raise click.ClickException(f"{logs.shown_url(config.database_url(conf))}: {error.orig}") from error
+        raise click.ClickException(f"{logs.shown_url(config.database_url(conf))}: {logs.escaped(str(error.orig))}") from error
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text in columns."""
+    """Text in columns. Whatever the rows hold, each stays one line and steers no terminal."""
+    rows = [[logs.escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

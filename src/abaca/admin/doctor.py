@@ -54,7 +54,8 @@ def run(settings: Settings) -> int:
             group = finding.group
             click.echo(f"\n{group}")
         state = "missing" if finding.lack else "ok"
-        click.echo(f"  {state:8} {finding.what}{f': {finding.lack or finding.note}' if finding.lack or finding.note else ''}")
+        more = finding.lack or finding.note
+        click.echo(logs.escaped(f"  {state:8} {finding.what}{f': {more}' if more else ''}"))
     lacking = sum(finding.lack is not None for finding in findings)
     click.echo(f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}")
     return 1 if lacking else 0

@@ -24,15 +24,15 @@ class _Harmless(logging.Formatter):
     """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a traceback are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = _escaped(record.message)
-        record.context = _escaped(log_context.prefix())
+        record.message = escaped(record.message)
+        record.context = escaped(log_context.prefix())
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(f"  {_escaped(line)}" for line in super().formatException(ei).split("\n"))
+        return "\n".join(f"  {escaped(line)}" for line in super().formatException(ei).split("\n"))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Characters that are not to be seen (control, format, separators but space, lone surrogates) as Python writes them."""
     return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
 

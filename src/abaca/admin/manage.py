@@ -21,6 +21,7 @@ from abaca.domain.services import services
 @click.version_option(package_version("abaca"), prog_name="abaca-manage")
 def main() -> None:
     """Look after an installation of Abaca from its database."""
+    logs.set_up("manage", "WARNING")
 
 
 @main.group()
@@ -50,7 +51,7 @@ def version(settings: Settings) -> None:
     conf = settings.load()
     with database_errors(conf):
         revision = migrations.current(config.database_url(conf)) if state_dir.database_exists(conf) else None
-    click.echo(revision or "no tables")
+    click.echo(logs.escaped(revision or "no tables"))
     if revision != migrations.head():
         click.echo(f"The newest is {migrations.head()}: run `abaca-manage db sync`.", err=True)
 

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import click
 
+from abaca.admin import logs
 from abaca.admin.database import opened, table
 from abaca.admin.settings import Settings, common_options
 
@@ -43,11 +44,13 @@ def show_operation(settings: Settings, operation_id: str) -> None:
         operation = inspection.get(engine, operation_id)
         recorded = inspection.steps(engine, operation_id)
     arguments = "?" if operation.args is None else ", ".join(operation.args)
-    click.echo(f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC")
+    lines = [f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC"]
     if operation.request_id:
-        click.echo(f"Asked for by request {operation.request_id}")
+        lines.append(f"Asked for by request {operation.request_id}")
     if operation.reason:
-        click.echo(f"Reason: {operation.reason}")
+        lines.append(f"Reason: {operation.reason}")
+    for line in lines:
+        click.echo(logs.escaped(line))
     rows = [[str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"] for s in recorded]
     click.echo(table(["Step", "Name", "Ended", "Error"], rows))
 

@@ -158,7 +158,7 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
     finally:
         engine.dispose()
     for view in found:
-        click.echo(f"Back end {view['host']} is {view['state']}.")
+        click.echo(logs.escaped(f"Back end {view['host']} is {view['state']}."))
     sys.stdout.flush()
 
 

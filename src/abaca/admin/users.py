@@ -16,7 +16,7 @@ import click
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, state_dir
+from abaca.admin import clouds_file, logs, state_dir
 from abaca.admin.settings import Refused, Settings, common_options
 from abaca.api.users_file import User, parse
 from abaca.errors import AbacaError, Conflict, Invalid, Missing
@@ -175,7 +175,7 @@ def failing_clearly() -> Iterator[None]:
     try:
         yield
     except AbacaError as error:
-        raise click.ClickException(error.message) from error
+        raise click.ClickException(logs.escaped(error.message)) from error
     except cfg.Error as error:
         raise Refused([str(error)]) from error
     except OSError as error:

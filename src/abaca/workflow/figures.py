@@ -36,12 +36,15 @@ def count(conn: Connection) -> dict[tuple[str, str], Count]:
     now, counts = utcnow(), dict[tuple[str, str], Count]()
     for name, word, number, created in conn.execute(query.where(status.c.status.in_(STATES)).group_by(status.c.name, status.c.status)):
         so_far = counts.get((name, STATES[word]), Count(number=0, oldest_seconds=0.0))
-        age = (now - moment(created or 0)).total_seconds()
+        age = (now - moment(created)).total_seconds()
         oldest = max(so_far.oldest_seconds, age)
         counts[name, STATES[word]] = Count(number=so_far.number + number, oldest_seconds=oldest)
     return counts
 
 
-def moment(epoch_ms: int) -> datetime:
-    """UTC without zone."""
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).replace(tzinfo=None)
+def moment(epoch_ms: float | None) -> datetime:
+    """UTC without zone. What no calendar has, as a row may say that somebody wrote past the code, is 1970."""
+    try:
+        return datetime.fromtimestamp((epoch_ms or 0) / 1000, UTC).replace(tzinfo=None)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return datetime(1970, 1, 1)

@@ -7,16 +7,17 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import WorkflowStatus
 from sqlalchemy.engine import Engine
 
 from abaca import log_context
-from abaca.db.session import begin
+from abaca.db.session import begin, read
 from abaca.errors import CallerError, Conflict, Missing
 from abaca.values import Value
 from abaca.workflow.dbos_database import client
 from abaca.workflow.figures import STATES, moment
-from abaca.workflow.queue import queue_name, request_of
+from abaca.workflow.queue import queue_name, request_of, status_table
 from abaca.workflow.steps import OUTGROWN, RESUMPTIONS, end_outside
 
 _LOG = logging.getLogger(__name__)
@@ -54,15 +55,24 @@ class Step(Value):
 
 
 def find(engine: Engine) -> list[Operation]:
-    """All work that has not ended well, the oldest first; at most a thousand pieces."""
-    return [_operation(row) for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)]
+    """All work that has not ended well, the oldest first; at most a thousand pieces. A row that cannot be read hides no other."""
+    try:
+        return [_operation(row) for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)]
+    except (TypeError, ValueError):  # DBOS takes all rows apart, and gives none when one is nonsense
+        with read(engine) as conn:
+            status = status_table(conn)
+            rows = conn.execute(sa.select(status).where(status.c.status.in_(STATES)).order_by(status.c.created_at).limit(_MOST)).all()
+        return [_operation_or_what_is_left(engine, row) for row in rows]
 
 
 def get(engine: Engine, operation_id: str) -> Operation:
     """One of them. Missing when there is no such work, or it has ended well."""
-    for row in client(engine).list_workflows(workflow_ids=[operation_id], status=list(STATES)):
-        return _operation(row)
-    raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
+    with read(engine) as conn:
+        status = status_table(conn)
+        row = conn.execute(sa.select(status).where(status.c.workflow_uuid == operation_id, status.c.status.in_(STATES))).first()
+    if row is None:
+        raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
+    return _operation_or_what_is_left(engine, row)
 
 
 def steps(engine: Engine, operation_id: str) -> list[Step]:
@@ -108,7 +118,7 @@ def resume(engine: Engine, operation_id: str) -> None:
     # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns' statuses.
     later = client(engine).list_workflows(start_time=_text(operation.since), load_input=False, load_output=False)
     for other in later:
-        if _about(other) == operation.about and moment(other.created_at or 0) > operation.since:
+        if _about(other) == operation.about and moment(other.created_at) > operation.since:
             raise Conflict(f"A later operation works on the same resource: {other.workflow_id}.")
     with log_context.working_for(operation.request_id), begin(engine) as conn:
         again(conn, *operation.args)
@@ -126,18 +136,37 @@ def resume_outgrown(engine: Engine, worker_host: str) -> None:
 
 def _operation(row: WorkflowStatus) -> Operation:
     stored: Any = row.input  # text, not its content, when it cannot be read
-    is_readable = isinstance(stored, dict)
+    is_readable = isinstance(stored, dict) and isinstance(stored.get("args"), list | tuple)
     return Operation(
         id=row.workflow_id,
-        name=row.name,
+        name=str(row.name),
         about=_about(row),
         args=[str(argument) for argument in stored["args"]] if is_readable else None,
         state=STATES[row.status],
         worker_host=(row.queue_name or "").removeprefix("host-") or row.executor_id or "",
-        since=moment(row.created_at or 0),
+        since=moment(row.created_at),
         attempts=row.recovery_attempts or 0,
         reason=(str(row.error) if row.error else None) if is_readable else UNREADABLE,
         request_id=request_of(row.authenticated_roles),
+    )
+
+
+def _operation_or_what_is_left(engine: Engine, row: sa.Row[Any]) -> Operation:
+    """`row`: of `status_table`."""
+    with suppress(TypeError, ValueError):
+        for readable in client(engine).list_workflows(workflow_ids=[row.workflow_uuid]):
+            return _operation(readable)
+    return Operation(
+        id=str(row.workflow_uuid),
+        name=str(row.name),
+        about="",
+        args=None,
+        state=STATES[row.status],
+        worker_host=str(row.queue_name or "").removeprefix("host-"),
+        since=moment(row.created_at),
+        attempts=0,
+        reason=UNREADABLE,
+        request_id="",
     )
 
 
