@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
 import os
@@ -9,16 +10,17 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
-from abaca.api.audit_file import AuditFile, complaint
+from abaca.api.audit_file import AuditFile, complaint, turns
 
 PROCESSES, EACH = 4, 500
 
 
-def _append(path: str, name: str) -> None:
-    file = AuditFile(path)
+def _append(path: str, name: str, turns: int) -> None:
+    file = AuditFile(path, turns)
     for number in range(EACH):
         file.append({"process": name, "number": number, "filler": "ä" * 100})
 
@@ -28,10 +30,13 @@ def read(path: Path) -> list[dict[str, object]]:
 
 
 def in_processes(path: Path) -> list[multiprocessing.process.BaseProcess]:
-    context = multiprocessing.get_context("fork")
-    started: list[multiprocessing.process.BaseProcess] = [context.Process(target=_append, args=(str(path), str(n))) for n in range(PROCESSES)]
+    context, shared = multiprocessing.get_context("fork"), turns()
+    started: list[multiprocessing.process.BaseProcess] = [
+        context.Process(target=_append, args=(str(path), str(n), shared)) for n in range(PROCESSES)
+    ]
     for process in started:
         process.start()
+    os.close(shared)
     return started
 
 
@@ -135,3 +140,18 @@ def test_whether_it_can_be_written_is_found_out_without_making_it(tmp_path: Path
     path = tmp_path / "audit.jsonl"
     assert complaint(path, "abaca") is None and not path.exists()
     assert complaint(tmp_path / "missing" / "audit.jsonl", "abaca") == f"abaca may not make [api] audit_file {tmp_path}/missing/audit.jsonl."
+
+
+def test_a_reader_that_locks_the_file_holds_nobody_up(tmp_path: Path) -> None:
+    """Whoever may read a file may lock it, as programs do that ship logs."""
+    path, shared = tmp_path / "audit.jsonl", turns()
+    file = AuditFile(str(path), shared)
+    os.close(shared)
+    file.append({"number": 0})
+    with open(path, "rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        writing = Thread(target=file.append, args=({"number": 1},), daemon=True)
+        writing.start()
+        writing.join(30)
+        assert not writing.is_alive()
+    assert read(path) == [{"number": 0}, {"number": 1}]

@@ -36,10 +36,10 @@ Record = dict[str, Any]
 
 
 class Audit:
-    """The middleware of one process. `path`: of the file; None: there is none."""
+    """The middleware of one process. `path`: of the file; None: there is none. `turns`: see `audit_file.turns`."""
 
-    def __init__(self, path: str | None) -> None:
-        self._file = AuditFile(path) if path else None
+    def __init__(self, path: str | None, turns: int | None = None) -> None:
+        self._file = AuditFile(path, turns) if path else None
         self._failed_logins = FirstOfAMinute("failed logins")
         self._strangers = FirstOfAMinute("refused changes of clients that are not logged in")
 

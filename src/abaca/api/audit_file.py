@@ -12,8 +12,8 @@ import json
 import logging
 import os
 import stat
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -28,18 +28,19 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class AuditFile:
-    """Opened with the first line, and anew when `path` is not the same file any more."""
+    """Opened with the first line, and anew when `path` is not the same file any more. `turns`: see `turns`; None: no other process writes."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, turns: int | None = None) -> None:
         self._path = path
         self._lock = Lock()
+        self._turns = None if turns is None else os.open(f"/proc/self/fd/{turns}", os.O_RDWR | os.O_CLOEXEC)
         self._descriptor: int | None = None
         self._is_failing = False
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one line. Raises nothing."""
         line = json.dumps(record).encode() + b"\n"  # ASCII: no character steers a terminal
-        with self._lock:
+        with self._lock, self._turn():
             try:
                 _write(self._current(), line)
             except OSError as error:
@@ -52,6 +53,18 @@ class AuditFile:
                     LOG.warning("%s is written again", self._path)
                 self._is_failing = False
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One process writes at a time: another would take half of its line for one that was cut."""
+        if self._turns is None:
+            yield
+            return
+        fcntl.flock(self._turns, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._turns, fcntl.LOCK_UN)
+
     def _current(self) -> int:
         """The file that has the name now."""
         if self._descriptor is not None:
@@ -62,6 +75,11 @@ class AuditFile:
             self._descriptor = None
         self._descriptor = _open(self._path)
         return self._descriptor
+
+
+def turns() -> int:
+    """What processes take turns by that are forked from this one. It has no name: whoever may read the file could lock that, and hold up all."""
+    return os.memfd_create("abaca-audit")
 
 
 def complaint(path: Path, who: str) -> str | None:
@@ -96,14 +114,9 @@ def _make_or_open(path: str) -> int:
 
 
 def _write(descriptor: int, line: bytes) -> None:
-    """A line that a full disk has cut, of whichever process, is ended first. One process writes at a time: another would see
-    half of its line."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        end = os.lseek(descriptor, 0, os.SEEK_END)
-        if end and os.pread(descriptor, 1, end - 1) != b"\n":
-            line = b"\n" + line
-        if os.write(descriptor, line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    """A line that a full disk has cut, of whichever process, is ended first."""
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":
+        line = b"\n" + line
+    if os.write(descriptor, line) < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

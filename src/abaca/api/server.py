@@ -23,7 +23,7 @@ from oslo_config import cfg
 from sqlalchemy.exc import OperationalError
 
 import abaca.api
-from abaca.api import metrics, policy, privileges
+from abaca.api import audit_file, metrics, policy, privileges
 from abaca.api.app import OPEN_PATHS, WsgiApp, create_app
 from abaca.api.audit import Audit
 from abaca.api.authenticator import Authenticator
@@ -94,13 +94,14 @@ class _Loader:
     def __init__(self, conf: cfg.ConfigOpts, authenticate: Authenticator) -> None:
         self._conf = conf
         self._authenticate = authenticate
+        self._turns = audit_file.turns() if conf.api.audit_file else None
         self._parent = os.getpid()
 
     def __call__(self) -> Door:
         privileges.end_with(signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
-        audit = Audit(self._conf.api.audit_file)
+        audit = Audit(self._conf.api.audit_file, self._turns)
         app = create_app(self._conf, authenticate=self._authenticate, audit=audit)
         door = _door(self._conf, app, self._authenticate, audit)
         # Rows hold no cycles: what a long list makes is not worth looking through, what stays for good never. It took a quarter of the time.
