@@ -28,7 +28,7 @@ def run(tmp_path: Path) -> Run:
         file = tmp_path / "abaca.conf"
         file.write_text(text)
         arguments = ["--config-file", str(file), "--state-dir", str(tmp_path / "state")]
-        return CliRunner(env=environment).invoke(program, [*(command or ("config", "check")), *arguments])  # type: ignore[arg-type]
+        return CliRunner(env=environment).invoke(program, [*(command or ("config", "check")), *arguments], color=True)  # type: ignore[arg-type]
 
     return do
 
@@ -132,14 +132,51 @@ def test_a_value_steers_no_terminal(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "[\x1b[2J]\na = 1",
+        "[api]\n\x1b[2J = 1",
+        "[DEFAULT]\nenabled_share_backends = \x1b[2J",
+        "[DEFAULT]\nnetwork_plugin = \x1b[2J",
+        "[oslo_policy]\npolicy_file = /\x1b[2J",
+        "[api]\nssl_certificate = /\x1b[2J\nssl_key = /\x1b[2J",
+        "[api]\nhttp_basic_auth_user_file = /\x1b[2J/users",
+    ],
+)
+@pytest.mark.parametrize("command", [("config", "check"), ("user", "list")])
+def test_nor_does_anything_else_that_a_file_holds(run: Run, text: str, command: tuple[str, ...]) -> None:
+    result = run(text, *command)
+    assert all(character.isprintable() or character == "\n" for character in result.output), result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[neutron]\npassword geheim",
+        "[database]\nconnection postgresql+psycopg://abaca:geheim@db/abaca",
+        "[database]\nconnection geheim = x",
+        "[database]\nconnection =\nzusammen\n  geheim\n",
+        "  connection = postgresql+psycopg://abaca:geheim@db/abaca",
+        "connection = postgresql+psycopg://abaca:geheim@db/abaca",
+        "[database\nconnection = postgresql+psycopg://abaca:geheim@db/abaca",
+        "[database]\nconnection = postgresql+psycopg://abaca:ge$heim@db/abaca",
+        "[database]\nconnection = postgresql+psycopg://abaca:geheim@db:port/abaca",
+    ],
+)
+def test_a_line_that_is_none_shows_no_password(run: Run, text: str) -> None:
+    result = run(text)
+    assert result.exit_code == 1 and "heim" not in result.output, result.output
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("port = 9", "line 1: it must stand below a section, [DEFAULT] for instance."),
-        ("[api]\nport", "line 2, 'port': option = value is expected."),
-        ("[api\nport = 9", "line 1, '[api': the name of a section ends with ]."),
+        ("[api]\nport", "line 2: option = value is expected."),
+        ("[api\nport = 9", "line 1: the name of a section ends with ]."),
     ],
 )
-def test_a_file_that_is_none_is_told_with_its_line(run: Run, text: str, said: str) -> None:
+def test_a_file_that_is_none_is_told_with_the_number_of_the_line(run: Run, text: str, said: str) -> None:
     assert sentences(run(text)) == [said]
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import click
 from oslo_config import cfg
 
+from abaca.admin import logs
 from abaca.admin.settings import Refused, Settings, common_options
 
 
@@ -45,7 +46,7 @@ def check_command(settings: Settings) -> None:
             found.errors.extend(files.errors(conf))
     errors = found.errors
     for line in (*(f"warning: {text}" for text in found.warnings), *errors):
-        click.echo(line)
+        click.echo(logs.escaped(line))
     if errors:
         number = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
         click.echo(f"\n{number}: Abaca does not start with this configuration.")

@@ -15,6 +15,7 @@ import click
 from oslo_config import cfg
 
 from abaca import config
+from abaca.admin import logs
 from abaca.admin.configuration.given import in_files
 
 SYSTEM_STATE_DIR = "/var/lib/abaca"
@@ -26,7 +27,8 @@ class Refused(click.ClickException):
     exit_code = 78
 
     def __init__(self, errors: Sequence[str]) -> None:
-        super().__init__("\n  ".join(["the configuration is refused:", *errors]))
+        lines = [logs.escaped(line) for error in errors for line in error.split("\n")]
+        super().__init__("\n  ".join(["the configuration is refused:", *lines]))
         self.errors = errors
 
 
@@ -63,7 +65,7 @@ class Settings:
         is_service = depth is Depth.SERVICE
         found = check.apart(conf) if depth is Depth.API else check.settings(conf, with_plugins=is_service, needs_plugins=is_service)
         for warning in () if is_quiet else found.warnings:
-            click.echo(f"WARNING: {warning}", err=True)
+            click.echo(logs.escaped(f"WARNING: {warning}"), err=True)
         if found.errors:
             raise Refused(found.errors)
         return conf

@@ -57,8 +57,7 @@ def _in_file(path: str) -> Iterator[Given]:
     try:
         cfg.ConfigParser(path, sections).parse()
     except cfg.ParseError as error:
-        line = f"line {error.lineno}, {error.line.strip()!r}" if error.line else f"line {error.lineno}"
-        raise Unreadable(f"{path}: {line}: {_what(error.msg)}.") from error
+        raise Unreadable(f"{path}: line {error.lineno}: {_what(error.msg)}.") from error  # not what is in it: it may be a password
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path}: this is not text in UTF-8 (byte {error.start}).") from error
     except OSError as error:

@@ -50,7 +50,7 @@ def unknown(given: Sequence[Given], sections: Sections) -> Iterator[str]:
     for each in given:
         if each.section in sections:
             if each.option and sections[each.section] is not None and (each.section, each.option) not in places | GONE.keys():
-                yield f"{each.source}: [{each.section}] {each.option}: there is no such option{_instead(each, sections)}"
+                yield f"{each.source}: [{each.section}] {_first_word(each.option)}: there is no such option{_instead(each, sections)}"
         elif (each.source, each.section) not in told and (nearest(each.section, sections) or not each.is_environment):
             told.add((each.source, each.section))
             near = nearest(each.section, sections)
@@ -79,6 +79,12 @@ def accepted(option: cfg.Opt, section: str) -> set[tuple[str, str]]:
         name = former.name or option.dest
         places |= {(former.group or section, name), (former.group or section, name.replace("-", "_"))}
     return places
+
+
+def _first_word(option: str) -> str:
+    """Of a name with blanks the rest is a value, perhaps a secret one, before which a = is missing."""
+    word, *more = option.split() or [option]
+    return f"{word} …" if more else word
 
 
 def _instead(each: Given, sections: Sections) -> str:
