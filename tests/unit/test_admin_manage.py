@@ -59,7 +59,7 @@ def test_services_are_listed_with_state_and_pools(conf: cfg.ConfigOpts) -> None:
     assert two.split()[:4] == ["two@linux", "nova", "enabled", "down"] and two.split()[-1] == "-"
 
 
-HOSTILE = [
+HOSTILE: list[dict[str, object]] = [
     {"workflow_uuid": "a\x1b[2J\nforged:b"},
     {"name": "b\x1b[2J\x07"},
     {"queue_name": "host-\x1b[2J\u202e"},
@@ -81,7 +81,7 @@ def test_hostile_rows_of_work_hide_no_other_and_steer_no_terminal(conf: cfg.Conf
     """As whoever has taken the API process over could write them."""
     state_dir.prepare(conf)
     engine = create_engine(config.database_url(conf))
-    honest = {
+    honest: dict[str, object] = {
         "workflow_uuid": "share_create:honest:1", "status": "ENQUEUED", "name": "share_create", "created_at": 1, "updated_at": 1,
         "queue_name": "host-h", "inputs": '{"args": ["honest"], "kwargs": {}}', "serialization": "abaca_json",
     }  # fmt: skip
