@@ -235,7 +235,10 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt("usage_interval", default=60.0, min=0.05, help="Seconds between two looks at what the shares of a back end hold, for /metrics."),
     cfg.IntOpt("lease_seconds", default=30, min=3, help="Seconds that the right to serve a host lasts without renewal."),
     cfg.FloatOpt(
-        "retry_seconds", default=60.0, min=0.0, help="Seconds that a back end that is unavailable is asked again before the operation fails."
+        "retry_seconds",
+        default=60.0,
+        min=0.0,
+        help="Seconds that a back end that is unavailable is asked again before the operation fails: once at least, unless 0.",
     ),
     cfg.FloatOpt(
         "call_seconds",

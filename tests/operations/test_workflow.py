@@ -215,6 +215,17 @@ def test_a_worker_that_stops_fails_nothing_that_it_was_retrying(install: Install
     assert told(stack) == []
 
 
+@pytest.mark.parametrize(("seconds", "ends"), [(0.001, "available"), (0.0, "error")])
+def test_a_call_that_took_all_the_time_is_tried_once_more(
+    install: Install, seconds: float, ends: str
+) -> None:
+    stack = install(**{"worker.retry_seconds": seconds})
+    with stack.working():
+        share_network = stack.share_network(*stack.network("10.1.0.0/24"))
+        plan(stack, Fault(method="create_share", error="Unavailable", times=1))
+        assert stack.settled_share(stack.share(share_network)) == ends
+
+
 # --- nothing is unpickled ------------------------------------------------------------------------------------------
 
 

@@ -276,18 +276,20 @@ def _ready() -> Runtime:
 
 
 def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
-    deadline = time.monotonic() + min(runtime.limits.retry_seconds, runtime.limits.call_seconds)
-    pause = 0.1
+    """Try again until the worker's patience ends, and once at least: the first try may have taken all of it."""
+    patience = min(runtime.limits.retry_seconds, runtime.limits.call_seconds)
+    deadline = time.monotonic() + patience
+    pause, is_last = 0.1, patience == 0
     while True:
         try:
             return call()
         except (Unavailable, OutcomeUnknown) as error:
-            is_over = time.monotonic() + pause > deadline and not isinstance(error, DatabaseAway)
-            if is_over or locks.is_kept_out():
+            if (is_last and not isinstance(error, DatabaseAway)) or locks.is_kept_out():
                 raise
             if runtime.stopping.wait(pause):
                 raise Stopping from None
             pause = min(pause * 2, _LONGEST_PAUSE)
+            is_last = time.monotonic() + pause > deadline
 
 
 def _converted(stored: Any, function: Callable[..., R]) -> R:
