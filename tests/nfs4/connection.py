@@ -27,6 +27,7 @@ def connect(
     nowhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
 
     def dial(_: object) -> socket.socket:
+        to = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4]  # a zone is the number of an interface there
         for chosen in _ports() if source_port is None else [source_port]:
             link = socket.socket(family, socket.SOCK_STREAM)
             try:
@@ -34,7 +35,7 @@ def connect(
                 link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 link.settimeout(patience)
                 link.bind((source or nowhere, chosen))
-                link.connect((address, port))
+                link.connect(to)
             except OSError as error:
                 link.close()
                 if source_port is None and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):

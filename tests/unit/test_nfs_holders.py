@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from abaca.drivers.linux.file_services.nfs.holders import MOST_BYTES, holders
+from abaca.drivers.linux.file_services.nfs.holders import MOST_BYTES, holders, start_of
 
 # Opens the file at descriptors 60 and 61, beside a table with these bytes.
 PROGRAM = """
@@ -69,3 +69,19 @@ def test_a_process_that_is_gone_has_nothing_open() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait(60)
     assert holders(process.pid, 0) == set()
+
+
+def test_the_network_of_a_link_local_address_is_no_part_of_it(tmp_path: Path) -> None:
+    noted = IPv6Address("fe80:0:700::66").packed
+    assert found(tmp_path, NOTHING * 60 + noted) == {IPv6Address("fe80::66")}
+
+
+def test_what_is_no_table_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A pipe in its place, which somebody could write to and nobody does."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held = os.open(pipe, os.O_RDWR)
+    try:
+        assert start_of(pipe) == b""
+    finally:
+        os.close(held)

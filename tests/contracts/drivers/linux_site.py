@@ -114,11 +114,20 @@ class Site:
         assert self.driver.update_access(clone, given, server) == {}
         return msgspec.structs.replace(clone, export_locations=locations, access_rules=given)
 
-    def client(self, name: str, network: str, *addresses: str, gateways: Sequence[str] = (), forwards: bool = False) -> str:
+    def client(
+        self,
+        name: str,
+        network: str,
+        *addresses: str,
+        gateways: Sequence[str] = (),
+        forwards: bool = False,
+        mac: str | None = None,
+    ) -> str:
         """A client's namespace with these addresses, with prefix length, on a network; `forwards`: a router's."""
         netns = client_namespace(self.driver, name)
         self._clients.add(netns)
-        attach_client(self.driver.layout.namespace, self.network_id(network), netns, addresses, gateways=gateways, forwards=forwards)
+        own = self.driver.layout.namespace
+        attach_client(own, self.network_id(network), netns, addresses, mac, gateways=gateways, forwards=forwards)
         return netns
 
     def data(self, share: Share) -> Path:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +19,10 @@ from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from abaca.errors import OutcomeUnknown, Unavailable
+from abaca.values import ShareServer
 from tests.attack.crowd import crowd
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path
+from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path, rule
 from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, patiently
 from tests.stack import wait_for
@@ -197,3 +200,28 @@ def test_a_server_whose_descriptors_were_used_up_for_good_is_started_again(site:
 def test_options_that_make_no_sense(name: str, value: str) -> None:
     with pytest.raises(Unavailable, match=f"option {name} must be a number from 1 to 10000, not"):
         Bounds.of({other: option.default for other, option in bounds.OPTIONS.items()} | {name: value})
+
+
+def test_what_strangers_send_to_nothing_is_not_remembered(site: Site) -> None:
+    """Connection tracking would keep an entry for each port for half a minute, in memory that is the whole machine's."""
+    server, count = site.server(*BOTH), 200
+    share = site.share(server, rules=[rule("10.0.0.20"), rule("fd00::20")])
+    stranger = site.client("stranger", "net", *OTHER_CLIENT)
+
+    def send(_: object) -> None:
+        for address, family in ((IPV4, socket.AF_INET), (IPV6, socket.AF_INET6)):
+            for port in range(3000, 3000 + count):
+                with socket.socket(family, socket.SOCK_DGRAM) as datagram:
+                    datagram.sendto(b"nobody listens", (address, port))
+                with socket.socket(family, socket.SOCK_STREAM) as link:
+                    link.settimeout(10)
+                    assert link.connect_ex((address, port)) == errno.ECONNREFUSED
+
+    namespaces.inside(stranger, send)
+    assert _tracked(site, server) < count
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def _tracked(site: Site, server: ShareServer) -> int:
+    """Entries of connection tracking in a share server's namespace."""
+    return namespaces.inside(site.layout(server).namespace, lambda _: int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text()))

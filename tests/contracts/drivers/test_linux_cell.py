@@ -25,7 +25,7 @@ from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA, NFS_PORT, OTHER_TASKS, THREADS
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from abaca.drivers.linux.pools import subvolumes
-from abaca.errors import Refused, Unavailable
+from abaca.errors import OutcomeUnknown, Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import btrfs_pool
@@ -296,6 +296,93 @@ held = []
 while True:
     held.append(bytearray(1 << 20))
 """
+
+
+# What a program that was taken over can do to those who look at it from outside.
+DISGUISES = {
+    "other arguments": "ctypes.memset(start, 65, end - start)",
+    "a name that is no text": "libc.prctl(15, bytes([0xff, 0xfe, 0xfd]), 0, 0, 0)",
+    "no main thread": "threading.Thread(target=listen).start(); libc.syscall(60, 0)",
+}
+DISGUISED = """
+import ctypes, signal, socket, threading
+libc = ctypes.CDLL(None)
+def listen():
+    while not {is_disguised}:
+        threading.Event().wait(0.05)
+    listening = socket.create_server(("::", 2049), family=socket.AF_INET6, dualstack_ipv6=True)
+    while True:
+        threading.Event().wait(60)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+start, end = map(int, open("/proc/self/stat").read().rpartition(") ")[2].split()[45:47])
+{disguise}
+listen()
+"""
+
+
+@pytest.mark.parametrize("disguise", DISGUISES)
+def test_a_captured_server_is_ended_whatever_it_says_of_itself(site: Site, disguise: str) -> None:
+    """Else it would keep the port, and outlive its share server."""
+    server = site.server(*BOTH)
+    share = site.share(server)
+    captured, ganesha = _captured(site, server, disguise), site.ganesha(server)
+    ganesha.gap(), ganesha.is_idle(), processes.is_idle(captured)  # nothing that it says is a bug of ours
+    ganesha.stop(0)
+    assert _has_ended(captured)
+    site.driver.ensure_server(server, [share])
+    assert_served(site.client("client", "net", *CLIENT), share)
+
+
+def _captured(site: Site, server: ShareServer, disguise: str) -> int:
+    """The process id of a program in Ganesha's place that has disguised itself and listens."""
+    is_disguised = 'open("/proc/1/stat").read().rpartition(") ")[2][0] == "Z"' if "thread" in disguise else "True"
+    program = DISGUISED.format(disguise=DISGUISES[disguise], is_disguised=is_disguised)
+    pid = _in_place_of_ganesha(site, server, program, LIMITS)
+
+    def listens() -> bool:
+        try:
+            namespaces.inside(site.layout(server).namespace, lambda _: socket.create_connection(("127.0.0.1", NFS_PORT), 10).close())
+        except OutcomeUnknown:
+            return False
+        return True
+
+    assert processes.wait_until(listens, ENDED_SECONDS)
+    return pid
+
+
+DIGGING = """
+import os, threading
+recovery = next(each for each in open("/proc/self/mounts").read().split() if each.endswith("/recovery"))
+place = os.open(recovery, os.O_RDONLY)
+for _ in range(3000):
+    os.mkdir("deeper", dir_fd=place)
+    below = os.open("deeper", os.O_RDONLY, dir_fd=place)
+    os.close(place)
+    place = below
+os.mkdir(recovery + "/done")
+threading.Event().wait(600)
+"""
+
+
+def test_what_a_captured_server_leaves_on_the_disk_goes_with_its_share_server(site: Site) -> None:
+    """Folders in folders, deeper than a recursion or a path can be."""
+    server = site.server(*BOTH)
+    layout = site.layout(server)
+    _in_place_of_ganesha(site, server, DIGGING, LIMITS)
+    assert processes.wait_until((layout.recovery / "done").exists, ENDED_SECONDS)
+    site.driver.teardown_server(server.id, {})
+    assert not layout.state.exists()
+
+
+LIMITS = {control_groups.MEMORY: 256 * MIB, control_groups.TASKS: 100}
+
+
+def _has_ended(pid: int) -> bool:
+    """A zombie that nobody has reaped has, but not one that other threads have outlived."""
+    try:
+        return os.listdir(f"/proc/{pid}/task") == [str(pid)] and b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
+    except FileNotFoundError:
+        return True
 
 
 def _in_place_of_ganesha(site: Site, server: ShareServer, program: str, limits: dict[str, int]) -> int:

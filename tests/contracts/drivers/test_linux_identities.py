@@ -9,6 +9,8 @@ from threading import Event
 import pytest
 
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, getfh, lookup, putfh, read
+from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.port_rules import link_local
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path
 from tests.nfs4 import operations as ops
@@ -167,3 +169,34 @@ def test_an_identity_that_comes_in_pieces_is_read_as_one(scene: Scene) -> None:
             Event().wait(0.002)
         scene.attacker.link.receive()
     assert scene.is_unharmed()
+
+
+def test_a_link_local_address_on_another_network_is_another_machines(site: Site) -> None:
+    """Whoever has the same MAC address there has the same address."""
+    server = site.server(("one", "10.0.0.5/24"), ("two", "10.1.0.5/24"))
+    site.share(server)
+    clients: list[Client41] = []
+    for number, (network, entry) in enumerate(zip(("one", "two"), server.network_info, strict=True)):
+        netns = site.client(f"client{number}", network, f"10.{number}.0.20/24", mac="02:00:00:00:00:77")
+        (interface,) = plugging.ports_in(netns)
+        address = f"{link_local(entry.network_allocations[0].mac_address)}%{interface}"
+        clients.append(connected(netns, address))
+    victim, attacker = clients
+    victim.establish()
+    assert errors_of(attacker, ops.sequence(victim.session, 2)) == "BADSESSION"
+    victim.renew()
+    for client in clients:
+        client.link.link.close()
+
+
+def connected(netns: str, address: str) -> Client41:
+    """Once the client's own address is sure of itself."""
+    made: list[Client41] = []
+
+    def is_connected() -> bool:
+        with contextlib.suppress(OSError):
+            made.append(Client41(netns, address))
+        return bool(made)
+
+    wait_for(is_connected, LEASE_AND_MORE)
+    return made[0]

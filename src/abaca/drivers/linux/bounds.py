@@ -38,12 +38,18 @@ SETTINGS = {
 }
 
 # A connection counts from its first packet until it is closed. A set that is full stops counting newcomers, not serving them.
+# What comes to other ports is not tracked: an entry for each port that a stranger tries would stay for half a minute.
 # Calls of our own are refused at once, so that no thread of NFS-Ganesha's waits for one.
 _FILTER = """\
 set clients_ipv4 {{ type ipv4_addr; size 65535; flags dynamic; }}
 set clients_ipv6 {{ type ipv6_addr; size 65535; flags dynamic; }}
 set called_ipv4 {{ type ipv4_addr . inet_service; flags timeout; }}
 set called_ipv6 {{ type ipv6_addr . inet_service; flags timeout; }}
+chain unserved {{
+    type filter hook prerouting priority raw; policy accept;
+    iif != lo meta l4proto != tcp notrack
+    iif != lo tcp dport != {port} notrack
+}}
 chain arriving {{
     type filter hook input priority filter; policy accept;
     iif != lo tcp dport {port} tcp flags & (fin|syn|rst|ack) == syn jump newcomer

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,7 +19,7 @@ from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.layout import NO_SHARE, run_path
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.file_systems import ENDING
-from abaca.drivers.linux.programs import run
+from abaca.drivers.linux.programs import remove_tree, run
 from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
@@ -69,7 +68,7 @@ def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | No
     mounts.unmount(state_dir)
     _detach_loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path))
     mounts.unmount(run_path(namespace_prefix))
-    shutil.rmtree(run_path(namespace_prefix), ignore_errors=True)
+    remove_tree(run_path(namespace_prefix))
     found = leftovers(namespace_prefix, state_dir, pool_path)
     passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
     stayed = {kind: found[kind] for kind in passing if found[kind]}
@@ -94,7 +93,7 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
     if mounts.mounts_below(state_dir):
         raise OutcomeUnknown(f"something below {state_dir} is still mounted")
     for folder in (run_path(namespace_prefix), state_dir):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
     if pool_path is not None:
         _remove_folder_of_shares(pool_path, namespace_prefix)
 

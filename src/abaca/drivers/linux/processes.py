@@ -1,4 +1,8 @@
-"""Finding, ending and watching processes that outlive the worker: by a path that only they have among their arguments."""
+"""Finding, ending and watching processes that outlive the worker.
+
+By a path that only they have among their arguments, as long as they are to be believed. A program that was taken over changes
+its arguments and its name as it likes; it stays in its namespaces.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -38,6 +43,17 @@ def by_pid_file(pid_file: Path, program: str) -> int | None:
         return None
     arguments = _arguments(pid)
     return pid if _program(arguments) == program and bytes(pid_file) in arguments else None
+
+
+def in_cells(network: Path) -> list[int]:
+    """Processes in this network namespace, a name file, that are in another process namespace than the caller. Reads all of /proc."""
+    own = _namespace(os.getpid(), "pid")
+    try:
+        inside = os.stat(network)
+    except FileNotFoundError:
+        return []
+    place = (inside.st_dev, inside.st_ino)
+    return [pid for pid in _all() if _namespace(pid, "net") == place and _namespace(pid, "pid") != own]
 
 
 def end(pids: list[int], patience: float) -> None:
@@ -89,10 +105,10 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def is_idle(pid: int) -> bool:
     """Whether no thread of a process runs, or waits for a disk. One that is gone is idle."""
     try:
-        states = [(task / "stat").read_bytes().rpartition(b") ")[2][:1] for task in (PROC / str(pid) / "task").iterdir()]
+        states = {_state(thread) for thread in _threads(pid)}
     except (FileNotFoundError, ProcessLookupError):
         return not (PROC / str(pid)).exists()
-    return not {b"R", b"D"} & set(states)
+    return not {b"R", b"D"} & states
 
 
 def listens(pid: int, port: int) -> bool:
@@ -114,8 +130,31 @@ def is_out_of_files(pid: int) -> bool:
     return left < max(FEW_FILES, most // 100)
 
 
+def _state(process: Path) -> bytes:
+    """Of a process or of one of its threads; its name, which stands before, may be anything but text."""
+    return (process / "stat").read_bytes().rpartition(b") ")[2][:1]
+
+
+def _threads(pid: int) -> list[Path]:
+    return list((PROC / str(pid) / "task").iterdir())
+
+
+def _namespace(pid: int, kind: str) -> tuple[int, int] | None:
+    """The device and inode of a process's namespace. When its main thread has ended, another one tells."""
+    with suppress(OSError):  # it is gone, or more than the caller's
+        for thread in chain([PROC / str(pid)], (PROC / str(pid) / "task").iterdir()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found = os.stat(thread / "ns" / kind)
+                return found.st_dev, found.st_ino
+    return None
+
+
+def _all() -> list[int]:
+    return sorted(int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal())
+
+
 def _matching(fits: Callable[[list[bytes]], bool]) -> list[int]:
-    return sorted(pid for pid in (int(entry.name) for entry in PROC.iterdir() if entry.name.isdecimal()) if fits(_arguments(pid)))
+    return [pid for pid in _all() if fits(_arguments(pid))]
 
 
 def _program(arguments: list[bytes]) -> str:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from abaca.errors import NoSpace, OutcomeUnknown, Unavailable
 
@@ -64,6 +65,14 @@ def complaint(*argv: str, timeout: float, extra_environment: dict[str, str] | No
         said.seek(0)
         complained = _one_line(said.read(_MOST_SAID).decode(errors="replace"))[:_LONGEST]
     return None if done.returncode == 0 else complained or f"it ended with {done.returncode}"
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it; nothing there is success. No link is followed, nothing mounted there is touched.
+
+    As deep as it may be: what a program that was taken over has made there is too deep for `shutil.rmtree`. Raises OutcomeUnknown.
+    """
+    run("rm", "--recursive", "--force", "--one-file-system", str(folder))
 
 
 def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None, given: str = "") -> subprocess.CompletedProcess[str]:

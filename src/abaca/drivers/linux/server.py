@@ -6,7 +6,6 @@ what is asked and touches nothing that is right. Callers hold the server's lock.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,6 +15,7 @@ from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import Export, FileService
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.pools.interface import Pool
+from abaca.drivers.linux.programs import remove_tree
 from abaca.drivers.linux.routing import Address
 from abaca.drivers.linux.wires.interface import Port, Wires, segment_of
 from abaca.errors import OutcomeUnknown, Unavailable
@@ -155,5 +155,5 @@ class LinuxServer:
             raise OutcomeUnknown(f"shares of share server {self._layout.id} are still mounted")
         for point in self._layout.mounts.iterdir() if self._layout.mounts.is_dir() else []:
             point.rmdir()  # fails rather than deletes, should a share's data be below
-        shutil.rmtree(self._layout.state, ignore_errors=True)
-        shutil.rmtree(self._layout.run, ignore_errors=True)
+        remove_tree(self._layout.state)
+        remove_tree(self._layout.run)

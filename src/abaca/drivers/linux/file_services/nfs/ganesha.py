@@ -209,12 +209,13 @@ class GaneshaServer:
     def stop(self, patience: float = END_SECONDS) -> None:
         """End both processes, and any that a lost call may have started; Ganesha gets `patience` seconds to do it by itself.
 
-        Nothing there is success.
+        What was taken over and cannot be told by its name any more is ended by where it is. Nothing there is success.
         """
         self._vigil.forget(self._server.id)
         processes.end(self._ganeshas(), patience)
         self._server.ganesha_pid.unlink(missing_ok=True)
         bus_daemon.stop(self._server)
+        processes.end(processes.in_cells(namespaces.path_of(self._server.namespace)), 0)
         control_groups.remove(self._server.namespace)
 
     def _ganeshas(self) -> list[int]:

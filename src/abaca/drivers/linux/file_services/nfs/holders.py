@@ -6,6 +6,7 @@ The server may have been captured: what is read here decides only whom it sends 
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -25,7 +26,7 @@ def holders(pid: int, device: int) -> set[IPv4Address | IPv6Address]:
             if os.stat(link).st_dev == device:
                 numbers.append(number)
             elif os.readlink(link).startswith(TABLE):
-                table = _start_of(link)
+                table = start_of(link)
     found = {table[number * _EACH : (number + 1) * _EACH] for number in numbers} - {b"", bytes(_EACH)}
     return {_address(written) for written in found if len(written) == _EACH}
 
@@ -36,11 +37,17 @@ def _descriptors(pid: int) -> list[int]:
     return []
 
 
-def _start_of(file: Path) -> bytes:
-    with file.open("rb") as table:
-        return table.read(MOST_BYTES)
+def start_of(file: Path) -> bytes:
+    """Nothing of what is no regular file: a captured server may have anything by that name, which keeps its reader waiting."""
+    table = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.pread(table, MOST_BYTES, 0) if stat.S_ISREG(os.fstat(table).st_mode) else b""
+    finally:
+        os.close(table)
 
 
 def _address(written: bytes) -> IPv4Address | IPv6Address:
     address = IPv6Address(written)
+    if address.is_link_local:  # the library notes the network in it (`cell/connections.c`)
+        address = IPv6Address(written[:4] + bytes(4) + written[8:])
     return address.ipv4_mapped or address

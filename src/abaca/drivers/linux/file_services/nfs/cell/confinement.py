@@ -78,11 +78,15 @@ def start(launch: Launch) -> None:
 
 def gap(pid: int) -> str | None:
     """What is not as it must be around an NFS server's process; None when all of its cell stands, or when it is gone."""
+    process, loaded = PROC / str(pid), f"/{library.name()}".encode()
     try:
-        status = dict(line.split(":\t", 1) for line in (PROC / str(pid) / "status").read_text(errors="replace").splitlines() if ":\t" in line)
-        maps = (PROC / str(pid) / "maps").read_text(errors="replace")
+        # Its name and those of files are its own choice: no text, or very long.
+        lines = (process / "status").read_text(errors="replace").splitlines()
+        with open(process / "maps", "rb") as maps:
+            is_loaded = any(loaded in line for line in maps)
     except (FileNotFoundError, ProcessLookupError):
         return None
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     wanted = {
         **dict.fromkeys(("CapPrm", "CapEff", "CapBnd"), f"{CAPABILITIES:016x}"),
         **dict.fromkeys(("CapInh", "CapAmb"), f"{0:016x}"),
@@ -91,6 +95,6 @@ def gap(pid: int) -> str | None:
         "Seccomp_filters": str(FILTERS),
     }
     wrong = [f"{name} is {status.get(name)}, not {value}" for name, value in wanted.items() if status.get(name) != value]
-    if f"/{library.name()}" not in maps:
+    if not is_loaded:
         wrong.append(f"the library {library.name()} is not loaded")
     return "; ".join(wrong) or None

@@ -86,7 +86,10 @@ static void forget_requests(struct connection *c)
     atomic_fetch_sub(&unanswered_of_all, atomic_exchange(&c->unanswered, 0));
 }
 
-/* Whose connection it is; an address of version 4 as it is written in version 6. */
+/*
+ * Whose connection it is; an address of version 4 as it is written in version 6. A link-local one is
+ * another machine's on each network: the number of the interface stands where it has zeros.
+ */
 static struct in6_addr peer_of(int fd)
 {
     union {
@@ -98,8 +101,12 @@ static struct in6_addr peer_of(int fd)
     struct in6_addr address = { 0 };
     if (getpeername(fd, &peer.any, &length))
         return address;
-    if (peer.any.sa_family == AF_INET6)
-        return peer.ipv6.sin6_addr;
+    if (peer.any.sa_family == AF_INET6) {
+        address = peer.ipv6.sin6_addr;
+        if (IN6_IS_ADDR_LINKLOCAL(&address))
+            memcpy(address.s6_addr + 4, &peer.ipv6.sin6_scope_id, sizeof peer.ipv6.sin6_scope_id);
+        return address;
+    }
     memset(address.s6_addr + 10, 0xff, 2);
     memcpy(address.s6_addr + 12, &peer.ipv4.sin_addr, sizeof peer.ipv4.sin_addr);
     return address;
