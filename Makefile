@@ -126,8 +126,8 @@ lint: venv ## lint, types and layers alone, with the tools' own output
 	@$(BIN)/lint-imports
 
 .PHONY: format
-format: venv ## sort imports and mend what the linter can mend
-	@$(BIN)/ruff check --fix
+format: venv ## sort imports and format, and mend what the linter can mend
+	@$(BIN)/ruff check --fix --quiet; $(BIN)/ruff format
 
 .PHONY: system
 system: ## install the Debian packages that are missing and make the user abaca (as root; otherwise names them)

@@ -1,5 +1,6 @@
-"""Abaca as an administrator would run it: `abaca api` and `abaca worker` with the fake back end without delays, no authentication, and the
-defaults for everything else. On SQLite or PostgreSQL; with one worker or with several, each a host of its own.
+"""Abaca as an administrator would run it: `abaca api` and `abaca worker` with the fake back end
+without delays, no authentication, and the defaults for everything else. On SQLite or PostgreSQL;
+with one worker or with several, each a host of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ state_file =
 
 
 class Installation:
-    """A prepared database and its configuration; nothing runs yet. `url` None: SQLite in the state directory."""
+    """A prepared database and its configuration; nothing runs yet. `url` None: SQLite in the state
+    directory."""
 
     def __init__(self, url: str | None = None, workers: int = 1) -> None:
         self.folder = programs.folder("abaca")
@@ -54,10 +56,16 @@ class Installation:
         self._files = {}
         for host in self.hosts:
             self._files[host] = self.folder / f"{host}.conf"
-            text = _CONF.format(folder=self.folder, host=host, port=self.port, connection=connection)
+            text = _CONF.format(
+                folder=self.folder, host=host, port=self.port, connection=connection
+            )
             self._files[host].write_text(text, encoding="utf-8")
         self.api_file = self._files[self.hosts[0]]
-        subprocess.run(command("abaca.admin.manage", "db", "sync", "--config-file", self.api_file), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command("abaca.admin.manage", "db", "sync", "--config-file", self.api_file),
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
 
     @property
     def backends(self) -> list[str]:
@@ -81,11 +89,14 @@ class Installation:
 
 
 class Abaca:
-    """An installation that runs, its back ends up. `seconds_to_answer`: from the start of its processes to the first answer of the API."""
+    """An installation that runs, its back ends up. `seconds_to_answer`: from the start of its
+    processes to the first answer of the API."""
 
     name = "Abaca"
 
-    def __init__(self, installation: Installation, *, database: programs.PostgreSQL | None = None) -> None:
+    def __init__(
+        self, installation: Installation, *, database: programs.PostgreSQL | None = None
+    ) -> None:
         self.target = Target("127.0.0.1", installation.port, HEADERS)
         self._database = database
         self._subnet: tuple[str, str] | None = None
@@ -97,7 +108,9 @@ class Abaca:
         try:
             programs.until(self._answers, "the API to answer", pause=0.01)
             self.seconds_to_answer = time.perf_counter() - began
-            programs.until(lambda: self._backends_up() == len(installation.hosts), "the back ends to be up")
+            programs.until(
+                lambda: self._backends_up() == len(installation.hosts), "the back ends to be up"
+            )
             self.seconds_to_back_end = time.perf_counter() - began
         except BaseException:
             self.stop()
@@ -106,7 +119,9 @@ class Abaca:
     def subnet(self, number: int) -> dict[str, str]:
         """A /16 of its own for each number, on one local network."""
         client = Client(self.target)
-        network = client.must("POST", "/network/v2.0/networks", {"network": {"name": f"bench-{number}"}})["network"]["id"]
+        network = client.must(
+            "POST", "/network/v2.0/networks", {"network": {"name": f"bench-{number}"}}
+        )["network"]["id"]
         wanted = {"network_id": network, "ip_version": 4, "cidr": f"10.{1 + number % 250}.0.0/16"}
         subnet = client.must("POST", "/network/v2.0/subnets", {"subnet": wanted})["subnet"]["id"]
         client.close()
@@ -115,14 +130,19 @@ class Abaca:
     def usage(self) -> dict[str, Usage]:
         """By part."""
         parts = {name: conditions.usage([part.pid]) for name, part in self.parts.items()}
-        return parts | ({"PostgreSQL": conditions.usage([self._database.program.pid])} if self._database else {})
+        return parts | (
+            {"PostgreSQL": conditions.usage([self._database.program.pid])} if self._database else {}
+        )
 
     def stop(self) -> None:
         for part in reversed(self.parts.values()):
             part.stop()
 
     def _start(self, installation: Installation, name: str, file: Path) -> programs.Program:
-        return programs.Program(command("abaca.admin.cli", name, "--config-file", file), installation.folder / f"{name}.log")
+        return programs.Program(
+            command("abaca.admin.cli", name, "--config-file", file),
+            installation.folder / f"{name}.log",
+        )
 
     def _answers(self) -> bool:
         for part in self.parts.values():

@@ -1,7 +1,9 @@
-"""The load generator: a few keep-alive connections over raw sockets in one epoll loop, cheap enough that the service is what is measured.
+"""The load generator: a few keep-alive connections over raw sockets in one epoll loop, cheap enough
+that the service is what is measured.
 
-`load` keeps every client busy and notes how long each answer took; `Client` is one connection for everything that is done step by step.
-A server that closes after each answer (uwsgi's plain HTTP socket) is connected to anew, which is part of what it costs.
+`load` keeps every client busy and notes how long each answer took; `Client` is one connection for
+everything that is done step by step. A server that closes after each answer (uwsgi's plain HTTP
+socket) is connected to anew, which is part of what it costs.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class Target(NamedTuple):
-    """Where requests go and what they carry besides. `closes`: the server ends the connection after each answer, without saying so."""
+    """Where requests go and what they carry besides. `closes`: the server ends the connection after
+    each answer, without saying so."""
 
     host: str
     port: int
@@ -31,7 +34,11 @@ class Target(NamedTuple):
     def request(self, method: str, path: str, body: object = None) -> bytes:
         """One request as it goes over the wire."""
         content = b"" if body is None else msgspec.json.encode(body)
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {self.host}:{self.port}", "Accept: application/json"]
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: {self.host}:{self.port}",
+            "Accept: application/json",
+        ]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if content or method in ("POST", "PUT"):
             lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
@@ -105,7 +112,9 @@ class _Connection:
         self.socket.close()
 
     def _connect(self) -> socket.socket:
-        made = socket.create_connection((self._target.host, self._target.port), timeout=TIMEOUT_SECONDS)
+        made = socket.create_connection(
+            (self._target.host, self._target.port), timeout=TIMEOUT_SECONDS
+        )
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
 
@@ -118,8 +127,11 @@ def _content_length(head: bytes) -> int:
     return 1 << 60 if b" 204 " not in head[:16] else 0
 
 
-def load(target: Target, requests: Iterator[bytes], *, clients: int, seconds: float, expect: int = 200) -> Measured:
-    """Keep `clients` connections busy for so long. Raises Failed for any other status than `expect`."""
+def load(
+    target: Target, requests: Iterator[bytes], *, clients: int, seconds: float, expect: int = 200
+) -> Measured:
+    """Keep `clients` connections busy for so long. Raises Failed for any other status than
+    `expect`."""
     connections = [_Connection(target) for _ in range(clients)]
     poll = select.epoll()
     by_fd = {}
@@ -190,7 +202,10 @@ class Client:
             answer = self._connection.receive()
         if answer.closes:
             self.close()
-        return answer.status, msgspec.json.decode(answer.body) if answer.body[:1] in (b"{", b"[") else None
+        return answer.status, msgspec.json.decode(answer.body) if answer.body[:1] in (
+            b"{",
+            b"[",
+        ) else None
 
     def must(self, method: str, path: str, body: object = None) -> Any:
         """The decoded body. Raises Failed unless the status is below 400."""

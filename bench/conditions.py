@@ -1,4 +1,5 @@
-"""Under which conditions something was measured: the machine, what else kept it busy, and what our own processes used."""
+"""Under which conditions something was measured: the machine, what else kept it busy, and what our
+own processes used."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _pause = threading.Event()
 
 
 class Usage(NamedTuple):
-    """Seconds of CPU that a process and its children, also ended ones, have used, and their resident memory in MB."""
+    """Seconds of CPU that a process and its children, also ended ones, have used, and their
+    resident memory in MB."""
 
     cpu: float
     rss: float
@@ -26,7 +28,10 @@ class Usage(NamedTuple):
 def machine() -> str:
     """One line about where this ran."""
     cores, memory = os.cpu_count(), psutil.virtual_memory().total / 2**30
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores} cores ({_processor()}), {memory:.0f} GiB, Python {platform.python_version()}"
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {cores} cores ({_processor()}), {memory:.0f} "
+        f"GiB, Python {platform.python_version()}"
+    )
 
 
 def usage(pids: Iterable[int], *, children: bool = True) -> Usage:
@@ -35,7 +40,11 @@ def usage(pids: Iterable[int], *, children: bool = True) -> Usage:
     for process in _with_children(pids) if children else [psutil.Process(pid) for pid in pids]:
         try:
             times = process.cpu_times()
-            cpu += times.user + times.system + (times.children_user + times.children_system if children else 0.0)
+            cpu += (
+                times.user
+                + times.system
+                + (times.children_user + times.children_system if children else 0.0)
+            )
             rss += process.memory_info().rss / 1e6
         except psutil.NoSuchProcess:
             continue
@@ -44,7 +53,9 @@ def usage(pids: Iterable[int], *, children: bool = True) -> Usage:
 
 def members(pid: int) -> list[tuple[str, Usage]]:
     """A process and its descendants one by one, by name."""
-    return [(process.name(), usage([process.pid], children=False)) for process in _with_children([pid])]
+    return [
+        (process.name(), usage([process.pid], children=False)) for process in _with_children([pid])
+    ]
 
 
 class ForeignLoad:
@@ -57,7 +68,9 @@ class ForeignLoad:
     def cores(self) -> float:
         busy, elapsed = _busy()
         own = usage([os.getpid()]).cpu
-        return max(0.0, (busy - self._busy - (own - self._own)) / max(elapsed - self._elapsed, 0.01))
+        return max(
+            0.0, (busy - self._busy - (own - self._own)) / max(elapsed - self._elapsed, 0.01)
+        )
 
 
 def foreign_load(seconds: float = 2.0) -> float:
@@ -74,7 +87,10 @@ def wait(seconds: float) -> None:
 
 def _busy() -> tuple[float, float]:
     """Seconds that all cores together were busy since the machine started, and seconds gone by."""
-    fields = [int(text) for text in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]]
+    fields = [
+        int(text)
+        for text in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]
+    ]
     idle = fields[3] + fields[4]
     uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
     return (sum(fields[:8]) - idle) / _TICK, uptime

@@ -1,5 +1,6 @@
-"""Upstream Manila as it was measured before: API under uwsgi with two processes, scheduler, one share service with the dummy driver without
-delays and the standalone network plug-in, MariaDB and RabbitMQ; no authentication. Everything ours, on loopback, in temporary folders.
+"""Upstream Manila as it was measured before: API under uwsgi with two processes, scheduler, one
+share service with the dummy driver without delays and the standalone network plug-in, MariaDB and
+RabbitMQ; no authentication. Everything ours, on loopback, in temporary folders.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ admin_network_config_group = admin_network
 
 
 class Manila:
-    """Installs what is missing, starts everything and waits until it answers and its back ends are up."""
+    """Installs what is missing, starts everything and waits until it answers and its back ends are
+    up."""
 
     name = "upstream Manila"
 
@@ -100,32 +102,69 @@ class Manila:
         self._program("python", "-c", _CREATE_DATABASE, str(database.port))
         self._program("manila-manage", "--config-file", conf, "db", "sync")
         for name in ("scheduler", "share"):
-            self._parts[name] = self._service(name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf])
+            self._parts[name] = self._service(
+                name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf]
+            )
         entry = self._folder / "application.py"
         entry.write_text(_APPLICATION.format(conf=conf), encoding="utf-8")
-        uwsgi: list[str | Path] = [self._venv / "bin" / "uwsgi", "--master", "--processes", "2", "--http-socket", f"127.0.0.1:{port}"]
-        uwsgi += ["--wsgi-file", entry, "--virtualenv", self._venv, "--enable-threads", "--lazy-apps", "--die-on-term", "--need-app"]
+        uwsgi: list[str | Path] = [
+            self._venv / "bin" / "uwsgi",
+            "--master",
+            "--processes",
+            "2",
+            "--http-socket",
+            f"127.0.0.1:{port}",
+        ]
+        uwsgi += [
+            "--wsgi-file",
+            entry,
+            "--virtualenv",
+            self._venv,
+            "--enable-threads",
+            "--lazy-apps",
+            "--die-on-term",
+            "--need-app",
+        ]
         uwsgi += ["--buffer-size", "65535"]
         self._parts["API"] = self._service("api", [*uwsgi, "--disable-logging"])
         self._wait()
 
     def _configure(self, database: int, broker: int) -> Path:
-        backends = _BACKEND.format(name="dummy", more="") + _BACKEND.format(name="single", more="max_shares_per_share_server = 1")
+        backends = _BACKEND.format(name="dummy", more="") + _BACKEND.format(
+            name="single", more="max_shares_per_share_server = 1"
+        )
         path = self._folder / "manila.conf"
         path.write_text(
-            _CONF.format(venv=self._venv, folder=self._folder, broker=broker, database=database, backends=backends), encoding="utf-8"
+            _CONF.format(
+                venv=self._venv,
+                folder=self._folder,
+                broker=broker,
+                database=database,
+                backends=backends,
+            ),
+            encoding="utf-8",
         )
         (self._folder / "locks").mkdir()
         return path
 
     def _program(self, name: str, *arguments: str | Path) -> None:
         """Run a program of the environment to its end."""
-        run = subprocess.run([self._venv / "bin" / name, *arguments], capture_output=True, text=True, cwd=self._folder, check=False)
+        run = subprocess.run(
+            [self._venv / "bin" / name, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            check=False,
+        )
         if run.returncode != 0:
             raise RuntimeError(f"{name}: {run.stderr[-3000:]}")
 
     def _service(self, name: str, command: list[str | Path]) -> programs.Program:
-        return programs.Program(command, self._folder / f"{name}.log", environment={"OS_MANILA_CONFIG_DIR": str(self._folder)})
+        return programs.Program(
+            command,
+            self._folder / f"{name}.log",
+            environment={"OS_MANILA_CONFIG_DIR": str(self._folder)},
+        )
 
     def _wait(self) -> None:
         api = self._parts["API"]
@@ -137,13 +176,20 @@ class Manila:
             return len(client.ask("GET", "/v2/scheduler-stats/pools")[1]["pools"]) >= 2
 
         programs.until(lambda: client.ask("GET", "/")[0] == 300, "the API to answer")
-        prepare(client, {SHARE_TYPE: {"share_backend_name": "dummy"}, SINGLE_TYPE: {"share_backend_name": "single"}})
+        prepare(
+            client,
+            {
+                SHARE_TYPE: {"share_backend_name": "dummy"},
+                SINGLE_TYPE: {"share_backend_name": "single"},
+            },
+        )
         programs.until(pools, "two back ends to report their pools", pause=0.5)
 
 
 _CREATE_DATABASE = """
 import sys, pymysql
-pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="root").cursor().execute("CREATE DATABASE manila CHARACTER SET utf8mb4")
+link = pymysql.connect(host="127.0.0.1", port=int(sys.argv[1]), user="root")
+link.cursor().execute("CREATE DATABASE manila CHARACTER SET utf8mb4")
 """
 
 _APPLICATION = """
@@ -155,19 +201,39 @@ application = wsgi.initialize_application()
 
 
 def install() -> Path:
-    """A virtual environment with upstream Manila in it, made once; and the Debian packages, as root. Its path."""
+    """A virtual environment with upstream Manila in it, made once; and the Debian packages, as
+    root. Its path."""
     missing = [name for name in PACKAGES if not _is_installed(name)]
     if missing:
         if os.geteuid() != 0:
-            raise SystemExit(f"bench-peer needs the Debian packages {', '.join(missing)}; only root can install them.")
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}  # their own services are not started
-        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing], check=True, env=quiet)
+            raise SystemExit(
+                f"bench-peer needs the Debian packages {', '.join(missing)}; only root can "
+                "install them."
+            )
+        # their own services are not started
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+        subprocess.run(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing],
+            check=True,
+            env=quiet,
+        )
     stamp = _CACHE / ".installed"
     wanted = REQUIREMENTS.read_text(encoding="utf-8")
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(_CACHE, ignore_errors=True)
-        subprocess.run([getattr(sys, "_base_executable", sys.executable), "-m", "venv", _CACHE], check=True)
-        pip: list[str | Path] = [_CACHE / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", REQUIREMENTS]
+        subprocess.run(
+            [getattr(sys, "_base_executable", sys.executable), "-m", "venv", _CACHE], check=True
+        )
+        pip: list[str | Path] = [
+            _CACHE / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "-r",
+            REQUIREMENTS,
+        ]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"upstream Manila could not be installed:\n{done.stderr[-3000:]}")
@@ -176,7 +242,12 @@ def install() -> Path:
 
 
 def _is_installed(package: str) -> bool:
-    query = subprocess.run(["dpkg-query", "-W", "-f=${db:Status-Status}", package], capture_output=True, text=True, check=False)
+    query = subprocess.run(
+        ["dpkg-query", "-W", "-f=${db:Status-Status}", package],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return query.stdout == "installed"
 
 

@@ -1,8 +1,10 @@
-"""What NFS clients wait for when their file server is killed (SIGKILL) under them: a real worker, real NFS servers, raw NFSv4 clients.
+"""What NFS clients wait for when their file server is killed (SIGKILL) under them: a real worker,
+real NFS servers, raw NFSv4 clients.
 
-There is no NFS client in every kernel, so the clients here speak the protocol themselves, and do what Linux does: connect anew at once, then
-after 3 s; become known to the server again; reclaim what they hold; repeat an open that is refused for the grace period after 0.1 s, 0.2 s,
-0.4 s, and so on. Needs root.
+There is no NFS client in every kernel, so the clients here speak the protocol themselves, and do
+what Linux does: connect anew at once, then after 3 s; become known to the server again; reclaim
+what they hold; repeat an open that is refused for the grace period after 0.1 s, 0.2 s, 0.4 s, and
+so on. Needs root.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ FIRST_RETRY, LONGEST_RETRY = 0.1, 15.0
 
 @dataclass
 class Waits:
-    """Seconds after the kill: until the server listens, the client reads and writes on, its new open is granted."""
+    """Seconds after the kill: until the server listens, the client reads and writes on, its new
+    open is granted."""
 
     listens: float = 0.0
     resumed: float = 0.0
@@ -53,7 +56,8 @@ class Waits:
 
 @dataclass
 class Scene:
-    """Who uses the server: the client that is measured, others that work as it does, others that only keep their leases."""
+    """Who uses the server: the client that is measured, others that work as it does, others that
+    only keep their leases."""
 
     name: str
     measured: type[Client]
@@ -74,10 +78,14 @@ def scenes() -> list[Scene]:
 
 
 def run(rounds: int, shares: int = 4) -> None:
-    """Measure and report. Each round kills a server of its own, so that none is in the pause after its last death."""
+    """Measure and report. Each round kills a server of its own, so that none is in the pause after
+    its last death."""
     logging.disable(logging.WARNING)
     report = Report("outage")
-    report.say(f"An NFS server is killed under its clients, {conditions.machine()}. Linux back end, SQLite, {shares} shares a server.")
+    report.say(
+        f"An NFS server is killed under its clients, {conditions.machine()}. Linux back end, "
+        f"SQLite, {shares} shares a server."
+    )
     load, measured = ForeignLoad(), scenes()
     with _installed() as stack, stack.working():
         for _ in range(rounds):
@@ -85,13 +93,22 @@ def run(rounds: int, shares: int = 4) -> None:
                 scene.waits.append(_measure(stack, scene, shares))
     report.table(
         ["client", "server listens", "reads and writes on", "new open"],
-        [[scene.name, *map(_spread, zip(*map(astuple, scene.waits), strict=True))] for scene in measured],
+        [
+            [scene.name, *map(_spread, zip(*map(astuple, scene.waits), strict=True))]
+            for scene in measured
+        ],
     )
     with _installed() as stack, stack.working():
         last = _all_at_once(stack, MANY)
-    report.say(f"Seconds after the kill: median (least to most) of {rounds}. Cores kept busy by others meanwhile: {load.cores():.2f}.")
+    report.say(
+        f"Seconds after the kill: median (least to most) of {rounds}. Cores kept busy by others "
+        f"meanwhile: {load.cores():.2f}."
+    )
     half = last[len(last) // 2]
-    report.say(f"{MANY} servers killed at once listen again after {last[0]:.2f} s (the first), {half:.2f} s (half), {last[-1]:.2f} s (all).")
+    report.say(
+        f"{MANY} servers killed at once listen again after {last[0]:.2f} s (the first), "
+        f"{half:.2f} s (half), {last[-1]:.2f} s (all)."
+    )
     print(f"Written to {report.path}")
 
 
@@ -105,7 +122,13 @@ def _installed() -> Iterator[Stack]:
     folder.chmod(0o755)
     url = f"sqlite:///{folder / 'abaca.db'}"
     initialise(url)
-    stack = Stack(make_conf(folder, url, {"linux": {"share_driver": "linux", "pool_size_gib": "200", "pool_sparse": "true"}}))
+    stack = Stack(
+        make_conf(
+            folder,
+            url,
+            {"linux": {"share_driver": "linux", "pool_size_gib": "200", "pool_sparse": "true"}},
+        )
+    )
     stack.share_type()
     try:
         yield stack
@@ -117,13 +140,22 @@ def _installed() -> Iterator[Stack]:
 
 def _all_at_once(stack: Stack, number: int) -> list[float]:
     """Seconds after the death of so many servers until each listens again, in order."""
-    shares = [available_share(stack, stack.share_network(stack.network(f"10.{92 + net}.0.0/16")[0])) for net in range(number)]
-    files = [run_path(network_namespace(stack.conf)) / server_of(stack, share) / "ganesha.pid" for share in shares]
+    shares = [
+        available_share(stack, stack.share_network(stack.network(f"10.{92 + net}.0.0/16")[0]))
+        for net in range(number)
+    ]
+    files = [
+        run_path(network_namespace(stack.conf)) / server_of(stack, share) / "ganesha.pid"
+        for share in shares
+    ]
     pids, waits = [int(file.read_text()) for file in files], [Waits() for _ in files]
     killed = time.monotonic()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    watchers = [Thread(target=_see_it_listen, args=(file, pid, killed, each)) for file, pid, each in zip(files, pids, waits, strict=True)]
+    watchers = [
+        Thread(target=_see_it_listen, args=(file, pid, killed, each))
+        for file, pid, each in zip(files, pids, waits, strict=True)
+    ]
     for watcher in watchers:
         watcher.start()
     for watcher in watchers:
@@ -158,7 +190,10 @@ def _kill(users: list[Client], busy: int, path: str, pid_file: Path) -> Waits:
         user.lock(files[-1])
     ended, waits = Event(), Waits()
     pauses = [BUSY if place < busy else RENEWALS for place in range(len(users))]
-    others = [Thread(target=_keep_on, args=(*other, ended)) for other in zip(users, files, pauses, strict=True)][1:]
+    others = [
+        Thread(target=_keep_on, args=(*other, ended))
+        for other in zip(users, files, pauses, strict=True)
+    ][1:]
     for other in others:
         other.start()
     Event().wait(1.0)

@@ -1,6 +1,8 @@
-"""Programs that a benchmark starts and ends: each in the foreground as a child of ours, on loopback, in a temporary folder, ended by its pid.
+"""Programs that a benchmark starts and ends: each in the foreground as a child of ours, on
+loopback, in a temporary folder, ended by its pid.
 
-PostgreSQL, MariaDB and RabbitMQ run with their own defaults, durability included, from Debian's packages; their services are not used.
+PostgreSQL, MariaDB and RabbitMQ run with their own defaults, durability included, from Debian's
+packages; their services are not used.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = START_SECONDS, pause: float = 0.02) -> None:
+def until(
+    condition: Callable[[], object], what: str, seconds: float = START_SECONDS, pause: float = 0.02
+) -> None:
     """Ask until it holds. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -50,7 +54,12 @@ class Program:
     """One running program; it ends when we do, however that is."""
 
     def __init__(
-        self, command: Sequence[str | Path], log: Path, *, user: str | None = None, environment: Mapping[str, str] | None = None,
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        *,
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
         stop_signal: int = signal.SIGTERM,
     ) -> None:
         self.log = log
@@ -58,7 +67,8 @@ class Program:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*as_user(user), *map(str, command)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}, cwd=log.parent,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                 env={**os.environ, **(environment or {})}, cwd=log.parent,
             )  # fmt: skip
         self.pid = self._process.pid
 
@@ -66,7 +76,9 @@ class Program:
         """True while it runs. Raises RuntimeError with the end of its log when it does not."""
         if self._process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
-            raise RuntimeError(f"{self.log.name} ended with status {self._process.returncode}:\n{tail}")
+            raise RuntimeError(
+                f"{self.log.name} ended with status {self._process.returncode}:\n{tail}"
+            )
         return True
 
     def wait_for_port(self, port: int) -> None:
@@ -107,14 +119,39 @@ class PostgreSQL:
     """A cluster of its own with PostgreSQL's own defaults."""
 
     def __init__(self) -> None:
-        binaries = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+        binaries = max(
+            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+        )
         self._folder = folder("postgresql", "postgres")
         self.port = free_port()
-        init = [binaries / "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "-D", self._folder / "data"]
-        subprocess.run([*as_user("postgres"), *map(str, init)], cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
-        server: list[str | Path] = [binaries / "postgres", "-D", self._folder / "data", "-p", str(self.port), "-k", self._folder]
+        init = [
+            binaries / "initdb",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "-D",
+            self._folder / "data",
+        ]
+        subprocess.run(
+            [*as_user("postgres"), *map(str, init)],
+            cwd=self._folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        server: list[str | Path] = [
+            binaries / "postgres",
+            "-D",
+            self._folder / "data",
+            "-p",
+            str(self.port),
+            "-k",
+            self._folder,
+        ]
         server += ["-c", "listen_addresses=127.0.0.1"]
-        self.program = Program(server, self._folder / "postgresql.log", user="postgres", stop_signal=signal.SIGINT)
+        self.program = Program(
+            server, self._folder / "postgresql.log", user="postgres", stop_signal=signal.SIGINT
+        )
         self.program.wait_for_port(self.port)
 
     def create(self, name: str, template: str = "template1") -> str:
@@ -131,7 +168,13 @@ class PostgreSQL:
 
         def attempt() -> bool:
             try:
-                with psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True) as connection:
+                with psycopg.connect(
+                    host="127.0.0.1",
+                    port=self.port,
+                    user="postgres",
+                    dbname="postgres",
+                    autocommit=True,
+                ) as connection:
                     connection.execute(statement.encode())
             except psycopg.OperationalError:  # it listens before it takes connections
                 return False
@@ -141,17 +184,32 @@ class PostgreSQL:
 
 
 class MariaDB:
-    """A server of its own with MariaDB's own defaults; the user root of it needs no password on loopback."""
+    """A server of its own with MariaDB's own defaults; the user root of it needs no password on
+    loopback."""
 
     def __init__(self) -> None:
         self._folder = folder("mariadb", "nobody")
         self.port = free_port()
         data = self._folder / "data"
-        install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"]
-        subprocess.run([*as_user("nobody"), *install], cwd=self._folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        install = [
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
+        subprocess.run(
+            [*as_user("nobody"), *install],
+            cwd=self._folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         server = [
-            "mariadbd", "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1", f"--port={self.port}",
-            f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid", "--max-connections=500",
+            "mariadbd", "--no-defaults", f"--datadir={data}", "--bind-address=127.0.0.1",
+             f"--port={self.port}",
+            f"--socket={self._folder}/socket", f"--pid-file={self._folder}/pid",
+             "--max-connections=500",
         ]  # fmt: skip
         self.program = Program(server, self._folder / "mariadb.log", user="nobody")
         self.program.wait_for_port(self.port)
@@ -181,10 +239,16 @@ class RabbitMQ:
             "ERL_EPMD_PORT": str(mapper),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-        self._mapper = Program(["epmd", "-port", str(mapper), "-address", "127.0.0.1"], self._folder / "epmd.log", user="rabbitmq")
+        self._mapper = Program(
+            ["epmd", "-port", str(mapper), "-address", "127.0.0.1"],
+            self._folder / "epmd.log",
+            user="rabbitmq",
+        )
         self._mapper.wait_for_port(mapper)
         server = ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
-        self.program = Program(server, self._folder / "rabbitmq.log", user="rabbitmq", environment=environment)
+        self.program = Program(
+            server, self._folder / "rabbitmq.log", user="rabbitmq", environment=environment
+        )
         self.program.wait_for_port(self.port)
 
     def stop(self) -> None:

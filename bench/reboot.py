@@ -1,4 +1,5 @@
-"""How long the Linux back end needs after a reboot until all its servers serve: a real worker, real NFS servers, all lost but the disk.
+"""How long the Linux back end needs after a reboot until all its servers serve: a real worker, real
+NFS servers, all lost but the disk.
 
 Nothing else on the machine is touched: what is lost is what this installation made. Needs root.
 """
@@ -43,14 +44,20 @@ from bench.service import SHARE_TYPE
 SHARES_A_SERVER = 4
 SUBNETS = (("10.90.0.0/16", 4), ("fd00:90::/64", 6))
 LONGEST_SECONDS = 1800.0
-_BACKEND = "[linux]\nshare_driver = linux\npool_size_gib = 500\npool_sparse = true\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
+_BACKEND = (
+    "[linux]\nshare_driver = linux\npool_size_gib = 500\npool_sparse = "
+    "true\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
+)
 
 
 def run(servers: int) -> None:
     """Measure and report."""
     logging.disable(logging.WARNING)
     report = Report("reboot")
-    report.say(f"Abaca after a reboot, {conditions.machine()}. Linux back end, SQLite, {SHARES_A_SERVER} shares a server, on IPv4 and IPv6.")
+    report.say(
+        f"Abaca after a reboot, {conditions.machine()}. Linux back end, SQLite, {SHARES_A_SERVER} "
+        "shares a server, on IPv4 and IPv6."
+    )
     with _installed() as (conf, engine):
         made = _make(conf, engine, servers)
         inventory.simulate_reboot(network_namespace(conf), Path(conf.state_dir, "worker"))
@@ -59,10 +66,29 @@ def run(servers: int) -> None:
         others = load.cores()
         again = _up(conf, engine)
         report.table(
-            ["servers", "shares", "first made, s", "back after a reboot, s", "ms a server", "a mere restart, s"],
-            [[str(servers), str(servers * SHARES_A_SERVER), f"{made:.1f}", f"{rebuilt:.1f}", f"{rebuilt / servers * 1000:.0f}", f"{again:.1f}"]],
+            [
+                "servers",
+                "shares",
+                "first made, s",
+                "back after a reboot, s",
+                "ms a server",
+                "a mere restart, s",
+            ],
+            [
+                [
+                    str(servers),
+                    str(servers * SHARES_A_SERVER),
+                    f"{made:.1f}",
+                    f"{rebuilt:.1f}",
+                    f"{rebuilt / servers * 1000:.0f}",
+                    f"{again:.1f}",
+                ]
+            ],
         )
-        report.say(f"Cores kept busy by others, and by the servers' own processes, meanwhile: {others:.2f}.")
+        report.say(
+            "Cores kept busy by others, and by the servers' own processes, meanwhile: "
+            f"{others:.2f}."
+        )
     print(f"Written to {report.path}")
 
 
@@ -72,7 +98,9 @@ def _installed() -> Iterator[tuple[cfg.ConfigOpts, Engine]]:
     (folder / "key").write_text(new_key())
     (folder / "key").chmod(0o600)
     file = folder / "abaca.conf"
-    file.write_text(f"[DEFAULT]\nhost = bench\nstate_dir = {folder}\nenabled_share_backends = linux\n{_BACKEND}")
+    file.write_text(
+        f"[DEFAULT]\nhost = bench\nstate_dir = {folder}\nenabled_share_backends = linux\n{_BACKEND}"
+    )
     conf = config.load([str(file)])
     url = config.database_url(conf)
     (folder / "db").mkdir()
@@ -97,7 +125,12 @@ def _make(conf: cfg.ConfigOpts, engine: Engine, servers: int) -> float:
             _ask_for_a_server(engine)
         until(lambda: _creating(engine) == 0, "the shares to be made", LONGEST_SECONDS, 0.2)
         with read(engine) as conn:
-            available = conn.scalar(sa.select(sa.func.count()).where(share_instances.c.status == "available")) or 0
+            available = (
+                conn.scalar(
+                    sa.select(sa.func.count()).where(share_instances.c.status == "available")
+                )
+                or 0
+            )
         if available != servers * SHARES_A_SERVER:
             raise RuntimeError(f"{available} of {servers * SHARES_A_SERVER} shares were made")
         return time.monotonic() - started
@@ -110,19 +143,41 @@ def _ask_for_a_server(engine: Engine) -> None:
     with begin(engine) as conn:
         if conn.scalar(sa.select(sa.func.count()).select_from(share_instances)) == 0:
             specs = {"driver_handles_share_servers": "True"}
-            share_types.create(conn, ADMIN, name=SHARE_TYPE, description=None, is_public=True, extra_specs=specs)
+            share_types.create(
+                conn, ADMIN, name=SHARE_TYPE, description=None, is_public=True, extra_specs=specs
+            )
         net = local_networks.create(conn, ADMIN, name="bench")["id"]
-        pairs = [local_subnets.create(conn, ADMIN, network_id=net, cidr=cidr, ip_version=version)["id"] for cidr, version in SUBNETS]
-        network = share_networks.create(conn, ADMIN, name=None, description=None, neutron_net_id=net, neutron_subnet_id=pairs[0])["id"]
-        subnet_additions.add(conn, ADMIN, network, SubnetRequest(neutron_net_id=net, neutron_subnet_id=pairs[1]), multiple_allowed=True)
+        pairs = [
+            local_subnets.create(conn, ADMIN, network_id=net, cidr=cidr, ip_version=version)["id"]
+            for cidr, version in SUBNETS
+        ]
+        network = share_networks.create(
+            conn, ADMIN, name=None, description=None, neutron_net_id=net, neutron_subnet_id=pairs[0]
+        )["id"]
+        subnet_additions.add(
+            conn,
+            ADMIN,
+            network,
+            SubnetRequest(neutron_net_id=net, neutron_subnet_id=pairs[1]),
+            multiple_allowed=True,
+        )
     for _ in range(SHARES_A_SERVER):
         with begin(engine) as conn:
-            share_creation.create(conn, ADMIN, ShareRequest(share_proto="NFS", size=1, share_type=SHARE_TYPE, share_network_id=network))
+            share_creation.create(
+                conn,
+                ADMIN,
+                ShareRequest(
+                    share_proto="NFS", size=1, share_type=SHARE_TYPE, share_network_id=network
+                ),
+            )
 
 
 def _creating(engine: Engine) -> int:
     with read(engine) as conn:
-        return conn.scalar(sa.select(sa.func.count()).where(share_instances.c.status == "creating")) or 0
+        return (
+            conn.scalar(sa.select(sa.func.count()).where(share_instances.c.status == "creating"))
+            or 0
+        )
 
 
 def _up(conf: cfg.ConfigOpts, engine: Engine) -> float:

@@ -10,7 +10,8 @@ RESULTS = Path(__file__).with_name("results")
 
 
 class Report:
-    """One run's text: each part is printed at once, the whole is written after each part, so a run that is cut off leaves what it has."""
+    """One run's text: each part is printed at once, the whole is written after each part, so a run
+    that is cut off leaves what it has."""
 
     def __init__(self, name: str) -> None:
         RESULTS.mkdir(exist_ok=True)
@@ -24,7 +25,12 @@ class Report:
     def table(self, head: Sequence[str], body: Sequence[Sequence[str]]) -> None:
         """A table whose first column is text."""
         widths = [max(len(row[column]) for row in (head, *body)) for column in range(len(head))]
-        lines = [_line(head, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|", *(_line(row, widths) for row in body), ""]
+        lines = [
+            _line(head, widths),
+            "|" + "|".join("-" * (width + 2) for width in widths) + "|",
+            *(_line(row, widths) for row in body),
+            "",
+        ]
         self._add(lines)
 
     def _add(self, lines: list[str]) -> None:
@@ -34,7 +40,11 @@ class Report:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+    return (
+        "| "
+        + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        + " |"
+    )
 
 
 def ms(seconds: float) -> str:

@@ -1,6 +1,8 @@
-"""How long a share takes to be reverted, by the number of its files, and how long its clients wait: a real back end, a reader without pause.
+"""How long a share takes to be reverted, by the number of its files, and how long its clients wait:
+a real back end, a reader without pause.
 
-The reader holds handles that it has taken once, and asks by them over IPv4 as a client of NFSv4.0 would. Needs root.
+The reader holds handles that it has taken once, and asks by them over IPv4 as a client of NFSv4.0
+would. Needs root.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ PAUSE_SECONDS = 0.5
 def run(files: Sequence[int]) -> None:
     """Measure and report."""
     report = Report("reverts")
-    report.say(f"Reverts of shares in use, {conditions.machine()}. Linux back end, {REVERTS} reverts each, files of 100 bytes.")
+    report.say(
+        f"Reverts of shares in use, {conditions.machine()}. Linux back end, {REVERTS} reverts "
+        "each, files of 100 bytes."
+    )
     load = ForeignLoad()
     with tempfile.TemporaryDirectory(prefix="abaca-bench-") as folder:
         driver = linux_backend.make_linux_driver(Path(folder))
@@ -40,7 +45,13 @@ def run(files: Sequence[int]) -> None:
         finally:
             linux_backend.cleanup(driver)
     report.table(
-        ["files", "a revert, ms (median, longest)", "reader: rounds of 3 requests", "errors", "longest round, ms"],
+        [
+            "files",
+            "a revert, ms (median, longest)",
+            "reader: rounds of 3 requests",
+            "errors",
+            "longest round, ms",
+        ],
         rows,
     )
     report.say(f"Cores kept busy by others, and by the NFS servers, meanwhile: {load.cores():.2f}.")
@@ -74,7 +85,13 @@ def _measure(site: Site, files: int) -> list[str]:
         done.set()
         reader.join()
     site.clear()
-    return [f"{files:,}", f"{ms(median(took))}, {ms(max(took))}", f"{seen.rounds:,}", str(seen.errors), ms(seen.longest)]
+    return [
+        f"{files:,}",
+        f"{ms(median(took))}, {ms(max(took))}",
+        f"{seen.rounds:,}",
+        str(seen.errors),
+        ms(seen.longest),
+    ]
 
 
 def _fill(folder: Path, files: int) -> None:

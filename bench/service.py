@@ -1,4 +1,5 @@
-"""What the workloads need of a service under measurement, whichever it is: Abaca and upstream Manila speak the same API."""
+"""What the workloads need of a service under measurement, whichever it is: Abaca and upstream
+Manila speak the same API."""
 
 from __future__ import annotations
 
@@ -9,9 +10,14 @@ from bench.conditions import Usage
 
 PROJECT = "bench"
 VERSION = "2.70"
-HEADERS = {"X-Auth-Token": f"bench:{PROJECT}", "X-OpenStack-Manila-API-Version": VERSION, "X-OpenStack-Manila-API-Experimental": "true"}
+HEADERS = {
+    "X-Auth-Token": f"bench:{PROJECT}",
+    "X-OpenStack-Manila-API-Version": VERSION,
+    "X-OpenStack-Manila-API-Experimental": "true",
+}
 SHARE_TYPE = "bench"
-SINGLE_TYPE = "single"  # of which each share gets a share server of its own, where a service can do that
+# of which each share gets a share server of its own, where a service can do that
+SINGLE_TYPE = "single"
 
 
 class Service(Protocol):
@@ -33,7 +39,16 @@ class Service(Protocol):
 def prepare(client: Client, types: dict[str, dict[str, str]]) -> None:
     """Make share types: name → extra specs."""
     for name, specs in types.items():
-        client.must("POST", "/v2/types", {"share_type": {"name": name, "extra_specs": {"driver_handles_share_servers": "True", **specs}}})
+        client.must(
+            "POST",
+            "/v2/types",
+            {
+                "share_type": {
+                    "name": name,
+                    "extra_specs": {"driver_handles_share_servers": "True", **specs},
+                }
+            },
+        )
 
 
 def share_network(client: Client, service: Service, number: int = 0) -> str:
@@ -44,6 +59,14 @@ def share_network(client: Client, service: Service, number: int = 0) -> str:
 
 def share(client: Client, share_network_id: str, share_type: str = SHARE_TYPE) -> dict[str, Any]:
     """Ask for a share; as the service answers."""
-    body = {"share": {"share_proto": "NFS", "size": 1, "name": "bench", "share_type": share_type, "share_network_id": share_network_id}}
+    body = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "name": "bench",
+            "share_type": share_type,
+            "share_network_id": share_network_id,
+        }
+    }
     made: dict[str, Any] = client.must("POST", "/v2/shares", body)["share"]
     return made

@@ -1,4 +1,5 @@
-"""The benchmark of Abaca alone: every table, on SQLite and on PostgreSQL, with 1,000 and with 100,000 shares."""
+"""The benchmark of Abaca alone: every table, on SQLite and on PostgreSQL, with 1,000 and with
+100,000 shares."""
 
 from __future__ import annotations
 
@@ -19,13 +20,21 @@ from bench.workloads import Batch, WholeList
 def run(databases: Sequence[str], groups: Sequence[str], *, quick: bool) -> None:
     """Measure and report."""
     report = Report("abaca")
-    report.say(f"Abaca, {conditions.machine()}. Fake back end without delays, noauth, {workloads.CLIENTS} clients on the same machine.")
+    report.say(
+        f"Abaca, {conditions.machine()}. Fake back end without delays, noauth, "
+        f"{workloads.CLIENTS} clients on the same machine."
+    )
     report.say(f"Cores kept busy by others before the start: {conditions.foreign_load():.2f}.")
     postgresql = programs.PostgreSQL() if "postgresql" in databases else None
     kinds: dict[str, programs.PostgreSQL | None] = {"SQLite": None} if "sqlite" in databases else {}
     kinds |= {"PostgreSQL": postgresql} if postgresql else {}
     try:
-        for name, measure in (("reads", _reads), ("creations", _creations), ("additions", _additions), ("footprint", _footprint)):
+        for name, measure in (
+            ("reads", _reads),
+            ("creations", _creations),
+            ("additions", _additions),
+            ("footprint", _footprint),
+        ):
             if name in groups:
                 measure(report, kinds, quick)
     finally:
@@ -42,7 +51,9 @@ def installed(postgresql: programs.PostgreSQL | None, workers: int = 1) -> Itera
     """A prepared installation, taken away at the end."""
     global _databases
     _databases += 1
-    installation = Installation(postgresql.create(f"abaca_{_databases}") if postgresql else None, workers)
+    installation = Installation(
+        postgresql.create(f"abaca_{_databases}") if postgresql else None, workers
+    )
     try:
         yield installation
     finally:
@@ -66,33 +77,58 @@ def _reads(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: 
     wholes: dict[str, WholeList] = {}
     foreign = ForeignLoad()
     for kind, postgresql in kinds.items():
-        # All sizes run at once, and each request is measured on one after the other: the machine is not equally fast for long.
+        # All sizes run at once, and each request is measured on one after the other: the machine is
+        # not equally fast for long.
         with ExitStack() as stack:
             services = {size: _filled(stack, postgresql, size) for size in sizes}
             columns |= {f"{kind}, {size:,}": {} for size in sizes}
             for alike in zip(*map(workloads.reads, sizes), strict=True):
                 for size, what in zip(sizes, alike, strict=True):
                     service, ids, network_id = services[size]
-                    measured = workloads.read(service, what, ids, network_id, seconds=seconds, runs=runs)
+                    measured = workloads.read(
+                        service, what, ids, network_id, seconds=seconds, runs=runs
+                    )
                     columns[f"{kind}, {size:,}"][what.name.partition(" (offset")[0]] = measured
-            wholes |= {f"{kind}, {size:,}": workloads.whole_list(services[size][0]) for size in sizes}
+            wholes |= {
+                f"{kind}, {size:,}": workloads.whole_list(services[size][0]) for size in sizes
+            }
     report.say(
-        f"## Reading: requests a second (p50 / p99 ms; ms of CPU of one answer, the database's included), by database and shares present; "
+        "## Reading: requests a second (p50 / p99 ms; ms of CPU of one answer, the database's "
+        "included), by database and shares present; "
         f"median of {runs} runs of {seconds:g} s"
     )
     names = list(next(iter(columns.values())))
     body = [[name, *(_read(column[name]) for column in columns.values())] for name in names]
     report.table(["request", *columns], body)
-    report.say("All shares with their details in one answer, without a limit: seconds to the first and to the last byte; MB that the API grew by.")
+    report.say(
+        "All shares with their details in one answer, without a limit: seconds to the first and "
+        "to the last byte; MB that the API grew by."
+    )
     report.table(
         ["shares", "first byte, s", "last byte, s", "answer, MB", "grown by, MB"],
-        [[name, f"{one.first:.2f}", f"{one.last:.2f}", f"{one.bytes / 1e6:.1f}", f"{one.grown:.0f}"] for name, one in wholes.items()],
+        [
+            [
+                name,
+                f"{one.first:.2f}",
+                f"{one.last:.2f}",
+                f"{one.bytes / 1e6:.1f}",
+                f"{one.grown:.0f}",
+            ]
+            for name, one in wholes.items()
+        ],
     )
-    largest = max(measured.client_cpu for column in columns.values() for measured in column.values())
-    report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}. The load generator used {largest:.0%} of a core at most.")
+    largest = max(
+        measured.client_cpu for column in columns.values() for measured in column.values()
+    )
+    report.say(
+        f"Cores kept busy by others meanwhile: {foreign.cores():.2f}. The load generator used "
+        f"{largest:.0%} of a core at most."
+    )
 
 
-def _filled(stack: ExitStack, postgresql: programs.PostgreSQL | None, size: int) -> tuple[Abaca, list[str], str]:
+def _filled(
+    stack: ExitStack, postgresql: programs.PostgreSQL | None, size: int
+) -> tuple[Abaca, list[str], str]:
     """A service that runs over so many shares: itself, their ids, and a share network of theirs."""
     installation = stack.enter_context(installed(postgresql))
     engine = installation.engine()
@@ -104,7 +140,10 @@ def _filled(stack: ExitStack, postgresql: programs.PostgreSQL | None, size: int)
 
 
 def _read(measured: Measured) -> str:
-    return f"{number(measured.rate)} ({ms(measured.p50)} / {ms(measured.p99)}; {number(measured.service_cpu * 1000)})"
+    return (
+        f"{number(measured.rate)} ({ms(measured.p50)} / {ms(measured.p99)}; "
+        f"{number(measured.service_cpu * 1000)})"
+    )
 
 
 def _creations(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: bool) -> None:
@@ -118,25 +157,42 @@ def _creations(report: Report, kinds: dict[str, programs.PostgreSQL | None], qui
             engine.dispose()
             with running(installation, postgresql) as service:
                 alone = workloads.create_one_after_other(service, one_by_one)
-                batches = [workloads.create_batches(service, 100, 3, number=number) for number in range(repeats)]
+                batches = [
+                    workloads.create_batches(service, 100, 3, number=number)
+                    for number in range(repeats)
+                ]
                 fresh = workloads.create_networks(service, networks)
-        whole = [workloads.median([series[which].whole for series in batches]) for which in range(3)]
+        whole = [
+            workloads.median([series[which].whole for series in batches]) for which in range(3)
+        ]
         p50, p95 = workloads.median(alone.wholes), workloads.percentile(alone.wholes, 0.95)
         body += [
-            [f"create → available, one after the other, p50 / p95 ms, {kind}", f"{ms(p50)} / {ms(p95)}"],
+            [
+                f"create → available, one after the other, p50 / p95 ms, {kind}",
+                f"{ms(p50)} / {ms(p95)}",
+            ],
             [f"of that the POST, p50 ms, {kind}", ms(workloads.median(alone.posts))],
-            [f"100 creates, three times in a row, s, {kind}", " · ".join(f"{seconds:.2f}" for seconds in whole)],
+            [
+                f"100 creates, three times in a row, s, {kind}",
+                " · ".join(f"{seconds:.2f}" for seconds in whole),
+            ],
             [f"CPU a created share, ms, {kind}", _cpu(batches, 100)],
             [f"{networks} share networks with a new server each, s, {kind}", f"{fresh.whole:.2f}"],
         ]
-    report.say(f"## Creating; {one_by_one} one after the other, medians of {repeats} networks for the hundreds")
+    report.say(
+        f"## Creating; {one_by_one} one after the other, medians of {repeats} networks for the "
+        "hundreds"
+    )
     report.table(["what", "measured"], body)
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}.")
 
 
 def _cpu(batches: list[list[Batch]], count: int) -> str:
     every = [batch for series in batches for batch in series]
-    return ", ".join(f"{part} {workloads.median([batch.cpu[part] for batch in every]) / count * 1000:.0f}" for part in every[0].cpu)
+    return ", ".join(
+        f"{part} {workloads.median([batch.cpu[part] for batch in every]) / count * 1000:.0f}"
+        for part in every[0].cpu
+    )
 
 
 def _additions(report: Report, kinds: dict[str, programs.PostgreSQL | None], quick: bool) -> None:
@@ -151,12 +207,29 @@ def _additions(report: Report, kinds: dict[str, programs.PostgreSQL | None], qui
                     network_id = rows.add_servers(engine, count, installation.backends)
                     engine.dispose()
                     with running(installation, postgresql) as service:
-                        done = [workloads.add_subnet(service, network_id, count, number) for number in range(repeats if count < 500 else 1)]
+                        done = [
+                            workloads.add_subnet(service, network_id, count, number)
+                            for number in range(repeats if count < 500 else 1)
+                        ]
                 whole = workloads.median([addition.whole for addition in done])
                 check = workloads.median([addition.check for addition in done])
-                body.append([kind, str(workers), str(count), f"{whole:.2f}", ms(whole / count), f"{check:.2f}"])
-    report.say(f"## A subnet added to a share network in use, until it is active; median of {repeats} additions in a row (500 servers: one)")
-    report.table(["database", "workers", "share servers", "seconds", "ms a server", "check before, s"], body)
+                body.append(
+                    [
+                        kind,
+                        str(workers),
+                        str(count),
+                        f"{whole:.2f}",
+                        ms(whole / count),
+                        f"{check:.2f}",
+                    ]
+                )
+    report.say(
+        f"## A subnet added to a share network in use, until it is active; median of {repeats} "
+        "additions in a row (500 servers: one)"
+    )
+    report.table(
+        ["database", "workers", "share servers", "seconds", "ms a server", "check before, s"], body
+    )
     report.say(f"Cores kept busy by others meanwhile: {foreign.cores():.2f}.")
 
 
@@ -169,9 +242,18 @@ def _footprint(report: Report, kinds: dict[str, programs.PostgreSQL | None], qui
             for part, (rss, cpu) in workloads.idle(service, 3 if quick else 10).items():
                 body.append([kind, part, f"{rss:.0f}", f"{cpu:.1f}"])
             body += [
-                [kind, name, f"{used.rss:.0f}", ""] for program in service.parts.values() for name, used in conditions.members(program.pid)
+                [kind, name, f"{used.rss:.0f}", ""]
+                for program in service.parts.values()
+                for name, used in conditions.members(program.pid)
             ]
-            body.append([kind, "start: first answer / back end up, s", f"{service.seconds_to_answer:.2f}", f"{service.seconds_to_back_end:.2f}"])
+            body.append(
+                [
+                    kind,
+                    "start: first answer / back end up, s",
+                    f"{service.seconds_to_answer:.2f}",
+                    f"{service.seconds_to_back_end:.2f}",
+                ]
+            )
         with installed(postgresql) as installation:
             found = statements.count(installation)
         counted += [[kind, name, str(number)] for name, number in found.requests.items()]
@@ -180,7 +262,10 @@ def _footprint(report: Report, kinds: dict[str, programs.PostgreSQL | None], qui
             [kind, "worker: a subnet added, each server", f"{found.add_subnet:.0f}"],
             [kind, "worker idle, each second", f"{found.idle:.0f}"],
         ]
-    report.say("## Idle: resident MB (shared pages counted in each process) and percent of a core; by part, then process by process; start")
+    report.say(
+        "## Idle: resident MB (shared pages counted in each process) and percent of a core; by "
+        "part, then process by process; start"
+    )
     report.table(["database", "part", "MB", "% of a core"], body)
     report.say("## SQL statements")
     report.table(["database", "what", "statements"], counted)

@@ -1,6 +1,8 @@
-"""How many SQL statements things take: API and worker in this process, every statement counted, DBOS's own included.
+"""How many SQL statements things take: API and worker in this process, every statement counted,
+DBOS's own included.
 
-Commits and roll-backs are no statements here. What an idle worker asks while it looks for work is counted too, and taken off.
+Commits and roll-backs are no statements here. What an idle worker asks while it looks for work is
+counted too, and taken off.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ _SERVERS = 20
 
 
 class Statements(NamedTuple):
-    """Statements: of requests, by request; of the worker for a share on an existing server and for a server that gets a subnet; idle, a second."""
+    """Statements: of requests, by request; of the worker for a share on an existing server and for
+    a server that gets a subnet; idle, a second."""
 
     requests: dict[str, int]
     share_create: float
@@ -52,7 +55,8 @@ class _Counted:
 
 @contextmanager
 def _counting() -> Iterator[_Counted]:
-    """Count every statement of every engine of this process: the calling thread's as the API's, all others' as the worker's."""
+    """Count every statement of every engine of this process: the calling thread's as the API's, all
+    others' as the worker's."""
     counted = _Counted()
     sa.event.listen(Engine, "before_cursor_execute", counted.note)
     try:
@@ -73,9 +77,16 @@ class _InProcess:
         """The decoded answer. Raises RuntimeError for a status from 400 on."""
         content = b"" if body is None else msgspec.json.encode(body)
         path, _, query = path.partition("?")
-        environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "CONTENT_TYPE": "application/json"}
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": "application/json",
+        }
         environ |= {"CONTENT_LENGTH": str(len(content)), "wsgi.input": io.BytesIO(content)}
-        environ |= {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HEADERS.items()}
+        environ |= {
+            f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HEADERS.items()
+        }
         setup_testing_defaults(environ)
         statuses: list[str] = []
         answer = b"".join(self._app(environ, lambda status, *_: statuses.append(status)))  # type: ignore[arg-type]
@@ -91,32 +102,66 @@ def count(installation: Installation) -> Statements:
     engine.dispose()
     service = _InProcess(installation)
     try:
-        until(lambda: service.ask("GET", "/v2/services")["services"][0]["state"] == "up", "the back end to be up")
+        until(
+            lambda: service.ask("GET", "/v2/services")["services"][0]["state"] == "up",
+            "the back end to be up",
+        )
         with _counting() as idle:
             conditions.wait(2)
             idle_rate = idle.worker / (time.perf_counter() - idle.began)
-        pair = service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"]["share_network_subnets"][0]
-        body = {"share": {"share_proto": "NFS", "size": 1, "share_type": SHARE_TYPE, "share_network_id": network_id}}
+        pair = service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"][
+            "share_network_subnets"
+        ][0]
+        body = {
+            "share": {
+                "share_proto": "NFS",
+                "size": 1,
+                "share_type": SHARE_TYPE,
+                "share_network_id": network_id,
+            }
+        }
         with _counting() as counted:
             made = [service.ask("POST", "/v2/shares", body)["share"]["id"] for _ in range(_SHARES)]
             posts = counted.api // _SHARES
-            until(lambda: not service.ask("GET", "/v2/shares?status=creating&limit=1")["shares"], "the shares to be available")
+            until(
+                lambda: not service.ask("GET", "/v2/shares?status=creating&limit=1")["shares"],
+                "the shares to be available",
+            )
             create = (counted.worker - idle_rate * (time.perf_counter() - counted.began)) / _SHARES
         requests = {"POST /v2/shares": posts}
-        for path in (f"/v2/shares/{made[0]}", "/v2/shares/detail?limit=10", "/v2/shares/detail?limit=10&with_count=true"):
+        for path in (
+            f"/v2/shares/{made[0]}",
+            "/v2/shares/detail?limit=10",
+            "/v2/shares/detail?limit=10&with_count=true",
+        ):
             with _counting() as counted:
                 service.ask("GET", path)
             requests[f"GET {path.replace(made[0], '{id}')}"] = counted.api
-        return Statements(requests, create, _addition(service, network_id, pair, idle_rate), idle_rate)
+        return Statements(
+            requests, create, _addition(service, network_id, pair, idle_rate), idle_rate
+        )
     finally:
         service.worker.stop()
 
 
-def _addition(service: _InProcess, network_id: str, pair: dict[str, Any], idle_rate: float) -> float:
+def _addition(
+    service: _InProcess, network_id: str, pair: dict[str, Any], idle_rate: float
+) -> float:
     wanted = {"network_id": pair["neutron_net_id"], "ip_version": 4, "cidr": "10.9.0.0/16"}
     subnet = service.ask("POST", "/network/v2.0/subnets", {"subnet": wanted})["subnet"]["id"]
-    body = {"share-network-subnet": {"neutron_net_id": pair["neutron_net_id"], "neutron_subnet_id": subnet}}
+    body = {
+        "share-network-subnet": {
+            "neutron_net_id": pair["neutron_net_id"],
+            "neutron_subnet_id": subnet,
+        }
+    }
     with _counting() as counted:
         service.ask("POST", f"/v2/share-networks/{network_id}/subnets", body)
-        until(lambda: service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"]["status"] == "active", "the network to be active")
+        until(
+            lambda: (
+                service.ask("GET", f"/v2/share-networks/{network_id}")["share_network"]["status"]
+                == "active"
+            ),
+            "the network to be active",
+        )
         return (counted.worker - idle_rate * (time.perf_counter() - counted.began)) / _SERVERS

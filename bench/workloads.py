@@ -1,4 +1,5 @@
-"""What is asked of a service, whichever it is, and how long that took. All through the API, all bounded."""
+"""What is asked of a service, whichever it is, and how long that took. All through the API, all
+bounded."""
 
 from __future__ import annotations
 
@@ -16,11 +17,13 @@ from bench.service import Service, share, share_network
 
 CLIENTS = 8
 PATIENCE = 600.0
-_LOOK = 0.02  # between two questions whether something has ended, so times are right to about that much
+# between two questions whether something has ended, so times are right to about that much
+_LOOK = 0.02
 
 
 class Read(NamedTuple):
-    """A request that changes nothing. `path` holds `{id}` where one share after the other is meant."""
+    """A request that changes nothing. `path` holds `{id}` where one share after the other is
+    meant."""
 
     name: str
     path: str
@@ -37,18 +40,34 @@ def reads(shares: int) -> list[Read]:
         Read("shares, limit 1000", "/v2/shares?limit=1000"),
         Read("detail by name", "/v2/shares/detail?name=share-000777"),
         Read("detail by status, limit 100", "/v2/shares/detail?status=inactive&limit=100"),
-        Read("detail by share network, limit 100", "/v2/shares/detail?share_network_id={network}&limit=100"),
+        Read(
+            "detail by share network, limit 100",
+            "/v2/shares/detail?share_network_id={network}&limit=100",
+        ),
         Read("detail by part of the name, limit 100", "/v2/shares/detail?name~=777&limit=100"),
-        Read("detail by metadata, limit 100", "/v2/shares/detail?metadata=%7B%27group%27%3A%277%27%7D&limit=100"),
-        Read("detail sorted by size, limit 100", "/v2/shares/detail?sort_key=size&sort_dir=asc&limit=100"),
-        Read("detail sorted by name, limit 100", "/v2/shares/detail?sort_key=display_name&sort_dir=asc&limit=100"),
-        Read(f"deep page (offset {shares * 9 // 10:,}), limit 100", f"/v2/shares/detail?limit=100&offset={shares * 9 // 10}"),
+        Read(
+            "detail by metadata, limit 100",
+            "/v2/shares/detail?metadata=%7B%27group%27%3A%277%27%7D&limit=100",
+        ),
+        Read(
+            "detail sorted by size, limit 100",
+            "/v2/shares/detail?sort_key=size&sort_dir=asc&limit=100",
+        ),
+        Read(
+            "detail sorted by name, limit 100",
+            "/v2/shares/detail?sort_key=display_name&sort_dir=asc&limit=100",
+        ),
+        Read(
+            f"deep page (offset {shares * 9 // 10:,}), limit 100",
+            f"/v2/shares/detail?limit=100&offset={shares * 9 // 10}",
+        ),
         Read("detail with_count, limit 100", "/v2/shares/detail?limit=100&with_count=true"),
     ]
 
 
 class WholeList(NamedTuple):
-    """One list without a limit: seconds until its first and its last byte, bytes, and by how much the API's processes grew meanwhile (MB)."""
+    """One list without a limit: seconds until its first and its last byte, bytes, and by how much
+    the API's processes grew meanwhile (MB)."""
 
     first: float
     last: float
@@ -59,7 +78,9 @@ class WholeList(NamedTuple):
 def whole_list(service: Service, path: str = "/v2/shares/detail") -> WholeList:
     """Read a list whole, as a client does that follows no links."""
     before, began = service.usage()["API"].rss, time.monotonic()
-    connection = http.client.HTTPConnection(service.target.host, service.target.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection(
+        service.target.host, service.target.port, timeout=PATIENCE
+    )
     connection.request("GET", path, headers=dict(service.target.headers))
     answer = connection.getresponse()
     received, first, largest = len(answer.read(1)), time.monotonic() - began, before
@@ -75,15 +96,28 @@ def whole_list(service: Service, path: str = "/v2/shares/detail") -> WholeList:
 PEER_READS = ("`GET /`", "one share", "shares/detail, limit 100", "shares/detail, limit 1000")
 
 
-def read(service: Service, what: Read, ids: list[str], network_id: str, *, seconds: float, runs: int, clients: int = CLIENTS) -> Measured:
+def read(
+    service: Service,
+    what: Read,
+    ids: list[str],
+    network_id: str,
+    *,
+    seconds: float,
+    runs: int,
+    clients: int = CLIENTS,
+) -> Measured:
     """The median of several runs, by rate."""
     requests = _requests(service, what, ids, network_id)
     load(service.target, requests, clients=clients, seconds=0.2, expect=what.expect)  # warm-up
     measured = []
     for _ in range(runs):
         before = _cpu_seconds(service)
-        loaded = load(service.target, requests, clients=clients, seconds=seconds, expect=what.expect)
-        measured.append(loaded._replace(service_cpu=(_cpu_seconds(service) - before) / loaded.answers))
+        loaded = load(
+            service.target, requests, clients=clients, seconds=seconds, expect=what.expect
+        )
+        measured.append(
+            loaded._replace(service_cpu=(_cpu_seconds(service) - before) / loaded.answers)
+        )
     return sorted(measured)[len(measured) // 2]
 
 
@@ -92,7 +126,10 @@ def _cpu_seconds(service: Service) -> float:
 
 
 def _requests(service: Service, what: Read, ids: list[str], network_id: str) -> Iterator[bytes]:
-    paths = [what.path.format(id=id_, network=network_id) for id_ in (ids if "{id}" in what.path else ids[:1])]
+    paths = [
+        what.path.format(id=id_, network=network_id)
+        for id_ in (ids if "{id}" in what.path else ids[:1])
+    ]
     return itertools.cycle([service.target.request("GET", path) for path in paths])
 
 
@@ -120,7 +157,8 @@ def create_one_after_other(service: Service, count: int) -> Creations:
 
 
 class Batch(NamedTuple):
-    """Many creations at once: seconds until all POSTs were answered, seconds until all were available, and CPU seconds used by part."""
+    """Many creations at once: seconds until all POSTs were answered, seconds until all were
+    available, and CPU seconds used by part."""
 
     posts: float
     whole: float
@@ -137,7 +175,10 @@ def create_batches(service: Service, count: int, times: int, number: int = 0) ->
     client = Client(service.target)
     network_id = share_network(client, service, 210 + number)
     _until_available(client, share(client, network_id)["id"])
-    return [_batch(service, network_id, [lambda worker: share(worker, network_id)["id"]] * count) for _ in range(times)]
+    return [
+        _batch(service, network_id, [lambda worker: share(worker, network_id)["id"]] * count)
+        for _ in range(times)
+    ]
 
 
 def create_networks(service: Service, count: int) -> Batch:
@@ -145,10 +186,16 @@ def create_networks(service: Service, count: int) -> Batch:
     subnets = [service.subnet(number) for number in range(count)]
 
     def one(client: Client, subnet: dict[str, str]) -> str:
-        network = client.must("POST", "/v2/share-networks", {"share_network": {"name": "bench", **subnet}})["share_network"]["id"]
+        network = client.must(
+            "POST", "/v2/share-networks", {"share_network": {"name": "bench", **subnet}}
+        )["share_network"]["id"]
         return str(share(client, network)["id"])
 
-    return _batch(service, None, [lambda client, subnet=subnet: one(client, subnet) for subnet in subnets])  # type: ignore[misc]
+    return _batch(
+        service,
+        None,
+        [lambda client, subnet=subnet: one(client, subnet) for subnet in subnets],  # type: ignore[misc]
+    )
 
 
 def _batch(service: Service, network_id: str | None, jobs: list[Callable[[Client], str]]) -> Batch:
@@ -157,7 +204,9 @@ def _batch(service: Service, network_id: str | None, jobs: list[Callable[[Client
     ids = _at_once(service, jobs)
     posts = time.perf_counter() - began
     client = Client(service.target)
-    path = "/v2/shares?status=creating&limit=1" + (f"&share_network_id={network_id}" if network_id else "")
+    path = "/v2/shares?status=creating&limit=1" + (
+        f"&share_network_id={network_id}" if network_id else ""
+    )
     _until(lambda: not client.must("GET", path)["shares"], 0.05)
     whole = time.perf_counter() - began
     cpu = {part: used.cpu - before[part].cpu for part, used in service.usage().items()}
@@ -213,7 +262,8 @@ class Addition(NamedTuple):
 
 
 def add_subnet(service: Service, share_network_id: str, servers: int, number: int) -> Addition:
-    """A subnet added to a network in use: checked, then added, until the network is active again."""
+    """A subnet added to a network in use: checked, then added, until the network is active
+    again."""
     client = Client(service.target)
     wanted = service.subnet(number)
     began = time.perf_counter()
@@ -229,11 +279,16 @@ def add_subnet(service: Service, share_network_id: str, servers: int, number: in
 
 
 def make_servers(service: Service, count: int, share_type: str) -> str:
-    """A share network with so many servers, made by shares of a type that gives each its own. The network's id."""
+    """A share network with so many servers, made by shares of a type that gives each its own. The
+    network's id."""
     client = Client(service.target)
     network_id = share_network(client, service, 220)
-    _batch(service, network_id, [lambda worker: share(worker, network_id, share_type)["id"]] * count)
-    found = client.must("GET", f"/v2/share-servers?share_network_id={network_id}&status=active")["share_servers"]
+    _batch(
+        service, network_id, [lambda worker: share(worker, network_id, share_type)["id"]] * count
+    )
+    found = client.must("GET", f"/v2/share-servers?share_network_id={network_id}&status=active")[
+        "share_servers"
+    ]
     if len(found) != count:
         raise Failed(f"{len(found)} share servers instead of {count}")
     return network_id
@@ -246,7 +301,10 @@ def idle(service: Service, seconds: float) -> dict[str, tuple[float, float]]:
     conditions.wait(seconds)
     after = service.usage()
     elapsed = time.perf_counter() - began
-    return {part: (used.rss, (used.cpu - before[part].cpu) / elapsed * 100) for part, used in after.items()}
+    return {
+        part: (used.rss, (used.cpu - before[part].cpu) / elapsed * 100)
+        for part, used in after.items()
+    }
 
 
 def percentile(values: list[float], share_below: float) -> float:
@@ -281,5 +339,3 @@ def _until(condition: Callable[[], bool], pause: float) -> None:
         if time.perf_counter() > deadline:
             raise Failed(f"not within {PATIENCE:g} s")
         conditions.wait(pause)
-
-

@@ -1,4 +1,5 @@
-"""How Sphinx makes a site of this repository's Markdown: `make docs`. Which pages there are, and in which order, is in `index.md`."""
+"""How Sphinx makes a site of this repository's Markdown: `make docs`. Which pages there are, and in
+which order, is in `index.md`."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ PAGE = re.compile(r"\]\(([\w./-]+)\.md\)")
 
 
 def add_navigation(_app: Sphinx, document: str, source: list[str]) -> None:
-    """The navigation is what `index.md` lists, section by section; below the list of decisions are those that it lists."""
+    """The navigation is what `index.md` lists, section by section; below the list of decisions are
+    those that it lists."""
     if document == root_doc:
         _start, *sections = SECTION.split(source[0])
         for caption, text in zip(sections[::2], sections[1::2], strict=True):
@@ -46,7 +48,16 @@ def add_navigation(_app: Sphinx, document: str, source: list[str]) -> None:
 def toctree(document: str, text: str, caption: str = "") -> str:
     folder = posixpath.dirname(document)
     pages = [f"/{posixpath.normpath(posixpath.join(folder, page))}" for page in PAGE.findall(text)]
-    return "\n".join(["\n```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *dict.fromkeys(pages), "```\n"])
+    return "\n".join(
+        [
+            "\n```{toctree}",
+            ":hidden:",
+            *([f":caption: {caption}"] if caption else []),
+            "",
+            *dict.fromkeys(pages),
+            "```\n",
+        ]
+    )
 
 
 def setup(app: Sphinx) -> None:

@@ -17,8 +17,8 @@ from abaca.drivers.linux.requirements import PROGRAMS
 LOCK = Path(__file__).parents[1] / "requirements" / "runtime.lock"
 PIN = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?: ;(?P<marker>[^\\]*))?", re.MULTILINE)
 OTHER_PLATFORMS = re.compile(r"sys_platform == '(?!linux)")
-# Debian package → the licence of its programs, as its copyright file says. Abaca runs their programs, or has them
-# loaded (the VFS library, by NFS-Ganesha), and distributes none of them.
+# Debian package → the licence of its programs, as its copyright file says. Abaca runs their
+# programs, or has them loaded (the VFS library, by NFS-Ganesha), and distributes none of them.
 DEBIAN = {
     "btrfs-progs": "GPL-2.0-only",
     "dbus-daemon": "AFL-2.1 OR GPL-2.0-or-later",
@@ -59,7 +59,9 @@ def _distributions() -> Iterator[str]:
 
 def licence(stated: PackageMetadata) -> str:
     """What a distribution says its licence is: the expression, a short text, or its classifiers."""
-    said = [text for name in ("License-Expression", "License") for text in stated.get_all(name) or []]
+    said = [
+        text for name in ("License-Expression", "License") for text in stated.get_all(name) or []
+    ]
     text = said[0] if said else ""
     if not text or "\n" in text:  # some put the whole licence there
         classifiers = stated.get_all("Classifier") or []
@@ -81,8 +83,10 @@ def _programs() -> Iterator[str]:
     yield from [
         "## Debian packages",
         "",
-        "What the `linux` back end runs, each with the main licence of its programs; all licences are in",
-        "`/usr/share/doc/*/copyright`. Tests use more packages: `scripts/system-packages` lists them.",
+        "What the `linux` back end runs, each with the main licence of its programs; all licences "
+        "are in",
+        "`/usr/share/doc/*/copyright`. Tests use more packages: `scripts/system-packages` lists "
+        "them.",
         "",
         "| package | licence |",
         "|---|---|",

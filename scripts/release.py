@@ -1,5 +1,5 @@
-"""Makes what a release consists of, in the folder that is given (dist): wheel, sdist, the section of
-CHANGELOG.md about it, the locked requirements, and the SHA-256 of each.
+"""Makes what a release consists of, in the folder that is given (dist): wheel, sdist, the section
+of CHANGELOG.md about it, the locked requirements, and the SHA-256 of each.
 
 The same commit gives the same bytes: dates in the archives are that of the commit, or
 SOURCE_DATE_EPOCH when it is set. Nothing is downloaded, and nothing is uploaded.
@@ -70,12 +70,14 @@ def changes_of(version: str, changelog: str) -> str:
     if newest is None or newest["version"] != version:
         said = newest["version"] if newest else "nothing"
         raise SystemExit(
-            f"release: pyproject.toml says version {version}, and the newest section of CHANGELOG.md"
+            f"release: pyproject.toml says version {version}, and the newest section of "
+            "CHANGELOG.md"
             f" says {said}: make them agree"
         )
     if "not released" in newest["note"]:
         print(
-            f"release: CHANGELOG.md says that {version} is not released yet: date it first to publish this"
+            f"release: CHANGELOG.md says that {version} is not released yet: date it first to "
+            "publish this"
         )
     return f"# Abaca {version}\n\n{newest['text'].strip()}\n"
 

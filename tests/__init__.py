@@ -1,1 +1,2 @@
-"""The tests. `tests.databases` gives databases; each folder says in ARCHITECTURE.md what it holds real."""
+"""The tests. `tests.databases` gives databases; each folder says in ARCHITECTURE.md what it holds
+real."""

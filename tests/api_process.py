@@ -1,4 +1,5 @@
-"""`abaca.api.server` as a process of its own for tests, over a database, with users whose passwords are `pw`; no worker."""
+"""`abaca.api.server` as a process of its own for tests, over a database, with users whose passwords
+are `pw`; no worker."""
 
 from __future__ import annotations
 
@@ -51,13 +52,19 @@ serve(config.load(options.pop("config_files", ["/dev/null"]), options))
 
 
 class Server:
-    """A server process with the users alice and root, over a SQLite database of its own unless another one is named."""
+    """A server process with the users alice and root, over a SQLite database of its own unless
+    another one is named."""
 
     def __init__(self, folder: Path, database_url: str | None = None, **options: object) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.options: dict[str, Any] = {"state_dir": str(folder), "api.port": self.port, "api.user": USER, **options}
+        self.options: dict[str, Any] = {
+            "state_dir": str(folder),
+            "api.port": self.port,
+            "api.user": USER,
+            **options,
+        }
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir()
         url = database_url or f"sqlite:///{folder}/db/abaca.sqlite"
@@ -66,7 +73,10 @@ class Server:
         else:
             self.options["database.connection"] = url
         _worker_is_there(url)
-        lines = [f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}" for name, roles in (("root", "admin"), ("alice", "member"))]
+        lines = [
+            f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}"
+            for name, roles in (("root", "admin"), ("alice", "member"))
+        ]
         (folder / "users").write_text("\n".join(lines))
         (folder / "users").chmod(0o600)
         write_key(folder / "key")
@@ -75,24 +85,50 @@ class Server:
                 shutil.chown(path, self.options["api.user"])
 
     def use_tls(self) -> None:
-        """Serve by TLS from the next start on, with a certificate that nobody signed, for the API's user to read."""
+        """Serve by TLS from the next start on, with a certificate that nobody signed, for the API's
+        user to read."""
         if shutil.which("openssl") is None:
             pytest.skip("openssl is missing")
         key, certificate = self.folder / "tls.key", self.folder / "tls.pem"
-        request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=x"]
-        subprocess.run([*request, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+        request = [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=x",
+        ]
+        subprocess.run(
+            [*request, "-keyout", str(key), "-out", str(certificate)],
+            check=True,
+            capture_output=True,
+        )
         if os.geteuid() == 0:
             for path in (key, certificate):
                 shutil.chown(path, self.options["api.user"])
         self.options |= {"api.ssl_certificate": str(certificate), "api.ssl_key": str(key)}
         self.url = self.url.replace("http:", "https:")
 
-    def start(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
+    def start(
+        self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None
+    ) -> None:
         self._launch(*prefix, python=python, environment=environment)
-        wait_for(lambda: self.process is not None and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200), 60)
+        wait_for(
+            lambda: (
+                self.process is not None
+                and (self.process.poll() is not None or self.ask("GET", "/healthcheck")[0] == 200)
+            ),
+            60,
+        )
         assert self.process is not None and self.process.poll() is None, self.said()
 
-    def refused(self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None) -> str:
+    def refused(
+        self, *prefix: str, python: str = sys.executable, environment: dict[str, str] | None = None
+    ) -> str:
         """Start it, which must end by itself with an error; what it said."""
         self._launch(*prefix, python=python, environment=environment)
         assert self.process is not None and self.process.wait(60) != 0
@@ -101,15 +137,23 @@ class Server:
     def _launch(self, *prefix: str, python: str, environment: dict[str, str] | None) -> None:
         command = [*prefix, python, "-c", PROGRAM, json.dumps(self.options)]
         with open(self.folder / "log", "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env={**os.environ, **(environment or {})})
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd="/", env={**os.environ, **(environment or {})}
+            )
 
     def said(self) -> str:
         return (self.folder / "log").read_text()
 
-    def ask(self, method: str, path: str, body: object = None, user: str = "root") -> tuple[int, Any]:
+    def ask(
+        self, method: str, path: str, body: object = None, user: str = "root"
+    ) -> tuple[int, Any]:
         """Status and body; status 0 when nothing answers."""
-        request = urllib.request.Request(self.url + path, method=method, data=None if body is None else json.dumps(body).encode())
-        request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:pw".encode()).decode())
+        request = urllib.request.Request(
+            self.url + path, method=method, data=None if body is None else json.dumps(body).encode()
+        )
+        request.add_header(
+            "Authorization", "Basic " + base64.b64encode(f"{user}:pw".encode()).decode()
+        )
         request.add_header("X-OpenStack-Manila-API-Version", "2.70")
         request.add_header("Content-Type", "application/json")
         unverified = ssl._create_unverified_context() if self.url.startswith("https") else None
@@ -125,7 +169,9 @@ class Server:
     def pids(self) -> list[int]:
         """The process and its children."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        )
         return [self.process.pid, *map(int, children)]
 
     def end(self) -> None:
@@ -140,11 +186,34 @@ def _worker_is_there(url: str) -> None:
     now = utcnow()
     with begin(engine) as conn:
         zone = availability_zones.ensure(conn, "nova")
-        values = {"host": "h@a", "worker_host": "h", "binary": "manila-share", "availability_zone_id": zone, "is_ready": True}
-        conn.execute(sa.insert(services).values(**values, created_at=now, updated_at=now, expires_at=now + timedelta(hours=1)))
+        values = {
+            "host": "h@a",
+            "worker_host": "h",
+            "binary": "manila-share",
+            "availability_zone_id": zone,
+            "is_ready": True,
+        }
+        conn.execute(
+            sa.insert(services).values(
+                **values, created_at=now, updated_at=now, expires_at=now + timedelta(hours=1)
+            )
+        )
         known = {"driver_handles_share_servers": True, "storage_protocol": "NFS"}
-        stats = {"pool_name": "p", "total_capacity_gb": 100.0, "free_capacity_gb": 100.0, "capabilities": known}
-        conn.execute(sa.insert(pools).values(host="h@a#p", service_host="h@a", stats=stats, allocated_capacity_gb=0, updated_at=now))
+        stats = {
+            "pool_name": "p",
+            "total_capacity_gb": 100.0,
+            "free_capacity_gb": 100.0,
+            "capabilities": known,
+        }
+        conn.execute(
+            sa.insert(pools).values(
+                host="h@a#p",
+                service_host="h@a",
+                stats=stats,
+                allocated_capacity_gb=0,
+                updated_at=now,
+            )
+        )
     engine.dispose()
 
 

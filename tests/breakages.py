@@ -1,10 +1,13 @@
-"""What the tests of the specification are worth: the code is broken on purpose, one thing at a time, and the tests must notice.
+"""What the tests of the specification are worth: the code is broken on purpose, one thing at a
+time, and the tests must notice.
 
-    python -m tests.breakages [ROW …]        all, or those of some requirements: C7 D3, or with some words: "reason is not"
-    python -m tests.breakages --write        put the table into docs/spec-coverage.md
+    python -m tests.breakages [ROW …]        all, or those of some requirements: C7 D3, or with some
+    words: "reason is not" python -m tests.breakages --write        put the table into
+    docs/spec-coverage.md
 
-The table is `breakages.toml`: for each requirement what is broken and how, and the tests that have to fail, each by what it asserts.
-Everything happens in copies of the tree, in which the same tests pass while nothing is broken; the tree itself is never changed.
+The table is `breakages.toml`: for each requirement what is broken and how, and the tests that have
+to fail, each by what it asserts. Everything happens in copies of the tree, in which the same tests
+pass while nothing is broken; the tree itself is never changed.
 """
 
 from __future__ import annotations
@@ -32,18 +35,28 @@ DOCUMENT = ROOT / "docs" / "spec-coverage.md"
 MARK = "<!-- written by `python -m tests.breakages --write` -->\n"
 LONGEST_RUN_SECONDS = 900
 
-# How a test may end to have noticed: by what it asserts, by an answer of Abaca or of the database that it did not expect, by none at all.
-NOTICED = re.compile(r"assert |AssertionError|Failed: (?!Timeout)|IndexError|abaca\.|sqlalchemy\.exc\.(IntegrityError|OperationalError)")
-# What a breakage must not be: code that does not work at all. Work in the background shows that in its log only.
-SLIP = re.compile(r"^(?:NameError|AttributeError|TypeError|ImportError|ModuleNotFoundError|UnboundLocalError)\b.*", re.MULTILINE)
+# How a test may end to have noticed: by what it asserts, by an answer of Abaca or of the database
+# that it did not expect, by none at all.
+GOOD = ("passed", "skipped")
+NOTICED = re.compile(
+    r"assert |AssertionError|Failed: "
+    r"(?!Timeout)|IndexError|abaca\.|sqlalchemy\.exc\.(IntegrityError|OperationalError)"
+)
+# What a breakage must not be: code that does not work at all. Work in the background shows that in
+# its log only.
+SLIP = re.compile(
+    r"^(?:NameError|AttributeError|TypeError|ImportError|ModuleNotFoundError|UnboundLocalError)\b.*",
+    re.MULTILINE,
+)
 
 
 class Breakage(NamedTuple):
     """In `symbol`, or in `file`, `text` becomes `instead`; then each of `tests` has to fail.
 
-    `symbol`: the function, method or module variable of the source that has `text` exactly once, by its qualified name;
-    with its module's name before it (`share_creation:create`) where others are called the same. White space does not count,
-    so neither a file that moves nor a formatter changes what is found. `file`: for what is not Python.
+    `symbol`: the function, method or module variable of the source that has `text` exactly once, by
+    its qualified name; with its module's name before it (`share_creation:create`) where others are
+    called the same. White space does not count, so neither a file that moves nor a formatter
+    changes what is found. `file`: for what is not Python.
     """
 
     row: str
@@ -65,7 +78,8 @@ class Place(NamedTuple):
 
 
 class Ending(NamedTuple):
-    """How a test ended: `passed`, `skipped`, `failed` (by what it asserts) or `crashed` (otherwise); and what it said."""
+    """How a test ended: `passed`, `skipped`, `failed` (by what it asserts) or `crashed`
+    (otherwise); and what it said."""
 
     outcome: str
     said: str
@@ -92,8 +106,14 @@ def broken(breakage: Breakage, root: Path) -> tuple[Path, str]:
     return file, changed
 
 
+def _however_formatted(word: str) -> str:
+    """A pattern: the formatter puts commas before brackets that close on lines of their own."""
+    return rf"(?:,\s*)?{re.escape(word)}" if word in ")]}" else re.escape(word)
+
+
 def _find(breakage: Breakage, root: Path) -> Place:
-    wanted = re.compile(r"\s*".join(map(re.escape, re.findall(r"\w+|[^\w\s]", breakage.text))))
+    words = re.findall(r"\w+|[^\w\s]", breakage.text)
+    wanted = re.compile(r"\s*".join(map(_however_formatted, words)))
     found = [
         Place(place.file, *match.span())
         for place in _places(breakage, root)
@@ -108,12 +128,15 @@ def _places(breakage: Breakage, root: Path) -> list[Place]:
     if breakage.file:
         return [Place(root / breakage.file, 0, len(_read(root / breakage.file)))]
     module, _, name = breakage.symbol.rpartition(":")
-    return [place for place in _symbols(root / "src").get(name, []) if module in ("", place.file.stem)]
+    return [
+        place for place in _symbols(root / "src").get(name, []) if module in ("", place.file.stem)
+    ]
 
 
 @cache
 def _symbols(folder: Path) -> dict[str, list[Place]]:
-    """Qualified name → where functions, methods and module variables of that name are, decorators included."""
+    """Qualified name → where functions, methods and module variables of that name are, decorators
+    included."""
     found: dict[str, list[Place]] = {}
     for file in sorted(folder.rglob("*.py")):
         text = _read(file)
@@ -124,11 +147,16 @@ def _symbols(folder: Path) -> dict[str, list[Place]]:
 
 
 def _named(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, int, int]]:
-    """Qualified name, first and last line of each definition and assignment; of classes what is in them, too."""
+    """Qualified name, first and last line of each definition and assignment; of classes what is in
+    them, too."""
     for node in body:
         last = node.end_lineno or node.lineno
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield f"{prefix}{node.name}", min([node, *node.decorator_list], key=lambda n: n.lineno).lineno, last
+            yield (
+                f"{prefix}{node.name}",
+                min([node, *node.decorator_list], key=lambda n: n.lineno).lineno,
+                last,
+            )
             if isinstance(node, ast.ClassDef):
                 yield from _named(node.body, f"{prefix}{node.name}.")
         elif isinstance(node, ast.Assign | ast.AnnAssign):
@@ -143,12 +171,27 @@ def _read(file: Path) -> str:
 
 
 def run(tree: Path, tests: Sequence[str], databases: str) -> dict[str, list[Ending]]:
-    """Run tests of a copy of the tree, with its source: test → the endings of all its parameters."""
+    """Run tests of a copy of the tree, with its source: test → the endings of all its
+    parameters."""
     report = tree / "report.xml"
     report.unlink(missing_ok=True)
-    options = ["-q", "-p", "no:cacheprovider", "-o", "junit_logging=log", f"--junitxml={report}", f"--databases={databases}"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        "junit_logging=log",
+        f"--junitxml={report}",
+        f"--databases={databases}",
+    ]
     command = [sys.executable, "-m", "pytest", *options, *tests]
-    process = subprocess.Popen(command, cwd=tree, env=_environment(tree), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        cwd=tree,
+        env=_environment(tree),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         process.wait(LONGEST_RUN_SECONDS)
     finally:
@@ -174,20 +217,28 @@ def _ending(case: ElementTree.Element) -> Ending:
         return Ending("passed", "")
     said = failure.get("message", "")
     slip = SLIP.search(case.findtext("system-out", ""))
-    return Ending("failed" if NOTICED.match(said) and not slip else "crashed", slip.group() if slip else said)
+    return Ending(
+        "failed" if NOTICED.match(said) and not slip else "crashed", slip.group() if slip else said
+    )
 
 
 def verdict(endings: dict[str, list[Ending]]) -> Ending:
-    """`seen to fail` when every test has failed by what it asserts; otherwise what is to be said of the first that has not."""
+    """`seen to fail` when every test has failed by what it asserts; otherwise what is to be said of
+    the first that has not."""
     said = ""
     for test, found in endings.items():
         failed = [ending for ending in found if ending.outcome == "failed"]
         crashed = [ending for ending in found if ending.outcome == "crashed"]
         if crashed or not found:
-            return Ending("FAILED OTHERWISE", f"{test}: {crashed[0].said if crashed else 'did not run'}")
+            return Ending(
+                "FAILED OTHERWISE", f"{test}: {crashed[0].said if crashed else 'did not run'}"
+            )
         if not failed:
             skipped = found[0].outcome == "skipped"
-            return Ending("not tried" if skipped else "SURVIVED", f"{test}{f': {found[0].said}' if skipped else ''}")
+            return Ending(
+                "not tried" if skipped else "SURVIVED",
+                f"{test}{f': {found[0].said}' if skipped else ''}",
+            )
         said = said or failed[0].said
     return Ending("seen to fail", said)
 
@@ -209,23 +260,36 @@ def _copy(tree: Path, place: Path) -> Path:
 
 
 def _environment(tree: Path) -> dict[str, str]:
-    """The copy's source comes before an editable installation's; so it does in the processes that tests start."""
+    """The copy's source comes before an editable installation's; so it does in the processes that
+    tests start."""
     return os.environ | {"PYTHONPATH": str(tree / "src")}
 
 
 def _require_own_source(tree: Path) -> None:
     command = [sys.executable, "-c", "import abaca; print(abaca.__file__)"]
-    found = subprocess.run(command, cwd=tree, env=_environment(tree), capture_output=True, text=True, check=True).stdout.strip()
+    found = subprocess.run(
+        command, cwd=tree, env=_environment(tree), capture_output=True, text=True, check=True
+    ).stdout.strip()
     if not Path(found).is_relative_to(tree):
         raise SystemExit(f"the copy would be tested with the source in {found}")
 
 
 def _require_unbroken(tree: Path, chosen: list[Breakage]) -> None:
     for databases in sorted({breakage.databases for breakage in chosen}):
-        tests = sorted({test for breakage in chosen if breakage.databases == databases for test in breakage.tests})
+        tests = sorted(
+            {
+                test
+                for breakage in chosen
+                if breakage.databases == databases
+                for test in breakage.tests
+            }
+        )
         endings = run(tree, tests, databases)
-        bad = [f"{test}: {[e for e in found if e.outcome not in ('passed', 'skipped')] or 'did not run'}" for test, found in endings.items()
-               if not found or any(e.outcome not in ("passed", "skipped") for e in found)]  # fmt: skip
+        bad = [
+            f"{test}: {[e for e in found if e.outcome not in GOOD] or 'did not run'}"
+            for test, found in endings.items()
+            if not found or any(e.outcome not in GOOD for e in found)
+        ]
         if bad:
             raise SystemExit("these tests fail although nothing is broken:\n" + "\n".join(bad))
 
@@ -235,7 +299,10 @@ def section(breakages: Sequence[Breakage]) -> str:
     lines = [MARK, "| # | what was broken | where | seen to fail |\n", "|---|---|---|---|\n"]
     for breakage in breakages:
         tests = ", ".join(f"`{test.rpartition('/')[2]}`" for test in breakage.tests)
-        lines.append(f"| {breakage.row} | {breakage.what} | `{breakage.symbol or breakage.file}` | {tests} |\n")
+        lines.append(
+            f"| {breakage.row} | {breakage.what} | `{breakage.symbol or breakage.file}` | {tests} "
+            "|\n"
+        )
     return "".join(lines)
 
 
@@ -244,7 +311,11 @@ def main(arguments: Sequence[str]) -> int:
     if list(arguments) == ["--write"]:
         DOCUMENT.write_text(DOCUMENT.read_text().partition(MARK)[0] + section(table()))
         return 0
-    chosen = [each for each in table() if not arguments or each.row in arguments or any(words in each.what for words in arguments)]
+    chosen = [
+        each
+        for each in table()
+        if not arguments or each.row in arguments or any(words in each.what for words in arguments)
+    ]
     if not chosen:
         raise SystemExit(f"no such breakage: {', '.join(arguments)}")
     counts: dict[str, int] = {}
@@ -259,7 +330,11 @@ def main(arguments: Sequence[str]) -> int:
             outcome, said = attempt(breakage, whole, folder)
             counts[outcome] = counts.get(outcome, 0) + 1
             first_line = (said.splitlines() or [""])[0]
-            print(f"{breakage.row:3} {outcome}: {breakage.what} ({time.monotonic() - began:.0f} s)\n      {first_line[:150]}", flush=True)
+            print(
+                f"{breakage.row:3} {outcome}: {breakage.what} ({time.monotonic() - began:.0f} "
+                f"s)\n      {first_line[:150]}",
+                flush=True,
+            )
     print(", ".join(f"{outcome}: {count}" for outcome, count in sorted(counts.items())))
     return 0 if counts.keys() <= {"seen to fail", "not tried"} else 1
 

@@ -1,6 +1,7 @@
 """What every test may use: a fresh database of each kind, empty or made from a template.
 
-`--databases=sqlite` (or `postgresql`, or both with a comma, which is the default) chooses the kinds.
+`--databases=sqlite` (or `postgresql`, or both with a comma, which is the default) chooses the
+kinds.
 
 Every run of a single test pays for this module: what takes long to import is imported where it is
 used.
@@ -18,8 +19,23 @@ import pytest
 
 from tests import sample
 from tests.api.calls import CALLS
-from tests.databases import KINDS, Databases, Initialise, PostgresqlCluster, PostgresqlDatabases, SqliteDatabases, find_postgresql, memory
-from tests.openstack.fixtures import keystone, keystone_template, neutron, neutron_lab, neutron_template  # noqa: F401 - fixtures
+from tests.databases import (
+    KINDS,
+    Databases,
+    Initialise,
+    PostgresqlCluster,
+    PostgresqlDatabases,
+    SqliteDatabases,
+    find_postgresql,
+    memory,
+)
+from tests.openstack.fixtures import (  # noqa: F401 - fixtures
+    keystone,
+    keystone_template,
+    neutron,
+    neutron_lab,
+    neutron_template,
+)
 from tests.service import PATIENCE
 from tests.walk_report import REPORT
 
@@ -27,7 +43,11 @@ EVERY_ROUTE = ("tests/api/called_routes.py", "every_route_has_been_called")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--databases", default=",".join(KINDS), help=f"comma-separated: {', '.join(KINDS)} (default: all)")
+    parser.addoption(
+        "--databases",
+        default=",".join(KINDS),
+        help=f"comma-separated: {', '.join(KINDS)} (default: all)",
+    )
 
 
 def pytest_report_header() -> str:
@@ -36,7 +56,10 @@ def pytest_report_header() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     walked = REPORT.lines()
-    for line in [*walked, *([sample.told()] if walked or terminalreporter.stats.get("failed") else [])]:
+    for line in [
+        *walked,
+        *([sample.told()] if walked or terminalreporter.stats.get("failed") else []),
+    ]:
         terminalreporter.write_line(line)
 
 
@@ -49,7 +72,8 @@ def _is_one_of_several(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files whose tests may take long come first: none begins when the other processes have ended."""
+    """Files whose tests may take long come first: none begins when the other processes have
+    ended."""
     if _is_one_of_several(config):
         longest: dict[Path, float] = {}
         for item in items:
@@ -157,7 +181,8 @@ def database_url(databases: Databases) -> Iterator[str]:
 
 @pytest.fixture
 def template_database(databases: Databases) -> Iterator[Callable[[Initialise], str]]:
-    """`template_database(initialise)`: the URL of a fresh copy of the database that `initialise(url)` made once this session."""
+    """`template_database(initialise)`: the URL of a fresh copy of the database that
+    `initialise(url)` made once this session."""
     urls: list[str] = []
 
     def create(initialise: Initialise) -> str:

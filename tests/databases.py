@@ -1,7 +1,8 @@
-"""Fresh databases for tests, on SQLite and on a real PostgreSQL cluster that the tests start themselves.
+"""Fresh databases for tests, on SQLite and on a real PostgreSQL cluster that the tests start
+themselves.
 
-A database is given by its SQLAlchemy URL. No schema is in here: `create_from(initialise)` copies one that `initialise(url)` made
-once a session, which costs far less than making it for each test.
+A database is given by its SQLAlchemy URL. No schema is in here: `create_from(initialise)` copies
+one that `initialise(url)` made once a session, which costs far less than making it for each test.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Databases(Protocol):
         """The URL of a new, empty database."""
 
     def create_from(self, initialise: Initialise) -> str:
-        """The URL of a new database with what `initialise(url)` puts into an empty one. It must close its connections."""
+        """The URL of a new database with what `initialise(url)` puts into an empty one. It must
+        close its connections."""
 
     def copy(self, url: str) -> str:
         """The URL of a copy of a database that nobody is connected to."""
@@ -90,7 +92,10 @@ def _fold_write_ahead_log(path: Path) -> None:
     finally:
         connection.close()
     if busy:
-        raise RuntimeError(f"{path} is still in use: the function that initialises a template must close its connections")
+        raise RuntimeError(
+            f"{path} is still in use: the function that initialises a template must close its "
+            "connections"
+        )
 
 
 class PostgresqlDatabases:
@@ -123,7 +128,9 @@ class PostgresqlDatabases:
         return name
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(host="127.0.0.1", port=self._port, user="postgres", dbname="postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            host="127.0.0.1", port=self._port, user="postgres", dbname="postgres", autocommit=True
+        ) as connection:
             connection.execute(statement.encode())
 
     def _url(self, name: str) -> str:
@@ -131,38 +138,52 @@ class PostgresqlDatabases:
 
 
 class PostgresqlCluster:
-    """A throw-away PostgreSQL cluster in a temporary folder, listening on 127.0.0.1; durability is off, unless it is to be crashed.
+    """A throw-away PostgreSQL cluster in a temporary folder, listening on 127.0.0.1; durability is
+    off, unless it is to be crashed.
 
-    PostgreSQL refuses to run as root, so root starts it as an unprivileged user. It dies with the process that started it.
+    PostgreSQL refuses to run as root, so root starts it as an unprivileged user. It dies with the
+    process that started it.
     """
 
     def __init__(self, binaries: Path, *, is_durable: bool = False) -> None:
         self._binaries = binaries
         self._durability = "on" if is_durable else "off"
         self._account = _unprivileged_account()
-        self._folder = Path(tempfile.mkdtemp(prefix="abaca-pg-", dir=None if is_durable else memory()))
+        self._folder = Path(
+            tempfile.mkdtemp(prefix="abaca-pg-", dir=None if is_durable else memory())
+        )
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         if self._account:
             os.chown(self._folder, self._account.pw_uid, self._account.pw_gid)
-        options = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        options = [
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
         initdb = self._command(self._binaries / "initdb", *options, self._data)
         subprocess.run(initdb, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
         self.resume()
 
     def crash(self) -> None:
-        """It is gone from one moment to the next; `resume` brings it back with all that was committed."""
+        """It is gone from one moment to the next; `resume` brings it back with all that was
+        committed."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL for it and all of its processes at once; `resume` brings it back as after a crash."""
+        """SIGKILL for it and all of its processes at once; `resume` brings it back as after a
+        crash."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)  # so that it starts no more of them
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        )
         for pid in map(int, children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -216,7 +237,11 @@ class PostgresqlCluster:
     def _command(self, *command: str | Path) -> list[str | Path]:
         prefix: list[str | Path] = ["setpriv", "--pdeathsig=INT"]
         if self._account:
-            prefix += [f"--reuid={self._account.pw_uid}", f"--regid={self._account.pw_gid}", "--clear-groups"]
+            prefix += [
+                f"--reuid={self._account.pw_uid}",
+                f"--regid={self._account.pw_gid}",
+                "--clear-groups",
+            ]
         return [*prefix, *command]
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -225,7 +250,9 @@ class PostgresqlCluster:
             if process.poll() is not None:
                 break
             try:
-                psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres").close()
+                psycopg.connect(
+                    host="127.0.0.1", port=self.port, user="postgres", dbname="postgres"
+                ).close()
             except psycopg.OperationalError:
                 pause.wait(0.05)
             else:
@@ -234,13 +261,15 @@ class PostgresqlCluster:
 
 
 def memory() -> Path | None:
-    """A folder in memory, if this machine has room there: a test does not outlive a power cut, and files on a disk are half of its time."""
+    """A folder in memory, if this machine has room there: a test does not outlive a power cut, and
+    files on a disk are half of its time."""
     has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
     return MEMORY if has_room else None
 
 
 def find_postgresql() -> Path | None:
-    """The folder of PostgreSQL's programs, of the newest version that Debian's package installed; None when there is none."""
+    """The folder of PostgreSQL's programs, of the newest version that Debian's package installed;
+    None when there is none."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     return max(found, key=lambda path: int(path.parent.name), default=None)
 

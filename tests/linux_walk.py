@@ -1,8 +1,10 @@
-"""The world of a Linux back end for walks: laid down onto the disk, set up again from a copy, and looked at whole.
+"""The world of a Linux back end for walks: laid down onto the disk, set up again from a copy, and
+looked at whole.
 
-What `tests.walk` copies for the fake one is a file; here it is the pool's image, and the machine is set up from it by the worker, as after a
-reboot. All copies stand at the same place, one after the other, so that names and paths are the same in all of them.
-Which scenes are walked on Linux stands here, too.
+What `tests.walk` copies for the fake one is a file; here it is the pool's image, and the machine is
+set up from it by the worker, as after a reboot. All copies stand at the same place, one after the
+other, so that names and paths are the same in all of them. Which scenes are walked on Linux stands
+here, too.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ from tests.stack import Stack, make_conf
 BACKEND = "alpha"
 BACKENDS = {BACKEND: {"share_driver": "linux", "pool_size_gib": "20", "pool_sparse": "true"}}
 WITH_IMAGES = {BACKEND: {**BACKENDS[BACKEND], "image_per_share_server": "true"}}
-SCENES_WITH_IMAGES = ("share_create", "share_extend", "share_delete", "share_server_delete", "snapshot_create", "share_revert")
+SCENES_WITH_IMAGES = (
+    "share_create",
+    "share_extend",
+    "share_delete",
+    "share_server_delete",
+    "snapshot_create",
+    "share_revert",
+)
 SCENES = (
     "share_create",
     "access_apply",
@@ -69,8 +78,11 @@ class LinuxWorld:
         self._backend = backend
 
     def lay_down(self, state_dir: Path) -> Path:
-        """Take everything off the machine but what is on the disk, with nobody asking it to end, and put that aside; where it is then."""
-        processes.end(processes.find_below(run_path(self._namespace), inventory.PROGRAMS), END_SECONDS)
+        """Take everything off the machine but what is on the disk, with nobody asking it to end,
+        and put that aside; where it is then."""
+        processes.end(
+            processes.find_below(run_path(self._namespace), inventory.PROGRAMS), END_SECONDS
+        )
         for name in inventory.leftovers(self._namespace, state_dir / "worker")["namespaces"]:
             namespaces.remove(name)
         mounts.unmount(state_dir)
@@ -83,7 +95,9 @@ class LinuxWorld:
     def copy(self, laid_down: Path) -> Path:
         """The state directory of a run, where it was before it was laid down."""
         state_dir = laid_down.with_name(laid_down.name.removesuffix("-laid-down"))
-        subprocess.run(["cp", "--archive", "--sparse=always", str(laid_down), str(state_dir)], check=True)
+        subprocess.run(
+            ["cp", "--archive", "--sparse=always", str(laid_down), str(state_dir)], check=True
+        )
         return state_dir
 
     def observe(self, state_dir: Path) -> dict[str, Any]:
@@ -98,7 +112,9 @@ class LinuxWorld:
                 there[f"ports of {namespace}"] = plugging.ports_in(namespace)
             there[f"addresses of {namespace}"] = sorted(addresses_in(namespace))
         for server in sorted(path.name for path in layout.servers.glob("*")):
-            there[f"exports of {server}"] = sorted(ExportBus(layout.server(server).bus_socket).active())
+            there[f"exports of {server}"] = sorted(
+                ExportBus(layout.server(server).bus_socket).active()
+            )
         there["run folders"] = sorted(path.name for path in layout.run.glob("*") if path.is_dir())
         there["files"] = _files(layout.state)
         pools = [layout.state / "pool", *sorted(layout.state.glob("file-systems/*/pool"))]
@@ -115,7 +131,8 @@ class LinuxWorld:
 def linux_installation(
     url: str, tmp_path: Path, backends: dict[str, dict[str, str]] = BACKENDS, **overrides: object
 ) -> Iterator[tuple[Stack, LinuxWorld]]:
-    """An installation with a Linux back end and no worker, with a share type `default`; taken away in the end. Skips where there is none."""
+    """An installation with a Linux back end and no worker, with a share type `default`; taken away
+    in the end. Skips where there is none."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     tmp_path.chmod(0o755)
@@ -137,7 +154,12 @@ def _files(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not _PASSING & set(parts) and path.suffix != ".img" and "mounts" not in parts:
+        if (
+            path.is_file()
+            and not _PASSING & set(parts)
+            and path.suffix != ".img"
+            and "mounts" not in parts
+        ):
             found["/".join(parts)] = path.read_text(errors="replace")
     return found
 
@@ -148,5 +170,12 @@ def _limits(pool: Path) -> list[str]:
     for line in run("btrfs", "subvolume", "list", str(pool)).splitlines():
         fields = line.split(" ", 8)
         names[fields[1]] = Path(fields[8]).name
-    groups = (line.split() for line in run("btrfs", "qgroup", "show", "-r", "--raw", str(pool)).splitlines())
-    return sorted(f"{names[group[0].removeprefix('0/')]} {group[3]}" for group in groups if group and group[0].removeprefix("0/") in names)
+    groups = (
+        line.split()
+        for line in run("btrfs", "qgroup", "show", "-r", "--raw", str(pool)).splitlines()
+    )
+    return sorted(
+        f"{names[group[0].removeprefix('0/')]} {group[3]}"
+        for group in groups
+        if group and group[0].removeprefix("0/") in names
+    )

@@ -1,5 +1,5 @@
-"""An OpenStack service that lies: answers without end, drops of them, nothing at all, or what is none. As a Keystone it also confirms
-honest tokens, and gives one to whoever logs in."""
+"""An OpenStack service that lies: answers without end, drops of them, nothing at all, or what is
+none. As a Keystone it also confirms honest tokens, and gives one to whoever logs in."""
 
 from __future__ import annotations
 
@@ -17,24 +17,31 @@ _SAID: dict[str, Any] = {
     "empty": {},
     "list": [],
     "null": None,
-    "nulls": dict.fromkeys(("subnets", "ports", "networks", "network", "subnet", "port", "network_ip_availability", "rbac_policies")),
-    "numbers": {"subnets": [5], "ports": ["x"], "network": 7, "subnet": [], "port": 3, "network_ip_availability": {"subnet_ip_availability": 5}},
+    "nulls": dict.fromkeys(("subnets", "ports", "networks", "network", "subnet", "port",
+     "network_ip_availability", "rbac_policies")),
+    "numbers": {"subnets": [5], "ports": ["x"], "network": 7, "subnet": [], "port": 3,
+     "network_ip_availability": {"subnet_ip_availability": 5}},
     "shapes": {
-        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24; reboot", "ip_version": "six", "gateway_ip": [1]}],
+        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24; reboot",
+         "ip_version": "six", "gateway_ip": [1]}],
         "network": {"id": "n", "mtu": "large", "provider:network_type": "vlan", "shared": True},
-        "ports": [{"id": 3, "device_id": "server", "device_owner": "manila:share", "name": ["x"], "fixed_ips": "no", "mac_address": 7}],
+        "ports": [{"id": 3, "device_id": "server", "device_owner": "manila:share", "name": ["x"],
+         "fixed_ips": "no", "mac_address": 7}],
         "subnet": {"id": "s", "cidr": None, "network_id": 2},
         "network_ip_availability": {"subnet_ip_availability": [{"x": 1}]},
     },
     "poison": {
-        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24", "ip_version": 4, "gateway_ip": "10.0.0.1"}],
+        "subnets": [{"id": "s", "network_id": "n", "cidr": "10.0.0.0/24", "ip_version": 4,
+         "gateway_ip": "10.0.0.1"}],
         "network": {"id": "n", "mtu": -5, "provider:network_type": "vlan\n}", "shared": True},
         "ports": [{
-            "id": "p", "device_id": "server", "device_owner": "manila:share", "name": "abaca-subnet-0", "mac_address": "02:00:00:00:00:01",
+            "id": "p", "device_id": "server", "device_owner": "manila:share",
+             "name": "abaca-subnet-0", "mac_address": "02:00:00:00:00:01",
             "fixed_ips": [{"subnet_id": "s", "ip_address": "10.0.0.5;}\nEXPORT {"}],
         }],
         "subnet": {"id": "s", "cidr": "10.0.0.0/24", "network_id": "n", "gateway_ip": "10.0.0.1"},
-        "network_ip_availability": {"subnet_ip_availability": [{"subnet_id": "s", "total_ips": "many", "used_ips": {}}]},
+        "network_ip_availability": {"subnet_ip_availability": [{"subnet_id": "s",
+         "total_ips": "many", "used_ips": {}}]},
     },
 }  # fmt: skip
 NONSENSE = tuple(_SAID)
@@ -43,8 +50,8 @@ _FAR = "2199-01-01T00:00:00.000000Z"
 
 
 class Lies(BaseHTTPRequestHandler):
-    """What a token, or a path, begins with says how it is answered: hang, drip, endless, bomb, garbage, pages (a list without end),
-    redirect, one of NONSENSE; others as they should be."""
+    """What a token, or a path, begins with says how it is answered: hang, drip, endless, bomb,
+    garbage, pages (a list without end), redirect, one of NONSENSE; others as they should be."""
 
     protocol_version = "HTTP/1.1"
     over = Event()
@@ -79,7 +86,11 @@ class Lies(BaseHTTPRequestHandler):
             self._answer(404, {"error": {"code": 404, "message": "no such token"}}, {})
         else:
             links = [{"rel": "self", "href": f"{self._url}/v3/"}]
-            self._answer(200, {"version": {"id": "v3.14", "status": "stable", "links": links, "media-types": []}}, {})
+            self._answer(
+                200,
+                {"version": {"id": "v3.14", "status": "stable", "links": links, "media-types": []}},
+                {},
+            )
 
     @property
     def _url(self) -> str:
@@ -91,17 +102,31 @@ class Lies(BaseHTTPRequestHandler):
     def _token(self, role: str) -> dict[str, Any]:
         domain = {"id": "default", "name": "Default"}
         kinds = ("public", "internal", "admin")
-        endpoints = [{"interface": kind, "region": "R", "region_id": "R", "id": kind, "url": f"{self._url}/v3"} for kind in kinds]
+        endpoints = [
+            {
+                "interface": kind,
+                "region": "R",
+                "region_id": "R",
+                "id": kind,
+                "url": f"{self._url}/v3",
+            }
+            for kind in kinds
+        ]
         return {"token": {
             "methods": ["password"], "user": {"id": role, "name": role, "domain": domain},
             "project": {"id": "red", "name": "red", "domain": domain},
-            "roles": [{"id": role, "name": role}], "issued_at": "2026-01-01T00:00:00.000000Z", "expires_at": _FAR, "audit_ids": ["a"],
-            "catalog": [{"type": "identity", "name": "keystone", "id": "k", "endpoints": endpoints}],
+            "roles": [{"id": role, "name": role}], "issued_at": "2026-01-01T00:00:00.000000Z",
+             "expires_at": _FAR, "audit_ids": ["a"],
+            "catalog": [{"type": "identity", "name": "keystone", "id": "k",
+             "endpoints": endpoints}],
         }}  # fmt: skip
 
     def _answer(self, status: int, body: object, headers: dict[str, str]) -> None:
         data = json.dumps(body).encode()
-        self._head(status, {**headers, "Content-Type": "application/json", "Content-Length": str(len(data))})
+        self._head(
+            status,
+            {**headers, "Content-Type": "application/json", "Content-Length": str(len(data))},
+        )
         self.wfile.write(data)
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
@@ -132,11 +157,17 @@ class Lies(BaseHTTPRequestHandler):
         self._head(200, {"Content-Type": "application/json", "Content-Length": "4"})
         self.wfile.write(b"\xff[{\x00")
 
-
     def _pages(self) -> None:
         kind = self.path.partition("?")[0].split("/")[3]
         following = {"rel": "next", "href": f"{self._url}/pages/v2.0/{kind}?marker={monotonic()}"}
-        self._answer(200, {kind: [{"id": "i", "network_id": "n", "device_id": "server", "name": "x"}], f"{kind}_links": [following]}, {})
+        self._answer(
+            200,
+            {
+                kind: [{"id": "i", "network_id": "n", "device_id": "server", "name": "x"}],
+                f"{kind}_links": [following],
+            },
+            {},
+        )
 
     def _redirect(self) -> None:
         self._answer(302, {}, {"Location": f"{self._url}{self.path}x"})

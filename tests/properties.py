@@ -21,7 +21,9 @@ settings.register_profile("untimed", deadline=None)  # a busy machine is no faul
 settings.load_profile("untimed")
 
 
-def drawn(examples: int, what: str, phases: Sequence[Phase] = (Phase.generate,)) -> Callable[[Test], Test]:
+def drawn(
+    examples: int, what: str, phases: Sequence[Phase] = (Phase.generate,)
+) -> Callable[[Test], Test]:
     """A decorator above `@given`: so many examples, drawn from the seed of this run, as often as
     they are needed; none is remembered for the next run. `what`: tests that differ in it draw
     different ones."""

@@ -21,8 +21,12 @@ class Answer(NamedTuple):
 class Connection:
     """A connection to a server on this machine."""
 
-    def __init__(self, port: int, seconds: float = SECONDS, *, tls: bool = False, source: str = "127.0.0.1") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds, source_address=(source, 0))
+    def __init__(
+        self, port: int, seconds: float = SECONDS, *, tls: bool = False, source: str = "127.0.0.1"
+    ) -> None:
+        self.socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=seconds, source_address=(source, 0)
+        )
         if tls:
             self.socket = unverified().wrap_socket(self.socket)
         self._received = b""
@@ -44,7 +48,10 @@ class Connection:
                 return None
         head, _, self._received = self._received.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
         size = int(headers.get("content-length", "0"))
         while len(self._received) < size:
             if not self._receive():
@@ -79,8 +86,11 @@ def basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
 
 
-def request(method: str, path: str, *lines: str, body: bytes | None = None, credentials: str | None = None) -> bytes:
-    """A request with Host, with the length of its body and with credentials, where they are given."""
+def request(
+    method: str, path: str, *lines: str, body: bytes | None = None, credentials: str | None = None
+) -> bytes:
+    """A request with Host, with the length of its body and with credentials, where they are
+    given."""
     head = [f"{method} {path} HTTP/1.1", "Host: x", *lines]
     if credentials is not None:
         head.append(f"Authorization: {credentials}")

@@ -33,9 +33,16 @@ def main(arguments: list[str]) -> int:
             return status
         failed = last_failed(Path(folder, "beside"))
         if len(failed) > MOST:
-            print(f"{len(failed)} tests failed: too many to run them once more (at most {MOST})", flush=True)
+            print(
+                f"{len(failed)} tests failed: too many to run them once more (at most {MOST})",
+                flush=True,
+            )
             return status
-        print(*["these failed beside others and run once more, alone:", *failed], sep="\n  ", flush=True)
+        print(
+            *["these failed beside others and run once more, alone:", *failed],
+            sep="\n  ",
+            flush=True,
+        )
         status = pytest(Path(folder, "alone"), "-p", "no:xdist", "-rfEs", *failed)
         again = set() if status == 0 else set(last_failed(Path(folder, "alone")))
         print(*[f"UNSTEADY {test}" for test in failed if test not in again], sep="\n", flush=True)

@@ -40,6 +40,7 @@ def offsets(one_of: int, what: object, *, grows: bool = True) -> set[int]:
 
 
 def sample(every: Sequence[T], one_of: int, *, grows: bool = True) -> list[T]:
-    """One element of so many, evenly spread. What is sampled within a sample does not grow with it."""
+    """One element of so many, evenly spread. What is sampled within a sample does not grow with
+    it."""
     chosen = offsets(one_of, every, grows=grows)
     return [element for place, element in enumerate(every) if place % one_of in chosen]

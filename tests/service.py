@@ -1,4 +1,5 @@
-"""`abaca serve` as a process for tests: below a folder of its own, with the fake back end, as root or as somebody else."""
+"""`abaca serve` as a process for tests: below a folder of its own, with the fake back end, as root
+or as somebody else."""
 
 from __future__ import annotations
 
@@ -26,19 +27,27 @@ FAKE_BACKEND = "[DEFAULT]\nenabled_share_backends = fake\n[fake]\nshare_driver =
 UNPRIVILEGED = "nobody"
 
 
-def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = READY_SECONDS) -> None:
-    """Look again and again, for a bounded time. `what` is waited for; a function says it when time is up."""
+def wait_until(
+    condition: Callable[[], object], what: str | Callable[[], str], seconds: float = READY_SECONDS
+) -> None:
+    """Look again and again, for a bounded time. `what` is waited for; a function says it when time
+    is up."""
     seconds *= PATIENCE
     deadline, pause = time.monotonic() + seconds, Event()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what() if callable(what) else what}"
+        assert time.monotonic() < deadline, (
+            f"waited {seconds:g} s for {what() if callable(what) else what}"
+        )
         pause.wait(0.05)
 
 
 class Installation:
-    """A state directory, a port and the service on them. `user`: who runs it (root only); None: who runs the tests."""
+    """A state directory, a port and the service on them. `user`: who runs it (root only); None: who
+    runs the tests."""
 
-    def __init__(self, folder: Path, user: str | None, config_text: str | None = FAKE_BACKEND) -> None:
+    def __init__(
+        self, folder: Path, user: str | None, config_text: str | None = FAKE_BACKEND
+    ) -> None:
         self.folder = folder
         self.user = user
         self.state_dir = folder / "state"
@@ -58,7 +67,14 @@ class Installation:
 
     def command(self, *arguments: str) -> list[str]:
         """A command line of ours on this installation."""
-        return [*PROGRAM, *arguments, "--config-file", str(self._config), "--state-dir", str(self.state_dir)]
+        return [
+            *PROGRAM,
+            *arguments,
+            "--config-file",
+            str(self._config),
+            "--state-dir",
+            str(self.state_dir),
+        ]
 
     def start(self) -> str:
         """Start it and wait until it said what its back ends are. Returns what it printed."""
@@ -73,14 +89,22 @@ class Installation:
                 group=pwd.getpwnam(self.user).pw_gid if self.user else None,
                 env={**os.environ, "HOME": "/nonexistent"},
             )
-        wait_until(lambda: "Back end" in self.said() or self.has_ended(), lambda: f"the service: {self.said()}")
+        wait_until(
+            lambda: "Back end" in self.said() or self.has_ended(),
+            lambda: f"the service: {self.said()}",
+        )
         assert not self.has_ended(), self.said()
         return self.said()
 
     def refused(self, *more: str) -> str:
         """Start another one, which must end by itself with an error. Returns what it printed."""
         done = subprocess.run(
-            [*self.command("serve"), "--port", str(self.port), *more], capture_output=True, text=True, timeout=READY_SECONDS, check=False, cwd="/"
+            [*self.command("serve"), "--port", str(self.port), *more],
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+            cwd="/",
         )
         assert done.returncode != 0
         return done.stdout + done.stderr
@@ -109,8 +133,17 @@ class Installation:
     def children(self) -> dict[str, int]:
         """Process ids of the service's own children: `api`, `worker`."""
         assert self.process is not None
-        found = {pid: arguments for pid, arguments in descendants(self.process.pid).items() if parent_of(pid) == self.process.pid}
-        return {name: pid for name in ("api", "worker") for pid, arguments in found.items() if name in arguments}
+        found = {
+            pid: arguments
+            for pid, arguments in descendants(self.process.pid).items()
+            if parent_of(pid) == self.process.pid
+        }
+        return {
+            name: pid
+            for name in ("api", "worker")
+            for pid, arguments in found.items()
+            if name in arguments
+        }
 
 
 @contextmanager
@@ -125,7 +158,9 @@ def reachable_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def installation(user: str | None = None, config_text: str | None = FAKE_BACKEND) -> Iterator[Installation]:
+def installation(
+    user: str | None = None, config_text: str | None = FAKE_BACKEND
+) -> Iterator[Installation]:
     """An installation that is not running yet; taken away afterwards with what runs of it."""
     with reachable_folder() as folder:
         if user is not None:
@@ -144,7 +179,9 @@ def unprivileged_reason() -> str | None:
         return "needs root, to become somebody else"
     command = [*PROGRAM, "--version"]
     try:
-        done = subprocess.run(command, user=UNPRIVILEGED, cwd="/", capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            command, user=UNPRIVILEGED, cwd="/", capture_output=True, timeout=60, check=False
+        )
     except PermissionError:  # not even Python: a clone below root's home
         return f"{UNPRIVILEGED} cannot run {sys.executable}"
     return None if done.returncode == 0 else f"{UNPRIVILEGED} cannot read this clone or its Python"
@@ -166,7 +203,9 @@ def descendants(pid: int) -> dict[int, list[str]]:
 def parent_of(pid: int) -> int:
     """The parent's process id; 0 when the process is gone."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+        )
     except (FileNotFoundError, ProcessLookupError):
         return 0
 
@@ -181,5 +220,9 @@ def arguments_of(pid: int) -> list[str]:
 
 def users_of(pid: int) -> set[int]:
     """Real, effective, saved and file system user ids of a process."""
-    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Uid:"))
+    (line,) = (
+        line
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+        if line.startswith("Uid:")
+    )
     return {int(number) for number in line.split()[1:]}

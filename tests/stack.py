@@ -1,4 +1,5 @@
-"""A whole Abaca for tests: a migrated database, a configuration with fake back ends, and workers, in this process or in their own.
+"""A whole Abaca for tests: a migrated database, a configuration with fake back ends, and workers,
+in this process or in their own.
 
 What a test asks for goes through the domain's functions, in transactions, as the API does.
 """
@@ -60,15 +61,27 @@ def initialise(url: str) -> None:
     dbos_database.migrate(url)
 
 
-def make_conf(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> cfg.ConfigOpts:
-    """A configuration with back ends, name → options; they are fake unless `share_driver` says otherwise. Times are short."""
+def make_conf(
+    state_dir: Path,
+    url: str,
+    backends: Mapping[str, Mapping[str, str]] | None = None,
+    **overrides: object,
+) -> cfg.ConfigOpts:
+    """A configuration with back ends, name → options; they are fake unless `share_driver` says
+    otherwise. Times are short."""
     backends = {"alpha": {}} if backends is None else backends
     path, key = state_dir / "abaca.conf", state_dir / "key"
     if not key.exists():
         write_key(key)
     lines = []
     for name, options in backends.items():
-        lines += [f"[{name}]", *(f"{option} = {value}" for option, value in {"share_driver": "fake", **options}.items())]
+        lines += [
+            f"[{name}]",
+            *(
+                f"{option} = {value}"
+                for option, value in {"share_driver": "fake", **options}.items()
+            ),
+        ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return config.load(
         [str(path)],
@@ -106,7 +119,8 @@ class Stack:
         finally:
             for backend in worker.backends:
                 if isinstance(backend.driver, FakeDriver):
-                    backend.driver.faults.released.set()  # a call that hangs would keep the process of the tests
+                    # a call that hangs would keep the process of the tests
+                    backend.driver.faults.released.set()
             worker.stop()
 
     def do(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
@@ -123,47 +137,107 @@ class Stack:
         """Ask until the answer is true; fails with the last answer."""
         return wait_for(lambda: self.ask(question), seconds)
 
-    # --- what tests build on ---------------------------------------------------------------------------------------
+    # --- what tests build on
+    # ---------------------------------------------------------------------------------------
 
     def network(self, *cidrs: str, caller: Caller = MEMBER) -> list[tuple[str, str]]:
         """A local network with these subnets; (network id, subnet id) of each."""
         network = self.do(local_networks.create, caller, name="net")
         return [
-            (network["id"], self.do(local_subnets.create, caller, network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4)["id"])
+            (
+                network["id"],
+                self.do(
+                    local_subnets.create,
+                    caller,
+                    network_id=network["id"],
+                    cidr=cidr,
+                    ip_version=6 if ":" in cidr else 4,
+                )["id"],
+            )
             for cidr in cidrs
         ]
 
     def share_type(self, name: str = "default", **specs: str) -> str:
         """A public share type with driver_handles_share_servers=True; its id."""
         extra_specs = {"driver_handles_share_servers": "True", **specs}
-        view = self.do(share_types.create, ADMIN, name=name, description=None, is_public=True, extra_specs=extra_specs)
+        view = self.do(
+            share_types.create,
+            ADMIN,
+            name=name,
+            description=None,
+            is_public=True,
+            extra_specs=extra_specs,
+        )
         return str(view["id"])
 
     def share_network(self, *subnets: tuple[str, str], caller: Caller = MEMBER) -> str:
         """A share network with these (network id, subnet id) as default subnets; its id."""
         net, subnet = subnets[0]
-        view = self.do(share_networks.create, caller, name="sn", description=None, neutron_net_id=net, neutron_subnet_id=subnet)
+        view = self.do(
+            share_networks.create,
+            caller,
+            name="sn",
+            description=None,
+            neutron_net_id=net,
+            neutron_subnet_id=subnet,
+        )
         for pair in subnets[1:]:
             self.add_subnet(view["id"], pair, caller=caller)
         return str(view["id"])
 
-    def add_subnet(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER, zone: str | None = None) -> dict[str, Any]:
+    def add_subnet(
+        self,
+        share_network_id: str,
+        pair: tuple[str, str],
+        caller: Caller = MEMBER,
+        zone: str | None = None,
+    ) -> dict[str, Any]:
         """Add a subnet as the API does: ask again while the check is pending."""
-        wanted = SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone)
+        wanted = SubnetRequest(
+            neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone
+        )
         while True:
-            outcome = self.do(subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True)
+            outcome = self.do(
+                subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True
+            )
             if not isinstance(outcome, PendingCheck):
                 return outcome
-            self.wait(lambda conn, check_id=outcome.id: not share_network_checks.is_pending(conn, check_id))  # type: ignore[misc]
+            self.wait(
+                lambda conn, check_id=outcome.id: (  # type: ignore[misc]
+                    not share_network_checks.is_pending(conn, check_id)
+                )
+            )
 
-    def checked(self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER) -> None:
+    def checked(
+        self, share_network_id: str, pair: tuple[str, str], caller: Caller = MEMBER
+    ) -> None:
         """Have the drivers asked about a subnet, and answered."""
         wanted = SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1])
-        self.wait(lambda _: self.do(subnet_additions.check, caller, share_network_id, wanted, reset_operation=False)["compatible"] is not None)
+        self.wait(
+            lambda _: (
+                self.do(
+                    subnet_additions.check, caller, share_network_id, wanted, reset_operation=False
+                )["compatible"]
+                is not None
+            )
+        )
 
-    def share(self, share_network_id: str, size: int = 1, share_type: str = "default", caller: Caller = MEMBER, **more: Any) -> str:
+    def share(
+        self,
+        share_network_id: str,
+        size: int = 1,
+        share_type: str = "default",
+        caller: Caller = MEMBER,
+        **more: Any,
+    ) -> str:
         """Ask for a share; its id."""
-        request = ShareRequest(share_proto="NFS", size=size, share_type=share_type, share_network_id=share_network_id, **more)
+        request = ShareRequest(
+            share_proto="NFS",
+            size=size,
+            share_type=share_type,
+            share_network_id=share_network_id,
+            **more,
+        )
         return str(self.do(share_creation.create, caller, request)["id"])
 
     def settled_share(self, share_id: str) -> str:
@@ -174,7 +248,20 @@ class Stack:
                 found = str(shares.get(conn, ADMIN, share_id)["status"])
             except Missing:
                 return "gone"
-            return None if found in ("creating", "deleting", "extending", "shrinking", "reverting", "manage_starting", "unmanage_starting") else found
+            return (
+                None
+                if found
+                in (
+                    "creating",
+                    "deleting",
+                    "extending",
+                    "shrinking",
+                    "reverting",
+                    "manage_starting",
+                    "unmanage_starting",
+                )
+                else found
+            )
 
         return self.wait(status) or ""
 
@@ -205,17 +292,23 @@ class Stack:
 
     def paths(self, share_id: str) -> list[str]:
         """The export paths of a share in their order."""
-        return [location["path"] for location in self.ask(share_export_locations.find, ADMIN, share_id)]
+        return [
+            location["path"] for location in self.ask(share_export_locations.find, ADMIN, share_id)
+        ]
 
     def rows(self) -> dict[str, int]:
         """Rows by table, empty tables left out."""
         with read(self.engine) as conn:
-            counted = {t.name: conn.scalar(sa.select(sa.func.count()).select_from(t)) or 0 for t in metadata.sorted_tables}
+            counted = {
+                t.name: conn.scalar(sa.select(sa.func.count()).select_from(t)) or 0
+                for t in metadata.sorted_tables
+            }
         return {name: number for name, number in counted.items() if number}
 
 
 def wait_for(question: Callable[[], T], seconds: float = 20) -> T:
-    """Ask until the answer is true; fails with the last answer after so many seconds, on a busy machine `PATIENCE` times as many."""
+    """Ask until the answer is true; fails with the last answer after so many seconds, on a busy
+    machine `PATIENCE` times as many."""
     seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
@@ -238,20 +331,25 @@ def environment(**variables: str) -> Iterator[None]:
             del os.environ[name]
 
 
-# --- workers in processes of their own --------------------------------------------------------------------------------
+# --- workers in processes of their own
+# --------------------------------------------------------------------------------
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.stack"])
 
 
-def _work(arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]], environment: Mapping[str, str]) -> None:
+def _work(
+    arguments: tuple[Path, str, Mapping[str, Mapping[str, str]], Mapping[str, object]],
+    environment: Mapping[str, str],
+) -> None:
     os.environ.update(environment)
     state_dir, url, backends, overrides = arguments
     process.run(make_conf(state_dir, url, backends, **overrides))
 
 
 class WorkerProcess:
-    """A worker in a process of its own, with these environment variables. It can be killed, and found dead."""
+    """A worker in a process of its own, with these environment variables. It can be killed, and
+    found dead."""
 
     def __init__(
         self,
@@ -261,7 +359,11 @@ class WorkerProcess:
         environment: Mapping[str, str] | None = None,
         **overrides: object,
     ) -> None:
-        self._process = _processes.Process(target=_work, args=((state_dir, url, backends, overrides), dict(environment or {})), daemon=True)
+        self._process = _processes.Process(
+            target=_work,
+            args=((state_dir, url, backends, overrides), dict(environment or {})),
+            daemon=True,
+        )
         self._process.start()
 
     @property

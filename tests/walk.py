@@ -1,7 +1,9 @@
-"""Kill the worker at every step of a workflow and compare where it ends with a run that nothing disturbed.
+"""Kill the worker at every step of a workflow and compare where it ends with a run that nothing
+disturbed.
 
-Any workflow can be walked: prepare an installation, put the work into its queue while no worker runs, and hand it to `Walk`. Each place
-is tried on a copy of database and world, with real worker processes and SIGKILL. The world is one of fake back ends, unless another is given
+Any workflow can be walked: prepare an installation, put the work into its queue while no worker
+runs, and hand it to `Walk`. Each place is tried on a copy of database and world, with real worker
+processes and SIGKILL. The world is one of fake back ends, unless another is given
 (`tests.linux_walk`).
 """
 
@@ -36,14 +38,21 @@ _SIGKILL = -9
 _SAMPLE = 11
 
 
-def places(steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE, grows: bool = True) -> list[tuple[int, str]]:
+def places(
+    steps: Sequence[str], *, all_of_them: bool = False, one_of: int = _SAMPLE, grows: bool = True
+) -> list[tuple[int, str]]:
     """Where to kill: every place, or one of so many (an odd number), as `sample` draws them."""
     every = [(number, moment) for number in range(1, len(steps) + 1) for moment in MOMENTS]
     if all_of_them:
         return every
-    # Shifted by the step's number: a sample of a long workflow holds all moments, whatever their number and the sample's have in common.
+    # Shifted by the step's number: a sample of a long workflow holds all moments, whatever their
+    # number and the sample's have in common.
     chosen = offsets(one_of, steps, grows=grows)
-    return [(number, moment) for place, (number, moment) in enumerate(every) if (place + number) % one_of in chosen]
+    return [
+        (number, moment)
+        for place, (number, moment) in enumerate(every)
+        if (place + number) % one_of in chosen
+    ]
 
 
 # What differs between two runs that both went right: when, and ids that the run itself draws.
@@ -55,7 +64,8 @@ class World(Protocol):
     """What back ends hold, below a state directory and on the machine."""
 
     def copy(self, state_dir: Path) -> Path:
-        """The state directory of a run of its own; what the back ends hold is there when its worker is up."""
+        """The state directory of a run of its own; what the back ends hold is there when its worker
+        is up."""
 
     def observe(self, state_dir: Path) -> dict[str, Any]:
         """All that the back ends of a run hold, as comparable values."""
@@ -78,7 +88,12 @@ class FakeWorlds:
         return copy
 
     def observe(self, state_dir: Path) -> dict[str, Any]:
-        worlds = {name: FakeDriver(name, {"state_file": str(state_dir / "worker" / f"{name}.json")}).world() for name in self._names}
+        worlds = {
+            name: FakeDriver(
+                name, {"state_file": str(state_dir / "worker" / f"{name}.json")}
+            ).world()
+            for name in self._names
+        }
         return {f"world of {name}": msgspec.to_builtins(world) for name, world in worlds.items()}
 
     def remove(self, state_dir: Path) -> None:
@@ -87,7 +102,8 @@ class FakeWorlds:
 
 @dataclass
 class Walk:
-    """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected. `backends`: as for `make_conf`.
+    """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected.
+    `backends`: as for `make_conf`.
 
     `patience`: seconds that the work may take, the start of a worker included.
     """
@@ -110,22 +126,35 @@ class Walk:
         url, state_dir = self._copy()
         log = state_dir / "steps"
         self._finish(url, state_dir, {"ABACA_STEP_LOG": str(log)})
-        steps = [line.partition("/")[2] for line in log.read_text().splitlines() if line.startswith(f"{self.workflow}/")]
+        steps = [
+            line.partition("/")[2]
+            for line in log.read_text().splitlines()
+            if line.startswith(f"{self.workflow}/")
+        ]
         steps = list(dict.fromkeys(steps))
         REPORT.walked(self.workflow, steps)
         return steps, self._observe(url, state_dir)
 
-    def kill(self, steps: Sequence[str], number: int, moment: str, expected: Mapping[str, Any]) -> None:
+    def kill(
+        self, steps: Sequence[str], number: int, moment: str, expected: Mapping[str, Any]
+    ) -> None:
         """Kill the worker there. Fails unless it ends as expected."""
         with REPORT.trying("kills", self._where):
             end = self._killed_at(number, moment)
-            different = {name: (expected.get(name), end.get(name)) for name in expected.keys() | end.keys() if expected.get(name) != end.get(name)}
+            different = {
+                name: (expected.get(name), end.get(name))
+                for name in expected.keys() | end.keys()
+                if expected.get(name) != end.get(name)
+            }
             assert not different, f"killed {moment} step {steps[number - 1]}"
 
     def _killed_at(self, number: int, moment: str) -> dict[str, Any]:
-        """Where it ends when the worker is killed there and started again. Fails when the worker did not die there."""
+        """Where it ends when the worker is killed there and started again. Fails when the worker
+        did not die there."""
         url, state_dir = self._copy()
-        worker = self._worker(url, state_dir, {"ABACA_CRASH_AT": f"{self.workflow}/{number}/{moment}"})
+        worker = self._worker(
+            url, state_dir, {"ABACA_CRASH_AT": f"{self.workflow}/{number}/{moment}"}
+        )
         try:
             wait_for(lambda: worker.exit_code is not None, self.patience)
             assert worker.exit_code == _SIGKILL, f"the worker ended with {worker.exit_code}"
@@ -155,7 +184,9 @@ class Walk:
         try:
             with read(engine) as conn:
                 seen: dict[str, Any] = {
-                    table.name: sorted(_stable(table, row) for row in conn.execute(sa.select(table)))
+                    table.name: sorted(
+                        _stable(table, row) for row in conn.execute(sa.select(table))
+                    )
                     for table in metadata.sorted_tables
                     if table.name != "share_usages"  # measured every minute
                 }
@@ -169,4 +200,6 @@ class Walk:
 
 def _stable(table: sa.Table, row: sa.Row[Any]) -> str:
     dropped = _VOLATILE | ({"id"} if table.name in _DRAWN_IDS else set())
-    return msgspec.json.encode({key: value for key, value in row._asdict().items() if key not in dropped}).decode()
+    return msgspec.json.encode(
+        {key: value for key, value in row._asdict().items() if key not in dropped}
+    ).decode()

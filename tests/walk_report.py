@@ -1,4 +1,5 @@
-"""How many places walks have tried in a run, for its summary. Each process of the run counts its own."""
+"""How many places walks have tried in a run, for its summary. Each process of the run counts its
+own."""
 
 from __future__ import annotations
 
@@ -34,7 +35,11 @@ class Report:
 
     def told(self) -> dict[str, Any]:
         """For the process that puts everything together."""
-        return {"steps": list(self._steps), "places": list(self._places.items()), "differences": self._differences}
+        return {
+            "steps": list(self._steps),
+            "places": list(self._places.items()),
+            "differences": self._differences,
+        }
 
     def add(self, told: dict[str, Any]) -> None:
         """Count what another process has told."""
@@ -51,12 +56,21 @@ class Report:
 
         workflows = {workflow for workflow, _ in self._steps}
         known = {workflow.__name__ for workflow in WORKFLOWS}
-        kills, failures = (sum(n for (_, of), n in self._places.items() if of == what) for what in ("kills", "failures"))
-        counted = f"{len(workflows & known)} of {len(known)} workflows, {len(self._steps)} steps, {kills} kills, {failures} failures injected"
+        kills, failures = (
+            sum(n for (_, of), n in self._places.items() if of == what)
+            for what in ("kills", "failures")
+        )
+        counted = (
+            f"{len(workflows & known)} of {len(known)} workflows, {len(self._steps)} steps, "
+            f"{kills} kills, {failures} failures injected"
+        )
         lines = [f"walked: {counted}; differences: {self._differences}"]
         for place in WHERE:
             on = {what: self._places[place, what] for what in ("kills", "failures")}
-            lines.append(f"  on {place}: {sum(on.values())} places: {on['kills']} kills, {on['failures']} failures")
+            lines.append(
+                f"  on {place}: {sum(on.values())} places: {on['kills']} kills, {on['failures']} "
+                "failures"
+            )
         return lines
 
 

@@ -1,4 +1,5 @@
-"""IP addresses and prefixes as text from outside. They have no zone (`fe80::1%eth0`): that is an interface of whoever wrote it."""
+"""IP addresses and prefixes as text from outside. They have no zone (`fe80::1%eth0`): that is an
+interface of whoever wrote it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def plain_address(text: str) -> Address:
 
 
 def plain_network(text: str, *, strict: bool = True) -> Network:
-    """The prefix that `text` is; `strict`: without host bits. Raises ValueError when it is none or has a zone."""
+    """The prefix that `text` is; `strict`: without host bits. Raises ValueError when it is none or
+    has a zone."""
     _refuse_zone(text)
     return ip_network(text, strict=strict)
 

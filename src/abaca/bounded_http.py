@@ -1,4 +1,5 @@
-"""Answers of OpenStack's services, within a size and a time: one that lies or never ends takes neither memory nor a thread for good.
+"""Answers of OpenStack's services, within a size and a time: one that lies or never ends takes
+neither memory nor a thread for good.
 
 Needs requests, which comes with the extra `openstack`; nothing else imports this module.
 """
@@ -19,7 +20,8 @@ _REDIRECTS = 3
 
 
 def bound(session: Session, most_bytes: int = _MOST_BYTES, seconds: float = _SECONDS) -> Session:
-    """Have all answers to the requests of `session` read within these; beyond them the request fails, and is not repeated by the session.
+    """Have all answers to the requests of `session` read within these; beyond them the request
+    fails, and is not repeated by the session.
 
     It follows few redirects: each has the time of a request.
     """
@@ -35,7 +37,9 @@ class _Bounded(TCPKeepAliveAdapter):
         self._most_bytes = most_bytes
         self._seconds = seconds
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         """Send it, and read the whole answer, unpacked."""
         began = time.monotonic()
         response = super().send(request, *args, **{**kwargs, "stream": True})
@@ -44,9 +48,15 @@ class _Bounded(TCPKeepAliveAdapter):
             while part := response.raw.read1(_PART, decode_content=True):
                 body += part
                 if len(body) > self._most_bytes:
-                    raise RequestException(f"{request.url}: the answer has more than {self._most_bytes} bytes", request=request)
+                    raise RequestException(
+                        f"{request.url}: the answer has more than {self._most_bytes} bytes",
+                        request=request,
+                    )
                 if time.monotonic() - began > self._seconds:
-                    raise RequestException(f"{request.url}: the answer took more than {self._seconds:g} s", request=request)
+                    raise RequestException(
+                        f"{request.url}: the answer took more than {self._seconds:g} s",
+                        request=request,
+                    )
         finally:
             if not response.raw.closed and not response.raw.isclosed():
                 response.close()

@@ -20,9 +20,10 @@
 
 Anything else that is raised is a bug: 500 at the API's edge, parked work in a worker.
 
-Messages of a CallerError are for the person who asked. Those of a BackendError are for the operator, and go to the
-log: a back end may have written its paths, programs or hosts into them. The project reads them only where whoever
-raised the error says `is_public`, and a sentence of ours otherwise.
+Messages of a CallerError are for the person who asked. Those of a BackendError are for the
+operator, and go to the log: a back end may have written its paths, programs or hosts into them. The
+project reads them only where whoever raised the error says `is_public`, and a sentence of ours
+otherwise.
 """
 
 from __future__ import annotations
@@ -95,26 +96,34 @@ class ServiceDown(CallerError):
 class BackendError(AbacaError):
     """A back end or a network plug-in failed.
 
-    `details` are partial back end details (flat map of strings) that the failed call had already established.
-    `is_public`: the project may read the message, which names nothing but what is the project's own.
+    `details` are partial back end details (flat map of strings) that the failed call had already
+    established. `is_public`: the project may read the message, which names nothing but what is the
+    project's own.
     """
 
     unexplained: ClassVar[str] = "The back end, or the network service, failed."
 
-    def __init__(self, message: str, details: dict[str, str] | None = None, *, is_public: bool = False) -> None:
+    def __init__(
+        self, message: str, details: dict[str, str] | None = None, *, is_public: bool = False
+    ) -> None:
         super().__init__(message)
         self.details = details or {}
         self.is_public = is_public
 
     def told(self, request_id: str) -> str:
-        """What the project is told: the message where it is public, else what kind of failure it was and where the reason is found.
+        """What the project is told: the message where it is public, else what kind of failure it
+        was and where the reason is found.
 
-        `request_id`: of the request that the work was put in for, which the log names; empty: none did.
+        `request_id`: of the request that the work was put in for, which the log names; empty: none
+        did.
         """
         if self.is_public:
             return self.message
         there = f", under request {request_id}" if request_id else ""
-        return f"{self.unexplained} The administrator finds the reason in the log of the worker{there}."
+        return (
+            f"{self.unexplained} The administrator finds the reason in the log of the "
+            f"worker{there}."
+        )
 
 
 class Unavailable(BackendError):
@@ -124,7 +133,8 @@ class Unavailable(BackendError):
 
 
 class DatabaseAway(Unavailable):
-    """Our own database is not there, or full: no failure of a back end. Work waits for it as long as it takes."""
+    """Our own database is not there, or full: no failure of a back end. Work waits for it as long
+    as it takes."""
 
 
 class OutcomeUnknown(BackendError):
@@ -134,7 +144,8 @@ class OutcomeUnknown(BackendError):
 
 
 class NoSpace(BackendError):
-    """No room: no free gigabytes or no free addresses. From `create_share` it means: another pool, and see to it that nothing is left here."""
+    """No room: no free gigabytes or no free addresses. From `create_share` it means: another pool,
+    and see to it that nothing is left here."""
 
     unexplained = "There is not enough room left."
 

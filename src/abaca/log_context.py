@@ -1,7 +1,9 @@
-"""Which request the current thread works for, and on which resources: set where a request or a piece of work begins.
+"""Which request the current thread works for, and on which resources: set where a request or a
+piece of work begins.
 
-Log lines are prefixed with it, user messages name the request, and work that is enqueued takes the request id along into the worker.
-It is kept here, and not handed from function to function, because everything below a request may log.
+Log lines are prefixed with it, user messages name the request, and work that is enqueued takes the
+request id along into the worker. It is kept here, and not handed from function to function, because
+everything below a request may log.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ def new_request_id() -> str:
 
 
 def is_request_id(text: object) -> bool:
-    """Whether it has exactly that format: ids that somebody else wrote are used for nothing otherwise."""
+    """Whether it has exactly that format: ids that somebody else wrote are used for nothing
+    otherwise."""
     return isinstance(text, str) and _REQUEST_ID.fullmatch(text) is not None
 
 
@@ -69,7 +72,8 @@ def request_id() -> str:
 
 
 def prefix() -> str:
-    """What log lines begin with, as in `[req-… share=… share_server=…] `; empty outside of requests."""
+    """What log lines begin with, as in `[req-… share=… share_server=…] `; empty outside of
+    requests."""
     now = _context.get()
     words = [now.request_id] if now.request_id else []
     words += [f"{kind}={id_[:_LONGEST_VALUE]}" for kind, id_ in now.resources.items()]

@@ -1,4 +1,5 @@
-"""Every option of the service, with defaults that need no file. `SECTIONS` says which sections they stand in.
+"""Every option of the service, with defaults that need no file. `SECTIONS` says which sections they
+stand in.
 
 Drivers and network plug-ins say what theirs are (`plugin_options`).
 """
@@ -18,27 +19,31 @@ class Shaped(types.String):
         self.what = what
 
 
-
 DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.Opt(
         "state_dir",
         Shaped("an absolute path", r"^/"),
         default="/var/lib/abaca",
-        help="Folder for everything that Abaca keeps on this machine, as an absolute path. Users who may not write to the default have "
+        help="Folder for everything that Abaca keeps on this machine, as an absolute path. Users "
+        "who may not write to the default have "
         "~/.local/state/abaca.",
     ),
     cfg.StrOpt(
         "key_file",
         sample_default="$state_dir/key",
-        help="File with the key that encrypts stored passwords of security services. It must be the same on every host, and belongs in a "
+        help="File with the key that encrypts stored passwords of security services. It must be "
+        "the same on every host, and belongs in a "
         "backup of its own.",
     ),
     cfg.Opt(
         "host",
-        Shaped("a name of letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$"),
+        Shaped(
+            "a name of letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$"
+        ),
         default=socket.gethostname(),
         sample_default="<this machine's name>",
-        help="Name of this worker host: letters, digits, '.', '-' and '_'. Its work and its back ends carry it (host@backend), so do not "
+        help="Name of this worker host: letters, digits, '.', '-' and '_'. Its work and its back "
+        "ends carry it (host@backend), so do not "
         "change it once there are shares.",
     ),
     cfg.StrOpt(
@@ -55,49 +60,68 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
     cfg.ListOpt(
         "enabled_share_backends",
         default=[],
-        help="Names of the back ends that the worker of this host serves, separated by commas: fast, slow. Each has a section of its name  "
-        "with the driver (share_driver) and the driver's options. If empty, there is one back end: linux where this machine has what it "
+        help="Names of the back ends that the worker of this host serves, separated by commas: "
+        "fast, slow. Each has a section of its name  "
+        "with the driver (share_driver) and the driver's options. If empty, there is one back "
+        "end: linux where this machine has what it "
         "needs, else fake, which stores nothing.",
     ),
-    cfg.StrOpt("storage_availability_zone", default="nova", help="Availability zone of the back ends whose sections name none."),
-    cfg.StrOpt("default_share_type", help="Name of the share type of shares that are created without one: gold. By default there is none."),
+    cfg.StrOpt(
+        "storage_availability_zone",
+        default="nova",
+        help="Availability zone of the back ends whose sections name none.",
+    ),
+    cfg.StrOpt(
+        "default_share_type",
+        help="Name of the share type of shares that are created without one: gold. By default "
+        "there is none.",
+    ),
     cfg.ListOpt(
         "admin_only_metadata",
         default=["__affinity_same_host", "__affinity_different_host"],
-        help="Keys of share metadata that only administrators may set, change or delete, separated by commas.",
+        help="Keys of share metadata that only administrators may set, change or delete, "
+        "separated by commas.",
     ),
     cfg.ListOpt(
         "admin_only_el_metadata",
         default=["preferred"],
-        help="Keys of export location metadata that only administrators may set, change or delete, separated by commas.",
+        help="Keys of export location metadata that only administrators may set, change or "
+        "delete, separated by commas.",
     ),
     cfg.ListOpt(
         "driver_updatable_subnet_metadata",
         default=[],
-        help="Keys of share network subnet metadata, separated by commas, that are handed to the drivers of the share servers on the subnet "
+        help="Keys of share network subnet metadata, separated by commas, that are handed to the "
+        "drivers of the share servers on the subnet "
         "when they are set (API version 2.89).",
     ),
     cfg.StrOpt(
         "network_plugin",
         default="local",
-        help="Network plug-in that knows subnets and gives addresses: local (networks of Abaca's own), neutron, or one from a package. Its "
+        help="Network plug-in that knows subnets and gives addresses: local (networks of Abaca's "
+        "own), neutron, or one from a package. Its "
         "options stand in the section of its name.",
     ),
     cfg.IntOpt(
         "service_down_time",
         default=20,
         min=2,
-        help="Seconds without a sign of life after which a back end counts as down. More than [worker] report_interval.",
+        help="Seconds without a sign of life after which a back end counts as down. More than "
+        "[worker] report_interval.",
     ),
     cfg.IntOpt(
-        "unused_share_server_cleanup_interval", default=600, min=1, help="Seconds that a share server is kept after its last share was deleted."
+        "unused_share_server_cleanup_interval",
+        default=600,
+        min=1,
+        help="Seconds that a share server is kept after its last share was deleted.",
     ),
     cfg.IntOpt(
         "soft_deleted_share_retention_time",
         default=7 * 24 * 3600,
         min=0,
         max=2**31,
-        help="Seconds that a soft-deleted share is kept in the recycle bin. The default is seven days.",
+        help="Seconds that a soft-deleted share is kept in the recycle bin. The default is seven "
+        "days.",
     ),
 ]
 
@@ -106,23 +130,35 @@ DATABASE_OPTIONS: list[cfg.Opt] = [
         "connection",
         secret=True,
         sample_default="sqlite:////var/lib/abaca/db/abaca.sqlite",
-        help="URL of the database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or sqlite:///PATH. Write $$ for a $ in it. Workers on "
+        help="URL of the database: postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or "
+        "sqlite:///PATH. Write $$ for a $ in it. Workers on "
         "several machines need PostgreSQL.",
     ),
-    cfg.IntOpt("pool_size", default=10, min=1, help="Connections to the database that each API process keeps open."),
+    cfg.IntOpt(
+        "pool_size",
+        default=10,
+        min=1,
+        help="Connections to the database that each API process keeps open.",
+    ),
 ]
 
 API_OPTIONS: list[cfg.Opt] = [
     cfg.HostAddressOpt(
         "listen",
         default="127.0.0.1",
-        help="IP address or host name to listen on: 0.0.0.0 or :: for all. Beyond loopback, TLS is required (see ssl_certificate and "
+        help="IP address or host name to listen on: 0.0.0.0 or :: for all. Beyond loopback, TLS "
+        "is required (see ssl_certificate and "
         "allow_cleartext).",
     ),
     cfg.PortOpt("port", default=8786, min=1, help="TCP port to listen on."),
     cfg.IntOpt("workers", default=2, min=1, help="Number of API processes."),
     cfg.IntOpt("threads", default=4, min=2, help="Requests that each API process handles at once."),
-    cfg.StrOpt("user", default="abaca", help="User that the API runs as when root starts it. `make system` makes the default one; root keeps root."),
+    cfg.StrOpt(
+        "user",
+        default="abaca",
+        help="User that the API runs as when root starts it. `make system` makes the default one; "
+        "root keeps root.",
+    ),
     cfg.StrOpt(
         "auth_strategy",
         default="http_basic",
@@ -136,12 +172,14 @@ API_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "http_basic_auth_user_file",
         sample_default="$state_dir/users",
-        help="File with the users of http_basic, one a line: user:bcrypt-hash:project:role[,role]. `abaca user` writes it.",
+        help="File with the users of http_basic, one a line: "
+        "user:bcrypt-hash:project:role[,role]. `abaca user` writes it.",
     ),
     cfg.ListOpt(
         "trusted_proxies",
         default=[],
-        help="Addresses or prefixes of reverse proxies, separated by commas: 10.0.0.10/32, fd00::10/128. Their X-Forwarded-For, -Proto and "
+        help="Addresses or prefixes of reverse proxies, separated by commas: 10.0.0.10/32, "
+        "fd00::10/128. Their X-Forwarded-For, -Proto and "
         "-Host headers are believed; those of all others are ignored.",
     ),
     cfg.IntOpt(
@@ -151,33 +189,63 @@ API_OPTIONS: list[cfg.Opt] = [
         help="Most connections of one client, an IPv4 address or an IPv6 /64, to each API process.",
     ),
     cfg.BoolOpt(
-        "allow_cleartext", default=False, help="Whether passwords and tokens may travel without TLS beyond loopback: behind a proxy that does TLS."
+        "allow_cleartext",
+        default=False,
+        help="Whether passwords and tokens may travel without TLS beyond loopback: behind a proxy "
+        "that does TLS.",
     ),
-    cfg.StrOpt("ssl_certificate", help="PEM file with the server's certificate chain: /etc/abaca/chain.pem. Goes with ssl_key."),
-    cfg.StrOpt("ssl_key", help="PEM file with the certificate's private key: /etc/abaca/key.pem. The API's user must be able to read it."),
+    cfg.StrOpt(
+        "ssl_certificate",
+        help="PEM file with the server's certificate chain: /etc/abaca/chain.pem. Goes with "
+        "ssl_key.",
+    ),
+    cfg.StrOpt(
+        "ssl_key",
+        help="PEM file with the certificate's private key: /etc/abaca/key.pem. The API's user "
+        "must be able to read it.",
+    ),
     cfg.IntOpt("max_body_bytes", default=114688, min=1024, help="Largest request body, in bytes."),
-    cfg.IntOpt("max_limit", default=1000, min=1, help="Most items of a list that is asked for with a limit, and of lists that are never whole."),
+    cfg.IntOpt(
+        "max_limit",
+        default=1000,
+        min=1,
+        help="Most items of a list that is asked for with a limit, and of lists that are never "
+        "whole.",
+    ),
     cfg.IntOpt(
         "kept_rows_megabytes",
         default=32,
         min=0,
-        help="Memory, in megabytes, for rows of lists that each API process keeps encoded until they change. 0: none are kept.",
+        help="Memory, in megabytes, for rows of lists that each API process keeps encoded until "
+        "they change. 0: none are kept.",
     ),
     cfg.StrOpt(
         "audit_file",
-        help="File to which a JSON line is appended for each request that changes something or was to, and for failed logins: "
-        "/var/log/abaca/audit.log. The API's user must be able to write it. The log has such lines anyway.",
+        help="File to which a JSON line is appended for each request that changes something or "
+        "was to, and for failed logins: "
+        "/var/log/abaca/audit.log. The API's user must be able to write it. The log has such "
+        "lines anyway.",
     ),
-    cfg.BoolOpt("metrics_per_share", default=False, help="Whether /metrics tells what each share holds: a time series for each share."),
+    cfg.BoolOpt(
+        "metrics_per_share",
+        default=False,
+        help="Whether /metrics tells what each share holds: a time series for each share.",
+    ),
     cfg.Opt(
         "public_endpoint",
         Shaped("a URL of http or https", r"^https?://\S+$"),
-        help="URL that links in answers begin with, as clients reach the API: https://shares.example.org:8786. By default that of the request.",
+        help="URL that links in answers begin with, as clients reach the API: "
+        "https://shares.example.org:8786. By default that of the request.",
     ),
 ]
 
 QUOTA_OPTIONS: list[cfg.Opt] = [
-    cfg.IntOpt(name, default=default, min=-1, help=f"{text} of a project, unless its quotas say otherwise. -1: no limit.")
+    cfg.IntOpt(
+        name,
+        default=default,
+        min=-1,
+        help=f"{text} of a project, unless its quotas say otherwise. -1: no limit.",
+    )
     for name, default, text in (
         ("shares", 50, "Shares"),
         ("gigabytes", 1000, "GiB of all shares"),
@@ -195,56 +263,99 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
 ]
 
 LIMIT_OPTIONS: list[cfg.Opt] = [
-    cfg.IntOpt(name, default=default, min=-1, help=f"{text}; one more is answered with 413. -1: no limit.")
+    cfg.IntOpt(
+        name, default=default, min=-1, help=f"{text}; one more is answered with 413. -1: no limit."
+    )
     for name, default, text in (
         ("local_networks", 100, "Most local networks of a project"),
         ("subnets_per_local_network", 100, "Most subnets of a local network"),
-        ("subnets_per_share_network", 100, "Most subnets of a share network, those included that wait for their share servers to be deleted"),
+        (
+            "subnets_per_share_network",
+            100,
+            "Most subnets of a share network, those included that wait for their share servers to "
+            "be deleted",
+        ),
         ("security_services", 100, "Most security services of a project"),
         ("resource_locks", 1000, "Most resource locks of a project"),
         ("access_rules_per_share", 500, "Most access rules of a share"),
         (
             "waiting_work",
             2000,
-            "Most operations of a project that wait or run when another change of access rules, check or hand-over is asked for",
+            "Most operations of a project that wait or run when another change of access rules, "
+            "check or hand-over is asked for",
         ),
     )
 ]
-LIMIT_OPTIONS.append(cfg.IntOpt("messages", default=1000, min=-1, help="Most user messages of a project; the oldest are deleted. -1: no limit."))
+LIMIT_OPTIONS.append(
+    cfg.IntOpt(
+        "messages",
+        default=1000,
+        min=-1,
+        help="Most user messages of a project; the oldest are deleted. -1: no limit.",
+    )
+)
 
 WORKER_OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt(
-        "poll_interval", default=0.05, min=0.005, help="Seconds between two looks for work while some is being done; new work wakes a worker, too."
+        "poll_interval",
+        default=0.05,
+        min=0.005,
+        help="Seconds between two looks for work while some is being done; new work wakes a "
+        "worker, too.",
     ),
     cfg.IntOpt(
         "concurrency",
         default=24,
         min=1,
-        help="Operations carried out at once. Projects share these places fairly: a project takes another one only while half as many as it "
+        help="Operations carried out at once. Projects share these places fairly: a project takes "
+        "another one only while half as many as it "
         "then holds stay free, so that one alone gets two thirds of them.",
     ),
     cfg.IntOpt(
         "check_concurrency",
         default=4,
         min=1,
-        help="Checks carried out at once, in places of their own, shared in the same way: whether share servers may get another subnet or "
+        help="Checks carried out at once, in places of their own, shared in the same way: whether "
+        "share servers may get another subnet or "
         "security service.",
     ),
-    cfg.FloatOpt("report_interval", default=5.0, min=0.05, help="Seconds between two signs of life of a back end, with the room of its pools."),
-    cfg.FloatOpt("watch_interval", default=10.0, min=0.05, help="Seconds between two looks whether every share server serves its clients."),
-    cfg.FloatOpt("usage_interval", default=60.0, min=0.05, help="Seconds between two looks at what the shares of a back end hold, for /metrics."),
-    cfg.IntOpt("lease_seconds", default=30, min=3, help="Seconds that the right to serve a host lasts without renewal."),
+    cfg.FloatOpt(
+        "report_interval",
+        default=5.0,
+        min=0.05,
+        help="Seconds between two signs of life of a back end, with the room of its pools.",
+    ),
+    cfg.FloatOpt(
+        "watch_interval",
+        default=10.0,
+        min=0.05,
+        help="Seconds between two looks whether every share server serves its clients.",
+    ),
+    cfg.FloatOpt(
+        "usage_interval",
+        default=60.0,
+        min=0.05,
+        help="Seconds between two looks at what the shares of a back end hold, for /metrics.",
+    ),
+    cfg.IntOpt(
+        "lease_seconds",
+        default=30,
+        min=3,
+        help="Seconds that the right to serve a host lasts without renewal.",
+    ),
     cfg.FloatOpt(
         "retry_seconds",
         default=60.0,
         min=0.0,
-        help="Seconds that a back end that is unavailable is asked again before the operation fails: once at least, unless 0.",
+        help="Seconds that a back end that is unavailable is asked again before the operation "
+        "fails: once at least, unless 0.",
     ),
     cfg.FloatOpt(
         "call_seconds",
         default=900.0,
         min=0.1,
-        help="Seconds that one call of a driver or a network plug-in may take. Then the operation fails, and nothing is begun on that share "
+        help="Seconds that one call of a driver or a network plug-in may take. Then the operation "
+        "fails, and nothing is begun on that share "
         "server until the call comes back.",
     ),
 ]
@@ -253,7 +364,8 @@ BACKEND_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "share_driver",
         required=True,
-        help="Name of the back end's driver: linux, fake, or one from a package (entry points abaca.share_drivers).",
+        help="Name of the back end's driver: linux, fake, or one from a package (entry points "
+        "abaca.share_drivers).",
     ),
     cfg.StrOpt(
         "availability_zone",
@@ -270,4 +382,5 @@ SECTIONS: dict[str, list[cfg.Opt]] = {
     "limits": LIMIT_OPTIONS,
     "worker": WORKER_OPTIONS,
 }
-"""What the service itself reads. Back ends and network plug-ins have sections of their own names, libraries theirs."""
+"""What the service itself reads. Back ends and network plug-ins have sections of their own names,
+libraries theirs."""

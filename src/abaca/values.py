@@ -1,8 +1,9 @@
 """Frozen values that cross layers: what drivers, network plug-ins and the scheduler take and give.
 
-No rows, no wire formats: a database row becomes one of these before it leaves `domain`, and a driver never sees anything else.
-Sizes are whole GiB unless the name says otherwise. Times are not here. Everything converts to and from JSON with msgspec,
-because the results of workflow steps are stored.
+No rows, no wire formats: a database row becomes one of these before it leaves `domain`, and a
+driver never sees anything else. Sizes are whole GiB unless the name says otherwise. Times are not
+here. Everything converts to and from JSON with msgspec, because the results of workflow steps are
+stored.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ SYSTEM = ""  # the project id of callers whose token is for the whole system and
 
 
 class Caller(Value):
-    """Who asks. `is_admin`: sees and may touch every project's resources. `project_id`: SYSTEM for whom has none."""
+    """Who asks. `is_admin`: sees and may touch every project's resources. `project_id`: SYSTEM for
+    whom has none."""
 
     user_id: str
     project_id: str
@@ -31,7 +33,8 @@ class Caller(Value):
 
 
 class Host(Value):
-    """Where a pool is: worker host, back end and pool, written `host@backend#pool` (pool optional)."""
+    """Where a pool is: worker host, back end and pool, written `host@backend#pool` (pool
+    optional)."""
 
     host: str
     backend: str
@@ -58,8 +61,9 @@ class Host(Value):
 class Subnet(Value):
     """A subnet as a network plug-in knows it (Neutron's fields).
 
-    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is None for flat networks. `physical_network`:
-    the name by which administrators know the wire of a flat or VLAN network.
+    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is
+    None for flat networks. `physical_network`: the name by which administrators know the wire of a
+    flat or VLAN network.
     """
 
     neutron_net_id: str
@@ -74,7 +78,8 @@ class Subnet(Value):
 
 
 class NetworkAllocation(Value):
-    """One address on one subnet, given to a share server. `ip_address` without prefix length, `mac_address` as aa:bb:cc:dd:ee:ff."""
+    """One address on one subnet, given to a share server. `ip_address` without prefix length,
+    `mac_address` as aa:bb:cc:dd:ee:ff."""
 
     id: str
     ip_address: str
@@ -82,7 +87,8 @@ class NetworkAllocation(Value):
 
 
 class SecurityService(Value):
-    """An LDAP, Kerberos or Active Directory domain that a share server joins. Its password is clear: such a value is never stored."""
+    """An LDAP, Kerberos or Active Directory domain that a share server joins. Its password is
+    clear: such a value is never stored."""
 
     id: str
     type: str
@@ -100,7 +106,8 @@ class SecurityService(Value):
 
 
 class NetworkInfo(Value):
-    """One share network subnet of a share server with the server's addresses on it. The seed's network_info entry."""
+    """One share network subnet of a share server with the server's addresses on it. The seed's
+    network_info entry."""
 
     server_id: str
     share_network_subnet_id: str
@@ -111,7 +118,8 @@ class NetworkInfo(Value):
 
 
 class NetworkInfoUpdate(Value):
-    """What changes on a share server's networks: entries that stay, come and go (`removed` is empty for now).
+    """What changes on a share server's networks: entries that stay, come and go (`removed` is empty
+    for now).
 
     In a check, the entries of `added` hold no allocations yet.
     """
@@ -123,7 +131,8 @@ class NetworkInfoUpdate(Value):
 
 
 class AccessRule(Value):
-    """Who may use a share. `access_type`: ip, user, cert or cephx; `access_level`: rw or ro; `access_to`: for ip an address or a prefix."""
+    """Who may use a share. `access_type`: ip, user, cert or cephx; `access_level`: rw or ro;
+    `access_to`: for ip an address or a prefix."""
 
     id: str
     access_type: str
@@ -132,10 +141,12 @@ class AccessRule(Value):
 
 
 class ExportLocation(Value):
-    """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`.
+    """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or
+    `[fd00::5]:/shares/<id>`.
 
-    `ip_version`: 4 or 6, of the address in it, which nobody reads from the path; None when it has none. Of those that
-    drivers call `preferred`, one of each IP version is shown so, the one that has been there longest.
+    `ip_version`: 4 or 6, of the address in it, which nobody reads from the path; None when it has
+    none. Of those that drivers call `preferred`, one of each IP version is shown so, the one that
+    has been there longest.
     """
 
     path: str
@@ -146,12 +157,14 @@ class ExportLocation(Value):
 
 
 class Share(Value):
-    """A share instance as a driver sees it. `id` is the share instance's id and names everything the driver makes for it.
+    """A share instance as a driver sees it. `id` is the share instance's id and names everything
+    the driver makes for it.
 
-    `is_complete` False: it is just being made, or failed; it may not be there, and is served only if it is. `is_resizing` True: its size is
-    just being changed, so that the one it has may be the old one or the new one.
-    `extra_specs`: those of its share type as they are now. `project_id`, `name`: whose share it is and what they call
-    it; a name may be any text, is not unique, and None when there is none.
+    `is_complete` False: it is just being made, or failed; it may not be there, and is served only
+    if it is. `is_resizing` True: its size is just being changed, so that the one it has may be the
+    old one or the new one. `extra_specs`: those of its share type as they are now. `project_id`,
+    `name`: whose share it is and what they call it; a name may be any text, is not unique, and None
+    when there is none.
     """
 
     id: str
@@ -171,10 +184,12 @@ class Share(Value):
 
 
 class Snapshot(Value):
-    """A snapshot instance as a driver sees it. `id` is the snapshot instance's id and names everything the driver makes for it.
+    """A snapshot instance as a driver sees it. `id` is the snapshot instance's id and names
+    everything the driver makes for it.
 
-    `size`: GiB that its share had when it was taken. `is_mountable`: clients may mount it, by the `access_rules`, which are all `ro`.
-    `is_complete` False: it is just being made, or failed; it may not be there.
+    `size`: GiB that its share had when it was taken. `is_mountable`: clients may mount it, by the
+    `access_rules`, which are all `ro`. `is_complete` False: it is just being made, or failed; it
+    may not be there.
     """
 
     id: str
@@ -189,7 +204,8 @@ class Snapshot(Value):
 
 
 class ShareServer(Value):
-    """A share server as a driver sees it: its networks in a stable order (oldest subnet first) and what the driver said of it before.
+    """A share server as a driver sees it: its networks in a stable order (oldest subnet first) and
+    what the driver said of it before.
 
     `backend_details` may be empty although `setup_server` once ran: a crash can lose its answer.
     """
@@ -200,7 +216,8 @@ class ShareServer(Value):
 
 
 class ManagedServer(Value):
-    """A share server that a driver has taken over: the addresses that it answers on, in the order of its export locations, and its details."""
+    """A share server that a driver has taken over: the addresses that it answers on, in the order
+    of its export locations, and its details."""
 
     ip_addresses: list[str]
     backend_details: dict[str, str] = {}
@@ -221,9 +238,11 @@ class ShareUpdate(Value):
 
 
 class SnapshotUpdate(Value):
-    """What a driver tells of a snapshot, once it is taken or after its server's networks changed. None: unchanged.
+    """What a driver tells of a snapshot, once it is taken or after its server's networks changed.
+    None: unchanged.
 
-    `provider_location`: how the back end calls it, shown to administrators. `export_locations`: only of one that can be mounted.
+    `provider_location`: how the back end calls it, shown to administrators. `export_locations`:
+    only of one that can be mounted.
     """
 
     provider_location: str | None = None
@@ -231,7 +250,8 @@ class SnapshotUpdate(Value):
 
 
 class ServerUpdate(Value):
-    """The answer of `update_share_server_network_allocations`: updates by share instance id, by snapshot instance id, and new details."""
+    """The answer of `update_share_server_network_allocations`: updates by share instance id, by
+    snapshot instance id, and new details."""
 
     share_updates: dict[str, ShareUpdate] = {}
     snapshot_updates: dict[str, SnapshotUpdate] = {}
@@ -239,9 +259,11 @@ class ServerUpdate(Value):
 
 
 class PoolStats(Value):
-    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool capabilities by their names.
+    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool
+    capabilities by their names.
 
-    `snapshot_capacity_gb`: what snapshots keep beside the sizes of shares, and so cannot be promised.
+    `snapshot_capacity_gb`: what snapshots keep beside the sizes of shares, and so cannot be
+    promised.
     """
 
     pool_name: str
@@ -255,7 +277,8 @@ class PoolStats(Value):
 
 
 class Pool(Value):
-    """A pool as the scheduler sees it: reported capacities, what Abaca has promised on it, its zone, whether its service is up and enabled."""
+    """A pool as the scheduler sees it: reported capacities, what Abaca has promised on it, its
+    zone, whether its service is up and enabled."""
 
     host: Host
     availability_zone: str
@@ -266,9 +289,11 @@ class Pool(Value):
 
 
 class PlacementRequest(Value):
-    """What the scheduler is asked: a size, the share type's extra specs, and for each zone in question whether it has several subnets.
+    """What the scheduler is asked: a size, the share type's extra specs, and for each zone in
+    question whether it has several subnets.
 
-    `zones`: zone name → True when the share network has more than one subnet there; None: any zone will do and no network is involved.
+    `zones`: zone name → True when the share network has more than one subnet there; None: any zone
+    will do and no network is involved.
     """
 
     size: int
@@ -281,7 +306,8 @@ class PlacementRequest(Value):
 class Page(Value):
     """Which part of a list is wanted, and in what order. None: no limit, or the list's own order.
 
-    `after`: (created_at, id) of the row before, in a list by age; else the part begins `offset` rows after the first.
+    `after`: (created_at, id) of the row before, in a list by age; else the part begins `offset`
+    rows after the first.
     """
 
     limit: int | None = None

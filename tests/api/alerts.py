@@ -1,4 +1,5 @@
-"""For each alert: series that set it off, and others, close to them, that do not. `promtool` judges (see `test_monitoring`).
+"""For each alert: series that set it off, and others, close to them, that do not. `promtool` judges
+(see `test_monitoring`).
 
 Series are in Prometheus' notation, one value a minute; an alert is looked for after `minutes`.
 """
@@ -26,7 +27,8 @@ _POOL = '{pool="h@b#p"}'
 
 
 def _requests(**counted: dict[str, int]) -> dict[str, str]:
-    """Samples of the histogram of requests: count or bucket → labels → how many more each minute."""
+    """Samples of the histogram of requests: count or bucket → labels → how many more each
+    minute."""
     return {
         f"abaca_http_request_seconds_{kind}{{{labels}}}": f"0+{more}x20"
         for kind, samples in counted.items()
@@ -100,15 +102,19 @@ CASES = [
     ),
     Case(
         "AbacaPoolNearlyFull", 12,
-        fires={'abaca_pool_room_bytes{pool="h@b#p"}': "9663676416x20", 'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
-        quiet={'abaca_pool_room_bytes{pool="h@b#p"}': "11811160064x20", 'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
+        fires={'abaca_pool_room_bytes{pool="h@b#p"}': "9663676416x20",
+         'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
+        quiet={'abaca_pool_room_bytes{pool="h@b#p"}': "11811160064x20",
+         'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
         labels={"severity": "warning", "pool": "h@b#p"},
         says="The pool h@b#p takes only 9GiB of further shares.",
     ),
     Case(
         "AbacaPoolFull", 7,
-        fires={'abaca_pool_free_bytes{pool="h@b#p"}': "4294967296x20", 'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
-        quiet={'abaca_pool_free_bytes{pool="h@b#p"}': "6442450944x20", 'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
+        fires={'abaca_pool_free_bytes{pool="h@b#p"}': "4294967296x20",
+         'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
+        quiet={'abaca_pool_free_bytes{pool="h@b#p"}': "6442450944x20",
+         'abaca_pool_size_bytes{pool="h@b#p"}': "107374182400x20"},
         labels={"severity": "critical", "pool": "h@b#p"},
         says="Of the pool h@b#p only 4GiB are not written.",
     ),
@@ -152,7 +158,8 @@ CASES = [
         fires={"abaca_certificate_expiry_timestamp_seconds": "1123200x90"},
         quiet={"abaca_certificate_expiry_timestamp_seconds": "1296000x90"},
         labels={"severity": "warning"},
-        says="The certificate that the API serves expires in 12d 22h 30m 0s. Renew it, then restart the API.",
+        says="The certificate that the API serves expires in 12d 22h 30m 0s. Renew it, then "
+             "restart the API.",
     ),
     Case(
         "AbacaUsageStale", 30,
@@ -172,8 +179,10 @@ def as_promtool_reads_it(rules: str) -> dict[str, object]:
             others = {} if "abaca_build_info" in series else _BUILD
             tests.append({
                 "interval": "1m",
-                "input_series": [{"series": name, "values": values} for name, values in {**others, **series}.items()],
-                "alert_rule_test": [{"eval_time": f"{_moment(case, is_wanted)}m", "alertname": case.alert, "exp_alerts": _expected(case, is_wanted)}],
+                "input_series": [{"series": name, "values": values} for name,
+                 values in {**others, **series}.items()],
+                "alert_rule_test": [{"eval_time": f"{_moment(case, is_wanted)}m",
+                 "alertname": case.alert, "exp_alerts": _expected(case, is_wanted)}],
             })  # fmt: skip
     return {"rule_files": [rules], "evaluation_interval": "1m", "tests": tests}
 
@@ -184,4 +193,8 @@ def _moment(case: Case, is_wanted: bool) -> int:
 
 
 def _expected(case: Case, is_wanted: bool) -> list[dict[str, object]]:
-    return [{"exp_labels": case.labels, "exp_annotations": {"summary": case.says}}] if is_wanted else []
+    return (
+        [{"exp_labels": case.labels, "exp_annotations": {"summary": case.says}}]
+        if is_wanted
+        else []
+    )

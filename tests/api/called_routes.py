@@ -15,7 +15,8 @@ from abaca.errors import CallerError
 from tests.api.calls import Calls
 
 UNAUTHORIZED = 401  # says nothing about the route
-# Shares on share servers, which all are here, are managed and let go since 2.49; tests see these refuse.
+# Shares on share servers, which all are here, are managed and let go since 2.49; tests see these
+# refuse.
 NEVER_SUCCEED = {"/v2/os-share-manage", "/v2/os-share-unmanage/{share_id}/unmanage"}
 
 
@@ -27,7 +28,8 @@ def note(calls: Calls, method: str, path: str, body: Any, version: str | None, s
 
 
 def lacking(calls: Calls) -> list[str]:
-    """What no test has seen: of each route a success and, where it can refuse anything, a refusal."""
+    """What no test has seen: of each route a success and, where it can refuse anything, a
+    refusal."""
     lacks = []
     for route in [*ROUTES, OPENAPI]:
         statuses = calls.statuses(named(route))
@@ -40,7 +42,11 @@ def lacking(calls: Calls) -> list[str]:
 
 def named(route: Route) -> str:
     """As a reader finds it where it is declared."""
-    versions = f" {route.since}-{'' if route.until is None else route.until}" if route.path.startswith(VERSIONED) else ""
+    versions = (
+        f" {route.since}-{'' if route.until is None else route.until}"
+        if route.path.startswith(VERSIONED)
+        else ""
+    )
     return f"{route.method} {route.path}{f' {route.action}' if route.action else ''}{versions}"
 
 
@@ -54,7 +60,14 @@ def route_of(method: str, path: str, body: Any, version: str | None) -> Route | 
         return None  # no version that there is
     actions = list(body) if isinstance(body, dict) else []
     return next(
-        (route for route in routes if route.method == method and route.lives_in(minor) and (route.action is None or actions == [route.action])), None
+        (
+            route
+            for route in routes
+            if route.method == method
+            and route.lives_in(minor)
+            and (route.action is None or actions == [route.action])
+        ),
+        None,
     )
 
 
@@ -65,4 +78,7 @@ def by_pattern() -> list[tuple[re.Pattern[str], list[Route]]]:
     for route in [*ROUTES, OPENAPI]:
         by_path[route.path.rstrip("/") or "/"].append(route)
     paths = sorted(by_path, key=lambda path: path.count("{"))
-    return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), by_path[path]) for path in paths]
+    return [
+        (re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), by_path[path])
+        for path in paths
+    ]

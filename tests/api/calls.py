@@ -1,6 +1,8 @@
-"""Which routes tests have called, and how they were answered: only calls whose status the test named, and got.
+"""Which routes tests have called, and how they were answered: only calls whose status the test
+named, and got.
 
-Each process of a run notes its own calls; the first one puts them together, and imports this, so that it imports nothing of Abaca's.
+Each process of a run notes its own calls; the first one puts them together, and imports this, so
+that it imports nothing of Abaca's.
 """
 
 from __future__ import annotations
@@ -25,7 +27,10 @@ class Calls:
 
     def told(self) -> dict[str, Any]:
         """For the process that puts everything together."""
-        return {"is_whole": self.is_whole, "statuses": {route: sorted(statuses) for route, statuses in self._statuses.items()}}
+        return {
+            "is_whole": self.is_whole,
+            "statuses": {route: sorted(statuses) for route, statuses in self._statuses.items()},
+        }
 
     def add(self, told: dict[str, Any]) -> None:
         """What another process has told."""

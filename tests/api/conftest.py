@@ -1,4 +1,5 @@
-"""The WSGI application over a fresh database of each kind, with callers that need no passwords, and a back end that nobody works for.
+"""The WSGI application over a fresh database of each kind, with callers that need no passwords, and
+a back end that nobody works for.
 
 Nothing is carried out in the background here: tests set by hand what a worker would have set.
 """
@@ -22,7 +23,14 @@ from abaca import config
 from abaca.api.app import WsgiApp, create_app
 from abaca.api.microversions import HEADER
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import metadata, pools, services, share_instances, share_network_subnets, shares
+from abaca.db.tables import (
+    metadata,
+    pools,
+    services,
+    share_instances,
+    share_network_subnets,
+    shares,
+)
 from abaca.domain.services import availability_zones
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
@@ -44,13 +52,16 @@ POOL = "host1@alpha#pool1"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 FAULTS = {
-    400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod", 406: "computeFault",
-    409: "conflictingRequest", 413: "overLimit", 415: "badMediaType", 422: "computeFault", 500: "computeFault",
+    400: "badRequest", 401: "unauthorized", 403: "forbidden", 404: "itemNotFound", 405: "badMethod",
+     406: "computeFault",
+    409: "conflictingRequest", 413: "overLimit", 415: "badMediaType", 422: "computeFault",
+     500: "computeFault",
 }  # fmt: skip
 
 
 class Api:
-    """Calls of the API. `api("GET", "/types")` goes to /v2/types at 2.70 as an administrator and wants 200."""
+    """Calls of the API. `api("GET", "/types")` goes to /v2/types at 2.70 as an administrator and
+    wants 200."""
 
     def __init__(self, app: WsgiApp) -> None:
         self._client = testing.TestClient(app)
@@ -66,23 +77,37 @@ class Api:
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
     ) -> testing.Result:
-        """The raw answer, which is as its route describes it. The body is given as a value, or `raw`."""
+        """The raw answer, which is as its route describes it. The body is given as a value, or
+        `raw`."""
         headers = dict(headers or {})
         if who is not None:
             headers["X-Auth-Token"] = who
         if version is not None:
             headers[HEADER] = version
-        content: dict[str, Any] = {"json": body} if raw is None and body is not None else {"body": raw}
+        content: dict[str, Any] = (
+            {"json": body} if raw is None and body is not None else {"body": raw}
+        )
         answer = self._client.simulate_request(method, path, headers=headers, **content)
         described_answers.hold(method, path, body, version, answer)
         return answer
 
-    def __call__(self, method: str, path: str, body: Any = None, *, status: int = 200, **more: Any) -> Any:
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, status: int = 200, **more: Any
+    ) -> Any:
         """The body of an answer whose status is as wanted; None when there is no body."""
         result = self.expect(status, method, f"/v2{path}", body, **more)
         return result.json if result.content else None
 
-    def expect(self, status: int, method: str, path: str, body: Any = None, *, version: str | None = "2.70", **more: Any) -> testing.Result:
+    def expect(
+        self,
+        status: int,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        version: str | None = "2.70",
+        **more: Any,
+    ) -> testing.Result:
         """The raw answer, whose status is as wanted: a call that counts for its route."""
         result = self.send(method, path, body, version=version, **more)
         assert result.status_code == status, f"{method} {path}: {result.status_code} {result.text}"
@@ -98,22 +123,44 @@ class Api:
         assert set(fault) == {"code", "message"} | ({"retryAfter"} if status == 413 else set())
         return str(fault["message"])
 
-    # --- what tests build on ---------------------------------------------------------------------------------------
+    # --- what tests build on
+    # ---------------------------------------------------------------------------------------
 
     def share_type(self, name: str = "gold", **extra_specs: Any) -> str:
         """A new share type; its id."""
         specs = {"driver_handles_share_servers": "True", **extra_specs}
-        return str(self("POST", "/types", {"share_type": {"name": name, "extra_specs": specs}})["share_type"]["id"])
+        return str(
+            self("POST", "/types", {"share_type": {"name": name, "extra_specs": specs}})[
+                "share_type"
+            ]["id"]
+        )
 
     def share_network(self, who: str = ALICE, **members: Any) -> dict[str, Any]:
         """A new share network."""
-        made: dict[str, Any] = self("POST", "/share-networks", {"share_network": {"name": "net", **members}}, who=who)["share_network"]
+        made: dict[str, Any] = self(
+            "POST", "/share-networks", {"share_network": {"name": "net", **members}}, who=who
+        )["share_network"]
         return made
 
-    def share(self, share_network_id: str, who: str = ALICE, status: int = 200, version: str = "2.70", **members: Any) -> dict[str, Any]:
+    def share(
+        self,
+        share_network_id: str,
+        who: str = ALICE,
+        status: int = 200,
+        version: str = "2.70",
+        **members: Any,
+    ) -> dict[str, Any]:
         """A new share of type gold."""
-        body = {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": share_network_id, **members}
-        made: dict[str, Any] = self("POST", "/shares", {"share": body}, who=who, status=status, version=version)["share"]
+        body = {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "gold",
+            "share_network_id": share_network_id,
+            **members,
+        }
+        made: dict[str, Any] = self(
+            "POST", "/shares", {"share": body}, who=who, status=status, version=version
+        )["share"]
         return made
 
 
@@ -125,8 +172,17 @@ class BackEnd:
 
     def arrive(self, host: str = BACKEND, pool: str = "pool1", **capabilities: Any) -> None:
         """A back end that reports one pool of 100 GiB."""
-        known = {"driver_handles_share_servers": True, "storage_protocol": "NFS", "share_server_multiple_subnet_support": True}
-        stats = PoolStats(pool_name=pool, total_capacity_gb=100.0, free_capacity_gb=100.0, capabilities=known | capabilities)
+        known = {
+            "driver_handles_share_servers": True,
+            "storage_protocol": "NFS",
+            "share_server_multiple_subnet_support": True,
+        }
+        stats = PoolStats(
+            pool_name=pool,
+            total_capacity_gb=100.0,
+            free_capacity_gb=100.0,
+            capabilities=known | capabilities,
+        )
         with begin(self.engine) as conn:
             zone_id = availability_zones.ensure(conn, ZONE)
             conn.execute(
@@ -143,26 +199,49 @@ class BackEnd:
             )
             conn.execute(
                 sa.insert(pools).values(
-                    host=f"{host}#{pool}", service_host=host, stats=msgspec.to_builtins(stats), allocated_capacity_gb=0, updated_at=utcnow()
+                    host=f"{host}#{pool}",
+                    service_host=host,
+                    stats=msgspec.to_builtins(stats),
+                    allocated_capacity_gb=0,
+                    updated_at=utcnow(),
                 )
             )
 
     def settle(self, share_id: str, *paths: str, **values: Any) -> None:
-        """The share is available (or what `values` say), its server active, and it is reached under `paths`."""
+        """The share is available (or what `values` say), its server active, and it is reached under
+        `paths`."""
         with begin(self.engine) as conn:
             one = share_instances.c.share_id == share_id
             instance = conn.execute(sa.select(share_instances).where(one)).one()
-            conn.execute(sa.update(share_instances).where(one).values(**{"status": "available", "progress": "100%", **values}))
-            locations = [ExportLocation(path=path, preferred=number == 0) for number, path in enumerate(paths)]
+            conn.execute(
+                sa.update(share_instances)
+                .where(one)
+                .values(**{"status": "available", "progress": "100%", **values})
+            )
+            locations = [
+                ExportLocation(path=path, preferred=number == 0)
+                for number, path in enumerate(paths)
+            ]
             export_locations.replace(conn, instance.id, locations)
             if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
 
     def resolve(self, share_network_id: str) -> None:
         """The network plug-in knows the share network's subnets."""
-        known = {"cidr": "10.0.0.0/24", "ip_version": 4, "gateway": "10.0.0.1", "mtu": 1450, "network_type": "vxlan", "segmentation_id": 7}
+        known = {
+            "cidr": "10.0.0.0/24",
+            "ip_version": 4,
+            "gateway": "10.0.0.1",
+            "mtu": 1450,
+            "network_type": "vxlan",
+            "segmentation_id": 7,
+        }
         with begin(self.engine) as conn:
-            conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.share_network_id == share_network_id).values(**known))
+            conn.execute(
+                sa.update(share_network_subnets)
+                .where(share_network_subnets.c.share_network_id == share_network_id)
+                .values(**known)
+            )
 
     def remove(self, share_id: str) -> None:
         """The share is gone."""
@@ -172,7 +251,8 @@ class BackEnd:
 
 @pytest.fixture(scope="session")
 def shared_engine(databases: Databases) -> Iterator[Engine]:
-    """One database of each kind for all these tests: making one for each would take most of their time."""
+    """One database of each kind for all these tests: making one for each would take most of their
+    time."""
     url = databases.create_from(initialise)
     made = create_engine(url)
     yield made
@@ -191,7 +271,10 @@ def engine(shared_engine: Engine) -> Iterator[Engine]:
 
 @pytest.fixture
 def conf(tmp_path: Path) -> cfg.ConfigOpts:
-    return config.load([], {"state_dir": str(tmp_path), "api.auth_strategy": "noauth", "default_share_type": "gold"})
+    return config.load(
+        [],
+        {"state_dir": str(tmp_path), "api.auth_strategy": "noauth", "default_share_type": "gold"},
+    )
 
 
 @pytest.fixture
@@ -220,5 +303,10 @@ def new_id() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """When only some tests of this folder run, nobody can say which routes have no test."""
     folder, chosen = Path(__file__).parent, {item.path for item in items}
-    narrowed = config.option.keyword or config.option.markexpr or config.option.deselect or any("::" in argument for argument in config.args)
+    narrowed = (
+        config.option.keyword
+        or config.option.markexpr
+        or config.option.deselect
+        or any("::" in argument for argument in config.args)
+    )
     CALLS.is_whole = not narrowed and set(folder.glob("test_*.py")) <= chosen

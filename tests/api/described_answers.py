@@ -1,4 +1,5 @@
-"""Every answer that a test of this folder gets is one that the OpenAPI document of its microversion describes."""
+"""Every answer that a test of this folder gets is one that the OpenAPI document of its microversion
+describes."""
 
 from __future__ import annotations
 
@@ -18,14 +19,24 @@ _validators: dict[tuple[str, int], Draft202012Validator] = {}
 
 
 def hold(method: str, path: str, body: Any, version: str | None, answer: Result) -> None:
-    """Raises AssertionError for an answer that is otherwise than described: by its route or, of an error, as a fault."""
+    """Raises AssertionError for an answer that is otherwise than described: by its route or, of an
+    error, as a fault."""
     route = called_routes.route_of(method, path, body, version)
-    if route is None or not answer.content or not answer.headers.get("content-type", "").startswith("application/json"):
+    if (
+        route is None
+        or not answer.content
+        or not answer.headers.get("content-type", "").startswith("application/json")
+    ):
         return
     if answer.status_code not in (route.status, *range(400, 600)):
-        raise AssertionError(f"{method} {path}: {answer.status_code} is neither {route.status} nor an error")
+        raise AssertionError(
+            f"{method} {path}: {answer.status_code} is neither {route.status} nor an error"
+        )
     validator = _validator(route, version) if answer.status_code == route.status else _faults()
-    wrong = [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in validator.iter_errors(answer.json)]
+    wrong = [
+        f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+        for error in validator.iter_errors(answer.json)
+    ]
     assert wrong == [], f"{method} {path} at {version} is not answered as /openapi.json says"
 
 
@@ -34,7 +45,9 @@ def _validator(route: Route, version: str | None) -> Draft202012Validator:
     key = (called_routes.named(route), minor)
     if key not in _validators:
         assert route.gives is not None, f"{key[0]} answers with a body that it does not declare"
-        _validators[key] = Draft202012Validator({**openapi.answer(route.gives), "components": _components(minor)})
+        _validators[key] = Draft202012Validator(
+            {**openapi.answer(route.gives), "components": _components(minor)}
+        )
     return _validators[key]
 
 
@@ -46,5 +59,7 @@ def _faults() -> Draft202012Validator:
 @cache
 def _components(minor: int) -> dict[str, Any]:
     """Of the document of that version. What has no versions stands in each."""
-    components: dict[str, Any] = openapi.document([*ROUTES, openapi.ROUTE], "noauth", minor)["components"]
+    components: dict[str, Any] = openapi.document([*ROUTES, openapi.ROUTE], "noauth", minor)[
+        "components"
+    ]
     return components

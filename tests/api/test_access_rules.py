@@ -23,10 +23,14 @@ def share(api: Api, back_end: BackEnd) -> str:
     return share_id
 
 
-def allow(api: Api, share: str, access_to: str = "10.0.0.1", version: str = "2.70", **more: Any) -> dict[str, Any]:
+def allow(
+    api: Api, share: str, access_to: str = "10.0.0.1", version: str = "2.70", **more: Any
+) -> dict[str, Any]:
     action = "os-allow_access" if version in ("2.0", "2.6") else "allow_access"
     body = {action: {"access_type": "ip", "access_to": access_to, **more}}
-    made: dict[str, Any] = api("POST", f"/shares/{share}/action", body, who=ALICE, version=version)["access"]
+    made: dict[str, Any] = api("POST", f"/shares/{share}/action", body, who=ALICE, version=version)[
+        "access"
+    ]
     return made
 
 
@@ -47,17 +51,29 @@ def allow(api: Api, share: str, access_to: str = "10.0.0.1", version: str = "2.7
     ],
 )
 def test_fields_by_version(api: Api, share: str, version: str, keys: set[str], state: str) -> None:
-    """access_rules.allow, access_rules.list_of_share, access_rules.index, access_rules.show: "os-access_list", "access_list"."""
+    """access_rules.allow, access_rules.list_of_share, access_rules.index, access_rules.show:
+    "os-access_list", "access_list"."""
     made = allow(api, share, version=version)
     assert set(made) == LISTED | keys | {"share_id"}
-    assert (made["share_id"], made["access_to"], made["access_level"], made["state"]) == (share, "10.0.0.1", "rw", state)
+    assert (made["share_id"], made["access_to"], made["access_level"], made["state"]) == (
+        share,
+        "10.0.0.1",
+        "rw",
+        state,
+    )
     minor = int(version[2:])
     if minor >= 45:
-        (listed,) = api("GET", f"/share-access-rules?share_id={share}", who=READER, version=version)["access_list"]
-        assert api("GET", f"/share-access-rules/{made['id']}", who=READER, version=version) == {"access": made}
+        (listed,) = api(
+            "GET", f"/share-access-rules?share_id={share}", who=READER, version=version
+        )["access_list"]
+        assert api("GET", f"/share-access-rules/{made['id']}", who=READER, version=version) == {
+            "access": made
+        }
     else:
         action = "access_list" if minor >= 7 else "os-access_list"
-        (listed,) = api("POST", f"/shares/{share}/action", {action: None}, who=READER, version=version)["access_list"]
+        (listed,) = api(
+            "POST", f"/shares/{share}/action", {action: None}, who=READER, version=version
+        )["access_list"]
     assert listed == {name: value for name, value in made.items() if name != "share_id"}
 
 
@@ -77,14 +93,20 @@ def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, be
     with begin(engine) as conn:
         conn.execute(sa.update(share_instance_access_map).values(state=state))
     for version, shown in (("2.27", before), ("2.28", state)):
-        (rule,) = api("POST", f"/shares/{share}/action", {"access_list": {}}, who=ALICE, version=version)["access_list"]
+        (rule,) = api(
+            "POST", f"/shares/{share}/action", {"access_list": {}}, who=ALICE, version=version
+        )["access_list"]
         assert rule["state"] == shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "version", "message"),
     [
-        ({"access_to": "1.2.3.400"}, "2.70", "'1.2.3.400' does not appear to be an IPv4 or IPv6 network"),
+        (
+            {"access_to": "1.2.3.400"},
+            "2.70",
+            "'1.2.3.400' does not appear to be an IPv4 or IPv6 network",
+        ),
         ({"access_to": "fe80::1%eth0"}, "2.70", None),
         ({"access_to": "fd00::%1/64"}, "2.70", None),
         ({"access_to": "10.0.0.0/33"}, "2.70", None),
@@ -103,7 +125,14 @@ def test_states_before_2_28(api: Api, engine: Engine, share: str, state: str, be
         ({"metadata": "x"}, "2.45", None),
     ],
 )
-def test_bad_rules_leave_no_trace(api: Api, engine: Engine, share: str, arguments: dict[str, Any], version: str, message: str | None) -> None:
+def test_bad_rules_leave_no_trace(
+    api: Api,
+    engine: Engine,
+    share: str,
+    arguments: dict[str, Any],
+    version: str,
+    message: str | None,
+) -> None:
     action = "os-allow_access" if version == "2.0" else "allow_access"
     body = {action: {"access_type": "ip", "access_to": "10.0.0.1", **arguments}}
     told = api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE, version=version)
@@ -125,7 +154,10 @@ def test_addresses(api: Api, share: str, access_to: str, version: str, stored: s
     assert allow(api, share, access_to, version, access_level="ro")["access_to"] == stored
 
 
-@pytest.mark.parametrize(("name", "status"), [("anna", 200), ("DOM\\anna", 200), ("abc", 400), ("try+", 400), ("a" * 256, 400)])
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [("anna", 200), ("DOM\\anna", 200), ("abc", 400), ("try+", 400), ("a" * 256, 400)],
+)
 def test_names_of_users(api: Api, share: str, name: str, status: int) -> None:
     body = {"allow_access": {"access_type": "user", "access_to": name}}
     assert api.send("POST", f"/v2/shares/{share}/action", body, who=ALICE).status_code == status
@@ -134,22 +166,38 @@ def test_names_of_users(api: Api, share: str, name: str, status: int) -> None:
 def test_metadata_came_with_2_45(api: Api, share: str) -> None:
     assert allow(api, share, metadata={"k": "v"})["metadata"] == {"k": "v"}
     old = allow(api, share, "10.0.0.2", "2.44", metadata={"k": ""})
-    rules = {rule["id"]: rule["metadata"] for rule in api("GET", f"/share-access-rules?share_id={share}", who=ALICE)["access_list"]}
+    rules = {
+        rule["id"]: rule["metadata"]
+        for rule in api("GET", f"/share-access-rules?share_id={share}", who=ALICE)["access_list"]
+    }
     assert rules[old["id"]] == {}
 
 
 def test_duplicates(api: Api, share: str) -> None:
     allow(api, share, "10.9.0.0/24")
     body = {"allow_access": {"access_type": "ip", "access_to": "10.9.0.0/24", "access_level": "ro"}}
-    assert api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE) == "Share access ip:10.9.0.0/24 exists."
+    assert (
+        api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE)
+        == "Share access ip:10.9.0.0/24 exists."
+    )
     allow(api, share, "10.9.0.0/25")
-    for once, again in (("10.9.0.7", "10.9.0.7/32"), ("10.9.0.8/32", "10.9.0.8"), ("fd00::7", "fd00::7/128")):
+    for once, again in (
+        ("10.9.0.7", "10.9.0.7/32"),
+        ("10.9.0.8/32", "10.9.0.8"),
+        ("fd00::7", "fd00::7/128"),
+    ):
         allow(api, share, once)
         body["allow_access"]["access_to"] = again
-        assert api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE) == f"Share access ip:{again} exists."
+        assert (
+            api.fault("POST", f"/shares/{share}/action", body, 400, who=ALICE)
+            == f"Share access ip:{again} exists."
+        )
 
 
-@pytest.mark.parametrize(("action", "version"), [("os-deny_access", "2.0"), ("deny_access", "2.7"), ("deny_access", "2.70")])
+@pytest.mark.parametrize(
+    ("action", "version"),
+    [("os-deny_access", "2.0"), ("deny_access", "2.7"), ("deny_access", "2.70")],
+)
 def test_deny(api: Api, share: str, engine: Engine, action: str, version: str) -> None:
     """access_rules.deny"""
     rule = allow(api, share)["id"]
@@ -159,8 +207,13 @@ def test_deny(api: Api, share: str, engine: Engine, action: str, version: str) -
     api.fault("POST", path, {action: {"access_id": UNKNOWN}}, 404, who=ALICE, version=version)
     with begin(engine) as conn:
         conn.execute(sa.update(share_instance_access_map).values(state="active"))
-    assert api("POST", path, {action: {"access_id": rule}}, who=ALICE, version=version, status=202) is None
-    assert api("GET", f"/share-access-rules/{rule}", who=ALICE)["access"]["state"] == "queued_to_deny"
+    assert (
+        api("POST", path, {action: {"access_id": rule}}, who=ALICE, version=version, status=202)
+        is None
+    )
+    assert (
+        api("GET", f"/share-access-rules/{rule}", who=ALICE)["access"]["state"] == "queued_to_deny"
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +234,10 @@ def test_filters(api: Api, share: str, query: str, found: set[str]) -> None:
 
 
 def test_the_share_must_be_named(api: Api, share: str) -> None:
-    assert api.fault("GET", "/share-access-rules", None, 400) == "The field 'share_id' has to be specified."
+    assert (
+        api.fault("GET", "/share-access-rules", None, 400)
+        == "The field 'share_id' has to be specified."
+    )
     api.fault("GET", f"/share-access-rules?share_id={UNKNOWN}", None, 400)
     api.fault("GET", f"/share-access-rules/{UNKNOWN}", None, 404)
 
@@ -190,7 +246,9 @@ def test_other_projects_learn_nothing(api: Api, share: str) -> None:
     rule = allow(api, share)["id"]
     api.fault("GET", f"/share-access-rules?share_id={share}", None, 400, who=BOB)
     api.fault("GET", f"/share-access-rules/{rule}", None, 404, who=BOB)
-    api.fault("POST", f"/shares/{share}/action", {"access_list": None}, 404, who=BOB, version="2.44")
+    api.fault(
+        "POST", f"/shares/{share}/action", {"access_list": None}, 404, who=BOB, version="2.44"
+    )
 
 
 def test_while_the_share_is_not_available(api: Api, back_end: BackEnd, share: str) -> None:
@@ -206,12 +264,23 @@ def test_rules_of_all_shares_since_2_82(api: Api, back_end: BackEnd, share: str)
         allow(api, one, access_to)
 
     def listed(query: str, who: str) -> set[str]:
-        return {rule["access_to"] for rule in api("GET", f"/share-access-rules{query}", who=who, version="2.82")["access_list"]}
+        return {
+            rule["access_to"]
+            for rule in api("GET", f"/share-access-rules{query}", who=who, version="2.82")[
+                "access_list"
+            ]
+        }
 
     assert listed("", READER) == {"10.0.0.1", "10.0.0.2"}
-    assert listed("?access_to=10.0.0.2", READER) == listed(f"?share_id={other}", READER) == {"10.0.0.2"}
+    assert (
+        listed("?access_to=10.0.0.2", READER)
+        == listed(f"?share_id={other}", READER)
+        == {"10.0.0.2"}
+    )
     assert listed("", BOB) == set()
-    api.fault("GET", "/share-access-rules?access_to=10.0.0.2", None, 400, who=READER, version="2.81")
+    api.fault(
+        "GET", "/share-access-rules?access_to=10.0.0.2", None, 400, who=READER, version="2.81"
+    )
 
 
 def test_another_level_since_2_88(api: Api, engine: Engine, share: str) -> None:

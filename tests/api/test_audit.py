@@ -1,4 +1,5 @@
-"""Who did what: a line for each change that is asked for, done or refused, and for each failed login."""
+"""Who did what: a line for each change that is asked for, done or refused, and for each failed
+login."""
 
 from __future__ import annotations
 
@@ -28,13 +29,21 @@ class Log:
         self._caplog = caplog
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+        return (
+            [json.loads(line) for line in self.path.read_text().splitlines()]
+            if self.path.exists()
+            else []
+        )
 
     def last(self) -> dict[str, Any]:
         return self.lines()[-1]
 
     def said(self) -> list[str]:
-        return [record.getMessage() for record in self._caplog.records if record.name == "abaca.api.audit"]
+        return [
+            record.getMessage()
+            for record in self._caplog.records
+            if record.name == "abaca.api.audit"
+        ]
 
 
 @pytest.fixture
@@ -52,8 +61,18 @@ def api(conf: cfg.ConfigOpts, engine: Engine, log: Log) -> Api:
 def test_a_creation_names_who_what_and_what_was_made(api: Api, back_end: BackEnd, log: Log) -> None:
     api.share_type()
     network = api.share_network()["id"]
-    body = {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network, "name": "hidden"}}
-    answer = api.expect(200, "POST", "/v2/red/shares", body, who=ALICE, headers={"X-OpenStack-Request-ID": GLOBAL})
+    body = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "gold",
+            "share_network_id": network,
+            "name": "hidden",
+        }
+    }
+    answer = api.expect(
+        200, "POST", "/v2/red/shares", body, who=ALICE, headers={"X-OpenStack-Request-ID": GLOBAL}
+    )
     line = log.last()
     assert line.pop("milliseconds") >= 0 and line.pop("time").endswith("Z")
     assert line == {
@@ -68,7 +87,10 @@ def test_a_creation_names_who_what_and_what_was_made(api: Api, back_end: BackEnd
         "status": 200,
         "resource": answer.json["share"]["id"],
     }
-    assert log.said()[-1].startswith(f"global_request_id={GLOBAL} user=alice project=red address=127.0.0.1 method=POST path=/v2/red/shares status=")
+    assert log.said()[-1].startswith(
+        f"global_request_id={GLOBAL} user=alice project=red address=127.0.0.1 method=POST "
+        "path=/v2/red/shares status="
+    )
     assert "hidden" not in log.path.read_text() + " ".join(log.said())
 
 
@@ -77,14 +99,27 @@ def test_an_action_is_named_with_its_share(api: Api, back_end: BackEnd, log: Log
     share = api.share(api.share_network()["id"])["id"]
     back_end.settle(share, "10.0.0.5:/shares/x")
     api("POST", f"/shares/{share}/action", {"extend": {"new_size": 2}}, status=202, who=ALICE)
-    assert (log.last()["action"], log.last()["resource"], log.last()["status"]) == ("extend", share, 202)
+    assert (log.last()["action"], log.last()["resource"], log.last()["status"]) == (
+        "extend",
+        share,
+        202,
+    )
     api("DELETE", f"/shares/{UNKNOWN}", status=404, who=ALICE)
-    assert (log.last()["method"], log.last()["resource"], log.last()["status"]) == ("DELETE", UNKNOWN, 404)
+    assert (log.last()["method"], log.last()["resource"], log.last()["status"]) == (
+        "DELETE",
+        UNKNOWN,
+        404,
+    )
 
 
 def test_every_way_of_making_something_names_what_was_made(api: Api, log: Log) -> None:
     made: dict[str, dict[str, Any]] = {
-        "/v2/types": {"share_type": {"name": "silver", "extra_specs": {"driver_handles_share_servers": "True"}}},
+        "/v2/types": {
+            "share_type": {
+                "name": "silver",
+                "extra_specs": {"driver_handles_share_servers": "True"},
+            }
+        },
         "/v2/share-networks": {"share_network": {"name": "n"}},
         "/v2/security-services": {"security_service": {"type": "ldap"}},
         "/network/v2.0/networks": {"network": {"name": "n"}},
@@ -102,19 +137,32 @@ def test_every_way_of_making_something_names_what_was_made(api: Api, log: Log) -
         (ALICE, "POST", "/v2/types", {"share_type": {"name": "x"}}, 403),
         (READER, "POST", "/v2/share-networks", {"share_network": {}}, 403),
         (BOB, "DELETE", f"/v2/share-networks/{UNKNOWN}", None, 404),
-        (ADMIN, "POST", "/v2/types", {"share_type": {"name": "twice", "extra_specs": {"driver_handles_share_servers": "True"}}}, 409),
+        (ADMIN, "POST", "/v2/types",
+         {"share_type": {"name": "twice", "extra_specs": {"driver_handles_share_servers": "True"}}},
+          409),
         (ADMIN, "POST", "/v2/types", {"share_type": 1}, 400),
         (ALICE, "PUT", "/v2/nothing", {}, 404),
         (ALICE, "POST", "/v2/blue/shares", {}, 400),
         (ALICE, "POST", "/v2/share-networks", {"share_network": {"name": "x" * 200_000}}, 413),
     ],
 )  # fmt: skip
-def test_what_was_refused_is_told_too(api: Api, log: Log, who: str, method: str, path: str, body: Any, status: int) -> None:
-    api("POST", "/types", {"share_type": {"name": "twice", "extra_specs": {"driver_handles_share_servers": "True"}}})
+def test_what_was_refused_is_told_too(
+    api: Api, log: Log, who: str, method: str, path: str, body: Any, status: int
+) -> None:
+    api(
+        "POST",
+        "/types",
+        {"share_type": {"name": "twice", "extra_specs": {"driver_handles_share_servers": "True"}}},
+    )
     answer = api.send(method, path, body, who=who)
     assert answer.status_code == status, answer.text
     line = log.last()
-    assert (line["status"], line["user"], line["method"], line["path"]) == (status, who.split(":")[0], method, path)
+    assert (line["status"], line["user"], line["method"], line["path"]) == (
+        status,
+        who.split(":")[0],
+        method,
+        path,
+    )
     assert line["request_id"] == answer.headers["x-openstack-request-id"]
 
 
@@ -139,7 +187,13 @@ def test_strangers_fill_no_log(api: Api, log: Log) -> None:
     "forged", ["req-1", f"{GLOBAL}x", f"{GLOBAL} user=root", GLOBAL.upper(), "req-" + "a" * 5000]
 )  # fmt: skip
 def test_a_global_request_id_that_is_none_is_left_out(api: Api, log: Log, forged: str) -> None:
-    api("POST", "/share-networks", {"share_network": {}}, who=ALICE, headers={"X-OpenStack-Request-ID": forged})
+    api(
+        "POST",
+        "/share-networks",
+        {"share_network": {}},
+        who=ALICE,
+        headers={"X-OpenStack-Request-ID": forged},
+    )
     assert "global_request_id" not in log.last()
     assert "req-" not in log.said()[-1]
 
@@ -171,7 +225,9 @@ def test_keys_that_clients_choose_are_no_ids(api: Api, back_end: BackEnd, log: L
     assert log.last()["resource"] == share
 
 
-def test_errors_that_callers_cannot_mend_name_the_request(api: Api, engine: Engine, conf: cfg.ConfigOpts) -> None:
+def test_errors_that_callers_cannot_mend_name_the_request(
+    api: Api, engine: Engine, conf: cfg.ConfigOpts
+) -> None:
     """As not every client shows headers."""
 
     def broken(_req: object) -> Any:
@@ -181,7 +237,10 @@ def test_errors_that_callers_cannot_mend_name_the_request(api: Api, engine: Engi
     assert answer.status_code == 500
     assert answer.headers["x-openstack-request-id"] in answer.json["computeFault"]["message"]
     there = create_engine("sqlite:////nowhere/at/all.sqlite")
-    for path, member in (("/v2/shares", "serviceUnavailable"), ("/network/v2.0/networks", "NeutronError")):
+    for path, member in (
+        ("/v2/shares", "serviceUnavailable"),
+        ("/network/v2.0/networks", "NeutronError"),
+    ):
         answer = Api(create_app(conf, there)).send("GET", path)
         assert answer.status_code == 503
         assert answer.headers["x-openstack-request-id"] in answer.json[member]["message"]
@@ -205,7 +264,14 @@ def test_every_line_of_a_request_begins_with_its_id(
     network = api.share_network()["id"]
     capsys.readouterr()
     logs.set_up("api", "INFO")  # on what is captured
-    body = {"share": {"share_proto": "NFS", "size": 10_000, "share_type": "gold", "share_network_id": network}}
+    body = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 10_000,
+            "share_type": "gold",
+            "share_network_id": network,
+        }
+    }
     api("PUT", "/quota-sets/red", {"quota_set": {"gigabytes": -1}})
     answer = api.expect(200, "POST", "/v2/shares", body, who=ALICE)
     logging.getLogger("abaca").info("afterwards")

@@ -1,4 +1,5 @@
-"""What administrators see of back ends: services and pools; and the availability zones that everyone sees."""
+"""What administrators see of back ends: services and pools; and the availability zones that
+everyone sees."""
 
 from __future__ import annotations
 
@@ -29,7 +30,13 @@ def test_services(api: Api, back_end: BackEnd, path: str, version: str, more: se
     (service,) = api("GET", path, version=version)["services"]
     assert set(service) == {"id", "binary", "host", "zone", "status", "state", "updated_at"} | more
     assert service.get("disabled_reason") is None and not service.get("ensuring")
-    assert service == service | {"binary": "manila-share", "host": BACKEND, "zone": ZONE, "status": "enabled", "state": "up"}
+    assert service == service | {
+        "binary": "manila-share",
+        "host": BACKEND,
+        "zone": ZONE,
+        "status": "enabled",
+        "state": "up",
+    }
     assert isinstance(service["id"], int)
 
 
@@ -51,7 +58,9 @@ def test_filters_of_services(api: Api, back_end: BackEnd, query: str, found: boo
 
 
 @pytest.mark.parametrize(
-    "values", [{"expires_at": utcnow() - timedelta(seconds=1)}, {"is_ready": False}], ids=["without a sign of life", "not ready"]
+    "values",
+    [{"expires_at": utcnow() - timedelta(seconds=1)}, {"is_ready": False}],
+    ids=["without a sign of life", "not ready"],
 )
 def test_services_that_are_down(api: Api, back_end: BackEnd, values: dict[str, Any]) -> None:
     with begin(back_end.engine) as conn:
@@ -59,12 +68,16 @@ def test_services_that_are_down(api: Api, back_end: BackEnd, values: dict[str, A
     assert api("GET", "/services")["services"][0]["state"] == "down"
 
 
-@pytest.mark.parametrize(("base", "version"), [("/os-services", "2.6"), ("/services", "2.7"), ("/services", "2.70")])
+@pytest.mark.parametrize(
+    ("base", "version"), [("/os-services", "2.6"), ("/services", "2.7"), ("/services", "2.70")]
+)
 def test_disable_and_enable(api: Api, back_end: BackEnd, base: str, version: str) -> None:
     """services.disable, services.enable"""
     chosen = {"host": BACKEND, "binary": "manila-share"}
     for verb, status in (("disable", "disabled"), ("enable", "enabled")):
-        assert api("PUT", f"{base}/{verb}", chosen, version=version) == chosen | {"disabled": status == "disabled"}
+        assert api("PUT", f"{base}/{verb}", chosen, version=version) == chosen | {
+            "disabled": status == "disabled"
+        }
         assert api("GET", base, version=version)["services"][0]["status"] == status
     wrong: Any
     for wrong in ({}, {"host": BACKEND}, {"host": 5, "binary": "manila-share"}, [], None):
@@ -83,11 +96,18 @@ def test_why_it_is_disabled(api: Api, back_end: BackEnd) -> None:
 
     api("PUT", "/services/disable", chosen | {"disabled_reason": "too early"}, version="2.82")
     assert reason() is None
-    answer = api("PUT", "/services/disable", chosen | {"disabled_reason": "new disks"}, version="2.83")
+    answer = api(
+        "PUT", "/services/disable", chosen | {"disabled_reason": "new disks"}, version="2.83"
+    )
     assert answer == chosen | {"disabled": True, "disabled_reason": "new disks"}
     assert reason() == "new disks"
-    api.fault("PUT", "/services/disable", chosen | {"disabled_reason": "x" * 256}, 400, version="2.83")
-    assert api("PUT", "/services/enable", chosen, version="2.83") == chosen | {"disabled": False, "disabled_reason": None}
+    api.fault(
+        "PUT", "/services/disable", chosen | {"disabled_reason": "x" * 256}, 400, version="2.83"
+    )
+    assert api("PUT", "/services/enable", chosen, version="2.83") == chosen | {
+        "disabled": False,
+        "disabled_reason": None,
+    }
     assert reason() is None
 
 
@@ -159,7 +179,9 @@ def test_filters_of_pools(api: Api, back_end: BackEnd, query: str, found: set[st
     back_end.arrive("host1@beta", "pool2", fast=True)
     api.share_type("gold", fast="<is> True")
     api.share_type("plain", availability_zones="elsewhere")
-    assert {pool["pool"] for pool in api("GET", f"/scheduler-stats/pools?{query}")["pools"]} == found
+    assert {
+        pool["pool"] for pool in api("GET", f"/scheduler-stats/pools?{query}")["pools"]
+    } == found
 
 
 def test_filter_by_share_type_came_with_2_23(api: Api, back_end: BackEnd) -> None:
@@ -175,7 +197,12 @@ def test_filters_that_are_no_patterns(api: Api, pattern: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "version"),
-    [("/os-availability-zone", "2.0"), ("/os-availability-zone", "2.6"), ("/availability-zones", "2.7"), ("/availability-zones", "2.70")],
+    [
+        ("/os-availability-zone", "2.0"),
+        ("/os-availability-zone", "2.6"),
+        ("/availability-zones", "2.7"),
+        ("/availability-zones", "2.70"),
+    ],
 )
 @pytest.mark.parametrize("who", [ADMIN, READER])
 def test_availability_zones(api: Api, back_end: BackEnd, path: str, version: str, who: str) -> None:

@@ -31,7 +31,11 @@ def basic(name: str, password: str) -> str:
 def users(tmp_path: Path) -> Path:
     path = tmp_path / "users"
     path.touch(0o600)
-    path.write_text("# name:hash:project:roles\n\n" + line("alice", "se:cret") + line("root", "toor", "control", "admin,member"))
+    path.write_text(
+        "# name:hash:project:roles\n\n"
+        + line("alice", "se:cret")
+        + line("root", "toor", "control", "admin,member")
+    )
     return path
 
 
@@ -41,7 +45,9 @@ def basic_app(engine: Engine, users: Path) -> WsgiApp:
 
 
 def get(app: WsgiApp, header: str | None, path: str = "/v2/types") -> testing.Result:
-    return testing.TestClient(app).simulate_get(path, headers={"Authorization": header} if header else None)
+    return testing.TestClient(app).simulate_get(
+        path, headers={"Authorization": header} if header else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,17 +79,28 @@ def test_http_basic(basic_app: WsgiApp, header: str | None, status: int) -> None
         assert answer.headers["x-compute-request-id"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/", 300), ("/v2/", 200), ("/healthcheck", 200), ("/v2/nope", 401), ("/nope", 401)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/", 300), ("/v2/", 200), ("/healthcheck", 200), ("/v2/nope", 401), ("/nope", 401)],
+)
 def test_open_paths(basic_app: WsgiApp, path: str, status: int) -> None:
     assert get(basic_app, None, path).status_code == status
 
 
 def test_roles_and_project_come_from_the_file(basic_app: WsgiApp) -> None:
     client = testing.TestClient(basic_app, headers={"Authorization": basic("alice", "se:cret")})
-    assert client.simulate_get("/v2/services", headers={"X-OpenStack-Manila-API-Version": "2.70"}).status_code == 403
+    assert (
+        client.simulate_get(
+            "/v2/services", headers={"X-OpenStack-Manila-API-Version": "2.70"}
+        ).status_code
+        == 403
+    )
     made = client.simulate_post("/v2/share-networks", json={"share_network": {}})
     assert made.json["share_network"]["project_id"] == "red"
-    root = testing.TestClient(basic_app, headers={"Authorization": basic("root", "toor"), "X-OpenStack-Manila-API-Version": "2.70"})
+    root = testing.TestClient(
+        basic_app,
+        headers={"Authorization": basic("root", "toor"), "X-OpenStack-Manila-API-Version": "2.70"},
+    )
     assert root.simulate_get("/v2/services").status_code == 200
 
 
@@ -91,11 +108,14 @@ def test_the_file_is_read_again_when_it_changes(basic_app: WsgiApp, users: Path)
     header = basic("alice", "se:cret")
     assert get(basic_app, header).status_code == 200
     users.write_text(line("alice", "changed"))
-    wait_for(lambda: get(basic_app, header).status_code == 401, 5)  # although the old password is remembered
+    # although the old password is remembered
+    wait_for(lambda: get(basic_app, header).status_code == 401, 5)
     assert get(basic_app, basic("alice", "changed")).status_code == 200
 
 
-def test_a_broken_file_changes_nothing(basic_app: WsgiApp, users: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broken_file_changes_nothing(
+    basic_app: WsgiApp, users: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     header = basic("alice", "se:cret")
     assert get(basic_app, header).status_code == 200
     users.write_text("alice\n")
@@ -103,14 +123,26 @@ def test_a_broken_file_changes_nothing(basic_app: WsgiApp, users: Path, caplog: 
     assert get(basic_app, header).status_code == 200
 
 
-@pytest.mark.parametrize("text", ["alice", "alice:$2b$04$short:red:member", "alice:plain:red:member", f":{'$2b$04$' + 'a' * 53}:red:member",
-                                  f"alice:{'$2b$04$' + 'a' * 53}::member", f"alice:{'$2b$04$' + 'a' * 53}:red:member:more"])  # fmt: skip
+@pytest.mark.parametrize("text",
+ ["alice", "alice:$2b$04$short:red:member", "alice:plain:red:member",
+  f":{'$2b$04$' + 'a' * 53}:red:member",
+                                  f"alice:{'$2b$04$' + 'a' * 53}::member",
+                                   f"alice:{'$2b$04$' + 'a' * 53}:red:member:more"])  # fmt: skip
 def test_lines_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="line 2 is not of the form"):
         parse(f"# comment\n{text}\n")
 
 
-@pytest.mark.parametrize(("token", "project"), [("alice:red:member", "red"), ("alice:red", "red"), ("notused", "notused"), (None, None), ("", None)])
+@pytest.mark.parametrize(
+    ("token", "project"),
+    [
+        ("alice:red:member", "red"),
+        ("alice:red", "red"),
+        ("notused", "notused"),
+        (None, None),
+        ("", None),
+    ],
+)
 def test_noauth(api: Api, token: str | None, project: str | None) -> None:
     answer = api.send("POST", "/v2/share-networks", {"share_network": {}}, who=token)
     assert answer.status_code == (200 if project else 401)

@@ -27,7 +27,13 @@ class Waiting(io.RawIOBase):
 
 def post(app: WsgiApp, body: io.IOBase) -> str:
     """The status of a request that makes a type out of an empty body."""
-    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/v2/types", "CONTENT_LENGTH": "2", "wsgi.input": body, "HTTP_X_AUTH_TOKEN": ADMIN}
+    environ = {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/v2/types",
+        "CONTENT_LENGTH": "2",
+        "wsgi.input": body,
+        "HTTP_X_AUTH_TOKEN": ADMIN,
+    }
     setup_testing_defaults(environ)
     said: list[str] = []
     b"".join(app(environ, lambda status, *_: said.append(status)))  # type: ignore[arg-type]

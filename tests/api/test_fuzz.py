@@ -1,4 +1,5 @@
-"""Nonsense for every route, from callers of every kind, at every version: never a 500, and afterwards the books are right.
+"""Nonsense for every route, from callers of every kind, at every version: never a 500, and
+afterwards the books are right.
 
 A few hundred requests here, drawn from the seed of the run; `make fuzz` sends tens of thousands.
 """
@@ -20,7 +21,11 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.errors import SchemathesisError
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
@@ -36,15 +41,25 @@ from tests.sample import FACTOR
 PER_OPERATION = int(os.environ.get("ABACA_FUZZ", 3 * FACTOR))
 IS_LONG = PER_OPERATION > 10
 CALLERS = (ADMIN, ADMIN, ADMIN, "control:control:member", ALICE, BOB, READER, NOBODY, None)
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
-BOOKS = (invariants.quotas_are_kept, invariants.claims_are_right, invariants.no_server_is_there_twice)
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+BOOKS = (
+    invariants.quotas_are_kept,
+    invariants.claims_are_right,
+    invariants.no_server_is_there_twice,
+)
 
 Populate = Callable[[], dict[str, str]]
 
 
 @pytest.fixture
 def populated(api: Api, conf: cfg.ConfigOpts, engine: Engine) -> Populate:
-    """Makes everything anew: what the requests about one route destroy is there again for the next."""
+    """Makes everything anew: what the requests about one route destroy is there again for the
+    next."""
 
     def make() -> dict[str, str]:
         with begin(engine) as conn:
@@ -58,7 +73,9 @@ def populated(api: Api, conf: cfg.ConfigOpts, engine: Engine) -> Populate:
 
 
 @pytest.mark.timeout(200 + 60 * PER_OPERATION)
-def test_nothing_breaks_it(conf: cfg.ConfigOpts, engine: Engine, populated: Populate, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_breaks_it(
+    conf: cfg.ConfigOpts, engine: Engine, populated: Populate, caplog: pytest.LogCaptureFixture
+) -> None:
     schema = schemathesis.openapi.from_wsgi("/openapi.json", create_app(conf, engine))
     answers: Counter[int] = Counter()
     wrong: list[str] = []
@@ -79,23 +96,44 @@ def test_nothing_breaks_it(conf: cfg.ConfigOpts, engine: Engine, populated: Popu
             if version == MAX_VERSION:
                 case.validate_response(answer, checks=CHECKS)
             elif answer.status_code >= 400:
-                fault = "NeutronError" if case.path.startswith("/network") else FAULTS[answer.status_code]
+                fault = (
+                    "NeutronError"
+                    if case.path.startswith("/network")
+                    else FAULTS[answer.status_code]
+                )
                 assert (answer.status_code, list(answer.json())) == (answer.status_code, [fault])
 
         try:
             _varied(operation)(ask)()
-        except (SchemathesisError, AssertionError, KeyError, ValueError, BaseExceptionGroup) as error:
+        except (
+            SchemathesisError,
+            AssertionError,
+            KeyError,
+            ValueError,
+            BaseExceptionGroup,
+        ) as error:
             wrong.append(f"{operation.label}: {error}")
         with read(engine) as conn:
-            wrong += [f"after {operation.label}: {find}" for book in BOOKS for find in book(conn, limits)]
+            wrong += [
+                f"after {operation.label}: {find}" for book in BOOKS for find in book(conn, limits)
+            ]
     print(f"{sum(answers.values())} requests: {dict(sorted(answers.items()))}")
     assert not wrong, "\n".join(wrong)
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
-    assert sum(answers.values()) > 2 * len(operations) and {200, 400, 401, 403, 404} <= answers.keys()
+    assert [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
+    ] == []
+    assert (
+        sum(answers.values()) > 2 * len(operations) and {200, 400, 401, 403, 404} <= answers.keys()
+    )
 
 
 def _varied(operation: Any) -> Callable[[Callable[..., None]], Callable[[], None]]:
     cases = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
     versions = st.just(MAX_VERSION) | st.integers(0, MAX_VERSION)
-    cases_from_callers = given(case=cases, is_there=st.sampled_from([True, True, True, False]), who=st.sampled_from(CALLERS), version=versions)
+    cases_from_callers = given(
+        case=cases,
+        is_there=st.sampled_from([True, True, True, False]),
+        who=st.sampled_from(CALLERS),
+        version=versions,
+    )
     return lambda ask: drawn(PER_OPERATION, f"fuzz {operation.label}")(cases_from_callers(ask))

@@ -1,6 +1,8 @@
-"""Arbitrary bytes in the path, the query, the headers and the body of every route: never a 500, always a fault of its kind.
+"""Arbitrary bytes in the path, the query, the headers and the body of every route: never a 500,
+always a fault of its kind.
 
-`make fuzz` sends tens of thousands; a sample runs here. The run prints its seed, and `ABACA_SEED` repeats it.
+`make fuzz` sends tens of thousands; a sample runs here. The run prints its seed, and `ABACA_SEED`
+repeats it.
 """
 
 from __future__ import annotations
@@ -29,19 +31,49 @@ from tests.sample import FACTOR, SEED
 
 PER_ROUTE = int(os.environ.get("ABACA_FUZZ", 3 * FACTOR))
 CALLERS = (ADMIN, ADMIN, ALICE, ALICE, READER)
-NUMBERS = ("0x" + "f" * 5000, "9" * 5000, "-" + "9" * 400, "1e999", "1" + "_0" * 40, "٣", "²", "NaN", "+1", " 1")
+NUMBERS = (
+    "0x" + "f" * 5000,
+    "9" * 5000,
+    "-" + "9" * 400,
+    "1e999",
+    "1" + "_0" * 40,
+    "٣",
+    "²",
+    "NaN",
+    "+1",
+    " 1",
+)
 TEXTS = (
-    "\x00", "\\u0000", "\ud800", "\\ud800", "\\udfff\\ud800", "\x1b[31m", "\x7f", "\u202e", "\ufeff", "'", '"', "\\", "%", "%00", "%ff", "{", "}",
-    "{'a': 1}", "{'a': 0x" + "f" * 5000 + "}", "{'a': '\\ud800'}", "{'a': '\\x00'}", "{'\\ud800': 'a'}", "{" * 3000, "[" * 3000, "(" * 3000,
-    "-" * 5000 + "1", "{'a': " + "-" * 3000 + "1}", "{'a': b'\\xff'}", "{1: 2}", "{'a': {'b': 'c'}}", "{'a': 1j}", "{'a': ...}", "a" * 70000,
-    "9999-99-99", "0000-01-01T00:00:00", "2026-01-01T00:00:00+99:99", "9999-12-31T23:59:59-23:59", "::ffff:1.2.3.4%eth0", "fe80::1%x",
+    "\x00", "\\u0000", "\ud800", "\\ud800", "\\udfff\\ud800", "\x1b[31m", "\x7f", "\u202e",
+     "\ufeff", "'", '"', "\\", "%", "%00", "%ff", "{", "}",
+    "{'a': 1}", "{'a': 0x" + "f" * 5000 + "}", "{'a': '\\ud800'}", "{'a': '\\x00'}",
+     "{'\\ud800': 'a'}", "{" * 3000, "[" * 3000, "(" * 3000,
+    "-" * 5000 + "1", "{'a': " + "-" * 3000 + "1}", "{'a': b'\\xff'}", "{1: 2}",
+     "{'a': {'b': 'c'}}", "{'a': 1j}", "{'a': ...}", "a" * 70000,
+    "9999-99-99", "0000-01-01T00:00:00", "2026-01-01T00:00:00+99:99", "9999-12-31T23:59:59-23:59",
+     "::ffff:1.2.3.4%eth0", "fe80::1%x",
 )  # fmt: skip
-BYTES = (b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x00", b"\xe2\x82", b"\x80", b"\xef\xbb\xbf", b"\x1b]0;x\x07")
+BYTES = (
+    b"\xff",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xf4\x90\x80\x80",
+    b"\x00",
+    b"\xe2\x82",
+    b"\x80",
+    b"\xef\xbb\xbf",
+    b"\x1b]0;x\x07",
+)
 
 
 @pytest.mark.timeout(60 + 60 * PER_ROUTE)
 def test_no_bytes_break_it(
-    api: Api, app: WsgiApp, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd, caplog: pytest.LogCaptureFixture
+    api: Api,
+    app: WsgiApp,
+    conf: cfg.ConfigOpts,
+    engine: Engine,
+    back_end: BackEnd,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     draw = random.Random(f"{SEED} bytes")
     known = populate(api, back_end, conf, engine)
@@ -54,10 +86,15 @@ def test_no_bytes_break_it(
             status, body = _ask(app, environ)
             answers[status] += 1
             if status >= 500 or (status >= 400 and not _is_a_fault(body)):
-                wrong.append(f"{route.method} {environ['PATH_INFO'][:200]!r} ?{environ['QUERY_STRING'][:300]!r}: {status} {body[:200]!r}")
+                wrong.append(
+                    f"{route.method} {environ['PATH_INFO'][:200]!r} "
+                    f"?{environ['QUERY_STRING'][:300]!r}: {status} {body[:200]!r}"
+                )
     print(f"seed {SEED}: {sum(answers.values())} requests: {dict(sorted(answers.items()))}")
     assert not wrong, f"seed {SEED}:\n" + "\n".join(wrong)
-    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+    assert [
+        record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR
+    ] == []
     assert answers[200] and answers[400]
 
 
@@ -66,16 +103,27 @@ def _query_names() -> list[str]:
     return sorted({name for route in ROUTES for name in route.query})
 
 
-def _mangled(draw: random.Random, route: Route, known: dict[str, str], queries: list[str]) -> dict[str, Any]:
+def _mangled(
+    draw: random.Random, route: Route, known: dict[str, str], queries: list[str]
+) -> dict[str, Any]:
     """A request that is right but for one or a few places."""
     likely = ("query",) if route.method == "GET" else ("body",)
-    places = draw.choice((likely, likely, draw.sample(("path", "query", "header", "body"), draw.choice((1, 1, 2, 3)))))
+    places = draw.choice(
+        (
+            likely,
+            likely,
+            draw.sample(("path", "query", "header", "body"), draw.choice((1, 1, 2, 3))),
+        )
+    )
     path = re.sub(r"\{(\w+)\}", lambda name: known.get(name[1], "unknown"), route.path).encode()
     if "path" in places:
         path = _with_garbage(draw, path)
     query = b""
     if "query" in places:
-        pairs = [draw.choice(queries).encode() + b"=" + _value(draw) for _ in range(draw.choice((1, 1, 2, 4)))]
+        pairs = [
+            draw.choice(queries).encode() + b"=" + _value(draw)
+            for _ in range(draw.choice((1, 1, 2, 4)))
+        ]
         query = b"&".join(pairs)
     body = b""
     if route.method in ("POST", "PUT"):
@@ -94,7 +142,16 @@ def _mangled(draw: random.Random, route: Route, known: dict[str, str], queries: 
         "HTTP_" + HEADER.upper().replace("-", "_"): text(version),
     }
     if "header" in places:
-        name = draw.choice(("HTTP_X_AUTH_TOKEN", "HTTP_X_OPENSTACK_MANILA_API_VERSION", "CONTENT_TYPE", "HTTP_HOST", "HTTP_ACCEPT", "CONTENT_LENGTH"))
+        name = draw.choice(
+            (
+                "HTTP_X_AUTH_TOKEN",
+                "HTTP_X_OPENSTACK_MANILA_API_VERSION",
+                "CONTENT_TYPE",
+                "HTTP_HOST",
+                "HTTP_ACCEPT",
+                "CONTENT_LENGTH",
+            )
+        )
         environ[name] = _with_garbage(draw, str(environ.get(name, "a")).encode()).decode("latin-1")
     setup_testing_defaults(environ)
     return environ
@@ -102,22 +159,34 @@ def _mangled(draw: random.Random, route: Route, known: dict[str, str], queries: 
 
 def _body(draw: random.Random, route: Route) -> Any:
     """Something with the members that bodies have, some of them odd."""
-    names = ("name", "description", "metadata", "size", "share_type", "extra_specs", "access_to", "access_type", "access_level", "force", "is_public",
-             "share_network_id", "snapshot_id", "neutron_net_id", "neutron_subnet_id", "cidr", "network_id", "ip_version", "availability_zone",
-             "share_proto", "new_size", "status", "user", "password", "type", "dns_ip", "resource_id", "quota", "shares", "gigabytes")  # fmt: skip
-    inner: dict[str, Any] = {name: draw.choice((_odd(draw), "x", 1, None, {}, [])) for name in draw.sample(names, draw.randint(0, 6))}
-    member = getattr(route, "action", None) or draw.choice(("share", "snapshot", "share_network", "share_type", "network", "subnet", "metadata",
-             "security_service", "quota_set", "resource_lock", "extra_specs", "allow_access", "extend", "reset_status"))  # fmt: skip
+    names = ("name", "description", "metadata", "size", "share_type", "extra_specs", "access_to",
+     "access_type", "access_level", "force", "is_public",
+             "share_network_id", "snapshot_id", "neutron_net_id", "neutron_subnet_id", "cidr",
+              "network_id", "ip_version", "availability_zone",
+             "share_proto", "new_size", "status", "user", "password", "type", "dns_ip",
+              "resource_id", "quota", "shares", "gigabytes")  # fmt: skip
+    inner: dict[str, Any] = {
+        name: draw.choice((_odd(draw), "x", 1, None, {}, []))
+        for name in draw.sample(names, draw.randint(0, 6))
+    }
+    member = getattr(route, "action",
+     None) or draw.choice(("share", "snapshot", "share_network", "share_type", "network", "subnet",
+      "metadata",
+             "security_service", "quota_set", "resource_lock", "extra_specs", "allow_access",
+              "extend", "reset_status"))  # fmt: skip
     return {member: inner}
 
 
 def _odd(draw: random.Random) -> Any:
     odd = draw.choice((*TEXTS, *NUMBERS))
-    return draw.choice((odd, {odd: odd}, [odd], 10**30, -1, 1.5e300, True, {"a": 10**30}, {"a": {"b": odd}}))
+    return draw.choice(
+        (odd, {odd: odd}, [odd], 10**30, -1, 1.5e300, True, {"a": 10**30}, {"a": {"b": odd}})
+    )
 
 
 def _value(draw: random.Random) -> bytes:
-    """A query parameter's value: text that means something somewhere, percent-encoded or raw, or bytes that are no text."""
+    """A query parameter's value: text that means something somewhere, percent-encoded or raw, or
+    bytes that are no text."""
     odd = draw.choice((*TEXTS, *NUMBERS)).encode("utf-8", "surrogatepass")
     odd = odd if draw.random() < 0.7 else _with_garbage(draw, odd)
     return odd if draw.random() < 0.2 else b"".join(b"%%%02x" % byte for byte in odd)
@@ -127,8 +196,18 @@ def _with_garbage(draw: random.Random, data: bytes) -> bytes:
     """`data` with something changed, cut off or put in."""
     at = draw.randint(0, len(data))
     text_ = draw.choice(TEXTS).encode("utf-8", "surrogatepass")
-    odd = draw.choice((*BYTES, text_, draw.choice(NUMBERS).encode(), draw.randbytes(draw.randint(1, 40))))
-    return draw.choice((data[:at] + odd + data[at:], data[:at] + odd, data[:at], odd + data[at:], data[:at] + odd + data[at + len(odd) :]))
+    odd = draw.choice(
+        (*BYTES, text_, draw.choice(NUMBERS).encode(), draw.randbytes(draw.randint(1, 40)))
+    )
+    return draw.choice(
+        (
+            data[:at] + odd + data[at:],
+            data[:at] + odd,
+            data[:at],
+            odd + data[at:],
+            data[:at] + odd + data[at + len(odd) :],
+        )
+    )
 
 
 def _ask(app: WsgiApp, environ: dict[str, Any]) -> tuple[int, bytes]:

@@ -1,7 +1,9 @@
-"""Two projects: every route, asked by a stranger about every id of the other project, does nothing and tells nothing.
+"""Two projects: every route, asked by a stranger about every id of the other project, does nothing
+and tells nothing.
 
-What a stranger is answered about a thing that is there is what they are answered about one that is not: same status, same words.
-New routes are covered by themselves; a new handler with a body needs a row in BODIES.
+What a stranger is answered about a thing that is there is what they are answered about one that is
+not: same status, same words. New routes are covered by themselves; a new handler with a body needs
+a row in BODIES.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ SECRET = "alices-own-words"
 Known = dict[str, str]
 
 OF_ABACA = {"alias", "class_name"}  # parameters that name nobody's things
-UNVERIFIED = "share_networks.create"  # ids of networks are looked up for the project later: test_share_network_subnet_resolve
+# ids of networks are looked up for the project later: test_share_network_subnet_resolve
+UNVERIFIED = "share_networks.create"
 OTHERS = {"key": "color", "project_id": "red"}  # parameters that are no ids
 SAME_FOR_ALL = "quotas.defaults"  # tells nothing of the project in its URL
 
@@ -39,21 +42,44 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
     """The ids of what Alice's project has, one of every kind, by the parameters of routes."""
     write_key(key_file(conf))
     api.share_type()
-    private = {"name": "private", "extra_specs": {"driver_handles_share_servers": "True"}, "share_type_access:is_public": False}
+    private = {
+        "name": "private",
+        "extra_specs": {"driver_handles_share_servers": "True"},
+        "share_type_access:is_public": False,
+    }
     type_id = api("POST", "/types", {"share_type": private})["share_type"]["id"]
     api("POST", f"/types/{type_id}/action", {"addProjectAccess": {"project": "red"}}, status=202)
-    local = {kind: api.send("POST", f"/network/v2.0/{kind}s", {kind: body}, who=ALICE, version=None).json[kind]["id"]
+    local = {kind: api.send("POST", f"/network/v2.0/{kind}s", {kind: body}, who=ALICE,
+     version=None).json[kind]["id"]
              for kind, body in [("network", {"name": SECRET})]}  # fmt: skip
-    subnet = {"network_id": local["network"], "cidr": "10.9.0.0/24", "ip_version": 4, "name": SECRET}
-    local["subnet"] = api.send("POST", "/network/v2.0/subnets", {"subnet": subnet}, who=ALICE, version=None).json["subnet"]["id"]
+    subnet = {
+        "network_id": local["network"],
+        "cidr": "10.9.0.0/24",
+        "ip_version": 4,
+        "name": SECRET,
+    }
+    local["subnet"] = api.send(
+        "POST", "/network/v2.0/subnets", {"subnet": subnet}, who=ALICE, version=None
+    ).json["subnet"]["id"]
     service = {"type": "ldap", "password": SECRET, "name": SECRET}
-    service_id = api("POST", "/security-services", {"security_service": service}, who=ALICE)["security_service"]["id"]
+    service_id = api("POST", "/security-services", {"security_service": service}, who=ALICE)[
+        "security_service"
+    ]["id"]
     network = api.share_network(description=SECRET)
     share = api.share(network["id"], name=SECRET, metadata={"color": SECRET})["id"]
     back_end.settle(share, "10.0.0.5:/shares/x")
     with begin(engine) as conn:
-        conn.execute(sa.update(shares).values(snapshot_support=True, revert_to_snapshot_support=True))
-        messages.create(conn, project_id="red", resource_type="SHARE", resource_id=share, action=messages.Action.CREATE, text=SECRET)
+        conn.execute(
+            sa.update(shares).values(snapshot_support=True, revert_to_snapshot_support=True)
+        )
+        messages.create(
+            conn,
+            project_id="red",
+            resource_type="SHARE",
+            resource_id=share,
+            action=messages.Action.CREATE,
+            text=SECRET,
+        )
     rule = {"access_type": "ip", "access_to": "10.0.0.1", "metadata": {"color": SECRET}}
     lock = {"resource_type": "share", "resource_id": share, "lock_reason": SECRET}
     return {
@@ -66,15 +92,29 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
         "share_id": share,
         "instance_id": api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"],
         "share_server_id": api("GET", f"/shares/{share}")["share"]["share_server_id"],
-        "access_id": api("POST", f"/shares/{share}/action", {"allow_access": rule}, who=ALICE)["access"]["id"],
-        "export_location_id": api("GET", f"/shares/{share}/export_locations")["export_locations"][0]["id"],
-        "snapshot_id": api("POST", "/snapshots", {"snapshot": {"share_id": share, "name": SECRET}}, who=ALICE, status=202)["snapshot"]["id"],
+        "access_id": api("POST", f"/shares/{share}/action", {"allow_access": rule}, who=ALICE)[
+            "access"
+        ]["id"],
+        "export_location_id": api("GET", f"/shares/{share}/export_locations")["export_locations"][
+            0
+        ]["id"],
+        "snapshot_id": api(
+            "POST",
+            "/snapshots",
+            {"snapshot": {"share_id": share, "name": SECRET}},
+            who=ALICE,
+            status=202,
+        )["snapshot"]["id"],
         "message_id": api("GET", "/messages", who=ALICE)["messages"][0]["id"],
-        "lock_id": api("POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81")["resource_lock"]["id"],
+        "lock_id": api(
+            "POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81"
+        )["resource_lock"]["id"],
     }
 
 
-def test_the_other_projects_things_are_as_if_they_were_not(api: Api, theirs: Known, engine: Engine) -> None:
+def test_the_other_projects_things_are_as_if_they_were_not(
+    api: Api, theirs: Known, engine: Engine
+) -> None:
     before = everything(engine)
     asked = 0
     for route, version in every_route():
@@ -84,11 +124,19 @@ def test_the_other_projects_things_are_as_if_they_were_not(api: Api, theirs: Kno
             continue
         there = api.send(route.method, filled(route, theirs), bodies, who=BOB, version=version)
         absent = dict.fromkeys(theirs, UNKNOWN)
-        not_there = api.send(route.method, filled(route, absent), body_of(route, absent), who=BOB, version=version)
+        not_there = api.send(
+            route.method, filled(route, absent), body_of(route, absent), who=BOB, version=version
+        )
         told = f"{route.name} {route.action or ''} at {version}: {there.status_code} {there.text}"
-        assert there.status_code in (403, 404) or (not names and there.status_code == 400) or route.name == SAME_FOR_ALL, told
+        assert (
+            there.status_code in (403, 404)
+            or (not names and there.status_code == 400)
+            or route.name == SAME_FOR_ALL
+        ), told
         assert SECRET not in there.text, told
-        assert like(there.text, theirs) == like(not_there.text, absent), f"{told}, but of what is not there: {not_there.text}"
+        assert like(there.text, theirs) == like(not_there.text, absent), (
+            f"{told}, but of what is not there: {not_there.text}"
+        )
         asked += 1
     assert asked > 100
     assert everything(engine) == before
@@ -101,12 +149,18 @@ def test_lists_and_filters_show_nothing_of_the_other_project(api: Api, theirs: K
     for route, version in every_route():
         if route.method != "GET" or parameters(route):
             continue
-        filters = [f"{name}={theirs.get(name, SECRET)}" for name in route.query if name.endswith("_id") or "name" in name]
+        filters = [
+            f"{name}={theirs.get(name, SECRET)}"
+            for name in route.query
+            if name.endswith("_id") or "name" in name
+        ]
         for query in ("", "all_tenants=1", "all_projects=1", "project_id=red", *filters):
             answer = api.send("GET", f"{route.path}?{query}", who=BOB, version=version)
             told = f"{route.name}?{query} at {version}: {answer.text}"
             assert SECRET not in answer.text, told
-            assert not [one for one in ids if one in answer.text.replace(query.partition("=")[2] or " ", "")], told
+            assert not [
+                one for one in ids if one in answer.text.replace(query.partition("=")[2] or " ", "")
+            ], told
             asked += 1
     assert asked > 100
 
@@ -116,7 +170,9 @@ def test_an_url_with_the_other_projects_id_is_refused(api: Api, theirs: Known) -
         assert api.send("GET", f"/v2/red/{path}", who=BOB).status_code == 400
 
 
-def test_a_share_that_is_public_is_read_and_no_more(api: Api, theirs: Known, engine: Engine) -> None:
+def test_a_share_that_is_public_is_read_and_no_more(
+    api: Api, theirs: Known, engine: Engine
+) -> None:
     """Strangers see it; they change nothing of it, and do not see who may mount it."""
     share = f"/shares/{theirs['share_id']}"
     api("PUT", share, {"share": {"is_public": True}}, who=ADMIN)
@@ -125,8 +181,12 @@ def test_a_share_that_is_public_is_read_and_no_more(api: Api, theirs: Known, eng
     for route, version in every_route():
         if "share_id" not in parameters(route) or route.method == "GET":
             continue
-        answer = api.send(route.method, filled(route, theirs), body_of(route, theirs), who=BOB, version=version)
-        assert answer.status_code in (403, 404), f"{route.name} {route.action or ''} at {version}: {answer.status_code} {answer.text}"
+        answer = api.send(
+            route.method, filled(route, theirs), body_of(route, theirs), who=BOB, version=version
+        )
+        assert answer.status_code in (403, 404), (
+            f"{route.name} {route.action or ''} at {version}: {answer.status_code} {answer.text}"
+        )
     answer = api.send("GET", f"/v2/share-access-rules?share_id={theirs['share_id']}", who=BOB)
     assert answer.status_code == 403, answer.text
     assert everything(engine) == before
@@ -134,7 +194,11 @@ def test_a_share_that_is_public_is_read_and_no_more(api: Api, theirs: Known, eng
 
 def every_route() -> list[tuple[Route, str]]:
     """Each route with the highest version that it lives in."""
-    return [(route, text(MAX_VERSION if route.until is None else route.until)) for route in ROUTES if route.policy is not None]
+    return [
+        (route, text(MAX_VERSION if route.until is None else route.until))
+        for route in ROUTES
+        if route.policy is not None
+    ]
 
 
 def parameters(route: Route) -> list[str]:
@@ -143,8 +207,15 @@ def parameters(route: Route) -> list[str]:
 
 def filled(route: Route, ids: Known) -> str:
     """The route's path with these ids; ids of local networks are called like those of others."""
-    local = {"network_id": "local_network_id", "subnet_id": "local_subnet_id"} if route.path.startswith("/network/") else {}
-    values = {name: ids[local.get(name, name)] if local.get(name, name) in ids else OTHERS.get(name, "x") for name in parameters(route)}
+    local = (
+        {"network_id": "local_network_id", "subnet_id": "local_subnet_id"}
+        if route.path.startswith("/network/")
+        else {}
+    )
+    values = {
+        name: ids[local.get(name, name)] if local.get(name, name) in ids else OTHERS.get(name, "x")
+        for name in parameters(route)
+    }
     return route.path.format(**values)
 
 
@@ -165,33 +236,64 @@ def _constant(content: Any) -> Any:
 _META = {"color": "blue"}
 _SERVICE = {"host": "h@b", "binary": "manila-share"}
 BODIES: dict[str, Any] = {
-    "share_types.create": _constant({"name": "t", "extra_specs": {"driver_handles_share_servers": "True"}}),
+    "share_types.create": _constant(
+        {"name": "t", "extra_specs": {"driver_handles_share_servers": "True"}}
+    ),
     "share_types.update": _constant({"name": "t"}),
     "share_type_access.add": _constant({"project": "blue"}),
     "share_type_access.remove": _constant({"project": "red"}),
     "extra_specs.create": _constant(_META),
     "extra_specs.update": _constant(_META),
-    "share_networks.create": lambda ids: {"neutron_net_id": ids["local_network_id"], "neutron_subnet_id": ids["local_subnet_id"]},
+    "share_networks.create": lambda ids: {
+        "neutron_net_id": ids["local_network_id"],
+        "neutron_subnet_id": ids["local_subnet_id"],
+    },
     "share_networks.update": _constant({"name": "x"}),
     "share_networks.reset_status": _constant({"status": "error"}),
     "security_services.create": _constant({"type": "ldap"}),
     "security_services.update": _constant({"name": "x"}),
-    "share_network_security_services.add": lambda ids: {"security_service_id": ids["security_service_id"]},
-    "share_network_security_services.remove": lambda ids: {"security_service_id": ids["security_service_id"]},
-    "share_network_security_services.add_check": lambda ids: {"security_service_id": ids["security_service_id"]},
-    "share_network_security_services.update": lambda ids: {"current_service_id": ids["security_service_id"], "new_service_id": UNKNOWN},
-    "share_network_security_services.update_check": lambda ids: {"current_service_id": ids["security_service_id"], "new_service_id": UNKNOWN},
+    "share_network_security_services.add": lambda ids: {
+        "security_service_id": ids["security_service_id"]
+    },
+    "share_network_security_services.remove": lambda ids: {
+        "security_service_id": ids["security_service_id"]
+    },
+    "share_network_security_services.add_check": lambda ids: {
+        "security_service_id": ids["security_service_id"]
+    },
+    "share_network_security_services.update": lambda ids: {
+        "current_service_id": ids["security_service_id"],
+        "new_service_id": UNKNOWN,
+    },
+    "share_network_security_services.update_check": lambda ids: {
+        "current_service_id": ids["security_service_id"],
+        "new_service_id": UNKNOWN,
+    },
     "share_network_subnets.create": _constant({"availability_zone": "nova"}),
     "share_network_subnets.create_check": _constant({"availability_zone": "nova"}),
     "share_servers.reset_status": _constant({"status": "error"}),
     "share_servers.reset_task_state": _constant({"task_state": None}),
     "shares.reset_task_state": _constant({"task_state": None}),
-    "shares.manage": lambda ids: {"service_host": "host1@alpha#pool1", "export_path": "10.0.0.5:/shares/x", "protocol": "NFS",
-                                  "share_type": "gold", "share_server_id": ids["share_server_id"]},
+    "shares.manage": lambda ids: {
+        "service_host": "host1@alpha#pool1",
+        "export_path": "10.0.0.5:/shares/x",
+        "protocol": "NFS",
+        "share_type": "gold",
+        "share_server_id": ids["share_server_id"],
+    },
     "shares.unmanage": _constant(None),
-    "share_servers.manage": lambda ids: {"host": "host1@alpha", "share_network_id": ids["share_network_id"], "identifier": UNKNOWN},
+    "share_servers.manage": lambda ids: {
+        "host": "host1@alpha",
+        "share_network_id": ids["share_network_id"],
+        "identifier": UNKNOWN,
+    },
     "share_servers.unmanage": _constant({}),
-    "shares.create": lambda ids: {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": ids["share_network_id"]},
+    "shares.create": lambda ids: {
+        "share_proto": "NFS",
+        "size": 1,
+        "share_type": "gold",
+        "share_network_id": ids["share_network_id"],
+    },
     "shares.update": _constant({"display_name": "x"}),
     "shares.extend": _constant({"new_size": 2}),
     "shares.shrink": _constant({"new_size": 1}),
@@ -222,7 +324,11 @@ BODIES: dict[str, Any] = {
     "quotas.update_class": _constant({"shares": 1}),
     "local_networks.create_network": _constant({"name": "x"}),
     "local_networks.update_network": _constant({"name": "x"}),
-    "local_networks.create_subnet": lambda ids: {"network_id": ids["local_network_id"], "cidr": "10.8.0.0/24", "ip_version": 4},
+    "local_networks.create_subnet": lambda ids: {
+        "network_id": ids["local_network_id"],
+        "cidr": "10.8.0.0/24",
+        "ip_version": 4,
+    },
     "local_networks.update_subnet": _constant({"name": "x"}),
 }
 
@@ -241,9 +347,14 @@ def like(answer: str, ids: Known) -> str:
 def everything(engine: Engine) -> dict[str, Any]:
     """Every row, and all work that is not done."""
     with read(engine) as conn:
-        rows = {table.name: sorted(map(repr, conn.execute(sa.select(table)).all())) for table in metadata.sorted_tables}
+        rows = {
+            table.name: sorted(map(repr, conn.execute(sa.select(table)).all()))
+            for table in metadata.sorted_tables
+        }
     return rows | {"work": sorted(unfinished(engine))}
 
 
 def test_bodies_are_known_for_every_handler_that_takes_one() -> None:
-    assert set(BODIES) >= {route.name for route in ROUTES if route.takes and route.policy is not None}
+    assert set(BODIES) >= {
+        route.name for route in ROUTES if route.takes and route.policy is not None
+    }

@@ -1,4 +1,5 @@
-"""Shares are kept encoded by each API process: whatever changes is seen at once, also by a process that has just shown the old."""
+"""Shares are kept encoded by each API process: whatever changes is seen at once, also by a process
+that has just shown the old."""
 
 from __future__ import annotations
 
@@ -21,22 +22,40 @@ def other(conf: cfg.ConfigOpts, engine: Engine) -> Api:
 
 def views(api: Api, share_id: str, who: str, version: str) -> list[dict[str, Any]]:
     """The share by itself, in the list, and in the short list."""
-    lists = [api("GET", path, who=who, version=version)["shares"] for path in ("/shares/detail", "/shares")]
-    return [api("GET", f"/shares/{share_id}", who=who, version=version)["share"], *[row for rows in lists for row in rows if row["id"] == share_id]]
+    lists = [
+        api("GET", path, who=who, version=version)["shares"]
+        for path in ("/shares/detail", "/shares")
+    ]
+    return [
+        api("GET", f"/shares/{share_id}", who=who, version=version)["share"],
+        *[row for rows in lists for row in rows if row["id"] == share_id],
+    ]
 
 
 Change = Callable[[Api, BackEnd, str], Any]
 CHANGES: dict[str, Change] = {
-    "name": lambda api, _, id_: api("PUT", f"/shares/{id_}", {"share": {"display_name": "renamed"}}, who=ALICE),
-    "metadata": lambda api, _, id_: api("POST", f"/shares/{id_}/metadata", {"metadata": {"k": "v"}}, who=ALICE),
-    "status": lambda api, _, id_: api("POST", f"/shares/{id_}/action", {"reset_status": {"status": "error"}}, status=202),
+    "name": lambda api, _, id_: api(
+        "PUT", f"/shares/{id_}", {"share": {"display_name": "renamed"}}, who=ALICE
+    ),
+    "metadata": lambda api, _, id_: api(
+        "POST", f"/shares/{id_}/metadata", {"metadata": {"k": "v"}}, who=ALICE
+    ),
+    "status": lambda api, _, id_: api(
+        "POST", f"/shares/{id_}/action", {"reset_status": {"status": "error"}}, status=202
+    ),
     "the worker's": lambda _api, back_end, id_: back_end.settle(id_, "10.0.0.5:/x", progress="7%"),
-    "the type's name": lambda api, _, _id: api("PUT", f"/types/{api('GET', '/types')['share_types'][0]['id']}", {"share_type": {"name": "new"}}),
+    "the type's name": lambda api, _, _id: api(
+        "PUT",
+        f"/types/{api('GET', '/types')['share_types'][0]['id']}",
+        {"share_type": {"name": "new"}},
+    ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_changes_are_seen_at_once_in_every_process(api: Api, other: Api, back_end: BackEnd, change: str) -> None:
+def test_changes_are_seen_at_once_in_every_process(
+    api: Api, other: Api, back_end: BackEnd, change: str
+) -> None:
     api.share_type()
     made = api.share(api.share_network()["id"])["id"]
     back_end.settle(made, "10.0.0.5:/x")
@@ -51,7 +70,9 @@ def test_changes_are_seen_at_once_in_every_process(api: Api, other: Api, back_en
     assert "host" not in after[0], "what administrators were shown is not shown to others"
 
 
-def test_a_share_that_is_gone_or_of_another_project_is_not_shown_although_it_is_kept(api: Api, other: Api, back_end: BackEnd) -> None:
+def test_a_share_that_is_gone_or_of_another_project_is_not_shown_although_it_is_kept(
+    api: Api, other: Api, back_end: BackEnd
+) -> None:
     api.share_type()
     made = api.share(api.share_network()["id"])["id"]
     back_end.settle(made)

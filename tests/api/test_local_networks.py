@@ -48,7 +48,12 @@ class User:
         return made
 
     def subnet(self, network_id: str, cidr: str, **attributes: Any) -> Answer:
-        body = {"network_id": network_id, "cidr": cidr, "ip_version": 6 if ":" in cidr else 4, **attributes}
+        body = {
+            "network_id": network_id,
+            "cidr": cidr,
+            "ip_version": 6 if ":" in cidr else 4,
+            **attributes,
+        }
         made: Answer = self("POST", "/subnets", {"subnet": body}, 201)["subnet"]
         return made
 
@@ -67,7 +72,9 @@ def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
 
 @pytest.fixture
 def app(engine: Engine, tmp_path: Path) -> WsgiApp:
-    return create_app(config.load([], {"state_dir": str(tmp_path), "api.auth_strategy": "noauth"}), engine)
+    return create_app(
+        config.load([], {"state_dir": str(tmp_path), "api.auth_strategy": "noauth"}), engine
+    )
 
 
 @pytest.fixture
@@ -89,15 +96,25 @@ def order(engine: Engine, subnet: Answer, project_id: str) -> None:
     """A share network of that project on the subnet."""
     network_id = str(uuid4())
     with begin(engine) as conn:
-        conn.execute(sa.insert(share_networks).values(id=network_id, project_id=project_id, status="active", created_at=utcnow()))
+        conn.execute(
+            sa.insert(share_networks).values(
+                id=network_id, project_id=project_id, status="active", created_at=utcnow()
+            )
+        )
         ids = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
-        conn.execute(sa.insert(share_network_subnets).values(id=str(uuid4()), share_network_id=network_id, created_at=utcnow(), **ids))
+        conn.execute(
+            sa.insert(share_network_subnets).values(
+                id=str(uuid4()), share_network_id=network_id, created_at=utcnow(), **ids
+            )
+        )
 
 
 def give_address(engine: Engine, subnet: Answer, server_id: str = "server") -> LocalNetworks:
     plugin = LocalNetworks({}, SqlPortStore(engine))
     ids = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
-    plugin.allocate([AllocationRequest(server_id=server_id, share_network_subnet_id="sns", count=1, **ids)])
+    plugin.allocate(
+        [AllocationRequest(server_id=server_id, share_network_subnet_id="sns", count=1, **ids)]
+    )
     return plugin
 
 
@@ -114,8 +131,12 @@ def test_versions_need_no_credentials(app: WsgiApp) -> None:
     [version] = open_to_all.expect(200, "GET", "/network", who=None, version=None).json["versions"]
     assert (version["id"], version["status"]) == ("v2.0", "CURRENT")
     assert version["links"][0]["href"].endswith("/network/v2.0/")
-    assert open_to_all.expect(200, "GET", "/network/", who=None, version=None).json == {"versions": [version]}
-    assert open_to_all.expect(200, "GET", "/network/v2.0", who=None, version=None).json == {"version": version}
+    assert open_to_all.expect(200, "GET", "/network/", who=None, version=None).json == {
+        "versions": [version]
+    }
+    assert open_to_all.expect(200, "GET", "/network/v2.0", who=None, version=None).json == {
+        "version": version
+    }
 
 
 def test_everything_else_does(app: WsgiApp) -> None:
@@ -138,8 +159,19 @@ def test_extensions(alice: User) -> None:
 
 def test_the_life_of_a_network(alice: User) -> None:
     made = alice.network(name="n", description="d")
-    assert (made["name"], made["description"], made["project_id"], made["tenant_id"]) == ("n", "d", "red", "red")
-    assert (made["subnets"], made["shared"], made["mtu"], made["status"], made["admin_state_up"]) == ([], False, 1450, "ACTIVE", True)
+    assert (made["name"], made["description"], made["project_id"], made["tenant_id"]) == (
+        "n",
+        "d",
+        "red",
+        "red",
+    )
+    assert (
+        made["subnets"],
+        made["shared"],
+        made["mtu"],
+        made["status"],
+        made["admin_state_up"],
+    ) == ([], False, 1450, "ACTIVE", True)
     assert not any(name.startswith("provider:") for name in made)
     subnet = alice.subnet(made["id"], "10.0.0.0/24")
     assert alice("GET", f"/networks/{made['id']}")["network"] == made | {"subnets": [subnet["id"]]}
@@ -155,8 +187,15 @@ def test_the_life_of_a_subnet(alice: User) -> None:
     made = alice.subnet(network["id"], "10.0.0.0/24", name="s")
     assert made["gateway_ip"] == "10.0.0.1"
     assert made["allocation_pools"] == [{"start": "10.0.0.2", "end": "10.0.0.254"}]
-    assert (made["project_id"], made["dns_nameservers"], made["host_routes"], made["ipv6_ra_mode"]) == ("red", [], [], None)
-    changed = alice("PUT", f"/subnets/{made['id']}", {"subnet": {"name": "t", "description": "d"}})["subnet"]
+    assert (
+        made["project_id"],
+        made["dns_nameservers"],
+        made["host_routes"],
+        made["ipv6_ra_mode"],
+    ) == ("red", [], [], None)
+    changed = alice("PUT", f"/subnets/{made['id']}", {"subnet": {"name": "t", "description": "d"}})[
+        "subnet"
+    ]
     assert (changed["name"], changed["description"]) == ("t", "d")
     assert alice("GET", f"/subnets/{made['id']}")["subnet"] == changed
     alice("DELETE", f"/subnets/{made['id']}", None, 204)
@@ -169,12 +208,29 @@ def test_the_life_of_a_subnet(alice: User) -> None:
     [
         ("fd00:1::/64", {}, "fd00:1::1", [("fd00:1::2", "fd00:1::ffff:ffff:ffff:ffff")]),
         ("10.0.0.0/24", {"gateway_ip": None}, None, [("10.0.0.1", "10.0.0.254")]),
-        ("10.0.0.0/24", {"gateway_ip": "10.0.0.100"}, "10.0.0.100", [("10.0.0.1", "10.0.0.99"), ("10.0.0.101", "10.0.0.254")]),
-        ("10.0.0.0/24", {"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.9"}]}, "10.0.0.1", [("10.0.0.9", "10.0.0.9")]),
-        ("10.0.0.0/30", {"enable_dhcp": True, "ipv6_ra_mode": None, "dns_nameservers": []}, "10.0.0.1", [("10.0.0.2", "10.0.0.2")]),
+        (
+            "10.0.0.0/24",
+            {"gateway_ip": "10.0.0.100"},
+            "10.0.0.100",
+            [("10.0.0.1", "10.0.0.99"), ("10.0.0.101", "10.0.0.254")],
+        ),
+        (
+            "10.0.0.0/24",
+            {"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.9"}]},
+            "10.0.0.1",
+            [("10.0.0.9", "10.0.0.9")],
+        ),
+        (
+            "10.0.0.0/30",
+            {"enable_dhcp": True, "ipv6_ra_mode": None, "dns_nameservers": []},
+            "10.0.0.1",
+            [("10.0.0.2", "10.0.0.2")],
+        ),
     ],
 )
-def test_gateways_and_pools(alice: User, cidr: str, attributes: Answer, gateway: str | None, pools: list[tuple[str, str]]) -> None:
+def test_gateways_and_pools(
+    alice: User, cidr: str, attributes: Answer, gateway: str | None, pools: list[tuple[str, str]]
+) -> None:
     made = alice.subnet(alice.network()["id"], cidr, **attributes)
     assert made["gateway_ip"] == gateway
     assert [(pool["start"], pool["end"]) for pool in made["allocation_pools"]] == pools
@@ -200,7 +256,14 @@ def test_gateways_and_pools(alice: User, cidr: str, attributes: Answer, gateway:
         ({"gateway_ip": "x"}, 400),
         ({"cidr": "fd00::%1/64", "ip_version": 6}, 400),
         ({"cidr": "fd00::/64", "ip_version": 6, "gateway_ip": "fd00::1%eth0"}, 400),
-        ({"cidr": "fd00::/64", "ip_version": 6, "allocation_pools": [{"start": "fd00::2%1", "end": "fd00::9"}]}, 400),
+        (
+            {
+                "cidr": "fd00::/64",
+                "ip_version": 6,
+                "allocation_pools": [{"start": "fd00::2%1", "end": "fd00::9"}],
+            },
+            400,
+        ),
         ({"allocation_pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}, 409),
         ({"allocation_pools": [{"start": "10.0.0.9", "end": "10.0.0.2"}]}, 400),
         ({"allocation_pools": [{"start": "10.0.0.9"}]}, 400),
@@ -217,8 +280,15 @@ def test_gateways_and_pools(alice: User, cidr: str, attributes: Answer, gateway:
         ({"network_id": "nosuch"}, 404),
     ],
 )
-def test_subnets_that_make_no_sense(alice: User, engine: Engine, attributes: Answer, status: int) -> None:
-    body = {"network_id": alice.network()["id"], "cidr": "10.0.0.0/24", "ip_version": 4, **attributes}
+def test_subnets_that_make_no_sense(
+    alice: User, engine: Engine, attributes: Answer, status: int
+) -> None:
+    body = {
+        "network_id": alice.network()["id"],
+        "cidr": "10.0.0.0/24",
+        "ip_version": 4,
+        **attributes,
+    }
     alice.refused("POST", "/subnets", {"subnet": body}, status)
     assert count(engine, local_subnets) == 0
 
@@ -241,7 +311,19 @@ def test_networks_that_make_no_sense(alice: User, engine: Engine, attributes: An
     assert count(engine, local_networks) == 0
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"network": []}, {"networks": []}, {"networks": [{}] * 101}, {"networks": [5]}, "x"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"network": []},
+        {"networks": []},
+        {"networks": [{}] * 101},
+        {"networks": [5]},
+        "x",
+    ],
+)
 def test_bodies_that_make_no_sense(alice: User, engine: Engine, body: Any) -> None:
     alice.refused("POST", "/networks", body, 400)
     assert count(engine, local_networks) == 0
@@ -250,9 +332,14 @@ def test_bodies_that_make_no_sense(alice: User, engine: Engine, body: Any) -> No
 def test_several_at_once_are_all_made_or_none(alice: User) -> None:
     made = alice("POST", "/networks", {"networks": [{"name": "a"}, {"name": "b"}]}, 201)["networks"]
     assert [network["name"] for network in made] == ["a", "b"]
-    ranges = [{"network_id": made[0]["id"], "cidr": cidr, "ip_version": 4} for cidr in ("10.0.0.0/24", "10.0.1.0/24")]
+    ranges = [
+        {"network_id": made[0]["id"], "cidr": cidr, "ip_version": 4}
+        for cidr in ("10.0.0.0/24", "10.0.1.0/24")
+    ]
     assert len(alice("POST", "/subnets", {"subnets": ranges}, 201)["subnets"]) == 2
-    alice.refused("POST", "/subnets", {"subnets": [ranges[0] | {"cidr": "10.0.2.0/24"}, ranges[0]]}, 400)
+    alice.refused(
+        "POST", "/subnets", {"subnets": [ranges[0] | {"cidr": "10.0.2.0/24"}, ranges[0]]}, 400
+    )
     assert len(alice("GET", "/subnets")["subnets"]) == 2
 
 
@@ -271,7 +358,10 @@ def test_ranges_overlap_on_different_networks_only(alice: User) -> None:
 
 def test_lists_are_filtered(alice: User) -> None:
     one, two = alice.network(name="one"), alice.network(name="two")
-    v4, v6 = alice.subnet(one["id"], "10.0.0.0/24", name="v4"), alice.subnet(one["id"], "fd00::/64", name="v6")
+    v4, v6 = (
+        alice.subnet(one["id"], "10.0.0.0/24", name="v4"),
+        alice.subnet(one["id"], "fd00::/64", name="v6"),
+    )
     for query, found in (
         ("name=one", [one]),
         (f"id={two['id']}", [two]),
@@ -281,16 +371,33 @@ def test_lists_are_filtered(alice: User) -> None:
         ("status=ACTIVE&name=two", [two]),
         ("tenant_id=red&shared=false&name=one", [one]),
     ):
-        assert {item["id"] for item in alice("GET", f"/networks?{query}")["networks"]} == {item["id"] for item in found}, query
-    for query, wanted in ((f"network_id={one['id']}", [v4, v6]), ("ip_version=6", [v6]), ("name=v4", [v4]), ("cidr=fd00::/64", [v6])):
-        assert {item["id"] for item in alice("GET", f"/subnets?{query}")["subnets"]} == {item["id"] for item in wanted}, query
-    for query in ("/networks?nosuch=1", "/subnets?ip_version=x", "/networks?shared=perhaps", "/networks?limit=x", "/networks?name=%00"):
+        assert {item["id"] for item in alice("GET", f"/networks?{query}")["networks"]} == {
+            item["id"] for item in found
+        }, query
+    for query, wanted in (
+        (f"network_id={one['id']}", [v4, v6]),
+        ("ip_version=6", [v6]),
+        ("name=v4", [v4]),
+        ("cidr=fd00::/64", [v6]),
+    ):
+        assert {item["id"] for item in alice("GET", f"/subnets?{query}")["subnets"]} == {
+            item["id"] for item in wanted
+        }, query
+    for query in (
+        "/networks?nosuch=1",
+        "/subnets?ip_version=x",
+        "/networks?shared=perhaps",
+        "/networks?limit=x",
+        "/networks?name=%00",
+    ):
         alice.refused("GET", query, None, 400)
 
 
 def test_fields_are_chosen(alice: User) -> None:
     made = alice.network(name="n")
-    assert alice("GET", "/networks?fields=id&fields=name") == {"networks": [{"id": made["id"], "name": "n"}]}
+    assert alice("GET", "/networks?fields=id&fields=name") == {
+        "networks": [{"id": made["id"], "name": "n"}]
+    }
     assert alice("GET", f"/networks/{made['id']}?fields=name") == {"network": {"name": "n"}}
 
 
@@ -300,7 +407,9 @@ def test_long_lists_come_in_parts(alice: User) -> None:
     for _ in range(3):
         answer = alice("GET", path)
         found += [item["id"] for item in answer["networks"]]
-        path = next((link["href"].partition("/v2.0")[2] for link in answer.get("networks_links", [])), "")
+        path = next(
+            (link["href"].partition("/v2.0")[2] for link in answer.get("networks_links", [])), ""
+        )
     assert found == ids
     assert path == ""
 
@@ -316,9 +425,17 @@ def test_another_projects_networks_are_not_there(alice: User, bob: User) -> None
     for noun, resource in (("network", network), ("subnet", subnet)):
         path = f"/{noun}s/{resource['id']}"
         for method, body in (("GET", None), ("PUT", {noun: {"name": "mine"}}), ("DELETE", None)):
-            hidden, absent = bob.refused(method, path, body, 404), bob.refused(method, f"/{noun}s/nosuch", body, 404)
+            hidden, absent = (
+                bob.refused(method, path, body, 404),
+                bob.refused(method, f"/{noun}s/nosuch", body, 404),
+            )
             assert hidden == absent.replace("nosuch", resource["id"])
-    bob.refused("POST", "/subnets", {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}}, 404)
+    bob.refused(
+        "POST",
+        "/subnets",
+        {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}},
+        404,
+    )
 
 
 def test_shared_networks_are_seen_and_not_changed(admin: User, bob: User) -> None:
@@ -329,7 +446,12 @@ def test_shared_networks_are_seen_and_not_changed(admin: User, bob: User) -> Non
     bob.refused("PUT", f"/networks/{network['id']}", {"network": {"name": "mine"}}, 403)
     bob.refused("DELETE", f"/networks/{network['id']}", None, 403)
     bob.refused("DELETE", f"/subnets/{subnet['id']}", None, 403)
-    bob.refused("POST", "/subnets", {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}}, 403)
+    bob.refused(
+        "POST",
+        "/subnets",
+        {"subnet": {"network_id": network["id"], "cidr": "10.1.0.0/24", "ip_version": 4}},
+        403,
+    )
 
 
 def test_what_only_administrators_do(alice: User, admin: User) -> None:
@@ -344,13 +466,18 @@ def test_what_only_administrators_do(alice: User, admin: User) -> None:
     seen = {item["id"]: item for item in admin("GET", "/networks")["networks"]}
     assert seen[network["id"]]["provider:network_type"] == "vxlan"
     assert 0 < seen[network["id"]]["provider:segmentation_id"] < 2**24
-    assert seen[network["id"]]["provider:segmentation_id"] != seen[made["id"]]["provider:segmentation_id"]
+    assert (
+        seen[network["id"]]["provider:segmentation_id"]
+        != seen[made["id"]]["provider:segmentation_id"]
+    )
 
 
 def test_readers_change_nothing(app: WsgiApp, alice: User) -> None:
     reader, network = User(app, "carol:red:reader"), alice.network()
     assert len(reader("GET", "/networks")["networks"]) == 1
-    assert reader.refused("POST", "/networks", {"network": {}}, 403).startswith("PolicyNotAuthorized")
+    assert reader.refused("POST", "/networks", {"network": {}}, 403).startswith(
+        "PolicyNotAuthorized"
+    )
     reader.refused("PUT", f"/networks/{network['id']}", {"network": {"name": "n"}}, 403)
     reader.refused("DELETE", f"/networks/{network['id']}", None, 403)
 
@@ -360,7 +487,10 @@ def test_readers_change_nothing(app: WsgiApp, alice: User) -> None:
 
 def test_what_has_addresses_stays(alice: User, engine: Engine) -> None:
     network = alice.network()
-    used, unused = alice.subnet(network["id"], "10.0.0.0/24"), alice.subnet(network["id"], "fd00::/64")
+    used, unused = (
+        alice.subnet(network["id"], "10.0.0.0/24"),
+        alice.subnet(network["id"], "fd00::/64"),
+    )
     plugin = give_address(engine, used)
     assert alice.refused("DELETE", f"/subnets/{used['id']}", None, 409).startswith("SubnetInUse")
     refusal = alice.refused("DELETE", f"/networks/{network['id']}", None, 409)
@@ -378,8 +508,11 @@ def test_what_a_share_network_stands_on_stays(alice: User, engine: Engine) -> No
     alice.refused("DELETE", f"/networks/{subnet['network_id']}", None, 409)
 
 
-def test_a_stranger_who_writes_an_id_down_holds_nothing(alice: User, admin: User, engine: Engine) -> None:
-    """Share networks take any id unverified; one that its project cannot use must not keep the owner from deleting."""
+def test_a_stranger_who_writes_an_id_down_holds_nothing(
+    alice: User, admin: User, engine: Engine
+) -> None:
+    """Share networks take any id unverified; one that its project cannot use must not keep the
+    owner from deleting."""
     subnet = alice.subnet(alice.network()["id"], "10.0.0.0/24")
     order(engine, subnet, "blue")
     alice("DELETE", f"/subnets/{subnet['id']}", None, 204)
@@ -395,7 +528,9 @@ def test_of_overlapping_ranges_made_at_once_one_wins(alice: User) -> None:
     body = {"network_id": alice.network()["id"], "cidr": "10.0.0.0/24", "ip_version": 4}
 
     def make(_: int) -> int:
-        return alice.client.simulate_request("POST", "/network/v2.0/subnets", json={"subnet": body}).status_code
+        return alice.client.simulate_request(
+            "POST", "/network/v2.0/subnets", json={"subnet": body}
+        ).status_code
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(make, range(8))) == [201] + [400] * 7
@@ -409,7 +544,8 @@ def test_networks_made_at_once_differ(admin: User) -> None:
 
 
 def test_a_subnet_deleted_while_addresses_are_given(alice: User, engine: Engine) -> None:
-    """Either it is deleted and nothing is given, or something is given and it stays: never a port without a subnet."""
+    """Either it is deleted and nothing is given, or something is given and it stays: never a port
+    without a subnet."""
     network = alice.network()
 
     def give(subnet: Answer) -> bool:
@@ -420,25 +556,39 @@ def test_a_subnet_deleted_while_addresses_are_given(alice: User, engine: Engine)
         return True
 
     def delete(subnet: Answer) -> bool:
-        status = alice.client.simulate_request("DELETE", f"/network/v2.0/subnets/{subnet['id']}").status_code
+        status = alice.client.simulate_request(
+            "DELETE", f"/network/v2.0/subnets/{subnet['id']}"
+        ).status_code
         assert status in (204, 409)
         return status == 204
 
     subnets = [alice.subnet(network["id"], f"10.0.{number}.0/24") for number in range(12)]
     with ThreadPoolExecutor(4) as threads:
-        outcomes = [(threads.submit(give, subnet), threads.submit(delete, subnet)) for subnet in subnets]
+        outcomes = [
+            (threads.submit(give, subnet), threads.submit(delete, subnet)) for subnet in subnets
+        ]
         assert all(given.result() != deleted.result() for given, deleted in outcomes)
 
 
 @pytest.mark.parametrize("noun", ["subnet", "network"])
-def test_deleting_waits_for_addresses_that_are_just_given(alice: User, engine: Engine, noun: str) -> None:
+def test_deleting_waits_for_addresses_that_are_just_given(
+    alice: User, engine: Engine, noun: str
+) -> None:
     subnet = alice.subnet(alice.network()["id"], "10.0.0.0/24")
     path = f"/networks/{subnet['network_id']}" if noun == "network" else f"/subnets/{subnet['id']}"
     key = PortKey(server_id="server", share_network_subnet_id="sns", position=0)
-    port = Port(key=key, subnet_id=subnet["id"], allocation=NetworkAllocation(id="port", ip_address="10.0.0.2", mac_address="02:00:00:00:00:01"))
+    port = Port(
+        key=key,
+        subnet_id=subnet["id"],
+        allocation=NetworkAllocation(
+            id="port", ip_address="10.0.0.2", mac_address="02:00:00:00:00:01"
+        ),
+    )
     with ThreadPoolExecutor(1) as threads:
         with SqlPortStore(engine).lock([subnet["id"]]) as locked:
-            deletion = threads.submit(alice.client.simulate_request, "DELETE", f"/network/v2.0{path}")
+            deletion = threads.submit(
+                alice.client.simulate_request, "DELETE", f"/network/v2.0{path}"
+            )
             with pytest.raises(TimeoutError):
                 deletion.result(0.5)
             locked.add([port])

@@ -15,7 +15,8 @@ from abaca.domain.rows import messages
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api
 
 KEYS = {
-    "id", "project_id", "action_id", "detail_id", "message_level", "created_at", "expires_at", "request_id", "links", "resource_type",
+    "id", "project_id", "action_id", "detail_id", "message_level", "created_at", "expires_at",
+     "request_id", "links", "resource_type",
     "resource_id", "user_message",
 }  # fmt: skip
 
@@ -34,7 +35,9 @@ def told(engine: Engine) -> list[str]:
                 text=f"no room {number}",
             )
     with begin(engine) as conn:
-        return list(conn.scalars(sa.select(messages_table.c.id).order_by(messages_table.c.created_at)))
+        return list(
+            conn.scalars(sa.select(messages_table.c.id).order_by(messages_table.c.created_at))
+        )
 
 
 @pytest.mark.parametrize("version", ["2.37", "2.70"])
@@ -45,7 +48,12 @@ def test_list_and_show(api: Api, told: list[str], version: str) -> None:
     message = api("GET", f"/messages/{told[0]}", who=ALICE, version=version)["message"]
     assert message == listed[1]
     assert set(message) == KEYS
-    assert (message["user_message"], message["action_id"], message["message_level"], message["project_id"]) == ("no room 1", "002", "ERROR", "red")
+    assert (
+        message["user_message"],
+        message["action_id"],
+        message["message_level"],
+        message["project_id"],
+    ) == ("no room 1", "002", "ERROR", "red")
     assert [link["rel"] for link in message["links"]] == ["self", "bookmark"]
     for name in ("created_at", "expires_at"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}", message[name])
@@ -73,8 +81,16 @@ def test_filters(api: Api, told: list[str], query: str, found: list[int]) -> Non
 
 
 def test_times_came_with_2_52(api: Api, told: list[str]) -> None:
-    assert len(api("GET", "/messages?created_before=2020-01-01", who=ALICE, version="2.51")["messages"]) == 2
-    assert api("GET", "/messages?created_before=2020-01-01", who=ALICE, version="2.52")["messages"] == []
+    assert (
+        len(
+            api("GET", "/messages?created_before=2020-01-01", who=ALICE, version="2.51")["messages"]
+        )
+        == 2
+    )
+    assert (
+        api("GET", "/messages?created_before=2020-01-01", who=ALICE, version="2.52")["messages"]
+        == []
+    )
     assert "created_since" in api.fault("GET", "/messages?created_since=yesterday", None, 400)
 
 
@@ -83,13 +99,17 @@ def test_other_projects_learn_nothing(api: Api, told: list[str]) -> None:
     unknown = api.fault("GET", f"/messages/{UNKNOWN}", None, 404, who=BOB)
     assert unknown == f"Message {UNKNOWN} could not be found."
     for method in ("GET", "DELETE"):
-        assert api.fault(method, f"/messages/{told[0]}", None, 404, who=BOB) == unknown.replace(UNKNOWN, told[0])
+        assert api.fault(method, f"/messages/{told[0]}", None, 404, who=BOB) == unknown.replace(
+            UNKNOWN, told[0]
+        )
     assert len(api("GET", "/messages", who=ALICE)["messages"]) == 2
 
 
 def test_administrators_read_those_of_all_projects(api: Api, told: list[str]) -> None:
     for query in ("", "?all_tenants=1"):
-        assert {message["id"] for message in api("GET", f"/messages{query}", who=ADMIN)["messages"]} == set(told)
+        assert {
+            message["id"] for message in api("GET", f"/messages{query}", who=ADMIN)["messages"]
+        } == set(told)
 
 
 def test_readers_delete_none(api: Api, told: list[str]) -> None:

@@ -28,15 +28,22 @@ def numbers(api: Api) -> dict[str, float]:
     """Sample with its labels → value."""
     answer = api.expect(200, "GET", "/metrics", version=None)
     assert answer.headers["content-type"].startswith("text/plain")
-    return {name: float(value) for name, value in re.findall(r"^(abaca_\S*(?:\{.*\})?) (\S+)$", answer.text, re.MULTILINE)}
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^(abaca_\S*(?:\{.*\})?) (\S+)$", answer.text, re.MULTILINE)
+    }
 
 
 def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     waiting = 'abaca_operations{name="share_create",state="waiting"}'
     before = numbers(api).get(waiting, 0)  # work is not deleted between these tests
-    network = api.send("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None).json["network"]["id"]
+    network = api.send(
+        "POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None
+    ).json["network"]["id"]
     body = {"subnet": {"network_id": network, "cidr": "10.7.0.0/24", "ip_version": 4}}
-    subnet = api.send("POST", "/network/v2.0/subnets", body, who=ALICE, version=None).json["subnet"]["id"]
+    subnet = api.send("POST", "/network/v2.0/subnets", body, who=ALICE, version=None).json[
+        "subnet"
+    ]["id"]
     api.share_type()
     share_network = api.share_network()["id"]
     settled = api.share(share_network)["id"]
@@ -61,44 +68,68 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
 
 def test_what_runs_is_told(api: Api, engine: Engine) -> None:
     (build,) = [name for name in numbers(api) if name.startswith("abaca_build_info{")]
-    assert f'version="{version("abaca")}"' in build and f'api_version="{text(MAX_VERSION)}"' in build
+    assert (
+        f'version="{version("abaca")}"' in build and f'api_version="{text(MAX_VERSION)}"' in build
+    )
     assert f'database="{engine.dialect.name}"' in build
 
 
-@pytest.mark.parametrize(("cidr", "start", "end", "free"), [("fd00:7::/64", None, None, None), ("fd00:7::/64", "fd00:7::10", "fd00:7::1f", 16)])
-def test_what_cannot_run_out_has_no_number_of_free_addresses(api: Api, cidr: str, start: str | None, end: str | None, free: int | None) -> None:
-    network = api.send("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None).json["network"]["id"]
+@pytest.mark.parametrize(
+    ("cidr", "start", "end", "free"),
+    [("fd00:7::/64", None, None, None), ("fd00:7::/64", "fd00:7::10", "fd00:7::1f", 16)],
+)
+def test_what_cannot_run_out_has_no_number_of_free_addresses(
+    api: Api, cidr: str, start: str | None, end: str | None, free: int | None
+) -> None:
+    network = api.send(
+        "POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE, version=None
+    ).json["network"]["id"]
     body: dict[str, Any] = {"network_id": network, "cidr": cidr, "ip_version": 6}
     if start:
         body["allocation_pools"] = [{"start": start, "end": end}]
-    subnet = api.send("POST", "/network/v2.0/subnets", {"subnet": body}, who=ALICE, version=None).json["subnet"]["id"]
+    subnet = api.send(
+        "POST", "/network/v2.0/subnets", {"subnet": body}, who=ALICE, version=None
+    ).json["subnet"]["id"]
     seen = numbers(api)
     assert seen.get(f'abaca_subnet_free_addresses{{subnet="{subnet}"}}') == free
     assert seen[f'abaca_subnet_used_addresses{{subnet="{subnet}"}}'] == 0
     assert max(seen.values()) < 1e13
 
 
-def test_pools_and_what_their_shares_hold(api: Api, back_end: BackEnd, engine: Engine, conf: cfg.ConfigOpts) -> None:
+def test_pools_and_what_their_shares_hold(
+    api: Api, back_end: BackEnd, engine: Engine, conf: cfg.ConfigOpts
+) -> None:
     """By project and pool always, by share only where that is wanted."""
     api.share_type()
     network = api.share_network()["id"]
     shares = [api.share(network, size=size)["id"] for size in (1, 3)]
-    instances = [api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"] for share in shares]
+    instances = [
+        api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"] for share in shares
+    ]
     with begin(engine) as conn:
         share_usages.store(conn, BACKEND, {instances[0]: 500, instances[1]: 2**31, "nobody's": 7})
     seen = numbers(api)
     pool, of_red = f'{{pool="{POOL}"}}', f'{{pool="{POOL}",project="red"}}'
-    assert [seen[f"abaca_pool_{name}_bytes{pool}"] / GIB for name in ("size", "free", "allocated", "snapshots", "room")] == [100, 100, 4, 0, 96]
+    assert [
+        seen[f"abaca_pool_{name}_bytes{pool}"] / GIB
+        for name in ("size", "free", "allocated", "snapshots", "room")
+    ] == [100, 100, 4, 0, 96]
     assert seen[f"abaca_project_used_bytes{of_red}"] == 2**31 + 500
     assert seen[f"abaca_project_allocated_bytes{of_red}"] == 4 * GIB
     assert seen[f'abaca_usage_measured_timestamp_seconds{{host="{BACKEND}"}}'] > 1.6e9
     assert not [name for name in seen if name.startswith("abaca_share_used_bytes")]
     conf.set_override("metrics_per_share", True, "api")
-    (series,) = [name for name in numbers(api) if name.startswith("abaca_share_used_bytes") and shares[1] in name]
+    (series,) = [
+        name
+        for name in numbers(api)
+        if name.startswith("abaca_share_used_bytes") and shares[1] in name
+    ]
     assert numbers(api)[series] == 2**31 and 'project="red"' in series
 
 
-def test_it_costs_the_same_number_of_statements_whatever_there_is(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> None:
+def test_it_costs_the_same_number_of_statements_whatever_there_is(
+    api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine
+) -> None:
     conf.set_override("metrics_per_share", True, "api")
     api.share_type()
     network, counts = api.share_network()["id"], []
@@ -117,7 +148,9 @@ def test_it_costs_the_same_number_of_statements_whatever_there_is(api: Api, back
 
 def test_requests(api: Api) -> None:
     """By route, not by URL: ids do not make more samples."""
-    counted = 'abaca_http_request_seconds_count{method="GET",route="/v2/shares/{share_id}",status="404"}'
+    counted = (
+        'abaca_http_request_seconds_count{method="GET",route="/v2/shares/{share_id}",status="404"}'
+    )
     before = numbers(api).get(counted, 0)
     for name in ("one", "two"):
         api("GET", f"/shares/{name}", status=404)
@@ -131,7 +164,9 @@ def test_only_administrators_see_it(api: Api) -> None:
     api.expect(401, "GET", "/metrics", version=None, who=None)
 
 
-def test_a_file_that_another_process_is_just_making_is_left_out(api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_another_process_is_just_making_is_left_out(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is empty for a moment: at a process's first request, and at its first failed login."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     other: Any = MmapedDict(str(tmp_path / "counter_1.db"))  # type: ignore[no-untyped-call]  # it has no types
@@ -140,9 +175,9 @@ def test_a_file_that_another_process_is_just_making_is_left_out(api: Api, tmp_pa
     assert numbers(api)["abaca_x_total"] == 3
 
 
-
-
-@pytest.mark.parametrize("url", ["sqlite:////nowhere/at/all.sqlite", "postgresql+psycopg://nobody@127.0.0.1:1/nothing"])
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nowhere/at/all.sqlite", "postgresql+psycopg://nobody@127.0.0.1:1/nothing"]
+)
 def test_without_a_database_requests_are_shown_alone(conf: cfg.ConfigOpts, url: str) -> None:
     missing = create_engine(url)
     seen = numbers(Api(create_app(conf, missing)))

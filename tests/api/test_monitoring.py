@@ -1,5 +1,5 @@
-"""The alert rules and the dashboard that ship: promtool takes every expression, each alert goes off and stays quiet as it should, and
-there is no metric in them that /metrics does not tell."""
+"""The alert rules and the dashboard that ship: promtool takes every expression, each alert goes off
+and stays quiet as it should, and there is no metric in them that /metrics does not tell."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def promtool() -> Promtool:
         pytest.skip("promtool is missing (Debian: prometheus)")
 
     def run(*arguments: str, text: str | None = None) -> str:
-        done = subprocess.run([program, *arguments], input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [program, *arguments], input=text, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -54,7 +56,9 @@ def promtool() -> Promtool:
 
 
 def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    return [
+        rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]
+    ]
 
 
 def dashboard() -> dict[str, Any]:
@@ -63,9 +67,16 @@ def dashboard() -> dict[str, Any]:
 
 
 def drawn() -> list[str]:
-    """The expressions of all panels, and of the lists to choose from, with Grafana's variables as a value each."""
-    panels = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
-    chosen = [variable["query"]["query"] for variable in dashboard()["templating"]["list"] if variable["type"] == "query"]
+    """The expressions of all panels, and of the lists to choose from, with Grafana's variables as a
+    value each."""
+    panels = [
+        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
+    ]
+    chosen = [
+        variable["query"]["query"]
+        for variable in dashboard()["templating"]["list"]
+        if variable["type"] == "query"
+    ]
     chosen = [re.sub(r"label_values\((.*), \w+\)", r"\1", query) for query in chosen]
     found = panels + chosen
     for variable, value in VARIABLES.items():
@@ -80,7 +91,9 @@ def told(tmp_path: Path, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd
     conf.set_override("ssl_certificate", str(certificate(tmp_path)), "api")
     api = Api(create_app(conf, engine))
     api.share_type()
-    network = api.send("POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE).json["network"]["id"]
+    network = api.send(
+        "POST", "/network/v2.0/networks", {"network": {"name": "n"}}, who=ALICE
+    ).json["network"]["id"]
     subnet = {"network_id": network, "cidr": "10.7.0.0/24", "ip_version": 4}
     api.send("POST", "/network/v2.0/subnets", {"subnet": subnet}, who=ALICE)
     share = api.share(api.share_network()["id"])["id"]
@@ -94,10 +107,23 @@ def told(tmp_path: Path, conf: cfg.ConfigOpts, engine: Engine, back_end: BackEnd
 
 def certificate(folder: Path) -> Path:
     """One that expires in thirty days."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    key, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")]),
+    )
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
-    made = builder.not_valid_before(now).not_valid_after(now + timedelta(days=30)).sign(key, hashes.SHA256())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+    )
+    made = (
+        builder.not_valid_before(now)
+        .not_valid_after(now + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
     path = folder / "certificate.pem"
     path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     return path
@@ -112,7 +138,9 @@ def test_promtool_takes_the_rules(promtool: Promtool) -> None:
     promtool("check", "rules", str(RULES))
 
 
-def test_each_alert_goes_off_and_stays_quiet_as_it_should(promtool: Promtool, tmp_path: Path) -> None:
+def test_each_alert_goes_off_and_stays_quiet_as_it_should(
+    promtool: Promtool, tmp_path: Path
+) -> None:
     assert [case.alert for case in alerts.CASES] == [rule["alert"] for rule in rules()]
     file = tmp_path / "test.yaml"
     file.write_text(yaml.safe_dump(alerts.as_promtool_reads_it(str(RULES))))
@@ -129,11 +157,18 @@ def test_an_alert_that_never_goes_off_would_be_noticed(promtool: Promtool, tmp_p
     file.write_text(yaml.safe_dump(alerts.as_promtool_reads_it(str(copy))))
     with pytest.raises(AssertionError) as complaint:
         promtool("test", "rules", str(file))
-    assert set(re.findall(r"alertname:\s*(\w+)", str(complaint.value))) == {case.alert for case in alerts.CASES}
+    assert set(re.findall(r"alertname:\s*(\w+)", str(complaint.value))) == {
+        case.alert for case in alerts.CASES
+    }
 
 
-def test_promtool_takes_every_expression_of_the_dashboard(promtool: Promtool, tmp_path: Path) -> None:
-    recorded = [{"record": f"panel:{number}", "expr": expression} for number, expression in enumerate(drawn())]
+def test_promtool_takes_every_expression_of_the_dashboard(
+    promtool: Promtool, tmp_path: Path
+) -> None:
+    recorded = [
+        {"record": f"panel:{number}", "expr": expression}
+        for number, expression in enumerate(drawn())
+    ]
     assert len(recorded) > 20 and not any("$" in rule["expr"] for rule in recorded)
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": recorded}]}))
@@ -141,8 +176,14 @@ def test_promtool_takes_every_expression_of_the_dashboard(promtool: Promtool, tm
 
 
 def test_every_metric_that_is_named_is_told(told: str) -> None:
-    known = {sample.name for family in text_string_to_metric_families(told) for sample in family.samples}
-    named = {name for expression in [*drawn(), *(rule["expr"] for rule in rules())] for name in OURS.findall(expression)}
+    known = {
+        sample.name for family in text_string_to_metric_families(told) for sample in family.samples
+    }
+    named = {
+        name
+        for expression in [*drawn(), *(rule["expr"] for rule in rules())]
+        for name in OURS.findall(expression)
+    }
     assert named - known == set()
     assert len(named) > 15
 
@@ -153,6 +194,10 @@ def test_every_panel_has_a_place_and_an_id_of_its_own() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in panels:
         at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
         assert not cells & taken and at["x"] + at["w"] <= 24, panel["title"]
         taken |= cells

@@ -1,4 +1,5 @@
-"""The OpenAPI document: it describes every route, and thousands of requests made from it get the answers that it describes, never a 500."""
+"""The OpenAPI document: it describes every route, and thousands of requests made from it get the
+answers that it describes, never a 500."""
 
 from __future__ import annotations
 
@@ -17,7 +18,11 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.errors import SchemathesisError
 from schemathesis.core.result import Ok
 from schemathesis.generation import GenerationMode
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 from sqlalchemy.engine import Engine
 
 from abaca.api import openapi
@@ -40,7 +45,12 @@ from tests.stack import write_key
 
 NEWEST = [route for route in ROUTES if route.lives_in(MAX_VERSION)]
 PER_OPERATION = 6 * FACTOR
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 
 
 def test_it_is_open_to_everyone(api: Api) -> None:
@@ -55,31 +65,64 @@ def test_it_says_where_and_how_to_log_in(conf: cfg.ConfigOpts, engine: Engine) -
     conf.set_override("public_endpoint", "https://shares.example.org", group="api")
     told = Api(create_app(conf, engine)).send("GET", "/openapi.json", who=None, version=None).json
     assert told["servers"] == [{"url": "https://shares.example.org"}]
-    assert told["components"]["securitySchemes"] == {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}
+    assert told["components"]["securitySchemes"] == {
+        "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
+    }
     assert told["security"] == [{"token": []}]
     with_passwords = openapi.document(ROUTES, "http_basic")
-    assert with_passwords["components"]["securitySchemes"] == {"basic": {"type": "http", "scheme": "basic"}}
+    assert with_passwords["components"]["securitySchemes"] == {
+        "basic": {"type": "http", "scheme": "basic"}
+    }
     assert with_passwords["security"] == [{"basic": []}]
     assert openapi.document(ROUTES, "keystone")["components"]["securitySchemes"].keys() == {"token"}
-    operations = {(path, method): operation for path, methods in told["paths"].items() for method, operation in methods.items()}
-    is_open = {(path, method) for (path, method), operation in operations.items() if operation.get("security") == []}
-    assert is_open == {(route.path, route.method.lower()) for route in [*NEWEST, openapi.ROUTE] if route.policy is None}
+    operations = {
+        (path, method): operation
+        for path, methods in told["paths"].items()
+        for method, operation in methods.items()
+    }
+    is_open = {
+        (path, method)
+        for (path, method), operation in operations.items()
+        if operation.get("security") == []
+    }
+    assert is_open == {
+        (route.path, route.method.lower())
+        for route in [*NEWEST, openapi.ROUTE]
+        if route.policy is None
+    }
 
 
 def test_operations_and_components_have_names_of_their_own() -> None:
     document = openapi.document([*ROUTES, openapi.ROUTE], "noauth")
-    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    operations = [
+        operation for methods in document["paths"].values() for operation in methods.values()
+    ]
     ids = [operation["operationId"] for operation in operations]
     assert len(ids) == len(set(ids)) and all(re.fullmatch(r"[a-z]\w*", name) for name in ids)
-    assert {"get_shares", "post_shares_share_id_action", "get_network_v2_0_networks"} <= set(ids)  # programs are written with them
+    # programs are written with them
+    assert {"get_shares", "post_shares_share_id_action", "get_network_v2_0_networks"} <= set(ids)
     tags = [tag["name"] for tag in document["tags"]]
-    assert len(tags) == len(set(tags)) and all(set(operation["tags"]) <= set(tags) and operation["tags"] for operation in operations)
-    assert [name for name in document["components"]["schemas"] if not re.fullmatch(r"[A-Z][A-Za-z]*", name)] == []
-    views = [(route.gives.view, route.gives.level) for route in ROUTES if route.gives and route.gives.view]
+    assert len(tags) == len(set(tags)) and all(
+        set(operation["tags"]) <= set(tags) and operation["tags"] for operation in operations
+    )
+    assert [
+        name
+        for name in document["components"]["schemas"]
+        if not re.fullmatch(r"[A-Z][A-Za-z]*", name)
+    ] == []
+    views = [
+        (route.gives.view, route.gives.level)
+        for route in ROUTES
+        if route.gives and route.gives.view
+    ]
     assert len({f"{view.name} {level}" for view, level in views}) == len(set(views))
     bodies = [route.takes.content for route in ROUTES if route.takes]
-    structs = {body for body in bodies if isinstance(body, type) and issubclass(body, msgspec.Struct)}
-    assert len({struct.__name__ for struct in structs} - {view.name for view, _ in views}) == len(structs)
+    structs = {
+        body for body in bodies if isinstance(body, type) and issubclass(body, msgspec.Struct)
+    }
+    assert len({struct.__name__ for struct in structs} - {view.name for view, _ in views}) == len(
+        structs
+    )
 
 
 class Observed(dict[str, str]):
@@ -99,10 +142,13 @@ class Observed(dict[str, str]):
 
 
 def read_by(route: Route, service: Service) -> set[str]:
-    """The query's parameters that a handler looks for, for an administrator at the newest version."""
+    """The query's parameters that a handler looks for, for an administrator at the newest
+    version."""
     req = falcon.testing.create_req()
     req.context.path = route.path
-    req.context.caller = Caller(user_id="root", project_id="control", roles=("admin",), is_admin=True)
+    req.context.caller = Caller(
+        user_id="root", project_id="control", roles=("admin",), is_admin=True
+    )
     call = Call(service, req, MAX_VERSION)
     observed = Observed()
     call.__dict__["query"] = observed  # worked out already, as far as the call can tell
@@ -124,8 +170,12 @@ def test_parameters_are_described_that_are_read(conf: cfg.ConfigOpts, engine: En
 
 def test_every_route_is_described() -> None:
     silent = {"versions.healthcheck", "metrics.show"}  # plain text
-    assert {route.name for route in ROUTES if openapi.is_silent(route) is (route.gives is not None)} == silent
-    assert [route.name for route in ROUTES if (route.takes is None) is (route.method in ("POST", "PUT"))] == []
+    assert {
+        route.name for route in ROUTES if openapi.is_silent(route) is (route.gives is not None)
+    } == silent
+    assert [
+        route.name for route in ROUTES if (route.takes is None) is (route.method in ("POST", "PUT"))
+    ] == []
 
 
 @pytest.fixture
@@ -137,29 +187,50 @@ def known(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> 
 def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) -> dict[str, str]:
     """Make one of everything, of the administrator's project."""
     write_key(key_file(conf))
-    security_service = api("POST", "/security-services", {"security_service": {"type": "ldap", "password": "p"}})["security_service"]["id"]
+    security_service = api(
+        "POST", "/security-services", {"security_service": {"type": "ldap", "password": "p"}}
+    )["security_service"]["id"]
     type_id = api.share_type()
     network = api.share_network(ADMIN)
     share = api.share(network["id"], ADMIN)["id"]
     back_end.settle(share, "10.0.0.5:/shares/x")
     with begin(engine) as conn:
-        conn.execute(sa.update(shares).values(snapshot_support=True, revert_to_snapshot_support=True))
-        messages.create(conn, project_id="control", resource_type="SHARE", resource_id=share, action=messages.Action.CREATE, text="no")
+        conn.execute(
+            sa.update(shares).values(snapshot_support=True, revert_to_snapshot_support=True)
+        )
+        messages.create(
+            conn,
+            project_id="control",
+            resource_type="SHARE",
+            resource_id=share,
+            action=messages.Action.CREATE,
+            text="no",
+        )
     instance = api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"]
-    rule = api("POST", f"/shares/{share}/action", {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}})["access"]["id"]
+    rule = api(
+        "POST",
+        f"/shares/{share}/action",
+        {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}},
+    )["access"]["id"]
     return {
         "security_service_id": security_service,
-        "snapshot_id": api("POST", "/snapshots", {"snapshot": {"share_id": share}}, status=202)["snapshot"]["id"],
+        "snapshot_id": api("POST", "/snapshots", {"snapshot": {"share_id": share}},
+         status=202)["snapshot"]["id"],
         "message_id": api("GET", "/messages")["messages"][0]["id"],
-        "type_id": type_id, "share_network_id": network["id"], "subnet_id": network["share_network_subnets"][0]["id"], "share_id": share,
-        "instance_id": instance, "access_id": rule, "share_server_id": api("GET", f"/shares/{share}")["share"]["share_server_id"],
-        "export_location_id": api("GET", f"/shares/{share}/export_locations")["export_locations"][0]["id"],
+        "type_id": type_id, "share_network_id": network["id"],
+         "subnet_id": network["share_network_subnets"][0]["id"], "share_id": share,
+        "instance_id": instance, "access_id": rule,
+         "share_server_id": api("GET", f"/shares/{share}")["share"]["share_server_id"],
+        "export_location_id": api("GET",
+         f"/shares/{share}/export_locations")["export_locations"][0]["id"],
     }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_answers_are_as_described(conf: cfg.ConfigOpts, engine: Engine, known: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_answers_are_as_described(
+    conf: cfg.ConfigOpts, engine: Engine, known: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
     app = create_app(conf, engine)
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app)
     counted: dict[int, int] = {}
@@ -167,7 +238,9 @@ def test_answers_are_as_described(conf: cfg.ConfigOpts, engine: Engine, known: d
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
-        cases = operation.as_strategy() | operation.as_strategy(generation_mode=GenerationMode.NEGATIVE)
+        cases = operation.as_strategy() | operation.as_strategy(
+            generation_mode=GenerationMode.NEGATIVE
+        )
 
         @drawn(PER_OPERATION, f"openapi {operation.label}")
         @given(case=cases, place=st.sampled_from([True, True, True, False]))

@@ -35,22 +35,28 @@ def names(api: Api, back_end: BackEnd) -> list[str]:
         ("sort_dir=up", "Bad sort_dir 'up': must be asc or desc."),
     ],
 )
-@pytest.mark.parametrize("path", ["/shares", "/share-networks", "/types", "/messages", "/share-servers"])
+@pytest.mark.parametrize(
+    "path", ["/shares", "/share-networks", "/types", "/messages", "/share-servers"]
+)
 def test_bad_pages(api: Api, path: str, query: str, message: str) -> None:
     assert api.fault("GET", f"{path}?{query}", None, 400) == message
 
 
 SORTED = [
-    "/types", "/share-networks", "/security-services", "/share-servers", "/shares", "/share_instances", "/share-access-rules", "/resource-locks",
+    "/types", "/share-networks", "/security-services", "/share-servers", "/shares",
+     "/share_instances", "/share-access-rules", "/resource-locks",
     "/snapshots", "/messages",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", SORTED)
 def test_sort_keys(api: Api, path: str) -> None:
-    """Every list tells an unknown one in the same words, and can be sorted by each that it names then."""
+    """Every list tells an unknown one in the same words, and can be sorted by each that it names
+    then."""
     told = api.fault("GET", f"{path}?sort_key=id;drop", None, 400, version="2.82")
-    known = re.fullmatch(r"[A-Z][a-z ]+ cannot be sorted by 'id;drop'\. Known sort keys: ([a-z_, ]+)\.", told)
+    known = re.fullmatch(
+        r"[A-Z][a-z ]+ cannot be sorted by 'id;drop'\. Known sort keys: ([a-z_, ]+)\.", told
+    )
     assert known is not None, told
     keys = known[1].split(", ")
     assert keys == sorted(keys) and {"id", "created_at"} <= set(keys)
@@ -107,13 +113,24 @@ def test_pages(api: Api, names: list[str], query: str, found: list[int]) -> None
     assert [share["name"] for share in answer["shares"]] == [names[number] for number in found]
 
 
-def test_max_limit(engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
-    conf = config.load([], {"state_dir": str(tmp_path_factory.mktemp("state")), "api.auth_strategy": "noauth", "api.max_limit": 3})
+def test_max_limit(
+    engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    conf = config.load(
+        [],
+        {
+            "state_dir": str(tmp_path_factory.mktemp("state")),
+            "api.auth_strategy": "noauth",
+            "api.max_limit": 3,
+        },
+    )
     small = Api(create_app(conf, engine))
     answer = small("GET", "/shares?limit=4", who=ALICE)
     assert len(answer["shares"]) == 3 and "limit=3&offset=3" in answer["shares_links"][0]["href"]
     for query in ("", "?limit=0"):
-        assert set(small("GET", f"/shares{query}", who=ALICE)) == {"shares"}, "without a limit it is whole; see test_whole_lists"
+        assert set(small("GET", f"/shares{query}", who=ALICE)) == {"shares"}, (
+            "without a limit it is whole; see test_whole_lists"
+        )
 
 
 def test_counting(api: Api, names: list[str]) -> None:
@@ -122,9 +139,18 @@ def test_counting(api: Api, names: list[str]) -> None:
     assert "count" not in api("GET", "/shares?with_count=true", who=ALICE, version="2.41")
 
 
-def test_public_endpoint_in_links(engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_public_endpoint_in_links(
+    engine: Engine, api: Api, names: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     state_dir = str(tmp_path_factory.mktemp("state"))
-    conf = config.load([], {"state_dir": state_dir, "api.auth_strategy": "noauth", "api.public_endpoint": "https://shares.example/api/"})
+    conf = config.load(
+        [],
+        {
+            "state_dir": state_dir,
+            "api.auth_strategy": "noauth",
+            "api.public_endpoint": "https://shares.example/api/",
+        },
+    )
     answer = Api(create_app(conf, engine))("GET", "/shares?limit=1", who=ALICE)
     assert answer["shares_links"][0]["href"].startswith("https://shares.example/api/v2/shares?")
     share = answer["shares"][0]

@@ -1,4 +1,5 @@
-"""The server as a process: who it runs as, what it refuses, and that nothing of it is left behind."""
+"""The server as a process: who it runs as, what it refuses, and that nothing of it is left
+behind."""
 
 from __future__ import annotations
 
@@ -33,11 +34,17 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileg
         ({"api.auth_strategy": "noauth"}, None),
         ({"api.listen": "0.0.0.0"}, "would travel in clear"),
         ({"api.listen": "::"}, "would travel in clear"),
-        ({"api.listen": "shares.example", "api.auth_strategy": "keystone"}, "would travel in clear"),
+        (
+            {"api.listen": "shares.example", "api.auth_strategy": "keystone"},
+            "would travel in clear",
+        ),
         ({"api.listen": "0.0.0.0", "api.allow_cleartext": True}, None),
         ({"api.listen": "0.0.0.0", "api.ssl_certificate": "c", "api.ssl_key": "k"}, None),
         ({"api.ssl_certificate": "c"}, "both or not at all"),
-        ({"api.listen": "0.0.0.0", "api.auth_strategy": "noauth", "api.allow_cleartext": True}, "believes everyone"),
+        (
+            {"api.listen": "0.0.0.0", "api.auth_strategy": "noauth", "api.allow_cleartext": True},
+            "believes everyone",
+        ),
     ],
 )
 def test_cleartext_stays_on_this_machine(options: dict[str, object], complaint: str | None) -> None:
@@ -74,7 +81,14 @@ def use(server: Server) -> None:
             answered, content = server.ask(method, path, body, user)
             assert answered == status, f"{method} {path}: {answered} {content}\n{server.said()}"
     network_id = server.ask("GET", "/v2/share-networks", user="alice")[1]["share_networks"][0]["id"]
-    share = {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network_id}}
+    share = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "gold",
+            "share_network_id": network_id,
+        }
+    }
     answered, content = server.ask("POST", "/v2/shares", share, "alice")
     assert answered == 200, f"{content}\n{server.said()}"
     assert content["share"]["status"] == "creating"
@@ -89,12 +103,23 @@ def test_workers_serve_and_end_with_their_parent() -> None:
         if os.geteuid() == 0:
             wanted = str(pwd.getpwnam(USER).pw_uid)
             for pid in (main, *workers):
-                status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+                status = dict(
+                    line.split(":\t", 1)
+                    for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+                    if ":\t" in line
+                )
                 assert status["Uid"].split() == [wanted] * 4
                 assert status["NoNewPrivs"] == "1"
                 assert status["Groups"].split() == [str(pwd.getpwnam(USER).pw_gid)]
         os.kill(workers[0], signal.SIGKILL)
-        wait_for(lambda: len(server.pids()) == 3 and workers[0] not in server.pids() and server.ask("GET", "/v2/types")[0] == 200, 20)
+        wait_for(
+            lambda: (
+                len(server.pids()) == 3
+                and workers[0] not in server.pids()
+                and server.ask("GET", "/v2/types")[0] == 200
+            ),
+            20,
+        )
         doomed = server.pids()[1:]
         assert server.process is not None
         server.process.kill()
@@ -105,7 +130,9 @@ def test_workers_serve_and_end_with_their_parent() -> None:
 
 @ROOT_ONLY
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_code_that_only_root_can_read(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
+def test_code_that_only_root_can_read(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
     """What requests need is imported even where the API's user may not go."""
     url = None
     if kind == "postgresql":
@@ -123,14 +150,21 @@ def test_code_that_the_api_may_not_read_at_all_is_named(tmp_path: Path) -> None:
     for path in source.rglob("*.py"):
         path.chmod(0o600)
     with serving() as server:
-        assert f"{USER} may not read the code in " in server.refused(environment={"PYTHONPATH": str(tmp_path / "src")})
+        assert f"{USER} may not read the code in " in server.refused(
+            environment={"PYTHONPATH": str(tmp_path / "src")}
+        )
 
 
 def test_a_policy_file_that_is_wrong_is_told_at_the_start() -> None:
     with serving() as server:
-        (server.folder / "policy.yaml").write_text('"share:craete": "rule:admin"\n"share:delete": "rule:admn"\n')
+        (server.folder / "policy.yaml").write_text(
+            '"share:craete": "rule:admin"\n"share:delete": "rule:admn"\n'
+        )
         told = server.refused()
-    assert "there is no rule share:craete, and no other rule refers to it. Did you mean share:create?" in told
+    assert (
+        "there is no rule share:craete, and no other rule refers to it. Did you mean share:create?"
+        in told
+    )
     assert "share:delete refers to rule:admn, which there is not. Did you mean admin?" in told
 
 
@@ -146,17 +180,26 @@ def test_a_file_that_the_api_may_not_read_is_named_at_the_start(what: str) -> No
         assert f"{USER} may not read {path}." in server.refused()
 
 
-@pytest.mark.parametrize(("what", "mode"), [("users", 0o644), ("users", 0o620), ("key", 0o604), ("tls.key", 0o644)])
-def test_a_secret_that_others_may_read_or_write_is_refused_at_the_start(what: str, mode: int) -> None:
+@pytest.mark.parametrize(
+    ("what", "mode"), [("users", 0o644), ("users", 0o620), ("key", 0o604), ("tls.key", 0o644)]
+)
+def test_a_secret_that_others_may_read_or_write_is_refused_at_the_start(
+    what: str, mode: int
+) -> None:
     with serving() as server:
         server.use_tls()
         (server.folder / what).chmod(mode)
-        assert f"{server.folder / what} may be read or written by others (mode {mode:04o})" in server.refused()
+        assert (
+            f"{server.folder / what} may be read or written by others (mode {mode:04o})"
+            in server.refused()
+        )
 
 
 @pytest.mark.parametrize("what", ["tls.key", "tls.pem"])
 @pytest.mark.parametrize("content", ["nonsense", None])
-def test_a_certificate_or_key_that_is_none_is_named_at_the_start(what: str, content: str | None) -> None:
+def test_a_certificate_or_key_that_is_none_is_named_at_the_start(
+    what: str, content: str | None
+) -> None:
     """Not PEM, or not there."""
     with serving() as server:
         server.use_tls()
@@ -190,9 +233,14 @@ def hidden_code(tmp_path: Path) -> Iterator[tuple[tuple[str, ...], str, dict[str
         (private / name).mkdir(parents=True)
     private.chmod(0o700)
     mounts = f"mount --bind {venv} {private}/venv && mount --bind {source} {private}/src"
-    if sys.prefix == sys.base_prefix or subprocess.run(["unshare", "-m", "sh", "-c", mounts], check=False, capture_output=True).returncode:
+    if (
+        sys.prefix == sys.base_prefix
+        or subprocess.run(
+            ["unshare", "-m", "sh", "-c", mounts], check=False, capture_output=True
+        ).returncode
+    ):
         pytest.skip("a virtual environment and the right to mount are missing")
-    hidden = f"{mounts} && mount -t tmpfs -o mode=700 none {source} && exec \"$@\""
+    hidden = f'{mounts} && mount -t tmpfs -o mode=700 none {source} && exec "$@"'
     environment = {"PYTHONPATH": f"{private}/src", "PYTHONDONTWRITEBYTECODE": "1"}
     yield ("unshare", "-m", "sh", "-c", hidden, "sh"), f"{private}/venv/bin/python", environment
 

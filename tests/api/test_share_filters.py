@@ -12,32 +12,51 @@ def shares(api: Api, back_end: BackEnd) -> list[str]:
     api.share_type("gold", snapshot_support="True", colour="red")
     api.share_type("silver", colour="blue")
     network = api.share_network()["id"]
-    made = [api.share(network, name=f"s{size}", size=size, share_type=kind)["id"] for size, kind in [(1, "gold"), (2, "gold"), (3, "silver")]]
+    made = [
+        api.share(network, name=f"s{size}", size=size, share_type=kind)["id"]
+        for size, kind in [(1, "gold"), (2, "gold"), (3, "silver")]
+    ]
     for share_id in made:
         back_end.settle(share_id, f"10.0.0.5:/shares/{share_id}")
     return made
 
 
 def names(api: Api, query: str, version: str = "2.70", who: str = ALICE) -> list[str]:
-    return [share["name"] for share in api("GET", f"/shares?sort_key=size&sort_dir=asc&{query}", who=who, version=version)["shares"]]
+    return [
+        share["name"]
+        for share in api(
+            "GET", f"/shares?sort_key=size&sort_dir=asc&{query}", who=who, version=version
+        )["shares"]
+    ]
 
 
 def test_by_extra_specs(api: Api, shares: list[str]) -> None:
     assert names(api, "extra_specs={'snapshot_support': 'true'}") == ["s1", "s2"]
     every = "all_tenants=1&extra_specs="
     assert names(api, every + "{'colour': 'red'}", who=ADMIN) == ["s1", "s2"]
-    assert names(api, every + "{'colour': 'RED', 'snapshot_support': 'true'}", who=ADMIN) == ["s1", "s2"]
+    assert names(api, every + "{'colour': 'RED', 'snapshot_support': 'true'}", who=ADMIN) == [
+        "s1",
+        "s2",
+    ]
     assert names(api, every + "{'colour': 'blue'}", who=ADMIN) == ["s3"]
     assert names(api, every + "{'colour': 'red', 'no': 'such'}", who=ADMIN) == []
     api.fault("GET", "/shares?extra_specs=red", None, 400, who=ALICE)
 
 
-def test_extra_specs_that_callers_do_not_see_are_not_looked_for(api: Api, shares: list[str]) -> None:
-    assert names(api, "extra_specs={'colour': 'red'}") == names(api, "extra_specs={'colour': 'red', 'snapshot_support': 'true'}") == []
+def test_extra_specs_that_callers_do_not_see_are_not_looked_for(
+    api: Api, shares: list[str]
+) -> None:
+    assert (
+        names(api, "extra_specs={'colour': 'red'}")
+        == names(api, "extra_specs={'colour': 'red', 'snapshot_support': 'true'}")
+        == []
+    )
 
 
 @pytest.mark.parametrize("key", ["host", "share_server_id"])
-def test_callers_sort_by_nothing_that_they_do_not_see(api: Api, shares: list[str], key: str) -> None:
+def test_callers_sort_by_nothing_that_they_do_not_see(
+    api: Api, shares: list[str], key: str
+) -> None:
     api.fault("GET", f"/shares?sort_key={key}", None, 403, who=ALICE)
     assert len(api("GET", f"/shares?sort_key={key}&all_tenants=1", who=ADMIN)["shares"]) == 3
 
@@ -50,13 +69,22 @@ def test_by_share_group(api: Api, shares: list[str]) -> None:
 def test_by_export_location(api: Api, shares: list[str]) -> None:
     path = f"10.0.0.5:/shares/{shares[1]}"
     location = api("GET", f"/shares/{shares[1]}/export_locations")["export_locations"][0]["id"]
-    assert names(api, f"export_location_path={path}") == names(api, f"export_location_id={location}") == ["s2"]
+    assert (
+        names(api, f"export_location_path={path}")
+        == names(api, f"export_location_id={location}")
+        == ["s2"]
+    )
     assert names(api, "export_location_path=/no") == names(api, "export_location_id=no") == []
 
 
 def test_the_count_is_of_all_pages(api: Api, shares: list[str]) -> None:
     for path in ("/shares", "/shares/detail"):
-        answer = api("GET", f"{path}?with_count=true&limit=1&extra_specs={{'snapshot_support': 'True'}}", who=ALICE, version="2.42")
+        answer = api(
+            "GET",
+            f"{path}?with_count=true&limit=1&extra_specs={{'snapshot_support': 'True'}}",
+            who=ALICE,
+            version="2.42",
+        )
         assert (answer["count"], len(answer["shares"])) == (2, 1)
         assert "count" not in api("GET", f"{path}?with_count=true", who=ALICE, version="2.41")
 

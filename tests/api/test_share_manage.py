@@ -1,4 +1,5 @@
-"""Managing shares over the wire: bodies, statuses, versions. What comes of it: tests/operations/test_share_manage.py."""
+"""Managing shares over the wire: bodies, statuses, versions. What comes of it:
+tests/operations/test_share_manage.py."""
 
 from __future__ import annotations
 
@@ -18,24 +19,47 @@ def body(api: Api, back_end: BackEnd) -> dict[str, Any]:
     share = api.share(api.share_network()["id"])["id"]
     back_end.settle(share)
     server = api("GET", f"/shares/{share}")["share"]["share_server_id"]
-    return {"service_host": POOL, "export_path": PATH, "protocol": "nfs", "share_type": "gold", "share_server_id": server, "name": "old"}
+    return {
+        "service_host": POOL,
+        "export_path": PATH,
+        "protocol": "nfs",
+        "share_type": "gold",
+        "share_server_id": server,
+        "name": "old",
+    }
 
 
 def test_manage(api: Api, body: dict[str, Any]) -> None:
     """shares.manage"""
     api.fault("POST", "/shares/manage", {"share": body}, 403, who=ALICE)
     api.fault("POST", "/shares/manage", {"share": body}, 404, version="2.6")
-    made = api("POST", "/shares/manage", {"share": {**body, "is_public": True, "description": "d", "driver_options": {"a": 1}}})["share"]
-    assert (made["status"], made["name"], made["description"], made["share_proto"]) == ("manage_starting", "old", "d", "NFS")
+    made = api(
+        "POST",
+        "/shares/manage",
+        {"share": {**body, "is_public": True, "description": "d", "driver_options": {"a": 1}}},
+    )["share"]
+    assert (made["status"], made["name"], made["description"], made["share_proto"]) == (
+        "manage_starting",
+        "old",
+        "d",
+        "NFS",
+    )
     assert (made["is_public"], made["host"], made["project_id"]) == (True, POOL, "control")
-    assert api("GET", f"/shares/{made['id']}/instances")["share_instances"][0]["id"] == PATH.rpartition("/")[2]
+    assert (
+        api("GET", f"/shares/{made['id']}/instances")["share_instances"][0]["id"]
+        == PATH.rpartition("/")[2]
+    )
     api.fault("POST", "/shares/manage", {"share": body}, 409)
     api.fault("DELETE", f"/shares/{made['id']}", None, 403)
 
 
 def test_manage_by_an_export_location(api: Api, body: dict[str, Any]) -> None:
     """As python-manilaclient's users copy it."""
-    made = api("POST", "/shares/manage", {"share": {**body, "export_path": {"path": PATH, "preferred": True}}})["share"]
+    made = api(
+        "POST",
+        "/shares/manage",
+        {"share": {**body, "export_path": {"path": PATH, "preferred": True}}},
+    )["share"]
     assert made["status"] == "manage_starting"
 
 
@@ -55,13 +79,16 @@ def test_manage_by_an_export_location(api: Api, body: dict[str, Any]) -> None:
         ({"share_server_id": None}, 400),
     ],
 )
-def test_what_cannot_be_managed(api: Api, body: dict[str, Any], changes: dict[str, Any], status: int) -> None:
+def test_what_cannot_be_managed(
+    api: Api, body: dict[str, Any], changes: dict[str, Any], status: int
+) -> None:
     api.fault("POST", "/shares/manage", {"share": {**body, **changes}}, status)
     assert len(api("GET", "/shares?all_tenants=1")["shares"]) == 1
 
 
 def test_old_names_and_versions(api: Api, body: dict[str, Any]) -> None:
-    """Up to 2.6 the URLs are others; below 2.49 no share server can be named, so that no share on one is managed or let go."""
+    """Up to 2.6 the URLs are others; below 2.49 no share server can be named, so that no share on
+    one is managed or let go."""
     api.fault("POST", "/os-share-manage", {"share": body}, 400, version="2.6")
     api.fault("POST", "/shares/manage", {"share": body}, 400, version="2.48")
     api.fault("POST", "/os-share-manage", {"share": body}, 404)
@@ -78,10 +105,23 @@ def test_unmanage(api: Api, body: dict[str, Any]) -> None:
     api.fault("POST", action, {"unmanage": None}, 403, who=ALICE)
     api.fault("POST", f"/shares/{UNKNOWN}/action", {"unmanage": None}, 404)
     network = api("GET", f"/shares/{share}")["share"]["share_network_id"]
-    api("POST", f"/share-networks/{network}/action", {"reset_status": {"status": "network_change"}}, status=202)
+    api(
+        "POST",
+        f"/share-networks/{network}/action",
+        {"reset_status": {"status": "network_change"}},
+        status=202,
+    )
     api.fault("POST", action, {"unmanage": {}}, 400)
-    api("POST", f"/share-networks/{network}/action", {"reset_status": {"status": "active"}}, status=202)
+    api(
+        "POST",
+        f"/share-networks/{network}/action",
+        {"reset_status": {"status": "active"}},
+        status=202,
+    )
     assert api("POST", action, {"unmanage": {}}, status=202) is None
     assert api("GET", f"/shares/{share}")["share"]["status"] == "unmanage_starting"
-    assert api("GET", f"/share-servers/{body['share_server_id']}")["share_server"]["is_auto_deletable"] is False
+    assert (
+        api("GET", f"/share-servers/{body['share_server_id']}")["share_server"]["is_auto_deletable"]
+        is False
+    )
     api.fault("POST", action, {"unmanage": {}}, 403)

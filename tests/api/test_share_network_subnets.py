@@ -1,4 +1,5 @@
-"""Share network subnets and their metadata. Additions to networks in use need drivers: `tests/operations` has them."""
+"""Share network subnets and their metadata. Additions to networks in use need drivers:
+`tests/operations` has them."""
 
 from __future__ import annotations
 
@@ -25,17 +26,37 @@ def network(api: Api, back_end: BackEnd) -> str:
     return str(api.share_network()["id"])
 
 
-def add(api: Api, network: str, status: int = 200, version: str = "2.78", **members: Any) -> dict[str, Any]:
-    answer = api("POST", f"/share-networks/{network}/subnets", {BODY: members}, who=ALICE, version=version, status=status)
+def add(
+    api: Api, network: str, status: int = 200, version: str = "2.78", **members: Any
+) -> dict[str, Any]:
+    answer = api(
+        "POST",
+        f"/share-networks/{network}/subnets",
+        {BODY: members},
+        who=ALICE,
+        version=version,
+        status=status,
+    )
     subnet: dict[str, Any] = answer.get("share_network_subnet", answer)
     return subnet
 
 
-@pytest.mark.parametrize(("version", "keys"), [("2.51", KEYS), ("2.70", KEYS), ("2.77", KEYS), ("2.78", KEYS | {"metadata"})])
+@pytest.mark.parametrize(
+    ("version", "keys"),
+    [("2.51", KEYS), ("2.70", KEYS), ("2.77", KEYS), ("2.78", KEYS | {"metadata"})],
+)
 def test_fields_by_version(api: Api, network: str, version: str, keys: set[str]) -> None:
     """share_network_subnets.create, share_network_subnets.show, share_network_subnets.index"""
     ids: dict[str, Any] = {"neutron_net_id": new_id(), "neutron_subnet_id": new_id()}
-    made = add(api, network, version=version, availability_zone=ZONE, share_network_id=UNKNOWN, metadata={"k": "v"}, **ids)
+    made = add(
+        api,
+        network,
+        version=version,
+        availability_zone=ZONE,
+        share_network_id=UNKNOWN,
+        metadata={"k": "v"},
+        **ids,
+    )
     assert set(made) == keys
     assert made == made | ids | {
         "availability_zone": ZONE,
@@ -46,7 +67,9 @@ def test_fields_by_version(api: Api, network: str, version: str, keys: set[str])
     }
     assert made.get("metadata", {"k": "v"}) == {"k": "v"}
     path = f"/share-networks/{network}/subnets"
-    assert api("GET", f"{path}/{made['id']}", who=READER, version=version) == {"share_network_subnet": made}
+    assert api("GET", f"{path}/{made['id']}", who=READER, version=version) == {
+        "share_network_subnet": made
+    }
     listed = api("GET", path, who=READER, version=version)["share_network_subnets"]
     assert len(listed) == 2 and listed[1] == made and set(listed[0]) == keys
 
@@ -74,11 +97,19 @@ def test_bad_subnets(api: Api, network: str, body: Any, status: int) -> None:
 
 
 def test_second_subnet_of_a_zone(api: Api, network: str) -> None:
-    api.fault("POST", f"/share-networks/{network}/subnets", {BODY: {}}, 409, who=ALICE, version="2.69")
-    ids: dict[str, Any] = {"neutron_net_id": "tempest-net-id-1", "neutron_subnet_id": "tempest-subnet-id-1"}
+    api.fault(
+        "POST", f"/share-networks/{network}/subnets", {BODY: {}}, 409, who=ALICE, version="2.69"
+    )
+    ids: dict[str, Any] = {
+        "neutron_net_id": "tempest-net-id-1",
+        "neutron_subnet_id": "tempest-subnet-id-1",
+    }
     for _ in range(2):
         add(api, network, version="2.70", **ids)
-    assert len(api("GET", f"/share-networks/{network}/subnets", who=ALICE)["share_network_subnets"]) == 3
+    assert (
+        len(api("GET", f"/share-networks/{network}/subnets", who=ALICE)["share_network_subnets"])
+        == 3
+    )
     api.fault("DELETE", f"/share-networks/{network}", None, 409, who=ALICE)
 
 
@@ -87,20 +118,29 @@ def test_delete(api: Api, network: str) -> None:
     path = f"/share-networks/{network}/subnets/{add(api, network)['id']}"
     assert api("DELETE", path, who=ALICE, status=202) is None
     for method in ("GET", "DELETE"):
-        assert api.fault(method, path, None, 404, who=ALICE) == f"Share network subnet {path.rpartition('/')[2]} could not be found."
+        assert (
+            api.fault(method, path, None, 404, who=ALICE)
+            == f"Share network subnet {path.rpartition('/')[2]} could not be found."
+        )
 
 
 def test_a_subnet_in_use_stays(api: Api, network: str) -> None:
     api.share_type()
     api.share(network)
     (subnet,) = api("GET", f"/share-networks/{network}/subnets")["share_network_subnets"]
-    assert "has one or more shares" in api.fault("DELETE", f"/share-networks/{network}/subnets/{subnet['id']}", None, 409, who=ALICE)
+    assert "has one or more shares" in api.fault(
+        "DELETE", f"/share-networks/{network}/subnets/{subnet['id']}", None, 409, who=ALICE
+    )
 
 
 def test_a_subnet_is_looked_up_by_its_network_and_project(api: Api, network: str) -> None:
     subnet = add(api, network)["id"]
     other = api.share_network()["id"]
-    for path, who in [(f"{other}/subnets/{subnet}", ALICE), (f"{network}/subnets/{subnet}", BOB), (f"{UNKNOWN}/subnets/{subnet}", ADMIN)]:
+    for path, who in [
+        (f"{other}/subnets/{subnet}", ALICE),
+        (f"{network}/subnets/{subnet}", BOB),
+        (f"{UNKNOWN}/subnets/{subnet}", ADMIN),
+    ]:
         for method, tail, body in [
             ("GET", "", None),
             ("DELETE", "", None),
@@ -123,19 +163,36 @@ def test_check_of_a_network_without_servers(api: Api, network: str) -> None:
         {"neutron_net_id": None, "neutron_subnet_id": None, "reset": True},
         {"neutron_net_id": "n", "neutron_subnet_id": "s"},
     ):
-        assert api("POST", path, {check: arguments}, status=202) == {"compatible": True, "hosts_check_result": {}}
+        assert api("POST", path, {check: arguments}, status=202) == {
+            "compatible": True,
+            "hosts_check_result": {},
+        }
         assert api("POST", path, {check: arguments}, status=202, who=ALICE) == {"compatible": True}
     wrong: Any
-    for wrong in ({"neutron_net_id": "n"}, {"availability_zone": "nozone"}, {"reset_operation": "perhaps"}, []):
+    for wrong in (
+        {"neutron_net_id": "n"},
+        {"availability_zone": "nozone"},
+        {"reset_operation": "perhaps"},
+        [],
+    ):
         api.fault("POST", path, {check: wrong}, 400, who=ALICE)
-    assert api.fault("POST", f"/share-networks/{UNKNOWN}/action", {check: {}}, 404) == f"Share network {UNKNOWN} could not be found."
-    assert api.fault("POST", path, {check: {}}, 404, version="2.69") == "The resource could not be found."
+    assert (
+        api.fault("POST", f"/share-networks/{UNKNOWN}/action", {check: {}}, 404)
+        == f"Share network {UNKNOWN} could not be found."
+    )
+    assert (
+        api.fault("POST", path, {check: {}}, 404, version="2.69")
+        == "The resource could not be found."
+    )
     assert len(api("GET", f"/share-networks/{network}/subnets")["share_network_subnets"]) == 1
 
 
 def test_metadata(api: Api, network: str) -> None:
-    """metadata.index, metadata.merge, metadata.replace, metadata.show, metadata.set_one, metadata.delete"""
-    path = f"/share-networks/{network}/subnets/{add(api, network, metadata={'a': 'b'})['id']}/metadata"
+    """metadata.index, metadata.merge, metadata.replace, metadata.show, metadata.set_one,
+    metadata.delete"""
+    path = (
+        f"/share-networks/{network}/subnets/{add(api, network, metadata={'a': 'b'})['id']}/metadata"
+    )
 
     def call(method: str, tail: str = "", body: Any = None) -> Any:
         return api(method, path + tail, body, who=ALICE, version="2.78")
@@ -150,7 +207,13 @@ def test_metadata(api: Api, network: str) -> None:
     assert call("GET") == {"metadata": {"e": "g"}}
     for method in ("GET", "DELETE"):
         api.fault(method, f"{path}/h", None, 404, who=ALICE, version="2.78")
-    for tail, wrong in [("", {}), ("", {"metadata": {"": "x"}}), ("", {"metadata": {"k": "v" * 1024}}), ("/e", {"meta": {"x": "y"}}), ("/e", {})]:
+    for tail, wrong in [
+        ("", {}),
+        ("", {"metadata": {"": "x"}}),
+        ("", {"metadata": {"k": "v" * 1024}}),
+        ("/e", {"meta": {"x": "y"}}),
+        ("/e", {}),
+    ]:
         api.fault("PUT", path + tail, wrong, 400, who=ALICE, version="2.78")
     for method, body in [("POST", {"metadata": {"a": "b"}}), ("PUT", {"metadata": {}})]:
         api.fault(method, path, body, 403, who=READER, version="2.78")
@@ -165,11 +228,19 @@ def test_segmentation_is_for_administrators(api: Api, network: str, back_end: Ba
             shown = api("GET", path, who=who, version=version)["share_network"]
             subnet = shown if version == "2.50" else shown["share_network_subnets"][0]
             assert (subnet["network_type"], subnet["segmentation_id"]) == seen
-            assert (subnet["cidr"], subnet["ip_version"], subnet["gateway"], subnet["mtu"]) == ("10.0.0.0/24", 4, "10.0.0.1", 1450)
+            assert (subnet["cidr"], subnet["ip_version"], subnet["gateway"], subnet["mtu"]) == (
+                "10.0.0.0/24",
+                4,
+                "10.0.0.1",
+                1450,
+            )
 
 
-def test_additions_that_wait_for_drivers_starve_nobody(api: Api, back_end: BackEnd, network: str, conf: cfg.ConfigOpts) -> None:
-    """The drivers never answer: two requests wait for them, a third one is told at once to repeat."""
+def test_additions_that_wait_for_drivers_starve_nobody(
+    api: Api, back_end: BackEnd, network: str, conf: cfg.ConfigOpts
+) -> None:
+    """The drivers never answer: two requests wait for them, a third one is told at once to
+    repeat."""
     api.share_type()
     back_end.settle(api.share(network)["id"])
     with begin(back_end.engine) as conn:

@@ -40,7 +40,8 @@ def body(**members: Any) -> dict[str, Any]:
     ],
 )
 def test_fields_by_version(api: Api, version: str, keys: set[str]) -> None:
-    """share_types.create, share_types.show, share_types.index: each type twice, under both names."""
+    """share_types.create, share_types.show, share_types.index: each type twice, under both
+    names."""
     made = api("POST", "/types", body(), version=version)
     type_id = made["share_type"]["id"]
     shown = api("GET", f"/types/{type_id}", version=version)
@@ -55,18 +56,38 @@ def test_fields_by_version(api: Api, version: str, keys: set[str]) -> None:
 
 def test_values(api: Api) -> None:
     made = api("POST", "/types", body(description="fast", **{NEW: "no"}))["share_type"]
-    assert (made["name"], made["description"], made[NEW], made["is_default"]) == ("gold", "fast", False, True)
+    assert (made["name"], made["description"], made[NEW], made["is_default"]) == (
+        "gold",
+        "fast",
+        False,
+        True,
+    )
     assert made["extra_specs"] == made["required_extra_specs"] == {DHSS: "true"}
-    assert api("POST", "/types", {"volume_type": {"name": "b", "extra_specs": {DHSS: False}}})["share_type"]["extra_specs"] == {DHSS: "False"}
-    assert api("POST", "/types", body(name="c", **{OLD: False}), version="2.6")["share_type"][OLD] is False
+    assert api("POST", "/types", {"volume_type": {"name": "b", "extra_specs": {DHSS: False}}})[
+        "share_type"
+    ]["extra_specs"] == {DHSS: "False"}
+    assert (
+        api("POST", "/types", body(name="c", **{OLD: False}), version="2.6")["share_type"][OLD]
+        is False
+    )
     api.fault("POST", "/types", body(name="e", description="x"), 400, version="2.40")
 
 
-@pytest.mark.parametrize(("version", "specs"), [("2.0", {"snapshot_support": "True"}), ("2.23", {"snapshot_support": "True"}), ("2.24", {})])
-def test_snapshot_support_where_it_is_not_optional(api: Api, version: str, specs: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("version", "specs"),
+    [("2.0", {"snapshot_support": "True"}), ("2.23", {"snapshot_support": "True"}), ("2.24", {})],
+)
+def test_snapshot_support_where_it_is_not_optional(
+    api: Api, version: str, specs: dict[str, str]
+) -> None:
     made = api("POST", "/types", body(), version=version)["share_type"]
     assert made["extra_specs"] == {DHSS: "true", **specs}
-    kept = api("POST", "/types", body(name="b", extra_specs={DHSS: "true", "snapshot_support": "false"}), version=version)
+    kept = api(
+        "POST",
+        "/types",
+        body(name="b", extra_specs={DHSS: "true", "snapshot_support": "false"}),
+        version=version,
+    )
     assert kept["share_type"]["extra_specs"]["snapshot_support"] == "false"
 
 
@@ -81,7 +102,8 @@ BAD = [
     (body(description="x" * 256), None),
     (
         body(**{NEW: "perhaps"}),
-        "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'",
+        "Unrecognized value 'perhaps', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', "
+        "'off', 'on', 't', 'true', 'y', 'yes'",
     ),
     (body(extra_specs={}), f"Invalid extra_spec: Required extra specs '{DHSS}' not specified."),
     (body(extra_specs=None), f"Invalid extra_spec: Required extra specs '{DHSS}' not specified."),
@@ -109,17 +131,32 @@ def test_names_are_unique(api: Api) -> None:
     api.share_type("gold")
     other = api.share_type("silver")
     assert api.fault("POST", "/types", body(), 409) == "Share Type gold already exists."
-    assert api.fault("PUT", f"/types/{other}", {"share_type": {"name": "gold"}}, 409) == "Share Type gold already exists."
+    assert (
+        api.fault("PUT", f"/types/{other}", {"share_type": {"name": "gold"}}, 409)
+        == "Share Type gold already exists."
+    )
     assert {one["name"] for one in api("GET", "/types")["share_types"]} == {"gold", "silver"}
 
 
 def test_update(api: Api) -> None:
     """share_types.update, since 2.50."""
     type_id = api.share_type()
-    changed = api("PUT", f"/types/{type_id}", {"share_type": {"name": "new", "description": "d", NEW: False}})["share_type"]
+    changed = api(
+        "PUT", f"/types/{type_id}", {"share_type": {"name": "new", "description": "d", NEW: False}}
+    )["share_type"]
     assert (changed["name"], changed["description"], changed[NEW]) == ("new", "d", False)
-    assert api("PUT", f"/types/{type_id}", {"share_type": {"description": None}}, version="2.50")["share_type"]["description"] is None
-    assert api("PUT", f"/types/{type_id}", {"share_type": {"description": ""}})["share_type"]["description"] is None
+    assert (
+        api("PUT", f"/types/{type_id}", {"share_type": {"description": None}}, version="2.50")[
+            "share_type"
+        ]["description"]
+        is None
+    )
+    assert (
+        api("PUT", f"/types/{type_id}", {"share_type": {"description": ""}})["share_type"][
+            "description"
+        ]
+        is None
+    )
     wrong: Any
     for wrong in (
         {},
@@ -141,7 +178,10 @@ def test_delete(api: Api, back_end: BackEnd) -> None:
     assert "still in use" in api.fault("DELETE", f"/types/{type_id}", None, 400)
     unused = api.share_type("unused")
     assert api("DELETE", f"/types/{unused}", status=202) is None
-    assert api.fault("GET", f"/types/{unused}", None, 404) == f"Share type {unused} could not be found."
+    assert (
+        api.fault("GET", f"/types/{unused}", None, 404)
+        == f"Share type {unused} could not be found."
+    )
     api.fault("DELETE", f"/types/{unused}", None, 404)
     assert api("GET", f"/shares/{share['id']}")["share"]["share_type"] == type_id
 
@@ -152,7 +192,15 @@ def test_default(api: Api, engine: Engine, tmp_path_factory: pytest.TempPathFact
     type_id = api.share_type("gold")
     assert api("GET", "/types/default", who=ALICE)["share_type"]["id"] == type_id
     assert api("GET", "/types/default", version="2.46")["share_type"]["is_default"] is True
-    none = Api(create_app(config.load([], {"state_dir": str(tmp_path_factory.mktemp("state")), "api.auth_strategy": "noauth"}), engine))
+    none = Api(
+        create_app(
+            config.load(
+                [],
+                {"state_dir": str(tmp_path_factory.mktemp("state")), "api.auth_strategy": "noauth"},
+            ),
+            engine,
+        )
+    )
     assert none.fault("GET", "/types/default", None, 404) == "Default share type not found."
 
 
@@ -192,20 +240,30 @@ def test_who_sees_what(api: Api) -> None:
 def test_lookup_by_extra_specs(api: Api, query: str, version: str, found: set[str]) -> None:
     api.share_type("a")
     api.share_type("b", snapshot_support="True", availability_zones="east,west")
-    assert {one["name"] for one in api("GET", f"/types?extra_specs={query}", version=version)["share_types"]} == found
+    assert {
+        one["name"]
+        for one in api("GET", f"/types?extra_specs={query}", version=version)["share_types"]
+    } == found
 
 
-@pytest.mark.parametrize("text", ["x", "[1]", "%7B", "1", "__import__(%27os%27)", "%7B%27a%27:open(%27x%27)%7D"])
+@pytest.mark.parametrize(
+    "text", ["x", "[1]", "%7B", "1", "__import__(%27os%27)", "%7B%27a%27:open(%27x%27)%7D"]
+)
 def test_bad_lookup_by_extra_specs(api: Api, text: str) -> None:
     api.fault("GET", f"/types?extra_specs={text}", None, 400)
 
 
 def test_lists_of_zones_are_normalised(api: Api) -> None:
     type_id = api.share_type("zoned", availability_zones="az1   ,az 2,  az3")
-    assert api("GET", f"/types/{type_id}")["share_type"]["extra_specs"]["availability_zones"] == "az1,az 2,az3"
+    assert (
+        api("GET", f"/types/{type_id}")["share_type"]["extra_specs"]["availability_zones"]
+        == "az1,az 2,az3"
+    )
     path = f"/types/{type_id}/extra_specs"
     for malformed in (",", "az1,", ",az1", "az1,,az2", " ", "az1, ,az2"):
-        assert "zones" in api.fault("POST", path, {"extra_specs": {"availability_zones": malformed}}, 400)
+        assert "zones" in api.fault(
+            "POST", path, {"extra_specs": {"availability_zones": malformed}}, 400
+        )
 
 
 @pytest.mark.parametrize("name", ["os-share-type-access:is_public", "share_type_access:is_public"])
@@ -214,33 +272,67 @@ def test_either_name_says_whether_a_type_is_public(api: Api, name: str, version:
     """gophercloud sends the old one at every version."""
     body = {"name": "mine", "extra_specs": {DHSS: True}, name: False}
     made = api("POST", "/types", {"share_type": body}, version=version)["share_type"]
-    assert made["os-share-type-access:is_public" if version == "2.6" else "share_type_access:is_public"] is False
+    assert (
+        made[
+            "os-share-type-access:is_public" if version == "2.6" else "share_type_access:is_public"
+        ]
+        is False
+    )
     if version == "2.50":
-        changed = api("PUT", f"/types/{made['id']}", {"share_type": {name: True}}, version=version)["share_type"]
+        changed = api("PUT", f"/types/{made['id']}", {"share_type": {name: True}}, version=version)[
+            "share_type"
+        ]
         assert changed["share_type_access:is_public"] is True
 
 
 def test_two_names_that_disagree_are_refused(api: Api) -> None:
     both = {"os-share-type-access:is_public": True, "share_type_access:is_public": False}
-    api.fault("POST", "/types", {"share_type": {"name": "mine", "extra_specs": {DHSS: True}, **both}}, 400)
+    api.fault(
+        "POST", "/types", {"share_type": {"name": "mine", "extra_specs": {DHSS: True}, **both}}, 400
+    )
 
 
 def test_what_tenants_see_of_extra_specs(api: Api) -> None:
-    type_id = api.share_type("gold", snapshot_support="True", secret="vendor", replication_type="dr")
+    type_id = api.share_type(
+        "gold", snapshot_support="True", secret="vendor", replication_type="dr"
+    )
     admin = api("GET", f"/types/{type_id}")["share_type"]["extra_specs"]
-    assert admin == {DHSS: "True", "snapshot_support": "True", "secret": "vendor", "replication_type": "dr"}
+    assert admin == {
+        DHSS: "True",
+        "snapshot_support": "True",
+        "secret": "vendor",
+        "replication_type": "dr",
+    }
     visible = {DHSS: "True", "snapshot_support": "True", "replication_type": "dr"}
-    assert api("GET", f"/types/{type_id}", who=ALICE, version="2.23")["share_type"]["extra_specs"] == visible
-    inferred = dict.fromkeys(("create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "False")
-    assert api("GET", f"/types/{type_id}", who=ALICE, version="2.24")["share_type"]["extra_specs"] == visible | inferred
+    assert (
+        api("GET", f"/types/{type_id}", who=ALICE, version="2.23")["share_type"]["extra_specs"]
+        == visible
+    )
+    inferred = dict.fromkeys(
+        (
+            "create_share_from_snapshot_support",
+            "revert_to_snapshot_support",
+            "mount_snapshot_support",
+        ),
+        "False",
+    )
+    assert (
+        api("GET", f"/types/{type_id}", who=ALICE, version="2.24")["share_type"]["extra_specs"]
+        == visible | inferred
+    )
     api.fault("GET", f"/types/{type_id}/extra_specs", None, 403, who=ALICE)
 
 
 def test_extra_specs(api: Api) -> None:
-    """extra_specs.index, extra_specs.create, extra_specs.show, extra_specs.update, extra_specs.delete"""
+    """extra_specs.index, extra_specs.create, extra_specs.show, extra_specs.update,
+    extra_specs.delete"""
     path = f"/types/{api.share_type()}/extra_specs"
-    assert api("POST", path, {"extra_specs": {"foo": "bar", "thin": True, "n": 5}}) == {"extra_specs": {"foo": "bar", "thin": "True", "n": "5"}}
-    assert api("GET", path) == {"extra_specs": {DHSS: "True", "foo": "bar", "n": "5", "thin": "True"}}
+    assert api("POST", path, {"extra_specs": {"foo": "bar", "thin": True, "n": 5}}) == {
+        "extra_specs": {"foo": "bar", "thin": "True", "n": "5"}
+    }
+    assert api("GET", path) == {
+        "extra_specs": {DHSS: "True", "foo": "bar", "n": "5", "thin": "True"}
+    }
     assert api("POST", path, {"extra_specs": {"foo": "baz"}}) == {"extra_specs": {"foo": "baz"}}
     assert api("GET", f"{path}/foo") == {"foo": "baz"}
     assert api("PUT", f"{path}/foo", {"foo": "new"}) == {"foo": "new"}
@@ -266,7 +358,10 @@ def test_bad_extra_specs(api: Api) -> None:
     ):
         api.fault("POST", path, wrong, 400)
     assert api.fault("PUT", f"{path}/{DHSS}", {"b": "c"}, 400) == "Request body and URI mismatch"
-    assert api.fault("PUT", f"{path}/{DHSS}", {DHSS: "true", "b": "c"}, 400) == "Request body contains too many items"
+    assert (
+        api.fault("PUT", f"{path}/{DHSS}", {DHSS: "true", "b": "c"}, 400)
+        == "Request body contains too many items"
+    )
     api.fault("PUT", f"{path}/{DHSS}", {DHSS: "maybe"}, 400)
     api.fault("PUT", f"{path}/{DHSS}", [], 400)
     assert api("GET", path) == {"extra_specs": {DHSS: "True"}}
@@ -288,7 +383,11 @@ RIGHT_NFS_SPECS = [
     {"nfs:privileged_ports": "<is> True"},
 ]
 WRONG_NFS_SPECS = [
-    ("nfs:squash", "none", "nfs:squash=none: must be one of no_root_squash, root_squash, all_squash."),
+    (
+        "nfs:squash",
+        "none",
+        "nfs:squash=none: must be one of no_root_squash, root_squash, all_squash.",
+    ),
     ("nfs:squash", "All_Squash", None),
     ("nfs:squash", "root_squash; Access_Type = RW", None),
     ("nfs:anonymous_uid", -1, "nfs:anonymous_uid=-1: must be a whole number from 0 to 4294967294."),
@@ -307,7 +406,9 @@ def test_nfs_specs(api: Api, specs: dict[str, Any]) -> None:
     texts = {key: str(value) for key, value in specs.items()}
     type_id = api("POST", "/types", body(extra_specs={DHSS: "true", **specs}))["share_type"]["id"]
     other = api.share_type("other")
-    assert api("POST", f"/types/{other}/extra_specs", {"extra_specs": specs}) == {"extra_specs": texts}
+    assert api("POST", f"/types/{other}/extra_specs", {"extra_specs": specs}) == {
+        "extra_specs": texts
+    }
     for key, text in texts.items():
         assert api("PUT", f"/types/{other}/extra_specs/{key}", {key: specs[key]}) == {key: text}
     for made in (type_id, other):
@@ -322,7 +423,9 @@ def test_wrong_nfs_specs(api: Api, key: str, value: Any, message: str | None) ->
     type_id = api.share_type("other")
     told = [
         api.fault("POST", "/types", body(extra_specs={DHSS: "true", key: value}), 400),
-        api.fault("POST", f"/types/{type_id}/extra_specs", {"extra_specs": {"a": "b", key: value}}, 400),
+        api.fault(
+            "POST", f"/types/{type_id}/extra_specs", {"extra_specs": {"a": "b", key: value}}, 400
+        ),
         api.fault("PUT", f"/types/{type_id}/extra_specs/{key}", {key: value}, 400),
     ]
     assert all(key in text for text in told)
@@ -331,12 +434,21 @@ def test_wrong_nfs_specs(api: Api, key: str, value: Any, message: str | None) ->
 
 
 @pytest.mark.parametrize(
-    ("key", "version", "status"), [(DHSS, "2.0", 403), (DHSS, "2.70", 403), ("snapshot_support", "2.23", 403), ("snapshot_support", "2.24", 202)]
+    ("key", "version", "status"),
+    [
+        (DHSS, "2.0", 403),
+        (DHSS, "2.70", 403),
+        ("snapshot_support", "2.23", 403),
+        ("snapshot_support", "2.24", 202),
+    ],
 )
 def test_extra_specs_that_stay(api: Api, key: str, version: str, status: int) -> None:
     path = f"/types/{api.share_type('gold', snapshot_support='True')}/extra_specs/{key}"
     if status == 403:
-        assert api.fault("DELETE", path, None, 403, version=version) == f"Extra spec '{key}' can't be deleted."
+        assert (
+            api.fault("DELETE", path, None, 403, version=version)
+            == f"Extra spec '{key}' can't be deleted."
+        )
     else:
         api("DELETE", path, status=202, version=version)
 
@@ -346,7 +458,12 @@ def test_an_extra_spec_is_set_by_two_at_once(api: Api, engine: Engine) -> None:
     with ThreadPoolExecutor(1) as pool:
         with begin(engine) as conn:
             share_types.set_extra_specs(conn, stack.ADMIN, type_id, {"tier": "gold"})
-            answer = pool.submit(api.send, "POST", f"/v2/types/{type_id}/extra_specs", {"extra_specs": {"tier": "silver"}})
+            answer = pool.submit(
+                api.send,
+                "POST",
+                f"/v2/types/{type_id}/extra_specs",
+                {"extra_specs": {"tier": "silver"}},
+            )
             wait([answer], 0.3)
         assert answer.result().status_code == 200
     assert api("GET", f"/types/{type_id}/extra_specs")["extra_specs"]["tier"] == "silver"

@@ -15,7 +15,8 @@ from abaca.domain.services import availability_zones
 from tests.api.conftest import ADMIN, ALICE, BOB, POOL, READER, UNKNOWN, ZONE, Api, BackEnd
 
 ALWAYS = {
-    "id", "size", "availability_zone", "created_at", "status", "name", "description", "project_id", "snapshot_id", "share_network_id",
+    "id", "size", "availability_zone", "created_at", "status", "name", "description", "project_id",
+     "snapshot_id", "share_network_id",
     "share_proto", "metadata", "share_type", "volume_type", "links", "is_public",
 }  # fmt: skip
 FOR_ADMINISTRATORS = {"share_server_id", "host"}
@@ -52,15 +53,22 @@ def share(api: Api, back_end: BackEnd, network: str) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.parametrize("minor", [0, 1, 2, 5, 6, 8, 9, 10, 11, 16, 24, 27, 31, 32, 53, 54, 68, 69, 70, 79, 80, 89])
+@pytest.mark.parametrize(
+    "minor", [0, 1, 2, 5, 6, 8, 9, 10, 11, 16, 24, 27, 31, 32, 53, 54, 68, 69, 70, 79, 80, 89]
+)
 def test_fields_by_version(api: Api, share: dict[str, Any], minor: int) -> None:
     """shares.create, shares.show, shares.detail, shares.index"""
-    keys = ALWAYS.union(*(more for since, more in GROWTH if since <= minor)) | ({"export_location", "export_locations"} if minor <= 8 else set())
+    keys = ALWAYS.union(*(more for since, more in GROWTH if since <= minor)) | (
+        {"export_location", "export_locations"} if minor <= 8 else set()
+    )
     version = f"2.{minor}"
     shown = api("GET", f"/shares/{share['id']}", who=READER, version=version)["share"]
     assert set(shown) == keys
     assert api("GET", "/shares/detail", who=READER, version=version) == {"shares": [shown]}
-    assert set(api("GET", f"/shares/{share['id']}", version=version)["share"]) == keys | FOR_ADMINISTRATORS
+    assert (
+        set(api("GET", f"/shares/{share['id']}", version=version)["share"])
+        == keys | FOR_ADMINISTRATORS
+    )
     listed = api("GET", "/shares", who=READER, version=version)
     assert listed == {"shares": [{name: shown[name] for name in ("id", "name", "links")}]}
     made = api.share(share["share_network_id"], version=version)
@@ -69,11 +77,21 @@ def test_fields_by_version(api: Api, share: dict[str, Any], minor: int) -> None:
 
 
 def test_values(api: Api, share: dict[str, Any], network: str) -> None:
-    seen = share | {"id": "", "created_at": "", "links": [], "updated_at": "", "share_type": "", "share_server_id": ""}
+    seen = share | {
+        "id": "",
+        "created_at": "",
+        "links": [],
+        "updated_at": "",
+        "share_type": "",
+        "share_server_id": "",
+    }
     assert seen == seen | {
-        "name": "one", "size": 2, "status": "available", "progress": "100%", "availability_zone": ZONE, "project_id": "red", "user_id": "alice",
-        "share_network_id": network, "share_proto": "NFS", "metadata": {"k": "v"}, "is_public": False, "share_type_name": "gold",
-        "volume_type": "gold", "host": POOL, "snapshot_id": None, "access_rules_status": "active", "has_replicas": False,
+        "name": "one", "size": 2, "status": "available", "progress": "100%",
+         "availability_zone": ZONE, "project_id": "red", "user_id": "alice",
+        "share_network_id": network, "share_proto": "NFS", "metadata": {"k": "v"},
+         "is_public": False, "share_type_name": "gold",
+        "volume_type": "gold", "host": POOL, "snapshot_id": None, "access_rules_status": "active",
+         "has_replicas": False,
     }  # fmt: skip
     old = api("GET", f"/shares/{share['id']}", version="2.5")["share"]
     assert (old["share_type"], old["volume_type"]) == ("gold", "gold")
@@ -92,7 +110,15 @@ def test_values(api: Api, share: dict[str, Any], network: str) -> None:
         ("access_rules_status", "error", "2.27", "error"),
     ],
 )
-def test_meanings_that_changed(api: Api, back_end: BackEnd, share: dict[str, Any], column: str, value: str, version: str, shown: str) -> None:
+def test_meanings_that_changed(
+    api: Api,
+    back_end: BackEnd,
+    share: dict[str, Any],
+    column: str,
+    value: str,
+    version: str,
+    shown: str,
+) -> None:
     back_end.settle(share["id"], **{"status": "available", column: value})
     assert api("GET", f"/shares/{share['id']}", version=version)["share"][column] == shown
 
@@ -125,14 +151,27 @@ NETWORK = "Share network must be set when the driver_handles_share_servers is tr
         ({"metadata": {"k": 5}}, 400, None),
         ({"metadata": {"": "v"}}, 400, "Metadata property key is blank."),
         ({"metadata": {"k": ""}}, 400, "Metadata property value is blank."),
-        ({"metadata": {"k" * 256: "v"}}, 400, "Metadata property key is greater than 255 characters."),
-        ({"metadata": {"k": "v" * 1024}}, 400, "Metadata property value is greater than 1023 characters."),
+        (
+            {"metadata": {"k" * 256: "v"}},
+            400,
+            "Metadata property key is greater than 255 characters.",
+        ),
+        (
+            {"metadata": {"k": "v" * 1024}},
+            400,
+            "Metadata property value is greater than 1023 characters.",
+        ),
         (
             {"is_public": "maybe"},
             400,
-            "Unrecognized value 'maybe', acceptable values are: '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'",
+            "Unrecognized value 'maybe', acceptable values are: '0', '1', 'f', 'false', 'n', "
+            "'no', 'off', 'on', 't', 'true', 'y', 'yes'",
         ),
-        ({"is_public": True}, 403, "Policy doesn't allow share:create_public_share to be performed."),
+        (
+            {"is_public": True},
+            403,
+            "Policy doesn't allow share:create_public_share to be performed.",
+        ),
         ({"share_network_id": None}, 400, NETWORK),
         ({"share_network_id": ""}, 400, NETWORK),
         ({"share_network_id": UNKNOWN}, 404, f"Share network {UNKNOWN} could not be found."),
@@ -140,13 +179,30 @@ NETWORK = "Share network must be set when the driver_handles_share_servers is tr
         ({"share_type": UNKNOWN}, 404, None),
         ({"volume_type": "gold"}, 400, "Cannot specify both share_type and volume_type."),
         ({"availability_zone": "nozone"}, 404, "Availability zone nozone could not be found."),
-        ({"snapshot_id": UNKNOWN}, 404, f"ShareSnapshotNotFound: Snapshot {UNKNOWN} could not be found."),
+        (
+            {"snapshot_id": UNKNOWN},
+            404,
+            f"ShareSnapshotNotFound: Snapshot {UNKNOWN} could not be found.",
+        ),
         ({"share_group_id": UNKNOWN}, 404, None),
         ({"scheduler_hints": {"same_host": UNKNOWN}}, 400, None),
     ],
 )
-def test_bad_shares_leave_no_trace(api: Api, engine: Engine, network: str, members: dict[str, Any], status: int, message: str | None) -> None:
-    body = {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network, **members}
+def test_bad_shares_leave_no_trace(
+    api: Api,
+    engine: Engine,
+    network: str,
+    members: dict[str, Any],
+    status: int,
+    message: str | None,
+) -> None:
+    body = {
+        "share_proto": "NFS",
+        "size": 1,
+        "share_type": "gold",
+        "share_network_id": network,
+        **members,
+    }
     told = api.fault("POST", "/shares", {"share": body}, status, who=ALICE)
     assert message in (None, told)
     with read(engine) as conn:
@@ -157,7 +213,11 @@ def test_bad_shares_leave_no_trace(api: Api, engine: Engine, network: str, membe
 
 @pytest.mark.parametrize("missing", ["size", "share_proto"])
 def test_members_that_are_needed(api: Api, network: str, missing: str) -> None:
-    body = {name: value for name, value in {"share_proto": "NFS", "size": 1, "share_network_id": network}.items() if name != missing}
+    body = {
+        name: value
+        for name, value in {"share_proto": "NFS", "size": 1, "share_network_id": network}.items()
+        if name != missing
+    }
     assert missing in api.fault("POST", "/shares", {"share": body}, 400, who=ALICE)
 
 
@@ -171,20 +231,34 @@ def test_members_that_are_needed(api: Api, network: str, missing: str) -> None:
         ({"share_type": None}, {"share_type_name": "gold"}),
         ({"share_proto": "nfs"}, {"share_proto": "NFS"}),
         (
-            {"is_public": "no", "snapshot_id": None, "scheduler_hints": {}, "unknown": 5, "project_id": "blue"},
+            {
+                "is_public": "no",
+                "snapshot_id": None,
+                "scheduler_hints": {},
+                "unknown": 5,
+                "project_id": "blue",
+            },
             {"is_public": False, "project_id": "red"},
         ),
         ({"availability_zone": ZONE}, {"availability_zone": ZONE}),
         ({"name": "grün ☃ 🐘"}, {"name": "grün ☃ 🐘"}),
     ],
 )
-def test_tolerance(api: Api, network: str, members: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_tolerance(
+    api: Api, network: str, members: dict[str, Any], expected: dict[str, Any]
+) -> None:
     made = api.share(network, **members)
     assert {name: made[name] for name in expected} == expected
 
 
 def test_members_of_later_versions_are_ignored(api: Api, network: str) -> None:
-    made = api.share(network, version="2.0", availability_zone="nozone", share_group_id=UNKNOWN, scheduler_hints={"same_host": "x"})
+    made = api.share(
+        network,
+        version="2.0",
+        availability_zone="nozone",
+        share_group_id=UNKNOWN,
+        scheduler_hints={"same_host": "x"},
+    )
     assert made["status"] == "creating"
 
 
@@ -192,7 +266,11 @@ def test_no_valid_host(api: Api, network: str) -> None:
     made = api.share(network, size=500)
     assert made["status"] == "error"
     (message,) = api("GET", f"/messages?resource_id={made['id']}", who=ALICE)["messages"]
-    assert (message["action_id"], message["detail_id"], message["resource_type"]) == ("001", "009", "SHARE")
+    assert (message["action_id"], message["detail_id"], message["resource_type"]) == (
+        "001",
+        "009",
+        "SHARE",
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,25 +285,51 @@ def test_no_valid_host(api: Api, network: str) -> None:
 def test_the_detail_id_says_which_filter_left_no_host(
     api: Api, back_end: BackEnd, type_: dict[str, str], share: dict[str, Any], detail_id: str
 ) -> None:
-    """CSI decides by it whether another try makes sense. Neither pools nor hidden extra specs are named."""
+    """CSI decides by it whether another try makes sense. Neither pools nor hidden extra specs are
+    named."""
     with begin(back_end.engine) as conn:
         availability_zones.ensure(conn, "elsewhere")
     api.share_type(**type_)
     made = api.share(api.share_network()["id"], **share)
     (message,) = api("GET", f"/messages?resource_id={made['id']}", who=ALICE)["messages"]
     assert message["detail_id"] == detail_id
-    assert "pool1" not in message["user_message"] and "tier" not in message["user_message"] and "100" not in message["user_message"]
+    assert (
+        "pool1" not in message["user_message"]
+        and "tier" not in message["user_message"]
+        and "100" not in message["user_message"]
+    )
 
 
 def test_update(api: Api, share: dict[str, Any]) -> None:
     """shares.update"""
     path = f"/shares/{share['id']}"
-    changed = api("PUT", path, {"share": {"display_name": "new", "display_description": "d", "size": 9, "status": "error"}}, who=ALICE)["share"]
-    assert (changed["name"], changed["description"], changed["size"], changed["status"]) == ("new", "d", 2, "available")
+    changed = api(
+        "PUT",
+        path,
+        {
+            "share": {
+                "display_name": "new",
+                "display_description": "d",
+                "size": 9,
+                "status": "error",
+            }
+        },
+        who=ALICE,
+    )["share"]
+    assert (changed["name"], changed["description"], changed["size"], changed["status"]) == (
+        "new",
+        "d",
+        2,
+        "available",
+    )
     assert api("PUT", path, {"share": {"display_name": None}}, who=ALICE)["share"]["name"] is None
     assert api("PUT", path, {"share": {"is_public": "true"}})["share"]["is_public"] is True
-    assert api("PUT", path, {"share": {"is_public": False}}, who=ALICE)["share"]["is_public"] is False
-    assert "set_public_share" in api.fault("PUT", path, {"share": {"is_public": True}}, 403, who=ALICE)
+    assert (
+        api("PUT", path, {"share": {"is_public": False}}, who=ALICE)["share"]["is_public"] is False
+    )
+    assert "set_public_share" in api.fault(
+        "PUT", path, {"share": {"is_public": True}}, 403, who=ALICE
+    )
     for body, status in [
         ({}, 422),
         ({"share": {"is_public": None}}, 400),
@@ -245,11 +349,16 @@ def test_delete(api: Api, share: dict[str, Any], network: str) -> None:
     api.fault("DELETE", f"/shares/{creating}", None, 403, who=ALICE)
     placeless = api.share(network, size=500)["id"]
     api("DELETE", f"/shares/{placeless}", who=ALICE, status=202)
-    assert api.fault("GET", f"/shares/{placeless}", None, 404) == f"Share {placeless} could not be found."
+    assert (
+        api.fault("GET", f"/shares/{placeless}", None, 404)
+        == f"Share {placeless} could not be found."
+    )
 
 
 @pytest.mark.parametrize(("prefix", "version"), [("os-", "2.6"), ("", "2.7"), ("", "2.70")])
-def test_resize(api: Api, back_end: BackEnd, share: dict[str, Any], prefix: str, version: str) -> None:
+def test_resize(
+    api: Api, back_end: BackEnd, share: dict[str, Any], prefix: str, version: str
+) -> None:
     """shares.extend, shares.shrink: "os-extend", "extend", "os-shrink", "shrink"."""
     path = f"/shares/{share['id']}/action"
     arguments: Any
@@ -268,16 +377,47 @@ def test_resize(api: Api, back_end: BackEnd, share: dict[str, Any], prefix: str,
         for action in ("extend", "shrink"):
             api.fault("POST", path, {prefix + action: arguments}, 400, who=ALICE, version=version)
     for size in (2, 1, 0, -1):
-        told = api.fault("POST", path, {f"{prefix}extend": {"new_size": size}}, 400, who=ALICE, version=version)
-        assert told == f"Invalid input received: New size for extend must be greater than current size. (current: 2, extended: {size})."
+        told = api.fault(
+            "POST", path, {f"{prefix}extend": {"new_size": size}}, 400, who=ALICE, version=version
+        )
+        assert (
+            told
+            == "Invalid input received: New size for extend must be greater than current size. "
+            f"(current: 2, extended: {size})."
+        )
     for size in (2, 5, 0, -1):
-        told = api.fault("POST", path, {f"{prefix}shrink": {"new_size": size}}, 400, who=ALICE, version=version)
-        assert told.startswith("Invalid input received: New size for shrink must be less than current size and greater than 0")
-    assert api("POST", path, {f"{prefix}extend": {"new_size": "4"}}, who=ALICE, version=version, status=202) is None
+        told = api.fault(
+            "POST", path, {f"{prefix}shrink": {"new_size": size}}, 400, who=ALICE, version=version
+        )
+        assert told.startswith(
+            "Invalid input received: New size for shrink must be less than current size and "
+            "greater than 0"
+        )
+    assert (
+        api(
+            "POST",
+            path,
+            {f"{prefix}extend": {"new_size": "4"}},
+            who=ALICE,
+            version=version,
+            status=202,
+        )
+        is None
+    )
     assert api("GET", f"/shares/{share['id']}")["share"]["status"] == "extending"
     api.fault("POST", path, {f"{prefix}shrink": {"new_size": 1}}, 400, who=ALICE, version=version)
     back_end.settle(share["id"])
-    assert api("POST", path, {f"{prefix}shrink": {"new_size": 1}}, who=ALICE, version=version, status=202) is None
+    assert (
+        api(
+            "POST",
+            path,
+            {f"{prefix}shrink": {"new_size": 1}},
+            who=ALICE,
+            version=version,
+            status=202,
+        )
+        is None
+    )
     assert api("GET", f"/shares/{share['id']}")["share"]["status"] == "shrinking"
 
 
@@ -289,16 +429,36 @@ def test_forced_extension(api: Api, share: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("prefix", "version"), [("os-", "2.6"), ("", "2.7"), ("", "2.70")])
-def test_actions_of_administrators(api: Api, share: dict[str, Any], prefix: str, version: str) -> None:
-    """shares.reset_status, shares.force_delete: "os-reset_status", "reset_status", "os-force_delete", "force_delete"."""
+def test_actions_of_administrators(
+    api: Api, share: dict[str, Any], prefix: str, version: str
+) -> None:
+    """shares.reset_status, shares.force_delete: "os-reset_status", "reset_status",
+    "os-force_delete", "force_delete"."""
     path = f"/shares/{share['id']}/action"
-    assert api("POST", path, {f"{prefix}reset_status": {"status": "error"}}, version=version, status=202) is None
+    assert (
+        api(
+            "POST",
+            path,
+            {f"{prefix}reset_status": {"status": "error"}},
+            version=version,
+            status=202,
+        )
+        is None
+    )
     assert api("GET", f"/shares/{share['id']}")["share"]["status"] == "error"
     for arguments in ({}, None, {"status": "zzz"}, {"status": 5}):
         api.fault("POST", path, {f"{prefix}reset_status": arguments}, 400, version=version)
     for action in ("reset_status", "force_delete"):
-        api.fault("POST", path, {prefix + action: {"status": "error"}}, 403, who=ALICE, version=version)
-        api.fault("POST", f"/shares/{UNKNOWN}/action", {prefix + action: {"status": "error"}}, 404, version=version)
+        api.fault(
+            "POST", path, {prefix + action: {"status": "error"}}, 403, who=ALICE, version=version
+        )
+        api.fault(
+            "POST",
+            f"/shares/{UNKNOWN}/action",
+            {prefix + action: {"status": "error"}},
+            404,
+            version=version,
+        )
     assert api("POST", path, {f"{prefix}force_delete": None}, version=version, status=202) is None
     assert api("GET", f"/shares/{share['id']}")["share"]["status"] == "deleting"
 
@@ -321,18 +481,31 @@ def test_other_projects_learn_nothing(api: Api, share: dict[str, Any]) -> None:
     ]
     for method, tail, body in calls:
         theirs = api.fault(method, f"/shares/{share['id']}{tail}", body, 404, who=BOB)
-        assert theirs == api.fault(method, f"/shares/{UNKNOWN}{tail}", body, 404, who=BOB).replace(UNKNOWN, share["id"])
+        assert theirs == api.fault(method, f"/shares/{UNKNOWN}{tail}", body, 404, who=BOB).replace(
+            UNKNOWN, share["id"]
+        )
     assert api("GET", "/shares", who=BOB)["shares"] == []
     assert api("GET", f"/shares/{share['id']}")["share"] == share
 
 
-def test_public_shares_are_seen_by_all_and_changed_by_their_owners(api: Api, share: dict[str, Any]) -> None:
+def test_public_shares_are_seen_by_all_and_changed_by_their_owners(
+    api: Api, share: dict[str, Any]
+) -> None:
     path = f"/shares/{share['id']}"
     api("PUT", path, {"share": {"is_public": True}})
     assert api("GET", path, who=BOB)["share"]["id"] == share["id"]
-    assert [one["id"] for one in api("GET", "/shares?is_public=true", who=BOB)["shares"]] == [share["id"]]
-    for method, tail, body in [("PUT", "", {"share": {"display_name": "x"}}), ("DELETE", "", None), ("POST", "/action", {"extend": {"new_size": 9}})]:
-        assert api.fault(method, f"{path}{tail}", body, 403, who=BOB) == f"Share {share['id']} belongs to another project."
+    assert [one["id"] for one in api("GET", "/shares?is_public=true", who=BOB)["shares"]] == [
+        share["id"]
+    ]
+    for method, tail, body in [
+        ("PUT", "", {"share": {"display_name": "x"}}),
+        ("DELETE", "", None),
+        ("POST", "/action", {"extend": {"new_size": 9}}),
+    ]:
+        assert (
+            api.fault(method, f"{path}{tail}", body, 403, who=BOB)
+            == f"Share {share['id']} belongs to another project."
+        )
 
 
 @pytest.mark.parametrize(
@@ -371,7 +544,10 @@ def test_filters(api: Api, share: dict[str, Any], query: str, who: str, found: s
 
 
 def test_filters_that_are_for_administrators(api: Api) -> None:
-    for query, rule in [("host=x", "list_by_host"), ("share_server_id=x", "list_by_share_server_id")]:
+    for query, rule in [
+        ("host=x", "list_by_host"),
+        ("share_server_id=x", "list_by_share_server_id"),
+    ]:
         assert f"share:{rule}" in api.fault("GET", f"/shares?{query}", None, 403, who=ALICE)
 
 
@@ -379,15 +555,28 @@ def test_export_locations(api: Api, share: dict[str, Any]) -> None:
     """export_locations.index, export_locations.show"""
     path = f"/shares/{share['id']}/export_locations"
     tenant = {"id", "path"}
-    for version, keys in [("2.9", tenant), ("2.13", tenant), ("2.14", tenant | {"preferred"}), ("2.70", tenant | {"preferred"})]:
+    for version, keys in [
+        ("2.9", tenant),
+        ("2.13", tenant),
+        ("2.14", tenant | {"preferred"}),
+        ("2.70", tenant | {"preferred"}),
+    ]:
         listed = api("GET", path, who=READER, version=version)["export_locations"]
         assert [one["path"] for one in listed] == ["10.0.0.5:/shares/x", "[fd00::5]:/shares/x"]
         assert all(set(one) == keys for one in listed)
-        assert all(set(one) == keys | {"share_instance_id", "is_admin_only"} for one in api("GET", path, version=version)["export_locations"])
-        shown = api("GET", f"{path}/{listed[0]['id']}", who=READER, version=version)["export_location"]
+        assert all(
+            set(one) == keys | {"share_instance_id", "is_admin_only"}
+            for one in api("GET", path, version=version)["export_locations"]
+        )
+        shown = api("GET", f"{path}/{listed[0]['id']}", who=READER, version=version)[
+            "export_location"
+        ]
         assert set(shown) == keys | {"created_at", "updated_at"}
     assert [one["preferred"] for one in listed] == [True, False]
-    assert api.fault("GET", f"{path}/{UNKNOWN}", None, 404) == f"Export location '{UNKNOWN}' not found."
+    assert (
+        api.fault("GET", f"{path}/{UNKNOWN}", None, 404)
+        == f"Export location '{UNKNOWN}' not found."
+    )
     other = api.share(share["share_network_id"])["id"]
     api.fault("GET", f"/shares/{other}/export_locations/{listed[0]['id']}", None, 404)
 
@@ -395,16 +584,34 @@ def test_export_locations(api: Api, share: dict[str, Any]) -> None:
 def test_default_share_type_that_is_not_there(api: Api, engine: Engine, network: str) -> None:
     with begin(engine) as conn:
         conn.execute(sa.text("UPDATE share_types SET name = 'other'"))
-    api.fault("POST", "/shares", {"share": {"share_proto": "NFS", "size": 1, "share_network_id": network}}, 404, who=ALICE)
+    api.fault(
+        "POST",
+        "/shares",
+        {"share": {"share_proto": "NFS", "size": 1, "share_network_id": network}},
+        404,
+        who=ALICE,
+    )
 
 
 def test_mount_point_names_are_refused_since_2_84(api: Api, network: str) -> None:
     api.share(network, version="2.83", mount_point_name="mine")
-    body = {"share": {"share_proto": "NFS", "size": 1, "share_type": "gold", "share_network_id": network, "mount_point_name": "mine"}}
-    assert "Mount point names are not supported" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.84")
+    body = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "gold",
+            "share_network_id": network,
+            "mount_point_name": "mine",
+        }
+    }
+    assert "Mount point names are not supported" in api.fault(
+        "POST", "/shares", body, 400, who=ALICE, version="2.84"
+    )
 
 
-@pytest.mark.parametrize("key", ["plain", "é", "a\"b", "a'b", "a\\b", "\x01", "\n", "😀", "$", "a.b", "a[0]", "%"])
+@pytest.mark.parametrize(
+    "key", ["plain", "é", 'a"b', "a'b", "a\\b", "\x01", "\n", "😀", "$", "a.b", "a[0]", "%"]
+)
 def test_metadata_is_found_by_any_key(api: Api, network: str, key: str) -> None:
     made = api.share(network, metadata={key: f"v{key}"})
     api.share(network, metadata={"other": f"v{key}", key: "other"})
@@ -412,14 +619,25 @@ def test_metadata_is_found_by_any_key(api: Api, network: str, key: str) -> None:
     assert [share["id"] for share in found] == [made["id"]]
 
 
-SIZED = {"provisioning:min_share_size": "2", "provisioning:max_share_size": "4", "provisioning:max_share_extend_size": "6"}
+SIZED = {
+    "provisioning:min_share_size": "2",
+    "provisioning:max_share_size": "4",
+    "provisioning:max_share_extend_size": "6",
+}
 
 
 def test_a_type_bounds_sizes_whatever_changes_them(api: Api, back_end: BackEnd) -> None:
     api.share_type(**SIZED)
     network = api.share_network()["id"]
     for wrong in (1, 5):
-        body = {"share": {"share_proto": "NFS", "share_type": "gold", "size": wrong, "share_network_id": network}}
+        body = {
+            "share": {
+                "share_proto": "NFS",
+                "share_type": "gold",
+                "size": wrong,
+                "share_network_id": network,
+            }
+        }
         assert f"Share size {wrong}" in api.fault("POST", "/shares", body, 400, who=ALICE)
     made = api.share(network, size=3)
     back_end.settle(made["id"])
@@ -436,13 +654,27 @@ def test_below_2_48_the_zones_of_a_type_do_not_matter(api: Api, back_end: BackEn
     api.share_type(availability_zones="elsewhere")
     network = api.share_network()["id"]
     assert api.share(network, version="2.47", availability_zone=ZONE)["status"] == "creating"
-    body = {"share": {"share_proto": "NFS", "share_type": "gold", "size": 1, "share_network_id": network, "availability_zone": ZONE}}
+    body = {
+        "share": {
+            "share_proto": "NFS",
+            "share_type": "gold",
+            "size": 1,
+            "share_network_id": network,
+            "availability_zone": ZONE,
+        }
+    }
     assert "only in elsewhere" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.48")
 
 
 def test_types_of_back_ends_without_share_servers_are_refused(api: Api, back_end: BackEnd) -> None:
-    api("POST", "/types", {"share_type": {"name": "plain", "extra_specs": {"driver_handles_share_servers": False}}})
+    api(
+        "POST",
+        "/types",
+        {"share_type": {"name": "plain", "extra_specs": {"driver_handles_share_servers": False}}},
+    )
     for more in ({}, {"share_network_id": api.share_network()["id"]}):
         body = {"share": {"share_proto": "NFS", "share_type": "plain", "size": 1, **more}}
-        assert "driver_handles_share_servers=False" in api.fault("POST", "/shares", body, 400, who=ALICE)
+        assert "driver_handles_share_servers=False" in api.fault(
+            "POST", "/shares", body, 400, who=ALICE
+        )
     assert api("GET", "/shares", who=ALICE)["shares"] == []

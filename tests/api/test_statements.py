@@ -1,4 +1,5 @@
-"""Lists cost the same number of SQL statements whatever the number of rows: each list route with 1 and with 20."""
+"""Lists cost the same number of SQL statements whatever the number of rows: each list route with 1
+and with 20."""
 
 from __future__ import annotations
 
@@ -20,15 +21,27 @@ from tests.api.conftest import ALICE, Api, BackEnd
 
 FEW, MANY = 1, 20
 SINGLE = {  # what answers with one thing, however many there are
-    "/v2/types/default", "/v2/limits", "/v2/", "/v2/extensions", "/network/v2.0", "/network/v2.0/extensions",
-    "/v2/share-replicas", "/v2/share-replicas/detail", "/metrics", "/v2/share-groups", "/v2/share-groups/detail",
-    "/v2/share-group-types", "/v2/share-group-snapshots", "/v2/share-group-snapshots/detail",
+    "/v2/types/default",
+    "/v2/limits",
+    "/v2/",
+    "/v2/extensions",
+    "/network/v2.0",
+    "/network/v2.0/extensions",
+    "/v2/share-replicas",
+    "/v2/share-replicas/detail",
+    "/metrics",
+    "/v2/share-groups",
+    "/v2/share-groups/detail",
+    "/v2/share-group-types",
+    "/v2/share-group-snapshots",
+    "/v2/share-group-snapshots/detail",
 }
 
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """The SELECTs and the like that are sent meanwhile, by any engine: on PostgreSQL reading has one of its own."""
+    """The SELECTs and the like that are sent meanwhile, by any engine: on PostgreSQL reading has
+    one of its own."""
     seen: list[str] = []
 
     def note(_conn: Connection, _cursor: Any, statement: str, *_: Any) -> None:
@@ -52,8 +65,9 @@ class Site:
         for limited in ("shares", "share_networks"):
             api("PUT", "/quota-sets/red", {"quota_set": {limited: -1}})
         self.type_id = api.share_type()
-        self.private = str(api("POST", "/types", {"share_type": {"name": "private", "extra_specs": {"driver_handles_share_servers": "True"},
-                                                                 "share_type_access:is_public": False}})["share_type"]["id"])  # fmt: skip
+        specs = {"driver_handles_share_servers": "True"}
+        private = {"name": "private", "extra_specs": specs, "share_type_access:is_public": False}
+        self.private = str(api("POST", "/types", {"share_type": private})["share_type"]["id"])
         self.network = api.share_network()["id"]
         self.share = api.share(self.network)["id"]
         self.server = api("GET", f"/shares/{self.share}")["share"]["share_server_id"]
@@ -64,7 +78,12 @@ class Site:
         api = self.api
         for n in range(self.made + 1, number + 1):
             api.share_type(f"type{n}", colour=str(n))
-            api("POST", f"/types/{self.private}/action", {"addProjectAccess": {"project": f"p{n}"}}, status=202)
+            api(
+                "POST",
+                f"/types/{self.private}/action",
+                {"addProjectAccess": {"project": f"p{n}"}},
+                status=202,
+            )
             api("POST", f"/shares/{self.share}/metadata", {"metadata": {f"k{n}": "v"}})
             network = api.share_network(name=f"n{n}")["id"]
             share = api.share(network)["id"]
@@ -81,12 +100,23 @@ class Site:
             api("POST", "/security-services", {"security_service": {"type": "ldap"}}, who=ALICE)
             with begin(self.back_end.engine) as conn:
                 conn.execute(sa.update(shares).values(snapshot_support=True))
-            self.snapshot = api("POST", "/snapshots", {"snapshot": {"share_id": self.share}}, status=202)["snapshot"]["id"]
-            made = api.send("POST", "/network/v2.0/networks", {"network": {"name": f"n{n}"}}, who=ALICE).json["network"]["id"]
+            self.snapshot = api(
+                "POST", "/snapshots", {"snapshot": {"share_id": self.share}}, status=202
+            )["snapshot"]["id"]
+            made = api.send(
+                "POST", "/network/v2.0/networks", {"network": {"name": f"n{n}"}}, who=ALICE
+            ).json["network"]["id"]
             subnet = {"network_id": made, "cidr": f"10.2.{n}.0/24", "ip_version": 4}
             api.send("POST", "/network/v2.0/subnets", {"subnet": subnet}, who=ALICE)
             with begin(self.back_end.engine) as conn:
-                messages.create(conn, project_id="red", resource_type="SHARE", resource_id=share, action=messages.Action.CREATE, text="no")
+                messages.create(
+                    conn,
+                    project_id="red",
+                    resource_type="SHARE",
+                    resource_id=share,
+                    action=messages.Action.CREATE,
+                    text="no",
+                )
         self.made = number
 
     def spare(self) -> str:
@@ -100,7 +130,8 @@ class Site:
         instance = self.api("GET", f"/shares/{self.share}/instances")["share_instances"][0]["id"]
         of_type = self.private if "access" in template else self.type_id
         ids = {
-            "type_id": of_type, "share_network_id": self.spare(), "share_id": self.share, "instance_id": instance, "share_server_id": self.server,
+            "type_id": of_type, "share_network_id": self.spare(), "share_id": self.share,
+             "instance_id": instance, "share_server_id": self.server,
             "snapshot_id": self.snapshot,
         }  # fmt: skip
         return template.format(**ids)
@@ -110,7 +141,10 @@ LISTS = sorted(
     {
         route.path
         for route in ROUTES
-        if route.method == "GET" and route.policy is not None and route.path not in SINGLE and not route.path.endswith("}")
+        if route.method == "GET"
+        and route.policy is not None
+        and route.path not in SINGLE
+        and not route.path.endswith("}")
         and not any(name in route.path for name in ("{project_id}", "{subnet_id}", "/metadata"))
     }
 )  # fmt: skip
@@ -122,7 +156,9 @@ def site(api: Api, back_end: BackEnd) -> Site:
 
 
 @pytest.mark.slow
-def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(api: Api, site: Site) -> None:
+def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(
+    api: Api, site: Site
+) -> None:
     statements: dict[int, dict[str, int]] = {}
     rows: dict[int, dict[str, int]] = {}
     for number in (FEW, MANY):
@@ -130,19 +166,28 @@ def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(api: Api,
         statements[number], rows[number] = {}, {}
         for route in LISTS:
             version = next(r.until for r in ROUTES if r.path == route and r.method == "GET")
-            path = site.path(route) + (f"?share_id={site.share}" if route.endswith("share-access-rules") else "")
+            path = site.path(route) + (
+                f"?share_id={site.share}" if route.endswith("share-access-rules") else ""
+            )
             with counted() as seen:
-                answer = api.send("GET", path, who=None, version=text(MAX_VERSION if version is None else version),
+                answer = api.send("GET", path, who=None,
+                 version=text(MAX_VERSION if version is None else version),
                                   headers={"X-Auth-Token": "alice:red:admin"})  # fmt: skip
             assert answer.status_code == 200, (path, answer.text)
             statements[number][route] = len(seen)
             rows[number][route] = len(next(iter(answer.json.values())))
     assert statements[FEW] == statements[MANY]
     assert min(statements[MANY].values()) >= 1 and max(statements[MANY].values()) <= 6
-    few_rows = {route: (rows[FEW][route], rows[MANY][route]) for route in LISTS if rows[MANY][route] <= rows[FEW][route]}
+    few_rows = {
+        route: (rows[FEW][route], rows[MANY][route])
+        for route in LISTS
+        if rows[MANY][route] <= rows[FEW][route]
+    }
     one_only = {
-        "/v2/shares/{share_id}/instances", "/v2/availability-zones", "/v2/os-availability-zone", "/v2/types/{type_id}/extra_specs",
-        "/v2/share-servers/{share_server_id}/details", "/v2/snapshots/{snapshot_id}/export-locations",
+        "/v2/shares/{share_id}/instances", "/v2/availability-zones", "/v2/os-availability-zone",
+         "/v2/types/{type_id}/extra_specs",
+        "/v2/share-servers/{share_server_id}/details",
+         "/v2/snapshots/{snapshot_id}/export-locations",
     }  # fmt: skip
     assert set(few_rows) <= one_only
 

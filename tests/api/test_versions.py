@@ -18,15 +18,29 @@ NEWEST = microversions.text(microversions.MAX_VERSION)
 @pytest.mark.parametrize(("path", "status"), [("/", 300), ("/v2/", 200), ("/v2", 200)])
 @pytest.mark.parametrize("version", [None, "2.70", "2.98"])
 def test_version_document(api: Api, path: str, status: int, version: str | None) -> None:
-    """versions.versions: open to everyone; clients send versions that they hope for, so the root does not look at them."""
+    """versions.versions: open to everyone; clients send versions that they hope for, so the root
+    does not look at them."""
     if path != "/" and version == "2.98":
         status = 406
     answer = api.expect(status, "GET", path, version=version, who=None)
     if status == 406:
         return
     (entry,) = answer.json["versions"]
-    assert set(entry) == {"id", "status", "version", "min_version", "updated", "links", "media-types"}
-    assert (entry["id"], entry["status"], entry["version"], entry["min_version"]) == ("v2.0", "CURRENT", NEWEST, "2.0")
+    assert set(entry) == {
+        "id",
+        "status",
+        "version",
+        "min_version",
+        "updated",
+        "links",
+        "media-types",
+    }
+    assert (entry["id"], entry["status"], entry["version"], entry["min_version"]) == (
+        "v2.0",
+        "CURRENT",
+        NEWEST,
+        "2.0",
+    )
     assert [link["rel"] for link in entry["links"]] == ["describedby", "self"]
     assert entry["links"][1]["href"].endswith("/v2/")
 
@@ -70,9 +84,14 @@ def test_negotiation(api: Api, header: str | None, status: int, echoed: str | No
         assert answer.headers["vary"] == "X-OpenStack-Manila-API-Version"
     if status == 400:
         message = answer.json["badRequest"]["message"]
-        assert message == f"API Version String {header} is of invalid format. Must be of format MajorNum.MinorNum."
+        assert (
+            message == f"API Version String {header} is of invalid format. Must be of format "
+            "MajorNum.MinorNum."
+        )
     if status == 406:
-        expected = f"Version {header} is not supported by the API. Minimum is 2.0 and maximum is {NEWEST}."
+        expected = (
+            f"Version {header} is not supported by the API. Minimum is 2.0 and maximum is {NEWEST}."
+        )
         assert answer.json == {"computeFault": {"code": 406, "message": expected}}
 
 
@@ -81,12 +100,21 @@ def test_every_version_says_what_it_brought() -> None:
     assert all(text.endswith(".") for text in microversions.HISTORY.values())
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if r.since or r.until is not None], ids=lambda r: f"{r.method} {r.path} {r.action} {r.since}")
+@pytest.mark.parametrize(
+    "route",
+    [r for r in ROUTES if r.since or r.until is not None],
+    ids=lambda r: f"{r.method} {r.path} {r.action} {r.since}",
+)
 def test_methods_come_and_go_with_versions(api: Api, route: Route) -> None:
-    """Outside of a route's versions there is a 404 that echoes the version; inside there is anything but that."""
+    """Outside of a route's versions there is a 404 that echoes the version; inside there is
+    anything but that."""
     path = re.sub(r"\{\w+\}", UNKNOWN, route.path)
     body: Any = {route.action: {}} if route.action else None
-    outside = [version for version in (route.since - 1, None if route.until is None else route.until + 1) if version is not None and version >= 0]
+    outside = [
+        version
+        for version in (route.since - 1, None if route.until is None else route.until + 1)
+        if version is not None and version >= 0
+    ]
     for version in outside:
         answer = api.send(route.method, path, body, version=f"2.{version}")
         assert answer.status_code == 404
@@ -94,7 +122,10 @@ def test_methods_come_and_go_with_versions(api: Api, route: Route) -> None:
         assert answer.headers["x-openstack-manila-api-version"] == f"2.{version}"
     for version in (route.since, microversions.MAX_VERSION if route.until is None else route.until):
         answer = api.send(route.method, path, body, version=f"2.{version}")
-        assert answer.status_code != 404 or answer.json["itemNotFound"]["message"] != "The resource could not be found."
+        assert (
+            answer.status_code != 404
+            or answer.json["itemNotFound"]["message"] != "The resource could not be found."
+        )
 
 
 @pytest.mark.parametrize(

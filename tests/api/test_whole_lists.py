@@ -1,4 +1,5 @@
-"""Lists of shares, snapshots and access rules without a limit are answered whole, however long they are."""
+"""Lists of shares, snapshots and access rules without a limit are answered whole, however long they
+are."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ from tests.api.test_statements import counted
 FIRST = 5
 """`max_limit` here: the rows of the first part."""
 
-ROWS = FIRST + 2 * whole_lists.PART  # the last part is full, so another one is asked for, which is empty
+# the last part is full, so another one is asked for, which is empty
+ROWS = FIRST + 2 * whole_lists.PART
 
 
 @pytest.fixture
@@ -49,10 +51,23 @@ def many(api: Api, back_end: BackEnd, engine: Engine) -> list[str]:
         share = dict(conn.execute(sa.select(shares)).mappings().one())
         instance = dict(conn.execute(sa.select(share_instances)).mappings().one())
         now = utcnow()
-        made = [{**share, "id": str(uuid4()), "display_name": f"n{n}", "created_at": now + timedelta(seconds=n // 7)} for n in range(1, ROWS)]
+        made = [
+            {
+                **share,
+                "id": str(uuid4()),
+                "display_name": f"n{n}",
+                "created_at": now + timedelta(seconds=n // 7),
+            }
+            for n in range(1, ROWS)
+        ]
         conn.execute(sa.insert(shares), made)
-        conn.execute(sa.insert(share_instances), [{**instance, "id": str(uuid4()), "share_id": row["id"]} for row in made])
-        rows = conn.execute(sa.select(shares.c.id).order_by(shares.c.created_at.desc(), shares.c.id)).all()
+        conn.execute(
+            sa.insert(share_instances),
+            [{**instance, "id": str(uuid4()), "share_id": row["id"]} for row in made],
+        )
+        rows = conn.execute(
+            sa.select(shares.c.id).order_by(shares.c.created_at.desc(), shares.c.id)
+        ).all()
     return [row.id for row in rows]
 
 
@@ -62,7 +77,9 @@ def ids(answer: dict[str, Any], member: str = "shares") -> list[str]:
 
 @pytest.mark.parametrize("path", ["/shares", "/shares/detail", "/shares?limit=0"])
 @pytest.mark.parametrize("version", ["2.70", "2.8"])
-def test_without_a_limit_all_are_there_in_order(small: Api, many: list[str], path: str, version: str) -> None:
+def test_without_a_limit_all_are_there_in_order(
+    small: Api, many: list[str], path: str, version: str
+) -> None:
     answer = small("GET", path, who=ALICE, version=version)
     assert ids(answer) == many
     assert set(answer) == {"shares"}
@@ -73,7 +90,9 @@ def test_without_a_limit_all_are_there_in_order(small: Api, many: list[str], pat
 def test_in_every_order(small: Api, many: list[str], key: str, direction: str) -> None:
     found = small("GET", f"/shares/detail?sort_key={key}&sort_dir={direction}", who=ALICE)["shares"]
     assert {share["id"] for share in found} == set(many) and len(found) == ROWS
-    assert [share[key] for share in found] == sorted([share[key] for share in found], reverse=direction == "desc")
+    assert [share[key] for share in found] == sorted(
+        [share[key] for share in found], reverse=direction == "desc"
+    )
 
 
 def test_an_offset_holds_for_the_whole(small: Api, many: list[str]) -> None:
@@ -82,10 +101,14 @@ def test_an_offset_holds_for_the_whole(small: Api, many: list[str]) -> None:
 
 def test_a_filter_holds_for_all_parts(small: Api, many: list[str], engine: Engine) -> None:
     with begin(engine) as conn:
-        conn.execute(sa.update(shares).where(shares.c.id.in_(many[::2])).values(display_name="chosen"))
+        conn.execute(
+            sa.update(shares).where(shares.c.id.in_(many[::2])).values(display_name="chosen")
+        )
         network = conn.scalar(sa.select(share_instances.c.share_network_id).limit(1))
     assert ids(small("GET", "/shares?name=chosen", who=ALICE)) == many[::2]
-    assert sorted(ids(small("GET", f"/shares?share_network_id={network}", who=ALICE))) == sorted(many)
+    assert sorted(ids(small("GET", f"/shares?share_network_id={network}", who=ALICE))) == sorted(
+        many
+    )
 
 
 def test_with_a_limit_a_link_leads_on(small: Api, many: list[str]) -> None:
@@ -98,14 +121,18 @@ def test_the_count_comes_with_it(small: Api, many: list[str]) -> None:
     assert small("GET", "/shares?with_count=true", who=ALICE)["count"] == ROWS
 
 
-def test_what_comes_and_goes_meanwhile_moves_nothing_else(conf: cfg.ConfigOpts, engine: Engine, small: Api, many: list[str]) -> None:
+def test_what_comes_and_goes_meanwhile_moves_nothing_else(
+    conf: cfg.ConfigOpts, engine: Engine, small: Api, many: list[str]
+) -> None:
     """Rows are deleted between the parts: no other is missing, and none is there twice."""
     result = small.send("GET", "/v2/shares", who=ALICE)  # as it is when nothing happens
     assert len(result.json["shares"]) == ROWS
     app = create_app(conf, engine)
     environ = {
-        "REQUEST_METHOD": "GET", "PATH_INFO": "/v2/shares", "QUERY_STRING": "", "HTTP_X_AUTH_TOKEN": ALICE, "SERVER_NAME": "x", "SERVER_PORT": "80",
-        "HTTP_X_OPENSTACK_MANILA_API_VERSION": "2.70", "wsgi.url_scheme": "http", "wsgi.input": None, "wsgi.errors": None,
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/v2/shares", "QUERY_STRING": "",
+         "HTTP_X_AUTH_TOKEN": ALICE, "SERVER_NAME": "x", "SERVER_PORT": "80",
+        "HTTP_X_OPENSTACK_MANILA_API_VERSION": "2.70", "wsgi.url_scheme": "http",
+         "wsgi.input": None, "wsgi.errors": None,
     }  # fmt: skip
     parts = iter(app(environ, lambda *_: None))  # type: ignore[arg-type]
     sent = [next(parts), next(parts)]
@@ -120,35 +147,53 @@ def test_what_comes_and_goes_meanwhile_moves_nothing_else(conf: cfg.ConfigOpts, 
 
 def test_snapshots_and_access_rules_too(small: Api, many: list[str], engine: Engine) -> None:
     with begin(engine) as conn:
-        instance_id = conn.scalar(sa.select(share_instances.c.id).where(share_instances.c.share_id == many[0]))
+        instance_id = conn.scalar(
+            sa.select(share_instances.c.id).where(share_instances.c.share_id == many[0])
+        )
         now = utcnow()
         times = [now + timedelta(seconds=n // 7) for n in range(ROWS)]
         project = conn.scalar(sa.select(shares.c.project_id).limit(1))
         taken: list[dict[str, Any]] = [
-            {"id": str(uuid4()), "share_id": many[0], "project_id": project, "user_id": "alice", "size": 1, "share_proto": "NFS", "metadata": {},
+            {"id": str(uuid4()), "share_id": many[0], "project_id": project, "user_id": "alice",
+             "size": 1, "share_proto": "NFS", "metadata": {},
              "created_at": at} for at in times
         ]  # fmt: skip
         conn.execute(sa.insert(share_snapshots), taken)
         conn.execute(
             sa.insert(share_snapshot_instances),
             [
-                {"id": str(uuid4()), "snapshot_id": row["id"], "share_instance_id": instance_id, "status": "available", "created_at": now}
+                {
+                    "id": str(uuid4()),
+                    "snapshot_id": row["id"],
+                    "share_instance_id": instance_id,
+                    "status": "available",
+                    "created_at": now,
+                }
                 for row in taken
             ],
         )
         rules = [
-            {"id": str(uuid4()), "share_id": many[0], "access_type": "ip", "access_to": f"10.0.{n // 256}.{n % 256}", "access_level": "rw",
+            {"id": str(uuid4()), "share_id": many[0], "access_type": "ip",
+             "access_to": f"10.0.{n // 256}.{n % 256}", "access_level": "rw",
              "metadata": {}, "created_at": at} for n, at in enumerate(times)
         ]  # fmt: skip
         conn.execute(sa.insert(share_access_rules), rules)
         on_it = {"share_instance_id": instance_id, "state": "active", "created_at": now}
-        conn.execute(sa.insert(share_instance_access_map), [{**on_it, "id": str(uuid4()), "access_id": rule["id"]} for rule in rules])
-    for path, member, made in (("/snapshots/detail", "snapshots", taken), (f"/share-access-rules?share_id={many[0]}", "access_list", rules)):
+        conn.execute(
+            sa.insert(share_instance_access_map),
+            [{**on_it, "id": str(uuid4()), "access_id": rule["id"]} for rule in rules],
+        )
+    for path, member, made in (
+        ("/snapshots/detail", "snapshots", taken),
+        (f"/share-access-rules?share_id={many[0]}", "access_list", rules),
+    ):
         found = ids(small("GET", path, who=ALICE), member)
         assert len(found) == ROWS and set(found) == {row["id"] for row in made}
 
 
-def test_a_part_costs_the_same_number_of_statements_whatever_the_number_of_rows(small: Api, many: list[str]) -> None:
+def test_a_part_costs_the_same_number_of_statements_whatever_the_number_of_rows(
+    small: Api, many: list[str]
+) -> None:
     with counted() as statements:
         small("GET", "/shares", who=ADMIN, version="2.70")
         small("GET", "/shares?all_tenants=1", who=ADMIN)

@@ -1,4 +1,5 @@
-"""An honest client of the API in a process of its own: it asks without pause, with a remembered password, and notes how long answers took."""
+"""An honest client of the API in a process of its own: it asks without pause, with a remembered
+password, and notes how long answers took."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ class Work:
         ]
 
     def log_in(self) -> None:
-        """Until each process of the API knows the password; which of them answers is left to chance."""
+        """Until each process of the API knows the password; which of them answers is left to
+        chance."""
         for _ in range(30):
             self._on_a_new_one(self._kinds[0][0])
 
@@ -41,7 +43,9 @@ class Work:
         while True:
             for data, status in self._kinds:
                 for ask in (self._on_the_kept, self._on_a_new_one):
-                    self.notes.timed(lambda ask=ask, data=data, status=status: self._noted(ask, data, status))  # type: ignore[misc]
+                    self.notes.timed(
+                        lambda ask=ask, data=data, status=status: self._noted(ask, data, status)  # type: ignore[misc]
+                    )
                     pause.wait(PAUSE)
 
     def _noted(self, ask: object, data: bytes, status: int) -> None:
@@ -55,7 +59,8 @@ class Work:
             self.notes.error(f"{data.split(b' HTTP')[0].decode()}: {found} instead of {status}")
 
     def _on_the_kept(self, data: bytes) -> int:
-        """A server may end a connection between two requests; a client connects again then, as all do."""
+        """A server may end a connection between two requests; a client connects again then, as all
+        do."""
         if self._kept is not None:
             try:
                 self._kept.send(data)

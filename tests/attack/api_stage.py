@@ -1,4 +1,5 @@
-"""The API as an administrator runs it, over SQLite or PostgreSQL, with an honest client at 127.0.0.1; the attacker is at 127.0.0.2.
+"""The API as an administrator runs it, over SQLite or PostgreSQL, with an honest client at
+127.0.0.1; the attacker is at 127.0.0.2.
 
 Passwords have hashes of the default cost. There is no worker, and nothing needs root.
 """
@@ -37,7 +38,9 @@ class ApiStage:
         self.server = server
         self._tls = server.url.startswith("https")
         self._late = iter(LATE)
-        self._honest = Honest("tests.attack.api_honest", str(server.port), "tls" if self._tls else "plain")
+        self._honest = Honest(
+            "tests.attack.api_honest", str(server.port), "tls" if self._tls else "plain"
+        )
 
     def watched(self) -> dict[str, Watched]:
         """What the honest client saw since this was asked last."""
@@ -57,7 +60,9 @@ class ApiStage:
         return link
 
     @contextmanager
-    def crowd(self, number: int, data: bytes = b"", source: str = ATTACKER) -> Iterator[list[socket.socket]]:
+    def crowd(
+        self, number: int, data: bytes = b"", source: str = ATTACKER
+    ) -> Iterator[list[socket.socket]]:
         """So many connections that have sent `data`, as far as there are places."""
         links: list[socket.socket] = []
         try:
@@ -72,18 +77,33 @@ class ApiStage:
                 link.close()
 
     def first_login(self) -> float:
-        """Seconds until somebody who has never logged in has an answer; infinite when it is none."""
+        """Seconds until somebody who has never logged in has an answer; infinite when it is
+        none."""
         began = time.monotonic()
-        with contextlib.suppress(OSError), Connection(self.server.port, 30, tls=self._tls) as connection:
-            connection.send(request("GET", "/v2/types", credentials=basic(next(self._late), PASSWORD)))
+        with (
+            contextlib.suppress(OSError),
+            Connection(self.server.port, 30, tls=self._tls) as connection,
+        ):
+            connection.send(
+                request("GET", "/v2/types", credentials=basic(next(self._late), PASSWORD))
+            )
             answer = connection.answer()
             if answer is not None and answer.status == 200:
                 return time.monotonic() - began
         return float("inf")
 
-    def seen(self, force: Force, what: str, cpu: float, *, logins: tuple[float, float] | None = None, turns: int = 3) -> Seen:
-        """What is left two seconds after the attacker has gone, with the figures. `logins`: seconds of a first login without the attack, and
-        in it; `turns` times as many are allowed where the machine is too busy for two seconds."""
+    def seen(
+        self,
+        force: Force,
+        what: str,
+        cpu: float,
+        *,
+        logins: tuple[float, float] | None = None,
+        turns: int = 3,
+    ) -> Seen:
+        """What is left two seconds after the attacker has gone, with the figures. `logins`: seconds
+        of a first login without the attack, and in it; `turns` times as many are allowed where the
+        machine is too busy for two seconds."""
         said = f"{what}; attacker {cpu:.1f} s of CPU"
         holds = True
         if logins is not None:
@@ -96,13 +116,20 @@ class ApiStage:
             time_passes()
             left = self.connections()
         memory = sum(status(pid, "VmRSS") for pid in self.server.pids()) // 1024
-        return Seen(holds and not left, f"{said}; {left} connections left {time.monotonic() - began:.1f} s later, {memory} MiB")
+        return Seen(
+            holds and not left,
+            f"{said}; {left} connections left {time.monotonic() - began:.1f} s later, {memory} MiB",
+        )
 
     def connections(self) -> int:
         """Of the attacker's, as the server's side has them."""
         ours, attacker = f":{self.server.port:04X}", "0200007F"
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        return sum(1 for line in lines if line[1].endswith(ours) and line[2].startswith(attacker) and line[3] in ("01", "08"))
+        return sum(
+            1
+            for line in lines
+            if line[1].endswith(ours) and line[2].startswith(attacker) and line[3] in ("01", "08")
+        )
 
     def end(self) -> None:
         """The honest client goes."""

@@ -37,9 +37,14 @@ class Crowd(NamedTuple):
 
 
 @contextlib.contextmanager
-def crowd(netns: str, address: str, count: int, sources: Sequence[str] = ("",), seconds: float = 60.0) -> Iterator[Crowd]:
-    """Up to `count` connections to the file server at `address`, as far as they come about within the time; by turns from each of the sources."""
-    links, refused = namespaces.inside(netns, lambda _: _connect(address, count, sources, time.monotonic() + seconds))
+def crowd(
+    netns: str, address: str, count: int, sources: Sequence[str] = ("",), seconds: float = 60.0
+) -> Iterator[Crowd]:
+    """Up to `count` connections to the file server at `address`, as far as they come about within
+    the time; by turns from each of the sources."""
+    links, refused = namespaces.inside(
+        netns, lambda _: _connect(address, count, sources, time.monotonic() + seconds)
+    )
     try:
         yield Crowd(links, refused)
     finally:
@@ -47,11 +52,18 @@ def crowd(netns: str, address: str, count: int, sources: Sequence[str] = ("",), 
             link.close()
 
 
-def _connect(address: str, count: int, sources: Sequence[str], end: float) -> tuple[list[socket.socket], int]:
+def _connect(
+    address: str, count: int, sources: Sequence[str], end: float
+) -> tuple[list[socket.socket], int]:
     links: list[socket.socket] = []
     refused = 0
     while len(links) + refused < count and time.monotonic() < end:
-        begun = [_begin(address, source) for source, _ in zip(cycle(sources), range(min(AT_ONCE, count - len(links) - refused)), strict=False)]
+        begun = [
+            _begin(address, source)
+            for source, _ in zip(
+                cycle(sources), range(min(AT_ONCE, count - len(links) - refused)), strict=False
+            )
+        ]
         connected = _connected(begun)
         links += connected
         refused += len(begun) - len(connected)
@@ -59,7 +71,9 @@ def _connect(address: str, count: int, sources: Sequence[str], end: float) -> tu
 
 
 def _begin(address: str, source: str) -> socket.socket:
-    link = socket.socket(socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET)
+    link = socket.socket(
+        socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    )
     link.setblocking(False)
     if source:
         link.bind((source, 0))

@@ -1,4 +1,5 @@
-"""A Linux back end with two tenants on one pool, each with a file server; a client of the first one is the attacker."""
+"""A Linux back end with two tenants on one pool, each with a file server; a client of the first one
+is the attacker."""
 
 from __future__ import annotations
 
@@ -23,20 +24,30 @@ ADDRESSES = {"attacked": ("10.0.0.5", "fd00::5"), "neighbour": ("10.9.0.5", "fd0
 NETWORKS = {"attacked": ("10.0.0", "fd00:"), "neighbour": ("10.9.0", "fd09:")}
 
 
-SOURCES = [f"10.0.0.{number}" for number in range(100, 116)]  # of the attacker, who may have taken any that are free
+# of the attacker, who may have taken any that are free
+SOURCES = [f"10.0.0.{number}" for number in range(100, 116)]
 
 
 class DataStage:
-    """`attacked` and `neighbour` are servers of two tenants. The attacker may use `open_share` of the attacked one, and `closed_share` not."""
+    """`attacked` and `neighbour` are servers of two tenants. The attacker may use `open_share` of
+    the attacked one, and `closed_share` not."""
 
     def __init__(self, driver: LinuxDriver) -> None:
         self.driver = driver
         self.site = Site(driver)
         self.attacked = self._server("attacked")
         self.neighbour = self._server("neighbour")
-        self.attacker = self.site.client("attacker", "attacked", "10.0.0.66/24", "fd00::66/64", *(f"{source}/24" for source in SOURCES))
+        self.attacker = self.site.client(
+            "attacker",
+            "attacked",
+            "10.0.0.66/24",
+            "fd00::66/64",
+            *(f"{source}/24" for source in SOURCES),
+        )
         rules = [rule("10.0.0.64/26"), rule("fd00::66")]
-        self.open_share = self.site.share(self.attacked, rules=rules, extra_specs={"nfs:privileged_ports": "false"})
+        self.open_share = self.site.share(
+            self.attacked, rules=rules, extra_specs={"nfs:privileged_ports": "false"}
+        )
         self.closed_share = self.site.share(self.attacked, rules=[rule("10.0.0.20")])
         self.foreign_share = self.site.share(self.neighbour)
         self._honest = {
@@ -53,18 +64,25 @@ class DataStage:
         return {name: client.so_far() for name, client in self._honest.items()}
 
     def newcomer(self) -> str:
-        """What becomes of a client that was not there yet: it connects, mounts the closed share and reads its root's attributes."""
+        """What becomes of a client that was not there yet: it connects, mounts the closed share and
+        reads its root's attributes."""
         began = time.monotonic()
         try:
             with Client41(self.honest_machine("attacked"), self.address(), patience=10) as client:
-                client.attributes(client.handle_of(path(self.closed_share).split(":", 1)[1]), "fileid")
+                client.attributes(
+                    client.handle_of(path(self.closed_share).split(":", 1)[1]), "fileid"
+                )
         except (OSError, Nfs4Error, Malformed) as error:
             return f"fails: {error}"
         return f"is served in {(time.monotonic() - began) * 1000:.0f} ms"
 
     def ganesha(self, server: ShareServer | None = None) -> int:
-        """The process of a server, the attacked one's unless another is named; 0 when it does not run."""
-        return processes.by_pid_file(self.site.layout(server or self.attacked).ganesha_pid, GANESHA) or 0
+        """The process of a server, the attacked one's unless another is named; 0 when it does not
+        run."""
+        return (
+            processes.by_pid_file(self.site.layout(server or self.attacked).ganesha_pid, GANESHA)
+            or 0
+        )
 
     def memory(self, pid: int) -> int:
         """Bytes in use by a process."""
@@ -95,7 +113,9 @@ class DataStage:
         return linux_backend.client_namespace(self.driver, f"honest-{name}")
 
     def _honest_client(self, name: str, share: Share, address: str) -> Honest:
-        netns = self.site.client(f"honest-{name}", name, f"{address}/24", f"{NETWORKS[name][1]}:20/64")
+        netns = self.site.client(
+            f"honest-{name}", name, f"{address}/24", f"{NETWORKS[name][1]}:20/64"
+        )
         assert netns == self.honest_machine(name)
         server, folder = path(share).split(":", 1)
         return Honest("tests.attack.honest", netns, server, folder)

@@ -1,7 +1,8 @@
-"""An honest NFSv4.1 client in a process of its own: it writes, reads and asks without pause, and notes how long each call took.
+"""An honest NFSv4.1 client in a process of its own: it writes, reads and asks without pause, and
+notes how long each call took.
 
-It does what Linux does when the connection or the server goes: connects again, reclaims, repeats the call. What an application would
-have seen as an error is counted as one.
+It does what Linux does when the connection or the server goes: connects again, reclaims, repeats
+the call. What an application would have seen as an error is counted as one.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ PAUSE = 0.01  # seconds between calls
 PATIENCE = 15.0  # seconds for an answer, before the connection is given up
 ANSWER_SECONDS = 90.0
 RECONNECTS = (0.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0)
-ASK_AGAIN = ("GRACE", "DELAY", "BADSESSION", "DEADSESSION", "STALE_CLIENTID", "STALE_STATEID", "EXPIRED", "CONN_NOT_BOUND_TO_SESSION")
+ASK_AGAIN = (
+    "GRACE",
+    "DELAY",
+    "BADSESSION",
+    "DEADSESSION",
+    "STALE_CLIENTID",
+    "STALE_STATEID",
+    "EXPIRED",
+    "CONN_NOT_BOUND_TO_SESSION",
+)
 
 
 class Watched(NamedTuple):
@@ -37,17 +47,25 @@ class Watched(NamedTuple):
     longest: float
 
     def __str__(self) -> str:
-        said = f"{self.calls} calls, p99 {self.p99 * 1000:.0f} ms, longest {self.longest * 1000:.0f} ms"
-        more = [f"{self.reconnects} reconnects"] * bool(self.reconnects) + [f"{len(self.errors)} errors: {self.errors[:1]}"] * bool(self.errors)
+        said = (
+            f"{self.calls} calls, p99 {self.p99 * 1000:.0f} ms, longest "
+            f"{self.longest * 1000:.0f} ms"
+        )
+        more = [f"{self.reconnects} reconnects"] * bool(self.reconnects) + [
+            f"{len(self.errors)} errors: {self.errors[:1]}"
+        ] * bool(self.errors)
         return ", ".join([said, *more])
 
 
 class Honest:
-    """The client as its watcher sees it: `module` run with `arguments`, whose `main` says "ready" and then reports when it is asked."""
+    """The client as its watcher sees it: `module` run with `arguments`, whose `main` says "ready"
+    and then reports when it is asked."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         command = [sys.executable, "-m", module, *arguments]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._answer() == "ready"
 
     def so_far(self) -> Watched:
@@ -103,9 +121,13 @@ class Notes:
     def report(self) -> Watched:
         with self._lock:
             times = sorted(self._times)
-            waiting = time.monotonic() - self._began if self._began else 0.0  # what is not back yet counts, too
+            # what is not back yet counts, too
+            waiting = time.monotonic() - self._began if self._began else 0.0
             longest = max([*times, waiting])
-            p99 = max(times[int(len(times) * 0.99)] if times else 0.0, waiting if len(times) < 100 else 0.0)
+            p99 = max(
+                times[int(len(times) * 0.99)] if times else 0.0,
+                waiting if len(times) < 100 else 0.0,
+            )
             said = Watched(len(times), self._errors, self._reconnects, p99, longest)
             self._clear()
             return said

@@ -36,10 +36,12 @@ Act = Callable[[Any, Force], Seen]
 
 @dataclass(frozen=True)
 class Attack:
-    """`spares_server`: honest clients of the attacked server, too, see nothing of it; else only those of other servers do not.
+    """`spares_server`: honest clients of the attacked server, too, see nothing of it; else only
+    those of other servers do not.
 
-    `order`: attacks with a higher one come later; what fills a stage comes last. `limit_seconds`: what honest clients may wait (p99) at least.
-    `at_once`: attacks for which it is the same text, and not empty, are run at the same time. For those that mostly wait.
+    `order`: attacks with a higher one come later; what fills a stage comes last. `limit_seconds`:
+    what honest clients may wait (p99) at least. `at_once`: attacks for which it is the same text,
+    and not empty, are run at the same time. For those that mostly wait.
     """
 
     name: str
@@ -69,7 +71,9 @@ def attack(
 
     def mark(act: Act) -> Act:
         assert name not in ATTACKS, f"two attacks are called {name}"
-        ATTACKS[name] = Attack(name, stage, act, spares_server, order, is_in_suite, limit_seconds, at_once)
+        ATTACKS[name] = Attack(
+            name, stage, act, spares_server, order, is_in_suite, limit_seconds, at_once
+        )
         return act
 
     return mark

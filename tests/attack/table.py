@@ -1,4 +1,5 @@
-"""Attacks on their stages, one after the other or some at once, judged by what they saw and by what honest clients saw before, during and after."""
+"""Attacks on their stages, one after the other or some at once, judged by what they saw and by what
+honest clients saw before, during and after."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ STAGES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 CALM_SECONDS = 1.0  # that honest clients are watched after an attack, which is before the next one
 GONE_SECONDS = 2.0  # after it nothing of it is left
 HUNG_SECONDS = 10.0  # one call, of an honest client that was to be spared
-LIMIT_FACTOR = 3.0  # an honest client's p99: below the attack's limit, or below this many times what it was without the attack
+# an honest client's p99: below the attack's limit, or below this many times what it was without the
+# attack
+LIMIT_FACTOR = 3.0
 
 
 class Outcome(NamedTuple):
@@ -40,20 +43,27 @@ class Outcome(NamedTuple):
     seconds: float  # that all of it took, with what was run at once
 
     def complaints(self, *, timed: bool) -> list[str]:
-        """Why the wall does not hold; empty when it does. `timed`: how long honest clients waited counts, too."""
+        """Why the wall does not hold; empty when it does. `timed`: how long honest clients waited
+        counts, too."""
         said = [] if self.seen.holds else [self.seen.what]
         for when, stretch in (("during", self.during), ("after", self.after)):
             for server, watched in stretch.items():
                 spared = server != "attacked" or self.attack.spares_server or when == "after"
                 if spared and (watched.errors or watched.longest > HUNG_SECONDS):
                     said.append(f"{server}'s client {when}: {watched}")
-                elif spared and timed and watched.p99 > max(self.attack.limit_seconds, LIMIT_FACTOR * self.before[server].p99):
+                elif (
+                    spared
+                    and timed
+                    and watched.p99
+                    > max(self.attack.limit_seconds, LIMIT_FACTOR * self.before[server].p99)
+                ):
                     said.append(f"{server}'s client was slow {when}: {watched}")
         return said
 
 
 def run(attacks: Iterable[Attack], force: Force, calm: float = CALM_SECONDS) -> Iterator[Outcome]:
-    """Each stage is set up once, before the first of its attacks, and taken away after the last of them."""
+    """Each stage is set up once, before the first of its attacks, and taken away after the last of
+    them."""
     waiting = groups(attacks)
     stages: dict[str, Any] = {}
     after: dict[str, dict[str, Watched]] = {}
@@ -73,12 +83,16 @@ def run(attacks: Iterable[Attack], force: Force, calm: float = CALM_SECONDS) -> 
 
 
 def groups(attacks: Iterable[Attack]) -> list[list[Attack]]:
-    """Those that are run at once, by stages in the order given. Of each stage those on it alone come first, so that nothing else runs beside them."""
+    """Those that are run at once, by stages in the order given. Of each stage those on it alone
+    come first, so that nothing else runs beside them."""
     found: dict[str, list[Attack]] = {}
     for attack in attacks:
         found.setdefault(attack.at_once or attack.name, []).append(attack)
     order = list(dict.fromkeys(group[0].stage for group in found.values()))
-    return sorted(found.values(), key=lambda group: (order.index(group[0].stage), len({attack.stage for attack in group})))
+    return sorted(
+        found.values(),
+        key=lambda group: (order.index(group[0].stage), len({attack.stage for attack in group})),
+    )
 
 
 def outcomes(
@@ -88,11 +102,16 @@ def outcomes(
     calm: float = CALM_SECONDS,
     before: Mapping[str, dict[str, Watched]] | None = None,
 ) -> list[Outcome]:
-    """Of attacks at the same time. `before`: what honest clients saw of a stage in calm, where that is known already: after the last attack."""
+    """Of attacks at the same time. `before`: what honest clients saw of a stage in calm, where that
+    is known already: after the last attack."""
     began, known = time.monotonic(), before or {}
     own = {attack.stage: stages[attack.stage] for attack in group}
     watch(own)
-    calmly = {name: known[name] for name in own} if own.keys() <= known.keys() else after_a_while(own, calm)
+    calmly = (
+        {name: known[name] for name in own}
+        if own.keys() <= known.keys()
+        else after_a_while(own, calm)
+    )
     with ThreadPoolExecutor(len(group), thread_name_prefix="attack") as threads:
         seen = list(threads.map(lambda attack: acted(attack, own[attack.stage], force), group))
     during = watch(own)
@@ -100,7 +119,9 @@ def outcomes(
     after = after_a_while(own, calm)
     seconds = time.monotonic() - began
     return [
-        Outcome(attack, found, calmly[attack.stage], during[attack.stage], after[attack.stage], seconds)
+        Outcome(
+            attack, found, calmly[attack.stage], during[attack.stage], after[attack.stage], seconds
+        )
         for attack, found in zip(group, seen, strict=True)
     ]
 

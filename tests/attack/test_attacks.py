@@ -1,4 +1,5 @@
-"""Every attack, with little force: walls hold, and honest clients have all their calls answered. `make attack` uses full force and times them."""
+"""Every attack, with little force: walls hold, and honest clients have all their calls answered.
+`make attack` uses full force and times them."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def stages() -> Iterator[dict[str, Any]]:
         yield Stages()
 
 
-@pytest.mark.parametrize("attack", [attack for attack in all_attacks() if not attack.is_in_suite], ids=lambda attack: attack.name.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "attack",
+    [attack for attack in all_attacks() if not attack.is_in_suite],
+    ids=lambda attack: attack.name.replace(" ", "-"),
+)
 def test_the_wall_holds(stages: dict[str, Any], attack: Attack) -> None:
     (found,) = outcomes([attack], stages, SHORT, CALM_SECONDS)
     assert found.complaints(timed=False) == []

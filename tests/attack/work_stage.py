@@ -1,4 +1,5 @@
-"""The service with its fake back end, an attacking project, and an honest one that makes and deletes shares without pause."""
+"""The service with its fake back end, an attacking project, and an honest one that makes and
+deletes shares without pause."""
 
 from __future__ import annotations
 
@@ -31,9 +32,21 @@ class Tenant(Client):
 
     def __init__(self, made: Installation, name: str) -> None:
         super().__init__(made)
-        adding = [*made.command("user", "add", name), "--project", f"project-{name}", "--role", "member", "--password-stdin"]
-        subprocess.run(adding, input=PASSWORD, text=True, check=True, stdout=subprocess.DEVNULL, timeout=60)
-        self._headers = {**self._headers, "Authorization": f"Basic {base64.b64encode(f'{name}:{PASSWORD}'.encode()).decode()}"}
+        adding = [
+            *made.command("user", "add", name),
+            "--project",
+            f"project-{name}",
+            "--role",
+            "member",
+            "--password-stdin",
+        ]
+        subprocess.run(
+            adding, input=PASSWORD, text=True, check=True, stdout=subprocess.DEVNULL, timeout=60
+        )
+        self._headers = {
+            **self._headers,
+            "Authorization": f"Basic {base64.b64encode(f'{name}:{PASSWORD}'.encode()).decode()}",
+        }
 
     def status(self, share: str) -> str:
         """`gone` when it is deleted."""
@@ -43,18 +56,32 @@ class Tenant(Client):
     def share_network(self, cidr: str) -> str:
         """On a local network of its own; its id."""
         net = self.made("/network/v2.0/networks", {"network": {"name": "net"}})["id"]
-        subnet = self.made("/network/v2.0/subnets", {"subnet": {"network_id": net, "cidr": cidr, "ip_version": 4}})["id"]
-        return str(self.made("/v2/share-networks", {"share_network": {"neutron_net_id": net, "neutron_subnet_id": subnet}})["id"])
+        subnet = self.made(
+            "/network/v2.0/subnets", {"subnet": {"network_id": net, "cidr": cidr, "ip_version": 4}}
+        )["id"]
+        return str(
+            self.made(
+                "/v2/share-networks",
+                {"share_network": {"neutron_net_id": net, "neutron_subnet_id": subnet}},
+            )["id"]
+        )
 
     def share(self, share_network: str) -> str:
         """Asked for; its id."""
-        wanted = {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": share_network}
+        wanted = {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "default",
+            "share_network_id": share_network,
+        }
         return str(self.made("/v2/shares", {"share": wanted})["id"])
 
     def until(self, share: str, status: str) -> None:
         deadline = time.monotonic() + ANSWER_SECONDS
         while self.status(share) != status:
-            assert time.monotonic() < deadline, f"the share is {self.status(share)}, not {status}, after {ANSWER_SECONDS:g} s"
+            assert time.monotonic() < deadline, (
+                f"the share is {self.status(share)}, not {status}, after {ANSWER_SECONDS:g} s"
+            )
             _pause.wait(0.02)
 
 
@@ -77,23 +104,35 @@ class Stage:
         Thread(target=self._go_on, daemon=True).start()
 
     def watched(self) -> dict[str, Watched]:
-        """What the honest project saw since this was asked last: from asking for a share to its being available."""
+        """What the honest project saw since this was asked last: from asking for a share to its
+        being available."""
         with self._lock:
             times, errors = sorted(self._times), self._errors
             self._times, self._errors = [], []
-            waiting = time.monotonic() - self._began if self._began else 0.0  # what is not there yet counts, too
+            # what is not there yet counts, too
+            waiting = time.monotonic() - self._began if self._began else 0.0
         longest = max([*times, waiting])
-        return {HONEST: Watched(len(times), errors, 0, times[int(len(times) * 0.99)] if times else waiting, longest)}
+        return {
+            HONEST: Watched(
+                len(times), errors, 0, times[int(len(times) * 0.99)] if times else waiting, longest
+            )
+        }
 
     def honest_server(self) -> str:
         """The share server of the honest project."""
-        (server,) = self.admin("GET", f"/v2/share-servers?share_network_id={self._network}")[1]["share_servers"]
+        (server,) = self.admin("GET", f"/v2/share-servers?share_network_id={self._network}")[1][
+            "share_servers"
+        ]
         return str(server["id"])
 
     def stored_bytes(self) -> int:
         """What is recorded of the steps of work."""
-        found = re.search(r"^connection = (.*)$", (self.made.folder / "abaca.conf").read_text(), re.M)
-        engine = create_engine(found[1] if found else f"sqlite:///{self.made.state_dir}/db/abaca.sqlite", pool_size=1)
+        found = re.search(
+            r"^connection = (.*)$", (self.made.folder / "abaca.conf").read_text(), re.M
+        )
+        engine = create_engine(
+            found[1] if found else f"sqlite:///{self.made.state_dir}/db/abaca.sqlite", pool_size=1
+        )
         table = "dbos.operation_outputs" if found else "operation_outputs"
         try:
             with read(engine) as conn:
@@ -124,7 +163,10 @@ class Stage:
 def work_stage(kind: str) -> Iterator[Any]:
     with ExitStack() as opened:
         made = opened.enter_context(installation())
-        settings = f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n[quota]\nshare_networks = 200\nshares = 500\n"
+        settings = (
+            f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n[quota]\nshare_networks "
+            "= 200\nshares = 500\n"
+        )
         if kind == "postgresql":
             binaries = find_postgresql()
             assert binaries is not None, "PostgreSQL is missing (Debian: postgresql)"

@@ -25,7 +25,14 @@ class Client:
 
     def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [openstack_program() or "openstack", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        return subprocess.run(
+            command,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
 
     def run(self, *arguments: str) -> str:
         done = self.tried(*arguments)
@@ -37,22 +44,40 @@ class Client:
 
 
 class Shell(Client):
-    """The same out of one process, for many commands: a start of the command takes longer than most of them. `called`: which were."""
+    """The same out of one process, for many commands: a start of the command takes longer than most
+    of them. `called`: which were."""
 
     def __init__(self, clouds: Path, cloud: str) -> None:
         super().__init__(clouds, cloud)
         self.called: set[str] = set()
         self._process = subprocess.Popen(
-            [sys.executable, str(SHELL)], env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [sys.executable, str(SHELL)],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
 
     def tried(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         assert self._process.stdin and self._process.stdout
-        self.called.add(max((name for name in share_commands() if f"{' '.join(arguments)} ".startswith(f"{name} ")), key=len, default=""))
+        self.called.add(
+            max(
+                (
+                    name
+                    for name in share_commands()
+                    if f"{' '.join(arguments)} ".startswith(f"{name} ")
+                ),
+                key=len,
+                default="",
+            )
+        )
         self._process.stdin.write(json.dumps(arguments) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return subprocess.CompletedProcess(list(arguments), answer["status"], answer["out"], answer["err"])
+        return subprocess.CompletedProcess(
+            list(arguments), answer["status"], answer["out"], answer["err"]
+        )
 
     def close(self) -> None:
         assert self._process.stdin
@@ -62,4 +87,6 @@ class Shell(Client):
 
 def share_commands() -> list[str]:
     """What python-manilaclient adds to the command: `share create` and so on."""
-    return sorted(entry.name.replace("_", " ") for entry in entry_points(group="openstack.share.v2"))
+    return sorted(
+        entry.name.replace("_", " ") for entry in entry_points(group="openstack.share.v2")
+    )

@@ -1,6 +1,8 @@
-"""gophercloud v2 over plain HTTP: its headers, the statuses that it takes for each method, the types that it decodes answers into.
+"""gophercloud v2 over plain HTTP: its headers, the statuses that it takes for each method, the
+types that it decodes answers into.
 
-Terraform's provider and manila-csi speak by it, so their tests do, too. Facts: gophercloud v2, openstack/sharedfilesystems.
+Terraform's provider and manila-csi speak by it, so their tests do, too. Facts: gophercloud v2,
+openstack/sharedfilesystems.
 """
 
 from __future__ import annotations
@@ -187,7 +189,8 @@ class Answer(msgspec.Struct):
 
 
 class Gophercloud:
-    """A client for one token: `gophercloud("GET", "/shares/detail")`. `version`: its Microversion; "": it names none, which is 2.0."""
+    """A client for one token: `gophercloud("GET", "/shares/detail")`. `version`: its Microversion;
+    "": it names none, which is 2.0."""
 
     def __init__(self, url: str, token: str, agent: str = AGENT, version: str = "") -> None:
         self._url = url
@@ -201,7 +204,11 @@ class Gophercloud:
 
     def tried(self, method: str, path: str, body: Any = None, base: str = "/v2") -> tuple[int, Any]:
         """Status and body of the answer, whatever they are."""
-        headers = {"X-Auth-Token": self._token, "Accept": "application/json", "User-Agent": self._agent}
+        headers = {
+            "X-Auth-Token": self._token,
+            "Accept": "application/json",
+            "User-Agent": self._agent,
+        }
         if self._version:
             headers["X-OpenStack-Manila-API-Version"] = self._version
             headers["OpenStack-API-Version"] = f"shared-file-system {self._version}"
@@ -215,8 +222,11 @@ class Gophercloud:
         except urllib.error.HTTPError as refusal:
             return refusal.code, msgspec.json.decode(refusal.read() or b"null")
 
-    def __call__(self, method: str, path: str, body: Any = None, *takes: int, base: str = "/v2") -> Any:
-        """The body of an answer that gophercloud takes: of a status out of `takes` (none: those of the method), of the types of `Answer`."""
+    def __call__(
+        self, method: str, path: str, body: Any = None, *takes: int, base: str = "/v2"
+    ) -> Any:
+        """The body of an answer that gophercloud takes: of a status out of `takes` (none: those of
+        the method), of the types of `Answer`."""
         status, answer = self.tried(method, path, body, base)
         assert status in (takes or TAKES[method]), f"{method} {path}: {status} {answer}"
         if answer is not None and base == "/v2":
@@ -224,7 +234,8 @@ class Gophercloud:
         return answer
 
     def until(self, path: str, noun: str, wanted: str, *meanwhile: str) -> Any:
-        """Ask for the noun at `path` until its status (a rule's: state) is as wanted; one that is neither that nor `meanwhile` is an error."""
+        """Ask for the noun at `path` until its status (a rule's: state) is as wanted; one that is
+        neither that nor `meanwhile` is an error."""
         found: dict[str, Any] = {}
 
         def is_there() -> bool:
@@ -242,7 +253,8 @@ class Gophercloud:
 
 
 def pages(client: Gophercloud, path: str, collection: str, limit: int) -> list[list[Any]]:
-    """Its EachPage of shares, snapshots and share networks: it counts on by itself until a page is empty, and follows no link."""
+    """Its EachPage of shares, snapshots and share networks: it counts on by itself until a page is
+    empty, and follows no link."""
     found: list[list[Any]] = []
     while True:
         offset = f"&offset={limit * len(found)}" if found else ""
@@ -250,5 +262,3 @@ def pages(client: Gophercloud, path: str, collection: str, limit: int) -> list[l
         if not page:
             return found
         found.append(page)
-
-

@@ -1,4 +1,5 @@
-"""The `openstack` command in a process that stays: a line of JSON with its arguments in, one with status and output back.
+"""The `openstack` command in a process that stays: a line of JSON with its arguments in, one with
+status and output back.
 
 A program, run by `command.Shell`: what each start of the command costs is paid once.
 """

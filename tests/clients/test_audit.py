@@ -1,4 +1,5 @@
-"""The audit file of a running service: written by several processes of a user without rights, rotated, and never in the way."""
+"""The audit file of a running service: written by several processes of a user without rights,
+rotated, and never in the way."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def change(server: Server, number: int) -> int:
-    status, _ = server.ask("POST", "/v2/share-networks", {"share_network": {"name": f"n{number}"}}, user="alice")
+    status, _ = server.ask(
+        "POST", "/v2/share-networks", {"share_network": {"name": f"n{number}"}}, user="alice"
+    )
     return int(status)
 
 
@@ -60,17 +63,28 @@ def test_changes_of_all_processes_are_there_after_a_rotation(server: Server, fol
 
 def test_failed_logins_and_what_is_refused_at_the_door(server: Server, folder: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda number: server.ask("GET", "/v2/shares", user=f"mallory{number}\n{{"), range(15)))
+        list(
+            threads.map(
+                lambda number: server.ask("GET", "/v2/shares", user=f"mallory{number}\n{{"),
+                range(15),
+            )
+        )
     found = [line for line in lines(folder / "audit.jsonl") if line["event"] == "failed_login"]
     assert 0 < len(found) <= 20  # ten of each process
-    assert {line["address"] for line in found} == {"127.0.0.1"} and all("mallory" in line["attempt"] for line in found)
-    assert {(line["method"], line["path"], line["status"]) for line in found} == {("GET", "/v2/shares", 401)}
+    assert {line["address"] for line in found} == {"127.0.0.1"} and all(
+        "mallory" in line["attempt"] for line in found
+    )
+    assert {(line["method"], line["path"], line["status"]) for line in found} == {
+        ("GET", "/v2/shares", 401)
+    }
     with Connection(server.port) as connection:
         connection.send(request("POST", "/v2/shares", "Content-Length: 99999999"))
         answer = connection.answer()
     assert answer is not None and answer.status == 413
     (refused,) = [line for line in lines(folder / "audit.jsonl") if line["status"] == 413]
-    assert refused["request_id"] == answer.headers["x-openstack-request-id"] and "user" not in refused
+    assert (
+        refused["request_id"] == answer.headers["x-openstack-request-id"] and "user" not in refused
+    )
 
 
 def test_a_full_disk_stops_nobody(folder: Path) -> None:
@@ -83,13 +97,19 @@ def test_a_full_disk_stops_nobody(folder: Path) -> None:
         with serving(**{"api.audit_file": str(disk / "audit.jsonl"), "api.workers": 1}) as server:
             server.start()
             (disk / "ballast").write_bytes(bytes(60_000))
-            assert [change(server, number) for number in range(40)] == [200] * 10 + [413] * 30  # the quota
+            # the quota
+            assert [change(server, number) for number in range(40)] == [200] * 10 + [413] * 30
             assert server.said().count("cannot be written") == 1
             (disk / "ballast").unlink()
             assert change(server, 40) == 413
             metrics = server.ask("GET", "/metrics")[1].decode()
             (lost,) = re.findall(r'abaca_audit_lines_lost_total\{errno="ENOSPC"\} (\S+)', metrics)
-            whole = [line for line in (disk / "audit.jsonl").read_text().splitlines() if line.endswith("}")]  # one may be cut
+            # one may be cut
+            whole = [
+                line
+                for line in (disk / "audit.jsonl").read_text().splitlines()
+                if line.endswith("}")
+            ]
             assert len(whole) == 41 - float(lost) and float(lost) > 10
             assert json.loads(whole[-1])["status"] == 413
     finally:

@@ -1,6 +1,8 @@
-"""The clock of the service is set forward and back, while it works: nothing is stuck, and no worker takes another's place.
+"""The clock of the service is set forward and back, while it works: nothing is stuck, and no worker
+takes another's place.
 
-The processes see another time than the machine, by libfaketime; the machine's own clock is left alone.
+The processes see another time than the machine, by libfaketime; the machine's own clock is left
+alone.
 """
 
 from __future__ import annotations
@@ -25,9 +27,14 @@ from tests.stack import initialise
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-needs_library = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed (Debian: libfaketime)")
+needs_library = pytest.mark.skipif(
+    not LIBRARIES, reason="libfaketime is not installed (Debian: libfaketime)"
+)
 HOUR = 3600
-CONFIG = f"{FAKE_BACKEND}pools = pool:100\n[DEFAULT]\nservice_down_time = 4\n[worker]\nreport_interval = 0.5\n"
+CONFIG = (
+    f"{FAKE_BACKEND}pools = pool:100\n[DEFAULT]\nservice_down_time = "
+    "4\n[worker]\nreport_interval = 0.5\n"
+)
 
 
 class Clock:
@@ -73,16 +80,30 @@ def test_a_clock_that_is_set_forward_and_back(monkeypatch: pytest.MonkeyPatch) -
 
         for offset in (HOUR, -HOUR, 2 * HOUR):
             clock.set(offset)
-            wait_until(lambda: abs(seen() - timedelta(seconds=offset)) < timedelta(seconds=60), f"signs of life at {offset}")  # noqa: B023
+            wait_until(
+                lambda: abs(seen() - timedelta(seconds=offset)) < timedelta(seconds=60),  # noqa: B023
+                f"signs of life at {offset}",
+            )
             wait_until(lambda: state() == "up", "the back end")
-            wanted = {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network["id"]}}
+            wanted = {
+                "share": {
+                    "share_proto": "NFS",
+                    "size": 1,
+                    "share_type": "default",
+                    "share_network_id": network["id"],
+                }
+            }
             share = f"/v2/shares/{client.made('/v2/shares', wanted)['id']}"
-            wait_until(lambda: client("GET", share)[1]["share"]["status"] == "available", "the share")  # noqa: B023
+            wait_until(
+                lambda: client("GET", share)[1]["share"]["status"] == "available",  # noqa: B023
+                "the share",
+            )
             assert client("DELETE", share)[0] == 202
             wait_until(lambda: client("GET", share)[0] == 404, "its deletion")  # noqa: B023
         assert made.children() == children, "nobody lost a lease or was started again"
 
-        os.kill(children["worker"], signal.SIGSTOP)  # its last sign of life is of a future that the clock leaves now
+        # its last sign of life is of a future that the clock leaves now
+        os.kill(children["worker"], signal.SIGSTOP)
         try:
             clock.set(0)
             wait_until(lambda: state() == "down", "the back end to be down")
@@ -90,11 +111,15 @@ def test_a_clock_that_is_set_forward_and_back(monkeypatch: pytest.MonkeyPatch) -
             os.kill(children["worker"], signal.SIGCONT)
         wait_until(lambda: state() == "up", "the back end to be up again")
         os.kill(children["worker"], signal.SIGKILL)
-        wait_until(lambda: made.children().get("worker", children["worker"]) != children["worker"], "another worker")
-        wait_until(lambda: state() == "up" and not arguments_of(children["worker"]), "the next worker's back end")
+        wait_until(
+            lambda: made.children().get("worker", children["worker"]) != children["worker"],
+            "another worker",
+        )
+        wait_until(
+            lambda: state() == "up" and not arguments_of(children["worker"]),
+            "the next worker's back end",
+        )
         engine.dispose()
-
-
 
 
 TAKE_THE_LEASE = """
@@ -123,10 +148,20 @@ def test_a_machine_whose_clock_is_wrong_takes_no_lease_before_its_time(
 
     def take() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", TAKE_THE_LEASE, url, str(tmp_path / "lock")]
-        return subprocess.run(command, env={**os.environ, **clock.environment}, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            command,
+            env={**os.environ, **clock.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     engine = create_engine(url)
-    rows = "INSERT INTO worker_leases (host, machine, token, expires_at) VALUES ('host1', 'another', 7, :until)"
+    rows = (
+        "INSERT INTO worker_leases (host, machine, token, expires_at) VALUES ('host1', "
+        "'another', 7, :until)"
+    )
     with engine.begin() as conn:
         conn.execute(sa.text(rows), {"until": utcnow() + timedelta(seconds=60)})
     refused = take()

@@ -1,8 +1,9 @@
 """What manila-csi sends for the life of a volume: its bodies, headers and versions, in its order.
 
-It speaks 2.37 by gophercloud, and 2.45 to list access rules; it gives a volume up unless its status is `creating` (`extending`) or
-`available`, then looks for the last message about it, whose detail id decides whether and how it is tried again; and it mounts the first
-location that is preferred, or else the first. Facts: pkg/csi/manila of cloud-provider-openstack.
+It speaks 2.37 by gophercloud, and 2.45 to list access rules; it gives a volume up unless its status
+is `creating` (`extending`) or `available`, then looks for the last message about it, whose detail
+id decides whether and how it is tried again; and it mounts the first location that is preferred, or
+else the first. Facts: pkg/csi/manila of cloud-provider-openstack.
 """
 
 from __future__ import annotations
@@ -20,23 +21,52 @@ from tests.service import Installation, wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 VERSION, RULES_VERSION = "2.37", "2.45"
-PROVISIONED_BY, SNAPSHOTTED_BY = "provisioned-by=manila.csi.openstack.org", "snapshotted-by=manila.csi.openstack.org"
-OUT_OF_RANGE, INVALID_ARGUMENT, EXHAUSTED, INTERNAL = "OutOfRange", "InvalidArgument", "ResourceExhausted", "Internal"
-CODES = {"002": OUT_OF_RANGE, "003": INVALID_ARGUMENT, "007": EXHAUSTED, "008": INVALID_ARGUMENT, "009": OUT_OF_RANGE}
+PROVISIONED_BY, SNAPSHOTTED_BY = (
+    "provisioned-by=manila.csi.openstack.org",
+    "snapshotted-by=manila.csi.openstack.org",
+)
+OUT_OF_RANGE, INVALID_ARGUMENT, EXHAUSTED, INTERNAL = (
+    "OutOfRange",
+    "InvalidArgument",
+    "ResourceExhausted",
+    "Internal",
+)
+CODES = {
+    "002": OUT_OF_RANGE,
+    "003": INVALID_ARGUMENT,
+    "007": EXHAUSTED,
+    "008": INVALID_ARGUMENT,
+    "009": OUT_OF_RANGE,
+}
 
 
 @pytest.fixture(scope="module")
-def csi(administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone) -> Gophercloud:
+def csi(
+    administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone
+) -> Gophercloud:
     token = keystone.token(ADMIN, project_name=ADMIN)
-    return Gophercloud(service_with_keystone.url, token, f"nfs.manila.csi.openstack.org manila-csi-plugin/v1.34.0 {AGENT}", VERSION)
+    return Gophercloud(
+        service_with_keystone.url,
+        token,
+        f"nfs.manila.csi.openstack.org manila-csi-plugin/v1.34.0 {AGENT}",
+        VERSION,
+    )
 
 
 @pytest.fixture(scope="module")
 def options(csi: Gophercloud) -> Iterator[dict[str, str]]:
     """The storage class's: share type and share network, which an operator has made."""
-    specs = {"driver_handles_share_servers": True, "snapshot_support": True, "create_share_from_snapshot_support": True}
-    share_type = csi("POST", "/types", {"share_type": {"name": "csi", "extra_specs": specs}}, 200)["share_type"]
-    net = csi("POST", "/v2.0/networks", {"network": {"name": "csi"}}, 201, base="/network")["network"]["id"]
+    specs = {
+        "driver_handles_share_servers": True,
+        "snapshot_support": True,
+        "create_share_from_snapshot_support": True,
+    }
+    share_type = csi("POST", "/types", {"share_type": {"name": "csi", "extra_specs": specs}}, 200)[
+        "share_type"
+    ]
+    net = csi("POST", "/v2.0/networks", {"network": {"name": "csi"}}, 201, base="/network")[
+        "network"
+    ]["id"]
     wanted = {"network_id": net, "cidr": "10.32.0.0/24", "ip_version": 4}
     subnet = csi("POST", "/v2.0/subnets", {"subnet": wanted}, 201, base="/network")["subnet"]["id"]
     stands = {"neutron_net_id": net, "neutron_subnet_id": subnet}
@@ -64,26 +94,46 @@ def test_it_finds_the_version_that_it_needs(csi: Gophercloud) -> None:
 
 
 def test_it_finds_out_what_the_share_type_can(csi: Gophercloud, options: dict[str, str]) -> None:
-    (share_type,) = [each for each in csi("GET", "/types")["share_types"] if each["name"] == options["share_type"]]
-    assert share_type["extra_specs"]["snapshot_support"] == share_type["extra_specs"]["create_share_from_snapshot_support"] == "True"
+    (share_type,) = [
+        each
+        for each in csi("GET", "/types")["share_types"]
+        if each["name"] == options["share_type"]
+    ]
+    assert (
+        share_type["extra_specs"]["snapshot_support"]
+        == share_type["extra_specs"]["create_share_from_snapshot_support"]
+        == "True"
+    )
 
 
 def create(csi: Gophercloud, options: dict[str, str], name: str, size: int, **more: str) -> str:
-    """A volume, as CreateVolume makes one that is not there yet: looked up by its name, made, waited for, granted, located."""
+    """A volume, as CreateVolume makes one that is not there yet: looked up by its name, made,
+    waited for, granted, located."""
     assert named(csi, "shares", name) == []
     labels = {"manila.csi.openstack.org/cluster": "blue", "csi.storage.k8s.io/pvc/name": name}
-    wanted = {"share_proto": "NFS", "size": size, "name": name, "description": PROVISIONED_BY, "metadata": labels, **options, **more}
+    wanted = {
+        "share_proto": "NFS",
+        "size": size,
+        "name": name,
+        "description": PROVISIONED_BY,
+        "metadata": labels,
+        **options,
+        **more,
+    }
     made = csi("POST", "/shares", {"share": wanted}, 200, 201)["share"]
     csi.until(f"/shares/{made['id']}", "share", "available", "creating", "creating_from_snapshot")
     (found,) = named(csi, "shares", name)
-    assert {each: found[each] for each in ("id", "size", "share_proto", "share_network_id", "metadata")} == {
-        "id": made["id"], "size": size, "share_proto": "NFS", "share_network_id": options["share_network_id"], "metadata": labels,
+    assert {each: found[each] for each in ("id", "size", "share_proto", "share_network_id",
+     "metadata")} == {
+        "id": made["id"], "size": size, "share_proto": "NFS",
+         "share_network_id": options["share_network_id"], "metadata": labels,
     }  # fmt: skip
     return str(made["id"])
 
 
 def grant(csi: Gophercloud, share: str, *clients: str) -> None:
-    """As NFS volumes are granted: who may be there already is not granted again; then until all rules are active."""
+    """As NFS volumes are granted: who may be there already is not granted again; then until all
+    rules are active."""
     rules = csi.at(RULES_VERSION)
     there = rules("GET", f"/share-access-rules?share_id={share}")["access_list"]
     for client in set(clients) - {rule["access_to"] for rule in there}:
@@ -92,7 +142,10 @@ def grant(csi: Gophercloud, share: str, *clients: str) -> None:
         assert {name: made[name] for name in wanted} == wanted
 
     def states() -> set[str]:
-        return {rule["state"] for rule in rules("GET", f"/share-access-rules?share_id={share}")["access_list"]}
+        return {
+            rule["state"]
+            for rule in rules("GET", f"/share-access-rules?share_id={share}")["access_list"]
+        }
 
     wait_until(lambda: states() == {"active"}, "the rules", 60)
 
@@ -111,7 +164,9 @@ def delete(csi: Gophercloud, path: str) -> None:
     assert csi.tried("DELETE", path)[0] == 404
 
 
-def test_a_volume_its_snapshot_its_clone_and_their_end(csi: Gophercloud, options: dict[str, str]) -> None:
+def test_a_volume_its_snapshot_its_clone_and_their_end(
+    csi: Gophercloud, options: dict[str, str]
+) -> None:
     volume = create(csi, options, "pvc-1", 1)
     grant(csi, volume, "10.0.0.0/8")
     grant(csi, volume, "10.0.0.0/8", "192.0.2.0/24")
@@ -119,7 +174,9 @@ def test_a_volume_its_snapshot_its_clone_and_their_end(csi: Gophercloud, options
     assert re.fullmatch(r"10\.32\.0\.\d+:/\S+", path)
 
     source = csi("GET", f"/shares/{volume}")["share"]
-    assert source["snapshot_support"] and source["create_share_from_snapshot_support"], "or it takes no snapshot"
+    assert source["snapshot_support"] and source["create_share_from_snapshot_support"], (
+        "or it takes no snapshot"
+    )
     assert named(csi, "snapshots", "snapshot-1") == []
     wanted = {"share_id": volume, "name": "snapshot-1", "description": SNAPSHOTTED_BY}
     snapshot = csi("POST", "/snapshots", {"snapshot": wanted}, 200, 201, 202)["snapshot"]["id"]
@@ -146,10 +203,22 @@ def failure(csi: Gophercloud, share: str) -> str:
     return CODES.get(message["detail_id"], INTERNAL)
 
 
-@pytest.mark.parametrize(("wrong", "code"), [({"share_proto": "CIFS"}, INVALID_ARGUMENT), ({"size": 900}, OUT_OF_RANGE)])
-def test_it_is_told_why_a_volume_failed(csi: Gophercloud, options: dict[str, str], wrong: dict[str, Any], code: str) -> None:
-    """A protocol that no pool has is not tried again; what no pool has room for is, later. Either way the share is taken back."""
-    wanted = {"share_proto": "NFS", "size": 1, "name": "pvc-3", "description": PROVISIONED_BY, **options, **wrong}
+@pytest.mark.parametrize(
+    ("wrong", "code"), [({"share_proto": "CIFS"}, INVALID_ARGUMENT), ({"size": 900}, OUT_OF_RANGE)]
+)
+def test_it_is_told_why_a_volume_failed(
+    csi: Gophercloud, options: dict[str, str], wrong: dict[str, Any], code: str
+) -> None:
+    """A protocol that no pool has is not tried again; what no pool has room for is, later. Either
+    way the share is taken back."""
+    wanted = {
+        "share_proto": "NFS",
+        "size": 1,
+        "name": "pvc-3",
+        "description": PROVISIONED_BY,
+        **options,
+        **wrong,
+    }
     share = csi("POST", "/shares", {"share": wanted}, 200, 201)["share"]["id"]
     csi.until(f"/shares/{share}", "share", "error", "creating")
     assert failure(csi, share) == code

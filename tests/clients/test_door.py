@@ -1,4 +1,5 @@
-"""The API's front door against a real server process: what strangers send over raw sockets, and what an honest client sees meanwhile."""
+"""The API's front door against a real server process: what strangers send over raw sockets, and
+what an honest client sees meanwhile."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROOT, ALICE = basic("root", "pw"), basic("alice", "pw")
 TYPES = request("GET", "/v2/types", credentials=ROOT)
-NETWORK = json.dumps({"share_network": {"name": "n", "neutron_net_id": "a", "neutron_subnet_id": "b"}}).encode()
+NETWORK = json.dumps(
+    {"share_network": {"name": "n", "neutron_net_id": "a", "neutron_subnet_id": "b"}}
+).encode()
 LARGE = b'{"share_network": {"name": "' + b"x" * 120_000 + b'"}}'
 HALF_A_BODY = b"POST /v2/types HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
 
@@ -61,7 +64,8 @@ def statuses(server: Server, data: bytes) -> list[int]:
 
 
 def honest(server: Server) -> None:
-    """A client with remembered credentials asks twenty times, on new connections, and is answered each time, soon."""
+    """A client with remembered credentials asks twenty times, on new connections, and is answered
+    each time, soon."""
     for _ in range(20):
         began = time.monotonic()
         assert server.ask("GET", "/v2/types")[0] == 200
@@ -74,28 +78,94 @@ def honest(server: Server) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        pytest.param(request("POST", "/v2/share-networks", body=NETWORK, credentials=ALICE) + TYPES, [200, 200], id="pipelined"),
-        pytest.param(request("POST", "/v2/types", body=b"{}") + TYPES, [401, 200], id="401 with a body, then another request"),
-        pytest.param(request("POST", "/v2/types", body=b"{}", credentials=ALICE) + TYPES, [403, 200], id="403 with a body"),
-        pytest.param(request("POST", "/v2/types", body=b"\xff\xfe", credentials=ALICE) + TYPES, [403, 200], id="raw bytes as a body"),
-        pytest.param(request("POST", "/v2/types", body=LARGE, credentials=ROOT) + TYPES, [413], id="too large, closed"),
-        pytest.param(request("GET", "/v2/types", body=b"{}", credentials=ROOT) + TYPES, [200, 200], id="GET with a body"),
+        pytest.param(
+            request("POST", "/v2/share-networks", body=NETWORK, credentials=ALICE) + TYPES,
+            [200, 200],
+            id="pipelined",
+        ),
+        pytest.param(
+            request("POST", "/v2/types", body=b"{}") + TYPES,
+            [401, 200],
+            id="401 with a body, then another request",
+        ),
+        pytest.param(
+            request("POST", "/v2/types", body=b"{}", credentials=ALICE) + TYPES,
+            [403, 200],
+            id="403 with a body",
+        ),
+        pytest.param(
+            request("POST", "/v2/types", body=b"\xff\xfe", credentials=ALICE) + TYPES,
+            [403, 200],
+            id="raw bytes as a body",
+        ),
+        pytest.param(
+            request("POST", "/v2/types", body=LARGE, credentials=ROOT) + TYPES,
+            [413],
+            id="too large, closed",
+        ),
+        pytest.param(
+            request("GET", "/v2/types", body=b"{}", credentials=ROOT) + TYPES,
+            [200, 200],
+            id="GET with a body",
+        ),
         pytest.param(TYPES.replace(b"Host: x\r\n", b"") + TYPES, [400, 200], id="no Host"),
-        pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n") + TYPES, [400, 200], id="two Hosts"),
-        pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: " + b"x" * 300 + b"\r\n"), [400], id="a long Host"),
-        pytest.param(TYPES.replace(b"Host: x\r\n", b"Host: x/y\r\n"), [400], id="a Host that is none"),
-        pytest.param(TYPES.replace(b"HTTP/1.1\r\nHost: x", b"HTTP/1.0"), [200], id="HTTP/1.0 without Host"),
+        pytest.param(
+            TYPES.replace(b"Host: x\r\n", b"Host: x\r\nHost: y\r\n") + TYPES,
+            [400, 200],
+            id="two Hosts",
+        ),
+        pytest.param(
+            TYPES.replace(b"Host: x\r\n", b"Host: " + b"x" * 300 + b"\r\n"), [400], id="a long Host"
+        ),
+        pytest.param(
+            TYPES.replace(b"Host: x\r\n", b"Host: x/y\r\n"), [400], id="a Host that is none"
+        ),
+        pytest.param(
+            TYPES.replace(b"HTTP/1.1\r\nHost: x", b"HTTP/1.0"), [200], id="HTTP/1.0 without Host"
+        ),
         pytest.param(request("GET", "/v2/%FF", credentials=ROOT), [404], id="no UTF-8 in the path"),
-        pytest.param(request("GET", "/v2/types?x=%FF", credentials=ROOT), [200], id="no UTF-8 in the query"),
-        pytest.param(request("GET", "/v2/types", "X-Unknown: \xff\xfe", credentials=ROOT), [200], id="raw bytes in a header"),
-        pytest.param(request("GET", "/v2/types", f"X-Unknown: {'x' * 100_000}", credentials=ROOT), [431], id="a large head"),
-        pytest.param(request("GET", f"/{'x' * 100_000}", credentials=ROOT), [431], id="a long path"),
-        pytest.param(request("GET", "/v2/types", *(f"X-{number}: 1" for number in range(200)), credentials=ROOT), [431], id="many headers"),
-        pytest.param(request("NONE", "/v2/types", credentials=ROOT), [400], id="a method that is none"),
-        pytest.param(request("POST", "/v2/types", "Content-Length: 3", body=b"{}"), [400], id="two lengths"),
-        pytest.param(request("POST", "/v2/types", "Content-Length: +2") + b"{}", [400], id="a length with a sign"),
-        pytest.param(request("POST", "/v2/types", "Transfer-Encoding: xchunked") + b"0\r\n\r\n", [400], id="an unknown coding"),
-        pytest.param(request("GET", "/v2/types", "X: a", " folded: b"), [400], id="a folded header"),
+        pytest.param(
+            request("GET", "/v2/types?x=%FF", credentials=ROOT), [200], id="no UTF-8 in the query"
+        ),
+        pytest.param(
+            request("GET", "/v2/types", "X-Unknown: \xff\xfe", credentials=ROOT),
+            [200],
+            id="raw bytes in a header",
+        ),
+        pytest.param(
+            request("GET", "/v2/types", f"X-Unknown: {'x' * 100_000}", credentials=ROOT),
+            [431],
+            id="a large head",
+        ),
+        pytest.param(
+            request("GET", f"/{'x' * 100_000}", credentials=ROOT), [431], id="a long path"
+        ),
+        pytest.param(
+            request(
+                "GET", "/v2/types", *(f"X-{number}: 1" for number in range(200)), credentials=ROOT
+            ),
+            [431],
+            id="many headers",
+        ),
+        pytest.param(
+            request("NONE", "/v2/types", credentials=ROOT), [400], id="a method that is none"
+        ),
+        pytest.param(
+            request("POST", "/v2/types", "Content-Length: 3", body=b"{}"), [400], id="two lengths"
+        ),
+        pytest.param(
+            request("POST", "/v2/types", "Content-Length: +2") + b"{}",
+            [400],
+            id="a length with a sign",
+        ),
+        pytest.param(
+            request("POST", "/v2/types", "Transfer-Encoding: xchunked") + b"0\r\n\r\n",
+            [400],
+            id="an unknown coding",
+        ),
+        pytest.param(
+            request("GET", "/v2/types", "X: a", " folded: b"), [400], id="a folded header"
+        ),
         pytest.param(request("GET", "/v2/types", "X: a\x00b"), [400], id="NUL in a header"),
     ],
 )
@@ -106,31 +176,64 @@ def test_manners(server: Server, data: bytes, expected: list[int]) -> None:
 def test_every_refusal_names_its_request(server: Server) -> None:
     (answer,) = exchange(server, request("POST", "/v2/types", body=LARGE))
     assert answer.status == 413 and answer.headers["connection"] == "close"
-    assert json.loads(answer.body)["overLimit"]["message"] == "The request body has more than 114688 bytes."
-    assert answer.headers["x-openstack-request-id"].startswith("req-") and answer.headers["retry-after"] == "0"
+    assert (
+        json.loads(answer.body)["overLimit"]["message"]
+        == "The request body has more than 114688 bytes."
+    )
+    assert (
+        answer.headers["x-openstack-request-id"].startswith("req-")
+        and answer.headers["retry-after"] == "0"
+    )
 
 
 def test_a_header_with_an_underscore_is_not_taken_for_one_with_a_hyphen(server: Server) -> None:
-    (answer,) = exchange(server, request("GET", "/v2/types", "X_OpenStack_Manila_API_Version: 9.99", credentials=ROOT))
+    (answer,) = exchange(
+        server,
+        request("GET", "/v2/types", "X_OpenStack_Manila_API_Version: 9.99", credentials=ROOT),
+    )
     assert answer.status == 200
 
 
 def test_continue_is_sent_for_what_will_be_read_only(server: Server) -> None:
     with Connection(server.port) as connection:
-        connection.send(request("POST", "/v2/share-networks", "Expect: 100-continue", f"Content-Length: {len(NETWORK)}", credentials=ALICE))
+        connection.send(
+            request(
+                "POST",
+                "/v2/share-networks",
+                "Expect: 100-continue",
+                f"Content-Length: {len(NETWORK)}",
+                credentials=ALICE,
+            )
+        )
         first = connection.answer()
         connection.send(NETWORK)
         second = connection.answer()
-        assert first is not None and second is not None and (first.status, second.status) == (100, 200)
-    assert statuses(server, request("POST", "/v2/types", "Expect: 100-continue", "Content-Length: 200000", credentials=ROOT)) == [413]
+        assert (
+            first is not None and second is not None and (first.status, second.status) == (100, 200)
+        )
+    assert statuses(
+        server,
+        request(
+            "POST", "/v2/types", "Expect: 100-continue", "Content-Length: 200000", credentials=ROOT
+        ),
+    ) == [413]
 
 
 @pytest.mark.parametrize("size", [0, 1, 60_000])
 def test_chunked_bodies_are_read_whole(server: Server, size: int) -> None:
     name = b'{"share_network": {"name": "' + b"x" * size + b'"}}'
     chunks = b"".join(b"%x;a=b\r\n%s\r\n" % (len(part), part) for part in (name[:7], name[7:]))
-    head = request("POST", "/v2/share-networks", "Transfer-Encoding: chunked", "Content-Type: application/json", credentials=ALICE)
-    assert statuses(server, head + chunks + b"0\r\n\r\n" + TYPES) == [200 if size < 256 else 400, 200]
+    head = request(
+        "POST",
+        "/v2/share-networks",
+        "Transfer-Encoding: chunked",
+        "Content-Type: application/json",
+        credentials=ALICE,
+    )
+    assert statuses(server, head + chunks + b"0\r\n\r\n" + TYPES) == [
+        200 if size < 256 else 400,
+        200,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -142,16 +245,32 @@ def test_chunked_bodies_are_read_whole(server: Server, size: int) -> None:
         ("chunked", b"Host: y\r\n"),
     ],
 )
-def test_codings_and_trailers_that_are_not_understood_are_refused(server: Server, coding: str, end: bytes) -> None:
-    head = request("POST", "/v2/share-networks", f"Transfer-Encoding: {coding}", "Content-Type: application/json", credentials=ALICE)
-    (answer,) = exchange(server, head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(NETWORK), NETWORK, end) + TYPES)
-    assert (answer.status, answer.headers["connection"]) == (400, "close"), "what follows may be part of it to a proxy in front"
+def test_codings_and_trailers_that_are_not_understood_are_refused(
+    server: Server, coding: str, end: bytes
+) -> None:
+    head = request(
+        "POST",
+        "/v2/share-networks",
+        f"Transfer-Encoding: {coding}",
+        "Content-Type: application/json",
+        credentials=ALICE,
+    )
+    (answer,) = exchange(
+        server, head + b"%x\r\n%s\r\n0\r\n%s\r\n" % (len(NETWORK), NETWORK, end) + TYPES
+    )
+    assert (answer.status, answer.headers["connection"]) == (400, "close"), (
+        "what follows may be part of it to a proxy in front"
+    )
 
 
 def test_a_chunked_body_without_end_is_too_large(server: Server) -> None:
     with Connection(server.port) as connection:
-        connection.send(request("POST", "/v2/types", "Transfer-Encoding: chunked", credentials=ROOT))
-        connection.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n" + b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
+        connection.send(
+            request("POST", "/v2/types", "Transfer-Encoding: chunked", credentials=ROOT)
+        )
+        connection.send(
+            b"4000\r\n" + b"x" * 0x4000 + b"\r\n" + b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+        )
         for _ in range(6):
             connection.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
         answer = connection.answer()
@@ -212,7 +331,16 @@ def test_one_client_has_so_many_bodies_at_once_and_no_more(server: Server) -> No
 def test_a_body_that_breaks_off_does_nothing(server: Server, header: str, body: bytes) -> None:
     before = server.ask("GET", "/v2/share-networks", user="alice")[1]
     with Connection(server.port) as connection:
-        connection.send(request("POST", "/v2/share-networks", header, "Content-Type: application/json", credentials=ALICE) + body)
+        connection.send(
+            request(
+                "POST",
+                "/v2/share-networks",
+                header,
+                "Content-Type: application/json",
+                credentials=ALICE,
+            )
+            + body
+        )
         connection.socket.shutdown(socket.SHUT_WR)
         connection.ends()
     honest(server)
@@ -285,7 +413,8 @@ def test_of_long_lists_that_are_read_slowly_only_the_beginning_is_made() -> None
 
 
 def test_large_answers_that_are_read_slowly_are_bounded_in_bytes() -> None:
-    """Each of 18 MB, which Granian keeps until it is taken: a client may have three of them under way."""
+    """Each of 18 MB, which Granian keeps until it is taken: a client may have three of them under
+    way."""
     with serving(**{"api.workers": 1, "api.threads": 2}) as server:
         _make_shares(server, 300, metadata={f"key-{number}": "v" * 1000 for number in range(60)})
         server.start()
@@ -325,13 +454,22 @@ def _make_shares(server: Server, number: int, metadata: dict[str, str] | None = 
     engine = create_engine(f"sqlite:///{server.folder}/db/abaca.sqlite")
     now = utcnow()
     rows = [
-        {"id": str(uuid4()), "project_id": "red", "user_id": "root", "display_name": f"share {n}", "size": 1, "share_proto": "NFS",
-         "is_public": False, "metadata": metadata or {}, "created_at": now + timedelta(seconds=n)} for n in range(number)
+        {"id": str(uuid4()), "project_id": "red", "user_id": "root", "display_name": f"share {n}",
+         "size": 1, "share_proto": "NFS",
+         "is_public": False, "metadata": metadata or {},
+          "created_at": now + timedelta(seconds=n)} for n in range(number)
     ]  # fmt: skip
-    of_all = {"share_type_id": "t", "status": "error", "access_rules_status": "active", "created_at": now}
+    of_all = {
+        "share_type_id": "t",
+        "status": "error",
+        "access_rules_status": "active",
+        "created_at": now,
+    }
     instances = [{"id": str(uuid4()), "share_id": row["id"], **of_all} for row in rows]
     with begin(engine) as conn:
-        conn.execute(sa.insert(share_types), {"id": "t", "name": "t", "is_public": True, "created_at": now})
+        conn.execute(
+            sa.insert(share_types), {"id": "t", "name": "t", "is_public": True, "created_at": now}
+        )
         conn.execute(sa.insert(shares), rows)
         conn.execute(sa.insert(share_instances), instances)
     engine.dispose()
@@ -346,18 +484,25 @@ def test_clients_that_reset_at_once_leave_nothing(server: Server) -> None:
     for _ in range(1000):
         with Connection(server.port, source="127.0.0.2") as connection:
             connection.send(TYPES)
-            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.socket.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
     honest(server)
 
 
 def test_many_honest_clients_at_once_are_all_answered(server: Server) -> None:
-    """More than there are threads: those that wait go through the event loop, the others do not, and none is lost between the two."""
+    """More than there are threads: those that wait go through the event loop, the others do not,
+    and none is lost between the two."""
 
     def ask_often(_: int) -> list[int]:
         with Connection(server.port) as connection:
             found = []
             for number in range(100):
-                connection.send(request("POST", "/v2/share-networks", body=b"{}", credentials=ALICE) if number % 3 == 0 else TYPES)
+                connection.send(
+                    request("POST", "/v2/share-networks", body=b"{}", credentials=ALICE)
+                    if number % 3 == 0
+                    else TYPES
+                )
                 answer = connection.answer()
                 found.append(answer.status if answer else 0)
             return found
@@ -371,7 +516,8 @@ def test_many_honest_clients_at_once_are_all_answered(server: Server) -> None:
 
 
 def test_over_tls_walls_are_the_same_and_nothing_older_than_1_3_is_spoken() -> None:
-    """TLS 1.3 has no renegotiation, by which a client could have a server do the costly part of a handshake again and again."""
+    """TLS 1.3 has no renegotiation, by which a client could have a server do the costly part of a
+    handshake again and again."""
     with serving(**{"api.workers": 1, "api.threads": 2}) as server:
         server.use_tls()
         server.start()
@@ -380,7 +526,14 @@ def test_over_tls_walls_are_the_same_and_nothing_older_than_1_3_is_spoken() -> N
         with Connection(server.port) as plain, pytest.raises(ssl.SSLError):
             older.wrap_socket(plain.socket)
         with Connection(server.port, tls=True) as connection:
-            connection.send(request("GET", "/v2/types", *(f"X-{number}: 1" for number in range(200)), credentials=ROOT))
+            connection.send(
+                request(
+                    "GET",
+                    "/v2/types",
+                    *(f"X-{number}: 1" for number in range(200)),
+                    credentials=ROOT,
+                )
+            )
             answer = connection.answer()
         assert answer is not None and answer.status == 431
         with Connection(server.port, 60) as stalled, Connection(server.port, 60) as clear:
@@ -397,10 +550,14 @@ def test_over_tls_walls_are_the_same_and_nothing_older_than_1_3_is_spoken() -> N
 @pytest.fixture(scope="module")
 def costly() -> Iterator[Server]:
     """Passwords whose check takes a quarter of a second."""
-    with serving(**{"api.workers": 1, "api.threads": 2, "api.trusted_proxies": ["127.0.0.1"]}) as made:
+    with serving(
+        **{"api.workers": 1, "api.threads": 2, "api.trusted_proxies": ["127.0.0.1"]}
+    ) as made:
         hashed = bcrypt.hashpw(b"pw", bcrypt.gensalt(12)).decode()
         cheap = bcrypt.hashpw(b"pw", bcrypt.gensalt(4)).decode()
-        lines = [f"{name}:{hashed}:red:admin" for name in ("root", "alice", "mary", "late", "own")] + [f"cheap:{cheap}:red:member"]
+        lines = [
+            f"{name}:{hashed}:red:admin" for name in ("root", "alice", "mary", "late", "own")
+        ] + [f"cheap:{cheap}:red:member"]
         (made.folder / "users").write_text("\n".join(lines))
         made.start()
         assert made.ask("GET", "/v2/types")[0] == 200
@@ -408,10 +565,14 @@ def costly() -> Iterator[Server]:
 
 
 def from_address(address: str, name: str, password: str) -> bytes:
-    return request("GET", "/v2/types", f"X-Forwarded-For: {address}", credentials=basic(name, password))
+    return request(
+        "GET", "/v2/types", f"X-Forwarded-For: {address}", credentials=basic(name, password)
+    )
 
 
-def test_a_flood_of_wrong_passwords_delays_no_known_user_and_a_first_login_little(costly: Server) -> None:
+def test_a_flood_of_wrong_passwords_delays_no_known_user_and_a_first_login_little(
+    costly: Server,
+) -> None:
     with ExitStack() as stack:
         for number in range(200):
             wrong = stack.enter_context(Connection(costly.port))
@@ -424,7 +585,8 @@ def test_a_flood_of_wrong_passwords_delays_no_known_user_and_a_first_login_littl
             connection.send(from_address("192.0.2.2", "late", "pw"))
             answer = connection.answer()
         assert answer is not None and answer.status == 200
-        assert time.monotonic() - began < 10  # 50 checks of the flood wait; the first place is hers all the same
+        # 50 checks of the flood wait; the first place is hers all the same
+        assert time.monotonic() - began < 10
 
 
 def test_checks_that_nobody_waits_for_any_more_are_not_begun(costly: Server) -> None:
@@ -444,7 +606,11 @@ def test_who_fills_a_lane_is_refused_before_any_work_and_only_he(costly: Server)
         wrong = [stack.enter_context(Connection(costly.port)) for _ in range(40)]
         for number, connection in enumerate(wrong):
             connection.send(from_address("192.0.2.7", "own", f"lane-{number}"))
-        refused = [answer for connection in wrong if (answer := connection.answer()) is not None and answer.status == 503]
+        refused = [
+            answer
+            for connection in wrong
+            if (answer := connection.answer()) is not None and answer.status == 503
+        ]
         assert len(refused) >= 20 and refused[0].headers["retry-after"] == "1"
         with Connection(costly.port) as elsewhere:
             elsewhere.send(from_address("192.0.2.8", "own", "pw"))
@@ -457,7 +623,9 @@ def test_an_equal_wrong_password_is_checked_once(costly: Server) -> None:
         many = [stack.enter_context(Connection(costly.port)) for _ in range(60)]
         for connection in many:
             connection.send(from_address("192.0.2.11", "root", "the same"))
-        assert {answer.status for connection in many if (answer := connection.answer()) is not None} == {401}
+        assert {
+            answer.status for connection in many if (answer := connection.answer()) is not None
+        } == {401}
 
 
 def test_wrong_answers_take_as_long_for_every_name(costly: Server) -> None:
@@ -471,7 +639,10 @@ def test_wrong_answers_take_as_long_for_every_name(costly: Server) -> None:
             assert answer is not None and answer.status == 401
             return time.monotonic() - began
 
-    medians = {name: sorted(seconds(name, number) for number in range(7))[3] for name in ("root", "cheap", "unknown")}
+    medians = {
+        name: sorted(seconds(name, number) for number in range(7))[3]
+        for name in ("root", "cheap", "unknown")
+    }
     assert max(medians.values()) < 2 * min(medians.values()), medians
     assert min(medians.values()) > 0.05
 
@@ -479,23 +650,40 @@ def test_wrong_answers_take_as_long_for_every_name(costly: Server) -> None:
 def test_the_first_failed_logins_of_a_minute_are_logged_and_all_are_counted(costly: Server) -> None:
     with ExitStack() as stack:
         wrong = [stack.enter_context(Connection(costly.port, 60)) for _ in range(15)]
-        for number, connection in enumerate(wrong):  # at once: within a minute on a busy machine, too
+        # at once: within a minute on a busy machine, too
+        for number, connection in enumerate(wrong):
             connection.send(from_address("192.0.2.13", "cheap\n\x1b", f"log-{number}"))
-        assert {answer and answer.status for answer in [connection.answer() for connection in wrong]} == {401}
+        assert {
+            answer and answer.status for answer in [connection.answer() for connection in wrong]
+        } == {401}
     said = costly.said()
-    full_minutes = said.count("more failed logins within this minute are only counted")  # this one, and those of tests before
+    # this one, and those of tests before
+    full_minutes = said.count("more failed logins within this minute are only counted")
     assert full_minutes > 0 and 0 < said.count("failed login as ") <= 10 * (full_minutes + 1)
     assert "\x1b" not in said
-    counted = re.search(r'abaca_failed_logins_total\{kind="password"\} (\S+)', costly.ask("GET", "/metrics")[1].decode())
+    counted = re.search(
+        r'abaca_failed_logins_total\{kind="password"\} (\S+)',
+        costly.ask("GET", "/metrics")[1].decode(),
+    )
     assert counted and float(counted[1]) >= 15
 
 
 # Reverse proxies
 
 
-def test_a_proxy_that_is_trusted_says_how_it_was_asked_and_others_do_not(costly: Server, server: Server) -> None:
-    forwarded = ("X-Forwarded-Proto: https", "X-Forwarded-Host: shares.example.org", "X-Forwarded-For: 203.0.113.9")
-    hrefs = [
-        json.loads(exchange(asked, request("GET", "/", *forwarded))[0].body)["versions"][0]["links"][1]["href"] for asked in (costly, server)
-    ]  # fmt: skip
-    assert hrefs == ["https://shares.example.org/v2/", "http://x/v2/"]
+def test_a_proxy_that_is_trusted_says_how_it_was_asked_and_others_do_not(
+    costly: Server, server: Server
+) -> None:
+    forwarded = (
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: shares.example.org",
+        "X-Forwarded-For: 203.0.113.9",
+    )
+    found = [
+        json.loads(exchange(asked, request("GET", "/", *forwarded))[0].body)["versions"][0]["links"]
+        for asked in (costly, server)
+    ]
+    assert [links[1]["href"] for links in found] == [
+        "https://shares.example.org/v2/",
+        "http://x/v2/",
+    ]

@@ -1,6 +1,8 @@
-"""Every `openstack share …` command about something that Abaca has is called against a running service, noun by noun.
+"""Every `openstack share …` command about something that Abaca has is called against a running
+service, noun by noun.
 
-Those about what Abaca does not have, and those that need Keystone, are listed in docs/reference/compatibility.md: the last test compares.
+Those about what Abaca does not have, and those that need Keystone, are listed in
+docs/reference/compatibility.md: the last test compares.
 """
 
 from __future__ import annotations
@@ -14,12 +16,19 @@ import pytest
 from tests.clients.command import Shell, share_commands
 from tests.service import Installation, wait_until
 
-pytest.importorskip("manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')")
+pytest.importorskip(
+    "manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COMPATIBILITY = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
-SPECS = ("snapshot_support=True", "create_share_from_snapshot_support=True", "revert_to_snapshot_support=True", "mount_snapshot_support=True")
+SPECS = (
+    "snapshot_support=True",
+    "create_share_from_snapshot_support=True",
+    "revert_to_snapshot_support=True",
+    "mount_snapshot_support=True",
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +40,34 @@ def shell(shared_service: Installation) -> Iterator[Shell]:
 
 @pytest.fixture(scope="module")
 def stage(shell: Shell) -> Iterator[str]:
-    """A network, a share type and a share network `every`, and the share `every` on it; all of it goes at the end. Its server's id."""
+    """A network, a share type and a share network `every`, and the share `every` on it; all of it
+    goes at the end. Its server's id."""
     shell.run("network", "create", "every")
     shell.run("subnet", "create", "--network", "every", "--subnet-range", "10.31.0.0/24", "every")
     shell.ask("share", "type", "create", "every", "true", "--extra-specs", *SPECS)
-    shell.ask("share", "network", "create", "--name", "every", "--neutron-net-id", "every", "--neutron-subnet-id", "every")
-    shell.ask("share", "create", "NFS", "1", "--name", "every", "--share-type", "every", "--share-network", "every")
+    shell.ask(
+        "share",
+        "network",
+        "create",
+        "--name",
+        "every",
+        "--neutron-net-id",
+        "every",
+        "--neutron-subnet-id",
+        "every",
+    )
+    shell.ask(
+        "share",
+        "create",
+        "NFS",
+        "1",
+        "--name",
+        "every",
+        "--share-type",
+        "every",
+        "--share-network",
+        "every",
+    )
     until_share(shell, "available")
     (server,) = [row["ID"] for row in shell.ask("share", "server", "list")]
     yield server
@@ -51,12 +82,16 @@ def stage(shell: Shell) -> Iterator[str]:
 
 
 def until_share(shell: Shell, status: str, share: str = "every") -> None:
-    wait_until(lambda: shell.ask("share", "show", share)["status"] == status, f"{share} to be {status}", 60)
+    wait_until(
+        lambda: shell.ask("share", "show", share)["status"] == status, f"{share} to be {status}", 60
+    )
 
 
 def test_types(shell: Shell, stage: str) -> None:
     assert "every" in [row["Name"] for row in shell.ask("share", "type", "list")]
-    shell.run("share", "type", "set", "every", "--description", "told", "--extra-specs", "thin=True")
+    shell.run(
+        "share", "type", "set", "every", "--description", "told", "--extra-specs", "thin=True"
+    )
     shown = shell.ask("share", "type", "show", "every")
     assert shown["description"] == "told" and "thin" in str(shown["optional_extra_specs"])
     shell.run("share", "type", "unset", "every", "thin")
@@ -75,7 +110,14 @@ def test_networks_and_subnets(shell: Shell, stage: str) -> None:
     shell.run("share", "network", "unset", "every", "--description")
     assert not shell.ask("share", "network", "show", "every")["description"]
     assert [row["Name"] for row in shell.ask("share", "network", "list")] == ["every"]
-    where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every", "--availability-zone", "nova")
+    where = (
+        "--neutron-net-id",
+        "every",
+        "--neutron-subnet-id",
+        "every",
+        "--availability-zone",
+        "nova",
+    )
     made = shell.ask("share", "network", "subnet", "create", "every", *where)
     shell.run("share", "network", "subnet", "set", "every", made["id"], "--property", "vlan=7")
     shown = shell.ask("share", "network", "subnet", "show", "every", made["id"])
@@ -87,7 +129,9 @@ def test_networks_and_subnets(shell: Shell, stage: str) -> None:
 
 
 def test_security_services(shell: Shell, stage: str) -> None:
-    shell.ask("share", "security", "service", "create", "ldap", "--name", "book", "--server", "10.31.0.9")
+    shell.ask(
+        "share", "security", "service", "create", "ldap", "--name", "book", "--server", "10.31.0.9"
+    )
     shell.run("share", "security", "service", "set", "book", "--description", "told")
     assert shell.ask("share", "security", "service", "show", "book")["description"] == "told"
     shell.run("share", "security", "service", "unset", "book", "--description")
@@ -126,19 +170,34 @@ def test_export_locations(shell: Shell, stage: str) -> None:
 
 def test_access_rules(shell: Shell, stage: str) -> None:
     rule = shell.ask("share", "access", "create", "every", "ip", "10.31.0.0/25")["id"]
-    wait_until(lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60)
+    wait_until(
+        lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60
+    )
     shell.run("share", "access", "set", rule, "--property", "who=me", "--access-level", "ro")
-    wait_until(lambda: shell.ask("share", "access", "show", rule)["access_level"] == "ro", "the level", 60)
+    wait_until(
+        lambda: shell.ask("share", "access", "show", rule)["access_level"] == "ro", "the level", 60
+    )
     assert "who" in str(shell.ask("share", "access", "show", rule)["properties"])
     shell.run("share", "access", "unset", rule, "--property", "who")
-    wait_until(lambda: [row["State"] for row in shell.ask("share", "access", "list", "every")] == ["active"], "the rule", 60)
+    wait_until(
+        lambda: (
+            [row["State"] for row in shell.ask("share", "access", "list", "every")] == ["active"]
+        ),
+        "the rule",
+        60,
+    )
     shell.run("share", "access", "delete", "every", rule)
     wait_until(lambda: shell.ask("share", "access", "list", "every") == [], "the rule to go", 60)
 
 
 def test_locks(shell: Shell, stage: str) -> None:
     lock = shell.ask("share", "lock", "create", "every", "share", "--lock-reason", "precious")["id"]
-    assert [row["ID"] for row in shell.ask("share", "lock", "list", "--resource", "every", "--resource-type", "share")] == [lock]
+    assert [
+        row["ID"]
+        for row in shell.ask(
+            "share", "lock", "list", "--resource", "every", "--resource-type", "share"
+        )
+    ] == [lock]
     shell.run("share", "lock", "set", lock, "--lock-reason", "told")
     assert shell.ask("share", "lock", "show", lock)["Lock Reason"] == "told"
     shell.run("share", "lock", "unset", lock, "--lock-reason")
@@ -150,8 +209,19 @@ def test_locks(shell: Shell, stage: str) -> None:
 
 
 def test_access_rules_that_are_restricted(shell: Shell, stage: str) -> None:
-    rule = shell.ask("share", "access", "create", "every", "ip", "10.31.0.5", "--lock-deletion", "--lock-visibility")["id"]
-    wait_until(lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60)
+    rule = shell.ask(
+        "share",
+        "access",
+        "create",
+        "every",
+        "ip",
+        "10.31.0.5",
+        "--lock-deletion",
+        "--lock-visibility",
+    )["id"]
+    wait_until(
+        lambda: shell.ask("share", "access", "show", rule)["state"] == "active", "the rule", 60
+    )
     assert len(shell.ask("share", "lock", "list")) == 3
     assert shell.tried("share", "access", "delete", "every", rule).returncode != 0
     shell.run("share", "access", "delete", "every", rule, "--unrestrict")
@@ -161,11 +231,17 @@ def test_access_rules_that_are_restricted(shell: Shell, stage: str) -> None:
 
 def test_snapshots(shell: Shell, stage: str) -> None:
     def until(status: str) -> None:
-        wait_until(lambda: shell.ask("share", "snapshot", "show", "snap")["status"] == status, f"snap to be {status}", 60)
+        wait_until(
+            lambda: shell.ask("share", "snapshot", "show", "snap")["status"] == status,
+            f"snap to be {status}",
+            60,
+        )
 
     shell.ask("share", "snapshot", "create", "every", "--name", "snap")
     until("available")
-    shell.run("share", "snapshot", "set", "snap", "--description", "told", "--property", "colour=blue")
+    shell.run(
+        "share", "snapshot", "set", "snap", "--description", "told", "--property", "colour=blue"
+    )
     assert "colour" in str(shell.ask("share", "snapshot", "show", "snap"))
     shell.run("share", "snapshot", "unset", "snap", "--description", "--property", "colour")
     assert "colour" not in str(shell.ask("share", "snapshot", "show", "snap"))
@@ -181,12 +257,30 @@ def test_snapshots(shell: Shell, stage: str) -> None:
 
 
 def test_instances(shell: Shell, stage: str) -> None:
-    shell.ask("share", "create", "NFS", "1", "--name", "doomed", "--share-type", "every", "--share-network", "every")
+    shell.ask(
+        "share",
+        "create",
+        "NFS",
+        "1",
+        "--name",
+        "doomed",
+        "--share-type",
+        "every",
+        "--share-network",
+        "every",
+    )
     until_share(shell, "available", "doomed")
     share = shell.ask("share", "show", "doomed")["id"]
-    (instance,) = [row["ID"] for row in shell.ask("share", "instance", "list") if row["Share ID"] == share]
+    (instance,) = [
+        row["ID"] for row in shell.ask("share", "instance", "list") if row["Share ID"] == share
+    ]
     (location,) = shell.ask("share", "instance", "export", "location", "list", instance)
-    assert shell.ask("share", "instance", "export", "location", "show", instance, location["ID"])["path"] == location["Path"]
+    assert (
+        shell.ask("share", "instance", "export", "location", "show", instance, location["ID"])[
+            "path"
+        ]
+        == location["Path"]
+    )
     shell.run("share", "instance", "set", instance, "--status", "error")
     assert shell.ask("share", "instance", "show", instance)["status"] == "error"
     shell.run("share", "instance", "delete", instance)
@@ -194,10 +288,22 @@ def test_instances(shell: Shell, stage: str) -> None:
 
 
 def test_servers_and_what_stands_on_them(shell: Shell, stage: str) -> None:
-    """A second one, on a share network of its own, is let go with its share, taken over and deleted."""
+    """A second one, on a share network of its own, is let go with its share, taken over and
+    deleted."""
     where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every")
     shell.ask("share", "network", "create", "--name", "other", *where)
-    shell.ask("share", "create", "NFS", "1", "--name", "brief", "--share-type", "every", "--share-network", "other")
+    shell.ask(
+        "share",
+        "create",
+        "NFS",
+        "1",
+        "--name",
+        "brief",
+        "--share-type",
+        "every",
+        "--share-network",
+        "other",
+    )
     until_share(shell, "available", "brief")
     (found,) = [row for row in shell.ask("share", "server", "list") if row["ID"] != stage]
     server, host = found["ID"], found["Host"]
@@ -207,9 +313,15 @@ def test_servers_and_what_stands_on_them(shell: Shell, stage: str) -> None:
     shell.run("share", "server", "set", server, "--status", "error")
     assert shell.ask("share", "server", "show", server)["status"] == "error"
     shell.run("share", "server", "abandon", server)
-    wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to be let go", 60)
+    wait_until(
+        lambda: len(shell.ask("share", "server", "list")) == 1, "the server to be let go", 60
+    )
     assert shell.ask("share", "server", "adopt", host, "other", server)["id"] == server
-    wait_until(lambda: shell.ask("share", "server", "show", server)["status"] == "active", "the server to be taken over", 60)
+    wait_until(
+        lambda: shell.ask("share", "server", "show", server)["status"] == "active",
+        "the server to be taken over",
+        60,
+    )
     how = ("--share-type", "every", "--share-server-id", server, "--name", "back")
     shell.ask("share", "adopt", f"{host}#fake", "NFS", location["Path"], *how)
     until_share(shell, "available", "back")
@@ -226,22 +338,39 @@ def test_back_ends(shell: Shell, stage: str) -> None:
         shell.run("share", "service", "set", choice, service["Host"], "manila-share")
         assert [row["Status"] for row in shell.ask("share", "service", "list")] == [status]
     shell.run("share", "service", "ensure", "shares", service["Host"])
-    assert [row["Name"] for row in shell.ask("share", "pool", "list")] == [f"{service['Host']}#fake"]
+    assert [row["Name"] for row in shell.ask("share", "pool", "list")] == [
+        f"{service['Host']}#fake"
+    ]
     assert [row["Name"] for row in shell.ask("share", "availability", "zone", "list")] == ["nova"]
     assert shell.ask("share", "replica", "list") == []
 
 
 def test_limits_and_quotas_of_classes(shell: Shell, stage: str) -> None:
-    limits = {row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")}
+    limits = {
+        row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")
+    }
     assert limits["totalSharesUsed"] == 1
     shell.run("share", "quota", "set", "--class", "default", "--shares", "60")
-    limits = {row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")}
+    limits = {
+        row["Name"]: row["Value"] for row in shell.ask("share", "limits", "show", "--absolute")
+    }
     assert limits["maxTotalShares"] == 60
 
 
 def test_messages(shell: Shell, stage: str) -> None:
     """Told when no back end can take a share."""
-    shell.ask("share", "create", "CIFS", "1", "--name", "nowhere", "--share-type", "every", "--share-network", "every")
+    shell.ask(
+        "share",
+        "create",
+        "CIFS",
+        "1",
+        "--name",
+        "nowhere",
+        "--share-type",
+        "every",
+        "--share-network",
+        "every",
+    )
     until_share(shell, "error", "nowhere")
     (message,) = [row["ID"] for row in shell.ask("share", "message", "list")]
     assert shell.ask("share", "message", "show", message)["resource_type"] == "SHARE"
@@ -253,7 +382,15 @@ def test_messages(shell: Shell, stage: str) -> None:
 
 def test_what_is_not_called_is_what_is_documented(shell: Shell, stage: str) -> None:
     """In the section of docs/reference/compatibility.md, with `*` for all that begin so."""
-    section = COMPATIBILITY.read_text().partition("## Commands that are not covered")[2].partition("\n## ")[0]
-    told = [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`(share [^`]*)`", section)]
-    documented = {name for name in share_commands() if any(re.fullmatch(pattern, name) for pattern in told)}
+    section = (
+        COMPATIBILITY.read_text()
+        .partition("## Commands that are not covered")[2]
+        .partition("\n## ")[0]
+    )
+    told = [
+        re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`(share [^`]*)`", section)
+    ]
+    documented = {
+        name for name in share_commands() if any(re.fullmatch(pattern, name) for pattern in told)
+    }
     assert set(share_commands()) - shell.called == documented

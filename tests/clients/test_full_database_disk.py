@@ -1,4 +1,5 @@
-"""The disk below the database is full for a while: what was accepted goes on when there is room again, and no person is needed."""
+"""The disk below the database is full for a while: what was accepted goes on when there is room
+again, and no person is needed."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ def small_disk(folder: Path, mebibytes: int) -> Iterator[Path]:
     """A disk of that size at the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     owner = folder.stat()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0755", "tmpfs", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=0755", "tmpfs", str(folder)],
+        check=True,
+    )
     os.chown(folder, owner.st_uid, owner.st_gid)
     try:
         yield folder
@@ -52,10 +56,15 @@ def fill(disk: Path) -> None:
 
 
 def use_up(client: Client, disk: Path, share: str) -> None:
-    """Fill the disk, and what the database has set aside on it, until a request is refused for it."""
+    """Fill the disk, and what the database has set aside on it, until a request is refused for
+    it."""
     fill(disk)
     for number in range(3000):
-        code, answer = client("PUT", f"/v2/shares/{share}/metadata", {"metadata": {str(key): f"{number}".zfill(1000) for key in range(50)}})
+        code, answer = client(
+            "PUT",
+            f"/v2/shares/{share}/metadata",
+            {"metadata": {str(key): f"{number}".zfill(1000) for key in range(50)}},
+        )
         assert code in (200, 503), answer
         if code == 503:
             return
@@ -64,7 +73,9 @@ def use_up(client: Client, disk: Path, share: str) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def service(request: pytest.FixtureRequest) -> Iterator[tuple[Installation, Path, PostgresqlCluster | None]]:
+def service(
+    request: pytest.FixtureRequest,
+) -> Iterator[tuple[Installation, Path, PostgresqlCluster | None]]:
     """A running service, the disk that its database lies on, and its PostgreSQL."""
     with installation() as made:
         plan = f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n"
@@ -82,7 +93,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[tuple[Installation, Path
         try:
             with small_disk(cluster.folder, 200) as disk:
                 cluster.start()
-                made.configure(f"{plan}[database]\nconnection = {PostgresqlDatabases(cluster.port).create()}\n")
+                made.configure(
+                    f"{plan}[database]\nconnection = {PostgresqlDatabases(cluster.port).create()}\n"
+                )
                 made.start()
                 yield made, disk, cluster
                 made.stop()
@@ -91,16 +104,30 @@ def service(request: pytest.FixtureRequest) -> Iterator[tuple[Installation, Path
             cluster.stop()
 
 
-@pytest.mark.parametrize("seconds", [8, 70], ids=["shortly", "longer than a lease and than the patience with back ends"])
-def test_a_full_disk_below_the_database(service: tuple[Installation, Path, PostgresqlCluster | None], seconds: int) -> None:
+@pytest.mark.parametrize(
+    "seconds", [8, 70], ids=["shortly", "longer than a lease and than the patience with back ends"]
+)
+def test_a_full_disk_below_the_database(
+    service: tuple[Installation, Path, PostgresqlCluster | None], seconds: int
+) -> None:
     made, disk, cluster = service
     client, plan, pause = Client(made), made.folder / "faults", Event()
     in_use = share_network_in_use(client)
-    used, place = in_use["id"], {"neutron_net_id": in_use["net"], "neutron_subnet_id": in_use["subnet"]}
+    used, place = (
+        in_use["id"],
+        {"neutron_net_id": in_use["net"], "neutron_subnet_id": in_use["subnet"]},
+    )
     fresh = client.made("/v2/share-networks", {"share_network": place})["id"]
 
     def wanted(network: str) -> dict[str, Any]:
-        return {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+        return {
+            "share": {
+                "share_proto": "NFS",
+                "size": 1,
+                "share_type": "default",
+                "share_network_id": network,
+            }
+        }
 
     def status(share: str) -> str:
         return str(client("GET", f"/v2/shares/{share}")[1].get("share", {}).get("status"))
@@ -110,7 +137,8 @@ def test_a_full_disk_below_the_database(service: tuple[Installation, Path, Postg
     wait_until(plan.with_name("faults.counts").exists, "the driver's call")
     worker = made.children()["worker"]
     os.kill(worker, signal.SIGSTOP)
-    accepted.append(client.made("/v2/shares", wanted(fresh))["id"])  # its server has no addresses yet
+    # its server has no addresses yet
+    accepted.append(client.made("/v2/shares", wanted(fresh))["id"])
     use_up(client, disk, accepted[0])
     os.kill(worker, signal.SIGCONT)
     write_plan(plan, [])
@@ -126,7 +154,11 @@ def test_a_full_disk_below_the_database(service: tuple[Installation, Path, Postg
         cluster.resume()  # it gives up by itself when there is no room for its log of changes
     wait_until(lambda: client("GET", "/v2/shares/detail")[0] == 200, "the API")
     for share in accepted:
-        wait_until(lambda share=share: status(share) == "available", "a share that had been accepted", 120)  # type: ignore[misc]
+        wait_until(
+            lambda share=share: status(share) == "available",  # type: ignore[misc]
+            "a share that had been accepted",
+            120,
+        )
     for network in (used, fresh):
         later = client.made("/v2/shares", wanted(network))["id"]
         wait_until(lambda later=later: status(later) == "available", "a new share", 120)  # type: ignore[misc]

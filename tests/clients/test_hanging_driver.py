@@ -1,5 +1,6 @@
-"""Ten additions of a subnet at once while the driver hangs in its check: those that find no place to wait are told so, and all other
-requests are answered while the rest still waits. The real service, with as few threads as it can have."""
+"""Ten additions of a subnet at once while the driver hangs in its check: those that find no place
+to wait are told so, and all other requests are answered while the rest still waits. The real
+service, with as few threads as it can have."""
 
 from __future__ import annotations
 
@@ -23,7 +24,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 WAIT_SECONDS = 2.0  # what an addition that finds a place waits
 CHECK = "check_update_share_server_network_allocations"
-OTHERS = ("/v2/shares/detail", "/v2/share-networks/detail", "/v2/share-servers", "/v2/types", "/v2/messages")
+OTHERS = (
+    "/v2/shares/detail",
+    "/v2/share-networks/detail",
+    "/v2/share-servers",
+    "/v2/types",
+    "/v2/messages",
+)
 
 
 class Client:
@@ -32,7 +39,11 @@ class Client:
     def __init__(self, made: Installation) -> None:
         self._url = made.url
         token = base64.b64encode(f"admin:{password_in_clouds_file(made)}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}", "X-OpenStack-Manila-API-Version": "2.78", "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Basic {token}",
+            "X-OpenStack-Manila-API-Version": "2.78",
+            "Content-Type": "application/json",
+        }
 
     def made(self, path: str, body: Any) -> Any:
         """What a POST has made, without its outermost key."""
@@ -54,7 +65,9 @@ class Client:
 def service(request: pytest.FixtureRequest) -> Iterator[Installation]:
     with installation() as made:
         plan = made.folder / "faults"
-        config = f"{FAKE_BACKEND}fault_plan = {plan}\n[api]\nworkers = 1\nthreads = {request.param}\n"
+        config = (
+            f"{FAKE_BACKEND}fault_plan = {plan}\n[api]\nworkers = 1\nthreads = {request.param}\n"
+        )
         (made.folder / "abaca.conf").write_text(config)
         made.start()
         yield made
@@ -65,7 +78,12 @@ def test_nobody_else_waits(service: Installation) -> None:
     client = Client(service)
     network = share_network_in_use(client)
     write_plan(Path(service.folder, "faults"), [Fault(method=CHECK, error="hang")])
-    body = {"share-network-subnet": {"neutron_net_id": network["net"], "neutron_subnet_id": network["subnet"]}}
+    body = {
+        "share-network-subnet": {
+            "neutron_net_id": network["net"],
+            "neutron_subnet_id": network["subnet"],
+        }
+    }
 
     def add(_number: int) -> float:
         """Seconds until it is refused."""
@@ -74,12 +92,17 @@ def test_nobody_else_waits(service: Installation) -> None:
         assert status == 409 and "check pending" in answer["conflictingRequest"]["message"]
         return time.monotonic() - began
 
-    for _ in range(5):  # the wait is bounded: a machine that is too slow for this order of events is given further chances
+    # the wait is bounded: a machine that is too slow for this order of events is given further
+    # chances
+    for _ in range(5):
         with ThreadPoolExecutor(10) as threads:
             additions = [threads.submit(add, number) for number in range(10)]
             wait_until(lambda: any(each.running() for each in additions), "the additions")  # noqa: B023
             assert [client("GET", other)[0] for other in OTHERS] == [200] * len(OTHERS)
-            assert client("POST", "/v2/share-networks", {"share_network": {"name": "meanwhile"}})[0] == 200
+            assert (
+                client("POST", "/v2/share-networks", {"share_network": {"name": "meanwhile"}})[0]
+                == 200
+            )
             ended = [each for each in additions if each.done()]
         if len(ended) < len(additions) and all(each.result() < WAIT_SECONDS for each in ended):
             return
@@ -89,13 +112,31 @@ def test_nobody_else_waits(service: Installation) -> None:
 def share_network_in_use(client: Client) -> dict[str, str]:
     """A share network with an available share on it: id, net, subnet."""
     specs = {"driver_handles_share_servers": "True"}
-    assert client("POST", "/v2/types", {"share_type": {"name": "default", "extra_specs": specs}})[0] == 200
+    assert (
+        client("POST", "/v2/types", {"share_type": {"name": "default", "extra_specs": specs}})[0]
+        == 200
+    )
     net = client("POST", "/network/v2.0/networks", {"network": {"name": "net"}})[1]["network"]["id"]
-    subnet = client("POST", "/network/v2.0/subnets", {"subnet": {"network_id": net, "cidr": "10.1.0.0/24", "ip_version": 4}})[1]["subnet"]["id"]
+    subnet = client(
+        "POST",
+        "/network/v2.0/subnets",
+        {"subnet": {"network_id": net, "cidr": "10.1.0.0/24", "ip_version": 4}},
+    )[1]["subnet"]["id"]
     wanted = {"neutron_net_id": net, "neutron_subnet_id": subnet}
-    network = client("POST", "/v2/share-networks", {"share_network": wanted})[1]["share_network"]["id"]
+    network = client("POST", "/v2/share-networks", {"share_network": wanted})[1]["share_network"][
+        "id"
+    ]
     status, answer = client(
-        "POST", "/v2/shares", {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+        "POST",
+        "/v2/shares",
+        {
+            "share": {
+                "share_proto": "NFS",
+                "size": 1,
+                "share_type": "default",
+                "share_network_id": network,
+            }
+        },
     )
     assert status == 200, answer
     share = f"/v2/shares/{answer['share']['id']}"

@@ -1,6 +1,8 @@
-"""Horizon's share panels: what manila-ui asks python-manilaclient for when each is opened, and when a form of it is sent.
+"""Horizon's share panels: what manila-ui asks python-manilaclient for when each is opened, and when
+a form of it is sent.
 
-It makes its client anew for each call, at one version, with the token and the URL that the dashboard has. Facts: manila_ui/api/manila.py.
+It makes its client anew for each call, at one version, with the token and the URL that the
+dashboard has. Facts: manila_ui/api/manila.py.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from tests.clients.gophercloud import Gophercloud
 from tests.openstack.keystone import ADMIN, Keystone
 from tests.service import Installation, wait_until
 
-manilaclient = pytest.importorskip("manilaclient.client", reason="python-manilaclient is missing (pip install 'abaca[client]')")
+manilaclient = pytest.importorskip(
+    "manilaclient.client", reason="python-manilaclient is missing (pip install 'abaca[client]')"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -31,27 +35,46 @@ class Dashboard:
         self._who = {"username": username, "project_id": project_id, "input_auth_token": token}
 
     def __getattr__(self, name: str) -> Any:
-        client = manilaclient.Client(VERSION, service_catalog_url=self._url, user_agent=USER_AGENT, **self._who)
-        client.client.auth_token, client.client.management_url = self._who["input_auth_token"], self._url
+        client = manilaclient.Client(
+            VERSION, service_catalog_url=self._url, user_agent=USER_AGENT, **self._who
+        )
+        client.client.auth_token, client.client.management_url = (
+            self._who["input_auth_token"],
+            self._url,
+        )
         return getattr(client, name)
 
 
 @pytest.fixture(scope="module")
-def tenant(administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone) -> Dashboard:
+def tenant(
+    administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone
+) -> Dashboard:
     name = f"horizon-{uuid4().hex[:8]}"
     project = keystone.project(name)
     keystone.user(name, "member", project_id=project)
-    return Dashboard(service_with_keystone.url, name, project, keystone.token(name, project_id=project))
+    return Dashboard(
+        service_with_keystone.url, name, project, keystone.token(name, project_id=project)
+    )
 
 
 @pytest.fixture(scope="module")
-def admin(administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone) -> Dashboard:
-    project = keystone.client(ADMIN, project_name=ADMIN).get("/projects", params={"name": ADMIN}).json()["projects"][0]["id"]
-    return Dashboard(service_with_keystone.url, ADMIN, project, keystone.token(ADMIN, project_name=ADMIN))
+def admin(
+    administrator: Gophercloud, service_with_keystone: Installation, keystone: Keystone
+) -> Dashboard:
+    project = (
+        keystone.client(ADMIN, project_name=ADMIN)
+        .get("/projects", params={"name": ADMIN})
+        .json()["projects"][0]["id"]
+    )
+    return Dashboard(
+        service_with_keystone.url, ADMIN, project, keystone.token(ADMIN, project_name=ADMIN)
+    )
 
 
 def until(dashboard: Dashboard, share: Any, status: str) -> Any:
-    wait_until(lambda: dashboard.shares.get(share).status == status, f"the share to be {status}", 60)
+    wait_until(
+        lambda: dashboard.shares.get(share).status == status, f"the share to be {status}", 60
+    )
     return dashboard.shares.get(share)
 
 
@@ -60,12 +83,17 @@ def share(tenant: Dashboard) -> Iterator[Any]:
     """As the form "Create Share" makes one."""
     network = tenant.share_networks.create(name="panel")
     made = tenant.shares.create(
-        "NFS", 1, name="panel", description="", share_network=network.id, snapshot_id=None, metadata={"colour": "blue"}, share_type="snapshots",
+        "NFS", 1, name="panel", description="", share_network=network.id, snapshot_id=None,
+         metadata={"colour": "blue"}, share_type="snapshots",
         is_public=False, availability_zone=None, share_group_id=None,
     )  # fmt: skip
     yield until(tenant, made, "available")
     tenant.shares.delete(made, share_group_id=None)
-    wait_until(lambda: made.id not in [found.id for found in tenant.shares.list(search_opts={})], "the share to go", 60)
+    wait_until(
+        lambda: made.id not in [found.id for found in tenant.shares.list(search_opts={})],
+        "the share to go",
+        60,
+    )
 
 
 def absolute(dashboard: Dashboard) -> dict[str, int]:
@@ -73,29 +101,54 @@ def absolute(dashboard: Dashboard) -> dict[str, int]:
 
 
 def test_the_lists_of_a_project_that_has_nothing(tenant: Dashboard) -> None:
-    assert tenant.shares.list(search_opts={}) == tenant.share_networks.list(detailed=True, search_opts={}) == []
-    assert tenant.share_snapshots.list(detailed=True, search_opts=None, sort_key=None, sort_dir=None) == []
+    assert (
+        tenant.shares.list(search_opts={})
+        == tenant.share_networks.list(detailed=True, search_opts={})
+        == []
+    )
+    assert (
+        tenant.share_snapshots.list(detailed=True, search_opts=None, sort_key=None, sort_dir=None)
+        == []
+    )
     assert tenant.security_services.list(detailed=True, search_opts={}) == []
-    assert tenant.messages.list(search_opts=None, sort_key=None, sort_dir=None) == tenant.resource_locks.list() == []
+    assert (
+        tenant.messages.list(search_opts=None, sort_key=None, sort_dir=None)
+        == tenant.resource_locks.list()
+        == []
+    )
     assert absolute(tenant)["totalSharesUsed"] == 0
 
 
-def test_the_panels_of_share_groups_and_replicas_are_empty(tenant: Dashboard, admin: Dashboard) -> None:
+def test_the_panels_of_share_groups_and_replicas_are_empty(
+    tenant: Dashboard, admin: Dashboard
+) -> None:
     for who in (tenant, admin):
         for groups in (who.share_groups, who.share_group_snapshots):
             assert groups.list(detailed=True, search_opts=None, sort_key=None, sort_dir=None) == []
-            assert groups.list(detailed=True, search_opts={"all_tenants": True}, sort_key=None, sort_dir=None) == []
+            assert (
+                groups.list(
+                    detailed=True, search_opts={"all_tenants": True}, sort_key=None, sort_dir=None
+                )
+                == []
+            )
         assert who.share_group_types.list(show_all=True) == []
         assert who.share_replicas.list(None) == []
 
 
 def test_the_form_for_a_share_can_be_filled(tenant: Dashboard) -> None:
-    """Each list that it offers a choice of; of the share types their extra specs, which say who needs a share network."""
+    """Each list that it offers a choice of; of the share types their extra specs, which say who
+    needs a share network."""
     assert tenant.share_networks.list(detailed=False, search_opts=None) == []
-    handles = {found.name: found.get_keys()["driver_handles_share_servers"] for found in tenant.share_types.list()}
+    handles = {
+        found.name: found.get_keys()["driver_handles_share_servers"]
+        for found in tenant.share_types.list()
+    }
     assert handles["default"] == handles["snapshots"] == "True"
     assert [zone.name for zone in tenant.availability_zones.list()] == ["nova"]
-    assert tenant.share_groups.list(detailed=True, search_opts=None, sort_key=None, sort_dir=None) == []
+    assert (
+        tenant.share_groups.list(detailed=True, search_opts=None, sort_key=None, sort_dir=None)
+        == []
+    )
 
 
 def test_a_share_and_its_page(tenant: Dashboard, share: Any) -> None:
@@ -108,7 +161,11 @@ def test_a_share_and_its_page(tenant: Dashboard, share: Any) -> None:
     tenant.shares.set_metadata(share, {"shape": "round"})
     tenant.shares.delete_metadata(share, ["colour"])
     found = tenant.shares.get(share.id)
-    assert (found.name, found.metadata, found.share_type_name) == ("renamed", {"shape": "round"}, "snapshots")
+    assert (found.name, found.metadata, found.share_type_name) == (
+        "renamed",
+        {"shape": "round"},
+        "snapshots",
+    )
     assert absolute(tenant)["totalShareGigabytesUsed"] == 1
 
 
@@ -134,15 +191,29 @@ def test_access_to_a_share(tenant: Dashboard, share: Any) -> None:
 
 def test_snapshots_of_a_share(tenant: Dashboard, share: Any) -> None:
     """And the share is reverted to one; a second one is made from it by the same form."""
-    snapshot = tenant.share_snapshots.create(share.id, force=False, name="panel", description="", metadata={"kept": "yes"})
-    wait_until(lambda: tenant.share_snapshots.get(snapshot.id).status == "available", "the snapshot", 60)
-    assert [found.id for found in tenant.share_snapshots.list(detailed=True, search_opts={"share_id": share.id})] == [snapshot.id]
+    snapshot = tenant.share_snapshots.create(
+        share.id, force=False, name="panel", description="", metadata={"kept": "yes"}
+    )
+    wait_until(
+        lambda: tenant.share_snapshots.get(snapshot.id).status == "available", "the snapshot", 60
+    )
+    assert [
+        found.id
+        for found in tenant.share_snapshots.list(detailed=True, search_opts={"share_id": share.id})
+    ] == [snapshot.id]
     tenant.share_snapshots.update(snapshot.id, display_name="renamed", display_description="")
     tenant.share_snapshots.set_metadata(snapshot.id, {"more": "yes"})
     tenant.share_snapshots.delete_metadata(snapshot.id, ["kept"])
     tenant.shares.revert_to_snapshot(share.id, snapshot.id)
     until(tenant, share.id, "available")
-    copy = tenant.shares.create("NFS", 1, name="copy", share_network=share.share_network_id, snapshot_id=snapshot.id, share_type="snapshots")
+    copy = tenant.shares.create(
+        "NFS",
+        1,
+        name="copy",
+        share_network=share.share_network_id,
+        snapshot_id=snapshot.id,
+        share_type="snapshots",
+    )
     until(tenant, copy, "available")
     tenant.shares.delete(copy)
     wait_until(lambda: len(tenant.shares.list()) == 1, "the copy to go", 60)
@@ -151,20 +222,34 @@ def test_snapshots_of_a_share(tenant: Dashboard, share: Any) -> None:
 
 
 def test_share_networks_and_security_services(tenant: Dashboard) -> None:
-    service = tenant.security_services.create("ldap", dns_ip="192.0.2.1", ou=None, server=None, domain="example.org", user="u", password="p",
+    service = tenant.security_services.create("ldap", dns_ip="192.0.2.1", ou=None, server=None,
+     domain="example.org", user="u", password="p",
                                               name="panel", description="")  # fmt: skip
     tenant.security_services.update(service.id, name="renamed", description="")
-    network = tenant.share_networks.create(name="second", description="", neutron_net_id=None, neutron_subnet_id=None, availability_zone=None)
+    network = tenant.share_networks.create(
+        name="second",
+        description="",
+        neutron_net_id=None,
+        neutron_subnet_id=None,
+        availability_zone=None,
+    )
     (first,) = tenant.share_networks.get(network.id).share_network_subnets
     tenant.share_network_subnets.set_metadata(network.id, {"floor": "1"}, subresource=first["id"])
     tenant.share_network_subnets.delete_metadata(network.id, ["floor"], subresource=first["id"])
     assert tenant.share_network_subnets.get(network.id, first["id"]).metadata == {}
     more = tenant.share_network_subnets.create(
-        share_network_id=network.id, neutron_net_id=None, neutron_subnet_id=None, availability_zone="nova", metadata={"floor": "2"}
+        share_network_id=network.id,
+        neutron_net_id=None,
+        neutron_subnet_id=None,
+        availability_zone="nova",
+        metadata={"floor": "2"},
     )
     assert len(tenant.share_networks.get(network.id).share_network_subnets) == 2
     tenant.share_networks.add_security_service(network.id, service.id)
-    assert [found.id for found in tenant.security_services.list(search_opts={"share_network_id": network.id})] == [service.id]
+    assert [
+        found.id
+        for found in tenant.security_services.list(search_opts={"share_network_id": network.id})
+    ] == [service.id]
     tenant.share_networks.remove_security_service(network.id, service.id)
     tenant.share_networks.update(network.id, name="third", description="")
     tenant.share_network_subnets.delete(network.id, more.id)
@@ -173,7 +258,9 @@ def test_share_networks_and_security_services(tenant: Dashboard) -> None:
 
 
 def test_what_failed_is_told(tenant: Dashboard, share: Any) -> None:
-    failed = tenant.shares.create("CIFS", 1, name="none", share_network=share.share_network_id, share_type="default")
+    failed = tenant.shares.create(
+        "CIFS", 1, name="none", share_network=share.share_network_id, share_type="default"
+    )
     until(tenant, failed, "error")
     (message,) = tenant.messages.list(search_opts=None, sort_key=None, sort_dir=None)
     assert tenant.messages.get(message.id).resource_id == failed.id
@@ -198,7 +285,9 @@ def test_the_panels_of_administrators(admin: Dashboard, share: Any) -> None:
 
 
 def test_share_types_of_administrators(admin: Dashboard) -> None:
-    made = admin.share_types.create(name="panel", description="one", spec_driver_handles_share_servers=True, is_public=False)
+    made = admin.share_types.create(
+        name="panel", description="one", spec_driver_handles_share_servers=True, is_public=False
+    )
     admin.share_types.get(made.id).update(name="renamed", description="two", is_public=False)
     admin.share_types.get(made.id).set_keys({"floor": "1"})
     admin.share_types.get(made.id).unset_keys(["floor"])

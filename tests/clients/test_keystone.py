@@ -1,5 +1,5 @@
-"""The unmodified `openstack` command (out of one process a user) and openstacksdk against a service behind Keystone, which they find by the
-catalogue; and Neutron.
+"""The unmodified `openstack` command (out of one process a user) and openstacksdk against a service
+behind Keystone, which they find by the catalogue; and Neutron.
 
 Their `clouds.yaml` holds nothing but Keystone's address and credentials.
 """
@@ -20,7 +20,9 @@ from tests.openstack.keystone import Keystone, section
 from tests.openstack.lab import NeutronLab
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
-openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
+openstack = pytest.importorskip(
+    "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -33,7 +35,11 @@ def service(keystone: Keystone, neutron_lab: NeutronLab) -> Iterator[Installatio
         pytest.skip("the command openstack is missing (pip install 'abaca[client]')")
     own_user = keystone.service_user(f"abaca-{uuid4().hex[:8]}")
     neutron = "\n".join(f"{name} = {value}" for name, value in neutron_lab.options.items())
-    settings = f"[api]\nauth_strategy = keystone\n{section(own_user)}[neutron]\n{neutron}\n[DEFAULT]\nnetwork_plugin = neutron\n"
+    settings = (
+        "[api]\nauth_strategy = "
+        f"keystone\n{section(own_user)}[neutron]\n{neutron}\n[DEFAULT]\nnetwork_plugin = "
+        "neutron\n"
+    )
     with installation(config_text=FAKE_BACKEND + settings) as made:
         made.start()
         for service_type, path in TYPES.items():
@@ -42,12 +48,17 @@ def service(keystone: Keystone, neutron_lab: NeutronLab) -> Iterator[Installatio
 
 
 @pytest.fixture(scope="module")
-def clouds(service: Installation, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clouds(
+    service: Installation, keystone: Keystone, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A `clouds.yaml` with the clouds `alice`, a member of one project, and `admin`."""
     mark = uuid4().hex[:8]
     keystone.user(f"alice-{mark}", "member", project_id=keystone.project(f"red-{mark}"))
     path = tmp_path_factory.mktemp("clouds") / "clouds.yaml"
-    entries = {"alice": keystone.cloud(f"alice-{mark}", f"red-{mark}"), "admin": keystone.cloud("admin", "admin")}
+    entries = {
+        "alice": keystone.cloud(f"alice-{mark}", f"red-{mark}"),
+        "admin": keystone.cloud("admin", "admin"),
+    }
     path.write_bytes(msgspec.yaml.encode({"clouds": entries}))
     return path
 
@@ -76,30 +87,93 @@ def test_who_may_what(alice: Client, admin: Client) -> None:
 def test_the_catalogue_leads_to_it_by_every_type(clouds: Path, service_type: str) -> None:
     cloud = openstack.config.OpenStackConfig(config_files=[str(clouds)]).get_one("alice")
     session = cloud.get_session()
-    answer = session.get("/share-networks", endpoint_filter={"service_type": service_type, "interface": "public"})
+    answer = session.get(
+        "/share-networks", endpoint_filter={"service_type": service_type, "interface": "public"}
+    )
     assert answer.json() == {"share_networks": []}
 
 
-def test_a_share_on_two_subnets_of_neutron_and_a_third_added(alice: Client, admin: Client, neutron_lab: NeutronLab) -> None:
-    """The networks are made, found by name and taken away with the same command; ports come and go with the share server."""
+def test_a_share_on_two_subnets_of_neutron_and_a_third_added(
+    alice: Client, admin: Client, neutron_lab: NeutronLab
+) -> None:
+    """The networks are made, found by name and taken away with the same command; ports come and go
+    with the share server."""
     network_id = alice.ask("network", "create", "blue")["id"]
-    for name, version, cidr in (("v4", "4", "10.9.0.0/24"), ("v6", "6", "fd00:9::/64"), ("more", "4", "10.10.0.0/24")):
-        alice.run("subnet", "create", "--network", "blue", "--ip-version", version, "--subnet-range", cidr, f"blue-{name}")
+    for name, version, cidr in (
+        ("v4", "4", "10.9.0.0/24"),
+        ("v6", "6", "fd00:9::/64"),
+        ("more", "4", "10.10.0.0/24"),
+    ):
+        alice.run(
+            "subnet",
+            "create",
+            "--network",
+            "blue",
+            "--ip-version",
+            version,
+            "--subnet-range",
+            cidr,
+            f"blue-{name}",
+        )
     zone = ("--availability-zone", "nova")
-    alice.run("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
+    alice.run(
+        "share",
+        "network",
+        "create",
+        "--name",
+        "blue",
+        "--neutron-net-id",
+        "blue",
+        "--neutron-subnet-id",
+        "blue-v4",
+        *zone,
+    )
     subnet = ("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", *zone)
     alice.run(*subnet, "--neutron-subnet-id", "blue-v6")
-    alice.run("share", "create", "--name", "docs", "--share-type", "default", "--share-network", "blue", "--wait", "NFS", "1")
-    assert len(neutron_lab.ports(network_id)) == len(alice.ask("share", "export", "location", "list", "docs")) == 2
+    alice.run(
+        "share",
+        "create",
+        "--name",
+        "docs",
+        "--share-type",
+        "default",
+        "--share-network",
+        "blue",
+        "--wait",
+        "NFS",
+        "1",
+    )
+    assert (
+        len(neutron_lab.ports(network_id))
+        == len(alice.ask("share", "export", "location", "list", "docs"))
+        == 2
+    )
     third = (*subnet, "--neutron-subnet-id", "blue-more")
     wait_until(lambda: alice.ask(*third, "--check-only")["compatible"] is True, "the check", 60)
     alice.run(*third)
-    wait_until(lambda: len(alice.ask("share", "export", "location", "list", "docs")) == 3, "a third export location", 60)
-    addresses = {fixed["ip_address"] for port in neutron_lab.ports(network_id) for fixed in port["fixed_ips"]}
-    assert addresses == {row["Path"].rpartition(":/")[0].strip("[]") for row in alice.ask("share", "export", "location", "list", "docs")}
+    wait_until(
+        lambda: len(alice.ask("share", "export", "location", "list", "docs")) == 3,
+        "a third export location",
+        60,
+    )
+    addresses = {
+        fixed["ip_address"] for port in neutron_lab.ports(network_id) for fixed in port["fixed_ips"]
+    }
+    assert addresses == {
+        row["Path"].rpartition(":/")[0].strip("[]")
+        for row in alice.ask("share", "export", "location", "list", "docs")
+    }
     for who, sees in ((alice, False), (admin, True)):
-        shown = who.ask("share", "network", "show", "blue" if who is alice else alice.ask("share", "network", "show", "blue")["id"])
-        assert all((one.get("segmentation_id") is not None) is sees for one in shown["share_network_subnets"]), shown
+        shown = who.ask(
+            "share",
+            "network",
+            "show",
+            "blue" if who is alice else alice.ask("share", "network", "show", "blue")["id"],
+        )
+        assert all(
+            (one.get("segmentation_id") is not None) is sees
+            for one in shown["share_network_subnets"]
+        ), shown
     alice.run("share", "delete", "docs", "--wait")
     for row in alice.ask("share", "network", "show", "blue")["share_network_subnets"][1:]:
         alice.run("share", "network", "subnet", "delete", "blue", row["id"])

@@ -1,4 +1,5 @@
-"""A Keystone that hangs, drips, never ends or lies: requests of others are answered, and neither memory nor threads are lost."""
+"""A Keystone that hangs, drips, never ends or lies: requests of others are answered, and neither
+memory nor threads are lost."""
 
 from __future__ import annotations
 
@@ -34,7 +35,10 @@ http_request_max_retries = 0
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with lying_service() as url, serving(**{"api.workers": 1, "api.threads": 2, "api.auth_strategy": "keystone"}) as made:
+    with (
+        lying_service() as url,
+        serving(**{"api.workers": 1, "api.threads": 2, "api.auth_strategy": "keystone"}) as made,
+    ):
         file = made.folder / "keystone.conf"
         file.write_text(f"[keystone_authtoken]\nauth_url = {url}/v3\n{OPTIONS}")
         made.options["config_files"] = [str(file)]
@@ -88,6 +92,10 @@ def resident(server: Server) -> int:
     """MiB of the largest process."""
     found = []
     for pid in server.pids():
-        (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+        (line,) = (
+            line
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if line.startswith("VmRSS")
+        )
         found.append(int(line.split()[1]) // 1024)
     return max(found)

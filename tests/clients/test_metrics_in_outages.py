@@ -1,4 +1,5 @@
-"""/metrics and /healthcheck over a PostgreSQL that ends connections, has none left, goes and comes back, while many ask."""
+"""/metrics and /healthcheck over a PostgreSQL that ends connections, has none left, goes and comes
+back, while many ask."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ ASKED = {
     "limits": request("GET", "/v2/limits", credentials=ROOT),
 }
 CLIENTS = 6
-LONGEST_SECONDS = 20.0  # in none of this anything waits for long: a database that is away is told at once
+# in none of this anything waits for long: a database that is away is told at once
+LONGEST_SECONDS = 20.0
 
 
 class Askers:
-    """Clients that ask for one after the other without pause; what they were answered with, and how long that took."""
+    """Clients that ask for one after the other without pause; what they were answered with, and how
+    long that took."""
 
     def __init__(self, server: Server) -> None:
         self._port = server.port
@@ -97,17 +100,37 @@ def test_metrics_are_answered_whatever_the_database_does(cluster: PostgresqlClus
 
 def _end_connections(cluster: PostgresqlCluster, times: int) -> None:
     """Half of those of the service, again and again."""
-    with psycopg.connect(host="127.0.0.1", port=cluster.port, user="postgres", dbname="postgres", autocommit=True) as admin:
+    with psycopg.connect(
+        host="127.0.0.1", port=cluster.port, user="postgres", dbname="postgres", autocommit=True
+    ) as admin:
         for _ in range(times):
-            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'abaca%' AND random() < 0.5")
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE "
+                "'abaca%' AND random() < 0.5"
+            )
 
 
 def _take_all_connections(cluster: PostgresqlCluster) -> None:
-    """For a moment: then the service's own are ended, so that it has to make new ones, and finds none free."""
+    """For a moment: then the service's own are ended, so that it has to make new ones, and finds
+    none free."""
     with ExitStack() as held:
-        admin = held.enter_context(psycopg.connect(host="127.0.0.1", port=cluster.port, user="postgres", dbname="postgres", autocommit=True))
+        admin = held.enter_context(
+            psycopg.connect(
+                host="127.0.0.1",
+                port=cluster.port,
+                user="postgres",
+                dbname="postgres",
+                autocommit=True,
+            )
+        )
         with contextlib.suppress(psycopg.OperationalError):
             while True:
-                held.enter_context(psycopg.connect(host="127.0.0.1", port=cluster.port, user="postgres", dbname="postgres"))
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'abaca%'")
+                held.enter_context(
+                    psycopg.connect(
+                        host="127.0.0.1", port=cluster.port, user="postgres", dbname="postgres"
+                    )
+                )
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'abaca%'"
+        )
         Event().wait(1)

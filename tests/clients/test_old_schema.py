@@ -18,6 +18,8 @@ def test_it_names_the_command_that_is_missing(process: str) -> None:
         conf = config.load(overrides={"state_dir": str(made.state_dir)})
         state_dir.prepare(conf)
         migrations.downgrade(config.database_url(conf), migrations.revisions()[1])
-        done = subprocess.run(made.command(process), capture_output=True, text=True, timeout=60, check=False, cwd="/")
+        done = subprocess.run(
+            made.command(process), capture_output=True, text=True, timeout=60, check=False, cwd="/"
+        )
     assert done.returncode == 1
     assert "run `abaca-manage db sync`" in done.stderr

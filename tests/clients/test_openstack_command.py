@@ -1,4 +1,5 @@
-"""The unmodified `openstack` command and openstacksdk against a running service with the fake back end, by the `clouds.yaml` it wrote.
+"""The unmodified `openstack` command and openstacksdk against a running service with the fake back
+end, by the `clouds.yaml` it wrote.
 
 One story, in order, in one project; then another project's user.
 """
@@ -16,10 +17,11 @@ from abaca.admin.demo_scene import openstack_program
 from tests.clients.command import Client, Shell
 from tests.service import Installation, installation, wait_until
 
-openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
+openstack = pytest.importorskip(
+    "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +45,26 @@ def client(service: Installation) -> Iterator[Client]:
 def sdk(service: Installation) -> Any:
     """openstacksdk by the same file."""
     files = [str(service.state_dir / "clouds.yaml")]
-    return openstack.connection.Connection(config=openstack.config.OpenStackConfig(config_files=files).get_one("abaca"))
+    return openstack.connection.Connection(
+        config=openstack.config.OpenStackConfig(config_files=files).get_one("abaca")
+    )
 
 
 def until_status(client: Client, share: str, status: str) -> None:
-    wait_until(lambda: client.ask("share", "show", share)["status"] == status, f"share {share} to be {status}", 60)
+    wait_until(
+        lambda: client.ask("share", "show", share)["status"] == status,
+        f"share {share} to be {status}",
+        60,
+    )
 
 
 def test_services_are_listed(client: Client) -> None:
     (service,) = client.ask("share", "service", "list")
-    assert (service["Binary"], service["State"], service["Status"]) == ("manila-share", "up", "enabled")
+    assert (service["Binary"], service["State"], service["Status"]) == (
+        "manila-share",
+        "up",
+        "enabled",
+    )
 
 
 def test_pools_are_listed(client: Client) -> None:
@@ -63,26 +75,54 @@ def test_pools_are_listed(client: Client) -> None:
 def test_networks_and_subnets_are_made_and_found_by_name(client: Client) -> None:
     network = client.ask("network", "create", "blue")
     for name, version, cidr in (("blue-v4", "4", "10.9.0.0/24"), ("blue-v6", "6", "fd00:9::/64")):
-        subnet = client.ask("subnet", "create", "--network", "blue", "--ip-version", version, "--subnet-range", cidr, name)
+        subnet = client.ask(
+            "subnet",
+            "create",
+            "--network",
+            "blue",
+            "--ip-version",
+            version,
+            "--subnet-range",
+            cidr,
+            name,
+        )
         assert (subnet["cidr"], subnet["network_id"]) == (cidr, network["id"])
-    assert {subnet["Name"] for subnet in client.ask("subnet", "list", "--network", "blue")} == {"blue-v4", "blue-v6"}
+    assert {subnet["Name"] for subnet in client.ask("subnet", "list", "--network", "blue")} == {
+        "blue-v4",
+        "blue-v6",
+    }
     assert client.ask("network", "show", "blue")["id"] == network["id"]
 
 
 def test_overlapping_ranges_are_refused(client: Client) -> None:
-    done = client.tried("subnet", "create", "--network", "blue", "--subnet-range", "10.9.0.128/25", "again")
+    done = client.tried(
+        "subnet", "create", "--network", "blue", "--subnet-range", "10.9.0.128/25", "again"
+    )
     assert done.returncode != 0 and "overlaps with subnet" in done.stderr
 
 
 def test_a_share_type_is_made(client: Client) -> None:
     made = client.ask("share", "type", "create", "default", "true")
-    assert made["required_extra_specs"] == {"driver_handles_share_servers": "True"} or "True" in str(made["required_extra_specs"])
+    assert made["required_extra_specs"] == {
+        "driver_handles_share_servers": "True"
+    } or "True" in str(made["required_extra_specs"])
     assert [row["Name"] for row in client.ask("share", "type", "list")] == ["default"]
 
 
 def test_a_share_network_stands_on_two_subnets_of_one_zone(client: Client) -> None:
     zone = ("--availability-zone", "nova")
-    made = client.ask("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
+    made = client.ask(
+        "share",
+        "network",
+        "create",
+        "--name",
+        "blue",
+        "--neutron-net-id",
+        "blue",
+        "--neutron-subnet-id",
+        "blue-v4",
+        *zone,
+    )
     assert made["status"] == "active"
     subnet = ("--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
     added = client.ask("share", "network", "subnet", "create", "blue", *subnet)
@@ -90,10 +130,23 @@ def test_a_share_network_stands_on_two_subnets_of_one_zone(client: Client) -> No
 
 
 def test_a_share_is_made_extended_and_shown(client: Client) -> None:
-    client.run("share", "create", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
+    client.run(
+        "share",
+        "create",
+        "--name",
+        "docs",
+        "--share-type",
+        "default",
+        "--share-network",
+        "blue",
+        "NFS",
+        "1",
+    )
     until_status(client, "docs", "available")
     client.run("share", "resize", "docs", "2")
-    wait_until(lambda: client.ask("share", "show", "docs")["size"] == 2, "the share to be extended", 60)
+    wait_until(
+        lambda: client.ask("share", "show", "docs")["size"] == 2, "the share to be extended", 60
+    )
     (row,) = client.ask("share", "list", "--long")
     assert (row["Name"], row["Size"], row["Share Protocol"]) == ("docs", 2, "NFS")
 
@@ -101,11 +154,27 @@ def test_a_share_is_made_extended_and_shown(client: Client) -> None:
 def test_access_rules_are_made_listed_and_deleted(client: Client) -> None:
     for rule in ("10.9.0.0/25", "fd00:9::/80"):
         client.run("share", "access", "create", "--access-level", "ro", "docs", "ip", rule)
-    wait_until(lambda: {rule["State"] for rule in client.ask("share", "access", "list", "docs")} == {"active"}, "the rules", 60)
+    wait_until(
+        lambda: (
+            {rule["State"] for rule in client.ask("share", "access", "list", "docs")} == {"active"}
+        ),
+        "the rules",
+        60,
+    )
     rules = {rule["Access To"]: rule for rule in client.ask("share", "access", "list", "docs")}
-    assert {rule["Access Level"] for rule in rules.values()} == {"ro"} and rules.keys() == {"10.9.0.0/25", "fd00:9::/80"}
+    assert {rule["Access Level"] for rule in rules.values()} == {"ro"} and rules.keys() == {
+        "10.9.0.0/25",
+        "fd00:9::/80",
+    }
     client.run("share", "access", "delete", "docs", rules["10.9.0.0/25"]["ID"])
-    wait_until(lambda: [rule["Access To"] for rule in client.ask("share", "access", "list", "docs")] == ["fd00:9::/80"], "one to go", 60)
+    wait_until(
+        lambda: (
+            [rule["Access To"] for rule in client.ask("share", "access", "list", "docs")]
+            == ["fd00:9::/80"]
+        ),
+        "one to go",
+        60,
+    )
 
 
 def test_a_rule_twice_is_refused_with_the_reason(client: Client) -> None:
@@ -122,25 +191,61 @@ def test_there_is_an_export_location_for_each_address(client: Client) -> None:
 
 def test_a_subnet_is_checked_and_added_to_a_share_network_in_use(client: Client) -> None:
     client.run("network", "create", "green")
-    client.run("subnet", "create", "--network", "green", "--subnet-range", "10.10.0.0/24", "green-v4")
+    client.run(
+        "subnet", "create", "--network", "green", "--subnet-range", "10.10.0.0/24", "green-v4"
+    )
     before = client.ask("share", "export", "location", "list", "docs")
-    subnet = ("--neutron-net-id", "green", "--neutron-subnet-id", "green-v4", "--availability-zone", "nova")
+    subnet = (
+        "--neutron-net-id",
+        "green",
+        "--neutron-subnet-id",
+        "green-v4",
+        "--availability-zone",
+        "nova",
+    )
     command = ("share", "network", "subnet", "create", "blue", *subnet)
     wait_until(lambda: client.ask(*command, "--check-only")["compatible"] is True, "the check", 60)
     client.run(*command)
-    wait_until(lambda: len(client.ask("share", "export", "location", "list", "docs")) == 3, "a third export location", 60)
+    wait_until(
+        lambda: len(client.ask("share", "export", "location", "list", "docs")) == 3,
+        "a third export location",
+        60,
+    )
     assert client.ask("share", "export", "location", "list", "docs")[:2] == before
 
 
 def test_security_services_are_attached_and_exchanged_in_use(client: Client) -> None:
     def settled(expected: str) -> None:
-        wait_until(lambda: client.ask("share", "network", "show", "blue")["status"] == "active", "share network blue to be active", 60)
+        wait_until(
+            lambda: client.ask("share", "network", "show", "blue")["status"] == "active",
+            "share network blue to be active",
+            60,
+        )
         attached = client.ask("share", "security", "service", "list", "--share-network", "blue")
         assert [row["Name"] for row in attached] == [expected]
 
     for name in ("first", "second"):
-        made = client.ask("share", "security", "service", "create", "ldap", "--name", name, "--server", "10.9.0.50", "--password", "p", "--ou", "o")
-        assert (made["name"], made["password"], made["ou"], made["status"]) == (name, "p", "o", "new")
+        made = client.ask(
+            "share",
+            "security",
+            "service",
+            "create",
+            "ldap",
+            "--name",
+            name,
+            "--server",
+            "10.9.0.50",
+            "--password",
+            "p",
+            "--ou",
+            "o",
+        )
+        assert (made["name"], made["password"], made["ou"], made["status"]) == (
+            name,
+            "p",
+            "o",
+            "new",
+        )
     client.run("share", "network", "set", "blue", "--new-security-service", "first")
     settled("first")
     exchange = ("--current-security-service", "first", "--new-security-service", "second")
@@ -164,7 +269,13 @@ def test_openstacksdk_sees_the_same(sdk: Any, client: Client) -> None:
 
 def test_another_project_sees_none_of_it(service: Installation, client: Client) -> None:
     mine = client.ask("share", "show", "docs")["id"]
-    done = subprocess.run(service.command("user", "add", "mary", "--project", "red"), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        service.command("user", "add", "mary", "--project", "red"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     entry = msgspec.yaml.decode(done.stdout[done.stdout.index("clouds:") :])["clouds"]
     path = service.folder / "mary.yaml"
     path.write_bytes(msgspec.yaml.encode({"clouds": entry}))

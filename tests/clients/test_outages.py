@@ -32,16 +32,28 @@ def cluster() -> Iterator[PostgresqlCluster]:
 def service(cluster: PostgresqlCluster) -> Iterator[Installation]:
     with installation() as made:
         url = PostgresqlDatabases(cluster.port).create()
-        (made.folder / "abaca.conf").write_text(f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n[database]\nconnection = {url}\n")
+        (made.folder / "abaca.conf").write_text(
+            f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n[database]\nconnection = {url}\n"
+        )
         made.start()
         yield made
 
 
-def test_a_database_that_is_away_for_long(service: Installation, cluster: PostgresqlCluster) -> None:
-    """What ran goes on when it is back, the work that ended meanwhile included; requests are answered with 503 until then."""
+def test_a_database_that_is_away_for_long(
+    service: Installation, cluster: PostgresqlCluster
+) -> None:
+    """What ran goes on when it is back, the work that ended meanwhile included; requests are
+    answered with 503 until then."""
     client, plan = Client(service), service.folder / "faults"
     network = share_network_in_use(client)["id"]
-    wanted = {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+    wanted = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "default",
+            "share_network_id": network,
+        }
+    }
 
     def status(share: str) -> str:
         return str(client("GET", f"/v2/shares/{share}")[1].get("share", {}).get("status"))

@@ -1,4 +1,5 @@
-"""Restarts under load: API processes are replaced one after the other, and the whole service is stopped; nothing that was accepted is lost."""
+"""Restarts under load: API processes are replaced one after the other, and the whole service is
+stopped; nothing that was accepted is lost."""
 
 from __future__ import annotations
 
@@ -19,8 +20,15 @@ from tests.service import FAKE_BACKEND, Installation, descendants, installation,
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-CONFIG = f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n[quota]\nshares = -1\nshare_networks = -1\ngigabytes = -1\n"
-HEADERS = {"X-Auth-Token": "admin:project:admin", "X-OpenStack-Manila-API-Version": "2.78", "Content-Type": "application/json"}
+CONFIG = (
+    f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n[quota]\nshares = -1\nshare_networks = "
+    "-1\ngigabytes = -1\n"
+)
+HEADERS = {
+    "X-Auth-Token": "admin:project:admin",
+    "X-OpenStack-Manila-API-Version": "2.78",
+    "Content-Type": "application/json",
+}
 CLIENTS = 3
 PAUSE_SECONDS = 0.02  # between two requests of one client
 PAGE = 500
@@ -34,10 +42,13 @@ def service() -> Iterator[Installation]:
 
 
 def ask(made: Installation, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """One request by a connection of its own: (status, answer). Raises OSError or HTTPException when it is not answered."""
+    """One request by a connection of its own: (status, answer). Raises OSError or HTTPException
+    when it is not answered."""
     connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=60)
     try:
-        connection.request(method, path, None if body is None else msgspec.json.encode(body), HEADERS)
+        connection.request(
+            method, path, None if body is None else msgspec.json.encode(body), HEADERS
+        )
         answer = connection.getresponse()
         return answer.status, msgspec.json.decode(answer.read() or b"null")
     finally:
@@ -62,7 +73,8 @@ def everything(service: Installation, kind: str) -> list[dict[str, Any]]:
 
 
 class Load:
-    """Clients that ask for the same again and again: `accepted` ids, and what went wrong otherwise."""
+    """Clients that ask for the same again and again: `accepted` ids, and what went wrong
+    otherwise."""
 
     def __init__(self) -> None:
         self.accepted: list[str] = []
@@ -113,12 +125,38 @@ def test_api_processes_are_replaced_and_every_request_is_answered(service: Insta
     assert service.children()["api"] == api
 
 
-def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(service: Installation) -> None:
-    made_by(service, "/v2/types", {"share_type": {"name": "default", "extra_specs": {"driver_handles_share_servers": "True"}}})
+def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(
+    service: Installation,
+) -> None:
+    made_by(
+        service,
+        "/v2/types",
+        {
+            "share_type": {
+                "name": "default",
+                "extra_specs": {"driver_handles_share_servers": "True"},
+            }
+        },
+    )
     net = made_by(service, "/network/v2.0/networks", {"network": {"name": "net"}})["id"]
-    subnet = made_by(service, "/network/v2.0/subnets", {"subnet": {"network_id": net, "cidr": "10.1.0.0/24", "ip_version": 4}})["id"]
-    network = made_by(service, "/v2/share-networks", {"share_network": {"neutron_net_id": net, "neutron_subnet_id": subnet}})["id"]
-    wanted = {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+    subnet = made_by(
+        service,
+        "/network/v2.0/subnets",
+        {"subnet": {"network_id": net, "cidr": "10.1.0.0/24", "ip_version": 4}},
+    )["id"]
+    network = made_by(
+        service,
+        "/v2/share-networks",
+        {"share_network": {"neutron_net_id": net, "neutron_subnet_id": subnet}},
+    )["id"]
+    wanted = {
+        "share": {
+            "share_proto": "NFS",
+            "size": 1,
+            "share_type": "default",
+            "share_network_id": network,
+        }
+    }
     with load(service, "/v2/shares", wanted) as seen:
         wait_until(lambda: len(seen.accepted) > 10, "requests")
         assert service.stop() == 0
@@ -129,7 +167,9 @@ def test_a_service_that_is_stopped_under_load_loses_nothing_that_it_accepted(ser
         return {share["id"]: share["status"] for share in everything(service, "shares/detail")}
 
     assert set(seen.accepted) <= statuses().keys()
-    wait_until(lambda: set(statuses().values()) == {"available"}, "all that was accepted to be done")
+    wait_until(
+        lambda: set(statuses().values()) == {"available"}, "all that was accepted to be done"
+    )
 
 
 @contextmanager
@@ -138,9 +178,14 @@ def another_api(service: Installation) -> Iterator[subprocess.Popen[bytes]]:
     log = service.folder / "another"
     command = [*service.command("api"), "--port", str(service.port)]
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/")
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd="/"
+        )
     try:
-        wait_until(lambda: all(f"Started worker-{number}" in log.read_text() for number in (1, 2)), "the other API")
+        wait_until(
+            lambda: all(f"Started worker-{number}" in log.read_text() for number in (1, 2)),
+            "the other API",
+        )
         yield process
     finally:
         process.terminate()
@@ -148,7 +193,8 @@ def another_api(service: Installation) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_an_api_takes_over_from_another_one_on_the_same_port(service: Installation) -> None:
-    """Connections that nobody has taken when the old one goes may be reset; no request that was taken is lost."""
+    """Connections that nobody has taken when the old one goes may be reset; no request that was
+    taken is lost."""
     with load(service, "/v2/share-networks", {"share_network": {}}) as seen:
         wait_until(lambda: len(seen.accepted) > 5, "requests")
         with another_api(service) as old:

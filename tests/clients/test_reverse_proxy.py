@@ -1,4 +1,5 @@
-"""haproxy and nginx in front of the API, with the very settings that the administrator guide shows."""
+"""haproxy and nginx in front of the API, with the very settings that the administrator guide
+shows."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ HALF_A_BODY = b"POST /v2/types HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\
 
 
 class Proxy:
-    """One that runs, at `port`, in front of `server`. `scheme`: what it says that it was asked by."""
+    """One that runs, at `port`, in front of `server`. `scheme`: what it says that it was asked
+    by."""
 
     def __init__(self, server: Server, port: int, scheme: str) -> None:
         self.server = server
@@ -52,7 +54,11 @@ def settings(kind: str) -> str:
 @contextmanager
 def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
     port, file = free_port(), folder / "haproxy.cfg"
-    text = settings("haproxy").replace("bind :443 ssl crt /etc/haproxy/shares.pem", f"bind 127.0.0.1:{port}").replace(":8786", f":{server.port}")
+    text = (
+        settings("haproxy")
+        .replace("bind :443 ssl crt /etc/haproxy/shares.pem", f"bind 127.0.0.1:{port}")
+        .replace(":8786", f":{server.port}")
+    )
     file.write_text(text)
     with running(["haproxy", "-db", "-f", str(file)], port):
         yield Proxy(server, port, "https")
@@ -61,10 +67,20 @@ def haproxy(server: Server, folder: Path) -> Iterator[Proxy]:
 @contextmanager
 def nginx(server: Server, folder: Path) -> Iterator[Proxy]:
     port, file = free_port(), folder / "nginx.conf"
-    text = settings("nginx").replace("listen 443 ssl;", f"listen 127.0.0.1:{port};").replace(":8786", f":{server.port}")
+    text = (
+        settings("nginx")
+        .replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")
+        .replace(":8786", f":{server.port}")
+    )
     text = re.sub(r"\n\s*ssl_certificate.*", "", text)
-    temporary = "".join(f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-    file.write_text(f"daemon off; pid {folder}/pid; error_log {folder}/error;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n")
+    temporary = "".join(
+        f"{name}_temp_path {folder}/{name};\n"
+        for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    file.write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error;\nevents {{}}\nhttp "
+        f"{{\naccess_log off;\n{temporary}{text}}}\n"
+    )
     folder.chmod(0o755)
     with running(["nginx", "-e", f"{folder}/error", "-c", str(file), "-p", str(folder)], port):
         yield Proxy(server, port, "http")
@@ -95,7 +111,9 @@ def _listens(port: int) -> bool:
 @pytest.fixture(scope="module", params=[haproxy, nginx], ids=["haproxy", "nginx"])
 def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
     with ExitStack() as stack:
-        server = stack.enter_context(serving(**{"api.workers": 1, "api.trusted_proxies": ["127.0.0.1"]}))
+        server = stack.enter_context(
+            serving(**{"api.workers": 1, "api.trusted_proxies": ["127.0.0.1"]})
+        )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="abaca-proxy-")))
         proxy = stack.enter_context(request.param(server, folder))
         server.start()
@@ -104,21 +122,49 @@ def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
 
 def test_links_say_what_the_client_asked(proxy: Proxy) -> None:
     answer = proxy.ask(request("GET", "/").replace(b"Host: x", b"Host: shares.example.org"))
-    assert json.loads(answer.body)["versions"][0]["links"][1]["href"] == f"{proxy.scheme}://shares.example.org/v2/"
+    assert (
+        json.loads(answer.body)["versions"][0]["links"][1]["href"]
+        == f"{proxy.scheme}://shares.example.org/v2/"
+    )
 
 
 def test_the_client_is_known_by_its_own_address_whatever_it_claims(proxy: Proxy) -> None:
-    answer = proxy.ask(request("GET", "/v2/types", "X-Forwarded-For: 203.0.113.9", credentials=basic("mallory", "wrong")))
+    answer = proxy.ask(
+        request(
+            "GET",
+            "/v2/types",
+            "X-Forwarded-For: 203.0.113.9",
+            credentials=basic("mallory", "wrong"),
+        )
+    )
     assert answer.status == 401
     assert f"failed login as 'mallory' from {CLIENT}" in proxy.server.said()
 
 
 def test_bodies_pass_whole_and_within_the_limit(proxy: Proxy) -> None:
     body = b'{"share_network": {}}'
-    assert proxy.ask(request("POST", "/v2/share-networks", body=body, credentials=basic("alice", "pw"))).status == 200
-    chunked = request("POST", "/v2/share-networks", "Transfer-Encoding: chunked", "Content-Type: application/json", credentials=basic("alice", "pw"))
+    assert (
+        proxy.ask(
+            request("POST", "/v2/share-networks", body=body, credentials=basic("alice", "pw"))
+        ).status
+        == 200
+    )
+    chunked = request(
+        "POST",
+        "/v2/share-networks",
+        "Transfer-Encoding: chunked",
+        "Content-Type: application/json",
+        credentials=basic("alice", "pw"),
+    )
     assert proxy.ask(chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)).status == 200
-    assert proxy.ask(request("POST", "/v2/share-networks", body=b"x" * 120_000, credentials=basic("alice", "pw"))).status == 413
+    assert (
+        proxy.ask(
+            request(
+                "POST", "/v2/share-networks", body=b"x" * 120_000, credentials=basic("alice", "pw")
+            )
+        ).status
+        == 413
+    )
 
 
 def test_slow_bodies_do_not_reach_the_api(proxy: Proxy) -> None:
@@ -127,6 +173,12 @@ def test_slow_bodies_do_not_reach_the_api(proxy: Proxy) -> None:
         for connection in slow:
             connection.send(HALF_A_BODY)
         for _ in range(10):
-            assert proxy.ask(request("GET", "/v2/types", credentials=basic("alice", "pw"))).status == 200
-        found = [answer.status if (answer := connection.answer()) is not None else 408 for connection in slow]
+            assert (
+                proxy.ask(request("GET", "/v2/types", credentials=basic("alice", "pw"))).status
+                == 200
+            )
+        found = [
+            answer.status if (answer := connection.answer()) is not None else 408
+            for connection in slow
+        ]
         assert set(found) == {408}

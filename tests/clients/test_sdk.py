@@ -1,4 +1,5 @@
-"""openstacksdk's shared_file_system proxy: each of its methods about something that Abaca has is called against a running service.
+"""openstacksdk's shared_file_system proxy: each of its methods about something that Abaca has is
+called against a running service.
 
 The last test compares with docs/reference/compatibility.md, which lists the others.
 """
@@ -14,11 +15,15 @@ import pytest
 from tests.clients.test_every_command import COMPATIBILITY
 from tests.service import Installation, wait_until
 
-openstack = pytest.importorskip("openstack", reason="openstacksdk is missing (pip install 'abaca[client]')")
+openstack = pytest.importorskip(
+    "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-SPECS = dict.fromkeys(("driver_handles_share_servers", "snapshot_support", "revert_to_snapshot_support"), "True")
+SPECS = dict.fromkeys(
+    ("driver_handles_share_servers", "snapshot_support", "revert_to_snapshot_support"), "True"
+)
 
 
 class Recorded:
@@ -37,7 +42,9 @@ class Recorded:
 @pytest.fixture(scope="module")
 def cloud(shared_service: Installation) -> Any:
     files = [str(shared_service.state_dir / "clouds.yaml")]
-    return openstack.connection.Connection(config=openstack.config.OpenStackConfig(config_files=files).get_one("abaca"))
+    return openstack.connection.Connection(
+        config=openstack.config.OpenStackConfig(config_files=files).get_one("abaca")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +58,35 @@ def share(cloud: Any, sdk: Recorded) -> Iterator[Any]:
     net = cloud.network.create_network(name="sdk")
     subnet = cloud.network.create_subnet(network_id=net.id, cidr="10.33.0.0/24", ip_version=4)
     share_type = sdk.create_share_type(name="sdk", extra_specs=SPECS)
-    network = sdk.create_share_network(name="sdk", neutron_net_id=net.id, neutron_subnet_id=subnet.id)
-    made = sdk.create_share(name="sdk", share_protocol="NFS", size=1, share_type="sdk", share_network_id=network.id)
+    network = sdk.create_share_network(
+        name="sdk", neutron_net_id=net.id, neutron_subnet_id=subnet.id
+    )
+    made = sdk.create_share(
+        name="sdk", share_protocol="NFS", size=1, share_type="sdk", share_network_id=network.id
+    )
     yield sdk.wait_for_status(made, "available", ["error"], interval=0.2, wait=60)
     sdk.delete_share(made)
     sdk.wait_for_delete(made, interval=0.2, wait=60)
-    for server in cloud.shared_file_system.get(f"/share-servers?share_network_id={network.id}").json()["share_servers"]:
+    for server in cloud.shared_file_system.get(
+        f"/share-servers?share_network_id={network.id}"
+    ).json()["share_servers"]:
         cloud.shared_file_system.delete(f"/share-servers/{server['id']}")
-    wait_until(lambda: not cloud.shared_file_system.get(f"/share-servers?share_network_id={network.id}").json()["share_servers"], "the server", 60)
+    wait_until(
+        lambda: (
+            not cloud.shared_file_system.get(
+                f"/share-servers?share_network_id={network.id}"
+            ).json()["share_servers"]
+        ),
+        "the server",
+        60,
+    )
     sdk.delete_share_network(network)
     sdk.delete_share_type(share_type)
-    wait_until(lambda: network.id not in [found.id for found in sdk.share_networks()], "the share network to go", 60)
+    wait_until(
+        lambda: network.id not in [found.id for found in sdk.share_networks()],
+        "the share network to go",
+        60,
+    )
     cloud.network.delete_network(net)
 
 
@@ -84,7 +109,9 @@ def test_soft_deletion(sdk: Recorded, share: Any) -> None:
 
 
 def test_resource_locks(sdk: Recorded, share: Any) -> None:
-    lock = sdk.create_resource_lock(resource_id=share.id, resource_type="share", lock_reason="precious")
+    lock = sdk.create_resource_lock(
+        resource_id=share.id, resource_type="share", lock_reason="precious"
+    )
     assert [found.id for found in sdk.resource_locks(resource_id=share.id)] == [lock.id]
     sdk.update_resource_lock(lock.id, lock_reason="told")
     assert sdk.get_resource_lock(lock.id).lock_reason == "told"
@@ -107,7 +134,9 @@ def test_metadata_of_shares(sdk: Recorded, share: Any) -> None:
 def test_access_rules_and_locations(sdk: Recorded, share: Any) -> None:
     (location,) = sdk.export_locations(share.id)
     assert sdk.get_export_location(location.id, share.id).path == location.path
-    rule = sdk.create_access_rule(share.id, access_type="ip", access_to="10.33.0.0/25", access_level="rw")
+    rule = sdk.create_access_rule(
+        share.id, access_type="ip", access_to="10.33.0.0/25", access_level="rw"
+    )
     wait_until(lambda: sdk.get_access_rule(rule.id).state == "active", "the rule", 60)
     assert [found.id for found in sdk.access_rules(share)] == [rule.id]
     sdk.delete_access_rule(rule.id, share.id)
@@ -129,7 +158,11 @@ def test_snapshots(sdk: Recorded, share: Any) -> None:
     wait_until(lambda: sdk.get_share(share.id).status == "available", "the share", 60)
     wait_until(lambda: sdk.get_share_snapshot(made.id).status == "available", "the snapshot", 60)
     sdk.delete_share_snapshot(made.id)
-    wait_until(lambda: made.id not in [found.id for found in sdk.share_snapshots()], "the snapshot to go", 60)
+    wait_until(
+        lambda: made.id not in [found.id for found in sdk.share_snapshots()],
+        "the snapshot to go",
+        60,
+    )
 
 
 def test_networks_and_subnets(sdk: Recorded, share: Any) -> None:
@@ -141,7 +174,9 @@ def test_networks_and_subnets(sdk: Recorded, share: Any) -> None:
     assert len(list(sdk.share_network_subnets(network.id))) == 2
     sdk.set_share_network_subnet_metadata(network.id, subnet.id, vlan="7")
     assert sdk.fetch_share_network_subnet_metadata(network.id, subnet.id).metadata == {"vlan": "7"}
-    assert sdk.fetch_share_network_subnet_metadata_item(network.id, subnet.id, "vlan").metadata == {"vlan": "7"}
+    assert sdk.fetch_share_network_subnet_metadata_item(network.id, subnet.id, "vlan").metadata == {
+        "vlan": "7"
+    }
     sdk.delete_share_network_subnet_metadata(network.id, subnet.id, ["vlan"])
     sdk.delete_share_network_subnet(network.id, subnet)
 
@@ -156,7 +191,13 @@ def test_types(sdk: Recorded, share: Any) -> None:
 
 
 def test_instances(sdk: Recorded, share: Any) -> None:
-    doomed = sdk.create_share(name="doomed", share_protocol="NFS", size=1, share_type="sdk", share_network_id=share.share_network_id)
+    doomed = sdk.create_share(
+        name="doomed",
+        share_protocol="NFS",
+        size=1,
+        share_type="sdk",
+        share_network_id=share.share_network_id,
+    )
     wait_until(lambda: sdk.get_share(doomed.id).status == "available", "the share", 60)
     (instance,) = [found for found in sdk.share_instances() if found.share_id == doomed.id]
     sdk.reset_share_instance_status(instance.id, "error")
@@ -166,13 +207,25 @@ def test_instances(sdk: Recorded, share: Any) -> None:
 
 
 def test_a_share_that_is_let_go_and_taken_over(cloud: Any, sdk: Recorded, share: Any) -> None:
-    brief = sdk.create_share(name="brief", share_protocol="NFS", size=1, share_type="sdk", share_network_id=share.share_network_id)
+    brief = sdk.create_share(
+        name="brief",
+        share_protocol="NFS",
+        size=1,
+        share_type="sdk",
+        share_network_id=share.share_network_id,
+    )
     wait_until(lambda: sdk.get_share(brief.id).status == "available", "the share", 60)
     shown, (location,) = sdk.get_share(brief.id), sdk.export_locations(brief.id)
     sdk.unmanage_share(brief.id)
-    wait_until(lambda: brief.id not in [found.id for found in sdk.shares()], "the share to be let go", 60)
-    back = sdk.manage_share("NFS", location.path, shown.host, share_type="sdk", share_server_id=shown.share_server_id)
-    wait_until(lambda: sdk.get_share(back.id).status == "available", "the share to be taken over", 60)
+    wait_until(
+        lambda: brief.id not in [found.id for found in sdk.shares()], "the share to be let go", 60
+    )
+    back = sdk.manage_share(
+        "NFS", location.path, shown.host, share_type="sdk", share_server_id=shown.share_server_id
+    )
+    wait_until(
+        lambda: sdk.get_share(back.id).status == "available", "the share to be taken over", 60
+    )
     sdk.delete_share(back.id)
     wait_until(lambda: back.id not in [found.id for found in sdk.shares()], "the share to go", 60)
 
@@ -184,7 +237,8 @@ def test_back_ends_limits_quotas_and_messages(sdk: Recorded, share: Any) -> None
     sdk.ensure_shares_service(service.host)
     assert [zone.name for zone in sdk.availability_zones()] == ["nova"]
     assert len(list(sdk.storage_pools())) == 1
-    assert len(list(sdk.limits())) == 1  # without figures: it looks beside `absolute`, where Manila has none either
+    # without figures: it looks beside `absolute`, where Manila has none either
+    assert len(list(sdk.limits())) == 1
     sdk.update_quota_class_set("default", shares=55)
     assert sdk.get_quota_class_set("default").shares == 55
     sdk.update_quota_set("blue", shares=7)
@@ -192,20 +246,33 @@ def test_back_ends_limits_quotas_and_messages(sdk: Recorded, share: Any) -> None
     sdk.revert_quota_set("blue")
     assert sdk.get_quota_set("blue").shares == 55
     assert list(sdk.share_replicas()) == []
-    nowhere = sdk.create_share(name="nowhere", share_protocol="CIFS", size=1, share_type="sdk", share_network_id=share.share_network_id)
+    nowhere = sdk.create_share(
+        name="nowhere",
+        share_protocol="CIFS",
+        size=1,
+        share_type="sdk",
+        share_network_id=share.share_network_id,
+    )
     wait_until(lambda: sdk.get_share(nowhere.id).status == "error", "the failure", 60)
     (message,) = [found for found in sdk.user_messages() if found.resource_id == nowhere.id]
     assert sdk.get_user_message(message.id).user_message
     sdk.delete_user_message(message.id)
     sdk.delete_share(nowhere.id)
-    wait_until(lambda: nowhere.id not in [found.id for found in sdk.shares()], "the share to go", 60)
+    wait_until(
+        lambda: nowhere.id not in [found.id for found in sdk.shares()], "the share to go", 60
+    )
 
 
 def test_what_is_not_called_is_what_is_documented(cloud: Any, sdk: Recorded, share: Any) -> None:
     """Deleting the share and waiting for that comes when the last test is over."""
     proxy = type(cloud.shared_file_system)
-    own = {name for name, what in vars(proxy).items() if callable(what) and not name.startswith("_")}
+    own = {
+        name for name, what in vars(proxy).items() if callable(what) and not name.startswith("_")
+    }
     section = COMPATIBILITY.read_text().partition("openstacksdk's methods")[2].partition("\n\n")[0]
     told = [re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`([*\w]+)`", section)]
     documented = {name for name in own if any(re.fullmatch(pattern, name) for pattern in told)}
-    assert own - sdk.called - {"wait_for_delete", "delete_share_network", "delete_share_type"} == documented
+    assert (
+        own - sdk.called - {"wait_for_delete", "delete_share_network", "delete_share_type"}
+        == documented
+    )

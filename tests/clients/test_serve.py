@@ -1,4 +1,5 @@
-"""`abaca serve` as a process: what it prints and makes, who it runs as, what it does when its children die, and how it ends."""
+"""`abaca serve` as a process: what it prints and makes, who it runs as, what it does when its
+children die, and how it ends."""
 
 from __future__ import annotations
 
@@ -54,7 +55,10 @@ def mode(path: Path) -> int:
 def test_it_says_where_it_listens_and_how_to_log_in(service: Installation) -> None:
     said = service.said()
     assert f"Abaca listens on {service.url}" in said
-    assert f"export OS_CLIENT_CONFIG_FILE={service.state_dir}/clouds.yaml" in said and "export OS_CLOUD=abaca" in said
+    assert (
+        f"export OS_CLIENT_CONFIG_FILE={service.state_dir}/clouds.yaml" in said
+        and "export OS_CLOUD=abaca" in said
+    )
     found = PASSWORD.search(said)
     assert found and found[1] == password_in_clouds_file(service)
     assert "@fake is up" in said and service.answers()
@@ -62,20 +66,28 @@ def test_it_says_where_it_listens_and_how_to_log_in(service: Installation) -> No
 
 def test_files_are_for_those_who_need_them(service: Installation) -> None:
     folder = service.state_dir
-    assert {path: mode(folder / path) for path in (".", "db", "db/abaca.sqlite", "worker", "users", "clouds.yaml")} == {
-        ".": 0o755, "db": 0o700, "db/abaca.sqlite": 0o600, "worker": 0o700, "users": 0o640, "clouds.yaml": 0o600,
+    assert {path: mode(folder / path) for path in (".", "db", "db/abaca.sqlite", "worker", "users",
+     "clouds.yaml")} == {
+        ".": 0o755, "db": 0o700, "db/abaca.sqlite": 0o600, "worker": 0o700, "users": 0o640,
+         "clouds.yaml": 0o600,
     }  # fmt: skip
     assert {(folder / path).lstat().st_uid for path in (".", "worker", "users")} == {os.geteuid()}
     api_user = pwd.getpwnam("abaca").pw_uid if os.geteuid() == 0 else os.geteuid()
-    assert {path.lstat().st_uid for path in (folder / "db", *(folder / "db").iterdir())} == {api_user}
+    assert {path.lstat().st_uid for path in (folder / "db", *(folder / "db").iterdir())} == {
+        api_user
+    }
     assert password_in_clouds_file(service) not in (folder / "users").read_text()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is who has given it up")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root: what is looked at is who has given it up"
+)
 def test_only_the_worker_keeps_root(service: Installation) -> None:
     abaca = pwd.getpwnam("abaca").pw_uid
     api = service.children()["api"]
-    assert {pid: users_of(pid) for pid in (api, *descendants(api))} == {pid: {abaca} for pid in (api, *descendants(api))}
+    assert {pid: users_of(pid) for pid in (api, *descendants(api))} == {
+        pid: {abaca} for pid in (api, *descendants(api))
+    }
     assert users_of(service.children()["worker"]) == {0}
     assert all(path.lstat().st_uid in (0, abaca) for path in (service.state_dir / "db").iterdir())
 
@@ -85,20 +97,30 @@ def test_metrics_count_the_requests_of_all_api_processes(service: Installation) 
     for _ in range(40):
         assert service.answers()
     credentials = b64encode(f"admin:{password_in_clouds_file(service)}".encode()).decode()
-    request = urllib.request.Request(f"{service.url}/metrics", headers={"Authorization": f"Basic {credentials}"})
+    request = urllib.request.Request(
+        f"{service.url}/metrics", headers={"Authorization": f"Basic {credentials}"}
+    )
     with urllib.request.urlopen(request, timeout=10) as answer:
         text = answer.read().decode()
-    counted = re.search(r'abaca_http_request_seconds_count\{method="GET",route="/healthcheck",status="200"\} (\S+)', text)
+    counted = re.search(
+        r'abaca_http_request_seconds_count\{method="GET",route="/healthcheck",status="200"\} (\S+)',
+        text,
+    )
     assert counted and float(counted[1]) >= 40
     assert 'abaca_back_end_up{host="' in text
 
 
 def test_another_one_on_the_same_state_directory_is_refused(service: Installation) -> None:
-    assert f"Another `abaca serve` runs on the state directory {service.state_dir}" in service.refused()
+    assert (
+        f"Another `abaca serve` runs on the state directory {service.state_dir}"
+        in service.refused()
+    )
     assert service.answers()
 
 
-def test_a_port_in_use_is_named(service: Installation, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_port_in_use_is_named(
+    service: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     with installation() as other:
         other.port = service.port
         assert f"Port {service.port} of 127.0.0.1 is in use" in other.refused()
@@ -121,7 +143,9 @@ def test_a_child_that_is_killed_is_started_again(service: Installation, name: st
     assert {pid for pid in below if arguments_of(pid)} == set()
 
 
-def test_it_stops_with_everything_it_started_and_the_next_start_knows_the_password(service: Installation) -> None:
+def test_it_stops_with_everything_it_started_and_the_next_start_knows_the_password(
+    service: Installation,
+) -> None:
     assert service.process is not None
     below = descendants(service.process.pid)
     assert len(below) >= 3
@@ -132,7 +156,9 @@ def test_it_stops_with_everything_it_started_and_the_next_start_knows_the_passwo
     password = password_in_clouds_file(service)
     assert not PASSWORD.search(service.start())
     assert password_in_clouds_file(service) == password
-    done = subprocess.run(service.command("user", "list"), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        service.command("user", "list"), capture_output=True, text=True, timeout=60, check=True
+    )
     assert done.stdout.split() == ["admin", "project", "admin", "roles", "admin"]
 
 
@@ -143,7 +169,9 @@ def test_its_children_end_with_it_when_it_is_killed(service: Installation) -> No
     wait_until(lambda: not any(arguments_of(pid) for pid in below), "the children to end", 60)
 
 
-def test_the_folder_that_a_killed_api_counted_in_is_removed_by_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_that_a_killed_api_counted_in_is_removed_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with reachable_folder() as temporary, installation() as made:
         temporary.chmod(0o1777)
         monkeypatch.setenv("TMPDIR", str(temporary))
@@ -154,7 +182,9 @@ def test_the_folder_that_a_killed_api_counted_in_is_removed_by_the_next_one(monk
         assert list(first.glob("*.db"))
         killed = made.children()["api"]
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: made.children().get("api", killed) != killed and made.answers(), "another API")
+        wait_until(
+            lambda: made.children().get("api", killed) != killed and made.answers(), "another API"
+        )
         (second,) = set(temporary.glob(f"{PREFIX}*")) - {others}
         assert second != first
         assert made.stop() == 0
@@ -178,7 +208,11 @@ def test_without_root_it_serves_with_the_fake_back_end_and_says_what_is_missing(
         pytest.skip(reason)
     with installation(user, config_text=None) as made:
         said = made.start()
-        assert "@fake is up" in said and "WARNING: the fake back end is used" in said and "- root: the worker must run as root" in said
+        assert (
+            "@fake is up" in said
+            and "WARNING: the fake back end is used" in said
+            and "- root: the worker must run as root" in said
+        )
         assert made.answers()
         owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
         assert {path.lstat().st_uid for path in made.state_dir.rglob("*")} == {owner}

@@ -1,4 +1,5 @@
-"""manila-tempest-plugin's tests of share networks, subnets, share servers and security services, and our own plug-in, with a real Keystone."""
+"""manila-tempest-plugin's tests of share networks, subnets, share servers and security services,
+and our own plug-in, with a real Keystone."""
 
 from __future__ import annotations
 
@@ -23,12 +24,16 @@ OURS_MIN = 9
 def outcomes(keystone_template: Path) -> Iterator[list[Outcome]]:
     """How each test ended."""
     with scene(keystone_template) as play:
-        yield play.suite.run(families.default(), workers=2, seconds=SECONDS, but=families.excluded())
+        yield play.suite.run(
+            families.default(), workers=2, seconds=SECONDS, but=families.excluded()
+        )
 
 
 def test_nothing_fails_but_what_is_listed(outcomes: list[Outcome]) -> None:
     assert unexpected(outcomes) == [], summary(outcomes, reason)
-    assert any(reason(outcome.name) for outcome in outcomes), "the tests that are expected to fail were not run"
+    assert any(reason(outcome.name) for outcome in outcomes), (
+        "the tests that are expected to fail were not run"
+    )
 
 
 def test_most_of_them_ran(outcomes: list[Outcome]) -> None:
@@ -39,4 +44,6 @@ def test_most_of_them_ran(outcomes: list[Outcome]) -> None:
 
 def test_what_is_expected_to_fail_is_documented() -> None:
     told = (Path(__file__).parents[2] / "docs" / "tempest.md").read_text()
-    assert [text for known in EXPECTED.values() for text in known if text not in " ".join(told.split())] == []
+    assert [
+        text for known in EXPECTED.values() for text in known if text not in " ".join(told.split())
+    ] == []

@@ -1,4 +1,5 @@
-"""`python -m tests.crash [--seed N] [--minutes M] [--form fake|linux]`: random operations under random kills, and a report of them."""
+"""`python -m tests.crash [--seed N] [--minutes M] [--form fake|linux]`: random operations under
+random kills, and a report of them."""
 
 from __future__ import annotations
 
@@ -16,14 +17,30 @@ from tests.crash.site import FORMS, Site, site
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="the same seed draws the same decisions (default: any)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="how long operations and kills go on (default: 10)")
-    parser.add_argument("--form", choices=sorted(FORMS), default="fake", help="the back end (default: fake; linux needs root)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=random.randrange(10**6),
+        help="the same seed draws the same decisions (default: any)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="how long operations and kills go on (default: 10)",
+    )
+    parser.add_argument(
+        "--form",
+        choices=sorted(FORMS),
+        default="fake",
+        help="the back end (default: fake; linux needs root)",
+    )
     parser.add_argument("--log", type=Path, help="keep what the processes said in this file")
     arguments = parser.parse_args()
     if arguments.form == "linux" and (reason := unavailable_reason()):
         parser.error(reason)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # as an exception: all that runs is ended first
+    # as an exception: all that runs is ended first
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     print(f"{arguments.form}, seed {arguments.seed}", flush=True)
 
     def keep_log(made: Site) -> None:
@@ -31,7 +48,9 @@ def main() -> int:
             shutil.copy(made.log, arguments.log)
 
     with site(arguments.form, keep_log) as made:
-        report = Campaign(made, arguments.seed, lambda line: print(line, flush=True)).run(arguments.minutes * 60)
+        report = Campaign(made, arguments.seed, lambda line: print(line, flush=True)).run(
+            arguments.minutes * 60
+        )
     print(report)
     return 1 if report.violations else 0
 

@@ -1,4 +1,5 @@
-"""A user of one project over HTTP, who takes no answer for what it is: neither a success nor a failure."""
+"""A user of one project over HTTP, who takes no answer for what it is: neither a success nor a
+failure."""
 
 from __future__ import annotations
 
@@ -44,12 +45,18 @@ class Caller:
     def __init__(self, site: Site, user: str) -> None:
         self._site = site
         token = base64.b64encode(f"{user}:{site.password}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {token}", "X-OpenStack-Manila-API-Version": _VERSION, "Content-Type": "application/json"}
+        self._headers = {
+            "Authorization": f"Basic {token}",
+            "X-OpenStack-Manila-API-Version": _VERSION,
+            "Content-Type": "application/json",
+        }
         self.violations: list[str] = []
 
     def __call__(self, method: str, path: str, body: Any = None) -> Answer:
         data = None if body is None else msgspec.json.encode(body)
-        request = urllib.request.Request(f"{self._site.url}{path}", data, self._headers, method=method)
+        request = urllib.request.Request(
+            f"{self._site.url}{path}", data, self._headers, method=method
+        )
         began = time.monotonic()
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:
@@ -58,8 +65,13 @@ class Caller:
             answered = Answer(refusal.code, _decoded(refusal))
         except (OSError, http.client.HTTPException) as error:
             answered = Answer(None, str(error))
-        if answered.outcome == "wrong" or (answered.outcome != "refused" and not self._site.was_disturbed(began)):
-            self.violations.append(f"{method} {path}: answered with {answered.status} {answered.body}, after {time.monotonic() - began:.1f} s")
+        if answered.outcome == "wrong" or (
+            answered.outcome != "refused" and not self._site.was_disturbed(began)
+        ):
+            self.violations.append(
+                f"{method} {path}: answered with {answered.status} {answered.body}, after "
+                f"{time.monotonic() - began:.1f} s"
+            )
         return answered
 
     def read(self, path: str) -> Any:

@@ -1,4 +1,5 @@
-"""A campaign: rounds of operations under kills, a pause after each in which everything has to settle and be right, and in the end a clean slate."""
+"""A campaign: rounds of operations under kills, a pause after each in which everything has to
+settle and be right, and in the end a clean slate."""
 
 from __future__ import annotations
 
@@ -23,17 +24,32 @@ from tests.crash.tenant import EVERYBODY, SHARE_TYPE, WEIGHTS, Tenant
 from tests.operations.scenarios import SPECS
 from tests.service import wait_until
 
-KILLS = {"worker": 10, "api": 4, "postgresql": 8, "worker postgresql": 1, "api worker postgresql": 1}
+KILLS = {
+    "worker": 10,
+    "api": 4,
+    "postgresql": 8,
+    "worker postgresql": 1,
+    "api worker postgresql": 1,
+}
 LONGEST_DOWN = 1.5
 STAYS = {
-    *("availability_zones", "messages", "pools", "quota_usages", "services", "share_type_extra_specs", "share_types"),
+    *(
+        "availability_zones",
+        "messages",
+        "pools",
+        "quota_usages",
+        "services",
+        "share_type_extra_specs",
+        "share_types",
+    ),
     *("share_usages", "worker_leases"),
 }
 """Tables that hold rows on a clean slate, too."""
 
 
 class Measure(NamedTuple):
-    """How hard it goes: projects, seconds of a round, between two operations of a project, between two kills; and the bound to settle within."""
+    """How hard it goes: projects, seconds of a round, between two operations of a project, between
+    two kills; and the bound to settle within."""
 
     projects: int
     round_seconds: float
@@ -50,7 +66,8 @@ MEASURES = {
 
 @dataclass
 class Report:
-    """What happened. `violations`: what must not be; nothing else makes a campaign fail. `errors`: nouns that ended in error, as they may."""
+    """What happened. `violations`: what must not be; nothing else makes a campaign fail. `errors`:
+    nouns that ended in error, as they may."""
 
     form: str
     seed: int
@@ -68,7 +85,9 @@ class Report:
     @property
     def accepted(self) -> int:
         """Operations that were accepted."""
-        return sum(number for (_, outcome), number in self.outcomes.items() if outcome == "accepted")
+        return sum(
+            number for (_, outcome), number in self.outcomes.items() if outcome == "accepted"
+        )
 
     def __str__(self) -> str:
         by_kind: dict[str, dict[str, int]] = {}
@@ -80,7 +99,8 @@ class Report:
             *(f"  {kind}: {_counted(outcomes)}" for kind, outcomes in by_kind.items()),
             f"requests without an answer, looked up: {_counted(self.looked_up)}",
             f"kills: {sum(self.kills.values())} ({_counted(self.kills)})",
-            f"processes that ended by themselves and were started again: {_counted(self.ended_by_themselves)}",
+            "processes that ended by themselves and were started again: "
+            f"{_counted(self.ended_by_themselves)}",
             f"settled within: {', '.join(f'{seconds:.1f}' for seconds in self.settled)} s",
             f"export locations tried by NFS: {self.visits}",
             f"in error: {len(self.errors)}",
@@ -94,38 +114,55 @@ class Report:
 class Campaign:
     """On a site that is not prepared yet. `say` gets a line now and then."""
 
-    def __init__(self, site: Site, seed: int, say: Callable[[str], object] = lambda _: None) -> None:
+    def __init__(
+        self, site: Site, seed: int, say: Callable[[str], object] = lambda _: None
+    ) -> None:
         self.site = site
         self.seed = seed
         self.measure = MEASURES[site.form]
-        self.tenants = [Tenant(site, f"project-{number}") for number in range(1, self.measure.projects + 1)]
+        self.tenants = [
+            Tenant(site, f"project-{number}") for number in range(1, self.measure.projects + 1)
+        ]
         self.report = Report(site.form, seed)
         self._say = say
 
     def run(self, seconds: float) -> Report:
-        """So many seconds of rounds with what follows each; then everything is deleted. Ends with the first round that shows a violation."""
+        """So many seconds of rounds with what follows each; then everything is deleted. Ends with
+        the first round that shows a violation."""
         self.site.prepare([tenant.name for tenant in self.tenants])
         self.site.stack.share_type(SHARE_TYPE, **SPECS)
         for tenant in self.tenants:
             tenant.settle_in()
         began = time.monotonic()
         killer = decisions(self.seed, "killer", KILLS, *self.measure.kill_pauses)
-        sequences = [decisions(self.seed, tenant.name, WEIGHTS, *self.measure.pauses) for tenant in self.tenants]
+        sequences = [
+            decisions(self.seed, tenant.name, WEIGHTS, *self.measure.pauses)
+            for tenant in self.tenants
+        ]
         while not self.report.violations and (left := seconds - (time.monotonic() - began)) > 0:
             self._round(sequences, killer, min(left, self.measure.round_seconds))
             self.report.rounds += 1
             self._settle()
-            self._say(f"round {self.report.rounds}: {sum(self.report.kills.values())} kills, settled in {self.report.settled[-1]:.1f} s")
+            self._say(
+                f"round {self.report.rounds}: {sum(self.report.kills.values())} kills, settled in "
+                f"{self.report.settled[-1]:.1f} s"
+            )
         if not self.report.violations:
             self._wipe()
         self.report.seconds = time.monotonic() - began
         return self._ended()
 
-    def _round(self, sequences: list[Iterator[Decision]], killer: Iterator[Decision], seconds: float) -> None:
-        """Clients in threads of their own; kills in this one, because PostgreSQL ends with the thread that started it."""
+    def _round(
+        self, sequences: list[Iterator[Decision]], killer: Iterator[Decision], seconds: float
+    ) -> None:
+        """Clients in threads of their own; kills in this one, because PostgreSQL ends with the
+        thread that started it."""
         stop, deadline = Event(), time.monotonic() + seconds
         with ThreadPoolExecutor(len(self.tenants)) as threads:
-            work = [threads.submit(tenant.work, sequence, stop) for tenant, sequence in zip(self.tenants, sequences, strict=True)]
+            work = [
+                threads.submit(tenant.work, sequence, stop)
+                for tenant, sequence in zip(self.tenants, sequences, strict=True)
+            ]
             try:
                 for decision in killer:
                     stop.wait(min(decision.pause, max(deadline - time.monotonic(), 0)))
@@ -138,7 +175,8 @@ class Campaign:
             for each in work:
                 each.result()
 
-    # --- pauses ----------------------------------------------------------------------------------------------------
+    # --- pauses
+    # ----------------------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Wait until nothing goes on, and see whether all is well."""
@@ -147,12 +185,17 @@ class Campaign:
         try:
             wait_until(self._is_at_rest, "everything to settle", self.measure.settle_seconds)
         except AssertionError:
-            self.report.violations += [f"not settled within {self.measure.settle_seconds:g} s: {what}" for what in self._unsettled()]
+            self.report.violations += [
+                f"not settled within {self.measure.settle_seconds:g} s: {what}"
+                for what in self._unsettled()
+            ]
         self.report.settled.append(time.monotonic() - began)
         if self.report.violations:
             return
         for tenant in self.tenants:
-            self.report.violations += [f"{tenant.name}: {broken}" for broken in tenant.promises.settle(tenant.found())]
+            self.report.violations += [
+                f"{tenant.name}: {broken}" for broken in tenant.promises.settle(tenant.found())
+            ]
         self._judge()
 
     def _judge(self) -> None:
@@ -160,9 +203,13 @@ class Campaign:
         self.report.violations += rows.violations(engine)
         self.report.errors |= dict.fromkeys(self.site.stack.ask(rows.errors))
         if self.site.form == "fake":
-            self.report.violations += fake_world.violations(engine, self.site.worker_folder / f"{BACKEND}.json")
+            self.report.violations += fake_world.violations(
+                engine, self.site.worker_folder / f"{BACKEND}.json"
+            )
         else:
-            self.report.violations += linux_world.violations(engine, self.site.namespace, self.site.worker_folder, BACKEND)
+            self.report.violations += linux_world.violations(
+                engine, self.site.namespace, self.site.worker_folder, BACKEND
+            )
             found, tried = visits.violations(self.site.namespace, self.tenants)
             self.report.violations += found
             self.report.visits += tried
@@ -176,7 +223,9 @@ class Campaign:
                 for share in theirs[:1] if other != tenant.name else []:
                     answer = tenant.caller("GET", f"/v2/shares/{share['id']}")
                     if answer.status != 404:
-                        self.report.violations.append(f"{tenant.name} is answered {answer.status} for a share of {other}")
+                        self.report.violations.append(
+                            f"{tenant.name} is answered {answer.status} for a share of {other}"
+                        )
 
     def _is_at_rest(self) -> bool:
         return not queue.unfinished(self.site.stack.engine)
@@ -184,10 +233,12 @@ class Campaign:
     def _unsettled(self) -> list[Any]:
         return [*queue.unfinished(self.site.stack.engine), *self.site.stack.ask(rows.going_on)]
 
-    # --- the end ---------------------------------------------------------------------------------------------------
+    # --- the end
+    # ----------------------------------------------------------------------------------------------
 
     def _wipe(self) -> None:
-        """Open every share to everybody once, and see that it is; then delete all that there is, and see that nothing is left."""
+        """Open every share to everybody once, and see that it is; then delete all that there is,
+        and see that nothing is left."""
         for tenant in self.tenants:
             for share in tenant.shares():
                 for access_to in EVERYBODY if share["status"] == "available" else ():
@@ -219,22 +270,41 @@ class Campaign:
     def _left(self) -> list[str]:
         """What is not as it was in the beginning."""
         with read(self.site.stack.engine) as conn:
-            counted = {table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) for table in metadata.sorted_tables}
+            counted = {
+                table.name: conn.scalar(sa.select(sa.func.count()).select_from(table))
+                for table in metadata.sorted_tables
+            }
             used = [dict(row) for row in conn.execute(sa.select(quota_usages)).mappings()]
-        left = [f"{number} rows of {name} are left" for name, number in counted.items() if number and name not in STAYS]
-        left += [f"counted against quotas: {row}" for row in used if any(isinstance(value, int) and value for value in row.values())]
+        left = [
+            f"{number} rows of {name} are left"
+            for name, number in counted.items()
+            if number and name not in STAYS
+        ]
+        left += [
+            f"counted against quotas: {row}"
+            for row in used
+            if any(isinstance(value, int) and value for value in row.values())
+        ]
         if self.site.form == "linux":
             there = inventory.leftovers(self.site.namespace, self.site.worker_folder)
-            left += [f"{kind} are left: {there[kind]}" for kind in ("links", "processes", "exports", "subvolumes") if there[kind]]
+            left += [
+                f"{kind} are left: {there[kind]}"
+                for kind in ("links", "processes", "exports", "subvolumes")
+                if there[kind]
+            ]
         return left
 
     def _ended(self) -> Report:
         for tenant in self.tenants:
             self.report.outcomes += tenant.outcomes
-            self.report.violations += [f"{tenant.name}: {violation}" for violation in tenant.caller.violations]
+            self.report.violations += [
+                f"{tenant.name}: {violation}" for violation in tenant.caller.violations
+            ]
             self.report.looked_up["done"] += tenant.promises.found_done
             self.report.looked_up["not done"] += tenant.promises.found_not_done
-        self.report.ended_by_themselves.update({name: part.ended_by_itself for name, part in self.site.parts.items()})
+        self.report.ended_by_themselves.update(
+            {name: part.ended_by_itself for name, part in self.site.parts.items()}
+        )
         return self.report
 
 

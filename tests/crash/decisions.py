@@ -1,6 +1,8 @@
-"""Decisions drawn from a seed: what comes next, on which of the things that are there, and when. The same seed draws the same sequence.
+"""Decisions drawn from a seed: what comes next, on which of the things that are there, and when.
+The same seed draws the same sequence.
 
-A decision knows nothing of what is there: whoever carries it out takes its dice modulo what there is to choose from.
+A decision knows nothing of what is there: whoever carries it out takes its dice modulo what there
+is to choose from.
 """
 
 from __future__ import annotations
@@ -21,11 +23,16 @@ class Decision(NamedTuple):
     pause: float
 
 
-def decisions(seed: int, who: str, weights: Mapping[str, int], shortest: float, longest: float) -> Iterator[Decision]:
-    """Without an end: kinds by their weights, pauses between two bounds. Each `who` has a sequence of its own."""
+def decisions(
+    seed: int, who: str, weights: Mapping[str, int], shortest: float, longest: float
+) -> Iterator[Decision]:
+    """Without an end: kinds by their weights, pauses between two bounds. Each `who` has a sequence
+    of its own."""
     draw = random.Random(f"{seed}/{who}")
     kinds = sorted(weights)
     chances = [weights[kind] for kind in kinds]
     while True:
         (kind,) = draw.choices(kinds, chances)
-        yield Decision(kind, tuple(draw.randrange(SIDES) for _ in range(DICE)), draw.uniform(shortest, longest))
+        yield Decision(
+            kind, tuple(draw.randrange(SIDES) for _ in range(DICE)), draw.uniform(shortest, longest)
+        )

@@ -26,19 +26,45 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
     world = FakeDriver("look", {"state_file": str(state_file)}).world()
     with read(engine) as conn:
         servers = {row.id: row.status for row in conn.execute(sa.select(share_servers))}
-        addresses = conn.execute(sa.select(network_allocations.c.share_server_id, network_allocations.c.ip_address)).all()
-        stored = {row.id: row for row in conn.execute(sa.select(shares.c.size, share_instances).join(share_instances))}
-        snapshots = {row.id: row.status for row in conn.execute(sa.select(share_snapshot_instances))}
+        addresses = conn.execute(
+            sa.select(network_allocations.c.share_server_id, network_allocations.c.ip_address)
+        ).all()
+        stored = {
+            row.id: row
+            for row in conn.execute(sa.select(shares.c.size, share_instances).join(share_instances))
+        }
+        snapshots = {
+            row.id: row.status for row in conn.execute(sa.select(share_snapshot_instances))
+        }
         rules = conn.execute(
-            sa.select(share_instance_access_map.c.share_instance_id.label("id"), share_access_rules.c.access_to)
-            .join(share_access_rules, share_access_rules.c.id == share_instance_access_map.c.access_id)
+            sa.select(
+                share_instance_access_map.c.share_instance_id.label("id"),
+                share_access_rules.c.access_to,
+            )
+            .join(
+                share_access_rules, share_access_rules.c.id == share_instance_access_map.c.access_id
+            )
             .where(share_instance_access_map.c.state == "active")
         ).all()
-    found = _compared("share server", world["servers"], {id_: status == "active" for id_, status in servers.items()})
-    found += _compared("share", world["shares"], {id_: row.status == "available" for id_, row in stored.items()})
-    found += _compared("snapshot", world["snapshots"], {id_: status == "available" for id_, status in snapshots.items()})
+    found = _compared(
+        "share server",
+        world["servers"],
+        {id_: status == "active" for id_, status in servers.items()},
+    )
+    found += _compared(
+        "share", world["shares"], {id_: row.status == "available" for id_, row in stored.items()}
+    )
+    found += _compared(
+        "snapshot",
+        world["snapshots"],
+        {id_: status == "available" for id_, status in snapshots.items()},
+    )
     for id_, server in world["servers"].items():
-        there = sorted(allocation["ip_address"] for entry in server["network_info"] for allocation in entry["network_allocations"])
+        there = sorted(
+            allocation["ip_address"]
+            for entry in server["network_info"]
+            for allocation in entry["network_allocations"]
+        )
         wanted = sorted(address for server_id, address in addresses if server_id == id_)
         if servers.get(id_) == "active" and there != wanted:
             found.append(f"share server {id_} stands on {there} instead of {wanted}")
@@ -46,8 +72,14 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
         if id_ not in stored or stored[id_].status != "available":
             continue
         if share["size"] != stored[id_].size:
-            found.append(f"share {id_} has {share['size']} GiB on the back end and {stored[id_].size} in the database")
-        enforced, wanted = sorted(rule["access_to"] for rule in share["access_rules"]), sorted(to for owner, to in rules if owner == id_)
+            found.append(
+                f"share {id_} has {share['size']} GiB on the back end and {stored[id_].size} in "
+                "the database"
+            )
+        enforced, wanted = (
+            sorted(rule["access_to"] for rule in share["access_rules"]),
+            sorted(to for owner, to in rules if owner == id_),
+        )
         if stored[id_].access_rules_status == "active" and enforced != wanted:
             found.append(f"share {id_} is open to {enforced} instead of {wanted}")
     return found
@@ -55,5 +87,12 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
 
 def _compared(what: str, there: dict[str, Any], known: dict[str, bool]) -> list[str]:
     """`known`: id → whether it must be there."""
-    found = [f"{what} {id_} is on the back end, and nothing knows of it" for id_ in there.keys() - known.keys()]
-    return found + [f"{what} {id_} is not on the back end" for id_, must_be in known.items() if must_be and id_ not in there]
+    found = [
+        f"{what} {id_} is on the back end, and nothing knows of it"
+        for id_ in there.keys() - known.keys()
+    ]
+    return found + [
+        f"{what} {id_} is not on the back end"
+        for id_, must_be in known.items()
+        if must_be and id_ not in there
+    ]

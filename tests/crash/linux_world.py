@@ -1,4 +1,5 @@
-"""What a Linux back end must have made of this machine once nothing goes on: what the rows say, and nothing else."""
+"""What a Linux back end must have made of this machine once nothing goes on: what the rows say, and
+nothing else."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import read
-from abaca.db.tables import network_allocations, share_instances, share_network_subnets, share_servers, share_snapshot_instances, shares
+from abaca.db.tables import (
+    network_allocations,
+    share_instances,
+    share_network_subnets,
+    share_servers,
+    share_snapshot_instances,
+    shares,
+)
 from abaca.drivers.linux import inventory, namespaces, routing
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus, export_ids
 from abaca.drivers.linux.layout import Layout
@@ -21,42 +29,78 @@ RT_SCOPE_UNIVERSE = 0
 
 
 def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str) -> list[str]:
-    """No client may be attached. Everything must have ended well: nouns in error are expected to be whole, too."""
+    """No client may be attached. Everything must have ended well: nouns in error are expected to be
+    whole, too."""
     layout = Layout(namespace, worker_folder, backend)
     with read(engine) as conn:
-        # One that never became active has nothing here, nor have its shares: it goes by itself within a minute.
+        # One that never became active has nothing here, nor have its shares: it goes by itself
+        # within a minute.
         never_stood = (share_servers.c.status == "error") & share_servers.c.identifier.is_(None)
         servers = set(conn.scalars(sa.select(share_servers.c.id).where(~never_stood)))
         held = conn.execute(
             sa.select(network_allocations, share_network_subnets.c.neutron_net_id).join(
-                share_network_subnets, share_network_subnets.c.id == network_allocations.c.share_network_subnet_id
+                share_network_subnets,
+                share_network_subnets.c.id == network_allocations.c.share_network_subnet_id,
             )
         ).all()
-        instances = {row.id: row.share_server_id for row in conn.execute(sa.select(share_instances)) if row.share_server_id in servers}
+        instances = {
+            row.id: row.share_server_id
+            for row in conn.execute(sa.select(share_instances))
+            if row.share_server_id in servers
+        }
         snapshots = {
             row.id: (row.share_server_id, row.mount_snapshot_support)
             for row in conn.execute(
-                sa.select(share_snapshot_instances.c.id, share_instances.c.share_server_id, shares.c.mount_snapshot_support)
-                .join(share_instances, share_instances.c.id == share_snapshot_instances.c.share_instance_id)
+                sa.select(
+                    share_snapshot_instances.c.id,
+                    share_instances.c.share_server_id,
+                    shares.c.mount_snapshot_support,
+                )
+                .join(
+                    share_instances,
+                    share_instances.c.id == share_snapshot_instances.c.share_instance_id,
+                )
                 .join(shares, shares.c.id == share_instances.c.share_id)
             )
         }
-    published = dict(instances) | {id_: server for id_, (server, is_mountable) in snapshots.items() if is_mountable}
+    published = dict(instances) | {
+        id_: server for id_, (server, is_mountable) in snapshots.items() if is_mountable
+    }
     ports = {
-        Port(layout.server(row.share_server_id).namespace, row.share_server_id, row.neutron_net_id, row.mac_address, 0).name: row
+        Port(
+            layout.server(row.share_server_id).namespace,
+            row.share_server_id,
+            row.neutron_net_id,
+            row.mac_address,
+            0,
+        ).name: row
         for row in held
     }
     there = inventory.leftovers(namespace, worker_folder)
-    found = _compared("namespace", there["namespaces"], [namespace, *(layout.server(id_).namespace for id_ in servers)])
-    found += _compared("link", there["links"], [*ports, *{plugging.bridge_name(row.neutron_net_id) for row in held}])
+    found = _compared(
+        "namespace",
+        there["namespaces"],
+        [namespace, *(layout.server(id_).namespace for id_ in servers)],
+    )
+    found += _compared(
+        "link",
+        there["links"],
+        [*ports, *{plugging.bridge_name(row.neutron_net_id) for row in held}],
+    )
     mounted = [layout.state / "pool"]
     for one in map(layout.server, servers):
         mounted += [one.mounts, one.logs, one.run, one.exports, one.recovery]
     mounted += (layout.server(server).mount_point(id_) for id_, server in published.items())
     found += _compared("mount", there["mounts"], map(str, mounted))
-    found += _compared("export file", there["exports"], (str(layout.server(server).export_file(id_)) for id_, server in published.items()))
+    found += _compared(
+        "export file",
+        there["exports"],
+        (str(layout.server(server).export_file(id_)) for id_, server in published.items()),
+    )
     pool = layout.state / "pool" / namespace
-    found += _compared("subvolume", there["subvolumes"], (str(pool / id_) for id_ in (*instances, *snapshots)))
+    found += _compared(
+        "subvolume", there["subvolumes"], (str(pool / id_) for id_ in (*instances, *snapshots))
+    )
     found += _compared("folder of a server", _names(layout.servers), servers)
     found += _compared("run folder of a server", _names(layout.run), servers)
     if len(there["loop_devices"]) != 1:
@@ -70,15 +114,24 @@ def violations(engine: Engine, namespace: str, worker_folder: Path, backend: str
         if one.namespace in there["namespaces"]:
             found += _compared(f"port of {server}", plugging.ports_in(one.namespace), own_ports)
             found += _compared(f"address of {server}", addresses_in(one.namespace), addresses)
-            found += _compared(f"route from an address of {server}", routing.addresses_of(one.namespace), addresses)
+            found += _compared(
+                f"route from an address of {server}", routing.addresses_of(one.namespace), addresses
+            )
             told = map(str, ExportBus(one.bus_socket).active())
-            found += _compared(f"export told to the NFS server {server}", told, map(str, export_ids(one).values()))
+            found += _compared(
+                f"export told to the NFS server {server}", told, map(str, export_ids(one).values())
+            )
     return found
 
 
 def addresses_in(namespace: str) -> set[str]:
     """The addresses of its interfaces that reach further than the link."""
-    found = namespaces.inside(namespace, lambda links: [(address.get("IFA_ADDRESS"), address["scope"]) for address in links.get_addr()])
+    found = namespaces.inside(
+        namespace,
+        lambda links: [
+            (address.get("IFA_ADDRESS"), address["scope"]) for address in links.get_addr()
+        ],
+    )
     return {str(ip_address(address)) for address, scope in found if scope == RT_SCOPE_UNIVERSE}
 
 
@@ -89,6 +142,6 @@ def _names(folder: Path) -> list[str]:
 def _compared(what: str, there: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """Both ways."""
     there, wanted = set(there), set(wanted)
-    return [f"{what} {name} is there, and belongs to nothing" for name in sorted(there - wanted)] + [
-        f"{what} {name} is not there" for name in sorted(wanted - there)
-    ]
+    return [
+        f"{what} {name} is there, and belongs to nothing" for name in sorted(there - wanted)
+    ] + [f"{what} {name} is not there" for name in sorted(wanted - there)]

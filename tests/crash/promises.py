@@ -1,6 +1,8 @@
-"""What a project was promised, request by request, and whether it was kept: what was accepted is done, what was refused is not.
+"""What a project was promised, request by request, and whether it was kept: what was accepted is
+done, what was refused is not.
 
-A request without an answer promises nothing: either is right, and what is found is what holds from then on.
+A request without an answer promises nothing: either is right, and what is found is what holds from
+then on.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 Key = tuple[str, ...]
-"""(`share`, name), (`snapshot`, name), (`network`, name), (`subnet`, network, Neutron's subnet) or (`rule`, share, access_to)."""
+"""(`share`, name), (`snapshot`, name), (`network`, name), (`subnet`, network, Neutron's subnet) or
+(`rule`, share, access_to)."""
 
 
 class Promises:
@@ -22,29 +25,46 @@ class Promises:
 
     def asked(self, key: Key, *, is_there: bool, is_certain: bool) -> None:
         """It was asked to be made, or to be taken away, and accepted or not answered."""
-        self._possible[key] = {is_there} if is_certain else self._possible.get(key, {False}) | {is_there}
+        self._possible[key] = (
+            {is_there} if is_certain else self._possible.get(key, {False}) | {is_there}
+        )
 
     def asked_for_size(self, share: str, size: int, *, is_certain: bool) -> None:
         self._sizes[share] = {size} if is_certain else self._sizes.get(share, set()) | {size}
 
     def settle(self, found: Mapping[Key, int | None]) -> list[str]:
-        """What of it was not kept. `found`: all that is there now, shares with their size, if it is certain. From
-        now on it is what is promised."""
-        broken = [f"{' '.join(key)} is there, and nobody asked for it" for key in found.keys() - self._possible.keys()]
+        """What of it was not kept. `found`: all that is there now, shares with their size, if it is
+        certain. From now on it is what is promised."""
+        broken = [
+            f"{' '.join(key)} is there, and nobody asked for it"
+            for key in found.keys() - self._possible.keys()
+        ]
         for key, possible in self._possible.items():
             is_there = key in found
             if self._has_gone_with_another(key, found):
                 continue
             if is_there not in possible:
-                broken.append(f"{' '.join(key)} is {'there, although its deletion' if is_there else 'not there, although its creation'} was accepted")
+                what = "there, although its deletion"
+                if not is_there:
+                    what = "not there, although its creation"
+                broken.append(f"{' '.join(key)} is {what} was accepted")
             elif len(possible) == 2:
                 self.found_done += is_there
                 self.found_not_done += not is_there
         for key, size in found.items():
-            if key[0] == "share" and size is not None and size not in self._sizes.get(key[1], {size}):
-                broken.append(f"{' '.join(key)} has {size} GiB, although it was to have {sorted(self._sizes[key[1]])}")
+            if (
+                key[0] == "share"
+                and size is not None
+                and size not in self._sizes.get(key[1], {size})
+            ):
+                broken.append(
+                    f"{' '.join(key)} has {size} GiB, although it was to have "
+                    f"{sorted(self._sizes[key[1]])}"
+                )
         self._possible = {key: {True} for key in found}
-        self._sizes = {key[1]: {size} for key, size in found.items() if key[0] == "share" and size is not None}
+        self._sizes = {
+            key[1]: {size} for key, size in found.items() if key[0] == "share" and size is not None
+        }
         return broken
 
     @staticmethod

@@ -1,4 +1,5 @@
-"""The installation that is shot at: an API process, a worker process and a PostgreSQL cluster of its own, killed and started again."""
+"""The installation that is shot at: an API process, a worker process and a PostgreSQL cluster of
+its own, killed and started again."""
 
 from __future__ import annotations
 
@@ -26,11 +27,15 @@ from tests.service import Installation, reachable_folder, wait_until
 from tests.stack import Stack
 
 BACKEND = "b1"
-FORMS = {"fake": "share_driver = fake\n", "linux": "share_driver = linux\npool_size_gib = 100\npool_sparse = true\n"}
+FORMS = {
+    "fake": "share_driver = fake\n",
+    "linux": "share_driver = linux\npool_size_gib = 100\npool_sparse = true\n",
+}
 KILLED = ("api", "worker", "postgresql")
 READY_SECONDS = 90.0
 AFTERMATH_SECONDS = 15.0
-"""So long after the last kill an answer may still tell of it: connections that are dead, a lease that is looked for."""
+"""So long after the last kill an answer may still tell of it: connections that are dead, a lease
+that is looked for."""
 _LOOK_SECONDS = 0.1
 _CONFIGURATION = """\
 [DEFAULT]
@@ -63,12 +68,15 @@ class Part:
         self.ended_by_itself = 0
 
     def kill(self) -> None:
-        """SIGKILL; what an API process has started of its own dies too, what a worker has started goes on. It stays down."""
+        """SIGKILL; what an API process has started of its own dies too, what a worker has started
+        goes on. It stays down."""
         with self._guard:
             self._is_held = True
             if self._process is not None:
                 with suppress(ProcessLookupError):
-                    (os.killpg if self.name == "api" else os.kill)(self._process.pid, signal.SIGKILL)
+                    (os.killpg if self.name == "api" else os.kill)(
+                        self._process.pid, signal.SIGKILL
+                    )
                 self._forget(self._process)
 
     def release(self) -> None:
@@ -100,7 +108,12 @@ class Part:
         with open(self._log, "ab") as log:
             # Its standard input is ours, so it ends with us.
             self._process = subprocess.Popen(
-                [*self._command, "--until-stdin-closes"], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd="/", start_new_session=True
+                [*self._command, "--until-stdin-closes"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
             )
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:
@@ -111,19 +124,29 @@ class Part:
 
 
 class Site:
-    """`form`: fake or linux. `conf` and `stack` look at the database and prepare it; what is asked for goes over HTTP."""
+    """`form`: fake or linux. `conf` and `stack` look at the database and prepare it; what is asked
+    for goes over HTTP."""
 
     def __init__(self, folder: Path, form: str, cluster: PostgresqlCluster) -> None:
         self.form = form
         self.cluster = cluster
         self.installation = Installation(folder, None)
         url = PostgresqlDatabases(cluster.port).create()
-        self.installation.configure(_CONFIGURATION.format(backend=BACKEND, url=url, port=self.installation.port, form=FORMS[form]))
+        self.installation.configure(
+            _CONFIGURATION.format(
+                backend=BACKEND, url=url, port=self.installation.port, form=FORMS[form]
+            )
+        )
         file = str(folder / "abaca.conf")
-        self.conf: cfg.ConfigOpts = config.load([file], {"state_dir": str(self.installation.state_dir)})
+        self.conf: cfg.ConfigOpts = config.load(
+            [file], {"state_dir": str(self.installation.state_dir)}
+        )
         self.password = secrets.token_hex(8)
         self.log = folder / "processes.log"
-        self.parts = {name: Part(name, self.installation.command(name), self.log) for name in ("api", "worker")}
+        self.parts = {
+            name: Part(name, self.installation.command(name), self.log)
+            for name in ("api", "worker")
+        }
         self.stack: Stack
         self._disturbances = 0
         self._api_kills = self._api_returns = 0
@@ -144,13 +167,16 @@ class Site:
         return Path(self.conf.state_dir, "worker")
 
     def prepare(self, users: Sequence[str]) -> None:
-        """State directory, tables and a user a project, of the same name; then everything is started."""
+        """State directory, tables and a user a project, of the same name; then everything is
+        started."""
         state_dir.make_folder(self.conf)
         state_dir.prepare(self.conf)
         # The cheapest hash: each start of an API process asks for it again.
         hashed = bcrypt.hashpw(self.password.encode(), bcrypt.gensalt(4)).decode()
         lines = "".join(f"{user}:{hashed}:{user}:member\n" for user in users)
-        state_dir.replace(config.users_file(self.conf), lines, 0o640, state_dir.api_group(self.conf))
+        state_dir.replace(
+            config.users_file(self.conf), lines, 0o640, state_dir.api_group(self.conf)
+        )
         self.stack = Stack(self.conf)
         for part in self.parts.values():
             part.release()
@@ -177,12 +203,18 @@ class Site:
 
     def was_disturbed(self, since: float) -> bool:
         """Whether something was killed shortly before that moment or after it."""
-        return self._disturbances > 0 or self._api_kills > self._api_returns or self._last > since - AFTERMATH_SECONDS
+        return (
+            self._disturbances > 0
+            or self._api_kills > self._api_returns
+            or self._last > since - AFTERMATH_SECONDS
+        )
 
     def until_whole(self) -> None:
         """Wait until the API answers and the back end is up."""
         wait_until(self.installation.answers, "the API to answer", READY_SECONDS)
-        wait_until(lambda: "up" in self._states(), f"the back end to be up: {self.said()}", READY_SECONDS)
+        wait_until(
+            lambda: "up" in self._states(), f"the back end to be up: {self.said()}", READY_SECONDS
+        )
 
     def said(self) -> str:
         """The end of what the processes said."""

@@ -1,4 +1,5 @@
-"""Each invariant is broken once by hand, and told. Without this a campaign that finds nothing would say little."""
+"""Each invariant is broken once by hand, and told. Without this a campaign that finds nothing would
+say little."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from tests.stack import Stack, initialise
 
 
 @pytest.fixture(scope="module")
-def settled(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, SqliteDatabases, str]]:
+def settled(
+    sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Stack, SqliteDatabases, str]]:
     """A share with a rule and a snapshot on two subnets, at rest."""
     state_dir = tmp_path_factory.mktemp("state")
     url = sqlite_databases.create_from(initialise)
@@ -65,9 +68,21 @@ def test_what_is_at_rest_is_right(stack: Stack) -> None:
 
 SPOILS: list[tuple[sa.Table, dict[str, Any], str]] = [
     (tables.share_instances, {"status": "extending"}, "is extending, and nothing works on it"),
-    (tables.share_networks, {"status": "network_change"}, "is network_change, and nothing works on it"),
-    (tables.share_instances, {"access_rules_status": "syncing"}, "is syncing, and nothing works on it"),
-    (tables.share_instance_access_map, {"state": "applying"}, "is applying, and nothing works on it"),
+    (
+        tables.share_networks,
+        {"status": "network_change"},
+        "is network_change, and nothing works on it",
+    ),
+    (
+        tables.share_instances,
+        {"access_rules_status": "syncing"},
+        "is syncing, and nothing works on it",
+    ),
+    (
+        tables.share_instance_access_map,
+        {"state": "applying"},
+        "is applying, and nothing works on it",
+    ),
     (tables.share_instance_access_map, {"state": "error"}, "the rules of its share are active"),
     (tables.local_ports, {"mac_address": "fa:16:3e:00:00:01"}, "was given 2 times"),
     (tables.share_server_share_network_subnet_mappings, {"is_served": False}, "its network on"),
@@ -79,8 +94,14 @@ SPOILS: list[tuple[sa.Table, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("table", "values", "told"), SPOILS, ids=[f"{table.name}-{'-'.join(values)}" for table, values, _ in SPOILS])
-def test_rows_that_do_not_fit(stack: Stack, table: sa.Table, values: dict[str, Any], told: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "values", "told"),
+    SPOILS,
+    ids=[f"{table.name}-{'-'.join(values)}" for table, values, _ in SPOILS],
+)
+def test_rows_that_do_not_fit(
+    stack: Stack, table: sa.Table, values: dict[str, Any], told: str
+) -> None:
     change(stack, table, **values)
     assert told in "\n".join(rows.violations(stack.engine))
 
@@ -88,7 +109,11 @@ def test_rows_that_do_not_fit(stack: Stack, table: sa.Table, values: dict[str, A
 def test_addresses_that_nobody_holds_or_gave(stack: Stack) -> None:
     forget(stack, tables.network_allocations)
     found = "\n".join(rows.violations(stack.engine))
-    assert "is held by no server" in found and "has addresses on []" in found and "has export locations" in found
+    assert (
+        "is held by no server" in found
+        and "has addresses on []" in found
+        and "has export locations" in found
+    )
 
 
 def test_addresses_that_were_never_given(stack: Stack) -> None:
@@ -97,13 +122,26 @@ def test_addresses_that_were_never_given(stack: Stack) -> None:
 
 
 def test_a_network_that_does_not_go(stack: Stack) -> None:
-    values = {"id": "gone", "project_id": "project", "status": "active", "is_deleting": True, "created_at": utcnow()}
+    values = {
+        "id": "gone",
+        "project_id": "project",
+        "status": "active",
+        "is_deleting": True,
+        "created_at": utcnow(),
+    }
     stack.do(lambda conn: conn.execute(sa.insert(tables.share_networks).values(values)))
     assert "is deleted and still there" in "\n".join(rows.violations(stack.engine))
 
 
 def test_work_that_has_not_ended(stack: Stack) -> None:
-    work = Work(name="share_delete", worker_host="nobody", project_id="project", id="share_delete:x:1", key="x", args=("x",))
+    work = Work(
+        name="share_delete",
+        worker_host="nobody",
+        project_id="project",
+        id="share_delete:x:1",
+        key="x",
+        args=("x",),
+    )
     stack.do(lambda conn: enqueue(conn, work))
     assert "work has not ended" in rows.violations(stack.engine)
 
@@ -113,20 +151,30 @@ def test_a_noun_in_error_is_listed(stack: Stack) -> None:
     assert [error for error in stack.ask(rows.errors) if "is in error" in error]
 
 
-
-
 @pytest.mark.parametrize("kind", ["servers", "shares", "snapshots"])
-def test_what_the_back_end_lacks_and_what_nobody_knows(stack: Stack, kind: str, tmp_path: Path) -> None:
+def test_what_the_back_end_lacks_and_what_nobody_knows(
+    stack: Stack, kind: str, tmp_path: Path
+) -> None:
     world = msgspec.json.decode(world_file(stack).read_bytes())
     ((id_, thing),) = world[kind].items()
     changed = tmp_path / "world.json"
-    changed.write_bytes(msgspec.json.encode({**world, kind: {f"{id_[:-1]}x": {**thing, "id": f"{id_[:-1]}x"}}}))
+    changed.write_bytes(
+        msgspec.json.encode({**world, kind: {f"{id_[:-1]}x": {**thing, "id": f"{id_[:-1]}x"}}})
+    )
     found = "\n".join(fake_world.violations(stack.engine, changed))
-    assert f"{id_} is not on the back end" in found and f"{id_[:-1]}x is on the back end, and nothing knows of it" in found
+    assert (
+        f"{id_} is not on the back end" in found
+        and f"{id_[:-1]}x is on the back end, and nothing knows of it" in found
+    )
 
 
-@pytest.mark.parametrize(("field", "value", "told"), [("size", 9, "has 9 GiB on the back end"), ("access_rules", [], "is open to []")])
-def test_a_share_that_is_not_as_it_should_be(stack: Stack, field: str, value: object, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("size", 9, "has 9 GiB on the back end"), ("access_rules", [], "is open to []")],
+)
+def test_a_share_that_is_not_as_it_should_be(
+    stack: Stack, field: str, value: object, told: str, tmp_path: Path
+) -> None:
     world = msgspec.json.decode(world_file(stack).read_bytes())
     (share,) = world["shares"].values()
     share[field] = value
@@ -135,7 +183,8 @@ def test_a_share_that_is_not_as_it_should_be(stack: Stack, field: str, value: ob
     assert told in "\n".join(fake_world.violations(stack.engine, changed))
 
 
-# --- promises ---------------------------------------------------------------------------------------------------------
+# --- promises
+# -------------------------------------------------------------------------------------------------
 
 SHARE: Key = ("share", "one")
 
@@ -157,7 +206,9 @@ def test_what_nobody_asked_for_must_not_be_there() -> None:
 
 
 @pytest.mark.parametrize("found", [{}, {SHARE: 1}])
-def test_without_an_answer_either_is_right_and_holds_from_then_on(found: dict[Key, int | None]) -> None:
+def test_without_an_answer_either_is_right_and_holds_from_then_on(
+    found: dict[Key, int | None],
+) -> None:
     promises = Promises()
     promises.asked(SHARE, is_there=True, is_certain=False)
     assert promises.settle(found) == []

@@ -1,4 +1,5 @@
-"""What is looked at on a machine with real file servers, broken by hand, and told: strays, what is missing, shares that are open or closed."""
+"""What is looked at on a machine with real file servers, broken by hand, and told: strays, what is
+missing, shares that are open or closed."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ BACKEND = "b1"
 
 
 class Scene:
-    """A share and a snapshot at rest on an IPv4 and an IPv6 subnet; the worker has ended. Clients on IPv4 may use the share."""
+    """A share and a snapshot at rest on an IPv4 and an IPv6 subnet; the worker has ended. Clients
+    on IPv4 may use the share."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -37,26 +39,38 @@ class Scene:
         self.layout = Layout(self.namespace, self.worker_folder, BACKEND)
         with stack.working():
             network, self.share, _ = Ground(stack).snapshot()
-        self.network_id = stack.ask(share_networks.get, MEMBER, network)["share_network_subnets"][0]["neutron_net_id"]
+        self.network_id = stack.ask(share_networks.get, MEMBER, network)["share_network_subnets"][
+            0
+        ]["neutron_net_id"]
         self.server = self.layout.server(server_of(stack, self.share))
 
     def told(self) -> str:
-        return "\n".join(linux_world.violations(self.stack.engine, self.namespace, self.worker_folder, BACKEND))
+        return "\n".join(
+            linux_world.violations(self.stack.engine, self.namespace, self.worker_folder, BACKEND)
+        )
 
     def visited(self, *expected: bool) -> list[str]:
-        """What a machine on the network has to say of the share's locations, when it expects them open or closed."""
-        tried = [Visit(self.network_id, path, is_open) for path, is_open in zip(self.stack.paths(self.share), expected, strict=True)]
+        """What a machine on the network has to say of the share's locations, when it expects them
+        open or closed."""
+        tried = [
+            Visit(self.network_id, path, is_open)
+            for path, is_open in zip(self.stack.paths(self.share), expected, strict=True)
+        ]
         return visits.tried(self.namespace, self.network_id, CIDRS[:2], tried)
 
 
 @pytest.fixture(scope="module")
-def scene(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     if reason := unavailable_reason():
         pytest.skip(reason)
     state_dir = tmp_path_factory.mktemp("state")
     state_dir.chmod(0o755)
     url = sqlite_databases.create_from(initialise)
-    stack = Stack(make_conf(state_dir, url, {BACKEND: {"share_driver": "linux", "pool_sparse": "true"}}))
+    stack = Stack(
+        make_conf(state_dir, url, {BACKEND: {"share_driver": "linux", "pool_sparse": "true"}})
+    )
     try:
         stack.share_type()
         yield Scene(stack)
@@ -93,17 +107,32 @@ def test_strays_are_told(scene: Scene) -> None:
     scene.server.export_file("stray").write_text("EXPORT { Export_Id = 7; }\n")
     subvolume = scene.layout.state / "pool" / scene.namespace / "stray"
     run("btrfs", "subvolume", "create", str(subvolume))
-    namespaces.inside(scene.namespace, lambda links: links.link("add", ifname="stray", kind="bridge"))
+    namespaces.inside(
+        scene.namespace, lambda links: links.link("add", ifname="stray", kind="bridge")
+    )
     told = scene.told()
-    strays = [line for line in told.splitlines() if "stray" in line and line.endswith("belongs to nothing")]
-    for kind in ("namespace", "folder of a server", "run folder of a server", "export file", "subvolume", "link"):
+    strays = [
+        line
+        for line in told.splitlines()
+        if "stray" in line and line.endswith("belongs to nothing")
+    ]
+    for kind in (
+        "namespace",
+        "folder of a server",
+        "run folder of a server",
+        "export file",
+        "subvolume",
+        "link",
+    ):
         assert [line for line in strays if line.startswith(f"{kind} ")], told
     assert "export told to the NFS server" in told, "the file says of one that it does not have"
 
 
 def test_what_is_missing_is_told(scene: Scene) -> None:
     (port, *_) = plugging.ports_in(scene.server.namespace)
-    namespaces.inside(scene.namespace, lambda links: links.link("del", index=links.link_lookup(ifname=port)[0]))
+    namespaces.inside(
+        scene.namespace, lambda links: links.link("del", index=links.link_lookup(ifname=port)[0])
+    )
     told = scene.told()
     for missing in (f"link {port}", f"port of {scene.server.id} {port}"):
         assert f"{missing} is not there" in told

@@ -1,7 +1,8 @@
-"""Tries many export locations out from within one network namespace, as `python -m tests.crash.visitor`: one process instead of one a call.
+"""Tries many export locations out from within one network namespace, as `python -m
+tests.crash.visitor`: one process instead of one a call.
 
-Standard input: a JSON list of `[location, text, whether the file has to hold it already]`; standard output: a list with what came of each:
-`served`, or an error's text.
+Standard input: a JSON list of `[location, text, whether the file has to hold it already]`; standard
+output: a list with what came of each: `served`, or an error's text.
 """
 
 from __future__ import annotations

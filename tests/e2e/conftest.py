@@ -1,4 +1,5 @@
-"""An installation with real Linux back ends and a real worker in this process, and tenants' clients that use its shares by NFS."""
+"""An installation with real Linux back ends and a real worker in this process, and tenants' clients
+that use its shares by NFS."""
 
 from __future__ import annotations
 
@@ -46,11 +47,20 @@ class Site:
         return int(file.read_text() or 0) if file.exists() else 0
 
     def client(self, name: str, pair: Pair, *cidrs: str) -> str:
-        """The namespace of a tenant's machine with an address in each of these ranges, that no server has."""
-        taken = set(self.stack.ask(lambda conn: conn.scalars(sa.select(network_allocations.c.ip_address)).all()))
+        """The namespace of a tenant's machine with an address in each of these ranges, that no
+        server has."""
+        taken = set(
+            self.stack.ask(
+                lambda conn: conn.scalars(sa.select(network_allocations.c.ip_address)).all()
+            )
+        )
         addresses = []
         for cidr in map(ip_network, cidrs):
-            free = next(address for address in (cidr[number] for number in range(100, 120)) if str(address) not in taken)
+            free = next(
+                address
+                for address in (cidr[number] for number in range(100, 120))
+                if str(address) not in taken
+            )
             addresses.append(str(ip_interface(f"{free}/{cidr.prefixlen}")))
         netns = f"{self.namespace}-{name}"
         attach_client(self.namespace, pair[0], netns, addresses)
@@ -65,17 +75,27 @@ class Site:
 
     def own_links(self) -> set[str]:
         """The links in the namespace of the bridges."""
-        return set(inventory.leftovers(self.namespace, Path(self.stack.conf.state_dir, "worker"))["links"])
+        return set(
+            inventory.leftovers(self.namespace, Path(self.stack.conf.state_dir, "worker"))["links"]
+        )
 
     @contextmanager
     def occupied(self, pair: Pair) -> Iterator[None]:
         """Something else has the name of the network's bridge, so that nobody can be plugged in."""
         name = plugging.bridge_name(pair[0])
-        namespaces.inside(self.namespace, lambda links: links.link("add", ifname=name, kind="veth", peer={"ifname": f"x{name}"[:15]}))
+        namespaces.inside(
+            self.namespace,
+            lambda links: links.link(
+                "add", ifname=name, kind="veth", peer={"ifname": f"x{name}"[:15]}
+            ),
+        )
         try:
             yield
         finally:
-            namespaces.inside(self.namespace, lambda links: links.link("del", index=links.link_lookup(ifname=name)[0]))
+            namespaces.inside(
+                self.namespace,
+                lambda links: links.link("del", index=links.link_lookup(ifname=name)[0]),
+            )
 
 
 def assert_undisturbed(*loops: Loop) -> None:
@@ -90,7 +110,8 @@ Install = Callable[..., Site]
 
 @pytest.fixture
 def install(tmp_path: Path) -> Iterator[Install]:
-    """`install(number, {option: value}, **overrides)`: that many Linux back ends (b1, b2, …), served; in the end nothing of them may be left."""
+    """`install(number, {option: value}, **overrides)`: that many Linux back ends (b1, b2, …),
+    served; in the end nothing of them may be left."""
     if reason := unavailable_reason():
         pytest.skip(reason)
     ended: list[Callable[[], None]] = []
@@ -125,5 +146,7 @@ def _end(site: Site, stop: Callable[[], object]) -> None:
     finally:
         site.stack.close()
         inventory.remove_installation(site.namespace, worker)
-    left = {kind: found for kind, found in inventory.leftovers(site.namespace, worker).items() if found}
+    left = {
+        kind: found for kind, found in inventory.leftovers(site.namespace, worker).items() if found
+    }
     assert not left, f"left on this machine: {left}"

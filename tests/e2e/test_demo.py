@@ -1,4 +1,5 @@
-"""The demonstration's steps as tests: real processes, the real `openstack` command, real NFS over IPv4 and IPv6 from clients' namespaces.
+"""The demonstration's steps as tests: real processes, the real `openstack` command, real NFS over
+IPv4 and IPv6 from clients' namespaces.
 
 One play, in order: a step that fails makes the next ones fail.
 """
@@ -58,7 +59,9 @@ def test_everything_is_deleted_and_nothing_is_left(play: Play) -> None:
 def test_without_root_the_demonstration_says_what_is_missing() -> None:
     command = [sys.executable, "-m", "abaca.admin.cli", "demo"]
     user = "nobody" if os.geteuid() == 0 else None
-    done = subprocess.run(command, user=user, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, user=user, cwd="/", capture_output=True, text=True, timeout=60, check=False
+    )
     if "Permission denied" in done.stderr or "No module named" in done.stderr:
         pytest.skip("nobody cannot read this clone or its Python")
     assert done.returncode == demo.CANNOT

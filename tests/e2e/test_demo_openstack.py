@@ -1,4 +1,5 @@
-"""The demonstration beside a real Keystone and Neutron, as tests: clients on Neutron's flat networks, real NFS, the unmodified `openstack` command.
+"""The demonstration beside a real Keystone and Neutron, as tests: clients on Neutron's flat
+networks, real NFS, the unmodified `openstack` command.
 
 One play, in order: a step that fails makes the next ones fail.
 """
@@ -18,11 +19,15 @@ pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def play(keystone_template: Path, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+def play(
+    keystone_template: Path, neutron_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Play]:
     """The scene, taken away afterwards; then nothing of it may be on this machine."""
     if lacking := demo.lacks():
         pytest.skip("; ".join(lacking))
-    with neighbours(tmp_path_factory.mktemp("neighbours"), keystone_template, lambda: neutron_template) as keystone:
+    with neighbours(
+        tmp_path_factory.mktemp("neighbours"), keystone_template, lambda: neutron_template
+    ) as keystone:
         scene = OpenstackScene(print, keystone)
         try:
             yield Play(scene, print)

@@ -1,4 +1,5 @@
-"""A pool that its clients have filled, and one that has become read-only: what clients and the API see, and that all is well when that is over."""
+"""A pool that its clients have filled, and one that has become read-only: what clients and the API
+see, and that all is well when that is over."""
 
 from __future__ import annotations
 
@@ -46,14 +47,17 @@ def is_up(site: Site, backend: str) -> bool:
 
 
 def test_a_full_pool_refuses_new_data_and_shares_and_nothing_else(install: Install) -> None:
-    site = install(2, {"pool_size_gib": "1", "max_over_subscription_ratio": "100"})  # a few are made before the figures say no
+    # a few are made before the figures say no
+    site = install(2, {"pool_size_gib": "1", "max_over_subscription_ratio": "100"})
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
     network = stack.share_network(v4, v6)
     greedy, modest = (site.share(network, share_type="b1", size=size) for size in (3, 1))
     elsewhere = site.share(network, share_type="b2")
     client = site.client("client", v4, V4, V6)
-    (location, _), (greedy_location, _), (other_location, _) = (stack.paths(id_) for id_ in (modest, greedy, elsewhere))
+    (location, _), (greedy_location, _), (other_location, _) = (
+        stack.paths(id_) for id_ in (modest, greedy, elsewhere)
+    )
     assert probe(client, "write", location, "kept", TEXT)["ok"]
     pool = pool_of(site, "b1")
     (folder,) = (path for path in pool.glob("*/*") if path.name in greedy_location)
@@ -66,17 +70,22 @@ def test_a_full_pool_refuses_new_data_and_shares_and_nothing_else(install: Insta
     allow(stack, modest, "10.75.0.7", "ro")
     assert settled_rules(stack, modest) == "active"
     assert is_up(site, "b1")
-    wait_for(lambda: stack.settled_share(stack.share(network, share_type="b1")) == "error", 30)  # once its figures have been reported
+    # once its figures have been reported
+    wait_for(lambda: stack.settled_share(stack.share(network, share_type="b1")) == "error", 30)
     assert "no room for 1 GiB" in told(stack)[0]
 
-    assert probe(client, "remove", greedy_location, "large")["ok"], "space is given back as it was taken"
+    assert probe(client, "remove", greedy_location, "large")["ok"], (
+        "space is given back as it was taken"
+    )
     wait_for(lambda: probe(client, "write", location, "more", TEXT, "--times", "200")["ok"], 60)
     wait_for(lambda: stack.settled_share(stack.share(network, share_type="b1")) == "available", 60)
     delete_share(stack, greedy)
     assert probe(client, "read", location, "kept")["ok"]
 
 
-def test_a_pool_that_has_become_read_only_takes_its_back_end_down_and_no_other(install: Install) -> None:
+def test_a_pool_that_has_become_read_only_takes_its_back_end_down_and_no_other(
+    install: Install,
+) -> None:
     site = install(2)
     stack = site.stack
     v4, v6 = stack.network(V4, V6)

@@ -1,4 +1,5 @@
-"""What clients and the API see when what stands under the service fails by itself: an NFS server dies or hangs."""
+"""What clients and the API see when what stands under the service fails by itself: an NFS server
+dies or hangs."""
 
 from __future__ import annotations
 
@@ -20,8 +21,12 @@ NEVER, OFTEN = 3600.0, 0.5  # seconds between two looks whether servers serve
 NOTICED_SECONDS = 90  # quiet machines need less than 1 s, or 10 s for one that hangs
 
 
-@pytest.mark.parametrize(("number", "looks"), [(signal.SIGKILL, NEVER), (signal.SIGSTOP, OFTEN)], ids=["dies", "hangs"])
-def test_an_nfs_server_that_fails_by_itself_is_started_again_and_no_other_is(install: Install, number: signal.Signals, looks: float) -> None:
+@pytest.mark.parametrize(
+    ("number", "looks"), [(signal.SIGKILL, NEVER), (signal.SIGSTOP, OFTEN)], ids=["dies", "hangs"]
+)
+def test_an_nfs_server_that_fails_by_itself_is_started_again_and_no_other_is(
+    install: Install, number: signal.Signals, looks: float
+) -> None:
     site = install(1, {"answer_seconds": "2"}, **{"worker.watch_interval": looks})
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
@@ -35,8 +40,11 @@ def test_an_nfs_server_that_fails_by_itself_is_started_again_and_no_other_is(ins
     assert site.file_server(ids[1]) == other
 
 
-def test_clients_keep_their_opens_and_locks_when_their_nfs_server_is_killed(install: Install) -> None:
-    """Of every minor version, side by side. They do what Linux does: connect at once, then after 3 s, and reclaim."""
+def test_clients_keep_their_opens_and_locks_when_their_nfs_server_is_killed(
+    install: Install,
+) -> None:
+    """Of every minor version, side by side. They do what Linux does: connect at once, then after 3
+    s, and reclaim."""
     site = install(1, **{"worker.watch_interval": NEVER})
     pair = site.stack.network(V4)[0]
     share = site.share(site.stack.share_network(pair))
@@ -45,14 +53,23 @@ def test_clients_keep_their_opens_and_locks_when_their_nfs_server_is_killed(inst
     clients: list[Client] = [kind(netns, address) for kind in (Client40, Client41, Client41)]
     for number, client in enumerate(clients):
         client.establish()
-        client.lock(patiently(lambda client=client, number=number: client.open(client.handle_of(path), f"file {number}", create=True)))  # type: ignore[misc]
+        client.lock(
+            patiently(
+                lambda client=client, number=number: client.open(  # type: ignore[misc]
+                    client.handle_of(path), f"file {number}", create=True
+                )
+            )
+        )
     hit = site.file_server(share)
     os.kill(hit, signal.SIGKILL)
     wait_for(lambda: site.file_server(share) not in (0, hit), NOTICED_SECONDS)
     for client in clients:
         client.persistently(lambda client=client: client.write(client.files[0], 0, b"written on"))  # type: ignore[misc]
     stranger, first = clients[1], clients[0]
-    contested = patiently(lambda: stranger.open(stranger.handle_of(path), "file 0"), meanwhile=lambda: [client.renew() for client in clients])
+    contested = patiently(
+        lambda: stranger.open(stranger.handle_of(path), "file 0"),
+        meanwhile=lambda: [client.renew() for client in clients],
+    )
     assert stranger.read(contested) == b"written on"
     with pytest.raises(Nfs4Error, match="DENIED"):
         stranger.lock(contested)

@@ -1,4 +1,5 @@
-"""A reboot under the whole service: real processes, everything that is not on the disk gone, everything rebuilt before the back end counts as up."""
+"""A reboot under the whole service: real processes, everything that is not on the disk gone,
+everything rebuilt before the back end counts as up."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ from tests.service import Installation, arguments_of, descendants, installation,
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
 
-LINUX = "[DEFAULT]\nenabled_share_backends = linux\n[linux]\nshare_driver = linux\npool_size_gib = 8\npool_sparse = true\n"
+LINUX = (
+    "[DEFAULT]\nenabled_share_backends = linux\n[linux]\nshare_driver = linux\npool_size_gib "
+    "= 8\npool_sparse = true\n"
+)
 V4, V6 = "10.74.0.0/24", "fd00:74::/64"
 CLIENT = ("10.74.0.200/24", "fd00:74::200/64")
 SERVERS, SHARES = 2, 2
@@ -66,26 +70,47 @@ def machine() -> Iterator[Machine]:
 
 
 def make_shares(client: Client) -> tuple[str, list[str]]:
-    """A network with an IPv4 and an IPv6 subnet, share servers on both and shares that everybody may write to: network and share ids."""
+    """A network with an IPv4 and an IPv6 subnet, share servers on both and shares that everybody
+    may write to: network and share ids."""
     specs = {"driver_handles_share_servers": "True"}
     client.made("/v2/types", {"share_type": {"name": "default", "extra_specs": specs}})
     net = client.made("/network/v2.0/networks", {"network": {"name": "net"}})["id"]
     pairs = [
-        {"neutron_net_id": net, "neutron_subnet_id": client.made("/network/v2.0/subnets", {"subnet": {"network_id": net, **subnet}})["id"]}
+        {
+            "neutron_net_id": net,
+            "neutron_subnet_id": client.made(
+                "/network/v2.0/subnets", {"subnet": {"network_id": net, **subnet}}
+            )["id"],
+        }
         for subnet in ({"cidr": V4, "ip_version": 4}, {"cidr": V6, "ip_version": 6})
     ]
     shares = []
     for _ in range(SERVERS):
         network = client.made("/v2/share-networks", {"share_network": pairs[0]})["id"]
         client.made(f"/v2/share-networks/{network}/subnets", {"share-network-subnet": pairs[1]})
-        body = {"share": {"share_proto": "NFS", "size": 1, "share_type": "default", "share_network_id": network}}
+        body = {
+            "share": {
+                "share_proto": "NFS",
+                "size": 1,
+                "share_type": "default",
+                "share_network_id": network,
+            }
+        }
         shares += [client.made("/v2/shares", body)["id"] for _ in range(SHARES)]
     for share in shares:
-        wait_until(lambda: client("GET", f"/v2/shares/{share}")[1]["share"]["status"] == "available", "the share")  # noqa: B023
+        wait_until(
+            lambda: client("GET", f"/v2/shares/{share}")[1]["share"]["status"] == "available",  # noqa: B023
+            "the share",
+        )
         for everybody in ("0.0.0.0/0", "::/0"):
             rule = {"access_type": "ip", "access_to": everybody, "access_level": "rw"}
             assert client("POST", f"/v2/shares/{share}/action", {"allow_access": rule})[0] == 200
-        wait_until(lambda: client("GET", f"/v2/shares/{share}")[1]["share"]["access_rules_status"] == "active", "the rules")  # noqa: B023
+        wait_until(
+            lambda: (
+                client("GET", f"/v2/shares/{share}")[1]["share"]["access_rules_status"] == "active"  # noqa: B023
+            ),
+            "the rules",
+        )
     return net, shares
 
 
@@ -93,10 +118,19 @@ def test_everything_is_there_again_before_the_back_end_counts_as_up(machine: Mac
     machine.made.start()
     client = Client(machine.made)
     network, shares = make_shares(client)
-    paths = {share: [each["path"] for each in client("GET", f"/v2/shares/{share}/export_locations")[1]["export_locations"]] for share in shares}
+    paths = {
+        share: [
+            each["path"]
+            for each in client("GET", f"/v2/shares/{share}/export_locations")[1]["export_locations"]
+        ]
+        for share in shares
+    }
     for share in shares:
-        (file,) = machine.worker_dir.glob(f"*/servers/*/mounts/*{paths[share][0].rpartition('/')[2]}")
-        Path(file, "kept").write_text(share)  # not by NFS: new NFS servers wait for clients that they know of
+        (file,) = machine.worker_dir.glob(
+            f"*/servers/*/mounts/*{paths[share][0].rpartition('/')[2]}"
+        )
+        # not by NFS: new NFS servers wait for clients that they know of
+        Path(file, "kept").write_text(share)
     machine.reboot()
     assert machine.namespace not in namespaces.names()
 
@@ -107,4 +141,6 @@ def test_everything_is_there_again_before_the_back_end_counts_as_up(machine: Mac
     for share, (four, six) in paths.items():
         assert probe(netns, "read", four, "kept") == {"ok": True, "text": share}
         assert probe(netns, "write", six, "new", "more")["ok"]
-    assert {each["status"] for each in client("GET", "/v2/share-servers")[1]["share_servers"]} == {"active"}
+    assert {each["status"] for each in client("GET", "/v2/share-servers")[1]["share_servers"]} == {
+        "active"
+    }

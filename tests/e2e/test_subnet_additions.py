@@ -1,6 +1,8 @@
-"""Subnets added to share networks in use, on the real path: denied, failing below the driver, again and again, and on five servers at once.
+"""Subnets added to share networks in use, on the real path: denied, failing below the driver, again
+and again, and on five servers at once.
 
-Real namespaces, bridges and NFS servers, a real worker, and clients that write and read by NFS all the while.
+Real namespaces, bridges and NFS servers, a real worker, and clients that write and read by NFS all
+the while.
 """
 
 from __future__ import annotations
@@ -14,7 +16,17 @@ from abaca.domain.network_changes import share_server_repairs
 from abaca.errors import Conflict, Invalid
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.e2e.conftest import Install, assert_undisturbed
-from tests.operations.scene import addresses, all_servers, network, rules, server, server_of, settled_rules, share, told
+from tests.operations.scene import (
+    addresses,
+    all_servers,
+    network,
+    rules,
+    server,
+    server_of,
+    settled_rules,
+    share,
+    told,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -22,7 +34,9 @@ V4, V6 = "10.71.0.0/24", "fd00:71::/64"
 LATER4, LATER6 = "10.72.0.0/24", "fd00:72::/64"
 
 
-def test_a_range_that_overlaps_another_network_is_denied_and_the_same_subnet_twice_means_two_addresses(install: Install) -> None:
+def test_a_range_that_overlaps_is_denied_and_the_same_subnet_twice_means_two_addresses(
+    install: Install,
+) -> None:
     site = install(1)
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
@@ -35,7 +49,11 @@ def test_a_range_that_overlaps_another_network_is_denied_and_the_same_subnet_twi
         with pytest.raises(Conflict, match=r"10\.71\.0\.128/25.* overlaps subnet 10\.71\.0\.0/24"):
             stack.add_subnet(share_network, overlapping)
         assert "overlaps" in told(stack)[0]
-        assert (network(stack, share_network)["status"], len(stack.paths(id_)), site.own_links()) == ("active", 2, links)
+        assert (
+            network(stack, share_network)["status"],
+            len(stack.paths(id_)),
+            site.own_links(),
+        ) == ("active", 2, links)
         assert {row.status for row in all_servers(stack)} == {"active"}
         for pair in (v4, v6):
             stack.add_subnet(share_network, pair)
@@ -45,11 +63,16 @@ def test_a_range_that_overlaps_another_network_is_denied_and_the_same_subnet_twi
     site.assert_served(client, stack.paths(id_))
 
 
-REPAIRS: list[Callable[..., None]] = [share_server_repairs.retry_network_update, share_server_repairs.abandon_network_update]
+REPAIRS: list[Callable[..., None]] = [
+    share_server_repairs.retry_network_update,
+    share_server_repairs.abandon_network_update,
+]
 
 
 @pytest.mark.parametrize("repair", REPAIRS, ids=lambda repair: repair.__name__)
-def test_a_failure_below_the_driver_leaves_the_old_subnets_served_and_has_two_ways_out(install: Install, repair: Callable[..., None]) -> None:
+def test_a_failure_below_the_driver_leaves_the_old_subnets_served_and_has_two_ways_out(
+    install: Install, repair: Callable[..., None]
+) -> None:
     site = install(1)
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
@@ -64,9 +87,16 @@ def test_a_failure_below_the_driver_leaves_the_old_subnets_served_and_has_two_wa
             stack.add_subnet(share_network, later)
             assert stack.settled_network(share_network) == "active"
             assert site.own_links() == links, "nothing half made is left"
-        assert (server(stack, server_id)["status"], share(stack, id_)["status"]) == ("error", "available")
+        assert (server(stack, server_id)["status"], share(stack, id_)["status"]) == (
+            "error",
+            "available",
+        )
         assert set(rules(stack, id_).values()) == {"error"}
-        assert (len(network(stack, share_network)["share_network_subnets"]), addresses(stack), stack.paths(id_)) == (3, 3, old)
+        assert (
+            len(network(stack, share_network)["share_network_subnets"]),
+            addresses(stack),
+            stack.paths(id_),
+        ) == (3, 3, old)
         assert "could not be given addresses on the new subnet" in told(stack)[0]
         with pytest.raises(Invalid, match=server_id):
             stack.share(share_network)
@@ -84,7 +114,9 @@ def test_a_failure_below_the_driver_leaves_the_old_subnets_served_and_has_two_wa
         site.assert_served(site.client("later", later, LATER4), stack.paths(id_)[2:])
 
 
-def test_a_new_server_that_cannot_be_plugged_into_one_of_its_networks_fails_whole(install: Install) -> None:
+def test_a_new_server_that_cannot_be_plugged_into_one_of_its_networks_fails_whole(
+    install: Install,
+) -> None:
     site = install(1)
     stack = site.stack
     (v4,), (later,) = stack.network(V4), stack.network(LATER4)
@@ -97,7 +129,9 @@ def test_a_new_server_that_cannot_be_plugged_into_one_of_its_networks_fails_whol
         assert [row.status for row in all_servers(stack)] == ["error"]
         assert len(told(stack)) == 1
     again = site.share(share_network)
-    for name, pair, cidr, path in zip(("one", "two"), (v4, later), (V4, LATER4), stack.paths(again), strict=True):
+    for name, pair, cidr, path in zip(
+        ("one", "two"), (v4, later), (V4, LATER4), stack.paths(again), strict=True
+    ):
         site.assert_served(site.client(name, pair, cidr), [path])
 
 
@@ -124,7 +158,9 @@ def test_three_subnets_are_added_one_after_another_while_clients_work(install: I
     assert_undisturbed(*loops)
 
 
-def test_five_servers_of_one_network_are_updated_at_once_while_each_has_a_writer(install: Install) -> None:
+def test_five_servers_of_one_network_are_updated_at_once_while_each_has_a_writer(
+    install: Install,
+) -> None:
     site = install(5)
     stack = site.stack
     v4, v6 = stack.network(V4, V6)
@@ -135,7 +171,10 @@ def test_five_servers_of_one_network_are_updated_at_once_while_each_has_a_writer
     old = {id_: stack.paths(id_) for id_ in ids}
     client = site.client("client", v4, V4, V6)
     with ExitStack() as working:
-        loops = [working.enter_context(Loop(client, old[id_][number % 2], "loop")) for number, id_ in enumerate(ids)]
+        loops = [
+            working.enter_context(Loop(client, old[id_][number % 2], "loop"))
+            for number, id_ in enumerate(ids)
+        ]
         for pair in (later4, later6):
             stack.add_subnet(share_network, pair)
             assert {row.status for row in all_servers(stack)} & {"network_change"}

@@ -1,7 +1,7 @@
 """The first two tutorials, command by command as their pages say, against a service of their own.
 
-What a reader does with eyes and hands is in `SCRIPT`: waits until a status is there, and has a second
-terminal. Nothing else is added, and nothing left out but what installs Abaca.
+What a reader does with eyes and hands is in `SCRIPT`: waits until a status is there, and has a
+second terminal. Nothing else is added, and nothing left out but what installs Abaca.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Revision 0018: a table for what drivers keep, which is not taken away while it holds something."""
+"""Revision 0018: a table for what drivers keep, which is not taken away while it holds
+something."""
 
 from __future__ import annotations
 

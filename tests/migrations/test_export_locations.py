@@ -1,4 +1,5 @@
-"""The revision that gives export locations an IP version: those that are there are told apart by their paths, once."""
+"""The revision that gives export locations an IP version: those that are there are told apart by
+their paths, once."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from abaca.db.session import begin, create_engine
 
 BEFORE, AFTER = "0018", "0019"
 NOW = datetime(2026, 1, 1)
-PATHS = {"10.0.0.5:/shares/x": 4, "[fd00::5]:/shares/x": 6, "fake-admin:/x": None, "[fd00::6]:/shares/x": 6}
+PATHS = {
+    "10.0.0.5:/shares/x": 4,
+    "[fd00::5]:/shares/x": 6,
+    "fake-admin:/x": None,
+    "[fd00::6]:/shares/x": 6,
+}
 TABLES = {
     "share_export_locations": "share_instance_id",
     "share_snapshot_export_locations": "share_snapshot_instance_id",
@@ -32,8 +38,19 @@ def test_versions_of_locations_that_are_there(database_url: str, name: str) -> N
     with begin(engine) as conn:
         with_owners(conn)
         table = reflected(conn, name)
-        row = {TABLES[name]: "i", "position": 0, "preferred": True, "is_admin_only": False, "metadata": {}, "created_at": NOW, "updated_at": NOW}
-        conn.execute(sa.insert(table), [{"id": str(number), "path": path, **row} for number, path in enumerate(PATHS)])
+        row = {
+            TABLES[name]: "i",
+            "position": 0,
+            "preferred": True,
+            "is_admin_only": False,
+            "metadata": {},
+            "created_at": NOW,
+            "updated_at": NOW,
+        }
+        conn.execute(
+            sa.insert(table),
+            [{"id": str(number), "path": path, **row} for number, path in enumerate(PATHS)],
+        )
     migrations.upgrade(engine, AFTER)
     with begin(engine) as conn:
         table = reflected(conn, name)
@@ -48,9 +65,19 @@ def test_versions_of_locations_that_are_there(database_url: str, name: str) -> N
 
 def with_owners(conn: Connection) -> None:
     """A share `i` with an instance `i`, and a snapshot `i` with an instance `i`."""
-    for name in ("share_types", "shares", "share_instances", "share_snapshots", "share_snapshot_instances"):
+    for name in (
+        "share_types",
+        "shares",
+        "share_instances",
+        "share_snapshots",
+        "share_snapshot_instances",
+    ):
         table = reflected(conn, name)
-        conn.execute(sa.insert(table).values({column.name: filling(column) for column in table.c if not column.nullable}))
+        conn.execute(
+            sa.insert(table).values(
+                {column.name: filling(column) for column in table.c if not column.nullable}
+            )
+        )
 
 
 def filling(column: sa.Column[Any]) -> object:

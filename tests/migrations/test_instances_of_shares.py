@@ -1,4 +1,5 @@
-"""Revision 0017: the instance of a share is its active one, the states of rules are states on it; there and back."""
+"""Revision 0017: the instance of a share is its active one, the states of rules are states on it;
+there and back."""
 
 from __future__ import annotations
 
@@ -25,13 +26,46 @@ def engine(database_url: str) -> Iterator[Engine]:
     with begin(made) as conn:
         add(conn, "share_types", id="gold", name="gold")
         for number in (1, 2, 3):
-            add(conn, "shares", id=f"s{number}", project_id="red", size=1, share_proto="NFS", metadata={})
+            add(
+                conn,
+                "shares",
+                id=f"s{number}",
+                project_id="red",
+                size=1,
+                share_proto="NFS",
+                metadata={},
+            )
             status = {"status": "available", "access_rules_status": "syncing"}
-            add(conn, "share_instances", id=f"i{number}", share_id=f"s{number}", share_type_id="gold", **status)
+            add(
+                conn,
+                "share_instances",
+                id=f"i{number}",
+                share_id=f"s{number}",
+                share_type_id="gold",
+                **status,
+            )
         for rule, state in STATES.items():
-            to = {"access_type": "ip", "access_to": rule, "access_level": "rw", "state": state, "updated_at": LATER}
-            add(conn, "share_access_rules", id=rule, share_id=OWNERS[rule], metadata={"k": rule}, **to)
-        lock = {"project_id": "red", "user_id": "alice", "lock_context": "user", "resource_action": "delete"}
+            to = {
+                "access_type": "ip",
+                "access_to": rule,
+                "access_level": "rw",
+                "state": state,
+                "updated_at": LATER,
+            }
+            add(
+                conn,
+                "share_access_rules",
+                id=rule,
+                share_id=OWNERS[rule],
+                metadata={"k": rule},
+                **to,
+            )
+        lock = {
+            "project_id": "red",
+            "user_id": "alice",
+            "lock_context": "user",
+            "resource_action": "delete",
+        }
         add(conn, "resource_locks", id="l", access_rule_id="r1", **lock)
     yield made
     made.dispose()
@@ -49,24 +83,49 @@ def rows(engine: Engine, query: str) -> list[tuple[object, ...]]:
 
 
 def test_states_move_to_the_instance_and_back(engine: Engine) -> None:
-    before = rows(engine, "SELECT id, share_id, access_to, access_level, state FROM share_access_rules")
+    before = rows(
+        engine, "SELECT id, share_id, access_to, access_level, state FROM share_access_rules"
+    )
     migrations.upgrade(engine, "0017")
-    assert rows(engine, "SELECT id, share_id, active FROM share_instances") == [(f"i{n}", f"s{n}", 1) for n in (1, 2, 3)]
-    placed = rows(engine, "SELECT access_id, share_instance_id, state FROM share_instance_access_map")
-    assert placed == [(rule, OWNERS[rule].replace("s", "i"), state) for rule, state in STATES.items()]
+    assert rows(engine, "SELECT id, share_id, active FROM share_instances") == [
+        (f"i{n}", f"s{n}", 1) for n in (1, 2, 3)
+    ]
+    placed = rows(
+        engine, "SELECT access_id, share_instance_id, state FROM share_instance_access_map"
+    )
+    assert placed == [
+        (rule, OWNERS[rule].replace("s", "i"), state) for rule, state in STATES.items()
+    ]
     assert rows(engine, "SELECT id FROM share_access_rules") == [(rule,) for rule in STATES]
-    assert rows(engine, "SELECT access_rule_id FROM resource_locks") == [("r1",)], "a lock stays on its rule"
+    assert rows(engine, "SELECT access_rule_id FROM resource_locks") == [("r1",)], (
+        "a lock stays on its rule"
+    )
     migrations.downgrade(engine, "0016")
-    assert rows(engine, "SELECT id, share_id, access_to, access_level, state FROM share_access_rules") == before
-    assert rows(engine, "SELECT id, share_id, access_rules_status FROM share_instances")[0] == ("i1", "s1", "syncing")
+    assert (
+        rows(engine, "SELECT id, share_id, access_to, access_level, state FROM share_access_rules")
+        == before
+    )
+    assert rows(engine, "SELECT id, share_id, access_rules_status FROM share_instances")[0] == (
+        "i1",
+        "s1",
+        "syncing",
+    )
     assert "share_instance_access_map" not in sa.inspect(engine).get_table_names()
     migrations.upgrade(engine, "0017")
-    assert rows(engine, "SELECT access_id, share_instance_id, state FROM share_instance_access_map") == placed
+    assert (
+        rows(engine, "SELECT access_id, share_instance_id, state FROM share_instance_access_map")
+        == placed
+    )
 
 
 def test_one_instance_of_a_share_is_active_and_others_are_not(engine: Engine) -> None:
     migrations.upgrade(engine, "0017")
-    another = {"share_id": "s1", "share_type_id": "gold", "status": "available", "access_rules_status": "active"}
+    another = {
+        "share_id": "s1",
+        "share_type_id": "gold",
+        "status": "available",
+        "access_rules_status": "active",
+    }
     for number in (1, 2):
         with begin(engine) as conn:
             add(conn, "share_instances", id=f"other{number}", **another)

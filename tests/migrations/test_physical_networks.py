@@ -10,8 +10,10 @@ from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
 
 SUBNET = (
-    "INSERT INTO share_networks (id, project_id, status, is_deleting, created_at) VALUES ('net', 'p', 'active', :no, :now)",
-    "INSERT INTO share_network_subnets (id, share_network_id, is_deleting, metadata, created_at) VALUES ('sub', 'net', :no, '{}', :now)",
+    "INSERT INTO share_networks (id, project_id, status, is_deleting, created_at) VALUES ('net', "
+    "'p', 'active', :no, :now)",
+    "INSERT INTO share_network_subnets (id, share_network_id, is_deleting, metadata, created_at) "
+    "VALUES ('sub', 'net', :no, '{}', :now)",
 )
 
 
@@ -24,7 +26,9 @@ def test_subnets_that_are_there_have_none(database_url: str) -> None:
     migrations.upgrade(engine, "0011")
     with read(engine) as conn:
         table = sa.Table("share_network_subnets", sa.MetaData(), autoload_with=conn)
-        assert conn.execute(sa.select(table.c.id, table.c.physical_network)).all() == [("sub", None)]
+        assert conn.execute(sa.select(table.c.id, table.c.physical_network)).all() == [
+            ("sub", None)
+        ]
     migrations.downgrade(engine, "0010")
     with read(engine) as conn:
         table = sa.Table("share_network_subnets", sa.MetaData(), autoload_with=conn)

@@ -9,7 +9,10 @@ import sqlalchemy as sa
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
 
-ROW = "INSERT INTO pools (host, service_host, stats, allocated_capacity_gb, updated_at) VALUES ('h@b#p', 'h@b', '{}', 7, :now)"
+ROW = (
+    "INSERT INTO pools (host, service_host, stats, allocated_capacity_gb, updated_at) VALUES "
+    "('h@b#p', 'h@b', '{}', 7, :now)"
+)
 
 
 def test_claims_stay(database_url: str) -> None:
@@ -20,5 +23,7 @@ def test_claims_stay(database_url: str) -> None:
     for migrate, revision in ((migrations.upgrade, "0013"), (migrations.downgrade, "0012")):
         migrate(engine, revision)
         with read(engine) as conn:
-            assert conn.execute(sa.text("SELECT host, allocated_capacity_gb FROM pools")).all() == [("h@b#p", 7)]
+            assert conn.execute(sa.text("SELECT host, allocated_capacity_gb FROM pools")).all() == [
+                ("h@b#p", 7)
+            ]
     engine.dispose()

@@ -23,14 +23,51 @@ def test_what_is_there_is_counted(database_url: str) -> None:
     migrations.upgrade(engine, "0003")
     with begin(engine) as conn:
         add(conn, "share_types", id="gold", name="gold")
-        for number, (project, user) in enumerate([("red", "alice"), ("red", "bob"), ("red", None), ("blue", "carl")]):
-            add(conn, "share_networks", id=f"net{number}", project_id=project, user_id=user, status="active", is_deleting=number == 1)
-            add(conn, "shares", id=f"s{number}", project_id=project, user_id=user, size=number + 1, share_proto="NFS", metadata={})
-            add(conn, "share_instances", id=f"i{number}", share_id=f"s{number}", share_type_id="gold", status="error", access_rules_status="active")
+        for number, (project, user) in enumerate(
+            [("red", "alice"), ("red", "bob"), ("red", None), ("blue", "carl")]
+        ):
+            add(
+                conn,
+                "share_networks",
+                id=f"net{number}",
+                project_id=project,
+                user_id=user,
+                status="active",
+                is_deleting=number == 1,
+            )
+            add(
+                conn,
+                "shares",
+                id=f"s{number}",
+                project_id=project,
+                user_id=user,
+                size=number + 1,
+                share_proto="NFS",
+                metadata={},
+            )
+            add(
+                conn,
+                "share_instances",
+                id=f"i{number}",
+                share_id=f"s{number}",
+                share_type_id="gold",
+                status="error",
+                access_rules_status="active",
+            )
     migrations.upgrade(engine, "0004")
     with read(engine) as conn:
         usages = sa.Table("quota_usages", sa.MetaData(), autoload_with=conn)
-        columns = [usages.c[n] for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes", "share_networks")]
+        columns = [
+            usages.c[n]
+            for n in (
+                "project_id",
+                "user_id",
+                "share_type_id",
+                "shares",
+                "gigabytes",
+                "share_networks",
+            )
+        ]
         assert sorted(tuple(row) for row in conn.execute(sa.select(*columns))) == [
             ("blue", "", "", 1, 4, 1),
             ("blue", "", "gold", 1, 4, 0),
@@ -42,6 +79,8 @@ def test_what_is_there_is_counted(database_url: str) -> None:
         ]
     migrations.downgrade(engine, "0003")
     with read(engine) as conn:
-        assert not {"quotas", "quota_classes", "quota_usages"} & set(sa.inspect(conn).get_table_names())
+        assert not {"quotas", "quota_classes", "quota_usages"} & set(
+            sa.inspect(conn).get_table_names()
+        )
         assert conn.scalar(sa.text("SELECT count(*) FROM shares")) == 4
     engine.dispose()

@@ -19,14 +19,33 @@ def test_locks_are_not_lost_unasked(database_url: str) -> None:
     migrations.upgrade(engine, "0014")
     with begin(engine) as conn:
         table = sa.Table("shares", sa.MetaData(), autoload_with=conn)
-        filled = {c.name: False for c in table.c if not c.nullable and isinstance(c.type, sa.Boolean)}
-        conn.execute(sa.insert(table).values(id="s", project_id="red", size=1, share_proto="NFS", metadata={}, created_at=NOW, **filled))
+        filled = {
+            c.name: False for c in table.c if not c.nullable and isinstance(c.type, sa.Boolean)
+        }
+        conn.execute(
+            sa.insert(table).values(
+                id="s",
+                project_id="red",
+                size=1,
+                share_proto="NFS",
+                metadata={},
+                created_at=NOW,
+                **filled,
+            )
+        )
     migrations.upgrade(engine, "0015")
     migrations.downgrade(engine, "0014")
     migrations.upgrade(engine, "0015")
     with begin(engine) as conn:
         locks = sa.Table("resource_locks", sa.MetaData(), autoload_with=conn)
-        lock = {"id": "l", "project_id": "red", "user_id": "alice", "lock_context": "user", "resource_action": "delete", "created_at": NOW}
+        lock = {
+            "id": "l",
+            "project_id": "red",
+            "user_id": "alice",
+            "lock_context": "user",
+            "resource_action": "delete",
+            "created_at": NOW,
+        }
         conn.execute(sa.insert(locks).values(share_id="s", **lock))
     for wrong in ({}, {"share_id": "s", "access_rule_id": "r"}, {"share_id": "no-such-share"}):
         with pytest.raises(sa.exc.IntegrityError), begin(engine) as conn:

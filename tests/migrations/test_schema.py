@@ -1,4 +1,5 @@
-"""The schema's history: its end equals the tables in code, and processes that migrate at once do not disturb each other."""
+"""The schema's history: its end equals the tables in code, and processes that migrate at once do
+not disturb each other."""
 
 from __future__ import annotations
 
@@ -84,7 +85,9 @@ def test_an_older_schema_is_refused_and_a_newer_one_is_not(database_url: str) ->
     with pytest.raises(Conflict, match="no tables"):
         migrations.refuse_older(database_url, revisions)
     migrations.upgrade(database_url, revisions[1])
-    with pytest.raises(Conflict, match=f"revision {revisions[1]}, this release needs {revisions[0]}"):
+    with pytest.raises(
+        Conflict, match=f"revision {revisions[1]}, this release needs {revisions[0]}"
+    ):
         migrations.refuse_older(database_url, revisions)
     migrations.upgrade(database_url)
     migrations.refuse_older(database_url, revisions)

@@ -8,7 +8,9 @@ from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
 
 USAGE = """
-    INSERT INTO quota_usages (project_id, user_id, share_type_id, shares, gigabytes, share_networks) VALUES ('p', '', '', 3, 7, 2)
+    INSERT INTO quota_usages
+    (project_id, user_id, share_type_id, shares, gigabytes, share_networks)
+    VALUES ('p', '', '', 3, 7, 2)
 """
 COUNTED = ("shares", "gigabytes", "share_networks")
 
@@ -21,7 +23,9 @@ def test_usages_that_are_there_stay(database_url: str) -> None:
     migrations.upgrade(engine, "0005")
     with read(engine) as conn:
         table = sa.Table("quota_usages", sa.MetaData(), autoload_with=conn)
-        assert conn.execute(sa.select(*[table.c[name] for name in (*COUNTED, "snapshots", "snapshot_gigabytes")])).all() == [(3, 7, 2, 0, 0)]
+        assert conn.execute(
+            sa.select(*[table.c[name] for name in (*COUNTED, "snapshots", "snapshot_gigabytes")])
+        ).all() == [(3, 7, 2, 0, 0)]
         assert table.c.snapshots.server_default is None
     migrations.downgrade(engine, "0004")
     with read(engine) as conn:

@@ -1,4 +1,5 @@
-"""Revision 0014: shares that are there are not soft-deleted, and those that are do not come back unasked."""
+"""Revision 0014: shares that are there are not soft-deleted, and those that are do not come back
+unasked."""
 
 from __future__ import annotations
 
@@ -26,15 +27,30 @@ def one_share_before(engine: Engine) -> None:
     migrations.upgrade(engine, "0013")
     with begin(engine) as conn:
         table = sa.Table("shares", sa.MetaData(), autoload_with=conn)
-        filled = {c.name: False for c in table.c if not c.nullable and isinstance(c.type, sa.Boolean)}
-        conn.execute(sa.insert(table).values(id="s", project_id="red", size=1, share_proto="NFS", metadata={}, created_at=NOW, **filled))
+        filled = {
+            c.name: False for c in table.c if not c.nullable and isinstance(c.type, sa.Boolean)
+        }
+        conn.execute(
+            sa.insert(table).values(
+                id="s",
+                project_id="red",
+                size=1,
+                share_proto="NFS",
+                metadata={},
+                created_at=NOW,
+                **filled,
+            )
+        )
 
 
 def test_postgresql_knows_that_no_share_is(postgresql_databases: Databases) -> None:
     engine = create_engine(postgresql_databases.create())
     one_share_before(engine)
     migrations.upgrade(engine)
-    known = "SELECT null_frac FROM pg_stats WHERE tablename = 'shares' AND attname = 'scheduled_to_be_deleted_at'"
+    known = (
+        "SELECT null_frac FROM pg_stats WHERE tablename = 'shares' AND attname = "
+        "'scheduled_to_be_deleted_at'"
+    )
     with read(engine) as conn:
         assert conn.scalar(sa.text(known)) == 1.0
     engine.dispose()

@@ -10,8 +10,10 @@ from abaca.db import migrations
 from abaca.db.session import begin, create_engine, read
 
 SUBNET = (
-    "INSERT INTO share_networks (id, project_id, status, is_deleting, created_at) VALUES ('net', 'p', 'active', :no, :now)",
-    "INSERT INTO share_network_subnets (id, share_network_id, is_deleting, created_at) VALUES ('sub', 'net', :no, :now)",
+    "INSERT INTO share_networks (id, project_id, status, is_deleting, created_at) VALUES ('net', "
+    "'p', 'active', :no, :now)",
+    "INSERT INTO share_network_subnets (id, share_network_id, is_deleting, created_at) VALUES "
+    "('sub', 'net', :no, :now)",
 )
 
 

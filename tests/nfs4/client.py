@@ -1,4 +1,5 @@
-"""A client with opens and locks that it remembers, so that it can reclaim them: one class a minor version."""
+"""A client with opens and locks that it remembers, so that it can reclaim them: one class a minor
+version."""
 
 from __future__ import annotations
 
@@ -13,14 +14,23 @@ from threading import Event
 from typing import Any, Self, TypeVar
 
 from abaca.drivers.linux.file_services.nfs import nfs4
-from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, getfh, putfh, walk
+from abaca.drivers.linux.file_services.nfs.nfs4 import (
+    Nfs4Error,
+    Operation,
+    getattr,
+    getfh,
+    putfh,
+    walk,
+)
 from abaca.drivers.linux.file_services.nfs.rpc import auth_sys, call_message, record
 from abaca.drivers.linux.file_services.nfs.xdr import Malformed, text, u32
 from tests.nfs4 import operations as ops
 from tests.nfs4.connection import NFS_PORT, RawConnection, connect
 
-LINUX_RECONNECTS = (0.0, 3.0, 3.0, 6.0, 12.0)  # seconds between the attempts of a kernel client whose server is gone
-FORGOTTEN = ("BADSESSION", "STALE_CLIENTID", "STALE_STATEID")  # how a server that was restarted says that it does not know a client
+# seconds between the attempts of a kernel client whose server is gone
+LINUX_RECONNECTS = (0.0, 3.0, 3.0, 6.0, 12.0)
+# how a server that was restarted says that it does not know a client
+FORGOTTEN = ("BADSESSION", "STALE_CLIENTID", "STALE_STATEID")
 _names = itertools.count(1)
 Result = TypeVar("Result")
 
@@ -45,7 +55,8 @@ class OpenFile:
 
 
 class Client(ABC):
-    """Connected when made, known to the server (`establish`) when entered. `name`: what it is for the server, over restarts of both."""
+    """Connected when made, known to the server (`establish`) when entered. `name`: what it is for
+    the server, over restarts of both."""
 
     minor: int
 
@@ -64,7 +75,12 @@ class Client(ABC):
         patience: float = 10.0,
     ) -> None:
         self._place = (netns, address)
-        self._source = {"port": port, "source": source, "source_port": source_port, "patience": patience}
+        self._source = {
+            "port": port,
+            "source": source,
+            "source_port": source_port,
+            "patience": patience,
+        }
         self._patience = patience
         self.credentials = auth_sys(uid, gid, groups)
         self.name = (name or f"abaca test {os.getpid()} {next(_names)}").encode()
@@ -90,7 +106,8 @@ class Client(ABC):
 
     @abstractmethod
     def leave(self) -> None:
-        """Have the server forget this client, with all it holds, as far as the minor version can."""
+        """Have the server forget this client, with all it holds, as far as the minor version
+        can."""
 
     @abstractmethod
     def renew(self) -> None:
@@ -98,7 +115,8 @@ class Client(ABC):
 
     @abstractmethod
     def run(self, *operations: Operation) -> list[Any]:
-        """The results of a COMPOUND; minor version 1 puts its SEQUENCE before it. Raises Nfs4Error, OSError, Malformed."""
+        """The results of a COMPOUND; minor version 1 puts its SEQUENCE before it. Raises Nfs4Error,
+        OSError, Malformed."""
 
     def compound(self, operations: Iterable[Operation]) -> list[Any]:
         """The operations as they stand."""
@@ -106,11 +124,19 @@ class Client(ABC):
 
     def asked(self, *operations: Operation) -> bytes:
         """A call with these operations as its bytes."""
-        body = text("") + u32(self.minor) + u32(len(operations)) + b"".join(u32(each.number) + each.arguments for each in operations)
-        return record(call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, self.credentials)[1])
+        body = (
+            text("")
+            + u32(self.minor)
+            + u32(len(operations))
+            + b"".join(u32(each.number) + each.arguments for each in operations)
+        )
+        return record(
+            call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, self.credentials)[1]
+        )
 
     def reconnect(self, delays: Sequence[float] = LINUX_RECONNECTS) -> None:
-        """A new connection, tried after each of the delays (seconds) until one comes about. State is as it was: see `recover`."""
+        """A new connection, tried after each of the delays (seconds) until one comes about. State
+        is as it was: see `recover`."""
         self.link.link.close()
         for place, delay in enumerate(delays):
             Event().wait(delay)
@@ -122,7 +148,8 @@ class Client(ABC):
                     raise
 
     def recover(self, patience: float = 60.0) -> None:
-        """What Linux does when a restarted server no longer knows it: become known anew, then reclaim all that is open and locked.
+        """What Linux does when a restarted server no longer knows it: become known anew, then
+        reclaim all that is open and locked.
 
         `patience`: seconds that the server may answer "not now".
         """
@@ -132,7 +159,8 @@ class Client(ABC):
         self.reclaimed()
 
     def persistently(self, act: Callable[[], Result]) -> Result:
-        """Do it until it is answered, as Linux does behind its users' backs: it connects anew, becomes known again and reclaims."""
+        """Do it until it is answered, as Linux does behind its users' backs: it connects anew,
+        becomes known again and reclaims."""
         mend: Callable[[], None] | None = None
         while True:
             try:
@@ -159,7 +187,14 @@ class Client(ABC):
         self._open(file, putfh(file.handle), ops.existing(), ops.reclaimed())
         held, file.locks = file.locks, []
         for lock in held:
-            self.lock(file, kind=lock.kind, offset=lock.offset, length=lock.length, owner=lock.owner, reclaim=True)
+            self.lock(
+                file,
+                kind=lock.kind,
+                offset=lock.offset,
+                length=lock.length,
+                owner=lock.owner,
+                reclaim=True,
+            )
 
     # -- verbs --
 
@@ -171,19 +206,34 @@ class Client(ABC):
         found: dict[str, Any] = self.run(putfh(handle), getattr(*names))[-1]
         return found
 
-    def open(self, folder: bytes, name: str, *, create: bool = False, share: int = ops.BOTH, owner: bytes | None = None) -> OpenFile:
+    def open(
+        self,
+        folder: bytes,
+        name: str,
+        *,
+        create: bool = False,
+        share: int = ops.BOTH,
+        owner: bytes | None = None,
+    ) -> OpenFile:
         file = OpenFile(b"", b"", share, owner or f"owner {next(_names)}".encode())
-        self._open(file, putfh(folder), ops.created() if create else ops.existing(), ops.by_name(name))
+        self._open(
+            file, putfh(folder), ops.created() if create else ops.existing(), ops.by_name(name)
+        )
         self.files.append(file)
         return file
 
     def _open(self, file: OpenFile, place: Operation, how: bytes, claim: bytes) -> None:
-        wanted = ops.open_(file.owner, self.client_id, how, claim, seqid=file.seqid, share=file.share)
-        file.seqid += 1  # an open that was refused counts, too, but for reasons that no test here needs
+        wanted = ops.open_(
+            file.owner, self.client_id, how, claim, seqid=file.seqid, share=file.share
+        )
+        # an open that was refused counts, too, but for reasons that no test here needs
+        file.seqid += 1
         *_, opened, file.handle = self.run(place, wanted, getfh())
         file.stateid = opened.stateid
         if opened.flags & ops.MUST_CONFIRM:
-            file.stateid = self.run(putfh(file.handle), ops.open_confirm(file.stateid, self._next(file)))[-1]
+            file.stateid = self.run(
+                putfh(file.handle), ops.open_confirm(file.stateid, self._next(file))
+            )[-1]
 
     def close(self, file: OpenFile) -> None:
         self.run(putfh(file.handle), ops.close(file.stateid, self._next(file)))
@@ -194,7 +244,9 @@ class Client(ABC):
         return bytes(data)
 
     def write(self, file: OpenFile, offset: int, data: bytes, stable: int = ops.FILE_SYNC) -> int:
-        count: int = self.run(putfh(file.handle), ops.write(offset, data, file.stateid, stable))[-1][0]
+        count: int = self.run(putfh(file.handle), ops.write(offset, data, file.stateid, stable))[
+            -1
+        ][0]
         return count
 
     def lock(
@@ -209,13 +261,26 @@ class Client(ABC):
     ) -> Lock:
         """A lock by a lock owner of its own."""
         owner = owner or f"locker {next(_names)}".encode()
-        arguments: dict[str, Any] = {"kind": kind, "offset": offset, "length": length, "reclaim": reclaim}
-        stateid = self.run(putfh(file.handle), ops.lock_first(file.stateid, self.client_id, owner, seqid=self._next(file), **arguments))[-1]
+        arguments: dict[str, Any] = {
+            "kind": kind,
+            "offset": offset,
+            "length": length,
+            "reclaim": reclaim,
+        }
+        stateid = self.run(
+            putfh(file.handle),
+            ops.lock_first(
+                file.stateid, self.client_id, owner, seqid=self._next(file), **arguments
+            ),
+        )[-1]
         file.locks.append(Lock(stateid, owner, kind, offset, length))
         return file.locks[-1]
 
     def unlock(self, file: OpenFile, lock: Lock) -> None:
-        self.run(putfh(file.handle), ops.locku(lock.stateid, offset=lock.offset, length=lock.length, seqid=1))
+        self.run(
+            putfh(file.handle),
+            ops.locku(lock.stateid, offset=lock.offset, length=lock.length, seqid=1),
+        )
         file.locks.remove(lock)
 
     def put(self, folder: bytes, name: str, data: bytes) -> bytes:
@@ -235,7 +300,9 @@ class Client(ABC):
         found: list[str] = []
         cookie, verifier, is_end = 0, bytes(8), False
         while not is_end:
-            entries, verifier, is_end = self.run(putfh(folder), ops.readdir(cookie=cookie, verifier=verifier))[-1]
+            entries, verifier, is_end = self.run(
+                putfh(folder), ops.readdir(cookie=cookie, verifier=verifier)
+            )[-1]
             found += [name for name, _, _ in entries]
             cookie = entries[-1][1] if entries else cookie
         return found
@@ -251,7 +318,9 @@ class Client40(Client):
     callback = ("tcp", "0.0.0.0.0.0")
 
     def establish(self) -> None:
-        self.client_id, confirm = self.compound([ops.setclientid(self.name, self.verifier, self.callback)])[0]
+        self.client_id, confirm = self.compound(
+            [ops.setclientid(self.name, self.verifier, self.callback)]
+        )[0]
         self.compound([ops.setclientid_confirm(self.client_id, confirm)])
 
     def leave(self) -> None:
@@ -272,7 +341,8 @@ class Client40(Client):
 
 
 class Client41(Client):
-    """One session with one slot. While it has not said that it reclaims nothing, a server in grace refuses its opens: `establish` says it."""
+    """One session with one slot. While it has not said that it reclaims nothing, a server in grace
+    refuses its opens: `establish` says it."""
 
     minor = 1
     session = b""
@@ -303,7 +373,8 @@ class Client41(Client):
         try:
             self.compound([ops.destroy_clientid(self.client_id)])
         except Nfs4Error as error:
-            if error.name != "STALE_CLIENTID":  # what Abaca's servers say: who has gone is forgotten with his lease
+            # what Abaca's servers say: who has gone is forgotten with his lease
+            if error.name != "STALE_CLIENTID":
                 raise
 
     def run(self, *operations: Operation) -> list[Any]:
@@ -318,8 +389,13 @@ class Client42(Client41):
     minor = 2
 
 
-def patiently(act: Callable[[], Result], patience: float = 60.0, meanwhile: Callable[[], object] = lambda: None) -> Result:
-    """Do it again for as long as the server says that it is in its grace period, or busy; `meanwhile`, say, another client's `renew`."""
+def patiently(
+    act: Callable[[], Result],
+    patience: float = 60.0,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> Result:
+    """Do it again for as long as the server says that it is in its grace period, or busy;
+    `meanwhile`, say, another client's `renew`."""
     end = time.monotonic() + patience
     while True:
         try:

@@ -1,4 +1,5 @@
-"""TCP connections out of a client's network namespace, from a source address and port of one's choice."""
+"""TCP connections out of a client's network namespace, from a source address and port of one's
+choice."""
 
 from __future__ import annotations
 
@@ -17,9 +18,16 @@ _start = itertools.count()
 
 
 def connect(
-    netns: str, address: str, *, port: int = NFS_PORT, source: str | None = None, source_port: int | None = None, patience: float = 10.0
+    netns: str,
+    address: str,
+    *,
+    port: int = NFS_PORT,
+    source: str | None = None,
+    source_port: int | None = None,
+    patience: float = 10.0,
 ) -> socket.socket:
-    """A connected socket from `netns`. Without a source port: a privileged one that is free, as Linux takes; 0: any unprivileged one.
+    """A connected socket from `netns`. Without a source port: a privileged one that is free, as
+    Linux takes; 0: any unprivileged one.
 
     Raises the OSError of the connect: ConnectionRefusedError, TimeoutError, …
     """
@@ -27,7 +35,8 @@ def connect(
     nowhere = "::" if family == socket.AF_INET6 else "0.0.0.0"
 
     def dial(_: object) -> socket.socket:
-        to = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4]  # a zone is the number of an interface there
+        # a zone is the number of an interface there
+        to = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][4]
         for chosen in _ports() if source_port is None else [source_port]:
             link = socket.socket(family, socket.SOCK_STREAM)
             try:

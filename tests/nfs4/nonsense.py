@@ -11,7 +11,9 @@ from abaca.drivers.linux.file_services.nfs.xdr import opaque, text, u32
 from tests.nfs4.connection import connect
 
 
-def _call(body: bytes, program: int = PROGRAM, version: int = VERSION, procedure: int = COMPOUND) -> bytes:
+def _call(
+    body: bytes, program: int = PROGRAM, version: int = VERSION, procedure: int = COMPOUND
+) -> bytes:
     return record(call_message(program, version, procedure, body, auth_sys(0, 0))[1])
 
 
@@ -33,7 +35,9 @@ NONSENSE: dict[str, Callable[[], bytes]] = {
     "RPC version 7": lambda: _head(0, 7, PROGRAM, VERSION, COMPOUND, 0, 0, 0, 0),
     "a reply": lambda: _head(1, 0, 0, 0, 0),
     "credentials that are none": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 77, 0, 0, 0),
-    "credentials too long": lambda: _head(0, 2, PROGRAM, VERSION, COMPOUND, 1) + opaque(bytes(4000)),
+    "credentials too long": lambda: (
+        _head(0, 2, PROGRAM, VERSION, COMPOUND, 1) + opaque(bytes(4000))
+    ),
     "an empty record": lambda: u32(1 << 31),
     "half a header": lambda: record(b"\0" * 6),
     "random bytes": lambda: os.urandom(64),

@@ -1,4 +1,5 @@
-"""Operations that change something or hold state, beside those of the product: each function gives one operation of a COMPOUND."""
+"""Operations that change something or hold state, beside those of the product: each function gives
+one operation of a COMPOUND."""
 
 from __future__ import annotations
 
@@ -32,7 +33,12 @@ def stateid(reader: Reader) -> bytes:
 # -- attributes to set --
 
 
-def fattr(size: int | None = None, mode: int | None = None, owner: str | None = None, group: str | None = None) -> bytes:
+def fattr(
+    size: int | None = None,
+    mode: int | None = None,
+    owner: str | None = None,
+    group: str | None = None,
+) -> bytes:
     """What SETATTR, CREATE and OPEN take; sizes in bytes."""
     given = [(4, size, u64), (33, mode, u32), (36, owner, text), (37, group, text)]
     chosen = [(number, encode(value)) for number, value, encode in given if value is not None]  # type: ignore[operator]
@@ -56,8 +62,13 @@ def lookupp() -> Operation:
 
 
 def create(name: str, kind: int = DIRECTORY, *, target: str = "", mode: int = 0o755) -> Operation:
-    """A folder, or a symbolic link to `target`, in the current folder; it is the current object afterwards."""
-    return Operation(6, u32(kind) + (text(target) if kind == SYMLINK else b"") + text(name) + fattr(mode=mode), _change)
+    """A folder, or a symbolic link to `target`, in the current folder; it is the current object
+    afterwards."""
+    return Operation(
+        6,
+        u32(kind) + (text(target) if kind == SYMLINK else b"") + text(name) + fattr(mode=mode),
+        _change,
+    )
 
 
 def link(name: str) -> Operation:
@@ -83,7 +94,9 @@ def access(wanted: int = 0x3F) -> Operation:
     return Operation(3, u32(wanted), lambda reader: (reader.u32(), reader.u32()))
 
 
-def readdir(*names: str, cookie: int = 0, verifier: bytes = bytes(8), most_bytes: int = 65536) -> Operation:
+def readdir(
+    *names: str, cookie: int = 0, verifier: bytes = bytes(8), most_bytes: int = 65536
+) -> Operation:
     """The result is ([(name, cookie, attributes)], verifier, whether that was the end)."""
 
     def answer(reader: Reader) -> Any:
@@ -93,7 +106,9 @@ def readdir(*names: str, cookie: int = 0, verifier: bytes = bytes(8), most_bytes
             found.append((name, at, attributes(reader)))
         return found, given, bool(reader.u32())
 
-    return Operation(26, u64(cookie) + verifier + u32(most_bytes) + u32(most_bytes) + bitmap(names), answer)
+    return Operation(
+        26, u64(cookie) + verifier + u32(most_bytes) + u32(most_bytes) + bitmap(names), answer
+    )
 
 
 def _change(reader: Reader) -> None:
@@ -103,9 +118,22 @@ def _change(reader: Reader) -> None:
 # -- files --
 
 
-def open_(owner: bytes, client_id: int, how: bytes, claim: bytes, *, seqid: int = 0, share: int = BOTH, deny: int = 0) -> Operation:
+def open_(
+    owner: bytes,
+    client_id: int,
+    how: bytes,
+    claim: bytes,
+    *,
+    seqid: int = 0,
+    share: int = BOTH,
+    deny: int = 0,
+) -> Operation:
     """`how` by `existing()` or `created()`, `claim` by `by_name()` or `reclaimed()`."""
-    return Operation(18, u32(seqid) + u32(share) + u32(deny) + u64(client_id) + opaque(owner) + how + claim, _opened)
+    return Operation(
+        18,
+        u32(seqid) + u32(share) + u32(deny) + u64(client_id) + opaque(owner) + how + claim,
+        _opened,
+    )
 
 
 def existing() -> bytes:
@@ -149,7 +177,11 @@ def close(of: bytes, seqid: int = 0) -> Operation:
 
 def write(offset: int, data: bytes, using: bytes = ANONYMOUS, stable: int = FILE_SYNC) -> Operation:
     """The result is (bytes written, how stable, verifier)."""
-    return Operation(38, using + u64(offset) + u32(stable) + opaque(data), lambda reader: (reader.u32(), reader.u32(), reader.fixed(8)))
+    return Operation(
+        38,
+        using + u64(offset) + u32(stable) + opaque(data),
+        lambda reader: (reader.u32(), reader.u32(), reader.fixed(8)),
+    )
 
 
 def commit(offset: int = 0, count: int = 0) -> Operation:
@@ -172,8 +204,20 @@ def lock_first(
     return Operation(12, u32(kind) + u32(reclaim) + u64(offset) + u64(length) + locker, stateid)
 
 
-def lock_more(held: bytes, *, kind: int = WRITE_LOCK, offset: int = 0, length: int = WHOLE, reclaim: bool = False, seqid: int = 0) -> Operation:
-    return Operation(12, u32(kind) + u32(reclaim) + u64(offset) + u64(length) + u32(0) + held + u32(seqid), stateid)
+def lock_more(
+    held: bytes,
+    *,
+    kind: int = WRITE_LOCK,
+    offset: int = 0,
+    length: int = WHOLE,
+    reclaim: bool = False,
+    seqid: int = 0,
+) -> Operation:
+    return Operation(
+        12,
+        u32(kind) + u32(reclaim) + u64(offset) + u64(length) + u32(0) + held + u32(seqid),
+        stateid,
+    )
 
 
 def locku(held: bytes, *, offset: int = 0, length: int = WHOLE, seqid: int = 0) -> Operation:
@@ -183,9 +227,22 @@ def locku(held: bytes, *, offset: int = 0, length: int = WHOLE, seqid: int = 0) 
 # -- clients: 4.0 --
 
 
-def setclientid(name: bytes, verifier: bytes, callback: tuple[str, str] = ("tcp", "0.0.0.0.0.0"), program: int = 0x40000000) -> Operation:
-    """`callback`: (netid, universal address) where the client wants to be called. The result is (client id, verifier to confirm with)."""
-    arguments = fixed(verifier) + opaque(name) + u32(program) + text(callback[0]) + text(callback[1]) + u32(1)
+def setclientid(
+    name: bytes,
+    verifier: bytes,
+    callback: tuple[str, str] = ("tcp", "0.0.0.0.0.0"),
+    program: int = 0x40000000,
+) -> Operation:
+    """`callback`: (netid, universal address) where the client wants to be called. The result is
+    (client id, verifier to confirm with)."""
+    arguments = (
+        fixed(verifier)
+        + opaque(name)
+        + u32(program)
+        + text(callback[0])
+        + text(callback[1])
+        + u32(1)
+    )
     return Operation(35, arguments, lambda reader: (reader.u64(), reader.fixed(8)))
 
 

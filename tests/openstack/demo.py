@@ -1,6 +1,8 @@
-"""The demonstration beside real neighbours: Keystone says who asks, Neutron keeps the networks, and clients stand on its flat networks.
+"""The demonstration beside real neighbours: Keystone says who asks, Neutron keeps the networks, and
+clients stand on its flat networks.
 
-`python -m tests.openstack.demo` (`make demo-openstack`) plays it with a Keystone and a Neutron of its own; a test plays the same steps.
+`python -m tests.openstack.demo` (`make demo-openstack`) plays it with a Keystone and a Neutron of
+its own; a test plays the same steps.
 """
 
 from __future__ import annotations
@@ -35,18 +37,22 @@ LISTED = "manila:share"
 
 
 class OpenstackScene(Scene):
-    """Abaca beside a Keystone and a Neutron, which run already. Each network's switch is a namespace, wired to an interface of this machine."""
+    """Abaca beside a Keystone and a Neutron, which run already. Each network's switch is a
+    namespace, wired to an interface of this machine."""
 
     def __init__(self, say: Callable[[str], None], keystone: Keystone) -> None:
         super().__init__(say)
         self._keystone = keystone
         self._session = Session(keystone.auth(ADMIN, project_name=ADMIN), timeout=60)
-        self._neutron = Adapter(self._session, service_type="network", interface="public", min_version="2")
+        self._neutron = Adapter(
+            self._session, service_type="network", interface="public", min_version="2"
+        )
         self._machines: dict[str, Machine] = {}
         self._switches: dict[str, Machine] = {}
         self._clouds = self.folder / "clouds.yaml"
 
-    # --- what is otherwise than by default ----------------------------------------------------------------------------
+    # --- what is otherwise than by default
+    # ----------------------------------------------------------------------------
 
     def start(self) -> None:
         """Wire the physical networks and register Abaca in Keystone's catalogue; then as ever."""
@@ -55,14 +61,26 @@ class OpenstackScene(Scene):
             switch.bridge("switch")
             switch.cable_here("uplink", self._interface(network), "switch")
         self._keystone.register("shared-file-system", f"http://127.0.0.1:{self.port}/v2")
-        self._clouds.write_bytes(msgspec.yaml.encode({"clouds": {CLOUD: self._keystone.cloud(ADMIN, ADMIN)}}))
+        self._clouds.write_bytes(
+            msgspec.yaml.encode({"clouds": {CLOUD: self._keystone.cloud(ADMIN, ADMIN)}})
+        )
         super().start()
 
     def config_text(self) -> str:
         own_user = self._keystone.service_user("abaca")
-        neutron = {name: own_user[name] for name in ("auth_url", "username", "password", "project_name", "interface")}
-        neutron |= {"user_domain_id": "default", "project_domain_id": "default", "region_name": REGION}
-        wires = ", ".join(f"{physical_network}:{self._interface(network)}" for network, physical_network in PHYSICAL_NETWORKS.items())
+        neutron = {
+            name: own_user[name]
+            for name in ("auth_url", "username", "password", "project_name", "interface")
+        }
+        neutron |= {
+            "user_domain_id": "default",
+            "project_domain_id": "default",
+            "region_name": REGION,
+        }
+        wires = ", ".join(
+            f"{physical_network}:{self._interface(network)}"
+            for network, physical_network in PHYSICAL_NETWORKS.items()
+        )
         return "\n".join([
             "[DEFAULT]", "enabled_share_backends = linux", "network_plugin = neutron",
             "[api]", "auth_strategy = keystone",
@@ -78,7 +96,12 @@ class OpenstackScene(Scene):
         return dict(self._session.get_auth_headers() or {})
 
     def network_options(self, network: str) -> list[str]:
-        return ["--provider-network-type", "flat", "--provider-physical-network", PHYSICAL_NETWORKS[network]]
+        return [
+            "--provider-network-type",
+            "flat",
+            "--provider-physical-network",
+            PHYSICAL_NETWORKS[network],
+        ]
 
     def add_client(self, name: str, network: str, network_id: str, *addresses: str) -> str:
         self._machines[name] = machine = Machine(f"{self.namespace}-{name}")
@@ -107,7 +130,9 @@ class OpenstackScene(Scene):
 
     def ports(self) -> list[str]:
         """The addresses of the share servers' ports in Neutron."""
-        found: list[dict[str, Any]] = self._neutron.get("/ports", params={"device_owner": LISTED}).json()["ports"]
+        found: list[dict[str, Any]] = self._neutron.get(
+            "/ports", params={"device_owner": LISTED}
+        ).json()["ports"]
         return sorted(fixed["ip_address"] for port in found for fixed in port["fixed_ips"])
 
     def _interface(self, network: str) -> str:
@@ -116,12 +141,14 @@ class OpenstackScene(Scene):
 
 
 def start(play: Play) -> None:
-    """Keystone and Neutron run; Abaca starts beside them: tokens, Neutron's networks, the Linux back end with wires to two physical networks."""
+    """Keystone and Neutron run; Abaca starts beside them: tokens, Neutron's networks, the Linux
+    back end with wires to two physical networks."""
     demo_steps.start(play)
 
 
 def make(play: Play) -> None:
-    """Two flat networks in Neutron, a share network on an IPv4 and an IPv6 subnet, a share with access rules, two export locations."""
+    """Two flat networks in Neutron, a share network on an IPv4 and an IPv6 subnet, a share with
+    access rules, two export locations."""
     demo_steps.make(play)
 
 
@@ -136,7 +163,9 @@ STEPS = (start, make, demo_steps.use_within_rules, demo_steps.add_subnet_in_use,
 
 
 @contextmanager
-def neighbours(folder: Path, keystone_template: Path, make_neutron_template: Callable[[], Path]) -> Iterator[Keystone]:
+def neighbours(
+    folder: Path, keystone_template: Path, make_neutron_template: Callable[[], Path]
+) -> Iterator[Keystone]:
     """A Keystone and a Neutron of one's own, running; known to each other."""
     with ExitStack() as stack:
         keystone = Keystone(keystone_template, folder / "keystone")
@@ -158,7 +187,11 @@ def main() -> int:
                 say("Keystone and Neutron are made and started: half a minute or more")
                 template = keystone_module.make_template(folder / "keystone-template")
                 keystone = stack.enter_context(
-                    neighbours(folder, template, lambda: neutron_module.make_template(folder / "neutron-template"))
+                    neighbours(
+                        folder,
+                        template,
+                        lambda: neutron_module.make_template(folder / "neutron-template"),
+                    )
                 )
                 return OpenstackScene(say, keystone)
 

@@ -1,6 +1,8 @@
-"""Fixtures: one Keystone and one Neutron for a session. Tests make projects, users and networks of their own in them.
+"""Fixtures: one Keystone and one Neutron for a session. Tests make projects, users and networks of
+their own in them.
 
-Every run of a test imports this; the clients, which take two seconds, are imported by the tests that need them.
+Every run of a test imports this; the clients, which take two seconds, are imported by the tests
+that need them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A real Keystone: its database made once a session and copied, its port its own, and what tests ask of it as its administrator."""
+"""A real Keystone: its database made once a session and copied, its port its own, and what tests
+ask of it as its administrator."""
 
 from __future__ import annotations
 
@@ -45,14 +46,19 @@ enforce_scope = true
 
 
 class Keystone(Service):
-    """Keystone in `folder`, which is a copy of `template`. Every user's password is PASSWORD; all are in the domain `default`."""
+    """Keystone in `folder`, which is a copy of `template`. Every user's password is PASSWORD; all
+    are in the domain `default`."""
 
     def __init__(self, template: Path, folder: Path, token_seconds: int = 3600) -> None:
         shutil.copytree(template, folder)
-        super().__init__("keystone.wsgi.api", folder, OS_KEYSTONE_CONFIG_FILES=str(folder / "keystone.conf"))
+        super().__init__(
+            "keystone.wsgi.api", folder, OS_KEYSTONE_CONFIG_FILES=str(folder / "keystone.conf")
+        )
         _configure(folder, self.url, token_seconds)
         with sqlite3.connect(folder / "keystone.db") as database:
-            database.execute("UPDATE endpoint SET url = replace(url, ?, ?)", (_PLACEHOLDER, self.url))
+            database.execute(
+                "UPDATE endpoint SET url = replace(url, ?, ?)", (_PLACEHOLDER, self.url)
+            )
 
     @property
     def auth_url(self) -> str:
@@ -61,16 +67,20 @@ class Keystone(Service):
     def start(self) -> None:
         super().start()
         self._admin = self.client(ADMIN, project_name=ADMIN)
-        self.roles: dict[str, str] = {role["name"]: role["id"] for role in self._admin.get("/roles").json()["roles"]}
+        self.roles: dict[str, str] = {
+            role["name"]: role["id"] for role in self._admin.get("/roles").json()["roles"]
+        }
 
-    # --- who is there -----------------------------------------------------------------------------------------------
+    # --- who is there
+    # ----------------------------------------------------------------------------------------------
 
     def project(self, name: str) -> str:
         """A new project; its id."""
         return self._made("project", name=name, domain_id="default")
 
     def user(self, name: str, *roles: str, project_id: str | None = None) -> str:
-        """A new user with these roles on the project, or on the system when none is named; the id."""
+        """A new user with these roles on the project, or on the system when none is named; the
+        id."""
         user_id = self._made("user", name=name, password=PASSWORD, domain_id="default")
         for role in roles:
             self.assign(user_id, role, project_id)
@@ -82,9 +92,15 @@ class Keystone(Service):
         self._admin.put(f"/{place}/users/{user_id}/roles/{self.roles[role]}")
 
     def service_user(self, name: str) -> dict[str, str]:
-        """A new user that is a service: roles admin and service on the project `service`. What a [keystone_authtoken] says of it."""
+        """A new user that is a service: roles admin and service on the project `service`. What a
+        [keystone_authtoken] says of it."""
         found = self._admin.get("/projects", params={"name": SERVICE_PROJECT}).json()["projects"]
-        self.user(name, "admin", "service", project_id=found[0]["id"] if found else self.project(SERVICE_PROJECT))
+        self.user(
+            name,
+            "admin",
+            "service",
+            project_id=found[0]["id"] if found else self.project(SERVICE_PROJECT),
+        )
         return {
             "auth_type": "password",
             "auth_url": self.auth_url,
@@ -106,12 +122,21 @@ class Keystone(Service):
     def _made(self, noun: str, **members: Any) -> str:
         return str(self._admin.post(f"/{noun}s", json={noun: members}).json()[noun]["id"])
 
-    # --- tokens -----------------------------------------------------------------------------------------------------
+    # --- tokens
+    # ----------------------------------------------------------------------------------------------
 
     def auth(self, user: str, **scope: Any) -> v3.Password:
-        """keystoneauth's plug-in. Scope: project_name, project_id or system_scope; none: the token is for no project."""
+        """keystoneauth's plug-in. Scope: project_name, project_id or system_scope; none: the token
+        is for no project."""
         more: dict[str, Any] = {"project_domain_id": "default"} if "project_name" in scope else {}
-        return v3.Password(self.auth_url, username=user, password=PASSWORD, user_domain_id="default", **more, **scope)
+        return v3.Password(
+            self.auth_url,
+            username=user,
+            password=PASSWORD,
+            user_domain_id="default",
+            **more,
+            **scope,
+        )
 
     def token(self, user: str, **scope: Any) -> str:
         """A new token."""
@@ -126,28 +151,60 @@ class Keystone(Service):
         return Adapter(session, endpoint_override=self.auth_url)
 
     def cloud(self, user: str, project: str) -> dict[str, Any]:
-        """A user's entry of a `clouds.yaml`: nothing but Keystone's address and credentials; the catalogue says the rest."""
-        auth = {"auth_url": self.auth_url, "username": user, "password": PASSWORD, "project_name": project}
-        return {"auth": auth | {"user_domain_id": "default", "project_domain_id": "default"}, "region_name": REGION}
+        """A user's entry of a `clouds.yaml`: nothing but Keystone's address and credentials; the
+        catalogue says the rest."""
+        auth = {
+            "auth_url": self.auth_url,
+            "username": user,
+            "password": PASSWORD,
+            "project_name": project,
+        }
+        return {
+            "auth": auth | {"user_domain_id": "default", "project_domain_id": "default"},
+            "region_name": REGION,
+        }
 
 
 def section(options: dict[str, str]) -> str:
     """A section [keystone_authtoken]."""
-    return "\n".join(["[keystone_authtoken]", *(f"{name} = {value}" for name, value in options.items())]) + "\n"
+    return (
+        "\n".join(
+            ["[keystone_authtoken]", *(f"{name} = {value}" for name, value in options.items())]
+        )
+        + "\n"
+    )
 
 
 def make_template(folder: Path) -> Path:
-    """A set-up Keystone that never ran: tables, keys, the administrator, the roles. Takes ten seconds."""
+    """A set-up Keystone that never ran: tables, keys, the administrator, the roles. Takes ten
+    seconds."""
     folder.mkdir()
     _configure(folder, _PLACEHOLDER, 3600)
     manage = (program("keystone-manage"), "--config-file", str(folder / "keystone.conf"))
     run(folder, *manage, "db_sync")
-    run(folder, *manage, "fernet_setup", "--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid()))
-    admin = ("--bootstrap-username", ADMIN, "--bootstrap-password", PASSWORD, "--bootstrap-project-name", ADMIN)
+    run(
+        folder,
+        *manage,
+        "fernet_setup",
+        "--keystone-user",
+        str(os.getuid()),
+        "--keystone-group",
+        str(os.getgid()),
+    )
+    admin = (
+        "--bootstrap-username",
+        ADMIN,
+        "--bootstrap-password",
+        PASSWORD,
+        "--bootstrap-project-name",
+        ADMIN,
+    )
     place = ("--bootstrap-region-id", REGION, "--bootstrap-public-url", f"{_PLACEHOLDER}/v3")
     run(folder, *manage, "bootstrap", *admin, *place)
     return folder
 
 
 def _configure(folder: Path, url: str, token_seconds: int) -> None:
-    (folder / "keystone.conf").write_text(_CONFIGURATION.format(folder=folder, url=url, token_seconds=token_seconds))
+    (folder / "keystone.conf").write_text(
+        _CONFIGURATION.format(folder=folder, url=url, token_seconds=token_seconds)
+    )

@@ -1,4 +1,5 @@
-"""A MariaDB of the tests' own, for a Neutron that several threads serve: reached by a socket in its folder, gone with it."""
+"""A MariaDB of the tests' own, for a Neutron that several threads serve: reached by a socket in its
+folder, gone with it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,13 @@ PROGRAMS = ("mariadb-install-db", "mariadbd")
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 START_SECONDS = 120.0
 # It keeps nothing beyond the tests: no sync to the disk, little memory.
-_OPTIONS = ("--skip-networking", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--innodb-use-native-aio=0")
+_OPTIONS = (
+    "--skip-networking",
+    "--skip-log-bin",
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-buffer-pool-size=64M",
+    "--innodb-use-native-aio=0",
+)
 
 
 def missing() -> str | None:
@@ -25,7 +32,8 @@ def missing() -> str | None:
 
 
 class Mariadb:
-    """A server with one empty database, `neutron`. Its folder's path is short: sockets want that."""
+    """A server with one empty database, `neutron`. Its folder's path is short: sockets want
+    that."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="abaca-mariadb-"))
@@ -40,12 +48,43 @@ class Mariadb:
     def start(self) -> None:
         install, server = (shutil.which(name, path=_SEARCH_PATH) or name for name in PROGRAMS)
         user = f"--user={getpass.getuser()}"
-        run(self.folder, install, "--no-defaults", self._data, user, "--auth-root-authentication-method=normal", "--skip-test-db")
+        run(
+            self.folder,
+            install,
+            "--no-defaults",
+            self._data,
+            user,
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
         with open(self.folder / "log", "wb") as log:
-            command = [server, "--no-defaults", self._data, user, f"--socket={self.socket}", f"--pid-file={self.folder / 'pid'}", *_OPTIONS]
-            self._process = subprocess.Popen(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: self.socket.exists() or self._process is None or self._process.poll() is not None, "MariaDB", START_SECONDS)
-        create = "import pymysql, sys; pymysql.connect(user='root', unix_socket=sys.argv[1]).cursor().execute('CREATE DATABASE neutron')"
+            command = [
+                server,
+                "--no-defaults",
+                self._data,
+                user,
+                f"--socket={self.socket}",
+                f"--pid-file={self.folder / 'pid'}",
+                *_OPTIONS,
+            ]
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_until(
+            lambda: (
+                self.socket.exists() or self._process is None or self._process.poll() is not None
+            ),
+            "MariaDB",
+            START_SECONDS,
+        )
+        create = (
+            "import pymysql, sys; pymysql.connect(user='root', "
+            "unix_socket=sys.argv[1]).cursor().execute('CREATE DATABASE neutron')"
+        )
         run(self.folder, program("python"), "-c", create, str(self.socket))
 
     def stop(self) -> None:

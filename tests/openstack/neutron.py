@@ -1,6 +1,8 @@
-"""A real Neutron behind a real Keystone, without agents: it keeps networks, subnets and ports, and makes no wires.
+"""A real Neutron behind a real Keystone, without agents: it keeps networks, subnets and ports, and
+makes no wires.
 
-Its SQLite database is made once a session and copied; one on MariaDB is made where it is, and several threads serve it.
+Its SQLite database is made once a session and copied; one on MariaDB is made where it is, and
+several threads serve it.
 """
 
 from __future__ import annotations
@@ -54,12 +56,18 @@ vni_ranges = 1000:1999
 
 
 class Neutron(Service):
-    """Neutron in `folder`, with a copy of the database `template`, known to Keystone's catalogue as `network`."""
+    """Neutron in `folder`, with a copy of the database `template`, known to Keystone's catalogue as
+    `network`."""
 
     def __init__(self, template: Path, folder: Path, keystone: Keystone) -> None:
         folder.mkdir()
         shutil.copy(template, folder / "neutron.db")
-        super().__init__("neutron.wsgi.api", folder, OS_NEUTRON_CONFIG_DIR=str(folder), OS_NEUTRON_CONFIG_FILES="neutron.conf")
+        super().__init__(
+            "neutron.wsgi.api",
+            folder,
+            OS_NEUTRON_CONFIG_DIR=str(folder),
+            OS_NEUTRON_CONFIG_FILES="neutron.conf",
+        )
         _configure(folder, _sqlite(folder), keystone.service_user(f"neutron-{self.port}"))
         keystone.register("network", self.url)
 
@@ -70,10 +78,21 @@ class NeutronOnMariadb(Service):
     def __init__(self, url: str, folder: Path, keystone: Keystone, threads: int) -> None:
         folder.mkdir()
         super().__init__(
-            "neutron.wsgi.api", folder, threads, OS_NEUTRON_CONFIG_DIR=str(folder), OS_NEUTRON_CONFIG_FILES="neutron.conf"
+            "neutron.wsgi.api",
+            folder,
+            threads,
+            OS_NEUTRON_CONFIG_DIR=str(folder),
+            OS_NEUTRON_CONFIG_FILES="neutron.conf",
         )
         _configure(folder, url, keystone.service_user(f"neutron-{self.port}"))
-        run(folder, program("neutron-db-manage"), "--config-file", str(folder / "neutron.conf"), "upgrade", "heads")
+        run(
+            folder,
+            program("neutron-db-manage"),
+            "--config-file",
+            str(folder / "neutron.conf"),
+            "upgrade",
+            "heads",
+        )
 
 
 def make_template(folder: Path) -> Path:
@@ -81,7 +100,14 @@ def make_template(folder: Path) -> Path:
     folder.mkdir()
     _configure(folder, _sqlite(folder), {})
     run(folder, *script("neutron_tables.py"), _sqlite(folder))
-    run(folder, program("neutron-db-manage"), "--config-file", str(folder / "neutron.conf"), "stamp", "heads")
+    run(
+        folder,
+        program("neutron-db-manage"),
+        "--config-file",
+        str(folder / "neutron.conf"),
+        "stamp",
+        "heads",
+    )
     return folder / "neutron.db"
 
 
@@ -90,5 +116,10 @@ def _sqlite(folder: Path) -> str:
 
 
 def _configure(folder: Path, database: str, authtoken: dict[str, str]) -> None:
-    text = _CONFIGURATION.format(folder=folder, environment=ENVIRONMENT, database=database, keystone_authtoken=section(authtoken))
+    text = _CONFIGURATION.format(
+        folder=folder,
+        environment=ENVIRONMENT,
+        database=database,
+        keystone_authtoken=section(authtoken),
+    )
     (folder / "neutron.conf").write_text(text)

@@ -1,4 +1,5 @@
-"""Makes Neutron's tables in an empty SQLite database, whose migrations need what SQLite has not. Run by the OpenStack environment's Python.
+"""Makes Neutron's tables in an empty SQLite database, whose migrations need what SQLite has not.
+Run by the OpenStack environment's Python.
 
 neutron_tables.py URL
 """

@@ -1,7 +1,8 @@
-"""One OpenStack service as a process of its own, on a port of its own. Nothing of OpenStack is imported here.
+"""One OpenStack service as a process of its own, on a port of its own. Nothing of OpenStack is
+imported here.
 
-The listening socket is made here and handed down: nobody else can answer on that port, and a request sent at once waits until the service
-is up.
+The listening socket is made here and handed down: nobody else can answer on that port, and a
+request sent at once waits until the service is up.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ COMMAND_SECONDS = 240
 
 def missing() -> str | None:
     """Why OpenStack's services cannot be run here, or None."""
-    return None if (ENVIRONMENT / ".installed").exists() else "Keystone and Neutron are missing (make venv-openstack)"
+    return (
+        None
+        if (ENVIRONMENT / ".installed").exists()
+        else "Keystone and Neutron are missing (make venv-openstack)"
+    )
 
 
 def program(name: str) -> str:
@@ -31,18 +36,22 @@ def program(name: str) -> str:
 
 
 def script(name: str) -> list[str]:
-    """A script of this folder, for the OpenStack environment's Python. -P: our modules must not stand in place of OpenStack's."""
+    """A script of this folder, for the OpenStack environment's Python. -P: our modules must not
+    stand in place of OpenStack's."""
     return [program("python"), "-P", str(Path(__file__).with_name(name))]
 
 
 def run(folder: Path, *command: str) -> None:
     """Carry out a command that sets a service up; fails with all that it printed."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+    )
     assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
 
 
 class Service:
-    """A WSGI application of OpenStack's, in `folder`. Stopped and started again, it keeps its port."""
+    """A WSGI application of OpenStack's, in `folder`. Stopped and started again, it keeps its
+    port."""
 
     def __init__(self, module: str, folder: Path, threads: int = 1, **environment: str) -> None:
         """One thread: with more, SQLite answers "database is locked"."""
@@ -68,7 +77,12 @@ class Service:
             listening.bind(("127.0.0.1", self.port))
             listening.listen(64)
             self._process = subprocess.Popen(
-                [*script("wsgi_server.py"), self._module, str(listening.fileno()), str(self._threads)],
+                [
+                    *script("wsgi_server.py"),
+                    self._module,
+                    str(listening.fileno()),
+                    str(self._threads),
+                ],
                 pass_fds=[listening.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -82,7 +96,9 @@ class Service:
             return  # 300 Multiple Choices: it answers
         except OSError as error:
             self.stop()
-            raise AssertionError(f"{self._module}: {error}\n{self.log.read_text()[-4000:]}") from error
+            raise AssertionError(
+                f"{self._module}: {error}\n{self.log.read_text()[-4000:]}"
+            ) from error
 
     def stop(self) -> None:
         """End it, if it runs."""

@@ -1,4 +1,5 @@
-"""A proxy in front of an OpenStack service that loses answers, or answers in its place, as it is told, or lies about one thing."""
+"""A proxy in front of an OpenStack service that loses answers, or answers in its place, as it is
+told, or lies about one thing."""
 
 from __future__ import annotations
 
@@ -14,9 +15,11 @@ ANSWER_SECONDS = 300
 
 
 class Fault(NamedTuple):
-    """What happens to one request of that method. `done`: the service carries it out. `status` None: no answer at all.
+    """What happens to one request of that method. `done`: the service carries it out. `status`
+    None: no answer at all.
 
-    `late`: it is carried out when `carry_out_late` is called. `type`: the answer is an error of Neutron's of that type.
+    `late`: it is carried out when `carry_out_late` is called. `type`: the answer is an error of
+    Neutron's of that type.
     """
 
     method: str
@@ -27,9 +30,11 @@ class Fault(NamedTuple):
 
 
 class Proxy:
-    """Passes every request on, except those that `faults` are for: one request each, in order. `seen`: all requests, as "METHOD path".
+    """Passes every request on, except those that `faults` are for: one request each, in order.
+    `seen`: all requests, as "METHOD path".
 
-    `lies`: what is named in a request that is answered by these bytes and not passed on; None: not answered until the proxy ends.
+    `lies`: what is named in a request that is answered by these bytes and not passed on; None: not
+    answered until the proxy ends.
     """
 
     def __init__(self, port: int) -> None:
@@ -52,17 +57,28 @@ class Proxy:
                     return
                 fault = proxy.fault_of(self.command, self.path)
                 if fault is None or fault.done:
-                    status, headers, content = _forward(port, self.command, self.path, dict(self.headers), body)
+                    status, headers, content = _forward(
+                        port, self.command, self.path, dict(self.headers), body
+                    )
                 if fault is not None and fault.late:
                     proxy.keep((self.command, self.path, dict(self.headers), body))
                 if fault is not None and fault.status is None:
                     self.close_connection = True
                     return
                 if fault is not None:
-                    status, headers, content = fault.status or 0, {"Content-Type": "text/plain"}, b"no"
+                    status, headers, content = (
+                        fault.status or 0,
+                        {"Content-Type": "text/plain"},
+                        b"no",
+                    )
                     if fault.type:
-                        error = {"NeutronError": {"type": fault.type, "message": "no", "detail": ""}}
-                        headers, content = {"Content-Type": "application/json"}, json.dumps(error).encode()
+                        error = {
+                            "NeutronError": {"type": fault.type, "message": "no", "detail": ""}
+                        }
+                        headers, content = (
+                            {"Content-Type": "application/json"},
+                            json.dumps(error).encode(),
+                        )
                 self._answer(status, headers, content)
 
             def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
@@ -126,10 +142,16 @@ class Proxy:
 
 def _end_to_end(headers: dict[str, str]) -> dict[str, str]:
     """Without those that are between two neighbours only, and the length, which is said anew."""
-    return {name: value for name, value in headers.items() if name.lower() not in ("connection", "content-length", "transfer-encoding")}
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in ("connection", "content-length", "transfer-encoding")
+    }
 
 
-def _forward(port: int, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+def _forward(
+    port: int, method: str, path: str, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
     connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
         connection.request(method, path, body, _end_to_end(headers))

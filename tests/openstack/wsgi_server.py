@@ -1,4 +1,5 @@
-"""Serves `MODULE:application` on an inherited listening socket. Run by the Python of the OpenStack environment, which has waitress.
+"""Serves `MODULE:application` on an inherited listening socket. Run by the Python of the OpenStack
+environment, which has waitress.
 
 wsgi_server.py MODULE FILE_DESCRIPTOR THREADS
 """

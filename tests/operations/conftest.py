@@ -16,13 +16,19 @@ Install = Callable[..., Stack]
 
 @pytest.fixture
 def install(template_database: Callable[[Initialise], str], tmp_path: Path) -> Iterator[Install]:
-    """`install({back end: options}, **overrides)`: an installation without a running worker, with a share type `default`."""
+    """`install({back end: options}, **overrides)`: an installation without a running worker, with a
+    share type `default`."""
     made: list[Stack] = []
 
     def make(backends: Mapping[str, Mapping[str, str]] | None = None, **overrides: object) -> Stack:
         state_dir = tmp_path / f"state-{len(made)}"
         state_dir.mkdir()
-        stack = make_stack(state_dir, template_database(initialise), {"alpha": {}} if backends is None else backends, **overrides)
+        stack = make_stack(
+            state_dir,
+            template_database(initialise),
+            {"alpha": {}} if backends is None else backends,
+            **overrides,
+        )
         stack.share_type()
         made.append(stack)
         return stack

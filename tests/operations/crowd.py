@@ -1,6 +1,8 @@
-"""Clients who ask the API at the same moment for whatever goes on with the same few nouns: a round is some requests that start together.
+"""Clients who ask the API at the same moment for whatever goes on with the same few nouns: a round
+is some requests that start together.
 
-What is asked is drawn by hypothesis, how it meets is up to the machine. A refusal is an answer like any other; everything else is a find.
+What is asked is drawn by hypothesis, how it meets is up to the machine. A refusal is an answer like
+any other; everything else is a find.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from falcon.testing import Result
 from abaca import config
 from abaca.api.app import create_app
 from abaca.db.session import create_engine
-from abaca.db.tables import share_access_rules, share_network_subnets, share_networks, share_servers, share_snapshots, shares
+from abaca.db.tables import (
+    share_access_rules,
+    share_network_subnets,
+    share_networks,
+    share_servers,
+    share_snapshots,
+    shares,
+)
 from abaca.domain.network_changes import share_server_repairs
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError
@@ -30,8 +39,18 @@ from tests.operations.scene import declare, plan
 from tests.properties import st
 from tests.stack import Stack, wait_for
 
-LIMITS = {"shares": 7, "gigabytes": 20, "share_networks": 3, "snapshots": 4, "snapshot_gigabytes": 8, "per_share_gigabytes": -1}
-BACKENDS = {"alpha": {"pools": "one:12,two:6"}, "beta": {"pools": "three:9", "availability_zone": "east"}}
+LIMITS = {
+    "shares": 7,
+    "gigabytes": 20,
+    "share_networks": 3,
+    "snapshots": 4,
+    "snapshot_gigabytes": 8,
+    "per_share_gigabytes": -1,
+}
+BACKENDS = {
+    "alpha": {"pools": "one:12,two:6"},
+    "beta": {"pools": "three:9", "availability_zone": "east"},
+}
 """Two in two zones, with little room."""
 OPTIONS = {
     "worker.retry_seconds": 0.1,
@@ -41,7 +60,11 @@ OPTIONS = {
     **{f"quota.{resource}": limit for resource, limit in LIMITS.items()},
 }
 CIDRS = ("10.1.0.0/24", "fd00:1::/64", "10.2.0.0/24", "10.3.0.0/29", "fd00:2::/64")
-ADMIN, MEMBER, COLLEAGUE = "admin:admin-project:admin", "member:project:member", "colleague:project:member"
+ADMIN, MEMBER, COLLEAGUE = (
+    "admin:admin-project:admin",
+    "member:project:member",
+    "colleague:project:member",
+)
 VERSION = "2.88"
 _TIRED = 5
 
@@ -51,9 +74,11 @@ class Nobody(Exception):
 
 
 class Place:
-    """An installation with its worker and two applications that know nothing of each other, as two API processes.
+    """An installation with its worker and two applications that know nothing of each other, as two
+    API processes.
 
-    `asked`: how often which request was answered, and how. `history`: what was asked at once, round by round. `finds`: what was wrong.
+    `asked`: how often which request was answered, and how. `history`: what was asked at once, round
+    by round. `finds`: what was wrong.
     """
 
     def __init__(self, stack: Stack, worker: Worker) -> None:
@@ -70,14 +95,25 @@ class Place:
         for engine in self._engines:
             engine.dispose()
 
-    def send(self, client: int, method: str, path: str, body: Any = None, who: str = MEMBER) -> Result:
+    def send(
+        self, client: int, method: str, path: str, body: Any = None, who: str = MEMBER
+    ) -> Result:
         """The answer to the client, whose requests all go to the same API process."""
         return self._apis[client % 2].send(method, f"/v2{path}", body, version=VERSION, who=who)
 
-    def one_of(self, column: sa.Column[Any], which: int, *conditions: sa.ColumnElement[bool]) -> str:
-        """An id of whatever is there: the oldest has number 0, and after the youngest it goes round. Raises Nobody."""
+    def one_of(
+        self, column: sa.Column[Any], which: int, *conditions: sa.ColumnElement[bool]
+    ) -> str:
+        """An id of whatever is there: the oldest has number 0, and after the youngest it goes
+        round. Raises Nobody."""
         table = column.table
-        found = self.stack.ask(lambda conn: list(conn.scalars(sa.select(column).where(*conditions).order_by(table.c.created_at, table.c.id))))
+        found = self.stack.ask(
+            lambda conn: list(
+                conn.scalars(
+                    sa.select(column).where(*conditions).order_by(table.c.created_at, table.c.id)
+                )
+            )
+        )
         if not found:
             raise Nobody
         return str(found[which % len(found)])
@@ -86,13 +122,16 @@ class Place:
         return "\n".join([*self.finds, "asked, at once each:", *map(str, self.history)])
 
     def meet(self, asks: Sequence[Ask], fault: Fault | None = None) -> None:
-        """A round: all of it at once, while a method of the driver of alpha fails. What is wrong meanwhile, or when all has ended, is a find."""
+        """A round: all of it at once, while a method of the driver of alpha fails. What is wrong
+        meanwhile, or when all has ended, is a find."""
         plan(self.stack, *[fault] if fault else [])
         self.history.append(asks)
         start, over = Barrier(len(asks) + 1), Event()
         with ThreadPoolExecutor(len(asks) + 1) as pool:
             watcher = pool.submit(self._watch, start, over)
-            clients = [pool.submit(self._ask, number, ask, start) for number, ask in enumerate(asks)]
+            clients = [
+                pool.submit(self._ask, number, ask, start) for number, ask in enumerate(asks)
+            ]
             try:
                 self.asked.update(client.result() for client in clients)
                 wait_for(lambda: not queue.unfinished(self.stack.engine), 60)
@@ -100,7 +139,10 @@ class Place:
                 over.set()
             watcher.result()
         self.finds += invariants.broken(self.stack.engine, LIMITS, at_rest=True)
-        self.finds += [f"parked: {operation.id}: {operation.reason}" for operation in inspection.find(self.stack.engine)]
+        self.finds += [
+            f"parked: {operation.id}: {operation.reason}"
+            for operation in inspection.find(self.stack.engine)
+        ]
         self.finds += self._outdated()
 
     def _ask(self, client: int, ask: Ask, start: Barrier) -> str:
@@ -116,7 +158,9 @@ class Place:
             self.finds.append(f"{ask}: {error!r}")
             outcome = "failed"
         else:
-            outcome = "done" if answer is None or answer.status_code < 300 else str(answer.status_code)
+            outcome = (
+                "done" if answer is None or answer.status_code < 300 else str(answer.status_code)
+            )
             if answer is not None and answer.status_code >= 500:
                 self.finds.append(f"{ask}: {answer.status_code} {answer.text}")
         return f"{ask.request.__name__} {outcome}"
@@ -130,8 +174,14 @@ class Place:
     def _outdated(self) -> list[str]:
         """Whatever an API process has kept, it answers as the other one does."""
         paths = ("/shares/detail", "/share-networks/detail", "/snapshots/detail")
-        told = [(path, [self.send(client, "GET", path).json for client in range(2)]) for path in paths]
-        return [f"{path}: {one} or {other}" for path, (one, other) in told if _unlinked(one) != _unlinked(other)]
+        told = [
+            (path, [self.send(client, "GET", path).json for client in range(2)]) for path in paths
+        ]
+        return [
+            f"{path}: {one} or {other}"
+            for path, (one, other) in told
+            if _unlinked(one) != _unlinked(other)
+        ]
 
 
 def _unlinked(view: dict[str, Any]) -> dict[str, Any]:
@@ -140,20 +190,23 @@ def _unlinked(view: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Ask:
-    """One request with its arguments; numbers among them say which one of what is there (`Place.one_of`)."""
+    """One request with its arguments; numbers among them say which one of what is there
+    (`Place.one_of`)."""
 
     request: Callable[..., Result | None]
     arguments: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"{self.request.__name__}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.request.__name__}({arguments})"
 
 
 Round = tuple[list[Ask], Fault | None]
 """What is asked at once, and what fails meanwhile."""
 
 
-# --- share networks and subnets ----------------------------------------------------------------------------------------
+# --- share networks and subnets
+# ----------------------------------------------------------------------------------------
 
 
 def _neutron(place: Place, pair: int) -> dict[str, str]:
@@ -166,11 +219,18 @@ def create_network(place: Place, client: int, pair: int) -> Result:
 
 
 def delete_network(place: Place, client: int, network: int) -> Result:
-    return place.send(client, "DELETE", f"/share-networks/{place.one_of(share_networks.c.id, network)}")
+    return place.send(
+        client, "DELETE", f"/share-networks/{place.one_of(share_networks.c.id, network)}"
+    )
 
 
 def move_network(place: Place, client: int, network: int, pair: int) -> Result:
-    return place.send(client, "PUT", f"/share-networks/{place.one_of(share_networks.c.id, network)}", {"share_network": _neutron(place, pair)})
+    return place.send(
+        client,
+        "PUT",
+        f"/share-networks/{place.one_of(share_networks.c.id, network)}",
+        {"share_network": _neutron(place, pair)},
+    )
 
 
 def add_subnet(place: Place, client: int, network: int, pair: int, zone: str | None) -> Result:
@@ -186,32 +246,55 @@ def add_subnet(place: Place, client: int, network: int, pair: int, zone: str | N
 
 def check_subnet(place: Place, client: int, network: int, pair: int, reset: bool) -> Result:
     path = f"/share-networks/{place.one_of(share_networks.c.id, network)}/action"
-    return place.send(client, "POST", path, {"share_network_subnet_create_check": {**_neutron(place, pair), "reset_operation": reset}})
+    return place.send(
+        client,
+        "POST",
+        path,
+        {"share_network_subnet_create_check": {**_neutron(place, pair), "reset_operation": reset}},
+    )
 
 
 def delete_subnet(place: Place, client: int, subnet: int) -> Result:
     key = place.one_of(share_network_subnets.c.id, subnet)
-    network = place.one_of(share_network_subnets.c.share_network_id, 0, share_network_subnets.c.id == key)
+    network = place.one_of(
+        share_network_subnets.c.share_network_id, 0, share_network_subnets.c.id == key
+    )
     return place.send(client, "DELETE", f"/share-networks/{network}/subnets/{key}")
 
 
-# --- shares ------------------------------------------------------------------------------------------------------------
+# --- shares
+# -------------------------------------------------------------------------------------------------
 
 
-def _act(place: Place, client: int, share: int, action: str, arguments: Any, who: str = MEMBER) -> Result:
-    return place.send(client, "POST", f"/shares/{place.one_of(shares.c.id, share)}/action", {action: arguments}, who)
+def _act(
+    place: Place, client: int, share: int, action: str, arguments: Any, who: str = MEMBER
+) -> Result:
+    return place.send(
+        client,
+        "POST",
+        f"/shares/{place.one_of(shares.c.id, share)}/action",
+        {action: arguments},
+        who,
+    )
 
 
 def create_share(place: Place, client: int, network: int, size: int, zone: str | None) -> Result:
     wanted = {
         "share_proto": "NFS", "size": size, "share_type": "snap", "availability_zone": zone,
-        "share_network_id": place.one_of(share_networks.c.id, network, ~share_networks.c.is_deleting),
+        "share_network_id": place.one_of(share_networks.c.id, network,
+         ~share_networks.c.is_deleting),
     }  # fmt: skip
-    return place.send(client, "POST", "/shares", {"share": wanted}, (MEMBER, COLLEAGUE)[client % 3 % 2])
+    return place.send(
+        client, "POST", "/shares", {"share": wanted}, (MEMBER, COLLEAGUE)[client % 3 % 2]
+    )
 
 
 def create_share_from_snapshot(place: Place, client: int, snapshot: int) -> Result:
-    wanted = {"share_proto": "NFS", "size": 5, "snapshot_id": place.one_of(share_snapshots.c.id, snapshot)}
+    wanted = {
+        "share_proto": "NFS",
+        "size": 5,
+        "snapshot_id": place.one_of(share_snapshots.c.id, snapshot),
+    }
     return place.send(client, "POST", "/shares", {"share": wanted})
 
 
@@ -247,7 +330,9 @@ def allow(place: Place, client: int, share: int, address: int) -> Result:
 def deny(place: Place, client: int, rule: int) -> Result:
     key = place.one_of(share_access_rules.c.id, rule)
     share = place.one_of(share_access_rules.c.share_id, 0, share_access_rules.c.id == key)
-    return place.send(client, "POST", f"/shares/{share}/action", {"deny_access": {"access_id": key}})
+    return place.send(
+        client, "POST", f"/shares/{share}/action", {"deny_access": {"access_id": key}}
+    )
 
 
 def change_level(place: Place, client: int, rule: int, level: str) -> Result:
@@ -256,11 +341,15 @@ def change_level(place: Place, client: int, rule: int, level: str) -> Result:
 
 
 def take_snapshot(place: Place, client: int, share: int) -> Result:
-    return place.send(client, "POST", "/snapshots", {"snapshot": {"share_id": place.one_of(shares.c.id, share)}})
+    return place.send(
+        client, "POST", "/snapshots", {"snapshot": {"share_id": place.one_of(shares.c.id, share)}}
+    )
 
 
 def delete_snapshot(place: Place, client: int, snapshot: int) -> Result:
-    return place.send(client, "DELETE", f"/snapshots/{place.one_of(share_snapshots.c.id, snapshot)}")
+    return place.send(
+        client, "DELETE", f"/snapshots/{place.one_of(share_snapshots.c.id, snapshot)}"
+    )
 
 
 def force_delete_snapshot(place: Place, client: int, snapshot: int) -> Result:
@@ -274,34 +363,50 @@ def revert(place: Place, client: int, snapshot: int) -> Result:
     return place.send(client, "POST", f"/shares/{share}/action", {"revert": {"snapshot_id": key}})
 
 
-# --- the administrator's, by API and by command; and what back ends report ---------------------------------------------
+# --- the administrator's, by API and by command; and what back ends report
+# ---------------------------------------------
 
 
 def delete_server(place: Place, client: int, server: int) -> Result:
-    return place.send(client, "DELETE", f"/share-servers/{place.one_of(share_servers.c.id, server)}", who=ADMIN)
+    return place.send(
+        client, "DELETE", f"/share-servers/{place.one_of(share_servers.c.id, server)}", who=ADMIN
+    )
 
 
 def set_capability(place: Place, _client: int, server: int, value: bool) -> None:
     """Of several servers at once."""
     chosen = [place.one_of(share_servers.c.id, number) for number in (server, server + 1, server)]
-    place.stack.do(share_server_repairs.update_capabilities, chosen, ["network_allocation_update_support"], value)
+    place.stack.do(
+        share_server_repairs.update_capabilities,
+        chosen,
+        ["network_allocation_update_support"],
+        value,
+    )
 
 
 def retry_addition(place: Place, _client: int, server: int) -> None:
     failed = share_servers.c.status.in_(("error", "network_change"))
-    place.stack.do(share_server_repairs.retry_network_update, place.one_of(share_servers.c.id, server, failed))
+    place.stack.do(
+        share_server_repairs.retry_network_update, place.one_of(share_servers.c.id, server, failed)
+    )
 
 
 def abandon_addition(place: Place, _client: int, server: int) -> None:
     failed = share_servers.c.status.in_(("error", "network_change"))
-    place.stack.do(share_server_repairs.abandon_network_update, place.one_of(share_servers.c.id, server, failed))
+    place.stack.do(
+        share_server_repairs.abandon_network_update,
+        place.one_of(share_servers.c.id, server, failed),
+    )
 
 
-def report_capability(place: Place, _client: int, backend: int, capability: str, value: bool) -> None:
+def report_capability(
+    place: Place, _client: int, backend: int, capability: str, value: bool
+) -> None:
     declare(place.worker, backend, **{capability: value})
 
 
-# --- what is drawn -----------------------------------------------------------------------------------------------------
+# --- what is drawn
+# -------------------------------------------------------------------------------------------------
 
 _WHICH = st.integers(0, 6)
 _NETWORK = st.integers(0, 2)
@@ -310,14 +415,17 @@ _ZONE = st.sampled_from((None, None, None, "nova", "east"))
 _MOSTLY = st.sampled_from((True, True, True, True, False))
 MULTIPLE, UPDATES = "share_server_multiple_subnet_support", "network_allocation_update_support"
 _UPDATE = "update_share_server_network_allocations"
-_FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share", "extend_share", "update_access", "ensure_server",
+_FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share",
+ "extend_share", "update_access", "ensure_server",
             "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
 
 Asks = st.SearchStrategy[Ask]
 
 
 def _ask(request: Callable[..., Result | None], **arguments: st.SearchStrategy[Any]) -> Asks:
-    return st.tuples(*arguments.values()).map(lambda values: Ask(request, dict(zip(arguments, values, strict=True))))
+    return st.tuples(*arguments.values()).map(
+        lambda values: Ask(request, dict(zip(arguments, values, strict=True)))
+    )
 
 
 _ADDITION = _ask(add_subnet, network=_NETWORK, pair=_PAIR, zone=_ZONE)
@@ -332,7 +440,12 @@ _MEETING_ADDITIONS: tuple[Asks, ...] = (
     _ask(change_level, rule=_WHICH, level=st.sampled_from(("rw", "ro"))),
     _ask(delete_server, server=_WHICH),
     _ask(set_capability, server=_WHICH, value=_MOSTLY),
-    _ask(report_capability, backend=st.integers(0, 1), capability=st.sampled_from((MULTIPLE, UPDATES)), value=_MOSTLY),
+    _ask(
+        report_capability,
+        backend=st.integers(0, 1),
+        capability=st.sampled_from((MULTIPLE, UPDATES)),
+        value=_MOSTLY,
+    ),
 )
 _WEIGHED: dict[Asks, int] = {
     **dict.fromkeys(_MEETING_ADDITIONS, 2),
@@ -355,17 +468,26 @@ _WEIGHED: dict[Asks, int] = {
     _ask(retry_addition, server=_WHICH): 2,
     _ask(abandon_addition, server=_WHICH): 2,
 }
-_ANYTHING: Asks = st.sampled_from([asks for asks, weight in _WEIGHED.items() for _ in range(weight)]).flatmap(lambda asks: asks)
+_ANYTHING: Asks = st.sampled_from(
+    [asks for asks, weight in _WEIGHED.items() for _ in range(weight)]
+).flatmap(lambda asks: asks)
 _WHAT_MEETS_ADDITIONS: Asks = st.sampled_from(_MEETING_ADDITIONS).flatmap(lambda asks: asks)
 _SOME_FAULT = st.builds(
-    Fault, method=st.sampled_from(_FAILING), error=st.sampled_from(("Refused", "NoSpace", "OutcomeUnknown")),
+    Fault, method=st.sampled_from(_FAILING),
+     error=st.sampled_from(("Refused", "NoSpace", "OutcomeUnknown")),
     times=st.sampled_from((1, None)), when=st.sampled_from(("before", "after")),
 )  # fmt: skip
-_FAULT: st.SearchStrategy[Fault | None] = st.sampled_from((False, False, True)).flatmap(lambda fails: _SOME_FAULT if fails else st.none())
+_FAULT: st.SearchStrategy[Fault | None] = st.sampled_from((False, False, True)).flatmap(
+    lambda fails: _SOME_FAULT if fails else st.none()
+)
 """In one of three rounds a method of the driver of alpha fails, once or always."""
 
 ROUND: st.SearchStrategy[Round] = st.tuples(
     st.lists(_ANYTHING, min_size=2, max_size=8)
-    | st.builds(lambda addition, others: [addition, *others], _ADDITION, st.lists(_WHAT_MEETS_ADDITIONS, min_size=1, max_size=5)),
+    | st.builds(
+        lambda addition, others: [addition, *others],
+        _ADDITION,
+        st.lists(_WHAT_MEETS_ADDITIONS, min_size=1, max_size=5),
+    ),
     _FAULT,
 )

@@ -1,7 +1,8 @@
-"""Let a step of a workflow fail and look at what becomes of it: the work ends, nothing stays in between, people are told, and when all is
-deleted nothing is left over.
+"""Let a step of a workflow fail and look at what becomes of it: the work ends, nothing stays in
+between, people are told, and when all is deleted nothing is left over.
 
-Any scene of `scenarios` can be failed so, on any back end: what is compared is given by whoever walks.
+Any scene of `scenarios` can be failed so, on any back end: what is compared is given by whoever
+walks.
 """
 
 from __future__ import annotations
@@ -24,19 +25,34 @@ from tests.stack import Stack, environment, wait_for
 from tests.walk_report import REPORT
 
 BUG = "bug"
-NOUNS = (states.SHARE_NETWORK, states.SHARE_SERVER, states.SHARE, states.SNAPSHOT, states.ACCESS_RULES, states.ACCESS_RULE)
+NOUNS = (
+    states.SHARE_NETWORK,
+    states.SHARE_SERVER,
+    states.SHARE,
+    states.SNAPSHOT,
+    states.ACCESS_RULES,
+    states.ACCESS_RULE,
+)
 _SILENT = {"service_ensure_shares"}  # asked for by administrators, who find the reason in the log
 
 Place = tuple[int, str, str]  # number of the step, before or inside, error
 
 
 class FailureWalk:
-    """`where`: as `walk.WHERE` has it. `slate()`: all that may be left over, comparable. `patience`: seconds that work may take.
+    """`where`: as `walk.WHERE` has it. `slate()`: all that may be left over, comparable.
+    `patience`: seconds that work may take.
 
     The worker runs in this process.
     """
 
-    def __init__(self, ground: Ground, where: str, scenario: str, slate: Callable[[], dict[str, Any]], patience: float = 20.0) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        where: str,
+        scenario: str,
+        slate: Callable[[], dict[str, Any]],
+        patience: float = 20.0,
+    ) -> None:
         self._ground = ground
         self._where = where
         self._scenario = scenario
@@ -47,7 +63,8 @@ class FailureWalk:
         self._before = slate()
 
     def undisturbed(self, log: Path) -> list[str]:
-        """The names of the workflow's steps when nothing fails, written to `log` meanwhile; those that reach outside end with `+`."""
+        """The names of the workflow's steps when nothing fails, written to `log` meanwhile; those
+        that reach outside end with `+`."""
         workflow, ask = workflow_of(self._scenario), SCENARIOS[self._scenario](self._ground)
         with environment(ABACA_STEP_LOG=str(log)):
             ask()
@@ -55,7 +72,11 @@ class FailureWalk:
         lines = log.read_text().splitlines()
         assert unsettled(self._ground.stack) == []
         self._wipe("nothing failed")
-        steps = list(dict.fromkeys(line.partition("/")[2] for line in lines if line.startswith(f"{workflow}/")))
+        steps = list(
+            dict.fromkeys(
+                line.partition("/")[2] for line in lines if line.startswith(f"{workflow}/")
+            )
+        )
         REPORT.walked(workflow, steps)
         return steps
 
@@ -74,7 +95,9 @@ class FailureWalk:
         place_name = f"{error} {moment} step {steps[number - 1]}"
         assert unsettled(stack) == [], place_name
         new, wanted = reasons(stack), INTERNAL if error == BUG else FAILURE
-        assert self._scenario in _SILENT or any(wanted in text for text in new), f"{place_name}: {new}"
+        assert self._scenario in _SILENT or any(wanted in text for text in new), (
+            f"{place_name}: {new}"
+        )
         self._wipe(place_name)
 
     def _idle(self) -> None:
@@ -83,7 +106,11 @@ class FailureWalk:
     def _wipe(self, place_name: str) -> None:
         self._ground.wipe()
         after = self._slate()
-        different = {what: (self._before.get(what), found) for what, found in after.items() if found != self._before.get(what)}
+        different = {
+            what: (self._before.get(what), found)
+            for what, found in after.items()
+            if found != self._before.get(what)
+        }
         assert not different and after.keys() == self._before.keys(), f"{place_name}: {different}"
 
 
@@ -106,11 +133,19 @@ def unsettled(stack: Stack) -> list[str]:
 
     def found(conn: Connection) -> list[str]:
         columns = [noun.table.c[noun.column] for noun in NOUNS]
-        return [f"{column}: {status}" for column in columns for status in conn.scalars(sa.select(column)) if status in states.IN_PROGRESS]
+        return [
+            f"{column}: {status}"
+            for column in columns
+            for status in conn.scalars(sa.select(column))
+            if status in states.IN_PROGRESS
+        ]
 
     return stack.ask(found)
 
 
 def reasons(stack: Stack) -> list[str]:
     """What people are told: the project by messages, administrators by the share server as well."""
-    return [*told(stack), *(server.status_reason for server in all_servers(stack) if server.status_reason)]
+    return [
+        *told(stack),
+        *(server.status_reason for server in all_servers(stack) if server.status_reason),
+    ]

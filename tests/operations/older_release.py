@@ -1,7 +1,8 @@
-"""A release of the past, frozen: workflows whose steps are not those of today, and a kind of work that has gone since.
+"""A release of the past, frozen: workflows whose steps are not those of today, and a kind of work
+that has gone since.
 
-`work_as_then` is what a worker process of that release runs; it registers them in that process alone, and dies at the moment that is asked
-for.
+`work_as_then` is what a worker process of that release runs; it registers them in that process
+alone, and dies at the moment that is asked for.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ def share_create(instance_id: str) -> None:
     make_sure_of_server(server_id, host)
     tx(count_shares)
     die_at("server made")
-    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, server_id)
+    share, server = (
+        later(driver_values.share, instance_id),
+        later(driver_values.share_server, server_id),
+    )
     locations = effect(serving.current().driver(host).create_share, share, server)
     tx(share_instances.created, instance_id, locations)
     die_at("ended")
@@ -63,7 +67,10 @@ def share_create(instance_id: str) -> None:
 def share_extend(instance_id: str, new_size: str) -> None:
     """Its first step gave something else."""
     host, server_id = tx(standing, instance_id)
-    share, server = later(driver_values.share, instance_id), later(driver_values.share_server, server_id)
+    share, server = (
+        later(driver_values.share, instance_id),
+        later(driver_values.share_server, server_id),
+    )
     effect(serving.current().driver(host).extend_share, share, int(new_size), server)
     tx(count_shares)
     die_at("extended")
@@ -116,7 +123,9 @@ def work_as_then(state_dir: Path, url: str, moment: str) -> None:
 
 def dies(state_dir: Path, url: str, moment: str, seconds: float = 60) -> bool:
     """Run a worker of that release until it dies at that moment; whether it did."""
-    process = multiprocessing.get_context("forkserver").Process(target=work_as_then, args=(state_dir, url, moment), daemon=True)
+    process = multiprocessing.get_context("forkserver").Process(
+        target=work_as_then, args=(state_dir, url, moment), daemon=True
+    )
     process.start()
     process.join(seconds)
     process.kill()

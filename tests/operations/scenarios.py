@@ -1,6 +1,8 @@
-"""For every workflow a scene in which it is asked for. Walks kill and fail it there at each of its steps.
+"""For every workflow a scene in which it is asked for. Walks kill and fail it there at each of its
+steps.
 
-A scenario prepares its scene with a running worker and gives back what asks for the work, which needs none.
+A scenario prepares its scene with a running worker and gives back what asks for the work, which
+needs none.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from sqlalchemy.engine import Connection
 from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.tables import share_instances, share_servers
-from abaca.domain.network_changes import security_service_changes, share_server_management, share_server_repairs, subnet_additions, subnet_metadata
+from abaca.domain.network_changes import (
+    security_service_changes,
+    share_server_management,
+    share_server_repairs,
+    subnet_additions,
+    subnet_metadata,
+)
 from abaca.domain.network_changes.security_service_changes import ChangeRequest
 from abaca.domain.network_changes.share_server_management import ServerToManage
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
@@ -24,19 +32,35 @@ from abaca.domain.shares import access_rules, share_management, shares
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.values import Page
-from tests.operations.scene import allow, another_instance, available_share, delete_share, instance_of, server_of, settled_rules, world
+from tests.operations.scene import (
+    allow,
+    another_instance,
+    available_share,
+    delete_share,
+    instance_of,
+    server_of,
+    settled_rules,
+    world,
+)
 from tests.stack import ADMIN, MEMBER, Stack, environment, wait_for
 
 Ask = Callable[[], object]
 PAGE = Page()
 CIDRS = ("10.1.0.0/24", "fd00:1::/64", "10.2.0.0/24")
 SPECS = dict.fromkeys(
-    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "True"
+    (
+        "snapshot_support",
+        "create_share_from_snapshot_support",
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+    ),
+    "True",
 )
 
 
 class Ground:
-    """What scenes stand on: a network with three subnets, of which share networks have two, and a share type `snap`. A worker runs."""
+    """What scenes stand on: a network with three subnets, of which share networks have two, and a
+    share type `snap`. A worker runs."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -48,7 +72,11 @@ class Ground:
     def network(self) -> str:
         """A share network on two subnets that are known."""
         made = self.stack.share_network(*self.pairs)
-        self.stack.wait(lambda conn: all(s["cidr"] for s in share_networks.get(conn, MEMBER, made)["share_network_subnets"]))
+        self.stack.wait(
+            lambda conn: all(
+                s["cidr"] for s in share_networks.get(conn, MEMBER, made)["share_network_subnets"]
+            )
+        )
         return made
 
     def share(self, size: int = 1) -> tuple[str, str]:
@@ -70,11 +98,19 @@ class Ground:
 
     def security_service(self) -> str:
         encrypted = Cipher(config.key_file(self.stack.conf)).encrypt("secret")
-        made = self.stack.do(security_services.create, MEMBER, type="ldap", server="10.0.0.2", user="reader", encrypted_password=encrypted)
+        made = self.stack.do(
+            security_services.create,
+            MEMBER,
+            type="ldap",
+            server="10.0.0.2",
+            user="reader",
+            encrypted_password=encrypted,
+        )
         return str(made["id"])
 
     def joined(self) -> tuple[str, ChangeRequest]:
-        """A share network whose server has joined a security service, and its exchange for another one."""
+        """A share network whose server has joined a security service, and its exchange for another
+        one."""
         network, first, second = self.network(), self.security_service(), self.security_service()
         self.stack.do(security_service_changes.change, MEMBER, network, ChangeRequest(new_id=first))
         available_share(self.stack, network)
@@ -103,7 +139,9 @@ class Ground:
         return server
 
     def manage(self, server: str) -> None:
-        wanted = ServerToManage(host="host1@alpha", share_network_id=self._lone[server], identifier=server)
+        wanted = ServerToManage(
+            host="host1@alpha", share_network_id=self._lone[server], identifier=server
+        )
         self.stack.do(share_server_management.manage, ADMIN, wanted)
 
     def share_let_go(self) -> str:
@@ -122,7 +160,13 @@ class Ground:
 
     def manage_share(self, instance_id: str) -> None:
         path, server = self._let_go[instance_id]
-        wanted = ShareToManage(host="host1@alpha#fake", export_path=path, share_proto="NFS", share_type="snap", share_server_id=server)
+        wanted = ShareToManage(
+            host="host1@alpha#fake",
+            export_path=path,
+            share_proto="NFS",
+            share_type="snap",
+            share_server_id=server,
+        )
         self.stack.do(share_management.manage, MEMBER, wanted)
 
     def _take_shares_back(self) -> None:
@@ -130,15 +174,25 @@ class Ground:
             known = self.stack.ask(share_instances_of, instance)
             if not known and instance in world(self.stack)["shares"]:
                 self.manage_share(instance)
-                self.stack.wait(lambda conn, instance=instance: share_instances_of(conn, instance) == ["available"])  # type: ignore[misc]
+                self.stack.wait(
+                    lambda conn, instance=instance: (  # type: ignore[misc]
+                        share_instances_of(conn, instance) == ["available"]
+                    )
+                )
         self._let_go.clear()
 
     def _take_back(self) -> None:
-        """What stands on the back end unknown is managed, so that it can be deleted; what went wrong with that can be deleted as well."""
+        """What stands on the back end unknown is managed, so that it can be deleted; what went
+        wrong with that can be deleted as well."""
         for server in self._lone:
-            if self.stack.ask(servers.status_of, server)[0] == "gone" and server in world(self.stack)["servers"]:
+            if (
+                self.stack.ask(servers.status_of, server)[0] == "gone"
+                and server in world(self.stack)["servers"]
+            ):
                 self.manage(server)
-                self.stack.wait(lambda conn, server=server: servers.status_of(conn, server)[0] == "active")  # type: ignore[misc]
+                self.stack.wait(
+                    lambda conn, server=server: servers.status_of(conn, server)[0] == "active"  # type: ignore[misc]
+                )
             elif self.stack.ask(servers.status_of, server)[0] in ("manage_error", "unmanage_error"):
                 self.stack.do(servers.reset_status, server, "error")
         self._lone.clear()
@@ -147,17 +201,28 @@ class Ground:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
         self._take_shares_back()
-        for snapshot in [row["id"] for row in stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)]:
+        for snapshot in [
+            row["id"] for row in stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)
+        ]:
             stack.do(snapshots.force_delete, ADMIN, snapshot)
         wait_for(lambda: not stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True))
         for is_soft_deleted in (False, True):
-            for share in [row["id"] for row in stack.ask(shares.find, ADMIN, {"is_soft_deleted": is_soft_deleted}, PAGE, True)]:
+            for share in [
+                row["id"]
+                for row in stack.ask(
+                    shares.find, ADMIN, {"is_soft_deleted": is_soft_deleted}, PAGE, True
+                )
+            ]:
                 stack.do(shares.force_delete, ADMIN, share)
-        stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances)))
+        stack.wait(
+            lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances))
+        )
         self._take_back()
         for server in stack.ask(lambda conn: list(conn.scalars(sa.select(share_servers.c.id)))):
             stack.do(servers.delete, server)
-        stack.wait(lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_servers)))
+        stack.wait(
+            lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_servers))
+        )
         for network in stack.ask(share_networks.find, ADMIN, {}, PAGE, True):
             for subnet in network["share_network_subnets"][1:]:
                 stack.do(share_network_subnets.delete, ADMIN, network["id"], subnet["id"])
@@ -168,7 +233,9 @@ class Ground:
 
 def share_instances_of(conn: Connection, instance_id: str) -> list[str]:
     """The status of that instance, if it is there."""
-    return list(conn.scalars(sa.select(share_instances.c.status).where(share_instances.c.id == instance_id)))
+    return list(
+        conn.scalars(sa.select(share_instances.c.status).where(share_instances.c.id == instance_id))
+    )
 
 
 def share_create(ground: Ground) -> Ask:
@@ -284,7 +351,9 @@ def share_server_abandon_subnet(ground: Ground) -> Ask:
     """The server could not be given the subnet."""
     stack = ground.stack
     network, share = ground.checked()
-    with environment(ABACA_FAIL_AT="share_server_add_subnet/update_share_server_network_allocations/before/Refused"):
+    with environment(
+        ABACA_FAIL_AT="share_server_add_subnet/update_share_server_network_allocations/before/Refused"
+    ):
         stack.add_subnet(network, ground.another)
         assert stack.settled_network(network) == "active"
     server = server_of(stack, share)
@@ -294,7 +363,9 @@ def share_server_abandon_subnet(ground: Ground) -> Ask:
 def share_network_subnet_check(ground: Ground) -> Ask:
     network, _ = ground.share()
     wanted = SubnetRequest(neutron_net_id=ground.another[0], neutron_subnet_id=ground.another[1])
-    return lambda: ground.stack.do(subnet_additions.check, MEMBER, network, wanted, reset_operation=False)
+    return lambda: ground.stack.do(
+        subnet_additions.check, MEMBER, network, wanted, reset_operation=False
+    )
 
 
 def share_network_subnet_resolve(ground: Ground) -> Ask:
@@ -303,13 +374,22 @@ def share_network_subnet_resolve(ground: Ground) -> Ask:
 
 def share_network_security_service_check(ground: Ground) -> Ask:
     network, wanted = ground.joined()
-    return lambda: ground.stack.do(security_service_changes.check, MEMBER, network, wanted, reset_operation=False)
+    return lambda: ground.stack.do(
+        security_service_changes.check, MEMBER, network, wanted, reset_operation=False
+    )
 
 
 def share_server_update_security_service(ground: Ground) -> Ask:
     stack = ground.stack
     network, wanted = ground.joined()
-    wait_for(lambda: stack.do(security_service_changes.check, MEMBER, network, wanted, reset_operation=False)["compatible"] is not None)
+    wait_for(
+        lambda: (
+            stack.do(
+                security_service_changes.check, MEMBER, network, wanted, reset_operation=False
+            )["compatible"]
+            is not None
+        )
+    )
     return lambda: stack.do(security_service_changes.change, MEMBER, network, wanted)
 
 
@@ -319,7 +399,13 @@ def share_server_update_subnet_metadata(ground: Ground) -> Ask:
     subnet = stack.ask(share_network_subnets.find, MEMBER, network)[0]["id"]
 
     def ask() -> None:
-        stack.do(share_network_subnets.change_metadata, MEMBER, network, subnet, lambda _old: {"vlan": "7"})
+        stack.do(
+            share_network_subnets.change_metadata,
+            MEMBER,
+            network,
+            subnet,
+            lambda _old: {"vlan": "7"},
+        )
         stack.do(subnet_metadata.hand_over, subnet, {"vlan"}, ())
 
     return ask

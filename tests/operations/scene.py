@@ -1,4 +1,5 @@
-"""What tests of operations ask again and again: what is stored and standing, what the project was told, what fails and how."""
+"""What tests of operations ask again and again: what is stored and standing, what the project was
+told, what fails and how."""
 
 from __future__ import annotations
 
@@ -56,10 +57,18 @@ def declare(worker: Worker, backend: int = 0, **capabilities: bool) -> None:
     driver.capabilities = msgspec.structs.replace(driver.capabilities, **capabilities)
 
 
-def make_stack(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]], **overrides: object) -> Stack:
-    """An installation whose back ends have a fault plan each; `plan` writes it. Patience is short."""
-    with_plans = {name: {"fault_plan": str(state_dir / f"{name}.faults"), **options} for name, options in backends.items()}
-    stack = Stack(make_conf(state_dir, url, with_plans, **{"worker.retry_seconds": 0.4, **overrides}))
+def make_stack(
+    state_dir: Path, url: str, backends: Mapping[str, Mapping[str, str]], **overrides: object
+) -> Stack:
+    """An installation whose back ends have a fault plan each; `plan` writes it. Patience is
+    short."""
+    with_plans = {
+        name: {"fault_plan": str(state_dir / f"{name}.faults"), **options}
+        for name, options in backends.items()
+    }
+    stack = Stack(
+        make_conf(state_dir, url, with_plans, **{"worker.retry_seconds": 0.4, **overrides})
+    )
     for name in backends:
         plan(stack, backend=name)
     return stack
@@ -67,28 +76,49 @@ def make_stack(state_dir: Path, url: str, backends: Mapping[str, Mapping[str, st
 
 def world(stack: Stack, backend: str = "alpha") -> dict[str, Any]:
     """What a fake back end holds: `servers` and `shares` by id."""
-    return FakeDriver(backend, {"state_file": str(Path(stack.conf.state_dir, "worker", f"{backend}.json"))}).world()
+    return FakeDriver(
+        backend, {"state_file": str(Path(stack.conf.state_dir, "worker", f"{backend}.json"))}
+    ).world()
 
 
 def slate(stack: Stack) -> dict[str, Any]:
     """All that may be left over: what is stored, and servers and shares of every fake back end."""
-    worlds = {name: {kind: sorted(things) for kind, things in world(stack, name).items()} for name in stack.conf.enabled_share_backends}
+    worlds = {
+        name: {kind: sorted(things) for kind, things in world(stack, name).items()}
+        for name in stack.conf.enabled_share_backends
+    }
     return {**stored_slate(stack), "worlds": worlds}
 
 
 def stored_slate(stack: Stack) -> dict[str, Any]:
-    """All that may be left over in the database: rows by table (messages apart), quotas in use, claimed gigabytes."""
-    rows = {table: number for table, number in stack.rows().items() if table not in ("messages", "quota_usages", "share_usages")}
+    """All that may be left over in the database: rows by table (messages apart), quotas in use,
+    claimed gigabytes."""
+    rows = {
+        table: number
+        for table, number in stack.rows().items()
+        if table not in ("messages", "quota_usages", "share_usages")
+    }
     counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
-    in_use = sa.select(*(quota_usages.c[n] for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes"))).where(counted)
+    in_use = sa.select(
+        *(
+            quota_usages.c[n]
+            for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes")
+        )
+    ).where(counted)
     quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))
-    claimed = stack.ask(lambda conn: dict(conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()))
+    claimed = stack.ask(
+        lambda conn: dict(
+            conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()
+        )
+    )
     return {"rows": rows, "quotas": quotas, "claimed": claimed}
 
 
 def told(stack: Stack) -> list[str]:
     """The user messages of the project, the newest first."""
-    return [message["user_message"] for message in stack.ask(messages.LISTING.find, MEMBER, {}, Page())]
+    return [
+        message["user_message"] for message in stack.ask(messages.LISTING.find, MEMBER, {}, Page())
+    ]
 
 
 def available_share(stack: Stack, share_network_id: str, **more: Any) -> str:
@@ -105,19 +135,35 @@ def instance_of(stack: Stack, share_id: str) -> sa.Row[Any]:
 
 
 def another_instance(stack: Stack, share_id: str) -> str:
-    """Have a second instance of a share made, beside the active one, as nothing that callers can ask for does yet; its id."""
+    """Have a second instance of a share made, beside the active one, as nothing that callers can
+    ask for does yet; its id."""
 
     def ask(conn: Connection) -> str:
-        of_share = sa.select(share_instances).where(share_instances.c.share_id == share_id, IS_ACTIVE)
+        of_share = sa.select(share_instances).where(
+            share_instances.c.share_id == share_id, IS_ACTIVE
+        )
         row = conn.execute(of_share).one()._asdict()
-        new = row | {"id": str(uuid4()), "active": None, "status": "creating", "created_at": utcnow(), "updated_at": None}
+        new = row | {
+            "id": str(uuid4()),
+            "active": None,
+            "status": "creating",
+            "created_at": utcnow(),
+            "updated_at": None,
+        }
         conn.execute(sa.insert(share_instances).values(new))
         placement.release(conn, new["host"], -shares.get(conn, ADMIN, share_id)["size"])
-        shares.start_on(conn, "share_create", new["id"], new["host"], new["share_server_id"], MEMBER.project_id)
+        shares.start_on(
+            conn, "share_create", new["id"], new["host"], new["share_server_id"], MEMBER.project_id
+        )
         return str(new["id"])
 
     made = stack.do(ask)
-    stack.wait(lambda conn: conn.scalar(sa.select(share_instances.c.status).where(share_instances.c.id == made)) == "available")
+    stack.wait(
+        lambda conn: (
+            conn.scalar(sa.select(share_instances.c.status).where(share_instances.c.id == made))
+            == "available"
+        )
+    )
     return made
 
 
@@ -138,11 +184,22 @@ def server(stack: Stack, share_server_id: str) -> dict[str, Any]:
 
 
 def all_servers(stack: Stack) -> list[sa.Row[Any]]:
-    return list(stack.ask(lambda conn: conn.execute(sa.select(share_servers).order_by(share_servers.c.created_at)).all()))
+    return list(
+        stack.ask(
+            lambda conn: conn.execute(
+                sa.select(share_servers).order_by(share_servers.c.created_at)
+            ).all()
+        )
+    )
 
 
 def addresses(stack: Stack) -> int:
-    return stack.ask(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(network_allocations))) or 0
+    return (
+        stack.ask(
+            lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(network_allocations))
+        )
+        or 0
+    )
 
 
 def delete_share(stack: Stack, share_id: str) -> None:
@@ -156,14 +213,25 @@ def delete_server(stack: Stack, share_server_id: str) -> None:
     stack.wait(lambda conn: servers.status_of(conn, share_server_id)[0] == "gone")
 
 
-def allow(stack: Stack, share_id: str, access_to: str, level: str = "rw", access_type: str = "ip") -> str:
-    rule = stack.do(access_rules.allow, MEMBER, share_id, access_type=access_type, access_to=access_to, access_level=level)
+def allow(
+    stack: Stack, share_id: str, access_to: str, level: str = "rw", access_type: str = "ip"
+) -> str:
+    rule = stack.do(
+        access_rules.allow,
+        MEMBER,
+        share_id,
+        access_type=access_type,
+        access_to=access_to,
+        access_level=level,
+    )
     return str(rule["id"])
 
 
 def rules(stack: Stack, share_id: str) -> dict[str, str]:
     """access_to → state."""
-    return {rule["access_to"]: rule["state"] for rule in stack.ask(access_rules.find, ADMIN, share_id)}
+    return {
+        rule["access_to"]: rule["state"] for rule in stack.ask(access_rules.find, ADMIN, share_id)
+    }
 
 
 def settled_rules(stack: Stack, share_id: str) -> str:
@@ -178,7 +246,10 @@ def settled_rules(stack: Stack, share_id: str) -> str:
 
 def enforced(stack: Stack, share_id: str) -> set[str]:
     """The rules that hold in the fake back end."""
-    return {rule["access_to"] for rule in world(stack)["shares"][instance_of(stack, share_id).id]["access_rules"]}
+    return {
+        rule["access_to"]
+        for rule in world(stack)["shares"][instance_of(stack, share_id).id]["access_rules"]
+    }
 
 
 def struck(stack: Stack, backend: str = "alpha") -> int:

@@ -55,7 +55,11 @@ def test_what_is_asked_while_rules_are_applied_is_done_next(stack: Stack, id_: s
     assert rules(stack, id_) == {"10.1.0.0/16": "applying"}
     second = allow(stack, id_, "10.2.0.0/16")
     allow(stack, id_, "10.3.0.0/16")
-    assert rules(stack, id_) == {"10.1.0.0/16": "applying", "10.2.0.0/16": "queued_to_apply", "10.3.0.0/16": "queued_to_apply"}
+    assert rules(stack, id_) == {
+        "10.1.0.0/16": "applying",
+        "10.2.0.0/16": "queued_to_apply",
+        "10.3.0.0/16": "queued_to_apply",
+    }
     deny(stack, id_, first)  # while it is being applied
     deny(stack, id_, second)  # before it was ever applied
     deny(stack, id_, second)  # again: left to the first request
@@ -123,4 +127,8 @@ def test_a_share_deleted_while_rules_are_applied_takes_them_along(stack: Stack, 
     allow(stack, id_, "10.1.0.0/16")
     delete_share(stack, id_)
     stack.wait(lambda _: "share_access_rules" not in stack.rows())
-    assert slate(stack)["rows"].keys() == before.keys() - {"shares", "share_instances", "share_export_locations"}
+    assert slate(stack)["rows"].keys() == before.keys() - {
+        "shares",
+        "share_instances",
+        "share_export_locations",
+    }

@@ -1,9 +1,12 @@
-"""Whatever clients ask the API for at the same moment: quotas, room and addresses are never given twice, everything that goes on is somebody's
-work, a share is on all subnets of its server, and when all is deleted nothing is left.
+"""Whatever clients ask the API for at the same moment: quotas, room and addresses are never given
+twice, everything that goes on is somebody's work, a share is on all subnets of its server, and when
+all is deleted nothing is left.
 
-Histories of rounds are drawn by hypothesis, which makes one that goes wrong short. How a round's requests meet is the machine's doing, so a
-history may go wrong only now and then: hypothesis then calls it flaky, and shows it all the same. A few are played here, drawn from the seed
-of the run; `make crowd N=100` plays that many. An interleaving that was found to go wrong gets a test by name beside those of its noun.
+Histories of rounds are drawn by hypothesis, which makes one that goes wrong short. How a round's
+requests meet is the machine's doing, so a history may go wrong only now and then: hypothesis then
+calls it flaky, and shows it all the same. A few are played here, drawn from the seed of the run;
+`make crowd N=100` plays that many. An interleaving that was found to go wrong gets a test by name
+beside those of its noun.
 """
 
 from __future__ import annotations
@@ -17,7 +20,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import local_ports, pools, quota_usages, share_export_locations, share_instances, share_servers
+from abaca.db.tables import (
+    local_ports,
+    pools,
+    quota_usages,
+    share_export_locations,
+    share_instances,
+    share_servers,
+)
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.workflow import queue
 from tests.operations import crowd, invariants
@@ -34,7 +44,13 @@ ROUNDS = 16
 TRIES = 3  # of each history, once one has gone wrong
 GATHERING: tuple[Round, ...] = (
     ([Ask(crowd.create_network, {"pair": number}) for number in (0, 1)], None),
-    ([Ask(crowd.create_share, {"network": number % 2, "size": number, "zone": None}) for number in (1, 2, 3, 4, 5)], None),
+    (
+        [
+            Ask(crowd.create_share, {"network": number % 2, "size": number, "zone": None})
+            for number in (1, 2, 3, 4, 5)
+        ],
+        None,
+    ),
 )
 """What can be asked about: two networks with a few shares."""
 
@@ -58,7 +74,8 @@ def place(install: Install) -> Iterator[Place]:
 
 @pytest.mark.timeout(HISTORIES * 120 + 900)  # making a history short may take five minutes
 def test_whatever_is_asked_at_once(install: Install) -> None:
-    """A history is drawn before it begins: a second run of it that goes better must not draw what the first one did not."""
+    """A history is drawn before it begins: a second run of it that goes better must not draw what
+    the first one did not."""
     asked: Counter[str] = Counter()
     went_wrong = False
 
@@ -86,8 +103,14 @@ MEETING_ADDITIONS: tuple[list[Ask], ...] = (
     [Ask(crowd.allow, {"share": number, "address": number + 1}) for number in range(3)],
     [Ask(crowd.change_level, {"rule": 0, "level": "ro"}), Ask(crowd.deny, {"rule": 1})],
     [Ask(crowd.set_capability, {"server": 0, "value": value}) for value in (False, True)],
-    [Ask(crowd.report_capability, {"backend": 0, "capability": crowd.MULTIPLE, "value": value}) for value in (False, True)],
-    [Ask(crowd.report_capability, {"backend": 0, "capability": crowd.UPDATES, "value": value}) for value in (False, True)],
+    [
+        Ask(crowd.report_capability, {"backend": 0, "capability": crowd.MULTIPLE, "value": value})
+        for value in (False, True)
+    ],
+    [
+        Ask(crowd.report_capability, {"backend": 0, "capability": crowd.UPDATES, "value": value})
+        for value in (False, True)
+    ],
     [Ask(crowd.delete_share, {"share": number}) for number in range(5)],
     [Ask(crowd.delete_server, {"server": number}) for number in range(3)],
     [Ask(crowd.delete_network, {"network": number}) for number in (0, 1)],
@@ -99,24 +122,39 @@ def test_an_addition_of_a_subnet_meets_each_other_request(install: Install) -> N
     """Always in this order, whatever hypothesis draws."""
     with place(install) as there:
         for others in MEETING_ADDITIONS:
-            additions = [Ask(crowd.add_subnet, {"network": number, "pair": 2, "zone": None}) for number in (0, 1)]
+            additions = [
+                Ask(crowd.add_subnet, {"network": number, "pair": 2, "zone": None})
+                for number in (0, 1)
+            ]
             for asks, fault in [*GATHERING, ([*additions, *others], None)]:
                 there.meet(asks, fault)
                 assert not there.finds, str(there)
         assert there.asked["add_subnet done"] > 0
-        assert {ask.request.__name__ for others in MEETING_ADDITIONS for ask in others} <= {name for name, _ in map(str.split, there.asked)}
+        assert {ask.request.__name__ for others in MEETING_ADDITIONS for ask in others} <= {
+            name for name, _ in map(str.split, there.asked)
+        }
 
 
 COPIED = {"id": "another", "share_server_id": "another"}
 BREAKING: dict[str, Callable[[Connection], object]] = {
-    "quotas_are_kept": lambda conn: conn.execute(sa.update(quota_usages).values(shares=quota_usages.c.shares + 1)),
-    "claims_are_right": lambda conn: conn.execute(sa.update(pools).values(allocated_capacity_gb=pools.c.allocated_capacity_gb + 1)),
-    "pools_are_not_overbooked": lambda conn: conn.execute(sa.update(pools).values(allocated_capacity_gb=13)),
+    "quotas_are_kept": lambda conn: conn.execute(
+        sa.update(quota_usages).values(shares=quota_usages.c.shares + 1)
+    ),
+    "claims_are_right": lambda conn: conn.execute(
+        sa.update(pools).values(allocated_capacity_gb=pools.c.allocated_capacity_gb + 1)
+    ),
+    "pools_are_not_overbooked": lambda conn: conn.execute(
+        sa.update(pools).values(allocated_capacity_gb=13)
+    ),
     "no_server_is_there_twice": lambda conn: copy(conn, share_servers, mappings),
     "addresses_are_given": lambda conn: conn.execute(sa.delete(local_ports)),
     "paths_are_complete": lambda conn: conn.execute(sa.delete(share_export_locations)),
-    "what_goes_on_is_somebodys_work": lambda conn: conn.execute(sa.update(share_instances).values(status="extending")),
-    "nothing_goes_on": lambda conn: conn.execute(sa.update(share_instances).values(status="deleting")),
+    "what_goes_on_is_somebodys_work": lambda conn: conn.execute(
+        sa.update(share_instances).values(status="extending")
+    ),
+    "nothing_goes_on": lambda conn: conn.execute(
+        sa.update(share_instances).values(status="deleting")
+    ),
 }
 
 
@@ -132,8 +170,13 @@ def test_no_invariant_is_blind(install: Install) -> None:
     stack = install(BACKENDS, **OPTIONS)
     with stack.working():
         Ground(stack).share()
-        assert wait_for(lambda: not queue.unfinished(stack.engine)) and invariants.broken(stack.engine, LIMITS, at_rest=True) == []
+        assert (
+            wait_for(lambda: not queue.unfinished(stack.engine))
+            and invariants.broken(stack.engine, LIMITS, at_rest=True) == []
+        )
     assert BREAKING.keys() == {invariant.__name__ for invariant in invariants.AT_REST}
     for name, break_it in BREAKING.items():
         stack.do(break_it)
-        assert any(find.startswith(name) for find in invariants.broken(stack.engine, LIMITS, at_rest=True)), name
+        assert any(
+            find.startswith(name) for find in invariants.broken(stack.engine, LIMITS, at_rest=True)
+        ), name

@@ -9,7 +9,15 @@ from pathlib import Path
 from abaca.drivers.fake import FakeDriver
 from abaca.operations import serving
 from abaca.values import NetworkInfoUpdate, ServerUpdate, Share, Snapshot
-from tests.operations.scene import allow, available_share, instance_of, network, server, server_of, settled_rules
+from tests.operations.scene import (
+    allow,
+    available_share,
+    instance_of,
+    network,
+    server,
+    server_of,
+    settled_rules,
+)
 from tests.operations.test_security_services import change, service
 from tests.stack import MEMBER, Stack
 
@@ -20,24 +28,39 @@ class Listening(FakeDriver):
     """A fake back end that remembers what it was told."""
 
     def __init__(self, stack: Stack) -> None:
-        super().__init__("alpha", {"state_file": str(Path(stack.conf.state_dir, "worker", "alpha.json"))})
+        super().__init__(
+            "alpha", {"state_file": str(Path(stack.conf.state_dir, "worker", "alpha.json"))}
+        )
         self.told: dict[str, Told] = {}
 
     def check_update_share_server_network_allocations(
-        self, network_info: NetworkInfoUpdate, server_details: dict[str, str], shares: Sequence[Share], snapshots: Sequence[Snapshot]
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
     ) -> bool:
         self.told["check"] = network_info, server_details, shares, snapshots
-        return super().check_update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        return super().check_update_share_server_network_allocations(
+            network_info, server_details, shares, snapshots
+        )
 
     def update_share_server_network_allocations(
-        self, network_info: NetworkInfoUpdate, server_details: dict[str, str], shares: Sequence[Share], snapshots: Sequence[Snapshot]
+        self,
+        network_info: NetworkInfoUpdate,
+        server_details: dict[str, str],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
         self.told["update"] = network_info, server_details, shares, snapshots
-        return super().update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        return super().update_share_server_network_allocations(
+            network_info, server_details, shares, snapshots
+        )
 
 
 def told(stack: Stack) -> dict[str, Told]:
-    """What the driver was told when a third subnet was added below a share with a snapshot; the method's first word → its arguments."""
+    """What the driver was told when a third subnet was added below a share with a snapshot; the
+    method's first word → its arguments."""
     driver = Listening(stack)
     serving.start(dataclasses.replace(serving.current(), drivers={"host1@alpha": driver}))
     specs = {"snapshot_support": "True", "nfs:squash": "root_squash", "vendor:key": "value"}
@@ -55,10 +78,14 @@ def told(stack: Stack) -> dict[str, Told]:
         assert [len(entry.network_allocations) for entry in update.current] == [1, 1]
         assert (len(update.added), update.removed) == (1, []), name
         assert update.added[0].subnet.cidr == "10.2.0.0/24"
-        assert {entry.server_id for entry in (*update.current, *update.added)} == {server_of(stack, share)}
+        assert {entry.server_id for entry in (*update.current, *update.added)} == {
+            server_of(stack, share)
+        }
         assert [each.type for each in update.security_services] == ["ldap"]
         assert server_details == details
-        assert [(each.id, each.share_id) for each in shares] == [(instance_of(stack, share).id, share)]
+        assert [(each.id, each.share_id) for each in shares] == [
+            (instance_of(stack, share).id, share)
+        ]
         assert [each.share.share_id for each in snapshots] == [share]
         for each in (*shares, snapshots[0].share):
             assert each.extra_specs == {"driver_handles_share_servers": "True", **specs}
@@ -95,7 +122,9 @@ class Bare(Listening):
 def test_answers_of_a_driver_without_annotations_are_what_the_interface_says(stack: Stack) -> None:
     serving.start(dataclasses.replace(serving.current(), drivers={"host1@alpha": Bare(stack)}))
     stack.share_type("snap", snapshot_support="True")
-    share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), share_type="snap")
+    share = available_share(
+        stack, stack.share_network(*stack.network("10.1.0.0/24")), share_type="snap"
+    )
     assert stack.paths(share)
     assert stack.settled_snapshot(stack.snapshot(share)) == "available"
     allow(stack, share, "10.0.0.0/8")

@@ -16,10 +16,18 @@ from tests.stack import MEMBER
 def test_only_the_expired_go(install: Install) -> None:
     stack = install()
     for text in ("old", "new"):
-        subject = {"project_id": MEMBER.project_id, "resource_type": "SHARE", "resource_id": "share"}
+        subject = {
+            "project_id": MEMBER.project_id,
+            "resource_type": "SHARE",
+            "resource_id": "share",
+        }
         stack.do(messages.create, **subject, action=messages.Action.CREATE, text=text)
     with begin(stack.engine) as conn:
-        conn.execute(table.update().where(table.c.user_message == "old").values(expires_at=utcnow() - timedelta(seconds=1)))
+        conn.execute(
+            table.update()
+            .where(table.c.user_message == "old")
+            .values(expires_at=utcnow() - timedelta(seconds=1))
+        )
     expired_messages.forget_expired(stack.engine)
     assert told(stack) == ["new"]
 

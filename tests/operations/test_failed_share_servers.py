@@ -34,8 +34,13 @@ def delete_remains(stack: Stack, seconds: float = 0) -> None:
 
 
 def failed_share(stack: Stack, network: str, method: str = "setup_server") -> str:
-    """A share whose server could not be set up, nor, with `teardown_server` too, taken away again."""
-    plan(stack, failing("setup_server", "refused"), *([failing(method, "refused")] if method != "setup_server" else []))
+    """A share whose server could not be set up, nor, with `teardown_server` too, taken away
+    again."""
+    plan(
+        stack,
+        failing("setup_server", "refused"),
+        *([failing(method, "refused")] if method != "setup_server" else []),
+    )
     made = stack.share(network)
     assert stack.settled_share(made) == "error"
     plan(stack)
@@ -53,7 +58,9 @@ def test_three_failed_creations_leave_nothing(stack: Stack, method: str) -> None
     delete_remains(stack)
     stack.wait(lambda _: not all_servers(stack))
     assert addresses(stack) == 0 and not world(stack)["servers"]
-    assert [(share(stack, each)["status"], instance_of(stack, each).share_server_id) for each in failed] == [("error", None)] * 3
+    assert [
+        (share(stack, each)["status"], instance_of(stack, each).share_server_id) for each in failed
+    ] == [("error", None)] * 3
     for each in failed:
         stack.do(shares.delete, MEMBER, each)
     assert slate(stack) == before
@@ -99,7 +106,11 @@ def test_a_server_of_an_early_release_that_is_in_error_is_kept(stack: Stack) -> 
     server_id = server_of(stack, made)
     stack.do(shares.reset_status, ADMIN, made, "error")
     with begin(stack.engine) as conn:
-        conn.execute(table.update().where(table.c.id == server_id).values(identifier=None, status="error", updated_at=utcnow()))
+        conn.execute(
+            table.update()
+            .where(table.c.id == server_id)
+            .values(identifier=None, status="error", updated_at=utcnow())
+        )
     delete_remains(stack)
     assert [server.status for server in all_servers(stack)] == ["error"]
     assert server_of(stack, made) == server_id

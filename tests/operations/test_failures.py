@@ -1,5 +1,6 @@
-"""Every step of every workflow fails, with each kind of error, before and after its effect: the work ends, nothing stays in between, the
-project is told, and when all is deleted nothing is left over. A sample of the places; all of them with `make walk`.
+"""Every step of every workflow fails, with each kind of error, before and after its effect: the
+work ends, nothing stays in between, the project is told, and when all is deleted nothing is left
+over. A sample of the places; all of them with `make walk`.
 
 On the fake back end; the Linux one is in `test_failures_linux`.
 """
@@ -37,8 +38,12 @@ def ground(install: Install) -> Iterator[Ground]:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_failure_anywhere_is_told_and_leaves_nothing(ground: Ground, scenario: str, tmp_path: Path) -> None:
-    walk = FailureWalk(ground, where(str(ground.stack.engine.url)), scenario, lambda: slate(ground.stack))
+def test_a_failure_anywhere_is_told_and_leaves_nothing(
+    ground: Ground, scenario: str, tmp_path: Path
+) -> None:
+    walk = FailureWalk(
+        ground, where(str(ground.stack.engine.url)), scenario, lambda: slate(ground.stack)
+    )
     steps = walk.undisturbed(tmp_path / "steps")
     assert len(steps) >= 2
     for place in sample(places(steps), ONE_OF):
@@ -46,7 +51,9 @@ def test_a_failure_anywhere_is_told_and_leaves_nothing(ground: Ground, scenario:
 
 
 def test_every_workflow_has_a_scenario() -> None:
-    assert {workflow_of(scenario) for scenario in SCENARIOS} == {workflow.__name__ for workflow in WORKFLOWS}
+    assert {workflow_of(scenario) for scenario in SCENARIOS} == {
+        workflow.__name__ for workflow in WORKFLOWS
+    }
 
 
 def fail_to_end(_conn: Connection, *_args: str) -> None:
@@ -54,7 +61,9 @@ def fail_to_end(_conn: Connection, *_args: str) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stack = ground.stack
     ground.share()
     ground.wipe()
@@ -62,12 +71,19 @@ def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(ground: Grou
     for scenario, scene in SCENARIOS.items():
         workflow = workflow_of(scenario)
         ask = scene(ground)
-        with monkeypatch.context() as patch, environment(ABACA_FAIL_AT=f"{workflow}/2/inside/{BUG}"):
+        with (
+            monkeypatch.context() as patch,
+            environment(ABACA_FAIL_AT=f"{workflow}/2/inside/{BUG}"),
+        ):
             patch.setitem(ENDINGS, workflow, fail_to_end)
             ask()
             idle(stack)
         assert unsettled(stack) == [], scenario
-        assert any(operation.name == workflow and operation.state == "parked" for operation in inspection.find(stack.engine)), scenario
-        stack.do(lambda conn: conn.execute(sa.delete(share_network_checks)))  # one that has no answer is asked anew when it has expired
+        assert any(
+            operation.name == workflow and operation.state == "parked"
+            for operation in inspection.find(stack.engine)
+        ), scenario
+        # one that has no answer is asked anew when it has expired
+        stack.do(lambda conn: conn.execute(sa.delete(share_network_checks)))
         ground.wipe()
         assert slate(stack) == before, scenario

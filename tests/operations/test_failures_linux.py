@@ -1,8 +1,9 @@
-"""Steps of workflows fail on the Linux back end, with each kind of error, before and after their effect: people are told, and when all is
-deleted, nothing is left of it in the database or on the machine.
+"""Steps of workflows fail on the Linux back end, with each kind of error, before and after their
+effect: people are told, and when all is deleted, nothing is left of it in the database or on the
+machine.
 
-Real namespaces and NFS servers. A sample of the scenes and of those places at which the machine has been changed already; all of them
-with `make walk`.
+Real namespaces and NFS servers. A sample of the scenes and of those places at which the machine has
+been changed already; all of them with `make walk`.
 """
 
 from __future__ import annotations
@@ -31,17 +32,29 @@ def some_places(steps: list[str]) -> list[Place]:
     every = places(steps)
     if IS_ALL:
         return every
-    changed = [(number, moment, error) for number, moment, error in every if moment == "inside" and steps[number - 1].endswith("+")]
+    changed = [
+        (number, moment, error)
+        for number, moment, error in every
+        if moment == "inside" and steps[number - 1].endswith("+")
+    ]
     return sample(changed, -(-len(changed) // MOST_PLACES), grows=False)
 
 
 @pytest.mark.parametrize("scenario", scenes(offset=5))
-def test_a_failure_anywhere_is_told_and_leaves_nothing_on_the_machine(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+def test_a_failure_anywhere_is_told_and_leaves_nothing_on_the_machine(
+    scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
     url = sqlite_databases.create_from(initialise)
     overrides: dict[str, Any] = {"worker.retry_seconds": 0.15}
     with linux_installation(url, tmp_path, **overrides) as (stack, world), stack.working():
         state_dir = Path(stack.conf.state_dir)
-        walk = FailureWalk(Ground(stack), "Linux", scenario, lambda: stored_slate(stack) | world.observe(state_dir), PATIENCE)
+        walk = FailureWalk(
+            Ground(stack),
+            "Linux",
+            scenario,
+            lambda: stored_slate(stack) | world.observe(state_dir),
+            PATIENCE,
+        )
         steps = walk.undisturbed(tmp_path / "steps")
         assert len(steps) >= 2
         for place in some_places(steps):

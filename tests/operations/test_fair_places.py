@@ -1,4 +1,5 @@
-"""A worker's places are shared between the projects that have work; checks have places of their own."""
+"""A worker's places are shared between the projects that have work; checks have places of their
+own."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from tests.stack import MEMBER, Stack, wait_for
 
 OTHER = Caller(user_id="other", project_id="other-project", roles=("member",))
 
-# --- work that keeps its place until it is let go: module level, as DBOS wants it -------------------------------------
+# --- work that keeps its place until it is let go: module level, as DBOS wants it
+# -------------------------------------
 
 _lock = Lock()
 _begun: Counter[str] = Counter()
@@ -62,11 +64,23 @@ def projects() -> Iterator[None]:
         event.set()
 
 
-def put_in(stack: Stack, project: str, number: int, name: str = "occupy", key: str | None = None) -> None:
+def put_in(
+    stack: Stack, project: str, number: int, name: str = "occupy", key: str | None = None
+) -> None:
     def enqueue(conn: Connection) -> None:
         for _ in range(number):
             id_ = str(uuid4())
-            queue.enqueue(conn, Work(name=name, worker_host="host1", project_id=project, id=id_, key=key or id_, args=(project,)))
+            queue.enqueue(
+                conn,
+                Work(
+                    name=name,
+                    worker_host="host1",
+                    project_id=project,
+                    id=id_,
+                    key=key or id_,
+                    args=(project,),
+                ),
+            )
 
     stack.do(enqueue)
 
@@ -168,10 +182,17 @@ def test_a_hundred_checks_that_hang_keep_no_other_project_waiting(install: Insta
             for number in range(10):
                 new = service(stack, name=str(number))
                 for network in networks:
-                    stack.do(security_service_changes.check, MEMBER, network, ChangeRequest(new_id=new), reset_operation=False)
+                    stack.do(
+                        security_service_changes.check,
+                        MEMBER,
+                        network,
+                        ChangeRequest(new_id=new),
+                        reset_operation=False,
+                    )
             theirs = stack.share_network(*stack.network("10.0.0.0/24", caller=OTHER), caller=OTHER)
             share = stack.share(theirs, caller=OTHER)
             assert stack.settled_share(share) == "available"
-            assert stack.settled_share(stack.share(networks[0])) == "available"  # nor the project's own work
+            # nor the project's own work
+            assert stack.settled_share(stack.share(networks[0])) == "available"
         finally:
             plan(stack)

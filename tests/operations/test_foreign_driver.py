@@ -1,4 +1,5 @@
-"""A driver from a package of its own in service: the driver guide's, whatever annotations its author wrote."""
+"""A driver from a package of its own in service: the driver guide's, whatever annotations its
+author wrote."""
 
 from __future__ import annotations
 
@@ -23,16 +24,25 @@ def logged(method):
 
 
 def annotated_otherwise() -> str:
-    """With names that only a type checker knows, and methods behind a decorator that does not pass their names on."""
+    """With names that only a type checker knows, and methods behind a decorator that does not pass
+    their names on."""
     text = source()
     for theirs in ("list[ExportLocation]", "dict[str, str]"):
         text = text.replace(f"-> {theirs}:", "-> Nowhere:")
-    return text.replace("class MemoryDriver", f"{_WRAPPED}class MemoryDriver").replace("    def create_share(", "    @logged\n    def create_share(")
+    return text.replace("class MemoryDriver", f"{_WRAPPED}class MemoryDriver").replace(
+        "    def create_share(", "    @logged\n    def create_share("
+    )
 
 
 @pytest.mark.parametrize("written", ["annotated", "bare", "otherwise"])
-def test_a_driver_serves_whatever_its_annotations(install: Install, tmp_path: Path, written: str) -> None:
-    text = annotated_otherwise() if written == "otherwise" else source(annotated=written == "annotated")
+def test_a_driver_serves_whatever_its_annotations(
+    install: Install, tmp_path: Path, written: str
+) -> None:
+    text = (
+        annotated_otherwise()
+        if written == "otherwise"
+        else source(annotated=written == "annotated")
+    )
     with installed(tmp_path, text):
         stack = install({"one": {"share_driver": NAME, "total_gib": "10"}})
         with stack.working():

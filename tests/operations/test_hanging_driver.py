@@ -1,4 +1,5 @@
-"""A back end that does not answer: the call is given up after its time, its share server is left alone, and nobody else waits for it."""
+"""A back end that does not answer: the call is given up after its time, its share server is left
+alone, and nobody else waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +18,16 @@ from abaca.errors import Conflict
 from abaca.workflow import deadlines
 from abaca.workflow.queue import LANES
 from tests.operations.conftest import Install
-from tests.operations.scene import addresses, available_share, delete_server, delete_share, plan, server_of, struck, told
+from tests.operations.scene import (
+    addresses,
+    available_share,
+    delete_server,
+    delete_share,
+    plan,
+    server_of,
+    struck,
+    told,
+)
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 MANY = 30  # more than are carried out at once
@@ -27,7 +37,9 @@ def quick(install: Install, **overrides: object) -> Stack:
     return install(**{"worker.call_seconds": 0.5, "worker.retry_seconds": 0.2, **overrides})
 
 
-def test_who_waited_is_told_and_the_server_works_again_once_the_call_is_back(install: Install) -> None:
+def test_who_waited_is_told_and_the_server_works_again_once_the_call_is_back(
+    install: Install,
+) -> None:
     stack = quick(install)
     with stack.working():
         network = stack.share_network(*stack.network("10.1.0.0/24"))
@@ -40,8 +52,13 @@ def test_who_waited_is_told_and_the_server_works_again_once_the_call_is_back(ins
         assert len(texts) == 2
         assert any("has not answered within 0.5 seconds" in text for text in texts)
         stack.do(shares.extend, MEMBER, first, 2)
-        assert stack.settled_share(first) == "extending_error", "nothing is begun on a server that hangs"
-        assert any(f"an earlier call about share server {server_of(stack, first)}" in text for text in told(stack))
+        assert stack.settled_share(first) == "extending_error", (
+            "nothing is begun on a server that hangs"
+        )
+        assert any(
+            f"an earlier call about share server {server_of(stack, first)}" in text
+            for text in told(stack)
+        )
         plan(stack)
         wait_for(lambda: not deadlines.hanging())
         available_share(stack, network)
@@ -91,14 +108,20 @@ def test_a_check_that_hangs_ends(install: Install) -> None:
             stack.add_subnet(network, stack.network("10.2.0.0/24")[0])
 
 
-def test_the_worker_stops_although_a_call_hangs_and_the_work_goes_on_at_its_next_start(install: Install) -> None:
+def test_the_worker_stops_although_a_call_hangs_and_the_work_goes_on_at_its_next_start(
+    install: Install,
+) -> None:
     stack = install()
     network = stack.share_network(*stack.network("10.1.0.0/24"))
     options = {"alpha": {"fault_plan": f"{stack.conf.state_dir}/alpha.faults"}}
     plan(stack, Fault(method="create_share", error="hang"))
     worker = WorkerProcess(Path(stack.conf.state_dir), config.database_url(stack.conf), options)
     try:
-        stack.wait(lambda conn: [service for service in services.find(conn, {}) if service["state"] == "up"])
+        stack.wait(
+            lambda conn: [
+                service for service in services.find(conn, {}) if service["state"] == "up"
+            ]
+        )
         share = stack.share(network)
         wait_for(lambda: struck(stack))
     finally:
@@ -116,7 +139,11 @@ def test_the_worker_stops_in_time_although_the_database_keeps_it_waiting(install
     plan(stack, Fault(method="create_share", error="hang", when="after"))
     worker = WorkerProcess(Path(stack.conf.state_dir), config.database_url(stack.conf), options)
     try:
-        stack.wait(lambda conn: [service for service in services.find(conn, {}) if service["state"] == "up"])
+        stack.wait(
+            lambda conn: [
+                service for service in services.find(conn, {}) if service["state"] == "up"
+            ]
+        )
         share = stack.share(network)
         wait_for(lambda: struck(stack))
         with begin(stack.engine) as conn:  # SQLite lets nobody else write now

@@ -1,5 +1,5 @@
-"""A hostile API process writes into the rows that the worker, root on a Linux back end, works from: work ends with
-a reason, and nothing is gained.
+"""A hostile API process writes into the rows that the worker, root on a Linux back end, works from:
+work ends with a reason, and nothing is gained.
 """
 
 from __future__ import annotations
@@ -41,19 +41,29 @@ SUBNET_VALUES = [
 
 
 @pytest.fixture
-def installed(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[tuple[Stack, LinuxWorld]]:
+def installed(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> Iterator[tuple[Stack, LinuxWorld]]:
     """Nobody works on it yet."""
     overrides: dict[str, Any] = {"worker.retry_seconds": 0.15, "service_down_time": 600}
-    with linux_installation(sqlite_databases.create_from(initialise), tmp_path, **overrides) as made:
+    with linux_installation(
+        sqlite_databases.create_from(initialise), tmp_path, **overrides
+    ) as made:
         yield made
 
 
 def write(stack: Stack, table: sa.Table, column: str, value: object) -> None:
     """Into all rows of the table, as somebody would who has the database and not the code."""
-    stack.do(lambda conn: conn.execute(sa.text(f"UPDATE {table.name} SET {column} = :value"), {"value": value}))
+    stack.do(
+        lambda conn: conn.execute(
+            sa.text(f"UPDATE {table.name} SET {column} = :value"), {"value": value}
+        )
+    )
 
 
-def test_values_of_subnets_end_work_with_the_reason_and_leave_nothing(installed: tuple[Stack, LinuxWorld]) -> None:
+def test_values_of_subnets_end_work_with_the_reason_and_leave_nothing(
+    installed: tuple[Stack, LinuxWorld],
+) -> None:
     stack, world = installed
     state_dir = Path(stack.conf.state_dir)
     with stack.working():
@@ -83,14 +93,20 @@ def right_value(conn: Connection, column: str) -> Any:
     return conn.scalars(sa.select(share_network_subnets.c[column])).first()
 
 
-def test_an_address_that_is_none_keeps_its_server_down_and_no_other(installed: tuple[Stack, LinuxWorld]) -> None:
+def test_an_address_that_is_none_keeps_its_server_down_and_no_other(
+    installed: tuple[Stack, LinuxWorld],
+) -> None:
     stack, world = installed
     with stack.working():
         ground = Ground(stack)
         _, spoiled = ground.share()
         _, sound = ground.share()
     bad = server_of(stack, spoiled)
-    hostile = sa.update(network_allocations).where(network_allocations.c.share_server_id == bad).values(mac_address=CONFIGURED)
+    hostile = (
+        sa.update(network_allocations)
+        .where(network_allocations.c.share_server_id == bad)
+        .values(mac_address=CONFIGURED)
+    )
     stack.do(lambda conn: conn.execute(hostile))
     before = world.observe(Path(stack.conf.state_dir))
     with stack.working():
@@ -102,12 +118,20 @@ def test_an_address_that_is_none_keeps_its_server_down_and_no_other(installed: t
     assert not any("pwned" in text for text in after["machine: files"].values())
 
 
-def test_names_and_descriptions_reach_no_file_of_the_back_end(installed: tuple[Stack, LinuxWorld]) -> None:
+def test_names_and_descriptions_reach_no_file_of_the_back_end(
+    installed: tuple[Stack, LinuxWorld],
+) -> None:
     stack, world = installed
     with stack.working():
         ground = Ground(stack)
         network = ground.network()
-    share_id = stack.share(network, share_type="snap", name=CONFIGURED, description=CONFIGURED, metadata={"key": CONFIGURED})
+    share_id = stack.share(
+        network,
+        share_type="snap",
+        name=CONFIGURED,
+        description=CONFIGURED,
+        metadata={"key": CONFIGURED},
+    )
     for column in ("name", "description", "user_id"):
         write(stack, share_networks, column, CONFIGURED)
     write(stack, shares, "user_id", CONFIGURED)

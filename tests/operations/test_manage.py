@@ -1,4 +1,5 @@
-"""`abaca-manage share_server …` and `operations …` on an installation: what they say, what they do, what they refuse."""
+"""`abaca-manage share_server …` and `operations …` on an installation: what they say, what they do,
+what they refuse."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ from tests.stack import Stack
 def manage(stack: Stack, *arguments: str) -> Result:
     """Run `abaca-manage` on the installation."""
     file = Path(stack.conf.state_dir, "database.conf")
-    file.write_text(f"[DEFAULT]\nstate_dir = {stack.conf.state_dir}\n[database]\nconnection = {config.database_url(stack.conf)}\n")
+    file.write_text(
+        f"[DEFAULT]\nstate_dir = {stack.conf.state_dir}\n[database]\nconnection = "
+        f"{config.database_url(stack.conf)}\n"
+    )
     return CliRunner().invoke(main, [*arguments, "--config-file", str(file)])
 
 
@@ -39,7 +43,14 @@ def server(stack: Stack) -> str:
 
 def set_capability(stack: Stack, servers: str, capability: str, *value: str) -> Result:
     return manage(
-        stack, "share_server", "update_share_server_capabilities", "--share_servers", servers, "--capabilities", capability, *value
+        stack,
+        "share_server",
+        "update_share_server_capabilities",
+        "--share_servers",
+        servers,
+        "--capabilities",
+        capability,
+        *value,
     )
 
 
@@ -47,7 +58,9 @@ def test_false_means_false(stack: Stack, server: str) -> None:
     answer = set_capability(stack, server, "network_allocation_update_support", "--value", "False")
     assert answer.exit_code == 0, answer.output
     assert stack.ask(share_servers.get, server)["network_allocation_update_support"] is False
-    answer = set_capability(stack, server, "network_allocation_update_support", "--value", "true", "--check-driver")
+    answer = set_capability(
+        stack, server, "network_allocation_update_support", "--value", "true", "--check-driver"
+    )
     assert answer.exit_code == 0, answer.output
     assert stack.ask(share_servers.get, server)["network_allocation_update_support"] is True
     assert server in manage(stack, "share_server", "list").output
@@ -64,7 +77,9 @@ def test_false_means_false(stack: Stack, server: str) -> None:
         ("", "network_allocation_update_support", ("--value", "false")),
     ],
 )
-def test_what_is_wrong_changes_nothing(stack: Stack, server: str, servers: str, capability: str, value: tuple[str, ...]) -> None:
+def test_what_is_wrong_changes_nothing(
+    stack: Stack, server: str, servers: str, capability: str, value: tuple[str, ...]
+) -> None:
     before = stack.ask(share_servers.get, server)
     answer = set_capability(stack, servers.replace("SERVER", server), capability, *value)
     assert answer.exit_code != 0
@@ -91,14 +106,19 @@ def test_the_two_ways_out_of_a_failed_addition(stack: Stack, server: str) -> Non
     plan(stack)
     assert manage(stack, "share_server", "abandon_network_update", server).exit_code == 0
     assert stack.settled_network(share_network) == "active"
-    assert (all_servers(stack)[0].status, len(stack.ask(share_servers.get, server)["share_network_subnet_ids"])) == ("active", 2)
+    assert (
+        all_servers(stack)[0].status,
+        len(stack.ask(share_servers.get, server)["share_network_subnet_ids"]),
+    ) == ("active", 2)
 
 
 def test_work_that_hangs_is_shown_and_given_up(stack: Stack) -> None:
     plan(stack, failing("create_share", "hang"))
     hanging = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     stack.wait(lambda _: "share_create" in manage(stack, "operations", "list").output)
-    stack.wait(lambda _: "setup_server" in manage(stack, "operations", "show", _operation(stack)).output)
+    stack.wait(
+        lambda _: "setup_server" in manage(stack, "operations", "show", _operation(stack)).output
+    )
     answer = manage(stack, "operations", "abandon", _operation(stack))
     assert answer.exit_code == 0, answer.output
     assert share(stack, hanging)["status"] == "error"
@@ -128,5 +148,3 @@ def test_parked_work_says_why(install: Install) -> None:
 def _operation(stack: Stack) -> str:
     lines = manage(stack, "operations", "list").output.splitlines()
     return next(line.split()[0] for line in lines if line.startswith("share_create:"))
-
-

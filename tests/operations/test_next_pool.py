@@ -1,4 +1,5 @@
-"""A pool that says at the creation of a share that it has no room, although the scheduler thought so: another pool is tried."""
+"""A pool that says at the creation of a share that it has no room, although the scheduler thought
+so: another pool is tried."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ def test_the_share_is_made_on_another_pool(install: Install) -> None:
         id_ = available_share(stack, network, size=3)
         assert place(stack, id_) == "host1@beta#pool"
         assert claimed(stack) == {"host1@alpha#pool": 1, "host1@beta#pool": 3}
-        assert set(world(stack)["shares"]) == {instance_of(stack, first).id}, "nothing of it is left on the first one"
+        assert set(world(stack)["shares"]) == {instance_of(stack, first).id}, (
+            "nothing of it is left on the first one"
+        )
         assert set(world(stack, "beta")["shares"]) == {instance_of(stack, id_).id}
         assert told(stack) == [] and len(stack.paths(id_)) == 2
         assert addresses(stack) == 4, "two for each of its servers"
@@ -80,7 +83,12 @@ def test_each_pool_is_tried_once_and_the_last_reason_is_told(install: Install) -
 
 
 def test_no_other_zone_is_tried(install: Install) -> None:
-    stack = install({"alpha": {"availability_zone": "one", "pools": "pool:100"}, "beta": {"availability_zone": "two"}})
+    stack = install(
+        {
+            "alpha": {"availability_zone": "one", "pools": "pool:100"},
+            "beta": {"availability_zone": "two"},
+        }
+    )
     with stack.working():
         network = stack.share_network(*stack.network("10.1.0.0/24"))
         full(stack, "alpha")
@@ -96,7 +104,11 @@ def test_what_cannot_be_taken_back_stays_where_it_is(install: Install, cleanup: 
         network = stack.share_network(*stack.network("10.1.0.0/24"))
         plan(stack, FULL, Fault(method="delete_share", error=cleanup, message="cannot"))  # type: ignore[arg-type]
         id_ = stack.share(network)
-        assert (stack.settled_share(id_), place(stack, id_), told(stack)) == ("error", "host1@alpha#pool", [WHY])
+        assert (stack.settled_share(id_), place(stack, id_), told(stack)) == (
+            "error",
+            "host1@alpha#pool",
+            [WHY],
+        )
         plan(stack)
         stack.do(shares.force_delete, ADMIN, id_)
         assert stack.settled_share(id_) == "gone"
@@ -118,15 +130,22 @@ def test_a_share_that_is_deleted_by_force_meanwhile_is_not_made_elsewhere(instal
 
 
 @pytest.mark.timeout(600)
-def test_killed_anywhere_it_ends_the_same(sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
-    """On the second pool, by its server there, which stands. The steps that every creation has are walked with the others."""
+def test_killed_anywhere_it_ends_the_same(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
+    """On the second pool, by its server there, which stands. The steps that every creation has are
+    walked with the others."""
     state_dir, url = tmp_path / "state", sqlite_databases.create_from(initialise)
     state_dir.mkdir()
     stack = make_stack(state_dir, url, ALPHA_IS_LARGER, service_down_time=600)
     stack.share_type()
     with stack.working():
         network = stack.share_network(*stack.network("10.1.0.0/24"))
-        stack.do(lambda conn: conn.execute(sa.update(services).where(services.c.host == "host1@alpha").values(disabled=True)))
+        stack.do(
+            lambda conn: conn.execute(
+                sa.update(services).where(services.c.host == "host1@alpha").values(disabled=True)
+            )
+        )
         available_share(stack, network)
         stack.do(lambda conn: conn.execute(sa.update(services).values(disabled=False)))
     id_ = stack.share(network)
@@ -134,12 +153,26 @@ def test_killed_anywhere_it_ends_the_same(sqlite_databases: SqliteDatabases, tmp
     assert server_of(stack, id_)
     full(stack, "alpha")
     stack.close()
-    backends = {name: {"fault_plan": str(state_dir / f"{name}.faults"), **options} for name, options in ALPHA_IS_LARGER.items()}
-    walk = Walk(sqlite_databases, url, state_dir, backends, "share_create", {"service_down_time": 600, "worker.retry_seconds": 0.4})
+    backends = {
+        name: {"fault_plan": str(state_dir / f"{name}.faults"), **options}
+        for name, options in ALPHA_IS_LARGER.items()
+    }
+    walk = Walk(
+        sqlite_databases,
+        url,
+        state_dir,
+        backends,
+        "share_create",
+        {"service_down_time": 600, "worker.retry_seconds": 0.4},
+    )
     steps, expected = walk.undisturbed()
     assert any("place_again" in step for step in steps)
     assert not [row for rows in expected.values() for row in rows if '"status":"error' in row]
-    own = [number for number, step in enumerate(steps, 1) if "delete_share" in step or "place_again" in step]
+    own = [
+        number
+        for number, step in enumerate(steps, 1)
+        if "delete_share" in step or "place_again" in step
+    ]
     assert len(own) == 2
     for number, moment in itertools.product(own, MOMENTS):
         walk.kill(steps, number, moment, expected)

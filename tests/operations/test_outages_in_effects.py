@@ -1,4 +1,5 @@
-"""The database goes away for a moment while an effect reads from it: the effect is done all the same, nobody is told of a failure."""
+"""The database goes away for a moment while an effect reads from it: the effect is done all the
+same, nobody is told of a failure."""
 
 from __future__ import annotations
 
@@ -23,14 +24,18 @@ READERS = {"setup_server", "server_without_subnet", "update_share_server_network
 def test_an_effect_that_finds_no_database_waits_for_it(install: Install) -> None:
     stack = install()
     if stack.engine.dialect.name != "sqlite":
-        pytest.skip("a listener on the engine does not see reads there; tests.crash kills the real server")
+        pytest.skip(
+            "a listener on the engine does not see reads there; tests.crash kills the real server"
+        )
     struck: set[str] = set()
 
     def strike(_conn: Any, _cursor: Any, statement: str, *_more: Any) -> None:
         name = threading.current_thread().name
         if name in READERS - struck:
             struck.add(name)
-            raise OperationalError(statement, None, Exception("the server closed the connection unexpectedly"))
+            raise OperationalError(
+                statement, None, Exception("the server closed the connection unexpectedly")
+            )
 
     with stack.working() as worker:
         sa.event.listen(worker.engine, "before_cursor_execute", strike)
@@ -45,7 +50,8 @@ def test_an_effect_that_finds_no_database_waits_for_it(install: Install) -> None
 
 
 class Full:
-    """The disk of an engine's database: from `now` on statements that match fail as on a full one, until `over`."""
+    """The disk of an engine's database: from `now` on statements that match fail as on a full one,
+    until `over`."""
 
     def __init__(self, engine: Engine, *words: str) -> None:
         self._words = words
@@ -59,7 +65,9 @@ class Full:
     def over(self) -> None:
         self._is_full = False
 
-    def _strike(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+    def _strike(
+        self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any
+    ) -> None:
         if self._is_full and all(word in f"{statement} {parameters}" for word in self._words):
             self.refused += 1
             raise OperationalError(statement, None, Exception("database or disk is full"))
@@ -72,7 +80,8 @@ def test_addresses_are_given_once_there_is_room_for_them(install: Install) -> No
         disk = Full(worker.engine, "INSERT INTO local_ports")
         disk.now()
         share = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
-        wait_for(lambda: disk.refused >= 4)  # the pauses between them are longer than the patience with a plug-in
+        # the pauses between them are longer than the patience with a plug-in
+        wait_for(lambda: disk.refused >= 4)
         disk.over()
         assert stack.settled_share(share) == "available"
     assert (told(stack), inspection.find(stack.engine)) == ([], [])
@@ -88,6 +97,8 @@ def test_work_whose_end_could_not_be_stored_keeps_no_other_waiting(install: Inst
         wait_for(lambda: disk.refused)
         disk.over()
         allow(stack, share, "10.9.9.9")
-        stack.wait(lambda conn: shares.get(conn, MEMBER, share)["access_rules_status"] == "active", 60)
+        stack.wait(
+            lambda conn: shares.get(conn, MEMBER, share)["access_rules_status"] == "active", 60
+        )
         wait_for(lambda: not queue.unfinished(stack.engine))
     assert (told(stack), inspection.find(stack.engine)) == ([], [])

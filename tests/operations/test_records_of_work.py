@@ -1,4 +1,5 @@
-"""What is stored with work: ids and what decides how it goes on, no copies of rows; and it goes when nobody needs it any more."""
+"""What is stored with work: ids and what decides how it goes on, no copies of rows; and it goes
+when nobody needs it any more."""
 
 from __future__ import annotations
 
@@ -13,7 +14,15 @@ from abaca.domain.shares import shares as share_nouns
 from abaca.reconcile import finished_work
 from abaca.workflow import inspection, queue, retention
 from tests.operations.conftest import Install
-from tests.operations.scene import allow, available_share, failing, instance_of, plan, rules, settled_rules
+from tests.operations.scene import (
+    allow,
+    available_share,
+    failing,
+    instance_of,
+    plan,
+    rules,
+    settled_rules,
+)
 from tests.operations.test_security_services import change, service
 from tests.operations.test_workflow import dbos
 from tests.stack import MEMBER, Stack, wait_for
@@ -35,7 +44,9 @@ def records(stack: Stack) -> list[str]:
         found: list[str] = []
         for table, names in columns.items():
             for name in names:
-                found += conn.scalars(sa.text(f"SELECT {name} FROM {dbos(stack, table)} WHERE {name} IS NOT NULL"))
+                found += conn.scalars(
+                    sa.text(f"SELECT {name} FROM {dbos(stack, table)} WHERE {name} IS NOT NULL")
+                )
         return found
 
     return stack.ask(read)
@@ -45,18 +56,39 @@ def records(stack: Stack) -> list[str]:
 def crowded(install: Install) -> Any:
     """A share with many rules, large metadata and a snapshot that its clients may mount."""
     stack = install()
-    specs = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
+    specs = (
+        "snapshot_support",
+        "create_share_from_snapshot_support",
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+    )
     stack.share_type("snap", **dict.fromkeys(specs, "True"))
     with stack.working():
         network = stack.share_network(*stack.network("10.1.0.0/24"))
-        share = available_share(stack, network, share_type="snap", metadata={str(n): MARK * 30 for n in range(20)})
+        share = available_share(
+            stack, network, share_type="snap", metadata={str(n): MARK * 30 for n in range(20)}
+        )
         assert stack.settled_snapshot(stack.snapshot(share)) == "available"
         row = {"share_id": share, "access_type": "ip", "access_level": "rw", "metadata": {}}
-        many = [{**row, "id": f"rule-{n}", "access_to": f"{MARK}0.{n}", "created_at": sa.func.now()} for n in range(RULES)]
-        on_it = {"share_instance_id": instance_of(stack, share).id, "state": "active", "created_at": sa.func.now()}
-        stack.do(lambda conn: [conn.execute(sa.insert(share_access_rules).values(rule)) for rule in many])
+        many = [
+            {**row, "id": f"rule-{n}", "access_to": f"{MARK}0.{n}", "created_at": sa.func.now()}
+            for n in range(RULES)
+        ]
+        on_it = {
+            "share_instance_id": instance_of(stack, share).id,
+            "state": "active",
+            "created_at": sa.func.now(),
+        }
+        stack.do(
+            lambda conn: [conn.execute(sa.insert(share_access_rules).values(rule)) for rule in many]
+        )
         everywhere = [{**on_it, "id": rule["id"], "access_id": rule["id"]} for rule in many]
-        stack.do(lambda conn: [conn.execute(sa.insert(share_instance_access_map).values(each)) for each in everywhere])
+        stack.do(
+            lambda conn: [
+                conn.execute(sa.insert(share_instance_access_map).values(each))
+                for each in everywhere
+            ]
+        )
         yield stack, network, share
 
 
@@ -82,7 +114,10 @@ def test_records_hold_no_copies_of_rows(crowded: tuple[Stack, str, str]) -> None
 
 
 def counted(stack: Stack, table: str) -> int:
-    return stack.ask(lambda conn: conn.scalar(sa.text(f"SELECT count(*) FROM {dbos(stack, table)}"))) or 0
+    return (
+        stack.ask(lambda conn: conn.scalar(sa.text(f"SELECT count(*) FROM {dbos(stack, table)}")))
+        or 0
+    )
 
 
 def test_what_is_done_goes_and_what_is_not_stays(install: Install) -> None:

@@ -1,4 +1,5 @@
-"""The id of a request goes with its work: into every line that the worker logs for it, and into what the project is told."""
+"""The id of a request goes with its work: into every line that the worker logs for it, and into
+what the project is told."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from abaca.domain.shares import shares
 from abaca.values import Page
 from abaca.workflow import inspection, queue
 from tests.operations.conftest import Install
-from tests.operations.scene import allow, available_share, failing, instance_of, plan, server_of, settled_rules
+from tests.operations.scene import (
+    allow,
+    available_share,
+    failing,
+    instance_of,
+    plan,
+    server_of,
+    settled_rules,
+)
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 REQUEST = "req-5f0a3c1e-0000-4000-8000-000000000001"
@@ -56,7 +65,9 @@ def told(stack: Stack) -> list[dict[str, Any]]:
     return stack.ask(messages.LISTING.find, MEMBER, {}, Page())
 
 
-def test_lines_of_a_worker_name_request_share_server_and_network(stack: Stack, lines: Lines) -> None:
+def test_lines_of_a_worker_name_request_share_server_and_network(
+    stack: Stack, lines: Lines
+) -> None:
     network = stack.share_network(*stack.network("10.1.0.0/24"))
     share = available_share(stack, network)
     by_request(stack, shares.extend, MEMBER, share, 2)
@@ -65,7 +76,8 @@ def test_lines_of_a_worker_name_request_share_server_and_network(stack: Stack, l
     (prefix,) = lines.about("share_extend(")
     instance, server = instance_of(stack, share).id, server_of(stack, share)
     assert prefix == (
-        f"[{REQUEST} share={share} share_instance={instance} share_server={server} share_network={network}] "
+        f"[{REQUEST} share={share} share_instance={instance} share_server={server} "
+        f"share_network={network}] "
     )
     wait_for(lambda: lines.about("share_create("))
     (prefix,) = lines.about("share_create(")
@@ -79,7 +91,9 @@ def test_a_failure_is_logged_and_told_with_the_request(stack: Stack, lines: Line
     by_request(stack, shares.extend, MEMBER, share, 2)
     assert stack.settled_share(share) == "extending_error"
     assert [message["request_id"] for message in told(stack)] == [REQUEST]
-    assert all(prefix.startswith(f"[{REQUEST} share={share} ") for prefix in lines.about("share_extend("))
+    assert all(
+        prefix.startswith(f"[{REQUEST} share={share} ") for prefix in lines.about("share_extend(")
+    )
     assert len(lines.about("failed: ")) == 1
 
 
@@ -95,7 +109,8 @@ def test_what_a_call_of_a_driver_logs_names_the_request(stack: Stack, lines: Lin
 
 
 def test_work_that_is_taken_up_after_a_kill_keeps_its_request(install: Install) -> None:
-    """The worker dies in the middle of the call; the one that follows goes on for the same request, and tells so."""
+    """The worker dies in the middle of the call; the one that follows goes on for the same request,
+    and tells so."""
     stack = install()
     with stack.working():
         share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
@@ -103,7 +118,9 @@ def test_work_that_is_taken_up_after_a_kill_keeps_its_request(install: Install) 
     faults = str(Path(stack.conf.state_dir, "alpha.faults"))
     crash = {"ABACA_CRASH_AT": "share_extend/2/inside"}
     url = config.database_url(stack.conf)
-    worker = WorkerProcess(Path(stack.conf.state_dir), url, {"alpha": {"fault_plan": faults}}, crash)
+    worker = WorkerProcess(
+        Path(stack.conf.state_dir), url, {"alpha": {"fault_plan": faults}}, crash
+    )
     try:
         wait_for(lambda: worker.exit_code is not None, 60)
         assert worker.exit_code == -signal.SIGKILL
@@ -133,7 +150,9 @@ def test_work_that_an_administrator_gives_up_or_resumes_keeps_its_request(instal
     assert {message["request_id"] for message in told(stack)} == {REQUEST}
 
 
-@pytest.mark.parametrize("forged", ["req-1", "req-\n", f"{REQUEST}\nINFO all is well", "x" * 10_000])
+@pytest.mark.parametrize(
+    "forged", ["req-1", "req-\n", f"{REQUEST}\nINFO all is well", "x" * 10_000]
+)
 def test_an_id_that_is_none_is_not_believed(forged: str) -> None:
     """What lies in a row of work may have been written by anybody who writes to the database."""
     assert queue.request_of([forged]) == ""

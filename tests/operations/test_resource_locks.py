@@ -1,4 +1,5 @@
-"""Resource locks go with what they lock, whoever ends it; and of a lock and a deletion at once, one comes first."""
+"""Resource locks go with what they lock, whoever ends it; and of a lock and a deletion at once, one
+comes first."""
 
 from __future__ import annotations
 
@@ -17,12 +18,19 @@ def locks(stack: Stack) -> list[dict[str, Any]]:
 
 
 def lock(stack: Stack, share_id: str) -> str:
-    return str(stack.do(resource_locks.create, MEMBER, resource_type="share", resource_id=share_id)["id"])
+    return str(
+        stack.do(resource_locks.create, MEMBER, resource_type="share", resource_id=share_id)["id"]
+    )
 
 
 def locked_rule(stack: Stack, share_id: str) -> str:
     """One that cannot be deleted, nor be seen by others."""
-    rule = {"access_type": "ip", "access_to": "10.0.0.1", "access_level": "rw", "locks": ("delete", "show")}
+    rule = {
+        "access_type": "ip",
+        "access_to": "10.0.0.1",
+        "access_level": "rw",
+        "locks": ("delete", "show"),
+    }
     made = stack.do(access_rules.allow, MEMBER, share_id, **rule)
     assert settled_rules(stack, share_id) == "active"
     return str(made["id"])
@@ -56,7 +64,13 @@ def test_locks_that_are_left_go_with_the_share(stack: Stack) -> None:
     share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
     rule = allow(stack, share, "10.0.0.1")
     assert settled_rules(stack, share) == "active"
-    stack.do(resource_locks.create, MEMBER, resource_type="access_rule", resource_id=rule, resource_action="show")
+    stack.do(
+        resource_locks.create,
+        MEMBER,
+        resource_type="access_rule",
+        resource_id=rule,
+        resource_action="show",
+    )
     stack.do(resource_locks.create, MEMBER, resource_type="access_rule", resource_id=rule)
     stack.do(shares.delete, MEMBER, share)
     assert stack.settled_share(share) == "gone"

@@ -1,4 +1,5 @@
-"""`abaca-manage operations resume`: parked work of every kind goes on to the end that it would have had; or nothing is changed, and it says why."""
+"""`abaca-manage operations resume`: parked work of every kind goes on to the end that it would have
+had; or nothing is changed, and it says why."""
 
 from __future__ import annotations
 
@@ -56,14 +57,17 @@ def resume(stack: Stack) -> None:
 
 def new_share(stack: Stack) -> str:
     stack.share_type("snap", **SPECS)
-    return available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), share_type="snap")
+    return available_share(
+        stack, stack.share_network(*stack.network("10.1.0.0/24")), share_type="snap"
+    )
 
 
 def status(stack: Stack, share_id: str) -> str:
     return str(share(stack, share_id)["status"])
 
 
-# --- the nouns of a share -------------------------------------------------------------------------------------------
+# --- the nouns of a share
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["setup_server", "create_share"])
@@ -155,7 +159,8 @@ def test_rules_are_applied_after_all(stack: Stack) -> None:
     assert enforced(stack, id_) == {"10.9.0.1"}
 
 
-# --- share servers --------------------------------------------------------------------------------------------------
+# --- share servers
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_server_is_deleted_after_all(stack: Stack) -> None:
@@ -206,13 +211,21 @@ def test_a_server_joins_its_new_security_service_after_all(stack: Stack) -> None
     assert [[each for each, _ in services] for services in joined(stack)] == [[new]]
 
 
-# --- what was begun too often, and what a person gave up ------------------------------------------------------------
+# --- what was begun too often, and what a person gave up
+# ------------------------------------------------------------
 
 
 def test_what_was_begun_too_often_is_shown_and_taken_up_again(install: Install) -> None:
     stack = install(unused_share_server_cleanup_interval=1)
-    id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24"))) if _brought_up(stack) else ""
-    too_often = sa.text(f"UPDATE {dbos(stack, 'workflow_status')} SET recovery_attempts = 1000 WHERE name = 'share_create'")
+    id_ = (
+        stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+        if _brought_up(stack)
+        else ""
+    )
+    too_often = sa.text(
+        f"UPDATE {dbos(stack, 'workflow_status')} SET recovery_attempts = 1000 WHERE name = "
+        "'share_create'"
+    )
     assert stack.do(lambda conn: conn.execute(too_often).rowcount) == 1
     with stack.working():
         assert stack.settled_share(id_) == "error"
@@ -239,7 +252,8 @@ def test_what_is_kept_of_ended_work_goes_in_time(stack: Stack) -> None:
     assert inspection.find(stack.engine) == []
 
 
-# --- refusals: nothing is changed -----------------------------------------------------------------------------------
+# --- refusals: nothing is changed
+# -----------------------------------------------------------------------------------
 
 
 def refused(stack: Stack, operation_id: str, text: str) -> None:
@@ -266,7 +280,8 @@ def test_what_has_been_changed_since_is_not_touched(stack: Stack) -> None:
     stack.do(lambda conn: states.force(conn, states.SHARE_NETWORK, network, "active"))
     stack.do(shares.reset_status, ADMIN, id_, "available")
     refused(stack, operation, "is available, no longer extending_error")
-    wait_for(lambda: utcnow() > begun + timedelta(seconds=1))  # as fine as times of work are on SQLite
+    # as fine as times of work are on SQLite
+    wait_for(lambda: utcnow() > begun + timedelta(seconds=1))
     stack.do(shares.extend, MEMBER, id_, 3)
     assert stack.settled_share(id_) == "available"
     stack.do(shares.reset_status, ADMIN, id_, "extending_error")
@@ -317,7 +332,11 @@ def test_a_check_is_asked_for_anew_instead(stack: Stack) -> None:
 
 def test_what_cannot_be_read_is_shown_as_needing_a_person(install: Install, tmp_path: Any) -> None:
     stack = install(unused_share_server_cleanup_interval=1)
-    id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24"))) if _brought_up(stack) else ""
+    id_ = (
+        stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
+        if _brought_up(stack)
+        else ""
+    )
     poisoned = {"workflow_status": "inputs", "workflow_input": "inputs"}
     (work,) = [o.id for o in inspection.find(stack.engine) if o.name == "share_create"]
     assert poison(stack, poisoned, "{id} = :id", pickled(tmp_path / "made"), id=work) >= 2

@@ -1,4 +1,5 @@
-"""Security services of share networks: who joins them and when, what happens when one is changed in use, and where passwords are not."""
+"""Security services of share networks: who joins them and when, what happens when one is changed in
+use, and where passwords are not."""
 
 from __future__ import annotations
 
@@ -62,11 +63,19 @@ def two(install: Install) -> Iterator[Stack]:
 def service(stack: Stack, caller: Caller = MEMBER, **fields: str) -> str:
     """A new LDAP security service; its id."""
     cipher = Cipher(config.key_file(stack.conf))
-    values = {"type": "ldap", "server": "10.0.0.2", "user": "reader", "encrypted_password": cipher.encrypt(PASSWORD), **fields}
+    values = {
+        "type": "ldap",
+        "server": "10.0.0.2",
+        "user": "reader",
+        "encrypted_password": cipher.encrypt(PASSWORD),
+        **fields,
+    }
     return str(stack.do(security_services.create, caller, **values)["id"])
 
 
-def change(stack: Stack, share_network: str, new: str, current: str | None = None, **how: Any) -> dict[str, Any]:
+def change(
+    stack: Stack, share_network: str, new: str, current: str | None = None, **how: Any
+) -> dict[str, Any]:
     """As the API does: ask again while the check is pending."""
     wanted = ChangeRequest(new_id=new, current_id=current)
     while True:
@@ -76,9 +85,13 @@ def change(stack: Stack, share_network: str, new: str, current: str | None = Non
         stack.wait(lambda conn, check_id=outcome.id: not is_pending(conn, check_id))  # type: ignore[misc]
 
 
-def check(stack: Stack, share_network: str, new: str, current: str | None = None, *, reset: bool = False) -> dict[str, Any]:
+def check(
+    stack: Stack, share_network: str, new: str, current: str | None = None, *, reset: bool = False
+) -> dict[str, Any]:
     wanted = ChangeRequest(new_id=new, current_id=current)
-    return stack.do(security_service_changes.check, MEMBER, share_network, wanted, reset_operation=reset)
+    return stack.do(
+        security_service_changes.check, MEMBER, share_network, wanted, reset_operation=reset
+    )
 
 
 def attached(stack: Stack, share_network: str) -> list[str]:
@@ -88,14 +101,31 @@ def attached(stack: Stack, share_network: str) -> list[str]:
 def joined(stack: Stack, backend: str = "alpha") -> list[list[tuple[str, str | None]]]:
     """Of each server in the fake back end: the ids and clear passwords of what it has joined."""
     held = world(stack, backend)["servers"].values()
-    return [[(each["id"], each["password"]) for each in server["security_services"]] for server in held]
+    return [
+        [(each["id"], each["password"]) for each in server["security_services"]] for server in held
+    ]
 
 
-def refused(stack: Stack, error: type[CallerError], text: str, share_network: str, new: str, current: str | None = None) -> None:
-    before = attached(stack, share_network), joined(stack), [row.status for row in all_servers(stack)]
+def refused(
+    stack: Stack,
+    error: type[CallerError],
+    text: str,
+    share_network: str,
+    new: str,
+    current: str | None = None,
+) -> None:
+    before = (
+        attached(stack, share_network),
+        joined(stack),
+        [row.status for row in all_servers(stack)],
+    )
     with pytest.raises(error, match=text):
         change(stack, share_network, new, current)
-    assert (attached(stack, share_network), joined(stack), [row.status for row in all_servers(stack)]) == before
+    assert (
+        attached(stack, share_network),
+        joined(stack),
+        [row.status for row in all_servers(stack)],
+    ) == before
     assert stack.settled_network(share_network) == "active"
 
 
@@ -110,7 +140,8 @@ def used(stack: Stack, *attach: str) -> tuple[str, str]:
     return share_network, made
 
 
-# --- success -------------------------------------------------------------------------------------------------------
+# --- success
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_server_joins_what_its_network_has(stack: Stack) -> None:
@@ -118,7 +149,9 @@ def test_a_server_joins_what_its_network_has(stack: Stack) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24", "fd00:1::/64"))
     for service_id in (one, other):
         assert change(stack, share_network, service_id)["id"] == share_network
-    assert [view["share_networks"] for view in (stack.ask(security_services.get, MEMBER, one),)] == [[share_network]]
+    assert [
+        view["share_networks"] for view in (stack.ask(security_services.get, MEMBER, one),)
+    ] == [[share_network]]
     available_share(stack, share_network)
     assert joined(stack) == [[(one, PASSWORD), (other, PASSWORD)]]
     for server in all_servers(stack):
@@ -129,7 +162,9 @@ def test_all_servers_of_all_back_ends_change_and_clients_notice_nothing(two: Sta
     first, second, another = service(two), service(two), service(two, type="kerberos", domain="E")
     share_network = two.share_network(*two.network("10.1.0.0/24"))
     change(two, share_network, first)
-    ids = [available_share(two, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b")]
+    ids = [
+        available_share(two, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b")
+    ]
     allow(two, ids[0], "10.0.0.0/8")
     assert settled_rules(two, ids[0]) == "active"
     before = {id_: two.paths(id_) for id_ in ids}
@@ -138,7 +173,9 @@ def test_all_servers_of_all_back_ends_change_and_clients_notice_nothing(two: Sta
     assert [joined(two, name) for name in TWO_ZONES] == [[[(second, PASSWORD)]]] * 2
     change(two, share_network, another)
     assert two.settled_network(share_network) == "active"
-    assert [joined(two, name) for name in TWO_ZONES] == [[[(second, PASSWORD), (another, PASSWORD)]]] * 2
+    assert [joined(two, name) for name in TWO_ZONES] == [
+        [[(second, PASSWORD), (another, PASSWORD)]]
+    ] * 2
     assert {row.status for row in all_servers(two)} == {"active"}
     assert {id_: two.paths(id_) for id_ in ids} == before
     assert (rules(two, ids[0]), enforced(two, ids[0])) == ({"10.0.0.0/8": "active"}, {"10.0.0.0/8"})
@@ -165,7 +202,8 @@ def test_a_lost_server_joins_again(install: Install) -> None:
 
 
 def test_passwords_are_nowhere_in_the_database(install: Install) -> None:
-    """Neither in rows nor in the stored steps of workflows, arguments, results and errors, nor in user messages."""
+    """Neither in rows nor in the stored steps of workflows, arguments, results and errors, nor in
+    user messages."""
     stack = install()
     first, second, third = service(stack), service(stack), service(stack)
     with stack.working():
@@ -177,9 +215,13 @@ def test_passwords_are_nowhere_in_the_database(install: Install) -> None:
         plan(stack, failing(UPDATE, "Refused"))
         change(stack, share_network, third, second)
         assert stack.settled_network(share_network) == "active"
-        assert joined(stack) == [[(second, PASSWORD)]], "the driver had it, so it could have been stored"
+        assert joined(stack) == [[(second, PASSWORD)]], (
+            "the driver had it, so it could have been stored"
+        )
     stored = everything_stored(stack)
-    assert "dbos" in stored and share_network in stored and first in stored, "the search sees what is there"
+    assert "dbos" in stored and share_network in stored and first in stored, (
+        "the search sees what is there"
+    )
     assert PASSWORD not in stored
 
 
@@ -188,7 +230,8 @@ def all_rows(name: str, conn: Connection) -> Sequence[Any]:
 
 
 def everything_stored(stack: Stack) -> str:
-    """Every row of every table in every schema, DBOS's included, as text; on SQLite the raw file, too."""
+    """Every row of every table in every schema, DBOS's included, as text; on SQLite the raw file,
+    too."""
     found = []
     inspector = sa.inspect(stack.engine)
     for schema in inspector.get_schema_names():
@@ -197,14 +240,21 @@ def everything_stored(stack: Stack) -> str:
         for table in inspector.get_table_names(schema=schema):
             name = f'"{schema}"."{table}"'
             rows = stack.ask(partial(all_rows, name))
-            found.append(f"{name} dbos {rows}" if "operation_outputs" in table else f"{name} {rows}")
+            found.append(
+                f"{name} dbos {rows}" if "operation_outputs" in table else f"{name} {rows}"
+            )
     if stack.engine.dialect.name == "sqlite":
         path = str(stack.engine.url.database)
-        found += [Path(path + end).read_bytes().decode("latin-1") for end in ("", "-wal") if Path(path + end).exists()]
+        found += [
+            Path(path + end).read_bytes().decode("latin-1")
+            for end in ("", "-wal")
+            if Path(path + end).exists()
+        ]
     return "\n".join(found)
 
 
-# --- refusals ------------------------------------------------------------------------------------------------------
+# --- refusals
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_network_has_one_service_of_a_type(stack: Stack) -> None:
@@ -213,7 +263,9 @@ def test_a_network_has_one_service_of_a_type(stack: Stack) -> None:
     change(stack, share_network, one)
     for again in (one, same):
         refused(stack, Conflict, "'ldap' type already added", share_network, again)
-    refused(stack, Conflict, "cannot be replaced by one of type kerberos", share_network, other, one)
+    refused(
+        stack, Conflict, "cannot be replaced by one of type kerberos", share_network, other, one
+    )
     refused(stack, Conflict, "is not associated", share_network, other, same)
     refused(stack, Conflict, "already added", share_network, one, one)
     change(stack, share_network, same, one)
@@ -232,7 +284,9 @@ def test_another_projects_service_is_never_attached(stack: Stack) -> None:
         with pytest.raises(Invalid, match="belongs to another project"):
             stack.do(security_service_changes.change, ADMIN, share_network, wanted)
     with pytest.raises(Missing):
-        stack.do(security_service_changes.change, OTHER, share_network, ChangeRequest(new_id=theirs))
+        stack.do(
+            security_service_changes.change, OTHER, share_network, ChangeRequest(new_id=theirs)
+        )
     with pytest.raises(Missing):
         stack.do(security_service_changes.remove, OTHER, share_network, mine)
     assert attached(stack, share_network) == [mine]
@@ -242,13 +296,26 @@ def test_in_use_it_stays_as_it_is(stack: Stack) -> None:
     one, other = service(stack), service(stack, type="kerberos", domain="E")
     share_network, made = used(stack, one)
     with pytest.raises(Forbidden, match="Share network is used"):
-        stack.do(security_service_changes.change, MEMBER, share_network, ChangeRequest(new_id=other), in_use_allowed=False)
+        stack.do(
+            security_service_changes.change,
+            MEMBER,
+            share_network,
+            ChangeRequest(new_id=other),
+            in_use_allowed=False,
+        )
     with pytest.raises(Forbidden, match="Share network is used"):
         stack.do(security_service_changes.remove, MEMBER, share_network, one)
-    for changes in ({"server": "10.0.0.3"}, {"name": "n", "user": "u"}, {"encrypted_password": None}):
+    for changes in (
+        {"server": "10.0.0.3"},
+        {"name": "n", "user": "u"},
+        {"encrypted_password": None},
+    ):
         with pytest.raises(Forbidden, match="Only 'name' and 'description'"):
             stack.do(security_services.update, MEMBER, one, changes)
-    assert stack.do(security_services.update, MEMBER, one, {"name": "n", "description": "d"})["name"] == "n"
+    assert (
+        stack.do(security_services.update, MEMBER, one, {"name": "n", "description": "d"})["name"]
+        == "n"
+    )
     with pytest.raises(Forbidden, match="assigned to share network"):
         stack.do(security_services.delete, MEMBER, one)
     stack.do(shares.delete, MEMBER, made)
@@ -261,7 +328,13 @@ def test_in_use_it_stays_as_it_is(stack: Stack) -> None:
     ("table", "column", "value", "error", "text"),
     [
         ("share_servers", "status", "error", Invalid, "is not active but error"),
-        ("share_servers", "security_service_update_support", False, Invalid, "does not support updates of its security services"),
+        (
+            "share_servers",
+            "security_service_update_support",
+            False,
+            Invalid,
+            "does not support updates of its security services",
+        ),
         ("share_networks", "status", "error", Invalid, "is not active but error"),
         ("share_networks", "status", "network_change", Conflict, "network_change"),
         ("share_instances", "status", "error", Invalid, "must be available"),
@@ -277,7 +350,11 @@ def test_what_is_not_healthy_is_not_changed(
     with stack.working():
         share_network, _ = used(stack)
     changed = share_servers.metadata.tables[table]
-    stack.do(lambda conn: conn.execute(sa.update(changed).values({column: utcnow() if value == "long ago" else value})))
+    stack.do(
+        lambda conn: conn.execute(
+            sa.update(changed).values({column: utcnow() if value == "long ago" else value})
+        )
+    )
     with pytest.raises(error, match=text):
         change(stack, share_network, new)
     with pytest.raises(error, match=text):
@@ -290,11 +367,14 @@ def test_a_back_end_without_the_capability(install: Install) -> None:
     one = service(stack)
     with stack.working():
         share_network, _ = used(stack)
-        assert not stack.ask(share_networks.get, MEMBER, share_network)["security_service_update_support"]
+        assert not stack.ask(share_networks.get, MEMBER, share_network)[
+            "security_service_update_support"
+        ]
         refused(stack, Invalid, "does not support", share_network, one)
 
 
-# --- the check -----------------------------------------------------------------------------------------------------
+# --- the check
+# -------------------------------------------------------------------------------------------------
 
 
 def test_the_check_alone(two: Stack) -> None:
@@ -304,8 +384,13 @@ def test_the_check_alone(two: Stack) -> None:
     for zone in ("zone-a", "zone-b"):
         available_share(two, share_network, availability_zone=zone)
     assert check(two, share_network, one)["compatible"] is None
-    answer = wait_for(lambda: (found := check(two, share_network, one))["compatible"] is not None and found)
-    assert answer == {"compatible": True, "hosts_check_result": {"host1@alpha": True, "host1@beta": True}}
+    answer = wait_for(
+        lambda: (found := check(two, share_network, one))["compatible"] is not None and found
+    )
+    assert answer == {
+        "compatible": True,
+        "hosts_check_result": {"host1@alpha": True, "host1@beta": True},
+    }
     assert (attached(two, share_network), joined(two), joined(two, "beta")) == ([], [[]], [[]])
     other = service(two, type="kerberos", domain="E")
     assert check(two, share_network, other)["compatible"] is None, "another question"
@@ -344,11 +429,14 @@ def test_a_service_that_is_gone_when_the_driver_is_asked(install: Install) -> No
         wait_for(lambda: any("refuses it" in message for message in told(stack)))
 
 
-# --- failures ------------------------------------------------------------------------------------------------------
+# --- failures
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [*FAILURES, "bug"])
-def test_a_failure_puts_server_and_rules_in_error_and_the_network_goes_on(stack: Stack, error: str) -> None:
+def test_a_failure_puts_server_and_rules_in_error_and_the_network_goes_on(
+    stack: Stack, error: str
+) -> None:
     first, second = service(stack), service(stack)
     share_network, made = used(stack, first)
     paths = stack.paths(made)
@@ -356,7 +444,11 @@ def test_a_failure_puts_server_and_rules_in_error_and_the_network_goes_on(stack:
     change(stack, share_network, second, first)
     assert stack.settled_network(share_network) == "active"
     (server,) = all_servers(stack)
-    assert (server.status, share(stack, made)["status"], share(stack, made)["access_rules_status"]) == ("error", "available", "error")
+    assert (
+        server.status,
+        share(stack, made)["status"],
+        share(stack, made)["access_rules_status"],
+    ) == ("error", "available", "error")
     assert rules(stack, made) == {"10.0.0.0/8": "error"}
     assert (enforced(stack, made), stack.paths(made)) == ({"10.0.0.0/8"}, paths), "still served"
     assert attached(stack, share_network) == [second]
@@ -365,7 +457,8 @@ def test_a_failure_puts_server_and_rules_in_error_and_the_network_goes_on(stack:
 
 
 def test_the_way_out_of_a_failure(stack: Stack) -> None:
-    """The administrator resets the server and its rules are applied again; then the services are exchanged again."""
+    """The administrator resets the server and its rules are applied again; then the services are
+    exchanged again."""
     first, second = service(stack), service(stack)
     share_network, made = used(stack, first)
     plan(stack, failing(UPDATE, "Refused"))
@@ -387,7 +480,11 @@ def test_a_failure_that_passes_is_retried(stack: Stack) -> None:
     plan(stack, failing(UPDATE, "Unavailable", times=1), failing(CHECK, "OutcomeUnknown", times=1))
     change(stack, share_network, one)
     assert stack.settled_network(share_network) == "active"
-    assert ({row.status for row in all_servers(stack)}, struck(stack), joined(stack)) == ({"active"}, 2, [[(one, PASSWORD)]])
+    assert ({row.status for row in all_servers(stack)}, struck(stack), joined(stack)) == (
+        {"active"},
+        2,
+        [[(one, PASSWORD)]],
+    )
 
 
 def test_a_setup_that_cannot_join_leaves_nothing(stack: Stack) -> None:
@@ -408,4 +505,6 @@ def test_without_its_key_a_server_is_not_set_up(stack: Stack) -> None:
     assert stack.settled_share(made) == "error"
     assert "key file" in told(stack)[0]
     assert WHY not in told(stack)[0] and world(stack)["servers"] == {}
-    assert stack.ask(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(services))) == 1
+    assert (
+        stack.ask(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(services))) == 1
+    )

@@ -1,4 +1,5 @@
-"""service_ensure_shares: what is lost on a back end is brought back, and its service says while that goes on."""
+"""service_ensure_shares: what is lost on a back end is brought back, and its service says while
+that goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from abaca.domain.services import services
-from tests.operations.scene import FAILURES, allow, available_share, failing, plan, settled_rules, world
+from tests.operations.scene import (
+    FAILURES,
+    allow,
+    available_share,
+    failing,
+    plan,
+    settled_rules,
+    world,
+)
 from tests.stack import Stack
 
 HOST = "host1@alpha"

@@ -73,7 +73,9 @@ def test_each_failure_of_the_driver_leaves_a_clean_slate(stack: Stack) -> None:
                 (row,) = all_servers(stack)
                 assert row.status == ("error" if method == "setup_server" else "active")
                 if method == "setup_server" and error != "bug":
-                    assert addresses(stack) == 0 and world(stack)["servers"] == {}, "a failed server keeps nothing"
+                    assert addresses(stack) == 0 and world(stack)["servers"] == {}, (
+                        "a failed server keeps nothing"
+                    )
                     assert "local_ports" not in stack.rows(), "the network has its addresses back"
                 plan(stack)
                 delete_share(stack, id_)
@@ -85,7 +87,11 @@ def test_each_failure_of_the_driver_leaves_a_clean_slate(stack: Stack) -> None:
 def test_what_passes_is_tried_again(stack: Stack) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     for error in RETRIED:
-        plan(stack, failing("setup_server", error, times=1), failing("create_share", error, times=1, when="after"))
+        plan(
+            stack,
+            failing("setup_server", error, times=1),
+            failing("create_share", error, times=1, when="after"),
+        )
         id_ = available_share(stack, share_network)
         assert struck(stack) == 2
         server = server_of(stack, id_)
@@ -99,7 +105,11 @@ def test_a_clean_up_that_fails_hides_no_reason_and_nothing_is_lost(stack: Stack)
     before = slate(stack)
     broken = Fault(error="Unavailable", message="and the clean-up fails, too")
     for method, cleanup in (("setup_server", "teardown_server"), ("create_share", "delete_share")):
-        plan(stack, failing(method, "Refused", when="after"), Fault(method=cleanup, error=broken.error, message=broken.message))
+        plan(
+            stack,
+            failing(method, "Refused", when="after"),
+            Fault(method=cleanup, error=broken.error, message=broken.message),
+        )
         id_ = stack.share(share_network)
         assert stack.settled_share(id_) == "error"
         assert told(stack)[0] == WHY
@@ -119,12 +129,19 @@ def test_a_full_subnet_is_told_with_numbers(stack: Stack) -> None:
     second = stack.share_network(roomy, small)
     id_ = stack.share(second)
     assert stack.settled_share(id_) == "error"
-    assert "10.2.0.0/30" in told(stack)[0] and "0 free addresses" in told(stack)[0] and "1 is needed" in told(stack)[0]
+    assert (
+        "10.2.0.0/30" in told(stack)[0]
+        and "0 free addresses" in told(stack)[0]
+        and "1 is needed" in told(stack)[0]
+    )
     assert addresses(stack) == 1, "none on the subnet that had room, either"
     delete_server_of(stack, id_)
     after = slate(stack)
     assert after["rows"].pop("share_networks") == before["rows"].pop("share_networks") + 1
-    assert after["rows"].pop("share_network_subnets") == before["rows"].pop("share_network_subnets") + 2
+    assert (
+        after["rows"].pop("share_network_subnets")
+        == before["rows"].pop("share_network_subnets") + 2
+    )
     assert after == before
 
 
@@ -146,7 +163,8 @@ def test_neutron_ids_that_stand_for_nothing(stack: Stack) -> None:
 
 
 class Networks(FakeNetworks):
-    """Networks in memory whose calls fail, again and again, as `broken` says: method → (error, whether it is done nevertheless)."""
+    """Networks in memory whose calls fail, again and again, as `broken` says: method → (error,
+    whether it is done nevertheless)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +174,9 @@ class Networks(FakeNetworks):
         self._break("allocate", lambda: super(Networks, self).allocate(requests))
         return super().allocate(requests)
 
-    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+    def release(
+        self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None
+    ) -> None:
         self._break("release", lambda: super(Networks, self).release(server_id))
         super().release(server_id, share_network_subnet_ids)
 
@@ -195,7 +215,9 @@ def test_each_failure_of_the_network_plug_in(stack: Stack, networks: Networks) -
     assert networks.free_addresses(subnet) == 252
 
 
-def test_addresses_that_cannot_be_given_back_are_given_back_later(stack: Stack, networks: Networks) -> None:
+def test_addresses_that_cannot_be_given_back_are_given_back_later(
+    stack: Stack, networks: Networks
+) -> None:
     subnet = networks.add_subnet("10.9.0.0/24")
     share_network = stack.share_network((subnet.neutron_net_id, subnet.neutron_subnet_id))
     plan(stack, failing("setup_server", "Refused"))
@@ -235,7 +257,9 @@ def test_shares_that_wait_for_a_server_that_fails_fail_with_its_reason(stack: St
 
 
 def test_one_that_hangs_does_not_stop_the_others(stack: Stack) -> None:
-    first, second = (stack.share_network(*stack.network(cidr)) for cidr in ("10.1.0.0/24", "10.2.0.0/24"))
+    first, second = (
+        stack.share_network(*stack.network(cidr)) for cidr in ("10.1.0.0/24", "10.2.0.0/24")
+    )
     standing = available_share(stack, second)
     plan(stack, Fault(method="setup_server", error="hang"))
     hanging = stack.share(first)

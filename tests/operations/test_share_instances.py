@@ -1,4 +1,5 @@
-"""Shares with two instances, and shares on a back end without share servers: nothing goes by there being one instance and one server."""
+"""Shares with two instances, and shares on a back end without share servers: nothing goes by there
+being one instance and one server."""
 
 from __future__ import annotations
 
@@ -50,10 +51,16 @@ def enforced_on(stack: Stack, instance_id: str) -> set[str]:
 
 
 def column(stack: Stack, instance_id: str, name: str) -> Any:
-    return stack.ask(lambda conn: conn.scalar(sa.select(share_instances.c[name]).where(share_instances.c.id == instance_id)))
+    return stack.ask(
+        lambda conn: conn.scalar(
+            sa.select(share_instances.c[name]).where(share_instances.c.id == instance_id)
+        )
+    )
 
 
-def test_a_rule_holds_on_each_instance_and_goes_with_the_last(stack: Stack, id_: str, other: str) -> None:
+def test_a_rule_holds_on_each_instance_and_goes_with_the_last(
+    stack: Stack, id_: str, other: str
+) -> None:
     active = instance_of(stack, id_).id
     allow(stack, id_, "10.9.0.0/16")
     assert settled_rules(stack, id_) == "active"
@@ -70,7 +77,9 @@ def test_a_rule_holds_on_each_instance_and_goes_with_the_last(stack: Stack, id_:
     assert (rules(stack, id_), enforced_on(stack, other)) == ({}, set())
 
 
-def test_the_worst_state_of_an_instance_is_that_of_rule_and_share(stack: Stack, id_: str, other: str) -> None:
+def test_the_worst_state_of_an_instance_is_that_of_rule_and_share(
+    stack: Stack, id_: str, other: str
+) -> None:
     active = instance_of(stack, id_).id
     before = stack.ask(shares.get_version, MEMBER, id_)
     plan(stack, failing("update_access", "Refused", match=other))
@@ -85,10 +94,14 @@ def test_the_worst_state_of_an_instance_is_that_of_rule_and_share(stack: Stack, 
     allow(stack, id_, "10.8.0.0/16")
     assert settled_rules(stack, id_) == "active"
     assert rules(stack, id_) == {"10.9.0.0/16": "active", "10.8.0.0/16": "active"}
-    assert len({before, broken, stack.ask(shares.get_version, MEMBER, id_)}) == 3, "what is kept of the share is made anew"
+    assert len({before, broken, stack.ask(shares.get_version, MEMBER, id_)}) == 3, (
+        "what is kept of the share is made anew"
+    )
 
 
-def test_a_change_of_another_instance_alone_is_another_version_of_the_share(stack: Stack, id_: str, other: str) -> None:
+def test_a_change_of_another_instance_alone_is_another_version_of_the_share(
+    stack: Stack, id_: str, other: str
+) -> None:
     plan(stack, Fault(method="update_access", match=other, error="hang"))
     allow(stack, id_, "10.9.0.0/16")
     active = instance_of(stack, id_).id
@@ -107,14 +120,27 @@ def test_a_share_is_deleted_with_all_of_its_instances(stack: Stack, id_: str, ot
     plan(stack, Fault(method="delete_share", match=other, error="hang"))
     stack.do(shares.delete, MEMBER, id_)
     wait_for(lambda: list(world(stack)["shares"]) == [other] and struck(stack))
-    stack.wait(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(share_instances)) == 1)
+    stack.wait(
+        lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(share_instances)) == 1
+    )
     assert share(stack, id_)["status"] == "deleting", "known by the instance that is left"
-    assert (instance_of(stack, id_).id, set(slate(stack)["claimed"].values()), slate(stack)["quotas"][0][-2:]) == (other, {1}, (1, 1))
+    assert (
+        instance_of(stack, id_).id,
+        set(slate(stack)["claimed"].values()),
+        slate(stack)["quotas"][0][-2:],
+    ) == (other, {1}, (1, 1))
     plan(stack)
     assert stack.settled_share(id_) == "gone"
     left = slate(stack)
-    assert (left["worlds"]["alpha"]["shares"], set(left["claimed"].values()), left["quotas"]) == ([], {0}, [])
-    assert not {"shares", "share_instances", "share_access_rules", "share_instance_access_map"} & left["rows"].keys()
+    assert (left["worlds"]["alpha"]["shares"], set(left["claimed"].values()), left["quotas"]) == (
+        [],
+        {0},
+        [],
+    )
+    assert (
+        not {"shares", "share_instances", "share_access_rules", "share_instance_access_map"}
+        & left["rows"].keys()
+    )
     assert told(stack) == []
 
 
@@ -127,14 +153,21 @@ def test_an_instance_is_deleted_alone(stack: Stack, id_: str, other: str) -> Non
         stack.do(shares.force_delete_instance, active)
     stack.do(shares.force_delete_instance, other)
     wait_for(lambda: list(world(stack)["shares"]) == [active])
-    stack.wait(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(share_instances)) == 1)
-    assert (share(stack, id_)["status"], rules(stack, id_)) == ("available", {"10.9.0.0/16": "error"})
+    stack.wait(
+        lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(share_instances)) == 1
+    )
+    assert (share(stack, id_)["status"], rules(stack, id_)) == (
+        "available",
+        {"10.9.0.0/16": "error"},
+    )
     assert set(slate(stack)["claimed"].values()) == {1}
     stack.do(shares.force_delete_instance, active)
     assert stack.settled_share(id_) == "gone"
 
 
-def test_a_rule_that_is_denied_where_there_is_an_instance_left_is_gone(stack: Stack, id_: str, other: str) -> None:
+def test_a_rule_that_is_denied_where_there_is_an_instance_left_is_gone(
+    stack: Stack, id_: str, other: str
+) -> None:
     allow(stack, id_, "10.9.0.0/16")
     assert settled_rules(stack, id_) == "active"
     active = instance_of(stack, id_).id
@@ -158,14 +191,23 @@ def test_a_share_on_a_back_end_without_share_servers_lives_and_goes(stack: Stack
 
     def ask(conn: sa.Connection) -> None:
         new = row | {"id": made, "active": None, "status": "creating", "created_at": utcnow()}
-        conn.execute(sa.insert(share_instances).values(new | {"share_server_id": None, "share_network_id": None}))
+        conn.execute(
+            sa.insert(share_instances).values(
+                new | {"share_server_id": None, "share_network_id": None}
+            )
+        )
         shares.start_on(conn, "share_create", made, row["host"], None, MEMBER.project_id)
 
     stack.do(ask)
     stack.wait(lambda _: column(stack, made, "status") == "available")
     assert bare.world()["shares"][made]["export_locations"] == [f"192.0.2.1:/shares/{made}"]
     allow(stack, id_, "10.9.0.0/16")
-    wait_for(lambda: [rule["access_to"] for rule in bare.world()["shares"][made]["access_rules"]] == ["10.9.0.0/16"])
+    wait_for(
+        lambda: (
+            [rule["access_to"] for rule in bare.world()["shares"][made]["access_rules"]]
+            == ["10.9.0.0/16"]
+        )
+    )
     stack.wait(lambda _: column(stack, made, "access_rules_status") == "active")
     stack.do(shares.force_delete_instance, made)
     wait_for(lambda: column(stack, made, "id") is None)

@@ -1,4 +1,5 @@
-"""Shares are let go and taken over again, with their size, their paths and their data; never counted twice, never lost."""
+"""Shares are let go and taken over again, with their size, their paths and their data; never
+counted twice, never lost."""
 
 from __future__ import annotations
 
@@ -37,12 +38,19 @@ TYPE = {"snapshot_support": "True"}
 def share(stack: Stack) -> str:
     """A share of 3 GiB."""
     stack.share_type("snap", **TYPE)
-    return available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), size=3, share_type="snap")
+    return available_share(
+        stack, stack.share_network(*stack.network("10.1.0.0/24")), size=3, share_type="snap"
+    )
 
 
 def wanted(stack: Stack, share: str, **changes: str) -> ShareToManage:
     """The share as it is now, to be managed later."""
-    known: dict[str, Any] = {"host": "host1@alpha#fake", "export_path": stack.paths(share)[0], "share_proto": "NFS", "share_type": "snap"}
+    known: dict[str, Any] = {
+        "host": "host1@alpha#fake",
+        "export_path": stack.paths(share)[0],
+        "share_proto": "NFS",
+        "share_type": "snap",
+    }
     return ShareToManage(**{**known, "share_server_id": server_of(stack, share), **changes})
 
 
@@ -67,21 +75,38 @@ def test_a_share_is_let_go_and_managed_again(stack: Stack, share: str) -> None:
     assert server(stack, what.share_server_id or "")["is_auto_deletable"] is False
     managed = manage(stack, what)
     assert stack.settled_share(managed) == "available"
-    assert (instance_of(stack, managed).id, stack.paths(managed), managed != share) == (instance, before, True)
+    assert (instance_of(stack, managed).id, stack.paths(managed), managed != share) == (
+        instance,
+        before,
+        True,
+    )
     shown = stack.ask(shares.get, ADMIN, managed)
-    assert (shown["size"], shown["project_id"], shown["snapshot_support"]) == (3, ADMIN.project_id, True)
+    assert (shown["size"], shown["project_id"], shown["snapshot_support"]) == (
+        3,
+        ADMIN.project_id,
+        True,
+    )
     assert slate(stack)["claimed"] == counted["claimed"]
-    assert stack.ask(access_rules.find, ADMIN, managed) == [] == world(stack)["shares"][instance]["access_rules"]
+    assert (
+        stack.ask(access_rules.find, ADMIN, managed)
+        == []
+        == world(stack)["shares"][instance]["access_rules"]
+    )
     stack.do(shares.delete, ADMIN, managed)
     assert stack.settled_share(managed) == "gone" and world(stack)["shares"] == {}
     assert slate(stack)["quotas"] == []
 
 
-def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(stack: Stack, share: str) -> None:
+def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(
+    stack: Stack, share: str
+) -> None:
     what = wanted(stack, share)
     assert unmanage(stack, share) == "gone"
     for wrong in ({"export_path": "10.1.0.9:/shares/nothing"}, {"share_proto": "CIFS"}):
-        missing = manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **wrong}))
+        missing = manage(
+            stack,
+            ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **wrong}),
+        )
         assert stack.settled_share(missing) == "manage_error"
         with pytest.raises(Forbidden):
             stack.do(shares.delete, ADMIN, missing)
@@ -127,19 +152,32 @@ def test_both_are_resumed(stack: Stack, share: str) -> None:
 
 def test_its_server_must_be_there(stack: Stack, share: str) -> None:
     what = wanted(stack, share)
-    for change, error in (({"share_server_id": "nowhere"}, Invalid), ({"share_server_id": None}, Invalid)):
+    for change, error in (
+        ({"share_server_id": "nowhere"}, Invalid),
+        ({"share_server_id": None}, Invalid),
+    ):
         with pytest.raises(error):
-            manage(stack, ShareToManage(**{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}))
+            manage(
+                stack,
+                ShareToManage(
+                    **{**{n: getattr(what, n) for n in what.__struct_fields__}, **change}
+                ),
+            )
     delete_share(stack, share)
 
 
-def test_a_size_that_the_type_does_not_permit_is_told_and_the_share_may_be_let_go(stack: Stack, share: str) -> None:
+def test_a_size_that_the_type_does_not_permit_is_told_and_the_share_may_be_let_go(
+    stack: Stack, share: str
+) -> None:
     stack.share_type("small", **TYPE, **{"provisioning:max_share_size": "2"})
     what = wanted(stack, share, share_type="small")
     assert unmanage(stack, share) == "gone"
     before = slate(stack)
     again = manage(stack, what)
     assert stack.settled_share(again) == "manage_error"
-    assert "Share size 3 is more than the 2 GiB" in stack.ask(messages.LISTING.find, ADMIN, {}, Page())[0]["user_message"]
+    assert (
+        "Share size 3 is more than the 2 GiB"
+        in stack.ask(messages.LISTING.find, ADMIN, {}, Page())[0]["user_message"]
+    )
     assert unmanage(stack, again) == "gone"
     assert slate(stack) == before

@@ -1,4 +1,5 @@
-"""share_network_subnet_resolve: a new subnet's Neutron ids are looked up at once, and its owner is told when they stand for nothing."""
+"""share_network_subnet_resolve: a new subnet's Neutron ids are looked up at once, and its owner is
+told when they stand for nothing."""
 
 from __future__ import annotations
 
@@ -12,13 +13,30 @@ from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 def resolved(stack: Stack, share_network: str) -> dict[str, object]:
     """The network's only subnet, once it is known."""
-    return wait_for(lambda: next((subnet for subnet in network(stack, share_network)["share_network_subnets"] if subnet["cidr"]), None)) or {}
+    return (
+        wait_for(
+            lambda: next(
+                (
+                    subnet
+                    for subnet in network(stack, share_network)["share_network_subnets"]
+                    if subnet["cidr"]
+                ),
+                None,
+            )
+        )
+        or {}
+    )
 
 
 def test_the_fields_are_filled(stack: Stack) -> None:
     (pair,) = stack.network("fd00:1::/64")
     subnet = resolved(stack, stack.share_network(pair))
-    assert (subnet["cidr"], subnet["ip_version"], subnet["network_type"], subnet["gateway"]) == ("fd00:1::/64", 6, "vxlan", "fd00:1::1")
+    assert (subnet["cidr"], subnet["ip_version"], subnet["network_type"], subnet["gateway"]) == (
+        "fd00:1::/64",
+        6,
+        "vxlan",
+        "fd00:1::1",
+    )
     assert isinstance(subnet["segmentation_id"], int) and isinstance(subnet["mtu"], int)
     assert told(stack) == []
 
@@ -35,7 +53,12 @@ def test_corrected_ids_are_looked_up_again(stack: Stack) -> None:
     (pair,) = stack.network("10.1.0.0/24")
     share_network = stack.share_network(("no such network", "no such subnet"))
     wait_for(lambda: told(stack))
-    stack.do(share_networks.update, MEMBER, share_network, {"neutron_net_id": pair[0], "neutron_subnet_id": pair[1]})
+    stack.do(
+        share_networks.update,
+        MEMBER,
+        share_network,
+        {"neutron_net_id": pair[0], "neutron_subnet_id": pair[1]},
+    )
     assert resolved(stack, share_network)["cidr"] == "10.1.0.0/24"
 
 
@@ -59,7 +82,9 @@ def test_without_a_worker_it_is_done_when_a_server_is_made(install: Install) -> 
 def shared_subnet(stack: Stack, cidr: str) -> tuple[str, str]:
     """A subnet for all projects: (network id, subnet id)."""
     made = stack.do(local_networks.create, ADMIN, name="shared", shared=True)
-    return made["id"], stack.do(local_subnets.create, ADMIN, network_id=made["id"], cidr=cidr, ip_version=4)["id"]
+    return made["id"], stack.do(
+        local_subnets.create, ADMIN, network_id=made["id"], cidr=cidr, ip_version=4
+    )["id"]
 
 
 def test_where_nothing_is_named_the_shared_subnet_is_meant(stack: Stack) -> None:
@@ -71,10 +96,15 @@ def test_where_nothing_is_named_the_shared_subnet_is_meant(stack: Stack) -> None
     stack.add_subnet(share_network, (None, None))  # type: ignore[arg-type]
     assert stack.settled_network(share_network) == "active"
     subnets = network(stack, share_network)["share_network_subnets"]
-    assert [(subnet["neutron_net_id"], subnet["neutron_subnet_id"], subnet["cidr"]) for subnet in subnets] == [(*pair, "10.2.0.0/24")] * 2
+    assert [
+        (subnet["neutron_net_id"], subnet["neutron_subnet_id"], subnet["cidr"])
+        for subnet in subnets
+    ] == [(*pair, "10.2.0.0/24")] * 2
 
 
-def test_where_nothing_is_named_and_no_or_two_subnets_are_shared_the_reason_is_told(stack: Stack) -> None:
+def test_where_nothing_is_named_and_no_or_two_subnets_are_shared_the_reason_is_told(
+    stack: Stack,
+) -> None:
     for count in ("no", "2"):
         share_id = stack.share(stack.share_network((None, None)))  # type: ignore[arg-type]
         assert stack.settled_share(share_id) == "error"
@@ -88,8 +118,16 @@ def test_what_is_found_of_former_ids_is_dropped(install: Install) -> None:
     first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
     share_network = stack.share_network(first)
     (subnet,) = network(stack, share_network)["share_network_subnets"]
-    stack.do(share_networks.update, MEMBER, share_network, {"neutron_net_id": second[0], "neutron_subnet_id": second[1]})
-    found = Subnet(neutron_net_id=first[0], neutron_subnet_id=first[1], cidr="10.1.0.0/24", ip_version=4)
-    stack.do(share_network_subnets.resolve, subnet["id"], found)  # its work had looked the former ones up just before
+    stack.do(
+        share_networks.update,
+        MEMBER,
+        share_network,
+        {"neutron_net_id": second[0], "neutron_subnet_id": second[1]},
+    )
+    found = Subnet(
+        neutron_net_id=first[0], neutron_subnet_id=first[1], cidr="10.1.0.0/24", ip_version=4
+    )
+    # its work had looked the former ones up just before
+    stack.do(share_network_subnets.resolve, subnet["id"], found)
     (subnet,) = network(stack, share_network)["share_network_subnets"]
     assert (subnet["neutron_subnet_id"], subnet["cidr"]) == (second[1], None)

@@ -47,19 +47,31 @@ def test_it_grows_and_shrinks(stack: Stack, share_network: str) -> None:
     for verb, size in ((shares.extend, 5), (shares.shrink, 2)):
         stack.do(verb, MEMBER, id_, size)
         assert stack.settled_share(id_) == "available"
-        assert (share(stack, id_)["size"], size_there(stack, id_), claimed(stack)) == (size, size, size)
+        assert (share(stack, id_)["size"], size_there(stack, id_), claimed(stack)) == (
+            size,
+            size,
+            size,
+        )
     assert stack.paths(id_) == paths
     assert told(stack) == []
 
 
-def test_without_room_a_share_stays_as_it_is_and_its_project_is_told(stack: Stack, share_network: str) -> None:
+def test_without_room_a_share_stays_as_it_is_and_its_project_is_told(
+    stack: Stack, share_network: str
+) -> None:
     id_ = available_share(stack, share_network)
     stack.do(shares.extend, MEMBER, id_, 5000)
-    assert (share(stack, id_)["status"], share(stack, id_)["size"], claimed(stack)) == ("available", 1, 1)
+    assert (share(stack, id_)["status"], share(stack, id_)["size"], claimed(stack)) == (
+        "available",
+        1,
+        1,
+    )
     assert told(stack) == ["The share keeps its 1 GiB: there is no room to extend it to 5000 GiB."]
 
 
-def test_a_refused_shrink_leaves_it_available_and_says_why(stack: Stack, share_network: str) -> None:
+def test_a_refused_shrink_leaves_it_available_and_says_why(
+    stack: Stack, share_network: str
+) -> None:
     id_ = available_share(stack, share_network, size=4)
     driver = FakeDriver("alpha", {"state_file": f"{stack.conf.state_dir}/worker/alpha.json"})
     driver.set_used_bytes(instance_of(stack, id_).id, 3 * GIB)
@@ -75,7 +87,10 @@ def test_a_refused_shrink_leaves_it_available_and_says_why(stack: Stack, share_n
 def test_each_failure_is_told_and_nothing_stays_claimed(stack: Stack, share_network: str) -> None:
     available_share(stack, share_network)
     before = slate(stack)
-    for verb, method, size, status in ((shares.extend, "extend_share", 4, "extending_error"), (shares.shrink, "shrink_share", 1, "shrinking_error")):
+    for verb, method, size, status in (
+        (shares.extend, "extend_share", 4, "extending_error"),
+        (shares.shrink, "shrink_share", 1, "shrinking_error"),
+    ):
         for error in (*FAILURES, "bug"):
             id_ = available_share(stack, share_network, size=2)
             plan(stack, failing(method, error))

@@ -1,4 +1,5 @@
-"""share_server_add_subnet by itself; who may ask for it and how it fails is in `test_subnet_additions`."""
+"""share_server_add_subnet by itself; who may ask for it and how it fails is in
+`test_subnet_additions`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,19 @@ from abaca import config
 from abaca.db.tables import services
 from abaca.drivers.fake.faults import Fault
 from tests.operations.conftest import Install
-from tests.operations.scene import RETRIED, addresses, all_servers, available_share, network, plan, server, server_of, struck, told, world
+from tests.operations.scene import (
+    RETRIED,
+    addresses,
+    all_servers,
+    available_share,
+    network,
+    plan,
+    server,
+    server_of,
+    struck,
+    told,
+    world,
+)
 from tests.stack import Stack, WorkerProcess, wait_for
 
 UPDATE = "update_share_server_network_allocations"
@@ -47,11 +60,16 @@ def test_as_many_addresses_as_the_driver_needs(install: Install) -> None:
 
 
 def test_the_network_is_active_when_the_last_server_is(install: Install) -> None:
-    stack = install({"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}})
+    stack = install(
+        {"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}}
+    )
     with stack.working():
         first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
         share_network = stack.share_network(first)
-        slow, quick = (available_share(stack, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b"))
+        slow, quick = (
+            available_share(stack, share_network, availability_zone=zone)
+            for zone in ("zone-a", "zone-b")
+        )
         plan(stack, Fault(method=UPDATE, error="hang"))
         stack.add_subnet(share_network, second)
         wait_for(lambda: server(stack, server_of(stack, quick))["status"] == "active")
@@ -64,7 +82,9 @@ def test_the_network_is_active_when_the_last_server_is(install: Install) -> None
 
 
 def test_servers_are_changed_side_by_side(install: Install) -> None:
-    stack = install({"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}})
+    stack = install(
+        {"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}}
+    )
     with stack.working():
         first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
         share_network = stack.share_network(first)
@@ -80,22 +100,42 @@ def test_servers_are_changed_side_by_side(install: Install) -> None:
         assert stack.settled_network(share_network) == "active"
 
 
-def test_each_server_is_changed_on_its_own_host(install: Install, database_kind: str, tmp_path: Path) -> None:
+def test_each_server_is_changed_on_its_own_host(
+    install: Install, database_kind: str, tmp_path: Path
+) -> None:
     if database_kind == "sqlite":
         pytest.skip("SQLite serves one worker host")
     stack = install({"alpha": {"availability_zone": "zone-a"}})
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    process = WorkerProcess(elsewhere, config.database_url(stack.conf), {"beta": {"availability_zone": "zone-b"}}, host="host2")
+    process = WorkerProcess(
+        elsewhere,
+        config.database_url(stack.conf),
+        {"beta": {"availability_zone": "zone-b"}},
+        host="host2",
+    )
     try:
         with stack.working():
-            stack.wait(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(services).where(services.c.is_ready)) == 2)
+            stack.wait(
+                lambda conn: (
+                    conn.scalar(
+                        sa.select(sa.func.count()).select_from(services).where(services.c.is_ready)
+                    )
+                    == 2
+                )
+            )
             first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
             share_network = stack.share_network(first)
-            ids = [available_share(stack, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b")]
+            ids = [
+                available_share(stack, share_network, availability_zone=zone)
+                for zone in ("zone-a", "zone-b")
+            ]
             stack.add_subnet(share_network, second)
             assert stack.settled_network(share_network) == "active"
-            assert {(row.host, row.status) for row in all_servers(stack)} == {("host1@alpha", "active"), ("host2@beta", "active")}
+            assert {(row.host, row.status) for row in all_servers(stack)} == {
+                ("host1@alpha", "active"),
+                ("host2@beta", "active"),
+            }
             assert [len(stack.paths(id_)) for id_ in ids] == [2, 2]
             assert list(world(stack)["servers"]) == [server_of(stack, ids[0])]
     finally:

@@ -1,4 +1,5 @@
-"""share_server_delete, asked by an administrator, by the deletion of subnets and networks, and by the pass that looks for unused servers."""
+"""share_server_delete, asked by an administrator, by the deletion of subnets and networks, and by
+the pass that looks for unused servers."""
 
 from __future__ import annotations
 
@@ -114,7 +115,9 @@ def test_both_subnets_of_an_empty_server_are_deleted_back_to_back(stack: Stack) 
     assert after == before
 
 
-def test_a_subnet_with_shares_or_a_kept_server_stays_and_a_network_of_two_subnets_does(stack: Stack) -> None:
+def test_a_subnet_with_shares_or_a_kept_server_stays_and_a_network_of_two_subnets_does(
+    stack: Stack,
+) -> None:
     share_network = stack.share_network(*stack.network("10.1.0.0/24", "fd00:1::/64"))
     first, second = network(stack, share_network)["share_network_subnets"]
     with pytest.raises(Conflict, match="2 subnets"):
@@ -134,7 +137,9 @@ def test_a_subnet_with_shares_or_a_kept_server_stays_and_a_network_of_two_subnet
     assert server(stack, server_id)["status"] == "active"
 
 
-def test_a_server_that_could_not_be_deleted_with_its_network_is_deleted_by_the_administrator(stack: Stack) -> None:
+def test_a_server_that_could_not_be_deleted_with_its_network_is_deleted_by_the_administrator(
+    stack: Stack,
+) -> None:
     before = slate(stack)["rows"]
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
     server_id = empty_server(stack, share_network)
@@ -162,7 +167,9 @@ def test_the_time_begins_anew_when_the_last_share_goes(stack: Stack) -> None:
     id_ = available_share(stack, share_network)
     table = tables.share_servers
     long_ago = datetime(2020, 1, 1)
-    stack.do(lambda conn: conn.execute(table.update().values(created_at=long_ago, updated_at=long_ago)))
+    stack.do(
+        lambda conn: conn.execute(table.update().values(created_at=long_ago, updated_at=long_ago))
+    )
     server_id = server_of(stack, id_)
     delete_share(stack, id_)
     delete_unused(stack.engine, HOSTS, 600)

@@ -1,4 +1,5 @@
-"""Share servers are let go and taken over again: on the back end, and with their addresses, they stay what they were."""
+"""Share servers are let go and taken over again: on the back end, and with their addresses, they
+stay what they were."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ def settled(stack: Stack, share_server_id: str) -> str:
 
 def manage(stack: Stack, pair: Pair, identifier: str) -> str:
     """On a share network of its own; its id."""
-    wanted = ServerToManage(host="host1@alpha", share_network_id=stack.share_network(pair), identifier=identifier)
+    wanted = ServerToManage(
+        host="host1@alpha", share_network_id=stack.share_network(pair), identifier=identifier
+    )
     return str(stack.do(share_server_management.manage, ADMIN, wanted)["id"])
 
 
@@ -77,7 +80,9 @@ def addresses(stack: Stack) -> set[str]:
     return set(stack.ask(lambda conn: conn.scalars(sa.select(local_ports.c.ip_address)).all()))
 
 
-def test_a_server_is_let_go_and_managed_through_another_share_network(stack: Stack, pair: Pair, unused: str) -> None:
+def test_a_server_is_let_go_and_managed_through_another_share_network(
+    stack: Stack, pair: Pair, unused: str
+) -> None:
     stood = world(stack)["servers"][unused]
     assert unmanage(stack, unused) == "gone"
     assert world(stack)["servers"][unused] == stood
@@ -89,7 +94,11 @@ def test_a_server_is_let_go_and_managed_through_another_share_network(stack: Sta
     assert manage(stack, pair, unused) == unused
     assert settled(stack, unused) == "active"
     shown = server(stack, unused)
-    assert (shown["identifier"], shown["is_auto_deletable"], shown["backend_details"]["addresses"]) == (unused, False, address)
+    assert (
+        shown["identifier"],
+        shown["is_auto_deletable"],
+        shown["backend_details"]["addresses"],
+    ) == (unused, False, address)
     unused_share_servers.delete_unused(stack.engine, {"host1@alpha"}, 0)
     assert settled(stack, unused) == "active"
     share = available_share(stack, shown["share_network_id"])
@@ -99,22 +108,37 @@ def test_a_server_is_let_go_and_managed_through_another_share_network(stack: Sta
     assert addresses(stack) == set() and world(stack)["servers"] == {}
 
 
-def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(stack: Stack, pair: Pair) -> None:
+def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(
+    stack: Stack, pair: Pair
+) -> None:
     before = slate(stack)["rows"]
     missing = manage(stack, pair, "nothing")
     assert settled(stack, missing) == "manage_error"
     assert "no share server nothing" in server(stack, missing)["status_reason"]
     assert unmanage(stack, missing) == "gone"
-    left = {table: number for table, number in slate(stack)["rows"].items() if number != before.get(table)}
+    left = {
+        table: number
+        for table, number in slate(stack)["rows"].items()
+        if number != before.get(table)
+    }
     assert left.keys() == {"share_networks", "share_network_subnets"}
 
 
 def foreign(stack: Stack, pair: Pair, address: str) -> None:
     """A server `svm-7` on the back end that Abaca has not made."""
-    subnet = Subnet(neutron_net_id=pair[0], neutron_subnet_id=pair[1], cidr="10.1.0.0/24", ip_version=4)
+    subnet = Subnet(
+        neutron_net_id=pair[0], neutron_subnet_id=pair[1], cidr="10.1.0.0/24", ip_version=4
+    )
     allocation = NetworkAllocation(id="p", ip_address=address, mac_address="fa:16:3e:00:00:01")
-    entry = NetworkInfo(server_id="svm-7", share_network_subnet_id="elsewhere", subnet=subnet, network_allocations=[allocation])
-    FakeDriver("alpha", {"state_file": str(Path(stack.conf.state_dir, "worker", "alpha.json"))}).setup_server("svm-7", [entry])
+    entry = NetworkInfo(
+        server_id="svm-7",
+        share_network_subnet_id="elsewhere",
+        subnet=subnet,
+        network_allocations=[allocation],
+    )
+    FakeDriver(
+        "alpha", {"state_file": str(Path(stack.conf.state_dir, "worker", "alpha.json"))}
+    ).setup_server("svm-7", [entry])
 
 
 def test_a_server_from_elsewhere_gets_an_id_and_keeps_its_address(stack: Stack, pair: Pair) -> None:
@@ -129,7 +153,9 @@ def test_a_server_from_elsewhere_gets_an_id_and_keeps_its_address(stack: Stack, 
     assert stack.paths(share)[0].startswith("10.1.0.77:")
 
 
-def test_an_address_that_is_anothers_is_not_taken_over(stack: Stack, pair: Pair, unused: str) -> None:
+def test_an_address_that_is_anothers_is_not_taken_over(
+    stack: Stack, pair: Pair, unused: str
+) -> None:
     (taken,) = addresses(stack)
     foreign(stack, pair, taken)
     managed = manage(stack, pair, "svm-7")

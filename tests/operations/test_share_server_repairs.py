@@ -22,7 +22,17 @@ from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Page
 from abaca.workflow import inspection, queue
 from tests.operations.conftest import Install
-from tests.operations.scene import all_servers, allow, available_share, delete_share, instance_of, plan, rules, server_of, settled_rules
+from tests.operations.scene import (
+    all_servers,
+    allow,
+    available_share,
+    delete_share,
+    instance_of,
+    plan,
+    rules,
+    server_of,
+    settled_rules,
+)
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 UPDATE = "update_share_server_network_allocations"
@@ -36,7 +46,14 @@ class Broken:
         self.share_network = stack.share_network(*stack.network("10.1.0.0/24"))
         self.share = stack.share(self.share_network)
         assert stack.settled_share(self.share) == "available"
-        stack.do(access_rules.allow, MEMBER, self.share, access_type="ip", access_to="10.0.0.0/8", access_level="rw")
+        stack.do(
+            access_rules.allow,
+            MEMBER,
+            self.share,
+            access_type="ip",
+            access_to="10.0.0.0/8",
+            access_level="rw",
+        )
         stack.wait(lambda conn: access_rules.find(conn, MEMBER, self.share)[0]["state"] == "active")
         self.old_paths = stack.paths(self.share)
         self.ports = stack.rows()["local_ports"]
@@ -65,7 +82,11 @@ def stack(install: Install) -> Iterator[Stack]:
 @pytest.fixture
 def broken(stack: Stack) -> Broken:
     broken = Broken(stack)
-    assert (broken.server["status"], broken.server["status_reason"], broken.rule_state) == ("error", "no such wire", "error")
+    assert (broken.server["status"], broken.server["status_reason"], broken.rule_state) == (
+        "error",
+        "no such wire",
+        "error",
+    )
     return broken
 
 
@@ -127,7 +148,10 @@ def test_a_healthy_server_has_nothing_to_repair(stack: Stack) -> None:
     share = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     assert stack.settled_share(share) == "available"
     server = stack.ask(share_servers.find, {}, Page())[0]["id"]
-    for repair in (share_server_repairs.retry_network_update, share_server_repairs.abandon_network_update):
+    for repair in (
+        share_server_repairs.retry_network_update,
+        share_server_repairs.abandon_network_update,
+    ):
         with pytest.raises(Conflict):
             stack.do(repair, server)
         with pytest.raises(Missing):
@@ -152,7 +176,13 @@ def test_capabilities_are_set_for_all_or_none(stack: Stack) -> None:
     with pytest.raises(Invalid, match="flying"):
         stack.do(update, [server], ["network_allocation_update_support", "flying"], True)
     with pytest.raises(Conflict, match="host1@alpha"):
-        stack.do(update, [server], ["network_allocation_update_support", "security_service_update_support"], True, check_driver=True)
+        stack.do(
+            update,
+            [server],
+            ["network_allocation_update_support", "security_service_update_support"],
+            True,
+            check_driver=True,
+        )
     assert flags() == (False, False)
     stack.do(update, [server], ["network_allocation_update_support"], True, check_driver=True)
     assert flags() == (True, False)
@@ -180,12 +210,18 @@ def test_what_an_administrator_resets_in_the_middle_is_refused_or_stays(stack: S
 def test_a_failed_addition_and_a_share_that_goes_do_not_wait_for_each_other(broken: Broken) -> None:
     stack = broken.stack
     instance, server = instance_of(stack, broken.share).id, broken.server["id"]
-    (subnet,) = stack.ask(lambda conn: list(conn.scalars(sa.select(mappings.c.share_network_subnet_id).where(~mappings.c.is_served))))
+    (subnet,) = stack.ask(
+        lambda conn: list(
+            conn.scalars(sa.select(mappings.c.share_network_subnet_id).where(~mappings.c.is_served))
+        )
+    )
     stack.do(lambda conn: states.force(conn, states.SHARE_SERVER, server, "network_change"))
     with ThreadPoolExecutor(1) as pool:
         with begin(stack.engine) as conn:
             lock_row(conn, share_instances, instance)
-            failure = pool.submit(stack.do, share_server_networks.fail_addition, server, subnet, "no such wire")
+            failure = pool.submit(
+                stack.do, share_server_networks.fail_addition, server, subnet, "no such wire"
+            )
             wait([failure], 0.3)
             share_servers.restart_idle_timer(conn, server)
         failure.result()

@@ -1,4 +1,5 @@
-"""What shares hold: measured by the worker, a back end at a time, and stored in a fixed number of statements."""
+"""What shares hold: measured by the worker, a back end at a time, and stored in a fixed number of
+statements."""
 
 from __future__ import annotations
 
@@ -19,13 +20,17 @@ QUICK = {"worker.usage_interval": 0.1}
 
 
 def stored(conn: Connection) -> dict[str, int]:
-    return dict(conn.execute(sa.select(share_usages.c.share_instance_id, share_usages.c.used_bytes)).all())
+    return dict(
+        conn.execute(sa.select(share_usages.c.share_instance_id, share_usages.c.used_bytes)).all()
+    )
 
 
 def write(stack: Stack, share: str, number: int) -> str:
     """As if a client had; the instance's id."""
     instance = str(instance_of(stack, share).id)
-    FakeDriver("alpha", {"state_file": f"{stack.conf.state_dir}/worker/alpha.json"}).set_used_bytes(instance, number)
+    FakeDriver("alpha", {"state_file": f"{stack.conf.state_dir}/worker/alpha.json"}).set_used_bytes(
+        instance, number
+    )
     return instance
 
 
@@ -34,12 +39,18 @@ def test_the_worker_measures_again_and_again_and_forgets_what_is_gone(install: I
     with stack.working():
         network = stack.share_network(*stack.network("10.1.0.0/24"))
         shares = [available_share(stack, network) for _ in range(2)]
-        one, other = (write(stack, share, number) for share, number in zip(shares, (7, 8), strict=True))
+        one, other = (
+            write(stack, share, number) for share, number in zip(shares, (7, 8), strict=True)
+        )
         stack.wait(lambda conn: stored(conn) == {one: 7, other: 8})
         write(stack, shares[0], 2**40)
         stack.wait(lambda conn: stored(conn) == {one: 2**40, other: 8})
         (project,) = stack.ask(usages.by_project)
-        assert (project.project_id, project.used_bytes, project.allocated_bytes) == ("project", 2**40 + 8, 2 * 2**30)
+        assert (project.project_id, project.used_bytes, project.allocated_bytes) == (
+            "project",
+            2**40 + 8,
+            2 * 2**30,
+        )
         delete_share(stack, shares[1])
         stack.wait(lambda conn: stored(conn) == {one: 2**40})
 
@@ -54,7 +65,8 @@ def test_a_driver_that_cannot_tell_now_takes_nothing_away(install: Install, erro
         plan(stack, failing("used_bytes", error))
         write(stack, share, 8)
         before = stack.ask(lambda conn: conn.scalar(sa.select(services.c.updated_at)))
-        stack.wait(lambda conn: conn.scalar(sa.select(services.c.updated_at)) != before)  # it gives signs of life
+        # it gives signs of life
+        stack.wait(lambda conn: conn.scalar(sa.select(services.c.updated_at)) != before)
         assert stack.ask(stored) == {instance: 7}
         plan(stack)
         stack.wait(lambda conn: stored(conn) == {instance: 8})
@@ -79,15 +91,23 @@ def test_restarts_of_share_servers_are_counted(install: Install) -> None:
     with stack.working():
         share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
         assert restarts() == 0
-        FakeDriver("alpha", {"state_file": f"{stack.conf.state_dir}/worker/alpha.json"}).stop_serving(instance_of(stack, share).share_server_id)
+        FakeDriver(
+            "alpha", {"state_file": f"{stack.conf.state_dir}/worker/alpha.json"}
+        ).stop_serving(instance_of(stack, share).share_server_id)
         wait_for(lambda: restarts() == 1)
 
 
 def test_what_a_driver_tells_wrongly_is_no_share(stack: Stack) -> None:
     """Of things that are no shares here, and numbers that no share can hold."""
-    instance = str(instance_of(stack, available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))).id)
+    instance = str(
+        instance_of(
+            stack, available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+        ).id
+    )
     for told, kept in ((-5, 0), (2**70, 2**63 - 1), (3, 3)):
-        stack.do(usages.store, "host1@alpha", {instance: told, "x" * 5000: 1, "": 1, "\u2028'\"\\": 2})
+        stack.do(
+            usages.store, "host1@alpha", {instance: told, "x" * 5000: 1, "": 1, "\u2028'\"\\": 2}
+        )
         assert stack.ask(stored) == {instance: kept}
 
 
@@ -111,9 +131,15 @@ def test_measuring_waits_for_no_request_that_holds_its_share(install: Install) -
     if stack.engine.dialect.name == "sqlite":
         pytest.skip("SQLite has one writer at a time.")
     with stack.working():
-        instance = str(instance_of(stack, available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))).id)
+        instance = str(
+            instance_of(
+                stack, available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+            ).id
+        )
     with begin(stack.engine) as holding:
-        holding.execute(sa.select(share_instances).where(share_instances.c.id == instance).with_for_update())
+        holding.execute(
+            sa.select(share_instances).where(share_instances.c.id == instance).with_for_update()
+        )
         with begin(stack.engine) as conn:
             conn.execute(sa.text("SET LOCAL lock_timeout = '1s'"))
             usages.store(conn, "host1@alpha", {instance: 5})

@@ -1,4 +1,5 @@
-"""A share that no pool had room for can be deleted, and nothing else, whatever an administrator calls it."""
+"""A share that no pool had room for can be deleted, and nothing else, whatever an administrator
+calls it."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def test_it_can_only_be_deleted(stack: Stack) -> None:
 
 
 def test_rules_of_a_public_share_are_its_owner_s(stack: Stack) -> None:
-    share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")), is_public=True)
+    share = available_share(
+        stack, stack.share_network(*stack.network("10.1.0.0/24")), is_public=True
+    )
     stack.do(access_rules.allow, MEMBER, share, **RULE)
     stranger = Caller(user_id="s", project_id="other", roles=("member",))
     assert stack.ask(shares.get, stranger, share)["id"] == share

@@ -1,4 +1,5 @@
-"""snapshot_create, snapshot_delete, share_revert and shares made from snapshots: what they end in, also when the driver fails."""
+"""snapshot_create, snapshot_delete, share_revert and shares made from snapshots: what they end in,
+also when the driver fails."""
 
 from __future__ import annotations
 
@@ -37,7 +38,13 @@ from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
 GIB = 1024**3
 SPECS = dict.fromkeys(
-    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "True"
+    (
+        "snapshot_support",
+        "create_share_from_snapshot_support",
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+    ),
+    "True",
 )
 
 
@@ -64,18 +71,31 @@ def delete_snapshot(stack: Stack, snapshot_id: str) -> None:
 
 
 def paths(stack: Stack, snapshot_id: str) -> list[str]:
-    return [location["path"] for location in stack.ask(snapshot_export_locations.find, ADMIN, snapshot_id)]
+    return [
+        location["path"]
+        for location in stack.ask(snapshot_export_locations.find, ADMIN, snapshot_id)
+    ]
 
 
 def instance_id(stack: Stack, snapshot_id: str) -> str:
     table = share_snapshot_instances
-    return str(stack.ask(lambda conn: conn.scalar(sa.select(table.c.id).where(table.c.snapshot_id == snapshot_id))))
+    return str(
+        stack.ask(
+            lambda conn: conn.scalar(
+                sa.select(table.c.id).where(table.c.snapshot_id == snapshot_id)
+            )
+        )
+    )
 
 
 def counted(stack: Stack) -> tuple[int, int]:
     """Snapshots and their GiB, as quotas count them."""
     table = quota_usages
-    whole = (table.c.project_id == MEMBER.project_id) & (table.c.user_id == "") & (table.c.share_type_id == "")
+    whole = (
+        (table.c.project_id == MEMBER.project_id)
+        & (table.c.user_id == "")
+        & (table.c.share_type_id == "")
+    )
     row = stack.ask(lambda conn: conn.execute(sa.select(table).where(whole)).one())
     return row.snapshots, row.snapshot_gigabytes
 
@@ -90,23 +110,34 @@ def held(stack: Stack, share_id: str) -> int:
     return int(world(stack)["shares"][instance_of(stack, share_id).id]["used_bytes"]) // GIB
 
 
-# --- taking and deleting -----------------------------------------------------------------------------------------------
+# --- taking and deleting
+# -----------------------------------------------------------------------------------------------
 
 
-def test_a_snapshot_is_mounted_by_a_path_for_each_address_and_goes_without_a_trace(stack: Stack, share_network: str) -> None:
+def test_a_snapshot_is_mounted_by_a_path_for_each_address_and_goes_without_a_trace(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network, size=2)
     allow(stack, id_, "10.0.0.0/8")
     assert settled_rules(stack, id_) == "active"
     before = slate(stack)
     snapshot = available_snapshot(stack, id_)
     view = stack.ask(snapshots.get, MEMBER, snapshot)
-    assert (view["size"], view["share_size"], view["share_proto"], view["share_id"]) == (2, 2, "NFS", id_)
+    assert (view["size"], view["share_size"], view["share_proto"], view["share_id"]) == (
+        2,
+        2,
+        "NFS",
+        id_,
+    )
     assert "/fake/snapshots/" in view["provider_location"]
-    assert paths(stack, snapshot) == [path.replace(f"/shares/{instance_of(stack, id_).id}", f"/snapshots/{instance_id(stack, snapshot)}")
+    assert paths(stack, snapshot) == [path.replace(f"/shares/{instance_of(stack, id_).id}",
+     f"/snapshots/{instance_id(stack, snapshot)}")
                                       for path in stack.paths(id_)]  # fmt: skip
     (stored,) = world(stack)["snapshots"].values()
     assert stored["export_locations"] == paths(stack, snapshot)
-    assert [(rule["access_to"], rule["access_level"]) for rule in stored["access_rules"]] == [("10.0.0.0/8", "ro")]
+    assert [(rule["access_to"], rule["access_level"]) for rule in stored["access_rules"]] == [
+        ("10.0.0.0/8", "ro")
+    ]
     assert counted(stack) == (1, 2)
     with pytest.raises(Forbidden, match="1 dependent snapshots"):
         stack.do(shares.delete, MEMBER, id_)
@@ -124,7 +155,9 @@ def test_snapshots_follow_the_rules_of_their_share(stack: Stack, share_network: 
     allow(stack, id_, "fd00::/8")
     assert settled_rules(stack, id_) == "active"
     (stored,) = world(stack)["snapshots"].values()
-    assert [(rule["access_to"], rule["access_level"]) for rule in stored["access_rules"]] == [("fd00::/8", "ro")]
+    assert [(rule["access_to"], rule["access_level"]) for rule in stored["access_rules"]] == [
+        ("fd00::/8", "ro")
+    ]
 
 
 def test_one_that_cannot_be_mounted_has_no_paths(stack: Stack, share_network: str) -> None:
@@ -134,7 +167,11 @@ def test_one_that_cannot_be_mounted_has_no_paths(stack: Stack, share_network: st
     allow(stack, id_, "10.0.0.0/8")
     assert settled_rules(stack, id_) == "active"
     (stored,) = world(stack)["snapshots"].values()
-    assert (paths(stack, snapshot), stored["access_rules"], stored["is_mountable"]) == ([], [], False)
+    assert (paths(stack, snapshot), stored["access_rules"], stored["is_mountable"]) == (
+        [],
+        [],
+        False,
+    )
 
 
 def test_each_failure_leaves_a_clean_slate(stack: Stack, share_network: str) -> None:
@@ -161,7 +198,13 @@ def test_what_passes_is_tried_again(stack: Stack, share_network: str) -> None:
     id_ = new_share(stack, share_network)
     for error in RETRIED:
         for when in ("before", "after"):
-            plan(stack, *[failing(method, error, times=1, when=when) for method in ("create_snapshot", "delete_snapshot", "revert_to_snapshot")])
+            plan(
+                stack,
+                *[
+                    failing(method, error, times=1, when=when)
+                    for method in ("create_snapshot", "delete_snapshot", "revert_to_snapshot")
+                ],
+            )
             snapshot = available_snapshot(stack, id_)
             stack.do(snapshots.revert, MEMBER, id_, snapshot)
             assert stack.settled_share(id_) == "available"
@@ -184,7 +227,8 @@ def test_forced_while_it_is_taken_it_goes(stack: Stack, share_network: str) -> N
     assert (slate(stack), counted(stack)) == (before, (0, 0))
 
 
-# --- reverting ---------------------------------------------------------------------------------------------------------
+# --- reverting
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_share_gets_back_what_it_held_and_its_size(stack: Stack, share_network: str) -> None:
@@ -205,7 +249,9 @@ def test_a_share_gets_back_what_it_held_and_its_size(stack: Stack, share_network
     assert (slate(stack), counted(stack)) == (before, quotas)
 
 
-def test_a_failed_revert_is_told_and_nothing_stays_claimed(stack: Stack, share_network: str) -> None:
+def test_a_failed_revert_is_told_and_nothing_stays_claimed(
+    stack: Stack, share_network: str
+) -> None:
     keep = new_share(stack, share_network)
     before = slate(stack)
     for when in ("before", "after"):
@@ -253,25 +299,37 @@ def test_what_is_against_a_revert(stack: Stack, share_network: str) -> None:
     assert stack.settled_share(id_) == "available"
 
 
-# --- shares from snapshots ---------------------------------------------------------------------------------------------
+# --- shares from snapshots
+# ---------------------------------------------------------------------------------------------
 
 
-def test_a_share_from_a_snapshot_stands_beside_its_parent_with_what_that_held(stack: Stack, share_network: str) -> None:
+def test_a_share_from_a_snapshot_stands_beside_its_parent_with_what_that_held(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network)
     fill(stack, id_, 1)
     snapshot = available_snapshot(stack, id_)
     fill(stack, id_, 0)
     clone = stack.share(share_network, size=2, share_type="snap", snapshot_id=snapshot)
     assert stack.settled_share(clone) == "available", told(stack)
-    assert (held(stack, clone), share(stack, clone)["size"], share(stack, clone)["snapshot_id"]) == (1, 2, snapshot)
-    assert (server_of(stack, clone), instance_of(stack, clone).host) == (server_of(stack, id_), instance_of(stack, id_).host)
+    assert (
+        held(stack, clone),
+        share(stack, clone)["size"],
+        share(stack, clone)["snapshot_id"],
+    ) == (1, 2, snapshot)
+    assert (server_of(stack, clone), instance_of(stack, clone).host) == (
+        server_of(stack, id_),
+        instance_of(stack, id_).host,
+    )
     assert len(stack.paths(clone)) == 2
     delete_snapshot(stack, snapshot)
     delete_share(stack, id_)
     assert held(stack, clone) == 1
 
 
-def test_each_failure_of_such_a_creation_leaves_a_clean_slate(stack: Stack, share_network: str) -> None:
+def test_each_failure_of_such_a_creation_leaves_a_clean_slate(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network)
     snapshot = available_snapshot(stack, id_)
     before = slate(stack)
@@ -299,7 +357,9 @@ def test_a_snapshot_stays_while_a_share_is_made_from_it(stack: Stack, share_netw
     delete_snapshot(stack, snapshot)
 
 
-def test_a_pool_without_room_ends_in_error_with_the_reason(stack: Stack, share_network: str) -> None:
+def test_a_pool_without_room_ends_in_error_with_the_reason(
+    stack: Stack, share_network: str
+) -> None:
     snapshot = available_snapshot(stack, new_share(stack, share_network))
     clone = stack.share(share_network, size=5000, share_type="snap", snapshot_id=snapshot)
     assert stack.settled_share(clone) == "error"
@@ -316,7 +376,11 @@ def test_a_share_from_a_snapshot_goes_to_no_other_back_end(install: Setup) -> No
         snapshot = available_snapshot(stack, id_)
         clone = available_share(stack, network, size=5, share_type="snap", snapshot_id=snapshot)
         empty = new_share(stack, network)
-        assert ["@alpha#" in instance_of(stack, each).host for each in (id_, clone, empty)] == [True, True, False]
+        assert ["@alpha#" in instance_of(stack, each).host for each in (id_, clone, empty)] == [
+            True,
+            True,
+            False,
+        ]
 
 
 def test_a_type_that_wants_snapshots_goes_only_where_they_are(install: Setup) -> None:
@@ -325,7 +389,10 @@ def test_a_type_that_wants_snapshots_goes_only_where_they_are(install: Setup) ->
         stack.share_type("snap", **SPECS)
         network = stack.share_network(*stack.network("10.1.0.0/24"))
         for _ in range(2):
-            assert "@beta#" in instance_of(stack, available_share(stack, network, share_type="snap")).host
+            assert (
+                "@beta#"
+                in instance_of(stack, available_share(stack, network, share_type="snap")).host
+            )
     bare = install({"alpha": {"mount_snapshot_support": "false"}})
     with bare.working():
         bare.share_type("snap", **SPECS)
@@ -334,24 +401,33 @@ def test_a_type_that_wants_snapshots_goes_only_where_they_are(install: Setup) ->
         assert "mount_snapshot_support" in told(bare)[0]
 
 
-# --- subnets added to the share network --------------------------------------------------------------------------------
+# --- subnets added to the share network
+# --------------------------------------------------------------------------------
 
 
-def test_a_new_subnet_gives_snapshots_paths_after_those_that_they_have(stack: Stack, share_network: str) -> None:
+def test_a_new_subnet_gives_snapshots_paths_after_those_that_they_have(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network)
     snapshot, other = available_snapshot(stack, id_), available_snapshot(stack, id_)
-    before = {each: stack.ask(snapshot_export_locations.find, ADMIN, each) for each in (snapshot, other)}
+    before = {
+        each: stack.ask(snapshot_export_locations.find, ADMIN, each) for each in (snapshot, other)
+    }
     stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])
     assert stack.settled_network(share_network) == "active"
     for each, known in before.items():
         now = stack.ask(snapshot_export_locations.find, ADMIN, each)
         assert now[: len(known)] == known
         assert len(now) == 3
-        assert now[2]["path"].startswith("10.2.0.") and now[2]["path"].endswith(f"/snapshots/{instance_id(stack, each)}")
+        assert now[2]["path"].startswith("10.2.0.") and now[2]["path"].endswith(
+            f"/snapshots/{instance_id(stack, each)}"
+        )
         assert [location["preferred"] for location in now] == [True, True, False]
 
 
-def test_during_an_addition_snapshots_are_accepted_and_taken_afterwards(stack: Stack, share_network: str) -> None:
+def test_during_an_addition_snapshots_are_accepted_and_taken_afterwards(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network)
     first = available_snapshot(stack, id_)
     pair = stack.network("10.2.0.0/24")[0]
@@ -370,7 +446,9 @@ def test_during_an_addition_snapshots_are_accepted_and_taken_afterwards(stack: S
     assert {row.status for row in all_servers(stack)} == {"active"}
 
 
-def test_during_an_addition_a_revert_is_accepted_and_done_afterwards(stack: Stack, share_network: str) -> None:
+def test_during_an_addition_a_revert_is_accepted_and_done_afterwards(
+    stack: Stack, share_network: str
+) -> None:
     id_ = new_share(stack, share_network)
     snapshot = available_snapshot(stack, id_)
     fill(stack, id_, 1)
@@ -378,11 +456,16 @@ def test_during_an_addition_a_revert_is_accepted_and_done_afterwards(stack: Stac
     stack.add_subnet(share_network, stack.network("10.2.0.0/24")[0])
     wait_for(lambda: struck(stack))
     stack.do(snapshots.revert, MEMBER, id_, snapshot)
-    available_share(stack, stack.share_network(*stack.network("10.3.0.0/24")))  # the worker goes on with what is elsewhere
+    # the worker goes on with what is elsewhere
+    available_share(stack, stack.share_network(*stack.network("10.3.0.0/24")))
     assert (share(stack, id_)["status"], held(stack, id_)) == ("reverting", 1)
     plan(stack)
     assert stack.settled_network(share_network) == "active"
-    assert (stack.settled_share(id_), held(stack, id_), len(stack.paths(id_))) == ("available", 0, 3)
+    assert (stack.settled_share(id_), held(stack, id_), len(stack.paths(id_))) == (
+        "available",
+        0,
+        3,
+    )
 
 
 def test_snapshots_come_back_with_the_worker(install: Setup) -> None:

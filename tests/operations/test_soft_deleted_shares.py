@@ -13,7 +13,17 @@ from abaca.db.tables import shares as table
 from abaca.domain.shares import shares, soft_deletion
 from abaca.errors import Missing
 from abaca.reconcile import soft_deleted_shares, unused_share_servers
-from tests.operations.scene import addresses, all_servers, available_share, failing, instance_of, plan, share, told, world
+from tests.operations.scene import (
+    addresses,
+    all_servers,
+    available_share,
+    failing,
+    instance_of,
+    plan,
+    share,
+    told,
+    world,
+)
 from tests.stack import MEMBER, Stack
 
 HOSTS = {"host1@alpha"}
@@ -26,7 +36,11 @@ def pass_over(stack: Stack, hosts: set[str] = HOSTS) -> None:
 
 def let_time_pass(stack: Stack, share_id: str) -> None:
     with begin(stack.engine) as conn:
-        conn.execute(sa.update(table).where(table.c.id == share_id).values(scheduled_to_be_deleted_at=utcnow() - timedelta(seconds=1)))
+        conn.execute(
+            sa.update(table)
+            .where(table.c.id == share_id)
+            .values(scheduled_to_be_deleted_at=utcnow() - timedelta(seconds=1))
+        )
 
 
 def test_only_those_that_are_due_go(stack: Stack) -> None:
@@ -83,7 +97,14 @@ def test_one_that_is_against_its_deletion_keeps_no_other(stack: Stack) -> None:
     for share_id in (held, due):
         stack.do(soft_deletion.soft_delete, MEMBER, share_id, 0)
     with begin(stack.engine) as conn:  # past the code, which lets nobody take one of it
-        snapshot = {"id": "s", "project_id": MEMBER.project_id, "share_id": held, "size": 1, "share_proto": "NFS", "metadata": {}}
+        snapshot = {
+            "id": "s",
+            "project_id": MEMBER.project_id,
+            "share_id": held,
+            "size": 1,
+            "share_proto": "NFS",
+            "metadata": {},
+        }
         conn.execute(sa.insert(share_snapshots).values(**snapshot, created_at=utcnow()))
     pass_over(stack)
     assert stack.settled_share(due) == "gone"

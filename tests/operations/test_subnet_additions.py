@@ -1,4 +1,5 @@
-"""Adding a subnet to a share network in use: who may, who is asked, what happens and what is left when it fails."""
+"""Adding a subnet to a share network in use: who may, who is asked, what happens and what is left
+when it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.session import utcnow
-from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
+from abaca.db.tables import (
+    services,
+    share_instances,
+    share_network_checks,
+    share_networks,
+    share_servers,
+)
 from abaca.domain.network_changes import subnet_additions
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
@@ -69,17 +76,22 @@ def wanted(pair: tuple[str, str], zone: str | None = None) -> SubnetRequest:
     return SubnetRequest(neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone)
 
 
-def add_once(stack: Stack, share_network: str, request: SubnetRequest, *, multiple_allowed: bool = True) -> dict[str, Any] | PendingCheck:
-    return stack.do(subnet_additions.add, MEMBER, share_network, request, multiple_allowed=multiple_allowed)
+def add_once(
+    stack: Stack, share_network: str, request: SubnetRequest, *, multiple_allowed: bool = True
+) -> dict[str, Any] | PendingCheck:
+    return stack.do(
+        subnet_additions.add, MEMBER, share_network, request, multiple_allowed=multiple_allowed
+    )
 
 
-def check(stack: Stack, share_network: str, request: SubnetRequest, *, reset: bool = False) -> dict[str, Any]:
+def check(
+    stack: Stack, share_network: str, request: SubnetRequest, *, reset: bool = False
+) -> dict[str, Any]:
     return stack.do(subnet_additions.check, MEMBER, share_network, request, reset_operation=reset)
 
 
 def answered(stack: Stack, share_network: str, request: SubnetRequest) -> dict[str, Any]:
     """The check's answer, once it is not pending any more."""
-
 
     def answer() -> dict[str, Any] | None:
         found = check(stack, share_network, request)
@@ -98,14 +110,25 @@ def state(stack: Stack) -> dict[str, Any]:
             for columns in (
                 (share_networks.c.id, share_networks.c.status),
                 (share_servers.c.id, share_servers.c.status),
-                (share_instances.c.id, share_instances.c.status, share_instances.c.access_rules_status),
+                (
+                    share_instances.c.id,
+                    share_instances.c.status,
+                    share_instances.c.access_rules_status,
+                ),
             )
         ]
     )
     return {**rows, "statuses": with_status}
 
 
-def refused(stack: Stack, error: type[CallerError], text: str, share_network: str, pair: tuple[str, str], zone: str | None = None) -> None:
+def refused(
+    stack: Stack,
+    error: type[CallerError],
+    text: str,
+    share_network: str,
+    pair: tuple[str, str],
+    zone: str | None = None,
+) -> None:
     """The addition is refused so, and everything is as before."""
     before = state(stack)
     with pytest.raises(error, match=text):
@@ -113,14 +136,17 @@ def refused(stack: Stack, error: type[CallerError], text: str, share_network: st
     assert state(stack) == before
 
 
-# --- success -------------------------------------------------------------------------------------------------------
+# --- success
+# -------------------------------------------------------------------------------------------------
 
 
 def test_servers_of_all_back_ends_grow_and_clients_notice_nothing(two: Stack) -> None:
     v4, v6 = two.network("10.1.0.0/24", "fd00:1::/64")
     later4, later6 = two.network("10.2.0.0/24", "fd00:2::/64")
     share_network = two.share_network(v4, v6)
-    ids = [available_share(two, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b")]
+    ids = [
+        available_share(two, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b")
+    ]
     assert len({server_of(two, id_) for id_ in ids}) == 2
     allow(two, ids[0], "10.0.0.0/8")
     assert settled_rules(two, ids[0]) == "active"
@@ -160,14 +186,18 @@ def test_without_servers_any_number_is_added_freely(stack: Stack) -> None:
     share_network = stack.share_network(pairs[0])
     for pair in pairs[1:]:
         assert not isinstance(add_once(stack, share_network, wanted(pair)), PendingCheck)
-    assert check(stack, share_network, wanted(pairs[0])) == {"compatible": True, "hosts_check_result": {}}
+    assert check(stack, share_network, wanted(pairs[0])) == {
+        "compatible": True,
+        "hosts_check_result": {},
+    }
     with pytest.raises(Conflict, match="Only one share network subnet"):
         add_once(stack, share_network, wanted(pairs[0]), multiple_allowed=False)
     id_ = available_share(stack, share_network)
     assert len(stack.paths(id_)) == 3
 
 
-# --- refusals by capability and health -----------------------------------------------------------------------------
+# --- refusals by capability and health
+# -----------------------------------------------------------------------------
 
 
 def test_the_four_combinations_of_capabilities(install: Install) -> None:
@@ -183,13 +213,21 @@ def test_the_four_combinations_of_capabilities(install: Install) -> None:
         for name in ("mfuf", "mfut", "mtuf", "mtut"):
             single = stack.share_network(first)
             id_ = available_share(stack, single, availability_zone=name)
-            assert stack.ask(networks.get, MEMBER, single)["network_allocation_update_support"] is name.endswith("ut")
+            assert stack.ask(networks.get, MEMBER, single)[
+                "network_allocation_update_support"
+            ] is name.endswith("ut")
             if name.endswith("ut"):
                 stack.add_subnet(single, second)
                 assert stack.settled_network(single) == "active"
                 assert len(stack.paths(id_)) == 2
             else:
-                refused(stack, Conflict, f"{server_of(stack, id_)}.*network_allocation_update_support", single, second)
+                refused(
+                    stack,
+                    Conflict,
+                    f"{server_of(stack, id_)}.*network_allocation_update_support",
+                    single,
+                    second,
+                )
                 with pytest.raises(Invalid, match="network_allocation_update_support"):
                     check(stack, single, wanted(second))
                 available_share(stack, single, availability_zone=name)
@@ -199,13 +237,23 @@ def test_the_four_combinations_of_capabilities(install: Install) -> None:
                 assert stack.settled_share(id_) == "available"
             else:
                 assert stack.settled_share(id_) == "error"
-                assert "share_server_multiple_subnet_support" in told(stack)[0] and "alid host" in told(stack)[0]
+                assert (
+                    "share_server_multiple_subnet_support" in told(stack)[0]
+                    and "alid host" in told(stack)[0]
+                )
                 assert instance_of(stack, id_).host is None
                 delete_share(stack, id_)
 
 
-def test_the_capability_is_asked_of_servers_in_other_zones_too_but_not_for_the_first_subnet_of_a_zone(install: Install) -> None:
-    stack = install({"alpha": {"availability_zone": "zone-a", "network_allocation_update_support": "false"}, "beta": {"availability_zone": "zone-b"}})
+def test_the_capability_counts_in_other_zones_but_not_for_the_first_subnet_of_a_zone(
+    install: Install,
+) -> None:
+    stack = install(
+        {
+            "alpha": {"availability_zone": "zone-a", "network_allocation_update_support": "false"},
+            "beta": {"availability_zone": "zone-b"},
+        }
+    )
     with stack.working():
         first, second, third = stack.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")
         share_network = stack.share_network(first)
@@ -239,7 +287,11 @@ def test_whatever_is_not_healthy_is_named(stack: Stack) -> None:
 
     def spoilt(table: sa.Table, key: str, **values: Any) -> Callable[[], object]:
         column = table.c.host if table is services else table.c.id
-        row = dict(stack.ask(lambda conn: conn.execute(sa.select(table).where(column == key)).mappings().one()))
+        row = dict(
+            stack.ask(
+                lambda conn: conn.execute(sa.select(table).where(column == key)).mappings().one()
+            )
+        )
         stack.do(lambda conn: conn.execute(sa.update(table).where(column == key).values(**values)))
         before = sa.update(table).where(column == key).values({name: row[name] for name in values})
         return lambda: stack.do(lambda conn: conn.execute(before))
@@ -274,12 +326,19 @@ def test_a_worker_that_is_down_is_named(install: Install) -> None:
             add_once(stack, share_network, wanted(second))
         with pytest.raises(ServiceDown, match="host1@alpha"):
             check(stack, share_network, wanted(second))
-        stack.do(lambda conn: conn.execute(sa.update(services).values(expires_at=utcnow() + timedelta(seconds=600), is_ready=True)))
+        stack.do(
+            lambda conn: conn.execute(
+                sa.update(services).values(
+                    expires_at=utcnow() + timedelta(seconds=600), is_ready=True
+                )
+            )
+        )
     assert network(stack, share_network)["status"] == "active"
     assert len(network(stack, share_network)["share_network_subnets"]) == 1
 
 
-# --- the check -----------------------------------------------------------------------------------------------------
+# --- the check
+# -------------------------------------------------------------------------------------------------
 
 
 def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(two: Stack) -> None:
@@ -298,12 +357,17 @@ def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(tw
         assert told_by_check["hosts_check_result"]["host1@beta"] is False
     plan(two, backend="beta")
     assert check(two, share_network, wanted(pairs[1]), reset=True)["compatible"] is None
-    assert answered(two, share_network, wanted(pairs[1])) == {"compatible": True, "hosts_check_result": {"host1@alpha": True, "host1@beta": True}}
+    assert answered(two, share_network, wanted(pairs[1])) == {
+        "compatible": True,
+        "hosts_check_result": {"host1@alpha": True, "host1@beta": True},
+    }
     two.add_subnet(share_network, pairs[1])
     assert two.settled_network(share_network) == "active"
 
 
-def test_too_few_free_addresses_are_told_with_numbers_before_anything_is_touched(two: Stack) -> None:
+def test_too_few_free_addresses_are_told_with_numbers_before_anything_is_touched(
+    two: Stack,
+) -> None:
     first, small, exact = two.network("10.1.0.0/24", "10.2.0.0/30", "10.3.0.0/29")
     share_network = two.share_network(first)
     for zone in ("zone-a", "zone-b"):
@@ -333,9 +397,18 @@ def test_a_check_is_for_exactly_what_was_asked(two: Stack) -> None:
     assert check(two, share_network, wanted(third))["compatible"] is None, "another subnet"
     assert check(two, share_network, wanted(second))["compatible"] is True
     id_ = available_share(two, share_network, availability_zone="zone-b")
-    assert isinstance(add_once(two, share_network, wanted(second)), PendingCheck), "another set of servers"
-    assert answered(two, share_network, wanted(second))["hosts_check_result"] == {"host1@alpha": True, "host1@beta": True}
-    two.do(lambda conn: conn.execute(sa.update(share_network_checks).values(expires_at=utcnow() - timedelta(seconds=1))))
+    assert isinstance(add_once(two, share_network, wanted(second)), PendingCheck), (
+        "another set of servers"
+    )
+    assert answered(two, share_network, wanted(second))["hosts_check_result"] == {
+        "host1@alpha": True,
+        "host1@beta": True,
+    }
+    two.do(
+        lambda conn: conn.execute(
+            sa.update(share_network_checks).values(expires_at=utcnow() - timedelta(seconds=1))
+        )
+    )
     assert isinstance(add_once(two, share_network, wanted(second)), PendingCheck), "expired"
     assert answered(two, share_network, wanted(second))["compatible"] is True
     server_id = server_of(two, id_)
@@ -379,7 +452,8 @@ def test_a_check_that_hangs_stays_pending_and_changes_nothing(stack: Stack) -> N
     assert stack.settled_network(share_network) == "active"
 
 
-# --- at once -------------------------------------------------------------------------------------------------------
+# --- at once
+# -------------------------------------------------------------------------------------------------
 
 
 def test_of_two_at_once_exactly_one_wins(stack: Stack) -> None:
@@ -449,8 +523,12 @@ def test_an_addition_and_a_rule_at_once_exclude_each_other(stack: Stack) -> None
         plan(stack, Fault(method=UPDATE, error="hang"), Fault(method="update_access", error="hang"))
         start = Barrier(2)
         with ThreadPoolExecutor(2) as threads:
-            adding = threads.submit(together, start, partial(add_once, stack, share_network, wanted(pair)))
-            allowing = threads.submit(together, start, partial(allow, stack, id_, f"10.200.{number}.0/24"))
+            adding = threads.submit(
+                together, start, partial(add_once, stack, share_network, wanted(pair))
+            )
+            allowing = threads.submit(
+                together, start, partial(allow, stack, id_, f"10.200.{number}.0/24")
+            )
             assert adding.result() + allowing.result() == 1
         plan(stack)
         assert stack.settled_network(share_network) == "active"
@@ -487,19 +565,29 @@ def test_a_share_asked_for_at_the_same_time_is_on_all_subnets_or_refused(stack: 
         assert stack.settled_network(share_network) == "active"
         if id_ is not None:
             assert stack.settled_share(id_) == "available"
-            assert len(stack.paths(id_)) == len(network(stack, share_network)["share_network_subnets"])
+            assert len(stack.paths(id_)) == len(
+                network(stack, share_network)["share_network_subnets"]
+            )
     assert len(all_servers(stack)) == 1
 
 
-# --- failure of the update -----------------------------------------------------------------------------------------
+# --- failure of the update
+# -----------------------------------------------------------------------------------------
 
 
 def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(two: Stack) -> None:
     later = two.network(*(f"10.9.{number}.0/24" for number in range(6)))
-    for pair, (error, when) in zip(later, [(error, "before") for error in (*FAILURES, "bug")] + [("OutcomeUnknown", "after")], strict=True):
+    for pair, (error, when) in zip(
+        later,
+        [(error, "before") for error in (*FAILURES, "bug")] + [("OutcomeUnknown", "after")],
+        strict=True,
+    ):
         share_network = two.share_network(*two.network("10.1.0.0/24"))
         before = slate(two)
-        broken, fine = (available_share(two, share_network, availability_zone=zone) for zone in ("zone-a", "zone-b"))
+        broken, fine = (
+            available_share(two, share_network, availability_zone=zone)
+            for zone in ("zone-a", "zone-b")
+        )
         for id_ in (broken, fine):
             allow(two, id_, "10.0.0.0/8")
             assert settled_rules(two, id_) == "active"
@@ -509,9 +597,18 @@ def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(
         assert two.settled_network(share_network) == "active"
         plan(two)
         assert len(network(two, share_network)["share_network_subnets"]) == 2
-        assert (server(two, server_of(two, broken))["status"], server(two, server_of(two, fine))["status"]) == ("error", "active")
-        assert (rules(two, broken), share(two, broken)["access_rules_status"]) == ({"10.0.0.0/8": "error"}, "error")
-        assert (rules(two, fine), share(two, fine)["access_rules_status"]) == ({"10.0.0.0/8": "active"}, "active")
+        assert (
+            server(two, server_of(two, broken))["status"],
+            server(two, server_of(two, fine))["status"],
+        ) == ("error", "active")
+        assert (rules(two, broken), share(two, broken)["access_rules_status"]) == (
+            {"10.0.0.0/8": "error"},
+            "error",
+        )
+        assert (rules(two, fine), share(two, fine)["access_rules_status"]) == (
+            {"10.0.0.0/8": "active"},
+            "active",
+        )
         assert share(two, broken)["status"] == "available"
         assert two.ask(share_export_locations.find, ADMIN, broken) == old
         assert len(two.paths(fine)) == 2
@@ -528,7 +625,10 @@ def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(
         for server_id in servers_there:
             delete_server(two, server_id)
         after = slate(two)
-        assert after["rows"].pop("share_network_subnets") == before["rows"].pop("share_network_subnets") + 1
+        assert (
+            after["rows"].pop("share_network_subnets")
+            == before["rows"].pop("share_network_subnets") + 1
+        )
         assert after == before, error
         available_share(two, share_network, availability_zone="zone-a")
         for row in all_servers(two):
@@ -536,7 +636,9 @@ def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(
 
 
 def _empty(stack: Stack, server_id: str) -> None:
-    on_server = sa.select(share_instances.c.share_id).where(share_instances.c.share_server_id == server_id)
+    on_server = sa.select(share_instances.c.share_id).where(
+        share_instances.c.share_server_id == server_id
+    )
     for id_ in stack.ask(lambda conn: conn.scalars(on_server).all()):
         delete_share(stack, id_)
     delete_server(stack, server_id)
@@ -574,7 +676,8 @@ def test_rules_of_a_failed_server_can_be_mended_on_the_old_subnets(stack: Stack)
     assert enforced(stack, id_) == {"10.0.0.0/8", "10.1.0.0/16"}
 
 
-# --- while it goes on ----------------------------------------------------------------------------------------------
+# --- while it goes on
+# ----------------------------------------------------------------------------------------------
 
 
 def test_the_first_subnet_of_a_zone_waits_for_a_change_too(two: Stack) -> None:
@@ -593,14 +696,19 @@ def test_the_first_subnet_of_a_zone_waits_for_a_change_too(two: Stack) -> None:
 def test_what_is_refused_and_what_waits_while_a_network_changes(stack: Stack) -> None:
     first, second, third = stack.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")
     share_network = stack.share_network(first)
-    doomed, growing, shrinking, kept = (available_share(stack, share_network, size=2) for _ in range(4))
+    doomed, growing, shrinking, kept = (
+        available_share(stack, share_network, size=2) for _ in range(4)
+    )
     rule = allow(stack, kept, "10.0.0.0/8")
     assert settled_rules(stack, kept) == "active"
     server_id = server_of(stack, kept)
     plan(stack, Fault(method=UPDATE, error="hang"))
     stack.add_subnet(share_network, second)
     wait_for(lambda: struck(stack))
-    assert (network(stack, share_network)["status"], server(stack, server_id)["status"]) == ("network_change", "network_change")
+    assert (network(stack, share_network)["status"], server(stack, server_id)["status"]) == (
+        "network_change",
+        "network_change",
+    )
     subnet = network(stack, share_network)["share_network_subnets"][0]["id"]
     before = state(stack)
     for error, function, *args in (
@@ -623,12 +731,21 @@ def test_what_is_refused_and_what_waits_while_a_network_changes(stack: Stack) ->
     stack.do(shares.delete, MEMBER, doomed)
     stack.do(shares.extend, MEMBER, growing, 4)
     stack.do(shares.shrink, MEMBER, shrinking, 1)
-    other = available_share(stack, stack.share_network(*stack.network("10.9.0.0/24")))  # the worker goes on with what is elsewhere
+    # the worker goes on with what is elsewhere
+    other = available_share(stack, stack.share_network(*stack.network("10.9.0.0/24")))
     assert set(world(stack)["shares"]) == {*instances, instance_of(stack, other).id}
-    assert [share(stack, id_)["status"] for id_ in (doomed, growing, shrinking)] == ["deleting", "extending", "shrinking"]
+    assert [share(stack, id_)["status"] for id_ in (doomed, growing, shrinking)] == [
+        "deleting",
+        "extending",
+        "shrinking",
+    ]
     plan(stack)
     assert stack.settled_network(share_network) == "active"
-    assert [stack.settled_share(id_) for id_ in (doomed, growing, shrinking)] == ["gone", "available", "available"]
+    assert [stack.settled_share(id_) for id_ in (doomed, growing, shrinking)] == [
+        "gone",
+        "available",
+        "available",
+    ]
     assert [share(stack, id_)["size"] for id_ in (growing, shrinking)] == [4, 1]
     assert {len(stack.paths(id_)) for id_ in (growing, shrinking, kept)} == {2}
     assert told(stack) == []

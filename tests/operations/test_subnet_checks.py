@@ -1,4 +1,5 @@
-"""Whom the drivers' check of a new subnet asks and what it counts, where one back end has several servers of the share network."""
+"""Whom the drivers' check of a new subnet asks and what it counts, where one back end has several
+servers of the share network."""
 
 from __future__ import annotations
 
@@ -13,14 +14,25 @@ from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.errors import Conflict
 from abaca.workflow import inspection
 from tests.operations.conftest import Install
-from tests.operations.scene import WHY, addresses, all_servers, available_share, declare, failing, network, plan, told
+from tests.operations.scene import (
+    WHY,
+    addresses,
+    all_servers,
+    available_share,
+    declare,
+    failing,
+    network,
+    plan,
+    told,
+)
 from tests.stack import MEMBER, Stack, wait_for
 
 CHECK = "check_update_share_server_network_allocations"
 
 
 def two_servers(stack: Stack) -> tuple[str, list[str]]:
-    """A share network with a server on its default subnet and one on its subnet in zone-a, both of back end alpha; and a share on each."""
+    """A share network with a server on its default subnet and one on its subnet in zone-a, both of
+    back end alpha; and a share on each."""
     first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
     share_network = stack.share_network(first)
     shares = [available_share(stack, share_network, availability_zone="zone-a")]
@@ -49,8 +61,12 @@ def test_the_answer_belongs_to_network_and_zone_too(install: Install) -> None:
         net, subnet = stack.network("10.3.0.0/24")[0]
 
         def answer(neutron_net_id: str, zone: str | None) -> bool | None:
-            wanted = SubnetRequest(neutron_net_id=neutron_net_id, neutron_subnet_id=subnet, availability_zone=zone)
-            compatible: bool | None = stack.do(subnet_additions.check, MEMBER, share_network, wanted, reset_operation=False)["compatible"]
+            wanted = SubnetRequest(
+                neutron_net_id=neutron_net_id, neutron_subnet_id=subnet, availability_zone=zone
+            )
+            compatible: bool | None = stack.do(
+                subnet_additions.check, MEMBER, share_network, wanted, reset_operation=False
+            )["compatible"]
             return compatible
 
         assert wait_for(lambda: answer(net, None)) is True
@@ -68,11 +84,16 @@ def test_a_denial_is_logged_with_its_reason(stack: Stack, caplog: pytest.LogCapt
     plan(stack, failing(CHECK, "Refused"))
     with caplog.at_level(logging.WARNING, "abaca"), pytest.raises(Conflict, match=WHY):
         stack.add_subnet(share_network, second)
-    assert [record for record in caplog.records if "share_network_subnet_check" in record.getMessage() and WHY in record.getMessage()]
+    assert [
+        record
+        for record in caplog.records
+        if "share_network_subnet_check" in record.getMessage() and WHY in record.getMessage()
+    ]
 
 
 def test_a_back_end_that_has_ceased_to_support_it_denies_and_refuses(install: Install) -> None:
-    """What it declared once is stored with the server; that it has ceased is no bug of anybody's."""
+    """What it declared once is stored with the server; that it has ceased is no bug of
+    anybody's."""
     stack = install()
     with stack.working() as worker:
         first, second, third = stack.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")

@@ -5,7 +5,14 @@ from __future__ import annotations
 from abaca.db.session import begin, utcnow
 from abaca.db.tables import share_servers as table
 from abaca.reconcile import unused_share_servers
-from tests.operations.scene import addresses, all_servers, available_share, delete_share, server_of, world
+from tests.operations.scene import (
+    addresses,
+    all_servers,
+    available_share,
+    delete_share,
+    server_of,
+    world,
+)
 from tests.stack import Stack
 
 HOSTS = {"host1@alpha"}
@@ -34,7 +41,11 @@ def test_those_kept_by_hand_stay(stack: Stack) -> None:
     server = server_of(stack, share)
     delete_share(stack, share)
     with begin(stack.engine) as conn:
-        conn.execute(table.update().where(table.c.id == server).values(is_auto_deletable=False, updated_at=utcnow()))
+        conn.execute(
+            table.update()
+            .where(table.c.id == server)
+            .values(is_auto_deletable=False, updated_at=utcnow())
+        )
     delete_unused(stack)
     assert [row.status for row in all_servers(stack)] == ["active"]
     unused_share_servers.delete_unused(stack.engine, {"host1@other"}, 0)

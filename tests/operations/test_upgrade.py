@@ -1,5 +1,6 @@
-"""Upgrades: an installation of the time before several subnets, with live servers, which are served and can grow once allowed to; and work in
-flight, begun by a frozen release of other steps (`older_release`), which ends well although today's code would never have begun it so.
+"""Upgrades: an installation of the time before several subnets, with live servers, which are served
+and can grow once allowed to; and work in flight, begun by a frozen release of other steps
+(`older_release`), which ends well although today's code would never have begun it so.
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ from abaca.workflow.retention import UNKNOWN
 from abaca.workflow.steps import OUTGROWN
 from tests.operations.conftest import Install
 from tests.operations.older_release import GONE, dies
-from tests.operations.scene import all_servers, allow, available_share, enforced, instance_of, rules, settled_rules, share, slate, told
+from tests.operations.scene import (
+    all_servers,
+    allow,
+    available_share,
+    enforced,
+    instance_of,
+    rules,
+    settled_rules,
+    share,
+    slate,
+    told,
+)
 from tests.operations.test_manage import manage
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
@@ -46,8 +58,21 @@ def test_servers_of_the_baseline_live_on_and_learn_to_grow(install: Install) -> 
         assert stack.ask(shares.get, MEMBER, share)["status"] == "available"
         with pytest.raises(Conflict, match="network_allocation_update_support"):
             stack.add_subnet(share_network, second)
-        capability = ("--capabilities", "network_allocation_update_support", "--value", "true", "--check-driver")
-        answer = manage(stack, "share_server", "update_share_server_capabilities", "--share_servers", server.id, *capability)
+        capability = (
+            "--capabilities",
+            "network_allocation_update_support",
+            "--value",
+            "true",
+            "--check-driver",
+        )
+        answer = manage(
+            stack,
+            "share_server",
+            "update_share_server_capabilities",
+            "--share_servers",
+            server.id,
+            *capability,
+        )
         assert answer.exit_code == 0, answer.output
         stack.add_subnet(share_network, second)
         assert stack.settled_network(share_network) == "active"
@@ -56,7 +81,9 @@ def test_servers_of_the_baseline_live_on_and_learn_to_grow(install: Install) -> 
 
 def older_release_dies(stack: Stack, moment: str) -> None:
     stack.engine.dispose()
-    assert dies(Path(stack.conf.state_dir), config.database_url(stack.conf), moment), f"the older release did not die: {moment}"
+    assert dies(Path(stack.conf.state_dir), config.database_url(stack.conf), moment), (
+        f"the older release did not die: {moment}"
+    )
 
 
 @pytest.mark.timeout(180)
@@ -70,7 +97,10 @@ def test_work_that_an_older_release_began_with_other_steps_ends_well(install: In
         with stack.working():
             stack.wait(lambda conn, id_=id_: shares.get(conn, MEMBER, id_)["status"] == "available")  # type: ignore[misc]
             wait_for(lambda: not inspection.find(stack.engine))
-        assert (told(stack), slate(stack)["quotas"][0][-2:]) == ([OUTGROWN] * number, (number, number)), moment
+        assert (told(stack), slate(stack)["quotas"][0][-2:]) == (
+            [OUTGROWN] * number,
+            (number, number),
+        ), moment
     older_release_extends(stack, id_)
 
 
@@ -92,7 +122,8 @@ def test_work_that_recorded_copies_of_rows_ends_well(install: Install) -> None:
 
 @pytest.mark.timeout(120)
 def test_rules_that_an_older_schema_was_applying_come_to_hold(install: Install) -> None:
-    """Killed in the middle, with a rule being applied, one being denied and one queued; the database goes back to before 0017 and up again."""
+    """Killed in the middle, with a rule being applied, one being denied and one queued; the
+    database goes back to before 0017 and up again."""
     stack = install(service_down_time=600, **HOUSEKEEPING)
     with stack.working():
         share = available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
@@ -101,7 +132,13 @@ def test_rules_that_an_older_schema_was_applying_come_to_hold(install: Install) 
     stack.do(access_rules.deny, MEMBER, share, denied)
     allow(stack, share, "10.9.9.8")
     url, state_dir = config.database_url(stack.conf), Path(stack.conf.state_dir)
-    killed = WorkerProcess(state_dir, url, {"alpha": {}}, {"ABACA_CRASH_AT": "access_apply/1/after"}, service_down_time=600)
+    killed = WorkerProcess(
+        state_dir,
+        url,
+        {"alpha": {}},
+        {"ABACA_CRASH_AT": "access_apply/1/after"},
+        service_down_time=600,
+    )
     wait_for(lambda: killed.exit_code is not None, 60)
     assert killed.exit_code == -signal.SIGKILL
     allow(stack, share, "10.9.9.9", "ro")
@@ -137,15 +174,32 @@ def test_work_of_a_kind_that_is_gone_is_ended_and_keeps_nobody_waiting(install: 
         pass
     id_ = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     instance = instance_of(stack, id_)
-    (making,) = [operation.id for operation in inspection.find(stack.engine) if operation.name == "share_create"]
-    dbos_database.client(stack.engine).delete_workflow(making)  # the share is creating, and what makes it is the older release's blessing
+    (making,) = [
+        operation.id
+        for operation in inspection.find(stack.engine)
+        if operation.name == "share_create"
+    ]
+    # the share is creating, and what makes it is the older release's blessing
+    dbos_database.client(stack.engine).delete_workflow(making)
     work_id = f"{GONE}:{instance.id}:{uuid4()}"
     key = f"server:{instance.share_server_id}:0"
-    stack.do(queue.enqueue, Work(name=GONE, worker_host="host1", project_id="project", id=work_id, key=key, args=(instance.id,)))
+    stack.do(
+        queue.enqueue,
+        Work(
+            name=GONE,
+            worker_host="host1",
+            project_id="project",
+            id=work_id,
+            key=key,
+            args=(instance.id,),
+        ),
+    )
     older_release_dies(stack, "blessed")
     with stack.working():
         assert stack.settled_share(id_) == "error"
-        assert [(server.status, server.status_reason) for server in all_servers(stack)] == [("error", UNKNOWN)]
+        assert [(server.status, server.status_reason) for server in all_servers(stack)] == [
+            ("error", UNKNOWN)
+        ]
         wait_for(lambda: not queue.unfinished(stack.engine))
         (ended,) = inspection.find(stack.engine)
         assert (ended.id, ended.state) == (work_id, "given up")

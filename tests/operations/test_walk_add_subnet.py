@@ -1,4 +1,5 @@
-"""share_server_add_subnet, killed before, inside and after every step: it always ends as if nothing had happened."""
+"""share_server_add_subnet, killed before, inside and after every step: it always ends as if nothing
+had happened."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ OVERRIDES = {"service_down_time": 600}
 
 
 @pytest.fixture
-def walk(databases: Databases, template_database: Callable[[Initialise], str], tmp_path: Path) -> Iterator[Walk]:
+def walk(
+    databases: Databases, template_database: Callable[[Initialise], str], tmp_path: Path
+) -> Iterator[Walk]:
     """A share with a rule on two subnets, and a third subnet added while no worker runs."""
     url = template_database(initialise)
     state_dir = tmp_path / "state"
@@ -29,7 +32,14 @@ def walk(databases: Databases, template_database: Callable[[Initialise], str], t
         share_network = stack.share_network(*first)
         share = stack.share(share_network)
         assert stack.settled_share(share) == "available"
-        stack.do(access_rules.allow, MEMBER, share, access_type="ip", access_to="10.0.0.0/8", access_level="rw")
+        stack.do(
+            access_rules.allow,
+            MEMBER,
+            share,
+            access_type="ip",
+            access_to="10.0.0.0/8",
+            access_level="rw",
+        )
         stack.wait(lambda conn: access_rules.find(conn, MEMBER, share)[0]["state"] == "active")
         stack.checked(share_network, second[0])
     stack.add_subnet(share_network, second[0])

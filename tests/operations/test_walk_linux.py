@@ -1,6 +1,8 @@
-"""Workflows on the Linux back end, killed before, inside and after their steps: rows and machine end as if nothing had happened.
+"""Workflows on the Linux back end, killed before, inside and after their steps: rows and machine
+end as if nothing had happened.
 
-Real worker processes that are killed, real namespaces and NFS servers. A sample of the scenes and of their places; all of them with `make walk`.
+Real worker processes that are killed, real namespaces and NFS servers. A sample of the scenes and
+of their places; all of them with `make walk`.
 """
 
 from __future__ import annotations
@@ -28,17 +30,27 @@ def some_places(steps: list[str]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("scenario", scenes())
-def test_killed_anywhere_the_machine_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+def test_killed_anywhere_the_machine_ends_the_same(
+    scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
     _walk(scenario, BACKENDS, sqlite_databases, tmp_path)
 
 
 @pytest.mark.parametrize("scenario", scenes(of=SCENES_WITH_IMAGES))
-def test_killed_anywhere_with_images_the_machine_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
-    """Where each share server has a file system of its own, which is made, grows and goes in these."""
+def test_killed_anywhere_with_images_the_machine_ends_the_same(
+    scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
+    """Where each share server has a file system of its own, which is made, grows and goes in
+    these."""
     _walk(scenario, WITH_IMAGES, sqlite_databases, tmp_path)
 
 
-def _walk(scenario: str, backends: dict[str, dict[str, str]], sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+def _walk(
+    scenario: str,
+    backends: dict[str, dict[str, str]],
+    sqlite_databases: SqliteDatabases,
+    tmp_path: Path,
+) -> None:
     url = sqlite_databases.create_from(initialise)
     with linux_installation(url, tmp_path, backends, **OVERRIDES) as (stack, world):
         with stack.working():
@@ -46,7 +58,16 @@ def _walk(scenario: str, backends: dict[str, dict[str, str]], sqlite_databases: 
         ask()
         stack.close()
         laid_down = world.lay_down(Path(stack.conf.state_dir))
-        walk = Walk(sqlite_databases, url, laid_down, backends, workflow_of(scenario), dict(OVERRIDES), world, PATIENCE)
+        walk = Walk(
+            sqlite_databases,
+            url,
+            laid_down,
+            backends,
+            workflow_of(scenario),
+            dict(OVERRIDES),
+            world,
+            PATIENCE,
+        )
         steps, expected = walk.undisturbed()
         assert len(steps) >= 2
         for number, moment in some_places(steps):

@@ -1,8 +1,10 @@
-"""Every workflow, killed before, inside and after its steps: it always ends as if nothing had happened.
+"""Every workflow, killed before, inside and after its steps: it always ends as if nothing had
+happened.
 
-Real worker processes; on SQLite a sample of the places, on PostgreSQL a few of some scenes (`tests.sample`), all of them with `make walk`. The
-addition of a subnet is walked whole on SQLite in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`.
-A new workflow needs a row in `scenarios.SCENARIOS`.
+Real worker processes; on SQLite a sample of the places, on PostgreSQL a few of some scenes
+(`tests.sample`), all of them with `make walk`. The addition of a subnet is walked whole on SQLite
+in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`. A new workflow needs a row in
+`scenarios.SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ RARE = 7
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("scenario", OTHERS)
-def test_killed_anywhere_it_ends_the_same(scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path) -> None:
+def test_killed_anywhere_it_ends_the_same(
+    scenario: str, sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
     walk_scene(scenario, sqlite_databases, tmp_path)
 
 
@@ -55,6 +59,8 @@ def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: 
     walk = Walk(databases, url, state_dir, backends, workflow_of(scenario), dict(OVERRIDES))
     steps, expected = walk.undisturbed()
     assert len(steps) >= 2
-    assert not [row for rows in expected.values() for row in rows if '"status":"error' in row], "nothing is in error when nobody disturbs it"
+    assert not [row for rows in expected.values() for row in rows if '"status":"error' in row], (
+        "nothing is in error when nobody disturbs it"
+    )
     for number, moment in places(steps, **how_many):
         walk.kill(steps, number, moment, expected)

@@ -1,5 +1,5 @@
-"""What a back end says when it fails is for the log, where it may name paths, programs and hosts; the project is told
-a sentence of ours, unless the back end says that its words are for the project.
+"""What a back end says when it fails is for the log, where it may name paths, programs and hosts;
+the project is told a sentence of ours, unless the back end says that its words are for the project.
 """
 
 from __future__ import annotations
@@ -59,11 +59,15 @@ def test_a_creation_that_failed(
         assert [stack.settled_share(share) for share in made] == ["error", "error"]
     texts = told(stack)
     assert len(texts) == 2 and all(OURS in text and WHY not in text for text in texts), texts
-    assert all(f"under request {REQUEST}." in text for text in texts), "by which the administrator finds the line"
+    assert all(f"under request {REQUEST}." in text for text in texts), (
+        "by which the administrator finds the line"
+    )
     assert logged(caplog, WHY)
 
 
-def test_what_is_for_the_project_reaches_whoever_waited_for_the_server_too(stack: Stack, share_network: str) -> None:
+def test_what_is_for_the_project_reaches_whoever_waited_for_the_server_too(
+    stack: Stack, share_network: str
+) -> None:
     plan(stack, failing("setup_server", "Refused"))
     for made in [stack.share(share_network) for _ in range(2)]:
         assert stack.settled_share(made) == "error"
@@ -72,7 +76,11 @@ def test_what_is_for_the_project_reaches_whoever_waited_for_the_server_too(stack
 
 @pytest.mark.parametrize(
     ("method", "status"),
-    [("extend_share", "extending_error"), ("shrink_share", "available"), ("delete_share", "error_deleting")],
+    [
+        ("extend_share", "extending_error"),
+        ("shrink_share", "available"),
+        ("delete_share", "error_deleting"),
+    ],
 )
 def test_a_change_that_failed(
     stack: Stack, share_network: str, caplog: pytest.LogCaptureFixture, method: str, status: str
@@ -80,7 +88,11 @@ def test_a_change_that_failed(
     """A refused shrinkage leaves the share as it was; that, too, is told in words of ours."""
     id_ = available_share(stack, share_network, size=2)
     plan(stack, failing(method, "Refused", is_public=False))
-    verbs: dict[str, tuple[Any, ...]] = {"extend_share": (shares.extend, 3), "shrink_share": (shares.shrink, 1), "delete_share": (shares.delete,)}
+    verbs: dict[str, tuple[Any, ...]] = {
+        "extend_share": (shares.extend, 3),
+        "shrink_share": (shares.shrink, 1),
+        "delete_share": (shares.delete,),
+    }
     verb, *arguments = verbs[method]
     with caplog.at_level(logging.WARNING, "abaca"):
         stack.do(verb, MEMBER, id_, *arguments)
@@ -102,7 +114,9 @@ def test_a_denial_of_a_subnet(stack: Stack) -> None:
     first, second, third = stack.network("10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24")
     network = stack.share_network(first)
     available_share(stack, network)
-    plan(stack, failing("check_update_share_server_network_allocations", "Refused", is_public=False))
+    plan(
+        stack, failing("check_update_share_server_network_allocations", "Refused", is_public=False)
+    )
     with pytest.raises(Conflict, match=OURS) as refused:
         stack.add_subnet(network, second)
     assert WHY not in refused.value.message + told(stack)[0]
@@ -115,21 +129,33 @@ def test_a_denial_of_a_subnet(stack: Stack) -> None:
 
 @pytest.mark.parametrize("kind", BACKEND_ERRORS.values())
 @pytest.mark.parametrize("is_public", [True, False])
-def test_whether_it_is_for_the_project_is_recorded_with_the_error(kind: type[BackendError], is_public: bool) -> None:
+def test_whether_it_is_for_the_project_is_recorded_with_the_error(
+    kind: type[BackendError], is_public: bool
+) -> None:
     stored = JsonSerializer().serialize(kind("why", {"a": "b"}, is_public=is_public))
     read = JsonSerializer().deserialize(stored)
-    assert type(read) is kind and (read.message, read.details, read.is_public) == ("why", {"a": "b"}, is_public)
+    assert type(read) is kind and (read.message, read.details, read.is_public) == (
+        "why",
+        {"a": "b"},
+        is_public,
+    )
 
 
 def test_what_an_earlier_release_recorded_is_for_the_log() -> None:
-    read = JsonSerializer().deserialize('{"error": {"name": "Refused", "message": "why", "details": {}}}')
+    read = JsonSerializer().deserialize(
+        '{"error": {"name": "Refused", "message": "why", "details": {}}}'
+    )
     assert (read.message, read.is_public) == ("why", False)
 
 
 @pytest.fixture
-def installed(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[tuple[Stack, LinuxWorld]]:
+def installed(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> Iterator[tuple[Stack, LinuxWorld]]:
     overrides: dict[str, Any] = {"worker.retry_seconds": 0.15, "service_down_time": 600}
-    with linux_installation(sqlite_databases.create_from(initialise), tmp_path, **overrides) as made:
+    with linux_installation(
+        sqlite_databases.create_from(initialise), tmp_path, **overrides
+    ) as made:
         yield made
 
 
@@ -143,7 +169,14 @@ def test_paths_of_a_linux_back_end_stay_in_the_log(
     stack, _ = installed
     with stack.working():
         network, id_ = Ground(stack).share()
-        pool = Layout(network_namespace(stack.conf), Path(stack.conf.state_dir, "worker").resolve(), BACKEND).state / "pool"
+        pool = (
+            Layout(
+                network_namespace(stack.conf),
+                Path(stack.conf.state_dir, "worker").resolve(),
+                BACKEND,
+            ).state
+            / "pool"
+        )
         assert mounts.mount_at(pool) is not None
         mounts.unmount(pool)
         with caplog.at_level(logging.WARNING, "abaca"):

@@ -36,19 +36,34 @@ from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 
 def ready(stack: Stack) -> dict[str, bool]:
-    return stack.ask(lambda conn: dict(conn.execute(sa.select(services.c.host, services.c.is_ready)).all()))
+    return stack.ask(
+        lambda conn: dict(conn.execute(sa.select(services.c.host, services.c.is_ready)).all())
+    )
 
 
-def test_a_back_end_that_makes_its_networks_itself_serves_no_others(install: Install, tmp_path: Path) -> None:
+def test_a_back_end_that_makes_its_networks_itself_serves_no_others(
+    install: Install, tmp_path: Path
+) -> None:
     path = tmp_path / "linux.conf"
     path.write_text("[linux]\nshare_driver = linux\n[neutron]\n")
-    options = {"state_dir": str(tmp_path), "enabled_share_backends": ["linux"], "host": "host2", "network_plugin": "neutron"}
-    conf = config.load([str(path)], {**options, "database.connection": install().conf.database.connection})
-    with pytest.raises(Unavailable, match=r"host2@linux reaches only networks that it makes itself.* network_plugin = neutron"):
+    options = {
+        "state_dir": str(tmp_path),
+        "enabled_share_backends": ["linux"],
+        "host": "host2",
+        "network_plugin": "neutron",
+    }
+    conf = config.load(
+        [str(path)], {**options, "database.connection": install().conf.database.connection}
+    )
+    with pytest.raises(
+        Unavailable,
+        match=r"host2@linux reaches only networks that it makes itself.* network_plugin = neutron",
+    ):
         Worker(conf)
 
 
-# --- the lease -----------------------------------------------------------------------------------------------------
+# --- the lease
+# -------------------------------------------------------------------------------------------------
 
 
 def lease(stack: Stack, tmp_path: Path, host: str = "host1", seconds: int = 30) -> Lease:
@@ -58,7 +73,13 @@ def lease(stack: Stack, tmp_path: Path, host: str = "host1", seconds: int = 30) 
 def held_elsewhere(stack: Stack, host: str, *, seconds: int) -> None:
     """Another machine has the lease of that host, for so many seconds."""
     expires_at = utcnow() + timedelta(seconds=seconds)
-    stack.do(lambda conn: conn.execute(sa.insert(worker_leases).values(host=host, machine="another", token=7, expires_at=expires_at)))
+    stack.do(
+        lambda conn: conn.execute(
+            sa.insert(worker_leases).values(
+                host=host, machine="another", token=7, expires_at=expires_at
+            )
+        )
+    )
 
 
 def test_a_second_process_on_the_machine_is_refused(stack: Stack) -> None:
@@ -72,7 +93,11 @@ def test_another_machine_waits_until_the_lease_expires(install: Install, tmp_pat
     held_elsewhere(stack, "host1", seconds=60)
     with pytest.raises(Conflict, match="Another machine"):
         lease(stack, tmp_path).acquire()
-    stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(expires_at=utcnow() - timedelta(seconds=1))))
+    stack.do(
+        lambda conn: conn.execute(
+            sa.update(worker_leases).values(expires_at=utcnow() - timedelta(seconds=1))
+        )
+    )
     mine = lease(stack, tmp_path)
     mine.acquire()
     assert mine.is_held()
@@ -99,7 +124,9 @@ def test_a_lease_that_is_taken_or_not_renewed_is_lost(install: Install, tmp_path
     mine = lease(stack, tmp_path, "taken")
     mine.acquire()
     mine.renew()
-    stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(token=worker_leases.c.token + 1)))
+    stack.do(
+        lambda conn: conn.execute(sa.update(worker_leases).values(token=worker_leases.c.token + 1))
+    )
     with pytest.raises(Conflict, match="taken over"):
         mine.renew()
     assert not mine.is_held()
@@ -110,18 +137,26 @@ def test_a_lease_that_is_taken_or_not_renewed_is_lost(install: Install, tmp_path
     assert not brief.is_held(), "whatever the database says"
 
 
-def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(install: Install) -> None:
+def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(
+    install: Install,
+) -> None:
     stack = install(**{"worker.lease_seconds": 3})
     overrides: dict[str, Any] = {"worker.lease_seconds": 3, "worker.retry_seconds": 60.0}
     options = {"alpha": {"fault_plan": f"{stack.conf.state_dir}/alpha.faults"}}
     share_network = stack.share_network(*stack.network("10.1.0.0/24"))
-    process = WorkerProcess(Path(stack.conf.state_dir), config.database_url(stack.conf), options, **overrides)
+    process = WorkerProcess(
+        Path(stack.conf.state_dir), config.database_url(stack.conf), options, **overrides
+    )
     try:
         wait_for(lambda: ready(stack))
         plan(stack, Fault(method="create_share", error="hang"))
         id_ = stack.share(share_network)
         wait_for(lambda: world(stack)["servers"])
-        stack.do(lambda conn: conn.execute(sa.update(worker_leases).values(token=worker_leases.c.token + 1)))
+        stack.do(
+            lambda conn: conn.execute(
+                sa.update(worker_leases).values(token=worker_leases.c.token + 1)
+            )
+        )
         plan(stack)  # the step that runs may end; the next one does not begin
         wait_for(lambda: process.exit_code is not None)
         assert process.exit_code == EXIT_LEASE_LOST
@@ -131,17 +166,25 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(insta
         assert stack.settled_share(id_) == "available"
 
 
-# --- back ends -----------------------------------------------------------------------------------------------------
+# --- back ends
+# -------------------------------------------------------------------------------------------------
 
 
-def test_a_back_end_that_makes_no_share_servers_is_refused_at_the_start(tmp_path: Path, install: Install) -> None:
-    with pytest.raises(Unavailable, match=r"Back end alpha cannot be served.*driver_handles_share_servers=False"):
+def test_a_back_end_that_makes_no_share_servers_is_refused_at_the_start(
+    tmp_path: Path, install: Install
+) -> None:
+    with pytest.raises(
+        Unavailable, match=r"Back end alpha cannot be served.*driver_handles_share_servers=False"
+    ):
         Worker(install({"alpha": {"driver_handles_share_servers": "false"}}).conf)
 
 
 @pytest.mark.parametrize("error", ["Unavailable", "bug"])
 def test_a_back_end_that_is_down_leaves_the_others_alone(install: Install, error: str) -> None:
-    stack = install({"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}}, **{"worker.report_interval": 0.1})
+    stack = install(
+        {"alpha": {"availability_zone": "zone-a"}, "beta": {"availability_zone": "zone-b"}},
+        **{"worker.report_interval": 0.1},
+    )
     plan(stack, failing("check_for_setup_error", error), backend="beta")
     with stack.working():
         assert ready(stack) == {"host1@alpha": True, "host1@beta": False}
@@ -151,15 +194,24 @@ def test_a_back_end_that_is_down_leaves_the_others_alone(install: Install, error
         assert stack.settled_share(lost) == "error"
         plan(stack, backend="beta")
         wait_for(lambda: ready(stack)["host1@beta"])
-        wait_for(lambda: stack.ask(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(pools))) == 2)
+        wait_for(
+            lambda: (
+                stack.ask(lambda conn: conn.scalar(sa.select(sa.func.count()).select_from(pools)))
+                == 2
+            )
+        )
         available_share(stack, share_network, availability_zone="zone-b")
 
 
 def test_a_back_end_that_fails_or_hangs_later_leaves_the_others_alone(install: Install) -> None:
-    stack = install({"alpha": {}, "beta": {}}, service_down_time=2, **{"worker.report_interval": 0.1})
+    stack = install(
+        {"alpha": {}, "beta": {}}, service_down_time=2, **{"worker.report_interval": 0.1}
+    )
 
     def alive(host: str) -> bool:
-        query = sa.select(services.c.host).where(services.c.host == host, services.c.is_ready, services.c.expires_at > utcnow())
+        query = sa.select(services.c.host).where(
+            services.c.host == host, services.c.is_ready, services.c.expires_at > utcnow()
+        )
         return stack.ask(lambda conn: conn.scalar(query)) is not None
 
     with stack.working():
@@ -196,17 +248,24 @@ def test_a_world_that_was_lost_is_rebuilt_from_the_database(install: Install) ->
     with stack.working():
         rebuilt = world(stack)
         assert rebuilt == before
-        assert len(rebuilt["servers"][server_of(stack, failed)]["network_info"]) == 1, "on its old subnet"
+        assert len(rebuilt["servers"][server_of(stack, failed)]["network_info"]) == 1, (
+            "on its old subnet"
+        )
         assert enforced(stack, grown) == {"10.0.0.0/8", "fd00::/16"}
         assert rebuilt["shares"][instance_of(stack, grown).id]["size"] == 3
-        assert rebuilt["shares"][instance_of(stack, other).id]["export_locations"] == stack.paths(other)
+        assert rebuilt["shares"][instance_of(stack, other).id]["export_locations"] == stack.paths(
+            other
+        )
     assert len(told(stack)) == 1
 
 
 def test_a_server_over_which_the_driver_has_a_bug_keeps_no_other_down(install: Install) -> None:
     stack = install()
     with stack.working():
-        servers = [server_of(stack, available_share(stack, stack.share_network(*stack.network(cidr)))) for cidr in ("10.1.0.0/24", "10.2.0.0/24")]
+        servers = [
+            server_of(stack, available_share(stack, stack.share_network(*stack.network(cidr))))
+            for cidr in ("10.1.0.0/24", "10.2.0.0/24")
+        ]
     Path(stack.conf.state_dir, "worker", "alpha.json").unlink()
     plan(stack, Fault(method="ensure_server", match=servers[0], error="bug"))
     with stack.working():

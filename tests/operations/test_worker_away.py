@@ -1,4 +1,5 @@
-"""A worker that is away for long: what can wait for it is put in and done when it returns; what cannot is answered with what the caller can do."""
+"""A worker that is away for long: what can wait for it is put in and done when it returns; what
+cannot is answered with what the caller can do."""
 
 from __future__ import annotations
 
@@ -8,7 +9,16 @@ from abaca.domain.services import services
 from abaca.domain.shares import shares
 from abaca.errors import Conflict, ServiceDown
 from tests.operations.conftest import Install
-from tests.operations.scene import allow, available_share, enforced, network, settled_rules, share, told, world
+from tests.operations.scene import (
+    allow,
+    available_share,
+    enforced,
+    network,
+    settled_rules,
+    share,
+    told,
+    world,
+)
 from tests.stack import MEMBER
 
 
@@ -22,10 +32,15 @@ def test_work_waits_for_its_worker_and_the_rest_is_told(install: Install) -> Non
 
     stack.do(shares.extend, MEMBER, grown, 3)
     stack.do(shares.delete, MEMBER, doomed)
-    assert (share(stack, grown)["status"], share(stack, doomed)["status"]) == ("extending", "deleting")
+    assert (share(stack, grown)["status"], share(stack, doomed)["status"]) == (
+        "extending",
+        "deleting",
+    )
     lost = stack.share(share_network)
     assert share(stack, lost)["status"] == "error"
-    assert "all back ends are down or disabled" in told(stack)[0], "and a later request may be placed"
+    assert "all back ends are down or disabled" in told(stack)[0], (
+        "and a later request may be placed"
+    )
     with pytest.raises(ServiceDown, match="host1@alpha is down; try again when it is up"):
         stack.add_subnet(share_network, second)
     with pytest.raises(Conflict, match="is down"):

@@ -1,4 +1,5 @@
-"""Durable work by itself: how it is put in, what of it is stored and comes back, and that nothing stored is ever unpickled."""
+"""Durable work by itself: how it is put in, what of it is stored and comes back, and that nothing
+stored is ever unpickled."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from tests.operations.conftest import Install
 from tests.operations.scene import available_share, plan, share, slate, struck, told
 from tests.stack import ADMIN, Stack, wait_for
 
-# --- work of the tests' own: module level, as DBOS wants it ---------------------------------------------------------
+# --- work of the tests' own: module level, as DBOS wants it
+# ---------------------------------------------------------
 
 _seen: list[Any] = []
 _gate = Event()
@@ -97,10 +99,13 @@ def clean() -> Iterator[None]:
 
 
 def work(id_: str, *args: str, name: str = "probe") -> Work:
-    return Work(name=name, worker_host="host1", project_id="project", id=id_, key=f"key of {id_}", args=args)
+    return Work(
+        name=name, worker_host="host1", project_id="project", id=id_, key=f"key of {id_}", args=args
+    )
 
 
-# --- putting work in -----------------------------------------------------------------------------------------------
+# --- putting work in
+# -----------------------------------------------------------------------------------------------
 
 
 def test_work_of_a_transaction_that_is_rolled_back_is_not_there(stack: Stack) -> None:
@@ -137,10 +142,13 @@ def test_a_share_that_is_refused_at_the_last_moment_leaves_no_work(install: Inst
     assert (slate(stack), queue.unfinished(stack.engine)) == (before, [])
 
 
-# --- results and errors --------------------------------------------------------------------------------------------
+# --- results and errors
+# --------------------------------------------------------------------------------------------
 
 
-def test_results_and_errors_are_the_same_the_first_time_and_from_the_store(install: Install) -> None:
+def test_results_and_errors_are_the_same_the_first_time_and_from_the_store(
+    install: Install,
+) -> None:
     stack = install(**{"worker.retry_seconds": 1.0})
     _gate.set()
     with stack.working():
@@ -169,7 +177,9 @@ def test_results_and_errors_are_the_same_the_first_time_and_from_the_store(insta
 
 
 @pytest.mark.parametrize("committed", [False, True])
-def test_a_step_is_done_once_although_the_database_fails_in_it(install: Install, committed: bool) -> None:
+def test_a_step_is_done_once_although_the_database_fails_in_it(
+    install: Install, committed: bool
+) -> None:
     """Before the commit, or behind it, so that only the answer is lost."""
     failed = Event()
 
@@ -195,7 +205,9 @@ def test_how_work_ends_with_each_error(stack: Stack) -> None:
     for name in (*ERRORS, "bug"):
         stack.do(queue.enqueue, work(name, name))
     wait_for(lambda: not queue.unfinished(stack.engine))
-    ended = {entry[1]: entry[2] for entry in _seen if isinstance(entry, tuple) and entry[0] == "ended"}
+    ended = {
+        entry[1]: entry[2] for entry in _seen if isinstance(entry, tuple) and entry[0] == "ended"
+    }
     told = {name: error("why").told("") for name, error in ERRORS.items()}
     assert ended == {**told, "bug": INTERNAL_ERROR}
     assert "why" not in "".join(told.values()), "the reason is for the log"
@@ -226,7 +238,8 @@ def test_a_call_that_took_all_the_time_is_tried_once_more(
         assert stack.settled_share(stack.share(share_network)) == ends
 
 
-# --- nothing is unpickled ------------------------------------------------------------------------------------------
+# --- nothing is unpickled
+# ------------------------------------------------------------------------------------------
 
 
 class Payload:
@@ -258,7 +271,10 @@ def poison(stack: Stack, tables: dict[str, str], where: str, payload: str, **val
     with begin(stack.engine) as conn:
         for table, column in tables.items():
             label = "" if table == "workflow_input" else ", serialization = 'py_pickle'"
-            statement = f"UPDATE {dbos(stack, table)} SET {column} = :payload{label} WHERE {where.format(id=_ID)}"
+            statement = (
+                f"UPDATE {dbos(stack, table)} SET {column} = :payload{label} WHERE "
+                f"{where.format(id=_ID)}"
+            )
             changed += conn.execute(sa.text(statement), {"payload": payload, **values}).rowcount
     return changed
 
@@ -267,15 +283,28 @@ _ID = "workflow_uuid"
 
 
 def status_of(stack: Stack, work_id: str) -> str:
-    query = sa.text(f"SELECT status FROM {dbos(stack, 'workflow_status')} WHERE workflow_uuid = :id")
+    query = sa.text(
+        f"SELECT status FROM {dbos(stack, 'workflow_status')} WHERE workflow_uuid = :id"
+    )
     return str(stack.ask(lambda conn: conn.execute(query, {"id": work_id}).scalar()))
 
 
-def test_arguments_labelled_as_pickle_are_never_read_and_other_work_goes_on(install: Install, tmp_path: Path) -> None:
+def test_arguments_labelled_as_pickle_are_never_read_and_other_work_goes_on(
+    install: Install, tmp_path: Path
+) -> None:
     stack = install()
     _gate.set()
     stack.do(queue.enqueue, work("bad", "bad"))
-    assert poison(stack, {"workflow_status": "inputs", "workflow_input": "inputs"}, "{id} = :id", pickled(tmp_path / "made"), id="bad") >= 2
+    assert (
+        poison(
+            stack,
+            {"workflow_status": "inputs", "workflow_input": "inputs"},
+            "{id} = :id",
+            pickled(tmp_path / "made"),
+            id="bad",
+        )
+        >= 2
+    )
     stack.do(queue.enqueue, work("good", "good"))
     with stack.working():
         wait_for(lambda: "passed" in _seen)
@@ -287,7 +316,9 @@ def test_arguments_labelled_as_pickle_are_never_read_and_other_work_goes_on(inst
 
 
 @pytest.mark.parametrize("method", ["create_share", "setup_server"])
-def test_results_labelled_as_pickle_are_never_read(install: Install, tmp_path: Path, method: str) -> None:
+def test_results_labelled_as_pickle_are_never_read(
+    install: Install, tmp_path: Path, method: str
+) -> None:
     stack = install(**{"worker.retry_seconds": 60.0})
     with stack.working():
         share_network = stack.share_network(*stack.network("10.1.0.0/24"))
@@ -295,10 +326,18 @@ def test_results_labelled_as_pickle_are_never_read(install: Install, tmp_path: P
         id_ = stack.share(share_network)
         wait_for(lambda: struck(stack))
     (work_id,) = queue.unfinished(stack.engine)
-    last = sa.text(f"SELECT max(function_id) FROM {dbos(stack, 'operation_outputs')} WHERE workflow_uuid = :id AND output IS NOT NULL")
+    last = sa.text(
+        f"SELECT max(function_id) FROM {dbos(stack, 'operation_outputs')} WHERE workflow_uuid = "
+        ":id AND output IS NOT NULL"
+    )
     number = int(stack.ask(lambda conn: conn.execute(last, {"id": work_id}).scalar()) or 0)
     where = f"{{id}} = :id AND function_id = {number}"
-    assert poison(stack, {"operation_outputs": "output"}, where, pickled(tmp_path / "made"), id=work_id) == 1
+    assert (
+        poison(
+            stack, {"operation_outputs": "output"}, where, pickled(tmp_path / "made"), id=work_id
+        )
+        == 1
+    )
     plan(stack)
     with stack.working():
         assert stack.settled_share(id_) == "error"
@@ -307,7 +346,8 @@ def test_results_labelled_as_pickle_are_never_read(install: Install, tmp_path: P
     assert not (tmp_path / "made").exists()
 
 
-# --- work that is given up -----------------------------------------------------------------------------------------
+# --- work that is given up
+# -----------------------------------------------------------------------------------------
 
 
 def test_work_that_was_begun_too_often_is_ended_and_told(install: Install) -> None:
@@ -318,7 +358,11 @@ def test_work_that_was_begun_too_often_is_ended_and_told(install: Install) -> No
     id_ = stack.share(share_network)
     stack.do(shares.extend, ADMIN, kept, 5)
     table = dbos(stack, "workflow_status")
-    stack.do(lambda conn: conn.execute(sa.text(f"UPDATE {table} SET recovery_attempts = 1000 WHERE status = 'ENQUEUED'")))
+    stack.do(
+        lambda conn: conn.execute(
+            sa.text(f"UPDATE {table} SET recovery_attempts = 1000 WHERE status = 'ENQUEUED'")
+        )
+    )
     with stack.working():
         assert stack.settled_share(id_) == "error"
         assert stack.settled_share(kept) == "extending_error"

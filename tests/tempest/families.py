@@ -1,40 +1,71 @@
-"""Which modules of manila-tempest-plugin are run, by family. The others stand in NOT_RUN, each with its reason."""
+"""Which modules of manila-tempest-plugin are run, by family. The others stand in NOT_RUN, each with
+its reason."""
 
 from __future__ import annotations
 
 PACKAGE = "manila_tempest_tests.tests"
 OURS = "abaca_tempest_tests"
 
-# A name stands for a module of `api`, or below the folder it names; `*` at its end for its negative tests too.
+# A name stands for a module of `api`, or below the folder it names; `*` at its end for its negative
+# tests too.
 NETWORK_FAMILIES: dict[str, tuple[str, ...]] = {
     "several subnets": ("test_share_servers_multiple_subnet*",),
     "share networks": ("test_share_networks*", "admin.test_share_networks*"),
     "share network subnets": ("test_share_network_subnets*", "test_share_network_subnet_metadata*"),
-    "security services": ("test_security_services*", "test_security_services_mapping*", "admin.test_security_services"),
-    "share servers": ("admin.test_share_servers", "admin.test_share_servers_negative", "admin.test_share_servers_manage"),
+    "security services": (
+        "test_security_services*",
+        "test_security_services_mapping*",
+        "admin.test_security_services",
+    ),
+    "share servers": (
+        "admin.test_share_servers",
+        "admin.test_share_servers_negative",
+        "admin.test_share_servers_manage",
+    ),
 }
 
 OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
-    "managed share servers and shares": ("admin.test_share_servers_manage*", "admin.test_share_manage*"),
+    "managed share servers and shares": (
+        "admin.test_share_servers_manage*",
+        "admin.test_share_manage*",
+    ),
     "resource locks": ("test_resource_locks*",),
     "access rules": ("test_rules*", "test_access_rules_metadata*"),
     "shares": (
-        "test_shares*", "test_shares_actions*", "test_public_shares*", "admin.test_shares_actions", "admin.test_admin_actions*",
+        "test_shares*",
+        "test_shares_actions*",
+        "test_public_shares*",
+        "admin.test_shares_actions",
+        "admin.test_admin_actions*",
     ),
     "snapshots": (
-        "test_snapshot_metadata*", "test_revert_to_snapshot*", "test_shares_from_snapshot_across_pools",
+        "test_snapshot_metadata*",
+        "test_revert_to_snapshot*",
+        "test_shares_from_snapshot_across_pools",
     ),
     "mounted snapshots": ("test_snapshot_rules*", "admin.test_snapshot_export_locations*"),
     "export locations": ("admin.test_export_locations*",),
     "share types": (
-        "test_share_types_negative", "test_share_type_availability_zones*", "admin.test_share_types*", "admin.test_share_types_extra_specs*",
+        "test_share_types_negative",
+        "test_share_type_availability_zones*",
+        "admin.test_share_types*",
+        "admin.test_share_types_extra_specs*",
     ),
     "quotas": ("test_limits", "test_quotas*", "admin.test_quotas*"),
     "share instances": ("admin.test_share_instances*",),
-    "services and pools": ("admin.test_services*", "admin.test_scheduler_stats", "test_scheduler_stats_negative", "admin.test_multi_backend"),
+    "services and pools": (
+        "admin.test_services*",
+        "admin.test_scheduler_stats",
+        "test_scheduler_stats_negative",
+        "admin.test_multi_backend",
+    ),
     "messages": ("admin.test_user_messages*",),
     "metadata": ("test_metadata*",),
-    "versions, zones, extensions": ("test_availability_zones*", "test_extensions", "test_microversions"),
+    "versions, zones, extensions": (
+        "test_availability_zones*",
+        "test_extensions",
+        "test_microversions",
+    ),
 }
 
 
@@ -42,7 +73,8 @@ OURS_ALWAYS = (f"{OURS}.tests.test_additions", f"{OURS}.tests.test_capabilities"
 OURS_OTHERS = (f"{OURS}.tests.test_without_share_groups",)
 OURS_OF_ROLES = f"{OURS}.tests.test_messages_by_role"
 ROLES = (
-    "test_share_network", "test_share_types", "test_share_type_extra_specs", "test_quotas", "test_services", "test_scheduler_stats",
+    "test_share_network", "test_share_types", "test_share_type_extra_specs", "test_quotas",
+     "test_services", "test_scheduler_stats",
     "test_availability_zones",
 )  # fmt: skip
 
@@ -53,37 +85,46 @@ _WITHOUT_GROUPS = "begins by making a share group type: run in our plug-in witho
 NOT_RUN: dict[str, str] = {
     **dict.fromkeys(("test_backup*",), "backups, which Abaca does not have"),
     **dict.fromkeys(
-        ("test_replication*", "test_replication_export_locations*", "test_replication_snapshots", "admin.test_replication",
+        ("test_replication*", "test_replication_export_locations*", "test_replication_snapshots",
+         "admin.test_replication",
          "admin.test_replication_actions"),
         "replicas, which Abaca does not have",
     ),
-    **dict.fromkeys(("test_qos_types*", "admin.test_qos_types", "admin.test_qos_types_specs*"), "QoS types, which Abaca does not have"),
-    **dict.fromkeys(("test_scheduler_hints*", "admin.test_scheduler_hints"), "scheduler hints, which Abaca does not have"),
+    **dict.fromkeys(("test_qos_types*", "admin.test_qos_types", "admin.test_qos_types_specs*"),
+     "QoS types, which Abaca does not have"),
+    **dict.fromkeys(("test_scheduler_hints*", "admin.test_scheduler_hints"),
+     "scheduler hints, which Abaca does not have"),
     "test_share_encryption*": "encryption, which Abaca does not have",
     **dict.fromkeys(
-        ("test_share_group_actions", "test_share_groups*", "admin.test_share_group_types*", "admin.test_share_groups*",
+        ("test_share_group_actions", "test_share_groups*", "admin.test_share_group_types*",
+         "admin.test_share_groups*",
          f"{PACKAGE}.rbac.test_share_group_types", f"{PACKAGE}.rbac.test_share_groups"),
         _GROUPS,
     ),
     "test_share_transfers*": "transfers, which Abaca does not have",
-    **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"), "migration, which Abaca does not have"),
+    **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
+     "migration, which Abaca does not have"),
     "admin.test_share_snapshot_instances*": "snapshot instances, which Abaca does not have",
     "admin.test_snapshot_manage*": "managing snapshots, which Abaca does not do",
     **dict.fromkeys(
         (f"{PACKAGE}.rbac.{name}" for name in (
-            "test_export_locations", "test_rules", "test_share_instance_export_locations", "test_share_manage", "test_shares", "test_snapshots",
+            "test_export_locations", "test_rules", "test_share_instance_export_locations",
+             "test_share_manage", "test_shares", "test_snapshots",
         )),
         _WITHOUT_NETWORK,
     ),
-    f"{PACKAGE}.rbac.test_user_messages": "makes shares of a type without share servers: run in our plug-in with share networks",
+    f"{PACKAGE}.rbac.test_user_messages": "makes shares of a type without share servers: run in "
+                                          "our plug-in with share networks",
     **dict.fromkeys(
         (f"{PACKAGE}.scenario.{name}" for name in (
-            "test_share_attachment", "test_share_basic_ops", "test_share_extend", "test_share_manage_unmanage", "test_share_shrink",
+            "test_share_attachment", "test_share_basic_ops", "test_share_extend",
+             "test_share_manage_unmanage", "test_share_shrink",
         )),
         "mounts shares in virtual machines",
     ),
     **dict.fromkeys(
-        ("admin.test_quotas.SharesAdminQuotasUpdateTest", "admin.test_quotas_negative.SharesAdminQuotasNegativeTest",
+        ("admin.test_quotas.SharesAdminQuotasUpdateTest",
+         "admin.test_quotas_negative.SharesAdminQuotasNegativeTest",
          "test_share_type_availability_zones.ShareTypeAvailabilityZonesTest",
          "test_share_type_availability_zones_negative.ShareTypeAvailabilityZonesNegativeTest"),
         _WITHOUT_GROUPS,
@@ -103,7 +144,9 @@ def others() -> list[str]:
 
 def roles() -> list[str]:
     """Those for what each role may do."""
-    return [pattern(name) for name in (OURS_OF_ROLES, *(f"{PACKAGE}.rbac.{name}" for name in ROLES))]
+    return [
+        pattern(name) for name in (OURS_OF_ROLES, *(f"{PACKAGE}.rbac.{name}" for name in ROLES))
+    ]
 
 
 def is_of_roles(name: str) -> bool:

@@ -1,4 +1,5 @@
-"""Tests that are expected to fail, each by its name, with the reason and when it goes; docs/tempest.md tells them to readers. No other may fail."""
+"""Tests that are expected to fail, each by its name, with the reason and when it goes;
+docs/tempest.md tells them to readers. No other may fail."""
 
 from __future__ import annotations
 
@@ -17,16 +18,21 @@ class Known(NamedTuple):
 
 
 MASS_ASSIGNMENT = Known(
-    "sets created_at, cidr, network_type and segmentation_id of a new share network, which Abaca lets nobody set",
+    "sets created_at, cidr, network_type and segmentation_id of a new share network, which Abaca "
+    "lets nobody set",
     "stays: a tenant would forge what the network plug-in finds out",
 )
 HIDDEN = Known(
-    "wants 403 for another project's share; Abaca answers 404, as for one that is not there (so does Manila 23.0.1)",
+    "wants 403 for another project's share; Abaca answers 404, as for one that is not there (so "
+    "does Manila 23.0.1)",
     "stays: 403 would tell that it is there",
 )
-MIGRATION = Known("is about share migration, which Abaca does not have", "goes with share migration")
+MIGRATION = Known(
+    "is about share migration, which Abaca does not have", "goes with share migration"
+)
 NO_LIMIT = Known(
-    "wants 400 for a share type's quota of -1 without force; Abaca takes it as no limit of the type's own",
+    "wants 400 for a share type's quota of -1 without force; Abaca takes it as no limit of the "
+    "type's own",
     "stays: the project's limit binds",
 )
 FAILED_SERVER = Known(
@@ -56,10 +62,10 @@ EXPECTED: dict[str, Known] = {
     f"{_ACTIONS}.test_migration_API_invalid_microversion_4_migration_get_progress": MIGRATION,
     f"{_ACTIONS}.test_migration_API_invalid_microversion_5_migration_cancel": MIGRATION,
     f"{_MAPPING}.test_delete_ss_from_sn_used_by_share_server": FAILED_SERVER,
-    f"{_WITHOUT_GROUPS}.QuotasNegativeTest.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_1_True": GROUPS,
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_2_False": GROUPS,
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesNegativeTest.test_share_type_azs_share_groups_unsupported": GROUPS,
+    f"{_WITHOUT_GROUPS}.QuotasNegativeTest.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,  # noqa: E501
+    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_1_True": GROUPS,  # noqa: E501
+    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_2_False": GROUPS,  # noqa: E501
+    f"{_WITHOUT_GROUPS}.ShareTypeZonesNegativeTest.test_share_type_azs_share_groups_unsupported": GROUPS,  # noqa: E501
 }
 
 
@@ -71,4 +77,9 @@ def reason(name: str) -> str | None:
 
 def unexpected(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """What failed though nobody expected it, and what passed though it is expected to fail."""
-    return [outcome for outcome in outcomes if outcome.status != "skip" and (outcome.status == "success") is (reason(outcome.name) is not None)]
+    return [
+        outcome
+        for outcome in outcomes
+        if outcome.status != "skip"
+        and (outcome.status == "success") is (reason(outcome.name) is not None)
+    ]

@@ -1,4 +1,5 @@
-"""Turns a subunit stream on standard input into JSON on standard output: `[{"id": …, "status": …, "seconds": …, "detail": …}, …]`.
+"""Turns a subunit stream on standard input into JSON on standard output: `[{"id": …, "status": …,
+"seconds": …, "detail": …}, …]`.
 
 A program for the virtual environment that tempest stands in; nothing else here imports it.
 """
@@ -18,9 +19,20 @@ def main() -> None:
 
     def store(test: dict[str, Any]) -> None:
         started, ended = test["timestamps"]
-        detail = "\n".join(content.as_text() for name, content in test["details"].items() if name.startswith(("reason", "traceback")))
+        detail = "\n".join(
+            content.as_text()
+            for name, content in test["details"].items()
+            if name.startswith(("reason", "traceback"))
+        )
         seconds = (ended - started).total_seconds() if started and ended else 0.0
-        outcomes.append({"id": test["id"], "status": test["status"], "seconds": seconds, "detail": detail.strip()})
+        outcomes.append(
+            {
+                "id": test["id"],
+                "status": test["status"],
+                "seconds": seconds,
+                "detail": detail.strip(),
+            }
+        )
 
     result = testtools.StreamToDict(store)
     result.startTestRun()

@@ -1,4 +1,5 @@
-"""What tempest plays against: a real Keystone, and Abaca with four fake back ends, known to its catalogue. Below a temporary folder."""
+"""What tempest plays against: a real Keystone, and Abaca with four fake back ends, known to its
+catalogue. Below a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ CIDR = "10.64.0.0/16"
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that runs; `suite` is how tempest is let loose on it, `roles` the same for its tests of roles."""
+    """Everything that runs; `suite` is how tempest is let loose on it, `roles` the same for its
+    tests of roles."""
 
     service: Installation
     keystone: Keystone
@@ -56,23 +58,42 @@ def _postgresql(running: ExitStack) -> str:
 
 def _play(service: Installation, keystone: Keystone, database: str) -> Scene:
     fault_plan = service.folder / "faults.json"
-    service.configure(settings.abaca(fault_plan) + database + keystone_module.section(keystone.service_user("abaca")))
+    service.configure(
+        settings.abaca(fault_plan)
+        + database
+        + keystone_module.section(keystone.service_user("abaca"))
+    )
     service.start()
     for service_type, path in SERVICE_TYPES.items():
         keystone.register(service_type, service.url + path)
-    _furnish(Adapter(keystone.client(ADMIN, project_name=ADMIN).session, endpoint_override=service.url))
+    _furnish(
+        Adapter(keystone.client(ADMIN, project_name=ADMIN).session, endpoint_override=service.url)
+    )
 
     def suite(name: str, *, multitenancy: bool) -> Suite:
         folder = service.folder / name
         folder.mkdir()
-        return Suite(folder, settings.tempest(folder, keystone.auth_url, PASSWORD, fault_plan, multitenancy=multitenancy))
+        return Suite(
+            folder,
+            settings.tempest(
+                folder, keystone.auth_url, PASSWORD, fault_plan, multitenancy=multitenancy
+            ),
+        )
 
-    return Scene(service, keystone, suite("tempest", multitenancy=True), suite("roles", multitenancy=False))
+    return Scene(
+        service, keystone, suite("tempest", multitenancy=True), suite("roles", multitenancy=False)
+    )
 
 
 def _furnish(api: Adapter) -> None:
-    """What an administrator makes for all projects: the default share type and the shared subnet, which share networks that name none stand on."""
+    """What an administrator makes for all projects: the default share type and the shared subnet,
+    which share networks that name none stand on."""
     specs = {"driver_handles_share_servers": True}
     api.post("/v2/types", json={"share_type": {"name": "default", "extra_specs": specs}})
-    network = api.post("/network/v2.0/networks", json={"network": {"name": "shared", "shared": True}}).json()["network"]
-    api.post("/network/v2.0/subnets", json={"subnet": {"network_id": network["id"], "cidr": CIDR, "ip_version": 4}})
+    network = api.post(
+        "/network/v2.0/networks", json={"network": {"name": "shared", "shared": True}}
+    ).json()["network"]
+    api.post(
+        "/network/v2.0/subnets",
+        json={"subnet": {"network_id": network["id"], "cidr": CIDR, "ip_version": 4}},
+    )

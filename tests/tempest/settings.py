@@ -1,4 +1,5 @@
-"""The configuration files of a run: Abaca's back ends, and tempest.conf, which says what Abaca offers."""
+"""The configuration files of a run: Abaca's back ends, and tempest.conf, which says what Abaca
+offers."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ from pathlib import Path
 
 from abaca.api import microversions
 
-# Four back ends. Shares go to the first one, which has the most room, unless their type asks for another one's capabilities.
+# Four back ends. Shares go to the first one, which has the most room, unless their type asks for
+# another one's capabilities.
 ABACA = """
 [DEFAULT]
 enabled_share_backends = full, zone2, fixed, single
@@ -129,8 +131,11 @@ def abaca(fault_plan: Path) -> str:
     return ABACA.format(fault_plan=fault_plan)
 
 
-def tempest(folder: Path, identity_url: str, admin_password: str, fault_plan: Path, *, multitenancy: bool) -> str:
-    """tempest.conf for a run that keeps its own things below `folder`. The tests of roles can only be begun without multitenancy."""
+def tempest(
+    folder: Path, identity_url: str, admin_password: str, fault_plan: Path, *, multitenancy: bool
+) -> str:
+    """tempest.conf for a run that keeps its own things below `folder`. The tests of roles can only
+    be begun without multitenancy."""
     return TEMPEST.format(
         folder=folder,
         identity_url=identity_url,

@@ -19,7 +19,9 @@ PLUGIN = Path(__file__).with_name("plugin")
 DECODE_SECONDS = 120
 STOP_SECONDS = 30
 METADATA = "Metadata-Version: 2.1\nName: abaca-tempest-tests\nVersion: 1\n"
-ENTRY_POINTS = "[tempest.test_plugins]\nabaca_tests = abaca_tempest_tests.plugin:AbacaTempestPlugin\n"
+ENTRY_POINTS = (
+    "[tempest.test_plugins]\nabaca_tests = abaca_tempest_tests.plugin:AbacaTempestPlugin\n"
+)
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,14 @@ class Outcome:
 
 
 def spread(outcomes: Iterable[Outcome], listed: Iterable[str]) -> list[Outcome]:
-    """With a failure for each test of a class that could not begin, in place of one for the class. `listed`: the ids of all tests."""
+    """With a failure for each test of a class that could not begin, in place of one for the class.
+    `listed`: the ids of all tests."""
     listed = list(listed)
     told: list[Outcome] = []
     for outcome in outcomes:
-        tests = [id_ for id_ in listed if outcome.lost_class and id_.startswith(f"{outcome.lost_class}.")]
+        tests = [
+            id_ for id_ in listed if outcome.lost_class and id_.startswith(f"{outcome.lost_class}.")
+        ]
         told += [replace(outcome, id=id_, seconds=0.0) for id_ in tests] or [outcome]
     return told
 
@@ -60,7 +65,8 @@ class Suite:
         self._folder = folder
         self._configuration = folder / "tempest.conf"
         self._configuration.write_text(configuration)
-        described = folder / "plug-ins" / "abaca_tempest_tests-1.dist-info"  # an installed package, as far as its finders can tell
+        # an installed package, as far as its finders can tell
+        described = folder / "plug-ins" / "abaca_tempest_tests-1.dist-info"
         described.mkdir(parents=True)
         (described / "METADATA").write_text(METADATA)
         (described / "entry_points.txt").write_text(ENTRY_POINTS)
@@ -72,14 +78,26 @@ class Suite:
             "PYTHON": str(BINARIES / "python"),
         }
 
-    def run(self, patterns: Sequence[str], *, workers: int, seconds: float, but: Sequence[str] = ()) -> list[Outcome]:
-        """Run what matches `patterns` and not `but`, for so many seconds at most; a test that was cut off is `inprogress`, those behind it are
-        missing. Of a class that could not begin, each test has failed."""
+    def run(
+        self, patterns: Sequence[str], *, workers: int, seconds: float, but: Sequence[str] = ()
+    ) -> list[Outcome]:
+        """Run what matches `patterns` and not `but`, for so many seconds at most; a test that was
+        cut off is `inprogress`, those behind it are missing. Of a class that could not begin, each
+        test has failed."""
         selected = self._selected(patterns, but)
         command = [*selected, "--subunit", "--concurrency", str(workers)]
-        with open(self._folder / "subunit", "wb") as stream, open(self._folder / "run.log", "wb") as log:
+        with (
+            open(self._folder / "subunit", "wb") as stream,
+            open(self._folder / "run.log", "wb") as log,
+        ):
             process = subprocess.Popen(
-                command, cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=log, start_new_session=True
+                command,
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=log,
+                start_new_session=True,
             )
             try:
                 process.wait(seconds)
@@ -103,7 +121,8 @@ class Suite:
     def _listed(self, selected: Sequence[str]) -> list[str]:
         """The ids of the tests that are selected."""
         done = subprocess.run(
-            [*selected, "--list-tests"], cwd=self._folder, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [*selected, "--list-tests"], cwd=self._folder, env=self._environment,
+             stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=DECODE_SECONDS, check=True,
         )  # fmt: skip
         return done.stdout.split()
@@ -111,8 +130,19 @@ class Suite:
     def _outcomes(self) -> list[Outcome]:
         with open(self._folder / "subunit", "rb") as stream:
             program = [str(BINARIES / "python"), str(Path(__file__).with_name("outcomes.py"))]
-            done = subprocess.run(program, stdin=stream, capture_output=True, text=True, timeout=DECODE_SECONDS, check=True)
-        return [Outcome(**outcome) for outcome in json.loads(done.stdout) if outcome["status"] != "exists"]
+            done = subprocess.run(
+                program,
+                stdin=stream,
+                capture_output=True,
+                text=True,
+                timeout=DECODE_SECONDS,
+                check=True,
+            )
+        return [
+            Outcome(**outcome)
+            for outcome in json.loads(done.stdout)
+            if outcome["status"] != "exists"
+        ]
 
     def log(self) -> str:
         """What tempest said beside its results."""
@@ -129,14 +159,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def summary(outcomes: Iterable[Outcome], why: Callable[[str], str | None]) -> str:
-    """Counts, the reasons for which tests were skipped, and the names of those that failed. `why`: the reason why a test is expected to."""
+    """Counts, the reasons for which tests were skipped, and the names of those that failed. `why`:
+    the reason why a test is expected to."""
     outcomes = list(outcomes)
     counts = Counter(outcome.status for outcome in outcomes)
-    skipped = Counter(outcome.detail.splitlines()[0] for outcome in outcomes if outcome.status == "skip")
+    skipped = Counter(
+        outcome.detail.splitlines()[0] for outcome in outcomes if outcome.status == "skip"
+    )
     failed = [outcome for outcome in outcomes if outcome.status not in ("success", "skip")]
     lines = [f"{counts['success']} passed, {counts['skip']} skipped, {len(failed)} failed"]
     lines += [f"  skipped {number:4}: {reason}" for reason, number in skipped.most_common()]
     expected = Counter(why(outcome.name) for outcome in failed)
-    lines += [f"  failed as expected {number:4}: {reason}" for reason, number in expected.most_common() if reason]
+    lines += [
+        f"  failed as expected {number:4}: {reason}"
+        for reason, number in expected.most_common()
+        if reason
+    ]
     lines += [f"  FAILED: {outcome.name}" for outcome in failed if why(outcome.name) is None]
     return "\n".join(lines)

@@ -1,4 +1,5 @@
-"""Every module of manila-tempest-plugin and of our plug-in is run, or named with its reason; what a class's failure hides is counted."""
+"""Every module of manila-tempest-plugin and of our plug-in is run, or named with its reason; what a
+class's failure hides is counted."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ INSTALLED = next(iter((BINARIES.parent / "lib").glob("python3*/site-packages")),
 def modules(root: Path, package: str) -> list[str]:
     """The full names of a package's modules of tests."""
     below = root.joinpath(*package.split("."))
-    return sorted(".".join(path.relative_to(root).with_suffix("").parts) for path in below.rglob("test_*.py"))
+    return sorted(
+        ".".join(path.relative_to(root).with_suffix("").parts) for path in below.rglob("test_*.py")
+    )
 
 
 def matching(patterns: list[str], module: str) -> bool:
@@ -33,18 +36,28 @@ def every() -> list[str]:
 
 def test_every_module_is_run_or_named_with_its_reason(every: list[str]) -> None:
     run = families.default() + families.others() + families.roles()
-    assert [module for module in every if matching(run, module) is matching(families.excluded(), module)] == []
+    assert [
+        module for module in every if matching(run, module) is matching(families.excluded(), module)
+    ] == []
 
 
 def test_every_entry_names_something_that_is_there(every: list[str]) -> None:
     patterns = families.default() + families.others() + families.roles() + families.excluded()
-    sources = {module: (PLUGIN if module.startswith(families.OURS) else INSTALLED) for module in every}
+    sources = {
+        module: (PLUGIN if module.startswith(families.OURS) else INSTALLED) for module in every
+    }
     classes = [
         f"{module}.{name}.test"
         for module, root in sources.items()
-        for name in re.findall(r"^class (\w+)", root.joinpath(*module.split(".")).with_suffix(".py").read_text(), re.MULTILINE)  # type: ignore[union-attr]
+        for name in re.findall(
+            r"^class (\w+)",
+            root.joinpath(*module.split(".")).with_suffix(".py").read_text(),  # type: ignore[union-attr]
+            re.MULTILINE,
+        )
     ]
-    assert [pattern for pattern in patterns if not any(re.match(pattern, name) for name in classes)] == []
+    assert [
+        pattern for pattern in patterns if not any(re.match(pattern, name) for name in classes)
+    ] == []
 
 
 def test_a_class_that_cannot_begin_counts_each_of_its_tests() -> None:

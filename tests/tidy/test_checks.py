@@ -22,7 +22,14 @@ def test_a_catch_all_is_found(code: str) -> None:
     assert any(map(checks.calls_a_catch_all, ast.walk(ast.parse(code))))
 
 
-@pytest.mark.parametrize("code", ["try: f()\nexcept (ValueError, OSError): pass", "with suppress(KeyError): f()", "raise Exception"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "try: f()\nexcept (ValueError, OSError): pass",
+        "with suppress(KeyError): f()",
+        "raise Exception",
+    ],
+)
 def test_a_narrow_handler_is_none(code: str) -> None:
     assert not any(map(checks.calls_a_catch_all, ast.walk(ast.parse(code))))
 

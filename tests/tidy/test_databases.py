@@ -1,4 +1,5 @@
-"""The database fixtures keep their word: fresh each time, copies of a template, apart from each other."""
+"""The database fixtures keep their word: fresh each time, copies of a template, apart from each
+other."""
 
 from __future__ import annotations
 
@@ -24,10 +25,16 @@ def run(url: str, *statements: str) -> list[tuple[object, ...]]:
 
 def initialise(url: str) -> None:
     initialised.append(url)
-    run(url, "CREATE TABLE shares (id VARCHAR(36))", "INSERT INTO shares VALUES ('from the template')")
+    run(
+        url,
+        "CREATE TABLE shares (id VARCHAR(36))",
+        "INSERT INTO shares VALUES ('from the template')",
+    )
 
 
-def test_a_database_is_empty_and_of_the_kind_asked_for(database_url: str, database_kind: str) -> None:
+def test_a_database_is_empty_and_of_the_kind_asked_for(
+    database_url: str, database_kind: str
+) -> None:
     engine = sa.create_engine(database_url)
     assert engine.dialect.name == database_kind
     assert sa.inspect(engine).get_table_names() == []
@@ -41,7 +48,9 @@ def test_copies_of_a_template_are_apart(template_database: Callable[[Initialise]
     assert len(run(first, "SELECT id FROM shares")) == 2
 
 
-def test_a_template_is_made_once(template_database: Callable[[Initialise], str], databases: Databases) -> None:
+def test_a_template_is_made_once(
+    template_database: Callable[[Initialise], str], databases: Databases
+) -> None:
     made_before = len(initialised)
     template_database(initialise)
     again = len(initialised)

@@ -1,4 +1,5 @@
-"""Documents and other files: links lead somewhere, and nothing tells of the machine that it was written on."""
+"""Documents and other files: links lead somewhere, and nothing tells of the machine that it was
+written on."""
 
 from __future__ import annotations
 
@@ -31,13 +32,29 @@ NOT_A_FILE = re.compile(r"^([a-z]+:|#)")
 
 
 def tracked_files() -> list[Path]:
-    """The files that git tracks or would; without git, every file outside of folders whose name begins with a dot."""
+    """The files that git tracks or would; without git, every file outside of folders whose name
+    begins with a dot."""
     if shutil.which("git") and (ROOT / ".git").exists():
-        command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        output = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True).stdout
+        command = [
+            "git",
+            "-c",
+            f"safe.directory={ROOT}",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]
+        output = subprocess.run(
+            command, cwd=ROOT, capture_output=True, check=True, text=True
+        ).stdout
         paths = [ROOT / line for line in output.split("\0") if line]
     else:
-        paths = [path for path in ROOT.rglob("*") if not any(part.startswith(".") for part in path.relative_to(ROOT).parts[:-1])]
+        paths = [
+            path
+            for path in ROOT.rglob("*")
+            if not any(part.startswith(".") for part in path.relative_to(ROOT).parts[:-1])
+        ]
     return sorted(path for path in paths if path.is_file())
 
 
@@ -51,13 +68,23 @@ def machine_patterns() -> list[str]:
 
 
 def broken_links(document: Path) -> list[str]:
-    targets = [target for target in LINK.findall(FENCE.sub("", text_of(document))) if not NOT_A_FILE.match(target)]
-    return [target for target in targets if not (document.parent / target.partition("#")[0]).exists()]
+    targets = [
+        target
+        for target in LINK.findall(FENCE.sub("", text_of(document)))
+        if not NOT_A_FILE.match(target)
+    ]
+    return [
+        target for target in targets if not (document.parent / target.partition("#")[0]).exists()
+    ]
 
 
 def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
     pattern = re.compile("|".join(machine_patterns()))
-    found = {path.relative_to(ROOT).as_posix(): match.group() for path in tracked_files() if (match := pattern.search(text_of(path)))}
+    found = {
+        path.relative_to(ROOT).as_posix(): match.group()
+        for path in tracked_files()
+        if (match := pattern.search(text_of(path)))
+    }
     found.pop(Path(__file__).relative_to(ROOT).as_posix(), None)
     assert found == {}
 
@@ -65,30 +92,54 @@ def test_no_file_tells_of_the_machine_it_was_written_on() -> None:
 def test_locks_hold_hashes_and_no_address() -> None:
     for lock in (ROOT / "requirements").glob("*.lock"):
         text = text_of(lock)
-        assert not re.search(r"://|^-", text, re.MULTILINE), f"{lock.name} names an address or an option"
+        assert not re.search(r"://|^-", text, re.MULTILINE), (
+            f"{lock.name} names an address or an option"
+        )
         pins = re.findall(r"^[\w.-]+==\S+(?: ;[^\\\n]*)?(.*)$", text, re.MULTILINE)
-        assert pins and all(rest.strip() == "\\" for rest in pins), f"{lock.name} has a requirement without a hash"
-        assert len(pins) == len(re.findall(r"^\w", text, re.MULTILINE)), f"{lock.name} has a requirement that is not pinned"
+        assert pins and all(rest.strip() == "\\" for rest in pins), (
+            f"{lock.name} has a requirement without a hash"
+        )
+        assert len(pins) == len(re.findall(r"^\w", text, re.MULTILINE)), (
+            f"{lock.name} has a requirement that is not pinned"
+        )
 
 
 def test_locks_hold_every_dependency() -> None:
     project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
-    wanted = {"runtime": project["dependencies"], "dev": sum(project["optional-dependencies"].values(), project["dependencies"])}
+    wanted = {
+        "runtime": project["dependencies"],
+        "dev": sum(project["optional-dependencies"].values(), project["dependencies"]),
+    }
     for lock, requirements in wanted.items():
-        pinned = set(re.findall(r"^([\w.-]+)==", text_of(ROOT / "requirements" / f"{lock}.lock"), re.MULTILINE))
-        names = {re.match(r"[\w.-]+", requirement)[0].lower().replace(".", "-") for requirement in requirements}  # type: ignore[index]
+        pinned = set(
+            re.findall(
+                r"^([\w.-]+)==", text_of(ROOT / "requirements" / f"{lock}.lock"), re.MULTILINE
+            )
+        )
+        names = {
+            re.match(r"[\w.-]+", requirement)[0].lower().replace(".", "-")  # type: ignore[index]
+            for requirement in requirements
+        }
         assert names <= pinned, f"run `make lock`: {lock}.lock lacks {names - pinned}"
 
 
 def test_links_of_documents_lead_to_files() -> None:
     documents = [path for path in tracked_files() if path.suffix == ".md"]
     assert documents
-    assert {path.relative_to(ROOT).as_posix(): broken for path in documents if (broken := broken_links(path))} == {}
+    assert {
+        path.relative_to(ROOT).as_posix(): broken
+        for path in documents
+        if (broken := broken_links(path))
+    } == {}
 
 
 @pytest.mark.parametrize(
     ("text", "broken"),
-    [("[a](there.md#b) [w](https://x.y)", []), ("[a](gone.md)", ["gone.md"]), ("```\n[a](gone.md)\n```", [])],
+    [
+        ("[a](there.md#b) [w](https://x.y)", []),
+        ("[a](gone.md)", ["gone.md"]),
+        ("```\n[a](gone.md)\n```", []),
+    ],
 )
 def test_a_broken_link_is_found(tmp_path: Path, text: str, broken: list[str]) -> None:
     (tmp_path / "there.md").touch()
@@ -98,9 +149,24 @@ def test_a_broken_link_is_found(tmp_path: Path, text: str, broken: list[str]) ->
 
 
 def test_the_guides_are_complete() -> None:
-    """Administrators find every command of `abaca-manage`, authors of drivers every method and capability."""
-    administrator, author = text_of(ROOT / "docs/how-to/administrator-guide.md"), text_of(ROOT / "docs/how-to/driver-guide.md")
-    commands = {f"{group} {verb}" for group, found in manage.commands.items() if isinstance(found, Group) for verb in found.commands}
+    """Administrators find every command of `abaca-manage`, authors of drivers every method and
+    capability."""
+    administrator, author = (
+        text_of(ROOT / "docs/how-to/administrator-guide.md"),
+        text_of(ROOT / "docs/how-to/driver-guide.md"),
+    )
+    commands = {
+        f"{group} {verb}"
+        for group, found in manage.commands.items()
+        if isinstance(found, Group)
+        for verb in found.commands
+    }
     assert {command for command in commands if command not in administrator} == set()
-    methods = {name for name in vars(ShareDriver) if not name.startswith("_") and callable(getattr(ShareDriver, name))}
-    assert {name for name in methods | set(Capabilities.__struct_fields__) if name not in author} == set()
+    methods = {
+        name
+        for name in vars(ShareDriver)
+        if not name.startswith("_") and callable(getattr(ShareDriver, name))
+    }
+    assert {
+        name for name in methods | set(Capabilities.__struct_fields__) if name not in author
+    } == set()

@@ -9,7 +9,11 @@ import pytest
 
 from tests.tidy.test_spec_coverage import exists
 
-PROMISES = [line.split("|")[1:-1] for line in (Path(__file__).parents[2] / "docs/reliability.md").read_text().splitlines() if "::" in line]
+PROMISES = [
+    line.split("|")[1:-1]
+    for line in (Path(__file__).parents[2] / "docs/reliability.md").read_text().splitlines()
+    if "::" in line
+]
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise[0].strip()[:50])

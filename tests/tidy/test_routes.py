@@ -1,4 +1,5 @@
-"""Every route of the API has a rule of the policy, and every rule one default. That each is called: `tests/api/test_every_route.py`."""
+"""Every route of the API has a rule of the policy, and every rule one default. That each is called:
+`tests/api/test_every_route.py`."""
 
 from __future__ import annotations
 

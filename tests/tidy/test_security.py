@@ -10,7 +10,9 @@ import pytest
 from tests.tidy.test_spec_coverage import exists
 
 DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
-WALLS = [cells for line in DOCUMENT.read_text().splitlines() if len(cells := line.split("|")[1:-1]) == 4]
+WALLS = [
+    cells for line in DOCUMENT.read_text().splitlines() if len(cells := line.split("|")[1:-1]) == 4
+]
 ROWS = [cells for cells in WALLS if set(cells[0]) != {"-"} and cells[0].strip() != "surface"]
 
 

@@ -1,4 +1,5 @@
-"""Every row of docs/spec-coverage.md names tests that exist, or says what is open; and each was seen to fail: see tests/breakages.py."""
+"""Every row of docs/spec-coverage.md names tests that exist, or says what is open; and each was
+seen to fail: see tests/breakages.py."""
 
 from __future__ import annotations
 
@@ -14,18 +15,26 @@ from tests.breakages import Breakage
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = breakages.DOCUMENT.read_text().partition(breakages.MARK)[0]
-ROWS = [line.split("|")[1:-1] for line in REQUIREMENTS.splitlines() if re.match(r"\| [A-EG]\d+ ", line)]
+ROWS = [
+    line.split("|")[1:-1] for line in REQUIREMENTS.splitlines() if re.match(r"\| [A-EG]\d+ ", line)
+]
 WANTED = {"A": 3, "B": 5, "C": 13, "D": 5, "E": 7, "G": 5}
 
 
 def test_no_requirement_is_left_out() -> None:
     listed = [row[0].strip() for row in ROWS]
-    assert listed == [f"{letter}{number}" for letter, last in WANTED.items() for number in range(1, last + 1)]
+    assert listed == [
+        f"{letter}{number}" for letter, last in WANTED.items() for number in range(1, last + 1)
+    ]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0].strip())
 def test_its_tests_and_modules_exist(row: list[str]) -> None:
-    modules, tests, remains = re.findall(r"`([^`]+)`", row[2]), re.findall(r"`([^`]+)`", row[3]), row[4].strip()
+    modules, tests, remains = (
+        re.findall(r"`([^`]+)`", row[2]),
+        re.findall(r"`([^`]+)`", row[3]),
+        row[4].strip(),
+    )
     assert tests or remains, "neither a test nor what is open"
     for module in modules:
         assert (ROOT / "src/abaca" / module).exists() or (ROOT / module).exists(), module
@@ -35,26 +44,42 @@ def test_its_tests_and_modules_exist(row: list[str]) -> None:
 
 @cache
 def exists(test: str) -> bool:
-    """Whether a test's function or class is in its file; what a class inherits is not looked for."""
+    """Whether a test's function or class is in its file; what a class inherits is not looked
+    for."""
     path, name = test.split("::")[:2]
     tree = ast.parse((ROOT / path).read_text())
-    return name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    return name in {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
 
 
 def test_every_requirement_is_broken_on_purpose() -> None:
-    elsewhere = {"E6", "G1", "G2", "G3", "G4", "G5"}  # the peer's own suite; walls, which attacks were seen to pass before they stood
-    assert {row[0].strip() for row in ROWS} - elsewhere <= {breakage.row for breakage in breakages.table()}
+    elsewhere = {
+        "E6",
+        "G1",
+        "G2",
+        "G3",
+        "G4",
+        "G5",
+    }  # the peer's own suite; walls, which attacks were seen to pass before they stood
+    assert {row[0].strip() for row in ROWS} - elsewhere <= {
+        breakage.row for breakage in breakages.table()
+    }
 
 
-@pytest.mark.parametrize("breakage", breakages.table(), ids=lambda breakage: f"{breakage.row} {breakage.what}")
+@pytest.mark.parametrize(
+    "breakage", breakages.table(), ids=lambda breakage: f"{breakage.row} {breakage.what}"
+)
 def test_it_can_still_be_broken_so(breakage: Breakage) -> None:
-    """The code has changed there when this fails: put what it is now into tests/breakages.toml, and try it with `make breakages`."""
+    """The code has changed there when this fails: put what it is now into tests/breakages.toml, and
+    try it with `make breakages`."""
     breakages.broken(breakage, ROOT)
     assert [test for test in breakage.tests if not exists(test)] == []
 
 
 def test_the_document_tells_how() -> None:
     text = breakages.DOCUMENT.read_text()
-    assert text.partition(breakages.MARK)[1:] == (breakages.MARK, breakages.section(breakages.table()).removeprefix(breakages.MARK)), (
-        "run `python -m tests.breakages --write`"
-    )
+    assert text.partition(breakages.MARK)[1:] == (
+        breakages.MARK,
+        breakages.section(breakages.table()).removeprefix(breakages.MARK),
+    ), "run `python -m tests.breakages --write`"

@@ -8,7 +8,14 @@ import pytest
 
 from abaca.addresses import Network
 from abaca.errors import Conflict, Invalid
-from abaca.networks.address_pool import AddressPool, AddressRange, checked_ranges, default_ranges, first_host, last_host
+from abaca.networks.address_pool import (
+    AddressPool,
+    AddressRange,
+    checked_ranges,
+    default_ranges,
+    first_host,
+    last_host,
+)
 from tests.properties import given, st
 
 
@@ -50,18 +57,26 @@ def test_every_address_can_be_given_and_no_more(bits: int, v6: bool) -> None:
     pool = pool_of(network)
     keys = [str(number) for number in range(pool.size)]
     picked = pool.pick(keys, [])
-    assert sorted(int(ip_address(text)) for text in picked) == list(range(int(first_host(network)) + 1, int(last_host(network)) + 1))
+    assert sorted(int(ip_address(text)) for text in picked) == list(
+        range(int(first_host(network)) + 1, int(last_host(network)) + 1)
+    )
     with pytest.raises(ValueError, match="is free"):
         pool.pick(["one more"], picked)
 
 
 @given(networks(smallest=4), st.data())
-def test_default_ranges_hold_all_hosts_but_the_gateway(network: Network, data: st.DataObject) -> None:
-    gateway = network.network_address + data.draw(st.integers(1, int(last_host(network)) - int(network.network_address)))
+def test_default_ranges_hold_all_hosts_but_the_gateway(
+    network: Network, data: st.DataObject
+) -> None:
+    gateway = network.network_address + data.draw(
+        st.integers(1, int(last_host(network)) - int(network.network_address))
+    )
     ranges = default_ranges(network, gateway)
     hosts = int(last_host(network)) - int(first_host(network)) + 1
     assert AddressPool(ranges).size == hosts - 1
-    assert not any(int(ip_address(item.start)) <= int(gateway) <= int(ip_address(item.end)) for item in ranges)
+    assert not any(
+        int(ip_address(item.start)) <= int(gateway) <= int(ip_address(item.end)) for item in ranges
+    )
     assert AddressPool(default_ranges(network, None)).size == hosts
     assert checked_ranges(network, gateway, ranges[::-1]) == ranges
 
@@ -73,7 +88,12 @@ def test_sizes() -> None:
 
 
 def test_several_ranges_are_one_pool() -> None:
-    pool = AddressPool([AddressRange(start="10.0.0.2", end="10.0.0.3"), AddressRange(start="10.0.0.250", end="10.0.0.250")])
+    pool = AddressPool(
+        [
+            AddressRange(start="10.0.0.2", end="10.0.0.3"),
+            AddressRange(start="10.0.0.250", end="10.0.0.250"),
+        ]
+    )
     assert sorted(pool.pick(["a", "b", "c"], [])) == ["10.0.0.2", "10.0.0.250", "10.0.0.3"]
 
 
@@ -97,7 +117,11 @@ def test_addresses_taken_outside_of_the_pool_do_not_matter() -> None:
 )
 def test_ranges_that_make_no_sense(ranges: list[tuple[str, str]], error: type[Exception]) -> None:
     with pytest.raises(error):
-        checked_ranges(ip_network("10.0.0.0/24"), ip_address("10.0.0.1"), [AddressRange(start=start, end=end) for start, end in ranges])
+        checked_ranges(
+            ip_network("10.0.0.0/24"),
+            ip_address("10.0.0.1"),
+            [AddressRange(start=start, end=end) for start, end in ranges],
+        )
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "fd00::/64"])

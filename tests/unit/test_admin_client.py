@@ -1,4 +1,5 @@
-"""`abaca client`: what it refuses. That it makes clients who reach shares: tests/e2e/test_tutorials.py."""
+"""`abaca client`: what it refuses. That it makes clients who reach shares:
+tests/e2e/test_tutorials.py."""
 
 from __future__ import annotations
 

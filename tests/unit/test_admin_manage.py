@@ -1,4 +1,5 @@
-"""`abaca-manage`: the schema and the services, straight from the database. And the help of both commands."""
+"""`abaca-manage`: the schema and the services, straight from the database. And the help of both
+commands."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ def conf() -> Iterator[cfg.ConfigOpts]:
 
 def call(conf: cfg.ConfigOpts, *arguments: str) -> Result:
     """As on a terminal, which gets what is steering it."""
-    return CliRunner().invoke(manage.main, [*arguments, "--config-file", os.devnull, "--state-dir", conf.state_dir], color=True)
+    return CliRunner().invoke(
+        manage.main,
+        [*arguments, "--config-file", os.devnull, "--state-dir", conf.state_dir],
+        color=True,
+    )
 
 
 def test_db_sync_makes_the_tables_and_db_version_tells(conf: cfg.ConfigOpts) -> None:
@@ -47,14 +52,27 @@ def test_services_are_listed_with_state_and_pools(conf: cfg.ConfigOpts) -> None:
     stats = PoolStats(pool_name="pool", total_capacity_gb=10, free_capacity_gb=9)
     for host, ready, pools in (("one@linux", True, [stats]), ("two@linux", False, [])):
         sign = Report(
-            host=host, worker_host=host.partition("@")[0], availability_zone="nova", is_ready=ready, reason=None if ready else "starting", lasts=60,
-            network_allocations_number=1, network_allocation_update_support=True, security_service_update_support=False,
+            host=host, worker_host=host.partition("@")[0], availability_zone="nova", is_ready=ready,
+             reason=None if ready else "starting", lasts=60,
+            network_allocations_number=1, network_allocation_update_support=True,
+             security_service_update_support=False,
         )  # fmt: skip
         with begin(engine) as conn:
             service_reports.report(conn, sign, pools)
     engine.dispose()
     head, _, one, two = call(conf, "service", "list").output.splitlines()
-    assert head.split() == ["Host", "Zone", "Status", "State", "Last", "sign", "of", "life", "(UTC)", "Pools"]
+    assert head.split() == [
+        "Host",
+        "Zone",
+        "Status",
+        "State",
+        "Last",
+        "sign",
+        "of",
+        "life",
+        "(UTC)",
+        "Pools",
+    ]
     assert one.split()[:4] == ["one@linux", "nova", "enabled", "up"] and one.split()[-1] == "pool"
     assert two.split()[:4] == ["two@linux", "nova", "enabled", "down"] and two.split()[-1] == "-"
 
@@ -67,11 +85,17 @@ HOSTILE: list[dict[str, object]] = [
     {"inputs": '{"no": "arguments"}'},
     {"inputs": '{"args": null}'},
     {"inputs": "\x1b[2J"},
-    {"serialization": "py_pickle", "inputs": "gASVHAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjARpZCA+lIWUUpQu"},
+    {
+        "serialization": "py_pickle",
+        "inputs": "gASVHAAAAAAAAACMBXBvc2l4lIwGc3lzdGVtlJOUjARpZCA+lIWUUpQu",
+    },
     {"created_at": 10**18},
     {"created_at": -(10**17)},
     {"authenticated_roles": "nonsense"},
-    {"status": "ERROR", "error": '{"error": {"name": "x", "message": "\\u001b[2J\\nforged", "details": {}}}'},
+    {
+        "status": "ERROR",
+        "error": '{"error": {"name": "x", "message": "\\u001b[2J\\nforged", "details": {}}}',
+    },
     {"status": "ERROR", "error": '{"error": 7}'},
     {"status": "ERROR", "error": "\x1b[2J"},
 ]
@@ -82,35 +106,58 @@ def test_hostile_rows_of_work_hide_no_other_and_steer_no_terminal(conf: cfg.Conf
     state_dir.prepare(conf)
     engine = create_engine(config.database_url(conf))
     honest: dict[str, object] = {
-        "workflow_uuid": "share_create:honest:1", "status": "ENQUEUED", "name": "share_create", "created_at": 1, "updated_at": 1,
-        "queue_name": "host-h", "inputs": '{"args": ["honest"], "kwargs": {}}', "serialization": "abaca_json",
+        "workflow_uuid": "share_create:honest:1", "status": "ENQUEUED", "name": "share_create",
+         "created_at": 1, "updated_at": 1,
+        "queue_name": "host-h", "inputs": '{"args": ["honest"], "kwargs": '
+                                          '{}}', "serialization": "abaca_json",
     }  # fmt: skip
-    rows = [honest, *({**honest, "workflow_uuid": f"share_create:{number}:1", **row} for number, row in enumerate(HOSTILE))]
+    rows = [
+        honest,
+        *(
+            {**honest, "workflow_uuid": f"share_create:{number}:1", **row}
+            for number, row in enumerate(HOSTILE)
+        ),
+    ]
     with begin(engine) as conn:
         for row in rows:
             conn.execute(sa.insert(sa.table("workflow_status", *map(sa.column, row))).values(**row))
     engine.dispose()
     listed = call(conf, "operations", "list")
     assert listed.exit_code == 0, listed.output
-    assert len(listed.stdout.splitlines()) == 2 + len(rows) and "share_create:honest:1" in listed.stdout
+    assert (
+        len(listed.stdout.splitlines()) == 2 + len(rows)
+        and "share_create:honest:1" in listed.stdout
+    )
     for row in rows:
         shown = call(conf, "operations", "show", str(row["workflow_uuid"]))
-        assert shown.exception is None or isinstance(shown.exception, SystemExit), (row, shown.exception)
-        assert all(character.isprintable() or character == "\n" for character in listed.output + shown.output), (row, shown.output)
+        assert shown.exception is None or isinstance(shown.exception, SystemExit), (
+            row,
+            shown.exception,
+        )
+        assert all(
+            character.isprintable() or character == "\n"
+            for character in listed.output + shown.output
+        ), (row, shown.output)
 
 
 def test_hostile_rows_of_services_steer_no_terminal(conf: cfg.ConfigOpts) -> None:
     state_dir.prepare(conf)
     engine = create_engine(config.database_url(conf))
     sign = Report(
-        host="h\x1b[2J@a\nforged@b", worker_host="h", availability_zone="nova\x1b[2J", is_ready=True, reason=None, lasts=60,
-        network_allocations_number=1, network_allocation_update_support=True, security_service_update_support=False,
+        host="h\x1b[2J@a\nforged@b", worker_host="h", availability_zone="nova\x1b[2J",
+         is_ready=True, reason=None, lasts=60,
+        network_allocations_number=1, network_allocation_update_support=True,
+         security_service_update_support=False,
     )  # fmt: skip
     with begin(engine) as conn:
-        service_reports.report(conn, sign, [PoolStats(pool_name="p\x1b[2J", total_capacity_gb=10, free_capacity_gb=9)])
+        service_reports.report(
+            conn, sign, [PoolStats(pool_name="p\x1b[2J", total_capacity_gb=10, free_capacity_gb=9)]
+        )
     engine.dispose()
     listed = call(conf, "service", "list").output
-    assert len(listed.splitlines()) == 3 and all(character.isprintable() or character == "\n" for character in listed)
+    assert len(listed.splitlines()) == 3 and all(
+        character.isprintable() or character == "\n" for character in listed
+    )
 
 
 def test_without_a_database_it_says_so_and_makes_none(conf: cfg.ConfigOpts) -> None:
@@ -131,15 +178,26 @@ def commands(group: click.Group, path: tuple[str, ...]) -> list[tuple[str, click
     found: list[tuple[str, click.Command]] = []
     for name, command in group.commands.items():
         inner = (*path, name)
-        found += commands(command, inner) if isinstance(command, click.Group) else [(" ".join(inner), command)]
+        found += (
+            commands(command, inner)
+            if isinstance(command, click.Group)
+            else [(" ".join(inner), command)]
+        )
     return found
 
 
-@pytest.mark.parametrize(("name", "command"), [*commands(cli.main, ("abaca",)), *commands(manage.main, ("abaca-manage",))])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [*commands(cli.main, ("abaca",)), *commands(manage.main, ("abaca-manage",))],
+)
 def test_every_command_explains_itself(name: str, command: click.Command) -> None:
     """And the commands that stand directly below `abaca` give an example."""
     output = CliRunner().invoke(command, ["--help"]).output
-    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    options = [
+        option
+        for option in command.params
+        if isinstance(option, click.Option) and not option.hidden
+    ]
     assert command.help and len(command.help) > 30 and all(option.help for option in options)
     if name.count(" ") == 1:
         assert "Example" in output

@@ -1,4 +1,5 @@
-"""The state directory: what is made, and what is not opened because others could have put it there."""
+"""The state directory: what is made, and what is not opened because others could have put it
+there."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ from abaca.db.tables import security_services
 from abaca.errors import Conflict
 from tests.service import PROGRAM, UNPRIVILEGED, reachable_folder, unprivileged_reason
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is who owns what")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root: what is looked at is who owns what"
+)
 
 
 @pytest.fixture
@@ -37,7 +40,10 @@ def test_it_is_made_with_a_database_at_the_newest_revision(conf: cfg.ConfigOpts)
     state_dir.prepare(conf)
     state_dir.prepare(conf)
     assert migrations.current(config.database_url(conf)) == migrations.head()
-    modes = {name: stat.S_IMODE(config.state_path(conf, *name).stat().st_mode) for name in ((), ("worker",), ("db",), ("db", "abaca.sqlite"))}
+    modes = {
+        name: stat.S_IMODE(config.state_path(conf, *name).stat().st_mode)
+        for name in ((), ("worker",), ("db",), ("db", "abaca.sqlite"))
+    }
     assert list(modes.values()) == [0o755, 0o700, 0o700, 0o600]
 
 
@@ -47,7 +53,10 @@ def test_the_key_is_made_once_and_for_the_api_to_read(conf: cfg.ConfigOpts) -> N
     before = key.read_text()
     state_dir.prepare(conf)
     assert key.read_text() == before
-    assert (stat.S_IMODE(key.stat().st_mode), key.stat().st_gid) == (0o640, state_dir.api_group(conf))
+    assert (stat.S_IMODE(key.stat().st_mode), key.stat().st_gid) == (
+        0o640,
+        state_dir.api_group(conf),
+    )
     assert Cipher(key).decrypt(Cipher(key).encrypt("p")) == "p"
 
 
@@ -58,7 +67,13 @@ def test_a_lost_key_is_not_replaced_while_something_needs_it(conf: cfg.ConfigOpt
     key.unlink()
     state_dir.prepare(conf)
     engine = create_engine(config.database_url(conf))
-    values = {"id": "s", "project_id": "p", "type": "ldap", "encrypted_password": token, "created_at": utcnow()}
+    values = {
+        "id": "s",
+        "project_id": "p",
+        "type": "ldap",
+        "encrypted_password": token,
+        "created_at": utcnow(),
+    }
     with begin(engine) as conn:
         conn.execute(sa.insert(security_services).values(values))
     state_dir.prepare(conf)
@@ -70,7 +85,9 @@ def test_a_lost_key_is_not_replaced_while_something_needs_it(conf: cfg.ConfigOpt
 
 
 @pytest.mark.parametrize("name", ["abaca.sqlite", "abaca.sqlite-wal", "abaca.sqlite-journal"])
-def test_a_symbolic_link_in_the_place_of_a_database_file_is_refused(conf: cfg.ConfigOpts, tmp_path: Path, name: str) -> None:
+def test_a_symbolic_link_in_the_place_of_a_database_file_is_refused(
+    conf: cfg.ConfigOpts, tmp_path: Path, name: str
+) -> None:
     folder = config.state_path(conf, "db")
     folder.mkdir(parents=True)
     (folder / name).symlink_to(tmp_path / "elsewhere")
@@ -88,7 +105,9 @@ def test_a_file_with_a_second_name_is_refused(conf: cfg.ConfigOpts) -> None:
         state_dir.prepare(conf)
 
 
-def test_a_symbolic_link_in_the_place_of_a_folder_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_the_place_of_a_folder_is_refused(
+    conf: cfg.ConfigOpts, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     config.state_path(conf).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(Conflict, match="must be a folder, not a symbolic link"):
@@ -112,7 +131,9 @@ def test_a_database_of_somebody_else_is_refused(conf: cfg.ConfigOpts) -> None:
 
 
 @needs_root
-def test_the_shared_folder_of_an_older_release_is_handed_to_the_apis_user(conf: cfg.ConfigOpts) -> None:
+def test_the_shared_folder_of_an_older_release_is_handed_to_the_apis_user(
+    conf: cfg.ConfigOpts,
+) -> None:
     state_dir.prepare(conf)
     folder, database = config.state_path(conf, "db"), config.state_path(conf, "db", "abaca.sqlite")
     user, group = folder.stat().st_uid, state_dir.api_group(conf)
@@ -120,13 +141,17 @@ def test_the_shared_folder_of_an_older_release_is_handed_to_the_apis_user(conf: 
         os.chown(path, 0, group)
         path.chmod(mode)
     state_dir.prepare(conf)
-    assert [(stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in (folder, database)] == [(0o700, user), (0o600, user)]
+    assert [
+        (stat.S_IMODE(path.stat().st_mode), path.stat().st_uid) for path in (folder, database)
+    ] == [(0o700, user), (0o600, user)]
     assert user != 0
     assert migrations.current(config.database_url(conf)) == migrations.head()
 
 
 @needs_root
-def test_the_folder_of_the_user_before_the_api_had_its_own_is_handed_over(conf: cfg.ConfigOpts) -> None:
+def test_the_folder_of_the_user_before_the_api_had_its_own_is_handed_over(
+    conf: cfg.ConfigOpts,
+) -> None:
     state_dir.prepare(conf)
     folder, database = config.state_path(conf, "db"), config.state_path(conf, "db", "abaca.sqlite")
     user, former = folder.stat().st_uid, pwd.getpwnam("nobody").pw_uid
@@ -139,7 +164,9 @@ def test_the_folder_of_the_user_before_the_api_had_its_own_is_handed_over(conf: 
 
 
 @needs_root
-def test_below_a_closed_folder_of_roots_the_api_runs_as_root_when_that_is_said(conf: cfg.ConfigOpts) -> None:
+def test_below_a_closed_folder_of_roots_the_api_runs_as_root_when_that_is_said(
+    conf: cfg.ConfigOpts,
+) -> None:
     Path(conf.state_dir).parent.chmod(0o700)
     conf.set_override("user", "root", group="api")
     state_dir.prepare(conf)
@@ -147,7 +174,9 @@ def test_below_a_closed_folder_of_roots_the_api_runs_as_root_when_that_is_said(c
 
 
 @needs_root
-def test_a_database_in_a_folder_of_roots_elsewhere_is_refused(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+def test_a_database_in_a_folder_of_roots_elsewhere_is_refused(
+    conf: cfg.ConfigOpts, tmp_path: Path
+) -> None:
     conf.set_override("connection", f"sqlite:///{tmp_path}/abaca.sqlite", group="database")
     with pytest.raises(Conflict, match=f"{tmp_path} and what is in it must belong to abaca"):
         state_dir.prepare(conf)
@@ -170,7 +199,11 @@ def test_a_user_that_is_not_there_is_named(conf: cfg.ConfigOpts) -> None:
 
 
 def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
-    with state_dir.alone(tmp_path / "lock", "taken"), pytest.raises(Conflict, match="taken"), state_dir.alone(tmp_path / "lock", "taken"):
+    with (
+        state_dir.alone(tmp_path / "lock", "taken"),
+        pytest.raises(Conflict, match="taken"),
+        state_dir.alone(tmp_path / "lock", "taken"),
+    ):
         pass
     with state_dir.alone(tmp_path / "lock", "taken"):
         pass
@@ -178,15 +211,21 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
 
 def test_another_process_gets_the_same_configuration(tmp_path: Path) -> None:
     (tmp_path / "abaca.conf").write_text("[api]\nport = 9000\nlisten = ::1\n")
-    settings = Settings((str(tmp_path / "abaca.conf"),), (), str(tmp_path / "state"), True, port=9001)
+    settings = Settings(
+        (str(tmp_path / "abaca.conf"),), (), str(tmp_path / "state"), True, port=9001
+    )
     arguments = settings.arguments(settings.load())
     assert arguments == [
-        "--config-file", f"{tmp_path}/abaca.conf", "--state-dir", f"{tmp_path}/state", "--listen", "::1", "--port", "9001", "--verbose",
+        "--config-file", f"{tmp_path}/abaca.conf", "--state-dir", f"{tmp_path}/state", "--listen",
+         "::1", "--port", "9001", "--verbose",
     ]  # fmt: skip
 
 
 def test_a_database_url_is_shown_without_its_password() -> None:
-    assert shown_url("postgresql+psycopg://abaca:geheim@db/abaca") == "postgresql+psycopg://abaca:***@db/abaca"
+    assert (
+        shown_url("postgresql+psycopg://abaca:geheim@db/abaca")
+        == "postgresql+psycopg://abaca:***@db/abaca"
+    )
 
 
 @needs_root
@@ -196,6 +235,15 @@ def test_a_user_who_may_not_write_to_the_system_gets_a_state_directory_of_their_
         pytest.skip(reason)
     environment = {"HOME": "/nonexistent", "XDG_STATE_HOME": "/var/tmp/nobodys", "PATH": os.defpath}
     command = [*PROGRAM, "doctor", "--config-file", os.devnull]
-    done = subprocess.run(command, user=UNPRIVILEGED, env=environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command,
+        user=UNPRIVILEGED,
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == 1  # root is missing, at least
     assert "State directory /var/tmp/nobodys/abaca" in done.stdout

@@ -1,4 +1,5 @@
-"""The file of JSON lines: several processes append to it, it is moved away meanwhile, its disk is full."""
+"""The file of JSON lines: several processes append to it, it is moved away meanwhile, its disk is
+full."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def test_several_processes_lose_no_line_while_the_file_is_rotated(tmp_path: Path
         assert process.exitcode == 0
     lines = [line for file in [*moved, path] if file.exists() for line in read(file)]
     assert len(lines) == PROCESSES * EACH
-    assert {(line["process"], line["number"]) for line in lines} == {(str(p), n) for p in range(PROCESSES) for n in range(EACH)}
+    assert {(line["process"], line["number"]) for line in lines} == {
+        (str(p), n) for p in range(PROCESSES) for n in range(EACH)
+    }
 
 
 def test_a_file_that_was_moved_or_deleted_is_made_anew(tmp_path: Path) -> None:
@@ -85,7 +88,9 @@ def test_one_that_the_administrator_made_keeps_its_mode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
-def test_what_is_no_file_is_not_written_and_holds_nobody_up(tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_no_file_is_not_written_and_holds_nobody_up(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path, other = tmp_path / "audit.jsonl", tmp_path / "other"
     other.write_text("")
     make: dict[str, Callable[[], None]] = {
@@ -113,7 +118,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_a_full_disk_costs_lines_and_nothing_else(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_full_disk_costs_lines_and_nothing_else(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = small_disk / "audit.jsonl"
     file, ballast = AuditFile(str(path)), small_disk / "ballast"
     file.append({"number": 0})
@@ -139,7 +146,10 @@ def test_a_line_that_was_cut_spoils_no_other(tmp_path: Path) -> None:
 def test_whether_it_can_be_written_is_found_out_without_making_it(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     assert complaint(path, "abaca") is None and not path.exists()
-    assert complaint(tmp_path / "missing" / "audit.jsonl", "abaca") == f"abaca may not make [api] audit_file {tmp_path}/missing/audit.jsonl."
+    assert (
+        complaint(tmp_path / "missing" / "audit.jsonl", "abaca")
+        == f"abaca may not make [api] audit_file {tmp_path}/missing/audit.jsonl."
+    )
 
 
 def test_a_reader_that_locks_the_file_holds_nobody_up(tmp_path: Path) -> None:

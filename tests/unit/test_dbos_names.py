@@ -1,4 +1,5 @@
-"""The names of DBOS's inside that are used are those that ADR 0027 lists, and the release that is installed has them."""
+"""The names of DBOS's inside that are used are those that ADR 0027 lists, and the release that is
+installed has them."""
 
 from __future__ import annotations
 
@@ -36,4 +37,6 @@ def test_the_release_has_it(name: str) -> None:
     module, symbol, *member = re.fullmatch(r"(dbos\.\w+)\.(\w+)(?:\.(\w+))?", name).groups("")  # type: ignore[union-attr]
     found = getattr(importlib.import_module(module), symbol)
     if member[0] and not hasattr(found, member[0]):
-        assert re.search(rf"\bself\.{member[0]}\b.* =", inspect.getsource(found)), "neither the class nor its objects have it"
+        assert re.search(rf"\bself\.{member[0]}\b.* =", inspect.getsource(found)), (
+            "neither the class nor its objects have it"
+        )

@@ -84,7 +84,9 @@ def test_checks_take_turns_between_clients_then_between_names_and_equal_ones_are
         never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def outcome(client: str, name: str, same: str) -> asyncio.Task[object]:
-            return asyncio.ensure_future(checks.outcome(client, name, same, order.work(same), never))
+            return asyncio.ensure_future(
+                checks.outcome(client, name, same, order.work(same), never)
+            )
 
         held = asyncio.ensure_future(checks.outcome("x", "x", "held", order.hold, never))
         await asyncio.sleep(0.05)
@@ -107,11 +109,16 @@ def test_a_check_that_nobody_waits_for_is_not_begun_and_a_full_lane_is_told() ->
         never, gone = loop.create_future(), loop.create_future()
         held = asyncio.ensure_future(checks.outcome("x", "x", "held", order.hold, never))
         await asyncio.sleep(0.05)
-        waiting = [asyncio.ensure_future(checks.outcome("a", "mary", f"{n}", order.work(f"{n}"), gone)) for n in range(16)]
+        waiting = [
+            asyncio.ensure_future(checks.outcome("a", "mary", f"{n}", order.work(f"{n}"), gone))
+            for n in range(16)
+        ]
         await asyncio.sleep(0.05)
         with pytest.raises(Busy):
             await checks.outcome("a", "mary", "more", order.work("more"), never)
-        other = asyncio.ensure_future(checks.outcome("b", "mary", "other", order.work("other"), never))
+        other = asyncio.ensure_future(
+            checks.outcome("b", "mary", "other", order.work("other"), never)
+        )
         gone.set_result(None)
         for each in waiting:
             with pytest.raises(ClientGone):
@@ -148,14 +155,20 @@ def test_new_connections_of_one_address_are_limited_in_a_second_others_are_not()
         ("", None),
     ],
 )
-def test_the_client_behind_proxies_is_the_last_that_is_none(forwarded: str, client: str | None) -> None:
+def test_the_client_behind_proxies_is_the_last_that_is_none(
+    forwarded: str, client: str | None
+) -> None:
     assert Proxies(["10.0.0.0/8", "fd00::/8"]).client(forwarded) == client
 
 
 def test_what_counts_as_one_client() -> None:
     assert plain_address("::ffff:192.0.2.1") == plain_address("[::ffff:192.0.2.1]") == "192.0.2.1"
     assert plain_address("[fe80::1%2]") == "fe80::1"
-    assert neighbourhood("2001:db8:1:2:3::4") == neighbourhood("2001:db8:1:2::9") != neighbourhood("2001:db8:1:3::9")
+    assert (
+        neighbourhood("2001:db8:1:2:3::4")
+        == neighbourhood("2001:db8:1:2::9")
+        != neighbourhood("2001:db8:1:3::9")
+    )
     assert neighbourhood("192.0.2.1") == "192.0.2.1"
 
 

@@ -48,7 +48,9 @@ def test_a_key_file_that_is_none(tmp_path: Path, content: str | None) -> None:
         (tmp_path / "key").chmod(0o600)
     with pytest.raises(Unavailable, match="key file") as error:
         Cipher(tmp_path / "key").encrypt("secret")
-    assert "secret" not in error.value.message and (not content or content not in error.value.message)
+    assert "secret" not in error.value.message and (
+        not content or content not in error.value.message
+    )
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o620, 0o644, 0o666])

@@ -24,7 +24,8 @@ from abaca.db.session import begin, create_engine
 from abaca.workflow.queue import Work, enqueue, unfinished
 engine = create_engine(sys.argv[2])
 with begin(engine) as conn:
-    enqueue(conn, Work(name="noun_verb", worker_host="host1", project_id="p", id=sys.argv[1], key="key", args=()))
+    work = dict(name="noun_verb", worker_host="host1", project_id="p", key="key", args=())
+    enqueue(conn, Work(id=sys.argv[1], **work))
 assert unfinished(engine) == [sys.argv[1]]
 print(sorted(name for name in sys.modules if name.partition(".")[0] == "dbos"))
 """
@@ -39,24 +40,46 @@ def engine(database_url: str) -> Any:
 
 
 def stored(engine: Engine, work_id: str) -> dict[str, Any]:
-    """The rows of a piece of work, with the columns that differ between two pieces alike left out."""
+    """The rows of a piece of work, with the columns that differ between two pieces alike left
+    out."""
     found: dict[str, Any] = {}
     with read(engine) as conn:
         for table in (queue.status_table(conn), queue.input_table(conn)):
             whole = sa.table(table.name, schema=table.schema)
-            query: sa.Select[Any] = sa.select(sa.literal_column("*")).select_from(whole).where(sa.column("workflow_uuid") == work_id)
+            query: sa.Select[Any] = (
+                sa.select(sa.literal_column("*"))
+                .select_from(whole)
+                .where(sa.column("workflow_uuid") == work_id)
+            )
             (row,) = conn.execute(query).mappings()
             assert all(row[name] is not None for name in OF_ITS_OWN & row.keys())
-            # DBOS stores JSON's null where there are no attributes. It reads that, and SQL's, as none.
-            found |= {f"{table.name}.{name}": row[name] if row[name] != "null" else None for name in row if name not in OF_ITS_OWN}
+            # DBOS stores JSON's null where there are no attributes. It reads that, and SQL's, as
+            # none.
+            found |= {
+                f"{table.name}.{name}": row[name] if row[name] != "null" else None
+                for name in row
+                if name not in OF_ITS_OWN
+            }
     return found
 
 
-@pytest.mark.parametrize("request_id", ["", REQUEST_ID], ids=["asked for by nobody", "asked for by a request"])
+@pytest.mark.parametrize(
+    "request_id", ["", REQUEST_ID], ids=["asked for by nobody", "asked for by a request"]
+)
 def test_work_is_stored_as_dbos_stores_it(engine: Engine, request_id: str) -> None:
     arguments = ("id", 'text with "quotes", \\ and ü', "")
     with log_context.working_for(request_id), begin(engine) as conn:
-        enqueue(conn, Work(name="noun_verb", worker_host="host1", project_id="project", id="ours", key="key", args=arguments))
+        enqueue(
+            conn,
+            Work(
+                name="noun_verb",
+                worker_host="host1",
+                project_id="project",
+                id="ours",
+                key="key",
+                args=arguments,
+            ),
+        )
     options: Any = {
         "workflow_name": "noun_verb",
         "queue_name": queue.queue_name("host1"),
@@ -75,7 +98,17 @@ def test_work_is_stored_as_dbos_stores_it(engine: Engine, request_id: str) -> No
 
 
 def test_the_same_work_is_stored_once_as_it_was_first(engine: Engine) -> None:
-    first, second = (Work(name="noun_verb", worker_host="host1", project_id="p", id="once", key="key", args=(text,)) for text in ("first", "second"))
+    first, second = (
+        Work(
+            name="noun_verb",
+            worker_host="host1",
+            project_id="p",
+            id="once",
+            key="key",
+            args=(text,),
+        )
+        for text in ("first", "second")
+    )
     with begin(engine) as conn:
         enqueue(conn, first, first)
     before = stored(engine, "once")
@@ -85,9 +118,20 @@ def test_the_same_work_is_stored_once_as_it_was_first(engine: Engine) -> None:
     assert queue.unfinished(engine) == ["once"]
 
 
-@pytest.mark.parametrize("module", ["abaca.api.server", "abaca.admin.configuration.check", "abaca.admin.manage", "abaca.admin.serve"])
-def test_who_only_asks_for_work_loads_no_engine(engine: Engine, database_url: str, module: str) -> None:
-    """The API with what it starts by, `abaca-manage`, and `abaca serve`, which starts the others."""
+@pytest.mark.parametrize(
+    "module",
+    [
+        "abaca.api.server",
+        "abaca.admin.configuration.check",
+        "abaca.admin.manage",
+        "abaca.admin.serve",
+    ],
+)
+def test_who_only_asks_for_work_loads_no_engine(
+    engine: Engine, database_url: str, module: str
+) -> None:
+    """The API with what it starts by, `abaca-manage`, and `abaca serve`, which starts the
+    others."""
     command = [sys.executable, "-c", ASK_FOR_WORK, module, database_url]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

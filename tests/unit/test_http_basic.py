@@ -20,7 +20,8 @@ FLOOD, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
 class Slow(Passwords):
-    """A check of a password that begins with `slow` ends when it may, as one does that a busy machine holds up."""
+    """A check of a password that begins with `slow` ends when it may, as one does that a busy
+    machine holds up."""
 
     def __init__(self, file: UsersFile) -> None:
         super().__init__(file)
@@ -54,11 +55,17 @@ def test_a_first_login_waits_for_no_check_of_those_who_have_been_wrong(tmp_path:
     async def ask() -> None:
         checking = HttpBasic(passwords)
         assert not await log_in(checking, FLOOD, "mary", "wrong")
-        flood = [asyncio.ensure_future(log_in(checking, FLOOD, "mary", f"slow-{number}")) for number in range(3)]
+        flood = [
+            asyncio.ensure_future(log_in(checking, FLOOD, "mary", f"slow-{number}"))
+            for number in range(3)
+        ]
         await asyncio.sleep(0)
         try:
             for client, name in ((ELSEWHERE, "mary"), (ELSEWHERE, "anna"), (FLOOD, "anna")):
-                assert await asyncio.wait_for(log_in(checking, client, name, "right"), 10), (client, name)
+                assert await asyncio.wait_for(log_in(checking, client, name, "right"), 10), (
+                    client,
+                    name,
+                )
         finally:
             passwords.go.set()
         assert await asyncio.gather(*flood) == [False] * 3
@@ -66,19 +73,26 @@ def test_a_first_login_waits_for_no_check_of_those_who_have_been_wrong(tmp_path:
     asyncio.run(ask())
 
 
-def test_of_several_first_passwords_for_a_name_one_goes_before_and_the_others_wait(tmp_path: Path) -> None:
+def test_of_several_first_passwords_for_a_name_one_goes_before_and_the_others_wait(
+    tmp_path: Path,
+) -> None:
     passwords = slow(tmp_path, "mary", "anna")
 
     async def ask() -> None:
         checking = HttpBasic(passwords)
-        flood = [asyncio.ensure_future(log_in(checking, FLOOD, "mary", password)) for password in ("first", *["slow"] * 3, "slow-too")]
+        flood = [
+            asyncio.ensure_future(log_in(checking, FLOOD, "mary", password))
+            for password in ("first", *["slow"] * 3, "slow-too")
+        ]
         await asyncio.sleep(0)
         try:
             assert await asyncio.wait_for(log_in(checking, ELSEWHERE, "anna", "right"), 10)
         finally:
             passwords.go.set()
         assert await asyncio.gather(*flood) == [False] * 5
-        assert sorted(passwords.checked) == ["first", "right", "slow", "slow-too"], "equal ones are checked once"
+        assert sorted(passwords.checked) == ["first", "right", "slow", "slow-too"], (
+            "equal ones are checked once"
+        )
 
     asyncio.run(ask())
 
@@ -94,7 +108,9 @@ def test_who_is_right_is_not_in_doubt(tmp_path: Path) -> None:
         held = asyncio.ensure_future(log_in(checking, ELSEWHERE, "anna", "slow"))
         await asyncio.sleep(0)
         try:
-            assert not await asyncio.wait_for(log_in(checking, FLOOD, "mary", "mistyped"), 10), "its first mistake waits for nobody"
+            assert not await asyncio.wait_for(log_in(checking, FLOOD, "mary", "mistyped"), 10), (
+                "its first mistake waits for nobody"
+            )
         finally:
             passwords.go.set()
         await held
@@ -103,12 +119,16 @@ def test_who_is_right_is_not_in_doubt(tmp_path: Path) -> None:
 
 
 def test_a_full_lane_tells_nobody_which_names_there_are(tmp_path: Path) -> None:
-    """Forty wrong passwords at once: as many are refused for want of room whether there is such a user or not."""
+    """Forty wrong passwords at once: as many are refused for want of room whether there is such a
+    user or not."""
     passwords = slow(tmp_path, "mary")
 
     async def refused(name: str) -> int:
         checking = HttpBasic(passwords)
-        outcomes = await asyncio.gather(*(log_in(checking, FLOOD, name, f"{number}") for number in range(40)), return_exceptions=True)
+        outcomes = await asyncio.gather(
+            *(log_in(checking, FLOOD, name, f"{number}") for number in range(40)),
+            return_exceptions=True,
+        )
         assert all(outcome is False or isinstance(outcome, Busy) for outcome in outcomes), outcomes
         return sum(isinstance(outcome, Busy) for outcome in outcomes)
 
@@ -117,8 +137,11 @@ def test_a_full_lane_tells_nobody_which_names_there_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mary", "nobody"])
-def test_an_equal_wrong_password_is_not_answered_before_the_first_one(tmp_path: Path, name: str) -> None:
-    """Else who sends it twice learns from the second answer whether the first one is still being checked."""
+def test_an_equal_wrong_password_is_not_answered_before_the_first_one(
+    tmp_path: Path, name: str
+) -> None:
+    """Else who sends it twice learns from the second answer whether the first one is still being
+    checked."""
     passwords = slow(tmp_path, "mary")
 
     async def ask() -> None:
@@ -134,7 +157,8 @@ def test_an_equal_wrong_password_is_not_answered_before_the_first_one(tmp_path: 
 
 
 def test_a_password_that_is_too_long_costs_as_much_as_any_other(tmp_path: Path) -> None:
-    """Wrong answers take as long as checks have taken: one that cost nothing would make the next ones tell existing names apart."""
+    """Wrong answers take as long as checks have taken: one that cost nothing would make the next
+    ones tell existing names apart."""
     path = tmp_path / "users"
     path.write_text(f"mary:{bcrypt.hashpw(b'right', bcrypt.gensalt(10)).decode()}:red:member\n")
     path.chmod(0o600)
@@ -154,7 +178,10 @@ def test_a_right_password_waits_for_no_wrong_ones(tmp_path: Path) -> None:
 
     async def ask() -> None:
         checking = HttpBasic(passwords)
-        flood = [asyncio.ensure_future(log_in(checking, FLOOD, f"nobody-{number % 200}", f"{number}")) for number in range(2000)]
+        flood = [
+            asyncio.ensure_future(log_in(checking, FLOOD, f"nobody-{number % 200}", f"{number}"))
+            for number in range(2000)
+        ]
         await asyncio.sleep(0)
         assert await asyncio.wait_for(log_in(checking, FLOOD, "mary", "right"), 20)
         assert not all(each.done() for each in flood), "they are refused at their leisure"

@@ -1,4 +1,5 @@
-"""Rows of lists that are kept encoded: what has changed is made anew, what is gone is left out, and no more is kept than allowed."""
+"""Rows of lists that are kept encoded: what has changed is made anew, what is gone is left out, and
+no more is kept than allowed."""
 
 from __future__ import annotations
 
@@ -22,11 +23,20 @@ class Rows:
 
     def make(self, ids: list[str]) -> Iterator[tuple[Found, Any]]:
         self.read += ids
-        return ((Found(id_, (self.versions[id_],)), [id_, self.versions[id_]]) for id_ in ids if id_ in self.versions)
+        return (
+            (Found(id_, (self.versions[id_],)), [id_, self.versions[id_]])
+            for id_ in ids
+            if id_ in self.versions
+        )
 
 
-def shown(kept: KeptRows, rows: Rows, found: list[Found] | None = None, kind: str = "a") -> list[list[Any]]:
-    return [msgspec.json.decode(raw) for raw in kept.rows(kind, rows.found() if found is None else found, rows.make)]
+def shown(
+    kept: KeptRows, rows: Rows, found: list[Found] | None = None, kind: str = "a"
+) -> list[list[Any]]:
+    return [
+        msgspec.json.decode(raw)
+        for raw in kept.rows(kind, rows.found() if found is None else found, rows.make)
+    ]
 
 
 def test_only_what_is_new_or_changed_is_read() -> None:
@@ -40,7 +50,9 @@ def test_only_what_is_new_or_changed_is_read() -> None:
     assert rows.read == ["y"]
 
 
-def test_a_row_that_changes_between_the_two_reads_is_shown_as_it_is_now_and_one_that_goes_is_left_out() -> None:
+def test_a_row_that_changes_between_two_reads_is_as_it_is_now_and_one_that_goes_is_left_out() -> (
+    None
+):
     kept, rows = KeptRows(10_000), Rows("x", "y", "z")
     found = rows.found()
     rows.versions["x"] = 5
@@ -78,7 +90,11 @@ def test_bytes_are_bounded_whatever_rows_hold_and_however_many_kinds_there_are()
     kept = KeptRows(1_000_000)
     for number in range(300):
         ids = [f"{number}-{row}" for row in range(20)]
-        made = kept.rows(number % 50, [Found(id_, (0,)) for id_ in ids], lambda wanted: [(Found(id_, (0,)), "x" * 30_000) for id_ in wanted])
+        made = kept.rows(
+            number % 50,
+            [Found(id_, (0,)) for id_ in ids],
+            lambda wanted: [(Found(id_, (0,)), "x" * 30_000) for id_ in wanted],
+        )
         assert len(made) == 20
         assert kept.bytes <= 1_000_000
     kept.rows("a", [Found("large", (0,))], lambda _: [(Found("large", (0,)), "x" * 2_000_000)])

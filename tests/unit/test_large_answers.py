@@ -24,7 +24,13 @@ class Slow:
 
 def test_one_client_has_a_quarter_and_all_together_have_no_more_than_there_is() -> None:
     answers = LargeAnswers(64 * MIB)
-    assert [answers.admit("one", Slow(), 5 * MIB) for _ in range(5)] == [True, True, True, False, False]
+    assert [answers.admit("one", Slow(), 5 * MIB) for _ in range(5)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     admitted = [answers.admit(f"client-{number}", Slow(), 5 * MIB) for number in range(20)]
     assert admitted == [True] * 9 + [False] * 11
 

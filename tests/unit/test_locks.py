@@ -88,7 +88,9 @@ def test_exclusive_waits_for_all_who_share(locks: ServerLocks, hold: Callable[..
     assert alone.holds()
 
 
-def test_who_waits_alone_goes_before_new_ones_who_share(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+def test_who_waits_alone_goes_before_new_ones_who_share(
+    locks: ServerLocks, hold: Callable[..., Holder]
+) -> None:
     sharing = hold(locks.shared)
     assert sharing.holds()
     alone = hold(locks.exclusive)
@@ -125,7 +127,9 @@ def test_nothing_is_remembered_of_servers_that_are_gone(locks: ServerLocks) -> N
     assert not locks._shared and not locks._exclusive and not locks._waiting
 
 
-def test_a_server_that_hangs_is_entered_without_its_lock(locks: ServerLocks, hold: Callable[..., Holder]) -> None:
+def test_a_server_that_hangs_is_entered_without_its_lock(
+    locks: ServerLocks, hold: Callable[..., Holder]
+) -> None:
     """By those who wait as well as by those who come, until the call is back."""
     call: Future[None] = Future()
     with locks.exclusive("s1") as first:

@@ -1,4 +1,5 @@
-"""What the worker makes of a captured NFS server's bus: whatever it answers is a refusal, and the server counts as gone."""
+"""What the worker makes of a captured NFS server's bus: whatever it answers is a refusal, and the
+server counts as gone."""
 
 from __future__ import annotations
 
@@ -22,13 +23,16 @@ from abaca.drivers.linux.file_services.nfs.vigil import Health
 from abaca.errors import BackendError, OutcomeUnknown
 
 NOT_LITTLE_NOR_BIG = b"x" * 64
-TEXT_WITHOUT_END = b"l\2\1\1\x0c\0\0\0\7\0\0\0\x0f\0\0\0\5\1u\0\1\0\0\0\x08\1g\0\1s\0\0\3\0\0\0textmore"
+TEXT_WITHOUT_END = (
+    b"l\2\1\1\x0c\0\0\0\7\0\0\0\x0f\0\0\0\5\1u\0\1\0\0\0\x08\1g\0\1s\0\0\3\0\0\0textmore"
+)
 EXPORTS = ANSWERS["ShowExports"]
 MOST_GROWTH = 64 * 1024**2  # bytes
 
 
 def answer_of(signature: bytes, body: bytes, field: tuple[bytes, bytes] | None = None) -> bytes:
-    """The answer to the second call as its bytes, whatever they mean; `field`: one more in its head, a type and a value."""
+    """The answer to the second call as its bytes, whatever they mean; `field`: one more in its
+    head, a type and a value."""
     fields = b"\5\1u\0\2\0\0\0" + b"\x08\1g\0" + bytes([len(signature)]) + signature + b"\0"
     if field:
         type_, value = field
@@ -52,18 +56,32 @@ LIES: dict[str, tuple[str, tuple[Any, ...]] | bytes] = {
     "a text without its end": TEXT_WITHOUT_END,
     "a message of 4 GiB": b"l\2\1\1" + b"\xff" * 12 + bytes(1000),
     "empty structures without end": answer_of(b"a()", struct.pack("<II", 8, 0) + bytes(8)),
-    "empty structures in what was asked for": answer_of(EXPORTS.encode() + b"a()", bytes(56) + b"\x08" + bytes(15)),
-    "empty structures in the head": answer_of(b"s", bytes(5), (b"a()", struct.pack("<II", 8, 0) + bytes(8))),
-    "a variant in the head": answer_of(b"s", bytes(5), (b"v", b"\3a()\0" + bytes(3) + struct.pack("<II", 8, 0) + bytes(8))),
+    "empty structures in what was asked for": answer_of(
+        EXPORTS.encode() + b"a()", bytes(56) + b"\x08" + bytes(15)
+    ),
+    "empty structures in the head": answer_of(
+        b"s", bytes(5), (b"a()", struct.pack("<II", 8, 0) + bytes(8))
+    ),
+    "a variant in the head": answer_of(
+        b"s", bytes(5), (b"v", b"\3a()\0" + bytes(3) + struct.pack("<II", 8, 0) + bytes(8))
+    ),
     "24 MiB": answer_of(b"a(y)", struct.pack("<I", 24 << 20) + bytes((24 << 20) + 4)),
-    "four million small ones": answer_of(b"a(y)", struct.pack("<II", 4_000_000, 0) + bytes(4_000_000)),
-    "a header without a type": b"l\2\1\1" + bytes(4) + b"\1\0\0\0" + b"\x08\0\0\0" + b"\5\1\xff\0" + bytes(20),
+    "four million small ones": answer_of(
+        b"a(y)", struct.pack("<II", 4_000_000, 0) + bytes(4_000_000)
+    ),
+    "a header without a type": b"l\2\1\1"
+    + bytes(4)
+    + b"\1\0\0\0"
+    + b"\x08\0\0\0"
+    + b"\5\1\xff\0"
+    + bytes(20),
 }
 
 
 @contextmanager
 def bus(path: Path, lie: tuple[str, tuple[Any, ...]] | bytes) -> Iterator[None]:
-    """A bus at `path` that greets as buses do and answers each other call with `lie`: a signature and values, or bytes."""
+    """A bus at `path` that greets as buses do and answers each other call with `lie`: a signature
+    and values, or bytes."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen()
@@ -105,7 +123,11 @@ def talk(link: socket.socket, lie: tuple[str, tuple[Any, ...]] | bytes) -> None:
 def answer(message: Message, lie: tuple[str, tuple[Any, ...]] | bytes) -> bytes:
     is_greeting = "Hello" in message.header.fields.values()
     told = ("s", (":1.1",)) if is_greeting else lie
-    return told if isinstance(told, bytes) else bytes(new_method_return(message, *told).serialise(serial=7))
+    return (
+        told
+        if isinstance(told, bytes)
+        else bytes(new_method_return(message, *told).serialise(serial=7))
+    )
 
 
 def memory() -> int:
@@ -115,7 +137,9 @@ def memory() -> int:
 
 @pytest.mark.timeout(60)  # some would keep a reader busy for ever
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
-def test_a_lie_on_the_bus_is_a_refusal(tmp_path: Path, lie: tuple[str, tuple[Any, ...]] | bytes) -> None:
+def test_a_lie_on_the_bus_is_a_refusal(
+    tmp_path: Path, lie: tuple[str, tuple[Any, ...]] | bytes
+) -> None:
     with bus(tmp_path / "bus", lie):
         liar = ExportBus(tmp_path / "bus")
         before = memory()

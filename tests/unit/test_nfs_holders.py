@@ -1,4 +1,5 @@
-"""The table of who has files open (`holders.py`), read out of a process that may write into it what it likes."""
+"""The table of who has files open (`holders.py`), read out of a process that may write into it what
+it likes."""
 
 from __future__ import annotations
 
@@ -29,11 +30,15 @@ FOUR, SIX = bytes(10) + b"\xff\xff" + bytes([10, 0, 0, 66]), IPv6Address("fd00::
 NOTHING = bytes(16)
 
 
-def found(tmp_path: Path, table: bytes, length: int = 0, device: int | None = None) -> set[IPv4Address | IPv6Address]:
+def found(
+    tmp_path: Path, table: bytes, length: int = 0, device: int | None = None
+) -> set[IPv4Address | IPv6Address]:
     file = tmp_path / "file"
     file.touch()
     command = [sys.executable, "-c", PROGRAM, str(file), table.hex(), str(length)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         here = file.stat().st_dev if device is None else device
@@ -60,7 +65,9 @@ def test_who_has_files_of_a_file_system_open(tmp_path: Path) -> None:
     ],
     ids=["empty", "cut off", "endless", "nonsense"],
 )
-def test_a_table_that_lies_is_read_to_its_bounds(tmp_path: Path, table: bytes, length: int, expected: set[object]) -> None:
+def test_a_table_that_lies_is_read_to_its_bounds(
+    tmp_path: Path, table: bytes, length: int, expected: set[object]
+) -> None:
     assert found(tmp_path, table, length) == expected
     assert MOST_BYTES <= 1 << 20
 

@@ -1,4 +1,5 @@
-"""How requests are read that name clients, sessions and states (`cell/identities.c`): operations of every shape hide nothing behind them."""
+"""How requests are read that name clients, sessions and states (`cell/identities.c`): operations of
+every shape hide nothing behind them."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ CLIENT = EPOCH << 32 | NUMBER
 SESSION = CLIENT.to_bytes(8, "little") + (3).to_bytes(8, "little")
 STATE = u32(1) + CLIENT.to_bytes(8, "little") + (9).to_bytes(4, "little")
 NOBODYS = bytes(16)
-OWNER, STRANGER = (socket.inet_pton(socket.AF_INET6, f"::ffff:10.0.0.{number}") for number in (20, 66))
+OWNER, STRANGER = (
+    socket.inet_pton(socket.AF_INET6, f"::ffff:10.0.0.{number}") for number in (20, 66)
+)
 SECRET = "00112233445566778899aabbccddeeff"
 ATTRIBUTES = ops.fattr(size=5, mode=0o644)
 
@@ -31,25 +34,38 @@ ATTRIBUTES = ops.fattr(size=5, mode=0o644)
 SHAPES = [
     (3, u32(63)), (4, u32(0) + NOBODYS), (5, u64(0) + u32(9)), (6, u32(2) + text("n") + ATTRIBUTES),
     (6, u32(5) + text("to") + text("n") + ATTRIBUTES),
-    (6, u32(3) + u64(1) + text("n") + ATTRIBUTES), (7, u64(0)), (8, NOBODYS), (9, words([1, 2, 3])), (10, b""), (11, text("name")),
-    (12, u32(1) + u32(0) + u64(0) + u64(9) + u32(1) + u32(0) + NOBODYS + u32(0) + u64(0) + text("owner")),
-    (12, u32(1) + u32(0) + u64(0) + u64(9) + u32(0) + NOBODYS + u32(5)), (13, u32(1) + u64(0) + u64(9) + u64(0) + text("owner")),
-    (14, u32(1) + u32(0) + NOBODYS + u64(0) + u64(9)), (15, text("a name")), (16, b""), (17, ATTRIBUTES),
+    (6, u32(3) + u64(1) + text("n") + ATTRIBUTES), (7, u64(0)), (8, NOBODYS), (9, words([1, 2, 3])),
+     (10, b""), (11, text("name")),
+    (12, u32(1) + u32(0) + u64(0) + u64(9) + u32(1) + u32(0) + NOBODYS + u32(0) + u64(0)
+     + text("owner")),
+    (12, u32(1) + u32(0) + u64(0) + u64(9) + u32(0) + NOBODYS + u32(5)),
+     (13, u32(1) + u64(0) + u64(9) + u64(0) + text("owner")),
+    (14, u32(1) + u32(0) + NOBODYS + u64(0) + u64(9)), (15, text("a name")), (16, b""),
+     (17, ATTRIBUTES),
     *((18, bytes(12) + u64(0) + text("o") + how + claim)
-      for how in (u32(0), u32(1) + u32(0) + ATTRIBUTES, u32(1) + u32(2) + bytes(8), u32(1) + u32(3) + bytes(8) + ATTRIBUTES)
-      for claim in (u32(0) + text("x"), u32(1) + u32(0), u32(2) + NOBODYS + text("x"), u32(3) + text("x"), u32(4), u32(5) + NOBODYS, u32(6))),
-    (19, u32(0)), (20, NOBODYS + u32(1)), (21, NOBODYS + bytes(12)), (22, opaque(bytes(37))), (23, b""), (24, b""), (25, NOBODYS + u64(0) + u32(5)),
-    (26, bytes(24) + words([1])), (27, b""), (28, text("x")), (29, text("x") + text("yyyyy")), (30, u64(0)), (31, b""), (32, b""), (33, text("x")),
+      for how in (u32(0), u32(1) + u32(0) + ATTRIBUTES, u32(1) + u32(2) + bytes(8),
+       u32(1) + u32(3) + bytes(8) + ATTRIBUTES)
+      for claim in (u32(0) + text("x"), u32(1) + u32(0), u32(2) + NOBODYS + text("x"),
+       u32(3) + text("x"), u32(4), u32(5) + NOBODYS, u32(6))),
+    (19, u32(0)), (20, NOBODYS + u32(1)), (21, NOBODYS + bytes(12)), (22, opaque(bytes(37))),
+     (23, b""), (24, b""), (25, NOBODYS + u64(0) + u32(5)),
+    (26, bytes(24) + words([1])), (27, b""), (28, text("x")), (29, text("x") + text("yyyyy")),
+     (30, u64(0)), (31, b""), (32, b""), (33, text("x")),
     (34, NOBODYS + ATTRIBUTES), (36, u64(0) + bytes(8)), (37, ATTRIBUTES),
-    (38, NOBODYS + u64(0) + u32(2) + opaque(bytes(range(256)) * 20 + b"x")), (39, u64(0) + text("owner")),
+    (38, NOBODYS + u64(0) + u32(2) + opaque(bytes(range(256)) * 20 + b"x")),
+     (39, u64(0) + text("owner")),
     (40, u32(0) + words([]) ), (41, bytes(16) + u32(1) + u32(0)),
-    *((43, u64(0) + u32(1) + u32(0) + bytes(24) + words([]) + bytes(24) + words([7]) + u32(0) + security)
-      for security in (u32(0), u32(1) + u32(0), u32(2) + u32(1) + u32(0) + text("m") + u32(0) * 2 + words([1, 2]) + u32(0),
+    *((43, u64(0) + u32(1) + u32(0) + bytes(24) + words([]) + bytes(24) + words([7]) + u32(0)
+       + security)
+      for security in (u32(0), u32(1) + u32(0),
+       u32(2) + u32(1) + u32(0) + text("m") + u32(0) * 2 + words([1, 2]) + u32(0),
                        u32(1) + u32(6) + u32(1) + opaque(b"abc") + opaque(b"d"))),
     (44, bytes(16)), (45, NOBODYS), (47, bytes(24) + words([1])), (48, bytes(24)),
     *((49, bytes(20) + NOBODYS + offset + time + u32(1) + opaque(b"abc"))
       for offset in (u32(0), u32(1) + u64(0)) for time in (u32(0), u32(1) + bytes(12))),
-    (50, bytes(36) + NOBODYS + u32(0)), (51, bytes(12) + u32(1) + bytes(16) + NOBODYS + opaque(b"x")), (51, bytes(12) + u32(3)), (52, u32(0)),
+    (50, bytes(36) + NOBODYS + u32(0)),
+     (51, bytes(12) + u32(1) + bytes(16) + NOBODYS + opaque(b"x")), (51, bytes(12) + u32(3)),
+      (52, u32(0)),
     (53, bytes(32)), (55, u32(2) + NOBODYS * 2), (55, u32(0)), (58, u32(0)),
 ]  # fmt: skip
 NAMED = {
@@ -78,17 +94,33 @@ def build(folder: Path, *flags: str) -> ctypes.CDLL:
 
 def note(code: ctypes.CDLL, client: int, owner: bytes) -> None:
     """The answer that gives `owner` a client."""
-    answer = b"".join(map(u32, (LAST_FRAGMENT | 200, 1, 1, 0, 0, 0, 0, 0))) + text("a tag") + u32(1) + u32(42) + u32(0) + u64(client) + bytes(80)
+    answer = (
+        b"".join(map(u32, (LAST_FRAGMENT | 200, 1, 1, 0, 0, 0, 0, 0)))
+        + text("a tag")
+        + u32(1)
+        + u32(42)
+        + u32(0)
+        + u64(client)
+        + bytes(80)
+    )
     code.read_answer(answer, len(answer), owner)
 
 
 def asked(*operations: tuple[int, bytes], minor: int = 1) -> bytes:
-    body = text("a tag") + u32(minor) + u32(len(operations)) + b"".join(u32(number) + arguments for number, arguments in operations)
+    body = (
+        text("a tag")
+        + u32(minor)
+        + u32(len(operations))
+        + b"".join(u32(number) + arguments for number, arguments in operations)
+    )
     return call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, auth_sys(0, 0, (1, 2)))[1]
 
 
-def read(code: ctypes.CDLL, message: bytes, sender: bytes, pieces: list[int] | None = None) -> tuple[bool, bytes]:
-    """(whether the connection goes on, the message afterwards); `pieces`: the lengths in which it comes."""
+def read(
+    code: ctypes.CDLL, message: bytes, sender: bytes, pieces: list[int] | None = None
+) -> tuple[bool, bytes]:
+    """(whether the connection goes on, the message afterwards); `pieces`: the lengths in which it
+    comes."""
     state, kept = ctypes.create_string_buffer(512), b""
     code.begin_request(state)
     at = 0
@@ -104,11 +136,17 @@ def read(code: ctypes.CDLL, message: bytes, sender: bytes, pieces: list[int] | N
 
 
 @pytest.mark.parametrize(("name", "named"), NAMED.items(), ids=NAMED)
-def test_what_is_anothers_becomes_nobodys_behind_operations_of_every_shape(code: ctypes.CDLL, name: str, named: tuple[int, bytes]) -> None:
+def test_what_is_anothers_becomes_nobodys_behind_operations_of_every_shape(
+    code: ctypes.CDLL, name: str, named: tuple[int, bytes]
+) -> None:
     for shape in SHAPES:
         message = asked((53, bytes(32)), shape, shape, named)
         assert read(code, message, OWNER) == (True, message)
-        end = len(message) - len(named[1]) + (len(named[1]) if named[0] in (44, 30, 43, 4, 14) else 16)
+        end = (
+            len(message)
+            - len(named[1])
+            + (len(named[1]) if named[0] in (44, 30, 43, 4, 14) else 16)
+        )
         goes_on, kept = read(code, message, STRANGER)
         assert goes_on
         assert kept == message[: end - 4] + b"\xff" * 4 + message[end:], (name, shape)
@@ -127,7 +165,11 @@ def test_whatever_pieces_it_comes_in(code: ctypes.CDLL) -> None:
 def test_what_cannot_be_read_to_its_end_ends_the_connection(code: ctypes.CDLL) -> None:
     for number in (46, 54, 56):
         assert not read(code, asked((number, bytes(200)), (44, SESSION)), STRANGER)[0]
-    assert not read(code, asked((18, bytes(12) + u64(0) + text("o") + u32(0) + u32(99)), (44, SESSION)), STRANGER)[0]
+    assert not read(
+        code,
+        asked((18, bytes(12) + u64(0) + text("o") + u32(0) + u32(99)), (44, SESSION)),
+        STRANGER,
+    )[0]
 
 
 def test_no_client_is_destroyed(code: ctypes.CDLL) -> None:
@@ -137,7 +179,8 @@ def test_no_client_is_destroyed(code: ctypes.CDLL) -> None:
 
 
 def test_clients_that_come_later_take_nobodys_identity(tmp_path: Path) -> None:
-    """However many numbers one machine is given meanwhile: whatever of a number picks its place, some meet there."""
+    """However many numbers one machine is given meanwhile: whatever of a number picks its place,
+    some meet there."""
     code = build(tmp_path)
     message = asked((53, SESSION + bytes(16)))
     note(code, CLIENT, OWNER)
@@ -163,10 +206,17 @@ def test_what_no_bytes_break(code: ctypes.CDLL) -> None:
         message = bytearray(asked(*generator.choices(SHAPES, k=3), (44, SESSION)))
         for _ in range(generator.randrange(1, 8)):
             message[generator.randrange(len(message))] = generator.randrange(256)
-        read(code, bytes(message[: generator.randrange(len(message))]), STRANGER, [generator.randrange(1, 400) for _ in range(4)])
+        read(
+            code,
+            bytes(message[: generator.randrange(len(message))]),
+            STRANGER,
+            [generator.randrange(1, 400) for _ in range(4)],
+        )
 
 
-def test_names_are_mixed_with_the_address(code: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_mixed_with_the_address(
+    code: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ABACA_SECRET", SECRET)
     for name in (b"Linux NFSv4.1 machine", b"Linux NFSv4.1 machinf", b"short", b"x" * 1000):
         operation = ops.exchange_id(name, bytes(8))

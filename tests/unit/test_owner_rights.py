@@ -1,4 +1,5 @@
-"""What the API's user puts beside the database, where it may write, is opened by root with that user's rights: root's own files are safe."""
+"""What the API's user puts beside the database, where it may write, is opened by root with that
+user's rights: root's own files are safe."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from abaca.db.session import begin, create_engine, read
 from abaca.workflow.dbos_database import create_dbos_engine
 from tests.service import UNPRIVILEGED, reachable_folder
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: what is looked at is what root does")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="needs root: what is looked at is what root does"
+)
 
 SECTOR, PAGE = 512, 4096
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
@@ -56,15 +59,20 @@ def plant(path: Path, content: bytes) -> None:
 
 
 def journal_of_several(database: Path, named: Path) -> bytes:
-    """The rollback journal of a transaction over several databases, whose list is `named`: recovery deletes that when the list is done with."""
-    header = JOURNAL_MAGIC + struct.pack(">IIIII", 0, 0, database.stat().st_size // PAGE, SECTOR, PAGE)
+    """The rollback journal of a transaction over several databases, whose list is `named`: recovery
+    deletes that when the list is done with."""
+    header = JOURNAL_MAGIC + struct.pack(
+        ">IIIII", 0, 0, database.stat().st_size // PAGE, SECTOR, PAGE
+    )
     name = bytes(named)
     checked = struct.pack(">II", len(name), sum(name)) + JOURNAL_MAGIC
     return header.ljust(SECTOR, b"\0") + struct.pack(">I", LOCK_PAGE) + name + checked
 
 
 @ENGINES
-def test_a_journal_that_names_a_file_of_roots_does_not_delete_it(conf: cfg.ConfigOpts, precious: Path, make_engine: type) -> None:
+def test_a_journal_that_names_a_file_of_roots_does_not_delete_it(
+    conf: cfg.ConfigOpts, precious: Path, make_engine: type
+) -> None:
     database = config.state_path(conf, "db", "abaca.sqlite")
     plant(database.with_name("abaca.sqlite-journal"), journal_of_several(database, precious))
     engine = make_engine(config.database_url(conf))
@@ -90,7 +98,9 @@ def test_a_journal_is_believed_where_root_alone_may_write(tmp_path: Path, precio
 
 @ENGINES
 @pytest.mark.parametrize("side_file", ["-wal", "-shm", "-journal"])
-def test_a_symbolic_link_to_a_file_of_roots_is_not_followed(conf: cfg.ConfigOpts, precious: Path, side_file: str, make_engine: type) -> None:
+def test_a_symbolic_link_to_a_file_of_roots_is_not_followed(
+    conf: cfg.ConfigOpts, precious: Path, side_file: str, make_engine: type
+) -> None:
     config.state_path(conf, "db", f"abaca.sqlite{side_file}").symlink_to(precious)
     engine = make_engine(config.database_url(conf))
     with suppress(OperationalError), engine.begin() as conn:
@@ -99,7 +109,9 @@ def test_a_symbolic_link_to_a_file_of_roots_is_not_followed(conf: cfg.ConfigOpts
     assert precious.read_text() == PRECIOUS
 
 
-def test_a_database_that_is_a_link_to_one_of_roots_is_not_opened(conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+def test_a_database_that_is_a_link_to_one_of_roots_is_not_opened(
+    conf: cfg.ConfigOpts, tmp_path: Path
+) -> None:
     own = create_engine(f"sqlite:///{tmp_path / 'own.sqlite'}")
     with begin(own) as conn:
         conn.execute(sa.text("CREATE TABLE t (x)"))
@@ -113,14 +125,18 @@ def test_a_database_that_is_a_link_to_one_of_roots_is_not_opened(conf: cfg.Confi
 
 
 def test_a_folder_that_is_not_there_is_told_by_sqlite(tmp_path: Path) -> None:
-    with pytest.raises(OperationalError, match="unable to open"), read(create_engine(f"sqlite:///{tmp_path}/none/abaca.sqlite")):
+    with (
+        pytest.raises(OperationalError, match="unable to open"),
+        read(create_engine(f"sqlite:///{tmp_path}/none/abaca.sqlite")),
+    ):
         pass
 
 
 def test_other_threads_keep_their_rights(conf: cfg.ConfigOpts, precious: Path) -> None:
     precious.chmod(0o600)
     with ThreadPoolExecutor(1) as other:
-        other.submit(os.getpid).result()  # its thread is there: one that is started meanwhile would have the rights of who starts it
+        # its thread is there: one that is started meanwhile would have the rights of who starts it
+        other.submit(os.getpid).result()
         with owner_rights(config.state_path(conf, "db")):
             with pytest.raises(PermissionError):
                 precious.read_text()
@@ -130,5 +146,9 @@ def test_other_threads_keep_their_rights(conf: cfg.ConfigOpts, precious: Path) -
 
 def test_the_apis_user_may_write_to_the_databases_folder_only(conf: cfg.ConfigOpts) -> None:
     find = ["find", conf.state_dir, "-writable", "!", "-type", "l"]
-    writable = subprocess.run(find, user=UNPRIVILEGED, capture_output=True, text=True, check=False, cwd="/").stdout.split()
-    assert writable == [str(config.state_path(conf, *names)) for names in (("db",), ("db", "abaca.sqlite"))]
+    writable = subprocess.run(
+        find, user=UNPRIVILEGED, capture_output=True, text=True, check=False, cwd="/"
+    ).stdout.split()
+    assert writable == [
+        str(config.state_path(conf, *names)) for names in (("db",), ("db", "abaca.sqlite"))
+    ]

@@ -1,4 +1,5 @@
-"""How much of a pool may be promised, over all histories: what is promised stays owed until it is held."""
+"""How much of a pool may be promised, over all histories: what is promised stays owed until it is
+held."""
 
 from __future__ import annotations
 
@@ -7,11 +8,15 @@ from tests.properties import given, st
 
 TOTAL = 100 * GIB
 SIZES = st.integers(1, 40)
-ACTIONS = st.lists(st.tuples(st.sampled_from(["create", "write", "snapshot"]), st.integers(0, 5), st.floats(0, 1)), max_size=40)
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["create", "write", "snapshot"]), st.integers(0, 5), st.floats(0, 1)),
+    max_size=40,
+)
 
 
 class Shares:
-    """A pool as btrfs would hold it, without anything written beside: shares (size, held alone) and what only snapshots hold."""
+    """A pool as btrfs would hold it, without anything written beside: shares (size, held alone) and
+    what only snapshots hold."""
 
     def __init__(self) -> None:
         self.shares: list[tuple[int, int]] = []
@@ -26,7 +31,9 @@ class Shares:
 
 
 @given(ACTIONS)
-def test_every_share_can_be_filled_after_whatever_was_allowed(actions: list[tuple[str, int, float]]) -> None:
+def test_every_share_can_be_filled_after_whatever_was_allowed(
+    actions: list[tuple[str, int, float]],
+) -> None:
     pool = Shares()
     for action, index, part in actions:
         size, alone = pool.shares[index] if index < len(pool.shares) else (0, 0)

@@ -29,14 +29,18 @@ def run(folder: Path, text: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "tests.run", "test_it.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100
+    )
     return done.returncode, done.stdout
 
 
 def test_what_fails_once_runs_again_and_is_named(tmp_path: Path) -> None:
     status, said = run(tmp_path, UNSTEADY + STEADY)
     assert status == 0
-    assert said.splitlines()[-1].startswith("UNSTEADY ") and "::test_unsteady" in said.splitlines()[-1]
+    assert (
+        said.splitlines()[-1].startswith("UNSTEADY ") and "::test_unsteady" in said.splitlines()[-1]
+    )
     assert said.count("UNSTEADY") == 1
 
 

@@ -1,4 +1,5 @@
-"""Pooled connections: one whose server has ended it is found before it is used, so that a restart of the database costs no request."""
+"""Pooled connections: one whose server has ended it is found before it is used, so that a restart
+of the database costs no request."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ def test_connections_that_the_server_ended_are_replaced(postgresql_databases: Da
     with begin(engine) as first, begin(engine) as second:
         ended = [conn.scalar(sa.text("SELECT pg_backend_pid()")) for conn in (first, second)]
     with read(killer) as conn:
-        assert all(conn.scalar(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}) for pid in ended)
+        assert all(
+            conn.scalar(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid}) for pid in ended
+        )
         left = sa.text("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(:pids)")
         wait_for(lambda: conn.scalar(left, {"pids": ended}) == 0)
     with begin(engine) as conn:

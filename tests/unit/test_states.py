@@ -23,7 +23,9 @@ def test_every_status_is_known_and_can_be_left(name: str) -> None:
     for status, followers in noun.transitions.items():
         assert followers, f"{status} is a dead end"
         assert status not in followers
-        assert followers <= noun.transitions.keys(), f"{status} leads to a status without a line of its own"
+        assert followers <= noun.transitions.keys(), (
+            f"{status} leads to a status without a line of its own"
+        )
     assert states.statuses(noun) == sorted(noun.transitions)
 
 
@@ -48,7 +50,9 @@ def test_what_is_permitted_is_permitted_by_known_statuses_and_not_by_all(name: s
         permitting = noun.permitted[what]
         assert permitting and len(set(permitting)) == len(permitting), what
         assert set(permitting) < noun.transitions.keys(), what
-        assert [status for status in noun.transitions if noun.permits(status, what)] == [s for s in noun.transitions if s in permitting]
+        assert [status for status in noun.transitions if noun.permits(status, what)] == [
+            s for s in noun.transitions if s in permitting
+        ]
 
 
 def test_work_in_progress_permits_no_deletion() -> None:
@@ -57,7 +61,14 @@ def test_work_in_progress_permits_no_deletion() -> None:
 
 
 def test_all_nouns_are_looked_at() -> None:
-    assert NOUNS.keys() == {"SHARE_NETWORK", "SHARE_SERVER", "SHARE", "SNAPSHOT", "ACCESS_RULES", "ACCESS_RULE"}
+    assert NOUNS.keys() == {
+        "SHARE_NETWORK",
+        "SHARE_SERVER",
+        "SHARE",
+        "SNAPSHOT",
+        "ACCESS_RULES",
+        "ACCESS_RULE",
+    }
     assert len({(noun.table.name, noun.column) for noun in NOUNS.values()}) == 6
 
 
@@ -70,12 +81,17 @@ def test_may_follow_is_what_move_allows() -> None:
 
 @pytest.fixture
 def conn(tmp_path: Path) -> Iterator[Connection]:
-    """A transaction in a database of share networks alone: a (active), b (network_change), c (error)."""
+    """A transaction in a database of share networks alone: a (active), b (network_change), c
+    (error)."""
     engine = create_engine(f"sqlite:///{tmp_path}/states.sqlite")
     share_networks.create(engine)
     with begin(engine) as conn:
         for key, status in (("a", "active"), ("b", "network_change"), ("c", "error")):
-            conn.execute(sa.insert(share_networks).values(id=key, project_id="p", status=status, created_at=utcnow()))
+            conn.execute(
+                sa.insert(share_networks).values(
+                    id=key, project_id="p", status=status, created_at=utcnow()
+                )
+            )
         yield conn
     engine.dispose()
 

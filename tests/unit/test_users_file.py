@@ -1,4 +1,5 @@
-"""Passwords against the users file: what is remembered of them, for how long, and when many ask at once."""
+"""Passwords against the users file: what is remembered of them, for how long, and when many ask at
+once."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from tests.stack import wait_for
 
 
 def line(name: str, password: str, cost: int = 4, roles: str = "member") -> str:
-    return f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()}:blue:{roles}\n"
+    return (
+        f"{name}:{bcrypt.hashpw(password.encode(), bcrypt.gensalt(cost)).decode()}:blue:{roles}\n"
+    )
 
 
 def passwords(path: Path, *lines: str) -> Passwords:
@@ -31,7 +34,11 @@ def is_right(known: Known | None) -> bool | None:
 
 def test_what_was_checked_is_remembered_right_or_wrong(tmp_path: Path) -> None:
     of_mary = passwords(tmp_path / "users", line("mary", "secret"))
-    for name, password, right in (("mary", "secret", True), ("mary", "Secret", False), ("eve", "secret", False)):
+    for name, password, right in (
+        ("mary", "secret", True),
+        ("mary", "Secret", False),
+        ("eve", "secret", False),
+    ):
         assert is_right(of_mary.recall(name, password)) is None
         assert is_right(of_mary.check(name, password)) is right
         assert of_mary.is_wrong(name, password) is not right
@@ -41,7 +48,9 @@ def test_what_was_checked_is_remembered_right_or_wrong(tmp_path: Path) -> None:
         assert is_right(of_mary.recall(name, password)) is right
 
 
-def test_all_is_forgotten_of_a_user_whose_line_changes_and_nothing_of_the_others(tmp_path: Path) -> None:
+def test_all_is_forgotten_of_a_user_whose_line_changes_and_nothing_of_the_others(
+    tmp_path: Path,
+) -> None:
     path, anna = tmp_path / "users", line("anna", "pw")
     both = passwords(path, line("mary", "secret"), anna)
     for name, password in (("mary", "secret"), ("mary", "new"), ("anna", "pw"), ("eve", "x")):
@@ -49,7 +58,9 @@ def test_all_is_forgotten_of_a_user_whose_line_changes_and_nothing_of_the_others
             both.tell(name, password)
     path.write_text(line("mary", "new") + anna + line("eve", "x"))
     wait_for(lambda: both.recall("mary", "secret") is None, 5)
-    assert [is_right(both.recall(*pair)) for pair in (("mary", "new"), ("anna", "pw"), ("eve", "x"))] == [None, True, None]
+    assert [
+        is_right(both.recall(*pair)) for pair in (("mary", "new"), ("anna", "pw"), ("eve", "x"))
+    ] == [None, True, None]
     assert is_right(both.check("mary", "new"))
 
 
@@ -80,7 +91,9 @@ def test_the_password_is_nowhere_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o602, 0o620, 0o644, 0o666])
-def test_a_file_that_others_may_read_or_write_is_refused(tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_others_may_read_or_write_is_refused(
+    tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture
+) -> None:
     of_mary = passwords(tmp_path / "users", line("mary", "secret"))
     (tmp_path / "users").chmod(mode)
     assert not is_right(of_mary.check("mary", "secret"))
@@ -97,7 +110,8 @@ def test_a_file_that_is_gone_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_the_first_requests_of_a_process_wait_until_the_file_has_been_read(tmp_path: Path) -> None:
-    """They come together when a process is started under load; none may be told that its password is wrong."""
+    """They come together when a process is started under load; none may be told that its password
+    is wrong."""
     many = [line(f"user-{number}", "x") for number in range(30)] * 100  # reading takes its time
     users = passwords(tmp_path / "users", *many, line("mary", "secret"))
     with ThreadPoolExecutor(4) as threads:

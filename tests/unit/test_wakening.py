@@ -1,4 +1,5 @@
-"""When a worker looks for work: what wakes it, and that nothing is missed. Waits are bounded by the time-out of the test, not measured."""
+"""When a worker looks for work: what wakes it, and that nothing is missed. Waits are bounded by the
+time-out of the test, not measured."""
 
 from __future__ import annotations
 
@@ -58,7 +59,17 @@ class Looks:
 
 def put_in(engine: Engine, worker_host: str, work_id: str) -> None:
     with begin(engine) as conn:
-        queue.enqueue(conn, Work(name="probe", worker_host=worker_host, project_id="project", id=work_id, key=work_id, args=()))
+        queue.enqueue(
+            conn,
+            Work(
+                name="probe",
+                worker_host=worker_host,
+                project_id="project",
+                id=work_id,
+                key=work_id,
+                args=(),
+            ),
+        )
 
 
 def test_a_wait_is_cut_short_and_ended(pace: Pace) -> None:
@@ -83,7 +94,9 @@ def test_new_work_wakes_its_worker(engine: Engine, pace: Pace) -> None:
     assert not listening.is_alive() and looks.has_stopped()
 
 
-def test_work_for_others_and_work_that_is_rolled_back_wakes_nobody(engine: Engine, pace: Pace) -> None:
+def test_work_for_others_and_work_that_is_rolled_back_wakes_nobody(
+    engine: Engine, pace: Pace
+) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("any change of the file wakes, which costs one look")
     listen(engine, "host1", pace)
@@ -91,6 +104,16 @@ def test_work_for_others_and_work_that_is_rolled_back_wakes_nobody(engine: Engin
     assert looks.looks()
     put_in(engine, "host2", "of another")
     with pytest.raises(KeyError), begin(engine) as conn:
-        queue.enqueue(conn, Work(name="probe", worker_host="host1", project_id="project", id="never", key="never", args=()))
+        queue.enqueue(
+            conn,
+            Work(
+                name="probe",
+                worker_host="host1",
+                project_id="project",
+                id="never",
+                key="never",
+                args=(),
+            ),
+        )
         raise KeyError
     assert not looks.looks(NOT_NOW)

@@ -14,8 +14,14 @@ from abaca.errors import Invalid
 from tests.properties import given, st
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -31,7 +37,10 @@ class Example(bodies.Body):
     [
         ({}, Example()),
         ({"unknown": 1}, Example()),
-        ({"name": "a", "count": "7", "labels": {"k": "v"}}, Example(name="a", count=7, labels={"k": "v"})),
+        (
+            {"name": "a", "count": "7", "labels": {"k": "v"}},
+            Example(name="a", count=7, labels={"k": "v"}),
+        ),
         ({"name": None, "labels": None}, Example()),
         ({"name": "x" * 255}, Example(name="x" * 255)),
     ],
@@ -40,7 +49,20 @@ def test_shape(value: Any, expected: Example) -> None:
     assert bodies.shape(value, Example) == expected
 
 
-@pytest.mark.parametrize("value", [None, [], "x", 5, {"name": 5}, {"name": "x" * 256}, {"count": "x"}, {"count": None}, {"labels": {"k": 1}}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        "x",
+        5,
+        {"name": 5},
+        {"name": "x" * 256},
+        {"count": "x"},
+        {"count": None},
+        {"labels": {"k": 1}},
+    ],
+)
 def test_what_has_another_shape(value: Any) -> None:
     with pytest.raises(Invalid, match="Invalid input received"):
         bodies.shape(value, Example)
@@ -70,24 +92,64 @@ def test_sizes_are_whole_positive_and_fit_a_column(value: Any) -> None:
         assert error.message == "no"
 
 
-@pytest.mark.parametrize(("value", "number"), [(1, 1), ("1", 1), (" 12 ", 12), (3.0, 3), (2**31 - 1, 2**31 - 1), ("-5", -5), (-5, -5), (0, 0)])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (1, 1),
+        ("1", 1),
+        (" 12 ", 12),
+        (3.0, 3),
+        (2**31 - 1, 2**31 - 1),
+        ("-5", -5),
+        (-5, -5),
+        (0, 0),
+    ],
+)
 def test_integers(value: Any, number: int) -> None:
     assert bodies.integer(value, "no") == number
 
 
-@pytest.mark.parametrize("value", [None, True, "", "x", "1.5", 1.5, "1e3", "٣", [], {}, 2**31, -(2**31), "9" * 400, float("inf"), float("nan")])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        "",
+        "x",
+        "1.5",
+        1.5,
+        "1e3",
+        "٣",
+        [],
+        {},
+        2**31,
+        -(2**31),
+        "9" * 400,
+        float("inf"),
+        float("nan"),
+    ],
+)
 def test_what_is_no_integer(value: Any) -> None:
     with pytest.raises(Invalid, match="no"):
         bodies.integer(value, "no")
 
 
-@pytest.mark.parametrize("text", ["x", "", "[]", "{", "{'a': open('x')}", "().__class__", "{" * 500, "9" * 5000, "1+1", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["x", "", "[]", "{", "{'a': open('x')}", "().__class__", "{" * 500, "9" * 5000, "1+1", "\x00"],
+)
 def test_what_is_no_mapping(text: str) -> None:
     with pytest.raises(Invalid, match="is not a mapping"):
         bodies.mapping(text)
 
 
-@given(st.dictionaries(st.text(string.printable, max_size=5), st.text(string.printable, max_size=5) | st.integers() | st.booleans(), max_size=3))
+@given(
+    st.dictionaries(
+        st.text(string.printable, max_size=5),
+        st.text(string.printable, max_size=5) | st.integers() | st.booleans(),
+        max_size=3,
+    )
+)
 def test_mappings(value: dict[str, Any]) -> None:
     assert bodies.mapping(repr(value)) == {key: str(item) for key, item in value.items()}
 

@@ -11,9 +11,21 @@ import pytest
 from abaca.api import wire
 from abaca.api.microversions import MAX_VERSION
 from abaca.api.routing import ROUTES
-from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Constant, Field, View, time_field, timestamp
+from abaca.api.wire.fields import (
+    DETAIL,
+    SHOW,
+    SUMMARY,
+    Constant,
+    Field,
+    View,
+    time_field,
+    timestamp,
+)
 
-MODULES = [importlib.import_module(f"{wire.__name__}.{found.name}") for found in pkgutil.iter_modules(wire.__path__)]
+MODULES = [
+    importlib.import_module(f"{wire.__name__}.{found.name}")
+    for found in pkgutil.iter_modules(wire.__path__)
+]
 TABLES = {
     f"{module.__name__.rpartition('.')[2]}.{name}": value
     for module in MODULES
@@ -44,15 +56,36 @@ ROW = {"always": 1, "young": 2, "old": 3, "first": 4, "second": 5}
         (19, SUMMARY, True, {"always": 1, "changed": 4}),
         (20, SUMMARY, False, {"always": 1, "changed": 5}),
         (9, DETAIL, False, {"always": 1, "old": 3, "changed": 4, "doubled": 2, "secret": "hidden"}),
-        (10, DETAIL, False, {"always": 1, "young": 2, "changed": 4, "doubled": 2, "secret": "hidden"}),
+        (
+            10,
+            DETAIL,
+            False,
+            {"always": 1, "young": 2, "changed": 4, "doubled": 2, "secret": "hidden"},
+        ),
         (10, DETAIL, True, {"always": 1, "young": 2, "changed": 4, "doubled": 2, "secret": 5}),
-        (70, SHOW, True, {"always": 1, "young": 2, "changed": 5, "doubled": 2, "computed": 5, "fixed": None, "secret": 5}),
+        (
+            70,
+            SHOW,
+            True,
+            {
+                "always": 1,
+                "young": 2,
+                "changed": 5,
+                "doubled": 2,
+                "computed": 5,
+                "fixed": None,
+                "secret": 5,
+            },
+        ),
     ],
 )
 def test_rendering(version: int, level: int, is_admin: bool, expected: dict[str, object]) -> None:
     for _ in range(2):  # the plan is made, then remembered
         assert VIEW.render(ROW, version, level=level, is_admin=is_admin) == expected
-    assert VIEW.render_all([ROW, ROW], version, level=level, is_admin=is_admin) == [expected, expected]
+    assert VIEW.render_all([ROW, ROW], version, level=level, is_admin=is_admin) == [
+        expected,
+        expected,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +103,9 @@ def test_timestamps(value: datetime | None, text: str | None) -> None:
 
 def test_every_table_is_shown_and_named() -> None:
     """So the tests below, which go through all of them, miss none that an answer shows."""
-    assert set(TABLES.values()) == {route.gives.view for route in ROUTES if route.gives and route.gives.view}
+    assert set(TABLES.values()) == {
+        route.gives.view for route in ROUTES if route.gives and route.gives.view
+    }
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -79,7 +114,9 @@ def test_every_table_is_shown_and_named() -> None:
 def test_a_member_has_one_meaning_at_a_time(name: str, is_admin: bool, level: int) -> None:
     """At no version do two fields of a table write the same member."""
     for version in range(MAX_VERSION + 1):
-        names = [field.name for field in TABLES[name].fields if field.lives_in(version, level, is_admin)]
+        names = [
+            field.name for field in TABLES[name].fields if field.lives_in(version, level, is_admin)
+        ]
         assert len(names) == len(set(names)), f"{name} at 2.{version}"
 
 
@@ -87,7 +124,10 @@ def test_a_member_has_one_meaning_at_a_time(name: str, is_admin: bool, level: in
 def test_what_others_see_administrators_see(name: str) -> None:
     for version in range(MAX_VERSION + 1):
         for level in (SUMMARY, DETAIL, SHOW):
-            theirs, others = ({f.name for f in TABLES[name].fields if f.lives_in(version, level, who)} for who in (True, False))
+            theirs, others = (
+                {f.name for f in TABLES[name].fields if f.lives_in(version, level, who)}
+                for who in (True, False)
+            )
             assert others <= theirs
 
 

@@ -1,4 +1,5 @@
-"""The command `abaca`. What the commands do stands in modules of their own, imported when they are asked for: `--help` answers at once."""
+"""The command `abaca`. What the commands do stands in modules of their own, imported when they are
+asked for: `--help` answers at once."""
 
 from __future__ import annotations
 
@@ -35,9 +36,10 @@ def main() -> None:
 def serve(settings: Settings) -> None:
     """Start everything: the API and a worker, kept running until SIGTERM or Ctrl-C.
 
-    No configuration is needed. The first start makes the state directory and the user `admin`, prints its password once, and writes a
-    clouds.yaml for the `openstack` command. As root, with what `abaca doctor` asks for, shares are served by real file servers in network
-    namespaces; otherwise the fake back end serves, with a warning.
+    No configuration is needed. The first start makes the state directory and the user `admin`,
+    prints its password once, and writes a clouds.yaml for the `openstack` command. As root, with
+    what `abaca doctor` asks for, shares are served by real file servers in network namespaces;
+    otherwise the fake back end serves, with a warning.
 
     \b
     Examples:
@@ -54,9 +56,11 @@ def serve(settings: Settings) -> None:
 @common_options
 @_until_stdin_closes
 def api(settings: Settings, until_stdin_closes: bool) -> None:
-    """Run the API alone. Started by root, it changes to the user of `[api] user` before it answers anything.
+    """Run the API alone. Started by root, it changes to the user of `[api] user` before it answers
+    anything.
 
-    The database must have its tables (`abaca-manage db sync`), and a worker somewhere must do the work.
+    The database must have its tables (`abaca-manage db sync`), and a worker somewhere must do the
+    work.
 
     \b
     Example:
@@ -77,7 +81,8 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
 @common_options
 @_until_stdin_closes
 def worker(settings: Settings, until_stdin_closes: bool) -> None:
-    """Run a worker alone: it carries out what the API accepted, on the back ends of this host. One worker a host.
+    """Run a worker alone: it carries out what the API accepted, on the back ends of this host. One
+    worker a host.
 
     \b
     Example:
@@ -97,7 +102,8 @@ def worker(settings: Settings, until_stdin_closes: bool) -> None:
 @address_options
 @common_options
 def doctor(settings: Settings) -> None:
-    """Say what this machine lacks for the Linux back end, and whether state directory, database and port are in order.
+    """Say what this machine lacks for the Linux back end, and whether state directory, database and
+    port are in order.
 
     Changes nothing. The exit status is 0 when nothing is missing, else 1.
 
@@ -111,12 +117,17 @@ def doctor(settings: Settings) -> None:
 
 
 @main.command()
-@click.option("--keep", is_flag=True, help="Leave everything running before the clean-up, until Ctrl-C, to look around.")
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Leave everything running before the clean-up, until Ctrl-C, to look around.",
+)
 def demo(keep: bool) -> None:
-    """Show the main job end to end on this machine: a share on several subnets over IPv4 and IPv6, and a subnet added while a client writes.
+    """Show the main job end to end on this machine: a share on several subnets over IPv4 and IPv6,
+    and a subnet added while a client writes.
 
-    Uses a state directory, a port and network namespaces of its own, and takes everything away again. Needs root; the exit status is 2
-    when something is missing, 1 when a step fails.
+    Uses a state directory, a port and network namespaces of its own, and takes everything away
+    again. Needs root; the exit status is 2 when something is missing, 1 when a step fails.
 
     \b
     Examples:
@@ -125,7 +136,8 @@ def demo(keep: bool) -> None:
     """
     from abaca.admin.demo import run
 
-    Settings((os.devnull,), (), None, False).load(Depth.SERVICE)  # the environment counts, as for the service that it starts
+    # the environment counts, as for the service that it starts
+    Settings((os.devnull,), (), None, False).load(Depth.SERVICE)
     raise SystemExit(run(keep))
 
 
@@ -138,7 +150,12 @@ def _end_with_parent(wanted: bool) -> None:
     if wanted:
         from abaca.admin.serve import stop_when_input_ends
 
-        Thread(target=stop_when_input_ends, args=(lambda: os.kill(os.getpid(), signal.SIGTERM),), name="parent", daemon=True).start()
+        Thread(
+            target=stop_when_input_ends,
+            args=(lambda: os.kill(os.getpid(), signal.SIGTERM),),
+            name="parent",
+            daemon=True,
+        ).start()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""`clouds.yaml`: the entry by which the unmodified `openstack` command and openstacksdk reach this service."""
+"""`clouds.yaml`: the entry by which the unmodified `openstack` command and openstacksdk reach this
+service."""
 
 from __future__ import annotations
 
@@ -19,13 +20,18 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 def base_url(conf: cfg.ConfigOpts) -> str:
     """Where a client on this machine reaches the API, without a slash at the end."""
-    return str(conf.api.public_endpoint).rstrip("/") if conf.api.public_endpoint else listening_url(conf)
+    return (
+        str(conf.api.public_endpoint).rstrip("/")
+        if conf.api.public_endpoint
+        else listening_url(conf)
+    )
 
 
 def listening_url(conf: cfg.ConfigOpts) -> str:
     """The API's own socket, as this machine reaches it."""
     host = _EVERYWHERE.get(conf.api.listen, conf.api.listen)
-    return f"{'https' if conf.api.ssl_certificate else 'http'}://{f'[{host}]' if ':' in host else host}:{conf.api.port}"
+    scheme = "https" if conf.api.ssl_certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{conf.api.port}"
 
 
 def path_of(conf: cfg.ConfigOpts) -> Path:
@@ -34,21 +40,28 @@ def path_of(conf: cfg.ConfigOpts) -> Path:
 
 
 def entry(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
-    """What a cloud's entry says for the address of `conf`. Networks are served below a path that clients would not find by themselves."""
+    """What a cloud's entry says for the address of `conf`. Networks are served below a path that
+    clients would not find by themselves."""
     url = base_url(conf)
-    secure = {"cacert": conf.api.ssl_certificate} if conf.api.ssl_certificate and not conf.api.public_endpoint else {}
+    secure = (
+        {"cacert": conf.api.ssl_certificate}
+        if conf.api.ssl_certificate and not conf.api.public_endpoint
+        else {}
+    )
     return {
         "auth_type": "http_basic",
         "auth": {"endpoint": url, "username": username, "password": password},
         "network_endpoint_override": f"{url}/network",
         "shared_file_system_endpoint_override": f"{url}/v2",
-        "shared_file_system_default_microversion": microversions.text(microversions.MAX_VERSION),  # openstacksdk asks for none by itself
+        # openstacksdk asks for none by itself
+        "shared_file_system_default_microversion": microversions.text(microversions.MAX_VERSION),
         **secure,
     }
 
 
 def entry_as_served(conf: cfg.ConfigOpts, username: str, password: str) -> dict[str, Any]:
-    """An entry for another user, with the address that the service was started with last: the file knows, `conf` may not."""
+    """An entry for another user, with the address that the service was started with last: the file
+    knows, `conf` may not."""
     clouds = _read(conf)
     if clouds is None:
         return entry(conf, username, password)
@@ -67,7 +80,8 @@ def write(conf: cfg.ConfigOpts, clouds: dict[str, Any]) -> None:
 
 
 def follow_address(conf: cfg.ConfigOpts) -> None:
-    """Bring our entry up to date with the address of `conf`. Other entries stay. No file: nothing happens."""
+    """Bring our entry up to date with the address of `conf`. Other entries stay. No file: nothing
+    happens."""
     clouds = _read(conf)
     if clouds is not None:
         auth = clouds[CLOUD]["auth"]
@@ -85,7 +99,8 @@ def follow_password(conf: cfg.ConfigOpts, username: str, password: str) -> None:
 
 
 def _read(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
-    """The file's entries, ours among them; None when there is no file. Raises Conflict when it is not what we wrote."""
+    """The file's entries, ours among them; None when there is no file. Raises Conflict when it is
+    not what we wrote."""
     try:
         clouds: dict[str, Any] = msgspec.yaml.decode(path_of(conf).read_bytes())["clouds"]
         if {"username", "password"} <= clouds[CLOUD]["auth"].keys():
@@ -94,4 +109,6 @@ def _read(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
         return None
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         pass
-    raise Conflict(f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; fix or delete it.")
+    raise Conflict(
+        f"{path_of(conf)} has no entry '{CLOUD}' with user name and password; fix or delete it."
+    )

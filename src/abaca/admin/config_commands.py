@@ -26,9 +26,11 @@ def commands() -> None:
 def check_command(settings: Settings) -> None:
     """Say everything that is wrong with the configuration, and start nothing.
 
-    Looks at the configuration files, the environment (OS_<SECTION>__<OPTION>), the options of drivers and network plug-ins, the
-    database's URL, and the files of policy, users, keys and certificates. Whether the machine has what it needs, and whether database
-    and port are there, is what `abaca doctor` says. The exit status is 0 when nothing is wrong, else 1; warnings are not wrong.
+    Looks at the configuration files, the environment (OS_<SECTION>__<OPTION>), the options of
+    drivers and network plug-ins, the database's URL, and the files of policy, users, keys and
+    certificates. Whether the machine has what it needs, and whether database and port are there, is
+    what `abaca doctor` says. The exit status is 0 when nothing is wrong, else 1; warnings are not
+    wrong.
 
     \b
     Example:

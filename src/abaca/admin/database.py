@@ -1,4 +1,5 @@
-"""What the commands of `abaca-manage` share: the database, its errors said clearly, and tables of text."""
+"""What the commands of `abaca-manage` share: the database, its errors said clearly, and tables of
+text."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ def opened(conf: cfg.ConfigOpts) -> Iterator[Engine]:
     """The database, which must be there already."""
     with database_errors(conf):
         if not state_dir.database_exists(conf):
-            raise click.ClickException(f"There is no database at {logs.shown_url(config.database_url(conf))} yet.")
+            raise click.ClickException(
+                f"There is no database at {logs.shown_url(config.database_url(conf))} yet."
+            )
         engine = create_engine(config.database_url(conf), pool_size=1)
         try:
             yield engine
@@ -50,12 +53,17 @@ def database_errors(conf: cfg.ConfigOpts) -> Iterator[None]:
         with failing_clearly():
             yield
     except sa.exc.DBAPIError as error:
-        raise click.ClickException(f"{logs.shown_url(config.database_url(conf))}: {logs.escaped(str(error.orig))}") from error
+        raise click.ClickException(
+            f"{logs.shown_url(config.database_url(conf))}: {logs.escaped(str(error.orig))}"
+        ) from error
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Text in columns. Whatever the rows hold, each stays one line and steers no terminal."""
     rows = [[logs.escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]]
+    lines = [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [head, *rows]
+    ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

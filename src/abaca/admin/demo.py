@@ -1,4 +1,5 @@
-"""`abaca demo`: the main job end to end, step by step, each with its time. What each step does is in `demo_steps`."""
+"""`abaca demo`: the main job end to end, step by step, each with its time. What each step does is
+in `demo_steps`."""
 
 from __future__ import annotations
 
@@ -26,17 +27,29 @@ def run(
     steps: Sequence[Callable[[Play], None]] = STEPS,
     lacking: Sequence[str] = (),
 ) -> int:
-    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it: what `lacks` says, or `lacking`."""
+    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it:
+    what `lacks` says, or `lacking`."""
     lacking = [*lacks(), *lacking]
     if lacking:
-        click.echo("The demonstration needs, and this machine lacks:\n" + "".join(f"  - {what}\n" for what in lacking), err=True)
+        click.echo(
+            "The demonstration needs, and this machine lacks:\n"
+            + "".join(f"  - {what}\n" for what in lacking),
+            err=True,
+        )
         return CANNOT
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
     scene = make_scene(lambda line: click.echo(f"  {line}"))
     try:
         play_steps(Play(scene, click.echo), steps, _wait_for_visitor if keep else None)
-    except (StepFailed, AbacaError, OSError, subprocess.SubprocessError, ValueError, LookupError) as error:
+    except (
+        StepFailed,
+        AbacaError,
+        OSError,
+        subprocess.SubprocessError,
+        ValueError,
+        LookupError,
+    ) as error:
         click.secho(f"\nFAILED: {error}\n", fg="red", err=True)
         click.echo(f"The end of the service's log:\n{scene.log_tail()}", err=True)
         return FAILED
@@ -49,7 +62,10 @@ def run(
     if left:
         click.secho(f"\nFAILED: left on this machine: {left}", fg="red", err=True)
         return FAILED
-    click.echo(f"\nEverything worked, and no namespace, link, mount, export, process or file is left. {time.monotonic() - began:.0f} s in all.")
+    click.echo(
+        "\nEverything worked, and no namespace, link, mount, export, process or file is left. "
+        f"{time.monotonic() - began:.0f} s in all."
+    )
     return 0
 
 
@@ -68,7 +84,8 @@ def play_steps(
     steps: Sequence[Callable[[Play], None]],
     before_last: Callable[[Play], None] | None,
 ) -> None:
-    """The steps in turn. `before_last` is called before the last one, which takes everything away."""
+    """The steps in turn. `before_last` is called before the last one, which takes everything
+    away."""
     for number, step in enumerate(steps, start=1):
         if before_last and number == len(steps):
             before_last(play)

@@ -1,6 +1,8 @@
-"""Where the demonstration plays: a service of its own, the `openstack` command, and clients in network namespaces of their own.
+"""Where the demonstration plays: a service of its own, the `openstack` command, and clients in
+network namespaces of their own.
 
-What it starts, it ends; what it makes on the machine carries a name of its own and is taken away. Tests play in it too.
+What it starts, it ends; what it makes on the machine carries a name of its own and is taken away.
+Tests play in it too.
 """
 
 from __future__ import annotations
@@ -45,37 +47,58 @@ class StepFailed(Exception):
 
 
 class Scene:
-    """One installation for one demonstration, below a temporary folder. `say` gets each line that a person may want to see.
+    """One installation for one demonstration, below a temporary folder. `say` gets each line that a
+    person may want to see.
 
-    What an installation beside other services does otherwise, it overrides: `config_text`, `network_options`, `environment`, `headers`,
-    `add_client`, `remove_clients`.
+    What an installation beside other services does otherwise, it overrides: `config_text`,
+    `network_options`, `environment`, `headers`, `add_client`, `remove_clients`.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self.folder = Path(tempfile.mkdtemp(prefix="abaca-demo-"))
-        self.folder.chmod(0o755)  # the API process, which is not root, has to reach the database in it
+        # the API process, which is not root, has to reach the database in it
+        self.folder.chmod(0o755)
         self.state_dir = self.folder / "state"
         self.log = self.folder / "service.log"
         self.config_file = self.folder / "abaca.conf"
         self.port = free_port()
-        self.conf = config.load([os.devnull], {"state_dir": str(self.state_dir), "api.port": self.port})
+        self.conf = config.load(
+            [os.devnull], {"state_dir": str(self.state_dir), "api.port": self.port}
+        )
         self.namespace = network_namespace(self.conf)
         self._service: subprocess.Popen[bytes] | None = None
         self._clients: set[str] = set()
 
-    # --- the service ------------------------------------------------------------------------------------------------
+    # --- the service
+    # ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start `abaca serve` and wait until it answers and its back end is up."""
-        # A file of its own, empty or not: what stands in /etc is for the installation of this machine, not for a demonstration.
+        # A file of its own, empty or not: what stands in /etc is for the installation of this
+        # machine, not for a demonstration.
         self.config_file.write_text(self.config_text())
-        command = [sys.executable, "-m", "abaca.admin.cli", "serve", "--state-dir", str(self.state_dir), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "abaca.admin.cli",
+            "serve",
+            "--state-dir",
+            str(self.state_dir),
+            "--port",
+            str(self.port),
+        ]
         self._say(f"$ abaca {' '.join(command[3:])}")
         with open(self.log, "wb") as log:
             command += ["--config-file", str(self.config_file)]
-            self._service = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
-        self.until(lambda: "Back end" in self.log.read_text() or self._service_ended(), READY_SECONDS, "the service to be ready")
+            self._service = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+            )
+        self.until(
+            lambda: "Back end" in self.log.read_text() or self._service_ended(),
+            READY_SECONDS,
+            "the service to be ready",
+        )
         if self._service_ended():
             raise StepFailed("`abaca serve` ended at once")
 
@@ -99,7 +122,11 @@ class Scene:
 
     def log_tail(self) -> str:
         """The last lines of what the service said."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]) if self.log.exists() else ""
+        return (
+            "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL:])
+            if self.log.exists()
+            else ""
+        )
 
     def leftovers(self) -> dict[str, list[str]]:
         """What of this installation is on the machine, by kind."""
@@ -114,27 +141,40 @@ class Scene:
             inventory.remove_installation(self.namespace, self.state_dir / "worker")
             shutil.rmtree(self.folder)
 
-    # --- the openstack command ----------------------------------------------------------------------------------------
+    # --- the openstack command
+    # ----------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
         """What a person would export."""
-        return {"OS_CLIENT_CONFIG_FILE": str(clouds_file.path_of(self.conf)), "OS_CLOUD": clouds_file.CLOUD}
+        return {
+            "OS_CLIENT_CONFIG_FILE": str(clouds_file.path_of(self.conf)),
+            "OS_CLOUD": clouds_file.CLOUD,
+        }
 
     def network_options(self, network: str) -> list[str]:
         """What else `openstack network create` is told of that network."""
         return []
 
     def openstack(self, *arguments: str) -> str:
-        """Run the `openstack` command and return what it printed. Raises StepFailed with all that it said when it fails."""
+        """Run the `openstack` command and return what it printed. Raises StepFailed with all that
+        it said when it fails."""
         shown = " ".join(["$ openstack", *arguments])
         began = time.monotonic()
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
         command = [openstack_program() or "openstack", *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=COMMAND_SECONDS, env=plain | self.environment(), stdin=subprocess.DEVNULL, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            env=plain | self.environment(),
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         if done.returncode != 0:
-            raise StepFailed(f"{shown}\nfailed with status {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise StepFailed(
+                f"{shown}\nfailed with status {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         self._say(f"{shown}   ({time.monotonic() - began:.1f} s)")
         return done.stdout
 
@@ -143,7 +183,8 @@ class Scene:
         return json.loads(self.openstack(*arguments, "-f", "json"))
 
     def until_status(self, kind: str, resource_id: str, wanted: str) -> None:
-        """Wait until a share or another resource has that status; the client's own `--wait` looks every five seconds only."""
+        """Wait until a share or another resource has that status; the client's own `--wait` looks
+        every five seconds only."""
         member = kind.replace("-", "_").removesuffix("s")
 
         def is_there() -> bool:
@@ -156,7 +197,8 @@ class Scene:
 
     @contextmanager
     def watched(self, share_network_id: str) -> Iterator[list[str]]:
-        """The statuses that a share network goes through while the block runs, each as often as it changes; looked at every 20 ms."""
+        """The statuses that a share network goes through while the block runs, each as often as it
+        changes; looked at every 20 ms."""
         seen: list[str] = []
         done = threading.Event()
 
@@ -164,7 +206,9 @@ class Scene:
             is_over = False
             while not is_over:
                 is_over = done.is_set()  # before the look, so that the last one sees how it ended
-                status = self.get(f"/v2/share-networks/{share_network_id}")["share_network"]["status"]
+                status = self.get(f"/v2/share-networks/{share_network_id}")["share_network"][
+                    "status"
+                ]
                 if seen[-1:] != [status]:
                     seen.append(status)
                 done.wait(LOOK_SECONDS)
@@ -179,21 +223,32 @@ class Scene:
 
     def headers(self) -> dict[str, str]:
         """What a request says of who sends it."""
-        cloud = msgspec.yaml.decode(clouds_file.path_of(self.conf).read_bytes())["clouds"][clouds_file.CLOUD]
-        credentials = base64.b64encode(f"{cloud['auth']['username']}:{cloud['auth']['password']}".encode()).decode()
+        cloud = msgspec.yaml.decode(clouds_file.path_of(self.conf).read_bytes())["clouds"][
+            clouds_file.CLOUD
+        ]
+        credentials = base64.b64encode(
+            f"{cloud['auth']['username']}:{cloud['auth']['password']}".encode()
+        ).decode()
         return {"Authorization": f"Basic {credentials}"}
 
     def get(self, path: str) -> Any:
-        """What the API answers at that path: quicker than a command, where something is waited for."""
-        headers = self.headers() | {"X-OpenStack-Manila-API-Version": microversions.text(microversions.MAX_VERSION)}
-        request = urllib.request.Request(f"{clouds_file.listening_url(self.conf)}{path}", headers=headers)
+        """What the API answers at that path: quicker than a command, where something is waited
+        for."""
+        headers = self.headers() | {
+            "X-OpenStack-Manila-API-Version": microversions.text(microversions.MAX_VERSION)
+        }
+        request = urllib.request.Request(
+            f"{clouds_file.listening_url(self.conf)}{path}", headers=headers
+        )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    # --- clients ------------------------------------------------------------------------------------------------------
+    # --- clients
+    # ----------------------------------------------------------------------------------------------
 
     def add_client(self, name: str, network: str, network_id: str, *addresses: str) -> str:
-        """A machine of a tenant: a network namespace on the tenant's network of that name and id. Returns its name."""
+        """A machine of a tenant: a network namespace on the tenant's network of that name and id.
+        Returns its name."""
         netns = f"{self.namespace}-{name}"
         self._clients.add(netns)
         attach_client(self.namespace, network_id, netns, addresses)
@@ -207,17 +262,31 @@ class Scene:
 
     def nfs(self, client: str, *arguments: str) -> dict[str, Any]:
         """What the NFS client in that namespace saw: `ok`, and `error` or what it was asked for."""
-        done = subprocess.run(nfs_command(client, *arguments), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        done = subprocess.run(
+            nfs_command(client, *arguments),
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
         if not done.stdout:
-            raise StepFailed(f"the NFS client said nothing (status {done.returncode}): {done.stderr[-2000:]}")
+            raise StepFailed(
+                f"the NFS client said nothing (status {done.returncode}): {done.stderr[-2000:]}"
+            )
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
 
     @contextmanager
     def working_client(self, client: str, location: str) -> Iterator[dict[str, Any]]:
-        """A client that writes, reads and compares without a pause while the block runs; the dictionary is filled at the end."""
+        """A client that writes, reads and compares without a pause while the block runs; the
+        dictionary is filled at the end."""
         answer: dict[str, Any] = {}
-        process = subprocess.Popen(nfs_command(client, "loop", location, "loop.txt"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            nfs_command(client, "loop", location, "loop.txt"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         try:
             assert process.stdout is not None
             if "ready" not in process.stdout.readline():
@@ -250,4 +319,11 @@ def openstack_program() -> str | None:
 
 def nfs_command(client: str, *arguments: str) -> list[str]:
     """The command line of the NFS client in a namespace."""
-    return ["nsenter", f"--net={namespaces.path_of(client)}", sys.executable, "-m", "abaca.admin.nfs_probe", *arguments]
+    return [
+        "nsenter",
+        f"--net={namespaces.path_of(client)}",
+        sys.executable,
+        "-m",
+        "abaca.admin.nfs_probe",
+        *arguments,
+    ]

@@ -1,7 +1,9 @@
-"""The five steps of the demonstration. Each is a function of the play so far, checks what it sees and fails loudly; tests run the same functions.
+"""The five steps of the demonstration. Each is a function of the play so far, checks what it sees
+and fails loudly; tests run the same functions.
 
-Two tenant networks, blue and green, with an IPv4 and an IPv6 subnet each. Addresses from .192 (…:c::/80) on are for clients whom the access
-rules let in, those before are for share servers and for a client whom they do not.
+Two tenant networks, blue and green, with an IPv4 and an IPv6 subnet each. Addresses from .192
+(…:c::/80) on are for clients whom the access rules let in, those before are for share servers and
+for a client whom they do not.
 """
 
 from __future__ import annotations
@@ -31,14 +33,27 @@ CLIENTS = {
     "blue-outsider": ("10.77.1.150/24", "fd00:77:1:0:b::150/64"),
     "green-client": ("10.77.2.200/24", "fd00:77:2:0:c::200/64"),
 }
-RULES = {"blue": ("10.77.1.192/26", "fd00:77:1:0:c::/80"), "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80")}
+RULES = {
+    "blue": ("10.77.1.192/26", "fd00:77:1:0:c::/80"),
+    "green": ("10.77.2.192/26", "fd00:77:2:0:c::/80"),
+}
 # Parts of a file that is larger than the share of 1 GiB; libnfs 4.0 writes 3 KiB at a time.
 PART_TIMES, PARTS = 80_000, 5
-KEPT_TABLES = {"availability_zones", "departed_share_servers", "services", "worker_leases", "pools", "quota_usages", "share_usages"}
-"""What the service itself keeps, and measures every minute; every other table holds what users made. What pools and quotas count as used
-is looked at by itself."""
+KEPT_TABLES = {
+    "availability_zones",
+    "departed_share_servers",
+    "services",
+    "worker_leases",
+    "pools",
+    "quota_usages",
+    "share_usages",
+}
+"""What the service itself keeps, and measures every minute; every other table holds what users
+made. What pools and quotas count as used is looked at by itself."""
 
-QUOTA_USAGES = [column.name for column in quota_usages.columns if isinstance(column.type, sa.BigInteger)]
+QUOTA_USAGES = [
+    column.name for column in quota_usages.columns if isinstance(column.type, sa.BigInteger)
+]
 
 
 @dataclass
@@ -63,38 +78,101 @@ class Play:
 
     def location(self, version: int, index: int = 0) -> str:
         """The path of the n-th export location of an IP version."""
-        return str([where["Path"] for where in self.locations if where["Path"].startswith("[") == (version == 6)][index])
+        return str(
+            [
+                where["Path"]
+                for where in self.locations
+                if where["Path"].startswith("[") == (version == 6)
+            ][index]
+        )
 
 
 def start(play: Play) -> None:
-    """Abaca starts with its embedded default: no configuration, SQLite, http_basic, local networks, the Linux back end."""
+    """Abaca starts with its embedded default: no configuration, SQLite, http_basic, local networks,
+    the Linux back end."""
     play.scene.start()
     (service,) = play.scene.openstack_json("share", "service", "list")
-    play.require(service["State"] == "up" and service["Host"].endswith("@linux"), f"back end {service['Host']} is {service['State']}")
+    play.require(
+        service["State"] == "up" and service["Host"].endswith("@linux"),
+        f"back end {service['Host']} is {service['State']}",
+    )
     play.empty = play.scene.leftovers()
 
 
 def make(play: Play) -> None:
-    """Two networks, a share network on an IPv4 and an IPv6 subnet in one availability zone, a share with access rules, two export locations."""
+    """Two networks, a share network on an IPv4 and an IPv6 subnet in one availability zone, a share
+    with access rules, two export locations."""
     run, ask = play.scene.openstack, play.scene.openstack_json
     for network in ("blue", "green"):
-        play.networks[network] = ask("network", "create", *play.scene.network_options(network), network)["id"]
+        play.networks[network] = ask(
+            "network", "create", *play.scene.network_options(network), network
+        )["id"]
     for (network, version), (cidr, pool) in SUBNETS.items():
         range_and_pool = ("--subnet-range", cidr, "--allocation-pool", pool)
-        run("subnet", "create", "--network", network, "--ip-version", str(version), *range_and_pool, f"{network}-v{version}")
+        run(
+            "subnet",
+            "create",
+            "--network",
+            network,
+            "--ip-version",
+            str(version),
+            *range_and_pool,
+            f"{network}-v{version}",
+        )
     run("share", "type", "create", "default", "true")
     zone = ("--availability-zone", ZONE)
-    created = ask("share", "network", "create", "--name", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v4", *zone)
+    created = ask(
+        "share",
+        "network",
+        "create",
+        "--name",
+        "blue",
+        "--neutron-net-id",
+        "blue",
+        "--neutron-subnet-id",
+        "blue-v4",
+        *zone,
+    )
     play.share_network_id = created["id"]
-    second = ask("share", "network", "subnet", "create", "blue", "--neutron-net-id", "blue", "--neutron-subnet-id", "blue-v6", *zone)
+    second = ask(
+        "share",
+        "network",
+        "subnet",
+        "create",
+        "blue",
+        "--neutron-net-id",
+        "blue",
+        "--neutron-subnet-id",
+        "blue-v6",
+        *zone,
+    )
     play.added_subnets.append(second["id"])
-    share = ask("share", "create", "--name", "docs", "--share-type", "default", "--share-network", "blue", "NFS", "1")
+    share = ask(
+        "share",
+        "create",
+        "--name",
+        "docs",
+        "--share-type",
+        "default",
+        "--share-network",
+        "blue",
+        "NFS",
+        "1",
+    )
     play.share_id = share["id"]
     play.scene.until_status("shares", share["id"], "available")
     for rule in (*RULES["blue"], *RULES["green"]):
         run("share", "access", "create", "docs", "ip", rule)
     play.scene.until(
-        lambda: {rule["state"] for rule in play.scene.get(f"/v2/share-access-rules?share_id={share['id']}")["access_list"]} == {"active"},
+        lambda: (
+            {
+                rule["state"]
+                for rule in play.scene.get(f"/v2/share-access-rules?share_id={share['id']}")[
+                    "access_list"
+                ]
+            }
+            == {"active"}
+        ),
         60,
         "the access rules to be active",
     )
@@ -105,7 +183,8 @@ def make(play: Play) -> None:
 
 
 def use(play: Play) -> None:
-    """A client writes by IPv4 and reads by IPv6; one outside of the access rules is refused; nobody writes past the share's size."""
+    """A client writes by IPv4 and reads by IPv6; one outside of the access rules is refused; nobody
+    writes past the share's size."""
     use_within_rules(play)
     write_past_the_size(play, play.clients["blue-client"])
 
@@ -120,37 +199,68 @@ def use_within_rules(play: Play) -> None:
         play.require(written["ok"], f"writes {play.location(version)}: {written}")
     for version, file in ((6, f"v4-{FILE}"), (4, f"v6-{FILE}")):
         answer = nfs(client, "read", play.location(version), file)
-        play.require(answer.get("text") == TEXT, f"reads {file} by {play.location(version)}: {answer}")
+        play.require(
+            answer.get("text") == TEXT, f"reads {file} by {play.location(version)}: {answer}"
+        )
     for version in (4, 6):
         answer = nfs(play.clients["blue-outsider"], "mount", play.location(version))
-        play.require(not answer["ok"], f"a client outside of the access rules is refused: {answer.get('error')}")
+        play.require(
+            not answer["ok"],
+            f"a client outside of the access rules is refused: {answer.get('error')}",
+        )
 
 
 def add_subnet_in_use(play: Play) -> None:
-    """Subnets of the second network are added while a client on the first keeps writing and reading; then a client on the second reads."""
+    """Subnets of the second network are added while a client on the first keeps writing and
+    reading; then a client on the second reads."""
     scene = play.scene
     before = play.locations
-    with scene.working_client(play.clients["blue-client"], play.location(4)) as work, scene.watched(play.share_network_id) as seen:
+    with (
+        scene.working_client(play.clients["blue-client"], play.location(4)) as work,
+        scene.watched(play.share_network_id) as seen,
+    ):
         for version in (4, 6):
             add_green_subnet(play, version)
-    play.require(work["error_count"] == 0 and work["rounds"] > 0, f"the client's {work['rounds']} rounds met {work['error_count']} errors: {work}")
-    play.require(seen == ["active", "network_change"] * 2 + ["active"], f"the share network went {' → '.join(seen)}")
+    play.require(
+        work["error_count"] == 0 and work["rounds"] > 0,
+        f"the client's {work['rounds']} rounds met {work['error_count']} errors: {work}",
+    )
+    play.require(
+        seen == ["active", "network_change"] * 2 + ["active"],
+        f"the share network went {' → '.join(seen)}",
+    )
     play.locations = scene.openstack_json("share", "export", "location", "list", "docs")
     show_locations(play)
-    play.require(play.locations[: len(before)] == before, "the old export locations come first, with the ids that they had")
+    play.require(
+        play.locations[: len(before)] == before,
+        "the old export locations come first, with the ids that they had",
+    )
     families = sorted(where["Path"].startswith("[") for where in play.locations[len(before) :])
     play.require(families == [False, True], "one new export location for each new address")
     add_client(play, "green-client", "green")
     for version in (4, 6):
-        answer = scene.nfs(play.clients["green-client"], "read", play.location(version, 1), f"v4-{FILE}")
-        play.require(answer.get("text") == TEXT, f"a client on the second network reads by {play.location(version, 1)}: {answer}")
+        answer = scene.nfs(
+            play.clients["green-client"], "read", play.location(version, 1), f"v4-{FILE}"
+        )
+        play.require(
+            answer.get("text") == TEXT,
+            f"a client on the second network reads by {play.location(version, 1)}: {answer}",
+        )
 
 
 def delete(play: Play) -> None:
     """Everything is deleted again, and nothing is left."""
     run, ask = play.scene.openstack, play.scene.openstack_json
     play.scene.remove_clients()
-    run("share", "access", "delete", "--wait", "docs", ask("share", "access", "list", "docs")[0]["ID"])  # the others go with the share
+    # the others go with the share
+    run(
+        "share",
+        "access",
+        "delete",
+        "--wait",
+        "docs",
+        ask("share", "access", "list", "docs")[0]["ID"],
+    )
     run("share", "delete", "--wait", "docs")
     for server in ask("share", "server", "list"):
         run("share", "server", "delete", "--wait", server["ID"])
@@ -160,10 +270,17 @@ def delete(play: Play) -> None:
     run("share", "type", "delete", "default")
     run("subnet", "delete", *(f"{network}-v{version}" for network, version in SUBNETS))
     run("network", "delete", "blue", "green")
-    left = {kind: sorted(set(found) - set(play.empty.get(kind, []))) for kind, found in play.scene.leftovers().items()}
-    play.require(not any(left.values()), f"left by shares and clients on this machine: {counted(left)}")
+    left = {
+        kind: sorted(set(found) - set(play.empty.get(kind, [])))
+        for kind, found in play.scene.leftovers().items()
+    }
+    play.require(
+        not any(left.values()), f"left by shares and clients on this machine: {counted(left)}"
+    )
     rows = {name: [str(count)] * bool(count) for name, count in user_rows(play.scene).items()}
-    play.require(not any(rows.values()), f"left in the database of what users made: {counted(rows)}")
+    play.require(
+        not any(rows.values()), f"left in the database of what users made: {counted(rows)}"
+    )
     play.scene.stop()
     play.require(True, "the service has ended")
 
@@ -171,12 +288,16 @@ def delete(play: Play) -> None:
 def show_locations(play: Play) -> None:
     """Print the export locations."""
     for where in play.locations:
-        play.say(f"    {where['ID']}  {where['Path']}{'  (preferred)' if where['Preferred'] else ''}")
+        play.say(
+            f"    {where['ID']}  {where['Path']}{'  (preferred)' if where['Preferred'] else ''}"
+        )
 
 
 def add_client(play: Play, name: str, network: str) -> None:
     """A machine of the tenant on one of the networks."""
-    play.clients[name] = play.scene.add_client(name, network, play.networks[network], *CLIENTS[name])
+    play.clients[name] = play.scene.add_client(
+        name, network, play.networks[network], *CLIENTS[name]
+    )
 
 
 def write_past_the_size(play: Play, client: str) -> None:
@@ -188,36 +309,63 @@ def write_past_the_size(play: Play, client: str) -> None:
         if not answer["ok"]:
             break
         written += answer["size"]
-    play.require(not answer["ok"] and "DQUOT" in answer["error"], f"after {written / 2**20:.0f} MiB in whole files: {answer}")
+    play.require(
+        not answer["ok"] and "DQUOT" in answer["error"],
+        f"after {written / 2**20:.0f} MiB in whole files: {answer}",
+    )
     for number in range(part + 1):
         nfs(client, "remove", where, f"part-{number}")
 
 
 def add_green_subnet(play: Play, version: int) -> None:
     """Ask whether it can be added, add it, wait until it is."""
-    subnet = ("--neutron-net-id", "green", "--neutron-subnet-id", f"green-v{version}", "--availability-zone", ZONE)
+    subnet = (
+        "--neutron-net-id",
+        "green",
+        "--neutron-subnet-id",
+        f"green-v{version}",
+        "--availability-zone",
+        ZONE,
+    )
     command = ("share", "network", "subnet", "create", "blue", *subnet)
-    play.scene.until(lambda: play.scene.openstack_json(*command, "--check-only")["compatible"] is True, 60, "the check to say compatible")
+    play.scene.until(
+        lambda: play.scene.openstack_json(*command, "--check-only")["compatible"] is True,
+        60,
+        "the check to say compatible",
+    )
     play.added_subnets.append(play.scene.openstack_json(*command)["id"])
     wanted = len(play.locations) + (1 if version == 4 else 2)
     path = f"/v2/shares/{play.share_id}/export_locations"
-    play.scene.until(lambda: len(play.scene.get(path)["export_locations"]) == wanted, 60, f"{wanted} export locations")
+    play.scene.until(
+        lambda: len(play.scene.get(path)["export_locations"]) == wanted,
+        60,
+        f"{wanted} export locations",
+    )
 
 
 def counted(found: dict[str, list[str]]) -> str:
     """`no links, no mounts, …`, or what there is."""
-    return ", ".join(f"{kind}: {' '.join(what)}" if what else f"no {kind}" for kind, what in found.items())
+    return ", ".join(
+        f"{kind}: {' '.join(what)}" if what else f"no {kind}" for kind, what in found.items()
+    )
 
 
 def user_rows(scene: Scene) -> dict[str, int]:
-    """How many rows each table holds that users' doing fills, and the gigabytes that are promised to them."""
+    """How many rows each table holds that users' doing fills, and the gigabytes that are promised
+    to them."""
     engine = create_engine(config.database_url(scene.conf), pool_size=1)
     tables = [table for table in metadata.sorted_tables if table.name not in KEPT_TABLES]
     try:
         with read(engine) as conn:
-            counts = {table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0 for table in tables}
+            counts = {
+                table.name: conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                for table in tables
+            }
             promised = conn.scalar(sa.select(sa.func.sum(pools.c.allocated_capacity_gb))) or 0
-            used = sum(sum(row[name] for name in QUOTA_USAGES) for row in conn.execute(sa.select(quota_usages)).mappings())
+            used = sum(
+                sum(row[name] for name in QUOTA_USAGES)
+                for row in conn.execute(sa.select(quota_usages)).mappings()
+            )
             return counts | {"allocated_capacity_gb": promised, "quota_usages": used}
     finally:
         engine.dispose()

@@ -1,4 +1,5 @@
-"""`abaca doctor`: what this machine has and lacks. Looks only; makes and changes nothing but a throw-away network namespace."""
+"""`abaca doctor`: what this machine has and lacks. Looks only; makes and changes nothing but a
+throw-away network namespace."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ CLOCK_SECONDS = 60
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at. `lack`: None when it is in order, else what is wrong and what to do."""
+    """One thing that was looked at. `lack`: None when it is in order, else what is wrong and what
+    to do."""
 
     group: str
     what: str
@@ -45,9 +47,18 @@ def run(settings: Settings) -> int:
     try:
         conf = settings.load(Depth.SERVICE)
     except Refused as refused:
-        findings += [Finding("Configuration: the rest is looked at once this is right", "setting", text) for text in refused.errors]
+        findings += [
+            Finding("Configuration: the rest is looked at once this is right", "setting", text)
+            for text in refused.errors
+        ]
     else:
-        findings += [*file_findings(conf), *state_findings(conf), *database_findings(conf), *api_findings(conf), *port_findings(conf)]
+        findings += [
+            *file_findings(conf),
+            *state_findings(conf),
+            *database_findings(conf),
+            *api_findings(conf),
+            *port_findings(conf),
+        ]
     group = ""
     for finding in findings:
         if finding.group != group:
@@ -57,7 +68,9 @@ def run(settings: Settings) -> int:
         more = finding.lack or finding.note
         click.echo(logs.escaped(f"  {state:8} {finding.what}{f': {more}' if more else ''}"))
     lacking = sum(finding.lack is not None for finding in findings)
-    click.echo(f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}")
+    click.echo(
+        f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}"
+    )
     return 1 if lacking else 0
 
 
@@ -69,7 +82,11 @@ def file_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     for text in wrong:
         yield Finding(group, "files", text)
     if not wrong:
-        yield Finding(group, "files", note="policy, users, keys and certificates are valid, where there are any")
+        yield Finding(
+            group,
+            "files",
+            note="policy, users, keys and certificates are valid, where there are any",
+        )
 
 
 def linux_findings(lacking: list[str]) -> Iterator[Finding]:
@@ -78,18 +95,35 @@ def linux_findings(lacking: list[str]) -> Iterator[Finding]:
     others = list(lacking)
     for program, package in PROGRAMS.items():
         lack = next((text for text in lacking if text.startswith(f"program {program} ")), None)
-        yield Finding(group, program, f"install Debian package {package}" if lack else None, f"Debian package {package}")
+        yield Finding(
+            group,
+            program,
+            f"install Debian package {package}" if lack else None,
+            f"Debian package {package}",
+        )
         others = [text for text in others if text != lack]
     library = next((text for text in others if "nfs-ganesha-vfs" in text), None)
-    yield Finding(group, "NFS-Ganesha's VFS library", "install Debian package nfs-ganesha-vfs" if library else None, "Debian package nfs-ganesha-vfs")
+    yield Finding(
+        group,
+        "NFS-Ganesha's VFS library",
+        "install Debian package nfs-ganesha-vfs" if library else None,
+        "Debian package nfs-ganesha-vfs",
+    )
     others = [text for text in others if text != library]
     if os.geteuid() != 0:
-        yield Finding(group, "root", "the worker makes network namespaces and mounts; start as root")
+        yield Finding(
+            group, "root", "the worker makes network namespaces and mounts; start as root"
+        )
         yield Finding(group, "kernel", "can be told as root only")
         return
     yield Finding(group, "root")
     if not others:
-        yield Finding(group, "kernel", note="btrfs, loop devices, IPv6, network namespaces, veth, bridges, routing by source address")
+        yield Finding(
+            group,
+            "kernel",
+            note="btrfs, loop devices, IPv6, network namespaces, veth, bridges, routing by source "
+            "address",
+        )
     for text in others:
         what, _, lack = text.removeprefix(KERNEL).partition(": ")
         yield Finding(group, what, lack or "this kernel does not have it")
@@ -104,15 +138,25 @@ def state_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         lack = None if os.access(nearest, os.W_OK) else f"{nearest} is not writable"
         yield Finding(group, "folder", lack, "is made by the first start")
     elif path.is_symlink() or path.stat().st_uid != os.geteuid():
-        yield Finding(group, "folder", "must be a folder of the user who starts the service, not a symbolic link")
+        yield Finding(
+            group,
+            "folder",
+            "must be a folder of the user who starts the service, not a symbolic link",
+        )
     else:
         yield Finding(group, "folder")
     free = shutil.disk_usage(nearest).free / 1024**3
-    yield Finding(group, "room", None if free >= LEAST_FREE_GIB else f"only {free:.1f} GiB are free", f"{free:.0f} GiB are free")
+    yield Finding(
+        group,
+        "room",
+        None if free >= LEAST_FREE_GIB else f"only {free:.1f} GiB are free",
+        f"{free:.0f} GiB are free",
+    )
 
 
 def database_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
-    """Whether the database can be reached and has this release's tables, and whether its time and ours agree."""
+    """Whether the database can be reached and has this release's tables, and whether its time and
+    ours agree."""
     url = config.database_url(conf)
     group = f"Database {logs.shown_url(url)}"
     if not state_dir.database_exists(conf):
@@ -122,7 +166,14 @@ def database_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         revision = migrations.current(url)
         yield Finding(group, "connection")
         newest = migrations.head()
-        yield Finding(group, "tables", None if revision == newest else f"at {revision}, not at {newest}: run `abaca-manage db sync`", f"at {newest}")
+        yield Finding(
+            group,
+            "tables",
+            None
+            if revision == newest
+            else f"at {revision}, not at {newest}: run `abaca-manage db sync`",
+            f"at {newest}",
+        )
         if revision == newest:
             yield Finding(group, "clock", _clock_lack(url))
     except (sa.exc.DBAPIError, sa.exc.ArgumentError) as error:
@@ -134,13 +185,19 @@ def api_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     user = conf.api.user if os.geteuid() == 0 else "this user"
     group = f"API, run as {user}"
     try:
-        complaints = privileges.try_as(conf) if os.geteuid() == 0 else list(privileges.unreadable(conf))
+        complaints = (
+            privileges.try_as(conf) if os.geteuid() == 0 else list(privileges.unreadable(conf))
+        )
     except cfg.Error as error:
         complaints = [str(error)]
     for complaint in complaints:
         yield Finding(group, "files", complaint)
     if not complaints:
-        yield Finding(group, "files", note="code, keys, users and policy can be read by it and by nobody else who should not")
+        yield Finding(
+            group,
+            "files",
+            note="code, keys, users and policy can be read by it and by nobody else who should not",
+        )
 
 
 def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
@@ -153,7 +210,12 @@ def port_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
             attempt.bind((conf.api.listen, conf.api.port))
         except OSError as error:
             running = _abaca_answers(conf)
-            yield Finding(group, "port", None if running else f"{error.strerror}; choose another one with --port", "Abaca answers there")
+            yield Finding(
+                group,
+                "port",
+                None if running else f"{error.strerror}; choose another one with --port",
+                "Abaca answers there",
+            )
             return
     yield Finding(group, "port", note="free")
 
@@ -169,12 +231,18 @@ def _clock_lack(url: str) -> str | None:
     if time.time() < Path(__file__).stat().st_mtime - 86400:
         return "this machine's clock is behind the date of the program itself"
     ahead = (last - utcnow()).total_seconds() if last else 0
-    return f"a worker's last sign of life is {ahead:.0f} s in the future: set the clocks" if ahead > CLOCK_SECONDS else None
+    return (
+        f"a worker's last sign of life is {ahead:.0f} s in the future: set the clocks"
+        if ahead > CLOCK_SECONDS
+        else None
+    )
 
 
 def _abaca_answers(conf: cfg.ConfigOpts) -> bool:
     try:
-        with urllib.request.urlopen(f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5
+        ) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

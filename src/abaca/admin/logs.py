@@ -1,5 +1,6 @@
-"""Logging of every process, set up once: a line has time, process, level, where it comes from, the request and the resources that it is
-about (see `log_context`) and the message. It goes to standard error.
+"""Logging of every process, set up once: a line has time, process, level, where it comes from, the
+request and the resources that it is about (see `log_context`) and the message. It goes to standard
+error.
 
 Nothing here hides secrets: nobody logs them. Database URLs are logged by `shown_url` only.
 """
@@ -15,13 +16,16 @@ import sqlalchemy as sa
 
 from abaca import log_context
 
-LINE = "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: %(context)s%(message)s"
+LINE = (
+    "%(asctime)s.%(msecs)03dZ {process}[%(process)d] %(levelname)s %(name)s: %(context)s%(message)s"
+)
 # They say a lot about themselves on INFO; what they have to warn about is passed on.
 TALKATIVE = ("alembic", "dbos", "pyroute2", "sqlalchemy", "stevedore")
 
 
 class _Harmless(logging.Formatter):
-    """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a traceback are indented."""
+    """No text begins a line of its own or steers a terminal, whoever wrote it. The lines of a
+    traceback are indented."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = escaped(record.message)
@@ -33,8 +37,13 @@ class _Harmless(logging.Formatter):
 
 
 def escaped(text: str) -> str:
-    """Characters that are not to be seen (control, format, separators but space, lone surrogates) as Python writes them."""
-    return text if text.isprintable() else "".join(each if each.isprintable() else _escape(each) for each in text)
+    """Characters that are not to be seen (control, format, separators but space, lone surrogates)
+    as Python writes them."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(each if each.isprintable() else _escape(each) for each in text)
+    )
 
 
 def _escape(character: str) -> str:
@@ -42,7 +51,8 @@ def _escape(character: str) -> str:
 
 
 def set_up(process: str, level: str) -> None:
-    """Log lines of this process carry its name (`serve`, `api`, `worker`); `level` as in the option `log_level`."""
+    """Log lines of this process carry its name (`serve`, `api`, `worker`); `level` as in the option
+    `log_level`."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = _Harmless(LINE.format(process=process), "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime

@@ -1,4 +1,5 @@
-"""The command `abaca-manage`: the database's schema and the services, straight from the database, without the API."""
+"""The command `abaca-manage`: the database's schema and the services, straight from the database,
+without the API."""
 
 from __future__ import annotations
 
@@ -50,7 +51,11 @@ def version(settings: Settings) -> None:
     """Print the revision of the schema, and the newest one when that is another."""
     conf = settings.load()
     with database_errors(conf):
-        revision = migrations.current(config.database_url(conf)) if state_dir.database_exists(conf) else None
+        revision = (
+            migrations.current(config.database_url(conf))
+            if state_dir.database_exists(conf)
+            else None
+        )
     click.echo(logs.escaped(revision or "no tables"))
     if revision != migrations.head():
         click.echo(f"The newest is {migrations.head()}: run `abaca-manage db sync`.", err=True)
@@ -64,7 +69,8 @@ def service() -> None:
 @service.command("list")
 @common_options
 def list_services(settings: Settings) -> None:
-    """List the back ends: whether they are enabled, whether they give signs of life, and their pools.
+    """List the back ends: whether they are enabled, whether they give signs of life, and their
+    pools.
 
     \b
     Example:
@@ -81,7 +87,10 @@ def list_services(settings: Settings) -> None:
             view["status"],
             view["state"],
             f"{view['updated_at']:%Y-%m-%d %H:%M:%S}" if view["updated_at"] else "-",
-            ", ".join(name.partition("#")[2] for name in names if name.startswith(f"{view['host']}#")) or "-",
+            ", ".join(
+                name.partition("#")[2] for name in names if name.startswith(f"{view['host']}#")
+            )
+            or "-",
         ]
         for view in found
     ]

@@ -17,7 +17,8 @@ def operations() -> None:
 
 
 def _inspection() -> ModuleType:
-    """Work seen from outside. It loads the engine and all operations, which no other command needs."""
+    """Work seen from outside. It loads the engine and all operations, which no other command
+    needs."""
     import abaca.operations.all  # noqa: F401 - registers what ends each kind of operation
     from abaca.workflow import inspection
 
@@ -30,7 +31,17 @@ def list_operations(settings: Settings) -> None:
     """List the operations that wait, run, are parked or were given up."""
     with opened(settings.load()) as engine:
         found = _inspection().find(engine)
-    rows = [[o.id, o.state, o.worker_host or "-", f"{o.since:%Y-%m-%d %H:%M:%S}", str(o.attempts), o.reason or "-"] for o in found]
+    rows = [
+        [
+            o.id,
+            o.state,
+            o.worker_host or "-",
+            f"{o.since:%Y-%m-%d %H:%M:%S}",
+            str(o.attempts),
+            o.reason or "-",
+        ]
+        for o in found
+    ]
     click.echo(table(["Operation", "State", "Worker host", "Since (UTC)", "Begun", "Reason"], rows))
 
 
@@ -44,14 +55,20 @@ def show_operation(settings: Settings, operation_id: str) -> None:
         operation = inspection.get(engine, operation_id)
         recorded = inspection.steps(engine, operation_id)
     arguments = "?" if operation.args is None else ", ".join(operation.args)
-    lines = [f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since {operation.since:%Y-%m-%d %H:%M:%S} UTC"]
+    lines = [
+        f"{operation.name}({arguments}) on {operation.about}: {operation.state}, since "
+        f"{operation.since:%Y-%m-%d %H:%M:%S} UTC"
+    ]
     if operation.request_id:
         lines.append(f"Asked for by request {operation.request_id}")
     if operation.reason:
         lines.append(f"Reason: {operation.reason}")
     for line in lines:
         click.echo(logs.escaped(line))
-    rows = [[str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"] for s in recorded]
+    rows = [
+        [str(s.number), s.name, f"{s.ended:%H:%M:%S}" if s.ended else "-", s.error or "-"]
+        for s in recorded
+    ]
     click.echo(table(["Step", "Name", "Ended", "Error"], rows))
 
 
@@ -69,7 +86,8 @@ def abandon_operation(settings: Settings, operation_id: str) -> None:
 @click.argument("operation_id")
 @common_options
 def resume_operation(settings: Settings, operation_id: str) -> None:
-    """Take an operation up again that is parked or was given up, unless what it worked on has been changed since."""
+    """Take an operation up again that is parked or was given up, unless what it worked on has been
+    changed since."""
     with opened(settings.load()) as engine:
         _inspection().resume(engine, operation_id)
     click.echo(f"{operation_id} is resumed, as a new operation.")

@@ -1,4 +1,5 @@
-"""`abaca-manage share_server …`: capabilities of share servers, and the two ways out of a failed addition of a subnet."""
+"""`abaca-manage share_server …`: capabilities of share servers, and the two ways out of a failed
+addition of a subnet."""
 
 from __future__ import annotations
 
@@ -34,17 +35,41 @@ def list_share_servers(settings: Settings) -> None:
         ]
         for view in found
     ]
-    click.echo(table(["Id", "Host", "Status", "Subnets", "Network update", "Security service update", "Reason"], rows))
+    click.echo(
+        table(
+            [
+                "Id",
+                "Host",
+                "Status",
+                "Subnets",
+                "Network update",
+                "Security service update",
+                "Reason",
+            ],
+            rows,
+        )
+    )
 
 
 @share_server.command("update_share_server_capabilities")
-@click.option("--share_servers", "ids", required=True, help="Ids of share servers, separated by commas.")
-@click.option("--capabilities", required=True, help=f"Separated by commas: {', '.join(share_server_repairs.CAPABILITIES)}.")
+@click.option(
+    "--share_servers", "ids", required=True, help="Ids of share servers, separated by commas."
+)
+@click.option(
+    "--capabilities",
+    required=True,
+    help=f"Separated by commas: {', '.join(share_server_repairs.CAPABILITIES)}.",
+)
 @click.option("--value", required=True, type=click.BOOL, help="true or false.")
-@click.option("--check-driver", is_flag=True, help="Refuse to set what the back end does not report.")
+@click.option(
+    "--check-driver", is_flag=True, help="Refuse to set what the back end does not report."
+)
 @common_options
-def update_share_server_capabilities(settings: Settings, ids: str, capabilities: str, value: bool, check_driver: bool) -> None:
-    """Set capabilities of share servers, for example after an upgrade, when their driver has learnt to change networks.
+def update_share_server_capabilities(
+    settings: Settings, ids: str, capabilities: str, value: bool, check_driver: bool
+) -> None:
+    """Set capabilities of share servers, for example after an upgrade, when their driver has learnt
+    to change networks.
 
     \b
     Example:
@@ -53,7 +78,9 @@ def update_share_server_capabilities(settings: Settings, ids: str, capabilities:
     """
     servers, names = _parts(ids), _parts(capabilities)
     with writing(settings.load()) as conn:
-        share_server_repairs.update_capabilities(conn, servers, names, value, check_driver=check_driver)
+        share_server_repairs.update_capabilities(
+            conn, servers, names, value, check_driver=check_driver
+        )
     click.echo(f"{', '.join(names)} of {len(servers)} share servers: {value}.")
 
 
@@ -61,20 +88,26 @@ def update_share_server_capabilities(settings: Settings, ids: str, capabilities:
 @click.argument("share_server_id")
 @common_options
 def retry_network_update(settings: Settings, share_server_id: str) -> None:
-    """Try again to give a share server in error its addresses on the subnet that it could not be given."""
+    """Try again to give a share server in error its addresses on the subnet that it could not be
+    given."""
     with writing(settings.load()) as conn:
         share_server_repairs.retry_network_update(conn, share_server_id)
-    click.echo("The addition is retried; the share network is in network_change until it has ended.")
+    click.echo(
+        "The addition is retried; the share network is in network_change until it has ended."
+    )
 
 
 @share_server.command("abandon_network_update")
 @click.argument("share_server_id")
 @common_options
 def abandon_network_update(settings: Settings, share_server_id: str) -> None:
-    """Give the addition of a subnet up for a share server in error: it serves its old subnets as before."""
+    """Give the addition of a subnet up for a share server in error: it serves its old subnets as
+    before."""
     with writing(settings.load()) as conn:
         share_server_repairs.abandon_network_update(conn, share_server_id)
-    click.echo("The addition is undone; the share network is in network_change until that has ended.")
+    click.echo(
+        "The addition is undone; the share network is in network_change until that has ended."
+    )
 
 
 def _parts(text: str) -> list[str]:

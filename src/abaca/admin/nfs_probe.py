@@ -1,13 +1,17 @@
-"""A small NFSv4 client over libnfs: tries an export location out and prints what it saw as one line of JSON.
+"""A small NFSv4 client over libnfs: tries an export location out and prints what it saw as one line
+of JSON.
 
 Run as a script, inside the client's network namespace:
 
-    nsenter --net=/run/netns/client python -m abaca.admin.nfs_probe write 10.0.0.5:/shares/<id> hello.txt "some text"
+    nsenter --net=/run/netns/client python -m abaca.admin.nfs_probe write 10.0.0.5:/shares/<id>
+    hello.txt "some text"
 
-Every command answers `{"ok": true, …}` or `{"ok": false, "error": text}`; the exit status is 0 or 1. `loop` works until its standard input is
-closed. libnfs is imported when it is needed only: it is for tests and the demonstration, the service does not use it.
+Every command answers `{"ok": true, …}` or `{"ok": false, "error": text}`; the exit status is 0 or
+1. `loop` works until its standard input is closed. libnfs is imported when it is needed only: it is
+for tests and the demonstration, the service does not use it.
 
-libnfs 4.0.0 is worked around: writes above about 3.9 kB fail (so they are cut), a server in its grace period is not asked again (so it is here).
+libnfs 4.0.0 is worked around: writes above about 3.9 kB fail (so they are cut), a server in its
+grace period is not asked again (so it is here).
 """
 
 from __future__ import annotations
@@ -35,7 +39,8 @@ class NfsError(Exception):
 
 
 class Mount:
-    """A share mounted by its export location, `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`. Raises NfsError.
+    """A share mounted by its export location, `10.0.0.5:/shares/<id>` or `[fd00::5]:/shares/<id>`.
+    Raises NfsError.
 
     `uid`: whom it says it is, as user and as group; this process's own ids without it.
     """
@@ -51,11 +56,17 @@ class Mount:
     def __enter__(self) -> Mount:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._nfs.nfs_destroy_context(self._context)
 
     def write(self, name: str, data: bytes, *, append: bool = False) -> int:
-        """Make or replace a file, or add to its end. Returns the bytes that it now holds; what failed raises with how much was written."""
+        """Make or replace a file, or add to its end. Returns the bytes that it now holds; what
+        failed raises with how much was written."""
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if append else os.O_TRUNC)
         file = self._open(name, flags)
         try:
@@ -63,7 +74,9 @@ class Mount:
             written = 0
             while written < len(data):
                 chunk = bytearray(data[written : written + CHUNK])
-                count = self._nfs.nfs_pwrite(self._context, file, start + written, len(chunk), chunk)
+                count = self._nfs.nfs_pwrite(
+                    self._context, file, start + written, len(chunk), chunk
+                )
                 if count <= 0:  # fewer bytes than asked for are no error: the next write tells why
                     raise NfsError(f"write after {written} bytes: {self._error()}")
                 written += count
@@ -76,14 +89,19 @@ class Mount:
         try:
             data = bytearray()
             buffer = bytearray(CHUNK)
-            while count := self._checked(self._nfs.nfs_pread(self._context, file, len(data), len(buffer), buffer), "read"):
+            while count := self._checked(
+                self._nfs.nfs_pread(self._context, file, len(data), len(buffer), buffer), "read"
+            ):
                 data += buffer[:count]
             return bytes(data)
         finally:
             self._nfs.nfs_close(self._context, file)
 
     def remove(self, name: str) -> None:
-        self._checked(self._until_out_of_grace(lambda: self._nfs.nfs_unlink(self._context, f"/{name}")), f"remove {name}")
+        self._checked(
+            self._until_out_of_grace(lambda: self._nfs.nfs_unlink(self._context, f"/{name}")),
+            f"remove {name}",
+        )
 
     def names(self) -> list[str]:
         """What is in the root, without `.` and `..`."""
@@ -101,7 +119,8 @@ class Mount:
         deadline = time.monotonic() + GRACE_SECONDS
         while True:
             context = self._nfs.nfs_init_context()
-            # The binding sets the version of the protocol by URL only. libnfs 4.0.0 takes no brackets there.
+            # The binding sets the version of the protocol by URL only. libnfs 4.0.0 takes no
+            # brackets there.
             url = self._nfs.nfs_parse_url_dir(context, f"nfs://{host.strip('[]')}/{path}?version=4")
             self._nfs.nfs_destroy_url(url)
             if self._uid is not None:
@@ -118,10 +137,20 @@ class Mount:
     def _open(self, name: str, flags: int) -> Any:
         holder = self._nfs.new_NFSFileHandle()
         # libnfs 4.0.0 cannot open an existing file with O_CREAT.
-        if self._until_out_of_grace(lambda: self._nfs.nfs_open(self._context, f"/{name}", flags & ~os.O_CREAT, holder)) < 0:
+        if (
+            self._until_out_of_grace(
+                lambda: self._nfs.nfs_open(self._context, f"/{name}", flags & ~os.O_CREAT, holder)
+            )
+            < 0
+        ):
             if not flags & os.O_CREAT or "NOENT" not in self._error():
                 raise NfsError(f"open {name}: {self._error()}")
-            self._checked(self._until_out_of_grace(lambda: self._nfs.nfs_open(self._context, f"/{name}", flags, holder)), f"create {name}")
+            self._checked(
+                self._until_out_of_grace(
+                    lambda: self._nfs.nfs_open(self._context, f"/{name}", flags, holder)
+                ),
+                f"create {name}",
+            )
         return self._nfs.NFSFileHandle_value(holder)
 
     def _size(self, file: Any) -> int:
@@ -130,7 +159,8 @@ class Mount:
         return int(status.nfs_size)
 
     def _until_out_of_grace(self, act: Callable[[], int]) -> int:
-        """Do it, and again while the server is in its grace period; returns what it returned last."""
+        """Do it, and again while the server is in its grace period; returns what it returned
+        last."""
         deadline = time.monotonic() + GRACE_SECONDS
         while (result := act()) < 0 and "GRACE" in self._error() and time.monotonic() < deadline:
             threading.Event().wait(GRACE_PAUSE)
@@ -146,7 +176,8 @@ class Mount:
 
 
 def answer(act: Callable[[], dict[str, Any]]) -> None:
-    """Do it, print what came of it as JSON and end; a server that does not answer at all ends the process by SIGALRM."""
+    """Do it, print what came of it as JSON and end; a server that does not answer at all ends the
+    process by SIGALRM."""
     signal.alarm(ANSWER_SECONDS)
     try:
         print(json.dumps({"ok": True, **act()}))
@@ -221,7 +252,8 @@ def remove(location: str, name: str) -> None:
 @click.option("--pause", default=0.01, help="Seconds between two rounds.")
 @click.option("--seconds", default=600.0, help="End after so long at the latest.")
 def loop(location: str, name: str, pause: float, seconds: float) -> None:
-    """Write, read back and compare a file until standard input is closed; tells rounds, errors and the longest round."""
+    """Write, read back and compare a file until standard input is closed; tells rounds, errors and
+    the longest round."""
     done = threading.Event()
     threading.Thread(target=_set_at_end_of_input, args=(done,), daemon=True).start()
     rounds, errors, longest, deadline = 0, [], 0.0, time.monotonic() + seconds
@@ -239,7 +271,17 @@ def loop(location: str, name: str, pause: float, seconds: float) -> None:
                 errors.append(f"round {rounds}: {error}")
             rounds += 1
             longest = max(longest, time.monotonic() - began)
-    print(json.dumps({"ok": not errors, "rounds": rounds, "errors": errors[:20], "error_count": len(errors), "longest_seconds": round(longest, 3)}))
+    print(
+        json.dumps(
+            {
+                "ok": not errors,
+                "rounds": rounds,
+                "errors": errors[:20],
+                "error_count": len(errors),
+                "longest_seconds": round(longest, 3),
+            }
+        )
+    )
     raise SystemExit(1 if errors else 0)
 
 

@@ -10,7 +10,8 @@ import socket
 def free_port() -> int:
     """A port of the loopback address that nobody listens on.
 
-    It is below those that the system gives to connections that go out: one of them would take it before whoever is to listen there.
+    It is below those that the system gives to connections that go out: one of them would take it
+    before whoever is to listen there.
     """
     while True:
         port = random.randrange(20_000, 32_000)

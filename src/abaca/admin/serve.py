@@ -1,4 +1,5 @@
-"""`abaca serve`: prepares the state directory, starts the worker and the API as processes of their own, and keeps them running."""
+"""`abaca serve`: prepares the state directory, starts the worker and the API as processes of their
+own, and keeps them running."""
 
 from __future__ import annotations
 
@@ -46,7 +47,10 @@ def run(settings: Settings) -> None:
         if wrong:
             raise Refused(wrong)
         state_dir.make_folder(conf)
-        with state_dir.alone(config.state_path(conf, "serve.lock"), f"Another `abaca serve` runs on the state directory {conf.state_dir}."):
+        with state_dir.alone(
+            config.state_path(conf, "serve.lock"),
+            f"Another `abaca serve` runs on the state directory {conf.state_dir}.",
+        ):
             _serve(conf, settings.arguments(conf))
     except AbacaError as error:
         raise click.ClickException(error.message) from error
@@ -60,14 +64,26 @@ def children(arguments: list[str]) -> list[Child]:
     """The worker, which keeps root, then the API, which gives it up."""
     program = [sys.executable, "-m", "abaca.admin.cli"]
     return [
-        Child("worker", [*program, "worker", "--until-stdin-closes", *arguments], patience=WORKER_PATIENCE, takes_group=False),
-        Child("api", [*program, "api", "--until-stdin-closes", *arguments], patience=API_PATIENCE, takes_group=True),
+        Child(
+            "worker",
+            [*program, "worker", "--until-stdin-closes", *arguments],
+            patience=WORKER_PATIENCE,
+            takes_group=False,
+        ),
+        Child(
+            "api",
+            [*program, "api", "--until-stdin-closes", *arguments],
+            patience=API_PATIENCE,
+            takes_group=True,
+        ),
     ]
 
 
 def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
     _require_free_port(conf)
-    LOG.info("state directory %s, database %s", conf.state_dir, logs.shown_url(config.database_url(conf)))
+    LOG.info(
+        "state directory %s, database %s", conf.state_dir, logs.shown_url(config.database_url(conf))
+    )
     state_dir.prepare(conf)
     password = _prepare_access(conf)
     supervisor = Supervisor(children(arguments))
@@ -79,7 +95,10 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
             _welcome(conf, password)
             _tell_backends(conf, supervisor)
         elif not supervisor.stopping.is_set():
-            raise Conflict(f"The API did not answer at {clouds_file.base_url(conf)} within {READY_SECONDS:g} s.")
+            raise Conflict(
+                f"The API did not answer at {clouds_file.base_url(conf)} within {READY_SECONDS:g} "
+                "s."
+            )
         supervisor.run()
         LOG.info("stopping")
     finally:
@@ -95,7 +114,8 @@ def _prepare_access(conf: cfg.ConfigOpts) -> str | None:
 
 
 def _require_free_port(conf: cfg.ConfigOpts) -> None:
-    """Raises Conflict when the API could not listen; said here, once, and not by a child that is started again and again."""
+    """Raises Conflict when the API could not listen; said here, once, and not by a child that is
+    started again and again."""
     family = socket.AF_INET6 if ":" in conf.api.listen else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,15 +123,23 @@ def _require_free_port(conf: cfg.ConfigOpts) -> None:
             attempt.bind((conf.api.listen, conf.api.port))
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise Conflict(f"Port {conf.api.port} of {conf.api.listen} is in use; choose another one with --port.") from error
-            raise Conflict(f"Cannot listen on port {conf.api.port} of {conf.api.listen}: {error.strerror}.") from error
+                raise Conflict(
+                    f"Port {conf.api.port} of {conf.api.listen} is in use; choose another one "
+                    "with --port."
+                ) from error
+            raise Conflict(
+                f"Cannot listen on port {conf.api.port} of {conf.api.listen}: {error.strerror}."
+            ) from error
 
 
 def _answers(conf: cfg.ConfigOpts) -> bool:
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is this machine's own socket, and only asked whether it answers
+    # it is this machine's own socket, and only asked whether it answers
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with urllib.request.urlopen(f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5, context=context) as answer:
+        with urllib.request.urlopen(
+            f"{clouds_file.listening_url(conf)}/healthcheck", timeout=5, context=context
+        ) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         LOG.debug("health check: %s", error)
@@ -121,7 +149,8 @@ def _answers(conf: cfg.ConfigOpts) -> bool:
 
 
 def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:
-    """True as soon as it holds; False after 60 s and when we are told to stop. Raises ChildFailed when a child dies meanwhile."""
+    """True as soon as it holds; False after 60 s and when we are told to stop. Raises ChildFailed
+    when a child dies meanwhile."""
     for _ in range(int(READY_SECONDS / LOOK_SECONDS)):
         supervisor.require_all()
         if condition():
@@ -137,12 +166,16 @@ def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
         click.echo(f"\nCreated the user {users.ADMIN}. The password is shown only once: {password}")
     path = clouds_file.path_of(conf)
     if path.exists():
-        click.echo(f"\nLog in:\n  export OS_CLIENT_CONFIG_FILE={path}\n  export OS_CLOUD={clouds_file.CLOUD}\n  openstack share list\n")
+        click.echo(
+            f"\nLog in:\n  export OS_CLIENT_CONFIG_FILE={path}\n  export "
+            f"OS_CLOUD={clouds_file.CLOUD}\n  openstack share list\n"
+        )
     sys.stdout.flush()
 
 
 def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
-    """Say what is missing when the back end is the fake one for want of something better; then, as the last words of a start, which are up."""
+    """Say what is missing when the back end is the fake one for want of something better; then, as
+    the last words of a start, which are up."""
     missing = default_backend()[1] if not conf.enabled_share_backends else []
     if missing:
         click.echo(
@@ -150,10 +183,15 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
             " For the Linux back end this machine lacks:",
             err=True,
         )
-        click.echo("".join(f"  - {what}\n" for what in missing) + "Run `abaca doctor` for details.", err=True)
+        click.echo(
+            "".join(f"  - {what}\n" for what in missing) + "Run `abaca doctor` for details.",
+            err=True,
+        )
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
-        _wait_until(lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor)
+        _wait_until(
+            lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor
+        )
         found = _services(conf, engine)
     finally:
         engine.dispose()
@@ -168,7 +206,8 @@ def _services(conf: cfg.ConfigOpts, engine: Engine) -> list[dict[str, Any]]:
 
 
 def stop_when_input_ends(stop: Callable[[], None]) -> None:
-    """Call `stop` when standard input is closed: the process that started us has ended, in whatever way."""
+    """Call `stop` when standard input is closed: the process that started us has ended, in whatever
+    way."""
     while os.read(0, 4096):
         continue
     stop()

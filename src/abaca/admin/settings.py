@@ -1,4 +1,5 @@
-"""The options that every command takes, and the configuration that comes of them, or why it is refused."""
+"""The options that every command takes, and the configuration that comes of them, or why it is
+refused."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ SYSTEM_STATE_DIR = "/var/lib/abaca"
 
 
 class Refused(click.ClickException):
-    """The configuration is not used; why is said at once. The exit status is that of sysexits for it, which systemd can be told to heed."""
+    """The configuration is not used; why is said at once. The exit status is that of sysexits for
+    it, which systemd can be told to heed."""
 
     exit_code = 78
 
@@ -36,12 +38,16 @@ class Depth(Enum):
     """How much of the configuration a command looks at before it begins."""
 
     SERVICE = "all of it, with drivers and network plug-ins, which must be there"
-    API = "the same, but plug-ins that are not on this machine are only told of, and none stays loaded"
+    API = (
+        "the same, but plug-ins that are not on this machine are only told of, and none stays "
+        "loaded"
+    )
     DATABASE = "all but the options of plug-ins, which are not loaded"
 
 
 class Settings:
-    """What was given on the command line. `arguments()` are the same for another process of ours."""
+    """What was given on the command line. `arguments()` are the same for another process of
+    ours."""
 
     def __init__(
         self,
@@ -52,18 +58,36 @@ class Settings:
         listen: str | None = None,
         port: int | None = None,
     ) -> None:
-        self._files = [*config_files, *(file for folder in config_dirs for file in sorted(glob.glob(os.path.join(folder, "*.conf"))))]
-        given = {"state_dir": state_dir and os.path.abspath(state_dir), "api.listen": listen, "api.port": port}
-        self._overrides: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        self._files = [
+            *config_files,
+            *(
+                file
+                for folder in config_dirs
+                for file in sorted(glob.glob(os.path.join(folder, "*.conf")))
+            ),
+        ]
+        given = {
+            "state_dir": state_dir and os.path.abspath(state_dir),
+            "api.listen": listen,
+            "api.port": port,
+        }
+        self._overrides: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not None
+        }
         self._verbose = verbose
 
     def load(self, depth: Depth = Depth.DATABASE, *, is_quiet: bool = False) -> cfg.ConfigOpts:
-        """The configuration, when nothing is wrong with it; what is odd is printed, unless quiet. Raises Refused, with everything that is wrong."""
+        """The configuration, when nothing is wrong with it; what is odd is printed, unless quiet.
+        Raises Refused, with everything that is wrong."""
         from abaca.admin.configuration import check
 
         conf = self.read()
         is_service = depth is Depth.SERVICE
-        found = check.apart(conf) if depth is Depth.API else check.settings(conf, with_plugins=is_service, needs_plugins=is_service)
+        found = (
+            check.apart(conf)
+            if depth is Depth.API
+            else check.settings(conf, with_plugins=is_service, needs_plugins=is_service)
+        )
         for warning in () if is_quiet else found.warnings:
             click.echo(logs.escaped(f"WARNING: {warning}"), err=True)
         if found.errors:
@@ -71,7 +95,8 @@ class Settings:
         return conf
 
     def read(self) -> cfg.ConfigOpts:
-        """The configuration as it is. Raises Refused for files that cannot be read, and for values of the command line that are none."""
+        """The configuration as it is. Raises Refused for files that cannot be read, and for values
+        of the command line that are none."""
         unreadable = in_files(self._files or config.default_files())[1]
         if unreadable:
             raise Refused(unreadable)
@@ -89,13 +114,23 @@ class Settings:
 
     def arguments(self, conf: cfg.ConfigOpts) -> list[str]:
         """Command line options that make another process load the same as `conf`."""
-        files = [part for file in conf.config_file for part in ("--config-file", os.path.abspath(file))]
-        place = ["--state-dir", conf.state_dir, "--listen", conf.api.listen, "--port", str(conf.api.port)]
+        files = [
+            part for file in conf.config_file for part in ("--config-file", os.path.abspath(file))
+        ]
+        place = [
+            "--state-dir",
+            conf.state_dir,
+            "--listen",
+            conf.api.listen,
+            "--port",
+            str(conf.api.port),
+        ]
         return [*files, *place, *(["--verbose"] if self._verbose else [])]
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """`--config-file`, `--config-dir`, `--state-dir`, `--verbose`: the command gets `Settings` as its first argument."""
+    """`--config-file`, `--config-dir`, `--state-dir`, `--verbose`: the command gets `Settings` as
+    its first argument."""
 
     @functools.wraps(command)
     def with_settings(
@@ -112,9 +147,18 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
     file = click.Path(exists=True, dir_okay=False, readable=True)
     folder = click.Path(exists=True, file_okay=False, readable=True)
-    files_help = "Configuration file; may be repeated, later ones win.  [default: /etc/abaca/abaca.conf and those of /etc/abaca/abaca.conf.d]"
-    dirs_help = "Folder whose files *.conf are read in the order of their names, after the others; may be repeated."
-    state_help = "Where everything is kept.  [default: /var/lib/abaca; for users who may not write there, ~/.local/state/abaca]"
+    files_help = (
+        "Configuration file; may be repeated, later ones win.  [default: "
+        "/etc/abaca/abaca.conf and those of /etc/abaca/abaca.conf.d]"
+    )
+    dirs_help = (
+        "Folder whose files *.conf are read in the order of their names, after the "
+        "others; may be repeated."
+    )
+    state_help = (
+        "Where everything is kept.  [default: /var/lib/abaca; for users who may not "
+        "write there, ~/.local/state/abaca]"
+    )
     for option in (
         click.option("--verbose", is_flag=True, help="Log details too."),
         click.option("--state-dir", type=click.Path(file_okay=False), help=state_help),
@@ -127,12 +171,15 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def address_options(command: Callable[..., None]) -> Callable[..., None]:
     """`--listen`, `--port`; goes above `common_options`."""
-    command = click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 8786]")(command)
+    command = click.option(
+        "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: 8786]"
+    )(command)
     return click.option("--listen", help="Address to listen on.  [default: 127.0.0.1]")(command)
 
 
 def _usable_state_dir(configured: str) -> str:
-    """The configured one, or the user's own where the system's may not be written (a user who tries Abaca out)."""
+    """The configured one, or the user's own where the system's may not be written (a user who tries
+    Abaca out)."""
     if configured != SYSTEM_STATE_DIR or os.geteuid() == 0 or os.access(configured, os.W_OK):
         return configured
     return str(Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "abaca")

@@ -1,16 +1,18 @@
-"""The state directory: who owns what, made at the first start and checked at every start, before root opens anything in it.
+"""The state directory: who owns what, made at the first start and checked at every start, before
+root opens anything in it.
 
-================  =====  ====================  ================================================================================
-path              mode   owner (as root)       why
-================  =====  ====================  ================================================================================
-`.`               0755   root                  the API process reaches the database; `clouds.yaml` protects itself
-`db/`             0700   API's user            SQLite makes files there; root opens them with the API's rights (`db.owner_rights`)
-`db/…sqlite`      0600   API's user            both write it
-`worker/`         0700   root                  pool, mounts, configuration of file servers
-`users`           0640   root, API's group     the API reads hashes and changes nothing
-`key`             0640   root, API's group     encrypts stored passwords: kept out of the database and its backups
-`clouds.yaml`     0600   root                  holds a password
-================  =====  ====================  ================================================================================
+================  =====  ====================
+================================================================================ path
+mode   owner (as root)       why ================  =====  ====================
+================================================================================ `.`
+0755   root                  the API process reaches the database; `clouds.yaml` protects itself
+`db/`             0700   API's user            SQLite makes files there; root opens them with the
+API's rights (`db.owner_rights`) `db/…sqlite`      0600   API's user            both write it
+`worker/`         0700   root                  pool, mounts, configuration of file servers `users`
+0640   root, API's group     the API reads hashes and changes nothing `key`             0640   root,
+API's group     encrypts stored passwords: kept out of the database and its backups `clouds.yaml`
+0600   root                  holds a password ================  =====  ====================
+================================================================================
 
 Without root everything belongs to the user who starts the service.
 """
@@ -41,9 +43,11 @@ _FORMER_USER = "nobody"
 
 
 def prepare(conf: cfg.ConfigOpts) -> None:
-    """Make what is missing of the directory, and the database's tables or what they lack. May be repeated.
+    """Make what is missing of the directory, and the database's tables or what they lack. May be
+    repeated.
 
-    Raises Conflict for what is not as it has to be: another owner, a symbolic link, a file that others could have put there.
+    Raises Conflict for what is not as it has to be: another owner, a symbolic link, a file that
+    others could have put there.
     """
     make_folder(conf)
     _folder(config.state_path(conf, "worker"), 0o700)
@@ -58,13 +62,21 @@ def prepare(conf: cfg.ConfigOpts) -> None:
 
 
 def make_folder(conf: cfg.ConfigOpts) -> None:
-    """Make the state directory itself, or see that it is ours and that the API's user can get to it."""
+    """Make the state directory itself, or see that it is ours and that the API's user can get to
+    it."""
     _folder(Path(conf.state_dir), 0o755)
     user, group = _api_account(conf)
     for folder in Path(conf.state_dir).parents:
         found = folder.stat()
-        if os.geteuid() == 0 and user != 0 and not found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if found.st_gid == group else 0)):
-            raise Conflict(f"{conf.api.user}, who runs the API, may not enter {folder}: choose another state directory.")
+        if (
+            os.geteuid() == 0
+            and user != 0
+            and not found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if found.st_gid == group else 0))
+        ):
+            raise Conflict(
+                f"{conf.api.user}, who runs the API, may not enter {folder}: choose another state "
+                "directory."
+            )
 
 
 def database_exists(conf: cfg.ConfigOpts) -> bool:
@@ -74,7 +86,8 @@ def database_exists(conf: cfg.ConfigOpts) -> bool:
 
 
 def api_group(conf: cfg.ConfigOpts) -> int:
-    """The group of the user that the API process runs as. Raises cfg.Error when there is no such user."""
+    """The group of the user that the API process runs as. Raises cfg.Error when there is no such
+    user."""
     return _api_account(conf)[1]
 
 
@@ -87,10 +100,13 @@ def _api_account(conf: cfg.ConfigOpts) -> tuple[int, int]:
 
 
 def replace(path: Path, text: str, mode: int, group: int) -> None:
-    """Write a whole file and put it in its place at once, on stable storage, never readable for more than `mode` says."""
+    """Write a whole file and put it in its place at once, on stable storage, never readable for
+    more than `mode` says."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+    with open(
+        os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w"
+    ) as file:
         file.write(text)
         file.flush()
         os.fchown(file.fileno(), -1, group)
@@ -101,7 +117,8 @@ def replace(path: Path, text: str, mode: int, group: int) -> None:
 
 @contextmanager
 def alone(path: Path, refusal: str) -> Iterator[None]:
-    """Hold the lock file `path`, which ends with the process. Raises Conflict with `refusal` when another process holds it."""
+    """Hold the lock file `path`, which ends with the process. Raises Conflict with `refusal` when
+    another process holds it."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -125,7 +142,8 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
     if is_ours and _belongs_to(folder, former):
         os.chown(folder, 0, -1, follow_symlinks=False)
     if is_ours and not _belongs_to(folder, user):
-        _folder(folder, 0o700)  # somebody else's until now: from now on nothing is put there any more
+        # somebody else's until now: from now on nothing is put there any more
+        _folder(folder, 0o700)
     if not folder.is_dir():
         raise Conflict(f"The folder of the database, {folder}, does not exist.")
     files = sorted(folder.glob(f"{database.name}*"))
@@ -141,13 +159,17 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
             path.chmod(0o600)
         os.chown(folder, user, group)
     if os.geteuid() == 0 and not _belongs_to(folder, user):
-        raise Conflict(f"The database's folder {folder} and what is in it must belong to {conf.api.user}, who runs the API.")
+        raise Conflict(
+            f"The database's folder {folder} and what is in it must belong to {conf.api.user}, "
+            "who runs the API."
+        )
     with owner_rights(folder), suppress(FileExistsError):
         os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
 
 
 def _former_user() -> int:
-    """Whom the API ran as, unless it was configured, before it had a user of its own; the user of this process where that does not matter."""
+    """Whom the API ran as, unless it was configured, before it had a user of its own; the user of
+    this process where that does not matter."""
     if os.geteuid() != 0:
         return os.geteuid()
     try:
@@ -168,11 +190,18 @@ def _prepare_key(conf: cfg.ConfigOpts) -> None:
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
         with read(engine) as conn:
-            is_needed = conn.scalar(sa.select(security_services.c.id).where(security_services.c.encrypted_password.is_not(None)).limit(1))
+            is_needed = conn.scalar(
+                sa.select(security_services.c.id)
+                .where(security_services.c.encrypted_password.is_not(None))
+                .limit(1)
+            )
     finally:
         engine.dispose()
     if is_needed:
-        raise Conflict(f"The key file {path} is missing, and the database holds passwords encrypted with it: put it back.")
+        raise Conflict(
+            f"The key file {path} is missing, and the database holds passwords encrypted with it: "
+            "put it back."
+        )
     replace(path, new_key(), 0o640, api_group(conf))
 
 

@@ -25,13 +25,16 @@ class ChildFailed(Exception):
 
 
 class Child:
-    """One process. It ends by itself when its standard input is closed, so it never outlives us, however we end (see `cli.py`).
+    """One process. It ends by itself when its standard input is closed, so it never outlives us,
+    however we end (see `cli.py`).
 
-    `patience`: seconds it gets to end before it is killed. `takes_group`: its own children end with it; not so for the worker, whose file
-    servers go on serving.
+    `patience`: seconds it gets to end before it is killed. `takes_group`: its own children end with
+    it; not so for the worker, whose file servers go on serving.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], *, patience: float, takes_group: bool) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str], *, patience: float, takes_group: bool
+    ) -> None:
         self.name = name
         self._argv = list(argv)
         self._patience = patience
@@ -43,23 +46,28 @@ class Child:
 
     def start(self) -> None:
         """Start it."""
-        # In a session of its own: Ctrl-C in a terminal reaches us only, and we end the children in order.
+        # In a session of its own: Ctrl-C in a terminal reaches us only, and we end the children in
+        # order.
         self._process = subprocess.Popen(self._argv, stdin=subprocess.PIPE, start_new_session=True)
         self._started = time.monotonic()
         LOG.info("%s: started, process %d", self.name, self._process.pid)
 
     def died(self) -> str | None:
-        """How it ended, if it did since the last time; what it left behind of its own has been ended then."""
+        """How it ended, if it did since the last time; what it left behind of its own has been
+        ended then."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
         self._forget(self._process)
         if time.monotonic() - self._started > STEADY_SECONDS:
             self._pause = SHORTEST_PAUSE
         self._not_before = time.monotonic() + self._pause
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return (
+            f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        )
 
     def restart_in_time(self) -> None:
-        """Start it again if it is not there and its pause is over; each pause is twice the one before, up to 30 s."""
+        """Start it again if it is not there and its pause is over; each pause is twice the one
+        before, up to 30 s."""
         if self._process is None and time.monotonic() >= self._not_before:
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             self.start()
@@ -106,11 +114,14 @@ class Supervisor:
             child.start()
 
     def require_all(self) -> None:
-        """Raises ChildFailed when one has died: for the time before the service is ready, when starting again would only repeat it."""
+        """Raises ChildFailed when one has died: for the time before the service is ready, when
+        starting again would only repeat it."""
         for child in self._children:
             how = child.died()
             if how is not None:
-                raise ChildFailed(f"{child.name} {how} before it was ready; its messages are above.")
+                raise ChildFailed(
+                    f"{child.name} {how} before it was ready; its messages are above."
+                )
 
     def run(self) -> None:
         """Keep them running until `stopping` is set."""

@@ -25,11 +25,15 @@ ADMIN = "admin"
 ROLES = ("admin", "member", "reader")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LONGEST_PASSWORD = 72  # bytes; bcrypt looks at no more
-_HEAD = "# Users of Abaca: name:bcrypt-hash:project:role[,role]. Written by `abaca user`; changes count at once.\n"
+_HEAD = (
+    "# Users of Abaca: name:bcrypt-hash:project:role[,role]. Written by `abaca user`; changes "
+    "count at once.\n"
+)
 
 
 def make_first_admin(conf: cfg.ConfigOpts) -> str | None:
-    """On the first start: the user `admin` and a `clouds.yaml` for it. Returns the password; None when there are users already."""
+    """On the first start: the user `admin` and a `clouds.yaml` for it. Returns the password; None
+    when there are users already."""
     if config.users_file(conf).exists():
         return None
     password = add(conf, ADMIN, ADMIN, [ADMIN])
@@ -37,11 +41,16 @@ def make_first_admin(conf: cfg.ConfigOpts) -> str | None:
     return password
 
 
-def add(conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], password: str | None = None) -> str:
-    """Add a user; returns the password, a random one if none is given. Raises Invalid, or Conflict when there is one of that name."""
+def add(
+    conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], password: str | None = None
+) -> str:
+    """Add a user; returns the password, a random one if none is given. Raises Invalid, or Conflict
+    when there is one of that name."""
     for what, text in (("user name", name), ("project", project)):
         if not _NAME.fullmatch(text):
-            raise Invalid(f"'{text}' cannot be a {what}: use at most 64 letters, digits and . _ @ -")
+            raise Invalid(
+                f"'{text}' cannot be a {what}: use at most 64 letters, digits and . _ @ -"
+            )
     password = password or secrets.token_urlsafe(18)
     with _changed(conf) as users:
         if name in users:
@@ -51,7 +60,8 @@ def add(conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], passwor
 
 
 def set_password(conf: cfg.ConfigOpts, name: str, password: str | None = None) -> str:
-    """Give a user a new password, a random one if none is given; returns it. `clouds.yaml` follows. Raises Missing, Invalid."""
+    """Give a user a new password, a random one if none is given; returns it. `clouds.yaml` follows.
+    Raises Missing, Invalid."""
     password = password or secrets.token_urlsafe(18)
     with _changed(conf) as users:
         users[name] = _existing(users, name)._replace(password_hash=_hash(password))
@@ -66,7 +76,8 @@ def remove(conf: cfg.ConfigOpts, name: str) -> None:
 
 
 def read(conf: cfg.ConfigOpts) -> dict[str, User]:
-    """The users by name; none when there is no file. Raises Conflict when a line of it is not one."""
+    """The users by name; none when there is no file. Raises Conflict when a line of it is not
+    one."""
     path = config.users_file(conf)
     try:
         return parse(path.read_text())
@@ -80,11 +91,21 @@ def read(conf: cfg.ConfigOpts) -> dict[str, User]:
 def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, User]]:
     """The users, to be changed; written at the end."""
     path = config.users_file(conf)
-    with state_dir.alone(path.with_name(f".{path.name}.lock"), "Somebody else changes the users right now; try again."):
+    with state_dir.alone(
+        path.with_name(f".{path.name}.lock"),
+        "Somebody else changes the users right now; try again.",
+    ):
         users = read(conf)
         yield users
-        lines = [":".join([user.name, user.password_hash.decode(), user.project_id, ",".join(user.roles)]) for user in users.values()]
-        state_dir.replace(path, _HEAD + "".join(f"{line}\n" for line in lines), 0o640, state_dir.api_group(conf))
+        lines = [
+            ":".join(
+                [user.name, user.password_hash.decode(), user.project_id, ",".join(user.roles)]
+            )
+            for user in users.values()
+        ]
+        state_dir.replace(
+            path, _HEAD + "".join(f"{line}\n" for line in lines), 0o640, state_dir.api_group(conf)
+        )
 
 
 def _existing(users: dict[str, User], name: str) -> User:
@@ -99,7 +120,9 @@ def _hash(password: str) -> bytes:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt())
 
 
-_password_option = click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+_password_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input."
+)
 
 
 @click.group("user")
@@ -115,10 +138,20 @@ def commands() -> None:
 @commands.command("add")
 @click.argument("name")
 @click.option("--project", required=True, help="The project that the user works in.")
-@click.option("--role", "roles", multiple=True, type=click.Choice(ROLES), default=["member"], show_default=True, help="May be repeated.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(ROLES),
+    default=["member"],
+    show_default=True,
+    help="May be repeated.",
+)
 @_password_option
 @common_options
-def add_command(settings: Settings, name: str, project: str, roles: tuple[str, ...], password_stdin: bool) -> None:
+def add_command(
+    settings: Settings, name: str, project: str, roles: tuple[str, ...], password_stdin: bool
+) -> None:
     """Add a user. A random password is made and printed, unless one is given on standard input.
 
     \b

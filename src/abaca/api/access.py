@@ -1,4 +1,5 @@
-"""Who may do what, as a page: each route, and the status that it answers each persona with. Made by the policy itself: `python -m abaca.api.access`.
+"""Who may do what, as a page: each route, and the status that it answers each persona with. Made by
+the policy itself: `python -m abaca.api.access`.
 
 What a handler asks for beside its route's rule (public shares, other projects) is not in it.
 """
@@ -19,11 +20,13 @@ from abaca.values import SYSTEM, Caller
 
 _INTRODUCTION = """# Who may do what
 
-Made by `make api-reference` from the routes and the rules in code; do not edit it. A row is a request, a column a persona, and what stands there
-is the status of an answer that went well (it may still be about something that is not there, or not the caller's), 403 or 401.
-Personas have their role in a project; *system* ones have it in a token for the whole system. A role includes those that Keystone says it
-implies: admin, manager, member, reader, from left to right. *another role* stands for any role that the rules do not name, *service* among them.
-`policy.yaml` changes the rules ([administrator guide](../how-to/administrator-guide.md)); versions, bodies and answers are in the
+Made by `make api-reference` from the routes and the rules in code; do not edit it. A row is a
+request, a column a persona, and a cell the status of an answer that went well (it may still be
+about something that is not there, or not the caller's), 403 or 401. Personas have their role in a
+project; *system* ones have it in a token for the whole system. A role includes those that Keystone
+says it implies: admin, manager, member, reader, from left to right. *another role* stands for any
+role that the rules do not name, *service* among them. `policy.yaml` changes the rules
+([administrator guide](../how-to/administrator-guide.md)); versions, bodies and answers are in the
 [API reference](api-reference.md)."""
 
 _MEMBER = ("member", "reader")
@@ -33,9 +36,13 @@ PERSONAS: dict[str, Caller | None] = {
     "reader": Caller(user_id="u", project_id="p", roles=("reader",)),
     "member": Caller(user_id="u", project_id="p", roles=_MEMBER),
     "manager": Caller(user_id="u", project_id="p", roles=("manager", *_MEMBER)),
-    "admin": Caller(user_id="u", project_id="p", roles=("admin", "manager", *_MEMBER), is_admin=True),
+    "admin": Caller(
+        user_id="u", project_id="p", roles=("admin", "manager", *_MEMBER), is_admin=True
+    ),
     "system reader": Caller(user_id="u", project_id=SYSTEM, roles=("reader",)),
-    "system admin": Caller(user_id="u", project_id=SYSTEM, roles=("admin", "manager", *_MEMBER), is_admin=True),
+    "system admin": Caller(
+        user_id="u", project_id=SYSTEM, roles=("admin", "manager", *_MEMBER), is_admin=True
+    ),
 }
 
 
@@ -52,7 +59,10 @@ def answers(policy: Policy, route: Route) -> dict[str, int]:
     if route.policy is None:
         return dict.fromkeys(PERSONAS, route.status)
     rule = route.policy
-    return {name: 401 if caller is None else route.status if policy.permits(caller, rule) else 403 for name, caller in PERSONAS.items()}
+    return {
+        name: 401 if caller is None else route.status if policy.permits(caller, rule) else 403
+        for name, caller in PERSONAS.items()
+    }
 
 
 def page(routes: Iterable[Route]) -> str:
@@ -61,7 +71,15 @@ def page(routes: Iterable[Route]) -> str:
     for route in routes:
         groups.setdefault(route.name.partition(".")[0], []).append(route)
     policy = rules_in_code()
-    return "\n\n".join([_INTRODUCTION, *("\n".join(_group(policy, name, of_group)) for name, of_group in groups.items())]) + "\n"
+    return (
+        "\n\n".join(
+            [
+                _INTRODUCTION,
+                *("\n".join(_group(policy, name, of_group)) for name, of_group in groups.items()),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _group(policy: Policy, name: str, routes: list[Route]) -> Iterator[str]:
@@ -72,7 +90,10 @@ def _group(policy: Policy, name: str, routes: list[Route]) -> Iterator[str]:
     for route in routes:
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
         rule = f"`{route.policy}`" if route.policy else ""
-        yield f"| {url} | {span(route)} | {rule} | {' | '.join(str(status) for status in answers(policy, route).values())} |"
+        yield (
+            f"| {url} | {span(route)} | {rule} | "
+            f"{' | '.join(str(status) for status in answers(policy, route).values())} |"
+        )
 
 
 if __name__ == "__main__":

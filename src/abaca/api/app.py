@@ -31,7 +31,10 @@ from abaca.values import Caller
 WsgiApp = falcon.App[falcon.Request, falcon.Response]
 
 
-OPEN_PATHS = frozenset(route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None)  # for everyone, without credentials
+# for everyone, without credentials
+OPEN_PATHS = frozenset(
+    route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None
+)
 
 
 def create_app(
@@ -40,11 +43,15 @@ def create_app(
     authenticate: Callable[[falcon.Request], Caller] | None = None,
     audit: Audit | None = None,
 ) -> WsgiApp:
-    """The application over `engine`, or over an engine of its own for the configured database. The schema must be there.
+    """The application over `engine`, or over an engine of its own for the configured database. The
+    schema must be there.
 
-    `authenticate`: in place of the configured way of checking credentials. `audit`: one that is told of other refusals, too.
+    `authenticate`: in place of the configured way of checking credentials. `audit`: one that is
+    told of other refusals, too.
     """
-    service = make_service(conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size))
+    service = make_service(
+        conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
+    )
     app: WsgiApp = falcon.App(
         middleware=[
             RequestTimes(),
@@ -52,13 +59,17 @@ def create_app(
             audit or Audit(conf.api.audit_file),
             Callers(authenticate or authenticator(conf), OPEN_PATHS),
             MissingIds(ROUTES),
-            ProjectInUrl({route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)} - {""}),
+            ProjectInUrl(
+                {route.path.split("/")[2] for route in ROUTES if route.path.startswith(VERSIONED)}
+                - {""}
+            ),
         ]
     )
     faults.install(app)
     for path, routes in _by_path().items():
         app.add_route(path, Endpoint(service, routes))
-        if path != "/" and not path.startswith(VERSIONED):  # there a slash at the end is a member without an id: 404
+        # there a slash at the end is a member without an id: 404
+        if path != "/" and not path.startswith(VERSIONED):
             app.add_route(f"{path}/", Endpoint(service, routes))
     return app
 
@@ -78,7 +89,8 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
 
 
 def certificate_expires(path: str | None) -> float | None:
-    """When the first certificate of a PEM file expires, in seconds since 1970. None: there is none, or TLS itself will complain about it."""
+    """When the first certificate of a PEM file expires, in seconds since 1970. None: there is none,
+    or TLS itself will complain about it."""
     if path is None:
         return None
     try:

@@ -1,8 +1,10 @@
-"""Who did what: one line for each request that changes something or was to change it, carried out or refused, and for each failed login.
+"""Who did what: one line for each request that changes something or was to change it, carried out
+or refused, and for each failed login.
 
-It goes to the log, in logfmt, and as a JSON object to the file that `[api] audit_file` names. Neither holds bodies, queries or headers:
-whatever a client can place in them is an id, a name, a path or an address, cut and quoted.
-Clients that are not logged in can cause lines without end, so theirs are limited (see `first_of_a_minute`).
+It goes to the log, in logfmt, and as a JSON object to the file that `[api] audit_file` names.
+Neither holds bodies, queries or headers: whatever a client can place in them is an id, a name, a
+path or an address, cut and quoted. Clients that are not logged in can cause lines without end, so
+theirs are limited (see `first_of_a_minute`).
 """
 
 from __future__ import annotations
@@ -30,20 +32,24 @@ GLOBAL_REQUEST_ID = "X-OpenStack-Request-ID"
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _WORD = re.compile(r"[\w.:/@+~%-]+", re.ASCII)
 _LONGEST = 255
-_MAPS = ("metadata", "extra_specs")  # members of answers whose keys the client chooses: `id` may be one
+# members of answers whose keys the client chooses: `id` may be one
+_MAPS = ("metadata", "extra_specs")
 
 Record = dict[str, Any]
 
 
 class Audit:
-    """The middleware of one process. `path`: of the file; None: there is none. `turns`: see `audit_file.turns`."""
+    """The middleware of one process. `path`: of the file; None: there is none. `turns`: see
+    `audit_file.turns`."""
 
     def __init__(self, path: str | None, turns: int | None = None) -> None:
         self._file = AuditFile(path, turns) if path else None
         self._failed_logins = FirstOfAMinute("failed logins")
         self._strangers = FirstOfAMinute("refused changes of clients that are not logged in")
 
-    def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
+    ) -> None:
         """The request has been answered. Runs before its id is forgotten."""
         context = req.context
         attempt: Attempt | None = context.get("attempt")
@@ -73,7 +79,16 @@ class Audit:
         """A request was refused before anybody looked who sent it."""
         if method not in _HARMLESS and self._strangers.admit():
             milliseconds = round(seconds * 1000)
-            self._tell("change", {"address": address, "method": method, "path": path, "status": status, "milliseconds": milliseconds})
+            self._tell(
+                "change",
+                {
+                    "address": address,
+                    "method": method,
+                    "path": path,
+                    "status": status,
+                    "milliseconds": milliseconds,
+                },
+            )
 
     def _failed_login(self, attempt: Attempt, record: Record) -> None:
         if not self._failed_logins.admit():
@@ -118,13 +133,16 @@ def _id_of(shown: object) -> object:
 
 
 def _global_id(req: falcon.Request) -> str:
-    """The id that the client gave this request and others that belong to it; empty when it is none."""
+    """The id that the client gave this request and others that belong to it; empty when it is
+    none."""
     text = req.get_header(GLOBAL_REQUEST_ID)
     return text if text and log_context.is_request_id(text) else ""
 
 
 def _logfmt(record: Record) -> str:
-    return " ".join(f"{name}={_quoted(_cut(value))}" for name, value in record.items() if value != "")
+    return " ".join(
+        f"{name}={_quoted(_cut(value))}" for name, value in record.items() if value != ""
+    )
 
 
 def _cut(value: Any) -> Any:

@@ -1,7 +1,8 @@
-"""A file of JSON lines that several processes append to, and that may be moved away at any time, as logrotate does.
+"""A file of JSON lines that several processes append to, and that may be moved away at any time, as
+logrotate does.
 
-A line is written whole by one call. What cannot be written, because the disk is full or the file is gone for good, is counted and said in
-the log: the API goes on.
+A line is written whole by one call. What cannot be written, because the disk is full or the file is
+gone for good, is counted and said in the log: the API goes on.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class AuditFile:
-    """Opened with the first line, and anew when `path` is not the same file any more. `turns`: see `turns`; None: no other process writes."""
+    """Opened with the first line, and anew when `path` is not the same file any more. `turns`: see
+    `turns`; None: no other process writes."""
 
     def __init__(self, path: str, turns: int | None = None) -> None:
         self._path = path
         self._lock = Lock()
-        self._turns = None if turns is None else os.open(f"/proc/self/fd/{turns}", os.O_RDWR | os.O_CLOEXEC)
+        self._turns = (
+            None if turns is None else os.open(f"/proc/self/fd/{turns}", os.O_RDWR | os.O_CLOEXEC)
+        )
         self._descriptor: int | None = None
         self._is_failing = False
 
@@ -46,7 +50,11 @@ class AuditFile:
             except OSError as error:
                 metrics.count_lost_audit_line(error)
                 if not self._is_failing:
-                    LOG.error("%s cannot be written, so it lacks lines from now on: %s", self._path, error.strerror)
+                    LOG.error(
+                        "%s cannot be written, so it lacks lines from now on: %s",
+                        self._path,
+                        error.strerror,
+                    )
                 self._is_failing = True
             else:
                 if self._is_failing:
@@ -55,7 +63,8 @@ class AuditFile:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One process writes at a time: another would take half of its line for one that was cut."""
+        """One process writes at a time: another would take half of its line for one that was
+        cut."""
         if self._turns is None:
             yield
             return
@@ -69,7 +78,9 @@ class AuditFile:
         """The file that has the name now."""
         if self._descriptor is not None:
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor)):
+                if os.path.samestat(
+                    os.stat(self._path, follow_symlinks=False), os.fstat(self._descriptor)
+                ):
                     return self._descriptor
             os.close(self._descriptor)
             self._descriptor = None
@@ -78,18 +89,28 @@ class AuditFile:
 
 
 def turns() -> int:
-    """What processes take turns by that are forked from this one. It has no name: whoever may read the file could lock that, and hold up all."""
+    """What processes take turns by that are forked from this one. It has no name: whoever may read
+    the file could lock that, and hold up all."""
     return os.memfd_create("abaca-audit")
 
 
 def complaint(path: Path, who: str) -> str | None:
-    """Why this process could not append to the file, or make it; None when it could. Nothing is made."""
+    """Why this process could not append to the file, or make it; None when it could. Nothing is
+    made."""
     if not os.path.lexists(path):
         folder = path.absolute().parent
-        return None if os.access(folder, os.W_OK | os.X_OK) else f"{who} may not make [api] audit_file {path}."
+        return (
+            None
+            if os.access(folder, os.W_OK | os.X_OK)
+            else f"{who} may not make [api] audit_file {path}."
+        )
     if not stat.S_ISREG(path.lstat().st_mode):
         return f"[api] audit_file {path} is no regular file."
-    return None if os.access(path, os.R_OK | os.W_OK) else f"{who} may not read and write [api] audit_file {path}."
+    return (
+        None
+        if os.access(path, os.R_OK | os.W_OK)
+        else f"{who} may not read and write [api] audit_file {path}."
+    )
 
 
 def _open(path: str) -> int:

@@ -16,23 +16,29 @@ MISSING = "Authentication is required."
 
 
 class Authenticator(Protocol):
-    """A way of checking credentials. What takes long happens in `prepare`, before the request has a thread."""
+    """A way of checking credentials. What takes long happens in `prepare`, before the request has a
+    thread."""
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller. Raises NotIdentified and other CallerErrors."""
 
     def is_known(self, environ: dict[str, Any]) -> bool:
-        """Whether the call for a request with this environment comes back without having waited for anything."""
+        """Whether the call for a request with this environment comes back without having waited for
+        anything."""
 
-    async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
-        """In the event loop: see to it that it does. `client`: whose turn it takes; `gone`: done when nobody waits any more.
+    async def prepare(
+        self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
+    ) -> None:
+        """In the event loop: see to it that it does. `client`: whose turn it takes; `gone`: done
+        when nobody waits any more.
 
         Raises Busy, ClientGone.
         """
 
 
 class NoAuth:
-    """`X-Auth-Token: user:project[:role,role]` is believed; without roles it is an administrator. For tests and benchmarks."""
+    """`X-Auth-Token: user:project[:role,role]` is believed; without roles it is an administrator.
+    For tests and benchmarks."""
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller."""
@@ -41,13 +47,17 @@ class NoAuth:
             raise NotIdentified(MISSING)
         user, _, rest = token.partition(":")
         project, _, roles = rest.partition(":")
-        return caller(req, user, project or user, tuple(roles.split(",")) if roles else (ADMIN_ROLE,))
+        return caller(
+            req, user, project or user, tuple(roles.split(",")) if roles else (ADMIN_ROLE,)
+        )
 
     def is_known(self, _environ: dict[str, Any]) -> bool:
         """Always."""
         return True
 
-    async def prepare(self, _environ: dict[str, Any], _client: str, _gone: asyncio.Future[None]) -> None:
+    async def prepare(
+        self, _environ: dict[str, Any], _client: str, _gone: asyncio.Future[None]
+    ) -> None:
         """Never needed."""
 
 

@@ -1,4 +1,5 @@
-"""One API call, as a handler sees it: who asks, at which version, with which query and body; and what every handler needs to answer."""
+"""One API call, as a handler sees it: who asks, at which version, with which query and body; and
+what every handler needs to answer."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from abaca.values import Caller, Page
 
 _T = TypeVar("_T")
 _NUL = "\x00"
-_LONGEST_QUERY_VALUE = 8192  # nothing that is stored and filtered by is longer; SQLite takes patterns of 50,000 bytes
+# nothing that is stored and filtered by is longer; SQLite takes patterns of 50,000 bytes
+_LONGEST_QUERY_VALUE = 8192
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class Service:
 
 
 class _Once(Generic[_T]):
-    """A property that is worked out when first asked for. Not functools.cached_property: that of Python 3.11 holds one lock for all
-    instances meanwhile, so one call would wait for another one's."""
+    """A property that is worked out when first asked for. Not functools.cached_property: that of
+    Python 3.11 holds one lock for all instances meanwhile, so one call would wait for another
+    one's."""
 
     def __init__(self, work_out: Callable[[Any], _T]) -> None:
         self._work_out = work_out
@@ -59,7 +62,8 @@ class _Once(Generic[_T]):
 
 
 class Call:
-    """One call. `version` is the minor microversion; `caller` is only there on routes with a policy."""
+    """One call. `version` is the minor microversion; `caller` is only there on routes with a
+    policy."""
 
     def __init__(self, service: Service, req: falcon.Request, version: int) -> None:
         self._service = service
@@ -82,18 +86,26 @@ class Call:
 
     @_Once
     def query_values(self) -> dict[str, list[str]]:
-        """The query's parameters with every value of each. Raises Invalid for what no database can look for."""
-        values = {name: [value] if isinstance(value, str) else value for name, value in self._req.params.items()}
+        """The query's parameters with every value of each. Raises Invalid for what no database can
+        look for."""
+        values = {
+            name: [value] if isinstance(value, str) else value
+            for name, value in self._req.params.items()
+        }
         if not all(map(bodies.is_storable, chain(*values.values()))):
             raise Invalid("The query contains a character that is not allowed.")
         for name, texts in values.items():
             if max(map(len, texts), default=0) > _LONGEST_QUERY_VALUE:
-                raise Invalid(f"The value of query parameter {name[:64]} has more than {_LONGEST_QUERY_VALUE} characters.")
+                raise Invalid(
+                    f"The value of query parameter {name[:64]} has more than "
+                    f"{_LONGEST_QUERY_VALUE} characters."
+                )
         return values
 
     @_Once
     def query(self) -> dict[str, str]:
-        """The query's parameters; of one that is given several times, the last. Raises Invalid for NUL characters."""
+        """The query's parameters; of one that is given several times, the last. Raises Invalid for
+        NUL characters."""
         return {name: values[-1] for name, values in self.query_values.items()}
 
     @_Once
@@ -126,13 +138,18 @@ class Call:
             raise TooLarge(f"The request body has more than {limit} bytes.")
         if not raw:
             return None
-        media_type = (self._req.content_type or "application/json").partition(";")[0].strip().lower()
+        media_type = (
+            (self._req.content_type or "application/json").partition(";")[0].strip().lower()
+        )
         if not media_type.endswith("json"):
-            raise UnsupportedMediaType(f"Unsupported Content-Type {media_type}: bodies are application/json.")
+            raise UnsupportedMediaType(
+                f"Unsupported Content-Type {media_type}: bodies are application/json."
+            )
         return bodies.decode(raw)
 
     def body(self, member: str, struct: type[_T], missing: CallerError) -> _T:
-        """The body's top-level object `member` as `struct`. Raises `missing` when it is not there or not an object."""
+        """The body's top-level object `member` as `struct`. Raises `missing` when it is not there
+        or not an object."""
         body = self.json
         value = body.get(member) if isinstance(body, dict) else None
         if not isinstance(value, dict):
@@ -140,13 +157,15 @@ class Call:
         return bodies.shape(value, struct)
 
     def arguments(self, struct: type[_T]) -> _T:
-        """The arguments of an action, `{"<action>": {…}}`, as `struct`; null stands for no arguments."""
+        """The arguments of an action, `{"<action>": {…}}`, as `struct`; null stands for no
+        arguments."""
         _, value = self.action
         return bodies.shape({} if value is None else value, struct)
 
     @_Once
     def action(self) -> tuple[str, Any]:
-        """Name and arguments of the action that the body asks for. Raises Invalid unless there is exactly one."""
+        """Name and arguments of the action that the body asks for. Raises Invalid unless there is
+        exactly one."""
         body = self.json
         if not isinstance(body, dict) or len(body) != 1:
             raise Invalid(bodies.MALFORMED)
@@ -161,19 +180,35 @@ class Call:
         return {name: self.query[name] for name in names if name in self.query}
 
     def wants_all_projects(self, rule: str, name: str = "all_tenants") -> bool:
-        """Whether the query says all_tenants, or what it is called here (without a value, too). It says nothing where `rule` does not permit
-        that."""
-        return name in self.query and bodies.boolean(self.query[name] or "true") and self.permits(rule)
+        """Whether the query says all_tenants, or what it is called here (without a value, too). It
+        says nothing where `rule` does not permit that."""
+        return (
+            name in self.query and bodies.boolean(self.query[name] or "true") and self.permits(rule)
+        )
 
     def wants_count(self, since: int) -> bool:
         """Whether the query says with_count, which came with minor version `since`."""
-        return self.version >= since and "with_count" in self.query and bodies.boolean(self.query["with_count"])
+        return (
+            self.version >= since
+            and "with_count" in self.query
+            and bodies.boolean(self.query["with_count"])
+        )
 
     def one(self, member: str, view: View, row: Row, *, level: int = SHOW) -> dict[str, Any]:
         """The answer `{member: row}`."""
-        return {member: view.shown([row], self.version, level=level, is_admin=self.caller.is_admin)[0]}
+        return {
+            member: view.shown([row], self.version, level=level, is_admin=self.caller.is_admin)[0]
+        }
 
-    def many(self, member: str, view: View, rows: list[dict[str, Any]], page: Page | None = None, *, level: int = DETAIL) -> dict[str, Any]:
+    def many(
+        self,
+        member: str,
+        view: View,
+        rows: list[dict[str, Any]],
+        page: Page | None = None,
+        *,
+        level: int = DETAIL,
+    ) -> dict[str, Any]:
         """The answer `{member: rows}`, with the link to the next part when this one is full."""
         return self.page_of(member, self.shown(view, rows, level=level), page)
 
@@ -189,25 +224,54 @@ class Call:
             answer[f"{member}_links"] = links
         return answer
 
-    def listed(self, member: str, fetch: Callable[[Page], Part], *, links: str | None = None, more: Mapping[str, Any] | None = None) -> Any:
-        """The answer `{member: rows}`, with `more` members: the part that the query's `limit` asks for, with a link `links` to the next, or all.
+    def listed(
+        self,
+        member: str,
+        fetch: Callable[[Page], Part],
+        *,
+        links: str | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The answer `{member: rows}`, with `more` members: the part that the query's `limit` asks
+        for, with a link `links` to the next, or all.
 
-        `fetch(page)` reads a part; a list that is longer than `max_limit` is read further while it is sent.
+        `fetch(page)` reads a part; a list that is longer than `max_limit` is read further while it
+        is sent.
         """
         page = self.page()
         first = fetch(page)
         if pagination.is_cut(self.query) or first.following is None:
-            found = pagination.next_links(self.url, self.query, page, first.rows) if pagination.is_cut(self.query) else []
-            return {member: first.rows} | ({links or f"{member}_links": found} if found else {}) | dict(more or {})
+            found = (
+                pagination.next_links(self.url, self.query, page, first.rows)
+                if pagination.is_cut(self.query)
+                else []
+            )
+            return (
+                {member: first.rows}
+                | ({links or f"{member}_links": found} if found else {})
+                | dict(more or {})
+            )
         return WholeList(member, first, fetch, more or {})
 
-    def kept(self, view: View, found: list[Found], load: Callable[[list[str]], list[dict[str, Any]]], *, level: int) -> list[msgspec.Raw]:
-        """Rows as `view` shows them, encoded and kept by version: `load(ids)` gives those that are not kept, each with `id` and `version`."""
+    def kept(
+        self,
+        view: View,
+        found: list[Found],
+        load: Callable[[list[str]], list[dict[str, Any]]],
+        *,
+        level: int,
+    ) -> list[msgspec.Raw]:
+        """Rows as `view` shows them, encoded and kept by version: `load(ids)` gives those that are
+        not kept, each with `id` and `version`."""
         plan = view.plan(self.version, level=level, is_admin=self.caller.is_admin)
 
         def make(ids: list[str]) -> Iterator[tuple[Found, Any]]:
             rows = load(ids)
-            return zip([Found(row["id"], row["version"]) for row in rows], plan.members_of(rows), strict=True)
+            return zip(
+                [Found(row["id"], row["version"]) for row in rows],
+                plan.members_of(rows),
+                strict=True,
+            )
 
         return self._service.kept_rows.rows((plan, self.base_url), found, make)
 

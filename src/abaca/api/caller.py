@@ -1,4 +1,5 @@
-"""Who asks: the middleware that names every request, checks credentials, and takes the project id out of the URL."""
+"""Who asks: the middleware that names every request, checks credentials, and takes the project id
+out of the URL."""
 
 from __future__ import annotations
 
@@ -19,14 +20,17 @@ from abaca.values import Caller
 
 
 class RequestNames:
-    """Gives every request an id, which every answer (a refusal, too), log line, user message and piece of work carries."""
+    """Gives every request an id, which every answer (a refusal, too), log line, user message and
+    piece of work carries."""
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
         """Name it."""
         req.context.request_id = log_context.new_request_id()
         log_context.begin(req.context.request_id)
 
-    def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
+    ) -> None:
         """Say the name."""
         resp.set_header("X-Openstack-Request-Id", req.context.request_id)
         resp.set_header("X-Compute-Request-Id", req.context.request_id)
@@ -36,7 +40,9 @@ class RequestNames:
 class Callers:
     """Puts the `Caller` into `req.context.caller`, except on open paths; 401 when there is none."""
 
-    def __init__(self, authenticate: Callable[[falcon.Request], Caller], open_paths: Collection[str]) -> None:
+    def __init__(
+        self, authenticate: Callable[[falcon.Request], Caller], open_paths: Collection[str]
+    ) -> None:
         self._authenticate = authenticate
         self._open_paths = frozenset(open_paths)
 
@@ -54,8 +60,9 @@ class Callers:
 class ProjectInUrl:
     """Turns `/v2/{project_id}/shares` into `/v2/shares`; both forms are taken at every version.
 
-    A first segment that is not a collection counts as a project id when a collection follows it. Another project's id is refused with 400,
-    for administrators too: what they may see does not depend on the URL.
+    A first segment that is not a collection counts as a project id when a collection follows it.
+    Another project's id is refused with 400, for administrators too: what they may see does not
+    depend on the URL.
     """
 
     def __init__(self, collections: Collection[str]) -> None:
@@ -65,7 +72,12 @@ class ProjectInUrl:
         """Rewrite the path."""
         req.context.path = req.path
         parts = req.path.split("/", 4)  # "", "v2", project or collection, collection, rest
-        if len(parts) < 4 or parts[1] != "v2" or parts[2] in self._collections or parts[3] not in self._collections:
+        if (
+            len(parts) < 4
+            or parts[1] != "v2"
+            or parts[2] in self._collections
+            or parts[3] not in self._collections
+        ):
             return
         if parts[2] != req.context.caller.project_id:
             raise Invalid("Malformed request url")
@@ -77,12 +89,19 @@ def authenticator(conf: cfg.ConfigOpts) -> Authenticator:
     strategy = conf.api.auth_strategy
     if strategy == "noauth":
         return NoAuth()
-    return _keystone(conf) if strategy == "keystone" else HttpBasic(Passwords(UsersFile(users_file(conf))))
+    return (
+        _keystone(conf)
+        if strategy == "keystone"
+        else HttpBasic(Passwords(UsersFile(users_file(conf))))
+    )
 
 
 def _keystone(conf: cfg.ConfigOpts) -> Authenticator:
     try:
         from abaca.api.keystone import KeystoneTokens
     except ImportError as error:
-        raise cfg.Error(f"[api] auth_strategy = keystone needs keystonemiddleware (pip install 'abaca[openstack]'): {error}.") from error
+        raise cfg.Error(
+            "[api] auth_strategy = keystone needs keystonemiddleware (pip install "
+            f"'abaca[openstack]'): {error}."
+        ) from error
     return KeystoneTokens(conf)

@@ -1,4 +1,5 @@
-"""Whether passwords would travel in clear, or callers be believed without proof, beyond this machine; and whether TLS can be served."""
+"""Whether passwords would travel in clear, or callers be believed without proof, beyond this
+machine; and whether TLS can be served."""
 
 from __future__ import annotations
 
@@ -9,17 +10,22 @@ from oslo_config import cfg
 
 
 def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
-    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof, beyond this machine."""
+    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof,
+    beyond this machine."""
     api = conf.api
     if bool(api.ssl_certificate) != bool(api.ssl_key):
         raise cfg.Error("[api] ssl_certificate and ssl_key are given both or not at all.")
     if _is_loopback(api.listen):
         return
     if api.auth_strategy == "noauth":
-        raise cfg.Error(f"[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not for {api.listen}.")
+        raise cfg.Error(
+            "[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not "
+            f"for {api.listen}."
+        )
     if not api.ssl_certificate and not api.allow_cleartext:
         raise cfg.Error(
-            f"Passwords or tokens would travel in clear to {api.listen}: set [api] ssl_certificate and ssl_key, or allow_cleartext = true "
+            f"Passwords or tokens would travel in clear to {api.listen}: set [api] "
+            "ssl_certificate and ssl_key, or allow_cleartext = true "
             "where something in front of it does TLS."
         )
 
@@ -33,7 +39,8 @@ def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.ssl_certificate, api.ssl_key)
     except OSError as error:  # of which those of TLS are a kind
         raise cfg.Error(
-            f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be used: they must be PEM files of a "
+            f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be "
+            "used: they must be PEM files of a "
             f"certificate and its key ({error.strerror or error})."
         ) from error
 

@@ -1,7 +1,8 @@
-"""What a resource declares: its routes, each with the rule that permits it, what it takes, what it gives and what its query filters by.
+"""What a resource declares: its routes, each with the rule that permits it, what it takes, what it
+gives and what its query filters by.
 
-Each module of `resources` ends with its `RESOURCE`. Routing, the policy's defaults, the OpenAPI document, the API reference and the
-page about access are derived from these (`routing`).
+Each module of `resources` ends with its `RESOURCE`. Routing, the policy's defaults, the OpenAPI
+document, the API reference and the page about access are derived from these (`routing`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ Handler = Callable[..., Any]
 class Rule(NamedTuple):
     """A rule of the policy and who fulfils it unless `policy.yaml` says otherwise.
 
-    `says`: what it permits, for a rule that no route names; those of routes are described by their requests.
+    `says`: what it permits, for a rule that no route names; those of routes are described by their
+    requests.
     """
 
     name: str
@@ -53,16 +55,18 @@ def admin(name: str, says: str = "") -> Rule:
 
 
 class Takes(NamedTuple):
-    """A request body: its one member (empty: no member stands around the content) and the type of what is in it; None: nothing."""
+    """A request body: its one member (empty: no member stands around the content) and the type of
+    what is in it; None: nothing."""
 
     member: str
     content: Any
 
 
 class Gives(NamedTuple):
-    """An answer: its one member (empty: none stands around the content), and in it a resource or, in a list, several of them, shown by
-    `view` at `level`; or whatever `schema` says. `also`: a second name under which the same is given. `links`: what a list calls the link to
-    its next part, when that is not called after the member."""
+    """An answer: its one member (empty: none stands around the content), and in it a resource or,
+    in a list, several of them, shown by `view` at `level`; or whatever `schema` says. `also`: a
+    second name under which the same is given. `links`: what a list calls the link to its next part,
+    when that is not called after the member."""
 
     member: str
     view: View | None = None
@@ -89,10 +93,12 @@ def plain(member: str, schema: Schema) -> Gives:
 
 
 class Route(NamedTuple):
-    """One handler at one URL. `rule` None: open to everyone, without credentials. `since`, `until`: first and last minor version.
+    """One handler at one URL. `rule` None: open to everyone, without credentials. `since`, `until`:
+    first and last minor version.
 
-    The handler takes the call and the path's parameters and returns what is encoded as JSON; None: no body; str: plain text.
-    `action`: only for bodies whose one member has that name. `query`: the parameters that the handler reads.
+    The handler takes the call and the path's parameters and returns what is encoded as JSON; None:
+    no body; str: plain text. `action`: only for bodies whose one member has that name. `query`: the
+    parameters that the handler reads.
     """
 
     method: str
@@ -122,8 +128,17 @@ class Route(NamedTuple):
         return self.since <= version and (self.until is None or version <= self.until)
 
 
-def action(path: str, name: str, handler: Handler, rule: Rule, takes: Any = None, status: int = 202, **how: Any) -> Route:
-    """The route of one action: `POST <path>` with the body `{"<name>": {…}}`. `takes`: the type of its arguments; None: it has none."""
+def action(
+    path: str,
+    name: str,
+    handler: Handler,
+    rule: Rule,
+    takes: Any = None,
+    status: int = 202,
+    **how: Any,
+) -> Route:
+    """The route of one action: `POST <path>` with the body `{"<name>": {…}}`. `takes`: the type of
+    its arguments; None: it has none."""
     return Route("POST", path, handler, rule, Takes("", takes), status=status, action=name, **how)
 
 

@@ -1,4 +1,5 @@
-"""How a request finds its handler: by URL (Falcon), then method, version and, for actions, the body's only member."""
+"""How a request finds its handler: by URL (Falcon), then method, version and, for actions, the
+body's only member."""
 
 from __future__ import annotations
 
@@ -18,18 +19,28 @@ from abaca.errors import Invalid
 
 
 class MissingIds:
-    """404 for a URL in which an id is missing: `/v2/shares/`, and `/v2/shares//action`, which many clients send as `/v2/shares/action`."""
+    """404 for a URL in which an id is missing: `/v2/shares/`, and `/v2/shares//action`, which many
+    clients send as `/v2/shares/action`."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._following: dict[str, set[str]] = defaultdict(set)  # parameter → what may stand behind it
+        # parameter → what may stand behind it
+        self._following: dict[str, set[str]] = defaultdict(set)
         for route in routes:
             for parameter, behind in pairwise(route.path.split("/")):
                 if parameter.startswith("{") and not behind.startswith("{"):
                     self._following[parameter.strip("{}")].add(behind)
 
-    def process_resource(self, _req: falcon.Request, _resp: falcon.Response, _resource: object, params: dict[str, str]) -> None:
+    def process_resource(
+        self,
+        _req: falcon.Request,
+        _resp: falcon.Response,
+        _resource: object,
+        params: dict[str, str],
+    ) -> None:
         """After the URL has been found, whatever the method."""
-        if any(not value or value in self._following.get(name, ()) for name, value in params.items()):
+        if any(
+            not value or value in self._following.get(name, ()) for name, value in params.items()
+        ):
             raise NoSuchRoute()
 
 
@@ -64,7 +75,8 @@ class Endpoint:
             resp.content_type, resp.data = "application/json", msgspec.json.encode(answer)
 
     def _choose(self, call: Call, method: str) -> Route:
-        """The route of that method (and action) at the call's version. Raises NoSuchRoute, Invalid (no such action)."""
+        """The route of that method (and action) at the call's version. Raises NoSuchRoute, Invalid
+        (no such action)."""
         routes = [route for route in self._routes if route.method == method]
         if routes[0].action is not None:
             name, _ = call.action

@@ -1,4 +1,5 @@
-"""From errors to answers: the fault's name by status, its body, its headers. The only catch-all of the API stands here."""
+"""From errors to answers: the fault's name by status, its body, its headers. The only catch-all of
+the API stands here."""
 
 from __future__ import annotations
 
@@ -57,17 +58,23 @@ class UnsupportedMediaType(CallerError):
 
 
 class Attempt(NamedTuple):
-    """Credentials that were wrong, for the log and the metrics. `what`: as whom or with what, printable and short."""
+    """Credentials that were wrong, for the log and the metrics. `what`: as whom or with what,
+    printable and short."""
 
     kind: str  # password, token, header
     what: str
 
 
 class NotIdentified(Unauthenticated):
-    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are wanted; `attempt`: what was tried; None
-    when no credentials were given."""
+    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are
+    wanted; `attempt`: what was tried; None when no credentials were given."""
 
-    def __init__(self, message: str, challenge: str = 'Basic realm="Abaca", charset="UTF-8"', attempt: Attempt | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        challenge: str = 'Basic realm="Abaca", charset="UTF-8"',
+        attempt: Attempt | None = None,
+    ) -> None:
         super().__init__(message)
         self.challenge = challenge
         self.attempt = attempt
@@ -83,7 +90,8 @@ class PolicyForbids(Forbidden):
 def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
     """Render a fault, in Neutron's format where that is spoken.
 
-    413 also says when to try again: at once, for what is full is emptied by deleting, not by waiting.
+    413 also says when to try again: at once, for what is full is emptied by deleting, not by
+    waiting.
     """
     message = naming_request(status, message, req.context.request_id)
     if status == 413:
@@ -98,7 +106,8 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
 
 
 def naming_request(status: int, message: str, request_id: str) -> str:
-    """The message of an error; one that only the administrator can mend names the request, as not all clients show headers."""
+    """The message of an error; one that only the administrator can mend names the request, as not
+    all clients show headers."""
     return f"{message} (Request-ID: {request_id})" if status >= 500 else message
 
 
@@ -118,21 +127,30 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(Exception, _bug)
 
 
-def _caller_error(req: falcon.Request, resp: falcon.Response, error: CallerError, _params: dict[str, object]) -> None:
+def _caller_error(
+    req: falcon.Request, resp: falcon.Response, error: CallerError, _params: dict[str, object]
+) -> None:
     if isinstance(error, NotIdentified):
         resp.set_header("WWW-Authenticate", error.challenge)
     answer(req, resp, error.status, error.message)
 
 
-def _http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, object]) -> None:
+def _http_error(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, object]
+) -> None:
     """Falcon's own: no such route, no such method, a broken header."""
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
-    answer(req, resp, error.status_code, _HTTP_MESSAGES.get(error.status_code, error.title or INTERNAL))
+    answer(
+        req, resp, error.status_code, _HTTP_MESSAGES.get(error.status_code, error.title or INTERNAL)
+    )
 
 
-def _database_error(req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, object]) -> None:
-    """The database is not there, or cannot do it now: nothing was changed, and the caller may try again."""
+def _database_error(
+    req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, object]
+) -> None:
+    """The database is not there, or cannot do it now: nothing was changed, and the caller may try
+    again."""
     if not is_outage(error):
         _bug(req, resp, error, params)
         return
@@ -140,7 +158,9 @@ def _database_error(req: falcon.Request, resp: falcon.Response, error: Operation
     answer(req, resp, 503, "The database does not answer. Try again later.")
 
 
-def _bug(req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]) -> None:
+def _bug(
+    req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]
+) -> None:
     """Whatever else: a bug. The log gets everything, the caller only the request id."""
     LOG.error("%s %s failed", req.method, req.path, exc_info=error)
     answer(req, resp, 500, INTERNAL)

@@ -1,5 +1,5 @@
-"""What strangers can cause without end is logged for the first few times of each minute, and counted after that: a log tells of a flood
-and is not flooded."""
+"""What strangers can cause without end is logged for the first few times of each minute, and
+counted after that: a log tells of a flood and is not flooded."""
 
 from __future__ import annotations
 
@@ -37,4 +37,9 @@ class FirstOfAMinute:
 
     def _tell_of_the_others(self, now: float) -> None:
         if self._number > _LOGGED:
-            LOG.warning("%d more %s in the minute that began %.0f s ago", self._number - _LOGGED, self._what, now - self._begun)
+            LOG.warning(
+                "%d more %s in the minute that began %.0f s ago",
+                self._number - _LOGGED,
+                self._what,
+                now - self._begun,
+            )

@@ -1,11 +1,13 @@
 """Callers by http_basic: the password that a request carries, against the users file.
 
-Behind the door a password that is not remembered is checked before the request takes a thread, in threads of their own: whoever has just
-given a wrong one queues behind others who did the same, and not in the way of a first login.
+Behind the door a password that is not remembered is checked before the request takes a thread, in
+threads of their own: whoever has just given a wrong one queues behind others who did the same, and
+not in the way of a first login.
 
-When a wrong password is answered does not depend on whether there is such a user, nor on what the hash costs: each request also takes its turn in a
-queue of wrong answers, where a turn takes longer than a check, and is refused when its lane there is full. Only a right password
-is answered as soon as its check is done.
+When a wrong password is answered does not depend on whether there is such a user, nor on what the
+hash costs: each request also takes its turn in a queue of wrong answers, where a turn takes longer
+than a check, and is refused when its lane there is full. Only a right password is answered as soon
+as its check is done.
 """
 
 from __future__ import annotations
@@ -52,7 +54,11 @@ class HttpBasic:
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller. Raises NotIdentified."""
         name, password = _credentials(req.env.get("HTTP_AUTHORIZATION"))
-        known = req.env.get(_KNOWN) or self._passwords.recall(name, password) or self._passwords.check(name, password)
+        known = (
+            req.env.get(_KNOWN)
+            or self._passwords.recall(name, password)
+            or self._passwords.check(name, password)
+        )
         if known.user is None:
             raise NotIdentified(_WRONG, attempt=Attempt("password", f"as {name[:64]!a}"))
         return caller(req, known.user.name, known.user.project_id, known.user.roles)
@@ -66,7 +72,9 @@ class HttpBasic:
         environ[_KNOWN] = known
         return known is not None
 
-    async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
+    async def prepare(
+        self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
+    ) -> None:
         """Have the password checked. Raises Busy, ClientGone."""
         name, password = _credentials(environ.get("HTTP_AUTHORIZATION"))
         turn = self._turn_of_wrong_answer(client, name, password)
@@ -82,25 +90,34 @@ class HttpBasic:
         environ[_KNOWN] = known
 
     def _turn_of_wrong_answer(self, client: str, name: str, password: str) -> Turn | None:
-        """None: there is no room for one, which only those whose passwords are wrong are to notice. Raises Busy when the lane is full."""
+        """None: there is no room for one, which only those whose passwords are wrong are to notice.
+        Raises Busy when the lane is full."""
         try:
-            return self._wrong_answers.enter(client, name, self._passwords.digest(name, password), self._pace.spend)
+            return self._wrong_answers.enter(
+                client, name, self._passwords.digest(name, password), self._pace.spend
+            )
         except QueueFull:
             return None
 
-    async def _checked(self, client: str, name: str, password: str, gone: asyncio.Future[None]) -> Known:
-        """The outcome of a check, in its turn among those of its kind. A client's first check of a name is in doubt until it is right."""
+    async def _checked(
+        self, client: str, name: str, password: str, gone: asyncio.Future[None]
+    ) -> Known:
+        """The outcome of a check, in its turn among those of its kind. A client's first check of a
+        name is in doubt until it is right."""
         same = self._passwords.digest(name, password)
         is_first = self._firsts.is_waited_for(same) or not self._doubts.has(client, name)
         self._doubts.add(client, name)
         checks = self._firsts if is_first else self._repeated
-        known: Known = await checks.outcome(client, name, same, lambda: self._pace.timed(name, password), gone)
+        known: Known = await checks.outcome(
+            client, name, same, lambda: self._pace.timed(name, password), gone
+        )
         if known.user is not None:
             self._doubts.drop(client, name)
         return known
 
     async def _wait(self, turn: Turn | None, gone: asyncio.Future[None]) -> None:
-        """Until the password may be said to be wrong. Raises Busy when it may not, after as long."""
+        """Until the password may be said to be wrong. Raises Busy when it may not, after as
+        long."""
         if turn is not None:
             await turn.outcome(gone)
             return
@@ -109,7 +126,8 @@ class HttpBasic:
 
 
 class _Doubts:
-    """Which clients have lately been wrong about which names, or are being checked: bounded, the oldest are forgotten first."""
+    """Which clients have lately been wrong about which names, or are being checked: bounded, the
+    oldest are forgotten first."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], float] = {}
@@ -131,7 +149,8 @@ class _Doubts:
 
 
 class _Pace:
-    """How long a turn among the wrong answers takes: longer than the check of the most costly hash."""
+    """How long a turn among the wrong answers takes: longer than the check of the most costly
+    hash."""
 
     def __init__(self, passwords: Passwords) -> None:
         self._passwords = passwords
@@ -152,7 +171,8 @@ class _Pace:
         return self._check_seconds * _SLOWER * random.uniform(1 - _SPREAD, 1 + _SPREAD)
 
     def spend(self) -> None:
-        """Let that time pass, in a thread. If no check of the highest cost was timed yet, this one is."""
+        """Let that time pass, in a thread. If no check of the highest cost was timed yet, this one
+        is."""
         began, cost = time.perf_counter(), self._passwords.highest_cost()
         if self._cost != cost:
             bcrypt.hashpw(b"nobody's", bcrypt.gensalt(cost))
@@ -170,9 +190,13 @@ def _credentials(header: str | None) -> tuple[str, str]:
     if scheme.lower() != "basic":
         raise NotIdentified(MISSING)
     try:
-        name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        name, colon, password = (
+            base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        )
     except (binascii.Error, UnicodeDecodeError):
-        raise NotIdentified(_MALFORMED, attempt=Attempt("header", "with a malformed header")) from None
+        raise NotIdentified(
+            _MALFORMED, attempt=Attempt("header", "with a malformed header")
+        ) from None
     if not colon:
         raise NotIdentified(_MALFORMED, attempt=Attempt("header", "with a malformed header"))
     return name, password

@@ -1,4 +1,5 @@
-"""What /metrics tells of the installation as the database has it; the same from each API process. Requests are counted in `metrics`."""
+"""What /metrics tells of the installation as the database has it; the same from each API process.
+Requests are counted in `metrics`."""
 
 from __future__ import annotations
 
@@ -26,17 +27,25 @@ _VERSION = version("abaca")
 
 
 class Installation(Collector):
-    """`per_share`: tell what each share holds, too. `certificate_expires`: when the served certificate does, in seconds since 1970."""
+    """`per_share`: tell what each share holds, too. `certificate_expires`: when the served
+    certificate does, in seconds since 1970."""
 
-    def __init__(self, engine: Engine, *, per_share: bool, certificate_expires: float | None) -> None:
+    def __init__(
+        self, engine: Engine, *, per_share: bool, certificate_expires: float | None
+    ) -> None:
         self._engine = engine
         self._per_share = per_share
         self._certificate_expires = certificate_expires
 
     def collect(self) -> Iterable[Metric]:
-        """As prometheus-client asks for it. Without what the database would say while it does not answer."""
+        """As prometheus-client asks for it. Without what the database would say while it does not
+        answer."""
         stored = self._stored()
-        database = GaugeMetricFamily("abaca_database_up", "1 when the database answered just now; 0: what it holds is not shown.", bool(stored))
+        database = GaugeMetricFamily(
+            "abaca_database_up",
+            "1 when the database answered just now; 0: what it holds is not shown.",
+            bool(stored),
+        )
         return [self._build(), *self._certificate(), database, *stored]
 
     def _stored(self) -> list[Metric]:
@@ -46,9 +55,18 @@ class Installation(Collector):
         except OperationalError as error:
             if not is_outage(error):
                 raise
-            LOG.error("metrics are shown without the installation: the database does not answer: %s", error)
+            LOG.error(
+                "metrics are shown without the installation: the database does not answer: %s",
+                error,
+            )
             return []
-        return [*_nouns(now), *_pools(now), *_usage(now), *_addresses(now), *_operations(operations)]
+        return [
+            *_nouns(now),
+            *_pools(now),
+            *_usage(now),
+            *_addresses(now),
+            *_operations(operations),
+        ]
 
     def _build(self) -> Metric:
         names = {
@@ -57,34 +75,62 @@ class Installation(Collector):
             "python": platform.python_version(),
             "database": self._engine.dialect.name,
         }
-        build = GaugeMetricFamily("abaca_build_info", "Always 1; what runs here stands in its labels.", labels=list(names))
+        build = GaugeMetricFamily(
+            "abaca_build_info", "Always 1; what runs here stands in its labels.", labels=list(names)
+        )
         build.add_metric(list(names.values()), 1)
         return build
 
     def _certificate(self) -> Iterable[Metric]:
         if self._certificate_expires is not None:
             name = "abaca_certificate_expiry_timestamp_seconds"
-            yield GaugeMetricFamily(name, "When the certificate expires that the API serves.", self._certificate_expires)
+            yield GaugeMetricFamily(
+                name, "When the certificate expires that the API serves.", self._certificate_expires
+            )
 
 
 def _operations(counts: Mapping[tuple[str, str], Count]) -> list[Metric]:
-    operations = GaugeMetricFamily("abaca_operations", "Operations that have not ended well, by state.", labels=["name", "state"])
-    oldest = GaugeMetricFamily("abaca_operation_oldest_seconds", "How long ago the oldest operation in that state began.", labels=["state"])
+    operations = GaugeMetricFamily(
+        "abaca_operations",
+        "Operations that have not ended well, by state.",
+        labels=["name", "state"],
+    )
+    oldest = GaugeMetricFamily(
+        "abaca_operation_oldest_seconds",
+        "How long ago the oldest operation in that state began.",
+        labels=["state"],
+    )
     for name, state in sorted(counts):
         operations.add_metric([name, state], counts[name, state].number)
     for state in {state for _, state in counts}:
-        oldest.add_metric([state], max(count.oldest_seconds for (_, of), count in counts.items() if of == state))
+        oldest.add_metric(
+            [state], max(count.oldest_seconds for (_, of), count in counts.items() if of == state)
+        )
     return [operations, oldest]
 
 
 def _nouns(now: Overview) -> Iterable[Metric]:
-    resources = GaugeMetricFamily("abaca_resources", "Shares, share servers and other nouns, by status.", labels=["kind", "status"])
+    resources = GaugeMetricFamily(
+        "abaca_resources",
+        "Shares, share servers and other nouns, by status.",
+        labels=["kind", "status"],
+    )
     for (noun, status), number in now.statuses.items():
         resources.add_metric([noun, status], number)
-    up = GaugeMetricFamily("abaca_back_end_up", "1 when the back end is ready and its worker gives signs of life.", labels=["host"])
-    unserved = GaugeMetricFamily("abaca_share_servers_unserved", "Share servers that serve nobody, although they should.", labels=["host"])
+    up = GaugeMetricFamily(
+        "abaca_back_end_up",
+        "1 when the back end is ready and its worker gives signs of life.",
+        labels=["host"],
+    )
+    unserved = GaugeMetricFamily(
+        "abaca_share_servers_unserved",
+        "Share servers that serve nobody, although they should.",
+        labels=["host"],
+    )
     restarts = CounterMetricFamily(
-        "abaca_share_server_restarts", "How often share servers had to be brought back since their worker started.", labels=["host"]
+        "abaca_share_server_restarts",
+        "How often share servers had to be brought back since their worker started.",
+        labels=["host"],
     )
     for back_end in now.back_ends:
         up.add_metric([back_end["host"]], back_end["state"] == "up")
@@ -109,27 +155,44 @@ def _pools(now: Overview) -> Iterable[Metric]:
 
 
 def _usage(now: Overview) -> Iterable[Metric]:
-    used = GaugeMetricFamily("abaca_project_used_bytes", "What the shares of a project hold.", labels=["project", "pool"])
-    allocated = GaugeMetricFamily("abaca_project_allocated_bytes", "Sizes of the shares of a project.", labels=["project", "pool"])
+    used = GaugeMetricFamily(
+        "abaca_project_used_bytes", "What the shares of a project hold.", labels=["project", "pool"]
+    )
+    allocated = GaugeMetricFamily(
+        "abaca_project_allocated_bytes",
+        "Sizes of the shares of a project.",
+        labels=["project", "pool"],
+    )
     for usage in now.projects:
         used.add_metric([usage.project_id, usage.pool], usage.used_bytes)
         allocated.add_metric([usage.project_id, usage.pool], usage.allocated_bytes)
-    measured = GaugeMetricFamily("abaca_usage_measured_timestamp_seconds", "When what shares hold was last measured.", labels=["host"])
+    measured = GaugeMetricFamily(
+        "abaca_usage_measured_timestamp_seconds",
+        "When what shares hold was last measured.",
+        labels=["host"],
+    )
     for back_end in now.back_ends:
         if (moment := back_end["usage_measured_at"]) is not None:
             measured.add_metric([back_end["host"]], moment.replace(tzinfo=UTC).timestamp())
     yield from (used, allocated, measured)
     if now.shares is not None:
-        shares = GaugeMetricFamily("abaca_share_used_bytes", "What a share holds.", labels=["share", "project", "pool"])
+        shares = GaugeMetricFamily(
+            "abaca_share_used_bytes", "What a share holds.", labels=["share", "project", "pool"]
+        )
         for share in now.shares:
             shares.add_metric([share.share_id, share.project_id, share.pool], share.used_bytes)
         yield shares
 
 
 def _addresses(now: Overview) -> Iterable[Metric]:
-    used = GaugeMetricFamily("abaca_subnet_used_addresses", "Addresses of a local subnet that are given out.", labels=["subnet"])
+    used = GaugeMetricFamily(
+        "abaca_subnet_used_addresses",
+        "Addresses of a local subnet that are given out.",
+        labels=["subnet"],
+    )
     free = GaugeMetricFamily(
-        "abaca_subnet_free_addresses", "Addresses of a local subnet that are left, where they can run out (IPv4, small ranges of IPv6).",
+        "abaca_subnet_free_addresses", "Addresses of a local subnet that are left, where they can "
+                                       "run out (IPv4, small ranges of IPv6).",
         labels=["subnet"],
     )  # fmt: skip
     for subnet, addresses in now.addresses.items():

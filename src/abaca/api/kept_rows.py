@@ -1,7 +1,9 @@
-"""Rows of lists as they went over the wire, kept by their version: most have not changed since they were last asked for.
+"""Rows of lists as they went over the wire, kept by their version: most have not changed since they
+were last asked for.
 
-A list is read as ids and versions, and only rows that are not kept, or have another version by now, are read whole, rendered and encoded.
-Each API process keeps its own; nothing has to be invalidated, because no row is given out without its version having been read.
+A list is read as ids and versions, and only rows that are not kept, or have another version by now,
+are read whole, rendered and encoded. Each API process keeps its own; nothing has to be invalidated,
+because no row is given out without its version having been read.
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ class Found(NamedTuple):
 
 
 class KeptRows:
-    """Rows of a few kinds, `most` bytes in all; those that nobody asks for go first. A kind: what else a row's encoded form depends on."""
+    """Rows of a few kinds, `most` bytes in all; those that nobody asks for go first. A kind: what
+    else a row's encoded form depends on."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._bytes = 0
-        self._kinds: OrderedDict[Hashable, dict[str, _Kept]] = OrderedDict()  # the one that was asked for last is the last
+        # the one that was asked for last is the last
+        self._kinds: OrderedDict[Hashable, dict[str, _Kept]] = OrderedDict()
         self._lock = Lock()
 
     @property
@@ -52,12 +56,25 @@ class KeptRows:
         """How much is kept, about."""
         return self._bytes
 
-    def rows(self, kind: Hashable, found: Sequence[Found], make: Callable[[list[str]], Iterable[tuple[Found, Any]]]) -> list[msgspec.Raw]:
-        """The rows found, encoded, in their order. `make(ids)`: those rows as they are now, for the encoder; one that has gone is left out."""
+    def rows(
+        self,
+        kind: Hashable,
+        found: Sequence[Found],
+        make: Callable[[list[str]], Iterable[tuple[Found, Any]]],
+    ) -> list[msgspec.Raw]:
+        """The rows found, encoded, in their order. `make(ids)`: those rows as they are now, for the
+        encoder; one that has gone is left out."""
         kept = self._of(kind)
-        encoded = {id_: row.raw for id_, version in found if (row := kept.get(id_)) is not None and row.version == version}
+        encoded = {
+            id_: row.raw
+            for id_, version in found
+            if (row := kept.get(id_)) is not None and row.version == version
+        }
         if len(encoded) < len(found):
-            made = {now.id: _Kept(now.version, _encoded(row)) for now, row in make([f.id for f in found if f.id not in encoded])}
+            made = {
+                now.id: _Kept(now.version, _encoded(row))
+                for now, row in make([f.id for f in found if f.id not in encoded])
+            }
             self._keep(kind, made)
             encoded |= {id_: row.raw for id_, row in made.items()}
         return [encoded[id_] for id_, _ in found if id_ in encoded]

@@ -1,7 +1,9 @@
-"""Callers by Keystone: keystonemiddleware's auth_token checks a request's tokens; what it found out becomes a `Caller`.
+"""Callers by Keystone: keystonemiddleware's auth_token checks a request's tokens; what it found out
+becomes a `Caller`.
 
-Needs the extra `openstack`; nothing imports this module unless `[api] auth_strategy = keystone`. The section `[keystone_authtoken]` is
-auth_token's own, in Abaca's configuration file. Which token may do what is the policy's business.
+Needs the extra `openstack`; nothing imports this module unless `[api] auth_strategy = keystone`.
+The section `[keystone_authtoken]` is auth_token's own, in Abaca's configuration file. Which token
+may do what is the policy's business.
 """
 
 from __future__ import annotations
@@ -36,10 +38,14 @@ GROUP = "keystone_authtoken"
 _TOKEN_HEADERS = ("HTTP_X_AUTH_TOKEN", "HTTP_X_STORAGE_TOKEN", "HTTP_X_SERVICE_TOKEN")
 
 _MISSING = "The request needs a token that Keystone confirms, in the header X-Auth-Token."
-_NO_SCOPE = "The token is for no project: ask Keystone for one that is scoped to a project, or to the system."
+_NO_SCOPE = (
+    "The token is for no project: ask Keystone for one that is scoped to a project, or to "
+    "the system."
+)
 _NO_KEYSTONE = "Tokens cannot be checked, because Keystone does not answer. Try again later."
 
-_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)  # what the libraries raise for bodies that are no tokens
+# what the libraries raise for bodies that are no tokens
+_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 
 _STATUS = "abaca.keystone_status"  # in the environment: what auth_token said of this request
 _CACHE = "abaca.token_cache"
@@ -48,11 +54,17 @@ _ANSWER_BYTES, _ANSWER_SECONDS = 4 * 1024 * 1024, 15.0
 _PATIENCE = 25.0  # seconds that a request waits for its turn and for Keystone
 _WAITING = 128  # of one client, which may be a dashboard with many users
 _TOKENS = 4096  # kept of those that were confirmed
-_KNOWN_FOR = 0.8  # of the time that auth_token keeps a token: after that Keystone is asked again, or soon will be
+# of the time that auth_token keeps a token: after that Keystone is asked again, or soon will be
+_KNOWN_FOR = 0.8
 
-# In place of auth_token's defaults: no limit on the time that a connection may take, and no service type, without which it refuses
-# application credentials that have access rules.
-_DEFAULTS = {"http_connect_timeout": 10, "http_request_max_retries": 1, "service_type": "shared-file-system", "cache": _CACHE}
+# In place of auth_token's defaults: no limit on the time that a connection may take, and no service
+# type, without which it refuses application credentials that have access rules.
+_DEFAULTS = {
+    "http_connect_timeout": 10,
+    "http_request_max_retries": 1,
+    "service_type": "shared-file-system",
+    "cache": _CACHE,
+}
 
 
 def register(conf: cfg.ConfigOpts) -> None:
@@ -64,16 +76,24 @@ def register(conf: cfg.ConfigOpts) -> None:
 
 
 def section_options(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
-    """What may stand in `[keystone_authtoken]`, and in the section that its auth_section names. Raises cfg.Error for an unknown auth_type."""
+    """What may stand in `[keystone_authtoken]`, and in the section that its auth_section names.
+    Raises cfg.Error for an unknown auth_type."""
     register(conf)
     own = [option for _, options in auth_token.list_opts() for option in options]
     home = conf[GROUP].auth_section or GROUP
     if home != GROUP:
         conf.register_opts(loading.get_auth_common_conf_options(), group=home)
     try:
-        login = loading.get_auth_plugin_conf_options(conf[home].auth_type) if conf[home].auth_type else []
+        login = (
+            loading.get_auth_plugin_conf_options(conf[home].auth_type)
+            if conf[home].auth_type
+            else []
+        )
     except NoMatchingPlugin as error:
-        raise cfg.Error(f"[{home}] auth_type = {conf[home].auth_type}: there is no such way to log in; password is the usual one.") from error
+        raise cfg.Error(
+            f"[{home}] auth_type = {conf[home].auth_type}: there is no such way to log in; "
+            "password is the usual one."
+        ) from error
     conf.register_opts(login, group=home)
     if home == GROUP:
         return {GROUP: own + login}
@@ -83,8 +103,8 @@ def section_options(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
 class KeystoneTokens:
     """An `Authenticator`: the caller whose token a request has.
 
-    Raises NotIdentified for a missing, unknown, expired or revoked token and for a service token that is none, Forbidden for one
-    without a scope, ServiceDown when Keystone cannot be asked.
+    Raises NotIdentified for a missing, unknown, expired or revoked token and for a service token
+    that is none, Forbidden for one without a scope, ServiceDown when Keystone cannot be asked.
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
@@ -92,27 +112,39 @@ class KeystoneTokens:
         register(conf)
         options = conf[GROUP]
         if not options.auth_type and not options.auth_section:
-            raise cfg.Error(f"[api] auth_strategy = keystone needs [{GROUP}] auth_type, auth_url and Abaca's own user there.")
+            raise cfg.Error(
+                f"[api] auth_strategy = keystone needs [{GROUP}] auth_type, auth_url and Abaca's "
+                "own user there."
+            )
         try:
-            # Decided here and not later: an application behind auth_token could not tell a bad token from a Keystone that is down.
-            self._protocol = _Protocol(_accepted, {"oslo_config_config": conf, "delay_auth_decision": False})
-        except ClientException as error:  # an option of the chosen auth_type is missing, or there is no such type
+            # Decided here and not later: an application behind auth_token could not tell a bad
+            # token from a Keystone that is down.
+            self._protocol = _Protocol(
+                _accepted, {"oslo_config_config": conf, "delay_auth_decision": False}
+            )
+        except (
+            ClientException
+        ) as error:  # an option of the chosen auth_type is missing, or there is no such type
             raise cfg.Error(f"[{GROUP}]: {error}") from error
         self._checks = Checks(_ASKING, of_one_lane=_WAITING)
         self._cache = None if options.memcached_servers else _TokenCache()
         self._kept_for = options.token_cache_time
         self._confirmed: dict[bytes, float] = {}  # digests of tokens, and when Keystone was asked
-        self._challenge = f'Keystone uri="{options.www_authenticate_uri or conf[options.auth_section or GROUP].auth_url}"'
+        uri = options.www_authenticate_uri or conf[options.auth_section or GROUP].auth_url
+        self._challenge = f'Keystone uri="{uri}"'
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller."""
         tokens = _tokens(req.env)
         status = 401 if _are_malformed(tokens) else req.env.get(_STATUS) or self._status(req.env)
         if status == 401:
-            raise NotIdentified(_MISSING, self._challenge, Attempt("token", "with a token") if tokens else None)
+            raise NotIdentified(
+                _MISSING, self._challenge, Attempt("token", "with a token") if tokens else None
+            )
         if status != 200:
             raise ServiceDown(_NO_KEYSTONE)
-        # Not the headers that auth_token sets: one of them may be the service token's instead of the user's.
+        # Not the headers that auth_token sets: one of them may be the service token's instead of
+        # the user's.
         try:
             token = access.create(body=req.env["keystone.token_info"])
             project = SYSTEM if token.system_scoped else token.project_id
@@ -129,9 +161,13 @@ class KeystoneTokens:
         """Whether auth_token answers without asking Keystone."""
         tokens = _tokens(environ)
         until = monotonic() - self._kept_for * _KNOWN_FOR
-        return _are_malformed(tokens) or all(self._confirmed.get(_digest(token), float("-inf")) > until for token in tokens)
+        return _are_malformed(tokens) or all(
+            self._confirmed.get(_digest(token), float("-inf")) > until for token in tokens
+        )
 
-    async def prepare(self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]) -> None:
+    async def prepare(
+        self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
+    ) -> None:
         """Let auth_token ask Keystone. Raises Busy, ClientGone."""
         outcome = self._checks.outcome(client, "", object(), lambda: self._status(environ), gone)
         try:
@@ -150,7 +186,8 @@ class KeystoneTokens:
             del self._confirmed[next(iter(self._confirmed))]
 
     def _status(self, environ: WSGIEnvironment) -> int:
-        """What auth_token would answer: 200 when the request may pass. Puts what it found out into `environ`."""
+        """What auth_token would answer: 200 when the request may pass. Puts what it found out into
+        `environ`."""
         if self._cache is not None:
             environ[_CACHE] = self._cache
         statuses: list[str] = []
@@ -168,7 +205,8 @@ class KeystoneTokens:
 
 
 class _TokenCache:
-    """What auth_token keeps of tokens when there is no memcached: one for all threads of a process, and bounded. Its own is neither."""
+    """What auth_token keeps of tokens when there is no memcached: one for all threads of a process,
+    and bounded. Its own is neither."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -197,7 +235,8 @@ def _digest(token: str) -> bytes:
 
 
 def _are_malformed(tokens: list[str]) -> bool:
-    """Whether one holds what no token does: Keystone, asked about it, would speak of a bad request and not of a bad token."""
+    """Whether one holds what no token does: Keystone, asked about it, would speak of a bad request
+    and not of a bad token."""
     return not all(token.isascii() and token.isprintable() for token in tokens)
 
 

@@ -1,4 +1,5 @@
-"""Lists as callers ask for them: which parameters of the query filter, since which version and for whom; pages and counts.
+"""Lists as callers ask for them: which parameters of the query filter, since which version and for
+whom; pages and counts.
 
 What is filtered and sorted by, and how: `domain.rows.listings`.
 """
@@ -25,10 +26,12 @@ Count = Callable[[Connection, Caller, dict[str, Any], bool], int]
 
 
 class Filter(NamedTuple):
-    """A parameter that a list is filtered by. `read`: its text → what the domain looks for; raises Invalid.
+    """A parameter that a list is filtered by. `read`: its text → what the domain looks for; raises
+    Invalid.
 
-    `since`: the first minor version that knows it; before, it is ignored. `rule`: what callers must be permitted to filter (or sort) by
-    it. `is_admins`: it is ignored of others than administrators.
+    `since`: the first minor version that knows it; before, it is ignored. `rule`: what callers must
+    be permitted to filter (or sort) by it. `is_admins`: it is ignored of others than
+    administrators.
     """
 
     name: str
@@ -45,11 +48,15 @@ def texts(*names: str, since: int = 0, is_admins: bool = False) -> list[Filter]:
 
 def times(since: int = 0) -> list[Filter]:
     """The filters by the time of creation."""
-    return [Filter(name, partial(bodies.day, name), since) for name in ("created_since", "created_before")]
+    return [
+        Filter(name, partial(bodies.day, name), since)
+        for name in ("created_since", "created_before")
+    ]
 
 
 class Wanted(NamedTuple):
-    """What a query asks for: values by filter; of all projects or of the caller's; with the number of all that there are."""
+    """What a query asks for: values by filter; of all projects or of the caller's; with the number
+    of all that there are."""
 
     filters: dict[str, Any]
     all_projects: bool
@@ -58,8 +65,9 @@ class Wanted(NamedTuple):
 
 @dataclass(frozen=True)
 class ListQuery:
-    """What the query of a list may hold. `all_projects`: the rule that permits to ask for those of all projects, by the parameter
-    `all_projects_by`. `counted_since`: the first minor version that knows `with_count`."""
+    """What the query of a list may hold. `all_projects`: the rule that permits to ask for those of
+    all projects, by the parameter `all_projects_by`. `counted_since`: the first minor version that
+    knows `with_count`."""
 
     filters: Sequence[Filter]
     all_projects: str | None = None
@@ -84,7 +92,8 @@ class ListQuery:
                 filters[name] = read_value(query[name])
         return Wanted(
             filters,
-            self.all_projects is not None and call.wants_all_projects(self.all_projects, self.all_projects_by),
+            self.all_projects is not None
+            and call.wants_all_projects(self.all_projects, self.all_projects_by),
             self.counted_since is not None and call.wants_count(self.counted_since),
         )
 
@@ -105,13 +114,18 @@ def answer(
     count: Count | None = None,
     told: Callable[[Call, Row], Row] = as_it_is,
 ) -> dict[str, Any]:
-    """The page that a call asks for, with what `told` adds to each row, and the number of all when it is asked for.
+    """The page that a call asks for, with what `told` adds to each row, and the number of all when
+    it is asked for.
 
     `find`, `count`: those of a `Listing`.
     """
     page, wanted = call.page(), query.read(call)
     with read(call.engine) as conn:
         rows = find(conn, call.caller, wanted.filters, page, wanted.all_projects)
-        total = count(conn, call.caller, wanted.filters, wanted.all_projects) if count and wanted.counted else None
+        total = (
+            count(conn, call.caller, wanted.filters, wanted.all_projects)
+            if count and wanted.counted
+            else None
+        )
     found = call.many(member, view, [told(call, row) for row in rows], page, level=level)
     return found if total is None else found | {"count": total}

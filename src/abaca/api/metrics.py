@@ -1,7 +1,9 @@
-"""GET /metrics, in Prometheus' text format: requests of all API processes, and the installation (`installation_metrics`).
+"""GET /metrics, in Prometheus' text format: requests of all API processes, and the installation
+(`installation_metrics`).
 
-The processes count requests in files of a folder that they share (`collect_in`), as prometheus-client does it; without one, as in tests,
-each counts for itself. While the database does not answer, requests are shown alone.
+The processes count requests in files of a folder that they share (`collect_in`), as
+prometheus-client does it; without one, as in tests, each counts for itself. While the database does
+not answer, requests are shown alone.
 """
 
 from __future__ import annotations
@@ -27,16 +29,24 @@ _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 2.5, 10.0)
 
 _REQUESTS = Histogram(
-    "abaca_http_request_seconds", "Requests by method, route and status, and the time they took.", ["method", "route", "status"], buckets=_BUCKETS
+    "abaca_http_request_seconds",
+    "Requests by method, route and status, and the time they took.",
+    ["method", "route", "status"],
+    buckets=_BUCKETS,
 )
 
 _FAILED_LOGINS = Counter("abaca_failed_logins", "Requests whose credentials were wrong.", ["kind"])
-_LOST_AUDIT_LINES = Counter("abaca_audit_lines_lost", "Lines that could not be written to [api] audit_file, by the reason.", ["errno"])
+_LOST_AUDIT_LINES = Counter(
+    "abaca_audit_lines_lost",
+    "Lines that could not be written to [api] audit_file, by the reason.",
+    ["errno"],
+)
 _METHODS = frozenset(falcon.HTTP_METHODS)
 
 
 def collect_in(folder: Path) -> None:
-    """All processes that are forked from here count together, in files there; what was counted before is forgotten."""
+    """All processes that are forked from here count together, in files there; what was counted
+    before is forgotten."""
     _REQUESTS.clear()
     _FAILED_LOGINS.clear()
     _LOST_AUDIT_LINES.clear()
@@ -52,13 +62,21 @@ class RequestTimes:
         """Look at the clock."""
         req.context.began = time.perf_counter()
 
-    def process_response(self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool) -> None:
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
+    ) -> None:
         """Count it. What has no route is one thing, whatever its URL."""
-        count(req.method, req.uri_template or "none", resp.status_code, time.perf_counter() - req.context.began)
+        count(
+            req.method,
+            req.uri_template or "none",
+            resp.status_code,
+            time.perf_counter() - req.context.began,
+        )
 
 
 def count(method: str, route: str, status: int, seconds: float) -> None:
-    """Count one request. A method that HTTP does not have is "other": there is no end of them, and each is kept for good."""
+    """Count one request. A method that HTTP does not have is "other": there is no end of them, and
+    each is kept for good."""
     _requests(method if method in _METHODS else "other", route, status).observe(seconds)
 
 
@@ -82,7 +100,9 @@ def show(call: Call) -> str:
     """GET /metrics"""
     registry = CollectorRegistry()
     per_share = call.conf.api.metrics_per_share
-    registry.register(Installation(call.engine, per_share=per_share, certificate_expires=call.certificate_expires))
+    registry.register(
+        Installation(call.engine, per_share=per_share, certificate_expires=call.certificate_expires)
+    )
     if _FOLDER in os.environ:
         registry.register(_RequestsOfAll(Path(os.environ[_FOLDER])))
         return generate_latest(registry).decode()

@@ -1,6 +1,8 @@
-"""The API's microversions: what each brought, whether Abaca has it, and how a request's version is read.
+"""The API's microversions: what each brought, whether Abaca has it, and how a request's version is
+read.
 
-A version is handed around as its minor number: `70` is 2.70. Fields that come and go with versions are in `wire/`, routes in `routing.py`.
+A version is handed around as its minor number: `70` is 2.70. Fields that come and go with versions
+are in `wire/`, routes in `routing.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ HEADER = "X-OpenStack-Manila-API-Version"
 MIN_VERSION = 0
 MAX_VERSION = 89
 
-# minor number → what it brought. "Later:" means that Abaca does not have it yet; such routes answer 404 and such fields are constant.
+# minor number → what it brought. "Later:" means that Abaca does not have it yet; such routes answer
+# 404 and such fields are constant.
 HISTORY: dict[int, str] = {
     0: "Everything that the field's API had when versions began.",
     1: "Shares are created in an availability zone of choice.",
@@ -39,7 +42,8 @@ HISTORY: dict[int, str] = {
     21: "Access rules show access_key.",
     22: "Later: a migration can change the share type.",
     23: "Pools can be listed by share type.",
-    24: "Creating shares from snapshots is a capability of its own; snapshot_support becomes optional in share types.",
+    24: "Creating shares from snapshots is a capability of its own; snapshot_support becomes "
+    "optional in share types.",
     25: "Quotas in detail: what is in use beside each limit.",
     26: "Share networks lose nova_net_id.",
     27: "Shares are reverted to their newest snapshot, and show revert_to_snapshot_support.",
@@ -47,9 +51,11 @@ HISTORY: dict[int, str] = {
     29: "Later: migration in two phases with more choices.",
     30: "Share instances show cast_rules_to_readonly.",
     31: "Shares show their share group. Later: share groups.",
-    32: "Snapshots can be mounted and have export locations; whoever may use a share may read them. Later: access rules of their own.",
+    32: "Snapshots can be mounted and have export locations; whoever may use a share may read "
+    "them. Later: access rules of their own.",
     33: "Access rules show created_at and updated_at.",
-    34: "Later: share groups have an availability zone and say whether their snapshots are consistent.",
+    34: "Later: share groups have an availability zone and say whether their snapshots are "
+    "consistent.",
     35: "Shares can be looked up by export location.",
     36: "Lists filter names and descriptions by a part of them (name~, description~).",
     37: "User messages.",
@@ -64,7 +70,8 @@ HISTORY: dict[int, str] = {
     46: "Share types say which is the default.",
     47: "Later: replicas have export locations of their own.",
     48: "Share types name the availability zones they may be used in.",
-    49: "Share servers, and shares on them, are managed and unmanaged; servers show is_auto_deletable and identifier.",
+    49: "Share servers, and shares on them, are managed and unmanaged; servers show "
+    "is_auto_deletable and identifier.",
     50: "Share types can be changed.",
     51: "Share network subnets: a share network has one an availability zone.",
     52: "Messages can be looked up by time.",
@@ -76,16 +83,19 @@ HISTORY: dict[int, str] = {
     58: "Limits show share groups, of which there are none yet.",
     59: "Later: more detail on the progress of a share migration.",
     60: "URLs do without the project id (Abaca accepts both forms at every version).",
-    61: "Share types bound the size of shares (provisioning:min_share_size, provisioning:max_share_size).",
+    61: "Share types bound the size of shares (provisioning:min_share_size, "
+    "provisioning:max_share_size).",
     62: "A quota on the size of one share.",
-    63: "Security services are attached to and exchanged on share networks in use, after a check; share networks have a status.",
+    63: "Security services are attached to and exchanged on share networks in use, after a check; "
+    "share networks have a status.",
     64: "An administrator can have a share grow without regard to the room in its pool.",
     65: "Later: scheduler hints same_host and different_host.",
     66: "Later: share group types can be looked up by group specs.",
     67: "Later: scheduler hint only_host.",
     68: "Metadata keys that only administrators may change.",
     69: "Shares are soft-deleted, and restored.",
-    70: "Several subnets an availability zone; share servers show all their subnets; the check before adding one.",
+    70: "Several subnets an availability zone; share servers show all their subnets; the check "
+    "before adding one.",
     71: "Share instances show updated_at.",
     72: "Later: replicas on a share network of their own.",
     73: "Metadata of snapshots.",
@@ -97,11 +107,13 @@ HISTORY: dict[int, str] = {
     79: "Lists of snapshots count all matches on request (with_count).",
     80: "Quotas and limits show share backups, of which there are none yet. Later: share backups.",
     81: "Resource locks: a share or an access rule that is locked is not deleted.",
-    82: "Access rules are listed without naming a share. A rule can be locked against deletion, and hidden from others, when it is made.",
+    82: "Access rules are listed without naming a share. A rule can be locked against deletion, "
+    "and hidden from others, when it is made.",
     83: "Services say why they are disabled.",
     84: "Later: mount point names; asking for one is refused (400).",
     85: "Later: backup types.",
-    86: "An administrator has everything on a back end looked after (ensure-shares); services show that it goes on.",
+    86: "An administrator has everything on a back end looked after (ensure-shares); services "
+    "show that it goes on.",
     87: "Metadata of export locations.",
     88: "Access rules get another level without being taken away.",
     89: "Metadata of share network subnets is handed to drivers.",
@@ -122,15 +134,20 @@ def text(version: int) -> str:
 
 
 def negotiate(header: str | None) -> int:
-    """The minor version that a request's header asks for; 0 without a header. Raises Invalid (syntax) or NotAcceptable (range)."""
+    """The minor version that a request's header asks for; 0 without a header. Raises Invalid
+    (syntax) or NotAcceptable (range)."""
     if header is None:
         return MIN_VERSION
     match = _SYNTAX.fullmatch(header)
     if match is None:
-        raise Invalid(f"API Version String {header} is of invalid format. Must be of format MajorNum.MinorNum.")
+        raise Invalid(
+            f"API Version String {header} is of invalid format. Must be of format "
+            "MajorNum.MinorNum."
+        )
     major, minor = int(match[1]), int(match[2])
     if major != 2 or not MIN_VERSION <= minor <= MAX_VERSION:
         raise NotAcceptable(
-            f"Version {header} is not supported by the API. Minimum is {text(MIN_VERSION)} and maximum is {text(MAX_VERSION)}."
+            f"Version {header} is not supported by the API. Minimum is {text(MIN_VERSION)} and "
+            f"maximum is {text(MAX_VERSION)}."
         )
     return minor

@@ -35,7 +35,9 @@ _SECURITY: dict[str, dict[str, Schema]] = {
 }
 
 
-def document(routes: Iterable[Route], auth_strategy: str, version: int = microversions.MAX_VERSION) -> dict[str, Any]:
+def document(
+    routes: Iterable[Route], auth_strategy: str, version: int = microversions.MAX_VERSION
+) -> dict[str, Any]:
     """All routes that live in a version, called by those who `auth_strategy` lets in."""
     alive = [route for route in routes if route.lives_in(version)]
     paths: dict[str, dict[str, list[Route]]] = {}
@@ -53,7 +55,10 @@ def document(routes: Iterable[Route], auth_strategy: str, version: int = microve
         "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, alive))],
         "security": [{name: []} for name in security],
         "paths": {
-            path: {method: _operation(method, of_method, version) for method, of_method in methods.items()}
+            path: {
+                method: _operation(method, of_method, version)
+                for method, of_method in methods.items()
+            }
             for path, methods in paths.items()
         },
         "components": {
@@ -71,7 +76,10 @@ def document(routes: Iterable[Route], auth_strategy: str, version: int = microve
 @cache
 def _encoded(auth_strategy: str) -> dict[str, msgspec.Raw]:
     """The document's members, encoded once: everybody may ask for it, and it is large."""
-    return {name: msgspec.Raw(msgspec.json.encode(member)) for name, member in document([*ROUTES, ROUTE], auth_strategy).items()}
+    return {
+        name: msgspec.Raw(msgspec.json.encode(member))
+        for name, member in document([*ROUTES, ROUTE], auth_strategy).items()
+    }
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -85,7 +93,11 @@ ROUTE = Route("GET", PATH, show, None, gives=plain("", ANYTHING))
 def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
     """The request structs by their names, with those that they hold."""
     contents = [route.takes.content for route in routes if route.takes]
-    structs = {content for content in contents if isinstance(content, type) and issubclass(content, msgspec.Struct)}
+    structs = {
+        content
+        for content in contents
+        if isinstance(content, type) and issubclass(content, msgspec.Struct)
+    }
     ordered = sorted(structs, key=lambda struct: struct.__name__)
     return msgspec.json.schema_components(ordered, ref_template=_REFERENCE)[1]
 
@@ -93,7 +105,11 @@ def _bodies(routes: Iterable[Route]) -> dict[str, Schema]:
 def _views(routes: Iterable[Route], version: int) -> dict[str, Schema]:
     """The resources as answers show them, by their names."""
     given = [route.gives for route in routes if route.gives]
-    shown = {_view_name(answer.view, answer.level): (answer.view, answer.level) for answer in given if answer.view}
+    shown = {
+        _view_name(answer.view, answer.level): (answer.view, answer.level)
+        for answer in given
+        if answer.view
+    }
     return {name: _shown(view, level, version) for name, (view, level) in sorted(shown.items())}
 
 
@@ -113,53 +129,82 @@ def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]
         "tags": list(dict.fromkeys(map(_tag, routes))),
         "summary": ", ".join(route.action or route.name for route in routes),
         "parameters": _parameters(first, version),
-        "responses": {str(route.status): _response(route, routes) for route in routes} | {"default": _FAULT},
-        "x-openstack": [{"action": route.action, "min-ver": microversions.text(route.since), "policy": route.policy} for route in routes],
+        "responses": {str(route.status): _response(route, routes) for route in routes}
+        | {"default": _FAULT},
+        "x-openstack": [
+            {
+                "action": route.action,
+                "min-ver": microversions.text(route.since),
+                "policy": route.policy,
+            }
+            for route in routes
+        ],
     }
     if first.policy is None:
         operation["security"] = []
     bodies = [_body(route, route.takes) for route in routes if route.takes]
     if bodies:
         schema = bodies[0] if len(bodies) == 1 else {"oneOf": bodies}
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": schema}},
+        }
     return operation
 
 
 def operation_id(route: Route) -> str:
-    """Method and URL as one word: what stands in generated clients' names, and so stays as it is while the URL does."""
+    """Method and URL as one word: what stands in generated clients' names, and so stays as it is
+    while the URL does."""
     words = re.findall(r"\w+", route.path.removeprefix(VERSIONED) or route.path) or ["versions"]
     return "_".join([route.method.lower(), *words])
 
 
 def _parameters(route: Route, version: int) -> list[dict[str, Any]]:
     parameters: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in re.findall(r"{(\w+)}", route.path)
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in re.findall(r"{(\w+)}", route.path)
     ]
     parameters += _query(route.query)
     if route.path.startswith(VERSIONED):
-        schema = {"allOf": [{"$ref": _REFERENCE.format(name="Version")}], "default": microversions.text(version)}  # clients need not give it
-        parameters.append({"name": microversions.HEADER, "in": "header", "required": True, "schema": schema})
+        # clients need not give it
+        schema = {
+            "allOf": [{"$ref": _REFERENCE.format(name="Version")}],
+            "default": microversions.text(version),
+        }
+        parameters.append(
+            {"name": microversions.HEADER, "in": "header", "required": True, "schema": schema}
+        )
     return parameters
 
 
 def _query(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Query parameters. Those that end with `~` (text that is contained) are the members of one object, which is sent member by member:
-    generated clients could not tell `name~` from `name`."""
+    """Query parameters. Those that end with `~` (text that is contained) are the members of one
+    object, which is sent member by member: generated clients could not tell `name~` from `name`."""
     patterns = {name: TEXT for name in names if name.endswith("~")}
-    parameters: list[dict[str, Any]] = [{"name": name, "in": "query", "schema": TEXT} for name in names if name not in patterns]
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "schema": TEXT} for name in names if name not in patterns
+    ]
     if patterns:
         schema = {"type": "object", "properties": patterns, "additionalProperties": False}
-        parameters.append({"name": "patterns", "in": "query", "style": "form", "explode": True, "schema": schema})
+        parameters.append(
+            {"name": "patterns", "in": "query", "style": "form", "explode": True, "schema": schema}
+        )
     return parameters
 
 
 def _response(route: Route, routes: list[Route]) -> dict[str, Any]:
-    """The success of all routes with that status. Actions without an answer stand beside actions with one: then any of them is right."""
+    """The success of all routes with that status. Actions without an answer stand beside actions
+    with one: then any of them is right."""
     same = [other for other in routes if other.status == route.status]
     schemas = [answer(other.gives) for other in same if other.gives]
     if not schemas or any(is_silent(other) for other in same):
         return {"description": "Done, or begun."}
-    return {"description": "Done.", "content": {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}}
+    return {
+        "description": "Done.",
+        "content": {
+            "application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
+        },
+    }
 
 
 def is_silent(route: Route) -> bool:
@@ -168,11 +213,18 @@ def is_silent(route: Route) -> bool:
 
 
 def _body(route: Route, takes: Takes) -> Schema:
-    content: Schema = {"type": ["object", "null"]} if takes.content is None else _struct(takes.content)
+    content: Schema = (
+        {"type": ["object", "null"]} if takes.content is None else _struct(takes.content)
+    )
     name = route.action or takes.member
     if not name:
         return content
-    schema = {"type": "object", "properties": {name: content}, "required": [name], "additionalProperties": False}
+    schema = {
+        "type": "object",
+        "properties": {name: content},
+        "required": [name],
+        "additionalProperties": False,
+    }
     return schema | {"title": route.action} if route.action else schema
 
 
@@ -189,8 +241,17 @@ def answer(gives: Gives) -> Schema:
         return content
     content = {"type": "array", "items": content} if gives.is_list else content
     members = dict.fromkeys(filter(None, (gives.member, gives.also)), content)
-    more = {gives.links or f"{gives.member}_links": LINKS, "count": {"type": "integer"}} if gives.is_list else {}
-    return {"type": "object", "properties": members | more, "required": list(members), "additionalProperties": False}
+    more = (
+        {gives.links or f"{gives.member}_links": LINKS, "count": {"type": "integer"}}
+        if gives.is_list
+        else {}
+    )
+    return {
+        "type": "object",
+        "properties": members | more,
+        "required": list(members),
+        "additionalProperties": False,
+    }
 
 
 def _shown(view: View, level: int, version: int) -> Schema:
@@ -198,7 +259,12 @@ def _shown(view: View, level: int, version: int) -> Schema:
     fields = [field for field in view.fields if field.lives_in(version, level, True)]
     everybodys = [field.name for field in fields if field.lives_in(version, level, False)]
     members = {field.name: _member(field, version) for field in fields}
-    return {"type": "object", "properties": members, "required": everybodys, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": members,
+        "required": everybodys,
+        "additionalProperties": False,
+    }
 
 
 def _member(field: Field, version: int) -> Schema:

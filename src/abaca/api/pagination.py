@@ -1,4 +1,5 @@
-"""Which part of a list is wanted: `limit`, `offset`, `sort_key`, `sort_dir`, and the link to the next part."""
+"""Which part of a list is wanted: `limit`, `offset`, `sort_key`, `sort_dir`, and the link to the
+next part."""
 
 from __future__ import annotations
 
@@ -13,12 +14,14 @@ _LARGEST = 2**62  # what both databases take as an offset
 
 
 def is_cut(query: Mapping[str, str]) -> bool:
-    """Whether a part of a list is asked for, and not all of it (which `limit=0` says, too). Raises Invalid."""
+    """Whether a part of a list is asked for, and not all of it (which `limit=0` says, too). Raises
+    Invalid."""
     return _count(query, "limit") > 0
 
 
 def read_page(query: Mapping[str, str], max_limit: int) -> Page:
-    """The page asked for; its limit is always set, to `max_limit` at most. `limit=0` asks for as much as there may be. Raises Invalid.
+    """The page asked for; its limit is always set, to `max_limit` at most. `limit=0` asks for as
+    much as there may be. Raises Invalid.
 
     What may be sorted by, the domain knows.
     """
@@ -26,7 +29,12 @@ def read_page(query: Mapping[str, str], max_limit: int) -> Page:
     sort_key, sort_dir = query.get("sort_key"), query.get("sort_dir")
     if sort_dir is not None and sort_dir not in ("asc", "desc"):
         raise Invalid(f"Bad sort_dir '{sort_dir}': must be asc or desc.")
-    return Page(limit=min(limit, max_limit), offset=_count(query, "offset"), sort_key=sort_key, sort_dir=sort_dir)
+    return Page(
+        limit=min(limit, max_limit),
+        offset=_count(query, "offset"),
+        sort_key=sort_key,
+        sort_dir=sort_dir,
+    )
 
 
 def _count(query: Mapping[str, str], name: str) -> int:
@@ -42,8 +50,11 @@ def _count(query: Mapping[str, str], name: str) -> int:
     return min(value, _LARGEST)
 
 
-def next_links(url: str, query: Mapping[str, str], page: Page, items: Collection[Any]) -> list[dict[str, str]]:
-    """The link to the part after this one; empty when this one is not full. `url`: the list's, without query."""
+def next_links(
+    url: str, query: Mapping[str, str], page: Page, items: Collection[Any]
+) -> list[dict[str, str]]:
+    """The link to the part after this one; empty when this one is not full. `url`: the list's,
+    without query."""
     if page.limit is None or len(items) < page.limit:
         return []
     following = {**query, "limit": str(page.limit), "offset": str(page.offset + page.limit)}

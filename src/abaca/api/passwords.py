@@ -1,4 +1,5 @@
-"""Passwords against the users file: checked once, then remembered. In memory is a keyed hash under a key of this process, never a password."""
+"""Passwords against the users file: checked once, then remembered. In memory is a keyed hash under
+a key of this process, never a password."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from abaca.api.users_file import User, UsersFile
 
 _T = TypeVar("_T")
 
-_RIGHT, _WRONG = 1024, 4096  # remembered of each; apart, so that no flood of wrong ones makes the right ones forgotten
+# remembered of each; apart, so that no flood of wrong ones makes the right ones forgotten
+_RIGHT, _WRONG = 1024, 4096
 _WRONG_SECONDS = 60.0
 _COST = 12  # where there is no user
 _LONGEST = 72  # bytes: bcrypt takes no more
@@ -28,7 +30,8 @@ class Known(NamedTuple):
 
 
 class _Wrong(NamedTuple):
-    """A password that was wrong for that user (None: there is none of the name). `is_told`: somebody was answered so."""
+    """A password that was wrong for that user (None: there is none of the name). `is_told`:
+    somebody was answered so."""
 
     user: User | None
     until: float
@@ -36,7 +39,8 @@ class _Wrong(NamedTuple):
 
 
 class Passwords:
-    """Those of a users file. A right one is remembered until its user's line changes, a wrong one for a minute or until then."""
+    """Those of a users file. A right one is remembered until its user's line changes, a wrong one
+    for a minute or until then."""
 
     def __init__(self, file: UsersFile) -> None:
         self._file = file
@@ -58,7 +62,8 @@ class Passwords:
         return max((user.cost for user in self._file.users().values()), default=_COST)
 
     def recall(self, name: str, password: str) -> Known | None:
-        """What may be answered at once; None: it has to be checked, or it is wrong and was not told yet."""
+        """What may be answered at once; None: it has to be checked, or it is wrong and was not told
+        yet."""
         user = self.find(name)
         digest = self.digest(name, password)
         if user is not None and self._right.get(digest) == user:
@@ -67,7 +72,8 @@ class Passwords:
         return Known(None) if wrong is not None and wrong.is_told else None
 
     def check(self, name: str, password: str) -> Known:
-        """Find it out, which takes as long as the hash's cost wants, and remember it. A name that is unknown costs nothing."""
+        """Find it out, which takes as long as the hash's cost wants, and remember it. A name that
+        is unknown costs nothing."""
         user = self.find(name)
         digest = self.digest(name, password)
         if user is None:
@@ -77,7 +83,12 @@ class Passwords:
             if is_right:
                 _put(self._right, digest, user, _RIGHT)
             else:
-                _put(self._wrong, digest, _Wrong(user, time.monotonic() + _WRONG_SECONDS, is_told=False), _WRONG)
+                _put(
+                    self._wrong,
+                    digest,
+                    _Wrong(user, time.monotonic() + _WRONG_SECONDS, is_told=False),
+                    _WRONG,
+                )
         return Known(user if is_right else None)
 
     def is_wrong(self, name: str, password: str) -> bool:
@@ -86,7 +97,8 @@ class Passwords:
         return user is None or self._wrong_of(self.digest(name, password), user) is not None
 
     def tell(self, name: str, password: str) -> None:
-        """It is wrong, and somebody is told so: from now on whoever sends the same is told at once."""
+        """It is wrong, and somebody is told so: from now on whoever sends the same is told at
+        once."""
         user, digest = self.find(name), self.digest(name, password)
         with self._lock:
             before = self._wrong_of(digest, user)
@@ -95,7 +107,11 @@ class Passwords:
 
     def _wrong_of(self, digest: bytes, user: User | None) -> _Wrong | None:
         wrong = self._wrong.get(digest)
-        return wrong if wrong is not None and wrong.user == user and wrong.until > time.monotonic() else None
+        return (
+            wrong
+            if wrong is not None and wrong.user == user and wrong.until > time.monotonic()
+            else None
+        )
 
 
 def _put(remembered: dict[bytes, _T], digest: bytes, value: _T, most: int) -> None:

@@ -1,4 +1,5 @@
-"""Waiting a little for drivers that are asked before a share network in use is changed, so that one request of a client does."""
+"""Waiting a little for drivers that are asked before a share network in use is changed, so that one
+request of a client does."""
 
 from __future__ import annotations
 
@@ -21,8 +22,11 @@ _WAITING_AT_ONCE = 2
 _never = Event()
 
 
-def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], complaint: CallerError) -> dict[str, Any]:
-    """What `attempt` (a transaction of its own each time) comes to once the drivers have answered. Raises `complaint` when they take too long."""
+def settled(
+    call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], complaint: CallerError
+) -> dict[str, Any]:
+    """What `attempt` (a transaction of its own each time) comes to once the drivers have answered.
+    Raises `complaint` when they take too long."""
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
@@ -47,6 +51,6 @@ def settled(call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], co
 
 @cache
 def waiting_places(threads: int) -> BoundedSemaphore:
-    """Requests that wait for drivers must not starve the others of this process: one of its threads at least is always left, and who
-    finds no place is told to repeat."""
+    """Requests that wait for drivers must not starve the others of this process: one of its threads
+    at least is always left, and who finds no place is told to repeat."""
     return BoundedSemaphore(min(_WAITING_AT_ONCE, threads - 1))

@@ -1,9 +1,12 @@
-"""Who may do what: oslo.policy with every rule in code (`declaration.Rule`), overridden by `policy.yaml`.
+"""Who may do what: oslo.policy with every rule in code (`declaration.Rule`), overridden by
+`policy.yaml`.
 
-The file is `[oslo_policy] policy_file`: an absolute path, or a name looked for where oslo.config looks (`/etc/abaca`) and then in the state
-directory. Decisions are remembered by everything that a rule can read of a caller, because oslo.policy takes about 0.1 ms a decision;
-a changed file drops them. Rows are not judged here: `domain` scopes every lookup by project, so the target is the caller's own project.
-A token for the whole system serves administrators only, and makes nothing that belongs to a project, since it names none.
+The file is `[oslo_policy] policy_file`: an absolute path, or a name looked for where oslo.config
+looks (`/etc/abaca`) and then in the state directory. Decisions are remembered by everything that a
+rule can read of a caller, because oslo.policy takes about 0.1 ms a decision; a changed file drops
+them. Rows are not judged here: `domain` scopes every lookup by project, so the target is the
+caller's own project. A token for the whole system serves administrators only, and makes nothing
+that belongs to a project, since it names none.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ PERSONAS = {
 
 
 class Policy:
-    """The rules in force, and the decisions made by them. Raises what is wrong with the file when it is made; later only logs it.
+    """The rules in force, and the decisions made by them. Raises what is wrong with the file when
+    it is made; later only logs it.
 
     `defaults`: every rule by name, with what it says where the file does not.
     """
@@ -56,7 +60,8 @@ class Policy:
         self._decisions: dict[tuple[object, ...], bool] = {}
 
     def permits(self, caller: Caller, rule: str) -> bool:
-        """Whether `caller` may do what `rule` names. A rule that has no default is a bug and raises."""
+        """Whether `caller` may do what `rule` names. A rule that has no default is a bug and
+        raises."""
         self._look()
         decisions = self._decisions
         key = (rule, caller.user_id, caller.project_id, caller.roles)
@@ -73,10 +78,18 @@ class Policy:
             raise PolicyForbids(rule)
 
     def _decide(self, caller: Caller, rule: str) -> bool:
-        who: dict[str, object] = {"user_id": caller.user_id, "project_id": caller.project_id, "roles": list(caller.roles)}
+        who: dict[str, object] = {
+            "user_id": caller.user_id,
+            "project_id": caller.project_id,
+            "roles": list(caller.roles),
+        }
         if caller.project_id == SYSTEM:
             who["system_scope"] = "all"
-        return bool(self._enforcer.authorize(rule, {"project_id": caller.project_id, "user_id": caller.user_id}, who))
+        return bool(
+            self._enforcer.authorize(
+                rule, {"project_id": caller.project_id, "user_id": caller.user_id}, who
+            )
+        )
 
     def _look(self) -> None:
         if time.monotonic() - self._looked_at < _LOOK_AGAIN:
@@ -103,15 +116,19 @@ class Policy:
             raise ValueError(" ".join(wrong))
         enforcer.load_rules()
         enforcer.check_rules(raise_on_violation=True)
-        enforcer.use_conf = False  # else every decision asks for the file's time again; this class does that
+        # else every decision asks for the file's time again; this class does that
+        enforcer.use_conf = False
         return path, stamp, enforcer
 
 
 def make_enforcer(conf: cfg.ConfigOpts, defaults: Mapping[str, str]) -> policy.Enforcer:
-    """oslo.policy with the rules in code and the place of the file that overrides them; that is not read yet."""
+    """oslo.policy with the rules in code and the place of the file that overrides them; that is not
+    read yet."""
     enforcer = policy.Enforcer(conf)
     enforcer.policy_file = str(policy_file.place(conf))
-    enforcer.register_defaults([policy.RuleDefault(name, check) for name, check in {**PERSONAS, **defaults}.items()])
+    enforcer.register_defaults(
+        [policy.RuleDefault(name, check) for name, check in {**PERSONAS, **defaults}.items()]
+    )
     return enforcer
 
 

@@ -1,4 +1,5 @@
-"""What is wrong with the files that override policy rules: told by rule, with the nearest one that there is."""
+"""What is wrong with the files that override policy rules: told by rule, with the nearest one that
+there is."""
 
 from __future__ import annotations
 
@@ -26,10 +27,14 @@ def place(conf: cfg.ConfigOpts) -> Path:
 
 
 def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each thing that is wrong; `known`: the rules in code, by name. A file that may not be read is told elsewhere."""
+    """A sentence for each thing that is wrong; `known`: the rules in code, by name. A file that may
+    not be read is told elsewhere."""
     path = place(conf)
     if not path.exists() and conf.oslo_policy.policy_file != USUAL:
-        yield f"[oslo_policy] policy_file = {conf.oslo_policy.policy_file}: there is no such file ({path})."
+        yield (
+            f"[oslo_policy] policy_file = {conf.oslo_policy.policy_file}: there is no such file "
+            f"({path})."
+        )
     for file in _files(conf, path):
         try:
             found = _content(file)
@@ -38,8 +43,16 @@ def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
         except PermissionError:
             continue
         else:
-            rules = {name: check for name, check in found.items() if isinstance(name, str) and isinstance(check, str)}
-            yield from (f"{file}: what stands for {name} is not text: put it in quotes." for name in found if name not in rules)
+            rules = {
+                name: check
+                for name, check in found.items()
+                if isinstance(name, str) and isinstance(check, str)
+            }
+            yield from (
+                f"{file}: what stands for {name} is not text: put it in quotes."
+                for name in found
+                if name not in rules
+            )
             yield from (f"{file}: {complaint}" for complaint in _of_rules(rules, known))
 
 
@@ -50,7 +63,11 @@ def _files(conf: cfg.ConfigOpts, path: Path) -> Iterator[Path]:
     for named in conf.oslo_policy.policy_dirs:
         folder = conf.find_file(named)
         if folder:
-            yield from sorted(each for each in Path(folder).iterdir() if each.is_file() and not each.name.startswith("."))
+            yield from sorted(
+                each
+                for each in Path(folder).iterdir()
+                if each.is_file() and not each.name.startswith(".")
+            )
 
 
 def _content(file: Path) -> dict[object, object]:
@@ -59,7 +76,10 @@ def _content(file: Path) -> dict[object, object]:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise ValueError(f'{line}this is not YAML, {error.problem}. A rule is a line: "share:create": "rule:admin".') from error
+        raise ValueError(
+            f'{line}this is not YAML, {error.problem}. A rule is a line: "share:create": '
+            '"rule:admin".'
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError("this is not YAML in UTF-8.") from error
     if not isinstance(found, dict | None):
@@ -73,10 +93,16 @@ def _of_rules(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[st
         if name not in known and name not in used:
             yield f"there is no rule {name}, and no other rule refers to it.{_guess(name, known)}"
         if not _is_understood(check):
-            yield f'{name}: "{check}" cannot be understood; it would forbid it to everybody ("!" says that).'
+            yield (
+                f'{name}: "{check}" cannot be understood; it would forbid it to everybody ("!" '
+                "says that)."
+            )
         for other in _REFERENCE.findall(check):
             if other not in known and other not in rules:
-                yield f"{name} refers to rule:{other}, which there is not.{_guess(other, [*known, *rules])}"
+                yield (
+                    f"{name} refers to rule:{other}, which there is "
+                    f"not.{_guess(other, [*known, *rules])}"
+                )
 
 
 def _is_understood(check: str) -> bool:

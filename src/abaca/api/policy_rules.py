@@ -1,4 +1,5 @@
-"""The rules of the policy as oslo.policy's tools show them: with what they are for, and the requests that they decide about."""
+"""The rules of the policy as oslo.policy's tools show them: with what they are for, and the
+requests that they decide about."""
 
 from __future__ import annotations
 
@@ -16,12 +17,15 @@ DESCRIPTIONS = {
     "reader": f"{_PERSONA}whoever is a member, and readers of the project.",
     "creator": f"{_PERSONA}a member whose credentials are for a project, not for the whole system.",
 }
-"""Of the personas. What a rule is for is said where it is declared, or by the requests of its routes."""
+"""Of the personas. What a rule is for is said where it is declared, or by the requests of its
+routes."""
 
 
 def list_rules() -> list[policy.RuleDefault]:
     """Every rule, with its default."""
-    personas = [policy.RuleDefault(name, check, DESCRIPTIONS[name]) for name, check in PERSONAS.items()]
+    personas = [
+        policy.RuleDefault(name, check, DESCRIPTIONS[name]) for name, check in PERSONAS.items()
+    ]
     return [*personas, *map(_described, RULES.values())]
 
 
@@ -31,7 +35,13 @@ def _described(rule: Rule) -> policy.RuleDefault:
     decided = [route for route in ROUTES if route.rule == rule]
     routes = [route for route in decided if route.until is None] or decided
     operations: list[policy.Operation] = [
-        {"method": route.method, "path": f"{route.path} ({route.action})" if route.action else route.path} for route in routes
+        {
+            "method": route.method,
+            "path": f"{route.path} ({route.action})" if route.action else route.path,
+        }
+        for route in routes
     ]
     noun, _, action = rule.name.replace("_", " ").rpartition(":")
-    return policy.DocumentedRuleDefault(rule.name, rule.default, f"{noun.replace(':', ', ').capitalize()}: {action}.", operations)
+    return policy.DocumentedRuleDefault(
+        rule.name, rule.default, f"{noun.replace(':', ', ').capitalize()}: {action}.", operations
+    )

@@ -1,7 +1,8 @@
-"""Giving root up for good, with everything that will ever be needed still within reach, or named before anything is served.
+"""Giving root up for good, with everything that will ever be needed still within reach, or named
+before anything is served.
 
-The code may stand where only root may enter, as a clone in root's home does. Its folders are held open before root goes, and what is
-imported later is found through them.
+The code may stand where only root may enter, as a clone in root's home does. Its folders are held
+open before root goes, and what is imported later is found through them.
 """
 
 from __future__ import annotations
@@ -31,29 +32,37 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def give_up_root(user: str) -> None:
-    """Become `user`, for good; nothing changes for whom is not root. Raises cfg.Error when there is no such user."""
+    """Become `user`, for good; nothing changes for whom is not root. Raises cfg.Error when there is
+    no such user."""
     if os.geteuid() != 0:
         return
     account = find_account(user)
     if account.pw_uid == 0:
-        LOG.warning("[api] user = %s: the process that parses what strangers send runs as root", user)
+        LOG.warning(
+            "[api] user = %s: the process that parses what strangers send runs as root", user
+        )
     else:
         held = _hold_code()
         os.initgroups(user, account.pw_gid)
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
-        os.environ["HOME"] = account.pw_dir  # libpq and others look there, and root's they may not enter
+        # libpq and others look there, and root's they may not enter
+        os.environ["HOME"] = account.pw_dir
         _import_from(held)
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def find_account(user: str) -> pwd.struct_passwd:
-    """The user whom the API runs as. Raises cfg.Error, which says how to make one, when there is none."""
+    """The user whom the API runs as. Raises cfg.Error, which says how to make one, when there is
+    none."""
     try:
         return pwd.getpwnam(user)
     except KeyError:
         make = f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {user}"
-        raise cfg.Error(f"[api] user = {user}: there is no such user, whom the API process is to run as. `{make}` makes one.") from None
+        raise cfg.Error(
+            f"[api] user = {user}: there is no such user, whom the API process is to run as. "
+            f"`{make}` makes one."
+        ) from None
 
 
 def end_with(signal_number: int) -> None:
@@ -67,7 +76,9 @@ def unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield from _complaint(path, read_private)
     for path in _others(conf):
         yield from _complaint(path, Path.read_bytes)
-    if conf.api.audit_file and (complaint := audit_file.complaint(Path(conf.api.audit_file), _name())):
+    if conf.api.audit_file and (
+        complaint := audit_file.complaint(Path(conf.api.audit_file), _name())
+    ):
         yield complaint
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
@@ -77,7 +88,8 @@ def unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
 
 
 def try_as(conf: cfg.ConfigOpts) -> list[str]:
-    """What `unreadable` says once root is given up, tried in a process of its own. Raises cfg.Error when there is no such user."""
+    """What `unreadable` says once root is given up, tried in a process of its own. Raises cfg.Error
+    when there is no such user."""
     find_account(conf.api.user)
     ours, theirs = get_context("fork").Pipe(duplex=False)
     process = get_context("fork").Process(target=_try, args=(conf, theirs))
@@ -125,8 +137,18 @@ def _complaint(path: Path, read: Callable[[Path], object]) -> Iterator[str]:
     except Exposed as error:
         yield str(error)
     except PermissionError:
-        closed = next((folder for folder in reversed(path.absolute().parents) if not os.access(folder, os.X_OK)), None)
-        yield f"{_name()} may not read {path}{f', because {closed} may not be entered' if closed else ''}."
+        closed = next(
+            (
+                folder
+                for folder in reversed(path.absolute().parents)
+                if not os.access(folder, os.X_OK)
+            ),
+            None,
+        )
+        yield (
+            f"{_name()} may not read "
+            f"{path}{f', because {closed} may not be entered' if closed else ''}."
+        )
 
 
 def _name() -> str:
@@ -173,5 +195,9 @@ def _move(module: ModuleType, moved: Mapping[str, str]) -> None:
 
 
 def _moved(path: str, moved: Mapping[str, str]) -> str:
-    folder = max((folder for folder in moved if path == folder or path.startswith(f"{folder}/")), key=len, default=None)
+    folder = max(
+        (folder for folder in moved if path == folder or path.startswith(f"{folder}/")),
+        key=len,
+        default=None,
+    )
     return path if folder is None else moved[folder] + path[len(folder) :]

@@ -17,15 +17,19 @@ from abaca.api.policy import ADMIN, CREATOR, MEMBER, READER
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
 
+_FIRST = microversions.text(microversions.MIN_VERSION)
+_NEWEST = microversions.text(microversions.MAX_VERSION)
 _INTRODUCTION = f"""# API reference
 
-Made by `make api-reference` from the service's own tables; do not edit it. A running service describes its newest version for machines at
-`/openapi.json`. What differs from Manila on purpose: [compatibility](compatibility.md). Who fulfils which rule is set in `policy.yaml`
+Made by `make api-reference` from the service's own tables; do not edit it. A running service
+describes its newest version for machines at `/openapi.json`. What differs from Manila on purpose:
+[compatibility](compatibility.md). Who fulfils which rule is set in `policy.yaml`
 ([administrator guide](../how-to/administrator-guide.md)).
 
-Versions are asked for with the header `{microversions.HEADER}`, from {microversions.text(microversions.MIN_VERSION)} (also without the header)
-to {microversions.text(microversions.MAX_VERSION)}. "For" names the least role in the project that the rules in code let in: reader, member, admin.
-On each route: [who may do what](api-access.md). A request outside of its versions is 404. A project id may stand behind `/v2` in every URL.
+Versions are asked for with the header `{microversions.HEADER}`, from {_FIRST} (also without the
+header) to {_NEWEST}. "For" names the least role in the project that the rules in code let in:
+reader, member, admin. On each route: [who may do what](api-access.md). A request outside of its
+versions is 404. A project id may stand behind `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`."""
 
 _PERSONAS = {ADMIN: "admin", CREATOR: "member", MEMBER: "member", READER: "reader"}
@@ -40,17 +44,24 @@ def page(routes: Iterable[Route]) -> str:
     for route in routes:
         groups.setdefault(route.name.partition(".")[0], []).append(route)
     names = _names(routes)
-    parts = [_INTRODUCTION, "\n".join(["## What each version brought", "", "| version | |", "|---|---|", *_versions()])]
+    parts = [
+        _INTRODUCTION,
+        "\n".join(["## What each version brought", "", "| version | |", "|---|---|", *_versions()]),
+    ]
     parts += ["\n".join(_group(name, of_group, names)) for name, of_group in groups.items()]
     parts += ["# Resources\n\nA member that stands twice changed its meaning with a version."]
     parts += ["\n".join(_resource(name, view)) for view, name in names.items()]
     parts += ["# Bodies\n\nMembers that a body has beside these are ignored."]
-    parts += ["\n".join(_body(struct)) for struct in sorted(_structs(routes), key=lambda struct: struct.__name__)]
+    parts += [
+        "\n".join(_body(struct))
+        for struct in sorted(_structs(routes), key=lambda struct: struct.__name__)
+    ]
     return "\n\n".join(parts) + "\n"
 
 
 def persona(route: Route) -> str:
-    """Whom the rules in code let in: everyone, or those who have this role in the project, and all before it: admin, member, reader."""
+    """Whom the rules in code let in: everyone, or those who have this role in the project, and all
+    before it: admin, member, reader."""
     return "everyone" if route.rule is None else _PERSONAS[route.rule.default]
 
 
@@ -67,12 +78,18 @@ def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[s
     for route in routes:
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
         rule = f"`{route.policy}`" if route.policy else "open to everyone"
-        yield f"| {url} | {span(route)} | {rule} | {persona(route)} | {_takes(route)} | {route.status} | {_gives(route, names)} |"
+        yield (
+            f"| {url} | {span(route)} | {rule} | {persona(route)} | {_takes(route)} | "
+            f"{route.status} | {_gives(route, names)} |"
+        )
     queries = {route.name: route.query for route in routes if route.query}
     for handler, parameters in queries.items():
         of_handler = sorted({route.path for route in routes if route.name == handler})
         yield ""
-        yield f"Parameters of {', '.join(f'`{path}`' for path in of_handler)}: {', '.join(f'`{parameter}`' for parameter in parameters)}."
+        yield (
+            f"Parameters of {', '.join(f'`{path}`' for path in of_handler)}: "
+            f"{', '.join(f'`{parameter}`' for parameter in parameters)}."
+        )
 
 
 def span(route: Route) -> str:
@@ -91,7 +108,9 @@ def _takes(route: Route) -> str:
         return ""
     member, struct = route.takes
     name = route.action or member
-    content = _link(struct.__name__) if _is_struct(struct) else "nothing" if struct is None else "pairs"
+    content = (
+        _link(struct.__name__) if _is_struct(struct) else "nothing" if struct is None else "pairs"
+    )
     return f"`{name}`: {content}" if name else content
 
 
@@ -109,11 +128,16 @@ def _resource(name: str, view: View) -> Iterator[str]:
     yield "| member | versions | shown | to |"
     yield "|---|---|---|---|"
     for field in view.fields:
-        yield f"| `{field.name}` | {_between(field.since, field.until)} | {_SHOWN[field.level]} | {_audience(field)} |"
+        yield (
+            f"| `{field.name}` | {_between(field.since, field.until)} | {_SHOWN[field.level]} | "
+            f"{_audience(field)} |"
+        )
 
 
 def _audience(field: Field) -> str:
-    return "everyone" if field.admin is None else "administrators" if field.admin else "everyone else"
+    return (
+        "everyone" if field.admin is None else "administrators" if field.admin else "everyone else"
+    )
 
 
 def _body(struct: Any) -> Iterator[str]:
@@ -130,7 +154,9 @@ def _body(struct: Any) -> Iterator[str]:
 def _names(routes: Iterable[Route]) -> dict[View, str]:
     """Each view that an answer shows, with a name of its own: its member's in the singular."""
     names: dict[View, str] = {}
-    for answer in sorted((route.gives for route in routes if route.gives), key=lambda answer: answer.is_list):
+    for answer in sorted(
+        (route.gives for route in routes if route.gives), key=lambda answer: answer.is_list
+    ):
         if answer.view is not None and answer.view not in names:
             name = answer.member.removesuffix("s")
             names[answer.view] = f"{name} in detail" if name in names.values() else name
@@ -138,7 +164,9 @@ def _names(routes: Iterable[Route]) -> dict[View, str]:
 
 
 def _structs(routes: Iterable[Route]) -> set[Any]:
-    return {route.takes.content for route in routes if route.takes and _is_struct(route.takes.content)}
+    return {
+        route.takes.content for route in routes if route.takes and _is_struct(route.takes.content)
+    }
 
 
 def _is_struct(struct: Any) -> bool:

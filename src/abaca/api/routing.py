@@ -1,6 +1,8 @@
-"""All resources, in the order in which the reference shows them; their routes, and the rules of the policy with their defaults.
+"""All resources, in the order in which the reference shows them; their routes, and the rules of the
+policy with their defaults.
 
-A URL stands in its resource without a project id; `/v2/{project_id}/…` is taken everywhere (see `caller.ProjectInUrl`).
+A URL stands in its resource without a project id; `/v2/{project_id}/…` is taken everywhere (see
+`caller.ProjectInUrl`).
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ from abaca.api.resources import (
 
 
 def rules_of(resources: Iterable[Resource]) -> dict[str, Rule]:
-    """The rules of resources by name. Raises ValueError for one that two declare with different defaults."""
+    """The rules of resources by name. Raises ValueError for one that two declare with different
+    defaults."""
     rules: dict[str, Rule] = {}
     for resource in resources:
         for rule in [*(route.rule for route in resource.routes if route.rule), *resource.rules]:

@@ -1,4 +1,5 @@
-"""Serving the application: Granian with its worker processes, as an unprivileged user when root starts it (`privileges`).
+"""Serving the application: Granian with its worker processes, as an unprivileged user when root
+starts it (`privileges`).
 
 Waiting until it listens is the caller's business.
 """
@@ -39,9 +40,11 @@ from abaca.db import migrations
 
 LOG = logging.getLogger(__name__)
 
-_CONNECTIONS = 4096  # held by each worker process; idle ones count, so it is far above the number of threads
+# held by each worker process; idle ones count, so it is far above the number of threads
+_CONNECTIONS = 4096
 _OTHER_FILES = 512  # of those that a process may open: left for databases and the like
-_HEAD_MILLISECONDS = 10_000  # until a request's head is there; for the first one, and after each answer for the next one
+# until a request's head is there; for the first one, and after each answer for the next one
+_HEAD_MILLISECONDS = 10_000
 _HEAD_BYTES = 32_768
 _KILL_AFTER = 14  # seconds that a worker process may take to end: longer than a body
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -49,11 +52,18 @@ _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _OPTIONAL = "abaca.api.keystone"  # imported by those who configure it
 
 # What Granian's worker processes import only after they have been forked.
-_GRANIAN_LATER = ("granian._loops", "granian._signals", "granian.rsgi", "granian._futures", "asyncio")
+_GRANIAN_LATER = (
+    "granian._loops",
+    "granian._signals",
+    "granian.rsgi",
+    "granian._futures",
+    "asyncio",
+)
 
 
 def serve(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be served, Conflict when the schema is older."""
+    """Serve until SIGTERM or SIGINT. Raises cfg.Error when the configuration must not or cannot be
+    served, Conflict when the schema is older."""
     refuse_cleartext(conf)
     Proxies(conf.api.trusted_proxies)  # refused now if it is wrong
     refuse_unusable_tls(conf)
@@ -81,7 +91,8 @@ def _import_all() -> None:
 
 
 def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
-    """By the user who serves: root has nothing to do with the database. One that is away is told to those who ask."""
+    """By the user who serves: root has nothing to do with the database. One that is away is told to
+    those who ask."""
     try:
         migrations.refuse_older(database_url(conf), revisions)
     except OperationalError as error:
@@ -89,7 +100,8 @@ def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
 
 
 class _Loader:
-    """Makes the application in a worker process, with an engine of its own. The process ends when its parent does, however that ended."""
+    """Makes the application in a worker process, with an engine of its own. The process ends when
+    its parent does, however that ended."""
 
     def __init__(self, conf: cfg.ConfigOpts, authenticate: Authenticator) -> None:
         self._conf = conf
@@ -104,7 +116,8 @@ class _Loader:
         audit = Audit(self._conf.api.audit_file, self._turns)
         app = create_app(self._conf, authenticate=self._authenticate, audit=audit)
         door = _door(self._conf, app, self._authenticate, audit)
-        # Rows hold no cycles: what a long list makes is not worth looking through, what stays for good never. It took a quarter of the time.
+        # Rows hold no cycles: what a long list makes is not worth looking through, what stays for
+        # good never. It took a quarter of the time.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
@@ -116,7 +129,8 @@ def _door(conf: cfg.ConfigOpts, app: WsgiApp, authenticate: Authenticator, audit
     proxies = Proxies(api.trusted_proxies)
     connections = Connections(api.port, api.connections_per_client, proxies)
     return Door(
-        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes, proxies=proxies, connections=connections,
+        app, authenticate, OPEN_PATHS, threads=api.threads, most_bytes=api.max_body_bytes,
+         proxies=proxies, connections=connections,
         audit=audit,
     )  # fmt: skip
 
@@ -131,22 +145,32 @@ def _server(conf: cfg.ConfigOpts) -> Any:
         interface=Interfaces.RSGI,
         workers=api.workers,
         blocking_threads=1,  # those that carry requests out are the door's
-        http=HTTPModes.http1,  # of HTTP/2's settings none ends a half request, and no client needs it
-        http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES),
+        # of HTTP/2's settings none ends a half request, and no client needs it
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=_HEAD_MILLISECONDS, max_buffer_size=_HEAD_BYTES
+        ),
         backpressure=_most_connections(),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=_KILL_AFTER,
         log_level=level,
-        log_dictconfig={"loggers": {"_granian": {"level": level.upper(), "handlers": [], "propagate": True}}},
+        log_dictconfig={
+            "loggers": {"_granian": {"level": level.upper(), "handlers": [], "propagate": True}}
+        },
         ssl_cert=Path(api.ssl_certificate) if api.ssl_certificate else None,
         ssl_key=Path(api.ssl_key) if api.ssl_key else None,
     )
 
 
 def _most_connections() -> int:
-    """Connections that a process of ours may hold, after raising what the system lets it open as far as may be."""
+    """Connections that a process of ours may hold, after raising what the system lets it open as
+    far as may be."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # Two files each: one whose client is sent a long list is held open twice.
-    return _CONNECTIONS if most == resource.RLIM_INFINITY else max(64, min(_CONNECTIONS, (most - _OTHER_FILES) // 2))
+    return (
+        _CONNECTIONS
+        if most == resource.RLIM_INFINITY
+        else max(64, min(_CONNECTIONS, (most - _OTHER_FILES) // 2))
+    )

@@ -1,4 +1,5 @@
-"""The users file of http_basic: `user:bcrypt-hash:project:role[,role]`, one user a line, `#` begins a comment line.
+"""The users file of http_basic: `user:bcrypt-hash:project:role[,role]`, one user a line, `#` begins
+a comment line.
 
 Reading only. Who writes it: the first start, and the administrator (`htpasswd -nB` makes the hash).
 """
@@ -44,8 +45,15 @@ def parse(text: str) -> dict[str, User]:
             continue
         name, *rest = line.strip().split(":")
         if len(rest) != 3 or not name or not _BCRYPT.fullmatch(rest[0]) or not rest[1]:
-            raise ValueError(f"line {number} is not of the form user:bcrypt-hash:project:role[,role]")
-        users[name] = User(name, rest[0].encode(), rest[1], tuple(role.strip() for role in rest[2].split(",") if role.strip()))
+            raise ValueError(
+                f"line {number} is not of the form user:bcrypt-hash:project:role[,role]"
+            )
+        users[name] = User(
+            name,
+            rest[0].encode(),
+            rest[1],
+            tuple(role.strip() for role in rest[2].split(",") if role.strip()),
+        )
     return users
 
 
@@ -60,9 +68,11 @@ class UsersFile:
         self._users: dict[str, User] = {}
 
     def users(self) -> Mapping[str, User]:
-        """The users by name, as of a second ago at most. A file that is broken or gone leaves them as they were, with an error in the log.
+        """The users by name, as of a second ago at most. A file that is broken or gone leaves them
+        as they were, with an error in the log.
 
-        Whoever comes while it is read for the first time waits: else the password of everybody would be wrong.
+        Whoever comes while it is read for the first time waits: else the password of everybody
+        would be wrong.
         """
         if self._is_fresh():
             return self._users

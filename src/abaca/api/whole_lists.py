@@ -1,6 +1,8 @@
-"""Lists that are answered whole, however long they are: part after part, so that nothing is held but the part that is being sent.
+"""Lists that are answered whole, however long they are: part after part, so that nothing is held
+but the part that is being sent.
 
-Manila cuts lists of shares, snapshots and access rules only when `limit` is given, and usual clients follow no links to further parts.
+Manila cuts lists of shares, snapshots and access rules only when `limit` is given, and usual
+clients follow no links to further parts.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ class Part(NamedTuple):
 
 
 class WholeList:
-    """The bytes of `{member: [rows], **more}`. `fetch(page)` reads a part, in a transaction of its own; `first` has been read."""
+    """The bytes of `{member: [rows], **more}`. `fetch(page)` reads a part, in a transaction of its
+    own; `first` has been read."""
 
-    def __init__(self, member: str, first: Part, fetch: Callable[[Page], Part], more: Mapping[str, Any]) -> None:
+    def __init__(
+        self, member: str, first: Part, fetch: Callable[[Page], Part], more: Mapping[str, Any]
+    ) -> None:
         self._member = member
         self._first = first
         self._fetch = fetch
@@ -47,8 +52,16 @@ class WholeList:
             try:
                 part = self._fetch(msgspec.structs.replace(part.following, limit=PART))
             except (OperationalError, CallerError) as error:
-                # The answer has begun. Cut off it is no JSON, so nobody takes it for the whole list.
+                # The answer has begun. Cut off it is no JSON, so nobody takes it for the whole
+                # list.
                 LOG.error("a list of %s is cut off: %s", self._member, error)
                 return
             before = b","
-        yield b"]" + b"".join(b",%s:%s" % (msgspec.json.encode(name), msgspec.json.encode(value)) for name, value in self._more.items()) + b"}"
+        yield (
+            b"]"
+            + b"".join(
+                b",%s:%s" % (msgspec.json.encode(name), msgspec.json.encode(value))
+                for name, value in self._more.items()
+            )
+            + b"}"
+        )

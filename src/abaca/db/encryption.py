@@ -1,4 +1,5 @@
-"""Encryption of the few columns that nobody may read from a copy of the database: passwords of security services.
+"""Encryption of the few columns that nobody may read from a copy of the database: passwords of
+security services.
 
 The key is in a file beside the database, not in it. Which columns: `encrypted_…` in `tables/`.
 """
@@ -20,8 +21,8 @@ LOG = logging.getLogger(__name__)
 class Cipher:
     """Encrypts and decrypts with the keys in a file: one a line, the first encrypts, all decrypt.
 
-    The file is read when it is first needed and whenever it has changed. Raises Unavailable, which names neither keys nor texts, when it
-    cannot be read, and when no key in it fits.
+    The file is read when it is first needed and whenever it has changed. Raises Unavailable, which
+    names neither keys nor texts, when it cannot be read, and when no key in it fits.
     """
 
     def __init__(self, key_file: Path) -> None:
@@ -37,7 +38,10 @@ class Cipher:
         try:
             return self._keys().decrypt(token.encode()).decode()
         except InvalidToken:
-            said = "A stored password cannot be decrypted: the key file is not the one that it was encrypted with."
+            said = (
+                "A stored password cannot be decrypted: the key file is not the one that it "
+                "was encrypted with."
+            )
             raise Unavailable(said, is_public=True) from None
 
     def _keys(self) -> MultiFernet:
@@ -49,9 +53,15 @@ class Cipher:
                 self._read = stamp, MultiFernet([Fernet(line) for line in lines])
         except Exposed as error:
             LOG.error("%s", error)
-            raise Unavailable("The key file for stored passwords is not used: others may read or write it.", is_public=True) from None
+            raise Unavailable(
+                "The key file for stored passwords is not used: others may read or write it.",
+                is_public=True,
+            ) from None
         except (OSError, ValueError) as error:
-            raise Unavailable(f"The key file for stored passwords cannot be used ({type(error).__name__}).", is_public=True) from None
+            raise Unavailable(
+                f"The key file for stored passwords cannot be used ({type(error).__name__}).",
+                is_public=True,
+            ) from None
         return self._read[1]
 
 

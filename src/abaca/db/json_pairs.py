@@ -11,7 +11,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class HasPair(FunctionElement[bool]):
-    """`HasPair(column, key, text)`: whether the object in a JSON column has `text` as the value of `key`."""
+    """`HasPair(column, key, text)`: whether the object in a JSON column has `text` as the value of
+    `key`."""
 
     type = sa.Boolean()
     inherit_cache = True
@@ -26,6 +27,10 @@ def _with_arrow(element: HasPair, compiler: SQLCompiler, **more: Any) -> str:
 
 @compiles(HasPair, "sqlite")
 def _by_enumeration(element: HasPair, compiler: SQLCompiler, **more: Any) -> str:
-    """SQLite's paths compare keys as they are written in the JSON text, escapes and all; its json_each reads them."""
+    """SQLite's paths compare keys as they are written in the JSON text, escapes and all; its
+    json_each reads them."""
     column, key, text = (compiler.process(clause, **more) for clause in element.clauses)
-    return f"EXISTS (SELECT 1 FROM json_each({column}) AS pair WHERE pair.key = {key} AND pair.value = {text})"
+    return (
+        f"EXISTS (SELECT 1 FROM json_each({column}) AS pair WHERE pair.key = {key} AND "
+        f"pair.value = {text})"
+    )

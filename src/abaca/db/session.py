@@ -1,8 +1,9 @@
 """Engines and the only places where a transaction begins.
 
-SQLite runs in WAL mode with explicit BEGINs: `BEGIN IMMEDIATE` to write (a deferred transaction that turns to writing fails under load
-with "database is locked"), plain `BEGIN` to read, which in WAL mode never waits for a writer. PostgreSQL writes in READ COMMITTED and
-reads in autocommit: rules that need more lock the rows they judge by.
+SQLite runs in WAL mode with explicit BEGINs: `BEGIN IMMEDIATE` to write (a deferred transaction
+that turns to writing fails under load with "database is locked"), plain `BEGIN` to read, which in
+WAL mode never waits for a writer. PostgreSQL writes in READ COMMITTED and reads in autocommit:
+rules that need more lock the rows they judge by.
 """
 
 from __future__ import annotations
@@ -37,17 +38,30 @@ def utcnow() -> datetime:
 
 
 def database_now(conn: Connection) -> datetime:
-    """Now by the clock of the database, of which there is one for all machines, UTC without zone. SQLite's is this machine's."""
-    return utcnow() if is_sqlite(conn) else conn.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
+    """Now by the clock of the database, of which there is one for all machines, UTC without zone.
+    SQLite's is this machine's."""
+    return (
+        utcnow()
+        if is_sqlite(conn)
+        else conn.execute(sa.text("SELECT clock_timestamp() AT TIME ZONE 'UTC'")).scalar_one()
+    )
 
 
 def create_engine(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL, foreign keys on, 30 s of patience."""
-    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": pool_size, "json_deserializer": msgspec.json.decode}
+    """An engine for `sqlite:///path` or `postgresql+psycopg://…`. SQLite: WAL, synchronous=FULL,
+    foreign keys on, 30 s of patience."""
+    options: dict[str, Any] = {
+        "pool_size": pool_size,
+        "max_overflow": pool_size,
+        "json_deserializer": msgspec.json.decode,
+    }
     if not sa.make_url(url).get_backend_name().startswith("sqlite"):
         engine = sa.create_engine(url, **options)
-        # Changing a connection to autocommit and back takes as long as reading one share, so reading has connections of its own.
-        reader = sa.create_engine(url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options)
+        # Changing a connection to autocommit and back takes as long as reading one share, so
+        # reading has connections of its own.
+        reader = sa.create_engine(
+            url, isolation_level="AUTOCOMMIT", pool_reset_on_return=None, **options
+        )
         for one in (engine, reader):
             event.listen(one, "checkout", _refuse_dead)
         event.listen(engine, "engine_disposed", lambda _: reader.dispose())
@@ -59,10 +73,12 @@ def create_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 
 def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: Any) -> Engine:
-    """SQLite with our pragmas; `isolation_level` is that of Python's sqlite3, None leaves every BEGIN to us.
+    """SQLite with our pragmas; `isolation_level` is that of Python's sqlite3, None leaves every
+    BEGIN to us.
 
-    Connecting looks at all that stands beside the database, and root does it with no more rights than those have who may put something there.
-    Afterwards SQLite stays with the files that it has opened.
+    Connecting looks at all that stands beside the database, and root does it with no more rights
+    than those have who may put something there. Afterwards SQLite stays with the files that it has
+    opened.
     """
     engine = sa.create_engine(url, **options)
     folder = Path(engine.url.database or "").parent
@@ -71,7 +87,12 @@ def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: An
         with owner_rights(folder):
             connection = dialect.connect(*arguments, **{"timeout": 30, **named})
             connection.isolation_level = isolation_level
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            for pragma in (
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "busy_timeout=30000",
+            ):
                 connection.execute(f"PRAGMA {pragma}")
         return connection
 
@@ -95,13 +116,18 @@ def begin(engine: Engine) -> Iterator[Connection]:
 def read(engine: Engine) -> Iterator[Connection]:
     """A connection to read from only; on SQLite all reads within it see one snapshot."""
     reader = _readers.get(engine)
-    with engine.connect().execution_options(**{_READ_ONLY: True}) if reader is None else reader.connect() as conn:
+    with (
+        engine.connect().execution_options(**{_READ_ONLY: True})
+        if reader is None
+        else reader.connect() as conn
+    ):
         yield conn
 
 
 class Lookup:
-    """A query for at most one row that is asked far more often than any other: PostgreSQL's driver carries it out without SQLAlchemy, which
-    takes longer for it than PostgreSQL (ADR 0031). `parameters` as in the query's `bindparam`s, by name."""
+    """A query for at most one row that is asked far more often than any other: PostgreSQL's driver
+    carries it out without SQLAlchemy, which takes longer for it than PostgreSQL (ADR 0031).
+    `parameters` as in the query's `bindparam`s, by name."""
 
     def __init__(self, query: sa.Select[Any]) -> None:
         self._query = query
@@ -125,13 +151,15 @@ class Lookup:
 
 
 def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:
-    """All rows as dicts by column, several times faster than by way of `mappings()`: for what long lists are made of."""
+    """All rows as dicts by column, several times faster than by way of `mappings()`: for what long
+    lists are made of."""
     names = tuple(result.keys())
     return [dict(zip(names, row, strict=True)) for row in result.all()]
 
 
 def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
-    """Read one row by primary key and hold it until the transaction ends; None when it is not there.
+    """Read one row by primary key and hold it until the transaction ends; None when it is not
+    there.
 
     SQLite has one writer at a time, so the transaction itself is the lock there.
     """
@@ -140,13 +168,19 @@ def lock_row(conn: Connection, table: sa.Table, key: str) -> sa.Row[Any] | None:
 
 @functools.cache
 def _locking(table: sa.Table) -> sa.Select[Any]:
-    return sa.select(table).where(next(iter(table.primary_key)) == sa.bindparam("key")).with_for_update()
+    return (
+        sa.select(table)
+        .where(next(iter(table.primary_key)) == sa.bindparam("key"))
+        .with_for_update()
+    )
 
 
 def _refuse_dead(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
-    """Before a pooled connection is used: on a sound one nothing waits to be read, on a dead one its end does. The pool then makes new ones.
+    """Before a pooled connection is used: on a sound one nothing waits to be read, on a dead one
+    its end does. The pool then makes new ones.
 
-    Finds a restarted server as pool_pre_ping does, without its round trip, which costs about as much as reading one share.
+    Finds a restarted server as pool_pre_ping does, without its round trip, which costs about as
+    much as reading one share.
     """
     poll = select.poll()
     if not dbapi_connection.closed:
@@ -156,12 +190,14 @@ def _refuse_dead(dbapi_connection: Any, _record: Any, _proxy: Any) -> None:
 
 
 def is_outage(error: OperationalError) -> bool:
-    """Whether the database is not there, too busy or full, so that the same may work later; otherwise the statement is wrong."""
+    """Whether the database is not there, too busy or full, so that the same may work later;
+    otherwise the statement is wrong."""
     return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
 
 
 def upsert(conn: Connection, table: sa.TableClause) -> Any:
-    """The database's own INSERT on the table, which knows `on_conflict_do_update` and `on_conflict_do_nothing`."""
+    """The database's own INSERT on the table, which knows `on_conflict_do_update` and
+    `on_conflict_do_nothing`."""
     return (sqlite.insert if is_sqlite(conn) else postgresql.insert)(table)
 
 

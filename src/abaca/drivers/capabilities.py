@@ -10,8 +10,8 @@ import msgspec
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Declared once a driver. Absent means no.
 
-    `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`: clients of a share that is reverted need not
-    mount it again (not one of Manila's).
+    `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`:
+    clients of a share that is reverted need not mount it again (not one of Manila's).
     """
 
     storage_protocols: tuple[str, ...] = ("NFS",)
@@ -28,7 +28,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_support: bool = False
 
     def as_pool_capabilities(self) -> dict[str, Any]:
-        """As the scheduler and the pools API show them: names to booleans, and `storage_protocol` as text joined by `_`."""
+        """As the scheduler and the pools API show them: names to booleans, and `storage_protocol`
+        as text joined by `_`."""
         shown = msgspec.structs.asdict(self)
         shown["storage_protocol"] = "_".join(shown.pop("storage_protocols"))
         return shown

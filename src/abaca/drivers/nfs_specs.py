@@ -8,7 +8,8 @@ NFS clients say themselves who they are (AUTH_SYS): a share type decides how muc
 | `nfs:anonymous_uid`, `nfs:anonymous_gid` | 0 to 4294967294 | 65534 |
 | `nfs:privileged_ports` | a boolean | `true` |
 
-The API refuses other keys and values (`domain/share_types/share_types.py`); drivers that serve NFS apply them.
+The API refuses other keys and values (`domain/share_types/share_types.py`); drivers that serve NFS
+apply them.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ class NfsSpecs(Value):
 
 
 def nfs_specs(extra_specs: Mapping[str, str]) -> NfsSpecs:
-    """The share type's `nfs:` specs. Raises Refused, naming what may stand there, for any it does not know."""
+    """The share type's `nfs:` specs. Raises Refused, naming what may stand there, for any it does
+    not know."""
     specs = NfsSpecs()
-    given = {key.removeprefix(SCOPE): spec.strip() for key, spec in extra_specs.items() if key.startswith(SCOPE)}
+    given = {
+        key.removeprefix(SCOPE): spec.strip()
+        for key, spec in extra_specs.items()
+        if key.startswith(SCOPE)
+    }
     unknown = sorted(given.keys() - set(specs.__struct_fields__))
     if unknown:
         known = ", ".join(SCOPE + name for name in specs.__struct_fields__)

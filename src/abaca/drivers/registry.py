@@ -1,4 +1,5 @@
-"""Drivers by name: the in-tree ones and every other that is installed, through the entry points of the group `abaca.share_drivers`."""
+"""Drivers by name: the in-tree ones and every other that is installed, through the entry points of
+the group `abaca.share_drivers`."""
 
 from __future__ import annotations
 
@@ -20,10 +21,13 @@ def known() -> list[str]:
 
 
 def driver_class(driver_name: str) -> type[ShareDriver]:
-    """The class of a driver. Raises Unavailable when there is none of that name, when it cannot be imported, or when it is no ShareDriver."""
+    """The class of a driver. Raises Unavailable when there is none of that name, when it cannot be
+    imported, or when it is no ShareDriver."""
     points = tuple(entry_points(group=GROUP, name=driver_name))
     if not points:
-        raise Unavailable(f"There is no driver '{driver_name}'. Known drivers: {', '.join(known()) or 'none'}.")
+        raise Unavailable(
+            f"There is no driver '{driver_name}'. Known drivers: {', '.join(known()) or 'none'}."
+        )
     try:
         factory = points[0].load()
     except (ImportError, AttributeError) as error:
@@ -34,5 +38,6 @@ def driver_class(driver_name: str) -> type[ShareDriver]:
 
 
 def load(driver_name: str, backend_name: str, options: Mapping[str, str]) -> ShareDriver:
-    """Make the driver of a back end with its own options. Raises as `driver_class` does, and when the driver rejects its options."""
+    """Make the driver of a back end with its own options. Raises as `driver_class` does, and when
+    the driver rejects its options."""
     return cast(_Factory, driver_class(driver_name))(backend_name, options)

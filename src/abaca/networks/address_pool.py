@@ -1,8 +1,11 @@
-"""Which addresses of a subnet may be given out, and which one is given to whom. Pure arithmetic on addresses: nothing is stored here.
+"""Which addresses of a subnet may be given out, and which one is given to whom. Pure arithmetic on
+addresses: nothing is stored here.
 
-An address is chosen by a hash of the key that asks for it, and from there the next free one is taken. So the same key gets the same
-address again when it is free; an address that was just given back is not handed to somebody else at once, whom clients would take for
-its former owner; and nothing is ever enumerated: the work grows with the addresses taken, not with the size of the subnet.
+An address is chosen by a hash of the key that asks for it, and from there the next free one is
+taken. So the same key gets the same address again when it is free; an address that was just given
+back is not handed to somebody else at once, whom clients would take for its former owner; and
+nothing is ever enumerated: the work grows with the addresses taken, not with the size of the
+subnet.
 """
 
 from __future__ import annotations
@@ -30,7 +33,10 @@ class AddressPool:
 
     def __init__(self, ranges: Sequence[AddressRange]) -> None:
         self._starts = [ip_address(item.start) for item in ranges]
-        sizes = [int(ip_address(item.end)) - int(start) + 1 for item, start in zip(ranges, self._starts, strict=True)]
+        sizes = [
+            int(ip_address(item.end)) - int(start) + 1
+            for item, start in zip(ranges, self._starts, strict=True)
+        ]
         self._offsets = [0, *accumulate(sizes)]
 
     @property
@@ -49,7 +55,8 @@ class AddressPool:
         return picked
 
     def _next_free(self, start: int, used: set[int]) -> Address:
-        for step in range(min(self.size, len(used) + 1)):  # of so many different addresses one is free
+        # of so many different addresses one is free
+        for step in range(min(self.size, len(used) + 1)):
             address = self._at((start + step) % self.size)
             if int(address) not in used:
                 return address
@@ -61,12 +68,14 @@ class AddressPool:
 
 
 def first_host(network: Network) -> Address:
-    """The first address that a host may have: the network's own (IPv6: the routers' anycast address) comes before it."""
+    """The first address that a host may have: the network's own (IPv6: the routers' anycast
+    address) comes before it."""
     return network.network_address + 1
 
 
 def last_host(network: Network) -> Address:
-    """The last address that a host may have: IPv4 ends with the broadcast address, IPv6 has none."""
+    """The last address that a host may have: IPv4 ends with the broadcast address, IPv6 has
+    none."""
     return network.broadcast_address - 1 if network.version == 4 else network.broadcast_address
 
 
@@ -76,15 +85,24 @@ def default_ranges(network: Network, gateway: Address | None) -> list[AddressRan
     if gateway is None:
         return [AddressRange(start=str(first), end=str(last))]
     sides = ((first, gateway - 1), (gateway + 1, last))
-    return [AddressRange(start=str(start), end=str(end)) for start, end in sides if int(start) <= int(end)]
+    return [
+        AddressRange(start=str(start), end=str(end))
+        for start, end in sides
+        if int(start) <= int(end)
+    ]
 
 
-def checked_ranges(network: Network, gateway: Address | None, ranges: Sequence[AddressRange]) -> list[AddressRange]:
-    """`ranges` in order and in canonical text. Raises Invalid or Conflict when they leave the subnet, overlap or hold the gateway."""
+def checked_ranges(
+    network: Network, gateway: Address | None, ranges: Sequence[AddressRange]
+) -> list[AddressRange]:
+    """`ranges` in order and in canonical text. Raises Invalid or Conflict when they leave the
+    subnet, overlap or hold the gateway."""
     parsed = sorted((_parsed(network, item) for item in ranges), key=lambda pair: int(pair[0]))
     for (_, end), (start, _) in pairwise(parsed):
         if int(start) <= int(end):
-            raise Conflict(f"Allocation pools overlap: one ends at {end}, the next begins at {start}.")
+            raise Conflict(
+                f"Allocation pools overlap: one ends at {end}, the next begins at {start}."
+            )
     for start, end in parsed:
         if gateway is not None and int(start) <= int(gateway) <= int(end):
             raise Conflict(f"Gateway {gateway} is inside the allocation pool {start}-{end}.")
@@ -97,7 +115,10 @@ def _parsed(network: Network, item: AddressRange) -> tuple[Address, Address]:
     except ValueError as error:
         raise Invalid(f"Invalid allocation pool {item.start}-{item.end}: {error}.") from None
     if start.version != network.version or end.version != network.version or int(start) > int(end):
-        raise Invalid(f"Invalid allocation pool {start}-{end}: both must be addresses of {network}, the smaller one first.")
+        raise Invalid(
+            f"Invalid allocation pool {start}-{end}: both must be addresses of {network}, the "
+            "smaller one first."
+        )
     if int(start) < int(first_host(network)) or int(end) > int(last_host(network)):
         raise Invalid(f"Allocation pool {start}-{end} goes beyond the host addresses of {network}.")
     return start, end

@@ -1,4 +1,5 @@
-"""What every network plug-in must do, as tests: inherit `NetworkConformance` and give it a fixture `network_lab`.
+"""What every network plug-in must do, as tests: inherit `NetworkConformance` and give it a fixture
+`network_lab`.
 
 Needs pytest. Each test begins with a lab of its own, or with subnets of its own in a shared one.
 """
@@ -25,12 +26,22 @@ class NetworkLab(Protocol):
     @property
     def plugin(self) -> NetworkPlugin: ...
 
-    def add_subnet(self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT) -> Subnet:
-        """A new subnet with the first host address as its gateway, on a new network unless one is named."""
+    def add_subnet(
+        self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT
+    ) -> Subnet:
+        """A new subnet with the first host address as its gateway, on a new network unless one is
+        named."""
 
 
-def request(subnet: Subnet, *, count: int = 1, server_id: str | None = None, share_network_subnet_id: str | None = None) -> AllocationRequest:
-    """A request on `subnet`, by a new share server and a new share network subnet unless they are named."""
+def request(
+    subnet: Subnet,
+    *,
+    count: int = 1,
+    server_id: str | None = None,
+    share_network_subnet_id: str | None = None,
+) -> AllocationRequest:
+    """A request on `subnet`, by a new share server and a new share network subnet unless they are
+    named."""
     return AllocationRequest(
         server_id=server_id or str(uuid4()),
         share_network_subnet_id=share_network_subnet_id or str(uuid4()),
@@ -64,7 +75,9 @@ class NetworkConformance:
             with pytest.raises(Refused):
                 network_lab.plugin.get_subnet(PROJECT, network_id, subnet_id)
 
-    def test_another_projects_subnet_is_refused_as_if_it_were_not_there(self, network_lab: NetworkLab) -> None:
+    def test_another_projects_subnet_is_refused_as_if_it_were_not_there(
+        self, network_lab: NetworkLab
+    ) -> None:
         made = network_lab.add_subnet("10.1.0.0/24", project_id="another")
         with pytest.raises(Refused) as hidden:
             network_lab.plugin.get_subnet(PROJECT, made.neutron_net_id, made.neutron_subnet_id)
@@ -74,14 +87,20 @@ class NetworkConformance:
         assert hidden.value.message == missing.value.message.replace(absent, made.neutron_subnet_id)
 
     @pytest.mark.parametrize("cidr", ["10.1.0.0/28", "fd00:1::/64"])
-    def test_addresses_are_host_addresses_of_the_subnet(self, network_lab: NetworkLab, cidr: str) -> None:
+    def test_addresses_are_host_addresses_of_the_subnet(
+        self, network_lab: NetworkLab, cidr: str
+    ) -> None:
         subnet = network_lab.add_subnet(cidr)
         network = ip_network(cidr)
         [given] = network_lab.plugin.allocate([request(subnet, count=13)])
         addresses = [ip_address(item.ip_address) for item in given]
         assert len(set(addresses)) == 13
         assert all(address in network for address in addresses)
-        assert not {network.network_address, network.network_address + 1, network.broadcast_address} & set(addresses)
+        assert not {
+            network.network_address,
+            network.network_address + 1,
+            network.broadcast_address,
+        } & set(addresses)
         assert len({item.mac_address for item in given}) == 13
         assert len({item.id for item in given}) == 13
         assert all(int(item.mac_address[:2], 16) & 0x01 == 0 for item in given), "a multicast MAC"
@@ -106,7 +125,9 @@ class NetworkConformance:
     def test_the_same_subnet_twice_means_different_addresses(self, network_lab: NetworkLab) -> None:
         subnet = network_lab.add_subnet("10.1.0.0/24")
         server_id = str(uuid4())
-        [[one], [two]] = network_lab.plugin.allocate([request(subnet, server_id=server_id), request(subnet, server_id=server_id)])
+        [[one], [two]] = network_lab.plugin.allocate(
+            [request(subnet, server_id=server_id), request(subnet, server_id=server_id)]
+        )
         assert one.ip_address != two.ip_address
 
     def test_all_or_none(self, network_lab: NetworkLab) -> None:
@@ -114,7 +135,12 @@ class NetworkConformance:
         before = network_lab.plugin.free_addresses(roomy)
         server_id = str(uuid4())
         with pytest.raises(NoSpace) as error:
-            network_lab.plugin.allocate([request(roomy, count=2, server_id=server_id), request(tight, count=2, server_id=server_id)])
+            network_lab.plugin.allocate(
+                [
+                    request(roomy, count=2, server_id=server_id),
+                    request(tight, count=2, server_id=server_id),
+                ]
+            )
         assert network_lab.plugin.free_addresses(roomy) == before
         assert "10.2.0.0/30" in error.value.message and "2" in error.value.message
 
@@ -122,7 +148,9 @@ class NetworkConformance:
         subnet = network_lab.add_subnet("10.1.0.0/24")
         before = network_lab.plugin.free_addresses(subnet)
         with pytest.raises(Refused):
-            network_lab.plugin.allocate([request(subnet), request_like(request(subnet), neutron_subnet_id=str(uuid4()))])
+            network_lab.plugin.allocate(
+                [request(subnet), request_like(request(subnet), neutron_subnet_id=str(uuid4()))]
+            )
         assert network_lab.plugin.free_addresses(subnet) == before
 
     def test_a_full_subnet_gives_again_what_came_back(self, network_lab: NetworkLab) -> None:
@@ -143,7 +171,9 @@ class NetworkConformance:
         network_lab.plugin.release(server_id, [gone.share_network_subnet_id])
         assert network_lab.plugin.allocate([kept]) == first[:1]
 
-    def test_release_gives_every_address_back_and_may_be_repeated(self, network_lab: NetworkLab) -> None:
+    def test_release_gives_every_address_back_and_may_be_repeated(
+        self, network_lab: NetworkLab
+    ) -> None:
         subnet = network_lab.add_subnet("10.1.0.0/24")
         before = network_lab.plugin.free_addresses(subnet)
         mine, other = request(subnet, count=3), request(subnet)
@@ -158,11 +188,15 @@ class NetworkConformance:
         network_lab.plugin.release(str(uuid4()), [])
 
     @pytest.mark.parametrize(("cidr", "free", "wrong"), [
-        ("10.1.0.0/24", "10.1.0.77", ["10.1.0.0", "10.1.0.1", "10.1.0.255", "10.2.0.7", "fd00:1::7"]),
+        ("10.1.0.0/24", "10.1.0.77",
+         ["10.1.0.0", "10.1.0.1", "10.1.0.255", "10.2.0.7", "fd00:1::7"]),
         ("fd00:1::/64", "fd00:1::77", ["fd00:1::", "fd00:1::1", "fd00:2::7", "10.1.0.7"]),
     ])  # fmt: skip
-    def test_addresses_of_a_managed_server_are_taken_over(self, network_lab: NetworkLab, cidr: str, free: str, wrong: list[str]) -> None:
-        """Through another share network subnet than before. One that nobody has is its own from now on, another's is not."""
+    def test_addresses_of_a_managed_server_are_taken_over(
+        self, network_lab: NetworkLab, cidr: str, free: str, wrong: list[str]
+    ) -> None:
+        """Through another share network subnet than before. One that nobody has is its own from now
+        on, another's is not."""
         plugin, subnet, server_id = network_lab.plugin, network_lab.add_subnet(cidr), str(uuid4())
         [[own]] = plugin.allocate([request(subnet, server_id=server_id)])
         [[anothers]] = plugin.allocate([request(subnet)])
@@ -183,7 +217,9 @@ class NetworkConformance:
         assert before is None or plugin.free_addresses(subnet) == before + 2
 
     @pytest.mark.parametrize(("cidr", "size"), [("10.1.0.0/29", 5), ("fd00:1::/64", 2**64 - 2)])
-    def test_free_addresses_are_counted(self, network_lab: NetworkLab, cidr: str, size: int) -> None:
+    def test_free_addresses_are_counted(
+        self, network_lab: NetworkLab, cidr: str, size: int
+    ) -> None:
         subnet = network_lab.add_subnet(cidr)
         free = network_lab.plugin.free_addresses(subnet)
         if free is None:
@@ -194,7 +230,12 @@ class NetworkConformance:
     def test_no_address_is_given_twice_at_once(self, network_lab: NetworkLab) -> None:
         subnet = network_lab.add_subnet("10.1.0.0/27")  # room for 29
         with ThreadPoolExecutor(8) as threads:
-            outcomes = list(threads.map(lambda one: outcome(network_lab.plugin, one), [request(subnet, count=2) for _ in range(20)]))
+            outcomes = list(
+                threads.map(
+                    lambda one: outcome(network_lab.plugin, one),
+                    [request(subnet, count=2) for _ in range(20)],
+                )
+            )
         addresses = [address for given in outcomes if given for address in given]
         assert len(addresses) == len(set(addresses)) == 28
         assert outcomes.count(None) == 6
@@ -206,15 +247,26 @@ class NetworkConformance:
         assert outcomes == [outcomes[0]] * 8
         assert outcomes[0] is not None
 
-    def test_requests_for_several_subnets_in_any_order_do_not_lock_each_other_out(self, network_lab: NetworkLab) -> None:
+    def test_requests_for_several_subnets_in_any_order_do_not_lock_each_other_out(
+        self, network_lab: NetworkLab
+    ) -> None:
         subnets = [network_lab.add_subnet("10.1.0.0/24"), network_lab.add_subnet("fd00:1::/64")]
         orders = [subnets, subnets[::-1]] * 8
         with ThreadPoolExecutor(8) as threads:
-            given = list(threads.map(lambda order: network_lab.plugin.allocate([request(subnet) for subnet in order]), orders))
+            given = list(
+                threads.map(
+                    lambda order: network_lab.plugin.allocate(
+                        [request(subnet) for subnet in order]
+                    ),
+                    orders,
+                )
+            )
         assert len({item.ip_address for batch in given for items in batch for item in items}) == 32
 
 
-def request_like(original: AllocationRequest, *, count: int | None = None, neutron_subnet_id: str | None = None) -> AllocationRequest:
+def request_like(
+    original: AllocationRequest, *, count: int | None = None, neutron_subnet_id: str | None = None
+) -> AllocationRequest:
     """`original` with another count or subnet."""
     return AllocationRequest(
         server_id=original.server_id,

@@ -1,4 +1,5 @@
-"""Networks in memory: the real rules of local networks over a store without a database, and faults on demand. For tests and benchmarks."""
+"""Networks in memory: the real rules of local networks over a store without a database, and faults
+on demand. For tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class MemoryPorts:
         return [
             item
             for item in self._subnets.values()
-            if network_id in (None, item.subnet.neutron_net_id) and subnet_id in (None, item.subnet.neutron_subnet_id)
+            if network_id in (None, item.subnet.neutron_net_id)
+            and subnet_id in (None, item.subnet.neutron_subnet_id)
         ]
 
     def count_ports(self, subnet_id: str) -> int:
@@ -49,7 +51,11 @@ class MemoryPorts:
             gone = [
                 key
                 for key in self._ports
-                if key.server_id == server_id and (share_network_subnet_ids is None or key.share_network_subnet_id in share_network_subnet_ids)
+                if key.server_id == server_id
+                and (
+                    share_network_subnet_ids is None
+                    or key.share_network_subnet_id in share_network_subnet_ids
+                )
             ]
             for key in gone:
                 del self._ports[key]
@@ -75,18 +81,27 @@ class MemoryPorts:
 
 
 class FakeNetworks(LocalNetworks):
-    """A network plug-in whose subnets are made by `add_subnet` and whose calls fail when `fail` said so."""
+    """A network plug-in whose subnets are made by `add_subnet` and whose calls fail when `fail`
+    said so."""
 
-    def __init__(self, options: Mapping[str, str] | None = None, store: PortStore | None = None) -> None:
+    def __init__(
+        self, options: Mapping[str, str] | None = None, store: PortStore | None = None
+    ) -> None:
         """Same shape as every plug-in; both are ignored."""
         self.ports = MemoryPorts()
         self._faults: dict[tuple[str, bool], list[BackendError]] = {}
         super().__init__({}, self.ports)
 
     def add_subnet(
-        self, cidr: str, *, network_id: str | None = None, project_id: str | None = None, allocation_pools: list[AddressRange] | None = None
+        self,
+        cidr: str,
+        *,
+        network_id: str | None = None,
+        project_id: str | None = None,
+        allocation_pools: list[AddressRange] | None = None,
     ) -> Subnet:
-        """A new subnet, on a new network unless one is named, for all projects unless one is named."""
+        """A new subnet, on a new network unless one is named, for all projects unless one is
+        named."""
         network = ip_network(cidr)
         gateway = first_host(network)
         subnet = Subnet(
@@ -97,14 +112,24 @@ class FakeNetworks(LocalNetworks):
             gateway=str(gateway),
         )
         pools = allocation_pools or default_ranges(network, gateway)
-        self.ports.put(LocalSubnet(subnet=subnet, project_id=project_id or "", is_shared=project_id is None, allocation_pools=pools))
+        self.ports.put(
+            LocalSubnet(
+                subnet=subnet,
+                project_id=project_id or "",
+                is_shared=project_id is None,
+                allocation_pools=pools,
+            )
+        )
         return subnet
 
     def fail(self, method: str, error: BackendError, *, after: bool = False) -> None:
-        """The next call of `method` raises `error`, before it does anything or (`after`) when everything is done. Several calls queue up."""
+        """The next call of `method` raises `error`, before it does anything or (`after`) when
+        everything is done. Several calls queue up."""
         self._faults.setdefault((method, after), []).append(error)
 
-    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
+    def get_subnet(
+        self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None
+    ) -> Subnet:
         with self._faulty("get_subnet"):
             return super().get_subnet(project_id, neutron_net_id, neutron_subnet_id)
 
@@ -116,11 +141,15 @@ class FakeNetworks(LocalNetworks):
         with self._faulty("allocate"):
             return super().allocate(requests)
 
-    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+    def take_over(
+        self, request: AllocationRequest, ip_addresses: Sequence[str]
+    ) -> list[NetworkAllocation]:
         with self._faulty("take_over"):
             return super().take_over(request, ip_addresses)
 
-    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+    def release(
+        self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None
+    ) -> None:
         with self._faulty("release"):
             super().release(server_id, share_network_subnet_ids)
 

@@ -1,4 +1,5 @@
-"""Networks of Abaca's own: addresses from the allocation pools of local subnets. Where they are kept is behind `PortStore`.
+"""Networks of Abaca's own: addresses from the allocation pools of local subnets. Where they are
+kept is behind `PortStore`.
 
 Nothing here is a wire; drivers make those from what is returned.
 """
@@ -18,7 +19,8 @@ from abaca.networks.address_pool import AddressPool, AddressRange, first_host, l
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.values import NetworkAllocation, Subnet, Value
 
-_PORT_IDS = UUID("5d1f8f2c-4c5b-4d57-9d0f-3f4f6f0a7c11")  # any: it makes the ids of ports differ from those of others who use uuid5
+# any: it makes the ids of ports differ from those of others who use uuid5
+_PORT_IDS = UUID("5d1f8f2c-4c5b-4d57-9d0f-3f4f6f0a7c11")
 
 
 class LocalSubnet(Value):
@@ -31,7 +33,8 @@ class LocalSubnet(Value):
 
 
 class PortKey(Value):
-    """What an address is asked for with: the `position`th of a share server on a share network subnet."""
+    """What an address is asked for with: the `position`th of a share server on a share network
+    subnet."""
 
     server_id: str
     share_network_subnet_id: str
@@ -50,7 +53,8 @@ class Port(Value):
 
 
 class LockedPorts(Protocol):
-    """Some subnets, in a transaction in which nobody else gives addresses of theirs or deletes them."""
+    """Some subnets, in a transaction in which nobody else gives addresses of theirs or deletes
+    them."""
 
     def subnets(self) -> Mapping[str, LocalSubnet]:
         """The subnets by id; those that are not there are left out."""
@@ -69,7 +73,8 @@ class LockedPorts(Protocol):
 
 
 class PortStore(Protocol):
-    """Where local subnets and ports are kept. Raises Unavailable or OutcomeUnknown when that place does not answer."""
+    """Where local subnets and ports are kept. Raises Unavailable or OutcomeUnknown when that place
+    does not answer."""
 
     def find(self, *, network_id: str | None, subnet_id: str | None) -> list[LocalSubnet]:
         """The subnets with these ids (None: any), whoever they belong to."""
@@ -78,7 +83,8 @@ class PortStore(Protocol):
         """How many addresses of a subnet are given."""
 
     def lock(self, subnet_ids: Collection[str]) -> AbstractContextManager[LockedPorts]:
-        """A transaction that holds these subnets; stored at its end, or not at all when it ends with an error."""
+        """A transaction that holds these subnets; stored at its end, or not at all when it ends
+        with an error."""
 
     def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
         """Forget the ports of a share server, on the given share network subnets or on all."""
@@ -91,42 +97,65 @@ class LocalNetworks(NetworkPlugin):
         """`options`: none are known."""
         self._store = store
 
-    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
-        """As the interface says; the subnet may be left out where the network has only one, and both where one is shared with all projects."""
+    def get_subnet(
+        self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None
+    ) -> Subnet:
+        """As the interface says; the subnet may be left out where the network has only one, and
+        both where one is shared with all projects."""
         found = self._store.find(network_id=neutron_net_id, subnet_id=neutron_subnet_id)
         if neutron_net_id is None and neutron_subnet_id is None:
             return _only_shared(found)
         visible = [item.subnet for item in found if item.is_shared or item.project_id == project_id]
         if not visible:
-            said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
+            said = (
+                f"There is no subnet {neutron_subnet_id or ''} on the network "
+                f"{neutron_net_id or 'given'}."
+            ).replace("  ", " ")
             raise Refused(said, is_public=True)
         if len(visible) > 1:
-            raise Refused(f"The network {neutron_net_id} has {len(visible)} subnets: name one of them.", is_public=True)
+            raise Refused(
+                f"The network {neutron_net_id} has {len(visible)} subnets: name one of them.",
+                is_public=True,
+            )
         return visible[0]
 
     def free_addresses(self, subnet: Subnet) -> int:
         found = self._store.find(network_id=None, subnet_id=subnet.neutron_subnet_id)
         if not found:
             raise Refused(f"There is no subnet {subnet.neutron_subnet_id}.", is_public=True)
-        return AddressPool(found[0].allocation_pools).size - self._store.count_ports(subnet.neutron_subnet_id)
+        return AddressPool(found[0].allocation_pools).size - self._store.count_ports(
+            subnet.neutron_subnet_id
+        )
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         with self._store.lock({request.neutron_subnet_id for request in requests}) as locked:
             _require_subnets(requests, locked.subnets())
-            ports = {port.key: port for port in locked.ports_of({request.server_id for request in requests})}
+            ports = {
+                port.key: port
+                for port in locked.ports_of({request.server_id for request in requests})
+            }
             made = _new_ports(_missing_keys(requests, ports), locked)
             if made:
                 locked.add(made)
             ports |= {port.key: port for port in made}
         return [[ports[key].allocation for key in _keys(request)] for request in requests]
 
-    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+    def take_over(
+        self, request: AllocationRequest, ip_addresses: Sequence[str]
+    ) -> list[NetworkAllocation]:
         with self._store.lock({request.neutron_subnet_id}) as locked:
             _require_subnets([request], locked.subnets())
             taken = _Taken(locked, request)
-            return [taken.hand_over(key, address) for key, address in zip(_keys(request, len(ip_addresses)), ip_addresses, strict=True)]
+            return [
+                taken.hand_over(key, address)
+                for key, address in zip(
+                    _keys(request, len(ip_addresses)), ip_addresses, strict=True
+                )
+            ]
 
-    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+    def release(
+        self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None
+    ) -> None:
         self._store.delete(server_id, share_network_subnet_ids)
 
 
@@ -139,7 +168,11 @@ def mac_address(key: PortKey) -> str:
 def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
     shared = [item.subnet for item in found if item.is_shared]
     if len(shared) != 1:
-        raise Refused(f"No network or subnet is given, and {len(shared) or 'no'} subnets are shared with all projects.", is_public=True)
+        raise Refused(
+            f"No network or subnet is given, and {len(shared) or 'no'} subnets are shared with "
+            "all projects.",
+            is_public=True,
+        )
     return shared[0]
 
 
@@ -149,13 +182,19 @@ class _Taken:
     def __init__(self, locked: LockedPorts, request: AllocationRequest) -> None:
         self._locked = locked
         self._subnet = locked.subnets()[request.neutron_subnet_id].subnet
-        own = [port for port in locked.ports_of({request.server_id}) if port.subnet_id == request.neutron_subnet_id]
+        own = [
+            port
+            for port in locked.ports_of({request.server_id})
+            if port.subnet_id == request.neutron_subnet_id
+        ]
         self._own = {port.allocation.ip_address: port for port in own}
         self._taken = set(locked.taken().get(request.neutron_subnet_id, ()))
 
     def hand_over(self, key: PortKey, address: str) -> NetworkAllocation:
         """The address kept under that key."""
-        require_within(self._subnet.neutron_subnet_id, self._subnet.cidr, self._subnet.gateway, address)
+        require_within(
+            self._subnet.neutron_subnet_id, self._subnet.cidr, self._subnet.gateway, address
+        )
         port = self._own.get(address)
         if port is not None:
             if port.key != key:
@@ -175,29 +214,48 @@ def require_within(subnet_id: str, cidr: str, gateway: str | None, address: str)
         wanted = plain_address(address)
     except ValueError as error:
         raise Refused(
-            f"The address {address} cannot be used by a share server on the subnet {subnet_id} ({cidr}): {error}.",
+            f"The address {address} cannot be used by a share server on the subnet {subnet_id} "
+            f"({cidr}): {error}.",
             is_public=True,
         ) from None
-    is_within = wanted.version == network.version and int(first_host(network)) <= int(wanted) <= int(last_host(network))
+    is_within = wanted.version == network.version and int(first_host(network)) <= int(
+        wanted
+    ) <= int(last_host(network))
     if not is_within or address == gateway:
-        raise Refused(f"The address {address} cannot be used by a share server on the subnet {subnet_id} ({cidr}).", is_public=True)
+        raise Refused(
+            f"The address {address} cannot be used by a share server on the subnet {subnet_id} "
+            f"({cidr}).",
+            is_public=True,
+        )
 
 
 def _keys(request: AllocationRequest, count: int | None = None) -> list[PortKey]:
     return [
-        PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+        PortKey(
+            server_id=request.server_id,
+            share_network_subnet_id=request.share_network_subnet_id,
+            position=position,
+        )
         for position in range(request.count if count is None else count)
     ]
 
 
-def _require_subnets(requests: Sequence[AllocationRequest], subnets: Mapping[str, LocalSubnet]) -> None:
+def _require_subnets(
+    requests: Sequence[AllocationRequest], subnets: Mapping[str, LocalSubnet]
+) -> None:
     for request in requests:
         found = subnets.get(request.neutron_subnet_id)
         if found is None or found.subnet.neutron_net_id != request.neutron_net_id:
-            raise Refused(f"There is no subnet {request.neutron_subnet_id} on the network {request.neutron_net_id}.", is_public=True)
+            raise Refused(
+                f"There is no subnet {request.neutron_subnet_id} on the network "
+                f"{request.neutron_net_id}.",
+                is_public=True,
+            )
 
 
-def _missing_keys(requests: Sequence[AllocationRequest], ports: Mapping[PortKey, Port]) -> dict[str, list[PortKey]]:
+def _missing_keys(
+    requests: Sequence[AllocationRequest], ports: Mapping[PortKey, Port]
+) -> dict[str, list[PortKey]]:
     """The keys that have no address yet, by the subnet that it shall be on."""
     missing: dict[str, dict[PortKey, None]] = {}
     for request in requests:
@@ -205,7 +263,11 @@ def _missing_keys(requests: Sequence[AllocationRequest], ports: Mapping[PortKey,
             if key not in ports:
                 missing.setdefault(request.neutron_subnet_id, {})[key] = None
             elif ports[key].subnet_id != request.neutron_subnet_id:
-                raise Refused(f"Share server {key.server_id} has its address on the subnet {ports[key].subnet_id}: release it first.", is_public=True)
+                raise Refused(
+                    f"Share server {key.server_id} has its address on the subnet "
+                    f"{ports[key].subnet_id}: release it first.",
+                    is_public=True,
+                )
     return {subnet_id: list(keys) for subnet_id, keys in missing.items()}
 
 
@@ -218,13 +280,20 @@ def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) ->
         pool, used = AddressPool(subnets[subnet_id].allocation_pools), taken.get(subnet_id, ())
         free = pool.size - len(used)
         if free < len(keys):
-            raise NoSpace(no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)), is_public=True)
-        made += [_new_port(key, subnet_id, address) for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)]
+            raise NoSpace(
+                no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)), is_public=True
+            )
+        made += [
+            _new_port(key, subnet_id, address)
+            for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)
+        ]
     return made
 
 
 def _new_port(key: PortKey, subnet_id: str, address: str) -> Port:
-    allocation = NetworkAllocation(id=str(uuid5(_PORT_IDS, str(key))), ip_address=address, mac_address=mac_address(key))
+    allocation = NetworkAllocation(
+        id=str(uuid5(_PORT_IDS, str(key))), ip_address=address, mac_address=mac_address(key)
+    )
     return Port(key=key, subnet_id=subnet_id, allocation=allocation)
 
 

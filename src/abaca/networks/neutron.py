@@ -1,9 +1,11 @@
-"""Neutron, by openstacksdk: its networks and subnets, and a port for each address. Needs the extra `openstack`.
+"""Neutron, by openstacksdk: its networks and subnets, and a port for each address. Needs the extra
+`openstack`.
 
-A port is found again by its device id (the share server's) and its name, which says share network subnet and position. It is made with a
-MAC address that follows from the same three, which Neutron gives only once on a network: so a create that is sent twice, because the answer
-to the first was lost or is still to come, or because two ask at once, never makes two. Ports of one call are made by one request, which
-makes all or none.
+A port is found again by its device id (the share server's) and its name, which says share network
+subnet and position. It is made with a MAC address that follows from the same three, which Neutron
+gives only once on a network: so a create that is sent twice, because the answer to the first was
+lost or is still to come, or because two ask at once, never makes two. Ports of one call are made by
+one request, which makes all or none.
 
 Not here: binding ports to hosts, and wires.
 """
@@ -34,7 +36,8 @@ OWNER = "manila:share"
 """The ports' device owner, which Neutron's tools know."""
 
 _PREFIX = "abaca-"
-# With several API threads on MariaDB, one of two creates at once is tried again in Neutron for minutes, and ends with the second.
+# With several API threads on MariaDB, one of two creates at once is tried again in Neutron for
+# minutes, and ends with the second.
 _ALREADY_THERE = ("MacAddressInUse", "NeutronDbObjectDuplicateEntry")
 _LOOKS = 3  # a port that was made by somebody else meanwhile is there at the second look
 
@@ -48,7 +51,10 @@ _AUTH_OPTIONS = {
     "project_name": Option("The user's project, by name: service."),
     "project_domain_id": Option("The project's domain, by id."),
     "project_domain_name": Option("The project's domain, by name: Default."),
-    "application_credential_id": Option("Application credential instead of user and project, with auth_type v3applicationcredential."),
+    "application_credential_id": Option(
+        "Application credential instead of user and project, with auth_type "
+        "v3applicationcredential."
+    ),
     "application_credential_secret": Option("The application credential's secret.", is_secret=True),
 }
 
@@ -59,11 +65,17 @@ class NeutronNetworks(NetworkPlugin):
     OPTIONS: ClassVar[Mapping[str, Option]] = _AUTH_OPTIONS | {
         "auth_type": Option("How to log in: password or v3applicationcredential.", "password"),
         "region_name": Option("Neutron's region in the catalogue. By default any."),
-        "interface": Option("Which of Neutron's endpoints to use: internal, public or admin.", "internal"),
-        "endpoint_override": Option("Neutron's address, instead of the catalogue's: https://neutron.example.org:9696."),
+        "interface": Option(
+            "Which of Neutron's endpoints to use: internal, public or admin.", "internal"
+        ),
+        "endpoint_override": Option(
+            "Neutron's address, instead of the catalogue's: https://neutron.example.org:9696."
+        ),
         "cafile": Option("PEM file of the certificates to trust. By default the system's."),
         "insecure": Option("true: certificates of Keystone and Neutron are not checked.", "false"),
-        "timeout": Option("Seconds that an answer of Keystone or Neutron may take, to its end.", "60"),
+        "timeout": Option(
+            "Seconds that an answer of Keystone or Neutron may take, to its end.", "60"
+        ),
     }
 
     MAY_COME_LATE = True
@@ -75,7 +87,9 @@ class NeutronNetworks(NetworkPlugin):
             raise Unavailable(f"timeout = {timeout}: must be a number of seconds.")
         self._seconds = int(timeout)
         with lost_as(Unavailable):
-            self._region = OpenStackConfig(load_yaml_config=False, load_envvars=False, app_name="abaca").get_one(
+            self._region = OpenStackConfig(
+                load_yaml_config=False, load_envvars=False, app_name="abaca"
+            ).get_one(
                 auth_type=options.get("auth_type", "password"),
                 auth={name: options[name] for name in _AUTH_OPTIONS if name in options},
                 region_name=options.get("region_name"),
@@ -88,17 +102,26 @@ class NeutronNetworks(NetworkPlugin):
 
     @cached_property
     def _neutron(self) -> Proxy:
-        """Neutron's API at an address that names the version: openstacksdk would ask for it, and take what goes wrong then for an answer."""
+        """Neutron's API at an address that names the version: openstacksdk would ask for it, and
+        take what goes wrong then for an answer."""
         bound(self._region.get_session(), seconds=self._seconds)
         address = self._region.get_session_client("network").get_endpoint(skip_discovery=True)
         if address is None:
-            raise Unavailable("Keystone's catalogue has no endpoint of the service type network for this region and interface.")
-        self._region.set_service_value("endpoint_override", "network", f"{address.rstrip('/').removesuffix('/v2.0')}/v2.0")
+            raise Unavailable(
+                "Keystone's catalogue has no endpoint of the service type network for this region "
+                "and interface."
+            )
+        self._region.set_service_value(
+            "endpoint_override", "network", f"{address.rstrip('/').removesuffix('/v2.0')}/v2.0"
+        )
         return Connection(config=self._region, strict_proxies=True).network
 
-    # --- subnets ----------------------------------------------------------------------------------------------------
+    # --- subnets
+    # ----------------------------------------------------------------------------------------------
 
-    def get_subnet(self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None) -> Subnet:
+    def get_subnet(
+        self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None
+    ) -> Subnet:
         """As the interface says; the subnet may be left out where the network has only one."""
         wanted = {"network_id": neutron_net_id, "id": neutron_subnet_id}
         named = {name: value for name, value in wanted.items() if value}
@@ -108,16 +131,28 @@ class NeutronNetworks(NetworkPlugin):
             found = all_of(self._neutron.subnets(**named), self._seconds)
             network = self._network(project_id, found[0].network_id) if found else None
             if network is None:
-                said = f"There is no subnet {neutron_subnet_id or ''} on the network {neutron_net_id or 'given'}.".replace("  ", " ")
+                said = (
+                    f"There is no subnet {neutron_subnet_id or ''} on the network "
+                    f"{neutron_net_id or 'given'}."
+                ).replace("  ", " ")
                 raise Refused(said, is_public=True)
             if not self._may_be_used(project_id, network):
-                said = f"The network {network.id} is external: the project sees it, but may not have share servers on it. Use one of its own."
+                said = (
+                    f"The network {network.id} is external: the project sees it, but may not "
+                    "have share servers on it. Use one of its own."
+                )
                 raise Refused(said, is_public=True)
             if len(found) > 1:
-                raise Refused(f"The network {neutron_net_id} has {len(found)} subnets: name one of them.", is_public=True)
+                raise Refused(
+                    f"The network {neutron_net_id} has {len(found)} subnets: name one of them.",
+                    is_public=True,
+                )
             if network.provider_network_type is None:
                 kind = f"Neutron does not tell what kind the network {network.id} is"
-                raise Refused(f"{kind}: it has several segments, or Abaca's user is not an administrator in Neutron.")
+                raise Refused(
+                    f"{kind}: it has several segments, or Abaca's user is not an administrator in "
+                    "Neutron."
+                )
             return subnet(found[0], network)
 
     def free_addresses(self, subnet: Subnet) -> int | None:
@@ -136,68 +171,108 @@ class NeutronNetworks(NetworkPlugin):
     def _network(self, project_id: str, network_id: str) -> Network | None:
         """The network, if the project sees it."""
         network = self._neutron.get_network(network_id)
-        return network if network.is_router_external or self._may_be_used(project_id, network) else None
+        return (
+            network
+            if network.is_router_external or self._may_be_used(project_id, network)
+            else None
+        )
 
     def _may_be_used(self, project_id: str, network: Network) -> bool:
         """Whether the network is the project's or shared with it, or with all."""
         if network.is_shared or network.project_id == project_id:
             return True
-        wanted = {"object_id": network.id, "target_project_id": project_id, "action": "access_as_shared"}
+        wanted = {
+            "object_id": network.id,
+            "target_project_id": project_id,
+            "action": "access_as_shared",
+        }
         shared = all_of(self._neutron.rbac_policies(**wanted), self._seconds)
         return any(policy.object_id == network.id for policy in shared)
 
-    # --- addresses --------------------------------------------------------------------------------------------------
+    # --- addresses
+    # ----------------------------------------------------------------------------------------------
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         wanted = {key: request for request in requests for key in _keys(request)}
         for _ in range(_LOOKS):
-            ports = {key: port for server_id in {key.server_id for key in wanted} for key, port in self._ports(server_id).items()}
+            ports = {
+                key: port
+                for server_id in {key.server_id for key in wanted}
+                for key, port in self._ports(server_id).items()
+            }
             missing = {key: request for key, request in wanted.items() if key not in ports}
             ports |= self._create(missing) if missing else {}
             if wanted.keys() <= ports.keys():
                 with lost_as(OutcomeUnknown):
-                    return [[allocation(ports[key], request) for key in _keys(request)] for request in requests]
+                    return [
+                        [allocation(ports[key], request) for key in _keys(request)]
+                        for request in requests
+                    ]
         raise OutcomeUnknown("Neutron says that the port exists, but does not list it.")
 
-    def take_over(self, request: AllocationRequest, ip_addresses: Sequence[str]) -> list[NetworkAllocation]:
+    def take_over(
+        self, request: AllocationRequest, ip_addresses: Sequence[str]
+    ) -> list[NetworkAllocation]:
         with lost_as(Unavailable):
             found = self._neutron.get_subnet(request.neutron_subnet_id)
             for address in ip_addresses:
                 require_within(request.neutron_subnet_id, found.cidr, found.gateway_ip, address)
         kept = []
         for position, address in enumerate(ip_addresses):
-            key = PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+            key = PortKey(
+                server_id=request.server_id,
+                share_network_subnet_id=request.share_network_subnet_id,
+                position=position,
+            )
             with lost_as(OutcomeUnknown):
                 kept.append(allocation(self._take_over(key, request, address), request))
         return kept
 
     def _take_over(self, key: PortKey, request: AllocationRequest, address: str) -> Port:
         fixed = {"subnet_id": request.neutron_subnet_id, "ip_address": address}
-        port = next((port for port in self._ports(key.server_id).values() if fixed in port.fixed_ips), None)
+        port = next(
+            (port for port in self._ports(key.server_id).values() if fixed in port.fixed_ips), None
+        )
         if port is None:  # Neutron refuses what another port has
-            made: Port = self._neutron.create_port(**_new_port(key, request) | {"fixed_ips": [fixed]})
+            made: Port = self._neutron.create_port(
+                **_new_port(key, request) | {"fixed_ips": [fixed]}
+            )
             return made
         if port.name != _name(key):
             port = self._neutron.update_port(port, name=_name(key))
         return port
 
-    def release(self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None) -> None:
+    def release(
+        self, server_id: str, share_network_subnet_ids: Sequence[str] | None = None
+    ) -> None:
         for key, port in self._ports(server_id).items():
-            if share_network_subnet_ids is None or key.share_network_subnet_id in share_network_subnet_ids:
+            if (
+                share_network_subnet_ids is None
+                or key.share_network_subnet_id in share_network_subnet_ids
+            ):
                 with lost_as(OutcomeUnknown):
                     self._neutron.delete_port(port)
 
     def _ports(self, server_id: str) -> dict[PortKey, Port]:
         with lost_as(Unavailable):
-            found = all_of(self._neutron.ports(device_id=server_id, device_owner=OWNER), self._seconds)
-            keyed = [(_key(server_id, port.name), port) for port in found if port.device_id == server_id]
+            found = all_of(
+                self._neutron.ports(device_id=server_id, device_owner=OWNER), self._seconds
+            )
+            keyed = [
+                (_key(server_id, port.name), port) for port in found if port.device_id == server_id
+            ]
         return {key: port for key, port in keyed if key is not None}
 
     def _create(self, missing: Mapping[PortKey, AllocationRequest]) -> dict[PortKey, Port]:
         """Make the ports, all or none; none when somebody else is just making one of them."""
         try:
             with lost_as(OutcomeUnknown):
-                made = all_of(self._neutron.create_ports([_new_port(key, request) for key, request in missing.items()]), self._seconds)
+                made = all_of(
+                    self._neutron.create_ports(
+                        [_new_port(key, request) for key, request in missing.items()]
+                    ),
+                    self._seconds,
+                )
                 return dict(zip(missing, made, strict=True))
         except Conflict as conflict:
             if conflict.type.startswith("IpAddressGenerationFailure"):
@@ -211,12 +286,21 @@ class NeutronNetworks(NetworkPlugin):
             raise Refused(gone or refusal.message, is_public=gone is not None) from refusal
 
     def _gone(self, requests: list[AllocationRequest]) -> str | None:
-        """Which subnet is not there any more; Neutron's own words name the first thing that it misses."""
+        """Which subnet is not there any more; Neutron's own words name the first thing that it
+        misses."""
         for request in requests:
             with lost_as(Unavailable):
-                found = all_of(self._neutron.subnets(id=request.neutron_subnet_id, network_id=request.neutron_net_id), self._seconds)
+                found = all_of(
+                    self._neutron.subnets(
+                        id=request.neutron_subnet_id, network_id=request.neutron_net_id
+                    ),
+                    self._seconds,
+                )
             if not found:
-                return f"The subnet {request.neutron_subnet_id} of the network {request.neutron_net_id} is not there any more."
+                return (
+                    f"The subnet {request.neutron_subnet_id} of the network "
+                    f"{request.neutron_net_id} is not there any more."
+                )
         return None
 
     def _lack(self, requests: Sequence[AllocationRequest]) -> str | None:
@@ -232,7 +316,11 @@ class NeutronNetworks(NetworkPlugin):
 
 def _keys(request: AllocationRequest) -> list[PortKey]:
     return [
-        PortKey(server_id=request.server_id, share_network_subnet_id=request.share_network_subnet_id, position=position)
+        PortKey(
+            server_id=request.server_id,
+            share_network_subnet_id=request.share_network_subnet_id,
+            position=position,
+        )
         for position in range(request.count)
     ]
 
@@ -246,7 +334,9 @@ def _key(server_id: str, name: str | None) -> PortKey | None:
     share_network_subnet_id, _, position = (name or "").removeprefix(_PREFIX).rpartition("-")
     if not position.isdecimal():
         return None
-    key = PortKey(server_id=server_id, share_network_subnet_id=share_network_subnet_id, position=int(position))
+    key = PortKey(
+        server_id=server_id, share_network_subnet_id=share_network_subnet_id, position=int(position)
+    )
     return key if _name(key) == name else None
 
 

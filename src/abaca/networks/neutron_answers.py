@@ -1,7 +1,8 @@
-"""What Neutron answers, believed as little as a stranger: its errors as ours, lists with an end, values of the kind that they should be.
+"""What Neutron answers, believed as little as a stranger: its errors as ours, lists with an end,
+values of the kind that they should be.
 
-What is in an answer becomes addresses of interfaces and lines of configuration in the worker, which is root. Needs the extra
-`openstack`.
+What is in an answer becomes addresses of interfaces and lines of configuration in the worker, which
+is root. Needs the extra `openstack`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ _T = TypeVar("_T")
 
 _MOST = 1000  # items of one list
 _LONGEST = 500  # characters of what Neutron says, in a message
-_NONSENSE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, msgspec.ValidationError)
+_NONSENSE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    msgspec.ValidationError,
+)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
@@ -46,8 +54,8 @@ class Conflict(Refused):
 
 @contextmanager
 def lost_as(lost: type[BackendError]) -> Iterator[None]:
-    """Neutron's errors, and answers that make no sense, as ours. `lost` stands for those that leave open whether it was done: Unavailable
-    when only a question was asked."""
+    """Neutron's errors, and answers that make no sense, as ours. `lost` stands for those that leave
+    open whether it was done: Unavailable when only a question was asked."""
     try:
         yield
     except BackendError:
@@ -57,11 +65,14 @@ def lost_as(lost: type[BackendError]) -> Iterator[None]:
     except (SDKException, ClientException, requests.RequestException) as error:
         raise lost(f"Neutron cannot be reached: {_short(error)}") from error
     except _NONSENSE as error:
-        raise lost(f"Neutron's answer cannot be used: {type(error).__name__}: {_short(error)}") from error
+        raise lost(
+            f"Neutron's answer cannot be used: {type(error).__name__}: {_short(error)}"
+        ) from error
 
 
 def all_of(items: Iterable[_T], seconds: float) -> list[_T]:
-    """A list that Neutron gives page by page. Raises ValueError when it has no end: too many items, or too long until the last one."""
+    """A list that Neutron gives page by page. Raises ValueError when it has no end: too many items,
+    or too long until the last one."""
     found: list[_T] = []
     deadline = time.monotonic() + seconds
     for item in items:
@@ -74,7 +85,8 @@ def all_of(items: Iterable[_T], seconds: float) -> list[_T]:
 
 
 def subnet(found: NeutronSubnet, network: Network) -> Subnet:
-    """A subnet with its network. Raises ValueError or msgspec's ValidationError unless everything is as it should be."""
+    """A subnet with its network. Raises ValueError or msgspec's ValidationError unless everything
+    is as it should be."""
     made = msgspec.convert(
         {
             "neutron_net_id": network.id,
@@ -90,7 +102,9 @@ def subnet(found: NeutronSubnet, network: Network) -> Subnet:
         Subnet,
     )
     within = ipaddress.ip_network(made.cidr)
-    if within.version != made.ip_version or (made.gateway and ipaddress.ip_address(made.gateway).version != made.ip_version):
+    if within.version != made.ip_version or (
+        made.gateway and ipaddress.ip_address(made.gateway).version != made.ip_version
+    ):
         raise ValueError("a subnet of two IP versions")
     for text in (made.neutron_net_id, made.neutron_subnet_id):
         _require(_ID, text, "an id")
@@ -101,10 +115,15 @@ def subnet(found: NeutronSubnet, network: Network) -> Subnet:
 
 
 def allocation(port: Port, request: AllocationRequest) -> NetworkAllocation:
-    """The address that a port has on the subnet asked for. Raises Refused when it has none there; ValueError and others as `subnet` does."""
+    """The address that a port has on the subnet asked for. Raises Refused when it has none there;
+    ValueError and others as `subnet` does."""
     for address in port.fixed_ips:
         if address["subnet_id"] == request.neutron_subnet_id:
-            given = {"id": port.id, "ip_address": address["ip_address"], "mac_address": port.mac_address}
+            given = {
+                "id": port.id,
+                "ip_address": address["ip_address"],
+                "mac_address": port.mac_address,
+            }
             made = msgspec.convert(given, NetworkAllocation)
             _require(_ID, made.id, "an id")
             _require(_MAC, made.mac_address, "a MAC address")
@@ -112,7 +131,10 @@ def allocation(port: Port, request: AllocationRequest) -> NetworkAllocation:
                 raise ValueError("an address with a zone")
             ipaddress.ip_address(made.ip_address)
             return made
-    raise Refused(f"Share server {request.server_id} has port {port.id}, which is not on the subnet {request.neutron_subnet_id}: release it first.")
+    raise Refused(
+        f"Share server {request.server_id} has port {port.id}, which is not on the subnet "
+        f"{request.neutron_subnet_id}: release it first."
+    )
 
 
 def _require(pattern: re.Pattern[str], text: str, what: str) -> None:
@@ -134,7 +156,9 @@ def _told(error: HttpException, lost: type[BackendError]) -> BackendError:
 
 def _type(error: HttpException) -> str:
     try:
-        return str(error.response.json()["NeutronError"]["type"]) if error.response is not None else ""
+        return (
+            str(error.response.json()["NeutronError"]["type"]) if error.response is not None else ""
+        )
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -1,5 +1,5 @@
-"""Make the access rules of a share instance hold, all together, as they are stored when the work runs; also, to read, for its
-mountable snapshots."""
+"""Make the access rules of a share instance hold, all together, as they are stored when the work
+runs; also, to read, for its mountable snapshots."""
 
 from __future__ import annotations
 
@@ -13,12 +13,28 @@ from abaca.workflow.steps import effect, later, tx, workflow
 @workflow(on_failure=access_rule_states.fail_update, on_resume=resumptions.access_apply)
 def access_apply(instance_id: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id) if tx(access_rule_states.begin_update, instance_id) else None
+        here = (
+            tx(driver_values.standing, instance_id)
+            if tx(access_rule_states.begin_update, instance_id)
+            else None
+        )
         if here is None:
             return
         driver = serving.current().driver(here.host)
-        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
-        rejected = effect(driver.update_access, share, later(access_rule_states.granted_to, instance_id), server)
-        for snapshot_id in tx(snapshot_values.mountable_ids, instance_id) if here.mount_snapshot_support else []:
-            effect(driver_calls.update_snapshot_access, here.host, later(snapshot_values.snapshot, snapshot_id), server)
+        share, server = (
+            later(driver_values.share, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
+        rejected = effect(
+            driver.update_access, share, later(access_rule_states.granted_to, instance_id), server
+        )
+        for snapshot_id in (
+            tx(snapshot_values.mountable_ids, instance_id) if here.mount_snapshot_support else []
+        ):
+            effect(
+                driver_calls.update_snapshot_access,
+                here.host,
+                later(snapshot_values.snapshot, snapshot_id),
+                server,
+            )
         tx(access_rule_states.end_update, instance_id, rejected)

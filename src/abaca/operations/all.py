@@ -1,5 +1,5 @@
-"""Every workflow, imported so that the worker knows it, what ends their nouns when they cannot do so themselves, and how their log lines name
-them."""
+"""Every workflow, imported so that the worker knows it, what ends their nouns when they cannot do
+so themselves, and how their log lines name them."""
 
 from abaca.domain.recovery import last_resort, work_subjects
 from abaca.operations.access_apply import access_apply
@@ -7,7 +7,9 @@ from abaca.operations.service_ensure_shares import service_ensure_shares
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
 from abaca.operations.share_manage import share_manage
-from abaca.operations.share_network_security_service_check import share_network_security_service_check
+from abaca.operations.share_network_security_service_check import (
+    share_network_security_service_check,
+)
 from abaca.operations.share_network_subnet_check import share_network_subnet_check
 from abaca.operations.share_network_subnet_resolve import share_network_subnet_resolve
 from abaca.operations.share_resize import share_extend, share_shrink
@@ -17,7 +19,9 @@ from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_delete import share_server_delete
 from abaca.operations.share_server_manage import share_server_manage
 from abaca.operations.share_server_unmanage import share_server_unmanage
-from abaca.operations.share_server_update_security_service import share_server_update_security_service
+from abaca.operations.share_server_update_security_service import (
+    share_server_update_security_service,
+)
 from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
 from abaca.operations.share_unmanage import share_unmanage
 from abaca.operations.snapshot_create import snapshot_create

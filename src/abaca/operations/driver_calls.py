@@ -1,6 +1,8 @@
-"""Calls of drivers as functions for `effect`: those that need the security services of a share server, and one that needs parts of a value.
+"""Calls of drivers as functions for `effect`: those that need the security services of a share
+server, and one that needs parts of a value.
 
-Clear passwords are loaded when the call is made, inside its step: results of steps are stored, arguments of calls are not.
+Clear passwords are loaded when the call is made, inside its step: results of steps are stored,
+arguments of calls are not.
 """
 
 from __future__ import annotations
@@ -13,7 +15,15 @@ from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_server_networks import Addition
 from abaca.domain.share_networks import security_services
 from abaca.operations import serving
-from abaca.values import NetworkInfo, SecurityService, ServerUpdate, Share, ShareServer, Snapshot, Subnet
+from abaca.values import (
+    NetworkInfo,
+    SecurityService,
+    ServerUpdate,
+    Share,
+    ShareServer,
+    Snapshot,
+    Subnet,
+)
 from abaca.workflow.steps import read_within
 
 
@@ -23,7 +33,9 @@ def setup_server(host: str, server_id: str, network_info: Sequence[NetworkInfo])
     return serving.current().driver(host).setup_server(server_id, _joined(network_info, services))
 
 
-def ensure_server(host: str, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]) -> None:
+def ensure_server(
+    host: str, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
+) -> None:
     """As the driver's method, on the back end of `host`."""
     serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
 
@@ -34,9 +46,11 @@ def update_snapshot_access(host: str, snapshot: Snapshot, server: ShareServer | 
 
 
 def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> str | None:
-    """Ask the driver of `host` whether these servers of one share network may get the subnet. The first that may not; None: all may.
+    """Ask the driver of `host` whether these servers of one share network may get the subnet. The
+    first that may not; None: all may.
 
-    Everything they are is read at once and kept nowhere: for hundreds of servers it is much, and an answer does not depend on another.
+    Everything they are is read at once and kept nowhere: for hundreds of servers it is much, and an
+    answer does not depend on another.
     """
     worker = serving.current()
     check = worker.driver(host).check_update_share_server_network_allocations
@@ -49,46 +63,73 @@ def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> s
     return None
 
 
-def update_share_server_network_allocations(host: str, server_id: str, addition: Addition) -> ServerUpdate:
+def update_share_server_network_allocations(
+    host: str, server_id: str, addition: Addition
+) -> ServerUpdate:
     """As the driver's method, on the back end of `host`."""
     wanted = _with_addition(addition, _services(server_id))
     update = serving.current().driver(host).update_share_server_network_allocations
     return update(wanted.network_info, wanted.server_details, wanted.shares, wanted.snapshots)
 
 
-def check_update_share_server_security_service(host: str, server: ShareServer, shares: Sequence[Share], new_id: str, current_id: str) -> bool:
-    """As the driver's method, on the back end of `host`. `current_id` empty: the new one is added."""
+def check_update_share_server_security_service(
+    host: str, server: ShareServer, shares: Sequence[Share], new_id: str, current_id: str
+) -> bool:
+    """As the driver's method, on the back end of `host`. `current_id` empty: the new one is
+    added."""
     new, current = _named(new_id), _named(current_id)
     if new is None:
         return False  # deleted since it was asked about
     stay = [service for service in _services(server.id) if service.id != current_id]
     wanted = _with_services(server, [*stay, new])
-    return serving.current().driver(host).check_update_share_server_security_service(wanted, shares, new, current)
+    return (
+        serving.current()
+        .driver(host)
+        .check_update_share_server_security_service(wanted, shares, new, current)
+    )
 
 
 def update_share_server_security_service(
     host: str, server: ShareServer, shares: Sequence[Share], new_id: str, current_id: str
 ) -> dict[str, str]:
-    """As the driver's method, on the back end of `host`; the network's list holds the new service by now."""
+    """As the driver's method, on the back end of `host`; the network's list holds the new service
+    by now."""
     new, current = _named(new_id), _named(current_id)
     assert new is not None, "a service that a network uses is not deleted"
-    return serving.current().driver(host).update_share_server_security_service(_with_services(server), shares, new, current)
+    return (
+        serving.current()
+        .driver(host)
+        .update_share_server_security_service(_with_services(server), shares, new, current)
+    )
 
 
-def update_share_network_subnet_from_metadata(host: str, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
+def update_share_network_subnet_from_metadata(
+    host: str, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]
+) -> None:
     """As the driver's method, on the back end of `host`."""
-    serving.current().driver(host).update_share_network_subnet_from_metadata(_with_services(server), share_network_subnet_id, metadata)
+    serving.current().driver(host).update_share_network_subnet_from_metadata(
+        _with_services(server), share_network_subnet_id, metadata
+    )
 
 
 def _services(server_id: str) -> list[SecurityService]:
-    return read_within(serving.current().engine, security_services.of_server, serving.current().cipher, server_id)
+    return read_within(
+        serving.current().engine, security_services.of_server, serving.current().cipher, server_id
+    )
 
 
 def _named(security_service_id: str) -> SecurityService | None:
-    return read_within(serving.current().engine, security_services.named, serving.current().cipher, security_service_id)
+    return read_within(
+        serving.current().engine,
+        security_services.named,
+        serving.current().cipher,
+        security_service_id,
+    )
 
 
-def _with_services(server: ShareServer, services: list[SecurityService] | None = None) -> ShareServer:
+def _with_services(
+    server: ShareServer, services: list[SecurityService] | None = None
+) -> ShareServer:
     services = _services(server.id) if services is None else services
     return msgspec.structs.replace(server, network_info=_joined(server.network_info, services))
 
@@ -96,10 +137,15 @@ def _with_services(server: ShareServer, services: list[SecurityService] | None =
 def _with_addition(addition: Addition, services: list[SecurityService]) -> Addition:
     update = addition.network_info
     network_info = msgspec.structs.replace(
-        update, current=_joined(update.current, services), added=_joined(update.added, services), security_services=services
+        update,
+        current=_joined(update.current, services),
+        added=_joined(update.added, services),
+        security_services=services,
     )
     return msgspec.structs.replace(addition, network_info=network_info)
 
 
-def _joined(network_info: Sequence[NetworkInfo], services: list[SecurityService]) -> list[NetworkInfo]:
+def _joined(
+    network_info: Sequence[NetworkInfo], services: list[SecurityService]
+) -> list[NetworkInfo]:
     return [msgspec.structs.replace(entry, security_services=services) for entry in network_info]

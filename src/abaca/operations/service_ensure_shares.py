@@ -1,4 +1,5 @@
-"""Bring everything on a back end into the state described, as when its worker starts: each server that stands, with its shares."""
+"""Bring everything on a back end into the state described, as when its worker starts: each server
+that stands, with its shares."""
 
 from __future__ import annotations
 

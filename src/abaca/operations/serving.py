@@ -1,4 +1,5 @@
-"""What the operations of this worker work with: its drivers, the network plug-in and the locks of its share servers.
+"""What the operations of this worker work with: its drivers, the network plug-in and the locks of
+its share servers.
 
 Set once by the worker before work is taken; there is one worker a process, as there is one DBOS.
 """
@@ -23,7 +24,8 @@ from abaca.workflow.steps import look
 
 @dataclass(frozen=True)
 class Serving:
-    """`drivers`: host@backend → driver. `engine`, `cipher`: for the secrets that a call of a driver needs; see `driver_calls`."""
+    """`drivers`: host@backend → driver. `engine`, `cipher`: for the secrets that a call of a driver
+    needs; see `driver_calls`."""
 
     drivers: dict[str, ShareDriver]
     networks: NetworkPlugin
@@ -32,7 +34,8 @@ class Serving:
     locks: ServerLocks = field(default_factory=ServerLocks)
 
     def driver(self, host: str) -> ShareDriver:
-        """The driver of `host@backend` or `host@backend#pool`. Unavailable when this worker does not serve it (any more)."""
+        """The driver of `host@backend` or `host@backend#pool`. Unavailable when this worker does
+        not serve it (any more)."""
         service = Host.parse(host).service
         if service not in self.drivers:
             raise Unavailable(f"The back end {service} is not served by this worker.")
@@ -57,9 +60,11 @@ def current() -> Serving:
 
 @contextmanager
 def server_of_share(instance_id: str) -> Iterator[None]:
-    """Hold the share server that a share instance stands on, shared with the other work on its shares; or the instance, where there is none.
+    """Hold the share server that a share instance stands on, shared with the other work on its
+    shares; or the instance, where there is none.
 
-    A share that stands somewhere stays there; one that finds no room while it is made goes elsewhere as work of its own.
+    A share that stands somewhere stays there; one that finds no room while it is made goes
+    elsewhere as work of its own.
     """
     with current().locks.shared(look(share_instances.server_of, instance_id) or instance_id):
         yield

@@ -1,6 +1,8 @@
-"""Make a share, empty or from a snapshot: its share server first, where that is not set up yet, then the share on it.
+"""Make a share, empty or from a snapshot: its share server first, where that is not set up yet,
+then the share on it.
 
-When its pool turns out to have no room for an empty one, nothing of it is left there and the same begins on another pool, as work of its own.
+When its pool turns out to have no room for an empty one, nothing of it is left there and the same
+begins on another pool, as work of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +50,10 @@ def share_create(instance_id: str, *tried: str) -> None:
 
 def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
     driver = serving.current().driver(here.host)
-    share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+    share, server = (
+        later(driver_values.share, instance_id),
+        later(driver_values.server_of_share, here.server_id),
+    )
     try:
         if here.snapshot_id is None:
             locations: list[ExportLocation] = effect(driver.create_share, share, server)
@@ -59,8 +64,13 @@ def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
         try:
             effect(driver.delete_share, share, server)
         except BackendError:
-            raise error from None  # what is left goes with the deletion of the share; the reason to tell is the first one
-        if isinstance(error, NoSpace) and here.snapshot_id is None and tx(next_pool.place_again, instance_id, [*tried, here.host]):
+            # what is left goes with the deletion of the share; the reason to tell is the first one
+            raise error from None
+        if (
+            isinstance(error, NoSpace)
+            and here.snapshot_id is None
+            and tx(next_pool.place_again, instance_id, [*tried, here.host])
+        ):
             return
         raise
     tx(share_instances.created, instance_id, locations)

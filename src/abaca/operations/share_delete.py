@@ -1,4 +1,5 @@
-"""Delete a share with its data. Its share server stays for the next one, until it has been unused for a while."""
+"""Delete a share with its data. Its share server stays for the next one, until it has been unused
+for a while."""
 
 from __future__ import annotations
 
@@ -23,6 +24,9 @@ def share_delete(instance_id: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+        share, server = (
+            later(driver_values.share, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         effect(serving.current().driver(here.host).delete_share, share, server)
         tx(share_instances.remove, instance_id)

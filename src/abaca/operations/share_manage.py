@@ -1,4 +1,5 @@
-"""Take over a share that its share server exports. From then on it is accessed by the rules that Abaca knows, which are none."""
+"""Take over a share that its share server exports. From then on it is accessed by the rules that
+Abaca knows, which are none."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ def share_manage(instance_id: str, export_path: str, driver_options: str) -> Non
         if here is None:
             return
         driver, options = serving.current().driver(here.host), msgspec.json.decode(driver_options)
-        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+        share, server = (
+            later(driver_values.share, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         found: ManagedShare = effect(driver.manage_share, share, export_path, server, options)
         effect(driver.update_access, share, [], server)
         tx(share_management.managed, instance_id, found)

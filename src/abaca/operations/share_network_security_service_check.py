@@ -1,4 +1,5 @@
-"""Ask one back end whether its share servers may change to a security service. Changes nothing but the answer."""
+"""Ask one back end whether its share servers may change to a security service. Changes nothing but
+the answer."""
 
 from __future__ import annotations
 
@@ -28,5 +29,8 @@ def share_network_security_service_check(check_id: str, service_host: str) -> No
         shares = later(driver_values.shares_of_server, server_id)
         check = driver_calls.check_update_share_server_security_service
         if not effect(check, service_host, server, shares, wanted.new_id, wanted.current_id or ""):
-            raise Refused(f"The back end of share server {server_id} refuses it without a reason.", is_public=True)
+            raise Refused(
+                f"The back end of share server {server_id} refuses it without a reason.",
+                is_public=True,
+            )
     tx(security_service_changes.answered, check_id, service_host, None)

@@ -1,4 +1,5 @@
-"""Ask one back end whether its share servers may be given one more subnet. Changes nothing but the answer."""
+"""Ask one back end whether its share servers may be given one more subnet. Changes nothing but the
+answer."""
 
 from __future__ import annotations
 
@@ -24,12 +25,25 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
     inquiry = tx(subnet_additions.inquiry, check_id, service_host)
     if inquiry is None:
         return
-    subnet = effect(serving.current().networks.get_subnet, inquiry.project_id, inquiry.neutron_net_id, inquiry.neutron_subnet_id)
+    subnet = effect(
+        serving.current().networks.get_subnet,
+        inquiry.project_id,
+        inquiry.neutron_net_id,
+        inquiry.neutron_subnet_id,
+    )
     effect(require_free_addresses, inquiry, subnet)
     for first in range(0, len(inquiry.server_ids), _AT_ONCE):
-        denied = effect(driver_calls.server_without_subnet, service_host, inquiry.server_ids[first : first + _AT_ONCE], subnet)
+        denied = effect(
+            driver_calls.server_without_subnet,
+            service_host,
+            inquiry.server_ids[first : first + _AT_ONCE],
+            subnet,
+        )
         if denied is not None:
-            raise Refused(f"The back end of share server {denied} refuses it without a reason.", is_public=True)
+            raise Refused(
+                f"The back end of share server {denied} refuses it without a reason.",
+                is_public=True,
+            )
     tx(subnet_additions.answer, check_id, service_host, None, subnet)
 
 
@@ -38,7 +52,8 @@ def require_free_addresses(inquiry: Inquiry, subnet: Subnet) -> None:
     free = serving.current().networks.free_addresses(subnet)
     if free is not None and free < inquiry.addresses:
         raise NoSpace(
-            f"The subnet {subnet.neutron_subnet_id} ({subnet.cidr}) has {free} free addresses, the share servers of the network "
+            f"The subnet {subnet.neutron_subnet_id} ({subnet.cidr}) has {free} free addresses, "
+            "the share servers of the network "
             f"need {inquiry.addresses}.",
             is_public=True,
         )

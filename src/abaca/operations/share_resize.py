@@ -1,4 +1,5 @@
-"""Extend or shrink a share: two workflows of the same shape, side by side. A refused one leaves the share as it was."""
+"""Extend or shrink a share: two workflows of the same shape, side by side. A refused one leaves the
+share as it was."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ def share_extend(instance_id: str, new_size: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+        share, server = (
+            later(driver_values.share, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         effect(serving.current().driver(here.host).extend_share, share, int(new_size), server)
         tx(share_instances.resized, instance_id, int(new_size))
 
@@ -46,7 +50,10 @@ def share_shrink(instance_id: str, new_size: str) -> None:
         here = tx(driver_values.standing, instance_id)
         if here is None:
             return
-        share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+        share, server = (
+            later(driver_values.share, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         try:
             effect(serving.current().driver(here.host).shrink_share, share, int(new_size), server)
         except Refused as refusal:

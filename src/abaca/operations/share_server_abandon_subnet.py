@@ -1,4 +1,5 @@
-"""Take a failed addition of a subnet back: the server first, to its old subnets, then the addresses, which nothing answers on any more."""
+"""Take a failed addition of a subnet back: the server first, to its old subnets, then the
+addresses, which nothing answers on any more."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, tx, workflow
 
 
-@workflow(on_failure=share_server_networks.fail_addition, on_resume=share_server_repairs.resume_abandonment)
+@workflow(
+    on_failure=share_server_networks.fail_addition,
+    on_resume=share_server_repairs.resume_abandonment,
+)
 def share_server_abandon_subnet(share_server_id: str, subnet_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
         host = tx(share_servers.host_of, share_server_id)

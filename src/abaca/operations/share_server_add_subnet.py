@@ -1,4 +1,5 @@
-"""Give a share server in use addresses on one more subnet. One workflow a server; the last one makes the share network active again."""
+"""Give a share server in use addresses on one more subnet. One workflow a server; the last one
+makes the share network active again."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from abaca.operations.share_server_setup import allocate
 from abaca.workflow.steps import effect, later, tx, workflow
 
 
-@workflow(on_failure=share_server_networks.fail_addition, on_resume=share_server_repairs.resume_addition)
+@workflow(
+    on_failure=share_server_networks.fail_addition, on_resume=share_server_repairs.resume_addition
+)
 def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
     with serving.current().locks.exclusive(share_server_id):
         server = tx(share_server_networks.to_extend, share_server_id, subnet_id)
@@ -17,5 +20,10 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
         given = allocate(share_server_id, server.places)
         tx(share_server_networks.store_allocations, share_server_id, given)
         addition = later(share_server_networks.addition, share_server_id, subnet_id)
-        update = effect(driver_calls.update_share_server_network_allocations, server.host, share_server_id, addition)
+        update = effect(
+            driver_calls.update_share_server_network_allocations,
+            server.host,
+            share_server_id,
+            addition,
+        )
         tx(share_server_networks.finish_addition, share_server_id, subnet_id, update)

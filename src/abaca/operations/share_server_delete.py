@@ -1,4 +1,5 @@
-"""Take an empty share server away: the server first, then its addresses, which nothing answers on any more, then its rows."""
+"""Take an empty share server away: the server first, then its addresses, which nothing answers on
+any more, then its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Take over a share server that stands on a back end: its driver first, then its addresses; then it is brought to what is described."""
+"""Take over a share server that stands on a back end: its driver first, then its addresses; then it
+is brought to what is described."""
 
 from __future__ import annotations
 
@@ -20,11 +21,18 @@ def share_server_manage(share_server_id: str, driver_options: str) -> None:
         if wanted is None:
             return
         options = msgspec.json.decode(driver_options)
-        found: ManagedServer = effect(serving.current().driver(wanted.host).manage_server, share_server_id, wanted.identifier, options)
+        found: ManagedServer = effect(
+            serving.current().driver(wanted.host).manage_server,
+            share_server_id,
+            wanted.identifier,
+            options,
+        )
         place, networks = wanted.place, serving.current().networks
         subnet = place.subnet
         if subnet is None:
-            subnet = effect(networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id)
+            subnet = effect(
+                networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id
+            )
             tx(share_network_subnets.resolve, place.share_network_subnet_id, subnet)
         request = AllocationRequest(
             server_id=share_server_id,
@@ -35,7 +43,13 @@ def share_server_manage(share_server_id: str, driver_options: str) -> None:
             project_id=place.project_id,
         )
         given: list[NetworkAllocation] = effect(networks.take_over, request, found.ip_addresses)
-        tx(management.store, share_server_id, place.share_network_subnet_id, given, found.backend_details)
+        tx(
+            management.store,
+            share_server_id,
+            place.share_network_subnet_id,
+            given,
+            found.backend_details,
+        )
         server = later(driver_values.share_server, share_server_id)
         effect(driver_calls.ensure_server, wanted.host, server, [], [])
         tx(management.managed, share_server_id)

@@ -1,6 +1,7 @@
 """Setting a share server up: not a workflow of its own but the first part of making a share on it.
 
-Whoever comes first does it; the others wait for its lock and find it done. It may run twice after a crash: every step looks first.
+Whoever comes first does it; the others wait for its lock and find it done. It may run twice after a
+crash: every step looks first.
 """
 
 from __future__ import annotations
@@ -22,17 +23,23 @@ from abaca.workflow.steps import effect, tx
 
 
 def make_sure_of_server(share_server_id: str, host: str) -> None:
-    """Return when the server is set up. Raises BackendError when it cannot be, with nothing left of it but its row in error."""
+    """Return when the server is set up. Raises BackendError when it cannot be, with nothing left of
+    it but its row in error."""
     with serving.current().locks.exclusive(share_server_id):
         server = tx(share_server_networks.to_set_up, share_server_id)
         if server.status == "creating":
             _set_up(share_server_id, host, server.places)
         elif not states.SHARE_SERVER.permits(server.status, Permit.SERVE):
-            raise Refused(f"The share server is {server.status}{f': {server.reason}' if server.reason else '.'}", is_public=True)
+            raise Refused(
+                "The share server is "
+                f"{server.status}{f': {server.reason}' if server.reason else '.'}",
+                is_public=True,
+            )
 
 
 def allocate(share_server_id: str, places: list[Place]) -> dict[str, list[NetworkAllocation]]:
-    """Find out what each subnet is, where that is not known yet, and give the server its addresses on all of them, or on none.
+    """Find out what each subnet is, where that is not known yet, and give the server its addresses
+    on all of them, or on none.
 
     Share network subnet id → the addresses, which are yet to be stored.
     """
@@ -41,7 +48,9 @@ def allocate(share_server_id: str, places: list[Place]) -> dict[str, list[Networ
     for place in places:
         subnet = place.subnet
         if subnet is None:
-            subnet = effect(networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id)
+            subnet = effect(
+                networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id
+            )
             tx(share_network_subnets.resolve, place.share_network_subnet_id, subnet)
         requests.append(
             AllocationRequest(

@@ -25,5 +25,7 @@ def share_server_unmanage(share_server_id: str, forced: str) -> None:
         except BackendError as error:
             if not forced:
                 raise
-            _LOG.warning("share server %s is unmanaged by force: %s", share_server_id, error.message)
+            _LOG.warning(
+                "share server %s is unmanaged by force: %s", share_server_id, error.message
+            )
         tx(share_servers.remove, share_server_id)

@@ -1,4 +1,5 @@
-"""Let a share server in use join another security service. One workflow a server; the last one makes the share network active again."""
+"""Let a share server in use join another security service. One workflow a server; the last one
+makes the share network active again."""
 
 from __future__ import annotations
 
@@ -10,12 +11,21 @@ from abaca.workflow.steps import effect, later, tx, workflow
 
 
 @workflow(on_failure=security_service_changes.fail, on_resume=security_service_changes.resume)
-def share_server_update_security_service(share_server_id: str, new_id: str, current_id: str) -> None:
+def share_server_update_security_service(
+    share_server_id: str, new_id: str, current_id: str
+) -> None:
     with serving.current().locks.exclusive(share_server_id):
         host = tx(share_servers.host_of, share_server_id)
         if host is None:
             return
         server = later(driver_values.share_server, share_server_id)
         shares = later(driver_values.shares_of_server, share_server_id)
-        details = effect(driver_calls.update_share_server_security_service, host, server, shares, new_id, current_id)
+        details = effect(
+            driver_calls.update_share_server_security_service,
+            host,
+            server,
+            shares,
+            new_id,
+            current_id,
+        )
         tx(security_service_changes.finish, share_server_id, details)

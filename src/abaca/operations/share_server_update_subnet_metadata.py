@@ -1,4 +1,5 @@
-"""Hand metadata of a share network subnet to the driver of a share server that stands there. One workflow a server."""
+"""Hand metadata of a share network subnet to the driver of a share server that stands there. One
+workflow a server."""
 
 from __future__ import annotations
 
@@ -16,5 +17,11 @@ def share_server_update_subnet_metadata(share_server_id: str, subnet_id: str, *k
             return
         server = later(driver_values.standing_server, share_server_id)
         metadata = later(subnet_metadata.values, subnet_id, wanted.keys)
-        effect(driver_calls.update_share_network_subnet_from_metadata, wanted.host, server, subnet_id, metadata)
+        effect(
+            driver_calls.update_share_network_subnet_from_metadata,
+            wanted.host,
+            server,
+            subnet_id,
+            metadata,
+        )
         tx(subnet_metadata.handed_over, share_server_id, subnet_id, wanted.keys)

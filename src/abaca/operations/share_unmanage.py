@@ -1,4 +1,5 @@
-"""Let a share go: it stands on as it is, with its data and its rules, and is forgotten here. One that was never taken over is only forgotten."""
+"""Let a share go: it stands on as it is, with its data and its rules, and is forgotten here. One
+that was never taken over is only forgotten."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ def share_unmanage(instance_id: str) -> None:
         if here is None:
             return
         if here.size:
-            share, server = later(driver_values.share, instance_id), later(driver_values.server_of_share, here.server_id)
+            share, server = (
+                later(driver_values.share, instance_id),
+                later(driver_values.server_of_share, here.server_id),
+            )
             effect(serving.current().driver(here.host).unmanage_share, share, server)
         tx(share_instances.remove, instance_id)

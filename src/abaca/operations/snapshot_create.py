@@ -27,11 +27,15 @@ def snapshot_create(share_instance_id: str, instance_id: str) -> None:
         if here is None:
             return
         driver = serving.current().driver(here.host)
-        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.server_of_share, here.server_id)
+        snapshot, server = (
+            later(snapshot_values.snapshot, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         try:
             taken = effect(driver.create_snapshot, snapshot, server)
         except BackendError:
-            # What is left when this fails, too, goes with the deletion of the snapshot; the reason to tell is the first one.
+            # What is left when this fails, too, goes with the deletion of the snapshot; the reason
+            # to tell is the first one.
             with suppress(BackendError):
                 effect(driver.delete_snapshot, snapshot, server)
             raise

@@ -14,7 +14,9 @@ from abaca.workflow.steps import effect, later, tx, workflow
 
 def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str) -> None:
     """The snapshot may be deleted again."""
-    share_snapshot_instances.fail(conn, instance_id, "error_deleting", messages.Action.DELETE, reason)
+    share_snapshot_instances.fail(
+        conn, instance_id, "error_deleting", messages.Action.DELETE, reason
+    )
 
 
 @workflow(on_failure=fail, on_resume=resumptions.snapshot_delete)
@@ -23,6 +25,9 @@ def snapshot_delete(share_instance_id: str, instance_id: str) -> None:
         here = tx(snapshot_values.standing, instance_id)
         if here is None:
             return
-        snapshot, server = later(snapshot_values.snapshot, instance_id), later(driver_values.server_of_share, here.server_id)
+        snapshot, server = (
+            later(snapshot_values.snapshot, instance_id),
+            later(driver_values.server_of_share, here.server_id),
+        )
         effect(serving.current().driver(here.host).delete_snapshot, snapshot, server)
         tx(share_snapshot_instances.remove, instance_id)

@@ -1,6 +1,8 @@
-"""Delete what failures have left of share servers: those that never became active, and those whose deletion failed half-way.
+"""Delete what failures have left of share servers: those that never became active, and those whose
+deletion failed half-way.
 
-The failed shares of one that never became active are taken off it first: there is nothing of them on it.
+The failed shares of one that never became active are taken off it first: there is nothing of them
+on it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ AFTER_SECONDS = 20.0
 def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER_SECONDS) -> None:
     """Start the deletion of those of these back ends (host@backend)."""
     due = sa.select(share_servers).where(
-        share_servers.c.host.in_(hosts), servers.remains(), share_servers.c.updated_at <= utcnow() - timedelta(seconds=after_seconds)
+        share_servers.c.host.in_(hosts),
+        servers.remains(),
+        share_servers.c.updated_at <= utcnow() - timedelta(seconds=after_seconds),
     )
     delete_each(engine, due, may_go=_has_no_shares_left)
 
@@ -33,5 +37,9 @@ def _has_no_shares_left(conn: Connection, share_server_id: str) -> bool:
     """Take the failed shares off the server; whether none is left on it."""
     on_it = share_instances.c.share_server_id == share_server_id
     failed = share_instances.c.status.in_(states.SHARE.permitted[Permit.LEAVE_SERVER])
-    conn.execute(sa.update(share_instances).where(on_it, failed).values(share_server_id=None, updated_at=utcnow()))
+    conn.execute(
+        sa.update(share_instances)
+        .where(on_it, failed)
+        .values(share_server_id=None, updated_at=utcnow())
+    )
     return conn.execute(sa.select(share_instances.c.id).where(on_it).limit(1)).first() is None

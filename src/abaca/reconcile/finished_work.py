@@ -1,4 +1,5 @@
-"""Forget the records of work that ended some time ago, give up on work that killed its worker again and again, and what an upgrade brings."""
+"""Forget the records of work that ended some time ago, give up on work that killed its worker again
+and again, and what an upgrade brings."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ NOT_DONE_SECONDS = 30 * 24 * 3600
 
 
 def tidy_up(engine: Engine, worker_host: str) -> None:
-    """Delete the steps of what is done, and all of it an hour later, and what was parked or given up more than thirty days ago; end what DBOS
-    gave up or this release does not know, and take up again what was lost and what an older one began otherwise."""
+    """Delete the steps of what is done, and all of it an hour later, and what was parked or given
+    up more than thirty days ago; end what DBOS gave up or this release does not know, and take up
+    again what was lost and what an older one began otherwise."""
     retention.end_given_up(engine, worker_host)
     retention.take_up_lost(worker_host)
     inspection.resume_outgrown(engine, worker_host)

@@ -1,6 +1,8 @@
-"""Give back addresses that appeared after their share server had been deleted: asked for, given up, and made after all.
+"""Give back addresses that appeared after their share server had been deleted: asked for, given up,
+and made after all.
 
-Only of servers that were deleted here. What else a network plug-in holds may be another installation's, or that of a server that was let go.
+Only of servers that were deleted here. What else a network plug-in holds may be another
+installation's, or that of a server that was let go.
 """
 
 from __future__ import annotations
@@ -23,19 +25,29 @@ LATEST_SECONDS = 600.0
 """Longer than any request that was given up is still carried out."""
 
 
-def give_back(engine: Engine, hosts: set[str], runtime: Runtime, after_seconds: float = LATEST_SECONDS) -> None:
-    """Release the addresses of servers of these back ends (host@backend) once more, so many seconds after their deletion, and forget them."""
+def give_back(
+    engine: Engine, hosts: set[str], runtime: Runtime, after_seconds: float = LATEST_SECONDS
+) -> None:
+    """Release the addresses of servers of these back ends (host@backend) once more, so many seconds
+    after their deletion, and forget them."""
     with read(engine) as conn:
         server_ids = departed_share_servers.due(conn, hosts, after_seconds)
     for server_id in server_ids:
-        with serving.current().locks.exclusive(server_id):  # it may be managed again meanwhile, which takes addresses over
+        # it may be managed again meanwhile, which takes addresses over
+        with serving.current().locks.exclusive(server_id):
             with read(engine) as conn:
                 is_gone = departed_share_servers.is_remembered(conn, server_id)
             try:
                 if is_gone:
-                    deadlines.call(partial(serving.current().networks.release, server_id), "release", runtime)
+                    deadlines.call(
+                        partial(serving.current().networks.release, server_id), "release", runtime
+                    )
             except BackendError as error:
-                _LOG.warning("cannot tell yet whether share server %s has late addresses: %s", server_id, error.message)
+                _LOG.warning(
+                    "cannot tell yet whether share server %s has late addresses: %s",
+                    server_id,
+                    error.message,
+                )
                 continue
             with begin(engine) as conn:
                 departed_share_servers.forget(conn, server_id)

@@ -1,4 +1,5 @@
-"""Ask a back end, now and then, what each of its shares holds, and store the answer for those who watch over the installation."""
+"""Ask a back end, now and then, what each of its shares holds, and store the answer for those who
+watch over the installation."""
 
 from __future__ import annotations
 

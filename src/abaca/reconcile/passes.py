@@ -18,7 +18,8 @@ def repeat(name: str, work: Callable[[], None], every_seconds: float, stopping: 
 
 
 def once(name: str, work: Callable[[], None]) -> None:
-    """Run the pass; an error is logged, and mended by its next run or not at all. It ends in the middle when the worker stops."""
+    """Run the pass; an error is logged, and mended by its next run or not at all. It ends in the
+    middle when the worker stops."""
     try:
         work()
     except Stopping:

@@ -1,4 +1,5 @@
-"""What passes that delete share servers have in common: each server is looked at again with its share network's row held."""
+"""What passes that delete share servers have in common: each server is looked at again with its
+share network's row held."""
 
 from __future__ import annotations
 
@@ -13,8 +14,13 @@ from abaca.db.tables import share_networks, share_servers
 from abaca.domain.share_servers import share_servers as servers
 
 
-def delete_each(engine: Engine, wanted: sa.Select[Any], may_go: Callable[[Connection, str], bool] = lambda *_: True) -> None:
-    """Start the deletion of the share servers that `wanted`, a query on their table, gives; each in a transaction of its own.
+def delete_each(
+    engine: Engine,
+    wanted: sa.Select[Any],
+    may_go: Callable[[Connection, str], bool] = lambda *_: True,
+) -> None:
+    """Start the deletion of the share servers that `wanted`, a query on their table, gives; each in
+    a transaction of its own.
 
     `may_go`: asked last, with the server's id.
     """

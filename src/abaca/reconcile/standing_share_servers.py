@@ -1,6 +1,8 @@
-"""Bring share servers that stand into the state described, each under its lock: one, or all of a back end.
+"""Bring share servers that stand into the state described, each under its lock: one, or all of a
+back end.
 
-For a worker that starts, and for servers that stopped serving by themselves. What an administrator asks for is a workflow: `service_ensure_shares`.
+For a worker that starts, and for servers that stopped serving by themselves. What an administrator
+asks for is a workflow: `service_ensure_shares`.
 """
 
 from __future__ import annotations
@@ -24,18 +26,23 @@ from abaca.workflow.runtime import Runtime
 _LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-"""Servers of one back end that are brought up side by side: most of the time goes by waiting for their processes."""
+"""Servers of one back end that are brought up side by side: most of the time goes by waiting for
+their processes."""
 
 
 def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
-    """Every server that stands on the back end `host`. Raises the first error that is not one server's own, after all have had their turn.
+    """Every server that stands on the back end `host`. Raises the first error that is not one
+    server's own, after all have had their turn.
 
-    A server that cannot even be described, or over which the driver shows a bug, keeps no other down.
+    A server that cannot even be described, or over which the driver shows a bug, keeps no other
+    down.
     """
     with read(engine) as conn:
         server_ids = share_servers.standing(conn, host)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"ensure {host}") as threads:
-        attempts = [threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids]
+        attempts = [
+            threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids
+        ]
     for server_id, attempt in zip(server_ids, attempts, strict=True):
         error = attempt.exception()
         if isinstance(error, Exception) and not isinstance(error, BackendError):
@@ -52,7 +59,8 @@ def ensure(
     is_wanted: Callable[[], bool] = lambda: True,
     room: AbstractContextManager[object] | None = None,
 ) -> None:
-    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for good on it is logged.
+    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for
+    good on it is logged.
 
     `room` is held while the driver is busy with it, and not while its lock is waited for.
     """
@@ -67,6 +75,10 @@ def ensure(
             return
         try:
             with room or nullcontext():
-                deadlines.call(partial(driver_calls.ensure_server, host, server, shares, snapshots), "ensure_server", runtime)
+                deadlines.call(
+                    partial(driver_calls.ensure_server, host, server, shares, snapshots),
+                    "ensure_server",
+                    runtime,
+                )
         except (Refused, NoSpace) as error:
             _LOG.error("share server %s could not be ensured: %s", server.id, error.message)

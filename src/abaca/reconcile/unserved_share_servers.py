@@ -1,9 +1,11 @@
-"""Notice share servers that stopped serving by themselves, their file server dead or hanging, and bring them back.
+"""Notice share servers that stopped serving by themselves, their file server dead or hanging, and
+bring them back.
 
-Deaths are told by the driver as they happen; what hangs is found by asking it, from time to time, for all its servers at once. Each such
-server is restarted as it was, which needs neither its lock nor the database; one that does not serve even so is ensured under its lock.
-The first attempt is made at once. A server that does not stay up is tried again after longer and longer pauses, so that it takes nobody
-else's time.
+Deaths are told by the driver as they happen; what hangs is found by asking it, from time to time,
+for all its servers at once. Each such server is restarted as it was, which needs neither its lock
+nor the database; one that does not serve even so is ensured under its lock. The first attempt is
+made at once. A server that does not stay up is tried again after longer and longer pauses, so that
+it takes nobody else's time.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ LONGEST_WAIT = 5.0
 SHORTEST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
 STEADY_SECONDS = 600.0
-"""A server that has served for so long since it was brought back counts as healthy: its next pause is the shortest again."""
+"""A server that has served for so long since it was brought back counts as healthy: its next pause
+is the shortest again."""
 
 
 @dataclass
@@ -52,7 +55,8 @@ class _Trouble:
 
 
 class Watch:
-    """Over the servers of the back end `host`. `restarts`: how often a server had to be brought back, well or not."""
+    """Over the servers of the back end `host`. `restarts`: how often a server had to be brought
+    back, well or not."""
 
     def __init__(self, engine: Engine, host: str, runtime: Runtime) -> None:
         self._engine = engine
@@ -64,7 +68,8 @@ class Watch:
         self.restarts = 0
 
     def look(self) -> int:
-        """Ask about all servers that stand, and begin to bring back those that do not serve. How many do not."""
+        """Ask about all servers that stand, and begin to bring back those that do not serve. How
+        many do not."""
         with read(self._engine) as conn:
             standing = share_servers.standing(conn, self._host)
         unserved = self._ask(standing)
@@ -73,7 +78,8 @@ class Watch:
         return len(unserved)
 
     def attend(self, server_ids: Iterable[str]) -> None:
-        """Begin to bring these servers back, but those that are being brought back, or are left alone for now."""
+        """Begin to bring these servers back, but those that are being brought back, or are left
+        alone for now."""
         for server_id in server_ids:
             with self._troubles_lock:
                 trouble = self._troubles.setdefault(server_id, _Trouble())
@@ -81,20 +87,31 @@ class Watch:
                     continue
                 trouble.is_attended = True
             # A thread each: a server whose lock is held for long holds no other up.
-            Thread(target=self._bring_back, args=(server_id, trouble), name=f"bring back {server_id}", daemon=True).start()
+            Thread(
+                target=self._bring_back,
+                args=(server_id, trouble),
+                name=f"bring back {server_id}",
+                daemon=True,
+            ).start()
 
     @property
     def _driver(self) -> ShareDriver:
         return serving.current().driver(self._host)
 
     def _ask(self, server_ids: list[str]) -> list[str]:
-        return deadlines.call(partial(self._driver.unserved, server_ids), f"unserved of {self._host}", self._runtime)
+        return deadlines.call(
+            partial(self._driver.unserved, server_ids), f"unserved of {self._host}", self._runtime
+        )
 
     def _forget_what_is_over(self, unserved: list[str]) -> None:
         over = time.monotonic() - STEADY_SECONDS
         with self._troubles_lock:
             for server_id, trouble in list(self._troubles.items()):
-                if server_id not in unserved and not trouble.is_attended and trouble.not_before < over:
+                if (
+                    server_id not in unserved
+                    and not trouble.is_attended
+                    and trouble.not_before < over
+                ):
                     del self._troubles[server_id]
 
     def _bring_back(self, server_id: str, trouble: _Trouble) -> None:
@@ -104,7 +121,9 @@ class Watch:
             passes.once(f"bring back {server_id}", partial(self._ensure, server_id, trouble))
         finally:
             if trouble.was_needed:
-                trouble.not_before = time.monotonic() + min(SHORTEST_PAUSE * 2**trouble.attempts, LONGEST_PAUSE)
+                trouble.not_before = time.monotonic() + min(
+                    SHORTEST_PAUSE * 2**trouble.attempts, LONGEST_PAUSE
+                )
                 trouble.attempts += 1
                 with self._troubles_lock:
                     self.restarts += 1
@@ -112,7 +131,8 @@ class Watch:
 
     @contextmanager
     def _room(self) -> Iterator[None]:
-        """One of a few places. Who has waited for long goes without: those who have one may hang."""
+        """One of a few places. Who has waited for long goes without: those who have one may
+        hang."""
         has_place = self._places.acquire(timeout=LONGEST_WAIT)
         try:
             yield
@@ -127,12 +147,18 @@ class Watch:
             self._runtime.guard()
             started = time.monotonic()
             try:
-                trouble.was_needed = deadlines.call(partial(self._driver.restart_server, server_id), "restart_server", self._runtime)
+                trouble.was_needed = deadlines.call(
+                    partial(self._driver.restart_server, server_id), "restart_server", self._runtime
+                )
             except BackendError as error:
                 trouble.was_needed = True
                 _LOG.error("share server %s could not be restarted: %s", server_id, error.message)
         if trouble.was_needed:
-            _LOG.warning("share server %s did not serve; its restart took %.2f s", server_id, time.monotonic() - started)
+            _LOG.warning(
+                "share server %s did not serve; its restart took %.2f s",
+                server_id,
+                time.monotonic() - started,
+            )
 
     def _ensure(self, server_id: str, trouble: _Trouble) -> None:
         def is_wanted() -> bool:
@@ -140,10 +166,16 @@ class Watch:
                 return False  # it serves again
             self._runtime.guard()
             trouble.was_needed = True
-            _LOG.warning("share server %s does not serve; recovering it (attempt %d)", server_id, trouble.attempts + 1)
+            _LOG.warning(
+                "share server %s does not serve; recovering it (attempt %d)",
+                server_id,
+                trouble.attempts + 1,
+            )
             return True
 
         try:
-            standing_share_servers.ensure(self._engine, self._host, server_id, self._runtime, is_wanted, self._room())
+            standing_share_servers.ensure(
+                self._engine, self._host, server_id, self._runtime, is_wanted, self._room()
+            )
         except BackendError as error:
             _LOG.error("share server %s could not be recovered: %s", server_id, error.message)

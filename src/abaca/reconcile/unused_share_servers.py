@@ -13,8 +13,13 @@ from abaca.reconcile.share_server_deletions import delete_each
 
 
 def delete_unused(engine: Engine, hosts: set[str], unused_seconds: int) -> None:
-    """Start the deletion of the unused servers of these back ends (host@backend), as an administrator would."""
-    used = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_servers.c.id).exists()
+    """Start the deletion of the unused servers of these back ends (host@backend), as an
+    administrator would."""
+    used = (
+        sa.select(share_instances.c.id)
+        .where(share_instances.c.share_server_id == share_servers.c.id)
+        .exists()
+    )
     since = sa.func.coalesce(share_servers.c.updated_at, share_servers.c.created_at)
     idle = sa.select(share_servers).where(
         share_servers.c.host.in_(hosts),

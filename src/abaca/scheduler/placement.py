@@ -1,7 +1,9 @@
-"""The choice of a pool: filters take pools out and say why, weighers order what is left, names break ties.
+"""The choice of a pool: filters take pools out and say why, weighers order what is left, names
+break ties.
 
-Pure and deterministic: the same request and pools give the same placement, in whatever order the pools come. Claiming the capacity and
-choosing the share server are not here: `domain` does both, in the transaction in which it asks.
+Pure and deterministic: the same request and pools give the same placement, in whatever order the
+pools come. Claiming the capacity and choosing the share server are not here: `domain` does both, in
+the transaction in which it asks.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _POOLS_NAMED = 5
 
 
 class Rejection(Value):
-    """What one filter took out: for each pool the reason, in words that follow the pool's name. `told`: what callers hear of it."""
+    """What one filter took out: for each pool the reason, in words that follow the pool's name.
+    `told`: what callers hear of it."""
 
     filter: str
     told: str
@@ -26,7 +29,8 @@ class Rejection(Value):
 
 
 class Placement(Value):
-    """Where a share goes: `host` (with its pool) and its zone, both None when no pool fits. `rejections` are in the order of the filters."""
+    """Where a share goes: `host` (with its pool) and its zone, both None when no pool fits.
+    `rejections` are in the order of the filters."""
 
     host: Host | None = None
     availability_zone: str | None = None
@@ -38,16 +42,21 @@ class Placement(Value):
             return f"Placed on {pool_text(self.host)}."
         if not self.rejections:
             return "No valid host was found: no back end has reported a pool yet."
-        reasons = "; ".join(f"{rejection.filter}: {_grouped(rejection)}" for rejection in self.rejections)
+        reasons = "; ".join(
+            f"{rejection.filter}: {_grouped(rejection)}" for rejection in self.rejections
+        )
         text = f"No valid host was found: {reasons}."
         return text if len(text) <= MAX_EXPLANATION else f"{text[: MAX_EXPLANATION - 1]}…"
 
     def told(self) -> str:
-        """For the caller: what excluded the back ends, in the order of the filters. Names no pool and none of its figures."""
+        """For the caller: what excluded the back ends, in the order of the filters. Names no pool
+        and none of its figures."""
         if not self.rejections:
             return "No valid host was found: no back end is there yet."
         *some, last = [rejection.told for rejection in self.rejections]
-        reasons = [f"some back ends {told}" for told in some] + [f"{'the others' if some else 'all back ends'} {last}"]
+        reasons = [f"some back ends {told}" for told in some] + [
+            f"{'the others' if some else 'all back ends'} {last}"
+        ]
         return f"No valid host was found: {'; '.join(reasons)}."
 
 
@@ -57,7 +66,8 @@ def pool_text(host: Host) -> str:
 
 
 def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
-    """The pool with the greatest weights among those that no filter rejects; ties go to the first by name."""
+    """The pool with the greatest weights among those that no filter rejects; ties go to the first
+    by name."""
     left = sorted(pools, key=lambda pool: str(pool.host))
     rejections = []
     for each in FILTERS:
@@ -69,11 +79,14 @@ def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
     if not left:
         return Placement(rejections=rejections)
     best = max(left, key=lambda pool: [weight(request, pool) for weight in WEIGHERS])
-    return Placement(host=best.host, availability_zone=best.availability_zone, rejections=rejections)
+    return Placement(
+        host=best.host, availability_zone=best.availability_zone, rejections=rejections
+    )
 
 
 def _grouped(rejection: Rejection) -> str:
-    """Pools with the same reason share a phrase; of many pools the first few are named, so that every reason keeps its place."""
+    """Pools with the same reason share a phrase; of many pools the first few are named, so that
+    every reason keeps its place."""
     by_reason: defaultdict[str, list[str]] = defaultdict(list)
     for host, reason in rejection.pools:
         by_reason[reason].append(pool_text(host))

@@ -1,8 +1,10 @@
-"""Does a pool's value satisfy an extra spec? The operators of share types, on top of oslo.utils' specs_matcher.
+"""Does a pool's value satisfy an extra spec? The operators of share types, on top of oslo.utils'
+specs_matcher.
 
-An extra spec is text: an operator with its operands (`>= 5`, `s== fast`, `<in> gcc`, `<or> a <or> b`, `<is> True`) or a plain value, which
-must be equal. Booleans are equal in any spelling. What a pool does not report counts as False, so `<is> False` holds for it.
-Which keys are compared with what is not here: see `filters/capabilities.py`.
+An extra spec is text: an operator with its operands (`>= 5`, `s== fast`, `<in> gcc`, `<or> a <or>
+b`, `<is> True`) or a plain value, which must be equal. Booleans are equal in any spelling. What a
+pool does not report counts as False, so `<is> False` holds for it. Which keys are compared with
+what is not here: see `filters/capabilities.py`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _SCOPE = "capabilities"
 
 
 def satisfies(value: object, spec: str) -> bool:
-    """`value`: what the pool reports: text, number, boolean, None (not reported), or a list of these, of which one must fit."""
+    """`value`: what the pool reports: text, number, boolean, None (not reported), or a list of
+    these, of which one must fit."""
     if isinstance(value, list | tuple):
         return any(satisfies(item, spec) for item in value)
     if value is None:
@@ -40,12 +43,14 @@ def satisfies(value: object, spec: str) -> bool:
 
 
 def wants_true(spec: str | None) -> bool | None:
-    """What a boolean extra spec asks for (`<is> True`, `true`, …); None when it is absent or not a boolean."""
+    """What a boolean extra spec asks for (`<is> True`, `true`, …); None when it is absent or not a
+    boolean."""
     return None if spec is None else _boolean(spec.strip().removeprefix(_IS))
 
 
 def wanted_capabilities(extra_specs: Mapping[str, str]) -> dict[str, str]:
-    """The extra specs that speak of pools, by capability: unscoped keys and those of the scope `capabilities:`.
+    """The extra specs that speak of pools, by capability: unscoped keys and those of the scope
+    `capabilities:`.
 
     Keys of other scopes (`provisioning:…`, a vendor's) are for drivers.
     """
@@ -60,7 +65,8 @@ def wanted_capabilities(extra_specs: Mapping[str, str]) -> dict[str, str]:
 
 
 def reported(pool: Pool, name: str) -> object:
-    """What a pool says of a capability, its capacities included; None when it says nothing. `a:b` looks for b in the mapping a."""
+    """What a pool says of a capability, its capacities included; None when it says nothing. `a:b`
+    looks for b in the mapping a."""
     stats = pool.stats
     own: dict[str, object] = {
         "share_backend_name": pool.host.backend,
@@ -81,20 +87,26 @@ def reported(pool: Pool, name: str) -> object:
 
 @lru_cache(maxsize=4096)
 def _compare(value: str, spec: str) -> bool:
-    """Cached, because a grammar is built and run for each operator: half a millisecond, times pools, times extra specs."""
+    """Cached, because a grammar is built and run for each operator: half a millisecond, times
+    pools, times extra specs."""
     if spec.startswith(_IS):
         return _boolean(spec.removeprefix(_IS)) is (_boolean(value) is True)
     if spec.startswith(_OPERATORS):
         try:
             return bool(specs_matcher.match(value, spec))
-        except (ValueError, TypeError, SyntaxError):  # a number compared with text, an operator without operands
+        except (
+            ValueError,
+            TypeError,
+            SyntaxError,
+        ):  # a number compared with text, an operator without operands
             return False
     wanted = _boolean(spec)
     return value == spec or (wanted is not None and wanted is _boolean(value))
 
 
 def _boolean(text: str) -> bool | None:
-    """True and False in the spellings that the field accepts, None for any other text. Digits are numbers here, not booleans."""
+    """True and False in the spellings that the field accepts, None for any other text. Digits are
+    numbers here, not booleans."""
     text = text.strip()
     if text.isdigit():
         return None

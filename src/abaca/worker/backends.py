@@ -1,4 +1,5 @@
-"""The back ends of this worker, and its network plug-in, made from the configuration. Nothing is touched yet: see `upkeep.py`."""
+"""The back ends of this worker, and its network plug-in, made from the configuration. Nothing is
+touched yet: see `upkeep.py`."""
 
 from __future__ import annotations
 
@@ -22,9 +23,11 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Backend:
-    """A back end that this worker serves. `reason` is None once it is up, until then it says why it is not.
+    """A back end that this worker serves. `reason` is None once it is up, until then it says why it
+    is not.
 
-    `unserved`: how many of its share servers did not serve at the last look. `restarts`: how often some had to be brought back.
+    `unserved`: how many of its share servers did not serve at the last look. `restarts`: how often
+    some had to be brought back.
     """
 
     host: str
@@ -36,49 +39,65 @@ class Backend:
 
 
 def default_backend() -> tuple[str, list[str]]:
-    """The driver to run when none is configured, and what the machine lacks when it is not the Linux one."""
+    """The driver to run when none is configured, and what the machine lacks when it is not the
+    Linux one."""
     missing = requirements.missing()
     return ("fake", missing) if missing else ("linux", [])
 
 
 def load(conf: cfg.ConfigOpts) -> list[Backend]:
-    """The configured back ends, or one by what the machine has. Raises Unavailable for a driver that cannot be loaded or served."""
+    """The configured back ends, or one by what the machine has. Raises Unavailable for a driver
+    that cannot be loaded or served."""
     names = conf.enabled_share_backends
     if not names:
         driver_name, missing = default_backend()
         if missing:
-            _LOG.warning("serving with the fake back end, which keeps no data, because the Linux one lacks: %s", "; ".join(missing))
+            _LOG.warning(
+                "serving with the fake back end, which keeps no data, because the Linux one "
+                "lacks: %s",
+                "; ".join(missing),
+            )
         return [make(conf, driver_name, driver_name, conf.storage_availability_zone)]
     return [make(conf, name, *config.backend_driver(conf, name)) for name in names]
 
 
 def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
-    """A back end of that name; nothing of it is touched yet. Raises Unavailable as `load` does, and for options that make no sense."""
-    options = _defaults(conf, driver_name, name) | config.plugin_settings(conf, name, registry.driver_class(driver_name).OPTIONS)
+    """A back end of that name; nothing of it is touched yet. Raises Unavailable as `load` does, and
+    for options that make no sense."""
+    options = _defaults(conf, driver_name, name) | config.plugin_settings(
+        conf, name, registry.driver_class(driver_name).OPTIONS
+    )
     driver = registry.load(driver_name, name, options)
     if not driver.capabilities.driver_handles_share_servers:
         raise Unavailable(
             f"Back end {name} cannot be served: its driver '{driver_name}' makes no share servers "
-            "(driver_handles_share_servers=False), and other back ends are not served yet. Take it out of enabled_share_backends."
+            "(driver_handles_share_servers=False), and other back ends are not served yet. Take "
+            "it out of enabled_share_backends."
         )
     backend = Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
     if conf.network_plugin != "local" and driver.makes_networks:
         raise Unavailable(
-            f"Back end {backend.host} reaches only networks that it makes itself, so it cannot work with "
-            f"network_plugin = {conf.network_plugin}. With the linux driver, set physical_networks or "
+            f"Back end {backend.host} reaches only networks that it makes itself, so it cannot "
+            "work with "
+            f"network_plugin = {conf.network_plugin}. With the linux driver, set "
+            "physical_networks or "
             "vxlan_local_address."
         )
     return backend
 
 
 def network_plugin(conf: cfg.ConfigOpts, store: PortStore) -> NetworkPlugin:
-    """The configured source of addresses; nobody is asked yet. Raises Unavailable when it cannot be loaded or its options make no sense."""
+    """The configured source of addresses; nobody is asked yet. Raises Unavailable when it cannot be
+    loaded or its options make no sense."""
     name = conf.network_plugin
-    return networks.load(name, config.plugin_settings(conf, name, networks.plugin_class(name).OPTIONS), store)
+    return networks.load(
+        name, config.plugin_settings(conf, name, networks.plugin_class(name).OPTIONS), store
+    )
 
 
 def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, str]:
-    """Options that follow from where this installation stands; two of them on one machine do not meet."""
+    """Options that follow from where this installation stands; two of them on one machine do not
+    meet."""
     worker_dir = config.state_path(conf, "worker")
     if driver_name == "linux":
         return {"state_dir": str(worker_dir), "namespace": network_namespace(conf)}
@@ -88,8 +107,8 @@ def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, st
 
 
 def network_namespace(conf: cfg.ConfigOpts) -> str:
-    """The name of Abaca's own network namespace: `abaca`, or with a suffix for a state directory of one's own."""
+    """The name of Abaca's own network namespace: `abaca`, or with a suffix for a state directory of
+    one's own."""
     if conf.state_dir == "/var/lib/abaca":
         return "abaca"
     return "abaca" + hashlib.sha256(conf.state_dir.encode()).hexdigest()[:5]
-

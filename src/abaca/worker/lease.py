@@ -1,8 +1,9 @@
 """The right to serve a worker host: one process at a time, on one machine.
 
-On the machine a file lock decides at once. Across machines it is a lease in the database with a fencing token: who does not renew it
-in time has lost it, and starts no step any more. Its time is the database's: a machine whose clock is wrong, or is set, takes nobody's lease
-before its time, and its holder measures by a clock that only goes forward.
+On the machine a file lock decides at once. Across machines it is a lease in the database with a
+fencing token: who does not renew it in time has lost it, and starts no step any more. Its time is
+the database's: a machine whose clock is wrong, or is set, takes nobody's lease before its time, and
+its holder measures by a clock that only goes forward.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Lease:
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"Another process on this machine already serves the worker host '{self._host}'.") from None
+            raise Conflict(
+                f"Another process on this machine already serves the worker host '{self._host}'."
+            ) from None
         self._take()
 
     def renew(self) -> None:
@@ -75,19 +78,33 @@ class Lease:
         with begin(self._engine) as conn:
             now = database_now(conn)
             values = {"machine": _machine(), "expires_at": now + timedelta(seconds=self._seconds)}
-            row = conn.execute(sa.select(worker_leases).where(worker_leases.c.host == self._host).with_for_update()).one_or_none()
+            row = conn.execute(
+                sa.select(worker_leases).where(worker_leases.c.host == self._host).with_for_update()
+            ).one_or_none()
             if row is None:
                 self._token = 1
                 conn.execute(sa.insert(worker_leases).values(host=self._host, token=1, **values))
             elif row.machine != _machine() and row.expires_at > now:
-                raise Conflict(f"Another machine serves the worker host '{self._host}'; its lease lasts until {row.expires_at} UTC.")
+                raise Conflict(
+                    f"Another machine serves the worker host '{self._host}'; its lease lasts "
+                    f"until {row.expires_at} UTC."
+                )
             else:
                 self._token = row.token + 1
-                conn.execute(sa.update(worker_leases).where(worker_leases.c.host == self._host).values(token=self._token, **values))
+                conn.execute(
+                    sa.update(worker_leases)
+                    .where(worker_leases.c.host == self._host)
+                    .values(token=self._token, **values)
+                )
             if conn.dialect.name == "sqlite":
-                elsewhere = sa.select(worker_leases.c.host).where(worker_leases.c.machine != _machine(), worker_leases.c.expires_at > now)
+                elsewhere = sa.select(worker_leases.c.host).where(
+                    worker_leases.c.machine != _machine(), worker_leases.c.expires_at > now
+                )
                 if conn.execute(elsewhere).first():
-                    raise Conflict("SQLite works on one machine only; workers on several machines need PostgreSQL.")
+                    raise Conflict(
+                        "SQLite works on one machine only; workers on several machines need "
+                        "PostgreSQL."
+                    )
         self._valid_until = asked + self._seconds
 
 

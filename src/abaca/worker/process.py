@@ -1,4 +1,5 @@
-"""The worker process: takes the lease of its host, brings its back ends up, carries out their work and gives signs of life, until stopped."""
+"""The worker process: takes the lease of its host, brings its back ends up, carries out their work
+and gives signs of life, until stopped."""
 
 from __future__ import annotations
 
@@ -46,8 +47,9 @@ _DEATHS_SECONDS = 0.25
 """How long a driver is asked at once to wait for deaths, and the pause after an error of it."""
 
 STOP_SECONDS = 20.0
-"""After SIGTERM the process is gone within so many seconds, whatever hangs: a start that waits for a database, a thread that waits for a lock
-in one. Less than what waits for the worker waits: `abaca serve` 30 s, systemd 90 s."""
+"""After SIGTERM the process is gone within so many seconds, whatever hangs: a start that waits for
+a database, a thread that waits for a lock in one. Less than what waits for the worker waits: `abaca
+serve` 30 s, systemd 90 s."""
 
 
 class Worker:
@@ -75,20 +77,43 @@ class Worker:
         drivers = {b.host: b.driver for b in self.backends}
         for host, driver in drivers.items():
             driver.data = SqlDriverData(self.engine, host)
-        serving.start(serving.Serving(drivers=drivers, networks=networks, engine=self.engine, cipher=Cipher(config.key_file(self._conf))))
+        serving.start(
+            serving.Serving(
+                drivers=drivers,
+                networks=networks,
+                engine=self.engine,
+                cipher=Cipher(config.key_file(self._conf)),
+            )
+        )
         for backend in self.backends:
             self._report(backend)
         _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
         self._runtime.launch()
         for backend in self.backends:
             # A thread each: one that hangs takes the signs of life of no other away.
-            self._in_background(f"report {backend.host}", partial(self._report, backend), self._conf.worker.report_interval)
+            self._in_background(
+                f"report {backend.host}",
+                partial(self._report, backend),
+                self._conf.worker.report_interval,
+            )
             watch = Watch(self.engine, backend.host, self._runtime)
-            self._in_background(f"watch {backend.host}", partial(self._watch, backend, watch), self._conf.worker.watch_interval)
+            self._in_background(
+                f"watch {backend.host}",
+                partial(self._watch, backend, watch),
+                self._conf.worker.watch_interval,
+            )
             usage = partial(self._measure_usage, backend)
             self._in_background(f"usage {backend.host}", usage, self._conf.worker.usage_interval)
-            self._in_background(f"deaths {backend.host}", partial(self._await_deaths, backend, watch), _DEATHS_SECONDS)
-        self._in_background("housekeeping", self._housekeeping, min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval))
+            self._in_background(
+                f"deaths {backend.host}",
+                partial(self._await_deaths, backend, watch),
+                _DEATHS_SECONDS,
+            )
+        self._in_background(
+            "housekeeping",
+            self._housekeeping,
+            min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval),
+        )
 
     def stop(self) -> None:
         """Stop taking work, wait a bounded time for what runs, give the lease back."""
@@ -101,8 +126,12 @@ class Worker:
 
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
-            # One whose driver has a bug keeps the others from nothing; it is tried again with its next sign of life.
-            passes.once(f"bring up {backend.host}", partial(upkeep.bring_up, self.engine, backend, self._runtime))
+            # One whose driver has a bug keeps the others from nothing; it is tried again with its
+            # next sign of life.
+            passes.once(
+                f"bring up {backend.host}",
+                partial(upkeep.bring_up, self.engine, backend, self._runtime),
+            )
         upkeep.report(self.engine, self._conf, backend)
 
     def _watch(self, backend: backends.Backend, watch: Watch) -> None:
@@ -122,7 +151,9 @@ class Worker:
 
     def _housekeeping(self) -> None:
         hosts = {b.host for b in self.backends}
-        unused_share_servers.delete_unused(self.engine, hosts, self._conf.unused_share_server_cleanup_interval)
+        unused_share_servers.delete_unused(
+            self.engine, hosts, self._conf.unused_share_server_cleanup_interval
+        )
         failed_share_servers.delete_remains(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
@@ -134,16 +165,26 @@ class Worker:
             self._lease.renew()
         finally:
             if not self._lease.is_held():
-                _LOG.critical("the lease of worker host %s is lost; the process ends", self._conf.host)
+                _LOG.critical(
+                    "the lease of worker host %s is lost; the process ends", self._conf.host
+                )
                 os._exit(EXIT_LEASE_LOST)
 
     def _require_lease(self) -> None:
         if not self._lease.is_held():
-            _LOG.critical("no step is started without the lease of worker host %s; the process ends", self._conf.host)
+            _LOG.critical(
+                "no step is started without the lease of worker host %s; the process ends",
+                self._conf.host,
+            )
             os._exit(EXIT_LEASE_LOST)
 
     def _in_background(self, name: str, work: Callable[[], None], every_seconds: float) -> None:
-        thread = Thread(target=passes.repeat, args=(name, work, every_seconds, self._stopping), name=name, daemon=True)
+        thread = Thread(
+            target=passes.repeat,
+            args=(name, work, every_seconds, self._stopping),
+            name=name,
+            daemon=True,
+        )
         thread.start()
         self._threads.append(thread)
 
@@ -154,7 +195,8 @@ class Worker:
 
 
 def run(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the schema is older than this release."""
+    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the
+    schema is older than this release."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # drivers hold one a share server
     migrations.refuse_older(config.database_url(conf), migrations.revisions())
@@ -170,13 +212,21 @@ def run(conf: cfg.ConfigOpts) -> None:
         signal.signal(number, begin_to_stop)
     worker = Worker(conf)
     worker.start()
-    _LOG.info("worker host %s serves %s", conf.host, ", ".join(backend.host for backend in worker.backends))
+    _LOG.info(
+        "worker host %s serves %s",
+        conf.host,
+        ", ".join(backend.host for backend in worker.backends),
+    )
     stop.wait()
     _LOG.info("stopping")
     worker.stop()
 
 
 def _leave() -> None:
-    _LOG.critical("not everything has stopped within %g seconds; the process ends, and resumes its work at the next start", STOP_SECONDS)
+    _LOG.critical(
+        "not everything has stopped within %g seconds; the process ends, and resumes its work at "
+        "the next start",
+        STOP_SECONDS,
+    )
     logging.shutdown()
     os._exit(0)

@@ -21,9 +21,14 @@ _LOG = logging.getLogger(__name__)
 
 
 def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
-    """Prepare the back end and everything on it from the database. Until that has worked it does not count as up."""
+    """Prepare the back end and everything on it from the database. Until that has worked it does
+    not count as up."""
     try:
-        deadlines.call(backend.driver.check_for_setup_error, f"check_for_setup_error of {backend.host}", runtime)
+        deadlines.call(
+            backend.driver.check_for_setup_error,
+            f"check_for_setup_error of {backend.host}",
+            runtime,
+        )
         standing_share_servers.ensure_all(engine, backend.host, runtime)
     except BackendError as error:
         backend.reason = error.message
@@ -34,7 +39,8 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
-    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not up any more."""
+    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not
+    up any more."""
     pools: list[PoolStats] = []
     if backend.reason is None:
         try:

@@ -1,1 +1,2 @@
-"""Durable work on DBOS Transact; nothing else in Abaca imports it. What the work is stands in `operations`."""
+"""Durable work on DBOS Transact; nothing else in Abaca imports it. What the work is stands in
+`operations`."""

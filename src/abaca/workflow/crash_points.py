@@ -1,13 +1,17 @@
-"""Places at which a test lets the worker die, or a step fail: before a step, inside its effect and after it; and the list of steps that ran.
+"""Places at which a test lets the worker die, or a step fail: before a step, inside its effect and
+after it; and the list of steps that ran.
 
 Set by the environment of the worker process, nothing happens without it:
 
-* `ABACA_CRASH_AT=workflow/3/inside`: the process kills itself (SIGKILL) at the third step of that workflow, counted from 1.
-  before: nothing happened yet; inside: the world or the rows changed, nothing is recorded; after: it is over, and recorded unless it is
-  an effect, which is recorded with the next step.
-* `ABACA_FAIL_AT=workflow/3/inside/Refused`: the step raises that back end error there, each time it is tried, before its effect or
-  when that has happened; `bug`: an error that nobody expects. The step may be given by its name, too.
-* `ABACA_STEP_LOG=file`: each step appends a line `workflow/3/name`, and `+` to the name of one that reaches outside of the database.
+* `ABACA_CRASH_AT=workflow/3/inside`: the process kills itself (SIGKILL) at the third step of that
+  workflow, counted from 1. before: nothing happened yet; inside: the world or the rows changed,
+  nothing is recorded; after: it is over, and recorded unless it is an effect, which is recorded
+  with the next step.
+* `ABACA_FAIL_AT=workflow/3/inside/Refused`: the step raises that back end error there, each time it
+  is tried, before its effect or when that has happened; `bug`: an error that nobody expects. The
+  step may be given by its name, too.
+* `ABACA_STEP_LOG=file`: each step appends a line `workflow/3/name`, and `+` to the name of one that
+  reaches outside of the database.
 """
 
 from __future__ import annotations
@@ -64,7 +68,11 @@ def after(step: str) -> None:
 def _fail(step: str, moment: str) -> None:
     wanted, _, error = os.environ.get("ABACA_FAIL_AT", "").rpartition("/")
     if wanted in (f"{step}/{moment}", f"{_workflow.get()}/{_name.get()}/{moment}"):
-        raise BACKEND_ERRORS[error](FAILURE, is_public=True) if error in BACKEND_ERRORS else RuntimeError(FAILURE)
+        raise (
+            BACKEND_ERRORS[error](FAILURE, is_public=True)
+            if error in BACKEND_ERRORS
+            else RuntimeError(FAILURE)
+        )
 
 
 def _die(place: str) -> None:

@@ -1,4 +1,5 @@
-"""DBOS from outside of a worker: its tables, its connections, its client. What only puts work in needs none of it: see `queue.py`."""
+"""DBOS from outside of a worker: its tables, its connections, its client. What only puts work in
+needs none of it: see `queue.py`."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def migrate(url: str) -> None:
 
 
 def create_dbos_engine(url: str) -> Engine:
-    """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only the pragmas are ours."""
+    """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only
+    the pragmas are ours."""
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=20)
     return create_sqlite_engine(url, isolation_level="IMMEDIATE", pool_size=20, max_overflow=20)
@@ -35,7 +37,12 @@ def client(engine: Engine) -> DBOSClient:
     """One object an engine."""
     client = _clients.get(engine)
     if client is None:
-        client = DBOSClient(system_database_engine=engine, serializer=JsonSerializer(), application_name=APPLICATION, lazy=True)
+        client = DBOSClient(
+            system_database_engine=engine,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+            lazy=True,
+        )
         _clients[engine] = client
     return client
 

@@ -1,6 +1,8 @@
-"""Calls of the world outside that may never come back: each in a thread of its own, given up after its time.
+"""Calls of the world outside that may never come back: each in a thread of its own, given up after
+its time.
 
-Python cannot end a thread. One that was given up ends when its call comes back; there are never more of them than `MOST_HANGING`.
+Python cannot end a thread. One that was given up ends when its call comes back; there are never
+more of them than `MOST_HANGING`.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ _hanging: dict[Future[Any], str] = {}
 
 
 def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
-    """`function()`, for the runtime's `call_seconds` at most. Errors are its own; Stopping when the worker does not wait any longer.
+    """`function()`, for the runtime's `call_seconds` at most. Errors are its own; Stopping when the
+    worker does not wait any longer.
 
-    OutcomeUnknown when it has not come back: until it does, the share server whose lock is held is kept out of all work.
-    Unavailable, without calling, when too many calls hang, and when the share server is kept out.
+    OutcomeUnknown when it has not come back: until it does, the share server whose lock is held is
+    kept out of all work. Unavailable, without calling, when too many calls hang, and when the share
+    server is kept out.
     """
     _refuse_in_vain(name)
     future: Future[R] = Future()
@@ -43,7 +47,10 @@ def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
     if runtime.leaving.done():
         raise Stopping
     _give_up(future, name)
-    raise OutcomeUnknown(f"The back end has not answered within {runtime.limits.call_seconds:g} seconds.", is_public=True)
+    raise OutcomeUnknown(
+        f"The back end has not answered within {runtime.limits.call_seconds:g} seconds.",
+        is_public=True,
+    )
 
 
 def hanging() -> list[str]:
@@ -55,10 +62,15 @@ def hanging() -> list[str]:
 def _refuse_in_vain(name: str) -> None:
     hold = held()
     if hold is not None and hold.is_kept_out:
-        said = f"The back end has not answered an earlier call about share server {hold.server_id}; nothing is begun on it until it does."
+        said = (
+            "The back end has not answered an earlier call about share server "
+            f"{hold.server_id}; nothing is begun on it until it does."
+        )
         raise Unavailable(said, is_public=True)
     if len(hanging()) >= MOST_HANGING:
-        raise Unavailable(f"{MOST_HANGING} calls to back ends have not returned; {name} is not started.")
+        raise Unavailable(
+            f"{MOST_HANGING} calls to back ends have not returned; {name} is not started."
+        )
 
 
 def _give_up(future: Future[Any], name: str) -> None:
@@ -68,7 +80,11 @@ def _give_up(future: Future[Any], name: str) -> None:
     hold = held()
     if hold is not None:
         hold.keep_out_until(future)
-    _LOG.error("%s has not returned in time%s", name, f"; share server {hold.server_id} is left alone until it does" if hold else "")
+    _LOG.error(
+        "%s has not returned in time%s",
+        name,
+        f"; share server {hold.server_id} is left alone until it does" if hold else "",
+    )
 
 
 def _run(function: Callable[[], R], future: Future[R]) -> None:

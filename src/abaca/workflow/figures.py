@@ -32,9 +32,13 @@ class Count(Value):
 def count(conn: Connection) -> dict[tuple[str, str], Count]:
     """(name, state) → the work that has not ended well. One statement, however much there is."""
     status = status_table(conn)
-    query = sa.select(status.c.name, status.c.status, sa.func.count(), sa.func.min(status.c.created_at))
+    query = sa.select(
+        status.c.name, status.c.status, sa.func.count(), sa.func.min(status.c.created_at)
+    )
     now, counts = utcnow(), dict[tuple[str, str], Count]()
-    for name, word, number, created in conn.execute(query.where(status.c.status.in_(STATES)).group_by(status.c.name, status.c.status)):
+    for name, word, number, created in conn.execute(
+        query.where(status.c.status.in_(STATES)).group_by(status.c.name, status.c.status)
+    ):
         so_far = counts.get((name, STATES[word]), Count(number=0, oldest_seconds=0.0))
         age = (now - moment(created)).total_seconds()
         oldest = max(so_far.oldest_seconds, age)
@@ -43,7 +47,8 @@ def count(conn: Connection) -> dict[tuple[str, str], Count]:
 
 
 def moment(epoch_ms: float | None) -> datetime:
-    """UTC without zone. What no calendar has, as a row may say that somebody wrote past the code, is 1970."""
+    """UTC without zone. What no calendar has, as a row may say that somebody wrote past the code,
+    is 1970."""
     try:
         return datetime.fromtimestamp((epoch_ms or 0) / 1000, UTC).replace(tzinfo=None)
     except (TypeError, ValueError, OverflowError, OSError):

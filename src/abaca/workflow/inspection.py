@@ -1,4 +1,5 @@
-"""Looking at work from outside of a worker: what waits, runs, was parked or given up, at which step; giving it up and taking it up again."""
+"""Looking at work from outside of a worker: what waits, runs, was parked or given up, at which
+step; giving it up and taking it up again."""
 
 from __future__ import annotations
 
@@ -23,15 +24,20 @@ from abaca.workflow.steps import OUTGROWN, RESUMPTIONS, end_outside
 _LOG = logging.getLogger(__name__)
 
 ABANDONED = "The administrator has given the operation up."
-UNREADABLE = "Its arguments could not be read, so nothing was done: set the status of what it is about by hand."
+UNREADABLE = (
+    "Its arguments could not be read, so nothing was done: set the status of what it is "
+    "about by hand."
+)
 _MOST = 1000
 _ENDED = ("parked", "given up")
 
 
 class Operation(Value):
-    """One piece of work. `about`: the id of what it works on (share instance, share server, …); `args`: None when they cannot be read;
-    `state`: waiting, running, parked (it failed on its own) or given up (by the administrator, or because it was begun too often or is not known
-    to this release); `since`: UTC without zone; `reason`: why it is parked. `request_id`: of the request that asked for it; empty: none did."""
+    """One piece of work. `about`: the id of what it works on (share instance, share server, …);
+    `args`: None when they cannot be read; `state`: waiting, running, parked (it failed on its own)
+    or given up (by the administrator, or because it was begun too often or is not known to this
+    release); `since`: UTC without zone; `reason`: why it is parked. `request_id`: of the request
+    that asked for it; empty: none did."""
 
     id: str
     name: str
@@ -55,13 +61,25 @@ class Step(Value):
 
 
 def find(engine: Engine) -> list[Operation]:
-    """All work that has not ended well, the oldest first; at most a thousand pieces. A row that cannot be read hides no other."""
+    """All work that has not ended well, the oldest first; at most a thousand pieces. A row that
+    cannot be read hides no other."""
     try:
-        return [_operation(row) for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)]
-    except (TypeError, ValueError):  # DBOS takes all rows apart, and gives none when one is nonsense
+        return [
+            _operation(row)
+            for row in client(engine).list_workflows(status=list(STATES), limit=_MOST)
+        ]
+    except (
+        TypeError,
+        ValueError,
+    ):  # DBOS takes all rows apart, and gives none when one is nonsense
         with read(engine) as conn:
             status = status_table(conn)
-            rows = conn.execute(sa.select(status).where(status.c.status.in_(STATES)).order_by(status.c.created_at).limit(_MOST)).all()
+            rows = conn.execute(
+                sa.select(status)
+                .where(status.c.status.in_(STATES))
+                .order_by(status.c.created_at)
+                .limit(_MOST)
+            ).all()
         return [_operation_or_what_is_left(engine, row) for row in rows]
 
 
@@ -69,7 +87,11 @@ def get(engine: Engine, operation_id: str) -> Operation:
     """One of them. Missing when there is no such work, or it has ended well."""
     with read(engine) as conn:
         status = status_table(conn)
-        row = conn.execute(sa.select(status).where(status.c.workflow_uuid == operation_id, status.c.status.in_(STATES))).first()
+        row = conn.execute(
+            sa.select(status).where(
+                status.c.workflow_uuid == operation_id, status.c.status.in_(STATES)
+            )
+        ).first()
     if row is None:
         raise Missing(f"No operation {operation_id} is waiting, running, parked or given up.")
     return _operation_or_what_is_left(engine, row)
@@ -89,34 +111,45 @@ def steps(engine: Engine, operation_id: str) -> list[Step]:
 
 
 def abandon(engine: Engine, operation_id: str) -> None:
-    """Give work up that waits or runs: it starts no further step, and its nouns go to their error states.
+    """Give work up that waits or runs: it starts no further step, and its nouns go to their error
+    states.
 
-    Conflict for work that has ended so already, and for work whose arguments cannot be read: its worker parks it.
+    Conflict for work that has ended so already, and for work whose arguments cannot be read: its
+    worker parks it.
     """
     operation = get(engine, operation_id)
     if operation.state in _ENDED or operation.args is None:
-        raise Conflict(f"The operation {operation_id} is {operation.state}{': it has ended already' if operation.state in _ENDED else ''}.")
+        raise Conflict(
+            f"The operation {operation_id} is "
+            f"{operation.state}{': it has ended already' if operation.state in _ENDED else ''}."
+        )
     client(engine).cancel_workflow(operation_id)
     with log_context.working_for(operation.request_id):
         end_outside(engine, operation.name, operation.args, ABANDONED)
 
 
 def resume(engine: Engine, operation_id: str) -> None:
-    """Take work up again that is parked or was given up: as new work on the same nouns, from its first step on. The old record goes.
+    """Take work up again that is parked or was given up: as new work on the same nouns, from its
+    first step on. The old record goes.
 
-    Conflict, with nothing changed, when it has not ended, its nouns have been changed since, later work was done on them, or it is of a
-    kind that is asked for anew instead.
+    Conflict, with nothing changed, when it has not ended, its nouns have been changed since, later
+    work was done on them, or it is of a kind that is asked for anew instead.
     """
     operation = get(engine, operation_id)
     if operation.state not in _ENDED:
-        raise Conflict(f"The operation {operation_id} is {operation.state}: it does not need to be resumed.")
+        raise Conflict(
+            f"The operation {operation_id} is {operation.state}: it does not need to be resumed."
+        )
     if operation.args is None:
         raise Conflict(f"The operation {operation_id} cannot be resumed. {UNREADABLE}")
     again = RESUMPTIONS.get(operation.name)
     if again is None:
         raise Conflict(f"{operation.name} cannot be resumed; repeat the request that started it.")
-    # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns' statuses.
-    later = client(engine).list_workflows(start_time=_text(operation.since), load_input=False, load_output=False)
+    # Times are whole seconds on SQLite; what was begun within the same one is left to the nouns'
+    # statuses.
+    later = client(engine).list_workflows(
+        start_time=_text(operation.since), load_input=False, load_output=False
+    )
     for other in later:
         if _about(other) == operation.about and moment(other.created_at) > operation.since:
             raise Conflict(f"A later operation works on the same resource: {other.workflow_id}.")
@@ -126,8 +159,11 @@ def resume(engine: Engine, operation_id: str) -> None:
 
 
 def resume_outgrown(engine: Engine, worker_host: str) -> None:
-    """Take up again what was parked on this host because older code had begun it; what has been changed since is left alone."""
-    for row in client(engine).list_workflows(status="ERROR", queue_name=queue_name(worker_host), limit=_MOST, load_input=False):
+    """Take up again what was parked on this host because older code had begun it; what has been
+    changed since is left alone."""
+    for row in client(engine).list_workflows(
+        status="ERROR", queue_name=queue_name(worker_host), limit=_MOST, load_input=False
+    ):
         if str(row.error) == OUTGROWN:
             with suppress(CallerError):
                 resume(engine, row.workflow_id)

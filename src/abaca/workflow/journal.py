@@ -1,8 +1,11 @@
-"""The record of a workflow's steps: what a step gave, or the error it let out, under its number. A workflow that is begun again gets that.
+"""The record of a workflow's steps: what a step gave, or the error it let out, under its number. A
+workflow that is begun again gets that.
 
-It is kept where DBOS keeps it, and read by DBOS's own means, but written by ours: the record of a step that changes rows commits in the
-transaction of those rows, once, where DBOS would take two transactions and seven statements. What an effect gave is written with the step
-after it, before another effect begins: when the worker dies between the two, the effect runs again, which every effect must stand anyway.
+It is kept where DBOS keeps it, and read by DBOS's own means, but written by ours: the record of a
+step that changes rows commits in the transaction of those rows, once, where DBOS would take two
+transactions and seven statements. What an effect gave is written with the step after it, before
+another effect begins: when the worker dies between the two, the effect runs again, which every
+effect must stand anyway.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ _SERIALIZER = JsonSerializer()
 
 
 class Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here at the next start."""
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here
+    at the next start."""
 
 
 class Outgrown(AbacaError):
@@ -48,7 +52,8 @@ class Place(NamedTuple):
 
 
 class Records:
-    """The tables that DBOS keeps records in, and the statements about them: built once, executed at every step."""
+    """The tables that DBOS keeps records in, and the statements about them: built once, executed at
+    every step."""
 
     def __init__(self, engine: Engine, system_database: SystemDatabase, stopping: Event) -> None:
         self.engine = engine
@@ -61,18 +66,26 @@ class Records:
         workflow_id: sa.BindParameter[str] = sa.bindparam("workflow_id")
         mine = status.c.workflow_uuid == workflow_id
         # NO KEY: work that refers to this one does not wait. SQLite has one writer at a time.
-        self.ownership = sa.select(status.c.status, status.c.owner_xid).where(mine).with_for_update(key_share=True)
+        self.ownership = (
+            sa.select(status.c.status, status.c.owner_xid)
+            .where(mine)
+            .with_for_update(key_share=True)
+        )
         self.everything = (
-            sa.select(status.c.status, status.c.owner_xid, outputs.c.function_id, outputs.c.function_name, outputs.c.output, outputs.c.error,
+            sa.select(status.c.status, status.c.owner_xid, outputs.c.function_id,
+             outputs.c.function_name, outputs.c.output, outputs.c.error,
                       outputs.c.serialization)
             .outerjoin(outputs, outputs.c.workflow_uuid == status.c.workflow_uuid)
             .where(mine)
         )  # fmt: skip
-        self.step = sa.select(outputs.c.function_id).where(outputs.c.workflow_uuid == workflow_id, outputs.c.function_id == sa.bindparam("number"))
+        self.step = sa.select(outputs.c.function_id).where(
+            outputs.c.workflow_uuid == workflow_id, outputs.c.function_id == sa.bindparam("number")
+        )
         self.insert = sa.insert(outputs)
 
     def patiently(self, attempt: Callable[[bool], T]) -> T:
-        """`attempt(again)`, tried until the database is there. Raises Stopping when the worker does not wait any longer."""
+        """`attempt(again)`, tried until the database is there. Raises Stopping when the worker does
+        not wait any longer."""
         pause, again = _FIRST_PAUSE, False
         while True:
             try:
@@ -106,22 +119,28 @@ class Journal:
         return Place(self._number, name, _now())
 
     def recorded(self, place: Place) -> tuple[bool, Any]:
-        """(True, what the step gave) when an earlier run did it; raises the error that it let out then. (False, None): it is to be done."""
+        """(True, what the step gave) when an earlier run did it; raises the error that it let out
+        then. (False, None): it is to be done."""
         row = self._known.get(place.number)
         if row is None:
             return False, None
         if row.function_name != place.name:
-            raise Outgrown(f"step {place.number} of {self._workflow_id} is {place.name} now; recorded is {row.function_name}")
+            raise Outgrown(
+                f"step {place.number} of {self._workflow_id} is {place.name} now; recorded is "
+                f"{row.function_name}"
+            )
         if row.error is not None:
             raise _read(row.error, row.serialization)
         return True, _read(row.output, row.serialization)
 
     def transaction(self, place: Place, body: Callable[[Connection], Any]) -> Any:
-        """Run `body(conn)` and record what it gives in one transaction. What it gives, as it is recorded."""
+        """Run `body(conn)` and record what it gives in one transaction. What it gives, as it is
+        recorded."""
         return self._records.patiently(lambda again: self._attempt(place, body, again))
 
     def effect(self, place: Place, body: Callable[[], Any]) -> Any:
-        """Run `body()`. What it gives is recorded with the next step, at the latest before the next effect."""
+        """Run `body()`. What it gives is recorded with the next step, at the latest before the next
+        effect."""
         if self._unwritten:
             self._records.patiently(self._write_unwritten)
         result = body()
@@ -135,12 +154,21 @@ class Journal:
     def _attempt(self, place: Place, body: Callable[[Connection], Any], again: bool) -> Any:
         with begin(self._records.engine) as conn:
             self._require_ownership(conn)
-            if again and self._is_written(conn, place.number):  # the answer to the commit was lost, not the commit
-                self._known = {row.function_id: row for row in self._require_mine(conn.execute(self._records.everything, self._key).all())}
+            # the answer to the commit was lost, not the commit
+            if again and self._is_written(conn, place.number):
+                self._known = {
+                    row.function_id: row
+                    for row in self._require_mine(
+                        conn.execute(self._records.everything, self._key).all()
+                    )
+                }
                 self._unwritten = []
                 return self.recorded(place)[1]
             result = body(conn)
-            conn.execute(self._records.insert, [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))])
+            conn.execute(
+                self._records.insert,
+                [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))],
+            )
         self._unwritten = []
         return result
 
@@ -154,7 +182,9 @@ class Journal:
     def _is_written(self, conn: Connection, number: int) -> bool:
         return conn.execute(self._records.step, {**self._key, "number": number}).first() is not None
 
-    def _row(self, place: Place, output: str | None = None, error: str | None = None) -> dict[str, Any]:
+    def _row(
+        self, place: Place, output: str | None = None, error: str | None = None
+    ) -> dict[str, Any]:
         return {
             "workflow_uuid": self._workflow_id,
             "function_id": place.number,
@@ -180,7 +210,8 @@ class Journal:
             return self._require_mine(conn.execute(self._records.everything, self._key).all())
 
     def _require_mine(self, rows: Sequence[Any]) -> Sequence[Any]:
-        """The rows, unless the work was given up or belongs to another run by now: then what DBOS stops a run with is raised."""
+        """The rows, unless the work was given up or belongs to another run by now: then what DBOS
+        stops a run with is raised."""
         if rows and rows[0].status == "CANCELLED":
             raise DBOSWorkflowCancelledError(f"Workflow {self._workflow_id} was given up.")
         if not rows or rows[0].owner_xid != self._owner:
@@ -189,7 +220,9 @@ class Journal:
 
 
 def _passes(error: DBAPIError) -> bool:
-    return error.connection_invalidated or (isinstance(error, OperationalError) and is_outage(error))
+    return error.connection_invalidated or (
+        isinstance(error, OperationalError) and is_outage(error)
+    )
 
 
 def _read(stored: str, serialization: str | None) -> Any:

@@ -1,7 +1,9 @@
-"""Inside a worker, an operation on a share server excludes the operations on that server's shares: one lock a server, shared or exclusive.
+"""Inside a worker, an operation on a share server excludes the operations on that server's shares:
+one lock a server, shared or exclusive.
 
-A server that a back end has stopped answering about is kept out of all work until the call comes back: who waits for its lock, or asks for
-it, gets in without it and finds every effect refused (see `steps.effect`). So a server that hangs takes nobody's time but its own.
+A server that a back end has stopped answering about is kept out of all work until the call comes
+back: who waits for its lock, or asks for it, gets in without it and finds every effect refused (see
+`steps.effect`). So a server that hangs takes nobody's time but its own.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ _HELD: ContextVar[Hold | None] = ContextVar("held", default=None)
 
 
 class Hold:
-    """What the operation of this context holds: the lock of one share server, or, when that hangs, nothing."""
+    """What the operation of this context holds: the lock of one share server, or, when that hangs,
+    nothing."""
 
     def __init__(self, locks: ServerLocks, server_id: str, has_lock: bool) -> None:
         self.server_id = server_id
@@ -47,7 +50,8 @@ def is_kept_out() -> bool:
 
 
 class ServerLocks:
-    """Reader-writer locks by share server id. A waiting exclusive holder goes before new shared ones, so it is never starved."""
+    """Reader-writer locks by share server id. A waiting exclusive holder goes before new shared
+    ones, so it is never starved."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -60,7 +64,10 @@ class ServerLocks:
     def shared(self, server_id: str) -> Iterator[Hold]:
         """Held by operations on one share of the server; any number at once."""
         with self._changed:
-            has_lock = self._get(server_id, lambda: server_id not in self._exclusive and not self._waiting.get(server_id))
+            has_lock = self._get(
+                server_id,
+                lambda: server_id not in self._exclusive and not self._waiting.get(server_id),
+            )
             if has_lock:
                 self._shared[server_id] += 1
         with self._inside(Hold(self, server_id, has_lock)) as hold:
@@ -71,7 +78,10 @@ class ServerLocks:
         """Held by an operation that changes the server itself; alone."""
         with self._changed:
             self._waiting[server_id] += 1
-            has_lock = self._get(server_id, lambda: server_id not in self._exclusive and not self._shared.get(server_id))
+            has_lock = self._get(
+                server_id,
+                lambda: server_id not in self._exclusive and not self._shared.get(server_id),
+            )
             _less(self._waiting, server_id)
             if has_lock:
                 self._exclusive.add(server_id)
@@ -84,7 +94,8 @@ class ServerLocks:
             return server_id in self._hanging
 
     def keep_out_until(self, call: Future[Any], server_id: str) -> None:
-        """Let everybody who waits for the server in, without the lock, and all who come until `call` has come back."""
+        """Let everybody who waits for the server in, without the lock, and all who come until
+        `call` has come back."""
         with self._changed:
             self._hanging[server_id] += 1
             self._changed.notify_all()

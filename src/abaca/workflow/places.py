@@ -1,12 +1,15 @@
-"""Which waiting work a worker takes next. Its places are shared between the projects that have work (ADR 0041).
+"""Which waiting work a worker takes next. Its places are shared between the projects that have work
+(ADR 0041).
 
 * Who holds the fewest places goes first.
-* A project takes another place only while `RESERVE` times as many as it then holds stay free: so whoever comes later finds one.
-  A project that holds none takes any free place.
-* Checks, which ask what tenants name (an LDAP server, Neutron) and change nothing, have a few places of their own by the same rules.
+* A project takes another place only while `RESERVE` times as many as it then holds stay free: so
+  whoever comes later finds one. A project that holds none takes any free place.
+* Checks, which ask what tenants name (an LDAP server, Neutron) and change nothing, have a few
+  places of their own by the same rules.
 * Work with the same key runs one after the other, the oldest first.
 
-DBOS has limits for a queue and for a key, and none for what is between: so the choice is ours; taking what was chosen is as DBOS does it.
+DBOS has limits for a queue and for a key, and none for what is between: so the choice is ours;
+taking what was chosen is as DBOS does it.
 """
 
 from __future__ import annotations
@@ -27,29 +30,46 @@ CHECKS: set[str] = set()
 
 
 class Places(NamedTuple):
-    """How many pieces of work a worker carries out at once: of those that change something, and of checks."""
+    """How many pieces of work a worker carries out at once: of those that change something, and of
+    checks."""
 
     changes: int
     checks: int
 
 
 class Chooser:
-    """Takes waiting work of one queue for the executor, in two statements (one, when nothing can be taken)."""
+    """Takes waiting work of one queue for the executor, in two statements (one, when nothing can be
+    taken)."""
 
-    def __init__(self, system_database: SystemDatabase, queue_name: str, executor_id: str, places: Places) -> None:
+    def __init__(
+        self, system_database: SystemDatabase, queue_name: str, executor_id: str, places: Places
+    ) -> None:
         self._database = system_database
         self._parameters = {"queue": queue_name, "changes": places.changes, "checks": places.checks}
         self._executor_id = executor_id
 
-    def take(self, _queue: Any, _executor: str, _version: str, most: int, *, owner_xid: str | None = None, **_: Any) -> list[str]:
-        """The ids of what has been taken, `most` at most. It stands in for DBOS's `start_queued_partitioned_workflows`, hence its arguments."""
+    def take(
+        self,
+        _queue: Any,
+        _executor: str,
+        _version: str,
+        most: int,
+        *,
+        owner_xid: str | None = None,
+        **_: Any,
+    ) -> list[str]:
+        """The ids of what has been taken, `most` at most. It stands in for DBOS's
+        `start_queued_partitioned_workflows`, hence its arguments."""
         status = self._database.tables.workflow_status
         with self._database.engine.begin() as conn:
-            chosen = conn.scalars(_choice(self._database, frozenset(CHECKS)), {**self._parameters, "most": most}).all()
+            chosen = conn.scalars(
+                _choice(self._database, frozenset(CHECKS)), {**self._parameters, "most": most}
+            ).all()
             if not chosen:
                 return []
             now = self._database._now_ms_sql()
-            take = sa.update(status).where(status.c.workflow_uuid.in_(chosen), status.c.status == "ENQUEUED").values(
+            take = sa.update(status).where(status.c.workflow_uuid.in_(chosen),
+             status.c.status == "ENQUEUED").values(
                 status="PENDING",
                 owner_xid=owner_xid,
                 executor_id=self._executor_id,
@@ -65,37 +85,62 @@ class Chooser:
 def _choice(database: SystemDatabase, checks: Collection[str]) -> sa.Select[Any]:
     """The ids of the work to take, for the parameters `queue`, `changes`, `checks` and `most`."""
     status = database.tables.workflow_status
-    there = sa.and_(status.c.queue_name == sa.bindparam("queue"), database._in_flight_status_prover())
+    there = sa.and_(
+        status.c.queue_name == sa.bindparam("queue"), database._in_flight_status_prover()
+    )
     is_check = sa.case((status.c.name.in_(checks), 1), else_=0)
-    project = sa.func.coalesce(status.c.authenticated_user, "")  # NULL: from a release that did not know projects here
+    # NULL: from a release that did not know projects here
+    project = sa.func.coalesce(status.c.authenticated_user, "")
     running = sa.and_(there, status.c.status == "PENDING")
     held = (
-        sa.select(is_check.label("is_check"), project.label("project"), sa.func.count().label("places"))
+        sa.select(
+            is_check.label("is_check"), project.label("project"), sa.func.count().label("places")
+        )
         .where(running)
         .group_by(is_check, project)
         .cte("held")
     )
     heads = _heads(status, there, running)
     # What the project would hold, counted from 1, if all before it were taken.
-    turn = sa.func.coalesce(held.c.places, 0) + sa.func.row_number().over(partition_by=(is_check, project), order_by=sa.func.random())
+    turn = sa.func.coalesce(held.c.places, 0) + sa.func.row_number().over(
+        partition_by=(is_check, project), order_by=sa.func.random()
+    )
     waiting = (
-        sa.select(status.c.workflow_uuid.label("id"), is_check.label("is_check"), turn.label("turn"))
+        sa.select(
+            status.c.workflow_uuid.label("id"), is_check.label("is_check"), turn.label("turn")
+        )
         .join(heads, heads.c.id == status.c.workflow_uuid)
         .outerjoin(held, (held.c.is_check == is_check) & (held.c.project == project))
         .cte("waiting")
     )
-    total = sa.select(sa.func.coalesce(sa.func.sum(held.c.places), 0)).where(held.c.is_check == waiting.c.is_check).scalar_subquery()
-    position = sa.func.row_number().over(partition_by=waiting.c.is_check, order_by=(waiting.c.turn, sa.func.random()))
-    places = sa.case((waiting.c.is_check == 1, sa.bindparam("checks", type_=sa.Integer)), else_=sa.bindparam("changes", type_=sa.Integer))
-    queued = sa.select(waiting.c.id, waiting.c.turn, (places - total - position).label("left_free")).cte("queued")
+    total = (
+        sa.select(sa.func.coalesce(sa.func.sum(held.c.places), 0))
+        .where(held.c.is_check == waiting.c.is_check)
+        .scalar_subquery()
+    )
+    position = sa.func.row_number().over(
+        partition_by=waiting.c.is_check, order_by=(waiting.c.turn, sa.func.random())
+    )
+    places = sa.case(
+        (waiting.c.is_check == 1, sa.bindparam("checks", type_=sa.Integer)),
+        else_=sa.bindparam("changes", type_=sa.Integer),
+    )
+    queued = sa.select(
+        waiting.c.id, waiting.c.turn, (places - total - position).label("left_free")
+    ).cte("queued")
     reserve_stays = queued.c.turn * sa.literal(RESERVE, sa.Float) <= queued.c.left_free
-    fitting = sa.select(queued.c.id).where(queued.c.left_free >= 0, (queued.c.turn == 1) | reserve_stays)
+    fitting = sa.select(queued.c.id).where(
+        queued.c.left_free >= 0, (queued.c.turn == 1) | reserve_stays
+    )
     return fitting.order_by(queued.c.turn).limit(sa.bindparam("most", type_=sa.Integer))
 
 
 def _heads(status: sa.Table, there: Any, running: Any) -> sa.Subquery:
-    """The oldest waiting work of each key that no work runs with: one seek in the index a key, however much waits behind."""
-    enqueued = sa.and_(there, status.c.status == "ENQUEUED", status.c.application_version == VERSION)
+    """The oldest waiting work of each key that no work runs with: one seek in the index a key,
+    however much waits behind."""
+    enqueued = sa.and_(
+        there, status.c.status == "ENQUEUED", status.c.application_version == VERSION
+    )
     key = status.c.queue_partition_key
     keys = sa.select(sa.func.min(key).label("key")).where(enqueued).cte("keys", recursive=True)
     following = sa.select(sa.func.min(key)).where(enqueued, key > keys.c.key).scalar_subquery()

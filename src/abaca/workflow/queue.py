@@ -1,9 +1,11 @@
-"""Putting work into the database, in the transaction of the rows it belongs to, and asking what waits there.
+"""Putting work into the database, in the transaction of the rows it belongs to, and asking what
+waits there.
 
-One queue a worker host. Work with the same key runs one after the other; the same id is the same work, however often it is put in.
+One queue a worker host. Work with the same key runs one after the other; the same id is the same
+work, however often it is put in.
 
-The rows are DBOS's, written here as DBOS would (`tests/unit/test_enqueue.py` compares), so that a process that only asks for work, as
-the API does, loads no engine: see ADR 0027.
+The rows are DBOS's, written here as DBOS would (`tests/unit/test_enqueue.py` compares), so that a
+process that only asks for work, as the API does, loads no engine: see ADR 0027.
 """
 
 from __future__ import annotations
@@ -23,26 +25,44 @@ from abaca.workflow import wakening
 APPLICATION = "abaca"
 SCHEMA = "dbos"  # on PostgreSQL
 VERSION = "1"
-"""Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never end. What does not fit the new code is
-found out when it is taken up again (see `steps.Outgrown`)."""
+"""Pinned: by default DBOS derives it from the sources, and work begun before an upgrade would never
+end. What does not fit the new code is found out when it is taken up again (see
+`steps.Outgrown`)."""
 
 LANES = 6
-"""How much of the work on the shares of one share server runs at once: each share has its lane there, and a lane is one key. So a server
-that hangs takes a few of a worker's places, and not all."""
+"""How much of the work on the shares of one share server runs at once: each share has its lane
+there, and a lane is one key. So a server that hangs takes a few of a worker's places, and not
+all."""
 
 SERIALIZATION = "abaca_json"
 """What stored arguments, results and errors are labelled as; see `serializer.py`."""
 _STATUS_COLUMNS = (
-    *("workflow_uuid", "status", "name", "authenticated_user", "authenticated_roles", "queue_name", "queue_partition_key"),
-    *("application_version", "application_name", "serialization", "recovery_attempts", "priority", "creator_xid", "created_at"),
+    *(
+        "workflow_uuid",
+        "status",
+        "name",
+        "authenticated_user",
+        "authenticated_roles",
+        "queue_name",
+        "queue_partition_key",
+    ),
+    *(
+        "application_version",
+        "application_name",
+        "serialization",
+        "recovery_attempts",
+        "priority",
+        "creator_xid",
+        "created_at",
+    ),
 )
 _WAITS = "ENQUEUED"
 _UNFINISHED = ("PENDING", _WAITS, "DELAYED")
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation to carry out: the workflow's name, the worker host whose queue takes it, the project that it is done for (see `places`),
-    an id and the key that serialises it."""
+    """One operation to carry out: the workflow's name, the worker host whose queue takes it, the
+    project that it is done for (see `places`), an id and the key that serialises it."""
 
     name: str
     worker_host: str
@@ -53,19 +73,26 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enqueue(conn: Connection, *works: Work) -> None:
-    """Store work; it is there when the transaction commits, which also wakes the workers concerned, and gone when it rolls back.
+    """Store work; it is there when the transaction commits, which also wakes the workers concerned,
+    and gone when it rolls back.
 
     It takes along the id of the request that this thread works for.
     """
     request_id = log_context.request_id()
-    status, arguments = (upsert(conn, table).on_conflict_do_nothing() for table in (status_table(conn), input_table(conn)))
+    status, arguments = (
+        upsert(conn, table).on_conflict_do_nothing()
+        for table in (status_table(conn), input_table(conn))
+    )
     for work in works:
         given = {
             "workflow_uuid": work.id,
             "status": _WAITS,
             "name": work.name,
             "authenticated_user": work.project_id,
-            "authenticated_roles": msgspec.json.encode([request_id]).decode() if request_id else None,  # kept with the work, no more
+            # kept with the work, no more
+            "authenticated_roles": msgspec.json.encode([request_id]).decode()
+            if request_id
+            else None,
             "queue_name": queue_name(work.worker_host),
             "queue_partition_key": work.key,
             "application_version": VERSION,
@@ -76,12 +103,19 @@ def enqueue(conn: Connection, *works: Work) -> None:
             "creator_xid": str(uuid4()),
         }
         conn.execute(status, given)
-        conn.execute(arguments, {"workflow_uuid": work.id, "inputs": msgspec.json.encode({"args": work.args, "kwargs": {}}).decode()})
+        conn.execute(
+            arguments,
+            {
+                "workflow_uuid": work.id,
+                "inputs": msgspec.json.encode({"args": work.args, "kwargs": {}}).decode(),
+            },
+        )
     wakening.announce(conn, {work.worker_host for work in works})
 
 
 def request_of(stored: Sequence[str] | None) -> str:
-    """The id of the request that work was put in for, as it is stored with the work (`authenticated_roles`). Empty: for none."""
+    """The id of the request that work was put in for, as it is stored with the work
+    (`authenticated_roles`). Empty: for none."""
     text = stored[0] if stored else ""
     return text if log_context.is_request_id(text) else ""
 
@@ -91,7 +125,12 @@ def in_flight(conn: Connection, project_id: str, most: int) -> int:
     status = status_table(conn)
     # Literals: the databases' index of work in flight is partial, and is used for them only.
     there = status.c.status.in_([sa.literal_column("'ENQUEUED'"), sa.literal_column("'PENDING'")])
-    found = sa.select(sa.literal(1)).where(there, status.c.authenticated_user == project_id).limit(most).subquery()
+    found = (
+        sa.select(sa.literal(1))
+        .where(there, status.c.authenticated_user == project_id)
+        .limit(most)
+        .subquery()
+    )
     return conn.scalar(sa.select(sa.func.count()).select_from(found)) or 0
 
 
@@ -99,7 +138,11 @@ def unfinished(engine: Engine) -> list[str]:
     """The ids of all work that has not ended, the oldest first."""
     with read(engine) as conn:
         status = status_table(conn)
-        query = sa.select(status.c.workflow_uuid).where(status.c.status.in_(_UNFINISHED)).order_by(status.c.created_at)
+        query = (
+            sa.select(status.c.workflow_uuid)
+            .where(status.c.status.in_(_UNFINISHED))
+            .order_by(status.c.created_at)
+        )
         return list(conn.scalars(query))
 
 

@@ -1,4 +1,5 @@
-"""Work that DBOS leaves behind: what has ended is deleted after a while, what it gave up is ended properly."""
+"""Work that DBOS leaves behind: what has ended is deleted after a while, what it gave up is ended
+properly."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ from abaca.workflow.queue import queue_name, request_of
 from abaca.workflow.steps import ENDINGS, end_outside
 
 GAVE_UP = "The operation was interrupted too often and has been ended."
-UNKNOWN = "This release of the service does not know the operation, which another one began; it has been ended."
+UNKNOWN = (
+    "This release of the service does not know the operation, which another one began; it "
+    "has been ended."
+)
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 500
@@ -29,32 +33,54 @@ DONE = ("SUCCESS",)
 NOT_DONE = ("ERROR", "CANCELLED")
 
 
-def delete_ended(statuses: Sequence[str], older_than_seconds: float, at_once: int = _AT_ONCE) -> None:
-    """Delete the records of workflows that ended so, longer ago than that, so many in a transaction."""
+def delete_ended(
+    statuses: Sequence[str], older_than_seconds: float, at_once: int = _AT_ONCE
+) -> None:
+    """Delete the records of workflows that ended so, longer ago than that, so many in a
+    transaction."""
     limit = (datetime.now(UTC) - timedelta(seconds=older_than_seconds)).isoformat()
-    while old := DBOS.list_workflows(status=list(statuses), completed_before=limit, limit=at_once, load_input=False, load_output=False):
+    while old := DBOS.list_workflows(
+        status=list(statuses),
+        completed_before=limit,
+        limit=at_once,
+        load_input=False,
+        load_output=False,
+    ):
         DBOS.delete_workflows([workflow.workflow_id for workflow in old])
 
 
 def delete_steps(at_once: int = _AT_ONCE) -> None:
-    """Delete what is recorded of the steps of work that is done, so many in a transaction: nobody takes it up again."""
+    """Delete what is recorded of the steps of work that is done, so many in a transaction: nobody
+    takes it up again."""
     database = _get_dbos_instance()._sys_db
     status, steps = database.tables.workflow_status, database.tables.operation_outputs
     is_done = status.c.status.in_(DONE)
-    some = sa.select(steps.c.workflow_uuid).join(status, status.c.workflow_uuid == steps.c.workflow_uuid).where(is_done).limit(at_once)
+    some = (
+        sa.select(steps.c.workflow_uuid)
+        .join(status, status.c.workflow_uuid == steps.c.workflow_uuid)
+        .where(is_done)
+        .limit(at_once)
+    )
     is_left = True
     while is_left:
         with database.engine.begin() as conn:
-            is_left = conn.execute(sa.delete(steps).where(steps.c.workflow_uuid.in_(some))).rowcount > 0
+            is_left = (
+                conn.execute(sa.delete(steps).where(steps.c.workflow_uuid.in_(some))).rowcount > 0
+            )
 
 
 def take_up_lost(worker_host: str) -> None:
-    """Put work back into the queue that counts as begun here and that nothing carries out: the database did not take its end, or could not be
-    asked for it when it had been claimed. What it has recorded is not done again. A run that is there after all finds that it lost the work."""
+    """Put work back into the queue that counts as begun here and that nothing carries out: the
+    database did not take its end, or could not be asked for it when it had been claimed. What it
+    has recorded is not done again. A run that is there after all finds that it lost the work."""
     dbos = _get_dbos_instance()
     status = dbos._sys_db.tables.workflow_status
     begun_before = int((time.time() - LOST_SECONDS) * 1000)
-    begun = sa.and_(status.c.status == "PENDING", status.c.executor_id == worker_host, status.c.started_at_epoch_ms < begun_before)
+    begun = sa.and_(
+        status.c.status == "PENDING",
+        status.c.executor_id == worker_host,
+        status.c.started_at_epoch_ms < begun_before,
+    )
     with dbos._sys_db.engine.begin() as conn:
         begun_ids = conn.scalars(sa.select(status.c.workflow_uuid).where(begun)).all()
     for workflow_id in set(begun_ids) - set(dbos._active_workflows_set.activeList()):
@@ -63,11 +89,13 @@ def take_up_lost(worker_host: str) -> None:
 
 
 def end_given_up(engine: Engine, worker_host: str) -> None:
-    """End the work of this host that DBOS runs no more, because it was begun too often, or never runs, because this release does not know
-    its kind: its nouns go to their error states."""
+    """End the work of this host that DBOS runs no more, because it was begun too often, or never
+    runs, because this release does not know its kind: its nouns go to their error states."""
     # By who began it: DBOS takes what it gives up off the queue.
     for status, reason in (("MAX_RECOVERY_ATTEMPTS_EXCEEDED", GAVE_UP), ("PENDING", UNKNOWN)):
-        for workflow in DBOS.list_workflows(status=status, executor_id=worker_host, limit=_AT_ONCE, load_output=False):
+        for workflow in DBOS.list_workflows(
+            status=status, executor_id=worker_host, limit=_AT_ONCE, load_output=False
+        ):
             if status == "PENDING" and workflow.name in ENDINGS:
                 continue  # it goes on
             if isinstance(workflow.input, dict):  # else it cannot be read and is shown as that

@@ -24,14 +24,16 @@ from abaca.workflow.serializer import JsonSerializer
 _LOG = logging.getLogger(__name__)
 
 _RECOVERY_SECONDS = 2.0
-_NOTICED_SECONDS = 0.1  # nothing of ours waits for DBOS's notifications, but on SQLite its end waits for the pause between two looks
+# nothing of ours waits for DBOS's notifications, but on SQLite its end waits for the pause between
+# two looks
+_NOTICED_SECONDS = 0.1
 
 _current: Runtime | None = None
 
 
 class Limits(NamedTuple):
-    """Seconds between two looks for work while some is done; pieces of work at once; how long an effect is tried again, and how long one call
-    of it may take, in seconds."""
+    """Seconds between two looks for work while some is done; pieces of work at once; how long an
+    effect is tried again, and how long one call of it may take, in seconds."""
 
     poll_interval: float
     places: Places
@@ -42,7 +44,8 @@ class Limits(NamedTuple):
 class Runtime:
     """DBOS in this process. One a process, as DBOS itself is.
 
-    `guard` is called before each step and raises or ends the process when the worker has lost the right to act.
+    `guard` is called before each step and raises or ends the process when the worker has lost the
+    right to act.
     """
 
     def __init__(self, url: str, engine: Engine, worker_host: str, limits: Limits) -> None:
@@ -54,7 +57,9 @@ class Runtime:
         self._url = url
         self.engine = engine
         self._dbos_engine = create_dbos_engine(url)
-        self._pace = wakening.Pace(self._until_next_look, lambda: wakening.LEAST_SECONDS if self._is_busy() else 0.0)
+        self._pace = wakening.Pace(
+            self._until_next_look, lambda: wakening.LEAST_SECONDS if self._is_busy() else 0.0
+        )
         self._threads: list[Thread] = []
         self._launched = 0.0
         self.records: Records
@@ -75,13 +80,18 @@ class Runtime:
         }
         DBOS(config=config)
         _current = self
-        queue = DBOSClient(system_database_engine=self._dbos_engine, serializer=JsonSerializer(), application_name=APPLICATION).register_queue(
+        queue = DBOSClient(
+            system_database_engine=self._dbos_engine,
+            serializer=JsonSerializer(),
+            application_name=APPLICATION,
+        ).register_queue(
             queue_name(self.worker_host),
             partition_concurrency=1,  # with another number DBOS would look at each key by itself
             worker_concurrency=sum(self.limits.places),
             on_conflict="always_update",
         )
-        queue.database_backed_queue = False  # its settings are ours and stay: they need not be read again at every look
+        # its settings are ours and stay: they need not be read again at every look
+        queue.database_backed_queue = False
         DBOS.listen_queues([])  # by itself DBOS looks at intervals only
         DBOS.launch()
         dbos = _get_dbos_instance()
@@ -89,20 +99,26 @@ class Runtime:
         self.records = Records(self.engine, dbos._sys_db, self.stopping)
         choose = Chooser(dbos._sys_db, queue.name, self.worker_host, self.limits.places)
         dbos._sys_db.start_queued_partitioned_workflows = choose.take  # type: ignore[method-assign, assignment]
-        looking = Thread(target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True)
+        looking = Thread(
+            target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True
+        )
         looking.start()
         self._threads = [looking, wakening.listen(self.engine, self.worker_host, self._pace)]
         _LOG.info("taking work from queue %s", queue.name)
 
     def stop(self, timeout_seconds: int = 10) -> None:
-        """Start no step any more and wait a bounded time for those that run; the work goes on from there at the next start."""
+        """Start no step any more and wait a bounded time for those that run; the work goes on from
+        there at the next start."""
         global _current
         self.stopping.set()
         self._pace.set()
         for thread in self._threads:
             thread.join(timeout_seconds)
         if not _wait_for_work(timeout_seconds):
-            _LOG.warning("stopping although calls have not returned: %s", _get_dbos_instance()._active_workflows_set.activeList())
+            _LOG.warning(
+                "stopping although calls have not returned: %s",
+                _get_dbos_instance()._active_workflows_set.activeList(),
+            )
         self.leaving.set_result(None)
         _wait_for_work(1)
         DBOS.destroy()
@@ -114,7 +130,8 @@ class Runtime:
         self._pace.wake()
 
     def _until_next_look(self) -> float:
-        """Seconds. What an earlier process left comes back a little after the launch, unannounced."""
+        """Seconds. What an earlier process left comes back a little after the launch,
+        unannounced."""
         is_new = time.monotonic() < self._launched + _RECOVERY_SECONDS
         return self.limits.poll_interval if is_new or self._is_busy() else wakening.IDLE_SECONDS
 

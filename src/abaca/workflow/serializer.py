@@ -1,7 +1,8 @@
 """How workflow arguments, step results and errors are stored: JSON only.
 
-The worker runs as root and reads what an unprivileged process wrote. DBOS falls back to pickle for rows that say so, whichever
-serializer is configured; importing this module takes that away for the whole process, so that such a row ends in an error unread.
+The worker runs as root and reads what an unprivileged process wrote. DBOS falls back to pickle for
+rows that say so, whichever serializer is configured; importing this module takes that away for the
+whole process, so that such a row ends in an error unread.
 """
 
 from __future__ import annotations
@@ -25,17 +26,27 @@ class PickleRefused(AbacaError):
 
 
 class JsonSerializer(Serializer):
-    """JSON text; errors as `{"error": {"name", "message", "details", "is_public"}}`, backend errors come back as what they were."""
+    """JSON text; errors as `{"error": {"name", "message", "details", "is_public"}}`, backend errors
+    come back as what they were."""
 
     def name(self) -> str:
         return SERIALIZATION
 
     def serialize(self, data: Any) -> str:
         if isinstance(data, BaseException):
-            details, is_public = (data.details, data.is_public) if isinstance(data, BackendError) else ({}, False)
+            details, is_public = (
+                (data.details, data.is_public) if isinstance(data, BackendError) else ({}, False)
+            )
             name = type(data).__name__
             message = data.message if isinstance(data, AbacaError) else f"{name}: {data}"
-            data = {"error": {"name": name, "message": message, "details": details, "is_public": is_public}}
+            data = {
+                "error": {
+                    "name": name,
+                    "message": message,
+                    "details": details,
+                    "is_public": is_public,
+                }
+            }
         return msgspec.json.encode(data).decode()
 
     def deserialize(cls, serialized_data: str) -> Any:
@@ -45,7 +56,9 @@ class JsonSerializer(Serializer):
         return data
 
 
-def _restored_error(name: str, message: str, details: dict[str, str], is_public: bool = False) -> Exception:
+def _restored_error(
+    name: str, message: str, details: dict[str, str], is_public: bool = False
+) -> Exception:
     """`is_public` is not recorded in work that an earlier release began."""
     kind = BACKEND_ERRORS.get(name)
     return kind(message, details, is_public=is_public) if kind else Bug(message)

@@ -1,17 +1,21 @@
 """Workflows and their two kinds of step.
 
-A workflow is a plain function of text arguments (ids). Its body reads and changes nothing itself: everything goes through steps,
-called by `tx` and `effect`, whose results are stored; after a crash the body runs again and gets the stored results.
+A workflow is a plain function of text arguments (ids). Its body reads and changes nothing itself:
+everything goes through steps, called by `tx` and `effect`, whose results are stored; after a crash
+the body runs again and gets the stored results.
 
-* `tx(function, *args)`: SQL only. `function(conn, *args)`; its result is stored in the same transaction as the rows it changes.
-* `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is about to make. Its result is stored with
-  the next step (see `journal`).
+* `tx(function, *args)`: SQL only. `function(conn, *args)`; its result is stored in the same
+  transaction as the rows it changes.
+* `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is
+  about to make. Its result is stored with the next step (see `journal`).
 
 What never changes may be read beside them, by `look`, which is no step.
 
-Step results are converted to the return annotation of the function, also the first time, so both times are alike.
+Step results are converted to the return annotation of the function, also the first time, so both
+times are alike.
 
-Work that older code began goes on as long as the steps it recorded are those that this code takes; otherwise it is parked (`Outgrown`).
+Work that older code began goes on as long as the steps it recorded are those that this code takes;
+otherwise it is parked (`Outgrown`).
 """
 
 from __future__ import annotations
@@ -48,7 +52,8 @@ _LONGEST_PAUSE = 5.0
 _journal: ContextVar[Journal] = ContextVar("journal")
 
 ENDINGS: dict[str, Callable[..., None]] = {}
-"""Workflow name → what ends its nouns' transitional states when it cannot go on: its `on_failure`."""
+"""Workflow name → what ends its nouns' transitional states when it cannot go on: its
+`on_failure`."""
 
 RESUMPTIONS: dict[str, Callable[..., None]] = {}
 """Workflow name → what begins it once more after that: its `on_resume`."""
@@ -56,24 +61,33 @@ RESUMPTIONS: dict[str, Callable[..., None]] = {}
 _describe: list[Callable[[Connection, Sequence[str]], dict[str, str]]] = []
 _last_resorts: list[Callable[[Connection, Sequence[str], str], None]] = []
 
-INTERNAL_ERROR = "An internal error occurred; the operation was ended. The administrator finds the cause in the log of the worker."
+INTERNAL_ERROR = (
+    "An internal error occurred; the operation was ended. The administrator finds "
+    "the cause in the log of the worker."
+)
 OUTGROWN = (
-    "The service was upgraded while this operation was going on. What can be taken up again is taken up again by itself, within a minute; "
+    "The service was upgraded while this operation was going on. What can be taken up again is "
+    "taken up again by itself, within a minute; "
     "a check has to be asked for anew."
 )
 
 
 def workflow(
-    *, on_failure: Callable[..., None], on_resume: Callable[..., None] | None = None, is_check: bool = False
+    *,
+    on_failure: Callable[..., None],
+    on_resume: Callable[..., None] | None = None,
+    is_check: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a durable workflow, named as the function.
 
-    `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the nouns concerned to their error
-    states, so that no transitional state outlives its work. A `BackendError` ends the work so; anything else does, too, and parks it:
-    it is kept, marked as failed, for the administrator.
+    `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the
+    nouns concerned to their error states, so that no transitional state outlives its work. A
+    `BackendError` ends the work so; anything else does, too, and parks it: it is kept, marked as
+    failed, for the administrator.
 
-    `on_resume(conn, *args)` takes what was parked up again: it puts the nouns back into their transitional states and enqueues the work
-    anew. It raises Conflict when they are not as `on_failure` left them. None: such work is asked for anew instead.
+    `on_resume(conn, *args)` takes what was parked up again: it puts the nouns back into their
+    transitional states and enqueues the work anew. It raises Conflict when they are not as
+    `on_failure` left them. None: such work is asked for anew instead.
 
     `is_check`: it only asks, and takes the places of checks (see `places`).
     """
@@ -101,12 +115,14 @@ def workflow(
 
 
 def describe_by(describe: Callable[[Connection, Sequence[str]], dict[str, str]]) -> None:
-    """From now on log lines of work name what `describe(conn, args)` gives: resources, kind → id."""
+    """From now on log lines of work name what `describe(conn, args)` gives: resources, kind →
+    id."""
     _describe[:] = [describe]
 
 
 def last_resort(end: Callable[[Connection, Sequence[str], str], None]) -> None:
-    """From now on `end(conn, args, reason)` ends the nouns of work whose own ending fails, and of work of a kind that is not known."""
+    """From now on `end(conn, args, reason)` ends the nouns of work whose own ending fails, and of
+    work of a kind that is not known."""
     _last_resorts[:] = [end]
 
 
@@ -157,7 +173,8 @@ def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
 
 
 def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str) -> None:
-    """By what the workflow says or, when that fails, too, by the last resort. `run(function, *args)` gives each its transaction."""
+    """By what the workflow says or, when that fails, too, by the last resort. `run(function,
+    *args)` gives each its transaction."""
     if name in ENDINGS:
         try:
             run(ENDINGS[name], *args, reason)
@@ -167,7 +184,11 @@ def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str
         except Exception as error:
             if isinstance(error, OperationalError) and is_outage(error):
                 raise
-            _LOG.exception("%s%s: its failure handler failed, too; what it works on is set to error", name, args)
+            _LOG.exception(
+                "%s%s: its failure handler failed, too; what it works on is set to error",
+                name,
+                args,
+            )
     for end in _last_resorts:
         run(end, list(args), reason)
 
@@ -190,7 +211,8 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
 
 
 def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Read `function(conn, *args)`, which is no step and is not stored: only for what never changes, or for one call."""
+    """Read `function(conn, *args)`, which is no step and is not stored: only for what never
+    changes, or for one call."""
     runtime = _ready()
 
     def attempt(_again: bool) -> R:
@@ -206,15 +228,23 @@ class _Later(NamedTuple):
 
 
 def later(function: Callable[Concatenate[Connection, P], R], *args: P.args, **_: P.kwargs) -> R:
-    """An argument for `effect`: what `function(conn, *args)` reads when the call is made, anew each time. It is stored nowhere.
+    """An argument for `effect`: what `function(conn, *args)` reads when the call is made, anew each
+    time. It is stored nowhere.
 
-    So records of work hold no copies of rows, however large those are. What decides how the work goes on is read by `tx`.
+    So records of work hold no copies of rows, however large those are. What decides how the work
+    goes on is read by `tx`.
     """
     return cast(R, _Later(function, args))
 
 
-def read_within(engine: Engine, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Read `function(conn, *args)` within an effect, which waits for a database that is away, as steps do: that is no failure of a back end.
+def read_within(
+    engine: Engine,
+    function: Callable[Concatenate[Connection, P], R],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> R:
+    """Read `function(conn, *args)` within an effect, which waits for a database that is away, as
+    steps do: that is no failure of a back end.
 
     Outside of work it does not wait.
     """
@@ -227,7 +257,8 @@ def read_within(engine: Engine, function: Callable[Concatenate[Connection, P], R
 
 
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried again until the worker's patience ends.
+    """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried
+    again until the worker's patience ends.
 
     A call that does not come back in time is given up (see `deadlines`), and is not tried again.
     """
@@ -276,7 +307,8 @@ def _ready() -> Runtime:
 
 
 def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
-    """Try again until the worker's patience ends, and once at least: the first try may have taken all of it."""
+    """Try again until the worker's patience ends, and once at least: the first try may have taken
+    all of it."""
     patience = min(runtime.limits.retry_seconds, runtime.limits.call_seconds)
     deadline = time.monotonic() + patience
     pause, is_last = 0.1, patience == 0
@@ -302,10 +334,22 @@ def _converted(stored: Any, function: Callable[..., R]) -> R:
 
 @functools.cache
 def _result_type(function: Callable[..., Any]) -> Any:
-    """The return annotation. Of a method it is that of the interface which it implements: a driver from elsewhere may
-    have none, others, or such as only a type checker can read, and may wrap its methods."""
-    owner, inner = type(getattr(function, "__self__", None)), getattr(function, "__func__", function)
+    """The return annotation. Of a method it is that of the interface which it implements: a driver
+    from elsewhere may have none, others, or such as only a type checker can read, and may wrap its
+    methods."""
+    owner, inner = (
+        type(getattr(function, "__self__", None)),
+        getattr(function, "__func__", function),
+    )
     names = {name for base in owner.__mro__ for name, found in vars(base).items() if found is inner}
-    same = [*(vars(base)[name] for base in reversed(owner.__mro__) for name in names if name in vars(base)), function]
+    same = [
+        *(
+            vars(base)[name]
+            for base in reversed(owner.__mro__)
+            for name in names
+            if name in vars(base)
+        ),
+        function,
+    ]
     hints = (get_type_hints(each) for each in same if callable(each))
     return next((hint["return"] for hint in hints if "return" in hint), Any)

@@ -1,7 +1,9 @@
-"""When a worker looks for work: as soon as somebody has put some in, as soon as some has ended, and now and then anyway.
+"""When a worker looks for work: as soon as somebody has put some in, as soon as some has ended, and
+now and then anyway.
 
-PostgreSQL tells by NOTIFY, in the transaction that puts the work in. SQLite serves one machine, where a changed file is noticed quickly and
-for next to nothing. Neither is relied on: a worker that hears nothing looks after its interval.
+PostgreSQL tells by NOTIFY, in the transaction that puts the work in. SQLite serves one machine,
+where a changed file is noticed quickly and for next to nothing. Neither is relied on: a worker that
+hears nothing looks after its interval.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ IDLE_SECONDS = 1.0
 """Between two looks while nothing is done and nothing is heard."""
 
 LEAST_SECONDS = 0.02
-"""Between two looks of a worker that is busy, whatever is heard: many who put work in at once wake it once, and a look takes about 3 ms of
-CPU. One that does nothing looks at once."""
+"""Between two looks of a worker that is busy, whatever is heard: many who put work in at once wake
+it once, and a look takes about 3 ms of CPU. One that does nothing looks at once."""
 
 
 def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
@@ -39,9 +41,12 @@ def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
 
 
 class Pace(Event):
-    """The event that tells DBOS's queue thread to stop, on which it also waits between two looks for work: a wait that can be cut short."""
+    """The event that tells DBOS's queue thread to stop, on which it also waits between two looks
+    for work: a wait that can be cut short."""
 
-    def __init__(self, seconds: Callable[[], float], least: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, seconds: Callable[[], float], least: Callable[[], float] = lambda: 0.0
+    ) -> None:
         super().__init__()
         self._seconds, self._least = seconds, least
         self._wake = Event()
@@ -56,7 +61,8 @@ class Pace(Event):
         self._wake.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until it is time for another look. True: stop instead. The time is ours: what DBOS would wait is not asked."""
+        """Until it is time for another look. True: stop instead. The time is ours: what DBOS would
+        wait is not asked."""
         looked = time.monotonic()
         self._wake.wait(self._seconds())
         too_soon = looked + self._least() - time.monotonic()
@@ -92,7 +98,8 @@ def _hear_notifications(engine: Engine, worker_host: str, pace: Pace) -> None:
 
 
 def _watch_file(engine: Engine, _worker_host: str, pace: Pace) -> None:
-    """`data_version` is another number when another connection has changed the file; asking costs some microseconds."""
+    """`data_version` is another number when another connection has changed the file; asking costs
+    some microseconds."""
     with engine.connect() as connection:
         cursor = connection.connection.cursor()
         seen = None

@@ -10,7 +10,8 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def on_each_database(name: str, *, waits: bool = False) -> Callable[[Act], Act]:
-    """Mark a function as an attack on the API over SQLite, and on that over PostgreSQL; `waits`: run both at once."""
+    """Mark a function as an attack on the API over SQLite, and on that over PostgreSQL; `waits`:
+    run both at once."""
 
     def mark(act: Act) -> Act:
         for kind in DATABASES:

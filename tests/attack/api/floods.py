@@ -1,4 +1,5 @@
-"""Connections that only take room: silent, half, slow, reset, unread; each from one address, without credentials unless it says so."""
+"""Connections that only take room: silent, half, slow, reset, unread; each from one address,
+without credentials unless it says so."""
 
 from __future__ import annotations
 
@@ -14,8 +15,11 @@ from tests.raw_http import request
 
 RESET = struct.pack("ii", 1, 0)
 HALF_A_BODY = b"POST /v2/types HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
-# HTTP/2: preface, SETTINGS, then HEADERS of a POST (static table: :method POST, :scheme http, :path /) without its end, then DATA without its end
-HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000" "0000030104000000018386840000010000000000017b")
+# HTTP/2: preface, SETTINGS, then HEADERS of a POST (static table: :method POST, :scheme http, :path
+# /) without its end, then DATA without its end
+HTTP_2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex(
+    "0000000400000000000000030104000000018386840000010000000000017b"
+)
 
 
 @on_each_database("HTTP/2 with half bodies", waits=True)
@@ -52,7 +56,9 @@ def silent(stage: ApiStage, force: Force) -> Seen:
     with contextlib.ExitStack() as stack:
         links = stack.enter_context(stage.crowd(force.count // 3))
         for number in range(10):
-            links += stack.enter_context(stage.crowd(force.count // 100, source=f"127.0.1.{number + 1}"))
+            links += stack.enter_context(
+                stage.crowd(force.count // 100, source=f"127.0.1.{number + 1}")
+            )
         hold(links, force.seconds)
     return stage.seen(force, f"{len(links)} connections", time.thread_time() - cpu)
 
@@ -68,7 +74,9 @@ def resets(stage: ApiStage, force: Force) -> Seen:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             link.close()
             number += 1
-    return stage.seen(force, f"{number} connections in {force.seconds:g} s", time.thread_time() - cpu)
+    return stage.seen(
+        force, f"{number} connections in {force.seconds:g} s", time.thread_time() - cpu
+    )
 
 
 @on_each_database("large answers that nobody reads", waits=True)

@@ -12,7 +12,11 @@ from tests.raw_http import basic, request
 
 def wrong(number: int, names: list[str]) -> bytes:
     """A request with a password that nobody has."""
-    return request("GET", "/v2/types", credentials=basic(names[number % len(names)], f"wrong-{time.monotonic()}-{number}"))
+    return request(
+        "GET",
+        "/v2/types",
+        credentials=basic(names[number % len(names)], f"wrong-{time.monotonic()}-{number}"),
+    )
 
 
 @on_each_database("wrong passwords, clients that wait")
@@ -39,7 +43,9 @@ def gone(stage: ApiStage, force: Force) -> Seen:
             send(link, wrong(which, KNOWN))
             link.close()
     during = stage.first_login()
-    return stage.seen(force, f"{number} connections", time.thread_time() - cpu, logins=(before, during))
+    return stage.seen(
+        force, f"{number} connections", time.thread_time() - cpu, logins=(before, during)
+    )
 
 
 def _flood(stage: ApiStage, force: Force, names: list[str], source: str, turns: int = 3) -> Seen:
@@ -61,4 +67,10 @@ def _flood(stage: ApiStage, force: Force, names: list[str], source: str, turns: 
         during = max(during, stage.first_login())
         for link in more:
             link.close()
-    return stage.seen(force, f"{number} wrong passwords", time.thread_time() - cpu, logins=(before, during), turns=turns)
+    return stage.seen(
+        force,
+        f"{number} wrong passwords",
+        time.thread_time() - cpu,
+        logins=(before, during),
+        turns=turns,
+    )

@@ -39,4 +39,6 @@ def heads(stage: ApiStage, force: Force) -> Seen:
                 link.sendall(b"X-%d: %s\r\n" % (field, b"x" * 1000))
                 fields += 1
         raw.close()
-    return stage.seen(force, f"{number} handshakes, {fields} fields taken", time.thread_time() - cpu)
+    return stage.seen(
+        force, f"{number} handshakes, {fields} fields taken", time.thread_time() - cpu
+    )

@@ -15,15 +15,28 @@ from tests.nfs4.client import Client40, patiently
 
 @attack("callbacks")
 def callbacks(stage: DataStage, force: Force) -> Seen:
-    """Clients of version 4.0 name ports of others as where they listen: nothing of the server's arrives there.
+    """Clients of version 4.0 name ports of others as where they listen: nothing of the server's
+    arrives there.
 
-    One is on the honest client's machine, others on the server itself: its own NFS port, and where nobody listens.
+    One is on the honest client's machine, others on the server itself: its own NFS port, and where
+    nobody listens.
     """
     pid = stage.ganesha()
     honest = stage.site.client("honest-attacked", "attacked", "10.0.0.20/24", "fd00::20/64")
-    listening = namespaces.inside(honest, lambda _: [_listen(socket.AF_INET, "10.0.0.20"), _listen(socket.AF_INET6, "fd00::20")])
-    targets = [(netid, universal(link)) for netid, link in zip(("tcp", "tcp6"), listening, strict=True)]
-    targets += [("tcp", "127.0.0.1.8.1"), ("tcp", "10.0.0.5.8.1"), ("tcp", "10.0.0.77.8.1"), ("udp", "10.0.0.20.8.1"), ("tcp", "x" * 2000)]
+    listening = namespaces.inside(
+        honest,
+        lambda _: [_listen(socket.AF_INET, "10.0.0.20"), _listen(socket.AF_INET6, "fd00::20")],
+    )
+    targets = [
+        (netid, universal(link)) for netid, link in zip(("tcp", "tcp6"), listening, strict=True)
+    ]
+    targets += [
+        ("tcp", "127.0.0.1.8.1"),
+        ("tcp", "10.0.0.5.8.1"),
+        ("tcp", "10.0.0.77.8.1"),
+        ("udp", "10.0.0.20.8.1"),
+        ("tcp", "x" * 2000),
+    ]
     refusals = 0
     for number in range(max(len(targets), force.count // 100)):
         client = Client40(stage.attacker, stage.address())
@@ -31,7 +44,12 @@ def callbacks(stage: DataStage, force: Force) -> Seen:
         try:
             client.establish()
             root = client.handle_of(folder(path(stage.open_share)))
-            patiently(lambda client=client, root=root: client.open(root, f"called {client.name!r}", create=True), 20)  # type: ignore[misc]
+            patiently(
+                lambda client=client, root=root: client.open(  # type: ignore[misc]
+                    root, f"called {client.name!r}", create=True
+                ),
+                20,
+            )
         except (Nfs4Error, OSError):
             refusals += 1
         client.link.link.close()

@@ -19,7 +19,11 @@ def filling(stage: DataStage, force: Force) -> Seen:
     pid, written, said = stage.ganesha(), 0, "nothing refused"
     most = SIZE_MIB + 64 if force.count >= SIZE_MIB * 4 else 128
     with Client40(stage.attacker, stage.address(), patience=60) as client:
-        file = patiently(lambda: client.open(client.handle_of(folder(path(stage.open_share))), "filling", create=True))
+        file = patiently(
+            lambda: client.open(
+                client.handle_of(folder(path(stage.open_share))), "filling", create=True
+            )
+        )
         try:
             for number in range(most):
                 client.write(file, number * MIB, bytes(MIB), ops.UNSTABLE)

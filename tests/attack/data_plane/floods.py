@@ -24,8 +24,14 @@ MOST_MEMORY = 1536 * MIB  # of one file server, whatever is done to it
 def lived(stage: DataStage, pid: int, what: str) -> Seen:
     """The server that ran as `pid` runs still, within its bounds."""
     now = stage.ganesha()
-    memory, files, threads = stage.memory(now) // MIB, stage.files(now) if now else 0, stage.threads(now)
-    figures = f"server: {memory} MiB, {files} descriptors, {threads} threads" + ("" if now == pid else f", process {pid} became {now}")
+    memory, files, threads = (
+        stage.memory(now) // MIB,
+        stage.files(now) if now else 0,
+        stage.threads(now),
+    )
+    figures = f"server: {memory} MiB, {files} descriptors, {threads} threads" + (
+        "" if now == pid else f", process {pid} became {now}"
+    )
     return Seen(now == pid != 0 and memory * MIB <= MOST_MEMORY, f"{what}; {figures}")
 
 
@@ -38,7 +44,12 @@ def connections(stage: DataStage, force: Force) -> Seen:
     """All from one address, and silent."""
     pid = stage.ganesha()
     with crowd(stage.attacker, stage.address(), force.count) as made:
-        seen = lived(stage, pid, f"{force.count} connections: {len(made.links)} made, {made.refused} refused, {made.still_open()} open at the end")
+        seen = lived(
+            stage,
+            pid,
+            f"{force.count} connections: {len(made.links)} made, {made.refused} refused, "
+            f"{made.still_open()} open at the end",
+        )
     return seen
 
 
@@ -91,7 +102,8 @@ def clients_41(stage: DataStage, force: Force) -> Seen:
 
 
 def known(stage: DataStage) -> Client41:
-    """A client that the server knows. Floods before may have taken all it keeps; those are forgotten with their leases."""
+    """A client that the server knows. Floods before may have taken all it keeps; those are
+    forgotten with their leases."""
     deadline = time.monotonic() + 3 * FORGETTING_SECONDS
     while True:
         client = Client41(stage.attacker, stage.address())
@@ -110,22 +122,32 @@ def sessions(stage: DataStage, force: Force) -> Seen:
     pid = stage.ganesha()
     client = known(stage)
     client_id, sequence, *_ = client.compound([ops.exchange_id(client.name, client.verifier)])[0]
-    done, said = repeat(force.count, lambda number: client.compound([ops.create_session(client_id, sequence + number, slots=64)]))
+    done, said = repeat(
+        force.count,
+        lambda number: client.compound(
+            [ops.create_session(client_id, sequence + number, slots=64)]
+        ),
+    )
     client.link.link.close()
     return lived(stage, pid, f"{done} sessions, {said}")
 
 
 def vanish(stage: DataStage, client: Client41, descriptors: int) -> str:
-    """The client goes without a word; how long it takes until the server has forgotten what it held."""
+    """The client goes without a word; how long it takes until the server has forgotten what it
+    held."""
     client.link.link.close()
     began = time.monotonic()
-    while stage.files(stage.ganesha()) > descriptors + 100 and time.monotonic() - began < FORGETTING_SECONDS:
+    while (
+        stage.files(stage.ganesha()) > descriptors + 100
+        and time.monotonic() - began < FORGETTING_SECONDS
+    ):
         Event().wait(1)
     return f"forgotten after {time.monotonic() - began:.0f} s"
 
 
 def hold(stage: DataStage, act: Callable[[Client41, bytes, int], object], count: int) -> str:
-    """What became of it when a client has held `count` of something, which `act` has it take in the share's root."""
+    """What became of it when a client has held `count` of something, which `act` has it take in the
+    share's root."""
     client = known(stage)
     before = stage.files(stage.ganesha())
     root = client.handle_of(folder(path(stage.open_share)))
@@ -138,14 +160,26 @@ def hold(stage: DataStage, act: Callable[[Client41, bytes, int], object], count:
 def opens(stage: DataStage, force: Force) -> Seen:
     """Each of another file, by another owner, none of them closed."""
     pid = stage.ganesha()
-    return lived(stage, pid, hold(stage, lambda client, root, number: client.open(root, f"open {number}", create=True), force.count))
+    return lived(
+        stage,
+        pid,
+        hold(
+            stage,
+            lambda client, root, number: client.open(root, f"open {number}", create=True),
+            force.count,
+        ),
+    )
 
 
 @attack("opens of one file", spares_server=False)
 def opens_of_one_file(stage: DataStage, force: Force) -> Seen:
     """By as many owners; each takes two descriptors, until the server has none left."""
     pid = stage.ganesha()
-    return lived(stage, pid, hold(stage, lambda client, root, _: client.open(root, "the one", create=True), force.count))
+    return lived(
+        stage,
+        pid,
+        hold(stage, lambda client, root, _: client.open(root, "the one", create=True), force.count),
+    )
 
 
 @attack("locks")
@@ -168,5 +202,7 @@ def long_compounds(stage: DataStage, force: Force) -> Seen:
     with Client40(stage.attacker, stage.address()) as client:
         root = client.handle_of(folder(path(stage.open_share)))
         many: list[Operation] = [putfh(root), *[ops.readdir() for _ in range(90)]]
-        done, said = repeat(force.count // 100, lambda _: client.run(*walk("/"), *many), force.seconds)
+        done, said = repeat(
+            force.count // 100, lambda _: client.run(*walk("/"), *many), force.seconds
+        )
     return lived(stage, pid, f"{done} calls with 90 READDIRs, {said}")

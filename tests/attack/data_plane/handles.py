@@ -35,7 +35,8 @@ def opened(client: Client40, handles: Iterable[bytes]) -> tuple[int, int]:
 
 @attack("forged handles")
 def forged_handles(stage: DataStage, force: Force) -> Seen:
-    """Of other subvolumes of the pool through the attacker's export, and of the export that he may not use."""
+    """Of other subvolumes of the pool through the attacker's export, and of the export that he may
+    not use."""
     pid = stage.ganesha()
     with Client40(stage.attacker, stage.address()) as client:
         own = client.handle_of(folder(path(stage.open_share)))
@@ -69,14 +70,17 @@ def dummy_handles(stage: DataStage, force: Force) -> Seen:
 
 @attack("mangled handles")
 def mangled_handles(stage: DataStage, force: Force) -> Seen:
-    """Every first byte with lengths of all sizes, of a share's handle and of the pseudo file system's."""
+    """Every first byte with lengths of all sizes, of a share's handle and of the pseudo file
+    system's."""
     pid = stage.ganesha()
     with Client40(stage.attacker, stage.address()) as client:
         whole = client.handle_of(folder(path(stage.open_share)))
         pseudo = client.handle_of("/")
         each = (
             (bytes([first]) + handle[1:] + bytes(LONGEST))[:length]
-            for handle, length, first in itertools.product((whole, pseudo), range(1, LONGEST + 1, 5), range(256))
+            for handle, length, first in itertools.product(
+                (whole, pseudo), range(1, LONGEST + 1, 5), range(256)
+            )
             if first != handle[0]
         )
         tried, found = opened(client, itertools.islice(each, force.count))

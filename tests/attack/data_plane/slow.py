@@ -25,7 +25,11 @@ PAGE = 4096
 
 def tcp_memory() -> int:
     """Bytes that TCP holds on this machine, of all namespaces."""
-    words = next(line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:")).split()
+    words = next(
+        line
+        for line in Path("/proc/net/sockstat").read_text().splitlines()
+        if line.startswith("TCP:")
+    ).split()
     return int(words[words.index("mem") + 1]) * PAGE
 
 
@@ -37,19 +41,32 @@ def slow_readers(stage: DataStage, force: Force) -> Seen:
         root = client.handle_of(folder(path(stage.open_share)))
         file = patiently(lambda: client.open(root, "large", create=True))
         client.run(putfh(file.handle), ops.setattr(ops.fattr(size=ASKED_EACH * MIB), file.stateid))
-        asked = b"".join(_call(client, putfh(file.handle), nfs4.read(number * MIB, MIB)) for number in range(ASKED_EACH))
+        asked = b"".join(
+            _call(client, putfh(file.handle), nfs4.read(number * MIB, MIB))
+            for number in range(ASKED_EACH)
+        )
         with crowd(stage.attacker, stage.address(), force.count // 10, SOURCES) as made:
             made.send(asked)
             threading.Event().wait(force.seconds)
-            what = f"{len(made.links)} connections, {made.still_open()} open at the end, a newcomer {stage.newcomer()}"
+            what = (
+                f"{len(made.links)} connections, {made.still_open()} open at the end, a "
+                f"newcomer {stage.newcomer()}"
+            )
             seen = lived(stage, pid, f"{what}, TCP holds {(tcp_memory() - tcp) // MIB} MiB more")
     return seen
 
 
 def _call(client: Client40, *operations: Operation) -> bytes:
     """A COMPOUND as its bytes."""
-    body = text("") + u32(0) + u32(len(operations)) + b"".join(u32(each.number) + each.arguments for each in operations)
-    return record(call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, client.credentials)[1])
+    body = (
+        text("")
+        + u32(0)
+        + u32(len(operations))
+        + b"".join(u32(each.number) + each.arguments for each in operations)
+    )
+    return record(
+        call_message(nfs4.PROGRAM, nfs4.VERSION, nfs4.COMPOUND, body, client.credentials)[1]
+    )
 
 
 @attack("large answers")
@@ -57,12 +74,18 @@ def large_answers(stage: DataStage, force: Force) -> Seen:
     """Requests of sixty READs each, sixteen on each connection."""
     pid = stage.ganesha()
     with Client40(stage.attacker, stage.address()) as client:
-        file = patiently(lambda: client.open(client.handle_of(folder(path(stage.open_share))), "large", create=True))
+        file = patiently(
+            lambda: client.open(
+                client.handle_of(folder(path(stage.open_share))), "large", create=True
+            )
+        )
         client.run(putfh(file.handle), ops.setattr(ops.fattr(size=MIB), file.stateid))
         with crowd(stage.attacker, stage.address(), 40) as made:
             made.send(_call(client, putfh(file.handle), *[nfs4.read(0, MIB)] * 60) * 16)
             threading.Event().wait(force.seconds)
-            seen = lived(stage, pid, f"{len(made.links)} connections, a newcomer {stage.newcomer()}")
+            seen = lived(
+                stage, pid, f"{len(made.links)} connections, a newcomer {stage.newcomer()}"
+            )
     return seen
 
 
@@ -74,25 +97,34 @@ def half_headers(stage: DataStage, force: Force) -> Seen:
         made.send(b"\x80\0\0")
         threading.Event().wait(force.seconds)
         newcomer = stage.newcomer()
-        seen = lived(stage, pid, f"{len(made.links)} connections, {made.refused} refused, {made.still_open()} open at the end, a newcomer {newcomer}")
+        seen = lived(
+            stage,
+            pid,
+            f"{len(made.links)} connections, {made.refused} refused, {made.still_open()} open at "
+            f"the end, a newcomer {newcomer}",
+        )
     return seen
 
 
 @attack("half requests")
 def half_requests(stage: DataStage, force: Force) -> Seen:
-    """Each announces a mebibyte and sends all of it but a few bytes, as far as the server takes it."""
+    """Each announces a mebibyte and sends all of it but a few bytes, as far as the server takes
+    it."""
     pid, tcp = stage.ganesha(), tcp_memory()
     with crowd(stage.attacker, stage.address(), force.count // 10, SOURCES) as made:
         sent = made.send(record(bytes(MIB))[:4])
         sent += _send_all(made, MIB - 4, force.seconds)
-        what = f"{len(made.links)} connections, {sent // MIB} MiB sent, a newcomer {stage.newcomer()}"
+        what = (
+            f"{len(made.links)} connections, {sent // MIB} MiB sent, a newcomer {stage.newcomer()}"
+        )
         seen = lived(stage, pid, f"{what}, TCP holds {(tcp_memory() - tcp) // MIB} MiB more")
     return seen
 
 
 @attack("endless requests")
 def endless_requests(stage: DataStage, force: Force) -> Seen:
-    """Half of them announce two gibibytes, the others fragment after fragment with no last one; nobody has a rule, nor needs one."""
+    """Half of them announce two gibibytes, the others fragment after fragment with no last one;
+    nobody has a rule, nor needs one."""
     pid = stage.ganesha()
     with crowd(stage.attacker, stage.address(), 40) as made:
         for number, link in enumerate(made.links):
@@ -100,12 +132,18 @@ def endless_requests(stage: DataStage, force: Force) -> Seen:
                 link.send(b"\x7f\xff\xff\xff")
         fragments = (struct.pack(">I", 65536) + bytes(65536)) * 16
         sent = _send_all(made, force.count // 2 * MIB, force.seconds, fragments)
-        seen = lived(stage, pid, f"{len(made.links)} connections, {sent // MIB} MiB sent, {made.still_open()} open at the end")
+        seen = lived(
+            stage,
+            pid,
+            f"{len(made.links)} connections, {sent // MIB} MiB sent, {made.still_open()} open at "
+            "the end",
+        )
     return seen
 
 
 def _send_all(made: Crowd, most: int, seconds: float, data: bytes = bytes(MIB)) -> int:
-    """Send on all of them, each at most so many bytes; the bytes in all. What is sent goes on where it stopped."""
+    """Send on all of them, each at most so many bytes; the bytes in all. What is sent goes on where
+    it stopped."""
     sent, at, end = 0, dict.fromkeys(made.links, 0), time.monotonic() + seconds
     while at and time.monotonic() < end:
         for link, count in list(at.items()):

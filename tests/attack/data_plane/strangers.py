@@ -1,4 +1,5 @@
-"""A machine on the tenant's network that no access rule admits, and one whose rule was taken away."""
+"""A machine on the tenant's network that no access rule admits, and one whose rule was taken
+away."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ MOST_SECONDS = 60.0  # until a lease of ten is over, on a busy machine
 
 @attack("strangers without a rule", order=-1)
 def strangers(stage: DataStage, force: Force) -> Seen:
-    """Connections, over both families, from a machine that the server's rules do not admit: none comes about."""
+    """Connections, over both families, from a machine that the server's rules do not admit: none
+    comes about."""
     pid = stage.ganesha()
     netns = stage.site.client("stranger", "attacked", *STRANGER)
     made = tried = 0
@@ -40,24 +42,38 @@ def strangers(stage: DataStage, force: Force) -> Seen:
 def former_client(stage: DataStage, force: Force) -> Seen:
     """It holds a lock and goes on renewing its lease."""
     renewals, seconds = _after_its_rule(stage, "former", "10.0.0.200", ())
-    return Seen(renewals == 0 and seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+    return Seen(
+        renewals == 0 and seconds < MOST_SECONDS,
+        f"{renewals} renewals; its lock was gone after {seconds:.0f} s",
+    )
 
 
-@attack("a rule that was taken away from a client of another share", order=-1, at_once="former rules")
+@attack(
+    "a rule that was taken away from a client of another share", order=-1, at_once="former rules"
+)
 def client_of_another_share(stage: DataStage, force: Force) -> Seen:
     """The same, but it may use the server for another share's sake."""
-    renewals, seconds = _after_its_rule(stage, "former elsewhere", "10.0.0.201", (rule("10.0.0.201"),))
-    return Seen(seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s")
+    renewals, seconds = _after_its_rule(
+        stage, "former elsewhere", "10.0.0.201", (rule("10.0.0.201"),)
+    )
+    return Seen(
+        seconds < MOST_SECONDS, f"{renewals} renewals; its lock was gone after {seconds:.0f} s"
+    )
 
 
-def _after_its_rule(stage: DataStage, name: str, address: str, elsewhere: tuple[AccessRule, ...]) -> tuple[int, float]:
-    """(how often a client could renew its lease after its rule had gone, the seconds until another one got the lock that it held)."""
+def _after_its_rule(
+    stage: DataStage, name: str, address: str, elsewhere: tuple[AccessRule, ...]
+) -> tuple[int, float]:
+    """(how often a client could renew its lease after its rule had gone, the seconds until another
+    one got the lock that it held)."""
     share = stage.site.share(stage.attacked, rules=[rule("10.0.0.20"), rule(address)])
     stage.site.share(stage.attacked, rules=elsewhere)
     netns = stage.site.client(name.replace(" ", "-"), "attacked", f"{address}/24")
     former = Client41(netns, stage.address())
     former.establish()
-    held = patiently(lambda: former.open(former.handle_of(folder(path(share))), "file", create=True))
+    held = patiently(
+        lambda: former.open(former.handle_of(folder(path(share))), "file", create=True)
+    )
     former.lock(held)
     stage.driver.update_access(share, [rule("10.0.0.20")], stage.attacked)
     renewals, began = 0, time.monotonic()
@@ -94,7 +110,8 @@ def _renews(former: Client) -> bool:
 
 @attack("another client's session")
 def foreign_session(stage: DataStage, force: Force) -> Seen:
-    """Guessed: sessions are a client's number and a counter, and numbers count upwards from the attacker's own."""
+    """Guessed: sessions are a client's number and a counter, and numbers count upwards from the
+    attacker's own."""
     client = Client41(stage.attacker, stage.address())
     client.establish()
     epoch, number = client.client_id >> 32, client.client_id & 0xFFFFFFFF

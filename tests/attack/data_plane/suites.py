@@ -1,4 +1,5 @@
-"""Attacks that need machines, disks or programs of their own: tests of the suite, run while the stage's honest clients are watched.
+"""Attacks that need machines, disks or programs of their own: tests of the suite, run while the
+stage's honest clients are watched.
 
 Two at a time, as the machines of this project have two cores, and much of it waits.
 """
@@ -17,19 +18,35 @@ TESTS = "tests/contracts/drivers"
 SECONDS = 240
 NODES = {
     "NFSv3 and other programs": ["test_linux_refusals.py"],
-    "names that fill a pool": ["test_linux_promises.py::test_a_share_full_of_what_has_no_data_takes_no_room_of_another"],
+    "names that fill a pool": [
+        "test_linux_promises.py::test_a_share_full_of_what_has_no_data_takes_no_room_of_another"
+    ],
     "tunnels from elsewhere": ["test_linux_spoofing_outside.py"],
-    "a full disk below a pool": ["test_linux_image.py::test_a_full_disk_below_takes_nothing_from_a_pool"],
-    "snapshots that fill a pool": ["test_linux_promises.py::test_snapshots_of_one_tenant_take_no_room_of_another"],
+    "a full disk below a pool": [
+        "test_linux_image.py::test_a_full_disk_below_takes_nothing_from_a_pool"
+    ],
+    "snapshots that fill a pool": [
+        "test_linux_promises.py::test_snapshots_of_one_tenant_take_no_room_of_another"
+    ],
     "links of a pool's own": ["test_linux_pool_walls.py"],
-    "a hostile program in the cell": ["test_linux_cell.py::test_a_hostile_program_in_ganeshas_place_finds_nothing"],
+    "a hostile program in the cell": [
+        "test_linux_cell.py::test_a_hostile_program_in_ganeshas_place_finds_nothing"
+    ],
 }
 
 
 def by_tests(*nodes: str) -> Act:
     def act(stage: DataStage, force: Force) -> Seen:
         pid, began = stage.ganesha(), time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"{TESTS}/{node}" for node in nodes)]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *(f"{TESTS}/{node}" for node in nodes),
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
         said = done.stdout.strip().splitlines()[-1:] or [done.stderr[-200:]]
         lived_on = lived(stage, pid, f"{said[0]} ({time.monotonic() - began:.0f} s)")

@@ -27,7 +27,11 @@ def log_flood(stage: DataStage, force: Force) -> Seen:
             send(stage.attacker, stage.address(), what, 100)
             sent += 100
     grown = stage.log_bytes() - before
-    lived_on = lived(stage, pid, f"{sent} requests that cannot be read: {grown} bytes of log, of {logs.ROOM} at most")
+    lived_on = lived(
+        stage,
+        pid,
+        f"{sent} requests that cannot be read: {grown} bytes of log, of {logs.ROOM} at most",
+    )
     return Seen(lived_on.holds and grown <= UNREMARKABLE, lived_on.what)
 
 
@@ -38,7 +42,9 @@ def unprivileged_ports(stage: DataStage, force: Force) -> Seen:
     got_in = 0
     for version in (4, 6):
         for uid in (0, 1001):
-            with Client41(stage.attacker, stage.address(version), source_port=0, uid=uid, gid=uid) as client:
+            with Client41(
+                stage.attacker, stage.address(version), source_port=0, uid=uid, gid=uid
+            ) as client:
                 try:
                     client.handle_of(folder(path(share)))
                     got_in += 1

@@ -11,11 +11,17 @@ A_SHARE = 2.0  # seconds: what the making of a share of another project may take
 
 
 def on_each_database(name: str, *, waits: bool = False) -> Callable[[Act], Act]:
-    """Mark a function as an attack on a worker over SQLite, and on one over PostgreSQL; `waits`: run both at once."""
+    """Mark a function as an attack on a worker over SQLite, and on one over PostgreSQL; `waits`:
+    run both at once."""
 
     def mark(act: Act) -> Act:
         for kind in DATABASES:
-            attack(f"worker, {kind}: {name}", stage=f"work_{kind}", limit_seconds=A_SHARE, at_once=name if waits else "")(act)
+            attack(
+                f"worker, {kind}: {name}",
+                stage=f"work_{kind}",
+                limit_seconds=A_SHARE,
+                at_once=name if waits else "",
+            )(act)
         return act
 
     return mark

@@ -19,7 +19,13 @@ def rule_changes(stage: Stage, force: Force) -> Seen:
 
     def change(number: int) -> None:
         """One rule more."""
-        body = {"allow_access": {"access_type": "ip", "access_to": f"10.9.{number // 250}.{number % 250}", "access_level": "rw"}}
+        body = {
+            "allow_access": {
+                "access_type": "ip",
+                "access_to": f"10.9.{number // 250}.{number % 250}",
+                "access_level": "rw",
+            }
+        }
         assert attacker("POST", f"/v2/shares/{share}/action", body)[0] == 200
 
     for number in range(RULES):
@@ -28,4 +34,8 @@ def rule_changes(stage: Stage, force: Force) -> Seen:
     for number in range(RULES, RULES + changes):
         change(number)
     each = max(stage.stored_bytes() - before, 0) // changes
-    return Seen(each < MOST_BYTES, f"{changes} changes of a share with {RULES} rules and more; {each} bytes are recorded of a change")
+    return Seen(
+        each < MOST_BYTES,
+        f"{changes} changes of a share with {RULES} rules and more; {each} bytes are recorded of "
+        "a change",
+    )

@@ -1,4 +1,5 @@
-"""A Linux back end of one's own for each module that asks for it, and a site on it for each test; on its own networks, or on others'."""
+"""A Linux back end of one's own for each module that asks for it, and a site on it for each test;
+on its own networks, or on others'."""
 
 from __future__ import annotations
 
@@ -35,13 +36,19 @@ TRIED_WITH_IMAGES = {
     "test_forged_handles_open_nothing_foreign",
     "test_it_tells_what_its_shares_hold",
 }
-"""Of the conformance suite: what makes, fills, loses and removes file systems. All of it with ABACA_SAMPLE=all."""
+"""Of the conformance suite: what makes, fills, loses and removes file systems. All of it with
+ABACA_SAMPLE=all."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if IS_ALL:
         return
-    left_out = [item for item in items if f"::{WITH_IMAGES}::" in item.nodeid and item.name.partition("[")[0] not in TRIED_WITH_IMAGES]
+    left_out = [
+        item
+        for item in items
+        if f"::{WITH_IMAGES}::" in item.nodeid
+        and item.name.partition("[")[0] not in TRIED_WITH_IMAGES
+    ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

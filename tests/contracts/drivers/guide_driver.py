@@ -1,4 +1,5 @@
-"""The driver that the driver guide shows, as its reader would install it: with its annotations, or without any. No tests here."""
+"""The driver that the driver guide shows, as its reader would install it: with its annotations, or
+without any. No tests here."""
 
 from __future__ import annotations
 
@@ -33,19 +34,28 @@ class _Bare(ast.NodeTransformer):
 
 def source(*, annotated: bool = True) -> str:
     """The module of the guide's first driver."""
-    (text,) = (block for block in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.M | re.S) if "class MemoryDriver" in block)
+    (text,) = (
+        block
+        for block in re.findall(r"^```python\n(.*?)^```", GUIDE.read_text(), re.M | re.S)
+        if "class MemoryDriver" in block
+    )
     return text if annotated else ast.unparse(_Bare().visit(ast.parse(text)))
 
 
 @contextmanager
 def installed(folder: Path, text: str) -> Iterator[Callable[[str, Mapping[str, str]], ShareDriver]]:
-    """While it is entered: a package with that driver as `share_driver = memory`, as pip leaves it; the driver's class."""
+    """While it is entered: a package with that driver as `share_driver = memory`, as pip leaves it;
+    the driver's class."""
     module = f"driver_of_{folder.name}".replace("-", "_")
     site = folder / "site"
     distribution = site / "memory_driver-1.0.dist-info"
     distribution.mkdir(parents=True)
-    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: memory-driver\nVersion: 1.0\n")
-    (distribution / "entry_points.txt").write_text(f"[abaca.share_drivers]\n{NAME} = {module}:MemoryDriver\n")
+    (distribution / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: memory-driver\nVersion: 1.0\n"
+    )
+    (distribution / "entry_points.txt").write_text(
+        f"[abaca.share_drivers]\n{NAME} = {module}:MemoryDriver\n"
+    )
     (site / f"{module}.py").write_text(text)
     sys.path.insert(0, str(site))
     invalidate_caches()

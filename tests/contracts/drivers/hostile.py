@@ -1,6 +1,8 @@
-"""A program that took NFS-Ganesha's place: it looks and reaches about, and writes what it found to the file that it is given, as JSON.
+"""A program that took NFS-Ganesha's place: it looks and reaches about, and writes what it found to
+the file that it is given, as JSON.
 
-No test: `test_linux_cell.py` starts it. It imports nothing but the standard library, as it sees nothing else.
+No test: `test_linux_cell.py` starts it. It imports nothing but the standard library, as it sees
+nothing else.
 """
 
 from __future__ import annotations
@@ -15,12 +17,18 @@ from collections.abc import Callable
 
 libc = ctypes.CDLL(None, use_errno=True)
 NUMBERS = {  # of system calls, on x86_64
-    "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308, "ptrace": 101,
-    "process_vm_readv": 310, "kill": 62, "pidfd_open": 434, "bpf": 321, "io_uring_setup": 425, "keyctl": 250, "add_key": 248,
-    "init_module": 175, "finit_module": 313, "kexec_load": 246, "reboot": 169, "swapon": 167, "userfaultfd": 323,
-    "perf_event_open": 298, "sethostname": 170, "settimeofday": 164, "clone3": 435, "execve": 59, "execveat": 322, "fork": 57,
-    "personality": 135, "quotactl": 179, "iopl": 172, "open_tree": 428, "move_mount": 429, "fsopen": 430,
-    "memfd_create": 319, "seccomp": 317, "shmget": 29, "msgget": 68, "semget": 64, "landlock_create_ruleset": 444, "syslog": 103,
+    "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161, "unshare": 272, "setns": 308,
+     "ptrace": 101,
+    "process_vm_readv": 310, "kill": 62, "pidfd_open": 434, "bpf": 321, "io_uring_setup": 425,
+     "keyctl": 250, "add_key": 248,
+    "init_module": 175, "finit_module": 313, "kexec_load": 246, "reboot": 169, "swapon": 167,
+     "userfaultfd": 323,
+    "perf_event_open": 298, "sethostname": 170, "settimeofday": 164, "clone3": 435, "execve": 59,
+     "execveat": 322, "fork": 57,
+    "personality": 135, "quotactl": 179, "iopl": 172, "open_tree": 428, "move_mount": 429,
+     "fsopen": 430,
+    "memfd_create": 319, "seccomp": 317, "shmget": 29, "msgget": 68, "semget": 64,
+     "landlock_create_ruleset": 444, "syslog": 103,
 }  # fmt: skip
 CLONE, CLONE_NEWUSER, SIGCHLD, OPEN_BY_HANDLE_AT, X32 = 56, 0x10000000, 17, 304, 0x40000000
 BTRFS_IOC_SNAP_CREATE_V2, TIOCSTI = 0x50009417, 0x5412
@@ -44,9 +52,16 @@ def main() -> None:
         "by handle": by_handle(asked["handle"], asked["share"]),
         "by handle, around the library": by_handle(asked["handle"], asked["share"], around=True),
         "by handles with the token": by_token(asked["handles"], asked["token"]),
-        "ioctls": {str(number): ioctl(asked["share"], number) for number in (BTRFS_IOC_SNAP_CREATE_V2, TIOCSTI)},
+        "ioctls": {
+            str(number): ioctl(asked["share"], number)
+            for number in (BTRFS_IOC_SNAP_CREATE_V2, TIOCSTI)
+        },
         "sockets": {name: can(close_socket, *kind) for name, kind in sockets().items()},
-        "devices": [path for path in ("/tmp/device", f"{asked['share']}/device") if can(os.mknod, path, 0o60600, 0x700)],
+        "devices": [
+            path
+            for path in ("/tmp/device", f"{asked['share']}/device")
+            if can(os.mknod, path, 0o60600, 0x700)
+        ],
         "more capabilities": more_capabilities(),
         "descriptors": descriptors(),
     }
@@ -58,7 +73,11 @@ def everything(top: str, folders: bool = False) -> list[str]:
     """Paths of all files, or of all folders, except what is Debian's or the kernel's."""
     found: list[str] = []
     for folder, below, files in os.walk(top):
-        below[:] = [name for name in below if os.path.join(folder, name) not in ("/usr/lib", "/proc", "/sys")]
+        below[:] = [
+            name
+            for name in below
+            if os.path.join(folder, name) not in ("/usr/lib", "/proc", "/sys")
+        ]
         found += [folder] if folders else [os.path.join(folder, name) for name in files]
     return sorted(found)
 
@@ -121,19 +140,28 @@ def outcome(number: int, *arguments: int) -> str:
 
 
 def by_handle(handle: str, share: str, around: bool = False) -> str:
-    """Opening an inode of somebody else's by its handle on one's own share: by the C library, or by the system call as it is."""
+    """Opening an inode of somebody else's by its handle on one's own share: by the C library, or by
+    the system call as it is."""
     kernel = bytes.fromhex(handle)
-    given = ctypes.create_string_buffer(len(kernel).to_bytes(4, "little") + (0x4D).to_bytes(4, "little") + kernel)
+    given = ctypes.create_string_buffer(
+        len(kernel).to_bytes(4, "little") + (0x4D).to_bytes(4, "little") + kernel
+    )
     mount = os.open(share, os.O_RDONLY)
     if around:
-        found = libc.syscall(ctypes.c_long(OPEN_BY_HANDLE_AT), ctypes.c_ulong(mount), given, ctypes.c_ulong(os.O_RDONLY))
+        found = libc.syscall(
+            ctypes.c_long(OPEN_BY_HANDLE_AT),
+            ctypes.c_ulong(mount),
+            given,
+            ctypes.c_ulong(os.O_RDONLY),
+        )
     else:
         found = libc.open_by_handle_at(mount, given, os.O_RDONLY)
     return "done" if found >= 0 else errno.errorcode[ctypes.get_errno()]
 
 
 def by_token(handles: dict[str, tuple[int, str]], token: int) -> list[str]:
-    """What opens by the handles that the host has of it, on any mount that there is here, when the call is made as the library makes it."""
+    """What opens by the handles that the host has of it, on any mount that there is here, when the
+    call is made as the library makes it."""
     found = set()
     with open("/proc/self/mounts") as mounts:
         points = [line.split(" ")[1] for line in mounts]
@@ -141,8 +169,15 @@ def by_token(handles: dict[str, tuple[int, str]], token: int) -> list[str]:
     for mount in opened:
         for name, (kind, text) in handles.items():
             kernel = bytes.fromhex(text)
-            given = ctypes.create_string_buffer(len(kernel).to_bytes(4, "little") + kind.to_bytes(4, "little") + kernel)
-            made = libc.syscall(ctypes.c_long(OPEN_BY_HANDLE_AT), ctypes.c_long(mount), given, ctypes.c_ulong(os.O_RDONLY | token << 32))
+            given = ctypes.create_string_buffer(
+                len(kernel).to_bytes(4, "little") + kind.to_bytes(4, "little") + kernel
+            )
+            made = libc.syscall(
+                ctypes.c_long(OPEN_BY_HANDLE_AT),
+                ctypes.c_long(mount),
+                given,
+                ctypes.c_ulong(os.O_RDONLY | token << 32),
+            )
             if made >= 0:
                 os.close(made)
                 found.add(name)
@@ -151,7 +186,11 @@ def by_token(handles: dict[str, tuple[int, str]], token: int) -> list[str]:
 
 def ioctl(path: str, number: int) -> str:
     room = ctypes.create_string_buffer(4096)
-    return "done" if libc.ioctl(os.open(path, os.O_RDONLY), ctypes.c_ulong(number), room) >= 0 else errno.errorcode[ctypes.get_errno()]
+    return (
+        "done"
+        if libc.ioctl(os.open(path, os.O_RDONLY), ctypes.c_ulong(number), room) >= 0
+        else errno.errorcode[ctypes.get_errno()]
+    )
 
 
 def sockets() -> dict[str, tuple[int, int, int]]:

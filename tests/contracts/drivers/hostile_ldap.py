@@ -1,7 +1,8 @@
-"""LDAP servers that mean no good, run in a client's network namespace: `python hostile_ldap.py HOW PORT`.
+"""LDAP servers that mean no good, run in a client's network namespace: `python hostile_ldap.py HOW
+PORT`.
 
-silent: takes connections and says nothing. drip: a byte a second. loud: refuses the bind with 64 MiB of bytes that are no text.
-endless: answers the search with entries and never ends it.
+silent: takes connections and says nothing. drip: a byte a second. loud: refuses the bind with 64
+MiB of bytes that are no text. endless: answers the search with entries and never ends it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def serve(connection: socket.socket, how: str) -> None:
 
 
 def main(how: str, port: int) -> None:
-    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+    with socket.create_server(
+        ("::", port), family=socket.AF_INET6, dualstack_ipv6=True
+    ) as listener:
         print("ready", flush=True)
         while True:
             Thread(target=serve, args=(listener.accept()[0], how), daemon=True).start()

@@ -1,4 +1,5 @@
-"""A real slapd in a client's network namespace, with data of its own: what a tenant would run beside his share servers."""
+"""A real slapd in a client's network namespace, with data of its own: what a tenant would run
+beside his share servers."""
 
 from __future__ import annotations
 
@@ -67,12 +68,20 @@ def slapd(netns: str, folder: Path, port: int = 389) -> Iterator[subprocess.Pope
     """It runs while the block does, on every address of the namespace."""
     (folder / "data").mkdir(parents=True)
     configuration, entries = folder / "slapd.conf", folder / "entries.ldif"
-    schemas = "\ninclude ".join(str(SCHEMA.with_name(f"{name}.schema")) for name in ("core", "cosine"))
+    schemas = "\ninclude ".join(
+        str(SCHEMA.with_name(f"{name}.schema")) for name in ("core", "cosine")
+    )
     configuration.write_text(CONFIGURATION.format(schema=schemas, folder=folder, base=BASE))
-    entries.write_text(ENTRIES.format(base=BASE, user=USER, password=base64.b64encode(PASSWORD.encode()).decode()))
-    subprocess.run(["/usr/sbin/slapadd", "-f", configuration, "-l", entries], check=True, capture_output=True)
+    entries.write_text(
+        ENTRIES.format(base=BASE, user=USER, password=base64.b64encode(PASSWORD.encode()).decode())
+    )
+    subprocess.run(
+        ["/usr/sbin/slapadd", "-f", configuration, "-l", entries], check=True, capture_output=True
+    )
     inside = ["nsenter", f"--net={namespaces.path_of(netns)}"]
-    process = subprocess.Popen([*inside, "/usr/sbin/slapd", "-f", str(configuration), "-h", f"ldap://:{port}/", "-d", "0"])
+    process = subprocess.Popen(
+        [*inside, "/usr/sbin/slapd", "-f", str(configuration), "-h", f"ldap://:{port}/", "-d", "0"]
+    )
     try:
         assert processes.wait_until(lambda: _answers(netns, port), 20), "slapd does not answer"
         yield process

@@ -1,4 +1,5 @@
-"""The Linux back end for tests: made under a name of its own, lost as by a power cut, used by clients, taken away whole."""
+"""The Linux back end for tests: made under a name of its own, lost as by a power cut, used by
+clients, taken away whole."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ def unavailable_reason() -> str | None:
 
 def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
     """A back end of its own installation, ready to be used. Pass it to `cleanup` in the end."""
-    options = {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
+    options = {
+        "state_dir": str(tmp_path / "state"),
+        "namespace": f"t{uuid.uuid4().hex[:8]}",
+        "pool_size_gib": str(POOL_GIB),
+        "pool_sparse": "true",
+    }
     driver = LinuxDriver(BACKEND_NAME, options | more)
     try:
         driver.check_for_setup_error()
@@ -57,9 +63,15 @@ def make_linux_driver(tmp_path: Path, **more: str) -> LinuxDriver:
 
 
 def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
-    """The back end as a new worker process would have it: the same options, and more if need be; nothing remembered."""
+    """The back end as a new worker process would have it: the same options, and more if need be;
+    nothing remembered."""
     layout = driver.layout
-    options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace, "pool_size_gib": str(POOL_GIB), "pool_sparse": "true"}
+    options = {
+        "state_dir": str(layout.state_dir),
+        "namespace": layout.namespace,
+        "pool_size_gib": str(POOL_GIB),
+        "pool_sparse": "true",
+    }
     options["image_per_share_server"] = str(isinstance(driver.file_systems, ImagePerServer)).lower()
     return LinuxDriver(BACKEND_NAME, options | more)
 
@@ -68,7 +80,11 @@ def cleanup(driver: LinuxDriver) -> None:
     """Take the installation away, clients included; fails when something is left."""
     layout = driver.layout
     remove_installation(layout.namespace, layout.state_dir)
-    left = {kind: found for kind, found in leftovers(layout.namespace, layout.state_dir).items() if found}
+    left = {
+        kind: found
+        for kind, found in leftovers(layout.namespace, layout.state_dir).items()
+        if found
+    }
     assert not left, f"left on this machine: {left}"
 
 
@@ -79,7 +95,8 @@ def btrfs_pool(driver: LinuxDriver) -> BtrfsPool:
 
 
 def lose_everything(driver: LinuxDriver) -> LinuxDriver:
-    """A power cut: what is not on the disk is gone, without having been asked to end. Returns the back end of the next start, not yet set up."""
+    """A power cut: what is not on the disk is gone, without having been asked to end. Returns the
+    back end of the next start, not yet set up."""
     layout = driver.layout
     simulate_reboot(layout.namespace, layout.state_dir)
     return successor(driver)
@@ -98,11 +115,16 @@ def fill_share(driver: LinuxDriver, share: Share, server: ShareServer, gib: int)
         os.fsync(filling.fileno())
 
 
-def can_read(driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
-    """Whether a client with the address `client` on the entry's subnet can use the share behind `location`."""
+def can_read(
+    driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo
+) -> bool:
+    """Whether a client with the address `client` on the entry's subnet can use the share behind
+    `location`."""
     netns = client_namespace(driver, "reader")
     prefix_length = ip_network(entry.subnet.cidr, strict=False).prefixlen
-    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
+    attach_client(
+        driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"]
+    )
     try:
         return bool(probe(netns, "mount", location.path)["ok"])
     finally:
@@ -110,11 +132,16 @@ def can_read(driver: LinuxDriver, location: ExportLocation, client: str, entry: 
 
 
 @contextmanager
-def nfs_client(driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> Iterator[socket.socket]:
-    """A connection to the NFS server of `location`, from a privileged port of a client with the address `client` on the entry's subnet."""
+def nfs_client(
+    driver: LinuxDriver, location: ExportLocation, client: str, entry: NetworkInfo
+) -> Iterator[socket.socket]:
+    """A connection to the NFS server of `location`, from a privileged port of a client with the
+    address `client` on the entry's subnet."""
     netns = client_namespace(driver, "nfs")
     prefix_length = ip_network(entry.subnet.cidr, strict=False).prefixlen
-    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"])
+    attach_client(
+        driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{client}/{prefix_length}"]
+    )
     try:
         with connect(netns, address_of(location)) as link:
             yield link
@@ -128,8 +155,19 @@ def directory(driver: LinuxDriver, entry: NetworkInfo) -> Iterator[list[Security
     if reason := ldap_server.unavailable_reason():
         pytest.skip(reason)
     netns, address = client_namespace(driver, "ldap"), ip_network(entry.subnet.cidr)[250]
-    attach_client(driver.layout.namespace, entry.subnet.neutron_net_id, netns, [f"{address}/{ip_network(entry.subnet.cidr).prefixlen}"])
-    fields = {"type": "ldap", "server": str(address), "domain": ldap_server.BASE, "user": ldap_server.USER, "password": ldap_server.PASSWORD}
+    attach_client(
+        driver.layout.namespace,
+        entry.subnet.neutron_net_id,
+        netns,
+        [f"{address}/{ip_network(entry.subnet.cidr).prefixlen}"],
+    )
+    fields = {
+        "type": "ldap",
+        "server": str(address),
+        "domain": ldap_server.BASE,
+        "user": ldap_server.USER,
+        "password": ldap_server.PASSWORD,
+    }
     try:
         with tempfile.TemporaryDirectory() as folder, ldap_server.slapd(netns, Path(folder)):
             yield [SecurityService(id=str(uuid.uuid4()), **fields) for _ in range(2)]
@@ -145,21 +183,26 @@ def client_namespace(driver: LinuxDriver, name: str) -> str:
 def probe(netns: str, *arguments: str, through: Sequence[str] = ()) -> dict[str, Any]:
     """Run the NFS client in a namespace, `through` another program if need be; its answer."""
     command = _probe_command(netns, *arguments, through=through)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+    )
     assert done.stdout, f"the NFS client said nothing ({done.returncode}): {done.stderr[-500:]}"
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
 class Loop:
-    """A client that writes, reads and compares without pause while the block runs; `answer` afterwards."""
+    """A client that writes, reads and compares without pause while the block runs; `answer`
+    afterwards."""
 
     def __init__(self, netns: str, location: str, name: str) -> None:
         self._command = _probe_command(netns, "loop", location, name)
         self.answer: dict[str, Any] = {}
 
     def __enter__(self) -> Loop:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         assert self._process.stdout is not None
         first = self._process.stdout.readline()
         assert "ready" in first, f"the NFS client did not start: {first}"

@@ -1,4 +1,5 @@
-"""Servers, shares and clients on a real Linux back end, for one test each: what was made is taken away with `clear`."""
+"""Servers, shares and clients on a real Linux back end, for one test each: what was made is taken
+away with `clear`."""
 
 from __future__ import annotations
 
@@ -21,13 +22,25 @@ from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.wires import plugging
-from abaca.values import AccessRule, ExportLocation, NetworkAllocation, NetworkInfo, NetworkInfoUpdate, Share, ShareServer, Snapshot, Subnet
+from abaca.values import (
+    AccessRule,
+    ExportLocation,
+    NetworkAllocation,
+    NetworkInfo,
+    NetworkInfoUpdate,
+    Share,
+    ShareServer,
+    Snapshot,
+    Subnet,
+)
 from tests.contracts.drivers.linux_backend import client_namespace, probe
 
 BOTH = (("net", "10.0.0.5/24"), ("net", "fd00::5/64"))
 CLIENT = ("10.0.0.20/24", "fd00::20/64")
 EVERYBODY = ("0.0.0.0/0", "::/0")
-_mac_addresses = (f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(1))
+_mac_addresses = (
+    f"fa:16:3e:00:{number >> 8:02x}:{number & 255:02x}" for number in itertools.count(1)
+)
 
 
 class Site:
@@ -44,7 +57,15 @@ class Site:
         return self._networks.setdefault(network, str(uuid.uuid4()))
 
     def entry(
-        self, server_id: str, network: str, address: str, *, gateway: str | None = None, mac: str | None = None, mtu: int = 1500, subnet: str = ""
+        self,
+        server_id: str,
+        network: str,
+        address: str,
+        *,
+        gateway: str | None = None,
+        mac: str | None = None,
+        mtu: int = 1500,
+        subnet: str = "",
     ) -> NetworkInfo:
         """`address` with prefix length, `10.0.0.5/24`: the server's on that subnet."""
         interface = ipaddress.ip_interface(address)
@@ -59,13 +80,21 @@ class Site:
                 gateway=gateway,
                 mtu=mtu,
             ),
-            network_allocations=[NetworkAllocation(id=str(uuid.uuid4()), ip_address=str(interface.ip), mac_address=mac or next(_mac_addresses))],
+            network_allocations=[
+                NetworkAllocation(
+                    id=str(uuid.uuid4()),
+                    ip_address=str(interface.ip),
+                    mac_address=mac or next(_mac_addresses),
+                )
+            ],
         )
 
     def server(self, *on: tuple[str, str]) -> ShareServer:
         """A server on these (network, address with prefix length)."""
         server_id = str(uuid.uuid4())
-        return self.set_up(server_id, [self.entry(server_id, network, address) for network, address in on])
+        return self.set_up(
+            server_id, [self.entry(server_id, network, address) for network, address in on]
+        )
 
     def set_up(self, server_id: str, entries: list[NetworkInfo]) -> ShareServer:
         self._servers.append(server_id)
@@ -79,7 +108,8 @@ class Site:
         rules: Iterable[AccessRule] | None = None,
         extra_specs: dict[str, str] | None = None,
     ) -> Share:
-        """A share that everybody may write to, unless `rules` says who may. `extra_specs`: of its type."""
+        """A share that everybody may write to, unless `rules` says who may. `extra_specs`: of its
+        type."""
         share = Share(
             id=str(uuid.uuid4()),
             share_id=str(uuid.uuid4()),
@@ -96,18 +126,39 @@ class Site:
             assert self.driver.update_access(share, given, server) == {}
         return msgspec.structs.replace(share, export_locations=locations, access_rules=given)
 
-    def snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
-        """A snapshot of the share as it is now; one that is mountable is read by whoever uses the share."""
-        rules = [msgspec.structs.replace(given, access_level="ro") for given in share.access_rules] if is_mountable else []
+    def snapshot(
+        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+    ) -> Snapshot:
+        """A snapshot of the share as it is now; one that is mountable is read by whoever uses the
+        share."""
+        rules = (
+            [msgspec.structs.replace(given, access_level="ro") for given in share.access_rules]
+            if is_mountable
+            else []
+        )
         id_, snapshot_id = str(uuid.uuid4()), str(uuid.uuid4())
-        snapshot = Snapshot(id=id_, snapshot_id=snapshot_id, share=share, size=share.size, is_mountable=is_mountable, access_rules=rules)
+        snapshot = Snapshot(
+            id=id_,
+            snapshot_id=snapshot_id,
+            share=share,
+            size=share.size,
+            is_mountable=is_mountable,
+            access_rules=rules,
+        )
         self._shares.append((snapshot.id, server.id))
         taken = self.driver.create_snapshot(snapshot, server)
         return msgspec.structs.replace(snapshot, export_locations=taken.export_locations or [])
 
     def clone(self, snapshot: Snapshot, server: ShareServer, size: int = 1) -> Share:
         """A share made from the snapshot, that everybody may write to."""
-        clone = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=size, share_proto="NFS", pool="pool", share_server_id=server.id)
+        clone = Share(
+            id=str(uuid.uuid4()),
+            share_id=str(uuid.uuid4()),
+            size=size,
+            share_proto="NFS",
+            pool="pool",
+            share_server_id=server.id,
+        )
         self._shares.append((clone.id, server.id))
         locations = self.driver.create_share_from_snapshot(clone, snapshot, server)
         given = [rule(to) for to in EVERYBODY]
@@ -123,11 +174,20 @@ class Site:
         forwards: bool = False,
         mac: str | None = None,
     ) -> str:
-        """A client's namespace with these addresses, with prefix length, on a network; `forwards`: a router's."""
+        """A client's namespace with these addresses, with prefix length, on a network; `forwards`:
+        a router's."""
         netns = client_namespace(self.driver, name)
         self._clients.add(netns)
         own = self.driver.layout.namespace
-        attach_client(own, self.network_id(network), netns, addresses, mac, gateways=gateways, forwards=forwards)
+        attach_client(
+            own,
+            self.network_id(network),
+            netns,
+            addresses,
+            mac,
+            gateways=gateways,
+            forwards=forwards,
+        )
         return netns
 
     def data(self, share: Share) -> Path:
@@ -157,7 +217,12 @@ class Site:
 
 
 def rule(access_to: str, access_level: str = "rw", access_type: str = "ip") -> AccessRule:
-    return AccessRule(id=str(uuid.uuid4()), access_type=access_type, access_to=access_to, access_level=access_level)
+    return AccessRule(
+        id=str(uuid.uuid4()),
+        access_type=access_type,
+        access_to=access_to,
+        access_level=access_level,
+    )
 
 
 def path(share: Share, number: int = 0) -> str:
@@ -169,7 +234,8 @@ def paths(locations: Iterable[ExportLocation]) -> list[str]:
 
 
 def access_of(netns: str, location: str) -> str:
-    """`rw`, `ro` or `none`, as a client there finds it, be it hidden or the connection reset; or the error, when it is another one."""
+    """`rw`, `ro` or `none`, as a client there finds it, be it hidden or the connection reset; or
+    the error, when it is another one."""
 
     def try_it(_: object) -> str:
         try:
@@ -185,14 +251,20 @@ def access_of(netns: str, location: str) -> str:
 
 
 def routes_of(namespace: str) -> list[str]:
-    """Every route and rule of a namespace, as comparable text; without those that the kernel gives each link some time after it is up."""
+    """Every route and rule of a namespace, as comparable text; without those that the kernel gives
+    each link some time after it is up."""
 
     def act(links: IPRoute) -> list[str]:
         routes = [
-            f"{r.get('RTA_TABLE')} {r.get('RTA_DST')}/{r['dst_len']} {r.get('RTA_GATEWAY')} {r.get('RTA_OIF')} {r['type']}"
+            f"{r.get('RTA_TABLE')} {r.get('RTA_DST')}/{r['dst_len']} {r.get('RTA_GATEWAY')} "
+            f"{r.get('RTA_OIF')} {r['type']}"
             for r in links.get_routes()
         ]
-        rules = [f"{r.get('FRA_PRIORITY')} {r.get('FRA_SRC')} {r.get('FRA_TABLE')}" for version in (2, 10) for r in links.get_rules(family=version)]
+        rules = [
+            f"{r.get('FRA_PRIORITY')} {r.get('FRA_SRC')} {r.get('FRA_TABLE')}"
+            for version in (2, 10)
+            for r in links.get_rules(family=version)
+        ]
         return sorted(text for text in routes + rules if "fe80" not in text and "ff00" not in text)
 
     return namespaces.inside(namespace, act)
@@ -206,10 +278,17 @@ def assert_served(netns: str, share: Share) -> None:
         assert probe(netns, "read", location.path, f"file{number}") == {"ok": True, "text": text}
 
 
-def grow(site: Site, server: ShareServer, shares: list[Share], network: str, address: str) -> tuple[ShareServer, list[Share]]:
+def grow(
+    site: Site, server: ShareServer, shares: list[Share], network: str, address: str
+) -> tuple[ShareServer, list[Share]]:
     """The server and its shares after one more subnet."""
     added = site.entry(server.id, network, address)
     update = NetworkInfoUpdate(current=server.network_info, added=[added])
     answer = site.driver.update_share_server_network_allocations(update, {}, shares, [])
     grown = msgspec.structs.replace(server, network_info=[*server.network_info, added])
-    return grown, [msgspec.structs.replace(share, export_locations=answer.share_updates[share.id].export_locations) for share in shares]
+    return grown, [
+        msgspec.structs.replace(
+            share, export_locations=answer.share_updates[share.id].export_locations
+        )
+        for share in shares
+    ]

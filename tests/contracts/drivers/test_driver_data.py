@@ -1,4 +1,5 @@
-"""The store that drivers are given: one suite for the one in memory, which ships for tests, and the one in the database."""
+"""The store that drivers are given: one suite for the one in memory, which ships for tests, and the
+one in the database."""
 
 from __future__ import annotations
 
@@ -67,7 +68,9 @@ def test_values_are_kept_changed_and_forgotten(store: DriverData) -> None:
         ("s", {f"k{n}": "v" for n in range(data.MOST_KEYS + 1)}),
     ],
 )
-def test_what_is_beyond_the_bounds_is_refused_and_nothing_of_it_kept(store: DriverData, subject: str, values: dict[str, str | None]) -> None:
+def test_what_is_beyond_the_bounds_is_refused_and_nothing_of_it_kept(
+    store: DriverData, subject: str, values: dict[str, str | None]
+) -> None:
     store.update("s", {"before": "1"})
     with pytest.raises(Refused, match="A driver may"):
         store.update(subject, {"good": "1", **values})
@@ -76,14 +79,20 @@ def test_what_is_beyond_the_bounds_is_refused_and_nothing_of_it_kept(store: Driv
 
 def test_what_is_just_within_the_bounds_is_kept(store: DriverData) -> None:
     subject, value = "s" * data.MOST_NAME, "ü" * (data.MOST_VALUE // 2)
-    wanted: dict[str, str | None] = {f"{n:03}" + "k" * (data.MOST_NAME - 3): value for n in range(data.MOST_KEYS)}
+    wanted: dict[str, str | None] = {
+        f"{n:03}" + "k" * (data.MOST_NAME - 3): value for n in range(data.MOST_KEYS)
+    }
     store.update(subject, wanted)
     assert store.get(subject) == wanted
 
 
 @pytest.mark.parametrize("kind", ["memory", "database"])
 def test_a_back_end_has_a_number_of_values_only(engine: sa.Engine, kind: str) -> None:
-    store: DriverData = MemoryDriverData(most_values=3) if kind == "memory" else SqlDriverData(engine, HOST, most_values=3)
+    store: DriverData = (
+        MemoryDriverData(most_values=3)
+        if kind == "memory"
+        else SqlDriverData(engine, HOST, most_values=3)
+    )
     for subject in ("a", "b", "c"):
         store.update(subject, {"k": "v"})
     with pytest.raises(Refused, match="has to forget"):
@@ -117,8 +126,13 @@ def test_what_was_put_there_past_the_bounds_is_not_read(engine: sa.Engine) -> No
     """Whoever may write to the database cannot have a worker read without end."""
     with begin(engine) as conn:
         row = {"service_host": HOST, "subject": "s"}
-        conn.execute(sa.insert(driver_data), [{**row, "key": "large", "value": "x" * (data.MOST_VALUE + 1)}])
-        conn.execute(sa.insert(driver_data), [{**row, "key": f"k{n:04}", "value": "v"} for n in range(data.MOST_KEYS + 50)])
+        conn.execute(
+            sa.insert(driver_data), [{**row, "key": "large", "value": "x" * (data.MOST_VALUE + 1)}]
+        )
+        conn.execute(
+            sa.insert(driver_data),
+            [{**row, "key": f"k{n:04}", "value": "v"} for n in range(data.MOST_KEYS + 50)],
+        )
     assert list(SqlDriverData(engine, HOST).get("s")) == [f"k{n:04}" for n in range(data.MOST_KEYS)]
 
 

@@ -1,4 +1,5 @@
-"""The fake driver: the conformance suite over its combinations of capabilities, its own semantics and its state file."""
+"""The fake driver: the conformance suite over its combinations of capabilities, its own semantics
+and its state file."""
 
 from __future__ import annotations
 
@@ -55,17 +56,31 @@ class OnFake(DriverConformance):
         assert isinstance(driver, FakeDriver)
         driver.set_used_bytes(share.id, gib * GIB)
 
-    def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
+    def can_read(
+        self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
+    ) -> bool:
         assert isinstance(driver, FakeDriver)
         world = driver.world()
-        share = next(each for each in (*world["shares"].values(), *world["snapshots"].values()) if location.path in each["export_locations"])
+        share = next(
+            each
+            for each in (*world["shares"].values(), *world["snapshots"].values())
+            if location.path in each["export_locations"]
+        )
         networks = [ipaddress.ip_network(rule["access_to"]) for rule in share["access_rules"]]
         return any(ipaddress.ip_address(client) in network for network in networks)
 
-
     @contextmanager
     def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
-        yield [SecurityService(id=f"s{number}", type="ldap", server="10.0.0.2", user="u", password=f"clear-{number}") for number in (1, 2)]
+        yield [
+            SecurityService(
+                id=f"s{number}",
+                type="ldap",
+                server="10.0.0.2",
+                user="u",
+                password=f"clear-{number}",
+            )
+            for number in (1, 2)
+        ]
 
 
 class TestInMemory(OnFake):
@@ -110,12 +125,22 @@ class TestIPv6Only(OnFake):
 
 class TestWithoutSnapshots(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = dict.fromkeys(
-        ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "false"
+        (
+            "snapshot_support",
+            "create_share_from_snapshot_support",
+            "revert_to_snapshot_support",
+            "mount_snapshot_support",
+        ),
+        "false",
     )
 
 
 class TestThin(OnFake):
-    OPTIONS: ClassVar[dict[str, str]] = {"thin_provisioning": "true", "max_over_subscription_ratio": "3", "pools": "a:10,b:20"}
+    OPTIONS: ClassVar[dict[str, str]] = {
+        "thin_provisioning": "true",
+        "max_over_subscription_ratio": "3",
+        "pools": "a:10,b:20",
+    }
 
 
 class TestWithLocationsForAdministrators(OnFake):
@@ -126,7 +151,8 @@ class TestWithoutServers(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = {"driver_handles_share_servers": "false"}
 
 
-# --- its own semantics -------------------------------------------------------------------------------------------------
+# --- its own semantics
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -151,33 +177,55 @@ def test_paths_look_like_those_of_the_linux_driver(driver: FakeDriver, scene: Sc
         ExportLocation(path=f"{first}:/shares/instance-1", ip_version=4, preferred=True),
         ExportLocation(path=f"[{second}]:/shares/instance-1", ip_version=6, preferred=True),
     ]
-    updates = driver.update_share_server_network_allocations(scene.update, {}, [scene.share], []).share_updates
+    updates = driver.update_share_server_network_allocations(
+        scene.update, {}, [scene.share], []
+    ).share_updates
     third = scene.update.added[0].network_allocations[0].ip_address
-    assert (updates["instance-1"].export_locations or [])[2:] == [ExportLocation(path=f"{third}:/shares/instance-1", ip_version=4)]
+    assert (updates["instance-1"].export_locations or [])[2:] == [
+        ExportLocation(path=f"{third}:/shares/instance-1", ip_version=4)
+    ]
 
 
 def test_pools_fill_and_empty(scene: Scene) -> None:
     driver = FakeDriver("fake", {"pools": "fake:10, other:5"})
     scene.make(driver)
     driver.extend_share(scene.share, 8, scene.server)
-    assert {pool.pool_name: (pool.total_capacity_gb, pool.free_capacity_gb) for pool in driver.get_pools()} == {"fake": (10, 2), "other": (5, 5)}
+    assert {
+        pool.pool_name: (pool.total_capacity_gb, pool.free_capacity_gb)
+        for pool in driver.get_pools()
+    } == {"fake": (10, 2), "other": (5, 5)}
     with pytest.raises(NoSpace, match=r"has 2 GiB left, 3 GiB are needed"):
         driver.extend_share(scene.share, 11, scene.server)
     with pytest.raises(NoSpace, match=r"has 2 GiB left, 3 GiB are needed"):
         driver.create_share(msgspec.structs.replace(scene.share, id="i2", size=3), scene.server)
     with pytest.raises(Refused, match="no pool 'nowhere'"):
-        driver.create_share(msgspec.structs.replace(scene.share, id="i2", pool="nowhere"), scene.server)
+        driver.create_share(
+            msgspec.structs.replace(scene.share, id="i2", pool="nowhere"), scene.server
+        )
     driver.delete_share(scene.share, scene.server)
     assert driver.get_pools()[0].free_capacity_gb == 10
 
 
 def test_thin_pools_count_what_is_used(scene: Scene) -> None:
-    driver = FakeDriver("fake", {"pools": "fake:10", "thin_provisioning": "true", "max_over_subscription_ratio": "2", "reserved_percentage": "5"})
+    driver = FakeDriver(
+        "fake",
+        {
+            "pools": "fake:10",
+            "thin_provisioning": "true",
+            "max_over_subscription_ratio": "2",
+            "reserved_percentage": "5",
+        },
+    )
     scene.make(driver)
     driver.extend_share(scene.share, 20, scene.server)
     driver.set_used_bytes("instance-1", 4 * GIB)
     pool = driver.get_pools()[0]
-    assert (pool.free_capacity_gb, pool.thin_provisioning, pool.max_over_subscription_ratio, pool.reserved_percentage) == (6, True, 2.0, 5)
+    assert (
+        pool.free_capacity_gb,
+        pool.thin_provisioning,
+        pool.max_over_subscription_ratio,
+        pool.reserved_percentage,
+    ) == (6, True, 2.0, 5)
     with pytest.raises(NoSpace):
         driver.extend_share(scene.share, 21, scene.server)
 
@@ -205,30 +253,51 @@ def test_families_that_are_not_served(scene: Scene) -> None:
         driver.setup_server("server-1", scene.server.network_info)
     driver.setup_server("server-1", scene.server.network_info[:1])
     driver.create_share(scene.share, scene.server)
-    update = NetworkInfoUpdate(current=scene.server.network_info[:1], added=scene.server.network_info[1:])
+    update = NetworkInfoUpdate(
+        current=scene.server.network_info[:1], added=scene.server.network_info[1:]
+    )
     with pytest.raises(Refused, match="does not serve IPv6"):
         driver.check_update_share_server_network_allocations(update, {}, [], [])
     rule = AccessRule(id="r", access_type="ip", access_to="fd00::/64", access_level="rw")
-    assert driver.update_access(scene.share, [rule], scene.server) == {"r": "This back end does not serve IPv6."}
+    assert driver.update_access(scene.share, [rule], scene.server) == {
+        "r": "This back end does not serve IPv6."
+    }
 
 
 def test_updates_are_not_for_drivers_without_the_capability(scene: Scene) -> None:
     driver = FakeDriver("fake", {UPDATE: "false"})
     scene.make(driver)
-    for method in ("check_update_share_server_network_allocations", "update_share_server_network_allocations"):
+    for method in (
+        "check_update_share_server_network_allocations",
+        "update_share_server_network_allocations",
+    ):
         with pytest.raises(Refused, match=UPDATE):
             scene.call(driver, method)
 
 
-@pytest.mark.parametrize("method", ["check_update_share_server_network_allocations", "update_share_server_network_allocations", "create_share"])
-def test_what_needs_a_server_is_refused_without_it(driver: FakeDriver, scene: Scene, method: str) -> None:
+@pytest.mark.parametrize(
+    "method",
+    [
+        "check_update_share_server_network_allocations",
+        "update_share_server_network_allocations",
+        "create_share",
+    ],
+)
+def test_what_needs_a_server_is_refused_without_it(
+    driver: FakeDriver, scene: Scene, method: str
+) -> None:
     with pytest.raises(Refused, match="no share server server-1"):
         scene.call(driver, method)
     assert driver.world() == {"servers": {}, "shares": {}, "snapshots": {}}
 
 
-@pytest.mark.parametrize("method", ["extend_share", "shrink_share", "update_access", "update_share_server_network_allocations"])
-def test_what_needs_a_share_is_refused_without_it(driver: FakeDriver, scene: Scene, method: str) -> None:
+@pytest.mark.parametrize(
+    "method",
+    ["extend_share", "shrink_share", "update_access", "update_share_server_network_allocations"],
+)
+def test_what_needs_a_share_is_refused_without_it(
+    driver: FakeDriver, scene: Scene, method: str
+) -> None:
     scene.call(driver, "setup_server")
     before = driver.world()
     with pytest.raises(Refused, match="no share instance-1"):
@@ -240,22 +309,34 @@ def test_ensuring_sets_a_size_unless_it_is_being_changed(driver: FakeDriver, sce
     scene.make(driver)
     driver.extend_share(scene.share, 5, scene.server)
     for is_resizing, size in ((True, 5), (False, 1)):
-        driver.ensure_server(scene.server, [msgspec.structs.replace(scene.share, is_resizing=is_resizing)])
+        driver.ensure_server(
+            scene.server, [msgspec.structs.replace(scene.share, is_resizing=is_resizing)]
+        )
         assert driver.world()["shares"]["instance-1"]["size"] == size
 
 
 def test_every_subnet_needs_its_addresses(scene: Scene) -> None:
     with pytest.raises(Refused, match=r"2 addresses are needed on 10\.100\.0\.0/24, 1 were given"):
-        FakeDriver("fake", {"network_allocations_number": "2"}).setup_server("server-1", scene.server.network_info)
+        FakeDriver("fake", {"network_allocations_number": "2"}).setup_server(
+            "server-1", scene.server.network_info
+        )
 
 
-def test_a_removed_subnet_goes_and_the_rest_keeps_its_order(driver: FakeDriver, scene: Scene) -> None:
+def test_a_removed_subnet_goes_and_the_rest_keeps_its_order(
+    driver: FakeDriver, scene: Scene
+) -> None:
     scene.make(driver)
-    update = NetworkInfoUpdate(current=scene.server.network_info[1:], added=scene.update.added, removed=scene.server.network_info[:1])
+    update = NetworkInfoUpdate(
+        current=scene.server.network_info[1:],
+        added=scene.update.added,
+        removed=scene.server.network_info[:1],
+    )
     driver.update_share_server_network_allocations(update, {}, [], [])
     held = driver.world()["servers"]["server-1"]["network_info"]
     kept = [scene.server.network_info[1], scene.update.added[0]]
-    assert [entry["share_network_subnet_id"] for entry in held] == [entry.share_network_subnet_id for entry in kept]
+    assert [entry["share_network_subnet_id"] for entry in held] == [
+        entry.share_network_subnet_id for entry in kept
+    ]
 
 
 @pytest.mark.parametrize(
@@ -263,18 +344,30 @@ def test_a_removed_subnet_goes_and_the_rest_keeps_its_order(driver: FakeDriver, 
     [
         (SecurityService(id="s", type="ldap", server="ldap.example.org"), None),
         (SecurityService(id="s", type="ldap", dns_ip="10.0.0.2"), None),
-        (SecurityService(id="s", type="active_directory", dns_ip="10.0.0.2", domain="example.org"), None),
+        (
+            SecurityService(
+                id="s", type="active_directory", dns_ip="10.0.0.2", domain="example.org"
+            ),
+            None,
+        ),
         (SecurityService(id="s", type="kerberos", server="kdc", domain="EXAMPLE.ORG"), None),
         (SecurityService(id="s", type="nis", server="x"), "type nis are not known"),
         (SecurityService(id="s", type="ldap"), "needs a server or a dns_ip"),
         (SecurityService(id="s", type="kerberos", server="kdc"), "needs a domain"),
     ],
 )
-def test_security_services_are_judged_and_kept(driver: FakeDriver, scene: Scene, service: SecurityService, reason: str | None) -> None:
-    info = [msgspec.structs.replace(entry, security_services=[service]) for entry in scene.server.network_info]
+def test_security_services_are_judged_and_kept(
+    driver: FakeDriver, scene: Scene, service: SecurityService, reason: str | None
+) -> None:
+    info = [
+        msgspec.structs.replace(entry, security_services=[service])
+        for entry in scene.server.network_info
+    ]
     if reason is None:
         driver.setup_server("server-1", info)
-        assert driver.world()["servers"]["server-1"]["security_services"] == [msgspec.to_builtins(service)]
+        assert driver.world()["servers"]["server-1"]["security_services"] == [
+            msgspec.to_builtins(service)
+        ]
         return
     with pytest.raises(Refused, match=reason):
         driver.setup_server("server-1", info)
@@ -293,18 +386,25 @@ def test_security_services_are_judged_and_kept(driver: FakeDriver, scene: Scene,
     ],
 )
 def test_senseless_options_are_named(name: str, value: str) -> None:
-    with pytest.raises(Unavailable, match=f"option {name} of the fake back end cannot be '{value}'"):
+    with pytest.raises(
+        Unavailable, match=f"option {name} of the fake back end cannot be '{value}'"
+    ):
         FakeDriver("fake", {name: value})
 
 
-@pytest.mark.parametrize("name", ["share_server_multipel_subnet_support", "delay_make_coffee_ms", "delays", "capabilities"])
+@pytest.mark.parametrize(
+    "name",
+    ["share_server_multipel_subnet_support", "delay_make_coffee_ms", "delays", "capabilities"],
+)
 def test_unknown_options_are_named(name: str) -> None:
     with pytest.raises(Unavailable, match=f"has no option {name}"):
         FakeDriver("fake", {name: "true", "pools": "p:1"})
 
 
 def test_delays(scene: Scene) -> None:
-    assert FakeDriver("fake", {"delay_ms": "250", "delay_setup_server_ms": "10"}).options.delays == {"*": 0.25, "setup_server": 0.01}
+    assert FakeDriver(
+        "fake", {"delay_ms": "250", "delay_setup_server_ms": "10"}
+    ).options.delays == {"*": 0.25, "setup_server": 0.01}
     driver = FakeDriver("fake", {"delay_create_share_ms": "300"})
     driver.setup_server("server-1", scene.server.network_info)
     done = threading.Event()
@@ -321,18 +421,25 @@ def test_delays(scene: Scene) -> None:
     creation.join()
 
 
-# --- the state file ----------------------------------------------------------------------------------------------------
+# --- the state file
+# -------------------------------------------------------------------------------------------------
 
 
-def test_another_instance_finds_the_world_and_sees_changes(driver: FakeDriver, scene: Scene, tmp_path: Path) -> None:
+def test_another_instance_finds_the_world_and_sees_changes(
+    driver: FakeDriver, scene: Scene, tmp_path: Path
+) -> None:
     other = FakeDriver("other", {"state_file": str(tmp_path / "state.json")})
     assert other.world() == {"servers": {}, "shares": {}, "snapshots": {}}
     scene.make(driver)
     assert other.world() == driver.world()
     other.set_used_bytes("instance-1", 7)
     assert driver.world()["shares"]["instance-1"]["used_bytes"] == 7
-    assert FakeDriver("third", {"state_file": str(tmp_path / "state.json")}).world() == driver.world()
-    assert json.loads((tmp_path / "state.json").read_text())["shares"]["instance-1"]["used_bytes"] == 7
+    assert (
+        FakeDriver("third", {"state_file": str(tmp_path / "state.json")}).world() == driver.world()
+    )
+    assert (
+        json.loads((tmp_path / "state.json").read_text())["shares"]["instance-1"]["used_bytes"] == 7
+    )
     assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o600
 
 
@@ -343,10 +450,17 @@ def _create_shares(state_file: str, prefix: str, server: ShareServer) -> None:
         driver.create_share(share, server)
 
 
-def test_processes_do_not_lose_each_others_changes(driver: FakeDriver, scene: Scene, tmp_path: Path) -> None:
+def test_processes_do_not_lose_each_others_changes(
+    driver: FakeDriver, scene: Scene, tmp_path: Path
+) -> None:
     driver.setup_server("server-1", scene.server.network_info)
     spawn = multiprocessing.get_context("spawn")
-    writers = [spawn.Process(target=_create_shares, args=(str(tmp_path / "state.json"), prefix, scene.server)) for prefix in "ab"]
+    writers = [
+        spawn.Process(
+            target=_create_shares, args=(str(tmp_path / "state.json"), prefix, scene.server)
+        )
+        for prefix in "ab"
+    ]
     for writer in writers:
         writer.start()
     _create_shares(str(tmp_path / "state.json"), "c", scene.server)

@@ -1,4 +1,5 @@
-"""The fault plan of the fake driver: every call fails, hangs or dies where the plan says so, as often as it says, across processes."""
+"""The fault plan of the fake driver: every call fails, hangs or dies where the plan says so, as
+often as it says, across processes."""
 
 from __future__ import annotations
 
@@ -34,12 +35,28 @@ def driver(tmp_path: Path, plan: Path) -> FakeDriver:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_can_fail_before_and_after_its_effect(driver: FakeDriver, scene: Scene, plan: Path, method: str, when: str) -> None:
+def test_every_method_can_fail_before_and_after_its_effect(
+    driver: FakeDriver, scene: Scene, plan: Path, method: str, when: str
+) -> None:
     undisturbed = FakeDriver("undisturbed", {})
     for each in METHODS:
         before = driver.world()
         if each == method:
-            write_plan(plan, [msgspec.convert({"method": method, "error": "OutcomeUnknown", "message": "lost", "when": when, "times": 1}, Fault)])
+            write_plan(
+                plan,
+                [
+                    msgspec.convert(
+                        {
+                            "method": method,
+                            "error": "OutcomeUnknown",
+                            "message": "lost",
+                            "when": when,
+                            "times": 1,
+                        },
+                        Fault,
+                    )
+                ],
+            )
             with pytest.raises(OutcomeUnknown, match="lost"):
                 scene.call(driver, each)
             if when == "before":
@@ -51,19 +68,42 @@ def test_every_method_can_fail_before_and_after_its_effect(driver: FakeDriver, s
 
 
 @pytest.mark.parametrize("error", ["Unavailable", "OutcomeUnknown", "NoSpace", "Refused"])
-def test_errors_carry_message_and_details(driver: FakeDriver, scene: Scene, plan: Path, error: str) -> None:
-    plan.write_text(json.dumps([{"method": "setup_server", "error": error, "message": "broken", "details": {"server_name": "half"}}]))
+def test_errors_carry_message_and_details(
+    driver: FakeDriver, scene: Scene, plan: Path, error: str
+) -> None:
+    plan.write_text(
+        json.dumps(
+            [
+                {
+                    "method": "setup_server",
+                    "error": error,
+                    "message": "broken",
+                    "details": {"server_name": "half"},
+                }
+            ]
+        )
+    )
     for _ in range(3):  # without "times": always
         with pytest.raises(BackendError, match="broken") as failure:
             scene.call(driver, "setup_server")
-        assert (type(failure.value).__name__, failure.value.details) == (error, {"server_name": "half"})
+        assert (type(failure.value).__name__, failure.value.details) == (
+            error,
+            {"server_name": "half"},
+        )
     plan.unlink()
     scene.call(driver, "setup_server")
 
 
 def test_matching_by_id_and_by_method(driver: FakeDriver, scene: Scene, plan: Path) -> None:
     subnet = scene.update.added[0].share_network_subnet_id
-    write_plan(plan, [Fault(match="other-server"), Fault(method="delete_share"), Fault(match=subnet[:12], message="that subnet")])
+    write_plan(
+        plan,
+        [
+            Fault(match="other-server"),
+            Fault(method="delete_share"),
+            Fault(match=subnet[:12], message="that subnet"),
+        ],
+    )
     scene.make(driver)
     with pytest.raises(Refused, match="that subnet"):
         scene.call(driver, "update_share_server_network_allocations")
@@ -73,19 +113,32 @@ def test_matching_by_id_and_by_method(driver: FakeDriver, scene: Scene, plan: Pa
         scene.call(driver, "create_share")
 
 
-def test_a_star_spares_what_is_asked_every_few_seconds(driver: FakeDriver, scene: Scene, plan: Path) -> None:
+def test_a_star_spares_what_is_asked_every_few_seconds(
+    driver: FakeDriver, scene: Scene, plan: Path
+) -> None:
     write_plan(plan, [Fault(method="*", error="Unavailable")])
     assert driver.get_pools()
     with pytest.raises(Unavailable):
         scene.call(driver, "setup_server")
-    write_plan(plan, [Fault(method="get_pools", error="Unavailable"), Fault(method="check_for_setup_error", error="Unavailable")])
+    write_plan(
+        plan,
+        [
+            Fault(method="get_pools", error="Unavailable"),
+            Fault(method="check_for_setup_error", error="Unavailable"),
+        ],
+    )
     for method in ("get_pools", "check_for_setup_error"):
         with pytest.raises(Unavailable):
             scene.call(driver, method)
 
 
-def test_counts_are_shared_by_instances_and_start_afresh_with_the_plan(tmp_path: Path, scene: Scene, plan: Path) -> None:
-    faults = [Fault(method="setup_server", error="Unavailable", times=2), Fault(method="setup_server", error="Refused", times=1)]
+def test_counts_are_shared_by_instances_and_start_afresh_with_the_plan(
+    tmp_path: Path, scene: Scene, plan: Path
+) -> None:
+    faults = [
+        Fault(method="setup_server", error="Unavailable", times=2),
+        Fault(method="setup_server", error="Refused", times=1),
+    ]
     outcomes = []
     for run in range(5):
         if run == 4:
@@ -109,7 +162,9 @@ def test_a_bug_is_no_back_end_error(driver: FakeDriver, scene: Scene, plan: Path
 
 def test_a_check_denies(driver: FakeDriver, scene: Scene, plan: Path) -> None:
     scene.make(driver)
-    write_plan(plan, [Fault(method="check_update_share_server_network_allocations", error="deny", times=1)])
+    write_plan(
+        plan, [Fault(method="check_update_share_server_network_allocations", error="deny", times=1)]
+    )
     assert scene.call(driver, "check_update_share_server_network_allocations") is False
     assert scene.call(driver, "check_update_share_server_network_allocations") is True
 
@@ -124,7 +179,9 @@ def test_a_plan_with_a_mistake_is_not_ignored(driver: FakeDriver, scene: Scene, 
 
 
 @pytest.mark.parametrize("release", ["plan", "event"])
-def test_a_call_hangs_until_it_is_released(driver: FakeDriver, scene: Scene, plan: Path, release: str) -> None:
+def test_a_call_hangs_until_it_is_released(
+    driver: FakeDriver, scene: Scene, plan: Path, release: str
+) -> None:
     write_plan(plan, [Fault(method="setup_server", error="hang", times=1)])
     answered = threading.Event()
 
@@ -150,9 +207,13 @@ def _set_up(options: dict[str, str], scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_killed_process_dies_once_and_leaves_what_it_did(tmp_path: Path, scene: Scene, plan: Path, when: str) -> None:
+def test_a_killed_process_dies_once_and_leaves_what_it_did(
+    tmp_path: Path, scene: Scene, plan: Path, when: str
+) -> None:
     options = {"state_file": str(tmp_path / "state.json"), "fault_plan": str(plan)}
-    plan.write_text(json.dumps([{"method": "setup_server", "when": when, "kill": True, "times": 1}]))
+    plan.write_text(
+        json.dumps([{"method": "setup_server", "when": when, "kill": True, "times": 1}])
+    )
     spawn = multiprocessing.get_context("spawn")
     exits = []
     for _ in range(2):

@@ -1,4 +1,5 @@
-"""The driver of the guide passes the suite; and so does it without annotations, as many write theirs."""
+"""The driver of the guide passes the suite; and so does it without annotations, as many write
+theirs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Random access rules against random clients: what Abaca says is allowed is what a client can do with the real NFS server.
+"""Random access rules against random clients: what Abaca says is allowed is what a client can do
+with the real NFS server.
 
-The model here is the contract: of the rules that are not refused and hold the client's address, the longest prefix decides, and `ro` before `rw`.
-`ABACA_FUZZ_EXAMPLES` says how many sets of rules are tried.
+The model here is the contract: of the rules that are not refused and hold the client's address, the
+longest prefix decides, and `ro` before `rw`. `ABACA_FUZZ_EXAMPLES` says how many sets of rules are
+tried.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def prefixes(draw: st.DrawFn) -> str:
     return f"{type(near)(number)}/{length}"
 
 
-RULES = st.lists(st.tuples(prefixes(), st.sampled_from(("rw", "ro"))), max_size=7, unique_by=lambda each: each[0])
+RULES = st.lists(
+    st.tuples(prefixes(), st.sampled_from(("rw", "ro"))), max_size=7, unique_by=lambda each: each[0]
+)
 
 
 def is_enforceable(access_to: str) -> bool:
@@ -59,7 +63,11 @@ def is_enforceable(access_to: str) -> bool:
 
 
 def expected(client: IPv4Address | IPv6Address, rules: Sequence[AccessRule]) -> str:
-    networks = [(ip_network(rule.access_to, strict=False), rule.access_level) for rule in rules if is_enforceable(rule.access_to)]
+    networks = [
+        (ip_network(rule.access_to, strict=False), rule.access_level)
+        for rule in rules
+        if is_enforceable(rule.access_to)
+    ]
     matching = [(network.prefixlen, level) for network, level in networks if client in network]
     longest = max((length for length, _ in matching), default=None)
     return min((level for length, level in matching if length == longest), default="none")
@@ -79,7 +87,10 @@ def _compare(site: Site) -> None:
     doors = []
     for number, (four, six) in enumerate(CLIENTS):
         netns = site.client(f"c{number}", "net", f"{four}/8", f"{six}/16")
-        doors += [(netns, ip_address(four), path(share, 0)), (netns, ip_address(six), path(share, 1))]
+        doors += [
+            (netns, ip_address(four), path(share, 0)),
+            (netns, ip_address(six), path(share, 1)),
+        ]
 
     @drawn(EXAMPLES, "access rules")
     @given(RULES)

@@ -1,4 +1,5 @@
-"""Who has no rule on any share of a share server does not reach its NFS server, and who has none any more loses what it held there."""
+"""Who has no rule on any share of a share server does not reach its NFS server, and who has none
+any more loses what it held there."""
 
 from __future__ import annotations
 
@@ -16,7 +17,15 @@ from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
 from abaca.drivers.linux.programs import run
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
-from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, access_of, assert_served, path, rule
+from tests.contracts.drivers.linux_site import (
+    BOTH,
+    CLIENT,
+    Site,
+    access_of,
+    assert_served,
+    path,
+    rule,
+)
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.nfs4.connection import connect
 from tests.properties import drawn, given, st
@@ -34,7 +43,8 @@ NO_OPTIONS = bytes([0, 0, 1, 4, 0, 0, 0, 0])
 
 
 def reaches(netns: str, address: str, options: dict[int, bytes] | None = None) -> bool:
-    """Whether a TCP connection comes about; if not, it was refused at once. `options`: of IPv6, for each of its packets."""
+    """Whether a TCP connection comes about; if not, it was refused at once. `options`: of IPv6, for
+    each of its packets."""
 
     def dial(_: object) -> bool:
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as link:
@@ -61,7 +71,10 @@ def server(site: Site) -> ShareServer:
 
 def test_who_has_no_rule_reaches_nothing(site: Site, server: ShareServer) -> None:
     shares = [site.share(server, rules=[rule(own)]) for own in OWN]
-    client, stranger = site.client("client", "net", *CLIENT), site.client("stranger", "net", *STRANGER)
+    client, stranger = (
+        site.client("client", "net", *CLIENT),
+        site.client("stranger", "net", *STRANGER),
+    )
     for address in SERVER:
         assert reaches(client, address)
         assert not reaches(stranger, address)
@@ -73,7 +86,9 @@ def test_who_has_no_rule_reaches_nothing(site: Site, server: ShareServer) -> Non
         assert reaches(client, address)
 
 
-def test_whom_a_snapshot_admits_reaches_the_server_until_it_goes(site: Site, server: ShareServer) -> None:
+def test_whom_a_snapshot_admits_reaches_the_server_until_it_goes(
+    site: Site, server: ShareServer
+) -> None:
     share = site.share(server, rules=[rule("10.0.0.20")])
     stranger = site.client("stranger", "net", *STRANGER)
     snapshot = site.snapshot(share, server, is_mountable=True)
@@ -87,7 +102,12 @@ def test_whom_a_snapshot_admits_reaches_the_server_until_it_goes(site: Site, ser
 def test_rules_for_everybody_of_a_family(site: Site, server: ShareServer) -> None:
     share = site.share(server, rules=[])
     stranger = site.client("stranger", "net", *STRANGER)
-    for rules, reached in ((("0.0.0.0/0",), [True, False]), (("::/0",), [False, True]), (("0.0.0.0/0", "::/0"), [True, True]), ((), [False] * 2)):
+    for rules, reached in (
+        (("0.0.0.0/0",), [True, False]),
+        (("::/0",), [False, True]),
+        (("0.0.0.0/0", "::/0"), [True, True]),
+        ((), [False] * 2),
+    ):
         set_rules(site, share, server, *rules)
         assert [reaches(stranger, address) for address in SERVER] == reached, rules
 
@@ -95,7 +115,9 @@ def test_rules_for_everybody_of_a_family(site: Site, server: ShareServer) -> Non
 def test_rules_that_overlap(site: Site, server: ShareServer) -> None:
     share, other = (site.share(server, rules=[]) for _ in range(2))
     stranger = site.client("stranger", "net", *STRANGER)
-    set_rules(site, share, server, "10.0.0.64/26", "10.0.0.66", "10.0.0.0/24", "fd00::60/124", "fd00::66")
+    set_rules(
+        site, share, server, "10.0.0.64/26", "10.0.0.66", "10.0.0.0/24", "fd00::60/124", "fd00::66"
+    )
     set_rules(site, other, server, "10.0.0.64/28")
     set_rules(site, share, server)
     assert [reaches(stranger, address) for address in SERVER] == [True, False]
@@ -104,7 +126,9 @@ def test_rules_that_overlap(site: Site, server: ShareServer) -> None:
 
 
 @pytest.mark.parametrize("version", [Client40, Client41])
-def test_what_a_client_without_a_rule_any_more_held_goes_with_its_lease(site: Site, server: ShareServer, version: Callable[..., Client]) -> None:
+def test_what_a_client_without_a_rule_any_more_held_goes_with_its_lease(
+    site: Site, server: ShareServer, version: Callable[..., Client]
+) -> None:
     share = site.share(server, rules=[rule("10.0.0.20"), rule("10.0.0.66")])
     client, former = site.client("client", "net", *CLIENT), site.client("former", "net", *STRANGER)
     folder = path(share).split(":", 1)[1]
@@ -131,13 +155,21 @@ def test_what_a_client_without_a_rule_any_more_held_goes_with_its_lease(site: Si
             connect(former, SERVER[0])
 
 
-def test_what_a_crash_leaves_is_mended_when_the_server_is_ensured(site: Site, server: ShareServer) -> None:
+def test_what_a_crash_leaves_is_mended_when_the_server_is_ensured(
+    site: Site, server: ShareServer
+) -> None:
     """The filter is open to everybody, or shut to all, as when the worker died on the way."""
     share = site.share(server, rules=[rule("10.0.0.20")])
-    client, stranger = site.client("client", "net", *CLIENT), site.client("stranger", "net", *STRANGER)
+    client, stranger = (
+        site.client("client", "net", *CLIENT),
+        site.client("stranger", "net", *STRANGER),
+    )
     namespace = site.layout(server).namespace
     worker = linux_backend.successor(site.driver)
-    for spoil in (lambda _: packet_filter.delete_table(*TABLE), lambda _: packet_filter.replace_table(*TABLE, "")):
+    for spoil in (
+        lambda _: packet_filter.delete_table(*TABLE),
+        lambda _: packet_filter.replace_table(*TABLE, ""),
+    ):
         namespaces.inside(namespace, spoil)
         assert reaches(stranger, SERVER[0])
         worker.ensure_server(server, [share])
@@ -176,7 +208,9 @@ def test_who_stays_admitted_notices_nothing_of_changes(site: Site, server: Share
         working = [threads.submit(works) for _ in range(2)]
         try:
             for number in range(5):
-                set_rules(site, other, server, *(f"10.0.1.{number + step}" for step in range(0, 20, 2)))
+                set_rules(
+                    site, other, server, *(f"10.0.1.{number + step}" for step in range(0, 20, 2))
+                )
             for number in range(150):
                 admission.admit(namespace, ("10.0.0.20", f"10.1.0.{number}", "fd00::/64"))
         finally:
@@ -186,7 +220,10 @@ def test_who_stays_admitted_notices_nothing_of_changes(site: Site, server: Share
 
 def test_extension_headers_hide_nothing(site: Site, server: ShareServer) -> None:
     site.share(server, rules=[rule("fd00::20")])
-    client, stranger = site.client("client", "net", *CLIENT), site.client("stranger", "net", *STRANGER)
+    client, stranger = (
+        site.client("client", "net", *CLIENT),
+        site.client("stranger", "net", *STRANGER),
+    )
     for options in ({socket.IPV6_DSTOPTS: NO_OPTIONS}, {socket.IPV6_HOPOPTS: NO_OPTIONS}):
         assert reaches(client, SERVER[1], options)
         assert not reaches(stranger, SERVER[1], options)
@@ -194,16 +231,21 @@ def test_extension_headers_hide_nothing(site: Site, server: ShareServer) -> None
 
 NETWORKS = st.lists(
     st.one_of(
-        st.tuples(st.integers(0, 40), st.integers(24, 32)).map(lambda each: f"10.0.0.{each[0] >> 32 - each[1] << 32 - each[1]}/{each[1]}"),
+        st.tuples(st.integers(0, 40), st.integers(24, 32)).map(
+            lambda each: f"10.0.0.{each[0] >> 32 - each[1] << 32 - each[1]}/{each[1]}"
+        ),
         st.integers(0, 20).map(lambda number: f"fd00::{number:x}"),
-        st.sampled_from(("0.0.0.0/1", "128.0.0.0/1", "0::/1", "8000::/1", "255.255.255.255", "fd00::/120")),
+        st.sampled_from(
+            ("0.0.0.0/1", "128.0.0.0/1", "0::/1", "8000::/1", "255.255.255.255", "fd00::/120")
+        ),
     ),
     max_size=8,
 )
 
 
 def test_changes_one_after_the_other_are_made_in_place(site: Site) -> None:
-    """Of networks that overlap, touch, hold one another: the filter holds what was asked for last, and is never made anew."""
+    """Of networks that overlap, touch, hold one another: the filter holds what was asked for last,
+    and is never made anew."""
     namespace = site.layout(site.server(*BOTH)).namespace
 
     @drawn(20 * FACTOR, "changes of admission")
@@ -212,30 +254,48 @@ def test_changes_one_after_the_other_are_made_in_place(site: Site) -> None:
         for networks in each:
             before = namespaces.inside(namespace, lambda _: handle_of_table())
             admission.admit(namespace, networks)
-            assert namespaces.inside(namespace, lambda _: (admitted_now(), handle_of_table())) == (admission.ranges(networks), before), each
+            assert namespaces.inside(namespace, lambda _: (admitted_now(), handle_of_table())) == (
+                admission.ranges(networks),
+                before,
+            ), each
 
     change()
 
 
 def test_thousands_of_rules_are_all_in_force(site: Site, server: ShareServer) -> None:
-    """Of one share: more than its blocks in Ganesha's configuration hold each, of which the first and the last count, too."""
+    """Of one share: more than its blocks in Ganesha's configuration hold each, of which the first
+    and the last count, too."""
     share = site.share(server, rules=[])
-    client, stranger = site.client("client", "net", *CLIENT), site.client("stranger", "net", *STRANGER)
+    client, stranger = (
+        site.client("client", "net", *CLIENT),
+        site.client("stranger", "net", *STRANGER),
+    )
     many = [f"10.1.{number >> 7}.{number & 127}" for number in range(1200)]
-    for rules, expected in (([*many, "10.0.0.20"], ("rw", "none")), (["10.0.0.66", *many], ("none", "rw")), (many, ("none", "none"))):
+    for rules, expected in (
+        ([*many, "10.0.0.20"], ("rw", "none")),
+        (["10.0.0.66", *many], ("none", "rw")),
+        (many, ("none", "none")),
+    ):
         set_rules(site, share, server, *rules)
         assert (access_of(client, path(share)), access_of(stranger, path(share))) == expected
 
 
 def handle_of_table() -> int:
     listed = json.loads(run("nft", "--json", "--handle", "list", "tables"))["nftables"]
-    (handle,) = [entry["table"]["handle"] for entry in listed if entry.get("table", {}).get("name") == TABLE[1]]
+    (handle,) = [
+        entry["table"]["handle"]
+        for entry in listed
+        if entry.get("table", {}).get("name") == TABLE[1]
+    ]
     return int(handle)
 
 
 def admitted_now() -> dict[str, list[admission.Range]]:
     """What both copies of the sets hold."""
     sets, families = packet_filter.sets(*TABLE), ("ipv4", "ipv6")
-    copies = [{family: sorted(map(admission.of_element, sets[f"{copy}_{family}"])) for family in families} for copy in ("first", "second")]
+    copies = [
+        {family: sorted(map(admission.of_element, sets[f"{copy}_{family}"])) for family in families}
+        for copy in ("first", "second")
+    ]
     assert copies[0] == copies[1]
     return copies[0]

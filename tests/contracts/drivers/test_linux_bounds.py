@@ -40,7 +40,9 @@ def small_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxDriv
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("linux")
-    driver = linux_backend.make_linux_driver(folder, max_connections=str(FEW), max_connections_per_client=str(FEWER))
+    driver = linux_backend.make_linux_driver(
+        folder, max_connections=str(FEW), max_connections_per_client=str(FEWER)
+    )
     yield driver
     linux_backend.cleanup(driver)
 
@@ -56,7 +58,10 @@ def small(small_driver: LinuxDriver) -> Iterator[Site]:
 def test_one_client_leaves_connections_to_the_others(small: Site, address: str) -> None:
     server = small.server(*BOTH)
     share = small.share(server)
-    greedy, other = small.client("greedy", "net", *CLIENT), small.client("other", "net", *OTHER_CLIENT)
+    greedy, other = (
+        small.client("greedy", "net", *CLIENT),
+        small.client("other", "net", *OTHER_CLIENT),
+    )
     with crowd(greedy, address, 100) as made:
         assert (len(made.links), made.refused) == (FEWER, 100 - FEWER)
         assert_served(other, share)
@@ -76,7 +81,9 @@ def test_all_clients_together_have_a_bounded_number_of_connections(small: Site) 
     server = small.server(*BOTH)
     share = small.share(server)
     addresses = [f"10.0.0.{number}/24" for number in range(100, 110)]
-    netns = [small.client(f"many{number}", "net", address) for number, address in enumerate(addresses)]
+    netns = [
+        small.client(f"many{number}", "net", address) for number, address in enumerate(addresses)
+    ]
     made = [crowd(each, IPV4, FEWER) for each in netns]
     links = [each.__enter__() for each in made]
     wait_for(lambda: sum(each.still_open() for each in links) <= FEW, 10)
@@ -109,7 +116,8 @@ def test_the_server_knows_a_bounded_number_of_clients(small: Site) -> None:
 
 @pytest.mark.parametrize(("own", "theirs"), [(IPV4, "10.0.0.20"), (IPV6, "fd00::20")])
 def test_a_share_server_connects_to_nobody(site: Site, own: str, theirs: str) -> None:
-    """Not where a client of version 4.0 says that it wants to be called, for example. What the worker starts in there may, and clients are served."""
+    """Not where a client of version 4.0 says that it wants to be called, for example. What the
+    worker starts in there may, and clients are served."""
     server = site.server(*BOTH)
     share = site.share(server)
     client = site.client("client", "net", *CLIENT)
@@ -125,7 +133,9 @@ def test_a_share_server_connects_to_nobody(site: Site, own: str, theirs: str) ->
         assert not _may_connect(namespace, own, theirs, port, 0)
         assert not _may_connect(namespace, own, theirs, port + 1, CALLER_GROUP)
         wait_for(lambda: not _may_connect(namespace, own, theirs, port, CALLER_GROUP), 30)
-    with namespaces.inside(client, lambda _: _listening(family, theirs, socket.SOCK_DGRAM)) as listening:
+    with namespaces.inside(
+        client, lambda _: _listening(family, theirs, socket.SOCK_DGRAM)
+    ) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(OutcomeUnknown, match="Operation not permitted"):
             namespaces.inside(namespace, lambda _: _send(own, theirs, port))
@@ -159,16 +169,23 @@ def _connect(own: str, address: str, port: int, group: int) -> None:
 
 
 def _send(own: str, address: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM) as link:
+    with socket.socket(
+        socket.AF_INET6 if ":" in own else socket.AF_INET, socket.SOCK_DGRAM
+    ) as link:
         link.bind((own, 0))
         link.sendto(b"x", (address, port))
 
 
-def test_what_the_kernel_keeps_for_a_connection_is_bounded_in_the_servers_namespace(site: Site) -> None:
+def test_what_the_kernel_keeps_for_a_connection_is_bounded_in_the_servers_namespace(
+    site: Site,
+) -> None:
     server = site.server(*BOTH)
 
     def largest(_: object) -> set[str]:
-        return {open(f"/proc/sys/net/ipv4/{name}").read().split()[2] for name in ("tcp_rmem", "tcp_wmem")}
+        return {
+            open(f"/proc/sys/net/ipv4/{name}").read().split()[2]
+            for name in ("tcp_rmem", "tcp_wmem")
+        }
 
     assert namespaces.inside(site.layout(server).namespace, largest) == {str(512 * 1024)}
 
@@ -199,11 +216,14 @@ def test_a_server_whose_descriptors_were_used_up_for_good_is_started_again(site:
 @pytest.mark.parametrize("name", bounds.OPTIONS)
 def test_options_that_make_no_sense(name: str, value: str) -> None:
     with pytest.raises(Unavailable, match=f"option {name} must be a number from 1 to 10000, not"):
-        Bounds.of({other: option.default for other, option in bounds.OPTIONS.items()} | {name: value})
+        Bounds.of(
+            {other: option.default for other, option in bounds.OPTIONS.items()} | {name: value}
+        )
 
 
 def test_what_strangers_send_to_nothing_is_not_remembered(site: Site) -> None:
-    """Connection tracking would keep an entry for each port for half a minute, in memory that is the whole machine's."""
+    """Connection tracking would keep an entry for each port for half a minute, in memory that is
+    the whole machine's."""
     server, count = site.server(*BOTH), 200
     share = site.share(server, rules=[rule("10.0.0.20"), rule("fd00::20")])
     stranger = site.client("stranger", "net", *OTHER_CLIENT)
@@ -224,4 +244,7 @@ def test_what_strangers_send_to_nothing_is_not_remembered(site: Site) -> None:
 
 def _tracked(site: Site, server: ShareServer) -> int:
     """Entries of connection tracking in a share server's namespace."""
-    return namespaces.inside(site.layout(server).namespace, lambda _: int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text()))
+    return namespaces.inside(
+        site.layout(server).namespace,
+        lambda _: int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text()),
+    )

@@ -1,4 +1,5 @@
-"""The cell of an NFS server: a hostile program in Ganesha's place sees and reaches nothing of the host, of other servers, of Abaca's database."""
+"""The cell of an NFS server: a hostile program in Ganesha's place sees and reaches nothing of the
+host, of other servers, of Abaca's database."""
 
 from __future__ import annotations
 
@@ -42,8 +43,8 @@ MIB = 1024**2
 
 @dataclass
 class Host:
-    """What there is on the host that a program in a cell must not find: files, by their paths, what listens, and files by their handles.
-    `foreign`: what of these is in another server's share."""
+    """What there is on the host that a program in a cell must not find: files, by their paths, what
+    listens, and files by their handles. `foreign`: what of these is in another server's share."""
 
     secret: list[str]
     addresses: list[str]
@@ -57,7 +58,8 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path, site: Site) -> Iterator[Host]:
-    """A database's file and socket, another server with a share, and services on the host's own addresses."""
+    """A database's file and socket, another server with a share, and services on the host's own
+    addresses."""
     other = site.server(("other", "10.9.0.5/24"))
     share = site.share(other)
     foreign = site.data(share) / "file"
@@ -69,9 +71,20 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
     secret = [
         *("/etc/shadow", "/etc/passwd-", "/proc/kcore", "/proc/sys/kernel/core_pattern"),
         *(str(path) for path in (database, Path(__file__), site.driver.layout.state / "pool.img")),
-        *(str(path) for path in (layout.ganesha_config, layout.export_file(share.id), layout.mount_point(share.id) / "file")),
+        *(
+            str(path)
+            for path in (
+                layout.ganesha_config,
+                layout.export_file(share.id),
+                layout.mount_point(share.id) / "file",
+            )
+        ),
         str(foreign),
-        *(f"/proc/{pid}/{file}" for pid in (os.getpid(), _pid(site, other)) for file in ("environ", "maps", "root/etc/passwd")),
+        *(
+            f"/proc/{pid}/{file}"
+            for pid in (os.getpid(), _pid(site, other))
+            for file in ("environ", "maps", "root/etc/passwd")
+        ),
     ]
     with ExitStack() as opened:
         addresses = [str(layout.bus_socket)]
@@ -83,15 +96,22 @@ def host(tmp_path: Path, site: Site) -> Iterator[Host]:
         loopback = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
         addresses.append(f"127.0.0.1:{loopback.getsockname()[1]}")
         found = Host(secret, addresses, {}, str(foreign))
-        found.know("/", "/etc/shadow", "/dev/zero", database, layout.epoch, layout.ganesha_config, foreign)
-        found.know(*site.driver.layout.state.glob("*.img"), *btrfs_pool(site.driver).root.glob("*/*.img"))
+        found.know(
+            "/", "/etc/shadow", "/dev/zero", database, layout.epoch, layout.ganesha_config, foreign
+        )
+        found.know(
+            *site.driver.layout.state.glob("*.img"), *btrfs_pool(site.driver).root.glob("*/*.img")
+        )
         yield found
 
 
 def _handle_of(path: str) -> tuple[int, str]:
     """Its kind and its bytes, as the kernel makes it for root."""
     libc, most = ctypes.CDLL(None, use_errno=True), 128
-    made, mount = ctypes.create_string_buffer(struct.pack("Ii", most, 0) + bytes(most)), ctypes.c_int()
+    made, mount = (
+        ctypes.create_string_buffer(struct.pack("Ii", most, 0) + bytes(most)),
+        ctypes.c_int(),
+    )
     result = libc.name_to_handle_at(-100, os.fsencode(path), made, ctypes.byref(mount), 0)
     assert result == 0, f"{path}: {os.strerror(ctypes.get_errno())}"
     length, kind = struct.unpack_from("Ii", made.raw)
@@ -102,8 +122,11 @@ def _pid(site: Site, server: ShareServer) -> int:
     return int(site.layout(server).ganesha_pid.read_text())
 
 
-def report_of(site: Site, server: ShareServer, share: Share, host: Host, other: int) -> dict[str, Any]:
-    """What the hostile program found, started as Ganesha is, except for its own file and Python's."""
+def report_of(
+    site: Site, server: ShareServer, share: Share, host: Host, other: int
+) -> dict[str, Any]:
+    """What the hostile program found, started as Ganesha is, except for its own file and
+    Python's."""
     layout = site.layout(server)
     ganesha = site.ganesha(server)
     asked = {
@@ -132,7 +155,11 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
         pytest.skip("the hostile program knows the system calls of x86_64 only")
     server = site.server(*BOTH)
     share, beside = site.share(server), site.share(server)
-    missing = [path for path in host.secret if not Path(path).exists() and "/proc/" not in path and path not in OPTIONAL]
+    missing = [
+        path
+        for path in host.secret
+        if not Path(path).exists() and "/proc/" not in path and path not in OPTIONAL
+    ]
     assert not missing, "these are there to be found"
     found = report_of(site, server, share, host, number_of(site, beside))
     layout = site.layout(server)
@@ -144,15 +171,30 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
     private = {str(path) for path in made if Path("/tmp") in path.parents}  # in the cell's own /tmp
     below = {path for path in found["writable"] if layout.recovery in Path(path).parents}
     own_memory = {"/tmp", str(layout.run), str(layout.bus_socket.parent)}
-    assert set(found["writable"]) - private - below == {*own_memory, str(layout.logs), str(layout.recovery), *shares}
+    assert set(found["writable"]) - private - below == {
+        *own_memory,
+        str(layout.logs),
+        str(layout.recovery),
+        *shares,
+    }
     own = tuple(map(str, (layout.state, layout.run)))
-    strange = {path for path in found["files"] if not path.startswith(own)} - EXPECTED - {str(PYTHON), str(HOSTILE)}
-    assert {path for path in strange if not path.startswith(("/usr/share/zoneinfo/", "/usr/local/lib/abaca/", "/usr/lib"))} == set()
+    strange = (
+        {path for path in found["files"] if not path.startswith(own)}
+        - EXPECTED
+        - {str(PYTHON), str(HOSTILE)}
+    )
+    assert {
+        path
+        for path in strange
+        if not path.startswith(("/usr/share/zoneinfo/", "/usr/local/lib/abaca/", "/usr/lib"))
+    } == set()
 
     assert {name: error for name, error in found["calls"].items() if error != "ENOSYS"} == {}
     assert (found["clone"], found["fork by clone"], found["x32"]) == ("EPERM", "EPERM", "ENOSYS")
     assert (found["by handle"], found["by handle, around the library"]) == ("ESTALE", "EPERM")
-    assert found["by handles with the token"] == [host.foreign], "all shares of this pool are in one file system"
+    assert found["by handles with the token"] == [host.foreign], (
+        "all shares of this pool are in one file system"
+    )
     assert set(found["ioctls"].values()) == {"ENOTTY"}
     assert not any(found["sockets"].values())
     assert (found["devices"], found["more capabilities"]) == ([], "EPERM")
@@ -161,7 +203,16 @@ def test_a_hostile_program_in_ganeshas_place_finds_nothing(site: Site, host: Hos
 
 OPTIONAL = {"/etc/passwd-"}  # not on every machine
 EXPECTED = {
-    *("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/etc/mtab", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig"),
+    *(
+        "/etc/passwd",
+        "/etc/group",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/mtab",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/etc/netconfig",
+    ),
     *("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/usr/bin/ganesha.nfsd"),
 }
 
@@ -182,7 +233,8 @@ def test_both_processes_of_a_server_are_in_cells(site: Site) -> None:
 
 
 def test_a_ganesha_outside_a_cell_is_started_anew(site: Site) -> None:
-    """One of an older release, for example: what a worker does when it finds one after an upgrade."""
+    """One of an older release, for example: what a worker does when it finds one after an
+    upgrade."""
     server = site.server(*BOTH)
     share = site.share(server)
     layout = site.layout(server)
@@ -201,7 +253,11 @@ def test_a_ganesha_outside_a_cell_is_started_anew(site: Site) -> None:
 
 
 def os_capabilities() -> str:
-    return next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+    return next(
+        line.split()[1]
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("CapEff")
+    )
 
 
 def test_nothing_is_started_without_the_library(site: Site) -> None:
@@ -218,7 +274,11 @@ def test_nothing_is_started_beside_a_mount_of_a_disk(site: Site, tmp_path: Path)
     server = site.server(*BOTH)
     launch = site.ganesha(server).launch()
     processes.end([_pid(site, server)], 5.0)
-    kind = next(mount.filesystem for point in (tmp_path, *tmp_path.parents) if (mount := mounts.mount_at(point)) is not None)
+    kind = next(
+        mount.filesystem
+        for point in (tmp_path, *tmp_path.parents)
+        if (mount := mounts.mount_at(point)) is not None
+    )
     if kind in view.KINDS:
         pytest.skip(f"the folder of this test is on no disk, but on {kind}")
     for opened in (
@@ -231,7 +291,8 @@ def test_nothing_is_started_beside_a_mount_of_a_disk(site: Site, tmp_path: Path)
 
 
 def test_without_the_library_in_force_nothing_opens(site: Site, tmp_path: Path) -> None:
-    """Whatever the reason is: the launcher's filter lets no file be opened by its handle, not even by an honest client."""
+    """Whatever the reason is: the launcher's filter lets no file be opened by its handle, not even
+    by an honest client."""
     server = site.server(*BOTH)
     share = site.share(server)
     other = tmp_path / "other.so"
@@ -248,7 +309,9 @@ def test_without_the_library_in_force_nothing_opens(site: Site, tmp_path: Path) 
     bus = ExportBus(site.layout(server).bus_socket)
     with Client41(site.client("client", "net", *CLIENT), "10.0.0.5") as client:
         with suppress(Refused):  # it may refuse the export itself
-            bus.add(site.layout(server).export_file(share.id), export_ids(site.layout(server))[share.id])
+            bus.add(
+                site.layout(server).export_file(share.id), export_ids(site.layout(server))[share.id]
+            )
         with pytest.raises(Nfs4Error) as refused:
             client.names_in(client.handle_of(f"shares/{share.id}"))
     assert refused.value.name == "PERM"
@@ -275,7 +338,9 @@ def test_an_nfs_server_takes_no_more_memory_and_tasks_than_it_may(site: Site) ->
     assert processes.wait_until(lambda: _threads(forking) >= tasks - 10, ENDED_SECONDS)
     assert _threads(forking) <= tasks
     _in_place_of_ganesha(site, server, TAKING_MEMORY, limits)
-    assert processes.wait_until(lambda: not site.ganesha(server).is_started(), ENDED_SECONDS), "it goes on taking memory"
+    assert processes.wait_until(lambda: not site.ganesha(server).is_started(), ENDED_SECONDS), (
+        "it goes on taking memory"
+    )
     assert _pid(site, neighbour) == before
     assert_served(site.client("others", "other", "10.9.0.20/24"), other)
     small.ensure_server(server, [share])
@@ -326,7 +391,8 @@ def test_a_captured_server_is_ended_whatever_it_says_of_itself(site: Site, disgu
     server = site.server(*BOTH)
     share = site.share(server)
     captured, ganesha = _captured(site, server, disguise), site.ganesha(server)
-    ganesha.gap(), ganesha.is_idle(), processes.is_idle(captured)  # nothing that it says is a bug of ours
+    # nothing that it says is a bug of ours
+    ganesha.gap(), ganesha.is_idle(), processes.is_idle(captured)
     ganesha.stop(0)
     assert _has_ended(captured)
     site.driver.ensure_server(server, [share])
@@ -335,13 +401,20 @@ def test_a_captured_server_is_ended_whatever_it_says_of_itself(site: Site, disgu
 
 def _captured(site: Site, server: ShareServer, disguise: str) -> int:
     """The process id of a program in Ganesha's place that has disguised itself and listens."""
-    is_disguised = 'open("/proc/1/stat").read().rpartition(") ")[2][0] == "Z"' if "thread" in disguise else "True"
+    is_disguised = (
+        'open("/proc/1/stat").read().rpartition(") ")[2][0] == "Z"'
+        if "thread" in disguise
+        else "True"
+    )
     program = DISGUISED.format(disguise=DISGUISES[disguise], is_disguised=is_disguised)
     pid = _in_place_of_ganesha(site, server, program, LIMITS)
 
     def listens() -> bool:
         try:
-            namespaces.inside(site.layout(server).namespace, lambda _: socket.create_connection(("127.0.0.1", NFS_PORT), 10).close())
+            namespaces.inside(
+                site.layout(server).namespace,
+                lambda _: socket.create_connection(("127.0.0.1", NFS_PORT), 10).close(),
+            )
         except OutcomeUnknown:
             return False
         return True
@@ -352,7 +425,8 @@ def _captured(site: Site, server: ShareServer, disguise: str) -> int:
 
 DIGGING = """
 import os, threading
-recovery = next(each for each in open("/proc/self/mounts").read().split() if each.endswith("/recovery"))
+words = open("/proc/self/mounts").read().split()
+recovery = next(each for each in words if each.endswith("/recovery"))
 place = os.open(recovery, os.O_RDONLY)
 for _ in range(3000):
     os.mkdir("deeper", dir_fd=place)
@@ -380,18 +454,27 @@ LIMITS = {control_groups.MEMORY: 256 * MIB, control_groups.TASKS: 100}
 def _has_ended(pid: int) -> bool:
     """A zombie that nobody has reaped has, but not one that other threads have outlived."""
     try:
-        return os.listdir(f"/proc/{pid}/task") == [str(pid)] and b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
+        return (
+            os.listdir(f"/proc/{pid}/task") == [str(pid)]
+            and b") Z" in Path(f"/proc/{pid}/stat").read_bytes()
+        )
     except FileNotFoundError:
         return True
 
 
-def _in_place_of_ganesha(site: Site, server: ShareServer, program: str, limits: dict[str, int]) -> int:
+def _in_place_of_ganesha(
+    site: Site, server: ShareServer, program: str, limits: dict[str, int]
+) -> int:
     """The process id of a Python program that has taken Ganesha's place, under these limits."""
     layout, launch = site.layout(server), site.ganesha(server).launch()
     processes.end(processes.find(GANESHA, str(layout.ganesha_pid)), 5.0)
     control_groups.ensure(layout.namespace, limits)
     argv = [GANESHA, "-I", "-S", "-c", program, str(layout.ganesha_pid)]
-    confinement.start(launch._replace(program=str(PYTHON), argv=argv, of_the_host=[*launch.of_the_host, str(PYTHON)]))
+    confinement.start(
+        launch._replace(
+            program=str(PYTHON), argv=argv, of_the_host=[*launch.of_the_host, str(PYTHON)]
+        )
+    )
     return _pid(site, server)
 
 
@@ -407,7 +490,9 @@ def test_a_control_group_is_taken_away_while_its_last_process_still_ends() -> No
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
     name = f"test-{uuid4()}"
-    joined = control_groups.ensure(name, {control_groups.MEMORY: 64 * MIB, control_groups.TASKS: 10})
+    joined = control_groups.ensure(
+        name, {control_groups.MEMORY: 64 * MIB, control_groups.TASKS: 10}
+    )
     if not joined:
         pytest.skip("this machine's control groups may not be written")
     ending = subprocess.Popen(["sleep", "0.5"])

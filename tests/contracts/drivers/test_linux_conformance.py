@@ -1,4 +1,5 @@
-"""The Linux driver under the conformance suite: real namespaces, real file systems, real NFS servers. Skipped where they cannot be had."""
+"""The Linux driver under the conformance suite: real namespaces, real file systems, real NFS
+servers. Skipped where they cannot be had."""
 
 from __future__ import annotations
 
@@ -51,11 +52,15 @@ class TestLinux(DriverConformance):
     def stop_serving(self, driver: ShareDriver, server: ShareServer) -> None:
         _hook("stop_serving")(driver, server)
 
-    def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
+    def can_read(
+        self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
+    ) -> bool:
         return bool(_hook("can_read")(driver, location, client, entry))
 
     @contextmanager
-    def nfs_client(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> Iterator[socket.socket]:
+    def nfs_client(
+        self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
+    ) -> Iterator[socket.socket]:
         with _hook("nfs_client")(driver, location, client, entry) as link:
             yield link
 

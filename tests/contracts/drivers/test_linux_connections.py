@@ -1,4 +1,5 @@
-"""What one connection may keep of an NFS server: waiting threads, requests, answers. Strangers without any access rule reach all of it."""
+"""What one connection may keep of an NFS server: waiting threads, requests, answers. Strangers
+without any access rule reach all of it."""
 
 from __future__ import annotations
 
@@ -33,12 +34,17 @@ SECONDS_TO_TAKE = 10
 
 
 class Scene:
-    """A server with a share that the client may use from any port, and a stranger with a rule on another share only."""
+    """A server with a share that the client may use from any port, and a stranger with a rule on
+    another share only."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.server: ShareServer = site.server(*BOTH)
-        self.share: Share = site.share(self.server, rules=[rule("10.0.0.20"), rule("fd00::20")], extra_specs={"nfs:privileged_ports": "false"})
+        self.share: Share = site.share(
+            self.server,
+            rules=[rule("10.0.0.20"), rule("fd00::20")],
+            extra_specs={"nfs:privileged_ports": "false"},
+        )
         site.share(self.server, rules=[rule("10.0.0.0/24")])
         self.client = site.client("client", "net", *CLIENT)
         self.stranger = site.client("stranger", "net", "10.0.0.66/24")
@@ -51,7 +57,11 @@ class Scene:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def memory(self) -> int:
-        (line,) = [line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if line.startswith("VmRSS:")]
+        (line,) = [
+            line
+            for line in Path(f"/proc/{self.pid}/status").read_text().splitlines()
+            if line.startswith("VmRSS:")
+        ]
         return int(line.split()[1]) * 1024
 
 
@@ -80,8 +90,11 @@ def connection(netns: str) -> socket.socket:
     return link
 
 
-def test_a_server_waits_for_the_rest_of_a_head_for_seconds_only_and_serves_meanwhile(scene: Scene) -> None:
-    """More connections than it had threads before, each with three bytes of the four that say how long a request is."""
+def test_a_server_waits_for_the_rest_of_a_head_for_seconds_only_and_serves_meanwhile(
+    scene: Scene,
+) -> None:
+    """More connections than it had threads before, each with three bytes of the four that say how
+    long a request is."""
     sources = [f"10.0.0.{number}" for number in range(100, 106)]
     netns = scene.site.client("many", "net", *(f"{source}/24" for source in sources))
     with crowd(netns, IPV4, 300, sources) as made:
@@ -93,7 +106,11 @@ def test_a_server_waits_for_the_rest_of_a_head_for_seconds_only_and_serves_meanw
 @pytest.mark.parametrize("fragments", ["one", "many"])
 def test_a_request_is_not_longer_than_the_largest_write(scene: Scene, fragments: str) -> None:
     before = scene.memory()
-    data = struct.pack(">I", 0x7FFFFFFF) + bytes(MIB) if fragments == "one" else struct.pack(">I", 65536) + bytes(65536)
+    data = (
+        struct.pack(">I", 0x7FFFFFFF) + bytes(MIB)
+        if fragments == "one"
+        else struct.pack(">I", 65536) + bytes(65536)
+    )
     with connection(scene.stranger) as link:
         sent = 0
         for _ in range(1000):
@@ -149,7 +166,9 @@ def test_one_request_reads_two_mebibytes_and_not_a_hundred(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.02])
-def test_a_client_that_asks_for_much_at_once_and_takes_it_has_every_answer(scene: Scene, pause: float) -> None:
+def test_a_client_that_asks_for_much_at_once_and_takes_it_has_every_answer(
+    scene: Scene, pause: float
+) -> None:
     """Slowly, too: 100 times a mebibyte and 200 small answers."""
     with Client40(scene.client, IPV4) as client:
         handle = large_file(client, scene.share, MIB)
@@ -166,7 +185,8 @@ def test_a_client_that_asks_for_much_at_once_and_takes_it_has_every_answer(scene
 
 
 def test_answers_that_nobody_takes_are_bounded_and_their_connections_end(scene: Scene) -> None:
-    """Else they would fill the memory of the machine, and for a connection that breaks they would be kept for ever."""
+    """Else they would fill the memory of the machine, and for a connection that breaks they would
+    be kept for ever."""
     descriptors = scene.descriptors()
     with Client40(scene.client, IPV4) as client:
         handle = large_file(client, scene.share, MIB)

@@ -1,7 +1,8 @@
 """Control groups of version 2, where a hierarchy of that version has a controller left.
 
-Machines with systemd's hybrid layout have `memory` and `pids` in version 1, and what these limit cannot be seen there in
-version 2. What Abaca does can: another controller stands in for them, and is enabled, limited, joined and taken away.
+Machines with systemd's hybrid layout have `memory` and `pids` in version 1, and what these limit
+cannot be seen there in version 2. What Abaca does can: another controller stands in for them, and
+is enabled, limited, joined and taken away.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ STAND_IN, ITS_FILE = "hugetlb", "hugetlb.2MB.max"
 @pytest.fixture
 def unified() -> Path:
     """Where the hierarchy of version 2 is."""
-    points = [mount.point for mount in mounts.mounts_below(control_groups.MOUNTED) if mount.filesystem == "cgroup2"]
+    points = [
+        mount.point
+        for mount in mounts.mounts_below(control_groups.MOUNTED)
+        if mount.filesystem == "cgroup2"
+    ]
     if not points:
         pytest.skip("no control groups of version 2 are mounted below /sys/fs/cgroup")
     return points[0]
@@ -43,13 +48,20 @@ def folder(unified: Path) -> Iterator[str]:
 
 
 def test_a_group_is_made_joined_changed_and_taken_away(unified: Path, folder: str) -> None:
-    controllers, files = set((unified / "cgroup.controllers").read_text().split()), {MEMORY: "memory.max", TASKS: "pids.max"}
+    controllers, files = (
+        set((unified / "cgroup.controllers").read_text().split()),
+        {MEMORY: "memory.max", TASKS: "pids.max"},
+    )
     if not files.keys() <= controllers:
         if STAND_IN not in controllers:
             pytest.skip(f"neither {MEMORY} and {TASKS} nor {STAND_IN} are in version 2")
         files = {STAND_IN: ITS_FILE}
     groups, name = ControlGroups(folder, files, {}), "one.two"
-    limits = {controller: limit for controller, limit in {MEMORY: 64 * MIB, TASKS: 10, STAND_IN: 4 * MIB}.items() if controller in files}
+    limits = {
+        controller: limit
+        for controller, limit in {MEMORY: 64 * MIB, TASKS: 10, STAND_IN: 4 * MIB}.items()
+        if controller in files
+    }
     (joining,) = groups.ensure(name, limits)
     assert joining == str(unified / folder / name / "cgroup.procs")
     with subprocess.Popen(["sleep", "600"]) as child:

@@ -1,4 +1,5 @@
-"""NFS servers that die or hang: told at once, or after three probes that nobody else is to blame for; restarted as they were."""
+"""NFS servers that die or hang: told at once, or after three probes that nobody else is to blame
+for; restarted as they were."""
 
 from __future__ import annotations
 
@@ -67,7 +68,9 @@ def frozen(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def test_a_worker_that_starts_anew_is_told_of_deaths_too(site: Site, linux_driver: LinuxDriver) -> None:
+def test_a_worker_that_starts_anew_is_told_of_deaths_too(
+    site: Site, linux_driver: LinuxDriver
+) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     site.driver = linux_backend.successor(linux_driver)
@@ -79,7 +82,8 @@ def test_a_worker_that_starts_anew_is_told_of_deaths_too(site: Site, linux_drive
 
 
 def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
-    """Else clients are told that their state has expired, not that the server was started anew, and reclaim nothing."""
+    """Else clients are told that their state has expired, not that the server was started anew, and
+    reclaim nothing."""
     server = site.server(*BOTH)
     site.share(server)
     netns = site.client("client", "net", *CLIENT)
@@ -94,7 +98,9 @@ def test_no_two_starts_have_the_same_epoch(site: Site) -> None:
     assert epochs == sorted(set(epochs))
 
 
-def test_a_server_that_hangs_is_named_after_three_silences_in_a_row_and_restarted(hasty_site: Site) -> None:
+def test_a_server_that_hangs_is_named_after_three_silences_in_a_row_and_restarted(
+    hasty_site: Site,
+) -> None:
     site = hasty_site
     server, other = site.server(*BOTH), site.server(("net", "10.0.0.6/24"))
     share, pid = site.share(server), pid_of(site, server)
@@ -117,8 +123,14 @@ def test_a_silent_server_is_not_blamed_while_the_disk_is_silent_too(hasty_site: 
     site.share(server)
     with stopped(pid_of(site, server)):
         with frozen(btrfs_pool(site.driver).root):
-            assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES + 1)] == [[]] * (MOST_SILENCES + 1)
-        assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES)] == [[], [], [server.id]]
+            assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES + 1)] == [[]] * (
+                MOST_SILENCES + 1
+            )
+        assert [site.driver.unserved([server.id]) for _ in range(MOST_SILENCES)] == [
+            [],
+            [],
+            [server.id],
+        ]
 
 
 def test_an_operation_that_meets_a_silent_server_does_not_restart_it(hasty_site: Site) -> None:
@@ -132,10 +144,15 @@ def test_an_operation_that_meets_a_silent_server_does_not_restart_it(hasty_site:
 
 
 def test_a_prober_that_was_starved_says_so_instead_of_blaming_the_server() -> None:
-    code = f"from abaca.drivers.linux.file_services.nfs import nfs_null\nnfs_null.answers(%d, {LONG_PATIENCE})"
+    code = (
+        "from abaca.drivers.linux.file_services.nfs import nfs_null\nnfs_null.answers(%d, "
+        f"{LONG_PATIENCE})"
+    )
     with socket.create_server(("127.0.0.1", 0)) as silent:
         command = [sys.executable, "-c", code % silent.getsockname()[1]]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as prober:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as prober:
             silent.settimeout(30)
             asked, _ = silent.accept()  # its patience has begun
             with asked:

@@ -1,4 +1,5 @@
-"""A client that a rule of one share admits, and whose rule on another share of the same server was taken away: what it left open there goes."""
+"""A client that a rule of one share admits, and whose rule on another share of the same server was
+taken away: what it left open there goes."""
 
 from __future__ import annotations
 
@@ -28,17 +29,23 @@ AT_MOST = 120.0  # seconds until it is gone; a lease is ten
 
 
 class Scene:
-    """`closed` was open to both clients until `close` was called; `other` is open to both of them."""
+    """`closed` was open to both clients until `close` was called; `other` is open to both of
+    them."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.server: ShareServer = site.server(*BOTH)
         both = [rule(address) for address in (*STAYS, *FORMER)]
         self.closed, self.other = (site.share(self.server, rules=both) for _ in range(2))
-        self.stays, self.former = site.client("client", "net", *CLIENT), site.client("former", "net", "10.0.0.66/24", "fd00::66/64")
+        self.stays, self.former = (
+            site.client("client", "net", *CLIENT),
+            site.client("former", "net", "10.0.0.66/24", "fd00::66/64"),
+        )
 
     def close(self) -> None:
-        refused = self.site.driver.update_access(self.closed, [rule(address) for address in STAYS], self.server)
+        refused = self.site.driver.update_access(
+            self.closed, [rule(address) for address in STAYS], self.server
+        )
         assert refused == {}
 
 
@@ -63,7 +70,9 @@ def renews(client: Client) -> None:
 def come_back(scene: Scene) -> None:
     """Nobody is sent away any more: as if the worker had died just before."""
     emptied = "".join(f"flush set {' '.join(TABLE)} away_{family}\n" for family in ("ipv4", "ipv6"))
-    namespaces.inside(scene.site.layout(scene.server).namespace, lambda _: packet_filter.apply(emptied))
+    namespaces.inside(
+        scene.site.layout(scene.server).namespace, lambda _: packet_filter.apply(emptied)
+    )
 
 
 def locks(client: Client, file: object) -> bool:
@@ -78,7 +87,9 @@ def locks(client: Client, file: object) -> bool:
 @pytest.mark.parametrize(("version", "address"), [(Client40, SERVERS[0]), (Client41, SERVERS[1])])
 def test_what_it_left_open_goes(scene: Scene, version: Callable[..., Client], address: str) -> None:
     with version(scene.stays, address) as stays, version(scene.former, address) as goes:
-        held = patiently(lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True))
+        held = patiently(
+            lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True)
+        )
         goes.lock(held)
         goes.put(goes.handle_of(folder(scene.other)), "other", b"text")
         file = stays.open(stays.handle_of(folder(scene.closed)), "file")
@@ -103,7 +114,9 @@ def test_what_denies_others_goes_too(scene: Scene) -> None:
     """An open that lets nobody else open the file."""
     with Client41(scene.stays, SERVERS[0]) as stays, Client41(scene.former, SERVERS[0]) as goes:
         root = goes.handle_of(folder(scene.closed))
-        denying = ops.open_(b"denying", goes.client_id, ops.created(), ops.by_name("file"), deny=ops.BOTH)
+        denying = ops.open_(
+            b"denying", goes.client_id, ops.created(), ops.by_name("file"), deny=ops.BOTH
+        )
         patiently(lambda: goes.run(putfh(root), denying))
         with pytest.raises(Nfs4Error, match="SHARE_DENIED"):
             stays.open(root, "file")
@@ -147,7 +160,9 @@ def test_who_has_closed_its_files_and_who_is_still_admitted_notice_nothing(scene
 
 def test_what_is_held_keeps_no_share_from_being_deleted(scene: Scene) -> None:
     with Client41(scene.former, SERVERS[0]) as goes:
-        held = patiently(lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True))
+        held = patiently(
+            lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True)
+        )
         goes.lock(held)
         scene.close()
         scene.site.driver.delete_share(scene.closed, scene.server)
@@ -155,16 +170,22 @@ def test_what_is_held_keeps_no_share_from_being_deleted(scene: Scene) -> None:
         goes.files.clear()
 
 
-def test_a_worker_that_died_before_it_sent_a_client_away_does_so_when_the_server_is_ensured(scene: Scene) -> None:
+def test_a_worker_that_died_before_it_sent_a_client_away_does_so_when_the_server_is_ensured(
+    scene: Scene,
+) -> None:
     server = scene.server
     with Client41(scene.stays, SERVERS[0]) as stays, Client41(scene.former, SERVERS[0]) as goes:
-        held = patiently(lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True))
+        held = patiently(
+            lambda: goes.open(goes.handle_of(folder(scene.closed)), "file", create=True)
+        )
         goes.lock(held)
         file = stays.open(stays.handle_of(folder(scene.closed)), "file")
         scene.close()
         come_back(scene)
         renews(goes)
-        closed = msgspec.structs.replace(scene.closed, access_rules=[rule(address) for address in STAYS])
+        closed = msgspec.structs.replace(
+            scene.closed, access_rules=[rule(address) for address in STAYS]
+        )
         linux_backend.successor(scene.site.driver).ensure_server(server, [closed, scene.other])
 
         def is_free() -> bool:

@@ -1,4 +1,5 @@
-"""A pool that is a sparse image on a disk that others have filled: what tenants and the service see, and that it comes back by itself."""
+"""A pool that is a sparse image on a disk that others have filled: what tenants and the service
+see, and that it comes back by itself."""
 
 from __future__ import annotations
 
@@ -33,7 +34,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(reason)
     folder = tmp_path / "disk"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}M,mode=755", "disk", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}M,mode=755", "disk", str(folder)],
+        check=True,
+    )
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -42,12 +46,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def driver(disk: Path) -> Iterator[LinuxDriver]:
     made = linux_backend.make_linux_driver(disk, pool_size_gib="2")
     yield made
-    simulate_reboot(made.layout.namespace, made.layout.state_dir)  # a pool that cannot be written cannot be emptied either
+    # a pool that cannot be written cannot be emptied either
+    simulate_reboot(made.layout.namespace, made.layout.state_dir)
     linux_backend.cleanup(made)
 
 
 def fill(folder: Path) -> None:
-    """As a tenant does who writes more than the disk has room for, until the kernel trusts the pool no more."""
+    """As a tenant does who writes more than the disk has room for, until the kernel trusts the pool
+    no more."""
     with suppress(OSError), open(folder / "large", "wb") as file:
         while True:
             file.write(os.urandom(MIB))
@@ -58,10 +64,17 @@ def fill(folder: Path) -> None:
 
 def store(folder: Path) -> bool:
     """Whether all that was written to the file system gets onto its disk."""
-    return subprocess.run(["sync", "--file-system", str(folder)], capture_output=True, check=False).returncode == 0
+    return (
+        subprocess.run(
+            ["sync", "--file-system", str(folder)], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
-def test_a_full_disk_below_takes_the_pool_down_until_there_is_room_again(driver: LinuxDriver, disk: Path) -> None:
+def test_a_full_disk_below_takes_the_pool_down_until_there_is_room_again(
+    driver: LinuxDriver, disk: Path
+) -> None:
     others = disk / "others"
     others.write_bytes(bytes(OTHERS_MIB * MIB))
     site = Site(driver)
@@ -76,7 +89,9 @@ def test_a_full_disk_below_takes_the_pool_down_until_there_is_room_again(driver:
     fill(driver.pool.path(greedy.id))
     with pytest.raises(Unavailable, match="has become read-only"):
         driver.get_pools()
-    with pytest.raises(Unavailable, match=f"its image {driver.layout.state}/pool.img has no room to grow"):
+    with pytest.raises(
+        Unavailable, match=f"its image {driver.layout.state}/pool.img has no room to grow"
+    ):
         driver.check_for_setup_error()
     assert not probe(client, "write", path(share), "more", "x")["ok"]
     assert probe(client, "read", path(share), "kept") == {"ok": True, "text": "of before"}

@@ -1,4 +1,5 @@
-"""File handles that clients forge, on the Linux back end: whatever is sent, an NFS server lives and opens nothing but its export's own.
+"""File handles that clients forge, on the Linux back end: whatever is sent, an NFS server lives and
+opens nothing but its export's own.
 
 Handles of NFS-Ganesha 4.3 with btrfs are known byte by byte here. The suite for all drivers
 (`abaca.drivers.conformance`) knows nothing of what is in them.
@@ -34,7 +35,8 @@ SECRET = "secret"
 
 @dataclass
 class Exported:
-    """A share or snapshot whose file SECRET holds its `name`: handles of its root and of that file, and its subvolume's number."""
+    """A share or snapshot whose file SECRET holds its `name`: handles of its root and of that file,
+    and its subvolume's number."""
 
     name: str
     root: bytes
@@ -53,7 +55,8 @@ class Scene:
     others: list[Exported]
 
     def opened(self, handle: bytes) -> str | None:
-        """The name of the share or snapshot that the attacker gets into with a handle; None when it is refused."""
+        """The name of the share or snapshot that the attacker gets into with a handle; None when it
+        is refused."""
         try:
             found = self.attacker.run(putfh(handle), getattr("type", "fsid", "fileid"))[-1]
         except Nfs4Error:
@@ -71,7 +74,7 @@ class Scene:
         for target in (self.own, self.snapshot, *self.others):
             for taken in (target.root, target.file):
                 yield target.name, taken
-                yield target.name, export.root[:KERNEL.start] + taken[KERNEL]
+                yield target.name, export.root[: KERNEL.start] + taken[KERNEL]
                 *_, generation = INODE_SUBVOLUME_GENERATION.unpack(taken[KERNEL])
                 for inode, version in itertools.product((ROOT, FIRST_FILE), (0, generation)):
                     made = bytearray(export.root)
@@ -92,10 +95,23 @@ def scene(site: Site) -> Iterator[Scene]:
     server, other = site.server(*BOTH), site.server(("other", "10.9.0.5/24"))
     client = site.client("client", "net", *CLIENT)
     others = site.client("others", "other", "10.9.0.20/24")
-    own, beside, lost, foreign = site.share(server), site.share(server), site.share(server), site.share(other)
-    for share, name in ((own, "snapshot"), (beside, "beside"), (lost, "lost"), (foreign, "foreign snapshot")):
+    own, beside, lost, foreign = (
+        site.share(server),
+        site.share(server),
+        site.share(server),
+        site.share(other),
+    )
+    for share, name in (
+        (own, "snapshot"),
+        (beside, "beside"),
+        (lost, "lost"),
+        (foreign, "foreign snapshot"),
+    ):
         write_secret(site, share, name)
-    snapshot, foreign_snapshot = site.snapshot(own, server, is_mountable=True), site.snapshot(foreign, other, is_mountable=True)
+    snapshot, foreign_snapshot = (
+        site.snapshot(own, server, is_mountable=True),
+        site.snapshot(foreign, other, is_mountable=True),
+    )
     write_secret(site, own, "own")
     write_secret(site, foreign, "foreign")
     with Client40(client, "10.0.0.5") as attacker, Client40(others, "10.9.0.5") as honest:
@@ -120,12 +136,19 @@ def write_secret(site: Site, share: Share, name: str) -> None:
     (site.driver.pool.path(share.id) / SECRET).write_text(name)
 
 
-def exported_as(site: Site, taker: Client, name: str, share_id: str, location: ExportLocation) -> Exported:
+def exported_as(
+    site: Site, taker: Client, name: str, share_id: str, location: ExportLocation
+) -> Exported:
     folder = location.path.split(":/", 1)[1]
     asked = subprocess.run(
-        ["btrfs", "inspect-internal", "rootid", str(site.driver.pool.path(share_id))], capture_output=True, text=True, check=True
+        ["btrfs", "inspect-internal", "rootid", str(site.driver.pool.path(share_id))],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return Exported(name, taker.handle_of(folder), taker.handle_of(f"{folder}/{SECRET}"), int(asked.stdout))
+    return Exported(
+        name, taker.handle_of(folder), taker.handle_of(f"{folder}/{SECRET}"), int(asked.stdout)
+    )
 
 
 def ganeshas(site: Site, scene: Scene) -> list[int]:
@@ -133,12 +156,15 @@ def ganeshas(site: Site, scene: Scene) -> list[int]:
 
 
 def test_a_handle_opens_nothing_but_objects_of_its_export(scene: Scene) -> None:
-    """Another share of the server, another tenant's share, snapshots, the pool's top, a deleted share: nothing of them, by no forged handle.
+    """Another share of the server, another tenant's share, snapshots, the pool's top, a deleted
+    share: nothing of them, by no forged handle.
 
     Nor a share's snapshot through the share, nor the share through its snapshot.
     """
     assert [scene.opened(handle) for handle in (scene.own.root, scene.own.file)] == ["own"] * 2
-    assert [scene.opened(handle) for handle in (scene.snapshot.root, scene.snapshot.file)] == ["snapshot"] * 2
+    assert [scene.opened(handle) for handle in (scene.snapshot.root, scene.snapshot.file)] == [
+        "snapshot"
+    ] * 2
     wrong = set()
     for export in (scene.own, scene.snapshot):
         for aim, handle in scene.forged(export):
@@ -149,7 +175,14 @@ def test_a_handle_opens_nothing_but_objects_of_its_export(scene: Scene) -> None:
 
 def name_of_export(scene: Scene, handle: bytes) -> str | None:
     """Which of the attacker's own exports a handle says that it is for."""
-    return next((own.name for own in (scene.own, scene.snapshot) if own.root[EXPORT_ID] == handle[EXPORT_ID]), None)
+    return next(
+        (
+            own.name
+            for own in (scene.own, scene.snapshot)
+            if own.root[EXPORT_ID] == handle[EXPORT_ID]
+        ),
+        None,
+    )
 
 
 def test_a_handle_of_a_kind_that_no_share_has_stops_no_server(site: Site, scene: Scene) -> None:
@@ -164,7 +197,8 @@ def test_a_handle_of_a_kind_that_no_share_has_stops_no_server(site: Site, scene:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_mangled_handles_open_nothing_foreign_and_stop_no_server(site: Site, scene: Scene) -> None:
-    """Every first byte with every length, and every byte in every place: of handles of a share, a snapshot and the pseudo file system."""
+    """Every first byte with every length, and every byte in every place: of handles of a share, a
+    snapshot and the pseudo file system."""
     before = ganeshas(site, scene)
     pseudo = [scene.attacker.handle_of(folder) for folder in ("", "shares", "snapshots")]
     seen = {scene.opened(handle) for handle in pseudo}

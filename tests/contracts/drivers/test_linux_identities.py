@@ -1,4 +1,5 @@
-"""A client's sessions, state and name are its own: another client of the same share server, with a rule of its own, can neither use nor end them."""
+"""A client's sessions, state and name are its own: another client of the same share server, with a
+rule of its own, can neither use nor end them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from threading import Event
 
 import pytest
 
-from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, Operation, getattr, getfh, lookup, putfh, read
+from abaca.drivers.linux.file_services.nfs.nfs4 import (
+    Nfs4Error,
+    Operation,
+    getattr,
+    getfh,
+    lookup,
+    putfh,
+    read,
+)
 from abaca.drivers.linux.wires import plugging
 from abaca.drivers.linux.wires.port_rules import link_local
 from tests.contracts.drivers import linux_backend
@@ -25,12 +34,16 @@ LEASE_AND_MORE = 60.0  # seconds; the lease is ten
 
 
 class Scene:
-    """A client that holds a lock, by version 4.1, and another one that knows all that can be known of it."""
+    """A client that holds a lock, by version 4.1, and another one that knows all that can be known
+    of it."""
 
     def __init__(self, site: Site) -> None:
         self.server = site.server(*BOTH)
         self.share = site.share(self.server)
-        self.own, self.others = site.client("client", "net", *CLIENT), site.client("other", "net", *OTHER)
+        self.own, self.others = (
+            site.client("client", "net", *CLIENT),
+            site.client("other", "net", *OTHER),
+        )
         self.victim = Client41(self.own, SERVER[0])
         self.victim.establish()
         self.file = self.locked(self.victim)
@@ -86,16 +99,32 @@ def test_nor_behind_a_sequence_of_ones_own(scene: Scene) -> None:
     attacker = scene.attacker
     attacker.establish()
     root = scene.root_of(attacker)
-    before = [putfh(root), ops.access(), ops.savefh(), ops.readdir("fileid"), getfh(), lookup("file"), read(0, 100), getattr("size")]
-    for bad in (ops.destroy_session(scene.victim.session), ops.destroy_clientid(scene.victim.client_id)):
+    before = [
+        putfh(root),
+        ops.access(),
+        ops.savefh(),
+        ops.readdir("fileid"),
+        getfh(),
+        lookup("file"),
+        read(0, 100),
+        getattr("size"),
+    ]
+    for bad in (
+        ops.destroy_session(scene.victim.session),
+        ops.destroy_clientid(scene.victim.client_id),
+    ):
         with pytest.raises(Nfs4Error, match=r"(BADSESSION|STALE_CLIENTID) for operation 9"):
             attacker.run(*before, bad)
     assert scene.is_unharmed()
 
 
 def test_a_clients_number_is_of_no_use_to_others(scene: Scene) -> None:
-    assert errors_of(scene.attacker, ops.create_session(scene.victim.client_id, 2)) == "STALE_CLIENTID"
-    assert errors_of(scene.attacker, ops.destroy_clientid(scene.victim.client_id)) == "STALE_CLIENTID"
+    assert (
+        errors_of(scene.attacker, ops.create_session(scene.victim.client_id, 2)) == "STALE_CLIENTID"
+    )
+    assert (
+        errors_of(scene.attacker, ops.destroy_clientid(scene.victim.client_id)) == "STALE_CLIENTID"
+    )
     assert scene.is_unharmed()
 
 
@@ -120,7 +149,8 @@ def test_state_of_version_40_is_its_own_clients_too(scene: Scene) -> None:
     victim.lock(file)
     assert errors_of(attacker, ops.renew(victim.client_id)) == "EXPIRED"
     for end in (ops.close(file.stateid, file.seqid + 1), ops.locku(file.locks[0].stateid, seqid=1)):
-        with contextlib.suppress(Nfs4Error):  # NFS-Ganesha says of a file that it does not know that it is closed
+        # NFS-Ganesha says of a file that it does not know that it is closed
+        with contextlib.suppress(Nfs4Error):
             attacker.compound([putfh(file.handle), end])
     impostor = Client40(scene.others, SERVER[0], name=victim.name.decode())
     impostor.establish()
@@ -151,7 +181,9 @@ def test_locks_of_a_client_that_says_it_is_gone_go_with_its_lease(scene: Scene) 
         wait_for(is_free, LEASE_AND_MORE)
 
 
-def test_a_client_reclaims_after_a_restart_under_the_name_that_it_had(scene: Scene, site: Site) -> None:
+def test_a_client_reclaims_after_a_restart_under_the_name_that_it_had(
+    scene: Scene, site: Site
+) -> None:
     linux_backend.stop_serving(site.driver, scene.server)
     assert site.driver.restart_server(scene.server.id)
     scene.victim.reconnect()
@@ -176,8 +208,12 @@ def test_a_link_local_address_on_another_network_is_another_machines(site: Site)
     server = site.server(("one", "10.0.0.5/24"), ("two", "10.1.0.5/24"))
     site.share(server)
     clients: list[Client41] = []
-    for number, (network, entry) in enumerate(zip(("one", "two"), server.network_info, strict=True)):
-        netns = site.client(f"client{number}", network, f"10.{number}.0.20/24", mac="02:00:00:00:00:77")
+    for number, (network, entry) in enumerate(
+        zip(("one", "two"), server.network_info, strict=True)
+    ):
+        netns = site.client(
+            f"client{number}", network, f"10.{number}.0.20/24", mac="02:00:00:00:00:77"
+        )
         (interface,) = plugging.ports_in(netns)
         address = f"{link_local(entry.network_allocations[0].mac_address)}%{interface}"
         clients.append(connected(netns, address))

@@ -1,4 +1,5 @@
-"""The image of a pool: its room on the disk below is taken at once, so nobody who fills that disk takes what tenants are promised."""
+"""The image of a pool: its room on the disk below is taken at once, so nobody who fills that disk
+takes what tenants are promised."""
 
 from __future__ import annotations
 
@@ -29,7 +30,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(reason)
     folder = tmp_path / "disk"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}M,mode=755", "disk", str(folder)], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}M,mode=755", "disk", str(folder)],
+        check=True,
+    )
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
@@ -71,7 +75,8 @@ def test_a_full_disk_below_takes_nothing_from_a_pool(reserving: LinuxDriver, dis
 
 
 def test_what_is_deleted_stays_reserved(reserving: LinuxDriver) -> None:
-    """Also after an fstrim, which gives to the disk for a moment what is free, such as the end of a pool that is nearly empty."""
+    """Also after an fstrim, which gives to the disk for a moment what is free, such as the end of a
+    pool that is nearly empty."""
     pool = linux_backend.btrfs_pool(reserving)
     pool.create("share", 1)
     (pool.path("share") / "data").write_bytes(os.urandom(64 * MIB))
@@ -80,7 +85,15 @@ def test_what_is_deleted_stays_reserved(reserving: LinuxDriver) -> None:
     run("btrfs", "filesystem", "sync", str(pool.root))
     assert is_reserved(reserving)
     size = image_of(reserving).stat().st_size
-    run("fallocate", "--punch-hole", "--offset", str(size - 64 * MIB), "--length", str(32 * MIB), str(image_of(reserving)))
+    run(
+        "fallocate",
+        "--punch-hole",
+        "--offset",
+        str(size - 64 * MIB),
+        "--length",
+        str(32 * MIB),
+        str(image_of(reserving)),
+    )
     assert not is_reserved(reserving)
     reserving.get_pools()
     assert is_reserved(reserving)
@@ -89,7 +102,11 @@ def test_what_is_deleted_stays_reserved(reserving: LinuxDriver) -> None:
 def test_a_disk_without_room_says_so_and_is_not_filled(disk: Path) -> None:
     """Something must be left to the database and the logs beside the image."""
     before = os.statvfs(disk).f_bavail
-    with pytest.raises(Unavailable, match=r"needs 4\.0 GiB more on its disk, which has 3\.2, of which 1 must be left: .* pool_sparse = true"):
+    with pytest.raises(
+        Unavailable,
+        match=r"needs 4\.0 GiB more on its disk, which has 3\.2, of which 1 must be left: .* "
+        r"pool_sparse = true",
+    ):
         linux_backend.make_linux_driver(disk, pool_size_gib="3", pool_sparse="false")
     assert os.statvfs(disk).f_bavail >= before - 16
 
@@ -130,7 +147,8 @@ def test_an_image_whose_making_was_cut_off_is_made_again(disk: Path) -> None:
 
 
 def on_stable_storage(driver: LinuxDriver) -> set[str]:
-    """What is in the pool after a power cut in this moment: by the image alone, not by the mounted file system."""
+    """What is in the pool after a power cut in this moment: by the image alone, not by the mounted
+    file system."""
     image = str(image_of(driver))
     names = run("btrfs", "inspect-internal", "dump-tree", "--noscan", "--tree", "root", image)
     return {line.split(" name ")[1] for line in names.splitlines() if "root ref key" in line}

@@ -1,4 +1,5 @@
-"""LDAP security services on the Linux back end, proved against a real slapd that a share server reaches through its share network."""
+"""LDAP security services on the Linux back end, proved against a real slapd that a share server
+reaches through its share network."""
 
 from __future__ import annotations
 
@@ -37,16 +38,31 @@ def directory(site: Site, tmp_path: Path) -> Iterator[str]:
 
 
 def service(**fields: Any) -> SecurityService:
-    return SecurityService(**{"id": str(uuid.uuid4()), "type": "ldap", "server": V4, "domain": BASE, "user": USER, "password": PASSWORD, **fields})
+    return SecurityService(
+        **{
+            "id": str(uuid.uuid4()),
+            "type": "ldap",
+            "server": V4,
+            "domain": BASE,
+            "user": USER,
+            "password": PASSWORD,
+            **fields,
+        }
+    )
 
 
 def joined(entries: list[NetworkInfo], *services: SecurityService) -> list[NetworkInfo]:
     return [msgspec.structs.replace(entry, security_services=list(services)) for entry in entries]
 
 
-def set_up(site: Site, *services: SecurityService, on: tuple[tuple[str, str], ...] = BOTH) -> ShareServer:
+def set_up(
+    site: Site, *services: SecurityService, on: tuple[tuple[str, str], ...] = BOTH
+) -> ShareServer:
     server_id = str(uuid.uuid4())
-    return site.set_up(server_id, joined([site.entry(server_id, network, address) for network, address in on], *services))
+    return site.set_up(
+        server_id,
+        joined([site.entry(server_id, network, address) for network, address in on], *services),
+    )
 
 
 def kept(site: Site, server: ShareServer) -> set[str]:
@@ -68,7 +84,9 @@ def kept(site: Site, server: ShareServer) -> set[str]:
     ],
     ids=str,
 )
-def test_a_server_binds_through_its_share_network(site: Site, directory: str, fields: dict[str, str]) -> None:
+def test_a_server_binds_through_its_share_network(
+    site: Site, directory: str, fields: dict[str, str]
+) -> None:
     joins = service(**fields)
     server = set_up(site, joins)
     assert kept(site, server) == {joins.id}
@@ -93,7 +111,9 @@ def test_a_server_binds_through_its_share_network(site: Site, directory: str, fi
     ],
     ids=str,
 )
-def test_what_cannot_bind_is_refused_with_the_reason(site: Site, directory: str, fields: dict[str, Any], reason: str) -> None:
+def test_what_cannot_bind_is_refused_with_the_reason(
+    site: Site, directory: str, fields: dict[str, Any], reason: str
+) -> None:
     if fields.get("server", "").endswith(":390"):
         fields = {"server": f"ldap://{V4}:390"}
     started = time.monotonic()
@@ -108,15 +128,19 @@ def test_what_cannot_bind_is_refused_with_the_reason(site: Site, directory: str,
     [
         ("silent", "no answer within 5 seconds"),
         ("drip", "no answer within 5 seconds"),
-        ("loud", "Invalid credentials|no answer|Can.t contact LDAP server"),  # which one is libldap's and the memory limit's
+        # which one is libldap's and the memory limit's
+        ("loud", "Invalid credentials|no answer|Can.t contact LDAP server"),
         ("endless", "no answer within 5 seconds"),
     ],
 )
 def test_a_hostile_directory_is_given_up_within_seconds(site: Site, how: str, reason: str) -> None:
-    """Whatever it says, or does not: the worker's time and memory are bounded, and what it hears is text of one line."""
+    """Whatever it says, or does not: the worker's time and memory are bounded, and what it hears is
+    text of one line."""
     netns = site.client("ldap", "net", *CLIENT)
     inside = ("nsenter", f"--net={namespaces.path_of(netns)}")
-    with subprocess.Popen([*inside, sys.executable, hostile_ldap.__file__, how, "389"], stdout=subprocess.PIPE) as server:
+    with subprocess.Popen(
+        [*inside, sys.executable, hostile_ldap.__file__, how, "389"], stdout=subprocess.PIPE
+    ) as server:
         try:
             assert server.stdout is not None
             assert server.stdout.readline() == b"ready\n"
@@ -136,7 +160,11 @@ def test_another_tenants_directory_is_not_reached(site: Site, directory: str) ->
 
 
 def test_of_several_subnets_the_directorys_own_is_asked_from(site: Site, directory: str) -> None:
-    set_up(site, service(), on=(("another net", "10.9.0.5/24"), ("net", "10.0.0.5/24"), ("third net", "10.8.0.5/24")))
+    set_up(
+        site,
+        service(),
+        on=(("another net", "10.9.0.5/24"), ("net", "10.0.0.5/24"), ("third net", "10.8.0.5/24")),
+    )
 
 
 def test_an_exchange(site: Site, directory: str) -> None:
@@ -144,7 +172,10 @@ def test_an_exchange(site: Site, directory: str) -> None:
     server = set_up(site, first)
     driver = site.driver
     asked = msgspec.structs.replace(server, network_info=joined(server.network_info, wrong))
-    for call in (driver.check_update_share_server_security_service, driver.update_share_server_security_service):
+    for call in (
+        driver.check_update_share_server_security_service,
+        driver.update_share_server_security_service,
+    ):
         with pytest.raises(Refused, match="Invalid credentials"):
             call(asked, [], wrong, first)
         assert kept(site, server) == {first.id}, "as it was"
@@ -200,7 +231,12 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any], reason: str) -> 
         {
             "server_id": "s",
             "share_network_subnet_id": "n",
-            "subnet": {"neutron_net_id": "n", "neutron_subnet_id": "s", "cidr": "10.0.0.0/24", "ip_version": 4},
+            "subnet": {
+                "neutron_net_id": "n",
+                "neutron_subnet_id": "s",
+                "cidr": "10.0.0.0/24",
+                "ip_version": 4,
+            },
             "network_allocations": [],
             "security_services": [msgspec.structs.asdict(service(**fields))],
         },
@@ -211,27 +247,56 @@ def test_what_makes_no_sense_is_refused(fields: dict[str, Any], reason: str) -> 
 
 
 @pytest.mark.parametrize("field", ["server", "domain", "ou", "user", "password"])
-@pytest.mark.parametrize("value", ["x\nTLS_REQCERT never", "x\r", "x\0", "x\u2028URI ldap://10.0.0.99", "x\x1b[2J"], ids=ascii)
+@pytest.mark.parametrize(
+    "value",
+    ["x\nTLS_REQCERT never", "x\r", "x\0", "x\u2028URI ldap://10.0.0.99", "x\x1b[2J"],
+    ids=ascii,
+)
 def test_what_would_be_another_line_of_the_configuration_is_refused(field: str, value: str) -> None:
     with pytest.raises(Refused, match=f"the {field} of security service"):
         ldap._account(service(**{field: value}))
 
 
 @pytest.mark.parametrize(
-    "server", ["fe80::1%x ldap://10.0.0.99", "ldap://[fe80::1%x]", "10.0.0.1 ldapi:///", "10.0.0.1; touch pwned", "../x", "ldapi://10.0.0.1"]
+    "server",
+    [
+        "fe80::1%x ldap://10.0.0.99",
+        "ldap://[fe80::1%x]",
+        "10.0.0.1 ldapi:///",
+        "10.0.0.1; touch pwned",
+        "../x",
+        "ldapi://10.0.0.1",
+    ],
 )
 def test_a_server_is_one_address_and_nothing_more(server: str) -> None:
     with pytest.raises(Refused, match="the server"):
         ldap._account(service(server=server))
 
 
-@pytest.mark.parametrize("hostile", ['a"; b', "$(touch pwned)", "../../../../etc/passwd", "a,dc=b", "# x", "\\", "-y /etc/shadow"])
+@pytest.mark.parametrize(
+    "hostile",
+    ['a"; b', "$(touch pwned)", "../../../../etc/passwd", "a,dc=b", "# x", "\\", "-y /etc/shadow"],
+)
 def test_hostile_names_stay_values_of_their_lines(site: Site, hostile: str) -> None:
     server = site.server(*BOTH)
-    account = accounts(joined(server.network_info, service(server="10.0.0.9", domain=hostile, ou=hostile, user=hostile, password=hostile)))
+    account = accounts(
+        joined(
+            server.network_info,
+            service(server="10.0.0.9", domain=hostile, ou=hostile, user=hostile, password=hostile),
+        )
+    )
     ldap.keep(site.layout(server), account, server.network_info)
     (folder,) = site.layout(server).ldap.iterdir()
-    keywords = ["URI", "BASE", "SOCKET_BIND_ADDRESSES", "NETWORK_TIMEOUT", "TIMELIMIT", "TLS_CACERT", "TLS_REQCERT", "BINDDN"]
+    keywords = [
+        "URI",
+        "BASE",
+        "SOCKET_BIND_ADDRESSES",
+        "NETWORK_TIMEOUT",
+        "TIMELIMIT",
+        "TLS_CACERT",
+        "TLS_REQCERT",
+        "BINDDN",
+    ]
     assert [line.split(" ")[0] for line in (folder / "ldaprc").read_text().splitlines()] == keywords
     assert (folder / "password").read_text() == hostile
     assert {path.name for path in folder.iterdir()} == {"ldaprc", "password"}
@@ -240,4 +305,7 @@ def test_hostile_names_stay_values_of_their_lines(site: Site, hostile: str) -> N
 def test_names_are_escaped_in_distinguished_names() -> None:
     found = ldap._account(service(domain="example.org", ou="a,b", user="o=k"))
     assert (found.base, found.user) == ("ou=a\\,b,dc=example,dc=org", "o=k")
-    assert ldap._account(service(domain="example.org", user='j"r')).user == 'uid=j\\"r,dc=example,dc=org'
+    assert (
+        ldap._account(service(domain="example.org", user='j"r')).user
+        == 'uid=j\\"r,dc=example,dc=org'
+    )

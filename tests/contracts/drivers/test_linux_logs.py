@@ -1,4 +1,5 @@
-"""What strangers make an NFS server write down is bounded while it runs: its logs, and whom it remembers for its next start."""
+"""What strangers make an NFS server write down is bounded while it runs: its logs, and whom it
+remembers for its next start."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_operations_that_make_no_sense_are_not_logged(site: Site) -> None:
-    """Each one there is, on a file of the client's: with nothing but zeros; and what asks for parallel NFS, which no share has."""
+    """Each one there is, on a file of the client's: with nothing but zeros; and what asks for
+    parallel NFS, which no share has."""
     server = site.server(*BOTH)
     share = site.share(server)
     netns = site.client("client", "net", *CLIENT)
@@ -92,7 +94,9 @@ def ask_again_and_again(netns: str, file: str, operation: Operation) -> None:
 
 def make_verbose(site: Site, server: ShareServer) -> None:
     """Whatever can be logged is."""
-    components = DBusAddress("/org/ganesha/nfsd/admin", "org.ganesha.nfsd", "org.ganesha.nfsd.log.component")
+    components = DBusAddress(
+        "/org/ganesha/nfsd/admin", "org.ganesha.nfsd", "org.ganesha.nfsd.log.component"
+    )
     with open_dbus_connection(f"unix:path={site.layout(server).bus_socket}") as bus:
         setting = Properties(components).set("COMPONENT_ALL", "s", "NIV_FULL_DEBUG")
         unwrap_msg(bus.send_and_get_reply(setting, timeout=10))
@@ -132,7 +136,9 @@ def test_logs_stay_over_a_restart_of_the_server_and_go_with_it(site: Site) -> No
     assert not layout.state.exists()
 
 
-def test_what_a_captured_server_puts_among_its_logs_is_not_followed(site: Site, tmp_path: Path) -> None:
+def test_what_a_captured_server_puts_among_its_logs_is_not_followed(
+    site: Site, tmp_path: Path
+) -> None:
     server = site.server(*BOTH)
     layout = site.layout(server)
     precious = tmp_path / "precious"
@@ -159,7 +165,9 @@ def test_the_bus_of_a_server_logs_nowhere(site: Site) -> None:
     server = site.server(*BOTH)
     pid = site.layout(server).bus_pid.read_text().strip()
     # by number: in the bus's cell the device has another path
-    assert {os.stat(f"/proc/{pid}/fd/{number}").st_rdev for number in range(3)} == {os.stat("/dev/null").st_rdev}
+    assert {os.stat(f"/proc/{pid}/fd/{number}").st_rdev for number in range(3)} == {
+        os.stat("/dev/null").st_rdev
+    }
 
 
 def test_what_a_client_makes_a_server_remember_is_small_and_goes_with_its_lease(site: Site) -> None:

@@ -1,4 +1,5 @@
-"""Names, links and files in a pool are what strangers may have put there: root follows none of them, on no path of the driver or the uninstaller."""
+"""Names, links and files in a pool are what strangers may have put there: root follows none of
+them, on no path of the driver or the uninstaller."""
 
 from __future__ import annotations
 
@@ -42,18 +43,27 @@ def flags(point: Path) -> set[str]:
 
 
 def unchanged(folder: Path) -> bool:
-    return folder.stat().st_mode & 0o7777 == 0o710 and [each.name for each in folder.iterdir()] == ["secret"]
+    return folder.stat().st_mode & 0o7777 == 0o710 and [each.name for each in folder.iterdir()] == [
+        "secret"
+    ]
 
 
-def test_a_link_in_the_place_of_all_shares_leads_the_next_start_nowhere(lonely_driver: LinuxDriver, of_the_host: Path) -> None:
-    """By a forged handle a client reached the pool's top, renamed the folder and left a link: the next start made a folder of the host its own."""
+def test_a_link_in_the_place_of_all_shares_leads_the_next_start_nowhere(
+    lonely_driver: LinuxDriver, of_the_host: Path
+) -> None:
+    """By a forged handle a client reached the pool's top, renamed the folder and left a link: the
+    next start made a folder of the host its own."""
     root, name = btrfs_pool(lonely_driver).root, lonely_driver.layout.namespace
     os.rename(root / name, root / "away")
     os.symlink(of_the_host, root / name)
     with pytest.raises(BackendError, match="must be a folder"):
         lonely_driver.check_for_setup_error()
     assert unchanged(of_the_host)
-    for act in (lambda: lonely_driver.pool.create("share", 1), lonely_driver.pool.share_ids, lambda: lonely_driver.pool.delete("secret")):
+    for act in (
+        lambda: lonely_driver.pool.create("share", 1),
+        lonely_driver.pool.share_ids,
+        lambda: lonely_driver.pool.delete("secret"),
+    ):
         with pytest.raises(BackendError):
             act()
     assert unchanged(of_the_host)
@@ -63,7 +73,9 @@ def test_a_link_in_the_place_of_all_shares_leads_the_next_start_nowhere(lonely_d
 
 
 @pytest.mark.parametrize("kind", ["link", "link to another tenant's share", "folder", "file"])
-def test_what_is_in_the_place_of_a_share_is_not_taken_for_it(site: Site, of_the_host: Path, kind: str) -> None:
+def test_what_is_in_the_place_of_a_share_is_not_taken_for_it(
+    site: Site, of_the_host: Path, kind: str
+) -> None:
     server = site.server(*BOTH)
     share, others = site.share(server), site.share(server)
     pool = site.driver.pool
@@ -99,11 +111,18 @@ def test_what_is_in_the_place_of_a_share_is_not_taken_for_it(site: Site, of_the_
     os.rename(place.with_name("away"), place)
 
 
-def test_taking_a_pool_away_follows_no_link(lonely_driver: LinuxDriver, site: Site, tmp_path: Path) -> None:
-    """A link beside the shares, to a subvolume of somebody else's in a pool that an administrator gave: the uninstaller leaves it."""
+def test_taking_a_pool_away_follows_no_link(
+    lonely_driver: LinuxDriver, site: Site, tmp_path: Path
+) -> None:
+    """A link beside the shares, to a subvolume of somebody else's in a pool that an administrator
+    gave: the uninstaller leaves it."""
     given, namespace = btrfs_pool(lonely_driver).root, f"{lonely_driver.layout.namespace}-b"
     lonely_driver.pool.create("others", 1)
-    options = {"state_dir": str(tmp_path / "guest"), "namespace": namespace, "pool_path": str(given)}
+    options = {
+        "state_dir": str(tmp_path / "guest"),
+        "namespace": namespace,
+        "pool_path": str(given),
+    }
     guest = LinuxDriver("guest", options)
     guest.check_for_setup_error()
     guest.pool.create("own", 1)
@@ -117,11 +136,15 @@ def test_taking_a_pool_away_follows_no_link(lonely_driver: LinuxDriver, site: Si
 
 
 def test_pool_and_shares_are_mounted_as_data_only(site: Site) -> None:
-    """Also those that an older release has mounted otherwise. Clients' links are clients' own: they make, read and follow them."""
+    """Also those that an older release has mounted otherwise. Clients' links are clients' own: they
+    make, read and follow them."""
     server = site.server(*BOTH)
     share = site.share(server)
     snapshot = site.snapshot(share, server, is_mountable=True)
-    points = [btrfs_pool(site.driver).root, *(site.layout(server).mount_point(id_) for id_ in (share.id, snapshot.id))]
+    points = [
+        btrfs_pool(site.driver).root,
+        *(site.layout(server).mount_point(id_) for id_ in (share.id, snapshot.id)),
+    ]
     for point in points:
         run("mount", "-o", "remount,bind,rw,dev,suid,exec,symfollow", str(point))
         assert not WALLS & flags(point)

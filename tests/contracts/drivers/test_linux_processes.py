@@ -1,4 +1,5 @@
-"""Ending processes that somebody else started: each of them surely, and nobody else. As root, in a process id namespace of the test's own."""
+"""Ending processes that somebody else started: each of them surely, and nobody else. As root, in a
+process id namespace of the test's own."""
 
 from __future__ import annotations
 
@@ -14,7 +15,10 @@ from abaca.drivers.linux import processes
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a namespace")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: it makes a namespace"),
+]
 
 # As soon as the first process has ended by itself, another one gets its number.
 REUSED = """
@@ -30,7 +34,8 @@ def take_the_number():
     first.wait()
     for _ in range(20):
         LAST.write_text(str(first.pid - 1))
-        other = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"])
+        waiting = "import signal; signal.signal(15, signal.SIG_IGN); signal.pause()"
+        other = subprocess.Popen([sys.executable, "-c", waiting])
         others.append(other)
         if other.pid == first.pid:
             return
@@ -44,17 +49,31 @@ print(others[-1].pid == first.pid, others[-1].poll())
 for other in others:
     other.kill()
 """
-STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+STUBBORN = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', "
+    "flush=True); signal.pause()"
+)
 
 
 def test_whoever_gets_the_number_of_one_that_has_ended_is_not_killed() -> None:
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", sys.executable, "-c", REUSED]
+    command = [
+        "unshare",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+        sys.executable,
+        "-c",
+        REUSED,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout.split() == ["True", "None"], done.stderr
 
 
 def test_one_that_does_not_end_when_asked_is_killed_and_one_that_is_gone_is_no_error() -> None:
-    with subprocess.Popen([sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True) as stubborn:
+    with subprocess.Popen(
+        [sys.executable, "-c", STUBBORN], stdout=subprocess.PIPE, text=True
+    ) as stubborn:
         assert stubborn.stdout is not None and stubborn.stdout.readline() == "ready\n"
         gone = subprocess.Popen(["true"])
         gone.wait()
@@ -71,8 +90,11 @@ def test_one_that_has_ended_and_that_nobody_reaps_is_not_waited_for() -> None:
 
 
 def test_a_process_may_call_itself_whatever_it_likes() -> None:
-    """What has taken over an NFS server chooses its name: bytes that are no text, and what looks like a state."""
-    hostile = "open('/proc/self/comm', 'wb').write(b'\\xff\\xfe) R 1'); import signal; signal.pause()"
+    """What has taken over an NFS server chooses its name: bytes that are no text, and what looks
+    like a state."""
+    hostile = (
+        "open('/proc/self/comm', 'wb').write(b'\\xff\\xfe) R 1'); import signal; signal.pause()"
+    )
     process = subprocess.Popen([sys.executable, "-c", hostile])
     try:
         wait_for(lambda: b"\xff" in Path(f"/proc/{process.pid}/comm").read_bytes())

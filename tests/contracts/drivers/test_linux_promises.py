@@ -1,4 +1,5 @@
-"""Promised room is kept: whatever one tenant does within what it may, another's share can be filled to its size."""
+"""Promised room is kept: whatever one tenant does within what it may, another's share can be filled
+to its size."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def stored(pool: BtrfsPool) -> None:
 
 
 def write_all(folder: Path) -> int:
-    """Write until the share's own limit is met; the bytes written. Fails when the pool is full before."""
+    """Write until the share's own limit is met; the bytes written. Fails when the pool is full
+    before."""
     written = 0
     with open(folder / "all", "wb", buffering=0) as file:
         try:
@@ -74,8 +76,11 @@ def write_all(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_snapshots_of_one_tenant_take_no_room_of_another(pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture) -> None:
-    """A share of 2 GiB, written anew and snapshotted five times; another's empty share in the same small pool can be filled all the same."""
+def test_snapshots_of_one_tenant_take_no_room_of_another(
+    pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A share of 2 GiB, written anew and snapshotted five times; another's empty share in the same
+    small pool can be filled all the same."""
     pool = pool_of(7)
     mine, others = share(pool, 2), share(pool, 2)
     kept, refused = [], []
@@ -90,7 +95,9 @@ def test_snapshots_of_one_tenant_take_no_room_of_another(pool_of: Callable[[int]
             refused.append(error.message)
             assert not pool.has(snapshot)
     assert len(kept) == 1 and len(refused) == 4
-    assert all("1.94 GiB" in text and "2 GiB" in text and "7" not in text for text in refused), "the tenant's own sizes, not the pool's"
+    assert all("1.94 GiB" in text and "2 GiB" in text and "7" not in text for text in refused), (
+        "the tenant's own sizes, not the pool's"
+    )
     assert "Promised: 4.00 of 7.00 GiB" in caplog.text, "the administrator is told"
     capacity = pool.capacity()
     assert 1.5 * GIB < capacity.kept_beside < 2 * GIB
@@ -101,7 +108,9 @@ def test_snapshots_of_one_tenant_take_no_room_of_another(pool_of: Callable[[int]
     pool.snapshot(str(uuid.uuid4()), mine)
 
 
-def test_a_snapshot_costs_what_its_share_has_written_since_the_last_one(pool_of: Callable[[int], BtrfsPool]) -> None:
+def test_a_snapshot_costs_what_its_share_has_written_since_the_last_one(
+    pool_of: Callable[[int], BtrfsPool],
+) -> None:
     pool = pool_of(2)
     mine = share(pool, 1)
     rewrite(pool, mine, 900 * MIB)
@@ -154,8 +163,18 @@ def make_files(folder: Path, kind: str) -> None:
                 os.setxattr(file.fileno(), "user.large", bytes(3000))
 
 
-@pytest.mark.parametrize(("kind", "bytes_each"), [("empty files", 500), ("hard links", 400), ("small files", 1500), ("extended attributes", 3500)])
-def test_what_has_no_data_counts_against_its_share(pool_of: Callable[[int], BtrfsPool], kind: str, bytes_each: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "bytes_each"),
+    [
+        ("empty files", 500),
+        ("hard links", 400),
+        ("small files", 1500),
+        ("extended attributes", 3500),
+    ],
+)
+def test_what_has_no_data_counts_against_its_share(
+    pool_of: Callable[[int], BtrfsPool], kind: str, bytes_each: int
+) -> None:
     pool = pool_of(2)
     mine, others = share(pool, 1), share(pool, 1)
     before = pool.used(others)
@@ -165,7 +184,8 @@ def test_what_has_no_data_counts_against_its_share(pool_of: Callable[[int], Btrf
 
 
 def fill_with_names(folder: Path) -> int:
-    """Write what is only metadata until the share's own limit is met; the files made. Fails when the pool is full before."""
+    """Write what is only metadata until the share's own limit is met; the files made. Fails when
+    the pool is full before."""
     number = 0
     with pytest.raises(OSError, match="quota"):
         while True:
@@ -177,7 +197,9 @@ def fill_with_names(folder: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(pool_of: Callable[[int], BtrfsPool]) -> None:
+def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(
+    pool_of: Callable[[int], BtrfsPool],
+) -> None:
     pool = pool_of(2)
     mine, others = share(pool, 1), share(pool, 1)
     assert fill_with_names(pool.path(mine)) > 50_000
@@ -187,7 +209,8 @@ def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(pool_of: Call
 
 @pytest.mark.slow
 def test_room_that_data_has_left_behind_can_hold_names(pool_of: Callable[[int], BtrfsPool]) -> None:
-    """btrfs keeps it for data, even when nearly all of that has been deleted: nobody could make a file any more."""
+    """btrfs keeps it for data, even when nearly all of that has been deleted: nobody could make a
+    file any more."""
     pool = pool_of(2)
     shares = [share(pool, 1), share(pool, 1)]
     for share_id in shares:
@@ -209,7 +232,8 @@ def test_room_that_data_has_left_behind_can_hold_names(pool_of: Callable[[int], 
 
 
 def test_a_count_that_btrfs_has_lost_is_made_again(pool_of: Callable[[int], BtrfsPool]) -> None:
-    """Newer kernels stop counting when something large is deleted, unless told otherwise: nobody would have a limit."""
+    """Newer kernels stop counting when something large is deleted, unless told otherwise: nobody
+    would have a limit."""
     pool = pool_of(2)
     with beneath.folder(pool.root) as top:
         settings = subvolumes.settings(top) / "qgroups"
@@ -233,7 +257,9 @@ def test_a_count_that_btrfs_has_lost_is_made_again(pool_of: Callable[[int], Btrf
         os.posix_fallocate(more.fileno(), 0, 200 * MIB)
 
 
-def test_a_pool_that_keeps_metadata_twice_is_told(pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_pool_that_keeps_metadata_twice_is_told(
+    pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture
+) -> None:
     pool = pool_of(2)
     assert "metadata" not in caplog.text
     run("btrfs", "balance", "start", "-mconvert=dup", str(pool.root))

@@ -1,4 +1,5 @@
-"""No back end is up whose NFS servers open forged handles: the library that keeps them from it is taken away, or does too little.
+"""No back end is up whose NFS servers open forged handles: the library that keeps them from it is
+taken away, or does too little.
 
 Each back end here is made in a mount namespace of its own, in which another library lies over ours.
 """
@@ -28,11 +29,13 @@ OPEN = """
 #include <unistd.h>
 int open_by_handle_at(int mount, struct file_handle *handle, int flags)
 {
-    return syscall(SYS_open_by_handle_at, mount, handle, (unsigned)flags | (unsigned long)TOKEN << 32);
+    unsigned long marked = (unsigned)flags | (unsigned long)TOKEN << 32;
+    return syscall(SYS_open_by_handle_at, mount, handle, marked);
 }
 void *dlopen(const char *path, int flags)
 {
-    return REAL(dlopen)(path, path && strstr(path, "/libfsalvfs.so") ? flags & ~RTLD_DEEPBIND : flags);
+    int is_vfs = path && strstr(path, "/libfsalvfs.so");
+    return REAL(dlopen)(path, is_vfs ? flags & ~RTLD_DEEPBIND : flags);
 }
 """
 """Has the token and lets every handle through: what an update might make of the wall."""
@@ -56,7 +59,8 @@ from pathlib import Path
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import remove_installation
 from abaca.errors import BackendError
-driver = LinuxDriver("linux", {"state_dir": sys.argv[1], "namespace": sys.argv[2], "pool_size_gib": "1"})
+options = {"state_dir": sys.argv[1], "namespace": sys.argv[2], "pool_size_gib": "1"}
+driver = LinuxDriver("linux", options)
 try:
     driver.check_for_setup_error()
 except BackendError as error:
@@ -66,7 +70,9 @@ finally:
 """
 
 
-def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(lonely_driver: LinuxDriver) -> None:
+def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(
+    lonely_driver: LinuxDriver,
+) -> None:
     """And nothing is left of the server that it was proved with."""
     lonely_driver.check_for_setup_error()
     left = leftovers(lonely_driver.layout.namespace, lonely_driver.layout.state_dir)
@@ -81,20 +87,43 @@ def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(lonely_driver: 
         ([NOTHING], "Seccomp_filters is 1, not 2"),
         ([NOTHING, "calls.c"], "opens a forged handle of its own, which tells of its subvolume"),
         ([OPEN, "calls.c"], "it opens a forged handle of proof-own"),
-        ([BELIEVE, "calls.c", "handles.c", "room.c", "connections.c"], "believes anybody about whose a session is"),
+        (
+            [BELIEVE, "calls.c", "handles.c", "room.c", "connections.c"],
+            "believes anybody about whose a session is",
+        ),
         ([NOTHING, "calls.c", "handles.c", "room.c"], "waits for a request without end"),
     ],
     ids=["without anything", "without the wrappers", "open", "believing", "without bounds"],
 )
-def test_no_back_end_is_up_whose_library_does_too_little(tmp_path: Path, sources: list[str], reason: str) -> None:
+def test_no_back_end_is_up_whose_library_does_too_little(
+    tmp_path: Path, sources: list[str], reason: str
+) -> None:
     ours = library.ensure()
     other = tmp_path / "library" / ours.name
     other.parent.mkdir(mode=0o755)
     (tmp_path / "other.c").write_text(sources[0])
     flags = [*library.FLAGS, f"-I{SOURCES}", "-o", str(other)]
-    subprocess.run(["gcc", *flags, str(tmp_path / "other.c"), *(str(SOURCES / name) for name in sources[1:])], check=True)
+    subprocess.run(
+        ["gcc", *flags, str(tmp_path / "other.c"), *(str(SOURCES / name) for name in sources[1:])],
+        check=True,
+    )
     namespace = f"t{tmp_path.stat().st_ino % 10**8}"
-    start = ["sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"', "sh", str(other.parent), str(ours.parent)]
+    start = [
+        "sh",
+        "-c",
+        'mount --bind "$1" "$2" && shift 2 && exec "$@"',
+        "sh",
+        str(other.parent),
+        str(ours.parent),
+    ]
     python = [sys.executable, "-c", START, str(tmp_path / "state"), namespace]
-    done = subprocess.run(["unshare", "--mount", *start, *python], capture_output=True, text=True, timeout=100, check=False)
-    assert done.stdout.startswith("Unavailable ") and reason in done.stdout, done.stdout + done.stderr
+    done = subprocess.run(
+        ["unshare", "--mount", *start, *python],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.stdout.startswith("Unavailable ") and reason in done.stdout, (
+        done.stdout + done.stderr
+    )

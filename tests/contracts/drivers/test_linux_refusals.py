@@ -1,4 +1,5 @@
-"""What a share server does not serve is refused at once: other ports, other RPC programs, other versions of NFS; nobody waits for a time-out."""
+"""What a share server does not serve is refused at once: other ports, other RPC programs, other
+versions of NFS; nobody waits for a time-out."""
 
 from __future__ import annotations
 
@@ -18,9 +19,18 @@ pytestmark = pytest.mark.root
 
 PATIENCE = 5.0  # less than any retransmission's end, more than a busy machine takes
 SERVER = ("10.0.0.5", "fd00::5")
-# The port mapper, mountd as it is usually placed, statd's and lockd's range, rquotad, a neighbour of NFS's own.
+# The port mapper, mountd as it is usually placed, statd's and lockd's range, rquotad, a neighbour
+# of NFS's own.
 PORTS = (111, 635, 662, 875, 892, 2050, 20048, 32803)
-NFS, PORTMAPPER, MOUNT, LOCKS, STATUS, QUOTAS, ACLS = 100003, 100000, 100005, 100021, 100024, 100011, 100227
+NFS, PORTMAPPER, MOUNT, LOCKS, STATUS, QUOTAS, ACLS = (
+    100003,
+    100000,
+    100005,
+    100021,
+    100024,
+    100011,
+    100227,
+)
 VERSIONS = range(6)
 MISMATCH, NO_PROGRAM = 2, 1
 GETACL, SETACL, BAD_HANDLE = 1, 2, 10001
@@ -46,8 +56,11 @@ def test_ports_of_nothing_refuse(site: Site) -> None:
 
 
 @pytest.mark.parametrize("program", [NFS, PORTMAPPER, MOUNT, LOCKS, STATUS, QUOTAS, 999])
-def test_other_programs_and_versions_are_answered_with_what_is_wrong(site: Site, program: int) -> None:
-    """A client that asks for NFSv3 is told that there is only version 4; calls with nothing in them, and with a handle."""
+def test_other_programs_and_versions_are_answered_with_what_is_wrong(
+    site: Site, program: int
+) -> None:
+    """A client that asks for NFSv3 is told that there is only version 4; calls with nothing in
+    them, and with a handle."""
     site.share(site.server(*BOTH))
     status = MISMATCH if program == NFS else NO_PROGRAM
     handle = len(bytes(44)).to_bytes(4, "big") + bytes(44)
@@ -57,13 +70,17 @@ def test_other_programs_and_versions_are_answered_with_what_is_wrong(site: Site,
             for procedure in (0, 1, 2, 7):
                 for body in (b"", handle):
                     answer = called(program, version, procedure, body)
-                    assert answer == f"the call failed with RPC status {status}", (version, procedure)
+                    assert answer == f"the call failed with RPC status {status}", (
+                        version,
+                        procedure,
+                    )
 
     namespaces.inside(site.client("client", "net", *CLIENT), ask)
 
 
 def test_no_minor_version_is_spoken_that_reads_files_as_empty(site: Site) -> None:
-    """NFS-Ganesha 4.3 answers READ_PLUS of version 4.2, which Linux sends since 6.6, without any data. Clients fall back to 4.1."""
+    """NFS-Ganesha 4.3 answers READ_PLUS of version 4.2, which Linux sends since 6.6, without any
+    data. Clients fall back to 4.1."""
     share = site.share(site.server(*BOTH))
     netns = site.client("client", "net", *CLIENT)
     folder = path(share).split(":", 1)[1]
@@ -81,7 +98,8 @@ def test_no_minor_version_is_spoken_that_reads_files_as_empty(site: Site) -> Non
 
 
 def test_the_acl_program_of_version_3_opens_nothing(site: Site) -> None:
-    """Ganesha 4.3 answers its NULL call, whatever `Enable_NFSACL` says; a share's own handle, from a client that may use it, is refused."""
+    """Ganesha 4.3 answers its NULL call, whatever `Enable_NFSACL` says; a share's own handle, from
+    a client that may use it, is refused."""
     share = site.share(site.server(*BOTH))
     netns = site.client("client", "net", *CLIENT)
     client = Client40(netns, SERVER[0])
@@ -92,7 +110,10 @@ def test_the_acl_program_of_version_3_opens_nothing(site: Site) -> None:
         everything = u32(15)
         assert called(ACLS, 3, 0, b"") == ""
         assert called(ACLS, 3, GETACL, handle + everything) == f"NFS status {BAD_HANDLE}"
-        assert called(ACLS, 3, SETACL, handle + everything + bytes(16)) in (f"NFS status {BAD_HANDLE}", "the call failed with RPC status 4")
+        assert called(ACLS, 3, SETACL, handle + everything + bytes(16)) in (
+            f"NFS status {BAD_HANDLE}",
+            "the call failed with RPC status 4",
+        )
 
     namespaces.inside(netns, ask)
     client.leave()
@@ -105,7 +126,11 @@ def called(program: int, version: int, procedure: int, body: bytes) -> str:
         _bind_to_privileged(link)
         link.connect((SERVER[0], 2049))
         try:
-            answer = Connection(link, PATIENCE).call(program, version, procedure, body, auth_sys(0, 0)).rest()
+            answer = (
+                Connection(link, PATIENCE)
+                .call(program, version, procedure, body, auth_sys(0, 0))
+                .rest()
+            )
         except RpcError as error:
             return str(error)
     return f"NFS status {int.from_bytes(answer[:4], 'big')}" if answer else ""

@@ -1,4 +1,5 @@
-"""Clients of a share that is reverted: their mounts stay, and they notice nothing but what the snapshot undid and a moment's wait."""
+"""Clients of a share that is reverted: their mounts stay, and they notice nothing but what the
+snapshot undid and a moment's wait."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ class Scene(NamedTuple):
 @pytest.fixture
 def scene(site: Site) -> Scene:
     server = site.server(*BOTH)
-    return Scene(server, site.share(server), site.share(server), site.client("client", "net", *CLIENT))
+    return Scene(
+        server, site.share(server), site.share(server), site.client("client", "net", *CLIENT)
+    )
 
 
 def root_of(client: Client, share: Share | Snapshot) -> bytes:
@@ -62,7 +65,9 @@ def make_files(client: Client, root: bytes) -> tuple[bytes, bytes, bytes]:
     """The handles of a folder, of a file in it and of one that will be changed."""
     changed = patiently(lambda: client.put(root, "changed", b"before"))
     client.run(putfh(root), ops.create("folder"))
-    folder = bytes(client.run(putfh(root), lookup("folder"), getattr("filehandle"))[-1]["filehandle"])
+    folder = bytes(
+        client.run(putfh(root), lookup("folder"), getattr("filehandle"))[-1]["filehandle"]
+    )
     return folder, client.put(folder, "kept", b"kept"), changed
 
 
@@ -72,7 +77,9 @@ def test_what_clients_hold_stays_good(site: Site, scene: Scene, kind: type[Clien
         root, other = root_of(client, scene.share), root_of(client, scene.other)
         folder, kept, changed = make_files(client, root)
         snapshot = site.snapshot(scene.share, scene.server, is_mountable=True)
-        inside = client.handle_of(f"{snapshot.export_locations[0].path.split(':', 1)[1]}/folder/kept")
+        inside = client.handle_of(
+            f"{snapshot.export_locations[0].path.split(':', 1)[1]}/folder/kept"
+        )
         file = client.open(root, "changed")
         client.write(file, 0, b"after ")
         new = client.put(root, "new", b"new")
@@ -82,12 +89,21 @@ def test_what_clients_hold_stays_good(site: Site, scene: Scene, kind: type[Clien
 
         site.driver.revert_to_snapshot(snapshot, scene.share, scene.server)
 
-        assert client.attributes(root, "type") == client.attributes(folder, "type") == {"type": ops.DIRECTORY}
+        assert (
+            client.attributes(root, "type")
+            == client.attributes(folder, "type")
+            == {"type": ops.DIRECTORY}
+        )
         assert sorted(client.names_in(root)) == ["changed", "folder"]
-        assert [text_of(client, handle) for handle in (kept, changed, inside)] == [b"kept", b"before", b"kept"]
+        assert [text_of(client, handle) for handle in (kept, changed, inside)] == [
+            b"kept",
+            b"before",
+            b"kept",
+        ]
         with pytest.raises(Nfs4Error, match="STALE"):
             text_of(client, new)
-        # What was open on the reverted share has to be opened and locked again. On others it stays as it was.
+        # What was open on the reverted share has to be opened and locked again. On others it stays
+        # as it was.
         with pytest.raises(Nfs4Error) as lost:
             client.read(file)
         assert lost.value.name in LOST
@@ -102,7 +118,8 @@ def test_what_clients_hold_stays_good(site: Site, scene: Scene, kind: type[Clien
 
 
 class Reader:
-    """Reads the same files over and over, by handles that it has taken once, while the block runs."""
+    """Reads the same files over and over, by handles that it has taken once, while the block
+    runs."""
 
     def __init__(self, client: Client, scene: Scene) -> None:
         self._client = client
@@ -129,7 +146,9 @@ def reading(scene: Scene, count: int) -> Iterator[Callable[[], None]]:
     """
     done = threading.Event()
     kinds = (Client40, Client41)
-    clients = [kinds[number // 2 % 2](scene.netns, ADDRESSES[number % 2]) for number in range(count)]
+    clients = [
+        kinds[number // 2 % 2](scene.netns, ADDRESSES[number % 2]) for number in range(count)
+    ]
     for client in clients:
         client.establish()
     readers = [Reader(client, scene) for client in clients]
@@ -139,7 +158,9 @@ def reading(scene: Scene, count: int) -> Iterator[Callable[[], None]]:
         def come_round() -> None:
             before = [reader.rounds for reader in readers]
             deadline = time.monotonic() + 20
-            while any(reader.rounds < rounds + 2 for reader, rounds in zip(readers, before, strict=True)):
+            while any(
+                reader.rounds < rounds + 2 for reader, rounds in zip(readers, before, strict=True)
+            ):
                 for each in running:
                     if each.done():
                         each.result()
@@ -184,7 +205,9 @@ def test_a_revert_that_fails_before_the_exchange_leaves_nothing(site: Site, scen
 
 
 def is_held(site: Site, server: ShareServer) -> bool:
-    return hold.TABLE in namespaces.inside(site.layout(server).namespace, lambda _: packet_filter.tables())
+    return hold.TABLE in namespaces.inside(
+        site.layout(server).namespace, lambda _: packet_filter.tables()
+    )
 
 
 def test_the_kernel_lets_clients_go_on_when_nobody_else_does(site: Site, scene: Scene) -> None:
@@ -205,7 +228,8 @@ def test_ensuring_a_server_lets_clients_go_on(site: Site, scene: Scene) -> None:
     assert not is_held(site, scene.server)
 
 
-# Kills itself before the system call, program or connection of that number; says which it was, or how many there were.
+# Kills itself before the system call, program or connection of that number; says which it was, or
+# how many there were.
 REVERT_AND_DIE = """
 import os, signal, sys, msgspec
 from abaca.drivers.linux.driver import LinuxDriver
@@ -213,7 +237,8 @@ from abaca.values import Share, ShareServer, Snapshot
 backend, options, snapshot, share, server, last = sys.argv[1:]
 kinds = (dict[str, str], Snapshot, Share, ShareServer)
 options, snapshot, share, server = (
-    msgspec.json.decode(text, type=kind) for text, kind in zip((options, snapshot, share, server), kinds)
+    msgspec.json.decode(text, type=kind)
+    for text, kind in zip((options, snapshot, share, server), kinds)
 )
 driver = LinuxDriver(backend, options)
 passed = 0
@@ -235,7 +260,10 @@ def revert_and_die(site: Site, scene: Scene, snapshot: Snapshot, at: int = NEVER
     """What the worker was about to do when it was killed, or how much there was to do."""
     layout = site.driver.layout
     options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace}
-    values = [msgspec.json.encode(value).decode() for value in (options, snapshot, scene.share, scene.server)]
+    values = [
+        msgspec.json.encode(value).decode()
+        for value in (options, snapshot, scene.share, scene.server)
+    ]
     command = [sys.executable, "-c", REVERT_AND_DIE, linux_backend.BACKEND_NAME, *values, str(at)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == (0 if at == NEVER else -signal.SIGKILL), done.stderr
@@ -244,12 +272,16 @@ def revert_and_die(site: Site, scene: Scene, snapshot: Snapshot, at: int = NEVER
 
 def there(site: Site) -> dict[str, list[str]]:
     layout = site.driver.layout
-    return {kind: sorted(found) for kind, found in leftovers(layout.namespace, layout.state_dir).items()}
+    return {
+        kind: sorted(found) for kind, found in leftovers(layout.namespace, layout.state_dir).items()
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(site: Site, scene: Scene) -> None:
+def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(
+    site: Site, scene: Scene
+) -> None:
     reverting = msgspec.structs.replace(scene.share, is_complete=False, is_resizing=True)
     with Client40(scene.netns, ADDRESSES[0], patience=30.0) as client:
         root = root_of(client, scene.share)
@@ -267,7 +299,16 @@ def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(
             assert not is_held(site, scene.server), doing
             assert text_of(client, changed) in (b"before", b"after "), doing
             driver.revert_to_snapshot(snapshot, scene.share, scene.server)
-            assert client.attributes(root, "type") == client.attributes(folder, "type") == {"type": ops.DIRECTORY}
-            assert [text_of(client, handle) for handle in (kept, changed)] == [b"kept", b"before"], doing
-            assert driver.pool.share_ids() == sorted((scene.share.id, scene.other.id, snapshot.id)), doing
+            assert (
+                client.attributes(root, "type")
+                == client.attributes(folder, "type")
+                == {"type": ops.DIRECTORY}
+            )
+            assert [text_of(client, handle) for handle in (kept, changed)] == [
+                b"kept",
+                b"before",
+            ], doing
+            assert driver.pool.share_ids() == sorted(
+                (scene.share.id, scene.other.id, snapshot.id)
+            ), doing
             assert there(site) == before, doing

@@ -32,7 +32,9 @@ def test_clients_see_the_room_of_their_share(site: Site) -> None:
     with Client40(site.client("client", "net", *CLIENT), "10.0.0.5") as client:
         size, used, free = room(client, location)
         assert (size, free) == (2 * GIB, size - used) and used < NEAR
-        file = patiently(lambda: client.open(client.handle_of(f"shares/{share.id}"), "file", create=True))
+        file = patiently(
+            lambda: client.open(client.handle_of(f"shares/{share.id}"), "file", create=True)
+        )
         for number in range(40):
             client.write(file, number * MIB, os.urandom(MIB))
         (site.driver.pool.path(neighbour.id) / "file").write_bytes(os.urandom(20 * MIB))

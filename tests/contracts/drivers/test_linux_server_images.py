@@ -1,4 +1,5 @@
-"""A file system of its own for each share server (image_per_share_server): what that keeps apart, and how it grows, shrinks and goes."""
+"""A file system of its own for each share server (image_per_share_server): what that keeps apart,
+and how it grows, shrinks and goes."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ GIVEN_BACK_SECONDS = 120.0
 def linux_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LinuxDriver]:
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
-    driver = linux_backend.make_linux_driver(tmp_path_factory.mktemp("images"), image_per_share_server="true", pool_size_gib="12")
+    driver = linux_backend.make_linux_driver(
+        tmp_path_factory.mktemp("images"), image_per_share_server="true", pool_size_gib="12"
+    )
     yield driver
     linux_backend.cleanup(driver)
 
@@ -78,7 +81,8 @@ def wait_until_given_back(site: Site, server: ShareServer, size: int) -> None:
         site.driver.get_pools()  # as a worker asks every few seconds
         run("btrfs", "filesystem", "sync", str(mount_of(site, server)))
         found, whole = os.statvfs(mount_of(site, server)), image_of(site, server).stat().st_size
-        return whole <= size and found.f_blocks * found.f_frsize == whole  # it is cut after its file system
+        # it is cut after its file system
+        return whole <= size and found.f_blocks * found.f_frsize == whole
 
     wait_for(is_small, GIVEN_BACK_SECONDS)
 
@@ -88,7 +92,9 @@ def is_reserved(image: Path) -> bool:
     return found.st_blocks * 512 >= found.st_size
 
 
-def test_code_in_an_nfs_server_opens_nothing_of_another_servers_share(site: Site, host: Host) -> None:
+def test_code_in_an_nfs_server_opens_nothing_of_another_servers_share(
+    site: Site, host: Host
+) -> None:
     """Without the option it does: `test_linux_cell.py`."""
     if platform.machine() != "x86_64":
         pytest.skip("the hostile program knows the system calls of x86_64 only")
@@ -98,7 +104,9 @@ def test_code_in_an_nfs_server_opens_nothing_of_another_servers_share(site: Site
     own.write_text("the tenant's own")
     host.know(own, image_of(site, server))
     found = report_of(site, server, share, host, number_of(site, beside))
-    assert found["by handles with the token"] == [str(own)], "its own server's shares are in its file system, and nothing else"
+    assert found["by handles with the token"] == [str(own)], (
+        "its own server's shares are in its file system, and nothing else"
+    )
 
 
 def test_images_and_what_they_hold_are_roots_and_data_only(site: Site) -> None:
@@ -135,10 +143,14 @@ def test_it_grows_with_its_shares_and_gives_back_what_is_deleted(site: Site) -> 
     assert not image.exists()
     wait_for(lambda: str(image) not in run("losetup", "--list"))  # nobody keeps what was removed
     (after,) = site.driver.get_pools()
-    assert after.free_capacity_gb > before.free_capacity_gb - 0.5, "but for what btrfs has set aside for its own trees"
+    assert after.free_capacity_gb > before.free_capacity_gb - 0.5, (
+        "but for what btrfs has set aside for its own trees"
+    )
 
 
-def test_a_snapshot_takes_its_room_from_the_pool_and_all_of_the_share_can_be_written_over(site: Site) -> None:
+def test_a_snapshot_takes_its_room_from_the_pool_and_all_of_the_share_can_be_written_over(
+    site: Site,
+) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     content = fill(site.data(share) / "file", 600)
@@ -159,7 +171,10 @@ def test_what_finds_no_room_is_refused_and_takes_nothing_from_others(site: Site)
     share, foreign = site.share(server), site.share(other)
     _leave(site, 3 * GIB)
     sizes = [image_of(site, each).stat().st_size for each in (server, other)]
-    for act in (lambda: site.share(server, 20), lambda: site.driver.extend_share(share, 20, server)):
+    for act in (
+        lambda: site.share(server, 20),
+        lambda: site.driver.extend_share(share, 20, server),
+    ):
         with pytest.raises(NoSpace, match=r"^There is no room for a share of 20 GiB\.$"):
             act()
     assert [image_of(site, each).stat().st_size for each in (server, other)] == sizes
@@ -178,7 +193,9 @@ def test_what_finds_no_room_is_refused_and_takes_nothing_from_others(site: Site)
 def _leave(site: Site, size: int) -> None:
     """So much room in the pool, besides what its servers have."""
     with open(btrfs_pool(site.driver).root / "filling", "ab") as filling:
-        os.posix_fallocate(filling.fileno(), filling.tell(), max(1, btrfs_pool(site.driver).left() - size))
+        os.posix_fallocate(
+            filling.fileno(), filling.tell(), max(1, btrfs_pool(site.driver).left() - size)
+        )
     btrfs_pool(site.driver).commit()
 
 
@@ -243,7 +260,9 @@ CUT_OFF: list[Callable[[Site, ShareServer, Share], None]] = [
 
 
 @pytest.mark.parametrize("cut_off", CUT_OFF, ids=lambda cut_off: cut_off.__name__.strip("_"))
-def test_where_a_worker_died_the_next_one_goes_on(site: Site, cut_off: Callable[[Site, ShareServer, Share], None]) -> None:
+def test_where_a_worker_died_the_next_one_goes_on(
+    site: Site, cut_off: Callable[[Site, ShareServer, Share], None]
+) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     cut_off(site, server, share)
@@ -289,12 +308,19 @@ def test_a_pool_that_is_used_otherwise_is_refused(tmp_path: Path, before: str, a
 
 
 def test_images_are_not_promised_several_times(tmp_path: Path) -> None:
-    options = {"state_dir": str(tmp_path), "image_per_share_server": "true", "max_over_subscription_ratio": "2"}
-    with pytest.raises(Unavailable, match="max_over_subscription_ratio must be 1 with image_per_share_server"):
+    options = {
+        "state_dir": str(tmp_path),
+        "image_per_share_server": "true",
+        "max_over_subscription_ratio": "2",
+    }
+    with pytest.raises(
+        Unavailable, match="max_over_subscription_ratio must be 1 with image_per_share_server"
+    ):
         LinuxDriver("linux", options)
 
 
-# --- the whole installation, in a pool that an administrator gave ----------------------------------------------------------
+# --- the whole installation, in a pool that an administrator gave
+# ----------------------------------------------------------
 
 
 @pytest.fixture
@@ -324,10 +350,15 @@ def held_for_a_while(file: Path) -> threading.Thread:
     return closing
 
 
-def test_an_installation_in_a_given_pool_goes_whole_and_nothing_else_does(site: Site, guest: LinuxDriver) -> None:
+def test_an_installation_in_a_given_pool_goes_whole_and_nothing_else_does(
+    site: Site, guest: LinuxDriver
+) -> None:
     neighbour, others = site.server(*BOTH), Site(guest)
     beside = site.share(neighbour)
-    note, folder = btrfs_pool(guest).root / "administrators", btrfs_pool(guest).root / guest.layout.namespace
+    note, folder = (
+        btrfs_pool(guest).root / "administrators",
+        btrfs_pool(guest).root / guest.layout.namespace,
+    )
     note.write_text("text")
     servers = [others.server(("net", f"10.0.0.{number}/24")) for number in (5, 6)]
     shares = [others.share(server) for server in servers]

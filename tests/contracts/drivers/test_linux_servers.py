@@ -1,4 +1,5 @@
-"""Share servers of the Linux back end over time: healthy, damaged in every way we could think of, killed, rebooted, half there."""
+"""Share servers of the Linux back end over time: healthy, damaged in every way we could think of,
+killed, rebooted, half there."""
 
 from __future__ import annotations
 
@@ -22,7 +23,15 @@ from abaca.errors import BackendError, Refused, Unavailable
 from abaca.values import Share, ShareServer
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, btrfs_pool, client_namespace, probe
-from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, grow, path, routes_of
+from tests.contracts.drivers.linux_site import (
+    BOTH,
+    CLIENT,
+    Site,
+    assert_served,
+    grow,
+    path,
+    routes_of,
+)
 
 pytestmark = pytest.mark.root
 
@@ -30,12 +39,18 @@ pytestmark = pytest.mark.root
 def test_ensuring_a_healthy_server_disturbs_nobody(site: Site) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
-    before = processes.find("ganesha.nfsd", str(site.layout(server).ganesha_pid)), routes_of(site.layout(server).namespace)
+    before = (
+        processes.find("ganesha.nfsd", str(site.layout(server).ganesha_pid)),
+        routes_of(site.layout(server).namespace),
+    )
     with Loop(site.client("client", "net", *CLIENT), path(share), "loop") as loop:
         for _ in range(5):
             linux_backend.successor(site.driver).ensure_server(server, [share])
     assert loop.answer["error_count"] == 0, loop.answer
-    assert (processes.find("ganesha.nfsd", str(site.layout(server).ganesha_pid)), routes_of(site.layout(server).namespace)) == before
+    assert (
+        processes.find("ganesha.nfsd", str(site.layout(server).ganesha_pid)),
+        routes_of(site.layout(server).namespace),
+    ) == before
 
 
 SET_UP_AND_DIE = """
@@ -53,8 +68,15 @@ def test_the_death_of_the_worker_interrupts_nobody(site: Site) -> None:
     site.driver.teardown_server(server.id, {})
     layout = site.driver.layout
     options = {"state_dir": str(layout.state_dir), "namespace": layout.namespace}
-    arguments = [linux_backend.BACKEND_NAME, msgspec.json.encode(options).decode(), server.id, msgspec.json.encode(server.network_info).decode()]
-    done = subprocess.run([sys.executable, "-c", SET_UP_AND_DIE, *arguments], start_new_session=True, check=False)
+    arguments = [
+        linux_backend.BACKEND_NAME,
+        msgspec.json.encode(options).decode(),
+        server.id,
+        msgspec.json.encode(server.network_info).decode(),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", SET_UP_AND_DIE, *arguments], start_new_session=True, check=False
+    )
     assert done.returncode == -signal.SIGKILL
     pids = processes.find("ganesha.nfsd", str(site.layout(server).ganesha_pid))
     assert pids
@@ -83,28 +105,44 @@ def _recycle_process_number(site: Site, server: ShareServer, share: Share) -> No
 
 
 def _lose_a_port(site: Site, server: ShareServer, share: Share) -> None:
-    namespaces.inside(site.layout(server).namespace, lambda links: links.link("del", index=links.link_lookup(ifname=site.port_names(server)[0])[0]))
+    namespaces.inside(
+        site.layout(server).namespace,
+        lambda links: links.link(
+            "del", index=links.link_lookup(ifname=site.port_names(server)[0])[0]
+        ),
+    )
 
 
 def _lose_all_bridges(site: Site, server: ShareServer, share: Share) -> None:
     name = plugging.bridge_name(site.network_id("net"))
-    namespaces.inside(site.driver.layout.namespace, lambda links: links.link("del", index=links.link_lookup(ifname=name)[0]))
+    namespaces.inside(
+        site.driver.layout.namespace,
+        lambda links: links.link("del", index=links.link_lookup(ifname=name)[0]),
+    )
 
 
 def _take_links_down(site: Site, server: ShareServer, share: Share) -> None:
     """With the link go its routes."""
     namespaces.inside(
-        site.layout(server).namespace, lambda links: [links.link("set", index=link["index"], state="down") for link in links.get_links()]
+        site.layout(server).namespace,
+        lambda links: [
+            links.link("set", index=link["index"], state="down") for link in links.get_links()
+        ],
     )
 
 
 def _lose_addresses(site: Site, server: ShareServer, share: Share) -> None:
-    routing.remove_addresses(site.layout(server).namespace, routing.addresses_of(site.layout(server).namespace))
+    routing.remove_addresses(
+        site.layout(server).namespace, routing.addresses_of(site.layout(server).namespace)
+    )
 
 
 def _lose_rules(site: Site, server: ShareServer, share: Share) -> None:
     namespaces.inside(
-        site.layout(server).namespace, lambda links: [links.flush_rules(family=family, priority=routing.RULE_PRIORITY) for family in (2, 10)]
+        site.layout(server).namespace,
+        lambda links: [
+            links.flush_rules(family=family, priority=routing.RULE_PRIORITY) for family in (2, 10)
+        ],
     )
 
 
@@ -113,7 +151,10 @@ def _unmount(site: Site, server: ShareServer, share: Share) -> None:
 
 
 def _mount_something_else(site: Site, server: ShareServer, share: Share) -> None:
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(site.layout(server).mount_point(share.id))], check=True)
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "tmpfs", str(site.layout(server).mount_point(share.id))],
+        check=True,
+    )
 
 
 def _lose_export_file(site: Site, server: ShareServer, share: Share) -> None:
@@ -166,7 +207,8 @@ DAMAGES: list[Callable[[Site, ShareServer, Share], None]] = [
 def test_ensuring_repairs(site: Site, damage: Callable[[Site, ShareServer, Share], None]) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
-    (site.driver.pool.path(share.id) / "kept").write_text("before")  # not by NFS: a client on record makes a new Ganesha wait for it
+    # not by NFS: a client on record makes a new Ganesha wait for it
+    (site.driver.pool.path(share.id) / "kept").write_text("before")
     damage(site, server, share)
     linux_backend.successor(site.driver).ensure_server(server, [share])
     netns = site.client("client", "net", *CLIENT)
@@ -176,7 +218,9 @@ def test_ensuring_repairs(site: Site, damage: Callable[[Site, ShareServer, Share
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
-def test_teardown_of_what_is_half_there(site: Site, damage: Callable[[Site, ShareServer, Share], None]) -> None:
+def test_teardown_of_what_is_half_there(
+    site: Site, damage: Callable[[Site, ShareServer, Share], None]
+) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     damage(site, server, share)
@@ -184,12 +228,18 @@ def test_teardown_of_what_is_half_there(site: Site, damage: Callable[[Site, Shar
         linux_backend.successor(site.driver).teardown_server(server.id, {})
     site.driver.delete_share(share, server)
     found = leftovers(site.driver.layout.namespace, site.driver.layout.state_dir)
-    assert (found["links"], found["processes"], found["exports"], found["subvolumes"]) == ([], [], [], [])
+    assert (found["links"], found["processes"], found["exports"], found["subvolumes"]) == (
+        [],
+        [],
+        [],
+        [],
+    )
     assert found["namespaces"] == [site.driver.layout.namespace]
 
 
 def test_ensuring_takes_away_what_is_not_described(site: Site) -> None:
-    """An update that was interrupted and undone, a share that is deleted: neither is served any longer, data that was not deleted stays."""
+    """An update that was interrupted and undone, a share that is deleted: neither is served any
+    longer, data that was not deleted stays."""
     server = site.server(*BOTH)
     kept, gone = site.share(server), site.share(server)
     grow(site, server, [kept], "two", "10.20.0.5/24")
@@ -229,13 +279,19 @@ def test_a_reboot_loses_nothing(lonely_driver: LinuxDriver) -> None:
         assert_served(netns, share)
 
 
-def test_nothing_is_deleted_or_made_in_a_pool_that_is_not_mounted(lonely_driver: LinuxDriver) -> None:
+def test_nothing_is_deleted_or_made_in_a_pool_that_is_not_mounted(
+    lonely_driver: LinuxDriver,
+) -> None:
     site, driver = Site(lonely_driver), lonely_driver
     server = site.server(*BOTH)
     share = site.share(server)
     driver.teardown_server(server.id, {})
     mounts.unmount(btrfs_pool(driver).root)
-    calls = (lambda: driver.delete_share(share, server), lambda: driver.create_share(share, server), lambda: driver.ensure_server(server, [share]))
+    calls = (
+        lambda: driver.delete_share(share, server),
+        lambda: driver.create_share(share, server),
+        lambda: driver.ensure_server(server, [share]),
+    )
     for call in (*calls, driver.get_pools):
         with pytest.raises(Unavailable, match="not mounted"):
             call()
@@ -249,14 +305,21 @@ def test_ganesha_has_nothing_to_complain_about_in_its_configuration(site: Site) 
     site.share(server)
     _kill_ganesha(site, server, site.share(server))
     site.driver.ensure_server(server, [])
-    complaints = [line for line in site.layout(server).log.read_text().splitlines() if "config_errs_to_log" in line or "Errors found" in line]
+    complaints = [
+        line
+        for line in site.layout(server).log.read_text().splitlines()
+        if "config_errs_to_log" in line or "Errors found" in line
+    ]
     assert complaints == []
 
 
 def test_a_ganesha_that_does_not_start_is_told_with_its_log(site: Site) -> None:
     server = site.server(*BOTH)
     site.ganesha(server).stop()
-    taken = namespaces.inside(site.layout(server).namespace, lambda _: socket.create_server(("::", 2049), family=socket.AF_INET6))
+    taken = namespaces.inside(
+        site.layout(server).namespace,
+        lambda _: socket.create_server(("::", 2049), family=socket.AF_INET6),
+    )
     with taken, pytest.raises(Unavailable, match="bind"):
         site.driver.ensure_server(server, [])
     site.driver.ensure_server(server, [])
@@ -301,7 +364,13 @@ def test_nothing_is_written_below_a_folder_of_another_user(tmp_path: Path) -> No
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     os.chown(foreign, 65534, 65534)
-    driver = LinuxDriver("linux", {"state_dir": str(foreign / "state"), "namespace": client_namespace(LinuxDriver("x", {}), "none")})
+    driver = LinuxDriver(
+        "linux",
+        {
+            "state_dir": str(foreign / "state"),
+            "namespace": client_namespace(LinuxDriver("x", {}), "none"),
+        },
+    )
     with pytest.raises(Unavailable, match="foreign"):
         driver.check_for_setup_error()
     assert list(foreign.iterdir()) == []

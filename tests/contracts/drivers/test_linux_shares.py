@@ -1,4 +1,5 @@
-"""Shares of the Linux back end: access rules as Ganesha really applies them, limits as btrfs really applies them, exports."""
+"""Shares of the Linux back end: access rules as Ganesha really applies them, limits as btrfs really
+applies them, exports."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def door(site: Site) -> Door:
     return Door(site)
 
 
-# --- access ------------------------------------------------------------------------------------------------------------
+# --- access
+# -------------------------------------------------------------------------------------------------
 
 
 def test_nobody_may_use_a_new_share_or_see_it(site: Site, door: Door) -> None:
@@ -65,7 +67,8 @@ def test_nobody_may_use_a_new_share_or_see_it(site: Site, door: Door) -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_prefix_of_every_length_is_enforced_or_refused(door: Door, version: int) -> None:
-    """Who is in it comes in, with the nearest who is not in it does not, nor does the other family."""
+    """Who is in it comes in, with the nearest who is not in it does not, nor does the other
+    family."""
     me = ME[version]
     for length in range(me.max_prefixlen + 1):
         network = ip_network(f"{me}/{length}", strict=False)
@@ -74,7 +77,9 @@ def test_a_prefix_of_every_length_is_enforced_or_refused(door: Door, version: in
         assert bool(refused) == (version == 6 and 100 <= length < 120), (network, refused)
         assert (door.access(version), door.access(10 - version)) == (expected, "none"), network
         if length:
-            sibling = type(network)((int(network.network_address) ^ (1 << (me.max_prefixlen - length)), length))
+            sibling = type(network)(
+                (int(network.network_address) ^ (1 << (me.max_prefixlen - length)), length)
+            )
             door.set(rule(str(sibling)))
             assert door.access(version) == "none", sibling
 
@@ -82,8 +87,14 @@ def test_a_prefix_of_every_length_is_enforced_or_refused(door: Door, version: in
 @pytest.mark.parametrize("backwards", [False, True])
 def test_the_longest_prefix_wins(door: Door, backwards: bool) -> None:
     for levels in (("rw", "rw", "ro"), ("ro", "ro", "rw")):
-        rules = [rule(to, level) for to, level in zip(("0.0.0.0/0", "10.0.0.0/24", "10.0.0.20"), levels, strict=True)]
-        rules += [rule(to, level) for to, level in zip(("::/0", "fd00::/64", "fd00::a5:0/120"), levels, strict=True)]
+        rules = [
+            rule(to, level)
+            for to, level in zip(("0.0.0.0/0", "10.0.0.0/24", "10.0.0.20"), levels, strict=True)
+        ]
+        rules += [
+            rule(to, level)
+            for to, level in zip(("::/0", "fd00::/64", "fd00::a5:0/120"), levels, strict=True)
+        ]
         assert door.set(*(rules[::-1] if backwards else rules)) == {}
         assert door.both() == (levels[-1], levels[-1])
 
@@ -144,7 +155,8 @@ def test_who_reads_on_is_not_disturbed_by_other_rules(site: Site, door: Door) ->
     assert loop.answer["error_count"] == 0, loop.answer
 
 
-# --- data --------------------------------------------------------------------------------------------------------------
+# --- data
+# -------------------------------------------------------------------------------------------------
 
 
 def fill(driver: LinuxDriver, share: Share, size: int) -> None:
@@ -273,27 +285,39 @@ def test_a_share_on_a_server_that_is_not_there(site: Site) -> None:
 
 def test_other_protocols_are_refused(site: Site) -> None:
     server = site.server(*BOTH)
-    share = Share(id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=1, share_proto="CIFS", pool="pool")
+    share = Share(
+        id=str(uuid.uuid4()), share_id=str(uuid.uuid4()), size=1, share_proto="CIFS", pool="pool"
+    )
     with pytest.raises(Refused, match="CIFS"):
         site.driver.create_share(share, server)
 
 
-# --- the whole installation --------------------------------------------------------------------------------------------
+# --- the whole installation
+# --------------------------------------------------------------------------------------------
 
 
 def test_a_pool_given_by_the_administrator(site: Site, tmp_path: Path) -> None:
     """Shares lie in a folder of their own in it; what else is there stays."""
-    pool_path = btrfs_pool(site.driver).root  # a btrfs that is mounted, as an administrator's would be
+    # a btrfs that is mounted, as an administrator's would be
+    pool_path = btrfs_pool(site.driver).root
     namespace = f"{site.driver.layout.namespace}-b"
-    options = {"state_dir": str(tmp_path / "state"), "namespace": namespace, "pool_path": str(pool_path)}
+    options = {
+        "state_dir": str(tmp_path / "state"),
+        "namespace": namespace,
+        "pool_path": str(pool_path),
+    }
     guest = LinuxDriver("guest", options)
     try:
         guest.check_for_setup_error()
         other = Site(guest)
         share = other.share(other.server(*BOTH))
-        assert probe(other.client("client", "net", *CLIENT), "write", path(share), "name", "text")["ok"]
+        assert probe(other.client("client", "net", *CLIENT), "write", path(share), "name", "text")[
+            "ok"
+        ]
         assert (pool_path / namespace / share.id / "name").read_text() == "text"
-        assert leftovers(namespace, tmp_path / "state", pool_path)["subvolumes"] == [str(pool_path / namespace / share.id)]
+        assert leftovers(namespace, tmp_path / "state", pool_path)["subvolumes"] == [
+            str(pool_path / namespace / share.id)
+        ]
     finally:
         remove_installation(namespace, tmp_path / "state", pool_path)
     assert not any(leftovers(namespace, tmp_path / "state", pool_path).values())
@@ -302,7 +326,14 @@ def test_a_pool_given_by_the_administrator(site: Site, tmp_path: Path) -> None:
 
 
 def test_a_pool_that_is_not_a_mounted_btrfs(tmp_path: Path) -> None:
-    driver = LinuxDriver("b", {"state_dir": str(tmp_path / "state"), "namespace": f"t{uuid.uuid4().hex[:8]}", "pool_path": str(tmp_path)})
+    driver = LinuxDriver(
+        "b",
+        {
+            "state_dir": str(tmp_path / "state"),
+            "namespace": f"t{uuid.uuid4().hex[:8]}",
+            "pool_path": str(tmp_path),
+        },
+    )
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
     try:
@@ -312,7 +343,10 @@ def test_a_pool_that_is_not_a_mounted_btrfs(tmp_path: Path) -> None:
         linux_backend.cleanup(driver)
 
 
-@pytest.mark.parametrize("option", ["namespace=A b", "pool_size_gib=many", "pool_size_gib=0", "pool_sise_gib=1", "mtu=1000"])
+@pytest.mark.parametrize(
+    "option",
+    ["namespace=A b", "pool_size_gib=many", "pool_size_gib=0", "pool_sise_gib=1", "mtu=1000"],
+)
 def test_options_that_make_no_sense(option: str) -> None:
     name, _, value = option.partition("=")
     with pytest.raises(Unavailable, match=name):

@@ -1,4 +1,5 @@
-"""Snapshots of the Linux back end, as real NFS clients see them: what stays, what is cloned, what comes back, and that nobody writes to one."""
+"""Snapshots of the Linux back end, as real NFS clients see them: what stays, what is cloned, what
+comes back, and that nobody writes to one."""
 
 from __future__ import annotations
 
@@ -35,9 +36,15 @@ def test_a_snapshot_keeps_what_was_there_and_a_clone_starts_with_it(site: Site) 
     clone = site.clone(snapshot, server)
     for location in snapshot.export_locations:
         assert read(netns, location.path) == "before", location
-    assert [read(netns, location.path) for location in clone.export_locations] == ["before", "before"]
+    assert [read(netns, location.path) for location in clone.export_locations] == [
+        "before",
+        "before",
+    ]
     write(netns, clone, "of the clone")
-    assert (read(netns, path(share)), read(netns, snapshot.export_locations[0].path)) == ("after", "before")
+    assert (read(netns, path(share)), read(netns, snapshot.export_locations[0].path)) == (
+        "after",
+        "before",
+    )
     site.driver.delete_snapshot(snapshot, server)
     assert not probe(netns, "mount", snapshot.export_locations[0].path)["ok"]
     assert (read(netns, path(share)), read(netns, path(clone))) == ("after", "of the clone")
@@ -77,10 +84,14 @@ def test_a_subnet_added_later_serves_snapshots_too(site: Site) -> None:
     netns = site.client("client", "net", *CLIENT)
     write(netns, share, "text")
     snapshot = site.snapshot(share, server, is_mountable=True)
-    added = [site.entry(server.id, "net two", address) for address in ("10.20.0.5/24", "fd00:b::5/64")]
+    added = [
+        site.entry(server.id, "net two", address) for address in ("10.20.0.5/24", "fd00:b::5/64")
+    ]
     with Loop(netns, path(share), "loop") as loop:
         update = NetworkInfoUpdate(current=server.network_info, added=added)
-        answer = site.driver.update_share_server_network_allocations(update, {}, [share], [snapshot])
+        answer = site.driver.update_share_server_network_allocations(
+            update, {}, [share], [snapshot]
+        )
         locations = answer.snapshot_updates[snapshot.id].export_locations or []
         other = site.client("client two", "net two", "10.20.0.20/24", "fd00:b::20/64")
         assert [read(other, location.path) for location in locations[2:]] == ["text", "text"]
@@ -126,7 +137,8 @@ def test_a_revert_that_was_cut_off_is_done_again(site: Site) -> None:
 
 
 def test_a_revert_that_was_cut_off_takes_no_room_from_others(site: Site) -> None:
-    """Until it is done again there are two subvolumes of the share, which is promised its size once."""
+    """Until it is done again there are two subvolumes of the share, which is promised its size
+    once."""
     server = site.server(*BOTH)
     share, other = site.share(server, size=9), site.share(server, size=9)
     pool = site.driver.pool
@@ -197,7 +209,9 @@ def test_nothing_of_snapshots_is_left_over(site: Site) -> None:
     server = site.server(*BOTH)
     share = site.share(server)
     snapshot = site.snapshot(share, server, is_mountable=True)
-    assert len(leftovers(layout.namespace, layout.state_dir)["exports"]) == len(before["exports"]) + 2
+    assert (
+        len(leftovers(layout.namespace, layout.state_dir)["exports"]) == len(before["exports"]) + 2
+    )
     site.driver.delete_snapshot(snapshot, server)
     site.driver.delete_share(share, server)
     site.driver.teardown_server(server.id, {})

@@ -1,7 +1,8 @@
-"""Nobody on a network of the Linux back end sends as somebody else: forged frames, and what they reach.
+"""Nobody on a network of the Linux back end sends as somebody else: forged frames, and what they
+reach.
 
-Each attack is made by a machine, a router and a share server that was broken into. The frames are sent raw; who must not see them looks
-at the wire, and an honest client works all the while.
+Each attack is made by a machine, a router and a share server that was broken into. The frames are
+sent raw; who must not see them looks at the wire, and an honest client works all the while.
 """
 
 from __future__ import annotations
@@ -25,7 +26,19 @@ from abaca.drivers.linux.wires.interface import Port
 from abaca.values import ShareServer
 from tests.contracts.drivers.linux_backend import Loop, successor
 from tests.contracts.drivers.linux_site import BOTH, Site, access_of, assert_served, path
-from tests.forged_frames import ATTACKS, IPV4, Attack, Station, arrived, connecting, ethernet, honest, neighbour, routes_told, send
+from tests.forged_frames import (
+    ATTACKS,
+    IPV4,
+    Attack,
+    Station,
+    arrived,
+    connecting,
+    ethernet,
+    honest,
+    neighbour,
+    routes_told,
+    send,
+)
 
 pytestmark = pytest.mark.root
 
@@ -35,24 +48,40 @@ ADDRESSES = ("10.0.0.{}/24", "fd00::{}/64")
 
 
 class Street:
-    """A network with a share server, its honest client, and three attackers: a machine, a router and another share server."""
+    """A network with a share server, its honest client, and three attackers: a machine, a router
+    and another share server."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.server, self.victim = self._server(5)
         self.share = site.share(self.server)
         self.client = self._machine("client", 20)
-        attackers = (self._machine("mallory", 66), self._machine("router", 1, forwards=True), self._server(6)[1])
+        attackers = (
+            self._machine("mallory", 66),
+            self._machine("router", 1, forwards=True),
+            self._server(6)[1],
+        )
         self.attackers = dict(zip(ROLES, attackers, strict=True))
 
     def _server(self, number: int) -> tuple[ShareServer, Station]:
         """A share server of one port, with both addresses."""
         server_id, mac = str(uuid4()), f"fa:16:3e:bb:00:{number:02x}"
-        server = self.site.set_up(server_id, [self.site.entry(server_id, "net", address.format(number), mac=mac) for address in ADDRESSES])
+        server = self.site.set_up(
+            server_id,
+            [
+                self.site.entry(server_id, "net", address.format(number), mac=mac)
+                for address in ADDRESSES
+            ],
+        )
         return server, _station(self.site.layout(server).namespace, number)
 
     def _machine(self, name: str, number: int, *, forwards: bool = False) -> Station:
-        return _station(self.site.client(name, "net", *(address.format(number) for address in ADDRESSES), forwards=forwards), number)
+        return _station(
+            self.site.client(
+                name, "net", *(address.format(number) for address in ADDRESSES), forwards=forwards
+            ),
+            number,
+        )
 
 
 def _station(netns: str, number: int) -> Station:
@@ -70,23 +99,35 @@ def street(linux_driver: LinuxDriver) -> Iterator[Street]:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
 def test_nothing_forged_arrives(street: Street, attack: Attack, role: str) -> None:
-    """Neither in the share server's name nor in its client's; while what the sender may send does."""
+    """Neither in the share server's name nor in its client's; while what the sender may send
+    does."""
     attacker = street.attackers[role]
     for victim, witness in ((street.victim, street.client), (street.client, street.victim)):
-        at_server, at_client = arrived(attacker, attack(attacker, victim, witness), street.victim, street.client)
+        at_server, at_client = arrived(
+            attacker, attack(attacker, victim, witness), street.victim, street.client
+        )
         assert at_server == []
-        if (role, attack) != ("router", routes_told):  # to other machines a router tells ways: it is what it is for
+        # to other machines a router tells ways: it is what it is for
+        if (role, attack) != ("router", routes_told):
             assert at_client == []
 
 
 @contextmanager
 def flooded(street: Street) -> Iterator[None]:
     """All the attackers send forged frames for as long as the block runs."""
-    pairs, done = ((street.victim, street.client), (street.client, street.victim)), threading.Event()
+    pairs, done = (
+        ((street.victim, street.client), (street.client, street.victim)),
+        threading.Event(),
+    )
 
     def flood(role: str) -> None:
         attacks = [attack for attack in ATTACKS if (role, attack) != ("router", routes_told)]
-        frames = [frame for attack in attacks for pair in pairs for frame in attack(street.attackers[role], *pair)]
+        frames = [
+            frame
+            for attack in attacks
+            for pair in pairs
+            for frame in attack(street.attackers[role], *pair)
+        ]
         send(street.attackers[role], takewhile(lambda _: not done.is_set(), cycle(frames)))
 
     with ThreadPoolExecutor() as threads:
@@ -117,27 +158,51 @@ def test_without_the_table_every_attack_arrives_until_the_server_is_ensured(stre
         assert arrived(attacker, frames, street.client) == [frames], attack.__name__
     successor(street.site.driver).ensure_server(street.server, [street.share])
     for attack in ATTACKS:
-        assert arrived(attacker, attack(attacker, street.victim, street.client), street.client) == [[]], attack.__name__
+        assert arrived(attacker, attack(attacker, street.victim, street.client), street.client) == [
+            []
+        ], attack.__name__
 
 
 def test_a_machine_with_the_servers_addresses_sends_nothing_as_the_server(street: Street) -> None:
     """Whoever attached it so: the share server's addresses are the share server's."""
-    netns = street.site.client("double", "net", "10.0.0.5/24", "10.0.0.77/24", "fd00::5/64", "fd00::77/64")
+    netns = street.site.client(
+        "double", "net", "10.0.0.5/24", "10.0.0.77/24", "fd00::5/64", "fd00::77/64"
+    )
     double = _station(netns, 77)
-    forged = honest(double._replace(ipv4=street.victim.ipv4, ipv6=street.victim.ipv6), street.client)
+    forged = honest(
+        double._replace(ipv4=street.victim.ipv4, ipv6=street.victim.ipv6), street.client
+    )
     assert arrived(double, forged, street.client) == [[]]
     detach_client(netns, street.site.driver.layout.namespace)
 
 
-@pytest.mark.parametrize("elsewhere", [("10.2.0.5", "fd00:2::5"), ("10.0.0.255", "ff05::2"), ("224.0.0.1", "fd00:2::5")], ids=str)
-def test_an_address_of_one_network_is_not_there_for_another(site: Site, elsewhere: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "elsewhere",
+    [("10.2.0.5", "fd00:2::5"), ("10.0.0.255", "ff05::2"), ("224.0.0.1", "fd00:2::5")],
+    ids=str,
+)
+def test_an_address_of_one_network_is_not_there_for_another(
+    site: Site, elsewhere: tuple[str, str]
+) -> None:
     """Nor are groups and broadcasts, which no share server needs."""
     server_id, mac = str(uuid4()), "fa:16:3e:bb:01:05"
-    on_both = [("one", address.format(5)) for address in ADDRESSES] + [("two", "10.2.0.5/24"), ("two", "fd00:2::5/64")]
-    server = site.set_up(server_id, [site.entry(server_id, network, address, mac=mac) for network, address in on_both])
-    client = _station(site.client("neighbour", "one", *(address.format(20) for address in ADDRESSES)), 20)
+    on_both = [("one", address.format(5)) for address in ADDRESSES] + [
+        ("two", "10.2.0.5/24"),
+        ("two", "fd00:2::5/64"),
+    ]
+    server = site.set_up(
+        server_id,
+        [site.entry(server_id, network, address, mac=mac) for network, address in on_both],
+    )
+    client = _station(
+        site.client("neighbour", "one", *(address.format(20) for address in ADDRESSES)), 20
+    )
     netns = site.layout(server).namespace
-    port = next(info.network_allocations[0] for info in server.network_info if info.subnet.neutron_net_id == site.network_id("one"))
+    port = next(
+        info.network_allocations[0]
+        for info in server.network_info
+        if info.subnet.neutron_net_id == site.network_id("one")
+    )
     interface = Port(netns, server_id, site.network_id("one"), port.mac_address, 0).name
     forged = honest(client, Station(netns, interface, mac, *elsewhere))[-2:]
     assert arrived(client, forged, Station(netns, interface, mac, "10.0.0.5", "fd00::5")) == [[]]
@@ -155,15 +220,26 @@ def test_what_ports_may_send_goes_with_them(site: Site) -> None:
 
 
 def test_who_speaks_for_thousands_keeps_nobody_from_other_servers(site: Site) -> None:
-    """The kernel's table of neighbours is the machine's: filled by one server's, no other server would find a client that is new."""
+    """The kernel's table of neighbours is the machine's: filled by one server's, no other server
+    would find a client that is new."""
     attacked, server = (
-        site.set_up(str(server_id), [site.entry(str(server_id), network, "10.0.0.5/16", mac=f"fa:16:3e:bb:02:{number:02x}")])
+        site.set_up(
+            str(server_id),
+            [
+                site.entry(
+                    str(server_id), network, "10.0.0.5/16", mac=f"fa:16:3e:bb:02:{number:02x}"
+                )
+            ],
+        )
         for number, (server_id, network) in enumerate([(uuid4(), "wide"), (uuid4(), "elsewhere")])
     )
     share = site.share(server)
     router = _station(site.client("wide router", "wide", "10.0.0.1/16", forwards=True), 1)
     sources = (f"10.0.{third}.{fourth}" for third in range(1, 80) for fourth in range(1, 251))
-    frames = [ethernet("fa:16:3e:bb:02:00", router.mac, IPV4, connecting(source, "10.0.0.5")) for source in sources]
+    frames = [
+        ethernet("fa:16:3e:bb:02:00", router.mac, IPV4, connecting(source, "10.0.0.5"))
+        for source in sources
+    ]
     done = threading.Event()
 
     def paced() -> Iterator[bytes]:
@@ -177,10 +253,20 @@ def test_who_speaks_for_thousands_keeps_nobody_from_other_servers(site: Site) ->
         try:
             for number in range(4):
                 assert not done.wait(1)
-                assert access_of(site.client(f"new {number}", "elsewhere", f"10.0.1.{number + 1}/16"), path(share)) == "rw"
-            found = namespaces.inside(site.layout(attacked).namespace, lambda links: list(links.get_neighbours(family=socket.AF_INET)))
+                assert (
+                    access_of(
+                        site.client(f"new {number}", "elsewhere", f"10.0.1.{number + 1}/16"),
+                        path(share),
+                    )
+                    == "rw"
+                )
+            found = namespaces.inside(
+                site.layout(attacked).namespace,
+                lambda links: list(links.get_neighbours(family=socket.AF_INET)),
+            )
         finally:
             done.set()
             flood.result()
-    asked_for = [each for each in found if not each["state"] & NUD_FAILED]  # the kernel lets go of no others
+    # the kernel lets go of no others
+    asked_for = [each for each in found if not each["state"] & NUD_FAILED]
     assert 0 < len(asked_for) < 400

@@ -1,4 +1,5 @@
-"""Nobody outside sends as a share server of the Linux back end: machines on a physical network, and hosts beside the tunnels."""
+"""Nobody outside sends as a share server of the Linux back end: machines on a physical network, and
+hosts beside the tunnels."""
 
 from __future__ import annotations
 
@@ -12,7 +13,17 @@ from abaca.drivers.linux.wires.interface import Segment
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_hosts import Machine
-from tests.contracts.drivers.wired_town import FLAT, NIC, OPTIONS, TUNNEL_MTU, VNI, VXLAN, Town, entries, serving
+from tests.contracts.drivers.wired_town import (
+    FLAT,
+    NIC,
+    OPTIONS,
+    TUNNEL_MTU,
+    VNI,
+    VXLAN,
+    Town,
+    entries,
+    serving,
+)
 from tests.forged_frames import ATTACKS, Station, arrived, capture, honest, send_encapsulated
 
 pytestmark = pytest.mark.root
@@ -21,7 +32,12 @@ SERVERS = (5, 6)
 ENDS = {
     # the other end, a stranger and where they send to; then options that differ
     "IPv4": ("198.18.0.2", "198.18.0.3", "198.18.0.1", {}),
-    "IPv6": ("fd00:198::2", "fd00:198::3", "fd00:198::1", {"vxlan_local_address": "fd00:198::1", "vxlan_remotes": "fd00:198::2"}),
+    "IPv6": (
+        "fd00:198::2",
+        "fd00:198::3",
+        "fd00:198::1",
+        {"vxlan_local_address": "fd00:198::1", "vxlan_remotes": "fd00:198::2"},
+    ),
 }
 
 
@@ -43,12 +59,16 @@ def servers(town: Town, site: Site, segment: Segment, mtu: int = 1500) -> list[S
 
 
 def outside(machine: Machine, interface: str) -> Station:
-    mac = namespaces.inside(machine.namespace, lambda links: links.link("get", ifname=interface)[0].get("address"))
+    mac = namespaces.inside(
+        machine.namespace, lambda links: links.link("get", ifname=interface)[0].get("address")
+    )
     return Station(machine.namespace, interface, mac, "10.0.0.20", "fd00::20")
 
 
 @pytest.mark.parametrize("through", ["a bridge of the host", "an interface", "a tunnel"])
-def test_nobody_behind_an_uplink_sends_as_a_share_server(town: Town, site: Site, through: str) -> None:
+def test_nobody_behind_an_uplink_sends_as_a_share_server(
+    town: Town, site: Site, through: str
+) -> None:
     segment, machine, interface, mtu = {
         "a bridge of the host": (FLAT, town.near, "eth0", 1500),
         "an interface": (NIC, town.apart, "eth0", 1500),
@@ -59,11 +79,15 @@ def test_nobody_behind_an_uplink_sends_as_a_share_server(town: Town, site: Site,
     victim, witness = servers(town, site, segment, mtu)
     attacker = outside(machine, interface)
     for attack in ATTACKS:
-        assert arrived(attacker, attack(attacker, victim, witness), victim, witness) == [[], []], attack.__name__
+        assert arrived(attacker, attack(attacker, victim, witness), victim, witness) == [[], []], (
+            attack.__name__
+        )
 
 
 @pytest.mark.parametrize("ends", ENDS)
-def test_a_host_that_is_no_other_end_reaches_nobody_in_the_tunnel(town: Town, site: Site, ends: str) -> None:
+def test_a_host_that_is_no_other_end_reaches_nobody_in_the_tunnel(
+    town: Town, site: Site, ends: str
+) -> None:
     other_end, stranger, host, options = ENDS[ends]
     site.driver = linux_backend.successor(town.driver, **(OPTIONS | options))
     town.remote.configure("tun", "198.18.0.3/24", "fd00:198::3/64")

@@ -1,4 +1,5 @@
-"""What the Linux back end believes of what NFS clients say of themselves: their ids, and the ports they send from."""
+"""What the Linux back end believes of what NFS clients say of themselves: their ids, and the ports
+they send from."""
 
 from __future__ import annotations
 
@@ -60,7 +61,11 @@ def owner(site: Site, share: Share, name: str) -> tuple[int, int]:
         ),
         ({"nfs:squash": "all_squash"}, (NOBODY, NOBODY), (NOBODY, NOBODY)),
         (
-            {"nfs:squash": "all_squash", "nfs:anonymous_uid": "0", "nfs:anonymous_gid": "4294967294"},
+            {
+                "nfs:squash": "all_squash",
+                "nfs:anonymous_uid": "0",
+                "nfs:anonymous_gid": "4294967294",
+            },
             (0, 4294967294),
             (0, 4294967294),
         ),
@@ -94,7 +99,9 @@ def test_a_snapshot_believes_what_its_share_does(site: Site) -> None:
 
 
 @pytest.mark.parametrize("specs", [{}, {"nfs:privileged_ports": "true"}])
-def test_who_sends_from_an_unprivileged_port_sees_nothing(site: Site, specs: dict[str, str]) -> None:
+def test_who_sends_from_an_unprivileged_port_sees_nothing(
+    site: Site, specs: dict[str, str]
+) -> None:
     server = site.server(*BOTH)
     share = site.share(server, extra_specs=specs)
     snapshot = site.snapshot(share, server, is_mountable=True)
@@ -122,7 +129,9 @@ def test_other_specs_take_effect_when_the_server_is_ensured(site: Site) -> None:
     assert owner(site, share, "name") == (NOBODY, NOBODY)
 
 
-@pytest.mark.parametrize("spec", ["nfs:squash=none; Access_Type = RW", "nfs:anonymous_uid=-1", "nfs:sqash=all_squash"])
+@pytest.mark.parametrize(
+    "spec", ["nfs:squash=none; Access_Type = RW", "nfs:anonymous_uid=-1", "nfs:sqash=all_squash"]
+)
 def test_specs_that_mean_nothing_open_no_share(site: Site, spec: str) -> None:
     """Written past the API; the other shares of the server go on."""
     key, _, value = spec.partition("=")

@@ -1,6 +1,8 @@
-"""The Linux back end on networks that others are on, too: machines on a flat network, and others behind a VXLAN tunnel, mount by NFS.
+"""The Linux back end on networks that others are on, too: machines on a flat network, and others
+behind a VXLAN tunnel, mount by NFS.
 
-A network namespace stands for the host that the back end runs on; nothing is made in the one that the tests run in.
+A network namespace stands for the host that the back end runs on; nothing is made in the one that
+the tests run in.
 """
 
 from __future__ import annotations
@@ -19,7 +21,18 @@ from abaca.values import NetworkInfoUpdate
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import Site, assert_served, path
-from tests.contracts.drivers.wired_town import FLAT, NIC, OPTIONS, SERVER, TUNNEL_MTU, VXLAN, Town, entries, served, serving
+from tests.contracts.drivers.wired_town import (
+    FLAT,
+    NIC,
+    OPTIONS,
+    SERVER,
+    TUNNEL_MTU,
+    VXLAN,
+    Town,
+    entries,
+    served,
+    serving,
+)
 
 pytestmark = pytest.mark.root
 
@@ -48,39 +61,72 @@ def site(wired_site: Site) -> Site:
 def mtus(town: Town, name_prefixes: tuple[str, ...]) -> set[int]:
     """Of the links in Abaca's own namespace."""
     return namespaces.inside(
-        town.driver.layout.namespace, lambda links: {link.get("mtu") for link in links.get_links() if link.get("ifname").startswith(name_prefixes)}
+        town.driver.layout.namespace,
+        lambda links: {
+            link.get("mtu")
+            for link in links.get_links()
+            if link.get("ifname").startswith(name_prefixes)
+        },
     )
 
 
 @pytest.mark.parametrize("through", ["a bridge of the host", "an interface"])
-def test_machines_on_a_flat_network_are_served_over_both_families(town: Town, site: Site, through: str) -> None:
-    segment, machine, other = (FLAT, town.near, town.apart) if through == "a bridge of the host" else (NIC, town.apart, town.near)
+def test_machines_on_a_flat_network_are_served_over_both_families(
+    town: Town, site: Site, through: str
+) -> None:
+    segment, machine, other = (
+        (FLAT, town.near, town.apart)
+        if through == "a bridge of the host"
+        else (NIC, town.apart, town.near)
+    )
     server, share = served(town, site, entries(site, str(uuid4()), segment))
     assert_served(machine.namespace, share)
     assert not other.reaches(SERVER), "the physical networks stay apart"
     for name in set(town.host.ports("ext")) - {"tap"}:
         assert town.host.addresses(name) == []
     taken = server.network_info[0].network_allocations[0].mac_address
-    found = namespaces.inside(site.layout(server).namespace, lambda links: [link.get("address") for link in links.get_links(kind="veth")])
+    found = namespaces.inside(
+        site.layout(server).namespace,
+        lambda links: [link.get("address") for link in links.get_links(kind="veth")],
+    )
     assert taken in found
 
 
 @pytest.mark.parametrize("ends", ["remotes", "group", "IPv6"])
-def test_machines_behind_a_tunnel_are_served_over_both_families(town: Town, site: Site, ends: str) -> None:
+def test_machines_behind_a_tunnel_are_served_over_both_families(
+    town: Town, site: Site, ends: str
+) -> None:
     """The server is set up by the first wiring; what comes later finds it on the other one."""
     server, share = served(town, site, entries(site, str(uuid4()), VXLAN, TUNNEL_MTU))
     town.tunnel(vxlan_local="198.18.0.2", vxlan_group="198.18.0.1")
     if ends != "remotes":
-        version, group, local = ("", "239.1.1.1", "198.18.0.1") if ends == "group" else ("6", "fd00:198::1", "fd00:198::1")
-        other = {"group": {"vxlan_remotes": "", "vxlan_group": group}, "IPv6": {"vxlan_remotes": "fd00:198::2"}}[ends]
-        later = linux_backend.successor(town.driver, **(OPTIONS | {"vxlan_local_address": local} | other))
+        version, group, local = (
+            ("", "239.1.1.1", "198.18.0.1")
+            if ends == "group"
+            else ("6", "fd00:198::1", "fd00:198::1")
+        )
+        other = {
+            "group": {"vxlan_remotes": "", "vxlan_group": group},
+            "IPv6": {"vxlan_remotes": "fd00:198::2"},
+        }[ends]
+        later = linux_backend.successor(
+            town.driver, **(OPTIONS | {"vxlan_local_address": local} | other)
+        )
         mtu = 1430 if ends == "IPv6" else TUNNEL_MTU
-        infos = [msgspec.structs.replace(info, subnet=msgspec.structs.replace(info.subnet, mtu=mtu)) for info in server.network_info]
+        infos = [
+            msgspec.structs.replace(info, subnet=msgspec.structs.replace(info.subnet, mtu=mtu))
+            for info in server.network_info
+        ]
         moved = msgspec.structs.replace(server, network_info=infos)
         town.host.do(lambda: later.ensure_server(moved, [share]))
-        (index,) = namespaces.inside(town.remote.namespace, lambda links: links.link_lookup(ifname="tun"))
+        (index,) = namespaces.inside(
+            town.remote.namespace, lambda links: links.link_lookup(ifname="tun")
+        )
         remote_local = "fd00:198::2" if ends == "IPv6" else "198.18.0.2"
-        town.tunnel(**{f"vxlan_local{version}": remote_local, f"vxlan_group{version}": group}, vxlan_link=index)
+        town.tunnel(
+            **{f"vxlan_local{version}": remote_local, f"vxlan_group{version}": group},
+            vxlan_link=index,
+        )
     else:
         assert mtus(town, ("x", "p", "br")) == {TUNNEL_MTU}
     assert_served(town.far.namespace, share)
@@ -95,7 +141,9 @@ def test_a_second_network_is_added_while_a_machine_works(town: Town, site: Site)
     town.far.configure("vx", "10.1.0.20/24")
     with Loop(town.near.namespace, path(share), "loop") as loop:
         update = NetworkInfoUpdate(current=server.network_info, added=added)
-        answer = town.host.do(lambda: town.driver.update_share_server_network_allocations(update, {}, [share], []))
+        answer = town.host.do(
+            lambda: town.driver.update_share_server_network_allocations(update, {}, [share], [])
+        )
         visitor = serving(town, site, entries(site, str(uuid4()), FLAT, at=["10.0.0.6/24"]))
         town.host.do(lambda: town.driver.teardown_server(visitor.id, {}))
     assert loop.answer["error_count"] == 0 and loop.answer["rounds"] > 5, loop.answer
@@ -105,8 +153,16 @@ def test_a_second_network_is_added_while_a_machine_works(town: Town, site: Site)
 
 
 REFUSALS = [
-    (Segment("geneve", 5), 1400, "networks of type geneve are not supported, only flat, vlan, vxlan"),
-    (Segment("flat", None, "physnet9"), 1500, "the option physical_networks does not name physnet9"),
+    (
+        Segment("geneve", 5),
+        1400,
+        "networks of type geneve are not supported, only flat, vlan, vxlan",
+    ),
+    (
+        Segment("flat", None, "physnet9"),
+        1500,
+        "the option physical_networks does not name physnet9",
+    ),
     (Segment("flat", None, None), 1500, "its physical network is not known"),
     (FLAT, 9000, "its MTU is 9000, that of ext is 1500"),
     (VXLAN, 1500, "its MTU is 1500 and a tunnel needs 50 more, but that of tun is 1500"),
@@ -114,16 +170,23 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("segment", "mtu", "why"), REFUSALS, ids=lambda value: str(value)[:40])
-def test_what_is_not_reached_is_refused_before_anything_is_touched(town: Town, site: Site, segment: Segment, mtu: int, why: str) -> None:
+def test_what_is_not_reached_is_refused_before_anything_is_touched(
+    town: Town, site: Site, segment: Segment, mtu: int, why: str
+) -> None:
     server_id = str(uuid4())
     wanted = entries(site, server_id, segment, mtu)
     with pytest.raises(Refused, match=why) as refused:
         serving(town, site, wanted)
-    assert wanted[0].subnet.cidr in refused.value.message and wanted[0].subnet.neutron_net_id in refused.value.message
+    assert (
+        wanted[0].subnet.cidr in refused.value.message
+        and wanted[0].subnet.neutron_net_id in refused.value.message
+    )
     assert not namespaces.exists(town.driver.layout.server(server_id).namespace)
     with pytest.raises(Refused, match=why):
         update = NetworkInfoUpdate(current=[], added=wanted)
-        town.host.do(lambda: town.driver.check_update_share_server_network_allocations(update, {}, [], []))
+        town.host.do(
+            lambda: town.driver.check_update_share_server_network_allocations(update, {}, [], [])
+        )
 
 
 def test_vlan_networks_are_refused_by_a_kernel_without_them(town: Town, site: Site) -> None:
@@ -138,8 +201,13 @@ def test_vlan_networks_are_refused_by_a_kernel_without_them(town: Town, site: Si
 def test_machines_on_a_vlan_are_served(town: Town, site: Site) -> None:
     if not has_kind("vlan"):
         pytest.skip("this kernel has no VLAN interfaces (CONFIG_VLAN_8021Q)")
-    (index,) = namespaces.inside(town.near.namespace, lambda links: links.link_lookup(ifname="eth0"))
-    namespaces.inside(town.near.namespace, lambda links: links.link("add", ifname="eth0.7", kind="vlan", link=index, vlan_id=7))
+    (index,) = namespaces.inside(
+        town.near.namespace, lambda links: links.link_lookup(ifname="eth0")
+    )
+    namespaces.inside(
+        town.near.namespace,
+        lambda links: links.link("add", ifname="eth0.7", kind="vlan", link=index, vlan_id=7),
+    )
     town.near.configure("eth0.7", "10.7.0.20/24")
     _, share = served(town, site, entries(site, str(uuid4()), VLAN, at=["10.7.0.5/24"]))
     assert_served(town.near.namespace, share)
@@ -148,16 +216,23 @@ def test_machines_on_a_vlan_are_served(town: Town, site: Site) -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        ({"physical_networks": "physnet1:nowhere"}, "physnet1: this machine has no interface nowhere"),
+        (
+            {"physical_networks": "physnet1:nowhere"},
+            "physnet1: this machine has no interface nowhere",
+        ),
         ({"physical_networks": "physnet1:tun"}, "tun has addresses of this machine"),
         ({"physical_networks": "physnet1:tap"}, "tap is a port of something else"),
         ({"vxlan_local_address": "198.18.0.9"}, r"does not have the address 198\.18\.0\.9"),
     ],
     ids=str,
 )
-def test_what_the_machine_lacks_keeps_the_back_end_down(town: Town, options: dict[str, str], why: str) -> None:
+def test_what_the_machine_lacks_keeps_the_back_end_down(
+    town: Town, options: dict[str, str], why: str
+) -> None:
     with pytest.raises(Unavailable, match=why):
-        town.host.do(linux_backend.successor(town.driver, **(OPTIONS | options)).check_for_setup_error)
+        town.host.do(
+            linux_backend.successor(town.driver, **(OPTIONS | options)).check_for_setup_error
+        )
 
 
 @pytest.mark.parametrize(
@@ -167,10 +242,20 @@ def test_what_the_machine_lacks_keeps_the_back_end_down(town: Town, options: dic
         ({"physical_networks": "physnet1:ext,physnet2:ext"}, "twice"),
         ({"vxlan_remotes": "198.18.0.2"}, "vxlan_remotes needs vxlan_local_address"),
         ({"vxlan_local_address": "198.18.0.1"}, "either vxlan_remotes or vxlan_group"),
-        ({"vxlan_local_address": "198.18.0.1", "vxlan_group": "198.18.0.2"}, "one multicast address"),
+        (
+            {"vxlan_local_address": "198.18.0.1", "vxlan_group": "198.18.0.2"},
+            "one multicast address",
+        ),
         ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "fd00::1"}, "one IP version"),
         ({"vxlan_local_address": "here"}, "vxlan_local_address"),
-        ({"vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2", "vxlan_port": "none"}, "must be a port number"),
+        (
+            {
+                "vxlan_local_address": "198.18.0.1",
+                "vxlan_remotes": "198.18.0.2",
+                "vxlan_port": "none",
+            },
+            "must be a port number",
+        ),
     ],
     ids=str,
 )

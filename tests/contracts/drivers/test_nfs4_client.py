@@ -1,4 +1,5 @@
-"""The raw NFSv4 client of the tests does what it says, against a real file server: else attacks that use it would prove nothing."""
+"""The raw NFSv4 client of the tests does what it says, against a real file server: else attacks
+that use it would prove nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +53,12 @@ def test_files_folders_links_and_attributes(client: Client, share: Share) -> Non
     root = folder_of(client, share)
     file = patiently(lambda: client.put(root, "file", b"text"))
     assert client.get(root, "file") == b"text"
-    assert client.attributes(file, "type", "size", "mode", "owner") == {"type": ops.REGULAR, "size": 4, "mode": 0o644, "owner": "0"}
+    assert client.attributes(file, "type", "size", "mode", "owner") == {
+        "type": ops.REGULAR,
+        "size": 4,
+        "mode": 0o644,
+        "owner": "0",
+    }
     client.run(putfh(file), ops.setattr(ops.fattr(size=2, mode=0o600)))
     client.run(putfh(root), ops.create("folder"))
     client.run(putfh(root), ops.create("symlink", ops.SYMLINK, target="../file"))
@@ -60,7 +66,18 @@ def test_files_folders_links_and_attributes(client: Client, share: Share) -> Non
     client.run(putfh(root), ops.savefh(), putfh(root), ops.rename("file", "renamed"))
     assert sorted(client.names_in(root)) == ["folder", "renamed", "symlink"]
     assert client.run(putfh(root), lookup("symlink"), ops.readlink())[-1] == "../file"
-    found = client.attributes(file, "size", "mode", "numlinks", "fileid", "fsid", "space_total", "space_avail", "space_free", "space_used")
+    found = client.attributes(
+        file,
+        "size",
+        "mode",
+        "numlinks",
+        "fileid",
+        "fsid",
+        "space_total",
+        "space_avail",
+        "space_free",
+        "space_used",
+    )
     assert (found["size"], found["mode"], found["numlinks"], len(found)) == (2, 0o600, 2, 9)
     assert client.run(putfh(file), ops.access(1))[-1] == (1, 1)
     client.run(putfh(root), ops.remove("renamed"))
@@ -82,13 +99,17 @@ def test_locks_exclude_other_owners_until_unlocked(client: Client, share: Share)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_opens_and_locks_are_reclaimed_from_a_killed_server(site: Site, server: ShareServer, share: Share, netns: str, version: type[Client]) -> None:
+def test_opens_and_locks_are_reclaimed_from_a_killed_server(
+    site: Site, server: ShareServer, share: Share, netns: str, version: type[Client]
+) -> None:
     with version(netns, IPV6) as client:
         root = folder_of(client, share)
         file = patiently(lambda: client.open(root, "file", create=True))
         client.lock(file, length=10)
         client.write(file, 0, b"before")
-        os.kill(processes.by_pid_file(site.layout(server).ganesha_pid, GANESHA) or 0, signal.SIGKILL)
+        os.kill(
+            processes.by_pid_file(site.layout(server).ganesha_pid, GANESHA) or 0, signal.SIGKILL
+        )
         site.driver.ensure_server(server, [share])
         client.reconnect()
         with pytest.raises(Nfs4Error, match=r"STALE_STATEID|STALE_CLIENTID|BADSESSION|EXPIRED"):
@@ -97,14 +118,19 @@ def test_opens_and_locks_are_reclaimed_from_a_killed_server(site: Site, server: 
         client.write(file, 0, b"after!")
         assert client.read(file) == b"after!"
         with version(netns, IPV4) as other:
-            theirs = patiently(lambda: other.open(folder_of(other, share), "file"), meanwhile=client.renew)
+            theirs = patiently(
+                lambda: other.open(folder_of(other, share), "file"), meanwhile=client.renew
+            )
             with pytest.raises(Nfs4Error, match="DENIED"):
                 other.lock(theirs, length=1)
 
 
 def test_where_from_is_ones_choice(netns: str, share: Share) -> None:
     with Client41(netns, IPV6, source="fd00::20", source_port=0) as client:
-        assert client.link.link.getsockname()[0] == "fd00::20" and client.link.link.getsockname()[1] > 1023
+        assert (
+            client.link.link.getsockname()[0] == "fd00::20"
+            and client.link.link.getsockname()[1] > 1023
+        )
     with Client40(netns, IPV4) as client:
         assert client.link.link.getsockname()[1] < 1024
     with Client40(netns, IPV4, source="10.0.0.20", source_port=777) as client:

@@ -22,7 +22,8 @@ def installed(tmp_path: Path) -> Iterator[None]:
     folder.mkdir(parents=True)
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: some-drivers\nVersion: 1.0\n")
     (folder / "entry_points.txt").write_text(
-        "[abaca.share_drivers]\nacme = abaca.drivers.fake:FakeDriver\ngone = no_such_module:Driver\nodd = abaca.drivers.fake.faults:Fault\n"
+        "[abaca.share_drivers]\nacme = abaca.drivers.fake:FakeDriver\ngone = "
+        "no_such_module:Driver\nodd = abaca.drivers.fake.faults:Fault\n"
     )
     sys.path.insert(0, str(tmp_path / "site"))
     yield
@@ -61,7 +62,11 @@ def test_rejected_options_reach_the_administrator(installed: None) -> None:
 
 def test_options_that_are_secrets_are_marked() -> None:
     """What a sample or a complaint shows of an option goes by that mark."""
-    options = {f"{name} {option}": said for name in registry.known() for option, said in registry.driver_class(name).OPTIONS.items()}
+    options = {
+        f"{name} {option}": said
+        for name in registry.known()
+        for option, said in registry.driver_class(name).OPTIONS.items()
+    }
     options |= {f"neutron {option}": said for option, said in NeutronNetworks.OPTIONS.items()}
     secret = {"neutron password", "neutron application_credential_secret"}
     assert {name for name, said in options.items() if said.is_secret} == secret

@@ -1,4 +1,5 @@
-"""Drivers that keep each share on a share server refuse every call about a share or a snapshot that names none."""
+"""Drivers that keep each share on a share server refuse every call about a share or a snapshot that
+names none."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from abaca.errors import Refused
 from abaca.values import Share, Snapshot
 
 SHARE = Share(id="instance", share_id="share", size=1, share_proto="NFS", pool="pool")
-SNAPSHOT = Snapshot(id="snapshot-instance", snapshot_id="snapshot", share=SHARE, size=1, is_mountable=True)
+SNAPSHOT = Snapshot(
+    id="snapshot-instance", snapshot_id="snapshot", share=SHARE, size=1, is_mountable=True
+)
 
 CALLS: dict[str, Callable[[ShareDriver], object]] = {
     "create_share": lambda driver: driver.create_share(SHARE, None),
@@ -24,7 +27,9 @@ CALLS: dict[str, Callable[[ShareDriver], object]] = {
     "update_access": lambda driver: driver.update_access(SHARE, [], None),
     "create_snapshot": lambda driver: driver.create_snapshot(SNAPSHOT, None),
     "delete_snapshot": lambda driver: driver.delete_snapshot(SNAPSHOT, None),
-    "create_share_from_snapshot": lambda driver: driver.create_share_from_snapshot(SHARE, SNAPSHOT, None),
+    "create_share_from_snapshot": lambda driver: driver.create_share_from_snapshot(
+        SHARE, SNAPSHOT, None
+    ),
     "revert_to_snapshot": lambda driver: driver.revert_to_snapshot(SNAPSHOT, SHARE, None),
     "update_snapshot_access": lambda driver: driver.update_snapshot_access(SNAPSHOT, [], None),
 }

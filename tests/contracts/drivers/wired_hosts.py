@@ -1,4 +1,5 @@
-"""Machines that are network namespaces, with cables between them: a host for the Linux back end, and others that it shall reach."""
+"""Machines that are network namespaces, with cables between them: a host for the Linux back end,
+and others that it shall reach."""
 
 from __future__ import annotations
 
@@ -33,29 +34,47 @@ class Machine:
         return namespaces.inside(self.namespace, lambda _links: act())
 
     def bridge(self, name: str) -> None:
-        namespaces.inside(self.namespace, lambda links: links.link("add", ifname=name, kind="bridge", br_mcast_snooping=0))
+        namespaces.inside(
+            self.namespace,
+            lambda links: links.link("add", ifname=name, kind="bridge", br_mcast_snooping=0),
+        )
         self.configure(name)
 
-    def cable(self, name: str, other: Machine, other_name: str, mtu: int = 1500, bridge: str = "") -> None:
-        """A cable from the interface `name`, a port of `bridge` if one is named, to the other machine's."""
+    def cable(
+        self, name: str, other: Machine, other_name: str, mtu: int = 1500, bridge: str = ""
+    ) -> None:
+        """A cable from the interface `name`, a port of `bridge` if one is named, to the other
+        machine's."""
 
         def act(links: IPRoute) -> None:
             with open(namespaces.path_of(other.namespace), "rb") as there:
                 peer = {"ifname": other_name, "mtu": mtu, "net_ns_fd": there.fileno()}
                 links.link("add", ifname=name, kind="veth", mtu=mtu, peer=peer)
             if bridge:
-                links.link("set", index=links.link_lookup(ifname=name)[0], master=links.link_lookup(ifname=bridge)[0])
+                links.link(
+                    "set",
+                    index=links.link_lookup(ifname=name)[0],
+                    master=links.link_lookup(ifname=bridge)[0],
+                )
 
         namespaces.inside(self.namespace, act)
         self.configure(name)
 
     def cable_here(self, name: str, outer_name: str, bridge: str) -> None:
-        """A cable from the interface `name`, a port of `bridge`, to an interface of the machine that runs the tests."""
+        """A cable from the interface `name`, a port of `bridge`, to an interface of the machine
+        that runs the tests."""
         with open(namespaces.path_of(self.namespace), "rb") as there:
             peer = {"ifname": name, "net_ns_fd": there.fileno()}
-            namespaces.here(lambda links: links.link("add", ifname=outer_name, kind="veth", peer=peer))
+            namespaces.here(
+                lambda links: links.link("add", ifname=outer_name, kind="veth", peer=peer)
+            )
         namespaces.inside(
-            self.namespace, lambda links: links.link("set", index=links.link_lookup(ifname=name)[0], master=links.link_lookup(ifname=bridge)[0])
+            self.namespace,
+            lambda links: links.link(
+                "set",
+                index=links.link_lookup(ifname=name)[0],
+                master=links.link_lookup(ifname=bridge)[0],
+            ),
         )
         self.configure(name)
 
@@ -76,12 +95,19 @@ class Machine:
             links.link("set", index=index, state="up")
             for address in map(ip_interface, addresses):
                 flags = IFA_F_NODAD if address.version == 6 else 0
-                links.addr("replace", index=index, address=str(address.ip), prefixlen=address.network.prefixlen, flags=flags)
+                links.addr(
+                    "replace",
+                    index=index,
+                    address=str(address.ip),
+                    prefixlen=address.network.prefixlen,
+                    flags=flags,
+                )
 
         namespaces.inside(self.namespace, act)
 
     def reaches(self, address: str) -> bool:
-        """Whether a share server answers there, be it by a reset: one without rules admits nobody."""
+        """Whether a share server answers there, be it by a reset: one without rules admits
+        nobody."""
 
         def connects() -> bool:
             try:
@@ -109,7 +135,9 @@ class Machine:
 
         def act(links: IPRoute) -> list[str]:
             (index,) = links.link_lookup(ifname=bridge)
-            return sorted(link.get("ifname") for link in links.get_links() if link.get("master") == index)
+            return sorted(
+                link.get("ifname") for link in links.get_links() if link.get("master") == index
+            )
 
         return namespaces.inside(self.namespace, act)
 
@@ -117,6 +145,9 @@ class Machine:
         """The addresses of an interface, those that the kernel gives by itself included."""
 
         def act(links: IPRoute) -> list[str]:
-            return [found.get("IFA_ADDRESS") for found in links.get_addr(index=links.link_lookup(ifname=name)[0])]
+            return [
+                found.get("IFA_ADDRESS")
+                for found in links.get_addr(index=links.link_lookup(ifname=name)[0])
+            ]
 
         return namespaces.inside(self.namespace, act)

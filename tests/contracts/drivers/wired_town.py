@@ -1,4 +1,5 @@
-"""A host for the Linux back end with machines around it, and servers on networks that are theirs, too."""
+"""A host for the Linux back end with machines around it, and servers on networks that are theirs,
+too."""
 
 from __future__ import annotations
 
@@ -13,7 +14,11 @@ from abaca.values import NetworkInfo, Share, ShareServer
 from tests.contracts.drivers.linux_site import CLIENT, Site
 from tests.contracts.drivers.wired_hosts import Machine
 
-OPTIONS = {"physical_networks": "physnet1:ext, physnet2:nic", "vxlan_local_address": "198.18.0.1", "vxlan_remotes": "198.18.0.2"}
+OPTIONS = {
+    "physical_networks": "physnet1:ext, physnet2:nic",
+    "vxlan_local_address": "198.18.0.1",
+    "vxlan_remotes": "198.18.0.2",
+}
 FLAT, NIC = Segment("flat", None, "physnet1"), Segment("flat", None, "physnet2")
 VNI = 5000
 VXLAN = Segment("vxlan", VNI)
@@ -22,7 +27,8 @@ SERVER, SERVER4, SERVER6 = "10.0.0.5", "10.0.0.5/24", "fd00::5/64"
 
 
 class Neighbourhood:
-    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`, and one behind another host's tunnel.
+    """The host, a machine on the host's bridge `ext`, one at the other end of its interface `nic`,
+    and one behind another host's tunnel.
 
     `namespace`: of the installation, by which the machines are called.
     """
@@ -42,8 +48,15 @@ class Neighbourhood:
 
     def tunnel(self, **more: str | int) -> None:
         """Put `far` behind the tunnel of VNI; other ends than before, when it already is."""
-        namespaces.inside(self.far.namespace, lambda links: [links.link("del", index=found) for found in links.link_lookup(ifname="vx")])
-        self.remote.tunnel_end(self.far, "vx", vxlan_id=VNI, vxlan_port=4789, mtu=TUNNEL_MTU, **more)
+        namespaces.inside(
+            self.far.namespace,
+            lambda links: [
+                links.link("del", index=found) for found in links.link_lookup(ifname="vx")
+            ],
+        )
+        self.remote.tunnel_end(
+            self.far, "vx", vxlan_id=VNI, vxlan_port=4789, mtu=TUNNEL_MTU, **more
+        )
         self.far.configure("vx", *CLIENT)
 
     def remove(self) -> None:
@@ -60,11 +73,22 @@ class Town(Neighbourhood):
 
 
 def entries(
-    site: Site, server_id: str, segment: Segment, mtu: int = 1500, at: Sequence[str] = (SERVER4, SERVER6), mac: str | None = None
+    site: Site,
+    server_id: str,
+    segment: Segment,
+    mtu: int = 1500,
+    at: Sequence[str] = (SERVER4, SERVER6),
+    mac: str | None = None,
 ) -> list[NetworkInfo]:
-    """Subnets of one network that is such a segment, with the server's addresses there; all on one port, if `mac` is given."""
+    """Subnets of one network that is such a segment, with the server's addresses there; all on one
+    port, if `mac` is given."""
     made = [site.entry(server_id, f"net {segment}", address, mtu=mtu, mac=mac) for address in at]
-    return [msgspec.structs.replace(entry, subnet=msgspec.structs.replace(entry.subnet, **segment._asdict())) for entry in made]
+    return [
+        msgspec.structs.replace(
+            entry, subnet=msgspec.structs.replace(entry.subnet, **segment._asdict())
+        )
+        for entry in made
+    ]
 
 
 def serving(town: Town, site: Site, infos: list[NetworkInfo]) -> ShareServer:

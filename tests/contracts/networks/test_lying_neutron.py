@@ -1,4 +1,5 @@
-"""A Neutron that hangs, drips, never ends or answers with nonsense: what the plug-in makes of it, and within which time."""
+"""A Neutron that hangs, drips, never ends or answers with nonsense: what the plug-in makes of it,
+and within which time."""
 
 from __future__ import annotations
 
@@ -19,7 +20,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 WITHOUT_END = ("hang", "drip", "endless", "bomb", "pages", "redirect")
 SECONDS = 2  # for an answer
-REQUEST = AllocationRequest(server_id="server", share_network_subnet_id="subnet", neutron_net_id="n", neutron_subnet_id="s", count=1, project_id="p")
+REQUEST = AllocationRequest(
+    server_id="server",
+    share_network_subnet_id="subnet",
+    neutron_net_id="n",
+    neutron_subnet_id="s",
+    count=1,
+    project_id="p",
+)
 ASKED = Subnet(neutron_net_id="n", neutron_subnet_id="s", cidr="10.0.0.0/24", ip_version=4)
 CALLS: dict[str, Callable[[NeutronNetworks], object]] = {
     "get_subnet": lambda plugin: plugin.get_subnet("p", "n", "s"),
@@ -39,14 +47,29 @@ def liar() -> Iterator[str]:
 
 @pytest.mark.parametrize("lie", [*NONSENSE, "garbage", *WITHOUT_END])
 def test_every_lie_is_an_error_of_the_back_end_in_time(liar: str, lie: str) -> None:
-    """Never a bug, which would be parked for a person; and nothing of the answer reaches a back end."""
-    names = {"username": "u", "password": "p", "project_name": "s", "user_domain_id": "default", "project_domain_id": "default"}
-    plugin = NeutronNetworks({"auth_url": f"{liar}/v3", "endpoint_override": f"{liar}/{lie}", "timeout": str(SECONDS), **names})
+    """Never a bug, which would be parked for a person; and nothing of the answer reaches a back
+    end."""
+    names = {
+        "username": "u",
+        "password": "p",
+        "project_name": "s",
+        "user_domain_id": "default",
+        "project_domain_id": "default",
+    }
+    plugin = NeutronNetworks(
+        {
+            "auth_url": f"{liar}/v3",
+            "endpoint_override": f"{liar}/{lie}",
+            "timeout": str(SECONDS),
+            **names,
+        }
+    )
     for name, call in CALLS.items():
         if (lie, name) in TRUE:
             continue
         began = time.monotonic()
         with pytest.raises(BackendError) as told:
             call(plugin)
-        assert time.monotonic() - began < 40, name  # some requests, each within its time, on a busy machine
+        # some requests, each within its time, on a busy machine
+        assert time.monotonic() - began < 40, name
         assert "Neutron" in told.value.message and len(told.value.message) < 800

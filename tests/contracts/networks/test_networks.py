@@ -26,7 +26,9 @@ class FakeLab:
     def __init__(self) -> None:
         self.plugin = FakeNetworks()
 
-    def add_subnet(self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT) -> Subnet:
+    def add_subnet(
+        self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT
+    ) -> Subnet:
         return self.plugin.add_subnet(cidr, network_id=network_id, project_id=project_id)
 
 
@@ -35,11 +37,15 @@ class LocalLab:
         self.engine = engine
         self.plugin: NetworkPlugin = registry.load("local", {}, SqlPortStore(engine))
 
-    def add_subnet(self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT) -> Subnet:
+    def add_subnet(
+        self, cidr: str, *, network_id: str | None = None, project_id: str = PROJECT
+    ) -> Subnet:
         caller = Caller(user_id="u", project_id=project_id)
         with begin(self.engine) as conn:
             network_id = network_id or local_networks.create(conn, caller)["id"]
-            made = local_subnets.create(conn, caller, network_id=network_id, cidr=cidr, ip_version=ip_network(cidr).version)
+            made = local_subnets.create(
+                conn, caller, network_id=network_id, cidr=cidr, ip_version=ip_network(cidr).version
+            )
         return self.plugin.get_subnet(project_id, network_id, made["id"])
 
 
@@ -76,14 +82,24 @@ class TestLocalNetworks(NetworkConformance):
         network_lab.plugin.allocate([request(subnet, count=4)])
         with pytest.raises(NoSpace) as error:
             network_lab.plugin.allocate([request(subnet, count=2)])
-        assert error.value.message == f"subnet {subnet.neutron_subnet_id} (10.0.0.0/29) has 1 free address, 2 are needed"
+        assert (
+            error.value.message
+            == f"subnet {subnet.neutron_subnet_id} (10.0.0.0/29) has 1 free address, 2 are needed"
+        )
 
-    def test_shared_networks_are_for_all_projects(self, network_lab: LocalLab, engine: Engine) -> None:
+    def test_shared_networks_are_for_all_projects(
+        self, network_lab: LocalLab, engine: Engine
+    ) -> None:
         admin = Caller(user_id="u", project_id="admin", is_admin=True)
         with begin(engine) as conn:
             network = local_networks.create(conn, admin, shared=True)
-            made = local_subnets.create(conn, admin, network_id=network["id"], cidr="10.1.0.0/24", ip_version=4)
-        assert network_lab.plugin.get_subnet(PROJECT, network["id"], made["id"]).segmentation_id == network["vxlan_id"]
+            made = local_subnets.create(
+                conn, admin, network_id=network["id"], cidr="10.1.0.0/24", ip_version=4
+            )
+        assert (
+            network_lab.plugin.get_subnet(PROJECT, network["id"], made["id"]).segmentation_id
+            == network["vxlan_id"]
+        )
 
     def test_the_only_subnet_need_not_be_named(self, network_lab: LocalLab) -> None:
         subnet = network_lab.add_subnet("10.1.0.0/24")
@@ -94,7 +110,8 @@ class TestLocalNetworks(NetworkConformance):
 
 
 def test_a_server_has_one_address_a_place(engine: Engine) -> None:
-    """A share network subnet that was given another local subnet must be released first; nothing is given twice behind its back."""
+    """A share network subnet that was given another local subnet must be released first; nothing is
+    given twice behind its back."""
     lab = LocalLab(engine)
     one, two = lab.add_subnet("10.1.0.0/24"), lab.add_subnet("10.2.0.0/24")
     lab.plugin.allocate([request(one, server_id="s", share_network_subnet_id="n")])

@@ -1,4 +1,5 @@
-"""The contract of network plug-ins over a real Neutron, and what is Neutron's own: segments, sharing, quotas, answers that get lost."""
+"""The contract of network plug-ins over a real Neutron, and what is Neutron's own: segments,
+sharing, quotas, answers that get lost."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from tests.openstack.lab import NeutronLab
 from tests.openstack.neutron import Neutron
 from tests.openstack.proxy import Fault, Proxy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first one starts Keystone and Neutron
+# the first one starts Keystone and Neutron
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class TestNeutronNetworks(NetworkConformance):
@@ -31,25 +33,46 @@ class TestSubnets:
     @pytest.mark.parametrize(
         ("provider", "segment"),
         [
-            ({"provider:network_type": "flat", "provider:physical_network": "physnet1"}, ("flat", None, "physnet1")),
             (
-                {"provider:network_type": "vlan", "provider:physical_network": "physnet1", "provider:segmentation_id": 1150},
+                {"provider:network_type": "flat", "provider:physical_network": "physnet1"},
+                ("flat", None, "physnet1"),
+            ),
+            (
+                {
+                    "provider:network_type": "vlan",
+                    "provider:physical_network": "physnet1",
+                    "provider:segmentation_id": 1150,
+                },
                 ("vlan", 1150, "physnet1"),
             ),
-            ({"provider:network_type": "vxlan", "provider:segmentation_id": 5000, "mtu": 1400}, ("vxlan", 5000, None)),
+            (
+                {"provider:network_type": "vxlan", "provider:segmentation_id": 5000, "mtu": 1400},
+                ("vxlan", 5000, None),
+            ),
         ],
     )
     def test_segments_are_told(
-        self, neutron_lab: NeutronLab, provider: dict[str, Any], segment: tuple[str, int | None, str | None]
+        self,
+        neutron_lab: NeutronLab,
+        provider: dict[str, Any],
+        segment: tuple[str, int | None, str | None],
     ) -> None:
-        """Ids that Neutron gives to nobody by itself: other networks of the session have some of those."""
+        """Ids that Neutron gives to nobody by itself: other networks of the session have some of
+        those."""
         found = neutron_lab.add_subnet("10.1.0.0/24", network_id=neutron_lab.network(**provider))
         assert (found.network_type, found.segmentation_id, found.physical_network) == segment
         assert found.mtu == provider.get("mtu", 1500)
 
     def test_a_subnet_without_a_gateway(self, neutron_lab: NeutronLab) -> None:
         network_id = neutron_lab.network()
-        made = neutron_lab.made("subnet", network_id=network_id, cidr="10.1.0.0/24", ip_version=4, gateway_ip=None, project_id=PROJECT)
+        made = neutron_lab.made(
+            "subnet",
+            network_id=network_id,
+            cidr="10.1.0.0/24",
+            ip_version=4,
+            gateway_ip=None,
+            project_id=PROJECT,
+        )
         assert neutron_lab.plugin.get_subnet(PROJECT, network_id, made["id"]).gateway is None
 
     @pytest.mark.parametrize("target", ["everybody", "one project"])
@@ -61,10 +84,14 @@ class TestSubnets:
             with pytest.raises(Refused, match="There is no subnet"):
                 neutron_lab.plugin.get_subnet(project, network_id, subnet_id)
             neutron_lab.api.post("/rbac-policies", json={"rbac_policy": {
-                "object_type": "network", "object_id": network_id, "action": "access_as_shared", "target_tenant": project}})  # fmt: skip
+                "object_type": "network", "object_id": network_id, "action": "access_as_shared",
+                 "target_tenant": project}})  # fmt: skip
             with pytest.raises(Refused, match="There is no subnet"):
                 neutron_lab.plugin.get_subnet("a third", network_id, subnet_id)
-        assert neutron_lab.plugin.get_subnet(project, network_id, subnet_id).neutron_subnet_id == subnet_id
+        assert (
+            neutron_lab.plugin.get_subnet(project, network_id, subnet_id).neutron_subnet_id
+            == subnet_id
+        )
 
     def test_a_network_that_is_seen_but_may_not_be_used(self, neutron_lab: NeutronLab) -> None:
         network_id = neutron_lab.network("another", **{"router:external": True})
@@ -84,7 +111,9 @@ class TestSubnets:
         with pytest.raises(Refused, match="2 subnets"):
             neutron_lab.plugin.get_subnet(PROJECT, subnet.neutron_net_id, None)
 
-    @pytest.mark.parametrize("strange", ["../networks", "a?b=c", "%2e%2e", "x" * 300, "ä", "a&network_id=b"])
+    @pytest.mark.parametrize(
+        "strange", ["../networks", "a?b=c", "%2e%2e", "x" * 300, "ä", "a&network_id=b"]
+    )
     def test_ids_that_are_none(self, neutron_lab: NeutronLab, strange: str) -> None:
         with pytest.raises(Refused, match="There is no subnet"):
             neutron_lab.plugin.get_subnet(PROJECT, strange, strange)
@@ -94,22 +123,38 @@ class TestPorts:
     def test_what_a_port_says(self, neutron_lab: NeutronLab) -> None:
         subnet = neutron_lab.add_subnet("10.1.0.0/24")
         wanted = request(subnet)
-        wanted = type(wanted)(**{name: getattr(wanted, name) for name in wanted.__struct_fields__} | {"project_id": PROJECT})
+        wanted = type(wanted)(
+            **{name: getattr(wanted, name) for name in wanted.__struct_fields__}
+            | {"project_id": PROJECT}
+        )
         [[given]] = neutron_lab.plugin.allocate([wanted])
         (port,) = neutron_lab.ports(subnet.neutron_net_id)
         assert port["name"] == f"abaca-{wanted.share_network_subnet_id}-0"
-        assert (port["device_id"], port["device_owner"], port["project_id"]) == (wanted.server_id, "manila:share", PROJECT)
+        assert (port["device_id"], port["device_owner"], port["project_id"]) == (
+            wanted.server_id,
+            "manila:share",
+            PROJECT,
+        )
         assert (port["id"], port["mac_address"], port["fixed_ips"]) == (
-            given.id, given.mac_address, [{"subnet_id": subnet.neutron_subnet_id, "ip_address": given.ip_address}])  # fmt: skip
+            given.id, given.mac_address,
+             [{"subnet_id": subnet.neutron_subnet_id, "ip_address": given.ip_address}])  # fmt: skip
 
-    def test_a_subnet_that_was_deleted_since_is_named_with_its_network(self, neutron_lab: NeutronLab) -> None:
+    def test_a_subnet_that_was_deleted_since_is_named_with_its_network(
+        self, neutron_lab: NeutronLab
+    ) -> None:
         there, gone = neutron_lab.add_subnet("10.1.0.0/24"), neutron_lab.add_subnet("10.2.0.0/24")
         neutron_lab.api.delete(f"/subnets/{gone.neutron_subnet_id}")
-        with pytest.raises(Refused, match=f"The subnet {gone.neutron_subnet_id} of the network {gone.neutron_net_id} is not there any more"):
+        with pytest.raises(
+            Refused,
+            match=f"The subnet {gone.neutron_subnet_id} of the network {gone.neutron_net_id} is "
+            "not there any more",
+        ):
             neutron_lab.plugin.allocate([request(there), request(gone)])
         assert neutron_lab.ports(there.neutron_net_id) == []
 
-    def test_several_networks_are_one_request(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy]) -> None:
+    def test_several_networks_are_one_request(
+        self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy]
+    ) -> None:
         plugin, proxy = behind_proxy
         subnets = [neutron_lab.add_subnet("10.1.0.0/24"), neutron_lab.add_subnet("fd00:1::/64")]
         plugin.allocate([request(subnet, count=3) for subnet in subnets])
@@ -119,7 +164,13 @@ class TestPorts:
         subnet = neutron_lab.add_subnet("10.1.0.0/24")
         wanted = request(subnet)
         [[given]] = neutron_lab.plugin.allocate([wanted])
-        foreign = neutron_lab.made("port", network_id=subnet.neutron_net_id, device_id=wanted.server_id, device_owner="manila:share", name="by hand")
+        foreign = neutron_lab.made(
+            "port",
+            network_id=subnet.neutron_net_id,
+            device_id=wanted.server_id,
+            device_owner="manila:share",
+            name="by hand",
+        )
         neutron_lab.plugin.release(wanted.server_id)
         assert [port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)] == [foreign["id"]]
         assert neutron_lab.plugin.allocate([wanted])[0][0].mac_address == given.mac_address
@@ -137,7 +188,9 @@ class TestPorts:
         wanted = request(one)
         neutron_lab.plugin.allocate([wanted])
         with pytest.raises(Refused, match="release it first"):
-            neutron_lab.plugin.allocate([request_like(wanted, neutron_subnet_id=two.neutron_subnet_id)])
+            neutron_lab.plugin.allocate(
+                [request_like(wanted, neutron_subnet_id=two.neutron_subnet_id)]
+            )
 
     def test_a_mac_address_that_is_another_ports(self, neutron_lab: NeutronLab) -> None:
         """It cannot be, but if it is, that is told and not tried for ever."""
@@ -152,20 +205,32 @@ class TestPorts:
         project = f"poor-{uuid4().hex}"
         neutron_lab.api.put(f"/quotas/{project}", json={"quota": {"port": 0}})
         wanted = request(neutron_lab.add_subnet("10.1.0.0/24"))
-        fields = {name: getattr(wanted, name) for name in wanted.__struct_fields__} | {"project_id": project}
+        fields = {name: getattr(wanted, name) for name in wanted.__struct_fields__} | {
+            "project_id": project
+        }
         with pytest.raises(Refused, match="Quota exceeded"):
             neutron_lab.plugin.allocate([type(wanted)(**fields)])
 
 
 @pytest.fixture
-def behind_proxy(neutron_lab: NeutronLab, neutron: Neutron) -> Iterator[tuple[NetworkPlugin, Proxy]]:
+def behind_proxy(
+    neutron_lab: NeutronLab, neutron: Neutron
+) -> Iterator[tuple[NetworkPlugin, Proxy]]:
     """A plug-in that reaches Neutron through a proxy only."""
     with Proxy(neutron.port).running() as proxy:
-        yield registry.load("neutron", neutron_lab.options | {"endpoint_override": proxy.url, "timeout": "20"}, MemoryPorts()), proxy
+        yield (
+            registry.load(
+                "neutron",
+                neutron_lab.options | {"endpoint_override": proxy.url, "timeout": "20"},
+                MemoryPorts(),
+            ),
+            proxy,
+        )
 
 
 class TestFaults:
-    """Whatever becomes of a request: the next attempt finds what is there, nothing is made twice, and nothing stays behind."""
+    """Whatever becomes of a request: the next attempt finds what is there, nothing is made twice,
+    and nothing stays behind."""
 
     @pytest.mark.parametrize(
         ("fault", "error"),
@@ -186,33 +251,55 @@ class TestFaults:
         ids=str,
     )
     def test_ports_that_are_made(
-        self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], fault: Fault, error: type[BackendError]
+        self,
+        neutron_lab: NeutronLab,
+        behind_proxy: tuple[NetworkPlugin, Proxy],
+        fault: Fault,
+        error: type[BackendError],
     ) -> None:
         plugin, proxy = behind_proxy
         subnet = neutron_lab.add_subnet("10.1.0.0/24")
         wanted = request(subnet, count=2)
-        plugin.get_subnet(PROJECT, subnet.neutron_net_id, subnet.neutron_subnet_id)  # what openstacksdk asks first is over
+        # what openstacksdk asks first is over
+        plugin.get_subnet(PROJECT, subnet.neutron_net_id, subnet.neutron_subnet_id)
         proxy.faults = [fault]
         with pytest.raises(error):
             plugin.allocate([wanted])
         assert proxy.faults == []
         [given] = plugin.allocate([wanted])
-        assert sorted(port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)) == sorted(item.id for item in given)
+        assert sorted(port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)) == sorted(
+            item.id for item in given
+        )
         plugin.release(wanted.server_id)
         assert neutron_lab.ports(subnet.neutron_net_id) == []
 
     @pytest.mark.parametrize("type_", ["MacAddressInUse", "NeutronDbObjectDuplicateEntry"])
-    def test_ports_that_another_request_made_meanwhile(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], type_: str) -> None:
-        """What Neutron says then, on SQLite and, on MariaDB, to the one of two requests at once that came too late."""
+    def test_ports_that_another_request_made_meanwhile(
+        self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], type_: str
+    ) -> None:
+        """What Neutron says then, on SQLite and, on MariaDB, to the one of two requests at once
+        that came too late."""
         plugin, proxy = behind_proxy
         subnet = neutron_lab.add_subnet("10.1.0.0/24")
         proxy.faults = [Fault("POST", done=True, status=409, type=type_)]
         [given] = plugin.allocate([request(subnet, count=2)])
         assert proxy.faults == []
-        assert sorted(port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)) == sorted(item.id for item in given)
+        assert sorted(port["id"] for port in neutron_lab.ports(subnet.neutron_net_id)) == sorted(
+            item.id for item in given
+        )
 
-    @pytest.mark.parametrize("fault", [Fault("DELETE", done=False), Fault("DELETE", done=True), Fault("DELETE", done=True, status=500)], ids=str)
-    def test_ports_that_are_deleted(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], fault: Fault) -> None:
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault("DELETE", done=False),
+            Fault("DELETE", done=True),
+            Fault("DELETE", done=True, status=500),
+        ],
+        ids=str,
+    )
+    def test_ports_that_are_deleted(
+        self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy], fault: Fault
+    ) -> None:
         plugin, proxy = behind_proxy
         subnet = neutron_lab.add_subnet("10.1.0.0/24")
         wanted = request(subnet, count=2)
@@ -223,7 +310,9 @@ class TestFaults:
         plugin.release(wanted.server_id)
         assert neutron_lab.ports(subnet.neutron_net_id) == []
 
-    def test_a_full_subnet_behind_a_lost_answer(self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy]) -> None:
+    def test_a_full_subnet_behind_a_lost_answer(
+        self, neutron_lab: NeutronLab, behind_proxy: tuple[NetworkPlugin, Proxy]
+    ) -> None:
         plugin, proxy = behind_proxy
         subnet = neutron_lab.add_subnet("10.1.0.0/30")
         proxy.faults = [Fault("POST", done=True)]
@@ -233,7 +322,11 @@ class TestFaults:
             plugin.allocate([request(subnet)])
 
     def test_neutron_that_is_down(self, neutron_lab: NeutronLab) -> None:
-        plugin = registry.load("neutron", neutron_lab.options | {"endpoint_override": "http://127.0.0.1:1"}, MemoryPorts())
+        plugin = registry.load(
+            "neutron",
+            neutron_lab.options | {"endpoint_override": "http://127.0.0.1:1"},
+            MemoryPorts(),
+        )
         with pytest.raises(Unavailable):
             plugin.get_subnet(PROJECT, "n", "s")
         with pytest.raises(Unavailable):
@@ -245,13 +338,21 @@ class TestFaults:
             with pytest.raises(Unavailable):
                 plugin.get_subnet(PROJECT, "n", "s")
 
-    def test_a_user_that_may_not_see_segments(self, neutron_lab: NeutronLab, keystone: Keystone) -> None:
+    def test_a_user_that_may_not_see_segments(
+        self, neutron_lab: NeutronLab, keystone: Keystone
+    ) -> None:
         project = keystone.project(f"weak-{uuid4().hex[:8]}")
         keystone.user(f"weak-{project}", "member", project_id=project)
         network_id = neutron_lab.network(project)
         subnet_id = neutron_lab.subnet_on(network_id, "10.1.0.0/24", project)
-        weak = {name: value for name, value in neutron_lab.options.items() if name not in ("project_name", "project_domain_id")}
-        plugin = registry.load("neutron", weak | {"username": f"weak-{project}", "project_id": project}, MemoryPorts())
+        weak = {
+            name: value
+            for name, value in neutron_lab.options.items()
+            if name not in ("project_name", "project_domain_id")
+        }
+        plugin = registry.load(
+            "neutron", weak | {"username": f"weak-{project}", "project_id": project}, MemoryPorts()
+        )
         with pytest.raises(Refused, match="not an administrator in Neutron"):
             plugin.get_subnet(project, network_id, subnet_id)
 

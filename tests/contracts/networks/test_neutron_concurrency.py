@@ -1,6 +1,8 @@
-"""Many share servers' addresses at once, from a Neutron on MariaDB that several threads serve: none twice, none left, whatever gets lost.
+"""Many share servers' addresses at once, from a Neutron on MariaDB that several threads serve: none
+twice, none left, whatever gets lost.
 
-Takes more than three minutes, in most of which Neutron tries by itself to do the same twice: `make neutron-load` runs it, `make test` does not.
+Takes more than three minutes, in most of which Neutron tries by itself to do the same twice: `make
+neutron-load` runs it, `make test` does not.
 """
 
 from __future__ import annotations
@@ -30,26 +32,35 @@ from tests.openstack.proxy import Fault, Proxy
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),  # the first one starts Keystone, MariaDB and Neutron
-    pytest.mark.skipif("ABACA_NEUTRON_LOAD" not in os.environ, reason="takes more than three minutes: make neutron-load runs it"),
+    pytest.mark.skipif(
+        "ABACA_NEUTRON_LOAD" not in os.environ,
+        reason="takes more than three minutes: make neutron-load runs it",
+    ),
 ]
 
 API_THREADS, CALLERS = 6, 12
 SERVERS, ASKED_FOR_TWICE, SERVERS_IN_TROUBLE = 50, 5, 12
 ATTEMPTS = 12
-PATIENCE_SECONDS = 300  # a request that is given up may be carried out after everything was released: see reconcile/late_addresses.py
+# a request that is given up may be carried out after everything was released: see
+# reconcile/late_addresses.py
+PATIENCE_SECONDS = 300
 Given = list[list[NetworkAllocation]]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @pytest.fixture(scope="module")
-def busy_neutron(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NeutronOnMariadb]:
+def busy_neutron(
+    keystone: Keystone, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NeutronOnMariadb]:
     if reason := mariadb_module.missing():
         pytest.skip(reason)
     database = Mariadb()
     try:
         database.start()
-        neutron = NeutronOnMariadb(database.url, tmp_path_factory.mktemp("busy") / "neutron", keystone, API_THREADS)
+        neutron = NeutronOnMariadb(
+            database.url, tmp_path_factory.mktemp("busy") / "neutron", keystone, API_THREADS
+        )
         try:
             neutron.start()
             yield neutron
@@ -86,46 +97,75 @@ def assert_exactly(lab: NeutronLab, subnets: Sequence[Subnet], given: Sequence[G
     """Neutron's ports on the network are what was given, and no address was given twice."""
     allocations = [allocation for server in given for place in server for allocation in place]
     assert len({allocation.ip_address for allocation in allocations}) == len(allocations)
-    assert sorted(port["id"] for port in lab.ports(subnets[0].neutron_net_id)) == sorted(allocation.id for allocation in allocations)
+    assert sorted(port["id"] for port in lab.ports(subnets[0].neutron_net_id)) == sorted(
+        allocation.id for allocation in allocations
+    )
 
 
-def test_fifty_servers_at_once_and_some_of_them_asked_for_twice(lab: NeutronLab, subnets: list[Subnet]) -> None:
-    """For some, a second worker thinks the first one dead and asks for the same at the same time."""
+def test_fifty_servers_at_once_and_some_of_them_asked_for_twice(
+    lab: NeutronLab, subnets: list[Subnet]
+) -> None:
+    """For some, a second worker thinks the first one dead and asks for the same at the same
+    time."""
     servers = [requests_of(subnets[:1]) for _ in range(SERVERS)]
     twice = [server for server in servers[:ASKED_FOR_TWICE] for _ in range(2)]
-    given = at_once(lambda server: persistently(lab.plugin, server), [*twice, *servers[ASKED_FOR_TWICE:]])
+    given = at_once(
+        lambda server: persistently(lab.plugin, server), [*twice, *servers[ASKED_FOR_TWICE:]]
+    )
     again, others = given[: len(twice)], given[len(twice) :]
     assert again[::2] == again[1::2]
     whole = [server for server in [*again[::2], *others] if server is not None]
     assert len(whole) == SERVERS
     assert_exactly(lab, subnets, whole)
-    at_once(lambda server: until_released(lab.plugin, server[0].server_id), [*twice, *servers[ASKED_FOR_TWICE:]])
+    at_once(
+        lambda server: until_released(lab.plugin, server[0].server_id),
+        [*twice, *servers[ASKED_FOR_TWICE:]],
+    )
     assert lab.ports(subnets[0].neutron_net_id) == []
 
 
-def test_nothing_is_twice_or_left_when_answers_get_lost_meanwhile(lab: NeutronLab, subnets: list[Subnet], busy_neutron: NeutronOnMariadb) -> None:
+def test_nothing_is_twice_or_left_when_answers_get_lost_meanwhile(
+    lab: NeutronLab, subnets: list[Subnet], busy_neutron: NeutronOnMariadb
+) -> None:
     faults = [
         Fault("POST", done, status)
-        for done, status in ((True, None), (False, None), (True, 500), (False, 500), (True, 502), (False, 429), (False, 409))
+        for done, status in (
+            (True, None),
+            (False, None),
+            (True, 500),
+            (False, 500),
+            (True, 502),
+            (False, 429),
+            (False, 409),
+        )
         for _ in range(2)
     ]
     random.Random(7).shuffle(faults)
     servers = [requests_of(subnets) for _ in range(SERVERS_IN_TROUBLE)]
     with Proxy(busy_neutron.port).running() as proxy:
-        plugin = registry.load("neutron", lab.options | {"endpoint_override": proxy.url, "timeout": str(PATIENCE_SECONDS)}, MemoryPorts())
-        plugin.get_subnet(PROJECT, subnets[0].neutron_net_id, subnets[0].neutron_subnet_id)  # what openstacksdk asks first is over
+        plugin = registry.load(
+            "neutron",
+            lab.options | {"endpoint_override": proxy.url, "timeout": str(PATIENCE_SECONDS)},
+            MemoryPorts(),
+        )
+        # what openstacksdk asks first is over
+        plugin.get_subnet(PROJECT, subnets[0].neutron_net_id, subnets[0].neutron_subnet_id)
         proxy.faults = list(faults)
         given = at_once(lambda server: persistently(plugin, server), servers)
         assert proxy.faults == []
         assert_exactly(lab, subnets, [server for server in given if server is not None])
         assert given.count(None) <= 2, "each 409 ends one server, and nothing else does"
-        proxy.faults = [Fault("DELETE", done, status) for done, status in ((True, None), (False, 500), (True, 500))]
+        proxy.faults = [
+            Fault("DELETE", done, status)
+            for done, status in ((True, None), (False, 500), (True, 500))
+        ]
         at_once(lambda server: until_released(plugin, server[0].server_id), servers)
     assert lab.ports(subnets[0].neutron_net_id) == []
 
 
 def persistently(plugin: NetworkPlugin, server: list[AllocationRequest]) -> Given | None:
-    """As operations do: look and ask again when that helps; when it is refused, give back what there may be. None then."""
+    """As operations do: look and ask again when that helps; when it is refused, give back what
+    there may be. None then."""
     for _ in range(ATTEMPTS):
         try:
             return plugin.allocate(server)

@@ -1,4 +1,5 @@
-"""An installation that is nothing but names and folders, so that the seams of the Linux driver are tried alone."""
+"""An installation that is nothing but names and folders, so that the seams of the Linux driver are
+tried alone."""
 
 from __future__ import annotations
 
@@ -19,18 +20,23 @@ POOL_GIB = "12"
 
 
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layout]:
-    """For a fixture: names and folders, taken away in the end with everything that was made by them. Skips, saying what is missing."""
+    """For a fixture: names and folders, taken away in the end with everything that was made by
+    them. Skips, saying what is missing."""
     if reason := linux_backend.unavailable_reason():
         pytest.skip(reason)
     made = Layout(f"t{uuid.uuid4().hex[:8]}", tmp_path_factory.mktemp("seam") / "state", "linux")
     made.prepare()
     yield made
     remove_installation(made.namespace, made.state_dir)
-    left = {kind: found for kind, found in leftovers(made.namespace, made.state_dir).items() if found}
+    left = {
+        kind: found for kind, found in leftovers(made.namespace, made.state_dir).items() if found
+    }
     assert not left, f"left on this machine: {left}"
 
 
 def pools(layout: Layout, **options: str) -> FileSystems:
     """The pools of an installation as a new worker would have them; not yet prepared."""
     chosen = {**DEFAULTS, "pool_size_gib": POOL_GIB, "pool_sparse": "true", **options}
-    return file_systems.chosen(chosen, layout, 1, lambda server_id: mounts.unmount(layout.server(server_id).mounts))
+    return file_systems.chosen(
+        chosen, layout, 1, lambda server_id: mounts.unmount(layout.server(server_id).mounts)
+    )

@@ -1,6 +1,8 @@
-"""What every file service must do: the contract of `file_services/interface.py`, tried without wires and the driver.
+"""What every file service must do: the contract of `file_services/interface.py`, tried without
+wires and the driver.
 
-A cable leads from the server's network namespace to a client's. What is published is mounted from a pool, as the interface wants it.
+A cable leads from the server's network namespace to a client's. What is published is mounted from a
+pool, as the interface wants it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ DEATH_SECONDS = 60.0
 
 
 class Kind(NamedTuple):
-    """Makes the services of a back end; the process that serves; how a client finds a share: `rw`, `ro` or `none`."""
+    """Makes the services of a back end; the process that serves; how a client finds a share: `rw`,
+    `ro` or `none`."""
 
     make: Callable[[], FileServices]
     process: Callable[[ServerLayout], int | None]
@@ -115,7 +118,9 @@ def file_systems(layout: Layout) -> FileSystems:
 
 
 @pytest.fixture(params=KINDS)
-def scene(request: pytest.FixtureRequest, layout: Layout, file_systems: FileSystems) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest, layout: Layout, file_systems: FileSystems
+) -> Iterator[Scene]:
     made = Scene(KINDS[request.param], layout, file_systems)
     yield made
     made.remove()
@@ -125,7 +130,13 @@ def test_clients_use_what_is_published_by_exactly_its_rules(scene: Scene) -> Non
     share, other = scene.share(), scene.share([rule(STRANGER)])
     assert scene.publish(share, other) == {}
     assert (scene.access(share), scene.access(other)) == ("none", "none")
-    steps = [(rule(CLIENT), "rw"), (rule(CLIENT, "ro"), "ro"), (rule(STRANGER), "none"), (rule(f"{CLIENT}/30"), "rw"), (None, "none")]
+    steps = [
+        (rule(CLIENT), "rw"),
+        (rule(CLIENT, "ro"), "ro"),
+        (rule(STRANGER), "none"),
+        (rule(f"{CLIENT}/30"), "rw"),
+        (None, "none"),
+    ]
     for given, found in steps:
         rules = [given] if given else []
         assert scene.service.publish([share._replace(access_rules=rules)], ()) == {}
@@ -145,7 +156,10 @@ def test_rules_that_cannot_be_enforced_are_told_and_grant_nothing(scene: Scene) 
 
 
 def test_a_snapshot_is_published_under_a_path_of_its_own(scene: Scene) -> None:
-    share, snapshot = scene.share(ALL), scene.share([rule(to, "ro") for to in EVERYBODY], is_snapshot=True)
+    share, snapshot = (
+        scene.share(ALL),
+        scene.share([rule(to, "ro") for to in EVERYBODY], is_snapshot=True),
+    )
     scene.publish(share, snapshot)
     assert (scene.access(share), scene.access(snapshot)) == ("rw", "ro")
     assert scene.access(snapshot._replace(is_snapshot=False)) == "none"
@@ -228,7 +242,9 @@ def test_a_released_mount_point_is_free_until_it_is_published_again(scene: Scene
     assert (scene.access(share), scene.access(other)) == ("rw", "rw")
 
 
-def test_a_new_mount_is_seen_and_a_lost_service_does_not_show_the_folder_below(scene: Scene) -> None:
+def test_a_new_mount_is_seen_and_a_lost_service_does_not_show_the_folder_below(
+    scene: Scene,
+) -> None:
     share = scene.share(ALL)
     scene.publish(share)
     assert scene.access(share) == "rw"
@@ -238,7 +254,9 @@ def test_a_new_mount_is_seen_and_a_lost_service_does_not_show_the_folder_below(s
     scene.mount(share.id)
     written.unlink()
     scene.publish(share)
-    assert scene.access(share) == "rw" and written.read_bytes() == b"x", "clients write into what is mounted now"
+    assert scene.access(share) == "rw" and written.read_bytes() == b"x", (
+        "clients write into what is mounted now"
+    )
     scene.service.stop()
     mounts.unmount(scene.server.mount_point(share.id))
     scene.service.restart()
@@ -248,12 +266,26 @@ def test_a_new_mount_is_seen_and_a_lost_service_does_not_show_the_folder_below(s
 def test_locations_follow_the_subnets_and_prefer_the_first_of_each_version(scene: Scene) -> None:
     def on(cidr: str, version: int, *addresses: str) -> NetworkInfo:
         subnet = Subnet(neutron_net_id="net", neutron_subnet_id=cidr, cidr=cidr, ip_version=version)
-        given = [NetworkAllocation(id=address, ip_address=address, mac_address="fa:16:3e:00:00:01") for address in addresses]
-        return NetworkInfo(server_id=scene.server.id, share_network_subnet_id=cidr, subnet=subnet, network_allocations=given)
+        given = [
+            NetworkAllocation(id=address, ip_address=address, mac_address="fa:16:3e:00:00:01")
+            for address in addresses
+        ]
+        return NetworkInfo(
+            server_id=scene.server.id,
+            share_network_subnet_id=cidr,
+            subnet=subnet,
+            network_allocations=given,
+        )
 
-    networks = [on("10.0.0.0/24", 4, "10.0.0.5"), on("fd00::/64", 6, "fd00::5", "fd00::6"), on("10.1.0.0/24", 4, "10.1.0.5")]
+    networks = [
+        on("10.0.0.0/24", 4, "10.0.0.5"),
+        on("fd00::/64", 6, "fd00::5", "fd00::6"),
+        on("10.1.0.0/24", 4, "10.1.0.5"),
+    ]
     found = scene.services.locations(Export("share"), networks)
     addresses = [("10.0.0.5", 4), ("fd00::5", 6), ("fd00::6", 6), ("10.1.0.5", 4)]
-    assert [location.path for location in found] == [scene.services.path(address, version, Export("share")) for address, version in addresses]
+    assert [location.path for location in found] == [
+        scene.services.path(address, version, Export("share")) for address, version in addresses
+    ]
     assert [location.ip_version for location in found] == [4, 6, 6, 4]
     assert [location.preferred for location in found] == [True, True, False, False]

@@ -1,4 +1,5 @@
-"""What every kind of pool must do: the contract of `pools/interface.py`, tried without networks, servers and clients."""
+"""What every kind of pool must do: the contract of `pools/interface.py`, tried without networks,
+servers and clients."""
 
 from __future__ import annotations
 
@@ -24,8 +25,11 @@ DATA_ONLY = {"nodev", "nosuid", "noexec", "nosymfollow"}
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def again(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], FileSystems]]:
-    """Makes the pools as a new worker has them, that remembers nothing. An installation's are of one kind for life."""
+def again(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], FileSystems]]:
+    """Makes the pools as a new worker has them, that remembers nothing. An installation's are of
+    one kind for life."""
     made = installation(tmp_path_factory)
     layout = next(made)
 
@@ -76,13 +80,19 @@ def write(pool: Pool, share_id: str, text: str) -> None:
     (pool.path(share_id) / "file").write_text(text)
 
 
-def test_a_share_is_made_once_and_found_by_a_new_worker(again: Callable[[], FileSystems], pool: Pool, server_id: str) -> None:
+def test_a_share_is_made_once_and_found_by_a_new_worker(
+    again: Callable[[], FileSystems], pool: Pool, server_id: str
+) -> None:
     assert not pool.has("share")
     pool.create("share", 1)
     write(pool, "share", "kept")
     pool.create("share", 1)
     for found in (pool, again().of(server_id)):
-        assert found.has("share") and found.share_ids() == ["share"] and text_of(found, "share") == "kept"
+        assert (
+            found.has("share")
+            and found.share_ids() == ["share"]
+            and text_of(found, "share") == "kept"
+        )
 
 
 def test_a_share_without_room_is_no_space_and_leaves_nothing(pool: Pool) -> None:
@@ -91,7 +101,9 @@ def test_a_share_without_room_is_no_space_and_leaves_nothing(pool: Pool) -> None
     assert pool.share_ids() == []
 
 
-def test_a_share_is_mounted_by_itself_as_data_only_and_takes_no_more_than_its_size(pool: Pool, point: Path) -> None:
+def test_a_share_is_mounted_by_itself_as_data_only_and_takes_no_more_than_its_size(
+    pool: Pool, point: Path
+) -> None:
     pool.create("share", 1)
     pool.create("other", 1)
     assert pool.mount("share", point)
@@ -194,21 +206,27 @@ def test_a_share_is_resized_but_not_below_what_it_holds(pool: Pool) -> None:
         (pool.path("share") / "one more").write_text("x")
 
 
-def test_a_share_is_deleted_again_and_what_is_no_share_counts_for_none(all_pools: FileSystems, pool: Pool) -> None:
+def test_a_share_is_deleted_again_and_what_is_no_share_counts_for_none(
+    all_pools: FileSystems, pool: Pool
+) -> None:
     pool.create("share", 1)
     pool.snapshot("snapshot", "share")
     number = pool.ensure_empty("proof-own")
     assert number == pool.ensure_empty("proof-own") != pool.ensure_empty("proof-other")
     assert "proof-own" not in pool.share_ids()
     assert pool.used("share") >= 0
-    assert all_pools.used_by_share().keys() & {"share", "snapshot", "proof-own", "proof-other"} == {"share"}
+    assert all_pools.used_by_share().keys() & {"share", "snapshot", "proof-own", "proof-other"} == {
+        "share"
+    }
     for _ in range(2):
         pool.delete("share")
         pool.delete("snapshot")
     assert pool.share_ids() == []
 
 
-def test_nothing_is_followed_that_is_in_the_place_of_a_share(pool: Pool, point: Path, tmp_path: Path) -> None:
+def test_nothing_is_followed_that_is_in_the_place_of_a_share(
+    pool: Pool, point: Path, tmp_path: Path
+) -> None:
     pool.create("share", 1)
     target = tmp_path / "target"
     target.mkdir()
@@ -236,7 +254,9 @@ def test_nothing_is_followed_that_is_in_the_place_of_a_share(pool: Pool, point: 
         pool.path("folder").rmdir()
 
 
-def test_what_holds_shares_is_not_removed_with_its_server(all_pools: FileSystems, pool: Pool, server_id: str) -> None:
+def test_what_holds_shares_is_not_removed_with_its_server(
+    all_pools: FileSystems, pool: Pool, server_id: str
+) -> None:
     pool.create("share", 1)
     write(pool, "share", "kept")
     all_pools.remove(server_id)
@@ -249,7 +269,9 @@ def test_what_holds_shares_is_not_removed_with_its_server(all_pools: FileSystems
     assert all_pools.of(server_id).share_ids() == []
 
 
-def test_it_tells_its_capacity_and_that_its_disk_answers(all_pools: FileSystems, pool: Pool) -> None:
+def test_it_tells_its_capacity_and_that_its_disk_answers(
+    all_pools: FileSystems, pool: Pool
+) -> None:
     before = all_pools.capacity()
     assert before.total >= before.free > GIB and before.kept_beside >= 0
     assert all_pools.answers(60)

@@ -1,6 +1,8 @@
-"""What every kind of wires must do: the contract of `wires/interface.py`, tried without pools, share servers and NFS.
+"""What every kind of wires must do: the contract of `wires/interface.py`, tried without pools,
+share servers and NFS.
 
-A network namespace stands for the host; who is on the network beside a port is a machine outside of it, or behind another port.
+A network namespace stands for the host; who is on the network beside a port is a machine outside of
+it, or behind another port.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ VLAN = Segment("vlan", 7, "physnet1")
 
 
 class Kind(NamedTuple):
-    """Options, what the network is on the wire, and the machine of the town that is on it (none: somebody behind another port)."""
+    """Options, what the network is on the wire, and the machine of the town that is on it (none:
+    somebody behind another port)."""
 
     options: dict[str, str]
     segment: Segment
@@ -83,9 +86,20 @@ class Scene:
         """On the host."""
         return self.town.host.do(act)
 
-    def port(self, owner: str, machine: Machine, addresses: tuple[str, ...], role: Role = Role.SERVER) -> Port:
+    def port(
+        self, owner: str, machine: Machine, addresses: tuple[str, ...], role: Role = Role.SERVER
+    ) -> Port:
         mac = f"fa:16:3e:00:{len(owner):02x}:{len(self.network):02x}"
-        return Port(machine.namespace, owner, self.network, mac, self.kind.mtu, self.kind.segment, addresses, role)
+        return Port(
+            machine.namespace,
+            owner,
+            self.network,
+            mac,
+            self.kind.mtu,
+            self.kind.segment,
+            addresses,
+            role,
+        )
 
     @property
     def own_port(self) -> Port:
@@ -98,7 +112,10 @@ class Scene:
 
     def link(self) -> Any:
         """The server's interface as the kernel has it."""
-        return namespaces.inside(self.server.namespace, lambda links: links.get_links(*links.link_lookup(ifname=self.own_port.name))[0])
+        return namespaces.inside(
+            self.server.namespace,
+            lambda links: links.get_links(*links.link_lookup(ifname=self.own_port.name))[0],
+        )
 
     def remove(self) -> None:
         self.do(lambda: self.wires.disconnect_owner(self.owner))
@@ -129,7 +146,9 @@ def scene(request: pytest.FixtureRequest, town: Neighbourhood, layout: Layout) -
     made = Scene(kind, town, layout)
     yield made
     made.remove()
-    assert namespaces.inside(layout.namespace, lambda links: [link.get("ifname") for link in links.get_links()]) == ["lo"], "nothing is left"
+    assert namespaces.inside(
+        layout.namespace, lambda links: [link.get("ifname") for link in links.get_links()]
+    ) == ["lo"], "nothing is left"
 
 
 def tag(machine: Machine) -> None:
@@ -154,7 +173,11 @@ def test_a_port_is_on_its_network_as_it_is_described(scene: Scene) -> None:
     scene.connect()
     assert_reached(scene)
     link = scene.link()
-    assert (link.get("address"), link.get("mtu"), link["state"]) == (scene.own_port.mac_address, scene.kind.mtu, "up")
+    assert (link.get("address"), link.get("mtu"), link["state"]) == (
+        scene.own_port.mac_address,
+        scene.kind.mtu,
+        "up",
+    )
     assert scene.do(lambda: scene.wires.port_names(scene.server.namespace)) == {scene.own_port.name}
 
 
@@ -173,13 +196,20 @@ def test_what_was_lost_comes_back(scene: Scene, layout: Layout, lost: str) -> No
 
     def lose(links: IPRoute) -> None:
         mine = [link for link in links.get_links() if link.get("ifname") == scene.own_port.name]
-        bridges = [link for link in links.get_links() if (link.get("linkinfo") or {}).get("kind") == "bridge"]
+        bridges = [
+            link
+            for link in links.get_links()
+            if (link.get("linkinfo") or {}).get("kind") == "bridge"
+        ]
         for link in {"the bridges": bridges, "a port": mine}.get(lost, []):
             links.link("del", index=link["index"])
 
     namespaces.inside(layout.namespace, lose)
     if lost == "its state":
-        namespaces.inside(scene.server.namespace, lambda links: links.link("set", index=scene.link()["index"], state="down", mtu=1280))
+        namespaces.inside(
+            scene.server.namespace,
+            lambda links: links.link("set", index=scene.link()["index"], state="down", mtu=1280),
+        )
     if lost == "the bridges" and not scene.kind.outside:
         scene.do(lambda: scene.wires.connect(scene.port("peer", scene.peer, CLIENT, Role.MACHINE)))
     scene.connect(scene.again())
@@ -200,7 +230,11 @@ def test_networks_do_not_meet(scene: Scene) -> None:
     scene.connect()
     stranger = Machine(f"{scene.server.namespace}x")
     port = scene.own_port._replace(
-        namespace=stranger.namespace, network_id=str(uuid.uuid4()), segment=None, addresses=CLIENT, mac_address="fa:16:3e:00:00:99"
+        namespace=stranger.namespace,
+        network_id=str(uuid.uuid4()),
+        segment=None,
+        addresses=CLIENT,
+        mac_address="fa:16:3e:00:00:99",
     )
     try:
         scene.do(lambda: scene.wires.connect(port))
@@ -232,9 +266,21 @@ def test_ports_are_taken_away_again_and_without_their_namespace(scene: Scene) ->
 def test_networks_that_are_not_reached_are_refused(scene: Scene) -> None:
     def on(segment: Segment, mtu: int) -> list[NetworkInfo]:
         subnet = Subnet(
-            neutron_net_id=scene.network, neutron_subnet_id=str(uuid.uuid4()), cidr="10.0.0.0/24", ip_version=4, mtu=mtu, **segment._asdict()
+            neutron_net_id=scene.network,
+            neutron_subnet_id=str(uuid.uuid4()),
+            cidr="10.0.0.0/24",
+            ip_version=4,
+            mtu=mtu,
+            **segment._asdict(),
         )
-        return [NetworkInfo(server_id=scene.owner, share_network_subnet_id=str(uuid.uuid4()), subnet=subnet, network_allocations=[])]
+        return [
+            NetworkInfo(
+                server_id=scene.owner,
+                share_network_subnet_id=str(uuid.uuid4()),
+                subnet=subnet,
+                network_allocations=[],
+            )
+        ]
 
     scene.do(lambda: scene.wires.refuse_unreachable(on(scene.kind.segment, scene.kind.mtu), None))
     assert scene.do(lambda: scene.wires.is_own_only) is not bool(scene.kind.outside)
@@ -247,7 +293,8 @@ def test_networks_that_are_not_reached_are_refused(scene: Scene) -> None:
 
 
 def test_a_link_that_vanishes_while_it_is_being_deleted_is_gone() -> None:
-    """The kernel takes a namespace apart some time after its name has gone, and with it the other ends of its links."""
+    """The kernel takes a namespace apart some time after its name has gone, and with it the other
+    ends of its links."""
 
     class Vanishing:
         def __init__(self, links: IPRoute) -> None:

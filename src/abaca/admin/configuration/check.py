@@ -1,7 +1,8 @@
 """Everything that is wrong with the settings, at once: what is refused, and what is only told.
 
-Refused is what would have no effect although somebody set it, and what cannot be done. Told is what has no effect now,
-because something else is chosen, and what a newer release needs no more: so that an upgrade starts.
+Refused is what would have no effect although somebody set it, and what cannot be done. Told is what
+has no effect now, because something else is chosen, and what a newer release needs no more: so that
+an upgrade starts.
 """
 
 from __future__ import annotations
@@ -35,15 +36,22 @@ class Found(NamedTuple):
     warnings: list[str]
 
 
-def settings(conf: cfg.ConfigOpts, *, with_plugins: bool = True, needs_plugins: bool = True) -> Found:
+def settings(
+    conf: cfg.ConfigOpts, *, with_plugins: bool = True, needs_plugins: bool = True
+) -> Found:
     """What is wrong with the files, the environment and the command line that `conf` was made of.
 
-    `with_plugins`: drivers and network plug-ins are loaded and made, too. `needs_plugins`: one that cannot be loaded here is refused, not only told.
+    `with_plugins`: drivers and network plug-ins are loaded and made, too. `needs_plugins`: one that
+    cannot be loaded here is refused, not only told.
     """
     given = [*in_files(conf.config_file)[0], *in_environment()]
     catalogue = Catalogue(conf, given, with_plugins=with_plugins)
     catalogue.add_others()
-    errors = [*values.wrong(conf, given, catalogue.sections), *names.unknown(given, catalogue.sections), *catalogue.errors]
+    errors = [
+        *values.wrong(conf, given, catalogue.sections),
+        *names.unknown(given, catalogue.sections),
+        *catalogue.errors,
+    ]
     errors += _senseless(conf, given)
     warnings = [*names.gone(given), *catalogue.warnings, *_odd(conf)]
     if needs_plugins:
@@ -56,7 +64,8 @@ def settings(conf: cfg.ConfigOpts, *, with_plugins: bool = True, needs_plugins: 
 
 
 def apart(conf: cfg.ConfigOpts) -> Found:
-    """The same, in a process of its own, whose end takes the plug-ins away: for one that serves without them, and may lack them."""
+    """The same, in a process of its own, whose end takes the plug-ins away: for one that serves
+    without them, and may lack them."""
     context = get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_tell, args=(conf, theirs))
@@ -65,7 +74,10 @@ def apart(conf: cfg.ConfigOpts) -> Found:
     try:
         found: Found = ours.recv()
     except EOFError:
-        found = Found(["The settings cannot be checked: the process that does so ended without an answer."], [])
+        found = Found(
+            ["The settings cannot be checked: the process that does so ended without an answer."],
+            [],
+        )
     process.join()
     return found
 
@@ -77,7 +89,10 @@ def _tell(conf: cfg.ConfigOpts, answer: Connection) -> None:
 def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
     """Values that are no use, alone or together. One that does not even parse is told elsewhere."""
     with suppress(cfg.Error):
-        yield from (f"{source_of(given, 'database', 'connection')}{text}" for text in database_complaints(config.database_url(conf)))
+        yield from (
+            f"{source_of(given, 'database', 'connection')}{text}"
+            for text in database_complaints(config.database_url(conf))
+        )
     for judge in (lambda: refuse_cleartext(conf), lambda: Proxies(conf.api.trusted_proxies)):
         try:
             judge()
@@ -92,12 +107,18 @@ def database_complaints(url: str) -> Iterator[str]:
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        yield f"{where} is not a URL: use postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (with %40 for an @ in the password)."
+        yield (
+            f"{where} is not a URL: use postgresql+psycopg://USER:PASSWORD@HOST/DATABASE (with "
+            "%40 for an @ in the password)."
+        )
         return
     if parsed.drivername not in DATABASES:
         near = names.nearest(parsed.drivername, DATABASES)
         guess = f" Did you mean {near}://?" if near else ""
-        yield f"{where} begins with {values.shown(parsed.drivername)}://: sqlite:// and postgresql+psycopg:// are served.{guess}"
+        yield (
+            f"{where} begins with {values.shown(parsed.drivername)}://: sqlite:// and "
+            f"postgresql+psycopg:// are served.{guess}"
+        )
     elif parsed.drivername == "sqlite" and not parsed.database:
         yield f"{where} names no file: use sqlite:///PATH, with four slashes for an absolute path."
 
@@ -110,7 +131,8 @@ def _odd(conf: cfg.ConfigOpts) -> Iterator[str]:
 def _short_down_time(conf: cfg.ConfigOpts) -> Iterator[str]:
     if conf.service_down_time <= conf.worker.report_interval:
         yield (
-            f"[DEFAULT] service_down_time = {conf.service_down_time} is not more than [worker] report_interval = "
+            f"[DEFAULT] service_down_time = {conf.service_down_time} is not more than [worker] "
+            "report_interval = "
             f"{conf.worker.report_interval:g}: back ends count as down between two signs of life."
         )
 

@@ -1,4 +1,5 @@
-"""What is wrong with the files that the configuration names: policy, users, keys, certificates. Those that the first start makes may be absent."""
+"""What is wrong with the files that the configuration names: policy, users, keys, certificates.
+Those that the first start makes may be absent."""
 
 from __future__ import annotations
 
@@ -17,7 +18,12 @@ from abaca.db.private_files import read_private
 
 def errors(conf: cfg.ConfigOpts) -> list[str]:
     """A sentence for each. What this process may not read is left to who must."""
-    return [*policy.complaints(conf, DEFAULTS), *_of_users(conf), *_of_key(conf), *_of_certificate(conf)]
+    return [
+        *policy.complaints(conf, DEFAULTS),
+        *_of_users(conf),
+        *_of_key(conf),
+        *_of_certificate(conf),
+    ]
 
 
 def _of_users(conf: cfg.ConfigOpts) -> Iterator[str]:
@@ -50,7 +56,10 @@ def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
     except ValueError:
         lines = []
     if not lines:
-        yield f"{path}: this is not a key file. Restore the one that stored passwords were encrypted with; a new installation makes one by itself."
+        yield (
+            f"{path}: this is not a key file. Restore the one that stored passwords were "
+            "encrypted with; a new installation makes one by itself."
+        )
 
 
 def _of_certificate(conf: cfg.ConfigOpts) -> Iterator[str]:

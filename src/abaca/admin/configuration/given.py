@@ -1,4 +1,5 @@
-"""What configuration files and the environment set: by whom, in which section, and as which text."""
+"""What configuration files and the environment set: by whom, in which section, and as which
+text."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _VARIABLE = re.compile(r"OS_(.+?)__(.+)", re.DOTALL)
 
 
 class Given(NamedTuple):
-    """An option as it was set. `source`: a file's path, or "environment variable …"; `option` empty: a section that sets nothing."""
+    """An option as it was set. `source`: a file's path, or "environment variable …"; `option`
+    empty: a section that sets nothing."""
 
     source: str
     section: str
@@ -23,16 +25,25 @@ class Given(NamedTuple):
 
 
 class Unreadable(Exception):
-    """The file cannot be read, or is no configuration file; the message is a sentence with its name."""
+    """The file cannot be read, or is no configuration file; the message is a sentence with its
+    name."""
 
 
 def source_of(given: Sequence[Given], section: str, option: str) -> str:
     """Who set an option last, as the beginning of a sentence; empty when nobody did."""
-    return next((f"{each.source}: " for each in reversed(given) if (each.section, each.option) == (section, option)), "")
+    return next(
+        (
+            f"{each.source}: "
+            for each in reversed(given)
+            if (each.section, each.option) == (section, option)
+        ),
+        "",
+    )
 
 
 def in_files(paths: Sequence[str]) -> tuple[list[Given], list[str]]:
-    """What the files set, later ones after earlier ones, and a sentence for each that cannot be read."""
+    """What the files set, later ones after earlier ones, and a sentence for each that cannot be
+    read."""
     found: list[Given] = []
     complaints = []
     for path in paths:
@@ -49,7 +60,13 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Iterator[Give
         match = _VARIABLE.fullmatch(name)
         if match:
             section = "DEFAULT" if match[1] == "DEFAULT" else match[1].lower()
-            yield Given(f"environment variable {name}", section, match[2].lower(), value, is_environment=True)
+            yield Given(
+                f"environment variable {name}",
+                section,
+                match[2].lower(),
+                value,
+                is_environment=True,
+            )
 
 
 def _in_file(path: str) -> Iterator[Given]:
@@ -57,7 +74,8 @@ def _in_file(path: str) -> Iterator[Given]:
     try:
         cfg.ConfigParser(path, sections).parse()
     except cfg.ParseError as error:
-        raise Unreadable(f"{path}: line {error.lineno}: {_what(error.msg)}.") from error  # not what is in it: it may be a password
+        # not what is in it: it may be a password
+        raise Unreadable(f"{path}: line {error.lineno}: {_what(error.msg)}.") from error
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path}: this is not text in UTF-8 (byte {error.start}).") from error
     except OSError as error:
@@ -74,8 +92,10 @@ def _what(message: str) -> str:
     """What the parser says, as the rest of a sentence."""
     known = {
         "No ':' or '=' found in assignment": "option = value is expected",
-        "Section must be started before assignment": "it must stand below a section, [DEFAULT] for instance",
-        "Unexpected continuation line": "it begins with a blank, which continues the value of the line before, and there is none",
+        "Section must be started before assignment": "it must stand below a section, [DEFAULT] "
+        "for instance",
+        "Unexpected continuation line": "it begins with a blank, which continues the value of the "
+        "line before, and there is none",
         "Invalid section (must end with ])": "the name of a section ends with ]",
     }
     return known.get(message, message)

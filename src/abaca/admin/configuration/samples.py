@@ -1,4 +1,5 @@
-"""What oslo.config's generator, and oslo.policy's tools, are told of Abaca: entry points of their groups lead here."""
+"""What oslo.config's generator, and oslo.policy's tools, are told of Abaca: entry points of their
+groups lead here."""
 
 from __future__ import annotations
 
@@ -17,22 +18,27 @@ _HELP = {
     "database": "Where shares, networks and work are kept.",
     "api": "The process that answers requests.",
     "quota": "Limits of projects that have none of their own.",
-    "limits": "How many rows of a kind there may be, beside the quotas. A lowered limit takes nothing away.",
+    "limits": "How many rows of a kind there may be, beside the quotas. A lowered limit takes "
+    "nothing away.",
     "worker": "The process that serves the back ends of a host.",
-    "linux": "A back end of the driver linux: real file servers. Its section has the name that enabled_share_backends gives it.",
-    "fake": "A back end of the driver fake, for tests and for trying out: it stores nothing. Named as the one above.",
+    "linux": "A back end of the driver linux: real file servers. Its section has the name that "
+    "enabled_share_backends gives it.",
+    "fake": "A back end of the driver fake, for tests and for trying out: it stores nothing. "
+    "Named as the one above.",
     "neutron": "The network plug-in neutron, with [DEFAULT] network_plugin = neutron.",
 }
 
 
 def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
-    """Sections with their options: the service's own, then one for each driver and network plug-in that is installed and has any."""
+    """Sections with their options: the service's own, then one for each driver and network plug-in
+    that is installed and has any."""
     found = [*SECTIONS.items(), *((name, options) for name, options in listed_plugins() if options)]
     return [(cfg.OptGroup(section, help=_HELP.get(section)), options) for section, options in found]
 
 
 def enforcer() -> policy.Enforcer:
-    """The policy in force, by the files that `--config-file` names on the command line of oslo.policy's tool, or by the usual ones."""
+    """The policy in force, by the files that `--config-file` names on the command line of
+    oslo.policy's tool, or by the usual ones."""
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--config-file", action="append", default=[])
     made = make_enforcer(config.load(parser.parse_known_args()[0].config_file), DEFAULTS)

@@ -1,4 +1,5 @@
-"""Values that are not what their options take: one sentence each, with where it was set, and what is expected."""
+"""Values that are not what their options take: one sentence each, with where it was set, and what
+is expected."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def wrong(conf: cfg.ConfigOpts, given: Sequence[Given], sections: Sections) -> I
             else:
                 if _is_missing(value, option):
                     default = f", {option.default}" if option.sample_default is None else ""
-                    yield f"{place}: {expected(option)} is expected; without the line, it is the default{default}."
+                    yield (
+                        f"{place}: {expected(option)} is expected; without the line, it is the "
+                        f"default{default}."
+                    )
 
 
 def expected(option: cfg.Opt) -> str:
@@ -65,7 +69,11 @@ def _place(option: cfg.Opt, section: str, given: Sequence[Given]) -> str:
 
 def _is_missing(value: object, option: cfg.Opt) -> bool:
     """Set to nothing, where there is something by default."""
-    return option.default not in (None, "") and value in (None, "") and not isinstance(option.type, types.List)
+    return (
+        option.default not in (None, "")
+        and value in (None, "")
+        and not isinstance(option.type, types.List)
+    )
 
 
 def _range(kind: types.Number) -> str:

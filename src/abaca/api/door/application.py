@@ -1,7 +1,9 @@
-"""The RSGI application that Granian calls, around the WSGI application. What it answers by itself: /healthcheck, and refusals.
+"""The RSGI application that Granian calls, around the WSGI application. What it answers by itself:
+/healthcheck, and refusals.
 
-A request without a body whose credentials are known goes straight to the threads. All others go through the event loop, which waits for
-their bodies and their credentials, and drops those whose clients have gone.
+A request without a body whose credentials are known goes straight to the threads. All others go
+through the event loop, which waits for their bodies and their credentials, and drops those whose
+clients have gone.
 """
 
 from __future__ import annotations
@@ -49,10 +51,12 @@ _TOO_OFTEN: Headers = [("retry-after", "1"), ("connection", "close")]
 
 
 class Door:
-    """`open_paths` need no credentials. The threads are made in Granian's worker process, after the fork."""
+    """`open_paths` need no credentials. The threads are made in Granian's worker process, after the
+    fork."""
 
     def __init__(
-        self, app: WSGIApplication, authenticator: Authenticator, open_paths: Collection[str], *, threads: int, most_bytes: int, proxies: Proxies,
+        self, app: WSGIApplication, authenticator: Authenticator, open_paths: Collection[str], *,
+         threads: int, most_bytes: int, proxies: Proxies,
         connections: Connections, audit: Audit,
     ) -> None:  # fmt: skip
         self._app = app
@@ -72,15 +76,23 @@ class Door:
         _shorten_the_way(self.at_once)
 
     def at_once(self, scope: Any, protocol: Any) -> bool:
-        """Answer, or have a thread answer, if that needs no waiting for the client or its credentials. May be called in any thread."""
+        """Answer, or have a thread answer, if that needs no waiting for the client or its
+        credentials. May be called in any thread."""
         began = time.perf_counter()
         if self._is_answered(scope, protocol, began):
             return True
         try:
             environ = environment.make(scope, self._proxies)
-            if bodies.is_announced(environ) or self._threads.are_behind() or not self._is_known(environ):
+            if (
+                bodies.is_announced(environ)
+                or self._threads.are_behind()
+                or not self._is_known(environ)
+            ):
                 return False
-            self._threads.carry_out(environment.neighbourhood(environ["REMOTE_ADDR"]), partial(self._answer, environ, protocol, scope.client))
+            self._threads.carry_out(
+                environment.neighbourhood(environ["REMOTE_ADDR"]),
+                partial(self._answer, environ, protocol, scope.client),
+            )
         except CallerError as refusal:
             self._refuse(scope, protocol, refusal, began)
         return True
@@ -92,7 +104,9 @@ class Door:
             return
         gone = asyncio.ensure_future(_disconnection(protocol))
         try:
-            await self._in_turn(environment.make(scope, self._proxies), protocol, scope.client, gone)
+            await self._in_turn(
+                environment.make(scope, self._proxies), protocol, scope.client, gone
+            )
         except ClientGone:
             pass
         except CallerError as refusal:
@@ -107,12 +121,19 @@ class Door:
             return True
         if scope.path != HEALTHCHECK or scope.method != "GET":
             return False
-        protocol.response_bytes(200, [("content-type", "text/plain; charset=utf-8"), *_names(log_context.new_request_id())], b"OK")
+        protocol.response_bytes(
+            200,
+            [("content-type", "text/plain; charset=utf-8"), *_names(log_context.new_request_id())],
+            b"OK",
+        )
         metrics.count("GET", HEALTHCHECK, 200, time.perf_counter() - began)
         return True
 
-    async def _in_turn(self, environ: dict[str, Any], protocol: Any, peer: str, gone: asyncio.Future[None]) -> None:
-        """Wait for what is needed, then for a thread. `peer`: the connection's other end, as Granian writes it."""
+    async def _in_turn(
+        self, environ: dict[str, Any], protocol: Any, peer: str, gone: asyncio.Future[None]
+    ) -> None:
+        """Wait for what is needed, then for a thread. `peer`: the connection's other end, as
+        Granian writes it."""
         client = environment.neighbourhood(environ["REMOTE_ADDR"])
         if bodies.is_announced(environ):
             body = await self._bodies.read(protocol, environ, client)
@@ -136,10 +157,13 @@ class Door:
         answered.cancel()
 
     def _is_known(self, environ: dict[str, Any]) -> bool:
-        return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(environ)
+        return environ["PATH_INFO"].rstrip("/") in self._open_paths or self._authenticator.is_known(
+            environ
+        )
 
     def _answer(self, environ: dict[str, Any], protocol: Any, peer: str) -> Future[None] | None:
-        """Call the application; in a thread. What is returned is done when a body that comes in parts has been sent; None: all has."""
+        """Call the application; in a thread. What is returned is done when a body that comes in
+        parts has been sent; None: all has."""
         environ.setdefault("wsgi.input", io.BytesIO())
         said: list[tuple[str, Headers]] = []
         body = self._app(environ, lambda status, headers, *_: said.append((status, headers)))  # type: ignore[arg-type]
@@ -157,10 +181,13 @@ class Door:
             _say_busy(protocol)
             return None
         transport = protocol.response_stream(int(status[:3]), headers)
-        return asyncio.run_coroutine_threadsafe(self._send(transport, iter(body), client, reader), self._loop)
+        return asyncio.run_coroutine_threadsafe(
+            self._send(transport, iter(body), client, reader), self._loop
+        )
 
     def _has_room_for(self, size: int, client: str, peer: str) -> bool:
-        """Whether an answer of that size may be given to Granian, which keeps it until it is taken."""
+        """Whether an answer of that size may be given to Granian, which keeps it until it is
+        taken."""
         reader = self._connections.reader(peer)
         if reader is None or not self._large_answers.admit(client, reader, size):
             return False
@@ -172,8 +199,11 @@ class Door:
         if self._large_answers.look():
             self._loop.call_later(_LOOK_SECONDS, self._look_at_large_answers)
 
-    async def _send(self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader) -> None:
-        """Send part after part. A thread makes each, when most of those before have been taken; none waits for the client.
+    async def _send(
+        self, transport: Any, parts: Iterator[bytes], client: str, reader: Reader
+    ) -> None:
+        """Send part after part. A thread makes each, when most of those before have been taken;
+        none waits for the client.
 
         Granian itself keeps whatever it is given, however slowly that is taken.
         """
@@ -250,13 +280,17 @@ def _names(request_id: str) -> Headers:
 
 
 def _shorten_the_way(at_once: Callable[[Any, Any], bool]) -> None:
-    """Ask `at_once` where Granian has a request in hand, before it makes a task of it: that saves two hops between threads.
+    """Ask `at_once` where Granian has a request in hand, before it makes a task of it: that saves
+    two hops between threads.
 
-    This replaces a function that Granian keeps to itself. If it is not as we know it, all requests go through the event loop.
+    This replaces a function that Granian keeps to itself. If it is not as we know it, all requests
+    go through the event loop.
     """
     original = getattr(_futures, "_cbsched_aioschedule", None)
     if original is None or list(inspect.signature(original).parameters) != ["loop", "ctx", "cb"]:
-        LOG.warning("this release of Granian schedules requests in another way: the API is somewhat slower")
+        LOG.warning(
+            "this release of Granian schedules requests in another way: the API is somewhat slower"
+        )
         return
 
     def scheduling(loop: Any, ctx: Any, cb: Any) -> Callable[[Any], None]:

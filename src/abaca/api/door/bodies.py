@@ -34,7 +34,8 @@ class Bodies:
             raise BrokenBody("The only Transfer-Encoding that is understood is chunked.")
         length = _length(environ["CONTENT_LENGTH"]) if coding is None else None
         if length is not None and length > self._most_bytes:
-            raise self._too_large()  # before anything of it is read: who waits for "100 Continue" need not send it
+            # before anything of it is read: who waits for "100 Continue" need not send it
+            raise self._too_large()
         if self._number >= _AT_ONCE or self._by_client[client] >= _OF_ONE_CLIENT:
             raise Busy()
         self._number += 1
@@ -56,8 +57,8 @@ class Bodies:
     async def _receive(self, protocol: Any) -> bytes:
         """Raises BrokenBody unless a chunked body was there to its last chunk, without trailers.
 
-        Granian gives an empty part for the end, and one more before it where the body broke off (it says nothing else of that) or had
-        trailers.
+        Granian gives an empty part for the end, and one more before it where the body broke off (it
+        says nothing else of that) or had trailers.
         """
         received, ends = bytearray(), 0
         async for part in protocol:
@@ -66,7 +67,9 @@ class Bodies:
             if len(received) > self._most_bytes:
                 raise self._too_large()
         if ends != 1:
-            raise BrokenBody("The request body broke off, or had trailers, which are not understood.")
+            raise BrokenBody(
+                "The request body broke off, or had trailers, which are not understood."
+            )
         return bytes(received)
 
     def _too_large(self) -> TooLarge:

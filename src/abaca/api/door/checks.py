@@ -1,4 +1,5 @@
-"""Checks of credentials that take long, in threads of their own, with turns: first between clients, then between a client's names.
+"""Checks of credentials that take long, in threads of their own, with turns: first between clients,
+then between a client's names.
 
 Everything but the checks themselves happens in the event loop, so nothing is locked.
 """
@@ -43,7 +44,8 @@ class Turn:
         check.waiting += 1
 
     async def outcome(self, gone: asyncio.Future[None]) -> Any:
-        """What the check's work gives, when its turn has come. Raises ClientGone when `gone` is done first."""
+        """What the check's work gives, when its turn has come. Raises ClientGone when `gone` is
+        done first."""
         await asyncio.wait({self._check.outcome, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not self._check.outcome.done():
             raise ClientGone()
@@ -55,27 +57,44 @@ class Turn:
 
 
 class Checks:
-    """`threads` of them at once, `of_one_client` of these for one client, and `of_one_lane` waiting.
+    """`threads` of them at once, `of_one_client` of these for one client, and `of_one_lane`
+    waiting.
 
     `nice`: how much they stand back behind the threads that carry requests out.
     """
 
     def __init__(
-        self, threads: int, *, nice: int = 0, of_one_client: int | None = None, of_one_lane: int = _OF_ONE_LANE
+        self,
+        threads: int,
+        *,
+        nice: int = 0,
+        of_one_client: int | None = None,
+        of_one_lane: int = _OF_ONE_LANE,
     ) -> None:
         self._of_one_client = of_one_client or threads
         self._of_one_lane = of_one_lane
         self._free = threads
-        self._threads = ThreadPoolExecutor(threads, "check", initializer=_stand_back, initargs=(nice,))
+        self._threads = ThreadPoolExecutor(
+            threads, "check", initializer=_stand_back, initargs=(nice,)
+        )
         self._lanes: OrderedDict[str, OrderedDict[str, deque[_Check]]] = OrderedDict()
         self._number = 0
         self._known: dict[Hashable, _Check] = {}
         self._running: Counter[str] = Counter()  # by client
 
-    async def outcome(self, client: str, name: str, same: Hashable, work: Callable[[], Any], gone: asyncio.Future[None]) -> Any:
-        """What `work()` gives, in its turn. Those who wait for the `same` share one check; one for which nobody waits any more is not begun.
+    async def outcome(
+        self,
+        client: str,
+        name: str,
+        same: Hashable,
+        work: Callable[[], Any],
+        gone: asyncio.Future[None],
+    ) -> Any:
+        """What `work()` gives, in its turn. Those who wait for the `same` share one check; one for
+        which nobody waits any more is not begun.
 
-        Raises Busy before any work when the lane (`client`, `name`) is full, ClientGone when `gone` is done first.
+        Raises Busy before any work when the lane (`client`, `name`) is full, ClientGone when `gone`
+        is done first.
         """
         turn = self.enter(client, name, same, work)
         try:
@@ -84,7 +103,8 @@ class Checks:
             turn.leave()
 
     def enter(self, client: str, name: str, same: Hashable, work: Callable[[], Any]) -> Turn:
-        """Take a place for `work()` without waiting yet. Raises Busy when the lane is full, QueueFull when there are no places at all."""
+        """Take a place for `work()` without waiting yet. Raises Busy when the lane is full,
+        QueueFull when there are no places at all."""
         return Turn(self._known.get(same) or self._put(client, name, same, work))
 
     def is_waited_for(self, same: Hashable) -> bool:
@@ -115,8 +135,11 @@ class Checks:
                 del self._known[check.same]
 
     def _take(self) -> _Check | None:
-        """The next one whose client may have another; this client, and this lane of it, go to the end. None: there is none."""
-        client = next((name for name in self._lanes if self._running[name] < self._of_one_client), None)
+        """The next one whose client may have another; this client, and this lane of it, go to the
+        end. None: there is none."""
+        client = next(
+            (name for name in self._lanes if self._running[name] < self._of_one_client), None
+        )
         if client is None:
             return None
         lanes = self._lanes.pop(client)

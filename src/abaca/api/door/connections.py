@@ -1,6 +1,8 @@
-"""Connections of this process that only take room are ended: of those who have too many, who ask for nothing, who take no answers.
+"""Connections of this process that only take room are ended: of those who have too many, who ask
+for nothing, who take no answers.
 
-Granian shows a connection with its first request only. The kernel shows all of them: they are sockets among our open files.
+Granian shows a connection with its first request only. The kernel shows all of them: they are
+sockets among our open files.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from threading import Event, Thread
 
 from abaca.api.door.environment import Proxies, neighbourhood, plain_address
 
-_FIRST_REQUEST = 15.0  # seconds from when it is seen first until its first request is there, TLS included
+# seconds from when it is seen first until its first request is there, TLS included
+_FIRST_REQUEST = 15.0
 _SENDING = 20.0  # seconds within which one that has something to be sent takes at least …
 _LEAST_BYTES = 20 * 8192  # … so much of it
 _LOOK_AT_SENDING = 5.0
@@ -27,7 +30,8 @@ _SOON, _LATER = 0.2, 1.0
 
 _ESTABLISHED = 1  # of the kernel's states of TCP
 _ABORT = struct.pack("ii", 1, 0)  # for SO_LINGER: what was not sent is forgotten
-_TCP_INFO = struct.Struct("=24xI92xQ16xI")  # of struct tcp_info: unacked (packets), bytes_acked, notsent_bytes
+# of struct tcp_info: unacked (packets), bytes_acked, notsent_bytes
+_TCP_INFO = struct.Struct("=24xI92xQ16xI")
 
 
 class _Connection:
@@ -77,7 +81,8 @@ class Reader:
 
 
 class Connections:
-    """Those that came to `port`. `of_one`: the most of one client (an IPv4 address, an IPv6 /64); trusted proxies have no limit."""
+    """Those that came to `port`. `of_one`: the most of one client (an IPv4 address, an IPv6 /64);
+    trusted proxies have no limit."""
 
     def __init__(self, port: int, of_one: int, proxies: Proxies) -> None:
         self._port = port
@@ -87,11 +92,13 @@ class Connections:
         self._others: set[int] = set()  # inodes of other sockets
         self._asked: dict[str, float] = {}
         self._second = 0.0
-        self._new: Counter[str] = Counter()  # connections that brought their first request since then, by address
+        # connections that brought their first request since then, by address
+        self._new: Counter[str] = Counter()
         self._looked_at_sending = 0.0
 
     def reader(self, peer: str) -> Reader | None:
-        """The other end of the connection from `peer`, as it takes what is sent; None when it has gone. Looks at all open sockets."""
+        """The other end of the connection from `peer`, as it takes what is sent; None when it has
+        gone. Looks at all open sockets."""
         for inode, file in _open_sockets():
             one = _handle(file, inode)
             if one is not None:
@@ -106,7 +113,8 @@ class Connections:
         Thread(target=self._watch, name="connections", daemon=True).start()
 
     def admit(self, peer: str, now: float) -> bool:
-        """The connection from `peer` has brought a request. False when its client makes new ones too fast."""
+        """The connection from `peer` has brought a request. False when its client makes new ones
+        too fast."""
         is_new = peer not in self._asked
         self._asked[peer] = now
         if not is_new:
@@ -121,7 +129,11 @@ class Connections:
         """End those that have to go; returns how many there are."""
         files = dict(_open_sockets())
         self._notice(files, now)
-        doomed = [inode for inode, one in self._known.items() if one.peer not in self._asked and now - one.since > _FIRST_REQUEST]
+        doomed = [
+            inode
+            for inode, one in self._known.items()
+            if one.peer not in self._asked and now - one.since > _FIRST_REQUEST
+        ]
         doomed += self._too_many()
         if now - self._looked_at_sending >= _LOOK_AT_SENDING:
             self._looked_at_sending = now
@@ -157,13 +169,18 @@ class Connections:
                     self._known[inode] = _Connection(*peer, now)
         here = {known.peer for known in self._known.values()}
         for peer_name, when in list(self._asked.items()):
-            if peer_name not in here and now - when > _LATER:  # else it may have come since we looked
+            # else it may have come since we looked
+            if peer_name not in here and now - when > _LATER:
                 self._asked.pop(peer_name, None)
 
     def _peer(self, one: socket.socket) -> tuple[str, str] | None:
-        """Name and client of the other end; None unless it is a connection that came to our port."""
+        """Name and client of the other end; None unless it is a connection that came to our
+        port."""
         try:
-            if one.family not in (socket.AF_INET, socket.AF_INET6) or one.getsockname()[1] != self._port:
+            if (
+                one.family not in (socket.AF_INET, socket.AF_INET6)
+                or one.getsockname()[1] != self._port
+            ):
                 return None
             host, port, *more = one.getpeername()
         except OSError:  # it listens, or has ended
@@ -189,7 +206,9 @@ class Connections:
             one = _handle(files[inode], inode)
             if one is not None:
                 with one, suppress(OSError):
-                    if known.is_stuck(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size), now):
+                    if known.is_stuck(
+                        one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size), now
+                    ):
                         yield inode
 
 
@@ -203,7 +222,8 @@ def _open_sockets() -> Iterator[tuple[int, int]]:
 
 
 def _handle(file: int, inode: int) -> socket.socket | None:
-    """The socket by a file of our own, which stays the same whatever Granian closes meanwhile. None when it has gone."""
+    """The socket by a file of our own, which stays the same whatever Granian closes meanwhile. None
+    when it has gone."""
     try:
         own = os.dup(file)
     except OSError:

@@ -1,4 +1,5 @@
-"""From a request's head as Granian gives it to WSGI's environment, with the client's own address where a trusted proxy passes it on."""
+"""From a request's head as Granian gives it to WSGI's environment, with the client's own address
+where a trusted proxy passes it on."""
 
 from __future__ import annotations
 
@@ -21,12 +22,20 @@ _BASE = {
     "wsgi.multiprocess": True,
     "wsgi.run_once": False,
 }
-_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip")
+_FORWARDED = (
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-port",
+    "x-real-ip",
+)
 _HOST = re.compile(r"[A-Za-z0-9.\-_:\[\]%]{1,255}")
 
 
 class Proxies:
-    """The reverse proxies that are believed about whom they pass on. Raises cfg.Error for what is no network."""
+    """The reverse proxies that are believed about whom they pass on. Raises cfg.Error for what is
+    no network."""
 
     def __init__(self, networks: Sequence[str]) -> None:
         try:
@@ -44,8 +53,8 @@ class Proxies:
         return self.are_there() and self._is_trusted(address)
 
     def client(self, forwarded_for: str) -> str | None:
-        """Whom X-Forwarded-For names: the last address that is none of theirs; None when there is none. What stands left of it
-        anybody may have written."""
+        """Whom X-Forwarded-For names: the last address that is none of theirs; None when there is
+        none. What stands left of it anybody may have written."""
         for part in reversed(forwarded_for.split(",")):
             address = _plain(part.strip())
             if address is None or not self._is_trusted(address):
@@ -85,8 +94,11 @@ def make(scope: Any, proxies: Proxies) -> dict[str, Any]:
             value = f"{environ[key]}, {value}"
         environ[key] = value
     host = environ.get("HTTP_HOST")
-    if (host is None and scope.http_version == "1.1") or (host is not None and not _HOST.fullmatch(host)):
-        raise Invalid("The request has no Host header that names a host.")  # links in answers begin with it
+    if (host is None and scope.http_version == "1.1") or (
+        host is not None and not _HOST.fullmatch(host)
+    ):
+        # links in answers begin with it
+        raise Invalid("The request has no Host header that names a host.")
     if proxies.are_there() and proxies.trust(environ["REMOTE_ADDR"]):
         _believe(environ, dict(headers), proxies)
     return environ
@@ -94,13 +106,15 @@ def make(scope: Any, proxies: Proxies) -> dict[str, Any]:
 
 @functools.lru_cache(4096)
 def plain_address(text: str) -> str:
-    """An address of a connection, without brackets and without what IPv6 puts before one of IPv4."""
+    """An address of a connection, without brackets and without what IPv6 puts before one of
+    IPv4."""
     return _plain(text) or text
 
 
 @functools.lru_cache(4096)
 def neighbourhood(address: str) -> str:
-    """What limits count as one client: an IPv4 address, or the /64 of an IPv6 one, all of which a client may use."""
+    """What limits count as one client: an IPv4 address, or the /64 of an IPv6 one, all of which a
+    client may use."""
     return address if ":" not in address else str(ipaddress.ip_network((address, 64), strict=False))
 
 
@@ -114,7 +128,9 @@ def _plain(text: str) -> str | None:
 
 def _believe(environ: dict[str, Any], headers: dict[str, str], proxies: Proxies) -> None:
     """Take client, scheme and host from what a trusted proxy says."""
-    environ["REMOTE_ADDR"] = proxies.client(headers.get("x-forwarded-for", "")) or environ["REMOTE_ADDR"]
+    environ["REMOTE_ADDR"] = (
+        proxies.client(headers.get("x-forwarded-for", "")) or environ["REMOTE_ADDR"]
+    )
     if headers.get("x-forwarded-proto") in ("http", "https"):
         environ["wsgi.url_scheme"] = headers["x-forwarded-proto"]
     if _HOST.fullmatch(headers.get("x-forwarded-host", "")):
@@ -123,7 +139,8 @@ def _believe(environ: dict[str, Any], headers: dict[str, str], proxies: Proxies)
 
 @functools.lru_cache(512)
 def _key(name: str) -> str | None:
-    """A header's name in the environment; None: left out. One with `_` would be taken for one with `-`."""
+    """A header's name in the environment; None: left out. One with `_` would be taken for one with
+    `-`."""
     if "_" in name or name in _FORWARDED:
         return None
     key = name.upper().replace("-", "_")

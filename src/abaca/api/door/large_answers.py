@@ -1,7 +1,8 @@
-"""Large answers of this process that are still being taken: how many bytes of them there may be at once, in all and of one client.
+"""Large answers of this process that are still being taken: how many bytes of them there may be at
+once, in all and of one client.
 
-Granian keeps an answer until its client has taken it, however slowly that happens. What is below `LARGE` bytes is not counted: there
-cannot be more of these than connections.
+Granian keeps an answer until its client has taken it, however slowly that happens. What is below
+`LARGE` bytes is not counted: there cannot be more of these than connections.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class LargeAnswers:
         self._under_way: list[tuple[str, Taker, int]] = []
 
     def admit(self, client: str, taker: Taker, size: int) -> bool:
-        """An answer of that size is about to be given to Granian. False when there are too many already; then `taker` is let go."""
+        """An answer of that size is about to be given to Granian. False when there are too many
+        already; then `taker` is let go."""
         with self._lock:
             self._forget_what_was_taken()
             held: Counter[str] = Counter()

@@ -14,11 +14,13 @@ class TooSlow(CallerError):
 
 
 class BrokenBody(Invalid):
-    """The body broke off, or where it ends is not said in a way that everybody understands alike (400): nothing behind it is read."""
+    """The body broke off, or where it ends is not said in a way that everybody understands alike
+    (400): nothing behind it is read."""
 
 
 class Busy(ServiceDown):
-    """Too many requests wait, of all clients or of this one (503); the client may repeat it after a second."""
+    """Too many requests wait, of all clients or of this one (503); the client may repeat it after a
+    second."""
 
     def __init__(self) -> None:
         super().__init__("Too many requests are waiting. Try again in a second.")

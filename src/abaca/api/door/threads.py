@@ -1,4 +1,5 @@
-"""The few threads that carry requests out, and those that wait for one: bounded in number, and for each client; clients take turns."""
+"""The few threads that carry requests out, and those that wait for one: bounded in number, and for
+each client; clients take turns."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from abaca.api.door.refusals import Busy
 
 _WAITING = 512
 _OF_ONE_CLIENT = 128
-_SWITCH_SECONDS = 0.0005  # a request that arrives waits so long for Python while others are carried out; 0.005 is Python's own
+# a request that arrives waits so long for Python while others are carried out; 0.005 is Python's
+# own
+_SWITCH_SECONDS = 0.0005
 
 
 class RequestThreads:
@@ -22,13 +25,15 @@ class RequestThreads:
         sys.setswitchinterval(_SWITCH_SECONDS)
         self._number = number
         self._signals: SimpleQueue[None] = SimpleQueue()  # one for each that waits
-        self._waiting: OrderedDict[str, deque[Callable[[], object]]] = OrderedDict()  # by client, whose turn is next first
+        # by client, whose turn is next first
+        self._waiting: OrderedDict[str, deque[Callable[[], object]]] = OrderedDict()
         self._lock = Lock()
         for _ in range(number):
             self._start()
 
     def are_behind(self) -> bool:
-        """Whether more wait than there are threads, so that a client may have gone before its turn comes."""
+        """Whether more wait than there are threads, so that a client may have gone before its turn
+        comes."""
         return self._signals.qsize() > self._number
 
     def carry_out(self, client: str, work: Callable[[], object]) -> None:

@@ -19,7 +19,10 @@ from abaca.errors import Invalid, Missing
 from abaca.values import Page
 
 _QUERY = ListQuery(
-    [*texts("share_id", "access_type", "access_to", "access_level", "access_key"), Filter("metadata", bodies.mapping)]
+    [
+        *texts("share_id", "access_type", "access_to", "access_level", "access_key"),
+        Filter("metadata", bodies.mapping),
+    ]
 )
 
 
@@ -29,7 +32,9 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
     if arguments.access_type == "cephx" and call.version < 13:
         raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
     if arguments.access_type == "ip" and ":" in arguments.access_to and call.version < 38:
-        raise Invalid(f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38.")
+        raise Invalid(
+            f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38."
+        )
     locks = _locks(call, arguments) if call.version >= 82 else set()
     with begin(call.engine) as conn:
         rule = access_rules.allow(
@@ -50,7 +55,11 @@ def allow(call: Call, share_id: str) -> dict[str, Any]:
 def deny(call: Call, share_id: str) -> None:
     """Action deny_access (os-deny_access up to 2.6)."""
     arguments = call.arguments(AccessDeny)
-    unrestrict = call.version >= 82 and arguments.unrestrict is not None and bodies.boolean(arguments.unrestrict)
+    unrestrict = (
+        call.version >= 82
+        and arguments.unrestrict is not None
+        and bodies.boolean(arguments.unrestrict)
+    )
     with begin(call.engine) as conn:
         access_rules.deny(conn, call.caller, share_id, arguments.access_id, unrestrict=unrestrict)
 
@@ -58,7 +67,11 @@ def deny(call: Call, share_id: str) -> None:
 def list_of_share(call: Call, share_id: str) -> dict[str, Any]:
     """Action access_list, up to 2.44 (os-access_list up to 2.6)."""
     with read(call.engine) as conn:
-        return call.many("access_list", ACCESS_RULE, access_rules.find(conn, call.caller, share_id, sees_hidden=_sees_hidden(call)))
+        return call.many(
+            "access_list",
+            ACCESS_RULE,
+            access_rules.find(conn, call.caller, share_id, sees_hidden=_sees_hidden(call)),
+        )
 
 
 def index(call: Call) -> Any:
@@ -70,8 +83,12 @@ def index(call: Call) -> Any:
 
     def fetch(page: Page) -> Part:
         with read(call.engine) as conn:
-            rules = access_rules.find(conn, call.caller, share_id, filters, page, sees_hidden=_sees_hidden(call))
-        following = listings.following(page, len(rules), [(rule["created_at"], rule["id"]) for rule in rules[-1:]])
+            rules = access_rules.find(
+                conn, call.caller, share_id, filters, page, sees_hidden=_sees_hidden(call)
+            )
+        following = listings.following(
+            page, len(rules), [(rule["created_at"], rule["id"]) for rule in rules[-1:]]
+        )
         return Part(call.shown(ACCESS_RULE, rules), following)
 
     try:
@@ -82,16 +99,29 @@ def index(call: Call) -> Any:
 
 def update(call: Call, access_id: str) -> dict[str, Any]:
     """PUT /share-access-rules/{id}, since 2.88: another access level."""
-    level = call.body("update_access", AccessUpdate, missing=Invalid("Malformed request body")).access_level
+    level = call.body(
+        "update_access", AccessUpdate, missing=Invalid("Malformed request body")
+    ).access_level
     with begin(call.engine) as conn:
-        rule = access_rules.change_level(conn, call.caller, access_id, level, sees_hidden=_sees_hidden(call), limits=call.row_limits)
+        rule = access_rules.change_level(
+            conn,
+            call.caller,
+            access_id,
+            level,
+            sees_hidden=_sees_hidden(call),
+            limits=call.row_limits,
+        )
     return call.one("access", ACCESS_RULE, rule)
 
 
 def show(call: Call, access_id: str) -> dict[str, Any]:
     """GET /share-access-rules/{id}"""
     with read(call.engine) as conn:
-        return call.one("access", ACCESS_RULE, access_rules.get(conn, call.caller, access_id, sees_hidden=_sees_hidden(call)))
+        return call.one(
+            "access",
+            ACCESS_RULE,
+            access_rules.get(conn, call.caller, access_id, sees_hidden=_sees_hidden(call)),
+        )
 
 
 def _sees_hidden(call: Call) -> bool:
@@ -116,34 +146,74 @@ _SHOWN = one("access", ACCESS_RULE)
 
 RESOURCE = Resource(
     routes=[
-        *renamed("os-allow_access", action(
-            _SHARE_ACTION, "allow_access", allow, member("share:allow_access"), AccessAllow,
-            gives=_SHOWN, status=200,
-        )),
-        *renamed("os-deny_access", action(
-            _SHARE_ACTION, "deny_access", deny, member("share:deny_access"), AccessDeny,
-        )),
-        *renamed("os-access_list", action(
-            _SHARE_ACTION, "access_list", list_of_share, reader("share:access_get_all"),
-            gives=many("access_list", ACCESS_RULE), until=44, status=200,
-        )),
+        *renamed(
+            "os-allow_access",
+            action(
+                _SHARE_ACTION,
+                "allow_access",
+                allow,
+                member("share:allow_access"),
+                AccessAllow,
+                gives=_SHOWN,
+                status=200,
+            ),
+        ),
+        *renamed(
+            "os-deny_access",
+            action(
+                _SHARE_ACTION,
+                "deny_access",
+                deny,
+                member("share:deny_access"),
+                AccessDeny,
+            ),
+        ),
+        *renamed(
+            "os-access_list",
+            action(
+                _SHARE_ACTION,
+                "access_list",
+                list_of_share,
+                reader("share:access_get_all"),
+                gives=many("access_list", ACCESS_RULE),
+                until=44,
+                status=200,
+            ),
+        ),
         Route(
-            "GET", _ALL, index, reader("share_access_rule:index"),
-            gives=many("access_list", ACCESS_RULE), query=_QUERY.names, since=45,
+            "GET",
+            _ALL,
+            index,
+            reader("share_access_rule:index"),
+            gives=many("access_list", ACCESS_RULE),
+            query=_QUERY.names,
+            since=45,
         ),
         Route("GET", _ONE, show, reader("share_access_rule:get"), gives=_SHOWN, since=45),
         Route(
-            "PUT", _ONE, update, member("share_access_rule:update"),
-            takes=Takes("update_access", AccessUpdate), gives=_SHOWN, since=88,
+            "PUT",
+            _ONE,
+            update,
+            member("share_access_rule:update"),
+            takes=Takes("update_access", AccessUpdate),
+            gives=_SHOWN,
+            since=88,
         ),
         Route(
-            "PUT", f"{_ONE}/metadata", metadata.ACCESS_RULE.merge,
-            member("share_access_metadata:update"), takes=metadata.PAIRS, gives=metadata.ALL,
+            "PUT",
+            f"{_ONE}/metadata",
+            metadata.ACCESS_RULE.merge,
+            member("share_access_metadata:update"),
+            takes=metadata.PAIRS,
+            gives=metadata.ALL,
             since=45,
         ),
         Route(
-            "DELETE", f"{_ONE}/metadata/{{key}}", metadata.ACCESS_RULE.delete,
-            member("share_access_metadata:delete"), since=45,
+            "DELETE",
+            f"{_ONE}/metadata/{{key}}",
+            metadata.ACCESS_RULE.delete,
+            member("share_access_metadata:delete"),
+            since=45,
         ),
     ],
 )

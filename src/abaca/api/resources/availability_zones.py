@@ -19,9 +19,15 @@ def index(call: Call) -> dict[str, Any]:
 
 RESOURCE = Resource(
     routes=[
-        *renamed("/v2/os-availability-zone", Route(
-            "GET", "/v2/availability-zones", index, reader("availability_zone:index"),
-            gives=many("availability_zones", AVAILABILITY_ZONE),
-        )),
+        *renamed(
+            "/v2/os-availability-zone",
+            Route(
+                "GET",
+                "/v2/availability-zones",
+                index,
+                reader("availability_zone:index"),
+                gives=many("availability_zones", AVAILABILITY_ZONE),
+            ),
+        ),
     ],
 )

@@ -52,7 +52,9 @@ def update(call: Call, type_id: str, key: str) -> dict[str, str]:
 
 def delete(call: Call, type_id: str, key: str) -> None:
     """DELETE /types/{id}/extra_specs/{key}. Below 2.24 snapshot_support cannot go either."""
-    kept = {share_types.HANDLES_SERVERS} | ({share_types.SNAPSHOT_SUPPORT} if call.version < 24 else set())
+    kept = {share_types.HANDLES_SERVERS} | (
+        {share_types.SNAPSHOT_SUPPORT} if call.version < 24 else set()
+    )
     with begin(call.engine) as conn:
         share_types.delete_extra_spec(conn, call.caller, type_id, key, kept=kept)
 
@@ -63,17 +65,28 @@ _ONE = f"{_ALL}/{{key}}"
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, admin("share_types_extra_spec:index"),
+            "GET",
+            _ALL,
+            index,
+            admin("share_types_extra_spec:index"),
             gives=plain("extra_specs", MAP),
         ),
         Route(
-            "POST", _ALL, create, admin("share_types_extra_spec:create"),
-            takes=Takes("extra_specs", dict[str, str]), gives=plain("extra_specs", MAP),
+            "POST",
+            _ALL,
+            create,
+            admin("share_types_extra_spec:create"),
+            takes=Takes("extra_specs", dict[str, str]),
+            gives=plain("extra_specs", MAP),
         ),
         Route("GET", _ONE, show, admin("share_types_extra_spec:show"), gives=plain("", MAP)),
         Route(
-            "PUT", _ONE, update, admin("share_types_extra_spec:update"),
-            takes=Takes("", dict[str, str]), gives=plain("", MAP),
+            "PUT",
+            _ONE,
+            update,
+            admin("share_types_extra_spec:update"),
+            takes=Takes("", dict[str, str]),
+            gives=plain("", MAP),
         ),
         Route("DELETE", _ONE, delete, admin("share_types_extra_spec:delete"), status=202),
     ],

@@ -1,4 +1,5 @@
-"""Local networks and subnets, in the parts of Neutron's API that the `openstack network` and `openstack subnet` commands need."""
+"""Local networks and subnets, in the parts of Neutron's API that the `openstack network` and
+`openstack subnet` commands need."""
 
 from __future__ import annotations
 
@@ -69,14 +70,21 @@ def list_networks(call: Call) -> dict[str, Any]:
 def show_network(call: Call, network_id: str) -> dict[str, Any]:
     """One network."""
     with read(call.engine) as conn:
-        return _shown(call, "network", wire.NETWORK, local_networks.get(conn, call.caller, network_id))
+        return _shown(
+            call, "network", wire.NETWORK, local_networks.get(conn, call.caller, network_id)
+        )
 
 
 def update_network(call: Call, network_id: str) -> dict[str, Any]:
     """Name, description, and whether it is shared."""
     changes = _set(_body(call, "network", wire.LocalNetworkUpdate))
     with begin(call.engine) as conn:
-        return _shown(call, "network", wire.NETWORK, local_networks.update(conn, call.caller, network_id, changes))
+        return _shown(
+            call,
+            "network",
+            wire.NETWORK,
+            local_networks.update(conn, call.caller, network_id, changes),
+        )
 
 
 def delete_network(call: Call, network_id: str) -> None:
@@ -105,7 +113,9 @@ def update_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
     """Name and description."""
     changes = _set(_body(call, "subnet", wire.LocalSubnetUpdate))
     with begin(call.engine) as conn:
-        return _shown(call, "subnet", wire.SUBNET, local_subnets.update(conn, call.caller, subnet_id, changes))
+        return _shown(
+            call, "subnet", wire.SUBNET, local_subnets.update(conn, call.caller, subnet_id, changes)
+        )
 
 
 def delete_subnet(call: Call, subnet_id: str) -> None:
@@ -115,12 +125,22 @@ def delete_subnet(call: Call, subnet_id: str) -> None:
 
 
 def _version(call: Call) -> dict[str, Any]:
-    return {"id": "v2.0", "status": "CURRENT", "links": [{"rel": "self", "href": f"{call.base_url}{wire.BASE}/v2.0/"}]}
+    return {
+        "id": "v2.0",
+        "status": "CURRENT",
+        "links": [{"rel": "self", "href": f"{call.base_url}{wire.BASE}/v2.0/"}],
+    }
 
 
 def _extension(alias: str) -> dict[str, Any]:
     name = _EXTENSIONS[alias]
-    return {"alias": alias, "name": name, "description": name, "links": [], "updated": "2026-11-22T00:00:00-00:00"}
+    return {
+        "alias": alias,
+        "name": name,
+        "description": name,
+        "links": [],
+        "updated": "2026-11-22T00:00:00-00:00",
+    }
 
 
 def _body(call: Call, member: str, struct: type[_S]) -> _S:
@@ -132,8 +152,11 @@ def _set(body: Struct) -> dict[str, Any]:
     return {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
 
 
-def _create(call: Call, member: str, struct: type[_S], new: Callable[..., dict[str, Any]], view: View) -> dict[str, Any]:
-    """What `{member: …}` or `{members: […]}` asks for: all of it or, when one is refused, nothing."""
+def _create(
+    call: Call, member: str, struct: type[_S], new: Callable[..., dict[str, Any]], view: View
+) -> dict[str, Any]:
+    """What `{member: …}` or `{members: […]}` asks for: all of it or, when one is refused,
+    nothing."""
     many = f"{member}s"
     wanted = call.json.get(many) if isinstance(call.json, dict) else None
     if wanted is None:
@@ -154,11 +177,17 @@ def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) ->
     arguments = _set(body)
     project_id = arguments.pop("tenant_id", None)
     del arguments["admin_state_up"], arguments["external"]
-    return local_networks.create(conn, call.caller, **{"project_id": project_id, **arguments}, limits=call.row_limits)
+    return local_networks.create(
+        conn, call.caller, **{"project_id": project_id, **arguments}, limits=call.row_limits
+    )
 
 
 def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> dict[str, Any]:
-    pools = None if body.allocation_pools is UNSET else [(pool.start, pool.end) for pool in body.allocation_pools]
+    pools = (
+        None
+        if body.allocation_pools is UNSET
+        else [(pool.start, pool.end) for pool in body.allocation_pools]
+    )
     project_id = body.project_id or body.tenant_id
     return local_subnets.create(
         conn,
@@ -175,18 +204,24 @@ def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> d
     )
 
 
-def _list(call: Call, members: str, known: Sequence[str], find: Callable[..., Rows], view: View) -> dict[str, Any]:
+def _list(
+    call: Call, members: str, known: Sequence[str], find: Callable[..., Rows], view: View
+) -> dict[str, Any]:
     wanted = wire.filters(call.query_values, known)
     page = call.page()
     rows: Rows = []
     if wanted is not None:
         with read(call.engine) as conn:
-            rows = find(conn, call.caller, wanted, limit=page.limit, marker=call.query.get("marker"))
+            rows = find(
+                conn, call.caller, wanted, limit=page.limit, marker=call.query.get("marker")
+            )
     rendered = view.render_all(rows, 0, is_admin=call.caller.is_admin)
     answer: dict[str, Any] = {members: [_selected(call, row) for row in rendered]}
     if rows and len(rows) == page.limit:
         following = {**call.query_values, "limit": page.limit, "marker": rows[-1]["id"]}
-        answer[f"{members}_links"] = [{"rel": "next", "href": f"{call.url}?{urlencode(following, doseq=True)}"}]
+        answer[f"{members}_links"] = [
+            {"rel": "next", "href": f"{call.url}?{urlencode(following, doseq=True)}"}
+        ]
     return answer
 
 
@@ -213,39 +248,71 @@ RESOURCE = Resource(
         Route("GET", wire.BASE, versions, None, gives=plain("versions", ANYTHINGS)),
         Route("GET", _ROOT, version, None, gives=plain("version", ANYTHING)),
         Route(
-            "GET", f"{_ROOT}/extensions", extensions, reader("extension:index"),
+            "GET",
+            f"{_ROOT}/extensions",
+            extensions,
+            reader("extension:index"),
             gives=plain("extensions", ANYTHINGS),
         ),
         Route(
-            "GET", f"{_ROOT}/extensions/{{alias}}", extension, reader("extension:index"),
+            "GET",
+            f"{_ROOT}/extensions/{{alias}}",
+            extension,
+            reader("extension:index"),
             gives=plain("extension", ANYTHING),
         ),
         Route(
-            "GET", _NETWORKS, list_networks, reader("local_network:get"),
-            gives=many("networks", wire.NETWORK), query=(*wire.PARAMETERS, *local_networks.FILTERS),
+            "GET",
+            _NETWORKS,
+            list_networks,
+            reader("local_network:get"),
+            gives=many("networks", wire.NETWORK),
+            query=(*wire.PARAMETERS, *local_networks.FILTERS),
         ),
         Route(
-            "POST", _NETWORKS, create_network, creator("local_network:create"),
-            takes=Takes("network", wire.LocalNetworkCreate), gives=_ONE_NETWORK, status=201,
+            "POST",
+            _NETWORKS,
+            create_network,
+            creator("local_network:create"),
+            takes=Takes("network", wire.LocalNetworkCreate),
+            gives=_ONE_NETWORK,
+            status=201,
         ),
         Route("GET", _NETWORK, show_network, reader("local_network:get"), gives=_ONE_NETWORK),
         Route(
-            "PUT", _NETWORK, update_network, member("local_network:update"),
-            takes=Takes("network", wire.LocalNetworkUpdate), gives=_ONE_NETWORK,
+            "PUT",
+            _NETWORK,
+            update_network,
+            member("local_network:update"),
+            takes=Takes("network", wire.LocalNetworkUpdate),
+            gives=_ONE_NETWORK,
         ),
         Route("DELETE", _NETWORK, delete_network, member("local_network:delete"), status=204),
         Route(
-            "GET", _SUBNETS, list_subnets, reader("local_subnet:get"),
-            gives=many("subnets", wire.SUBNET), query=(*wire.PARAMETERS, *local_subnets.FILTERS),
+            "GET",
+            _SUBNETS,
+            list_subnets,
+            reader("local_subnet:get"),
+            gives=many("subnets", wire.SUBNET),
+            query=(*wire.PARAMETERS, *local_subnets.FILTERS),
         ),
         Route(
-            "POST", _SUBNETS, create_subnet, member("local_subnet:create"),
-            takes=Takes("subnet", wire.LocalSubnetCreate), gives=_ONE_SUBNET, status=201,
+            "POST",
+            _SUBNETS,
+            create_subnet,
+            member("local_subnet:create"),
+            takes=Takes("subnet", wire.LocalSubnetCreate),
+            gives=_ONE_SUBNET,
+            status=201,
         ),
         Route("GET", _SUBNET, show_subnet, reader("local_subnet:get"), gives=_ONE_SUBNET),
         Route(
-            "PUT", _SUBNET, update_subnet, member("local_subnet:update"),
-            takes=Takes("subnet", wire.LocalSubnetUpdate), gives=_ONE_SUBNET,
+            "PUT",
+            _SUBNET,
+            update_subnet,
+            member("local_subnet:update"),
+            takes=Takes("subnet", wire.LocalSubnetUpdate),
+            gives=_ONE_SUBNET,
         ),
         Route("DELETE", _SUBNET, delete_subnet, member("local_subnet:delete"), status=204),
     ],

@@ -13,7 +13,9 @@ from abaca.domain.rows import messages
 
 _QUERY = ListQuery(
     [
-        *texts("request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level"),
+        *texts(
+            "request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level"
+        ),
         *times(since=52),
     ]
 )
@@ -27,7 +29,9 @@ def index(call: Call) -> dict[str, Any]:
 def show(call: Call, message_id: str) -> dict[str, Any]:
     """GET /messages/{id}"""
     with read(call.engine) as conn:
-        return call.one("message", MESSAGE, _linked(call, messages.get(conn, call.caller, message_id)))
+        return call.one(
+            "message", MESSAGE, _linked(call, messages.get(conn, call.caller, message_id))
+        )
 
 
 def delete(call: Call, message_id: str) -> None:
@@ -46,8 +50,13 @@ _ONE = f"{_ALL}/{{message_id}}"
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("message:get_all"), gives=many("messages", MESSAGE),
-            query=_QUERY.names, since=37,
+            "GET",
+            _ALL,
+            index,
+            reader("message:get_all"),
+            gives=many("messages", MESSAGE),
+            query=_QUERY.names,
+            since=37,
         ),
         Route("GET", _ONE, show, reader("message:get"), gives=one("message", MESSAGE), since=37),
         Route("DELETE", _ONE, delete, member("message:delete"), since=37, status=204),

@@ -1,4 +1,5 @@
-"""…/metadata: what its owner notes on a resource. One piece of code for shares, snapshots, share network subnets and access rules."""
+"""…/metadata: what its owner notes on a resource. One piece of code for shares, snapshots, share
+network subnets and access rules."""
 
 from __future__ import annotations
 
@@ -29,11 +30,13 @@ _DRIVERS_SINCE = 89
 
 
 class Metadata:
-    """The handlers of one kind of resource. `get` and `change` are the domain's, given the path's ids by name.
+    """The handlers of one kind of resource. `get` and `change` are the domain's, given the path's
+    ids by name.
 
-    `change` is given what is there, with the row held, and returns what shall be there. `guarded`: the rule that a caller needs to touch
-    the keys of the option `guarded_keys`; without it they stay as they are when everything is replaced. `hand_over(call, conn, given,
-    dropped, **ids)`: told in the same transaction which keys were set and which are gone.
+    `change` is given what is there, with the row held, and returns what shall be there. `guarded`:
+    the rule that a caller needs to touch the keys of the option `guarded_keys`; without it they
+    stay as they are when everything is replaced. `hand_over(call, conn, given, dropped, **ids)`:
+    told in the same transaction which keys were set and which are gone.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class Metadata:
         self._guarded_keys = guarded_keys
         self._hand_over = hand_over
 
-    def routes(self, path: str, get: Rule, update: Rule, delete: Rule, since: int = 0) -> list[Route]:
+    def routes(
+        self, path: str, get: Rule, update: Rule, delete: Rule, since: int = 0
+    ) -> list[Route]:
         """The routes below the resource's URL `path`."""
         everything, one = f"{path}/metadata", f"{path}/metadata/{{key}}"
         return [
@@ -69,7 +74,8 @@ class Metadata:
             return {"metadata": self._get(conn, call.caller, **ids)["metadata"]}
 
     def merge(self, call: Call, **ids: str) -> dict[str, Any]:
-        """POST …/metadata (PUT, for access rules): the pairs given are added to those that are there."""
+        """POST …/metadata (PUT, for access rules): the pairs given are added to those that are
+        there."""
         new = _pairs(call, "metadata")
         return {"metadata": self._apply(call, ids, lambda old: old | new, new)}
 
@@ -77,7 +83,11 @@ class Metadata:
         """PUT …/metadata: the pairs given take the place of all that are there."""
         new = _pairs(call, "metadata")
         closed = self._closed(call)
-        return {"metadata": self._apply(call, ids, lambda old: {key: old[key] for key in closed if key in old} | new, new)}
+        return {
+            "metadata": self._apply(
+                call, ids, lambda old: {key: old[key] for key in closed if key in old} | new, new
+            )
+        }
 
     def show(self, call: Call, key: str, **ids: str) -> dict[str, Any]:
         """GET …/metadata/{key}"""
@@ -100,15 +110,24 @@ class Metadata:
         self._apply(call, ids, without, {})
 
     def refuse_closed(self, call: Call, new: Pairs, old: Pairs | None = None) -> None:
-        """Raises PolicyForbids when `new` differs from `old` in a key that the caller may not touch."""
+        """Raises PolicyForbids when `new` differs from `old` in a key that the caller may not
+        touch."""
         before = old or {}
-        if self._guarded is not None and any(new.get(key) != before.get(key) for key in self._closed(call)):
+        if self._guarded is not None and any(
+            new.get(key) != before.get(key) for key in self._closed(call)
+        ):
             call.enforce(self._guarded)
 
     def _closed(self, call: Call) -> list[str]:
-        return [] if self._guarded is None or call.permits(self._guarded) else list(call.conf[self._guarded_keys])
+        return (
+            []
+            if self._guarded is None or call.permits(self._guarded)
+            else list(call.conf[self._guarded_keys])
+        )
 
-    def _apply(self, call: Call, ids: dict[str, str], change: Callable[[Pairs], Pairs], given: Pairs) -> Pairs:
+    def _apply(
+        self, call: Call, ids: dict[str, str], change: Callable[[Pairs], Pairs], given: Pairs
+    ) -> Pairs:
         before: Pairs = {}
 
         def checked(old: Pairs) -> Pairs:
@@ -125,7 +144,9 @@ class Metadata:
 
 
 def _pairs(call: Call, member: str) -> Pairs:
-    return bodies.metadata(call.body(member, dict[str, str], missing=Invalid("Malformed request body")))
+    return bodies.metadata(
+        call.body(member, dict[str, str], missing=Invalid("Malformed request body"))
+    )
 
 
 def _one(metadata: Pairs, key: str) -> Pairs:
@@ -134,15 +155,27 @@ def _one(metadata: Pairs, key: str) -> Pairs:
     return {key: metadata[key]}
 
 
-def _to_drivers(call: Call, conn: Connection, given: Collection[str], dropped: Collection[str], *, subnet_id: str, **_ids: str) -> None:
+def _to_drivers(
+    call: Call,
+    conn: Connection,
+    given: Collection[str],
+    dropped: Collection[str],
+    *,
+    subnet_id: str,
+    **_ids: str,
+) -> None:
     """Since 2.89: what the option driver_updatable_subnet_metadata names."""
     if call.version >= _DRIVERS_SINCE:
         keys = set(call.conf.driver_updatable_subnet_metadata)
-        subnet_metadata.hand_over(conn, subnet_id, keys & set(given), keys & set(dropped), call.row_limits)
+        subnet_metadata.hand_over(
+            conn, subnet_id, keys & set(given), keys & set(dropped), call.row_limits
+        )
 
 
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
-SUBNET = Metadata(share_network_subnets.get, share_network_subnets.change_metadata, hand_over=_to_drivers)
+SUBNET = Metadata(
+    share_network_subnets.get, share_network_subnets.change_metadata, hand_over=_to_drivers
+)
 EXPORT_LOCATION = Metadata(
     share_export_locations.get,
     share_export_locations.change_metadata,

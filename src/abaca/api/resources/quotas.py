@@ -20,7 +20,10 @@ from abaca.domain.share_types import share_types
 from abaca.errors import Invalid
 
 _SHARE_TYPE_SINCE = 39
-_MISSING = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+_MISSING = (
+    "The server could not comply with the request since it is either malformed or "
+    "otherwise incorrect."
+)
 
 
 def show(call: Call, project_id: str) -> dict[str, Any]:
@@ -28,7 +31,10 @@ def show(call: Call, project_id: str) -> dict[str, Any]:
     _require_own(call, project_id)
     with read(call.engine) as conn:
         scope = _scope(call, conn, project_id)
-        return {"quota_set": {"id": project_id} | _shown(call, scope, quotas.limits(conn, scope, call.quota_defaults))}
+        return {
+            "quota_set": {"id": project_id}
+            | _shown(call, scope, quotas.limits(conn, scope, call.quota_defaults))
+        }
 
 
 def detail(call: Call, project_id: str) -> dict[str, Any]:
@@ -36,8 +42,14 @@ def detail(call: Call, project_id: str) -> dict[str, Any]:
     _require_own(call, project_id)
     with read(call.engine) as conn:
         scope = _scope(call, conn, project_id)
-        limits, used = quotas.limits(conn, scope, call.quota_defaults), quota_usages.in_use(conn, scope)
-    details = {name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in _shown(call, scope, limits).items()}
+        limits, used = (
+            quotas.limits(conn, scope, call.quota_defaults),
+            quota_usages.in_use(conn, scope),
+        )
+    details = {
+        name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0}
+        for name, limit in _shown(call, scope, limits).items()
+    }
     return {"quota_set": {"id": project_id} | details}
 
 
@@ -56,7 +68,10 @@ def update(call: Call, project_id: str) -> dict[str, Any]:
         scope = _scope(call, conn, project_id)
         misplaced = [name for name in OF_PROJECTS_ONLY if scope.share_type_id and name in body]
         if misplaced:
-            raise Invalid(f"'{misplaced[0]}' quota cannot be set for share type; it can be set only for project or user.")
+            raise Invalid(
+                f"'{misplaced[0]}' quota cannot be set for share type; it can be set only for "
+                "project or user."
+            )
         wanted = read_limits(body, resources(call.version))
         used = None if forced else quota_usages.in_use(conn, scope, held=True)
         quotas.set_limits(conn, scope, wanted, call.quota_defaults, used)
@@ -73,12 +88,19 @@ def show_class(call: Call, class_name: str) -> dict[str, Any]:
     """GET /quota-class-sets/{name}"""
     with read(call.engine) as conn:
         limits = quotas.class_limits(conn, class_name, call.quota_defaults)
-    return {"quota_class_set": {"id": class_name} | {name: limits[name] for name in resources(call.version)}}
+    return {
+        "quota_class_set": {"id": class_name}
+        | {name: limits[name] for name in resources(call.version)}
+    }
 
 
 def update_class(call: Call, class_name: str) -> dict[str, Any]:
-    """PUT /quota-class-sets/{name}; the class "default" holds for every project without limits of its own."""
-    wanted = read_limits(call.body("quota_class_set", dict[str, Any], missing=Invalid(_MISSING)), resources(call.version))
+    """PUT /quota-class-sets/{name}; the class "default" holds for every project without limits of
+    its own."""
+    wanted = read_limits(
+        call.body("quota_class_set", dict[str, Any], missing=Invalid(_MISSING)),
+        resources(call.version),
+    )
     with begin(call.engine) as conn:
         quotas.set_class_limits(conn, _name(class_name), wanted)
         limits = quotas.class_limits(conn, class_name, call.quota_defaults)
@@ -89,7 +111,9 @@ def limits(call: Call) -> dict[str, Any]:
     """GET /limits: what the caller's project may have and has."""
     caller = call.caller
     with read(call.engine) as conn:
-        allowed = quotas.limits(conn, Scope(project_id=caller.project_id, user_id=caller.user_id), call.quota_defaults)
+        allowed = quotas.limits(
+            conn, Scope(project_id=caller.project_id, user_id=caller.user_id), call.quota_defaults
+        )
         used = quota_usages.in_use(conn, Scope(project_id=caller.project_id))
     return {"limits": {"rate": [], "absolute": absolute(allowed, used, call.version)}}
 
@@ -102,21 +126,32 @@ def _require_own(call: Call, project_id: str) -> None:
 def _scope(call: Call, conn: Connection, project_id: str) -> Scope:
     user_id, share_type = call.query.get("user_id") or None, call.query.get("share_type") or None
     if share_type and call.version < _SHARE_TYPE_SINCE:
-        raise Invalid(f"'share_type' key is not supported by this version; it is since 2.{_SHARE_TYPE_SINCE}.")
+        raise Invalid(
+            f"'share_type' key is not supported by this version; it is since 2.{_SHARE_TYPE_SINCE}."
+        )
     if user_id and share_type:
         raise Invalid("'user_id' and 'share_type' values are mutually exclusive: give one of them.")
     type_id = share_types.lookup(conn, call.caller, share_type)["id"] if share_type else None
-    return Scope(project_id=_name(project_id), user_id=_name(user_id) if user_id else None, share_type_id=type_id)
+    return Scope(
+        project_id=_name(project_id),
+        user_id=_name(user_id) if user_id else None,
+        share_type_id=type_id,
+    )
 
 
 def _name(text: str) -> str:
     if len(text) > 255:
-        raise Invalid("Names and ids of projects, users and quota classes have at most 255 characters.")
+        raise Invalid(
+            "Names and ids of projects, users and quota classes have at most 255 characters."
+        )
     return text
 
 
 def _shown(call: Call, scope: Scope, limits: dict[str, int]) -> dict[str, int]:
-    return {name: limits[name] for name in resources(call.version, of_share_type=scope.share_type_id is not None)}
+    return {
+        name: limits[name]
+        for name in resources(call.version, of_share_type=scope.share_type_id is not None)
+    }
 
 
 def _limits(value: Schema) -> Schema:
@@ -134,19 +169,31 @@ _LIMITS = object_of(rate=NO_ITEMS, absolute={"type": "object", "additionalProper
 
 def _routes(prefix: str, since: int = 0, until: int | None = None) -> list[Route]:
     """Those that were called otherwise up to 2.6."""
-    one, of_class = f"/v2/{prefix}quota-sets/{{project_id}}", f"/v2/{prefix}quota-class-sets/{{class_name}}"
+    one, of_class = (
+        f"/v2/{prefix}quota-sets/{{project_id}}",
+        f"/v2/{prefix}quota-class-sets/{{class_name}}",
+    )
     routes = [
         Route("GET", one, show, reader("quota_set:show"), gives=_SET, query=_QUERY),
         Route(
-            "PUT", one, update, admin("quota_set:update"),
-            takes=Takes("quota_set", dict[str, int | bool | str]), gives=_SET, query=_QUERY,
+            "PUT",
+            one,
+            update,
+            admin("quota_set:update"),
+            takes=Takes("quota_set", dict[str, int | bool | str]),
+            gives=_SET,
+            query=_QUERY,
         ),
         Route("DELETE", one, delete, admin("quota_set:delete"), query=_QUERY, status=202),
         Route("GET", f"{one}/defaults", defaults, reader("quota_set:show"), gives=_SET),
         Route("GET", of_class, show_class, admin("quota_class_set:show"), gives=_CLASS_SET),
         Route(
-            "PUT", of_class, update_class, admin("quota_class_set:update"),
-            takes=Takes("quota_class_set", dict[str, int]), gives=_CLASS_SET,
+            "PUT",
+            of_class,
+            update_class,
+            admin("quota_class_set:update"),
+            takes=Takes("quota_class_set", dict[str, int]),
+            gives=_CLASS_SET,
         ),
     ]
     return [route._replace(since=since, until=until) for route in routes]
@@ -158,8 +205,13 @@ RESOURCE = Resource(
         *_routes("os-", until=6),
         *_routes("", since=7),
         Route(
-            "GET", "/v2/quota-sets/{project_id}/detail", detail, reader("quota_set:show"),
-            gives=_DETAILS, query=_QUERY, since=25,
+            "GET",
+            "/v2/quota-sets/{project_id}/detail",
+            detail,
+            reader("quota_set:show"),
+            gives=_DETAILS,
+            query=_QUERY,
+            since=25,
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""/resource-locks: locks of shares and access rules, since 2.81. Locks that are placed with an access rule: `access_rules`."""
+"""/resource-locks: locks of shares and access rules, since 2.81. Locks that are placed with an
+access rule: `access_rules`."""
 
 from __future__ import annotations
 
@@ -32,7 +33,15 @@ _MALFORMED = Invalid(bodies.MALFORMED)
 def index(call: Call) -> dict[str, Any]:
     """GET /resource-locks"""
     listing = resource_locks.LISTING
-    return answer(call, _QUERY, listing.find, "resource_locks", RESOURCE_LOCK, count=listing.count, told=_linked)
+    return answer(
+        call,
+        _QUERY,
+        listing.find,
+        "resource_locks",
+        RESOURCE_LOCK,
+        count=listing.count,
+        told=_linked,
+    )
 
 
 def show(call: Call, lock_id: str) -> dict[str, Any]:
@@ -66,7 +75,9 @@ def update(call: Call, lock_id: str) -> dict[str, Any]:
     if given.keys() - set(LockUpdate.__struct_fields__):
         raise Invalid("Only 'resource_action' and 'lock_reason' can be updated.")
     body = bodies.shape(given, LockUpdate)
-    changes: dict[str, Any] = {"resource_action": body.resource_action} if body.resource_action else {}
+    changes: dict[str, Any] = (
+        {"resource_action": body.resource_action} if body.resource_action else {}
+    )
     if body.lock_reason is not msgspec.UNSET:
         changes["lock_reason"] = body.lock_reason
     try:
@@ -97,17 +108,32 @@ _SHOWN = one("resource_lock", RESOURCE_LOCK)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("resource_lock:get_all"),
-            gives=many("resource_locks", RESOURCE_LOCK), query=_QUERY.names, since=81,
+            "GET",
+            _ALL,
+            index,
+            reader("resource_lock:get_all"),
+            gives=many("resource_locks", RESOURCE_LOCK),
+            query=_QUERY.names,
+            since=81,
         ),
         Route(
-            "POST", _ALL, create, member("resource_lock:create"),
-            takes=Takes("resource_lock", LockCreate), gives=_SHOWN, since=81,
+            "POST",
+            _ALL,
+            create,
+            member("resource_lock:create"),
+            takes=Takes("resource_lock", LockCreate),
+            gives=_SHOWN,
+            since=81,
         ),
         Route("GET", _ONE, show, reader("resource_lock:get"), gives=_SHOWN, since=81),
         Route(
-            "PUT", _ONE, update, member("resource_lock:update"),
-            takes=Takes("resource_lock", LockUpdate), gives=_SHOWN, since=81,
+            "PUT",
+            _ONE,
+            update,
+            member("resource_lock:update"),
+            takes=Takes("resource_lock", LockUpdate),
+            gives=_SHOWN,
+            since=81,
         ),
         Route("DELETE", _ONE, delete, member("resource_lock:delete"), since=81, status=204),
     ],

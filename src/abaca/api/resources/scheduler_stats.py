@@ -29,7 +29,9 @@ def _list(call: Call, level: int) -> dict[str, Any]:
     patterns = call.filters(*_PATTERNS)
     share_type = call.query.get("share_type") if call.version >= 23 else None
     with read(call.engine) as conn:
-        specs = share_types.lookup(conn, call.caller, share_type)["extra_specs"] if share_type else {}
+        specs = (
+            share_types.lookup(conn, call.caller, share_type)["extra_specs"] if share_type else {}
+        )
         return call.many("pools", POOL, pools.find(conn, patterns, specs), level=level)
 
 
@@ -39,12 +41,20 @@ _QUERY = ("host", "backend", "pool", "share_type")
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, pools_index, admin("scheduler_stats:pools:index"),
-            gives=many("pools", POOL, SUMMARY), query=_QUERY,
+            "GET",
+            _ALL,
+            pools_index,
+            admin("scheduler_stats:pools:index"),
+            gives=many("pools", POOL, SUMMARY),
+            query=_QUERY,
         ),
         Route(
-            "GET", f"{_ALL}/detail", pools_detail, admin("scheduler_stats:pools:detail"),
-            gives=many("pools", POOL), query=_QUERY,
+            "GET",
+            f"{_ALL}/detail",
+            pools_detail,
+            admin("scheduler_stats:pools:detail"),
+            gives=many("pools", POOL),
+            query=_QUERY,
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""/security-services: security services. Attaching them to share networks: `share_network_security_services`."""
+"""/security-services: security services. Attaching them to share networks:
+`share_network_security_services`."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, admin, creator, many, member, one, reader
 from abaca.api.lists import ListQuery, answer, as_it_is, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
-from abaca.api.wire.security_services import IN_DETAIL, SECURITY_SERVICE, SecurityServiceCreate, SecurityServiceUpdate
+from abaca.api.wire.security_services import (
+    IN_DETAIL,
+    SECURITY_SERVICE,
+    SecurityServiceCreate,
+    SecurityServiceUpdate,
+)
 from abaca.db.session import begin, read
 from abaca.domain.share_networks import security_services
 from abaca.errors import Unprocessable
@@ -48,18 +54,31 @@ def show(call: Call, security_service_id: str) -> dict[str, Any]:
 
 def create(call: Call) -> dict[str, Any]:
     """POST /security-services"""
-    body = call.body("security_service", SecurityServiceCreate, missing=Unprocessable(UNPROCESSABLE))
+    body = call.body(
+        "security_service", SecurityServiceCreate, missing=Unprocessable(UNPROCESSABLE)
+    )
     fields = _known(call, msgspec.structs.asdict(body))
     with begin(call.engine) as conn:
-        return _one(call, security_services.create(conn, call.caller, **fields, limits=call.row_limits))
+        return _one(
+            call, security_services.create(conn, call.caller, **fields, limits=call.row_limits)
+        )
 
 
 def update(call: Call, security_service_id: str) -> dict[str, Any]:
     """PUT /security-services/{id}"""
-    body = call.body("security_service", SecurityServiceUpdate, missing=Unprocessable(UNPROCESSABLE))
-    changes = {name: value for name, value in msgspec.structs.asdict(body).items() if value is not msgspec.UNSET}
+    body = call.body(
+        "security_service", SecurityServiceUpdate, missing=Unprocessable(UNPROCESSABLE)
+    )
+    changes = {
+        name: value
+        for name, value in msgspec.structs.asdict(body).items()
+        if value is not msgspec.UNSET
+    }
     with begin(call.engine) as conn:
-        return _one(call, security_services.update(conn, call.caller, security_service_id, _known(call, changes)))
+        return _one(
+            call,
+            security_services.update(conn, call.caller, security_service_id, _known(call, changes)),
+        )
 
 
 def delete(call: Call, security_service_id: str) -> None:
@@ -85,11 +104,17 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _readable(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    """With the password for those who may also set it, as clients of the field's API expect; others see that there is one."""
+    """With the password for those who may also set it, as clients of the field's API expect; others
+    see that there is one."""
     token = row["encrypted_password"]
     if token is None:
         return {**row, "password": None}
-    return {**row, "password": call.cipher.decrypt(token) if call.permits("security_service:show_password") else MASK}
+    return {
+        **row,
+        "password": call.cipher.decrypt(token)
+        if call.permits("security_service:show_password")
+        else MASK,
+    }
 
 
 def _known(call: Call, fields: dict[str, Any]) -> dict[str, Any]:
@@ -111,21 +136,37 @@ _SHOWN = one("security_service", SECURITY_SERVICE)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("security_service:index"),
-            gives=many("security_services", SECURITY_SERVICE, SUMMARY), query=_QUERY.names,
+            "GET",
+            _ALL,
+            index,
+            reader("security_service:index"),
+            gives=many("security_services", SECURITY_SERVICE, SUMMARY),
+            query=_QUERY.names,
         ),
         Route(
-            "POST", _ALL, create, creator("security_service:create"),
-            takes=Takes("security_service", SecurityServiceCreate), gives=_SHOWN,
+            "POST",
+            _ALL,
+            create,
+            creator("security_service:create"),
+            takes=Takes("security_service", SecurityServiceCreate),
+            gives=_SHOWN,
         ),
         Route(
-            "GET", f"{_ALL}/detail", detail, reader("security_service:detail"),
-            gives=many("security_services", IN_DETAIL), query=_QUERY.names,
+            "GET",
+            f"{_ALL}/detail",
+            detail,
+            reader("security_service:detail"),
+            gives=many("security_services", IN_DETAIL),
+            query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("security_service:show"), gives=_SHOWN),
         Route(
-            "PUT", _ONE, update, member("security_service:update"),
-            takes=Takes("security_service", SecurityServiceUpdate), gives=_SHOWN,
+            "PUT",
+            _ONE,
+            update,
+            member("security_service:update"),
+            takes=Takes("security_service", SecurityServiceUpdate),
+            gives=_SHOWN,
         ),
         Route("DELETE", _ONE, delete, member("security_service:delete"), status=202),
     ],

@@ -33,7 +33,8 @@ def disable(call: Call) -> dict[str, Any]:
 
 
 def ensure_shares(call: Call) -> None:
-    """POST /services/ensure-shares, since 2.86: everything on a back end is brought into the state described."""
+    """POST /services/ensure-shares, since 2.86: everything on a back end is brought into the state
+    described."""
     body = call.json
     inner = body.get("ensure_shares") if isinstance(body, dict) else None  # since Manila's 2026.1
     host = bodies.shape(body if inner is None else inner, ServiceEnsure).host
@@ -46,8 +47,12 @@ def _set_disabled(call: Call, disabled: bool) -> dict[str, Any]:
     has_reason = call.version >= _REASON_SINCE
     reason = chosen.disabled_reason if has_reason and disabled else None
     with begin(call.engine) as conn:
-        services.set_disabled(conn, host=chosen.host, binary=chosen.binary, disabled=disabled, reason=reason)
-    return {"host": chosen.host, "binary": chosen.binary, "disabled": disabled} | ({"disabled_reason": reason} if has_reason else {})
+        services.set_disabled(
+            conn, host=chosen.host, binary=chosen.binary, disabled=disabled, reason=reason
+        )
+    return {"host": chosen.host, "binary": chosen.binary, "disabled": disabled} | (
+        {"disabled_reason": reason} if has_reason else {}
+    )
 
 
 _ALL = "/v2/services"
@@ -58,21 +63,47 @@ _CHOSEN = {
 
 RESOURCE = Resource(
     routes=[
-        *renamed("/v2/os-services", Route(
-            "GET", _ALL, index, admin("service:index"), gives=many("services", SERVICE),
-            query=_FILTERS,
-        )),
-        *renamed("/v2/os-services/enable", Route(
-            "PUT", f"{_ALL}/enable", enable, admin("service:update"),
-            takes=Takes("", ServiceChoice), gives=plain("", _CHOSEN),
-        )),
-        *renamed("/v2/os-services/disable", Route(
-            "PUT", f"{_ALL}/disable", disable, admin("service:update"),
-            takes=Takes("", ServiceChoice), gives=plain("", _CHOSEN),
-        )),
+        *renamed(
+            "/v2/os-services",
+            Route(
+                "GET",
+                _ALL,
+                index,
+                admin("service:index"),
+                gives=many("services", SERVICE),
+                query=_FILTERS,
+            ),
+        ),
+        *renamed(
+            "/v2/os-services/enable",
+            Route(
+                "PUT",
+                f"{_ALL}/enable",
+                enable,
+                admin("service:update"),
+                takes=Takes("", ServiceChoice),
+                gives=plain("", _CHOSEN),
+            ),
+        ),
+        *renamed(
+            "/v2/os-services/disable",
+            Route(
+                "PUT",
+                f"{_ALL}/disable",
+                disable,
+                admin("service:update"),
+                takes=Takes("", ServiceChoice),
+                gives=plain("", _CHOSEN),
+            ),
+        ),
         Route(
-            "POST", f"{_ALL}/ensure-shares", ensure_shares, admin("service:ensure_shares"),
-            takes=Takes("", ServiceEnsure), since=86, status=202,
+            "POST",
+            f"{_ALL}/ensure-shares",
+            ensure_shares,
+            admin("service:ensure_shares"),
+            takes=Takes("", ServiceEnsure),
+            since=86,
+            status=202,
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""/share-groups, /share-group-types and /share-group-snapshots, since 2.31: there are none yet. Horizon asks for all before it makes a share."""
+"""/share-groups, /share-group-types and /share-group-snapshots, since 2.31: there are none yet.
+Horizon asks for all before it makes a share."""
 
 from __future__ import annotations
 
@@ -27,25 +28,43 @@ def list_snapshots(_call: Call) -> dict[str, Any]:
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", "/v2/share-groups", index, reader("share_group:get_all"),
-            gives=plain("share_groups", NO_ITEMS), since=31,
-        ),
-        Route(
-            "GET", "/v2/share-groups/detail", index, reader("share_group:get_all"),
-            gives=plain("share_groups", NO_ITEMS), since=31,
-        ),
-        Route(
-            "GET", "/v2/share-group-types", list_types, reader("share_group_type:index"),
-            gives=plain("share_group_types", NO_ITEMS), since=31,
-        ),
-        Route(
-            "GET", "/v2/share-group-snapshots", list_snapshots,
-            reader("share_group_snapshot:get_all"), gives=plain("share_group_snapshots", NO_ITEMS),
+            "GET",
+            "/v2/share-groups",
+            index,
+            reader("share_group:get_all"),
+            gives=plain("share_groups", NO_ITEMS),
             since=31,
         ),
         Route(
-            "GET", "/v2/share-group-snapshots/detail", list_snapshots,
-            reader("share_group_snapshot:get_all"), gives=plain("share_group_snapshots", NO_ITEMS),
+            "GET",
+            "/v2/share-groups/detail",
+            index,
+            reader("share_group:get_all"),
+            gives=plain("share_groups", NO_ITEMS),
+            since=31,
+        ),
+        Route(
+            "GET",
+            "/v2/share-group-types",
+            list_types,
+            reader("share_group_type:index"),
+            gives=plain("share_group_types", NO_ITEMS),
+            since=31,
+        ),
+        Route(
+            "GET",
+            "/v2/share-group-snapshots",
+            list_snapshots,
+            reader("share_group_snapshot:get_all"),
+            gives=plain("share_group_snapshots", NO_ITEMS),
+            since=31,
+        ),
+        Route(
+            "GET",
+            "/v2/share-group-snapshots/detail",
+            list_snapshots,
+            reader("share_group_snapshot:get_all"),
+            gives=plain("share_group_snapshots", NO_ITEMS),
             since=31,
         ),
     ],

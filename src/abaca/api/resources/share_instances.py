@@ -14,7 +14,9 @@ from abaca.domain.shares import share_instances, shares
 
 _QUERY = ListQuery(
     [
-        *texts("share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id"),
+        *texts(
+            "share_id", "host", "status", "share_network_id", "share_server_id", "share_type_id"
+        ),
         *texts("project_id"),
         *texts("export_location_id", "export_location_path", since=35),
     ]
@@ -27,7 +29,12 @@ def index(call: Call, share_id: str | None = None) -> dict[str, Any]:
     with read(call.engine) as conn:
         if share_id is not None:
             filters["share_id"] = shares.get(conn, call.caller, share_id)["id"]
-        return call.many("share_instances", SHARE_INSTANCE, share_instances.LISTING.find(conn, call.caller, filters, page), page)
+        return call.many(
+            "share_instances",
+            SHARE_INSTANCE,
+            share_instances.LISTING.find(conn, call.caller, filters, page),
+            page,
+        )
 
 
 def show(call: Call, instance_id: str) -> dict[str, Any]:
@@ -56,23 +63,51 @@ _ACTION = f"{_ONE}/action"
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, admin("share_instance:index"),
-            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY.names, since=3,
+            "GET",
+            _ALL,
+            index,
+            admin("share_instance:index"),
+            gives=many("share_instances", SHARE_INSTANCE),
+            query=_QUERY.names,
+            since=3,
         ),
         Route(
-            "GET", _ONE, show, admin("share_instance:show"),
-            gives=one("share_instance", SHARE_INSTANCE), since=3,
+            "GET",
+            _ONE,
+            show,
+            admin("share_instance:show"),
+            gives=one("share_instance", SHARE_INSTANCE),
+            since=3,
         ),
         Route(
-            "GET", "/v2/shares/{share_id}/instances", index, admin("share_instance:index"),
-            gives=many("share_instances", SHARE_INSTANCE), query=_QUERY.names, since=3,
+            "GET",
+            "/v2/shares/{share_id}/instances",
+            index,
+            admin("share_instance:index"),
+            gives=many("share_instances", SHARE_INSTANCE),
+            query=_QUERY.names,
+            since=3,
         ),
-        *renamed("os-reset_status", action(
-            _ACTION, "reset_status", reset_status, admin("share_instance:reset_status"),
-            ResetStatus, since=3,
-        )),
-        *renamed("os-force_delete", action(
-            _ACTION, "force_delete", force_delete, admin("share_instance:force_delete"), since=3,
-        )),
+        *renamed(
+            "os-reset_status",
+            action(
+                _ACTION,
+                "reset_status",
+                reset_status,
+                admin("share_instance:reset_status"),
+                ResetStatus,
+                since=3,
+            ),
+        ),
+        *renamed(
+            "os-force_delete",
+            action(
+                _ACTION,
+                "force_delete",
+                force_delete,
+                admin("share_instance:force_delete"),
+                since=3,
+            ),
+        ),
     ],
 )

@@ -1,4 +1,5 @@
-"""/share-networks/{id}/subnets: share network subnets, and the action that checks one before it is added."""
+"""/share-networks/{id}/subnets: share network subnets, and the action that checks one before it is
+added."""
 
 from __future__ import annotations
 
@@ -22,23 +23,36 @@ from abaca.errors import Conflict, Invalid
 
 _MULTIPLE_SINCE = 70
 _METADATA_SINCE = 78
-_STILL_ASKED = "The back ends are still being asked whether the subnet can be added (check pending); repeat the request."
+_STILL_ASKED = (
+    "The back ends are still being asked whether the subnet can be added (check "
+    "pending); repeat the request."
+)
 
 
 def index(call: Call, share_network_id: str) -> dict[str, Any]:
     """GET /share-networks/{id}/subnets"""
     with read(call.engine) as conn:
-        return call.many("share_network_subnets", SUBNET, share_network_subnets.find(conn, call.caller, share_network_id), level=SHOW)
+        return call.many(
+            "share_network_subnets",
+            SUBNET,
+            share_network_subnets.find(conn, call.caller, share_network_id),
+            level=SHOW,
+        )
 
 
 def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
     """GET /share-networks/{id}/subnets/{id}"""
     with read(call.engine) as conn:
-        return call.one("share_network_subnet", SUBNET, share_network_subnets.get(conn, call.caller, share_network_id, subnet_id))
+        return call.one(
+            "share_network_subnet",
+            SUBNET,
+            share_network_subnets.get(conn, call.caller, share_network_id, subnet_id),
+        )
 
 
 def create(call: Call, share_network_id: str) -> dict[str, Any]:
-    """POST /share-networks/{id}/subnets. When servers stand there, their drivers are asked first, for two seconds at most."""
+    """POST /share-networks/{id}/subnets. When servers stand there, their drivers are asked first,
+    for two seconds at most."""
     missing = Invalid("Share Network Subnet is missing from the request body.")
     body = call.body("share-network-subnet", SubnetCreate, missing=missing)
     wanted = SubnetRequest(
@@ -72,11 +86,18 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
     """Action share_network_subnet_create_check, since 2.70."""
     body = call.arguments(SubnetCheck)
     wanted = SubnetRequest(
-        neutron_net_id=body.neutron_net_id, neutron_subnet_id=body.neutron_subnet_id, availability_zone=body.availability_zone
+        neutron_net_id=body.neutron_net_id,
+        neutron_subnet_id=body.neutron_subnet_id,
+        availability_zone=body.availability_zone,
     )
     with begin(call.engine) as conn:
         answer = subnet_additions.check(
-            conn, call.caller, share_network_id, wanted, reset_operation=bool(body.reset_operation), limits=call.row_limits
+            conn,
+            call.caller,
+            share_network_id,
+            wanted,
+            reset_operation=bool(body.reset_operation),
+            limits=call.row_limits,
         )
     return answer if call.caller.is_admin else {"compatible": answer["compatible"]}
 
@@ -89,23 +110,39 @@ _SHOWN = one("share_network_subnet", SUBNET)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share_network_subnet:index"),
-            gives=many("share_network_subnets", SUBNET, SHOW), since=51,
+            "GET",
+            _ALL,
+            index,
+            reader("share_network_subnet:index"),
+            gives=many("share_network_subnets", SUBNET, SHOW),
+            since=51,
         ),
         Route(
-            "POST", _ALL, create, member("share_network_subnet:create"),
-            takes=Takes("share-network-subnet", SubnetCreate), gives=_SHOWN, since=51,
+            "POST",
+            _ALL,
+            create,
+            member("share_network_subnet:create"),
+            takes=Takes("share-network-subnet", SubnetCreate),
+            gives=_SHOWN,
+            since=51,
         ),
         Route("GET", _ONE, show, reader("share_network_subnet:show"), gives=_SHOWN, since=51),
         Route("DELETE", _ONE, delete, member("share_network_subnet:delete"), since=51, status=202),
         action(
-            _NETWORK_ACTION, "share_network_subnet_create_check", create_check,
-            member("share_network:subnet_create_check"), SubnetCheck, gives=plain("", ANYTHING),
+            _NETWORK_ACTION,
+            "share_network_subnet_create_check",
+            create_check,
+            member("share_network:subnet_create_check"),
+            SubnetCheck,
+            gives=plain("", ANYTHING),
             since=70,
         ),
         *metadata.SUBNET.routes(
-            _ONE, reader("share_network_subnet:get_metadata"), member("share_network_subnet:update_metadata"),
-            member("share_network_subnet:delete_metadata"), since=78,
+            _ONE,
+            reader("share_network_subnet:get_metadata"),
+            member("share_network_subnet:update_metadata"),
+            member("share_network_subnet:delete_metadata"),
+            since=78,
         ),
     ],
 )

@@ -7,10 +7,26 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import Resource, Route, Takes, action, admin, creator, many, member, one, reader
+from abaca.api.declaration import (
+    Resource,
+    Route,
+    Takes,
+    action,
+    admin,
+    creator,
+    many,
+    member,
+    one,
+    reader,
+)
 from abaca.api.lists import ListQuery, answer, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
-from abaca.api.wire.share_networks import SHARE_NETWORK, ResetStatus, ShareNetworkCreate, ShareNetworkUpdate
+from abaca.api.wire.share_networks import (
+    SHARE_NETWORK,
+    ResetStatus,
+    ShareNetworkCreate,
+    ShareNetworkUpdate,
+)
 from abaca.db.session import begin, read
 from abaca.domain.share_networks import share_networks
 from abaca.errors import Invalid, Unprocessable
@@ -41,7 +57,9 @@ def detail(call: Call) -> dict[str, Any]:
 def show(call: Call, share_network_id: str) -> dict[str, Any]:
     """GET /share-networks/{id}"""
     with read(call.engine) as conn:
-        return call.one("share_network", SHARE_NETWORK, share_networks.get(conn, call.caller, share_network_id))
+        return call.one(
+            "share_network", SHARE_NETWORK, share_networks.get(conn, call.caller, share_network_id)
+        )
 
 
 def create(call: Call) -> dict[str, Any]:
@@ -66,10 +84,17 @@ def update(call: Call, share_network_id: str) -> dict[str, Any]:
     """PUT /share-networks/{id}"""
     body = call.body("share_network", ShareNetworkUpdate, missing=Unprocessable(UNPROCESSABLE))
     _refuse_nova(body.nova_net_id)
-    given = {name: getattr(body, name) for name in ("name", "description", "neutron_net_id", "neutron_subnet_id")}
+    given = {
+        name: getattr(body, name)
+        for name in ("name", "description", "neutron_net_id", "neutron_subnet_id")
+    }
     changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
     with begin(call.engine) as conn:
-        return call.one("share_network", SHARE_NETWORK, share_networks.update(conn, call.caller, share_network_id, changes))
+        return call.one(
+            "share_network",
+            SHARE_NETWORK,
+            share_networks.update(conn, call.caller, share_network_id, changes),
+        )
 
 
 def delete(call: Call, share_network_id: str) -> None:
@@ -91,7 +116,9 @@ def _list(call: Call, level: int) -> dict[str, Any]:
 
 def _refuse_nova(nova_net_id: object) -> None:
     if nova_net_id is not None:
-        raise Invalid("nova networking is not supported: give neutron_net_id and neutron_subnet_id.")
+        raise Invalid(
+            "nova networking is not supported: give neutron_net_id and neutron_subnet_id."
+        )
 
 
 _ALL = "/v2/share-networks"
@@ -101,26 +128,46 @@ _SHOWN = one("share_network", SHARE_NETWORK)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share_network:index"),
-            gives=many("share_networks", SHARE_NETWORK, SUMMARY), query=_QUERY.names,
+            "GET",
+            _ALL,
+            index,
+            reader("share_network:index"),
+            gives=many("share_networks", SHARE_NETWORK, SUMMARY),
+            query=_QUERY.names,
         ),
         Route(
-            "POST", _ALL, create, creator("share_network:create"),
-            takes=Takes("share_network", ShareNetworkCreate), gives=_SHOWN,
+            "POST",
+            _ALL,
+            create,
+            creator("share_network:create"),
+            takes=Takes("share_network", ShareNetworkCreate),
+            gives=_SHOWN,
         ),
         Route(
-            "GET", f"{_ALL}/detail", detail, reader("share_network:index"),
-            gives=many("share_networks", SHARE_NETWORK), query=_QUERY.names,
+            "GET",
+            f"{_ALL}/detail",
+            detail,
+            reader("share_network:index"),
+            gives=many("share_networks", SHARE_NETWORK),
+            query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share_network:show"), gives=_SHOWN),
         Route(
-            "PUT", _ONE, update, member("share_network:update"),
-            takes=Takes("share_network", ShareNetworkUpdate), gives=_SHOWN,
+            "PUT",
+            _ONE,
+            update,
+            member("share_network:update"),
+            takes=Takes("share_network", ShareNetworkUpdate),
+            gives=_SHOWN,
         ),
         Route("DELETE", _ONE, delete, member("share_network:delete"), status=202),
         action(
-            f"{_ONE}/action", "reset_status", reset_status, admin("share_network:reset_status"),
-            ResetStatus, since=63,
+            f"{_ONE}/action",
+            "reset_status",
+            reset_status,
+            admin("share_network:reset_status"),
+            ResetStatus,
+            since=63,
         ),
     ],
     rules=[

@@ -1,4 +1,5 @@
-"""/share-replicas, since 2.11: there are none yet. Clients look for a share's replicas before they delete it."""
+"""/share-replicas, since 2.11: there are none yet. Clients look for a share's replicas before they
+delete it."""
 
 from __future__ import annotations
 
@@ -17,12 +18,20 @@ def index(_call: Call) -> dict[str, Any]:
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", "/v2/share-replicas", index, reader("share_replica:get_all"),
-            gives=plain("share_replicas", NO_ITEMS), since=11,
+            "GET",
+            "/v2/share-replicas",
+            index,
+            reader("share_replica:get_all"),
+            gives=plain("share_replicas", NO_ITEMS),
+            since=11,
         ),
         Route(
-            "GET", "/v2/share-replicas/detail", index, reader("share_replica:get_all"),
-            gives=plain("share_replicas", NO_ITEMS), since=11,
+            "GET",
+            "/v2/share-replicas/detail",
+            index,
+            reader("share_replica:get_all"),
+            gives=plain("share_replicas", NO_ITEMS),
+            since=11,
         ),
     ],
 )

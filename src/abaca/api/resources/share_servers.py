@@ -27,7 +27,9 @@ def index(call: Call) -> dict[str, Any]:
     page = call.page()
     filters = {name: value for name, value in call.query.items() if name not in _NOT_FILTERS}
     with read(call.engine) as conn:
-        return call.many("share_servers", SHARE_SERVER, share_servers.find(conn, filters, page), page)
+        return call.many(
+            "share_servers", SHARE_SERVER, share_servers.find(conn, filters, page), page
+        )
 
 
 def show(call: Call, share_server_id: str) -> dict[str, Any]:
@@ -56,7 +58,8 @@ def reset_status(call: Call, share_server_id: str) -> None:
 
 
 def reset_task_state(call: Call, share_server_id: str) -> None:
-    """Action reset_task_state, since 2.57. Nothing here migrates; python-manilaclient asks for it whenever it sets something."""
+    """Action reset_task_state, since 2.57. Nothing here migrates; python-manilaclient asks for it
+    whenever it sets something."""
     task_state = call.arguments(ResetTaskState).task_state
     with begin(call.engine) as conn:
         share_servers.reset_task_state(conn, share_server_id, task_state)
@@ -64,7 +67,11 @@ def reset_task_state(call: Call, share_server_id: str) -> None:
 
 def manage(call: Call) -> dict[str, Any]:
     """POST /share-servers/manage, since 2.49. Below 2.51 it stands on the default subnet."""
-    new = call.body("share_server", ServerManage, missing=Unprocessable("Share Server entity not found in request body"))
+    new = call.body(
+        "share_server",
+        ServerManage,
+        missing=Unprocessable("Share Server entity not found in request body"),
+    )
     for name in ("host", "share_network_id", "identifier"):
         if not getattr(new, name):
             raise Invalid(f"Required parameter {name} is missing or empty.")
@@ -72,18 +79,24 @@ def manage(call: Call) -> dict[str, Any]:
         host=new.host or "",
         share_network_id=new.share_network_id or "",
         identifier=new.identifier or "",
-        share_network_subnet_id=(new.share_network_subnet_id or None) if call.version >= _SUBNET_SINCE else None,
+        share_network_subnet_id=(new.share_network_subnet_id or None)
+        if call.version >= _SUBNET_SINCE
+        else None,
         driver_options={name: str(value) for name, value in (new.driver_options or {}).items()},
     )
     with begin(call.engine) as conn:
-        return call.one("share_server", SHARE_SERVER, share_server_management.manage(conn, call.caller, wanted))
+        return call.one(
+            "share_server", SHARE_SERVER, share_server_management.manage(conn, call.caller, wanted)
+        )
 
 
 def unmanage(call: Call, share_server_id: str) -> None:
     """Action unmanage, since 2.49."""
     force = call.arguments(Unmanage).force
     with begin(call.engine) as conn:
-        share_server_management.unmanage(conn, share_server_id, forced=force is not None and bodies.boolean(force))
+        share_server_management.unmanage(
+            conn, share_server_id, forced=force is not None and bodies.boolean(force)
+        )
 
 
 _ALL = "/v2/share-servers"
@@ -94,29 +107,54 @@ _SHOWN = one("share_server", SHARE_SERVER)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, admin("share_server:index"),
-            gives=many("share_servers", SHARE_SERVER), query=_QUERY.names,
+            "GET",
+            _ALL,
+            index,
+            admin("share_server:index"),
+            gives=many("share_servers", SHARE_SERVER),
+            query=_QUERY.names,
         ),
         Route("GET", _ONE, show, admin("share_server:show"), gives=_SHOWN),
         Route(
-            "GET", f"{_ONE}/details", details, admin("share_server:details"),
+            "GET",
+            f"{_ONE}/details",
+            details,
+            admin("share_server:details"),
             gives=plain("details", MAP),
         ),
         Route("DELETE", _ONE, delete, admin("share_server:delete"), status=202),
         action(
-            _ACTION, "reset_status", reset_status, admin("share_server:reset_status"), ResetStatus,
+            _ACTION,
+            "reset_status",
+            reset_status,
+            admin("share_server:reset_status"),
+            ResetStatus,
             since=49,
         ),
         action(
-            _ACTION, "reset_task_state", reset_task_state, admin("share_server:reset_task_state"),
-            ResetTaskState, since=57,
+            _ACTION,
+            "reset_task_state",
+            reset_task_state,
+            admin("share_server:reset_task_state"),
+            ResetTaskState,
+            since=57,
         ),
         Route(
-            "POST", f"{_ALL}/manage", manage, admin("share_server:manage_share_server"),
-            takes=Takes("share_server", ServerManage), gives=_SHOWN, since=49, status=202,
+            "POST",
+            f"{_ALL}/manage",
+            manage,
+            admin("share_server:manage_share_server"),
+            takes=Takes("share_server", ServerManage),
+            gives=_SHOWN,
+            since=49,
+            status=202,
         ),
         action(
-            _ACTION, "unmanage", unmanage, admin("share_server:unmanage_share_server"), Unmanage,
+            _ACTION,
+            "unmanage",
+            unmanage,
+            admin("share_server:unmanage_share_server"),
+            Unmanage,
             since=49,
         ),
     ],

@@ -1,4 +1,5 @@
-"""/types/{id}/share_type_access (or os-share-type-access, at any version): the projects that may use a share type that is not public."""
+"""/types/{id}/share_type_access (or os-share-type-access, at any version): the projects that may
+use a share type that is not public."""
 
 from __future__ import annotations
 
@@ -41,20 +42,32 @@ _ALL = plain(
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", f"{_TYPE}/os-share-type-access", index, admin("share_type:list_project_access"),
+            "GET",
+            f"{_TYPE}/os-share-type-access",
+            index,
+            admin("share_type:list_project_access"),
             gives=_ALL,
         ),
         Route(
-            "GET", f"{_TYPE}/share_type_access", index, admin("share_type:list_project_access"),
+            "GET",
+            f"{_TYPE}/share_type_access",
+            index,
+            admin("share_type:list_project_access"),
             gives=_ALL,
         ),
         action(
-            f"{_TYPE}/action", "addProjectAccess", add, admin("share_type:add_project_access"),
+            f"{_TYPE}/action",
+            "addProjectAccess",
+            add,
+            admin("share_type:add_project_access"),
             ProjectAccess,
         ),
         action(
-            f"{_TYPE}/action", "removeProjectAccess", remove,
-            admin("share_type:remove_project_access"), ProjectAccess,
+            f"{_TYPE}/action",
+            "removeProjectAccess",
+            remove,
+            admin("share_type:remove_project_access"),
+            ProjectAccess,
         ),
     ],
 )

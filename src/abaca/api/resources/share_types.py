@@ -12,12 +12,21 @@ from abaca.api.declaration import Gives, Resource, Route, Takes, admin, reader
 from abaca.api.lists import Filter, ListQuery
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
-from abaca.api.wire.share_types import SHARE_TYPE, ShareTypeCreate, ShareTypeUpdate, spec_texts, type_name
+from abaca.api.wire.share_types import (
+    SHARE_TYPE,
+    ShareTypeCreate,
+    ShareTypeUpdate,
+    spec_texts,
+    type_name,
+)
 from abaca.db.session import begin, read
 from abaca.domain.share_types import share_types
 from abaca.errors import Invalid, Missing
 
-MALFORMED = "The server could not comply with the request since it is either malformed or otherwise incorrect."
+MALFORMED = (
+    "The server could not comply with the request since it is either malformed or "
+    "otherwise incorrect."
+)
 _EVERY = ("all", "none")
 
 
@@ -28,7 +37,10 @@ def _public_or_every(text: str) -> bool | None:
 
 # Others than administrators see what is public or opened to them, whatever they ask for.
 _QUERY = ListQuery(
-    [Filter("is_public", _public_or_every, is_admins=True), Filter("extra_specs", bodies.mapping, since=43)]
+    [
+        Filter("is_public", _public_or_every, is_admins=True),
+        Filter("extra_specs", bodies.mapping, since=43),
+    ]
 )
 
 
@@ -37,8 +49,12 @@ def index(call: Call) -> dict[str, Any]:
     page, filters = call.page(), _QUERY.read(call).filters
     is_public = filters.get("is_public", True) if call.caller.is_admin else None
     with read(call.engine) as conn:
-        rows = share_types.find(conn, call.caller, page, is_public=is_public, extra_specs=filters.get("extra_specs"))
-    types = SHARE_TYPE.render_all([_told(call, row) for row in rows], call.version, level=SHOW, is_admin=call.caller.is_admin)
+        rows = share_types.find(
+            conn, call.caller, page, is_public=is_public, extra_specs=filters.get("extra_specs")
+        )
+    types = SHARE_TYPE.render_all(
+        [_told(call, row) for row in rows], call.version, level=SHOW, is_admin=call.caller.is_admin
+    )
     answer: dict[str, Any] = {"share_types": types, "volume_types": types}
     links = pagination.next_links(call.url, call.query, page, rows)
     return answer | {"share_types_links": links} if links else answer
@@ -90,7 +106,10 @@ def update(call: Call, type_id: str) -> dict[str, Any]:
     if body.wanted_is_public is not None:
         changes["is_public"] = body.wanted_is_public
     if not changes:
-        raise Invalid("Specify share type name, description, share_type_access:is_public or a combination thereof.")
+        raise Invalid(
+            "Specify share type name, description, share_type_access:is_public or a combination "
+            "thereof."
+        )
     with begin(call.engine) as conn:
         return _one(call, share_types.update(conn, call.caller, type_id, changes))
 
@@ -102,7 +121,11 @@ def delete(call: Call, type_id: str) -> None:
 
 
 def _member(call: Call) -> str:
-    return "volume_type" if isinstance(call.json, dict) and "share_type" not in call.json else "share_type"
+    return (
+        "volume_type"
+        if isinstance(call.json, dict) and "share_type" not in call.json
+        else "share_type"
+    )
 
 
 def _told(call: Call, row: dict[str, Any]) -> dict[str, Any]:
@@ -121,19 +144,31 @@ _SHOWN = Gives("share_type", SHARE_TYPE, also="volume_type")
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share_type:index"),
+            "GET",
+            _ALL,
+            index,
+            reader("share_type:index"),
             gives=Gives("share_types", SHARE_TYPE, is_list=True, also="volume_types"),
             query=_QUERY.names,
         ),
         Route(
-            "POST", _ALL, create, admin("share_type:create"),
-            takes=Takes("share_type", ShareTypeCreate), gives=_SHOWN,
+            "POST",
+            _ALL,
+            create,
+            admin("share_type:create"),
+            takes=Takes("share_type", ShareTypeCreate),
+            gives=_SHOWN,
         ),
         Route("GET", f"{_ALL}/default", default, reader("share_type:default"), gives=_SHOWN),
         Route("GET", _ONE, show, reader("share_type:show"), gives=_SHOWN),
         Route(
-            "PUT", _ONE, update, admin("share_type:update"),
-            takes=Takes("share_type", ShareTypeUpdate), gives=_SHOWN, since=50,
+            "PUT",
+            _ONE,
+            update,
+            admin("share_type:update"),
+            takes=Takes("share_type", ShareTypeUpdate),
+            gives=_SHOWN,
+            since=50,
         ),
         Route("DELETE", _ONE, delete, admin("share_type:delete"), status=202),
     ],

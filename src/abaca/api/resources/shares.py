@@ -1,4 +1,5 @@
-"""/shares: shares and their actions. Access rules: `access_rules`; export locations: `export_locations`."""
+"""/shares: shares and their actions. Access rules: `access_rules`; export locations:
+`export_locations`."""
 
 from __future__ import annotations
 
@@ -9,7 +10,19 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
-from abaca.api.declaration import Resource, Route, Takes, action, admin, creator, many, member, one, reader, renamed
+from abaca.api.declaration import (
+    Resource,
+    Route,
+    Takes,
+    action,
+    admin,
+    creator,
+    many,
+    member,
+    one,
+    reader,
+    renamed,
+)
 from abaca.api.kept_rows import Found
 from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
@@ -17,7 +30,14 @@ from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY
 from abaca.api.wire.share_networks import ResetStatus, ResetTaskState
-from abaca.api.wire.shares import SHARE, NewSize, ShareCreate, ShareManage, ShareUpdate, same_or_none
+from abaca.api.wire.shares import (
+    SHARE,
+    NewSize,
+    ShareCreate,
+    ShareManage,
+    ShareUpdate,
+    same_or_none,
+)
 from abaca.db.session import begin, read
 from abaca.domain.shares import share_creation, share_management, shares, soft_deletion
 from abaca.domain.shares.share_creation import ShareRequest
@@ -85,7 +105,9 @@ def create(call: Call) -> dict[str, Any]:
 def update(call: Call, share_id: str) -> dict[str, Any]:
     """PUT /shares/{id}"""
     body = call.body("share", ShareUpdate, missing=Unprocessable(_UNPROCESSABLE))
-    given = {name: getattr(body, name) for name in ("display_name", "display_description", "is_public")}
+    given = {
+        name: getattr(body, name) for name in ("display_name", "display_description", "is_public")
+    }
     changes = {name: value for name, value in given.items() if value is not msgspec.UNSET}
     if "is_public" in changes:
         changes["is_public"] = bodies.boolean(changes["is_public"])
@@ -93,7 +115,10 @@ def update(call: Call, share_id: str) -> dict[str, Any]:
             call.enforce("share:set_public_share")
     with begin(call.engine) as conn:
         shares.update(conn, call.caller, share_id, changes)
-        return _one(call, shares.get(conn, call.caller, share_id, with_export_locations=_with_locations(call)))
+        return _one(
+            call,
+            shares.get(conn, call.caller, share_id, with_export_locations=_with_locations(call)),
+        )
 
 
 def delete(call: Call, share_id: str) -> None:
@@ -103,15 +128,22 @@ def delete(call: Call, share_id: str) -> None:
 
 
 def manage(call: Call) -> dict[str, Any]:
-    """POST /shares/manage (os-share-manage up to 2.6): a share that its share server exports already."""
-    new = call.body("share", ShareManage, missing=Unprocessable("Share entity not found in request body"))
+    """POST /shares/manage (os-share-manage up to 2.6): a share that its share server exports
+    already."""
+    new = call.body(
+        "share", ShareManage, missing=Unprocessable("Share entity not found in request body")
+    )
     for name in ("export_path", "service_host", "protocol"):
         if not getattr(new, name):
             raise Unprocessable(f"Required parameter {name} is missing or empty.")
     path = new.export_path.get("path") if isinstance(new.export_path, dict) else new.export_path
     if not isinstance(path, str) or len(path) > _LONGEST_PATH:
         raise Invalid(f"The export path must be text of at most {_LONGEST_PATH} characters.")
-    is_public = call.version >= _PUBLIC_SINCE and new.is_public is not None and bodies.boolean(new.is_public)
+    is_public = (
+        call.version >= _PUBLIC_SINCE
+        and new.is_public is not None
+        and bodies.boolean(new.is_public)
+    )
     if is_public:
         call.enforce("share:set_public_share")
     wanted = ShareToManage(
@@ -130,10 +162,17 @@ def manage(call: Call) -> dict[str, Any]:
 
 
 def unmanage(call: Call, share_id: str) -> None:
-    """Action unmanage (POST /os-share-unmanage/{id}/unmanage up to 2.6); of shares on share servers since 2.49, and here all are."""
+    """Action unmanage (POST /os-share-unmanage/{id}/unmanage up to 2.6); of shares on share servers
+    since 2.49, and here all are."""
     with begin(call.engine) as conn:
-        if call.version < _SERVER_SINCE and shares.get(conn, call.caller, share_id)["share_server_id"]:
-            raise Forbidden(f"Share {share_id} is on a share server: unmanaging it needs microversion 2.{_SERVER_SINCE} or newer.")
+        if (
+            call.version < _SERVER_SINCE
+            and shares.get(conn, call.caller, share_id)["share_server_id"]
+        ):
+            raise Forbidden(
+                f"Share {share_id} is on a share server: unmanaging it needs microversion "
+                f"2.{_SERVER_SINCE} or newer."
+            )
         share_management.unmanage(conn, call.caller, share_id)
 
 
@@ -150,7 +189,9 @@ def extend(call: Call, share_id: str) -> None:
 
 def shrink(call: Call, share_id: str) -> None:
     """Action shrink (os-shrink up to 2.6)."""
-    new_size = bodies.integer(call.arguments(NewSize).new_size, "New share size must be specified as an integer.")
+    new_size = bodies.integer(
+        call.arguments(NewSize).new_size, "New share size must be specified as an integer."
+    )
     with begin(call.engine) as conn:
         shares.shrink(conn, call.caller, share_id, new_size)
 
@@ -164,7 +205,9 @@ def force_delete(call: Call, share_id: str) -> None:
 def soft_delete(call: Call, share_id: str) -> None:
     """Action soft_delete, since 2.69."""
     with begin(call.engine) as conn:
-        soft_deletion.soft_delete(conn, call.caller, share_id, call.conf.soft_deleted_share_retention_time)
+        soft_deletion.soft_delete(
+            conn, call.caller, share_id, call.conf.soft_deleted_share_retention_time
+        )
 
 
 def restore(call: Call, share_id: str) -> None:
@@ -181,7 +224,8 @@ def reset_status(call: Call, share_id: str) -> None:
 
 
 def reset_task_state(call: Call, share_id: str) -> None:
-    """Action reset_task_state, since 2.22. Nothing here migrates; python-manilaclient asks for it whenever it sets something."""
+    """Action reset_task_state, since 2.22. Nothing here migrates; python-manilaclient asks for it
+    whenever it sets something."""
     task_state = call.arguments(ResetTaskState).task_state
     with begin(call.engine) as conn:
         shares.reset_task_state(conn, call.caller, share_id, task_state)
@@ -199,10 +243,15 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
     return ShareRequest(
         share_proto=new.share_proto,
-        size=bodies.size(new.size, f"Invalid input received: Share size '{new.size}' must be an integer and greater than 0."),
+        size=bodies.size(
+            new.size,
+            f"Invalid input received: Share size '{new.size}' must be an integer and greater than "
+            "0.",
+        ),
         name=same_or_none(new.name, new.display_name),
         description=same_or_none(new.description, new.display_description),
-        share_type=same_or_none(new.share_type, new.volume_type) or (None if new.snapshot_id else call.conf.default_share_type),
+        share_type=same_or_none(new.share_type, new.volume_type)
+        or (None if new.snapshot_id else call.conf.default_share_type),
         share_network_id=new.share_network_id or None,
         availability_zone=(new.availability_zone or None) if call.version >= 1 else None,
         is_public=new.is_public is not None and bodies.boolean(new.is_public),
@@ -224,11 +273,21 @@ def _list(call: Call, level: int) -> Any:
 def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, page: Page) -> Part:
     with read(call.engine) as conn:
         if _with_locations(call):
-            rows = shares.find(conn, call.caller, filters, page, all_projects, with_export_locations=level == DETAIL)
+            rows = shares.find(
+                conn,
+                call.caller,
+                filters,
+                page,
+                all_projects,
+                with_export_locations=level == DETAIL,
+            )
             ages = [(row["created_at"], row["id"]) for row in rows[-1:]]
             shown = call.shown(SHARE, [_linked(call, row) for row in rows], level=level)
             return Part(shown, shares.following(page, filters, len(rows), ages))
-        found = [Found(*share) for share in shares.find_versions(conn, call.caller, filters, page, all_projects)]
+        found = [
+            Found(*share)
+            for share in shares.find_versions(conn, call.caller, filters, page, all_projects)
+        ]
         ages = [(each.version[-1], each.id) for each in found[-1:]]
         kept = call.kept(SHARE, found, partial(_views, call, conn), level=level)
         return Part(kept, shares.following(page, filters, len(found), ages))
@@ -259,48 +318,95 @@ _SHOWN = one("share", SHARE)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share:get_all"), gives=many("shares", SHARE, SUMMARY),
+            "GET",
+            _ALL,
+            index,
+            reader("share:get_all"),
+            gives=many("shares", SHARE, SUMMARY),
             query=_QUERY.names,
         ),
         Route(
-            "POST", _ALL, create, creator("share:create"), takes=Takes("share", ShareCreate),
+            "POST",
+            _ALL,
+            create,
+            creator("share:create"),
+            takes=Takes("share", ShareCreate),
             gives=_SHOWN,
         ),
         Route(
-            "GET", f"{_ALL}/detail", detail, reader("share:get_all"), gives=many("shares", SHARE),
+            "GET",
+            f"{_ALL}/detail",
+            detail,
+            reader("share:get_all"),
+            gives=many("shares", SHARE),
             query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share:get"), gives=_SHOWN),
         Route(
-            "PUT", _ONE, update, member("share:update"), takes=Takes("share", ShareUpdate),
+            "PUT",
+            _ONE,
+            update,
+            member("share:update"),
+            takes=Takes("share", ShareUpdate),
             gives=_SHOWN,
         ),
         Route("DELETE", _ONE, delete, member("share:delete"), status=202),
         *renamed("os-extend", action(_ACTION, "extend", extend, member("share:extend"), NewSize)),
         *renamed("os-shrink", action(_ACTION, "shrink", shrink, member("share:shrink"), NewSize)),
-        *renamed("os-force_delete", action(
-            _ACTION, "force_delete", force_delete, admin("share:force_delete"),
-        )),
+        *renamed(
+            "os-force_delete",
+            action(
+                _ACTION,
+                "force_delete",
+                force_delete,
+                admin("share:force_delete"),
+            ),
+        ),
         action(_ACTION, "soft_delete", soft_delete, member("share:soft_delete"), since=69),
         action(_ACTION, "restore", restore, member("share:restore"), since=69),
-        *renamed("os-reset_status", action(
-            _ACTION, "reset_status", reset_status, admin("share:reset_status"), ResetStatus,
-        )),
-        action(
-            _ACTION, "reset_task_state", reset_task_state, admin("share:reset_task_state"),
-            ResetTaskState, since=22,
+        *renamed(
+            "os-reset_status",
+            action(
+                _ACTION,
+                "reset_status",
+                reset_status,
+                admin("share:reset_status"),
+                ResetStatus,
+            ),
         ),
-        *renamed("/v2/os-share-manage", Route(
-            "POST", f"{_ALL}/manage", manage, admin("share:manage"),
-            takes=Takes("share", ShareManage), gives=_SHOWN,
-        )),
+        action(
+            _ACTION,
+            "reset_task_state",
+            reset_task_state,
+            admin("share:reset_task_state"),
+            ResetTaskState,
+            since=22,
+        ),
+        *renamed(
+            "/v2/os-share-manage",
+            Route(
+                "POST",
+                f"{_ALL}/manage",
+                manage,
+                admin("share:manage"),
+                takes=Takes("share", ShareManage),
+                gives=_SHOWN,
+            ),
+        ),
         Route(
-            "POST", "/v2/os-share-unmanage/{share_id}/unmanage", unmanage, admin("share:unmanage"),
-            takes=Takes("", None), until=6, status=202,
+            "POST",
+            "/v2/os-share-unmanage/{share_id}/unmanage",
+            unmanage,
+            admin("share:unmanage"),
+            takes=Takes("", None),
+            until=6,
+            status=202,
         ),
         action(_ACTION, "unmanage", unmanage, admin("share:unmanage"), since=7),
         *metadata.SHARE.routes(
-            _ONE, reader("share:get_share_metadata"), member("share:update_share_metadata"),
+            _ONE,
+            reader("share:get_share_metadata"),
+            member("share:update_share_metadata"),
             member("share:delete_share_metadata"),
         ),
     ],

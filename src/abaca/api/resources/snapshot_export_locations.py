@@ -36,13 +36,20 @@ _ALL = "/v2/snapshots/{snapshot_id}/export-locations"
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share_snapshot_export_location:index"),
-            gives=many("share_snapshot_export_locations", SNAPSHOT_EXPORT_LOCATION), since=32,
+            "GET",
+            _ALL,
+            index,
+            reader("share_snapshot_export_location:index"),
+            gives=many("share_snapshot_export_locations", SNAPSHOT_EXPORT_LOCATION),
+            since=32,
         ),
         Route(
-            "GET", f"{_ALL}/{{export_location_id}}", show,
+            "GET",
+            f"{_ALL}/{{export_location_id}}",
+            show,
             reader("share_snapshot_export_location:show"),
-            gives=one("share_snapshot_export_location", SNAPSHOT_EXPORT_LOCATION), since=32,
+            gives=one("share_snapshot_export_location", SNAPSHOT_EXPORT_LOCATION),
+            since=32,
         ),
     ],
 )

@@ -1,4 +1,5 @@
-"""/snapshots: snapshots of shares and their actions; a share's action revert. Export locations: `snapshot_export_locations`."""
+"""/snapshots: snapshots of shares and their actions; a share's action revert. Export locations:
+`snapshot_export_locations`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,18 @@ from typing import Any
 import msgspec
 
 from abaca.api.call import Call
-from abaca.api.declaration import Resource, Route, Takes, action, admin, many, member, one, reader, renamed
+from abaca.api.declaration import (
+    Resource,
+    Route,
+    Takes,
+    action,
+    admin,
+    many,
+    member,
+    one,
+    reader,
+    renamed,
+)
 from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
@@ -115,8 +127,12 @@ def _list(call: Call, level: int) -> Any:
     def fetch(page: Page) -> Part:
         with read(call.engine) as conn:
             rows = listing.find(conn, call.caller, wanted.filters, page, wanted.all_projects)
-        following = listings.following(page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]])
-        return Part(call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following)
+        following = listings.following(
+            page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]]
+        )
+        return Part(
+            call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following
+        )
 
     return call.listed("snapshots", fetch, links=_LINKS, more=more)
 
@@ -138,37 +154,73 @@ _SHOWN = one("snapshot", SNAPSHOT)
 RESOURCE = Resource(
     routes=[
         Route(
-            "GET", _ALL, index, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, SUMMARY, _LINKS), query=_QUERY.names,
+            "GET",
+            _ALL,
+            index,
+            reader("share_snapshot:get_all_snapshots"),
+            gives=many("snapshots", SNAPSHOT, SUMMARY, _LINKS),
+            query=_QUERY.names,
         ),
         Route(
-            "POST", _ALL, create, member("share:create_snapshot"),
-            takes=Takes("snapshot", SnapshotCreate), gives=_SHOWN, status=202,
+            "POST",
+            _ALL,
+            create,
+            member("share:create_snapshot"),
+            takes=Takes("snapshot", SnapshotCreate),
+            gives=_SHOWN,
+            status=202,
         ),
         Route(
-            "GET", f"{_ALL}/detail", detail, reader("share_snapshot:get_all_snapshots"),
-            gives=many("snapshots", SNAPSHOT, links=_LINKS), query=_QUERY.names,
+            "GET",
+            f"{_ALL}/detail",
+            detail,
+            reader("share_snapshot:get_all_snapshots"),
+            gives=many("snapshots", SNAPSHOT, links=_LINKS),
+            query=_QUERY.names,
         ),
         Route("GET", _ONE, show, reader("share_snapshot:get_snapshot"), gives=_SHOWN),
         Route(
-            "PUT", _ONE, update, member("share:snapshot_update"),
-            takes=Takes("snapshot", SnapshotUpdate), gives=_SHOWN,
+            "PUT",
+            _ONE,
+            update,
+            member("share:snapshot_update"),
+            takes=Takes("snapshot", SnapshotUpdate),
+            gives=_SHOWN,
         ),
         Route("DELETE", _ONE, delete, member("share:delete_snapshot"), status=202),
-        *renamed("os-reset_status", action(
-            _ACTION, "reset_status", reset_status, admin("share_snapshot:reset_status"),
-            ResetStatus,
-        )),
-        *renamed("os-force_delete", action(
-            _ACTION, "force_delete", force_delete, admin("share_snapshot:force_delete"),
-        )),
+        *renamed(
+            "os-reset_status",
+            action(
+                _ACTION,
+                "reset_status",
+                reset_status,
+                admin("share_snapshot:reset_status"),
+                ResetStatus,
+            ),
+        ),
+        *renamed(
+            "os-force_delete",
+            action(
+                _ACTION,
+                "force_delete",
+                force_delete,
+                admin("share_snapshot:force_delete"),
+            ),
+        ),
         action(
-            "/v2/shares/{share_id}/action", "revert", revert, member("share:revert_to_snapshot"),
-            Revert, since=27,
+            "/v2/shares/{share_id}/action",
+            "revert",
+            revert,
+            member("share:revert_to_snapshot"),
+            Revert,
+            since=27,
         ),
         *metadata.SNAPSHOT.routes(
-            _ONE, reader("share_snapshot:get_metadata"), member("share_snapshot:update_metadata"),
-            member("share_snapshot:delete_metadata"), since=73,
+            _ONE,
+            reader("share_snapshot:get_metadata"),
+            member("share_snapshot:update_metadata"),
+            member("share_snapshot:delete_metadata"),
+            since=73,
         ),
     ],
     rules=[

@@ -1,4 +1,5 @@
-"""/ and /v2/: which versions are served; /healthcheck; /v2/extensions. The first three are open to everyone."""
+"""/ and /v2/: which versions are served; /healthcheck; /v2/extensions. The first three are open to
+everyone."""
 
 from __future__ import annotations
 
@@ -15,7 +16,11 @@ _UPDATED = "2026-11-22T00:00:00Z"
 def versions(call: Call) -> dict[str, Any]:
     """GET / and GET /v2/"""
     links = [
-        {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/api-ref/shared-file-system/"},
+        {
+            "rel": "describedby",
+            "type": "text/html",
+            "href": "https://docs.openstack.org/api-ref/shared-file-system/",
+        },
         {"rel": "self", "href": f"{call.base_url}/v2/"},
     ]
     entry = {
@@ -25,7 +30,9 @@ def versions(call: Call) -> dict[str, Any]:
         "min_version": microversions.text(microversions.MIN_VERSION),
         "updated": _UPDATED,
         "links": links,
-        "media-types": [{"base": "application/json", "type": "application/vnd.openstack.share+json;version=1"}],
+        "media-types": [
+            {"base": "application/json", "type": "application/vnd.openstack.share+json;version=1"}
+        ],
     }
     return {"versions": [entry]}
 
@@ -46,7 +53,10 @@ RESOURCE = Resource(
         Route("GET", "/v2/", versions, None, gives=plain("versions", ANYTHINGS)),
         Route("GET", "/healthcheck", healthcheck, None),
         Route(
-            "GET", "/v2/extensions", extensions, reader("extension:index"),
+            "GET",
+            "/v2/extensions",
+            extensions,
+            reader("extension:index"),
             gives=plain("extensions", ANYTHINGS),
         ),
     ],

@@ -9,7 +9,12 @@ from abaca.api.wire.fields import SHOW, Field, View, time_field
 from abaca.api.wire.resource_locks import Reason
 from abaca.api.wire.schemas import MAP, TEXT
 
-_BEFORE_28 = {"queued_to_apply": "new", "applying": "new", "queued_to_deny": "deleting", "denying": "deleting"}
+_BEFORE_28 = {
+    "queued_to_apply": "new",
+    "applying": "new",
+    "queued_to_deny": "deleting",
+    "denying": "deleting",
+}
 
 
 def _state_before_28(state: str) -> str:

@@ -1,6 +1,8 @@
-"""Reading request bodies: JSON to structs, tolerant where the field's API is (unknown members, numbers and booleans as text), strict about the rest.
+"""Reading request bodies: JSON to structs, tolerant where the field's API is (unknown members,
+numbers and booleans as text), strict about the rest.
 
-Every struct lists all that may be set; nothing else leaves the body. Text has no NUL characters (PostgreSQL cannot store them).
+Every struct lists all that may be set; nothing else leaves the body. Text has no NUL characters
+(PostgreSQL cannot store them).
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from abaca.errors import Invalid
 MALFORMED = "Malformed request body"
 LARGEST_INTEGER = 2**31 - 1
 MOST_METADATA = 256  # of one resource
-MOST_METADATA_BYTES = 65_536  # of all its keys and values: pages of a thousand resources are made in memory
+# of all its keys and values: pages of a thousand resources are made in memory
+MOST_METADATA_BYTES = 65_536
 
 Text = Annotated[str, msgspec.Meta(max_length=255)]
 RequiredText = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -34,7 +37,8 @@ class Body(msgspec.Struct, kw_only=True):
 
 
 def decode(raw: bytes) -> Any:
-    """The JSON value. Raises Invalid unless it is JSON in UTF-8, not nested too deep, without escaped NUL characters."""
+    """The JSON value. Raises Invalid unless it is JSON in UTF-8, not nested too deep, without
+    escaped NUL characters."""
     if b"\\u0000" in raw:
         raise Invalid(MALFORMED)
     try:
@@ -52,7 +56,8 @@ def shape(value: Any, struct: type[_T]) -> _T:
 
 
 def boolean(value: object) -> bool:
-    """True, "true", "on", 1 …; raises Invalid for what is not a boolean in any of the field's spellings."""
+    """True, "true", "on", 1 …; raises Invalid for what is not a boolean in any of the field's
+    spellings."""
     try:
         return strutils.bool_from_string(str(value), strict=True)
     except ValueError as error:
@@ -60,7 +65,8 @@ def boolean(value: object) -> bool:
 
 
 def integer(value: object, complaint: str) -> int:
-    """A whole number from a number or its text. Raises Invalid(complaint) for anything else and for what no column holds."""
+    """A whole number from a number or its text. Raises Invalid(complaint) for anything else and for
+    what no column holds."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise Invalid(complaint)
     if isinstance(value, str) and not _WHOLE.fullmatch(value.strip()):
@@ -82,9 +88,11 @@ def size(value: object, complaint: str) -> int:
 
 
 def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None) -> dict[str, str]:
-    """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and for more than there may be in all.
+    """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and for more
+    than there may be in all.
 
-    `before`: what it takes the place of. What an older release let grow larger may stay, or become less.
+    `before`: what it takes the place of. What an older release let grow larger may stay, or become
+    less.
     """
     for key, value in (pairs or {}).items():
         if not key:
@@ -99,7 +107,10 @@ def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None)
         raise Invalid(f"There are more than {MOST_METADATA} metadata properties.")
     size = _bytes(pairs)
     if size > max(MOST_METADATA_BYTES, _bytes(before)):
-        raise Invalid(f"The metadata has {size} bytes together, more than the {MOST_METADATA_BYTES} that one resource may have.")
+        raise Invalid(
+            f"The metadata has {size} bytes together, more than the {MOST_METADATA_BYTES} that "
+            "one resource may have."
+        )
     return pairs or {}
 
 
@@ -108,25 +119,36 @@ def _bytes(pairs: dict[str, str] | None) -> int:
 
 
 def mapping(text: str) -> dict[str, str]:
-    """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises Invalid, also for more pairs than anything has."""
+    """A query parameter that holds a mapping as Python writes it, `{'key': 'value'}`. Raises
+    Invalid, also for more pairs than anything has."""
     try:
         value = ast.literal_eval(text)
         # Python writes no number of thousands of digits: that is a ValueError, too.
-        pairs = {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else None
+        pairs = (
+            {str(key): str(item) for key, item in value.items()}
+            if isinstance(value, dict)
+            else None
+        )
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         pairs = None
-    if pairs is None or len(pairs) > MOST_METADATA or not all(map(is_storable, [*pairs, *pairs.values()])):
+    if (
+        pairs is None
+        or len(pairs) > MOST_METADATA
+        or not all(map(is_storable, [*pairs, *pairs.values()]))
+    ):
         raise Invalid(f"'{text}' is not a mapping of the form {{'key': 'value'}}.")
     return pairs
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database can store it, or look for it: it is Unicode without NUL and without lone surrogates."""
+    """Whether a database can store it, or look for it: it is Unicode without NUL and without lone
+    surrogates."""
     return "\x00" not in text and not _SURROGATE.search(text)
 
 
 def day(name: str, text: str) -> datetime:
-    """A query parameter that is a day or a point in time, `YYYY-MM-DD[THH:MM:SS]`. Raises Invalid naming the parameter."""
+    """A query parameter that is a day or a point in time, `YYYY-MM-DD[THH:MM:SS]`. Raises Invalid
+    naming the parameter."""
     try:
         value = datetime.fromisoformat(text)
         return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)

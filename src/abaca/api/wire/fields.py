@@ -1,4 +1,5 @@
-"""Field tables: one newest view a resource, each field with the versions it lives in; and the fast loop that renders rows by them."""
+"""Field tables: one newest view a resource, each field with the versions it lives in; and the fast
+loop that renders rows by them."""
 
 from __future__ import annotations
 
@@ -29,9 +30,10 @@ class Constant(NamedTuple):
 class Field(NamedTuple):
     """One member of an answer. A member whose meaning changed with a version stands in two fields.
 
-    `take`: the key in the domain's view (default: `name`), a function of the view, or a constant. `convert`: applied to what was taken.
-    `since`, `until`: first and last minor version. `level`: the least view that shows it.
-    `admin`: True, only administrators see it; False, only others do. `type`: what its value is; a view: a list of such resources.
+    `take`: the key in the domain's view (default: `name`), a function of the view, or a constant.
+    `convert`: applied to what was taken. `since`, `until`: first and last minor version. `level`:
+    the least view that shows it. `admin`: True, only administrators see it; False, only others do.
+    `type`: what its value is; a view: a list of such resources.
     """
 
     name: str
@@ -46,11 +48,14 @@ class Field(NamedTuple):
     def lives_in(self, version: int, level: int, is_admin: bool) -> bool:
         """Whether it is shown to such a caller in such a view."""
         last = version if self.until is None else self.until
-        return self.since <= version <= last and self.level <= level and self.admin in (None, is_admin)
+        return (
+            self.since <= version <= last and self.level <= level and self.admin in (None, is_admin)
+        )
 
 
 class Plan:
-    """The fields of a view at one version, as a struct: most values are picked all at once, others are converted or computed one by one."""
+    """The fields of a view at one version, as a struct: most values are picked all at once, others
+    are converted or computed one by one."""
 
     def __init__(self, fields: Sequence[Field]) -> None:
         keyed = [field for field in fields if field.take is None or isinstance(field.take, str)]
@@ -61,15 +66,31 @@ class Plan:
         self._pick = _picker([_key(field) for field in picked])
         self._converted = [(_key(field), field.convert) for field in converted if field.convert]
         self._computed = [_computed(field) for field in computed]
-        # The members' names need not be names in Python, hence `rename`; constants are defaults. Without `gc`: rows hold no cycles.
-        named = [(f"m{number}", field) for number, field in enumerate([*picked, *converted, *computed, *constants])]
-        members = [(name, Any, field.take.value) if isinstance(field.take, Constant) else (name, Any) for name, field in named]
-        self._struct = msgspec.defstruct("Members", members, rename={name: field.name for name, field in named}, gc=False)
+        # The members' names need not be names in Python, hence `rename`; constants are defaults.
+        # Without `gc`: rows hold no cycles.
+        named = [
+            (f"m{number}", field)
+            for number, field in enumerate([*picked, *converted, *computed, *constants])
+        ]
+        members = [
+            (name, Any, field.take.value) if isinstance(field.take, Constant) else (name, Any)
+            for name, field in named
+        ]
+        self._struct = msgspec.defstruct(
+            "Members", members, rename={name: field.name for name, field in named}, gc=False
+        )
 
     def members_of(self, rows: Iterable[Row]) -> list[msgspec.Struct]:
         """The rows as they go over the wire."""
         make, pick, converted, computed = self._struct, self._pick, self._converted, self._computed
-        return [make(*pick(row), *[convert(row[key]) for key, convert in converted], *[compute(row) for compute in computed]) for row in rows]
+        return [
+            make(
+                *pick(row),
+                *[convert(row[key]) for key, convert in converted],
+                *[compute(row) for compute in computed],
+            )
+            for row in rows
+        ]
 
 
 def _key(field: Field) -> str:
@@ -93,7 +114,8 @@ class View:
         self.name = name
         self.fields = fields
         self._plans: dict[tuple[int, int, bool], Plan] = {}
-        self._by_fields: dict[tuple[bool, ...], Plan] = {}  # most versions bring nothing new to a resource
+        # most versions bring nothing new to a resource
+        self._by_fields: dict[tuple[bool, ...], Plan] = {}
 
     def plan(self, version: int, *, level: int, is_admin: bool) -> Plan:
         """How rows are shown so. Versions that show the same have the same plan."""
@@ -101,20 +123,30 @@ class View:
         plan = self._plans.get(key)
         if plan is None:
             alive = tuple(field.lives_in(version, level, is_admin) for field in self.fields)
-            plan = self._by_fields.get(alive) or self._by_fields.setdefault(alive, Plan(list(compress(self.fields, alive))))
+            plan = self._by_fields.get(alive) or self._by_fields.setdefault(
+                alive, Plan(list(compress(self.fields, alive)))
+            )
             self._plans[key] = plan
         return plan
 
-    def shown(self, rows: Iterable[Row], version: int, *, level: int, is_admin: bool) -> list[msgspec.Struct]:
+    def shown(
+        self, rows: Iterable[Row], version: int, *, level: int, is_admin: bool
+    ) -> list[msgspec.Struct]:
         """Rows as they go over the wire, for the encoder: structs take half the time of dicts."""
         return self.plan(version, level=level, is_admin=is_admin).members_of(rows)
 
-    def render_all(self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False) -> list[dict[str, Any]]:
+    def render_all(
+        self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False
+    ) -> list[dict[str, Any]]:
         """The same as dicts, for who goes on with them."""
-        rendered: list[dict[str, Any]] = msgspec.to_builtins(self.shown(rows, version, level=level, is_admin=is_admin))
+        rendered: list[dict[str, Any]] = msgspec.to_builtins(
+            self.shown(rows, version, level=level, is_admin=is_admin)
+        )
         return rendered
 
-    def render(self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False) -> dict[str, Any]:
+    def render(
+        self, row: Row, version: int, *, level: int = SHOW, is_admin: bool = False
+    ) -> dict[str, Any]:
         """One resource as a dict."""
         return self.render_all([row], version, level=level, is_admin=is_admin)[0]
 

@@ -1,6 +1,8 @@
-"""Networks and subnets in Neutron's format: request structs, views, filters, error bodies. Strict as Neutron is: unknown attributes are refused.
+"""Networks and subnets in Neutron's format: request structs, views, filters, error bodies. Strict
+as Neutron is: unknown attributes are refused.
 
-What Neutron has and local networks do not, is taken where it says nothing (no DNS servers, no routes) and refused otherwise.
+What Neutron has and local networks do not, is taken where it says nothing (no DNS servers, no
+routes) and refused otherwise.
 """
 
 from __future__ import annotations
@@ -58,7 +60,8 @@ class AllocationPool(_Attributes):
 
 
 class LocalSubnetCreate(_Attributes):
-    """`{"subnet": {…}}` in a POST. `gateway_ip` null: none; absent: the first host address. `enable_dhcp` is taken and means nothing."""
+    """`{"subnet": {…}}` in a POST. `gateway_ip` null: none; absent: the first host address.
+    `enable_dhcp` is taken and means nothing."""
 
     network_id: Identifier
     cidr: Text
@@ -146,17 +149,31 @@ SUBNET = View(
     *_STAMPS,
 )
 
-_READERS: dict[str, Callable[[str], Any]] = {"shared": bodies.boolean, "ip_version": int, "mtu": int}
-_CONSTANTS: dict[str, Any] = {"status": "ACTIVE", "admin_state_up": True, "router:external": False, "enable_dhcp": False}
+_READERS: dict[str, Callable[[str], Any]] = {
+    "shared": bodies.boolean,
+    "ip_version": int,
+    "mtu": int,
+}
+_CONSTANTS: dict[str, Any] = {
+    "status": "ACTIVE",
+    "admin_state_up": True,
+    "router:external": False,
+    "enable_dhcp": False,
+}
 PARAMETERS = ("fields", "limit", "marker", "tenant_id", *_CONSTANTS)
-"""What lists take beside the domain's filters. What is the same everywhere is in or out as a whole."""
+"""What lists take beside the domain's filters. What is the same everywhere is in or out as a
+whole."""
 _NO_FILTERS = ("fields", "limit", "marker", "page_reverse", "sort_key", "sort_dir")
 
 
-def filters(query: Mapping[str, Sequence[str]], known: Sequence[str]) -> dict[str, list[Any]] | None:
-    """The domain's filters, of the names in `known`. None: nothing can match, for what is the same everywhere is asked for otherwise.
+def filters(
+    query: Mapping[str, Sequence[str]], known: Sequence[str]
+) -> dict[str, list[Any]] | None:
+    """The domain's filters, of the names in `known`. None: nothing can match, for what is the same
+    everywhere is asked for otherwise.
 
-    Raises Invalid for attributes that cannot be filtered by, and for values that are not of the attribute's type.
+    Raises Invalid for attributes that cannot be filtered by, and for values that are not of the
+    attribute's type.
     """
     wanted: dict[str, list[Any]] = {}
     for name, texts in query.items():
@@ -181,6 +198,11 @@ def _read(name: str, text: str) -> Any:
 def fault(method: str, path: str, status: int, message: str) -> dict[str, Any]:
     """The body of an error."""
     noun = "Subnet" if path.startswith(f"{BASE}/v2.0/subnets") else "Network"
-    names = {400: "InvalidInput", 403: "PolicyNotAuthorized", 404: f"{noun}NotFound", 409: f"{noun}InUse" if method == "DELETE" else "Conflict"}
+    names = {
+        400: "InvalidInput",
+        403: "PolicyNotAuthorized",
+        404: f"{noun}NotFound",
+        409: f"{noun}InUse" if method == "DELETE" else "Conflict",
+    }
     name = names.get(status) or f"HTTP{HTTPStatus(status).phrase.replace(' ', '')}"
     return {"NeutronError": {"type": name, "message": message, "detail": ""}}

@@ -20,7 +20,11 @@ ANYTHING: Schema = {"type": "object"}
 ANYTHINGS: Schema = {"type": "array", "items": ANYTHING}
 LINKS: Schema = {
     "type": "array",
-    "items": {"type": "object", "required": ["rel", "href"], "properties": {"rel": TEXT, "href": TEXT}},
+    "items": {
+        "type": "object",
+        "required": ["rel", "href"],
+        "properties": {"rel": TEXT, "href": TEXT},
+    },
 }
 # The one member is the fault's name; Neutron's format has `type` and `detail` in place of the code.
 FAULT: Schema = {
@@ -37,4 +41,9 @@ FAULT: Schema = {
 
 def object_of(**members: Schema) -> Schema:
     """An object with exactly these members."""
-    return {"type": "object", "properties": members, "required": list(members), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": members,
+        "required": list(members),
+        "additionalProperties": False,
+    }

@@ -46,6 +46,7 @@ class ServiceChoice(Body):
 
 
 class ServiceEnsure(Body):
-    """The body of ensure-shares: which back end, by itself or as `{"ensure_shares": {"host": …}}`."""
+    """The body of ensure-shares: which back end, by itself or as `{"ensure_shares": {"host":
+    …}}`."""
 
     host: Identifier

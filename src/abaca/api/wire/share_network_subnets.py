@@ -1,4 +1,5 @@
-"""Bodies about share network subnets; how one is shown stands beside the share networks that list them."""
+"""Bodies about share network subnets; how one is shown stands beside the share networks that list
+them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Share networks and their subnets over the wire.
 
-Up to 2.50 a share network shows the network of its default subnet as its own; since 2.51 it lists its subnets.
-What a tenant need not know of the operator's network (its type and segmentation id) is null for others than administrators.
+Up to 2.50 a share network shows the network of its default subnet as its own; since 2.51 it lists
+its subnets. What a tenant need not know of the operator's network (its type and segmentation id) is
+null for others than administrators.
 """
 
 from __future__ import annotations
@@ -43,7 +44,14 @@ def _default_subnets(name: str) -> Callable[[Row], Any]:
     """Takes `name` from the first subnet without a zone; None when there is no such subnet."""
 
     def take(network: Row) -> Any:
-        return next((subnet[name] for subnet in network["share_network_subnets"] if subnet["availability_zone"] is None), None)
+        return next(
+            (
+                subnet[name]
+                for subnet in network["share_network_subnets"]
+                if subnet["availability_zone"] is None
+            ),
+            None,
+        )
 
     return take
 
@@ -70,14 +78,34 @@ SHARE_NETWORK = View(
     Field("neutron_subnet_id", _default_subnets("neutron_subnet_id"), until=_LAST_FLAT),
     Field("network_type", _default_subnets("network_type"), until=_LAST_FLAT, admin=True),
     Field("network_type", Constant(None), until=_LAST_FLAT, admin=False),
-    Field("segmentation_id", _default_subnets("segmentation_id"), until=_LAST_FLAT, admin=True, type=NUMBER_OR_NULL),
+    Field(
+        "segmentation_id",
+        _default_subnets("segmentation_id"),
+        until=_LAST_FLAT,
+        admin=True,
+        type=NUMBER_OR_NULL,
+    ),
     Field("segmentation_id", Constant(None), until=_LAST_FLAT, admin=False, type=NUMBER_OR_NULL),
     Field("cidr", _default_subnets("cidr"), until=_LAST_FLAT),
     Field("ip_version", _default_subnets("ip_version"), until=_LAST_FLAT, type=NUMBER_OR_NULL),
     Field("gateway", _default_subnets("gateway"), since=18, until=_LAST_FLAT),
     Field("mtu", _default_subnets("mtu"), since=20, until=_LAST_FLAT, type=NUMBER_OR_NULL),
-    Field("share_network_subnets", convert=_nested(51, True), since=51, until=77, admin=True, type=SUBNET),
-    Field("share_network_subnets", convert=_nested(51, False), since=51, until=77, admin=False, type=SUBNET),
+    Field(
+        "share_network_subnets",
+        convert=_nested(51, True),
+        since=51,
+        until=77,
+        admin=True,
+        type=SUBNET,
+    ),
+    Field(
+        "share_network_subnets",
+        convert=_nested(51, False),
+        since=51,
+        until=77,
+        admin=False,
+        type=SUBNET,
+    ),
     Field("share_network_subnets", convert=_nested(78, True), since=78, admin=True, type=SUBNET),
     Field("share_network_subnets", convert=_nested(78, False), since=78, admin=False, type=SUBNET),
     Field("status", since=63),

@@ -12,9 +12,16 @@ from abaca.api.wire.fields import Field, View
 from abaca.api.wire.schemas import FLAG, MAP, TEXT, TEXTS_OR_NULLS
 from abaca.errors import Invalid
 
-# What others than administrators are told of types that do not say: they cannot see what a back end would do.
+# What others than administrators are told of types that do not say: they cannot see what a back end
+# would do.
 _INFERRED = dict.fromkeys(
-    ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support"), "False"
+    (
+        "snapshot_support",
+        "create_share_from_snapshot_support",
+        "revert_to_snapshot_support",
+        "mount_snapshot_support",
+    ),
+    "False",
 )
 
 
@@ -48,7 +55,8 @@ class ShareTypeCreate(Body):
 
     @property
     def wanted_is_public(self) -> bool | None:
-        """Under either name, whatever the version: clients send one of them to all. None: it is left open."""
+        """Under either name, whatever the version: clients send one of them to all. None: it is
+        left open."""
         return _one_of(self.is_public, self.old_is_public)
 
 
@@ -73,22 +81,29 @@ class ProjectAccess(Body):
 
 
 def _one_of(*given: Any) -> bool | None:
-    """The boolean that was given. Raises Invalid when two were that differ, and for what is none."""
+    """The boolean that was given. Raises Invalid when two were that differ, and for what is
+    none."""
     values = {bodies.boolean(value) for value in given if value is not msgspec.UNSET}
     if len(values) > 1:
-        raise Invalid("share_type_access:is_public and os-share-type-access:is_public contradict each other: give one of them.")
+        raise Invalid(
+            "share_type_access:is_public and os-share-type-access:is_public contradict each "
+            "other: give one of them."
+        )
     return values.pop() if values else None
 
 
 def type_name(name: str | None) -> str:
     """A type's name. Raises Invalid unless it has 1 to 255 characters that are not all blanks."""
     if not name or not name.strip() or len(name) > 255:
-        raise Invalid("The name of a share type must have 1 to 255 characters and must not be blank.")
+        raise Invalid(
+            "The name of a share type must have 1 to 255 characters and must not be blank."
+        )
     return name
 
 
 def spec_texts(extra_specs: dict[str, Any]) -> dict[str, str]:
-    """Extra specs as they are kept: text, whatever JSON said (`true` becomes `True`). Raises Invalid for null, lists and objects."""
+    """Extra specs as they are kept: text, whatever JSON said (`true` becomes `True`). Raises
+    Invalid for null, lists and objects."""
     for key, value in extra_specs.items():
         if not isinstance(value, str | int | float):
             raise Invalid(f"Invalid extra_spec: the value of {key} is not text.")

@@ -121,7 +121,8 @@ class ShareCreate(Body):
 
 
 class ShareManage(Body):
-    """`{"share": …}` of one that is to be managed. What is missing is told as the field's API tells it; a path may be an export location."""
+    """`{"share": …}` of one that is to be managed. What is missing is told as the field's API tells
+    it; a path may be an export location."""
 
     service_host: Identifier | None = None
     export_path: str | dict[str, Any] | None = None

@@ -1,8 +1,10 @@
-"""The history of the schema: one file a revision in `versions/`, run by Alembic without an ini file.
+"""The history of the schema: one file a revision in `versions/`, run by Alembic without an ini
+file.
 
-Only one process changes a schema at a time, the others wait and find it done: PostgreSQL by an advisory lock, SQLite by its write lock.
-A migration is one transaction on both. SQLite rebuilds tables by dropping the old one, which would delete the rows that refer to it;
-so foreign keys are off meanwhile, and checked before the commit.
+Only one process changes a schema at a time, the others wait and find it done: PostgreSQL by an
+advisory lock, SQLite by its write lock. A migration is one transaction on both. SQLite rebuilds
+tables by dropping the old one, which would delete the rows that refer to it; so foreign keys are
+off meanwhile, and checked before the commit.
 """
 
 from __future__ import annotations
@@ -32,16 +34,25 @@ def upgrade(database: Engine | str, revision: str = "head") -> None:
         conn = config.attributes["connection"]
         before = MigrationContext.configure(conn).get_current_revision()
         command.upgrade(config, revision)
-        if not is_sqlite(conn) and MigrationContext.configure(conn).get_current_revision() != before:
-            # PostgreSQL knows nothing of a new column, takes nearly all rows for having a value in it, and chooses its plans by that.
+        if (
+            not is_sqlite(conn)
+            and MigrationContext.configure(conn).get_current_revision() != before
+        ):
+            # PostgreSQL knows nothing of a new column, takes nearly all rows for having a value in
+            # it, and chooses its plans by that.
             conn.execute(sa.text("ANALYZE"))
 
     _migrate(database, run)
 
 
 def downgrade(database: Engine | str, revision: str, allow_data_loss: bool = False) -> None:
-    """Bring the schema down to `revision` (`base`: no tables). Raises Conflict when rows would be lost, unless `allow_data_loss`."""
-    _migrate(database, lambda config: command.downgrade(config, revision), allow_data_loss=allow_data_loss)
+    """Bring the schema down to `revision` (`base`: no tables). Raises Conflict when rows would be
+    lost, unless `allow_data_loss`."""
+    _migrate(
+        database,
+        lambda config: command.downgrade(config, revision),
+        allow_data_loss=allow_data_loss,
+    )
 
 
 def current(database: Engine | str) -> str | None:
@@ -63,12 +74,16 @@ def revisions() -> list[str]:
 
 
 def refuse_older(database: Engine | str, known: Sequence[str]) -> None:
-    """Raises Conflict when the schema is missing, or an older one of those `known` (as `revisions` gives them). One that is not known is newer."""
+    """Raises Conflict when the schema is missing, or an older one of those `known` (as `revisions`
+    gives them). One that is not known is newer."""
     revision = current(database)
     if revision is None:
         raise Conflict("The database has no tables yet: run `abaca-manage db sync`.")
     if revision in known[1:]:
-        raise Conflict(f"The database is at revision {revision}, this release needs {known[0]}: run `abaca-manage db sync`.")
+        raise Conflict(
+            f"The database is at revision {revision}, this release needs {known[0]}: run "
+            "`abaca-manage db sync`."
+        )
 
 
 def _config(**attributes: Any) -> Config:
@@ -114,12 +129,16 @@ def _without_foreign_keys(engine: Engine) -> Iterator[Connection]:
     with engine.connect() as conn:
         assert is_sqlite(conn)
         driver: Any = conn.connection.driver_connection
-        driver.execute("PRAGMA foreign_keys=OFF")  # inside a transaction it would do nothing, silently
+        # inside a transaction it would do nothing, silently
+        driver.execute("PRAGMA foreign_keys=OFF")
         try:
             with conn.begin():
                 yield conn
                 broken = conn.exec_driver_sql("PRAGMA foreign_key_check").all()
                 if broken:
-                    raise Conflict(f"Rows would refer to nothing after the migration: {sorted({str(row[0]) for row in broken})}")
+                    raise Conflict(
+                        "Rows would refer to nothing after the migration: "
+                        f"{sorted({str(row[0]) for row in broken})}"
+                    )
         finally:
             driver.execute("PRAGMA foreign_keys=ON")

@@ -1,4 +1,5 @@
-"""Alembic runs this file for each migration, on the connection and in the transaction that `abaca.db.migrations` has opened."""
+"""Alembic runs this file for each migration, on the connection and in the transaction that
+`abaca.db.migrations` has opened."""
 
 from __future__ import annotations
 

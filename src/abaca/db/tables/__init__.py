@@ -1,4 +1,5 @@
-"""All tables, one module a family of nouns. Rows are really deleted; ids are UUID text; times are UTC without zone."""
+"""All tables, one module a family of nouns. Rows are really deleted; ids are UUID text; times are
+UTC without zone."""
 
 from abaca.db.tables.driver_data import driver_data
 from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
@@ -6,9 +7,16 @@ from abaca.db.tables.messages import messages
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
 from abaca.db.tables.resource_locks import resource_locks
-from abaca.db.tables.security_services import security_services, share_network_security_service_association
+from abaca.db.tables.security_services import (
+    security_services,
+    share_network_security_service_association,
+)
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
-from abaca.db.tables.share_networks import share_network_checks, share_network_subnets, share_networks
+from abaca.db.tables.share_networks import (
+    share_network_checks,
+    share_network_subnets,
+    share_networks,
+)
 from abaca.db.tables.share_servers import (
     departed_share_servers,
     network_allocations,
@@ -16,7 +24,11 @@ from abaca.db.tables.share_servers import (
     share_server_share_network_subnet_mappings,
     share_servers,
 )
-from abaca.db.tables.share_snapshots import share_snapshot_export_locations, share_snapshot_instances, share_snapshots
+from abaca.db.tables.share_snapshots import (
+    share_snapshot_export_locations,
+    share_snapshot_instances,
+    share_snapshots,
+)
 from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
 from abaca.db.tables.share_usages import share_usages
 from abaca.db.tables.shares import (

@@ -1,4 +1,5 @@
-"""What drivers keep beside their storage, by back end, subject and key. What that is only the driver knows."""
+"""What drivers keep beside their storage, by back end, subject and key. What that is only the
+driver knows."""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ local_ports = sa.Table(
     metadata,
     uuid_key(),
     reference("subnet_id", "local_subnets"),
-    # The share server, the share network subnet and the index it was asked for with: looked up before an address is given.
+    # The share server, the share network subnet and the index it was asked for with: looked up
+    # before an address is given.
     sa.Column("device_id", sa.String(36), nullable=False, index=True),
     sa.Column("share_network_subnet_id", sa.String(36), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),

@@ -1,6 +1,7 @@
 """Quotas: limits set by administrators, and what is in use.
 
-A scope is a project, one of its users or one of its share types: project_id with user_id and share_type_id, each "" where it is not meant.
+A scope is a project, one of its users or one of its share types: project_id with user_id and
+share_type_id, each "" where it is not meant.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ quota_classes = sa.Table(
     *timestamps(),
 )
 
-# Changed in the transaction that makes or removes what is counted; the row of the project is what concurrent requests wait for.
+# Changed in the transaction that makes or removes what is counted; the row of the project is what
+# concurrent requests wait for.
 quota_usages = sa.Table(
     "quota_usages",
     metadata,

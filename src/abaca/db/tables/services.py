@@ -1,4 +1,5 @@
-"""Workers and what they offer: availability zones, services (one a back end), leases (one a worker host) and pools."""
+"""Workers and what they offer: availability zones, services (one a back end), leases (one a worker
+host) and pools."""
 
 from __future__ import annotations
 
@@ -19,22 +20,29 @@ services = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("host", sa.String(255), nullable=False, unique=True),  # host@backend
-    sa.Column("worker_host", sa.String(255), nullable=False, index=True),  # the queue that its work goes to
+    # the queue that its work goes to
+    sa.Column("worker_host", sa.String(255), nullable=False, index=True),
     sa.Column("binary", sa.String(255), nullable=False),
     reference("availability_zone_id", "availability_zones"),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
     sa.Column("disabled_reason", sa.String(255)),
-    sa.Column("ensuring", sa.Boolean, nullable=False, default=False),  # its share servers are being looked after on an administrator's behalf
-    sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
+    # its share servers are being looked after on an administrator's behalf
+    sa.Column("ensuring", sa.Boolean, nullable=False, default=False),
+    # why the back end is not ready although its worker lives
+    sa.Column("state_reason", sa.String(1023)),
     sa.Column("is_ready", sa.Boolean, nullable=False, default=False),
-    sa.Column("unserved_share_servers", sa.Integer, nullable=False, default=0),  # that did not serve their clients at the worker's last look
-    sa.Column("share_server_restarts", sa.Integer, nullable=False, default=0),  # since its worker started: a counter for /metrics
-    sa.Column("usage_measured_at", sa.DateTime),  # when it was last asked what its shares hold (`share_usages`); null: it never told
+    # that did not serve their clients at the worker's last look
+    sa.Column("unserved_share_servers", sa.Integer, nullable=False, default=0),
+    # since its worker started: a counter for /metrics
+    sa.Column("share_server_restarts", sa.Integer, nullable=False, default=0),
+    # when it was last asked what its shares hold (`share_usages`); null: it never told
+    sa.Column("usage_measured_at", sa.DateTime),
     sa.Column("network_allocations_number", sa.Integer, nullable=False, default=1),
     # The driver's capabilities of these names; new share servers take them over.
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
-    sa.Column("expires_at", sa.DateTime, nullable=False),  # without another sign of life the service counts as down from then on
+    # without another sign of life the service counts as down from then on
+    sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )
 
@@ -43,7 +51,8 @@ worker_leases = sa.Table(
     metadata,
     sa.Column("host", sa.String(255), primary_key=True),
     sa.Column("machine", sa.String(255), nullable=False),
-    sa.Column("token", sa.Integer, nullable=False),  # grows by one with each new holder: the fencing token
+    # grows by one with each new holder: the fencing token
+    sa.Column("token", sa.Integer, nullable=False),
     sa.Column("expires_at", sa.DateTime, nullable=False),
 )
 

@@ -25,7 +25,8 @@ share_network_subnets = sa.Table(
     metadata,
     uuid_key(),
     reference("share_network_id", "share_networks"),
-    reference("availability_zone_id", "availability_zones", nullable=True),  # null: a default subnet
+    # null: a default subnet
+    reference("availability_zone_id", "availability_zones", nullable=True),
     sa.Column("neutron_net_id", sa.String(255)),
     sa.Column("neutron_subnet_id", sa.String(255), index=True),
     # Known once resolved by the network plug-in; null until then.
@@ -48,7 +49,8 @@ share_network_checks = sa.Table(
     reference("share_network_id", "share_networks", ondelete="CASCADE"),
     sa.Column("request", sa.JSON, nullable=False),  # what it asks: ids, never secrets
     sa.Column("request_digest", sa.String(64), nullable=False, index=True),
-    sa.Column("share_server_ids", sa.JSON, nullable=False),  # sorted: all servers of the network, asked
+    # sorted: all servers of the network, asked
+    sa.Column("share_server_ids", sa.JSON, nullable=False),
     sa.Column("hosts", sa.JSON, nullable=False),  # {host: null | true | false}
     sa.Column("reasons", sa.JSON, nullable=False),  # {host: why not}
     sa.Column("subnet", sa.JSON),  # values.Subnet, once resolved

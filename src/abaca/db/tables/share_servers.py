@@ -24,7 +24,8 @@ share_servers = sa.Table(
     *timestamps(),
 )
 
-# Deleted, but for a while what was last asked of the network plug-in for them may still come about; see reconcile/late_addresses.py.
+# Deleted, but for a while what was last asked of the network plug-in for them may still come about;
+# see reconcile/late_addresses.py.
 departed_share_servers = sa.Table(
     "departed_share_servers",
     metadata,
@@ -36,7 +37,12 @@ departed_share_servers = sa.Table(
 share_server_backend_details = sa.Table(
     "share_server_backend_details",
     metadata,
-    sa.Column("share_server_id", sa.String(36), sa.ForeignKey("share_servers.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "share_server_id",
+        sa.String(36),
+        sa.ForeignKey("share_servers.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
@@ -46,7 +52,8 @@ share_server_share_network_subnet_mappings = sa.Table(
     metadata,
     reference("share_server_id", "share_servers", ondelete="CASCADE"),
     reference("share_network_subnet_id", "share_network_subnets"),
-    # False while the server does not serve the subnet yet: an addition that runs, or that failed and waits for a retry.
+    # False while the server does not serve the subnet yet: an addition that runs, or that failed
+    # and waits for a retry.
     sa.Column("is_served", sa.Boolean, nullable=False, default=True),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.PrimaryKeyConstraint("share_server_id", "share_network_subnet_id"),
@@ -58,7 +65,8 @@ network_allocations = sa.Table(
     uuid_key(),  # the id the network plug-in gave it (Neutron: the port's)
     reference("share_server_id", "share_servers"),
     reference("share_network_subnet_id", "share_network_subnets"),
-    sa.Column("position", sa.Integer, nullable=False),  # 0… among the server's allocations on that subnet
+    # 0… among the server's allocations on that subnet
+    sa.Column("position", sa.Integer, nullable=False),
     sa.Column("neutron_subnet_id", sa.String(255), nullable=False),
     sa.Column("ip_address", sa.String(64), nullable=False),
     sa.Column("mac_address", sa.String(32), nullable=False),

@@ -1,4 +1,5 @@
-"""Snapshots of shares, their instances (one each, until replicas come) and the export locations of those that can be mounted."""
+"""Snapshots of shares, their instances (one each, until replicas come) and the export locations of
+those that can be mounted."""
 
 from __future__ import annotations
 
@@ -26,7 +27,13 @@ share_snapshot_instances = sa.Table(
     "share_snapshot_instances",
     metadata,
     uuid_key(),
-    sa.Column("snapshot_id", sa.String(36), sa.ForeignKey("share_snapshots.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column(
+        "snapshot_id",
+        sa.String(36),
+        sa.ForeignKey("share_snapshots.id", ondelete="CASCADE"),
+        nullable=False,
+        unique=True,
+    ),
     reference("share_instance_id", "share_instances"),
     sa.Column("status", sa.String(36), nullable=False, index=True),
     sa.Column("provider_location", sa.String(255)),
@@ -40,7 +47,8 @@ share_snapshot_export_locations = sa.Table(
     reference("share_snapshot_instance_id", "share_snapshot_instances", ondelete="CASCADE"),
     sa.Column("path", sa.String(2000), nullable=False),
     sa.Column("ip_version", sa.Integer),
-    sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
+    # the order shown, kept when locations are added
+    sa.Column("position", sa.Integer, nullable=False),
     sa.Column("preferred", sa.Boolean, nullable=False, default=False),
     sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),

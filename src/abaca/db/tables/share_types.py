@@ -19,7 +19,12 @@ share_types = sa.Table(
 share_type_extra_specs = sa.Table(
     "share_type_extra_specs",
     metadata,
-    sa.Column("share_type_id", sa.String(36), sa.ForeignKey("share_types.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "share_type_id",
+        sa.String(36),
+        sa.ForeignKey("share_types.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("spec_key", sa.String(255), primary_key=True),
     sa.Column("spec_value", sa.String(255), nullable=False),
 )

@@ -1,4 +1,5 @@
-"""What shares hold, as their back ends last measured it. A table of its own: measuring waits for no row that a request holds."""
+"""What shares hold, as their back ends last measured it. A table of its own: measuring waits for no
+row that a request holds."""
 
 from __future__ import annotations
 

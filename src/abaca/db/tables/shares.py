@@ -1,4 +1,5 @@
-"""Shares, their instances, export locations, and access rules with their states on each instance."""
+"""Shares, their instances, export locations, and access rules with their states on each
+instance."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import sqlalchemy as sa
 
 from abaca.db.tables.registry import metadata, reference, timestamps, uuid_key
 
-_IS_SOFT_DELETED = sa.text("scheduled_to_be_deleted_at IS NOT NULL")  # so that no query about others is led to use the index
+# so that no query about others is led to use the index
+_IS_SOFT_DELETED = sa.text("scheduled_to_be_deleted_at IS NOT NULL")
 
 shares = sa.Table(
     "shares",
@@ -17,14 +19,16 @@ shares = sa.Table(
     sa.Column("display_name", sa.String(255)),
     sa.Column("display_description", sa.String(255)),
     sa.Column("size", sa.Integer, nullable=False),
-    sa.Column("growing_to", sa.Integer),  # GiB claimed for it, on its pool and in quotas, while it is being extended; null: `size`
+    # GiB claimed for it, on its pool and in quotas, while it is being extended; null: `size`
+    sa.Column("growing_to", sa.Integer),
     sa.Column("share_proto", sa.String(255), nullable=False),
     sa.Column("is_public", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
     sa.Column("snapshot_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted
-    # Taken from the share type when the share is made; a later change of the type does not touch them.
+    # Taken from the share type when the share is made; a later change of the type does not touch
+    # them.
     sa.Column("snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("create_share_from_snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("revert_to_snapshot_support", sa.Boolean, nullable=False, default=False),
@@ -32,9 +36,17 @@ shares = sa.Table(
     sa.Column("replication_type", sa.String(255)),
     *timestamps(is_version=True),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),
-    sa.Index("ix_shares_project_id_display_name_created_at", "project_id", "display_name", "created_at"),  # clients look shares up by name
+    # clients look shares up by name
+    sa.Index(
+        "ix_shares_project_id_display_name_created_at", "project_id", "display_name", "created_at"
+    ),
     sa.Index("ix_shares_created_at", "created_at"),
-    sa.Index("ix_shares_scheduled_to_be_deleted_at", "scheduled_to_be_deleted_at", sqlite_where=_IS_SOFT_DELETED, postgresql_where=_IS_SOFT_DELETED),
+    sa.Index(
+        "ix_shares_scheduled_to_be_deleted_at",
+        "scheduled_to_be_deleted_at",
+        sqlite_where=_IS_SOFT_DELETED,
+        postgresql_where=_IS_SOFT_DELETED,
+    ),
 )
 
 share_instances = sa.Table(
@@ -42,8 +54,9 @@ share_instances = sa.Table(
     metadata,
     uuid_key(),
     reference("share_id", "shares", ondelete="CASCADE", index=False),
-    # 1 or null. 1: the instance that clients use, and whose status, host and paths are shown as the share's. Each share
-    # has one. A number, not a Boolean: so PostgreSQL sees that a join by it finds one row, and leaves it out where it can.
+    # 1 or null. 1: the instance that clients use, and whose status, host and paths are shown as the
+    # share's. Each share has one. A number, not a Boolean: so PostgreSQL sees that a join by it
+    # finds one row, and leaves it out where it can.
     sa.Column("active", sa.Integer, default=1),
     reference("share_type_id", "share_types"),
     reference("share_network_id", "share_networks", nullable=True, index=False),
@@ -65,7 +78,8 @@ share_export_locations = sa.Table(
     reference("share_instance_id", "share_instances", ondelete="CASCADE"),
     sa.Column("path", sa.String(2000), nullable=False),
     sa.Column("ip_version", sa.Integer),
-    sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
+    # the order shown, kept when locations are added
+    sa.Column("position", sa.Integer, nullable=False),
     sa.Column("preferred", sa.Boolean, nullable=False, default=False),
     sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),

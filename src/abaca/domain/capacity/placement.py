@@ -1,4 +1,5 @@
-"""Where a share goes: the scheduler asked with the pools as they are, and the room claimed in the same transaction."""
+"""Where a share goes: the scheduler asked with the pools as they are, and the room claimed in the
+same transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +24,10 @@ _POOLS = (
     sa.select(
         *[pools.c[name] for name in ("host", "stats", "allocated_capacity_gb")],
         availability_zones.c.name.label("zone"),
-        *[services.c[name] for name in ("disabled", "is_ready", "expires_at", "created_at", "updated_at")],
+        *[
+            services.c[name]
+            for name in ("disabled", "is_ready", "expires_at", "created_at", "updated_at")
+        ],
     )
     .join(services, services.c.host == pools.c.service_host)
     .join(availability_zones, availability_zones.c.id == services.c.availability_zone_id)
@@ -35,25 +39,41 @@ def candidates(conn: Connection) -> list[Pool]:
     return _pools(conn, _POOLS)
 
 
-def place_and_claim(conn: Connection, request: PlacementRequest, host: str | None = None, excluded: Collection[str] = ()) -> Placement:
-    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request was faster with the same pool.
+def place_and_claim(
+    conn: Connection,
+    request: PlacementRequest,
+    host: str | None = None,
+    excluded: Collection[str] = (),
+) -> Placement:
+    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request
+    was faster with the same pool.
 
     `host`: host@backend#pool, when no other will do. `excluded`: those that will not do.
     """
     for _ in range(_MOST_CLAIMS):
-        known = candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
+        known = (
+            candidates(conn) if host is None else _pools(conn, _POOLS.where(pools.c.host == host))
+        )
         placement = place(request, [pool for pool in known if str(pool.host) not in excluded])
-        if placement.host is None or _claim(conn, next(pool for pool in known if pool.host == placement.host), request.size):
+        if placement.host is None or _claim(
+            conn, next(pool for pool in known if pool.host == placement.host), request.size
+        ):
             return placement
     raise Conflict("Too many shares are being placed at the same time; repeat the request.")
 
 
 def claim_more(conn: Connection, host: str, size: int) -> bool:
-    """Claim `size` GiB more on the pool that a share stands on. False, with a line for operators, when there is no room."""
+    """Claim `size` GiB more on the pool that a share stands on. False, with a line for operators,
+    when there is no room."""
     for _ in range(_MOST_CLAIMS):
         found = _pools(conn, _POOLS.where(pools.c.host == host))
         if not found or room_gb(found[0]) < size:
-            _LOG.warning("pool %s has room for %.0f of %d GiB more", host, max(room_gb(found[0]), 0) if found else 0, size)
+            _LOG.warning(
+                "pool %s has room for %.0f of %d GiB more",
+                host,
+                max(room_gb(found[0]), 0) if found else 0,
+                size,
+            )
             return False
         if _claim(conn, found[0], size):
             return True
@@ -62,14 +82,21 @@ def claim_more(conn: Connection, host: str, size: int) -> bool:
 
 def release(conn: Connection, host: str | None, size: int) -> None:
     """Give claimed room, in GiB, back to a pool."""
-    conn.execute(sa.update(pools).where(pools.c.host == host).values(allocated_capacity_gb=pools.c.allocated_capacity_gb - size))
+    conn.execute(
+        sa.update(pools)
+        .where(pools.c.host == host)
+        .values(allocated_capacity_gb=pools.c.allocated_capacity_gb - size)
+    )
 
 
 def _claim(conn: Connection, pool: Pool, size: int) -> bool:
     """Claim room unless the pool's promises have changed since it was read."""
     claimed = conn.execute(
         sa.update(pools)
-        .where(pools.c.host == str(pool.host), pools.c.allocated_capacity_gb == pool.allocated_capacity_gb)
+        .where(
+            pools.c.host == str(pool.host),
+            pools.c.allocated_capacity_gb == pool.allocated_capacity_gb,
+        )
         .values(allocated_capacity_gb=pool.allocated_capacity_gb + size)
     )
     return claimed.rowcount == 1

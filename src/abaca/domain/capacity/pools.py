@@ -1,4 +1,5 @@
-"""Pools: what back ends report and what has been promised on them, as administrators see it. As the scheduler sees it: `placement`."""
+"""Pools: what back ends report and what has been promised on them, as administrators see it. As the
+scheduler sees it: `placement`."""
 
 from __future__ import annotations
 
@@ -16,24 +17,38 @@ from abaca.scheduler.specs import reported, satisfies, wanted_capabilities
 from abaca.values import Pool
 
 _LONGEST_PATTERN = 255
-_JUDGED_ELSEWHERE = frozenset({"availability_zones"})  # an extra spec about zones, not about what a pool reports
+# an extra spec about zones, not about what a pool reports
+_JUDGED_ELSEWHERE = frozenset({"availability_zones"})
 
 
-def find(conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str]) -> list[dict[str, Any]]:
+def find(
+    conn: Connection, patterns: dict[str, str], extra_specs: dict[str, str]
+) -> list[dict[str, Any]]:
     """Pools as administrators see them: name, host, backend, pool, capabilities.
 
-    `patterns`: regular expressions for host, backend and pool, matched from the beginning. `extra_specs`: only pools that satisfy them.
-    Raises Invalid for a pattern that is none.
+    `patterns`: regular expressions for host, backend and pool, matched from the beginning.
+    `extra_specs`: only pools that satisfy them. Raises Invalid for a pattern that is none.
     """
     compiled = {name: _compile(pattern) for name, pattern in patterns.items()}
-    wanted = {name: spec for name, spec in wanted_capabilities(extra_specs).items() if name not in _JUDGED_ELSEWHERE}
-    reported_at = {row.host: row.updated_at for row in conn.execute(sa.select(pools.c.host, pools.c.updated_at))}
+    wanted = {
+        name: spec
+        for name, spec in wanted_capabilities(extra_specs).items()
+        if name not in _JUDGED_ELSEWHERE
+    }
+    reported_at = {
+        row.host: row.updated_at
+        for row in conn.execute(sa.select(pools.c.host, pools.c.updated_at))
+    }
     views = [
         _view(pool, reported_at.get(str(pool.host)))
         for pool in placement.candidates(conn)
         if all(satisfies(reported(pool, name), spec) for name, spec in wanted.items())
     ]
-    return [view for view in views if all(pattern.match(view[name]) for name, pattern in compiled.items())]
+    return [
+        view
+        for view in views
+        if all(pattern.match(view[name]) for name, pattern in compiled.items())
+    ]
 
 
 def _view(pool: Pool, reported_at: datetime | None) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What counts against quotas, and the refusal of what would exceed them; always in the transaction that makes or removes what is counted.
+"""What counts against quotas, and the refusal of what would exceed them; always in the transaction
+that makes or removes what is counted.
 
-The usage of a project is one row, changed and read in one statement: concurrent requests of a project wait for each other there, so a
-limit is never exceeded. Everybody takes that row after the rows of share network and share, and before those of pools.
-What limits there are: `quotas`.
+The usage of a project is one row, changed and read in one statement: concurrent requests of a
+project wait for each other there, so a limit is never exceeded. Everybody takes that row after the
+rows of share network and share, and before those of pools. What limits there are: `quotas`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def claim(
 ) -> None:
     """Count `deltas` (of COUNTED) for the project, its user and its share type, in two statements.
 
-    `defaults`: the limits where none are set; None: nothing is limited. `share_size`: what the whole share will have, for
-    per_share_gigabytes. Raises OverQuota.
+    `defaults`: the limits where none are set; None: nothing is limited. `share_size`: what the
+    whole share will have, for per_share_gigabytes. Raises OverQuota.
     """
     used = _count(conn, _scopes(project_id, user_id, share_type_id), deltas)
     if defaults is None:
@@ -45,22 +46,36 @@ def claim(
     for scope, limits in quotas.limits_in_force(conn, list(used), defaults).items():
         largest = limits.get("per_share_gigabytes", -1)
         if share_size is not None and 0 <= largest < share_size:
-            raise OverQuota(f"Requested share size {share_size} is larger than maximum allowed limit {largest}.")
+            raise OverQuota(
+                f"Requested share size {share_size} is larger than maximum allowed limit {largest}."
+            )
         for resource, delta in deltas.items():
             limit, now = limits.get(resource, -1), used[scope][resource]
             if 0 <= limit < now:
                 raise OverQuota(
-                    f"Quota exceeded for {resource}{scope.spoken()}: {delta} asked for, {now - delta} of {limit} in use already."
+                    f"Quota exceeded for {resource}{scope.spoken()}: {delta} asked for, "
+                    f"{now - delta} of {limit} in use already."
                 )
 
 
-def release(conn: Connection, project_id: str, user_id: str | None, share_type_id: str | None = None, **amounts: int) -> None:
+def release(
+    conn: Connection,
+    project_id: str,
+    user_id: str | None,
+    share_type_id: str | None = None,
+    **amounts: int,
+) -> None:
     """Take amounts back, in one statement."""
-    _count(conn, _scopes(project_id, user_id, share_type_id), {resource: -amount for resource, amount in amounts.items()})
+    _count(
+        conn,
+        _scopes(project_id, user_id, share_type_id),
+        {resource: -amount for resource, amount in amounts.items()},
+    )
 
 
 def in_use(conn: Connection, scope: Scope, *, held: bool = False) -> dict[str, int]:
-    """What is counted for a scope; 0 where nothing is. `held`: nobody counts anything there until the transaction ends."""
+    """What is counted for a scope; 0 where nothing is. `held`: nobody counts anything there until
+    the transaction ends."""
     query = sa.select(quota_usages).where(quotas.of_scope(quota_usages, scope))
     row = conn.execute(query.with_for_update() if held else query).mappings().one_or_none()
     return {resource: row[resource] if row else 0 for resource in COUNTED}
@@ -73,20 +88,37 @@ def forget_share_type(conn: Connection, share_type_id: str) -> None:
 
 
 def _scopes(project_id: str, user_id: str | None, share_type_id: str | None) -> list[Scope]:
-    """The project's comes first, and all take it in this order: no two requests can wait for each other."""
+    """The project's comes first, and all take it in this order: no two requests can wait for each
+    other."""
     scopes = [Scope(project_id=project_id)]
     scopes += [Scope(project_id=project_id, user_id=user_id)] if user_id else []
-    return scopes + ([Scope(project_id=project_id, share_type_id=share_type_id)] if share_type_id else [])
+    return scopes + (
+        [Scope(project_id=project_id, share_type_id=share_type_id)] if share_type_id else []
+    )
 
 
-def _count(conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]) -> dict[Scope, dict[str, Any]]:
-    """Add the deltas to each scope's row, which is made when it is not there; what the rows hold then. Never below 0."""
-    values: dict[str, Any] = {f"first_{resource}": max(deltas.get(resource, 0), 0) for resource in COUNTED}
+def _count(
+    conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]
+) -> dict[Scope, dict[str, Any]]:
+    """Add the deltas to each scope's row, which is made when it is not there; what the rows hold
+    then. Never below 0."""
+    values: dict[str, Any] = {
+        f"first_{resource}": max(deltas.get(resource, 0), 0) for resource in COUNTED
+    }
     values |= {f"delta_{resource}": delta for resource, delta in deltas.items()}
-    values |= {f"{name}_{number}": value for number, scope in enumerate(scopes) for name, value in scope.columns().items()}
-    rows = conn.execute(_counting(is_sqlite(conn), len(scopes), tuple(sorted(deltas))), values).mappings()
+    values |= {
+        f"{name}_{number}": value
+        for number, scope in enumerate(scopes)
+        for name, value in scope.columns().items()
+    }
+    rows = conn.execute(
+        _counting(is_sqlite(conn), len(scopes), tuple(sorted(deltas))), values
+    ).mappings()
     by_columns = {tuple(scope.columns().values()): scope for scope in scopes}
-    return {by_columns[row["project_id"], row["user_id"], row["share_type_id"]]: dict(row) for row in rows}
+    return {
+        by_columns[row["project_id"], row["user_id"], row["share_type_id"]]: dict(row)
+        for row in rows
+    }
 
 
 @functools.cache
@@ -104,5 +136,9 @@ def _counting(on_sqlite: bool, scopes: int, resources: tuple[str, ...]) -> Any:
     for name in resources:
         changed = table[name] + sa.bindparam(f"delta_{name}", type_=table[name].type)
         changes[name] = sa.case((changed < 0, 0), else_=changed)
-    insert = (sqlite if on_sqlite else postgresql).insert(quota_usages).from_select([*key, *COUNTED], sa.union_all(*rows))
+    insert = (
+        (sqlite if on_sqlite else postgresql)
+        .insert(quota_usages)
+        .from_select([*key, *COUNTED], sa.union_all(*rows))
+    )
     return insert.on_conflict_do_update(index_elements=key, set_=changes).returning(quota_usages)

@@ -1,4 +1,5 @@
-"""What shares hold: stored as a back end measures it, all of its shares at once, and added up for those who watch over the installation."""
+"""What shares hold: stored as a back end measures it, all of its shares at once, and added up for
+those who watch over the installation."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ _GIB = 1024**3
 
 
 class ProjectUsage(NamedTuple):
-    """What a project's shares on a pool (host@backend#pool) hold, and what they were promised. `used_bytes` counts those that were measured."""
+    """What a project's shares on a pool (host@backend#pool) hold, and what they were promised.
+    `used_bytes` counts those that were measured."""
 
     project_id: str
     pool: str
@@ -35,25 +37,42 @@ class ShareUsage(NamedTuple):
 
 
 def store(conn: Connection, service_host: str, used_bytes: Mapping[str, int]) -> None:
-    """What the shares on host@backend hold now, by share instance id; nothing is known of its other shares any more.
+    """What the shares on host@backend hold now, by share instance id; nothing is known of its other
+    shares any more.
 
-    In three statements, however many there are. Rows that hold what they held are not written; ids that are no share instance's are left out.
+    In three statements, however many there are. Rows that hold what they held are not written; ids
+    that are no share instance's are left out.
     """
     known = {id_: min(max(used, 0), _MOST) for id_, used in used_bytes.items()}
     given = _pairs(conn, known)
-    rows = sa.select(share_instances.c.id, sa.literal(service_host), sa.cast(given.c.value, sa.BigInteger)).where(
-        share_instances.c.id == given.c.key
+    rows = sa.select(
+        share_instances.c.id, sa.literal(service_host), sa.cast(given.c.value, sa.BigInteger)
+    ).where(share_instances.c.id == given.c.key)
+    insert = upsert(conn, share_usages).from_select(
+        ["share_instance_id", "service_host", "used_bytes"], rows
     )
-    insert = upsert(conn, share_usages).from_select(["share_instance_id", "service_host", "used_bytes"], rows)
-    changed = {"service_host": insert.excluded.service_host, "used_bytes": insert.excluded.used_bytes}
-    is_changed = (share_usages.c.used_bytes != insert.excluded.used_bytes) | (share_usages.c.service_host != service_host)
-    conn.execute(insert.on_conflict_do_update(index_elements=["share_instance_id"], set_=changed, where=is_changed))
+    changed = {
+        "service_host": insert.excluded.service_host,
+        "used_bytes": insert.excluded.used_bytes,
+    }
+    is_changed = (share_usages.c.used_bytes != insert.excluded.used_bytes) | (
+        share_usages.c.service_host != service_host
+    )
+    conn.execute(
+        insert.on_conflict_do_update(
+            index_elements=["share_instance_id"], set_=changed, where=is_changed
+        )
+    )
     gone = sa.or_(
         share_usages.c.share_instance_id.not_in(sa.select(given.c.key)),
         share_usages.c.share_instance_id.not_in(sa.select(share_instances.c.id)),
     )
     conn.execute(sa.delete(share_usages).where(share_usages.c.service_host == service_host, gone))
-    conn.execute(sa.update(services).where(services.c.host == service_host).values(usage_measured_at=utcnow()))
+    conn.execute(
+        sa.update(services)
+        .where(services.c.host == service_host)
+        .values(usage_measured_at=utcnow())
+    )
 
 
 def by_project(conn: Connection) -> list[ProjectUsage]:
@@ -70,7 +89,10 @@ def by_project(conn: Connection) -> list[ProjectUsage]:
         .where(share_instances.c.host.is_not(None))
         .group_by(shares.c.project_id, share_instances.c.host)
     )
-    return [ProjectUsage(project, pool, int(used), int(size) * _GIB) for project, pool, used, size in conn.execute(query)]
+    return [
+        ProjectUsage(project, pool, int(used), int(size) * _GIB)
+        for project, pool, used, size in conn.execute(query)
+    ]
 
 
 def by_share(conn: Connection) -> list[ShareUsage]:
@@ -83,11 +105,15 @@ def by_share(conn: Connection) -> list[ShareUsage]:
         .where(share_instances.c.host.is_not(None))
         .group_by(*place)
     )
-    return [ShareUsage(share_id, project, pool, int(used)) for share_id, project, pool, used in conn.execute(query)]
+    return [
+        ShareUsage(share_id, project, pool, int(used))
+        for share_id, project, pool, used in conn.execute(query)
+    ]
 
 
 def _pairs(conn: Connection, values: Mapping[str, int]) -> Any:
-    """A table of key and value, handed over as one parameter: as a statement of its own, ten thousand rows take seconds to write down."""
+    """A table of key and value, handed over as one parameter: as a statement of its own, ten
+    thousand rows take seconds to write down."""
     text = sa.literal(msgspec.json.encode(values).decode(), sa.Text)
     if is_sqlite(conn):
         return sa.func.json_each(text).table_valued("key", "value", name="given")

@@ -1,4 +1,5 @@
-"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values. Snapshots: `snapshot_values`."""
+"""Rows as drivers and network plug-ins see them: shares, share servers and subnets as values.
+Snapshots: `snapshot_values`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,16 @@ from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import access_rule_states, export_locations
 from abaca.errors import Refused
-from abaca.values import ExportLocation, Host, NetworkAllocation, NetworkInfo, Share, ShareServer, Subnet, Value
+from abaca.values import (
+    ExportLocation,
+    Host,
+    NetworkAllocation,
+    NetworkInfo,
+    Share,
+    ShareServer,
+    Subnet,
+    Value,
+)
 
 # What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
 _SHARE_COLUMNS = ("project_id", "display_name", "size", "share_proto", "metadata")
@@ -28,10 +38,12 @@ _RESIZING = ("extending", "shrinking", "reverting")
 
 
 class Standing(Value):
-    """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on. `snapshot_id`: what it is made from.
-    `server_id` is empty for a share that stands on no share server.
+    """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on.
+    `snapshot_id`: what it is made from. `server_id` is empty for a share that stands on no share
+    server.
 
-    It is stored with the work, so it holds no more than that: what drivers are given is read when they are called (ADR 0042).
+    It is stored with the work, so it holds no more than that: what drivers are given is read when
+    they are called (ADR 0042).
     """
 
     host: str
@@ -54,7 +66,9 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
             shares_table.c.mount_snapshot_support,
         )
         .join(shares_table, shares_table.c.id == share_instances.c.share_id)
-        .outerjoin(share_servers_table, share_servers_table.c.id == share_instances.c.share_server_id)
+        .outerjoin(
+            share_servers_table, share_servers_table.c.id == share_instances.c.share_server_id
+        )
         .where(share_instances.c.id == instance_id, share_instances.c.host.is_not(None))
     ).one_or_none()
     if row is None:
@@ -78,7 +92,8 @@ def share(conn: Connection, instance_id: str) -> Share:
 
 
 def shares(conn: Connection, condition: Any) -> list[Share]:
-    """The shares whose instances match, as drivers see them, the oldest first, in four statements."""
+    """The shares whose instances match, as drivers see them, the oldest first, in four
+    statements."""
     rows = conn.execute(
         sa.select(share_instances, *[shares_table.c[name] for name in _SHARE_COLUMNS])
         .join(shares_table, shares_table.c.id == share_instances.c.share_id)
@@ -113,18 +128,26 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
 def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
     """Rows of export locations as drivers see them."""
     return [
-        ExportLocation(path=row.path, ip_version=row.ip_version, preferred=row.preferred, is_admin_only=row.is_admin_only) for row in rows
+        ExportLocation(
+            path=row.path,
+            ip_version=row.ip_version,
+            preferred=row.preferred,
+            is_admin_only=row.is_admin_only,
+        )
+        for row in rows
     ]
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
-    """The shares that stand on a server, those on their way out, and those not taken over, left out, the oldest first."""
+    """The shares that stand on a server, those on their way out, and those not taken over, left
+    out, the oldest first."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:
-    """The server that a share stands on, as `Standing` names it; None for a share that stands on none."""
+    """The server that a share stands on, as `Standing` names it; None for a share that stands on
+    none."""
     return share_server(conn, share_server_id) if share_server_id else None
 
 
@@ -138,9 +161,11 @@ def share_server(conn: Connection, share_server_id: str) -> ShareServer:
 
 
 def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
-    """The server as it must stand after a restart: with the subnet that is just being added, too, once it has addresses there.
+    """The server as it must stand after a restart: with the subnet that is just being added, too,
+    once it has addresses there.
 
-    The work that adds it goes on where it was, perhaps behind the driver's part, and does not do that again.
+    The work that adds it goes on where it was, perhaps behind the driver's part, and does not do
+    that again.
     """
     server = share_server(conn, share_server_id)
     if share_servers.status_of(conn, share_server_id)[0] != "network_change":
@@ -149,24 +174,39 @@ def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
     return msgspec.structs.replace(server, network_info=[*server.network_info, *coming])
 
 
-def network_info(conn: Connection, share_server_id: str, *, served: bool = True) -> list[NetworkInfo]:
-    """One entry a subnet with the server's allocations on it, the oldest subnet first; only those it serves, or only those it shall."""
+def network_info(
+    conn: Connection, share_server_id: str, *, served: bool = True
+) -> list[NetworkInfo]:
+    """One entry a subnet with the server's allocations on it, the oldest subnet first; only those
+    it serves, or only those it shall."""
     return network_infos(conn, [share_server_id], served=served)[share_server_id]
 
 
-def network_infos(conn: Connection, share_server_ids: Collection[str], *, served: bool = True) -> dict[str, list[NetworkInfo]]:
+def network_infos(
+    conn: Connection, share_server_ids: Collection[str], *, served: bool = True
+) -> dict[str, list[NetworkInfo]]:
     """The same of several servers, by server, in one statement."""
     subnet_columns = [c for c in share_network_subnets.c if c.name not in network_allocations.c]
     rows = conn.execute(
         sa.select(network_allocations, *subnet_columns)
-        .join(share_network_subnets, share_network_subnets.c.id == network_allocations.c.share_network_subnet_id)
+        .join(
+            share_network_subnets,
+            share_network_subnets.c.id == network_allocations.c.share_network_subnet_id,
+        )
         .join(
             mappings,
             (mappings.c.share_server_id == network_allocations.c.share_server_id)
             & (mappings.c.share_network_subnet_id == network_allocations.c.share_network_subnet_id),
         )
-        .where(network_allocations.c.share_server_id.in_(share_server_ids), mappings.c.is_served == served)
-        .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id, network_allocations.c.position)
+        .where(
+            network_allocations.c.share_server_id.in_(share_server_ids),
+            mappings.c.is_served == served,
+        )
+        .order_by(
+            share_network_subnets.c.created_at,
+            share_network_subnets.c.id,
+            network_allocations.c.position,
+        )
     ).all()
     by_place: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for row in rows:
@@ -179,7 +219,10 @@ def network_infos(conn: Connection, share_server_ids: Collection[str], *, served
                 share_network_subnet_id=subnet_id,
                 subnet=subnet(entries[0]),
                 subnet_metadata=entries[0].metadata,
-                network_allocations=[NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address) for e in entries],
+                network_allocations=[
+                    NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address)
+                    for e in entries
+                ],
             )
         )
     return found

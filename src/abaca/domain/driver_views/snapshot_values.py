@@ -20,7 +20,8 @@ from abaca.values import AccessRule, Snapshot, Value
 
 
 class Standing(Value):
-    """Where the share of a snapshot stands: `host` is host@backend#pool. Stored with the work, as `driver_values.Standing`."""
+    """Where the share of a snapshot stands: `host` is host@backend#pool. Stored with the work, as
+    `driver_values.Standing`."""
 
     host: str
     share_instance_id: str
@@ -31,10 +32,15 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
     """None when the snapshot is gone."""
     row = conn.execute(
         sa.select(share_instances.c.host, share_instances.c.id, share_instances.c.share_server_id)
-        .join(share_snapshot_instances, share_snapshot_instances.c.share_instance_id == share_instances.c.id)
+        .join(
+            share_snapshot_instances,
+            share_snapshot_instances.c.share_instance_id == share_instances.c.id,
+        )
         .where(share_snapshot_instances.c.id == instance_id)
     ).one_or_none()
-    return row and Standing(host=row.host or "", share_instance_id=row.id, server_id=row.share_server_id or "")
+    return row and Standing(
+        host=row.host or "", share_instance_id=row.id, server_id=row.share_server_id or ""
+    )
 
 
 def snapshot(conn: Connection, instance_id: str) -> Snapshot:
@@ -49,7 +55,10 @@ def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
     """The snapshot that a share is made from. Refused when it is gone."""
     found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)
     if not found:
-        raise Refused(f"The snapshot {snapshot_id} that the share was to be made from is gone.", is_public=True)
+        raise Refused(
+            f"The snapshot {snapshot_id} that the share was to be made from is gone.",
+            is_public=True,
+        )
     return found[0]
 
 
@@ -58,24 +67,32 @@ def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
     table = share_snapshot_instances
     complete = table.c.status.in_(states.SNAPSHOT.permitted[Permit.HAS_ALL_DATA])
     return list(
-        conn.scalars(sa.select(table.c.id).where(table.c.share_instance_id == instance_id, complete).order_by(table.c.created_at, table.c.id))
+        conn.scalars(
+            sa.select(table.c.id)
+            .where(table.c.share_instance_id == instance_id, complete)
+            .order_by(table.c.created_at, table.c.id)
+        )
     )
 
 
 def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
-    """The snapshots of the shares that stand on a server, those on their way out left out, the oldest first."""
+    """The snapshots of the shares that stand on a server, those on their way out left out, the
+    oldest first."""
     return of_servers(conn, [share_server_id])
 
 
 def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
     """The same of several servers together."""
-    here = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(share_server_ids))
+    here = sa.select(share_instances.c.id).where(
+        share_instances.c.share_server_id.in_(share_server_ids)
+    )
     on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
     return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
 
 
 def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
-    """The snapshots that match, the oldest first, in five statements, or in one when there are none.
+    """The snapshots that match, the oldest first, in five statements, or in one when there are
+    none.
 
     Whoever may use a share may read those of its snapshots that can be mounted.
     """
@@ -89,7 +106,12 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
     ).all()
     if not rows:
         return []
-    shares = {share.id: share for share in driver_values.shares(conn, share_instances.c.id.in_({row.share_instance_id for row in rows}))}
+    shares = {
+        share.id: share
+        for share in driver_values.shares(
+            conn, share_instances.c.id.in_({row.share_instance_id for row in rows})
+        )
+    }
     locations = export_locations.by_snapshot_instance(conn, [row.id for row in rows])
     return [
         Snapshot(
@@ -99,7 +121,9 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
             size=row.size,
             is_mountable=row.mount_snapshot_support,
             is_complete=states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
-            access_rules=_read_only(shares[row.share_instance_id].access_rules) if row.mount_snapshot_support else [],
+            access_rules=_read_only(shares[row.share_instance_id].access_rules)
+            if row.mount_snapshot_support
+            else [],
             export_locations=driver_values.locations_of(locations[row.id]),
             provider_location=row.provider_location,
         )

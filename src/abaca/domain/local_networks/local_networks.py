@@ -1,4 +1,5 @@
-"""Local networks: what a tenant makes where there is no Neutron. Their subnets: `local_subnets`; addresses on those: `local_ports`."""
+"""Local networks: what a tenant makes where there is no Neutron. Their subnets: `local_subnets`;
+addresses on those: `local_ports`."""
 
 from __future__ import annotations
 
@@ -13,12 +14,20 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import local_networks, local_ports, local_subnets, share_network_subnets, share_networks
+from abaca.db.tables import (
+    local_networks,
+    local_ports,
+    local_subnets,
+    share_network_subnets,
+    share_networks,
+)
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
 
-DEFAULT_MTU = 1450  # an Ethernet frame's payload less the header of VXLAN, so that networks can be stretched over hosts later
+# an Ethernet frame's payload less the header of VXLAN, so that networks can be stretched over hosts
+# later
+DEFAULT_MTU = 1450
 SMALLEST_MTU, LARGEST_MTU = 1280, 9000  # IPv6 needs the first
 LARGEST_VXLAN_ID = 2**24 - 1
 FILTERS = ("id", "name", "description", "project_id", "shared", "mtu")
@@ -36,41 +45,69 @@ def create(
     mtu: int = DEFAULT_MTU,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """A network without subnets. Only administrators share networks or make them for another project. The view of the new network."""
+    """A network without subnets. Only administrators share networks or make them for another
+    project. The view of the new network."""
     if not caller.is_admin and (shared or project_id not in (None, caller.project_id)):
-        raise Forbidden("Only an administrator can create networks that are shared, or that belong to another project.")
+        raise Forbidden(
+            "Only an administrator can create networks that are shared, or that belong to another "
+            "project."
+        )
     if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
         raise Invalid(f"The MTU must be between {SMALLEST_MTU} and {LARGEST_MTU}, not {mtu}.")
     owner = project_id or caller.project_id
-    require_room_in_project(conn, "local_networks", limits.local_networks, local_networks.c.project_id, owner)
-    values = {"name": name, "description": description, "project_id": owner, "shared": shared, "mtu": mtu}
+    require_room_in_project(
+        conn, "local_networks", limits.local_networks, local_networks.c.project_id, owner
+    )
+    values = {
+        "name": name,
+        "description": description,
+        "project_id": owner,
+        "shared": shared,
+        "mtu": mtu,
+    }
     return get(conn, caller, _insert(conn, values))
 
 
 def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:
     """One network. Missing when it is not there, or neither the caller's nor shared."""
-    views = _views(conn, sa.select(local_networks).where(visible(caller), local_networks.c.id == network_id))
+    views = _views(
+        conn, sa.select(local_networks).where(visible(caller), local_networks.c.id == network_id)
+    )
     if not views:
         raise Missing(f"Network {network_id} could not be found.")
     return views[0]
 
 
 def find(
-    conn: Connection, caller: Caller, filters: Mapping[str, Sequence[Any]], *, limit: int | None = None, marker: str | None = None
+    conn: Connection,
+    caller: Caller,
+    filters: Mapping[str, Sequence[Any]],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS → the values that match."""
-    query = sa.select(local_networks).where(visible(caller), *(local_networks.c[name].in_(values) for name, values in filters.items()))
+    """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS → the values
+    that match."""
+    query = sa.select(local_networks).where(
+        visible(caller), *(local_networks.c[name].in_(values) for name, values in filters.items())
+    )
     if marker is not None:
         query = query.where(local_networks.c.id > marker)
     return _views(conn, query.order_by(local_networks.c.id).limit(limit))
 
 
-def update(conn: Connection, caller: Caller, network_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def update(
+    conn: Connection, caller: Caller, network_id: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Change name, description, and, for administrators, shared."""
     network = lock_owned(conn, caller, network_id)
     if changes.get("shared", network.shared) != network.shared and not caller.is_admin:
         raise Forbidden("Only an administrator can share networks.")
-    conn.execute(sa.update(local_networks).where(local_networks.c.id == network_id).values(updated_at=utcnow(), **changes))
+    conn.execute(
+        sa.update(local_networks)
+        .where(local_networks.c.id == network_id)
+        .values(updated_at=utcnow(), **changes)
+    )
     return get(conn, caller, network_id)
 
 
@@ -78,11 +115,17 @@ def delete(conn: Connection, caller: Caller, network_id: str) -> None:
     """Delete a network with its subnets. Conflict when one of them is in use."""
     lock_owned(conn, caller, network_id)
     subnet_ids = conn.scalars(
-        sa.select(local_subnets.c.id).where(local_subnets.c.network_id == network_id).order_by(local_subnets.c.id).with_for_update()
+        sa.select(local_subnets.c.id)
+        .where(local_subnets.c.network_id == network_id)
+        .order_by(local_subnets.c.id)
+        .with_for_update()
     ).all()
     used = in_use(conn, subnet_ids)
     if used:
-        raise Conflict(f"Unable to complete operation on network {network_id}. There are subnets in use on it: {', '.join(used)}.")
+        raise Conflict(
+            f"Unable to complete operation on network {network_id}. There are subnets in use on "
+            f"it: {', '.join(used)}."
+        )
     conn.execute(sa.delete(local_subnets).where(local_subnets.c.network_id == network_id))
     conn.execute(sa.delete(local_networks).where(local_networks.c.id == network_id))
 
@@ -95,9 +138,12 @@ def visible(caller: Caller) -> sa.ColumnElement[bool]:
 
 
 def lock_owned(conn: Connection, caller: Caller, network_id: str) -> sa.Row[Any]:
-    """The network's row, held until the transaction ends. Missing when the caller cannot see it, Forbidden when it is only shared with it."""
+    """The network's row, held until the transaction ends. Missing when the caller cannot see it,
+    Forbidden when it is only shared with it."""
     network = lock_row(conn, local_networks, network_id)
-    if network is None or not (caller.is_admin or network.shared or network.project_id == caller.project_id):
+    if network is None or not (
+        caller.is_admin or network.shared or network.project_id == caller.project_id
+    ):
         raise Missing(f"Network {network_id} could not be found.")
     if not caller.is_admin and network.project_id != caller.project_id:
         raise Forbidden(f"The network {network_id} belongs to another project.")
@@ -105,24 +151,37 @@ def lock_owned(conn: Connection, caller: Caller, network_id: str) -> sa.Row[Any]
 
 
 def in_use(conn: Connection, subnet_ids: Sequence[str]) -> list[str]:
-    """Those of the subnets that have ports, or that stand in a share network which may use them (anybody can write down any id)."""
+    """Those of the subnets that have ports, or that stand in a share network which may use them
+    (anybody can write down any id)."""
     with_ports = sa.select(local_ports.c.subnet_id).where(local_ports.c.subnet_id.in_(subnet_ids))
     in_share_networks = (
         sa.select(local_subnets.c.id)
         .join(local_networks)
-        .join(share_network_subnets, share_network_subnets.c.neutron_subnet_id == local_subnets.c.id)
+        .join(
+            share_network_subnets, share_network_subnets.c.neutron_subnet_id == local_subnets.c.id
+        )
         .join(share_networks, share_networks.c.id == share_network_subnets.c.share_network_id)
         .where(local_subnets.c.id.in_(subnet_ids))
-        .where(sa.or_(local_networks.c.shared, local_networks.c.project_id == share_networks.c.project_id))
+        .where(
+            sa.or_(
+                local_networks.c.shared, local_networks.c.project_id == share_networks.c.project_id
+            )
+        )
     )
     return sorted(conn.scalars(with_ports.union(in_share_networks)))
 
 
 def _insert(conn: Connection, values: Mapping[str, Any]) -> str:
-    """Store a network with a VXLAN id that no other has: one at random, and another when somebody has it."""
+    """Store a network with a VXLAN id that no other has: one at random, and another when somebody
+    has it."""
     for _ in range(_ATTEMPTS):
         network_id = str(uuid4())
-        row = {"id": network_id, "vxlan_id": random.randint(1, LARGEST_VXLAN_ID), "created_at": utcnow(), **values}
+        row = {
+            "id": network_id,
+            "vxlan_id": random.randint(1, LARGEST_VXLAN_ID),
+            "created_at": utcnow(),
+            **values,
+        }
         try:
             with conn.begin_nested():
                 conn.execute(sa.insert(local_networks).values(row))
@@ -135,8 +194,12 @@ def _insert(conn: Connection, values: Mapping[str, Any]) -> str:
 def _views(conn: Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
     """The networks with the ids of their subnets, the oldest first, in two statements."""
     views = [dict(row) for row in conn.execute(query).mappings()]
-    subnets = sa.select(local_subnets.c.network_id, local_subnets.c.id).where(local_subnets.c.network_id.in_([view["id"] for view in views]))
+    subnets = sa.select(local_subnets.c.network_id, local_subnets.c.id).where(
+        local_subnets.c.network_id.in_([view["id"] for view in views])
+    )
     by_network = defaultdict(list)
-    for network_id, subnet_id in conn.execute(subnets.order_by(local_subnets.c.created_at, local_subnets.c.id)):
+    for network_id, subnet_id in conn.execute(
+        subnets.order_by(local_subnets.c.created_at, local_subnets.c.id)
+    ):
         by_network[network_id].append(subnet_id)
     return [view | {"subnets": by_network[view["id"]]} for view in views]

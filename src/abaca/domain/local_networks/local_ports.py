@@ -1,4 +1,5 @@
-"""Ports of local networks: where the `local` network plug-in keeps the addresses that it gives. The plug-in has the rules, this the rows."""
+"""Ports of local networks: where the `local` network plug-in keeps the addresses that it gives. The
+plug-in has the rules, this the rows."""
 
 from __future__ import annotations
 
@@ -38,13 +39,19 @@ class SqlPortStore:
     def count_ports(self, subnet_id: str) -> int:
         """As the protocol says."""
         with self._read() as conn:
-            return conn.scalar(sa.select(sa.func.count()).where(local_ports.c.subnet_id == subnet_id)) or 0
+            return (
+                conn.scalar(sa.select(sa.func.count()).where(local_ports.c.subnet_id == subnet_id))
+                or 0
+            )
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
-        """As the protocol says. The rows are locked in one order, so that two transactions never wait for each other."""
+        """As the protocol says. The rows are locked in one order, so that two transactions never
+        wait for each other."""
         with self._write() as conn:
-            query = _subnets().where(local_subnets.c.id.in_(subnet_ids)).order_by(local_subnets.c.id)
+            query = (
+                _subnets().where(local_subnets.c.id.in_(subnet_ids)).order_by(local_subnets.c.id)
+            )
             rows = conn.execute(query.with_for_update(of=local_subnets)).all()
             yield _LockedRows(conn, {row.id: _local_subnet(row) for row in rows})
 
@@ -52,7 +59,9 @@ class SqlPortStore:
         """As the protocol says."""
         statement = sa.delete(local_ports).where(local_ports.c.device_id == server_id)
         if share_network_subnet_ids is not None:
-            statement = statement.where(local_ports.c.share_network_subnet_id.in_(share_network_subnet_ids))
+            statement = statement.where(
+                local_ports.c.share_network_subnet_id.in_(share_network_subnet_ids)
+            )
         with self._write() as conn:
             conn.execute(statement)
 
@@ -74,8 +83,11 @@ class SqlPortStore:
 
 
 def _sorted(error: OperationalError) -> Exception:
-    """Giving addresses twice gives the same ones, so what becomes of a commit without an answer does not matter."""
-    return DatabaseAway(f"the database does not answer: {error.orig}") if is_outage(error) else error
+    """Giving addresses twice gives the same ones, so what becomes of a commit without an answer
+    does not matter."""
+    return (
+        DatabaseAway(f"the database does not answer: {error.orig}") if is_outage(error) else error
+    )
 
 
 class _LockedRows:
@@ -89,11 +101,18 @@ class _LockedRows:
         return self._subnets
 
     def ports_of(self, server_ids: Collection[str]) -> list[Port]:
-        return [_port(row) for row in self._conn.execute(sa.select(local_ports).where(local_ports.c.device_id.in_(server_ids)))]
+        return [
+            _port(row)
+            for row in self._conn.execute(
+                sa.select(local_ports).where(local_ports.c.device_id.in_(server_ids))
+            )
+        ]
 
     def taken(self) -> Mapping[str, Collection[str]]:
         taken: dict[str, set[str]] = {subnet_id: set() for subnet_id in self._subnets}
-        query = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(local_ports.c.subnet_id.in_(taken))
+        query = sa.select(local_ports.c.subnet_id, local_ports.c.ip_address).where(
+            local_ports.c.subnet_id.in_(taken)
+        )
         for subnet_id, address in self._conn.execute(query):
             taken[subnet_id].add(address)
         return taken
@@ -119,11 +138,18 @@ class _LockedRows:
 
     def move(self, port: Port, key: PortKey) -> None:
         where = {"share_network_subnet_id": key.share_network_subnet_id, "position": key.position}
-        self._conn.execute(sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where))
+        self._conn.execute(
+            sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where)
+        )
 
 
 def _subnets() -> sa.Select[Any]:
-    network_columns = (local_networks.c.project_id.label("owner"), local_networks.c.shared, local_networks.c.mtu, local_networks.c.vxlan_id)
+    network_columns = (
+        local_networks.c.project_id.label("owner"),
+        local_networks.c.shared,
+        local_networks.c.mtu,
+        local_networks.c.vxlan_id,
+    )
     return sa.select(local_subnets, *network_columns).join(local_networks)
 
 
@@ -139,12 +165,20 @@ def _local_subnet(row: sa.Row[Any]) -> LocalSubnet:
         segmentation_id=row.vxlan_id,
     )
     pools = msgspec.convert(row.allocation_pools, list[AddressRange])
-    return LocalSubnet(subnet=subnet, project_id=row.owner, is_shared=row.shared, allocation_pools=pools)
+    return LocalSubnet(
+        subnet=subnet, project_id=row.owner, is_shared=row.shared, allocation_pools=pools
+    )
 
 
 def _port(row: sa.Row[Any]) -> Port:
     return Port(
-        key=PortKey(server_id=row.device_id, share_network_subnet_id=row.share_network_subnet_id, position=row.position),
+        key=PortKey(
+            server_id=row.device_id,
+            share_network_subnet_id=row.share_network_subnet_id,
+            position=row.position,
+        ),
         subnet_id=row.subnet_id,
-        allocation=NetworkAllocation(id=row.id, ip_address=row.ip_address, mac_address=row.mac_address),
+        allocation=NetworkAllocation(
+            id=row.id, ip_address=row.ip_address, mac_address=row.mac_address
+        ),
     )

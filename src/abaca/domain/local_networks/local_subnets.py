@@ -1,4 +1,5 @@
-"""Subnets of local networks: ranges that do not overlap inside a network, a gateway, and the pools that addresses are given from."""
+"""Subnets of local networks: ranges that do not overlap inside a network, a gateway, and the pools
+that addresses are given from."""
 
 from __future__ import annotations
 
@@ -17,14 +18,29 @@ from abaca.db.tables import local_networks, local_subnets
 from abaca.domain.local_networks import local_networks as networks
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
-from abaca.networks.address_pool import AddressRange, checked_ranges, default_ranges, first_host, last_host
+from abaca.networks.address_pool import (
+    AddressRange,
+    checked_ranges,
+    default_ranges,
+    first_host,
+    last_host,
+)
 from abaca.values import Caller
 
 FIRST_HOST = "first host"
 """As `gateway_ip`: the first address of the range; None means no gateway at all."""
 
 MOST_POOLS = 64  # of one subnet
-FILTERS = ("id", "name", "description", "project_id", "network_id", "cidr", "ip_version", "gateway_ip")
+FILTERS = (
+    "id",
+    "name",
+    "description",
+    "project_id",
+    "network_id",
+    "cidr",
+    "ip_version",
+    "gateway_ip",
+)
 
 
 def create(
@@ -44,7 +60,8 @@ def create(
     """A subnet, of the network's project (`project_id` may say so). The view of the new subnet.
 
     `allocation_pools`: first and last address of each; None: every host address but the gateway.
-    Raises Invalid (malformed, too small, or overlapping another subnet of the network), Conflict (pools that overlap or hold the gateway).
+    Raises Invalid (malformed, too small, or overlapping another subnet of the network), Conflict
+    (pools that overlap or hold the gateway).
     """
     owner = networks.lock_owned(conn, caller, network_id)
     if project_id not in (None, owner.project_id):
@@ -53,7 +70,13 @@ def create(
     gateway = _gateway(network, gateway_ip)
     ranges = _ranges(network, gateway, allocation_pools)
     there = local_subnets.c.network_id == network_id
-    require_room(conn, "subnets_per_local_network", limits.subnets_per_local_network, there, f"network {network_id}")
+    require_room(
+        conn,
+        "subnets_per_local_network",
+        limits.subnets_per_local_network,
+        there,
+        f"network {network_id}",
+    )
     _refuse_overlap(conn, network_id, network)
     subnet_id = str(uuid4())
     conn.execute(
@@ -75,26 +98,47 @@ def create(
 
 def get(conn: Connection, caller: Caller, subnet_id: str) -> dict[str, Any]:
     """One subnet. Missing when it is not there or on a network that the caller does not see."""
-    row = conn.execute(_visible(caller).where(local_subnets.c.id == subnet_id)).mappings().one_or_none()
+    row = (
+        conn.execute(_visible(caller).where(local_subnets.c.id == subnet_id))
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
         raise Missing(f"Subnet {subnet_id} could not be found.")
     return dict(row)
 
 
 def find(
-    conn: Connection, caller: Caller, filters: Mapping[str, Sequence[Any]], *, limit: int | None = None, marker: str | None = None
+    conn: Connection,
+    caller: Caller,
+    filters: Mapping[str, Sequence[Any]],
+    *,
+    limit: int | None = None,
+    marker: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Subnets in the order of their ids, after `marker`. `filters`: any of FILTERS → the values that match."""
-    query = _visible(caller).where(*(local_subnets.c[name].in_(values) for name, values in filters.items()))
+    """Subnets in the order of their ids, after `marker`. `filters`: any of FILTERS → the values
+    that match."""
+    query = _visible(caller).where(
+        *(local_subnets.c[name].in_(values) for name, values in filters.items())
+    )
     if marker is not None:
         query = query.where(local_subnets.c.id > marker)
-    return [dict(row) for row in conn.execute(query.order_by(local_subnets.c.id).limit(limit)).mappings()]
+    return [
+        dict(row)
+        for row in conn.execute(query.order_by(local_subnets.c.id).limit(limit)).mappings()
+    ]
 
 
-def update(conn: Connection, caller: Caller, subnet_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def update(
+    conn: Connection, caller: Caller, subnet_id: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Change name and description."""
     _lock_owned(conn, caller, subnet_id)
-    conn.execute(sa.update(local_subnets).where(local_subnets.c.id == subnet_id).values(updated_at=utcnow(), **changes))
+    conn.execute(
+        sa.update(local_subnets)
+        .where(local_subnets.c.id == subnet_id)
+        .values(updated_at=utcnow(), **changes)
+    )
     return get(conn, caller, subnet_id)
 
 
@@ -102,7 +146,10 @@ def delete(conn: Connection, caller: Caller, subnet_id: str) -> None:
     """Delete a subnet. Conflict when addresses are given on it or a share network stands on it."""
     _lock_owned(conn, caller, subnet_id)
     if networks.in_use(conn, [subnet_id]):
-        raise Conflict(f"Unable to complete operation on subnet {subnet_id}: share networks or share servers use it.")
+        raise Conflict(
+            f"Unable to complete operation on subnet {subnet_id}: share networks or share servers "
+            "use it."
+        )
     conn.execute(sa.delete(local_subnets).where(local_subnets.c.id == subnet_id))
 
 
@@ -127,7 +174,10 @@ def _network(cidr: str, version: int) -> Network:
     if network.version != version:
         raise Invalid(f"The cidr {cidr} is not of IP version {version}.")
     if network.num_addresses < 4 or network.prefixlen == 0:
-        raise Invalid(f"The prefix length of {network} leaves no room for a gateway and a host, or for anything else.")
+        raise Invalid(
+            f"The prefix length of {network} leaves no room for a gateway and a host, or for "
+            "anything else."
+        )
     if network.is_multicast or network.is_loopback or network.is_link_local:
         raise Invalid(f"{network} is no range for hosts: multicast, loopback or link-local.")
     return network
@@ -142,22 +192,35 @@ def _gateway(network: Network, text: str | None) -> Address | None:
         gateway = plain_address(text)
     except ValueError:
         raise Invalid(f"Invalid input for gateway_ip: '{text}' is not an address.") from None
-    if gateway not in network or not int(first_host(network)) <= int(gateway) <= int(last_host(network)):
+    if gateway not in network or not int(first_host(network)) <= int(gateway) <= int(
+        last_host(network)
+    ):
         raise Invalid(f"Gateway {gateway} is not a host address of {network}.")
     return gateway
 
 
-def _ranges(network: Network, gateway: Address | None, pools: Sequence[tuple[str, str]] | None) -> list[AddressRange]:
+def _ranges(
+    network: Network, gateway: Address | None, pools: Sequence[tuple[str, str]] | None
+) -> list[AddressRange]:
     if pools is None:
         return default_ranges(network, gateway)
     if len(pools) > MOST_POOLS:
         raise Invalid(f"A subnet has at most {MOST_POOLS} allocation pools, not {len(pools)}.")
-    return checked_ranges(network, gateway, [AddressRange(start=start, end=end) for start, end in pools])
+    return checked_ranges(
+        network, gateway, [AddressRange(start=start, end=end) for start, end in pools]
+    )
 
 
 def _refuse_overlap(conn: Connection, network_id: str, network: Network) -> None:
     """Call it with the network's row held."""
-    others = conn.execute(sa.select(local_subnets.c.id, local_subnets.c.cidr).where(local_subnets.c.network_id == network_id)).all()
+    others = conn.execute(
+        sa.select(local_subnets.c.id, local_subnets.c.cidr).where(
+            local_subnets.c.network_id == network_id
+        )
+    ).all()
     for subnet_id, cidr in others:
         if network.overlaps(ip_network(cidr)):
-            raise Invalid(f"Requested subnet with cidr {network} for network {network_id} overlaps with subnet {subnet_id} ({cidr}).")
+            raise Invalid(
+                f"Requested subnet with cidr {network} for network {network_id} overlaps with "
+                f"subnet {subnet_id} ({cidr})."
+            )

@@ -1,7 +1,9 @@
-"""Before a share network in use is changed: is everything on it healthy, and do the drivers of all its servers allow the change?
+"""Before a share network in use is changed: is everything on it healthy, and do the drivers of all
+its servers allow the change?
 
-The drivers are asked by one workflow a back end; their answers are kept for a while, bound to exactly what was asked and to the servers
-that were asked. What is asked: `subnet_additions`, `security_service_changes`.
+The drivers are asked by one workflow a back end; their answers are kept for a while, bound to
+exactly what was asked and to the servers that were asked. What is asked: `subnet_additions`,
+`security_service_changes`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import services, share_instances, share_network_checks, share_networks, share_servers
+from abaca.db.tables import (
+    services,
+    share_instances,
+    share_network_checks,
+    share_networks,
+    share_servers,
+)
 from abaca.domain.rows import messages
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.rows.signs_of_life import is_up
@@ -38,9 +46,11 @@ class PendingCheck(Value):
 
 
 class Question(Value):
-    """What is asked of the drivers of the servers `asked` (sorted): `workflow(check id, host@backend)` asks each back end.
+    """What is asked of the drivers of the servers `asked` (sorted): `workflow(check id,
+    host@backend)` asks each back end.
 
-    `subject`: what the answer belongs to; `request`: what the workflow needs to know of it, no secrets.
+    `subject`: what the answer belongs to; `request`: what the workflow needs to know of it, no
+    secrets.
     """
 
     share_network_id: str
@@ -52,7 +62,9 @@ class Question(Value):
 
 def live_servers(conn: Connection, query: sa.Select[Any]) -> list[sa.Row[Any]]:
     """The servers of the query that are neither on their way out nor what a failure has left."""
-    return [server for server in conn.execute(query.where(~remains())) if server.status != "deleting"]
+    return [
+        server for server in conn.execute(query.where(~remains())) if server.status != "deleting"
+    ]
 
 
 def of_network(share_network_id: str) -> sa.Select[Any]:
@@ -70,7 +82,8 @@ def require_healthy(
     refusal: type[CallerError],
     down: type[CallerError] = ServiceDown,
 ) -> None:
-    """Raise `refusal` unless network, servers and shares can take the change, `down` when a worker concerned is down; each names the noun.
+    """Raise `refusal` unless network, servers and shares can take the change, `down` when a worker
+    concerned is down; each names the noun.
 
     `support`: the capability that all servers asked must have.
     """
@@ -78,30 +91,49 @@ def require_healthy(
         raise refusal(f"The share network {network.id} is not active but {network.status}.")
     for server in asked:
         if not server._mapping[support]:
-            raise refusal(f"The share server {server.id} does not support updates of its {_SUPPORTED[support]} ({support}).")
+            raise refusal(
+                f"The share server {server.id} does not support updates of its "
+                f"{_SUPPORTED[support]} ({support})."
+            )
     for server in affected:
         if server.status != "active":
             raise refusal(f"The share server {server.id} is not active but {server.status}.")
-    for service in conn.execute(sa.select(services).where(services.c.host.in_({server.host for server in asked}))):
+    for service in conn.execute(
+        sa.select(services).where(services.c.host.in_({server.host for server in asked}))
+    ):
         if not is_up(service._mapping):
             raise down(f"The back end {service.host} is down; try again when it is up.")
     instance = share_instances
     unhealthy = sa.or_(instance.c.status != "available", instance.c.access_rules_status != "active")
-    sick = conn.execute(sa.select(instance).where(instance.c.share_server_id.in_([s.id for s in affected]), unhealthy).limit(1)).first()
+    sick = conn.execute(
+        sa.select(instance)
+        .where(instance.c.share_server_id.in_([s.id for s in affected]), unhealthy)
+        .limit(1)
+    ).first()
     if sick is not None:
         raise refusal(
-            f"The share {sick.share_id} must be available with active access rules; it is {sick.status}, its rules are "
+            f"The share {sick.share_id} must be available with active access rules; it is "
+            f"{sick.status}, its rules are "
             f"{sick.access_rules_status}."
         )
 
 
-_SUPPORTED = {"network_allocation_update_support": "network allocations", "security_service_update_support": "security services"}
+_SUPPORTED = {
+    "network_allocation_update_support": "network allocations",
+    "security_service_update_support": "security services",
+}
 
 
 def outcome(
-    conn: Connection, question: Question, *, refusal: type[CallerError], denied: str, limits: RowLimits = NO_LIMITS
+    conn: Connection,
+    question: Question,
+    *,
+    refusal: type[CallerError],
+    denied: str,
+    limits: RowLimits = NO_LIMITS,
 ) -> sa.Row[Any] | PendingCheck:
-    """The drivers' answers when all of them allow it; a pending check while some have not answered, asked now at the latest.
+    """The drivers' answers when all of them allow it; a pending check while some have not answered,
+    asked now at the latest.
 
     Raises `refusal`, `denied` and the drivers' reasons, when one denies. The network's row is held.
     """
@@ -109,12 +141,17 @@ def outcome(
     if check is None:
         return PendingCheck(id=_start(conn, question, limits))
     if False in check.hosts.values():
-        raise refusal(f"{denied}: " + "; ".join(check.reasons[host] for host in sorted(check.reasons)))
+        raise refusal(
+            f"{denied}: " + "; ".join(check.reasons[host] for host in sorted(check.reasons))
+        )
     return PendingCheck(id=check.id) if None in check.hosts.values() else check
 
 
-def ask(conn: Connection, question: Question, *, reset_operation: bool, limits: RowLimits = NO_LIMITS) -> dict[str, Any]:
-    """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host: …}}`; None while they have not all answered."""
+def ask(
+    conn: Connection, question: Question, *, reset_operation: bool, limits: RowLimits = NO_LIMITS
+) -> dict[str, Any]:
+    """Ask the drivers alone: `{"compatible": True | False | None, "hosts_check_result": {host:
+    …}}`; None while they have not all answered."""
     if not question.asked:
         return {"compatible": True, "hosts_check_result": {}}
     known = _current(conn, question)
@@ -122,7 +159,9 @@ def ask(conn: Connection, question: Question, *, reset_operation: bool, limits: 
         _forget(conn, known.id)
         known = None
     if known is None:
-        known = conn.execute(sa.select(_checks).where(_checks.c.id == _start(conn, question, limits))).one()
+        known = conn.execute(
+            sa.select(_checks).where(_checks.c.id == _start(conn, question, limits))
+        ).one()
     answers: Collection[bool | None] = known.hosts.values()
     compatible = False if False in answers else None if None in answers else True
     return {"compatible": compatible, "hosts_check_result": known.hosts}
@@ -139,7 +178,8 @@ def forget_all(conn: Connection, share_network_id: str) -> None:
     conn.execute(sa.delete(_checks).where(_checks.c.share_network_id == share_network_id))
 
 
-# --- for the workflows that ask ------------------------------------------------------------------------------------
+# --- for the workflows that ask
+# ------------------------------------------------------------------------------------
 
 
 class Asked(Value):
@@ -156,7 +196,9 @@ def asked(conn: Connection, check_id: str, service_host: str) -> Asked | None:
     row = conn.execute(sa.select(_checks).where(_checks.c.id == check_id)).one_or_none()
     if row is None:
         return None
-    mine = sa.select(share_servers.c.id).where(share_servers.c.id.in_(row.share_server_ids), share_servers.c.host == service_host)
+    mine = sa.select(share_servers.c.id).where(
+        share_servers.c.id.in_(row.share_server_ids), share_servers.c.host == service_host
+    )
     return Asked(
         share_network_id=row.share_network_id,
         project_id=_project(conn, row.share_network_id),
@@ -165,9 +207,20 @@ def asked(conn: Connection, check_id: str, service_host: str) -> Asked | None:
     )
 
 
-def answer(conn: Connection, check_id: str, service_host: str, denial: str | None, *, denied: str, **found: Any) -> None:
-    """Store what a back end answered: None is a yes; a denial is told to the project as `denied: denial`. `found`: further columns."""
-    row = conn.execute(sa.select(_checks).where(_checks.c.id == check_id).with_for_update()).one_or_none()
+def answer(
+    conn: Connection,
+    check_id: str,
+    service_host: str,
+    denial: str | None,
+    *,
+    denied: str,
+    **found: Any,
+) -> None:
+    """Store what a back end answered: None is a yes; a denial is told to the project as `denied:
+    denial`. `found`: further columns."""
+    row = conn.execute(
+        sa.select(_checks).where(_checks.c.id == check_id).with_for_update()
+    ).one_or_none()
     if row is None:
         return
     if denial is not None:
@@ -188,14 +241,17 @@ def answer(conn: Connection, check_id: str, service_host: str, denial: str | Non
     conn.execute(sa.update(_checks).where(_checks.c.id == check_id).values(**changes))
 
 
-# -------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
     """The check of exactly this question and these servers, unless it has expired."""
     row = conn.execute(
         sa.select(_checks)
-        .where(_checks.c.share_network_id == question.share_network_id, _checks.c.request_digest == _digest(question))
+        .where(
+            _checks.c.share_network_id == question.share_network_id,
+            _checks.c.request_digest == _digest(question),
+        )
         .order_by(_checks.c.created_at.desc())
         .limit(1)
         .with_for_update()
@@ -204,7 +260,8 @@ def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
         return None
     is_denied = False in row.hosts.values() and None not in row.hosts.values()
     now = utcnow()
-    is_over = not row.created_at <= now < row.expires_at  # one from the future was asked before the clock was set back
+    # one from the future was asked before the clock was set back
+    is_over = not row.created_at <= now < row.expires_at
     worth_asking_again = is_denied and not row.updated_at <= now <= row.updated_at + _DENIAL_LASTS
     if is_over or row.share_server_ids != question.asked or worth_asking_again:
         _forget(conn, row.id)
@@ -215,10 +272,18 @@ def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
 def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
     project_id = _project(conn, question.share_network_id)
     require_room_for_work(conn, project_id, limits)
-    hosts = sorted(conn.scalars(sa.select(share_servers.c.host).where(share_servers.c.id.in_(question.asked)).distinct()))
+    hosts = sorted(
+        conn.scalars(
+            sa.select(share_servers.c.host).where(share_servers.c.id.in_(question.asked)).distinct()
+        )
+    )
     check_id = str(uuid4())
     now = utcnow()
-    conn.execute(sa.delete(_checks).where(_checks.c.share_network_id == question.share_network_id, _checks.c.expires_at <= now))
+    conn.execute(
+        sa.delete(_checks).where(
+            _checks.c.share_network_id == question.share_network_id, _checks.c.expires_at <= now
+        )
+    )
     conn.execute(
         sa.insert(_checks).values(
             id=check_id,
@@ -240,7 +305,8 @@ def _start(conn: Connection, question: Question, limits: RowLimits) -> str:
                 worker_host=worker_host,
                 project_id=project_id,
                 id=f"{question.workflow}:{check_id}:{host}",
-                key=f"check:{question.share_network_id}",  # one at a time: what it asks may never answer
+                # one at a time: what it asks may never answer
+                key=f"check:{question.share_network_id}",
                 args=(check_id, host),
             )
             for host, worker_host in worker_hosts(conn, set(hosts)).items()
@@ -259,4 +325,9 @@ def _digest(question: Question) -> str:
 
 
 def _project(conn: Connection, share_network_id: str) -> str:
-    return conn.scalar(sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)) or ""
+    return (
+        conn.scalar(
+            sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)
+        )
+        or ""
+    )

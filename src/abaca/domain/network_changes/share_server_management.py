@@ -1,7 +1,9 @@
-"""Managing share servers that stand on a back end without Abaca's knowing, and letting them go again.
+"""Managing share servers that stand on a back end without Abaca's knowing, and letting them go
+again.
 
-A server that Abaca made has its id as its identifier, and keeps both: whatever was called after it (on the back end, in Neutron) is found
-by it again. One from elsewhere gets an id of its own. What has once been managed or let go is never deleted automatically.
+A server that Abaca made has its id as its identifier, and keeps both: whatever was called after it
+(on the back end, in Neutron) is found by it again. One from elsewhere gets an id of its own. What
+has once been managed or let go is never deleted automatically.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from abaca.workflow.queue import enqueue
 
 
 class ServerToManage(Value):
-    """What an administrator says of a share server. `host`: host@backend; `share_network_subnet_id` None: the default subnet."""
+    """What an administrator says of a share server. `host`: host@backend; `share_network_subnet_id`
+    None: the default subnet."""
 
     host: str
     share_network_id: str
@@ -41,12 +44,18 @@ class ServerToManage(Value):
 
 
 def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str, Any]:
-    """Store the server in `manage_starting` and have it taken over. Its view. Invalid, whatever is wrong (Manila's answer)."""
+    """Store the server in `manage_starting` and have it taken over. Its view. Invalid, whatever is
+    wrong (Manila's answer)."""
     service = _service(conn, wanted.host)
     subnet_id = _lone_subnet(conn, caller, wanted)
     if (known := _alike(conn, wanted.identifier)) is not None:
-        raise Invalid(f"The identifier {wanted.identifier} is too similar to that of the share server {known}.")
-    network = conn.execute(sa.select(share_networks).where(share_networks.c.id == wanted.share_network_id)).one()
+        raise Invalid(
+            f"The identifier {wanted.identifier} is too similar to that of the share server "
+            f"{known}."
+        )
+    network = conn.execute(
+        sa.select(share_networks).where(share_networks.c.id == wanted.share_network_id)
+    ).one()
     server_id, now = _id_for(wanted.identifier), utcnow()
     conn.execute(
         sa.insert(share_servers).values(
@@ -63,26 +72,61 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
         )
     )
     departed_share_servers.forget(conn, server_id)
-    conn.execute(sa.insert(mappings).values(share_server_id=server_id, share_network_subnet_id=subnet_id, is_served=True, created_at=now))
-    _enqueue(conn, "share_server_manage", server_id, wanted.host, msgspec.json.encode(wanted.driver_options).decode())
+    conn.execute(
+        sa.insert(mappings).values(
+            share_server_id=server_id,
+            share_network_subnet_id=subnet_id,
+            is_served=True,
+            created_at=now,
+        )
+    )
+    _enqueue(
+        conn,
+        "share_server_manage",
+        server_id,
+        wanted.host,
+        msgspec.json.encode(wanted.driver_options).decode(),
+    )
     return servers.get(conn, server_id)
 
 
 def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) -> None:
-    """Let a server without shares go, in the background; `forced`: whatever its driver says. Invalid when it cannot go (Manila's answer)."""
+    """Let a server without shares go, in the background; `forced`: whatever its driver says.
+    Invalid when it cannot go (Manila's answer)."""
     server = _locked(conn, share_server_id)
-    if len(conn.execute(sa.select(mappings).where(mappings.c.share_server_id == share_server_id)).all()) > 1:
-        raise Invalid(f"Share server {share_server_id} is on several subnets, so it cannot be unmanaged.")
+    if (
+        len(
+            conn.execute(
+                sa.select(mappings).where(mappings.c.share_server_id == share_server_id)
+            ).all()
+        )
+        > 1
+    ):
+        raise Invalid(
+            f"Share server {share_server_id} is on several subnets, so it cannot be unmanaged."
+        )
     if not states.SHARE_SERVER.permits(server.status, Permit.UNMANAGE):
         permitting = ", ".join(states.SHARE_SERVER.permitted[Permit.UNMANAGE])
-        raise Invalid(f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one of {permitting}.")
-    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
+        raise Invalid(
+            f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one "
+            f"of {permitting}."
+        )
+    if conn.execute(
+        sa.select(share_instances.c.id)
+        .where(share_instances.c.share_server_id == share_server_id)
+        .limit(1)
+    ).first():
         raise Invalid(f"Share server {share_server_id} is in use by one or more shares.")
-    states.move(conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False)
-    _enqueue(conn, "share_server_unmanage", share_server_id, server.host, "forced" if forced else "")
+    states.move(
+        conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False
+    )
+    _enqueue(
+        conn, "share_server_unmanage", share_server_id, server.host, "forced" if forced else ""
+    )
 
 
-# --- for operations ------------------------------------------------------------------------------------------------
+# --- for operations
+# ------------------------------------------------------------------------------------------------
 
 
 class Managing(Value):
@@ -95,14 +139,22 @@ class Managing(Value):
 
 def managing(conn: Connection, share_server_id: str) -> Managing | None:
     """What is to be taken over; None when that is over or was given up."""
-    row = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none()
+    row = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == share_server_id)
+    ).one_or_none()
     if row is None or row.status != "manage_starting":
         return None
     (place,) = share_server_networks.places(conn, share_server_id)
     return Managing(host=row.host, identifier=row.identifier, place=place)
 
 
-def store(conn: Connection, share_server_id: str, subnet_id: str, given: list[NetworkAllocation], backend_details: dict[str, str]) -> None:
+def store(
+    conn: Connection,
+    share_server_id: str,
+    subnet_id: str,
+    given: list[NetworkAllocation],
+    backend_details: dict[str, str],
+) -> None:
     """What the server has: its addresses and its details."""
     share_server_networks.store_allocations(conn, share_server_id, {subnet_id: given})
     servers.save_details(conn, share_server_id, backend_details)
@@ -113,7 +165,9 @@ def managed(conn: Connection, share_server_id: str) -> None:
     _settle(conn, share_server_id, "active", None)
 
 
-def fail_managing(conn: Connection, share_server_id: str, _driver_options: str, reason: str) -> None:
+def fail_managing(
+    conn: Connection, share_server_id: str, _driver_options: str, reason: str
+) -> None:
     """The server could not be taken over: it may be let go again."""
     _settle(conn, share_server_id, "manage_error", reason)
 
@@ -136,14 +190,17 @@ def resume_unmanaging(conn: Connection, share_server_id: str, forced: str) -> No
 
 
 def _service(conn: Connection, host: str) -> sa.Row[Any]:
-    """The service of host@backend, which is up; its row is held, so that two at once do not manage the same server."""
+    """The service of host@backend, which is up; its row is held, so that two at once do not manage
+    the same server."""
     try:
         is_pool = Host.parse(host).pool is not None
     except ValueError as error:
         raise Invalid(f"{error}.") from None
     if is_pool:
         raise Invalid(f"Name the host without its pool: {Host.parse(host).service}.")
-    service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).one_or_none()
+    service = conn.execute(
+        sa.select(services).where(services.c.host == host).with_for_update()
+    ).one_or_none()
     if service is None:
         raise Invalid(f"Service manila-share could not be found on host {host}.")
     if not is_up(service._mapping):
@@ -152,10 +209,13 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 
 
 def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> str:
-    """The subnet that the server stands on. Invalid unless it is the only one of its zone, and its network active."""
+    """The subnet that the server stands on. Invalid unless it is the only one of its zone, and its
+    network active."""
     try:
         network = lock(conn, caller, wanted.share_network_id)
-        named = wanted.share_network_subnet_id and subnets.get(conn, caller, network.id, wanted.share_network_subnet_id)
+        named = wanted.share_network_subnet_id and subnets.get(
+            conn, caller, network.id, wanted.share_network_subnet_id
+        )
     except Missing as missing:
         raise Invalid(missing.message) from None
     require_active(network)
@@ -163,16 +223,24 @@ def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> st
     bucket = subnets.bucket(conn, network.id, zone and zone.id)
     if len(bucket) != 1:
         where = f"in availability zone {zone.name}" if zone else "without an availability zone"
-        raise Invalid(f"The share network {network.id} must have exactly one subnet {where} for a share server to be managed; it has {len(bucket)}.")
+        raise Invalid(
+            f"The share network {network.id} must have exactly one subnet {where} for a share "
+            f"server to be managed; it has {len(bucket)}."
+        )
     return str(bucket[0].id)
 
 
 def _alike(conn: Connection, identifier: str) -> str | None:
-    """A share server whose id or identifier holds the identifier, or is held by it; hyphens and underscores count as the same."""
+    """A share server whose id or identifier holds the identifier, or is held by it; hyphens and
+    underscores count as the same."""
     wanted = identifier.replace("_", "-")
-    known = sa.func.replace(sa.func.coalesce(share_servers.c.identifier, share_servers.c.id), "_", "-")
+    known = sa.func.replace(
+        sa.func.coalesce(share_servers.c.identifier, share_servers.c.id), "_", "-"
+    )
     alike = known.contains(wanted, autoescape=True) | sa.literal(wanted).contains(known)
-    return conn.scalar(sa.select(share_servers.c.id).where(alike | (share_servers.c.id == identifier)).limit(1))
+    return conn.scalar(
+        sa.select(share_servers.c.id).where(alike | (share_servers.c.id == identifier)).limit(1)
+    )
 
 
 def _id_for(identifier: str) -> str:
@@ -184,18 +252,29 @@ def _id_for(identifier: str) -> str:
 
 def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:
     network_id = share_server_networks.lock_network(conn, share_server_id)
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none() if network_id else None
+    server = (
+        conn.execute(
+            sa.select(share_servers).where(share_servers.c.id == share_server_id)
+        ).one_or_none()
+        if network_id
+        else None
+    )
     if server is None:
         raise Missing(f"Share server {share_server_id} could not be found.")
     return server
 
 
 def _again(conn: Connection, share_server_id: str, found: str, to: str) -> str:
-    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    network_id = conn.scalar(
+        sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
+    )
     lock_row(conn, share_networks, network_id or "")
     status, _ = servers.status_of(conn, share_server_id)
     if status != found:
-        raise Conflict(f"The share server {share_server_id} is {status}, no longer {found}; the operation cannot be resumed.")
+        raise Conflict(
+            f"The share server {share_server_id} is {status}, no longer {found}; the operation "
+            "cannot be resumed."
+        )
     states.move(conn, states.SHARE_SERVER, share_server_id, to, status_reason=None)
     return servers.host_of(conn, share_server_id) or ""
 
@@ -203,10 +282,18 @@ def _again(conn: Connection, share_server_id: str, found: str, to: str) -> str:
 def _settle(conn: Connection, share_server_id: str, status: str, reason: str | None) -> None:
     found, _ = servers.status_of(conn, share_server_id)
     if found != "gone" and states.may_follow(states.SHARE_SERVER, found, status):
-        states.move(conn, states.SHARE_SERVER, share_server_id, status, status_reason=reason and reason[:1023])
+        states.move(
+            conn,
+            states.SHARE_SERVER,
+            share_server_id,
+            status,
+            status_reason=reason and reason[:1023],
+        )
 
 
 def _enqueue(conn: Connection, workflow: str, share_server_id: str, host: str, *args: str) -> None:
     worker_host = servers.worker_hosts(conn, {host})[host]
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one()
+    server = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == share_server_id)
+    ).one()
     enqueue(conn, servers.server_work(workflow, worker_host, server, str(uuid4()), *args))

@@ -1,4 +1,5 @@
-"""The addresses of share servers on their subnets: what to ask for, storing what was given, and the end of an addition, good or bad."""
+"""The addresses of share servers on their subnets: what to ask for, storing what was given, and the
+end of an addition, good or bad."""
 
 from __future__ import annotations
 
@@ -8,18 +9,35 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import network_allocations, services, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import (
+    network_allocations,
+    services,
+    share_instances,
+    share_network_subnets,
+    share_networks,
+    share_servers,
+)
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.rows import messages, states
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, export_locations
 from abaca.domain.snapshots import share_snapshot_instances
-from abaca.values import NetworkAllocation, NetworkInfo, NetworkInfoUpdate, ServerUpdate, Share, Snapshot, Subnet, Value
+from abaca.values import (
+    NetworkAllocation,
+    NetworkInfo,
+    NetworkInfoUpdate,
+    ServerUpdate,
+    Share,
+    Snapshot,
+    Subnet,
+    Value,
+)
 
 
 class Place(Value):
-    """One share network subnet that a server shall stand on. `subnet` is None while the network plug-in has not been asked what it is."""
+    """One share network subnet that a server shall stand on. `subnet` is None while the network
+    plug-in has not been asked what it is."""
 
     share_network_subnet_id: str
     project_id: str
@@ -30,9 +48,12 @@ class Place(Value):
 
 
 def places(conn: Connection, share_server_id: str, *, served: bool = True) -> list[Place]:
-    """The subnets that a server stands on (or, `served=False`, is about to), the oldest first, with the addresses it needs on each."""
+    """The subnets that a server stands on (or, `served=False`, is about to), the oldest first, with
+    the addresses it needs on each."""
     rows = conn.execute(
-        sa.select(share_network_subnets, share_servers.c.project_id, services.c.network_allocations_number)
+        sa.select(
+            share_network_subnets, share_servers.c.project_id, services.c.network_allocations_number
+        )
         .join(mappings, mappings.c.share_network_subnet_id == share_network_subnets.c.id)
         .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
         .join(services, services.c.host == share_servers.c.host)
@@ -53,7 +74,8 @@ def places(conn: Connection, share_server_id: str, *, served: bool = True) -> li
 
 
 class ToSetUp(Value):
-    """A server that is to be set up on these places, if it is in `creating`; `reason`: why it is in error."""
+    """A server that is to be set up on these places, if it is in `creating`; `reason`: why it is in
+    error."""
 
     status: str
     reason: str | None
@@ -63,11 +85,16 @@ class ToSetUp(Value):
 def to_set_up(conn: Connection, share_server_id: str) -> ToSetUp:
     """What a share finds that is to be made on the server; `gone` when there is none."""
     status, reason = servers.status_of(conn, share_server_id)
-    return ToSetUp(status=status, reason=reason, places=places(conn, share_server_id) if status == "creating" else [])
+    return ToSetUp(
+        status=status,
+        reason=reason,
+        places=places(conn, share_server_id) if status == "creating" else [],
+    )
 
 
 class ToExtend(Value):
-    """A server on `host` that is to get a place more: one in `places`, or none when that has gone."""
+    """A server on `host` that is to get a place more: one in `places`, or none when that has
+    gone."""
 
     host: str
     places: list[Place]
@@ -79,23 +106,38 @@ def to_extend(conn: Connection, share_server_id: str, subnet_id: str) -> ToExten
     if host is None:
         return None
     coming = places(conn, share_server_id, served=False)
-    return ToExtend(host=host, places=[place for place in coming if place.share_network_subnet_id == subnet_id])
+    return ToExtend(
+        host=host, places=[place for place in coming if place.share_network_subnet_id == subnet_id]
+    )
 
 
-def with_allocations(conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]) -> list[NetworkInfo]:
+def with_allocations(
+    conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]
+) -> list[NetworkInfo]:
     """Store the addresses that the network plug-in gave; the server's networks with them."""
     store_allocations(conn, share_server_id, given)
     return driver_values.network_info(conn, share_server_id)
 
 
-def store_allocations(conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]) -> None:
-    """Store the addresses that the network plug-in gave: share network subnet id → allocations. Those stored already stay."""
+def store_allocations(
+    conn: Connection, share_server_id: str, given: dict[str, list[NetworkAllocation]]
+) -> None:
+    """Store the addresses that the network plug-in gave: share network subnet id → allocations.
+    Those stored already stay."""
     neutron = dict(
         conn.execute(
-            sa.select(share_network_subnets.c.id, share_network_subnets.c.neutron_subnet_id).where(share_network_subnets.c.id.in_(given))
+            sa.select(share_network_subnets.c.id, share_network_subnets.c.neutron_subnet_id).where(
+                share_network_subnets.c.id.in_(given)
+            )
         ).all()
     )
-    known = set(conn.scalars(sa.select(network_allocations.c.id).where(network_allocations.c.share_server_id == share_server_id)))
+    known = set(
+        conn.scalars(
+            sa.select(network_allocations.c.id).where(
+                network_allocations.c.share_server_id == share_server_id
+            )
+        )
+    )
     now = utcnow()
     rows = [
         {
@@ -126,46 +168,72 @@ class Addition(Value):
 
 
 def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
-    """The server's networks as they are and with the new subnet, its addresses there stored already."""
+    """The server's networks as they are and with the new subnet, its addresses there stored
+    already."""
     server = driver_values.share_server(conn, share_server_id)
     added = driver_values.network_info(conn, share_server_id, served=False)
     return Addition(
-        network_info=NetworkInfoUpdate(current=server.network_info, added=[i for i in added if i.share_network_subnet_id == subnet_id]),
+        network_info=NetworkInfoUpdate(
+            current=server.network_info,
+            added=[i for i in added if i.share_network_subnet_id == subnet_id],
+        ),
         server_details=server.backend_details,
         shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
         snapshots=snapshot_values.of_server(conn, share_server_id),
     )
 
 
-def candidates(conn: Connection, share_server_ids: list[str], subnet: Subnet) -> dict[str, Addition]:
-    """The same of several servers before anything is stored, for a check, by server: the new subnet comes without allocations."""
+def candidates(
+    conn: Connection, share_server_ids: list[str], subnet: Subnet
+) -> dict[str, Addition]:
+    """The same of several servers before anything is stored, for a check, by server: the new subnet
+    comes without allocations."""
     current = driver_values.network_infos(conn, share_server_ids)
     details = servers.details_of_all(conn, share_server_ids)
     shares, snapshots = defaultdict(list), defaultdict(list)
-    for share in driver_values.shares(conn, share_instances.c.share_server_id.in_(share_server_ids)):
+    for share in driver_values.shares(
+        conn, share_instances.c.share_server_id.in_(share_server_ids)
+    ):
         shares[share.share_server_id].append(share)
     for snapshot in snapshot_values.of_servers(conn, share_server_ids):
         snapshots[snapshot.share.share_server_id].append(snapshot)
     found = {}
     for id_ in share_server_ids:
-        added = NetworkInfo(server_id=id_, share_network_subnet_id="", subnet=subnet, network_allocations=[])
+        added = NetworkInfo(
+            server_id=id_, share_network_subnet_id="", subnet=subnet, network_allocations=[]
+        )
         update = NetworkInfoUpdate(current=current[id_], added=[added])
-        found[id_] = Addition(network_info=update, server_details=details[id_], shares=shares[id_], snapshots=snapshots[id_])
+        found[id_] = Addition(
+            network_info=update,
+            server_details=details[id_],
+            shares=shares[id_],
+            snapshots=snapshots[id_],
+        )
     return found
 
 
-def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
-    """The server serves the new subnet. Its `active` and, when it was the last, the network's commit together."""
+def finish_addition(
+    conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate
+) -> None:
+    """The server serves the new subnet. Its `active` and, when it was the last, the network's
+    commit together."""
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
     conn.execute(
         sa.update(mappings)
-        .where(mappings.c.share_server_id == share_server_id, mappings.c.share_network_subnet_id == subnet_id)
+        .where(
+            mappings.c.share_server_id == share_server_id,
+            mappings.c.share_network_subnet_id == subnet_id,
+        )
         .values(is_served=True)
     )
     if update.backend_details:
-        servers.save_details(conn, share_server_id, {**servers.details_of(conn, share_server_id), **update.backend_details})
+        servers.save_details(
+            conn,
+            share_server_id,
+            {**servers.details_of(conn, share_server_id), **update.backend_details},
+        )
     for instance_id, share in update.share_updates.items():
         if share.export_locations is not None:
             export_locations.replace(conn, instance_id, share.export_locations)
@@ -175,7 +243,8 @@ def finish_addition(conn: Connection, share_server_id: str, subnet_id: str, upda
 
 
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:
-    """The server is active again, and with the last one the network; rules that an earlier failure put into error are applied again.
+    """The server is active again, and with the last one the network; rules that an earlier failure
+    put into error are applied again.
 
     A status that an administrator has set meanwhile stays.
     """
@@ -186,21 +255,34 @@ def restore(conn: Connection, share_network_id: str, share_server_id: str) -> No
 
 
 def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
-    """The server could not be given the subnet: it is in error with its shares' rules; the network goes on with the subnet added.
+    """The server could not be given the subnet: it is in error with its shares' rules; the network
+    goes on with the subnet added.
 
     Addresses and mapping stay for a retry; the shares stay served on the old subnets.
     """
-    fail_change(conn, share_server_id, reason, f"A share server could not be given addresses on the new subnet {subnet_id}")
+    fail_change(
+        conn,
+        share_server_id,
+        reason,
+        f"A share server could not be given addresses on the new subnet {subnet_id}",
+    )
 
 
 def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) -> None:
-    """A change of a server in use went wrong: it is in error with its shares' rules, the project is told `what: reason`, the network goes on."""
+    """A change of a server in use went wrong: it is in error with its shares' rules, the project is
+    told `what: reason`, the network goes on."""
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
-    if servers.status_of(conn, share_server_id)[0] == "network_change":  # else the change is over, or an administrator has ended it
-        instances = conn.scalars(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id))
-        access_rule_states.fail_all(conn, list(instances))  # shares before their server, as everybody holds them
+    # else the change is over, or an administrator has ended it
+    if servers.status_of(conn, share_server_id)[0] == "network_change":
+        instances = conn.scalars(
+            sa.select(share_instances.c.id).where(
+                share_instances.c.share_server_id == share_server_id
+            )
+        )
+        # shares before their server, as everybody holds them
+        access_rule_states.fail_all(conn, list(instances))
         servers.mark_error(conn, share_server_id, reason)
         _tell(conn, network_id, f"{what}: {reason}")
     finish_network(conn, network_id)
@@ -214,20 +296,27 @@ def fail_setup(conn: Connection, share_server_id: str, reason: str) -> None:
 
 def lock_network(conn: Connection, share_server_id: str) -> str | None:
     """Hold the row of the server's network; its id, or None when there is no such server."""
-    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    network_id = conn.scalar(
+        sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
+    )
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
     return network_id
 
 
 def finish_network(conn: Connection, share_network_id: str) -> None:
-    changing = sa.select(share_servers.c.id).where(share_servers.c.share_network_id == share_network_id, share_servers.c.status == "network_change")
+    changing = sa.select(share_servers.c.id).where(
+        share_servers.c.share_network_id == share_network_id,
+        share_servers.c.status == "network_change",
+    )
     if conn.execute(changing.limit(1)).first() is None:
         states.move(conn, states.SHARE_NETWORK, share_network_id, "active")
 
 
 def _tell(conn: Connection, share_network_id: str, text: str) -> None:
-    project_id = conn.scalar(sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id))
+    project_id = conn.scalar(
+        sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)
+    )
     messages.create(
         conn,
         project_id=project_id or "",
@@ -236,5 +325,3 @@ def _tell(conn: Connection, share_network_id: str, text: str) -> None:
         action=messages.Action.UPDATE,
         text=text,
     )
-
-

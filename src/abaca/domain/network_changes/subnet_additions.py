@@ -1,6 +1,8 @@
-"""Adding a subnet to a share network: judged, checked by every driver concerned when servers stand in the bucket, then begun in one transaction.
+"""Adding a subnet to a share network: judged, checked by every driver concerned when servers stand
+in the bucket, then begun in one transaction.
 
-Nothing is in error when an addition is refused. What happens after it has begun: `share_server_networks`.
+Nothing is in error when an addition is refused. What happens after it has begun:
+`share_server_networks`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ _DENIED = "The subnet cannot be added"
 
 
 class SubnetRequest(Value):
-    """A subnet that is asked for: Neutron's ids (both or none) and an availability zone by name or id (None: a default subnet)."""
+    """A subnet that is asked for: Neutron's ids (both or none) and an availability zone by name or
+    id (None: a default subnet)."""
 
     neutron_net_id: str | None = None
     neutron_subnet_id: str | None = None
@@ -38,7 +41,8 @@ class SubnetRequest(Value):
 
 
 class _Addition(Value):
-    """An addition that passed all rules that need no driver: the zone, and the servers to grow and to ask."""
+    """An addition that passed all rules that need no driver: the zone, and the servers to grow and
+    to ask."""
 
     zone_id: str | None
     affected: list[str]
@@ -54,36 +58,69 @@ def add(
     multiple_allowed: bool,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any] | PendingCheck:
-    """Add a subnet. Its view; or a pending check, when it is not the bucket's first, servers stand and their drivers have yet to be asked.
+    """Add a subnet. Its view; or a pending check, when it is not the bucket's first, servers stand
+    and their drivers have yet to be asked.
 
-    Conflict for every reason of state or capability and when a driver denies; ServiceDown when a worker concerned is down.
+    Conflict for every reason of state or capability and when a driver denies; ServiceDown when a
+    worker concerned is down.
     """
-    addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=multiple_allowed, refusal=Conflict)
+    addition = _judge(
+        conn, caller, share_network_id, wanted, multiple_allowed=multiple_allowed, refusal=Conflict
+    )
     there = share_network_subnets.c.share_network_id == share_network_id
-    require_room(conn, "subnets_per_share_network", limits.subnets_per_share_network, there, f"share network {share_network_id}")
+    require_room(
+        conn,
+        "subnets_per_share_network",
+        limits.subnets_per_share_network,
+        there,
+        f"share network {share_network_id}",
+    )
     if not addition.asked:
         subnet_id = _insert(conn, share_network_id, wanted, addition)
         return subnets.get(conn, caller, share_network_id, subnet_id)
-    outcome = checks.outcome(conn, _question(conn, share_network_id, wanted, addition), refusal=Conflict, denied=_DENIED, limits=limits)
+    outcome = checks.outcome(
+        conn,
+        _question(conn, share_network_id, wanted, addition),
+        refusal=Conflict,
+        denied=_DENIED,
+        limits=limits,
+    )
     if isinstance(outcome, PendingCheck):
         return outcome
-    subnet_id = _begin(conn, share_network_id, wanted, addition, msgspec.convert(outcome.subnet, Subnet))
+    subnet_id = _begin(
+        conn, share_network_id, wanted, addition, msgspec.convert(outcome.subnet, Subnet)
+    )
     return subnets.get(conn, caller, share_network_id, subnet_id)
 
 
 def check(
-    conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, reset_operation: bool, limits: RowLimits = NO_LIMITS
+    conn: Connection,
+    caller: Caller,
+    share_network_id: str,
+    wanted: SubnetRequest,
+    *,
+    reset_operation: bool,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """Ask the drivers alone; see `share_network_checks.ask`."""
-    addition = _judge(conn, caller, share_network_id, wanted, multiple_allowed=True, refusal=Invalid)
-    return checks.ask(conn, _question(conn, share_network_id, wanted, addition), reset_operation=reset_operation, limits=limits)
+    addition = _judge(
+        conn, caller, share_network_id, wanted, multiple_allowed=True, refusal=Invalid
+    )
+    return checks.ask(
+        conn,
+        _question(conn, share_network_id, wanted, addition),
+        reset_operation=reset_operation,
+        limits=limits,
+    )
 
 
-# --- for the workflow that asks ------------------------------------------------------------------------------------
+# --- for the workflow that asks
+# ------------------------------------------------------------------------------------
 
 
 class Inquiry(Value):
-    """What one back end is asked: may these of its servers get that subnet? `addresses`: needed there for all servers together."""
+    """What one back end is asked: may these of its servers get that subnet? `addresses`: needed
+    there for all servers together."""
 
     project_id: str
     neutron_net_id: str | None
@@ -95,20 +132,32 @@ class Inquiry(Value):
 def inquiry(conn: Connection, check_id: str, service_host: str) -> Inquiry | None:
     """What to ask the back end; None when the check is gone."""
     asked = checks.asked(conn, check_id, service_host)
-    return Inquiry(project_id=asked.project_id, server_ids=asked.server_ids, **asked.request) if asked else None
+    return (
+        Inquiry(project_id=asked.project_id, server_ids=asked.server_ids, **asked.request)
+        if asked
+        else None
+    )
 
 
-def answer(conn: Connection, check_id: str, service_host: str, denial: str | None, subnet: Subnet | None) -> None:
+def answer(
+    conn: Connection, check_id: str, service_host: str, denial: str | None, subnet: Subnet | None
+) -> None:
     """Store what a back end answered: None is a yes; a denial is told to the one who asks."""
     found = {"subnet": msgspec.to_builtins(subnet)} if subnet is not None else {}
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED, **found)
 
 
-# -------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _judge(
-    conn: Connection, caller: Caller, share_network_id: str, wanted: SubnetRequest, *, multiple_allowed: bool, refusal: type[CallerError]
+    conn: Connection,
+    caller: Caller,
+    share_network_id: str,
+    wanted: SubnetRequest,
+    *,
+    multiple_allowed: bool,
+    refusal: type[CallerError],
 ) -> _Addition:
     """Every rule that needs no driver, the network's row held from here on."""
     network = lock(conn, caller, share_network_id)
@@ -118,18 +167,32 @@ def _judge(
     bucket = subnets.bucket(conn, network.id, zone.id if zone else None)
     if bucket and not multiple_allowed:
         raise Conflict(
-            f"Another share network subnet was found in the specified availability zone. Only one share network subnet is allowed "
+            "Another share network subnet was found in the specified availability zone. Only one "
+            "share network subnet is allowed "
             f"per availability zone for share network {network.id}."
         )
     affected = checks.live_servers(conn, on_subnets([subnet.id for subnet in bucket]))
     # The first subnet of a zone is nobody's business.
     asked = checks.live_servers(conn, checks.of_network(network.id)) if bucket else []
     if asked:
-        checks.require_healthy(conn, network, affected, asked, support="network_allocation_update_support", refusal=refusal)
-    return _Addition(zone_id=zone.id if zone else None, affected=[s.id for s in affected], asked=sorted(s.id for s in asked))
+        checks.require_healthy(
+            conn,
+            network,
+            affected,
+            asked,
+            support="network_allocation_update_support",
+            refusal=refusal,
+        )
+    return _Addition(
+        zone_id=zone.id if zone else None,
+        affected=[s.id for s in affected],
+        asked=sorted(s.id for s in asked),
+    )
 
 
-def _question(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition) -> Question:
+def _question(
+    conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition
+) -> Question:
     """The answer belongs to exactly this zone and these Neutron ids."""
     needed = conn.scalar(
         sa.select(sa.func.sum(services.c.network_allocations_number))
@@ -149,8 +212,15 @@ def _question(conn: Connection, share_network_id: str, wanted: SubnetRequest, ad
     )
 
 
-def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition, subnet: Subnet) -> str:
-    """Everything becomes network_change, the subnet and its mappings are stored and the work is enqueued: all of it or nothing."""
+def _begin(
+    conn: Connection,
+    share_network_id: str,
+    wanted: SubnetRequest,
+    addition: _Addition,
+    subnet: Subnet,
+) -> str:
+    """Everything becomes network_change, the subnet and its mappings are stored and the work is
+    enqueued: all of it or nothing."""
     subnet_id = _insert(conn, share_network_id, wanted, addition, resolved=subnet)
     checks.forget_all(conn, share_network_id)
     if not addition.affected:  # the servers that were asked stand in other zones
@@ -158,17 +228,39 @@ def _begin(conn: Connection, share_network_id: str, wanted: SubnetRequest, addit
     now = utcnow()
     conn.execute(
         sa.insert(mappings),
-        [{"share_server_id": s, "share_network_subnet_id": subnet_id, "is_served": False, "created_at": now} for s in addition.affected],
+        [
+            {
+                "share_server_id": s,
+                "share_network_subnet_id": subnet_id,
+                "is_served": False,
+                "created_at": now,
+            }
+            for s in addition.affected
+        ],
     )
     states.move(conn, states.SHARE_NETWORK, share_network_id, "network_change")
     states.move(conn, states.SHARE_SERVER, addition.affected, "network_change")
-    rows = conn.execute(sa.select(share_servers).where(share_servers.c.id.in_(addition.affected))).all()
+    rows = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id.in_(addition.affected))
+    ).all()
     hosts = worker_hosts(conn, {row.host for row in rows})
-    enqueue(conn, *[server_work("share_server_add_subnet", hosts[row.host], row, subnet_id, subnet_id) for row in rows])
+    enqueue(
+        conn,
+        *[
+            server_work("share_server_add_subnet", hosts[row.host], row, subnet_id, subnet_id)
+            for row in rows
+        ],
+    )
     return subnet_id
 
 
-def _insert(conn: Connection, share_network_id: str, wanted: SubnetRequest, addition: _Addition, resolved: Subnet | None = None) -> str:
+def _insert(
+    conn: Connection,
+    share_network_id: str,
+    wanted: SubnetRequest,
+    addition: _Addition,
+    resolved: Subnet | None = None,
+) -> str:
     return subnets.insert(
         conn,
         share_network_id,

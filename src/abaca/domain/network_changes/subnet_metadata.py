@@ -1,7 +1,8 @@
-"""Handing metadata of share network subnets to the drivers of the share servers that stand there, and telling their project how it went.
+"""Handing metadata of share network subnets to the drivers of the share servers that stand there,
+and telling their project how it went.
 
-Values are read when the work runs, so the newest win however often they change meanwhile. A server that is set up, or given the subnet,
-later gets them with its network information.
+Values are read when the work runs, so the newest win however often they change meanwhile. A server
+that is set up, or given the subnet, later gets them with its network information.
 """
 
 from __future__ import annotations
@@ -21,22 +22,44 @@ from abaca.values import Value
 from abaca.workflow.queue import enqueue
 
 
-def hand_over(conn: Connection, subnet_id: str, given: Collection[str], dropped: Collection[str], limits: RowLimits = NO_LIMITS) -> None:
+def hand_over(
+    conn: Connection,
+    subnet_id: str,
+    given: Collection[str],
+    dropped: Collection[str],
+    limits: RowLimits = NO_LIMITS,
+) -> None:
     """Have these keys handed over; say of those that are dropped that drivers are not told."""
     standing = conn.execute(servers.on_subnets([subnet_id])).all()
     if dropped and standing:
         names = ", ".join(sorted(dropped))
-        _tell(conn, subnet_id, f"The metadata {names} of the subnet has been deleted, but stays in effect on the share servers there.")
+        _tell(
+            conn,
+            subnet_id,
+            f"The metadata {names} of the subnet has been deleted, but stays in effect on the "
+            "share servers there.",
+        )
     hosts = servers.worker_hosts(conn, {server.host for server in standing}) if given else {}
     if hosts:
-        project = sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+        project = (
+            sa.select(share_networks.c.project_id)
+            .join(share_network_subnets)
+            .where(share_network_subnets.c.id == subnet_id)
+        )
         require_room_for_work(conn, conn.scalar(project) or "", limits)
     name = "share_server_update_subnet_metadata"
     args = (subnet_id, *sorted(given))
-    enqueue(conn, *[servers.server_work(name, hosts[s.host], s, f"{subnet_id}:{uuid4()}", *args) for s in (standing if given else [])])
+    enqueue(
+        conn,
+        *[
+            servers.server_work(name, hosts[s.host], s, f"{subnet_id}:{uuid4()}", *args)
+            for s in (standing if given else [])
+        ],
+    )
 
 
-# --- for the workflow ----------------------------------------------------------------------------------------------
+# --- for the workflow
+# ----------------------------------------------------------------------------------------------
 
 
 class HandOver(Value):
@@ -46,8 +69,11 @@ class HandOver(Value):
     keys: list[str]
 
 
-def wanted(conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]) -> HandOver | None:
-    """What to hand over; None when there is nothing left of it, or the server gets it in another way: with its set-up.
+def wanted(
+    conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]
+) -> HandOver | None:
+    """What to hand over; None when there is nothing left of it, or the server gets it in another
+    way: with its set-up.
 
     Refused for a server that does not serve.
     """
@@ -70,18 +96,39 @@ def values(conn: Connection, subnet_id: str, keys: list[str]) -> dict[str, str]:
 
 def handed_over(conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]) -> None:
     """The driver has taken it."""
-    _tell(conn, subnet_id, f"The metadata {', '.join(keys)} of the subnet is in effect on share server {share_server_id}.")
+    _tell(
+        conn,
+        subnet_id,
+        f"The metadata {', '.join(keys)} of the subnet is in effect on share server "
+        f"{share_server_id}.",
+    )
 
 
 def fail(conn: Connection, share_server_id: str, subnet_id: str, *keys_and_reason: str) -> None:
     """The server goes on as before; the project is told why."""
     *keys, reason = keys_and_reason
-    _tell(conn, subnet_id, f"The metadata {', '.join(keys)} of the subnet could not take effect on share server {share_server_id}: {reason}")
+    _tell(
+        conn,
+        subnet_id,
+        f"The metadata {', '.join(keys)} of the subnet could not take effect on share server "
+        f"{share_server_id}: {reason}",
+    )
 
 
 def _tell(conn: Connection, subnet_id: str, text: str) -> None:
-    query = sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+    query = (
+        sa.select(share_networks.c.project_id)
+        .join(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet_id)
+    )
     project_id = conn.scalar(query)
     if project_id is not None:
         action = messages.Action.UPDATE
-        messages.create(conn, project_id=project_id, resource_type="SHARE_NETWORK_SUBNET", resource_id=subnet_id, action=action, text=text)
+        messages.create(
+            conn,
+            project_id=project_id,
+            resource_type="SHARE_NETWORK_SUBNET",
+            resource_id=subnet_id,
+            action=action,
+            text=text,
+        )

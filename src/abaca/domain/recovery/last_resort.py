@@ -1,6 +1,8 @@
-"""When work has failed and its own ending fails, too: what it is about leaves its transitional states, without being understood any further.
+"""When work has failed and its own ending fails, too: what it is about leaves its transitional
+states, without being understood any further.
 
-So a bug in an ending leaves nothing `creating` for ever. What was claimed stays claimed until the noun is deleted, and only the log says why.
+So a bug in an ending leaves nothing `creating` for ever. What was claimed stays claimed until the
+noun is deleted, and only the log says why.
 """
 
 from __future__ import annotations
@@ -10,24 +12,50 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import services, share_instance_access_map, share_instances, share_networks, share_servers, share_snapshot_instances
+from abaca.db.tables import (
+    services,
+    share_instance_access_map,
+    share_instances,
+    share_networks,
+    share_servers,
+    share_snapshot_instances,
+)
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.rows import states
 from abaca.domain.shares import share_instances as instances
 
 
 def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
-    """The nouns that these ids (the arguments of the work) name, and what belongs to them, are in error where they were on their way."""
-    held = sa.select(share_networks.c.id).where(share_networks.c.id.in_(_networks(ids))).order_by(share_networks.c.id)
+    """The nouns that these ids (the arguments of the work) name, and what belongs to them, are in
+    error where they were on their way."""
+    held = (
+        sa.select(share_networks.c.id)
+        .where(share_networks.c.id.in_(_networks(ids)))
+        .order_by(share_networks.c.id)
+    )
     networks = conn.scalars(held.with_for_update()).all()
-    servers_to_be = sa.select(share_instances.c.share_server_id).where(share_instances.c.id.in_(ids), share_instances.c.status == "creating")
+    servers_to_be = sa.select(share_instances.c.share_server_id).where(
+        share_instances.c.id.in_(ids), share_instances.c.status == "creating"
+    )
     server = share_servers.c.id
-    of_share = sa.select(share_servers.c.id).where(server.in_(servers_to_be), share_servers.c.status == "creating")
-    states.give_up(conn, states.SHARE_SERVER, server.in_(ids) | server.in_(of_share), status_reason=reason[:1023])
+    of_share = sa.select(share_servers.c.id).where(
+        server.in_(servers_to_be), share_servers.c.status == "creating"
+    )
+    states.give_up(
+        conn,
+        states.SHARE_SERVER,
+        server.in_(ids) | server.in_(of_share),
+        status_reason=reason[:1023],
+    )
     states.give_up(conn, states.SHARE, share_instances.c.id.in_(ids))
     states.give_up(conn, states.ACCESS_RULES, share_instances.c.id.in_(ids))
     states.give_up(conn, states.ACCESS_RULE, share_instance_access_map.c.share_instance_id.in_(ids))
-    instances.show_change(conn, conn.scalars(sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(ids))).all())
+    instances.show_change(
+        conn,
+        conn.scalars(
+            sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(ids))
+        ).all(),
+    )
     states.give_up(conn, states.SNAPSHOT, share_snapshot_instances.c.id.in_(ids))
     conn.execute(sa.update(services).where(services.c.host.in_(ids)).values(ensuring=False))
     for network in networks:

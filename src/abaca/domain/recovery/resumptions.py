@@ -1,7 +1,9 @@
-"""What an administrator takes up again of work that was parked: its nouns go back into their transitional states, and it is enqueued anew.
+"""What an administrator takes up again of work that was parked: its nouns go back into their
+transitional states, and it is enqueued anew.
 
-Each function has the name and the arguments of its workflow, and raises Conflict when its nouns are not as the failure left them.
-For changes of share servers in use see `share_server_repairs` and `security_service_changes`.
+Each function has the name and the arguments of its workflow, and raises Conflict when its nouns are
+not as the failure left them. For changes of share servers in use see `share_server_repairs` and
+`security_service_changes`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row
-from abaca.db.tables import share_instances, share_network_subnets, share_networks, share_servers, share_snapshot_instances
+from abaca.db.tables import (
+    share_instances,
+    share_network_subnets,
+    share_networks,
+    share_servers,
+    share_snapshot_instances,
+)
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
@@ -23,14 +31,24 @@ from abaca.errors import Conflict
 
 
 def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
-    """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed for them is claimed still."""
+    """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed
+    for them is claimed still."""
     share = _share(conn, instance_id, "error")
     if not shares.is_placed(share) and share.host is not None:
         share_creation.choose_server_again(conn, instance_id)
         share = _share(conn, instance_id, "error")
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share.share_server_id)).one_or_none()
-    if server is None or server.status == "deleting" or (server.status == "error" and server.identifier is not None):
-        raise Conflict(f"The share server {share.share_server_id} is {server.status if server else 'gone'}: no share can be created on it.")
+    server = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == share.share_server_id)
+    ).one_or_none()
+    if (
+        server is None
+        or server.status == "deleting"
+        or (server.status == "error" and server.identifier is not None)
+    ):
+        raise Conflict(
+            f"The share server {share.share_server_id} is {server.status if server else 'gone'}: "
+            "no share can be created on it."
+        )
     if server.status == "error":
         states.move(conn, states.SHARE_SERVER, server.id, "creating", status_reason=None)
     states.move(conn, states.SHARE, instance_id, "creating")
@@ -45,8 +63,11 @@ def share_delete(conn: Connection, instance_id: str) -> None:
 
 
 def share_extend(conn: Connection, instance_id: str, new_size: str) -> None:
-    """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has no room any more."""
-    if not shares.start_extension(conn, _share(conn, instance_id, "extending_error"), int(new_size)):
+    """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has
+    no room any more."""
+    if not shares.start_extension(
+        conn, _share(conn, instance_id, "extending_error"), int(new_size)
+    ):
         raise Conflict(f"The pool no longer has room for a share of {new_size} GiB.")
 
 
@@ -60,7 +81,9 @@ def share_shrink(conn: Connection, instance_id: str, new_size: str) -> None:
 def share_revert(conn: Connection, instance_id: str, snapshot_instance_id: str, _size: str) -> None:
     """The share is `reverting` and its snapshot `restoring` again, the room claimed once more."""
     share = _share(conn, instance_id, "reverting_error")
-    snapshots.start_reversion(conn, share, _snapshot(conn, snapshot_instance_id, "available").snapshot)
+    snapshots.start_reversion(
+        conn, share, _snapshot(conn, snapshot_instance_id, "available").snapshot
+    )
 
 
 def snapshot_create(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
@@ -79,7 +102,12 @@ def access_apply(conn: Connection, instance_id: str) -> None:
     """The rules of the share instance that are in error are queued again."""
     instance = lock_row(conn, share_instances, instance_id)
     if instance is None or instance.access_rules_status != "error":
-        raise _changed("access to share instance", instance_id, instance.access_rules_status if instance else "gone", "error")
+        raise _changed(
+            "access to share instance",
+            instance_id,
+            instance.access_rules_status if instance else "gone",
+            "error",
+        )
     access_rule_states.apply_again(conn, share_instances.c.id == instance_id)
 
 
@@ -93,22 +121,29 @@ def share_server_delete(conn: Connection, share_server_id: str) -> None:
 def share_network_subnet_resolve(conn: Connection, subnet_id: str) -> None:
     """The subnet's Neutron ids are looked up again."""
     table = share_network_subnets
-    row = conn.execute(sa.select(table.c.cidr, table.c.neutron_net_id).where(table.c.id == subnet_id)).one_or_none()
+    row = conn.execute(
+        sa.select(table.c.cidr, table.c.neutron_net_id).where(table.c.id == subnet_id)
+    ).one_or_none()
     if row is None or row.cidr is not None:
         raise _changed("share network subnet", subnet_id, "known" if row else "gone", "unknown")
     subnets.start_resolution(conn, subnet_id, row.neutron_net_id)
 
 
 def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
-    """The share as `shares.lock_instance` gives it; its share network, if it has one, is at rest."""
+    """The share as `shares.lock_instance` gives it; its share network, if it has one, is at
+    rest."""
     share = shares.lock_instance(conn, instance_id)
     if share is None:
         raise _changed("share instance", instance_id, "gone", status)
     if share.status != status:
         raise _changed("share", share.id, share.status, status)
-    network = conn.scalar(sa.select(share_networks.c.status).where(share_networks.c.id == share.share_network_id))
+    network = conn.scalar(
+        sa.select(share_networks.c.status).where(share_networks.c.id == share.share_network_id)
+    )
     if network not in (None, "active"):
-        raise Conflict(f"The share network {share.share_network_id} is {network}; try again when it is active.")
+        raise Conflict(
+            f"The share network {share.share_network_id} is {network}; try again when it is active."
+        )
     return share
 
 
@@ -124,4 +159,7 @@ def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
 
 
 def _changed(noun: str, key: str, status: str, expected: str) -> Conflict:
-    return Conflict(f"The {noun} {key} is {status}, no longer {expected}: it has changed since, so the operation cannot be resumed.")
+    return Conflict(
+        f"The {noun} {key} is {status}, no longer {expected}: it has changed since, so the "
+        "operation cannot be resumed."
+    )

@@ -1,4 +1,5 @@
-"""What a piece of work is about, for the log: the resources that its arguments name, and those that they belong to."""
+"""What a piece of work is about, for the log: the resources that its arguments name, and those that
+they belong to."""
 
 from __future__ import annotations
 
@@ -16,12 +17,21 @@ from abaca.db.tables import (
     share_snapshot_instances,
 )
 
-_KINDS = ("share", "share_instance", "snapshot", "share_server", "share_network", "share_network_subnet")
+_KINDS = (
+    "share",
+    "share_instance",
+    "snapshot",
+    "share_server",
+    "share_network",
+    "share_network_subnet",
+)
 _GIVEN: sa.BindParameter[list[str]] = sa.bindparam("ids", expanding=True)
 
 
 def _found_in(table: sa.Table, **columns: sa.Column[str]) -> sa.Select[*tuple[Any, ...]]:
-    return sa.select(*(columns.get(kind, sa.null()).label(kind) for kind in _KINDS)).where(table.c.id.in_(_GIVEN))
+    return sa.select(*(columns.get(kind, sa.null()).label(kind) for kind in _KINDS)).where(
+        table.c.id.in_(_GIVEN)
+    )
 
 
 _SUBJECTS = sa.union_all(
@@ -33,7 +43,11 @@ _SUBJECTS = sa.union_all(
         share_network=share_instances.c.share_network_id,
     ),
     _found_in(share_snapshot_instances, snapshot=share_snapshot_instances.c.snapshot_id),
-    _found_in(share_servers, share_server=share_servers.c.id, share_network=share_servers.c.share_network_id),
+    _found_in(
+        share_servers,
+        share_server=share_servers.c.id,
+        share_network=share_servers.c.share_network_id,
+    ),
     _found_in(
         share_network_subnets,
         share_network_subnet=share_network_subnets.c.id,

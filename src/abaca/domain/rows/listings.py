@@ -1,6 +1,8 @@
-"""What is listed: a query scoped by who asks, conditions by filter, orders by sort key; found in pages, and counted.
+"""What is listed: a query scoped by who asks, conditions by filter, orders by sort key; found in
+pages, and counted.
 
-Parts of long lists follow each other, also while rows come and go: by age and id, where a list is in the order of age.
+Parts of long lists follow each other, also while rows come and go: by age and id, where a list is
+in the order of age.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ def containing(columns: Mapping[str, Column]) -> dict[str, Condition]:
 
 def having_pairs(column: Column) -> Condition:
     """A filter by pairs that a column of JSON holds; its value is a dict."""
-    return lambda wanted: sa.and_(sa.true(), *[HasPair(column, key, text) for key, text in wanted.items()])
+    return lambda wanted: sa.and_(
+        sa.true(), *[HasPair(column, key, text) for key, text in wanted.items()]
+    )
 
 
 def created(column: Column) -> dict[str, Condition]:
@@ -60,8 +64,9 @@ def among(column: Column, chosen: Callable[[Any], sa.Select[Any]]) -> Condition:
 class Listing:
     """Rows of one kind, the newest first unless they are sorted otherwise; `id_` breaks ties.
 
-    `noun`: what complaints call them. `select(caller, all_projects)`: those that a caller may see, of all projects or of the caller's.
-    `view(conn, rows)`: what else belongs to rows, in a fixed number of statements.
+    `noun`: what complaints call them. `select(caller, all_projects)`: those that a caller may see,
+    of all projects or of the caller's. `view(conn, rows)`: what else belongs to rows, in a fixed
+    number of statements.
     """
 
     noun: str
@@ -71,18 +76,36 @@ class Listing:
     sort_keys: Mapping[str, Column]
     view: Callable[[Connection, Rows], Rows] = lambda _conn, rows: rows
 
-    def find(self, conn: Connection, caller: Caller, filters: Mapping[str, Any], page: Page, all_projects: bool = False) -> Rows:
-        """Those of a page. `filters`: values by the names of `conditions`. Invalid for a sort key that is not known."""
+    def find(
+        self,
+        conn: Connection,
+        caller: Caller,
+        filters: Mapping[str, Any],
+        page: Page,
+        all_projects: bool = False,
+    ) -> Rows:
+        """Those of a page. `filters`: values by the names of `conditions`. Invalid for a sort key
+        that is not known."""
         return self.found(conn, self.select(caller, all_projects), filters, page)
 
-    def count(self, conn: Connection, caller: Caller, filters: Mapping[str, Any], all_projects: bool = False) -> int:
+    def count(
+        self,
+        conn: Connection,
+        caller: Caller,
+        filters: Mapping[str, Any],
+        all_projects: bool = False,
+    ) -> int:
         """How many `find` would give without a page."""
         return counted(conn, self.matching(self.select(caller, all_projects), filters))
 
-    def found(self, conn: Connection, query: sa.Select[Any], filters: Mapping[str, Any], page: Page) -> Rows:
+    def found(
+        self, conn: Connection, query: sa.Select[Any], filters: Mapping[str, Any], page: Page
+    ) -> Rows:
         """As `find`, of the rows of a query that is scoped already."""
         order = sorted_by(self.noun, page, self.sort_keys)
-        return self.view(conn, dicts(conn.execute(part(self.matching(query, filters), page, order, self.id_))))
+        return self.view(
+            conn, dicts(conn.execute(part(self.matching(query, filters), page, order, self.id_)))
+        )
 
     def matching(self, query: sa.Select[Any], filters: Mapping[str, Any]) -> sa.Select[Any]:
         """The rows of `query` that all filters want."""
@@ -93,7 +116,9 @@ def sorted_by(noun: str, page: Page, sort_keys: Mapping[str, Column]) -> Column:
     """What a page is sorted by. Invalid for a sort key that is not known."""
     key = page.sort_key or AGE
     if key not in sort_keys:
-        raise Invalid(f"{noun} cannot be sorted by '{key}'. Known sort keys: {', '.join(sorted(sort_keys))}.")
+        raise Invalid(
+            f"{noun} cannot be sorted by '{key}'. Known sort keys: {', '.join(sorted(sort_keys))}."
+        )
     return sort_keys[key]
 
 
@@ -102,19 +127,30 @@ def counted(conn: Connection, query: sa.Select[Any]) -> int:
     return conn.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
 
 
-def part(query: sa.Select[Any], page: Page, order: Column, id_: sa.ColumnElement[str]) -> sa.Select[Any]:
-    """The rows of `query` that the page wants, in its order. `order`: the column that it is sorted by; `id_` breaks ties."""
+def part(
+    query: sa.Select[Any], page: Page, order: Column, id_: sa.ColumnElement[str]
+) -> sa.Select[Any]:
+    """The rows of `query` that the page wants, in its order. `order`: the column that it is sorted
+    by; `id_` breaks ties."""
     ascending = page.sort_dir == "asc"
     if page.after is not None:
         created_at, last_id = page.after
-        query = query.where((order > created_at if ascending else order < created_at) | ((order == created_at) & (id_ > last_id)))
-    return query.order_by(order.asc() if ascending else order.desc(), id_).limit(page.limit).offset(page.offset)
+        query = query.where(
+            (order > created_at if ascending else order < created_at)
+            | ((order == created_at) & (id_ > last_id))
+        )
+    return (
+        query.order_by(order.asc() if ascending else order.desc(), id_)
+        .limit(page.limit)
+        .offset(page.offset)
+    )
 
 
 def following(page: Page, count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
     """The page after one that had `count` rows; None when that was the last.
 
-    `last`: (created_at, id) of its last row; empty when the list goes by something else, or by another time.
+    `last`: (created_at, id) of its last row; empty when the list goes by something else, or by
+    another time.
     """
     if page.limit is None or count < page.limit:
         return None

@@ -1,6 +1,8 @@
-"""User messages: why something that went on in the background failed, told to the project that asked.
+"""User messages: why something that went on in the background failed, told to the project that
+asked.
 
-`action_id` and `detail_id` are Manila's numbers, so that clients that know them can sort by them; the text is always our own.
+`action_id` and `detail_id` are Manila's numbers, so that clients that know them can sort by them;
+the text is always our own.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ _OF_FILTERS = {
 
 
 def of_filter(name: str | None) -> Detail:
-    """Why there was no valid host, by the scheduler's filter that took the last pools out; None: there was no pool."""
+    """Why there was no valid host, by the scheduler's filter that took the last pools out; None:
+    there was no pool."""
     return _OF_FILTERS.get(name or "", Detail.NO_VALID_HOST)
 
 
@@ -104,14 +107,22 @@ def _select(caller: Caller, _all_projects: bool) -> sa.Select[Any]:
 
 _FILTERS = {
     name: messages.c[name]
-    for name in ("request_id", "resource_type", "resource_id", "action_id", "detail_id", "message_level")
+    for name in (
+        "request_id",
+        "resource_type",
+        "resource_id",
+        "action_id",
+        "detail_id",
+        "message_level",
+    )
 }
 LISTING = Listing(
     "Messages",
     _select,
     messages.c.id,
     conditions={**equal(_FILTERS), **created(messages.c.created_at)},
-    sort_keys=_FILTERS | {name: messages.c[name] for name in ("id", "project_id", "created_at", "expires_at")},
+    sort_keys=_FILTERS
+    | {name: messages.c[name] for name in ("id", "project_id", "created_at", "expires_at")},
 )
 
 
@@ -136,10 +147,22 @@ def delete_expired(conn: Connection) -> None:
 
 def keep_newest(conn: Connection, most: int) -> None:
     """Delete the oldest messages of projects that have more than `most`."""
-    crowded = sa.select(messages.c.project_id).group_by(messages.c.project_id).having(sa.func.count() > most)
-    age = sa.func.row_number().over(partition_by=messages.c.project_id, order_by=(messages.c.created_at.desc(), messages.c.id))
-    aged = sa.select(messages.c.id, age.label("age")).where(messages.c.project_id.in_(crowded)).subquery()
-    conn.execute(sa.delete(messages).where(messages.c.id.in_(sa.select(aged.c.id).where(aged.c.age > most))))
+    crowded = (
+        sa.select(messages.c.project_id)
+        .group_by(messages.c.project_id)
+        .having(sa.func.count() > most)
+    )
+    age = sa.func.row_number().over(
+        partition_by=messages.c.project_id, order_by=(messages.c.created_at.desc(), messages.c.id)
+    )
+    aged = (
+        sa.select(messages.c.id, age.label("age"))
+        .where(messages.c.project_id.in_(crowded))
+        .subquery()
+    )
+    conn.execute(
+        sa.delete(messages).where(messages.c.id.in_(sa.select(aged.c.id).where(aged.c.age > most)))
+    )
 
 
 def _own(caller: Caller, message_id: str) -> sa.Select[Any]:

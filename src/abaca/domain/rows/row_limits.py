@@ -1,7 +1,9 @@
-"""How many rows of a kind a project, a network or a share may have, where no quota says so (configuration: `[limits]`).
+"""How many rows of a kind a project, a network or a share may have, where no quota says so
+(configuration: `[limits]`).
 
-What is there is counted where nobody else can add to it meanwhile: with the row held that the new one belongs to, or, for what belongs to a
-project only, with a lock on project and kind. Rows are held before that lock, and nobody takes two of them.
+What is there is counted where nobody else can add to it meanwhile: with the row held that the new
+one belongs to, or, for what belongs to a project only, with a lock on project and kind. Rows are
+held before that lock, and nobody takes two of them.
 """
 
 from __future__ import annotations
@@ -28,14 +30,18 @@ class RowLimits(Value):
     security_services: int = -1
     resource_locks: int = -1
     access_rules_per_share: int = -1
-    waiting_work: int = -1  # work of a project that may be asked for again and again about the same rows
+    # work of a project that may be asked for again and again about the same rows
+    waiting_work: int = -1
 
 
 NO_LIMITS = RowLimits()
 
 
-def require_room(conn: Connection, kind: str, limit: int, present: sa.ColumnElement[bool], of: str, more: int = 1) -> None:
-    """Raises OverQuota when `more` rows beside those `present` (a condition on one table) would be more than `limit`.
+def require_room(
+    conn: Connection, kind: str, limit: int, present: sa.ColumnElement[bool], of: str, more: int = 1
+) -> None:
+    """Raises OverQuota when `more` rows beside those `present` (a condition on one table) would be
+    more than `limit`.
 
     `of`: whose they are, for the message. The caller holds the row that they belong to.
     """
@@ -43,23 +49,34 @@ def require_room(conn: Connection, kind: str, limit: int, present: sa.ColumnElem
         return
     used = conn.scalar(sa.select(sa.func.count()).where(present)) or 0
     if used + more > limit:
-        raise OverQuota(f"Quota exceeded for {kind} of {of}: {more} asked for, {used} of {limit} in use already.")
+        raise OverQuota(
+            f"Quota exceeded for {kind} of {of}: {more} asked for, {used} of {limit} in use "
+            "already."
+        )
 
 
 def require_room_for_work(conn: Connection, project_id: str, limits: RowLimits) -> None:
-    """Raises OverQuota when as much work of the project waits or runs as may. Requests at once may put in a little more."""
+    """Raises OverQuota when as much work of the project waits or runs as may. Requests at once may
+    put in a little more."""
     limit = limits.waiting_work
     if limit >= 0 and queue.in_flight(conn, project_id, limit) >= limit:
         raise OverQuota(
-            f"Quota exceeded for waiting_work of project {project_id}: {limit} of {limit} operations are"
+            f"Quota exceeded for waiting_work of project {project_id}: {limit} of {limit} "
+            "operations are"
             " waiting or running. Try again when some of them have ended."
         )
 
 
 def require_room_in_project(
-    conn: Connection, kind: str, limit: int, project_column: sa.Column[Any], project_id: str, more: int = 1
+    conn: Connection,
+    kind: str,
+    limit: int,
+    project_column: sa.Column[Any],
+    project_id: str,
+    more: int = 1,
 ) -> None:
-    """The same for what belongs to a project only: nobody else counts that meanwhile. SQLite has one writer at a time."""
+    """The same for what belongs to a project only: nobody else counts that meanwhile. SQLite has
+    one writer at a time."""
     if limit < 0:
         return
     if not is_sqlite(conn):

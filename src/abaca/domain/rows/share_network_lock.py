@@ -1,4 +1,5 @@
-"""The row of a share network, which every request that puts work on the network or its servers locks first; and who may see it."""
+"""The row of a share network, which every request that puts work on the network or its servers
+locks first; and who may see it."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from abaca.values import Caller
 def visible(caller: Caller) -> sa.Select[Any]:
     """The share networks that a caller may see."""
     query = sa.select(share_networks).where(~share_networks.c.is_deleting)
-    return query if caller.is_admin else query.where(share_networks.c.project_id == caller.project_id)
+    return (
+        query if caller.is_admin else query.where(share_networks.c.project_id == caller.project_id)
+    )
 
 
 def require_visible(conn: Connection, caller: Caller, share_network_id: str) -> None:
@@ -28,7 +31,11 @@ def require_visible(conn: Connection, caller: Caller, share_network_id: str) -> 
 def lock(conn: Connection, caller: Caller, share_network_id: str) -> sa.Row[Any]:
     """The network's row, held until the transaction ends."""
     network = lock_row(conn, share_networks, share_network_id)
-    if network is None or network.is_deleting or not (caller.is_admin or network.project_id == caller.project_id):
+    if (
+        network is None
+        or network.is_deleting
+        or not (caller.is_admin or network.project_id == caller.project_id)
+    ):
         raise _missing(share_network_id)
     return network
 
@@ -36,13 +43,20 @@ def lock(conn: Connection, caller: Caller, share_network_id: str) -> sa.Row[Any]
 def refuse_while_changing(network: sa.Row[Any]) -> None:
     """Conflict while the network's share servers are being changed."""
     if network.status == "network_change":
-        raise Conflict(f"The share network {network.id} is being changed (network_change); try again when it is active.")
+        raise Conflict(
+            f"The share network {network.id} is being changed (network_change); try again when it "
+            "is active."
+        )
 
 
 def require_active(network: sa.Row[Any]) -> None:
-    """Invalid unless the network is active (the answer that clients know when they ask for work on a share of it)."""
+    """Invalid unless the network is active (the answer that clients know when they ask for work on
+    a share of it)."""
     if network.status != "active":
-        raise Invalid(f"The share network {network.id} is not active but {network.status}; try again when it is active.")
+        raise Invalid(
+            f"The share network {network.id} is not active but {network.status}; try again when "
+            "it is active."
+        )
 
 
 def _missing(share_network_id: str) -> Missing:

@@ -1,4 +1,5 @@
-"""Whether a back end is up, by the last sign of life that its worker gave, also when a clock has been set since."""
+"""Whether a back end is up, by the last sign of life that its worker gave, also when a clock has
+been set since."""
 
 from __future__ import annotations
 
@@ -9,10 +10,16 @@ from abaca.db.session import utcnow
 
 
 def is_up(service: Mapping[Any, Any]) -> bool:
-    """Whether the service of this row (is_ready, expires_at, created_at, updated_at) is ready and its sign of life still holds.
+    """Whether the service of this row (is_ready, expires_at, created_at, updated_at) is ready and
+    its sign of life still holds.
 
-    One that comes from the future was given before the clock was set back, and says nothing: it must not hold until that future has come.
-    Clocks of machines may differ by as long as a sign lasts.
+    One that comes from the future was given before the clock was set back, and says nothing: it
+    must not hold until that future has come. Clocks of machines may differ by as long as a sign
+    lasts.
     """
-    given, until, now = service["updated_at"] or service["created_at"], service["expires_at"], utcnow()
+    given, until, now = (
+        service["updated_at"] or service["created_at"],
+        service["expires_at"],
+        utcnow(),
+    )
     return bool(service["is_ready"]) and given - (until - given) <= now < until

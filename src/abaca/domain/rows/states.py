@@ -1,7 +1,9 @@
-"""Statuses: for each noun one table of what may follow and what is permitted meanwhile; and the only place that sets a status.
+"""Statuses: for each noun one table of what may follow and what is permitted meanwhile; and the
+only place that sets a status.
 
-A status with work in progress (creating, deleting, network_change, …) always has a workflow that owns it, stored in the same
-transaction. Callers' requests are judged before, with `CallerError`s; a transition that is not in the table is a bug.
+A status with work in progress (creating, deleting, network_change, …) always has a workflow that
+owns it, stored in the same transaction. Callers' requests are judged before, with `CallerError`s; a
+transition that is not in the table is a bug.
 """
 
 from __future__ import annotations
@@ -18,19 +20,22 @@ from abaca.db.session import utcnow
 from abaca.errors import Invalid
 
 IN_PROGRESS = frozenset({
-    "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change", "syncing", "queued_to_apply", "applying",
+    "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change",
+     "syncing", "queued_to_apply", "applying",
     "queued_to_deny", "denying", "manage_starting", "unmanage_starting",
 })  # fmt: skip
 """Statuses with work in progress."""
 
 
 class Permit(Enum):
-    """What the status of a share, a snapshot, a share server or an access rule permits, or says of it."""
+    """What the status of a share, a snapshot, a share server or an access rule permits, or says of
+    it."""
 
     DELETE = auto()
     SOFT_DELETE = auto()
     RESTORE = auto()  # after a soft deletion
-    EXPIRE = auto()  # soft-deleted, it is deleted when its time has come; else a person has to look at it
+    # soft-deleted, it is deleted when its time has come; else a person has to look at it
+    EXPIRE = auto()
     UNMANAGE = auto()
     LOCK = auto()  # against deletion
     FORCED_SNAPSHOT = auto()
@@ -44,7 +49,8 @@ class Permit(Enum):
 
 
 class Noun(NamedTuple):
-    """A table's status column, its transitions (status → the statuses that may follow), and what is permitted → the statuses that permit it."""
+    """A table's status column, its transitions (status → the statuses that may follow), and what is
+    permitted → the statuses that permit it."""
 
     table: sa.Table
     column: str
@@ -54,7 +60,10 @@ class Noun(NamedTuple):
     @property
     def in_progress(self) -> dict[str, str]:
         """The statuses with work in progress → the error that each can end in."""
-        return {status: next(end for end in self.transitions[status] if "error" in end) for status in IN_PROGRESS & self.transitions.keys()}
+        return {
+            status: next(end for end in self.transitions[status] if "error" in end)
+            for status in IN_PROGRESS & self.transitions.keys()
+        }
 
     def permits(self, status: str | None, what: Permit) -> bool:
         return status in self.permitted[what]
@@ -64,12 +73,23 @@ class _AllBut(str):
     """The statuses that do not permit something."""
 
 
-def _noun(table: sa.Table, column: str, permits: Mapping[Permit, str] | None = None, **transitions: str) -> Noun:
+def _noun(
+    table: sa.Table, column: str, permits: Mapping[Permit, str] | None = None, **transitions: str
+) -> Noun:
     permitted = {}
     for what, text in (permits or {}).items():
         named = tuple(text.split())
-        permitted[what] = tuple(status for status in transitions if status not in named) if isinstance(text, _AllBut) else named
-    return Noun(table, column, {status: frozenset(followers.split()) for status, followers in transitions.items()}, permitted)
+        permitted[what] = (
+            tuple(status for status in transitions if status not in named)
+            if isinstance(text, _AllBut)
+            else named
+        )
+    return Noun(
+        table,
+        column,
+        {status: frozenset(followers.split()) for status, followers in transitions.items()},
+        permitted,
+    )
 
 
 SHARE_NETWORK = _noun(
@@ -104,14 +124,19 @@ SHARE = _noun(
     tables.share_instances,
     "status",
     {
-        Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error reverting_error",
+        Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error "
+        "reverting_error",
         Permit.SOFT_DELETE: "available error inactive",
         Permit.RESTORE: _AllBut("deleting error_deleting"),
         Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error",
-        Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error reverting_error manage_error unmanage_error",
+        Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error "
+        "reverting_error manage_error unmanage_error",
         Permit.LOCK: _AllBut("deleting error_deleting unmanage_starting unmanage_error"),
         Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
-        Permit.HAS_ALL_DATA: _AllBut("creating deleting reverting reverting_error error error_deleting manage_starting manage_error"),
+        Permit.HAS_ALL_DATA: _AllBut(
+            "creating deleting reverting reverting_error error error_deleting manage_starting "
+            "manage_error"
+        ),
         Permit.IS_ON_SERVER: _AllBut("deleting manage_starting manage_error"),
         Permit.LEAVE_SERVER: "error error_deleting",
         Permit.HAS_RULES_APPLIED: _AllBut("deleting error"),
@@ -178,11 +203,15 @@ ACCESS_RULE = _noun(
 )
 
 TASK_STATES = (
-    "migration_starting", "migration_in_progress", "migration_completing", "migration_success", "migration_error", "migration_cancelled",
-    "migration_driver_starting", "migration_driver_in_progress", "migration_driver_phase1_done", "data_copying_starting",
-    "data_copying_in_progress", "data_copying_completing", "data_copying_completed", "data_copying_cancelled", "data_copying_error",
+    "migration_starting", "migration_in_progress", "migration_completing", "migration_success",
+     "migration_error", "migration_cancelled",
+    "migration_driver_starting", "migration_driver_in_progress", "migration_driver_phase1_done",
+     "data_copying_starting",
+    "data_copying_in_progress", "data_copying_completing", "data_copying_completed",
+     "data_copying_cancelled", "data_copying_error",
 )  # fmt: skip
-"""What the field `task_state` of shares and share servers can hold beside null. It is shown, and nothing here goes by it: nothing migrates."""
+"""What the field `task_state` of shares and share servers can hold beside null. It is shown, and
+nothing here goes by it: nothing migrates."""
 
 
 class IllegalTransition(RuntimeError):
@@ -190,23 +219,30 @@ class IllegalTransition(RuntimeError):
 
 
 def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **changes: Any) -> None:
-    """Set the status of one row or of several, with further column changes. A row that has the status already stays as it is.
+    """Set the status of one row or of several, with further column changes. A row that has the
+    status already stays as it is.
 
-    Raises IllegalTransition when one of the rows may not go there; a row that is gone counts as gone, not as wrong.
+    Raises IllegalTransition when one of the rows may not go there; a row that is gone counts as
+    gone, not as wrong.
     """
     wanted = [ids] if isinstance(ids, str) else list(ids)
     status = noun.table.c[noun.column]
     sources = [source for source, followers in noun.transitions.items() if to in followers]
     conn.execute(
-        sa.update(noun.table).where(noun.table.c.id.in_(wanted), status.in_(sources)).values({noun.column: to, "updated_at": utcnow(), **changes})
+        sa.update(noun.table)
+        .where(noun.table.c.id.in_(wanted), status.in_(sources))
+        .values({noun.column: to, "updated_at": utcnow(), **changes})
     )
-    wrong = conn.execute(sa.select(noun.table.c.id, status).where(noun.table.c.id.in_(wanted), status != to)).all()
+    wrong = conn.execute(
+        sa.select(noun.table.c.id, status).where(noun.table.c.id.in_(wanted), status != to)
+    ).all()
     if wrong:
         raise IllegalTransition(f"{noun.table.name}: {wrong[0][1]} → {to} of {wrong[0][0]}")
 
 
 def may_follow(noun: Noun, status: str, to: str) -> bool:
-    """Whether `move` would be legal: for the end of work on a noun whose status may have been set by hand meanwhile."""
+    """Whether `move` would be legal: for the end of work on a noun whose status may have been set
+    by hand meanwhile."""
     return status == to or to in noun.transitions.get(status, ())
 
 
@@ -214,12 +250,20 @@ def give_up(conn: Connection, noun: Noun, of: sa.ColumnElement[bool], **changes:
     """Those of the rows with work in progress are in error: nobody can say how it ended."""
     status = noun.table.c[noun.column]
     for busy, end in noun.in_progress.items():
-        conn.execute(sa.update(noun.table).where(of, status == busy).values({noun.column: end, "updated_at": utcnow(), **changes}))
+        conn.execute(
+            sa.update(noun.table)
+            .where(of, status == busy)
+            .values({noun.column: end, "updated_at": utcnow(), **changes})
+        )
 
 
 def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
     """Set a status past the table: the administrator's reset."""
-    conn.execute(sa.update(noun.table).where(noun.table.c.id == key).values({noun.column: to, "updated_at": utcnow()}))
+    conn.execute(
+        sa.update(noun.table)
+        .where(noun.table.c.id == key)
+        .values({noun.column: to, "updated_at": utcnow()})
+    )
 
 
 def statuses(noun: Noun) -> list[str]:
@@ -230,5 +274,9 @@ def statuses(noun: Noun) -> list[str]:
 def set_task_state(conn: Connection, table: sa.Table, key: str, task_state: str | None) -> None:
     """Set a share's or a share server's task state by hand. Invalid for one that is not known."""
     if task_state is not None and task_state not in TASK_STATES:
-        raise Invalid(f"Invalid task state '{task_state}'. Valid task states: null, {', '.join(TASK_STATES)}.")
-    conn.execute(sa.update(table).where(table.c.id == key).values(task_state=task_state, updated_at=utcnow()))
+        raise Invalid(
+            f"Invalid task state '{task_state}'. Valid task states: null, {', '.join(TASK_STATES)}."
+        )
+    conn.execute(
+        sa.update(table).where(table.c.id == key).values(task_state=task_state, updated_at=utcnow())
+    )

@@ -1,4 +1,5 @@
-"""Availability zones: where back ends say they stand. They come into being with the first back end that names them."""
+"""Availability zones: where back ends say they stand. They come into being with the first back end
+that names them."""
 
 from __future__ import annotations
 
@@ -15,13 +16,20 @@ from abaca.errors import Missing
 
 def find(conn: Connection) -> list[dict[str, Any]]:
     """All zones by name: id, name, created_at, updated_at."""
-    return [dict(row) for row in conn.execute(sa.select(availability_zones).order_by(availability_zones.c.name)).mappings()]
+    return [
+        dict(row)
+        for row in conn.execute(
+            sa.select(availability_zones).order_by(availability_zones.c.name)
+        ).mappings()
+    ]
 
 
 def get(conn: Connection, id_or_name: str) -> dict[str, Any]:
     """The zone of that id or name. Raises Missing."""
     column = availability_zones.c
-    query = sa.select(availability_zones).where(sa.or_(column.id == id_or_name, column.name == id_or_name))
+    query = sa.select(availability_zones).where(
+        sa.or_(column.id == id_or_name, column.name == id_or_name)
+    )
     row = conn.execute(query.order_by(column.id != id_or_name).limit(1)).mappings().one_or_none()
     if row is None:
         raise Missing(f"Availability zone {id_or_name} could not be found.")
@@ -30,7 +38,9 @@ def get(conn: Connection, id_or_name: str) -> dict[str, Any]:
 
 def ensure(conn: Connection, name: str) -> str:
     """The id of the zone of that name, which is made when it is not there."""
-    known: str | None = conn.scalar(sa.select(availability_zones.c.id).where(availability_zones.c.name == name))
+    known: str | None = conn.scalar(
+        sa.select(availability_zones.c.id).where(availability_zones.c.name == name)
+    )
     if known is not None:
         return known
     zone_id = str(uuid4())

@@ -18,15 +18,23 @@ from abaca.errors import DatabaseAway
 class SqlDriverData:
     """The `DriverData` of one back end (host@backend), which may keep `most_values`."""
 
-    def __init__(self, engine: Engine, service_host: str, most_values: int = data.MOST_VALUES) -> None:
+    def __init__(
+        self, engine: Engine, service_host: str, most_values: int = data.MOST_VALUES
+    ) -> None:
         self._engine = engine
         self._service_host = service_host
         self._most_values = most_values
 
     def get(self, subject: str) -> dict[str, str]:
-        """As the protocol says. What is beyond the bounds was not kept by this class, and is not read."""
+        """As the protocol says. What is beyond the bounds was not kept by this class, and is not
+        read."""
         fits = sa.func.length(table.c.value) <= data.MOST_VALUE
-        query = sa.select(table.c.key, table.c.value).where(self._is(subject), fits).order_by(table.c.key).limit(data.MOST_KEYS)
+        query = (
+            sa.select(table.c.key, table.c.value)
+            .where(self._is(subject), fits)
+            .order_by(table.c.key)
+            .limit(data.MOST_KEYS)
+        )
         with _sorting_errors(), read(self._engine) as conn:
             return dict(conn.execute(query).all())
 
@@ -47,10 +55,27 @@ class SqlDriverData:
             conn.execute(sa.delete(table).where(self._is(subject)))
 
     def _keep(self, conn: Connection, subject: str, values: Mapping[str, str]) -> None:
-        rows = [{"service_host": self._service_host, "subject": subject, "key": key, "value": values[key]} for key in sorted(values)]
+        rows = [
+            {
+                "service_host": self._service_host,
+                "subject": subject,
+                "key": key,
+                "value": values[key],
+            }
+            for key in sorted(values)
+        ]
         insert = upsert(conn, table).values(rows)
-        conn.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_={"value": insert.excluded.value}))
-        here = sa.select(table.c.subject).where(table.c.service_host == self._service_host).limit(self._most_values + 1).subquery()
+        conn.execute(
+            insert.on_conflict_do_update(
+                index_elements=list(table.primary_key), set_={"value": insert.excluded.value}
+            )
+        )
+        here = (
+            sa.select(table.c.subject)
+            .where(table.c.service_host == self._service_host)
+            .limit(self._most_values + 1)
+            .subquery()
+        )
         keys = conn.scalar(sa.select(sa.func.count()).where(self._is(subject))) or 0
         of_all = conn.scalar(sa.select(sa.func.count()).select_from(here)) or 0
         data.require_room(subject, keys, of_all, self._most_values)
@@ -61,7 +86,8 @@ class SqlDriverData:
 
 @contextmanager
 def _sorting_errors() -> Iterator[None]:
-    """Keeping the same twice keeps it once, so what becomes of a commit without an answer does not matter."""
+    """Keeping the same twice keeps it once, so what becomes of a commit without an answer does not
+    matter."""
     try:
         yield
     except OperationalError as error:

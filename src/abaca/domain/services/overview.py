@@ -1,4 +1,5 @@
-"""The whole installation in numbers, for those who watch over it: what is in which status, which back ends are up, where room runs out."""
+"""The whole installation in numbers, for those who watch over it: what is in which status, which
+back ends are up, where room runs out."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ _CAN_RUN_OUT = 2**32
 
 
 class PoolRoom(NamedTuple):
-    """A pool (host@backend#pool) in bytes: its size, what is not written, what the sizes of its shares add up to, what snapshots keep beside them,
-    and how much further shares may be promised."""
+    """A pool (host@backend#pool) in bytes: its size, what is not written, what the sizes of its
+    shares add up to, what snapshots keep beside them, and how much further shares may be
+    promised."""
 
     pool: str
     size: int
@@ -48,8 +50,8 @@ class Addresses(NamedTuple):
 
 
 class Overview(NamedTuple):
-    """`statuses`: (noun, status) → how many. `back_ends`: as `services.find` gives them. `addresses`: by subnet id. `shares`: None where
-    it was not asked for."""
+    """`statuses`: (noun, status) → how many. `back_ends`: as `services.find` gives them.
+    `addresses`: by subnet id. `shares`: None where it was not asked for."""
 
     statuses: dict[tuple[str, str], int]
     back_ends: list[dict[str, Any]]
@@ -101,10 +103,14 @@ def _bytes(gib: float) -> int:
 
 
 def _addresses(conn: Connection) -> dict[str, Addresses]:
-    given = sa.select(local_ports.c.subnet_id, sa.func.count().label("number")).group_by(local_ports.c.subnet_id).subquery()
-    query = sa.select(local_subnets.c.id, local_subnets.c.allocation_pools, sa.func.coalesce(given.c.number, 0)).outerjoin(
-        given, given.c.subnet_id == local_subnets.c.id
+    given = (
+        sa.select(local_ports.c.subnet_id, sa.func.count().label("number"))
+        .group_by(local_ports.c.subnet_id)
+        .subquery()
     )
+    query = sa.select(
+        local_subnets.c.id, local_subnets.c.allocation_pools, sa.func.coalesce(given.c.number, 0)
+    ).outerjoin(given, given.c.subnet_id == local_subnets.c.id)
     found: dict[str, Addresses] = {}
     for id_, ranges, used in conn.execute(query):
         size = AddressPool([AddressRange(**each) for each in ranges]).size

@@ -17,10 +17,11 @@ from abaca.values import PoolStats, Value
 
 
 class Report(Value):
-    """A sign of life of a back end. `reason`: why it is not ready although its worker lives. `lasts`: seconds until it counts as down.
+    """A sign of life of a back end. `reason`: why it is not ready although its worker lives.
+    `lasts`: seconds until it counts as down.
 
-    `unserved_share_servers`: how many of its servers serve nobody, although they should. `share_server_restarts`:
-    how often some had to be brought back since the worker started.
+    `unserved_share_servers`: how many of its servers serve nobody, although they should.
+    `share_server_restarts`: how often some had to be brought back since the worker started.
     """
 
     host: str
@@ -37,7 +38,8 @@ class Report(Value):
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
-    """Store a sign of life with the pools as they are; what has been promised on a pool is not touched."""
+    """Store a sign of life with the pools as they are; what has been promised on a pool is not
+    touched."""
     now = utcnow()
     columns = {
         "worker_host": sign.worker_host,
@@ -52,18 +54,32 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
         "expires_at": now + timedelta(seconds=sign.lasts),
         "updated_at": now,
     }
-    if not conn.execute(sa.update(services).where(services.c.host == sign.host).values(**columns)).rowcount:
-        conn.execute(sa.insert(services).values(host=sign.host, binary=BINARY, disabled=False, created_at=now, **columns))
+    if not conn.execute(
+        sa.update(services).where(services.c.host == sign.host).values(**columns)
+    ).rowcount:
+        conn.execute(
+            sa.insert(services).values(
+                host=sign.host, binary=BINARY, disabled=False, created_at=now, **columns
+            )
+        )
     for pool in stats:
         host = f"{sign.host}#{pool.pool_name}"
         values = {"stats": msgspec.to_builtins(pool), "updated_at": now}
         if not conn.execute(sa.update(pools).where(pools.c.host == host).values(**values)).rowcount:
-            conn.execute(sa.insert(pools).values(host=host, service_host=sign.host, allocated_capacity_gb=0, **values))
+            conn.execute(
+                sa.insert(pools).values(
+                    host=host, service_host=sign.host, allocated_capacity_gb=0, **values
+                )
+            )
 
 
 def _zone_id(conn: Connection, name: str) -> str:
-    zone_id = conn.scalar(sa.select(availability_zones.c.id).where(availability_zones.c.name == name))
+    zone_id = conn.scalar(
+        sa.select(availability_zones.c.id).where(availability_zones.c.name == name)
+    )
     if zone_id is None:
         zone_id = str(uuid4())
-        conn.execute(sa.insert(availability_zones).values(id=zone_id, name=name, created_at=utcnow()))
+        conn.execute(
+            sa.insert(availability_zones).values(id=zone_id, name=name, created_at=utcnow())
+        )
     return zone_id

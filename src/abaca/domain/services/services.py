@@ -1,4 +1,5 @@
-"""Services: the back ends of workers, as administrators see them. Signs of life are the worker's business."""
+"""Services: the back ends of workers, as administrators see them. Signs of life are the worker's
+business."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ BINARY = "manila-share"
 
 
 def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
-    """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down), updated_at, and what /metrics tells.
+    """Services by id: id, binary, host, zone, status (enabled, disabled), state (up, down),
+    updated_at, and what /metrics tells.
 
     `filters`: values by these names.
     """
@@ -29,22 +31,33 @@ def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
         .order_by(services.c.id)
     )
     views = [_view(dict(row)) for row in conn.execute(query).mappings()]
-    return [view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())]
+    return [
+        view for view in views if all(str(view[name]) == wanted for name, wanted in filters.items())
+    ]
 
 
-def set_disabled(conn: Connection, *, host: str, binary: str, disabled: bool, reason: str | None = None) -> None:
-    """Take a back end out of the choice for new shares, or back in. What is there already is served either way. Raises Missing."""
+def set_disabled(
+    conn: Connection, *, host: str, binary: str, disabled: bool, reason: str | None = None
+) -> None:
+    """Take a back end out of the choice for new shares, or back in. What is there already is served
+    either way. Raises Missing."""
     changed = conn.execute(
-        sa.update(services).where(services.c.host == host, services.c.binary == binary).values(disabled=disabled, disabled_reason=reason)
+        sa.update(services)
+        .where(services.c.host == host, services.c.binary == binary)
+        .values(disabled=disabled, disabled_reason=reason)
     ).rowcount
     if not changed:
         raise Missing(f"Service {binary} could not be found on host {host}.")
 
 
 def ensure_shares(conn: Connection, host: str) -> None:
-    """Have everything on a back end brought into the state described, in the background. Missing; Conflict while that goes on, and when it
-    is down."""
-    service = conn.execute(sa.select(services).where(services.c.host == host).with_for_update()).mappings().one_or_none()
+    """Have everything on a back end brought into the state described, in the background. Missing;
+    Conflict while that goes on, and when it is down."""
+    service = (
+        conn.execute(sa.select(services).where(services.c.host == host).with_for_update())
+        .mappings()
+        .one_or_none()
+    )
     if service is None:
         raise Missing(f"Service {host} could not be found.")
     if service["ensuring"]:
@@ -54,7 +67,12 @@ def ensure_shares(conn: Connection, host: str) -> None:
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=True))
     work_id = f"service_ensure_shares:{host}:{uuid4()}"
     work = Work(
-        name="service_ensure_shares", worker_host=service["worker_host"], project_id=SYSTEM, id=work_id, key=f"service:{host}", args=(host,)
+        name="service_ensure_shares",
+        worker_host=service["worker_host"],
+        project_id=SYSTEM,
+        id=work_id,
+        key=f"service:{host}",
+        args=(host,),
     )
     enqueue(conn, work)
 

@@ -1,6 +1,8 @@
-"""Security services: LDAP, Kerberos or Active Directory domains that share servers join. Attaching them: `security_service_changes`.
+"""Security services: LDAP, Kerberos or Active Directory domains that share servers join. Attaching
+them: `security_service_changes`.
 
-Passwords come and go encrypted here (`encrypted_password`); the only function that decrypts them is `of_server`, for the worker.
+Passwords come and go encrypted here (`encrypted_password`); the only function that decrypts them is
+`of_server`, for the worker.
 """
 
 from __future__ import annotations
@@ -26,40 +28,80 @@ TYPES = ("ldap", "kerberos", "active_directory")
 _WHILE_IN_USE = {"name", "description"}
 
 
-def create(conn: Connection, caller: Caller, *, type: str, limits: RowLimits = NO_LIMITS, **fields: str | None) -> dict[str, Any]:
-    """A new security service; `fields`: the other columns. Its view: all columns, and `share_networks`, the ids of those that use it."""
+def create(
+    conn: Connection,
+    caller: Caller,
+    *,
+    type: str,
+    limits: RowLimits = NO_LIMITS,
+    **fields: str | None,
+) -> dict[str, Any]:
+    """A new security service; `fields`: the other columns. Its view: all columns, and
+    `share_networks`, the ids of those that use it."""
     if type not in TYPES:
-        raise Invalid(f"Invalid type {type} specified for security service. Valid types are {','.join(TYPES)}.")
+        raise Invalid(
+            f"Invalid type {type} specified for security service. Valid types are "
+            f"{','.join(TYPES)}."
+        )
     _refuse_both(fields)
-    require_room_in_project(conn, "security_services", limits.security_services, security_services.c.project_id, caller.project_id)
+    require_room_in_project(
+        conn,
+        "security_services",
+        limits.security_services,
+        security_services.c.project_id,
+        caller.project_id,
+    )
     service_id = str(uuid4())
-    conn.execute(sa.insert(security_services).values(id=service_id, project_id=caller.project_id, type=type, created_at=utcnow(), **fields))
+    conn.execute(
+        sa.insert(security_services).values(
+            id=service_id, project_id=caller.project_id, type=type, created_at=utcnow(), **fields
+        )
+    )
     return get(conn, caller, service_id)
 
 
 def get(conn: Connection, caller: Caller, security_service_id: str) -> dict[str, Any]:
     """One security service. Missing when it is not there or another project's."""
-    rows = conn.execute(visible(caller).where(security_services.c.id == security_service_id)).mappings().all()
+    rows = (
+        conn.execute(visible(caller).where(security_services.c.id == security_service_id))
+        .mappings()
+        .all()
+    )
     if not rows:
         raise _missing(security_service_id)
     return _views(conn, [dict(rows[0])])[0]
 
 
-def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Security services, newest first unless sorted otherwise, in two statements. `filters`: id, name, type, user, server, dns_ip, domain,
-    share_network_id (of all projects, then; Missing when the caller may not see that one), and with all projects project_id."""
+def find(
+    conn: Connection,
+    caller: Caller,
+    filters: dict[str, Any],
+    page: Page,
+    all_projects: bool = False,
+) -> list[dict[str, Any]]:
+    """Security services, newest first unless sorted otherwise, in two statements. `filters`: id,
+    name, type, user, server, dns_ip, domain, share_network_id (of all projects, then; Missing when
+    the caller may not see that one), and with all projects project_id."""
     network_id = filters.get("share_network_id")
     if network_id is not None:
         require_visible(conn, caller, network_id)
-    known = {name: wanted for name, wanted in filters.items() if all_projects or name != "project_id"}
+    known = {
+        name: wanted for name, wanted in filters.items() if all_projects or name != "project_id"
+    }
     return LISTING.find(conn, caller, known, page, all_projects or network_id is not None)
 
 
-def update(conn: Connection, caller: Caller, security_service_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Change columns. Forbidden for others than name and description while a share server may have joined it."""
+def update(
+    conn: Connection, caller: Caller, security_service_id: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Change columns. Forbidden for others than name and description while a share server may have
+    joined it."""
     row = lock(conn, caller, security_service_id)
     if changes.get("type", row.type) not in TYPES:
-        raise Invalid(f"Invalid type {changes['type']} specified for security service. Valid types are {','.join(TYPES)}.")
+        raise Invalid(
+            f"Invalid type {changes['type']} specified for security service. Valid types are "
+            f"{','.join(TYPES)}."
+        )
     _refuse_both({**row._mapping, **changes})
     in_use = (
         sa.select(share_servers.c.id)
@@ -68,17 +110,26 @@ def update(conn: Connection, caller: Caller, security_service_id: str, changes: 
     )
     if changes.keys() - _WHILE_IN_USE and conn.execute(in_use.limit(1)).first():
         raise Forbidden(
-            f"Cannot update security service {security_service_id}. It is attached to share network with share server associated. "
+            f"Cannot update security service {security_service_id}. It is attached to share "
+            "network with share server associated. "
             "Only 'name' and 'description' fields are available for update."
         )
-    conn.execute(sa.update(security_services).where(security_services.c.id == security_service_id).values(updated_at=utcnow(), **changes))
+    conn.execute(
+        sa.update(security_services)
+        .where(security_services.c.id == security_service_id)
+        .values(updated_at=utcnow(), **changes)
+    )
     return get(conn, caller, security_service_id)
 
 
 def delete(conn: Connection, caller: Caller, security_service_id: str) -> None:
     """Delete one that no share network uses; Forbidden otherwise."""
     lock(conn, caller, security_service_id)
-    if conn.execute(sa.select(associations).where(associations.c.security_service_id == security_service_id).limit(1)).first():
+    if conn.execute(
+        sa.select(associations)
+        .where(associations.c.security_service_id == security_service_id)
+        .limit(1)
+    ).first():
         raise Forbidden("Cannot delete security service. It is assigned to share network(s).")
     conn.execute(sa.delete(security_services).where(security_services.c.id == security_service_id))
 
@@ -86,11 +137,16 @@ def delete(conn: Connection, caller: Caller, security_service_id: str) -> None:
 def visible(caller: Caller) -> sa.Select[Any]:
     """The security services that a caller may see."""
     query = sa.select(security_services)
-    return query if caller.is_admin else query.where(security_services.c.project_id == caller.project_id)
+    return (
+        query
+        if caller.is_admin
+        else query.where(security_services.c.project_id == caller.project_id)
+    )
 
 
 def lock(conn: Connection, caller: Caller, security_service_id: str) -> sa.Row[Any]:
-    """The row, held until the transaction ends. Missing as in `get`. Where a share network is locked, too, that one comes first."""
+    """The row, held until the transaction ends. Missing as in `get`. Where a share network is
+    locked, too, that one comes first."""
     row = lock_row(conn, security_services, security_service_id)
     if row is None or not (caller.is_admin or row.project_id == caller.project_id):
         raise _missing(security_service_id)
@@ -109,14 +165,20 @@ def attached(conn: Connection, share_network_id: str) -> list[sa.Row[Any]]:
 
 
 def of_server(conn: Connection, cipher: Cipher, share_server_id: str) -> list[SecurityService]:
-    """What a share server has to join, with clear passwords: never stored, never a step's result. Raises Unavailable (no key)."""
-    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    """What a share server has to join, with clear passwords: never stored, never a step's result.
+    Raises Unavailable (no key)."""
+    network_id = conn.scalar(
+        sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
+    )
     return [value(row, cipher) for row in attached(conn, network_id or "")]
 
 
 def named(conn: Connection, cipher: Cipher, security_service_id: str) -> SecurityService | None:
-    """One security service as drivers see it, with its clear password, as `of_server`; None when it is gone."""
-    row = conn.execute(sa.select(security_services).where(security_services.c.id == security_service_id)).one_or_none()
+    """One security service as drivers see it, with its clear password, as `of_server`; None when it
+    is gone."""
+    row = conn.execute(
+        sa.select(security_services).where(security_services.c.id == security_service_id)
+    ).one_or_none()
     return value(row, cipher) if row else None
 
 
@@ -131,7 +193,9 @@ def value(row: sa.Row[Any], cipher: Cipher) -> SecurityService:
         ou=row.ou,
         default_ad_site=row.default_ad_site,
         user=row.user,
-        password=cipher.decrypt(row.encrypted_password) if row.encrypted_password is not None else None,
+        password=cipher.decrypt(row.encrypted_password)
+        if row.encrypted_password is not None
+        else None,
     )
 
 
@@ -161,11 +225,15 @@ def _missing(security_service_id: str) -> Missing:
 
 def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
     query = visible(caller)
-    return query if all_projects else query.where(security_services.c.project_id == caller.project_id)
+    return (
+        query if all_projects else query.where(security_services.c.project_id == caller.project_id)
+    )
 
 
 def _of_network(share_network_id: str) -> sa.Select[Any]:
-    return sa.select(associations.c.security_service_id).where(associations.c.share_network_id == share_network_id)
+    return sa.select(associations.c.security_service_id).where(
+        associations.c.share_network_id == share_network_id
+    )
 
 
 _FILTERS = ("id", "name", "type", "user", "server", "dns_ip", "domain", "project_id")

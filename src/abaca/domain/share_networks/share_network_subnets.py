@@ -1,7 +1,8 @@
-"""Share network subnets: reading, adding to a network that is not in use there, deleting. Adding to one in use: `subnet_additions`.
+"""Share network subnets: reading, adding to a network that is not in use there, deleting. Adding to
+one in use: `subnet_additions`.
 
-A bucket is the set of subnets of one availability zone, or the default subnets (those without a zone). A zone with subnets of its own
-does not use the defaults. Subnets are ordered by age.
+A bucket is the set of subnets of one availability zone, or the default subnets (those without a
+zone). A zone with subnets of its own does not use the defaults. Subnets are ordered by age.
 """
 
 from __future__ import annotations
@@ -28,16 +29,25 @@ from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller, Subnet, Value
 from abaca.workflow.queue import Work, enqueue
 
-UNRESOLVED = dict.fromkeys(("cidr", "gateway", "ip_version", "mtu", "network_type", "segmentation_id", "physical_network"))
+UNRESOLVED = dict.fromkeys(
+    ("cidr", "gateway", "ip_version", "mtu", "network_type", "segmentation_id", "physical_network")
+)
 """The columns that the network plug-in fills, as they are before it has."""
 
 
 def get(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> dict[str, Any]:
     """One subnet, looked up by its share network too."""
     require_visible(conn, caller, share_network_id)
-    row = conn.execute(
-        _views().where(share_network_subnets.c.id == subnet_id, share_network_subnets.c.share_network_id == share_network_id)
-    ).mappings().one_or_none()
+    row = (
+        conn.execute(
+            _views().where(
+                share_network_subnets.c.id == subnet_id,
+                share_network_subnets.c.share_network_id == share_network_id,
+            )
+        )
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
         raise Missing(f"Share network subnet {subnet_id} could not be found.")
     return dict(row)
@@ -51,7 +61,9 @@ def find(conn: Connection, caller: Caller, share_network_id: str) -> list[dict[s
 
 def find_many(conn: Connection, share_network_ids: Sequence[str]) -> list[dict[str, Any]]:
     """The subnets of several share networks, the oldest first."""
-    rows = conn.execute(_views().where(share_network_subnets.c.share_network_id.in_(share_network_ids))).mappings()
+    rows = conn.execute(
+        _views().where(share_network_subnets.c.share_network_id.in_(share_network_ids))
+    ).mappings()
     return [dict(row) for row in rows]
 
 
@@ -61,23 +73,44 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     refuse_while_changing(network)
     subnet = get(conn, caller, share_network_id, subnet_id)
     standing = conn.execute(servers.on_subnets([subnet["id"]])).all()
-    used = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_([server.id for server in standing]))
+    used = sa.select(share_instances.c.id).where(
+        share_instances.c.share_server_id.in_([server.id for server in standing])
+    )
     if conn.execute(used.limit(1)).first():
-        raise Conflict(f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: it has one or more shares.")
+        raise Conflict(
+            f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: "
+            "it has one or more shares."
+        )
     if any(not server.is_auto_deletable for server in standing):
-        raise Conflict(f"Cannot delete share network subnet {subnet_id}: it has share servers that are not deleted automatically; delete them first.")
-    conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id).values(is_deleting=True))
+        raise Conflict(
+            f"Cannot delete share network subnet {subnet_id}: it has share servers that are not "
+            "deleted automatically; delete them first."
+        )
+    conn.execute(
+        sa.update(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet_id)
+        .values(is_deleting=True)
+    )
     servers.start_deletion(conn, standing)
     servers.remove_deleted_networks(conn)
 
 
 def change_metadata(
-    conn: Connection, caller: Caller, share_network_id: str, subnet_id: str, change: Callable[[dict[str, str]], dict[str, str]]
+    conn: Connection,
+    caller: Caller,
+    share_network_id: str,
+    subnet_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is then."""
+    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is
+    then."""
     lock(conn, caller, share_network_id)
     metadata = change(get(conn, caller, share_network_id, subnet_id)["metadata"])
-    conn.execute(sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id).values(metadata=metadata, updated_at=utcnow()))
+    conn.execute(
+        sa.update(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet_id)
+        .values(metadata=metadata, updated_at=utcnow())
+    )
     return metadata
 
 
@@ -91,7 +124,8 @@ def insert(
     metadata: dict[str, str] | None = None,
     resolved: Subnet | None = None,
 ) -> str:
-    """Store a subnet; unless it is `resolved` its Neutron ids are unverified and looked up in the background. Returns its id."""
+    """Store a subnet; unless it is `resolved` its Neutron ids are unverified and looked up in the
+    background. Returns its id."""
     require_both_or_none(neutron_net_id, neutron_subnet_id)
     subnet_id = str(uuid4())
     conn.execute(
@@ -115,7 +149,10 @@ def insert(
 def require_both_or_none(neutron_net_id: str | None, neutron_subnet_id: str | None) -> None:
     """Invalid when one of the two is given without the other."""
     if (neutron_net_id is None) != (neutron_subnet_id is None):
-        raise Invalid("A share network subnet needs both neutron_net_id and neutron_subnet_id, or neither of them.")
+        raise Invalid(
+            "A share network subnet needs both neutron_net_id and neutron_subnet_id, or neither "
+            "of them."
+        )
 
 
 def zone_named(conn: Connection, name_or_id: str | None) -> sa.Row[Any] | None:
@@ -123,7 +160,9 @@ def zone_named(conn: Connection, name_or_id: str | None) -> sa.Row[Any] | None:
     if name_or_id is None:
         return None
     zone = conn.execute(
-        sa.select(availability_zones).where(sa.or_(availability_zones.c.name == name_or_id, availability_zones.c.id == name_or_id))
+        sa.select(availability_zones).where(
+            sa.or_(availability_zones.c.name == name_or_id, availability_zones.c.id == name_or_id)
+        )
     ).one_or_none()
     if zone is None:
         raise Invalid(f"The availability zone {name_or_id} does not exist.")
@@ -147,26 +186,51 @@ def bucket(conn: Connection, share_network_id: str, zone_id: str | None) -> list
 
 
 def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | None) -> None:
-    """Have some worker look the Neutron ids up. Without a worker it is done when a share server is created."""
-    worker_host = conn.scalar(sa.select(services.c.worker_host).where(services.c.is_ready).order_by(services.c.updated_at.desc()).limit(1))
+    """Have some worker look the Neutron ids up. Without a worker it is done when a share server is
+    created."""
+    worker_host = conn.scalar(
+        sa.select(services.c.worker_host)
+        .where(services.c.is_ready)
+        .order_by(services.c.updated_at.desc())
+        .limit(1)
+    )
     if neutron_net_id is None or worker_host is None:
         return
-    project_id = conn.scalar(sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id))
+    project_id = conn.scalar(
+        sa.select(share_networks.c.project_id)
+        .join(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet_id)
+    )
     name = "share_network_subnet_resolve"
     work_id = f"{name}:{subnet_id}:{uuid4()}"
-    work = Work(name=name, worker_host=worker_host, project_id=project_id or "", id=work_id, key=f"subnet:{subnet_id}", args=(subnet_id,))
+    work = Work(
+        name=name,
+        worker_host=worker_host,
+        project_id=project_id or "",
+        id=work_id,
+        key=f"subnet:{subnet_id}",
+        args=(subnet_id,),
+    )
     enqueue(conn, work)
 
 
 def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
-    """Store what the network plug-in knows of the subnet; where none was named, which one it is. Nothing if it has got other ids meanwhile."""
+    """Store what the network plug-in knows of the subnet; where none was named, which one it is.
+    Nothing if it has got other ids meanwhile."""
     named = share_network_subnets.c.neutron_subnet_id
     conn.execute(
         sa.update(share_network_subnets)
-        .where(share_network_subnets.c.id == subnet_id, named.is_(None) | (named == found.neutron_subnet_id))
+        .where(
+            share_network_subnets.c.id == subnet_id,
+            named.is_(None) | (named == found.neutron_subnet_id),
+        )
         .values(
-            neutron_net_id=sa.func.coalesce(share_network_subnets.c.neutron_net_id, found.neutron_net_id),
-            neutron_subnet_id=sa.func.coalesce(share_network_subnets.c.neutron_subnet_id, found.neutron_subnet_id),
+            neutron_net_id=sa.func.coalesce(
+                share_network_subnets.c.neutron_net_id, found.neutron_net_id
+            ),
+            neutron_subnet_id=sa.func.coalesce(
+                share_network_subnets.c.neutron_subnet_id, found.neutron_subnet_id
+            ),
             cidr=found.cidr,
             gateway=found.gateway,
             ip_version=found.ip_version,
@@ -190,9 +254,16 @@ class NeutronIds(Value):
 def neutron_ids(conn: Connection, subnet_id: str) -> NeutronIds | None:
     """The subnet's Neutron ids; None when it is gone or has none."""
     row = conn.execute(
-        sa.select(share_networks.c.project_id, share_network_subnets.c.neutron_net_id, share_network_subnets.c.neutron_subnet_id)
+        sa.select(
+            share_networks.c.project_id,
+            share_network_subnets.c.neutron_net_id,
+            share_network_subnets.c.neutron_subnet_id,
+        )
         .join(share_networks)
-        .where(share_network_subnets.c.id == subnet_id, share_network_subnets.c.neutron_net_id.is_not(None))
+        .where(
+            share_network_subnets.c.id == subnet_id,
+            share_network_subnets.c.neutron_net_id.is_not(None),
+        )
     ).one_or_none()
     return NeutronIds(**row._asdict()) if row else None
 
@@ -200,7 +271,9 @@ def neutron_ids(conn: Connection, subnet_id: str) -> NeutronIds | None:
 def tell_unresolved(conn: Connection, subnet_id: str, reason: str) -> None:
     """Tell the project that the subnet's Neutron ids could not be looked up."""
     project_id = conn.scalar(
-        sa.select(share_networks.c.project_id).join(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+        sa.select(share_networks.c.project_id)
+        .join(share_network_subnets)
+        .where(share_network_subnets.c.id == subnet_id)
     )
     if project_id is not None:
         messages.create(
@@ -215,13 +288,20 @@ def tell_unresolved(conn: Connection, subnet_id: str, reason: str) -> None:
 
 
 def _views() -> sa.Select[Any]:
-    columns = [column for column in share_network_subnets.c if column.name != "availability_zone_id"]
+    columns = [
+        column for column in share_network_subnets.c if column.name != "availability_zone_id"
+    ]
     return (
-        sa.select(*columns, availability_zones.c.name.label("availability_zone"), share_networks.c.name.label("share_network_name"))
+        sa.select(
+            *columns,
+            availability_zones.c.name.label("availability_zone"),
+            share_networks.c.name.label("share_network_name"),
+        )
         .join(share_networks, share_networks.c.id == share_network_subnets.c.share_network_id)
-        .outerjoin(availability_zones, availability_zones.c.id == share_network_subnets.c.availability_zone_id)
+        .outerjoin(
+            availability_zones,
+            availability_zones.c.id == share_network_subnets.c.availability_zone_id,
+        )
         .where(~share_network_subnets.c.is_deleting)
         .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
     )
-
-

@@ -1,4 +1,5 @@
-"""Share networks: a tenant's choice of subnets that its share servers stand on. The subnets themselves: `share_network_subnets`."""
+"""Share networks: a tenant's choice of subnets that its share servers stand on. The subnets
+themselves: `share_network_subnets`."""
 
 from __future__ import annotations
 
@@ -12,7 +13,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import availability_zones, share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import (
+    availability_zones,
+    share_instances,
+    share_network_subnets,
+    share_networks,
+    share_servers,
+)
 from abaca.db.tables import share_network_security_service_association as associations
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import states
@@ -35,11 +42,14 @@ def create(
     availability_zone: str | None = None,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A share network with its first subnet (a default one unless a zone is named). The view of the new network.
+    """A share network with its first subnet (a default one unless a zone is named). The view of the
+    new network.
 
     `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
     """
-    quota_usages.claim(conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_networks=1)
+    quota_usages.claim(
+        conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_networks=1
+    )
     network_id = str(uuid4())
     conn.execute(
         sa.insert(share_networks).values(
@@ -59,51 +69,96 @@ def create(
 
 def get(conn: Connection, caller: Caller, share_network_id: str) -> dict[str, Any]:
     """One share network. Missing when it is not there or another project's."""
-    views = _views(conn, [dict(row) for row in conn.execute(visible(caller).where(share_networks.c.id == share_network_id)).mappings()])
+    views = _views(
+        conn,
+        [
+            dict(row)
+            for row in conn.execute(
+                visible(caller).where(share_networks.c.id == share_network_id)
+            ).mappings()
+        ],
+    )
     if not views:
         raise Missing(f"Share network {share_network_id} could not be found.")
     return views[0]
 
 
-def find(conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False) -> list[dict[str, Any]]:
-    """Share networks, newest first unless sorted otherwise, in three statements whatever their number.
+def find(
+    conn: Connection,
+    caller: Caller,
+    filters: dict[str, Any],
+    page: Page,
+    all_projects: bool = False,
+) -> list[dict[str, Any]]:
+    """Share networks, newest first unless sorted otherwise, in three statements whatever their
+    number.
 
-    `filters`: name, project_id (of all projects, then), status, `name~`, `description~` (part of the text), created_since, created_before
-    (YYYY-MM-DD), the fields of subnets, availability_zone (name), share_server_id, security_service_id.
+    `filters`: name, project_id (of all projects, then), status, `name~`, `description~` (part of
+    the text), created_since, created_before (YYYY-MM-DD), the fields of subnets, availability_zone
+    (name), share_server_id, security_service_id.
     """
     of_subnets = {name: filters[name] for name in _SUBNET_CONDITIONS if name in filters}
     others = {name: wanted for name, wanted in filters.items() if name not in of_subnets}
-    return LISTING.find(conn, caller, others | ({_ONE_SUBNET: of_subnets} if of_subnets else {}), page, all_projects or "project_id" in filters)
+    return LISTING.find(
+        conn,
+        caller,
+        others | ({_ONE_SUBNET: of_subnets} if of_subnets else {}),
+        page,
+        all_projects or "project_id" in filters,
+    )
 
 
-def update(conn: Connection, caller: Caller, share_network_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Change name and description; neutron_net_id and neutron_subnet_id of the only default subnet while no share server stands."""
+def update(
+    conn: Connection, caller: Caller, share_network_id: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Change name and description; neutron_net_id and neutron_subnet_id of the only default subnet
+    while no share server stands."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
-    neutron: dict[str, Any] = {key: changes[key] for key in ("neutron_net_id", "neutron_subnet_id") if key in changes}
+    neutron: dict[str, Any] = {
+        key: changes[key] for key in ("neutron_net_id", "neutron_subnet_id") if key in changes
+    }
     if neutron:
         _update_default_subnet(conn, network.id, neutron)
     texts = {key: changes[key] for key in ("name", "description") if key in changes}
-    conn.execute(sa.update(share_networks).where(share_networks.c.id == share_network_id).values(updated_at=utcnow(), **texts))
+    conn.execute(
+        sa.update(share_networks)
+        .where(share_networks.c.id == share_network_id)
+        .values(updated_at=utcnow(), **texts)
+    )
     return get(conn, caller, share_network_id)
 
 
 def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
-    """Delete a share network with at most one subnet; its empty, auto-deletable share servers go with it, in the background."""
+    """Delete a share network with at most one subnet; its empty, auto-deletable share servers go
+    with it, in the background."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
     used = sa.select(share_instances.c.id).where(share_instances.c.share_network_id == network.id)
     if conn.execute(used.limit(1)).first():
         raise Conflict(f"Cannot delete share network {network.id}: it has one or more shares.")
-    remaining = (share_network_subnets.c.share_network_id == network.id) & ~share_network_subnets.c.is_deleting
+    remaining = (
+        share_network_subnets.c.share_network_id == network.id
+    ) & ~share_network_subnets.c.is_deleting
     subnet_ids = conn.scalars(sa.select(share_network_subnets.c.id).where(remaining)).all()
     if len(subnet_ids) > 1:
-        raise Conflict(f"The share network {network.id} has {len(subnet_ids)} subnets; delete all but one of them first.")
-    rows = conn.execute(sa.select(share_servers).where(share_servers.c.share_network_id == network.id)).all()
+        raise Conflict(
+            f"The share network {network.id} has {len(subnet_ids)} subnets; delete all but one of "
+            "them first."
+        )
+    rows = conn.execute(
+        sa.select(share_servers).where(share_servers.c.share_network_id == network.id)
+    ).all()
     if any(not server.is_auto_deletable for server in rows):
-        raise Conflict(f"The share network {network.id} has share servers that are not deleted automatically; delete them first.")
-    conn.execute(sa.update(share_networks).where(share_networks.c.id == network.id).values(is_deleting=True))
-    conn.execute(sa.delete(associations).where(associations.c.share_network_id == network.id))  # they may be deleted at once
+        raise Conflict(
+            f"The share network {network.id} has share servers that are not deleted "
+            "automatically; delete them first."
+        )
+    conn.execute(
+        sa.update(share_networks).where(share_networks.c.id == network.id).values(is_deleting=True)
+    )
+    # they may be deleted at once
+    conn.execute(sa.delete(associations).where(associations.c.share_network_id == network.id))
     quota_usages.release(conn, network.project_id, network.user_id, share_networks=1)
     servers.start_deletion(conn, rows)
     servers.remove_deleted_networks(conn)
@@ -112,7 +167,9 @@ def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
 def reset_status(conn: Connection, caller: Caller, share_network_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
     if status not in states.statuses(states.SHARE_NETWORK):
-        raise Invalid(f"Invalid state. Valid states: {', '.join(states.statuses(states.SHARE_NETWORK))}.")
+        raise Invalid(
+            f"Invalid state. Valid states: {', '.join(states.statuses(states.SHARE_NETWORK))}."
+        )
     network = lock(conn, caller, share_network_id)
     states.force(conn, states.SHARE_NETWORK, network.id, status)
 
@@ -139,23 +196,39 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
         .where(share_servers.c.share_network_id.in_(ids))
         .group_by(share_servers.c.share_network_id)
     )
-    supports = {network_id: (bool(allocation), bool(security)) for network_id, allocation, security in lacking}
+    supports = {
+        network_id: (bool(allocation), bool(security))
+        for network_id, allocation, security in lacking
+    }
     for row in rows:
         row["share_network_subnets"] = by_network[row["id"]]
-        row["network_allocation_update_support"], row["security_service_update_support"] = supports.get(row["id"], (True, True))
+        row["network_allocation_update_support"], row["security_service_update_support"] = (
+            supports.get(row["id"], (True, True))
+        )
     return rows
 
 
 def _with_one_subnet(wanted: dict[str, Any]) -> sa.Select[Any]:
     """Networks of which one subnet has all that is wanted."""
     conditions = [_SUBNET_CONDITIONS[name](value) for name, value in wanted.items()]
-    return sa.select(share_network_subnets.c.share_network_id).outerjoin(availability_zones).where(*conditions)
+    return (
+        sa.select(share_network_subnets.c.share_network_id)
+        .outerjoin(availability_zones)
+        .where(*conditions)
+    )
 
 
-def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dict[str, Any]) -> None:
-    if conn.execute(sa.select(share_servers.c.id).where(share_servers.c.share_network_id == share_network_id).limit(1)).first():
+def _update_default_subnet(
+    conn: Connection, share_network_id: str, neutron: dict[str, Any]
+) -> None:
+    if conn.execute(
+        sa.select(share_servers.c.id)
+        .where(share_servers.c.share_network_id == share_network_id)
+        .limit(1)
+    ).first():
         raise Forbidden(
-            f"Cannot update share network {share_network_id}: it is used by share servers. Only name and description can be changed."
+            f"Cannot update share network {share_network_id}: it is used by share servers. Only "
+            "name and description can be changed."
         )
     defaults = conn.execute(
         sa.select(share_network_subnets).where(
@@ -176,7 +249,12 @@ def _update_default_subnet(conn: Connection, share_network_id: str, neutron: dic
     conn.execute(
         sa.update(share_network_subnets)
         .where(share_network_subnets.c.id == subnet.id)
-        .values(neutron_net_id=net_id, neutron_subnet_id=subnet_id, updated_at=utcnow(), **subnets.UNRESOLVED)
+        .values(
+            neutron_net_id=net_id,
+            neutron_subnet_id=subnet_id,
+            updated_at=utcnow(),
+            **subnets.UNRESOLVED,
+        )
     )
     subnets.start_resolution(conn, subnet.id, net_id)
 
@@ -188,11 +266,20 @@ def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
 
 _ONE_SUBNET = "subnet"
 _COLUMNS = {name: share_networks.c[name] for name in ("name", "project_id", "status")}
-_SUBNET_FIELDS = ("neutron_net_id", "neutron_subnet_id", "network_type", "segmentation_id", "ip_version", "cidr")
-_SUBNET_CONDITIONS = equal({
-    **{name: sa.cast(share_network_subnets.c[name], sa.String) for name in _SUBNET_FIELDS},
-    "availability_zone": availability_zones.c.name,
-})
+_SUBNET_FIELDS = (
+    "neutron_net_id",
+    "neutron_subnet_id",
+    "network_type",
+    "segmentation_id",
+    "ip_version",
+    "cidr",
+)
+_SUBNET_CONDITIONS = equal(
+    {
+        **{name: sa.cast(share_network_subnets.c[name], sa.String) for name in _SUBNET_FIELDS},
+        "availability_zone": availability_zones.c.name,
+    }
+)
 LISTING = Listing(
     "Share networks",
     _visible,
@@ -203,13 +290,20 @@ LISTING = Listing(
         "created_since": lambda text: share_networks.c.created_at >= _day("created_since", text),
         "created_before": lambda text: share_networks.c.created_at <= _day("created_before", text),
         "share_server_id": among(
-            share_networks.c.id, lambda id_: sa.select(share_servers.c.share_network_id).where(share_servers.c.id == id_)
+            share_networks.c.id,
+            lambda id_: sa.select(share_servers.c.share_network_id).where(
+                share_servers.c.id == id_
+            ),
         ),
         "security_service_id": among(
-            share_networks.c.id, lambda id_: sa.select(associations.c.share_network_id).where(associations.c.security_service_id == id_)
+            share_networks.c.id,
+            lambda id_: sa.select(associations.c.share_network_id).where(
+                associations.c.security_service_id == id_
+            ),
         ),
         _ONE_SUBNET: among(share_networks.c.id, _with_one_subnet),
     },
-    sort_keys=_COLUMNS | {name: share_networks.c[name] for name in ("id", "description", "created_at", "updated_at")},
+    sort_keys=_COLUMNS
+    | {name: share_networks.c[name] for name in ("id", "description", "created_at", "updated_at")},
     view=_views,
 )

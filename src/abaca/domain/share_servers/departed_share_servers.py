@@ -1,4 +1,5 @@
-"""Share servers that were deleted, remembered while what was last asked of the network plug-in for them may still come about."""
+"""Share servers that were deleted, remembered while what was last asked of the network plug-in for
+them may still come about."""
 
 from __future__ import annotations
 
@@ -15,24 +16,35 @@ from abaca.db.tables import departed_share_servers, share_servers
 def remember(conn: Connection, share_server_id: str) -> None:
     """The server is just being deleted; its addresses have been given back."""
     forget(conn, share_server_id)
-    leaving = sa.select(share_servers.c.id, share_servers.c.host, sa.literal(utcnow(), sa.DateTime)).where(share_servers.c.id == share_server_id)
-    conn.execute(sa.insert(departed_share_servers).from_select(["id", "host", "departed_at"], leaving))
+    leaving = sa.select(
+        share_servers.c.id, share_servers.c.host, sa.literal(utcnow(), sa.DateTime)
+    ).where(share_servers.c.id == share_server_id)
+    conn.execute(
+        sa.insert(departed_share_servers).from_select(["id", "host", "departed_at"], leaving)
+    )
 
 
 def due(conn: Connection, hosts: Collection[str], seconds: float) -> list[str]:
-    """Those of these back ends (host@backend) that went at least so many seconds ago, the oldest first."""
+    """Those of these back ends (host@backend) that went at least so many seconds ago, the oldest
+    first."""
     table = departed_share_servers
-    known = sa.select(table.c.id).where(table.c.host.in_(hosts), table.c.departed_at <= utcnow() - timedelta(seconds=seconds))
+    known = sa.select(table.c.id).where(
+        table.c.host.in_(hosts), table.c.departed_at <= utcnow() - timedelta(seconds=seconds)
+    )
     return list(conn.scalars(known.order_by(table.c.departed_at, table.c.id)))
 
 
 def is_remembered(conn: Connection, share_server_id: str) -> bool:
     """Whether it is still gone, and not forgotten: one that was managed meanwhile is neither."""
     table = departed_share_servers
-    known = sa.select(table.c.id).where(table.c.id == share_server_id, table.c.id.not_in(sa.select(share_servers.c.id)))
+    known = sa.select(table.c.id).where(
+        table.c.id == share_server_id, table.c.id.not_in(sa.select(share_servers.c.id))
+    )
     return conn.execute(known).one_or_none() is not None
 
 
 def forget(conn: Connection, share_server_id: str) -> None:
     """Nothing is to be expected any more."""
-    conn.execute(sa.delete(departed_share_servers).where(departed_share_servers.c.id == share_server_id))
+    conn.execute(
+        sa.delete(departed_share_servers).where(departed_share_servers.c.id == share_server_id)
+    )

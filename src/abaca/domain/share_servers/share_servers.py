@@ -1,4 +1,5 @@
-"""Share servers: reading, choosing one for a share, deleting, and what drivers are told of them. Growing them: `share_server_networks`."""
+"""Share servers: reading, choosing one for a share, deleting, and what drivers are told of them.
+Growing them: `share_server_networks`."""
 
 from __future__ import annotations
 
@@ -30,15 +31,17 @@ from abaca.values import Page
 from abaca.workflow.queue import Work, enqueue
 
 FILTERS = (
-    "host", "status", "project_id", "share_network_id", "identifier", "task_state", "source_share_server_id", "is_auto_deletable",
-    "security_service_update_support", "network_allocation_update_support", "share_network", "share_network_subnet_id",
+    "host", "status", "project_id", "share_network_id", "identifier", "task_state",
+     "source_share_server_id", "is_auto_deletable",
+    "security_service_update_support", "network_allocation_update_support", "share_network",
+     "share_network_subnet_id",
 )  # fmt: skip
 _TRUE = {"1", "t", "true", "y", "yes", "on"}
 
 
 def find(conn: Connection, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
-    """Share servers of all projects, newest first unless sorted otherwise, in two statements. `filters`: any of FILTERS with its text;
-    another one matches nothing."""
+    """Share servers of all projects, newest first unless sorted otherwise, in two statements.
+    `filters`: any of FILTERS with its text; another one matches nothing."""
     if not filters.keys() <= set(FILTERS):
         return []
     return LISTING.found(conn, _select(), filters, page)
@@ -46,7 +49,10 @@ def find(conn: Connection, filters: dict[str, Any], page: Page) -> list[dict[str
 
 def get(conn: Connection, share_server_id: str) -> dict[str, Any]:
     """One share server with its back end details."""
-    rows = [dict(row) for row in conn.execute(_select().where(share_servers.c.id == share_server_id)).mappings()]
+    rows = [
+        dict(row)
+        for row in conn.execute(_select().where(share_servers.c.id == share_server_id)).mappings()
+    ]
     if not rows:
         raise Missing(f"Share server {share_server_id} could not be found.")
     view = _views(conn, rows)[0]
@@ -63,12 +69,21 @@ def delete(conn: Connection, share_server_id: str) -> None:
     """Delete a share server without shares, in the background."""
     network_id = get(conn, share_server_id)["share_network_id"]
     lock_row(conn, share_networks, network_id)
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == share_server_id)).one_or_none()
+    server = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == share_server_id)
+    ).one_or_none()
     if server is None:  # it went while its network's row was waited for
         raise Missing(f"Share server {share_server_id} could not be found.")
     if not states.SHARE_SERVER.permits(server.status, Permit.DELETE):
-        raise Forbidden(f"Share server {share_server_id} is {server.status}; only one that is active or in error can be deleted.")
-    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_server_id == share_server_id).limit(1)).first():
+        raise Forbidden(
+            f"Share server {share_server_id} is {server.status}; only one that is active or in "
+            "error can be deleted."
+        )
+    if conn.execute(
+        sa.select(share_instances.c.id)
+        .where(share_instances.c.share_server_id == share_server_id)
+        .limit(1)
+    ).first():
         raise Conflict(f"Share server {share_server_id} is in use.")
     start_deletion(conn, [server])
 
@@ -89,23 +104,37 @@ def reset_task_state(conn: Connection, share_server_id: str, task_state: str | N
 
 
 def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
-    """Put the deletion of empty servers into the queues of their hosts; those that are being deleted already are left to it.
+    """Put the deletion of empty servers into the queues of their hosts; those that are being
+    deleted already are left to it.
 
     Conflict while one of them is being changed, whatever its network says.
     """
     fresh = [server for server in doomed if server.status != "deleting"]
-    busy = next((server for server in fresh if not states.may_follow(states.SHARE_SERVER, server.status, "deleting")), None)
+    busy = next(
+        (
+            server
+            for server in fresh
+            if not states.may_follow(states.SHARE_SERVER, server.status, "deleting")
+        ),
+        None,
+    )
     if busy is not None:
-        raise Conflict(f"Share server {busy.id} is {busy.status}; try again when that has finished.")
+        raise Conflict(
+            f"Share server {busy.id} is {busy.status}; try again when that has finished."
+        )
     states.move(conn, states.SHARE_SERVER, [server.id for server in fresh], "deleting")
     hosts = worker_hosts(conn, {server.host for server in fresh})
     name = "share_server_delete"
-    enqueue(conn, *[server_work(name, hosts[server.host], server, str(uuid4())) for server in fresh])
+    enqueue(
+        conn, *[server_work(name, hosts[server.host], server, str(uuid4())) for server in fresh]
+    )
 
 
-def server_work(workflow: str, worker_host: str, server: sa.Row[Any], which: str, *args: str) -> Work:
-    """Work on a share server (`id`, `project_id`), one after the other: `workflow(server id, *args)`. `which`: tells it from other work of its
-    kind on the server."""
+def server_work(
+    workflow: str, worker_host: str, server: sa.Row[Any], which: str, *args: str
+) -> Work:
+    """Work on a share server (`id`, `project_id`), one after the other: `workflow(server id,
+    *args)`. `which`: tells it from other work of its kind on the server."""
     return Work(
         name=workflow,
         worker_host=worker_host,
@@ -118,33 +147,48 @@ def server_work(workflow: str, worker_host: str, server: sa.Row[Any], which: str
 
 def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:
     """host@backend → the worker host whose queue takes its work."""
-    rows = conn.execute(sa.select(services.c.host, services.c.worker_host).where(services.c.host.in_(service_hosts)))
+    rows = conn.execute(
+        sa.select(services.c.host, services.c.worker_host).where(services.c.host.in_(service_hosts))
+    )
     return dict(rows.all())
 
 
 def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
     """A query for the servers that stand on any of the subnets."""
-    standing = sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id.in_(subnet_ids))
-    return sa.select(share_servers).where(share_servers.c.id.in_(standing)).order_by(share_servers.c.created_at, share_servers.c.id)
+    standing = sa.select(mappings.c.share_server_id).where(
+        mappings.c.share_network_subnet_id.in_(subnet_ids)
+    )
+    return (
+        sa.select(share_servers)
+        .where(share_servers.c.id.in_(standing))
+        .order_by(share_servers.c.created_at, share_servers.c.id)
+    )
 
 
-def choose(conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]) -> str | None:
-    """A server on that back end that stands on exactly these subnets and can take a share; None when one has to be made.
+def choose(
+    conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]
+) -> str | None:
+    """A server on that back end that stands on exactly these subnets and can take a share; None
+    when one has to be made.
 
-    Invalid when a server of the network, on whatever back end, waits for a repair of its networks: a second one would hide it.
+    Invalid when a server of the network, on whatever back end, waits for a repair of its networks:
+    a second one would hide it.
     """
     of_network = conn.execute(_OF_NETWORK, {"share_network_id": share_network_id}).all()
     waiting = next((row.share_server_id for row in of_network if not row.is_served), None)
     if waiting is not None:
         raise Invalid(
-            f"The share server {waiting} of the share network {share_network_id} could not be given its addresses on a new subnet; "
+            f"The share server {waiting} of the share network {share_network_id} could not be "
+            "given its addresses on a new subnet; "
             "the administrator has to retry or abandon that change first."
         )
     subnets_of = defaultdict(set)
     for row in of_network:
         if row.host == service_host and states.SHARE_SERVER.permits(row.status, Permit.TAKE_SHARES):
             subnets_of[row.share_server_id].add(row.share_network_subnet_id)
-    return next((server_id for server_id, subnets in subnets_of.items() if subnets == set(subnet_ids)), None)
+    return next(
+        (server_id for server_id, subnets in subnets_of.items() if subnets == set(subnet_ids)), None
+    )
 
 
 _OF_NETWORK = (
@@ -156,10 +200,16 @@ _OF_NETWORK = (
 
 
 def create(
-    conn: Connection, network: sa.Row[Any], service_host: str, subnet_ids: Sequence[str], *, network_allocation_update_support: bool,
+    conn: Connection,
+    network: sa.Row[Any],
+    service_host: str,
+    subnet_ids: Sequence[str],
+    *,
+    network_allocation_update_support: bool,
     security_service_update_support: bool,
 ) -> str:
-    """A server row in `creating` on these subnets; the first share's creation sets it up. Returns its id."""
+    """A server row in `creating` on these subnets; the first share's creation sets it up. Returns
+    its id."""
     server_id = str(uuid4())
     now = utcnow()
     conn.execute(
@@ -176,22 +226,38 @@ def create(
     )
     conn.execute(
         sa.insert(mappings),
-        [{"share_server_id": server_id, "share_network_subnet_id": subnet, "is_served": True, "created_at": now} for subnet in subnet_ids],
+        [
+            {
+                "share_server_id": server_id,
+                "share_network_subnet_id": subnet,
+                "is_served": True,
+                "created_at": now,
+            }
+            for subnet in subnet_ids
+        ],
     )
     return server_id
 
 
 def remains() -> sa.ColumnElement[bool]:
-    """The condition that a server is only what a failure has left: one that never became active, or whose deletion failed half-way.
+    """The condition that a server is only what a failure has left: one that never became active, or
+    whose deletion failed half-way.
 
-    Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a repair of its networks is none.
+    Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a
+    repair of its networks is none.
     """
     # Servers of early releases have no identifier; but whatever became active has back end details.
     described = sa.select(share_server_backend_details.c.share_server_id)
     never_stood = share_servers.c.identifier.is_(None) & share_servers.c.id.not_in(described)
-    carries = sa.select(share_instances.c.share_server_id).where(share_instances.c.share_server_id.is_not(None))
+    carries = sa.select(share_instances.c.share_server_id).where(
+        share_instances.c.share_server_id.is_not(None)
+    )
     waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
-    empty = share_servers.c.is_auto_deletable & share_servers.c.id.not_in(carries) & share_servers.c.id.not_in(waiting)
+    empty = (
+        share_servers.c.is_auto_deletable
+        & share_servers.c.id.not_in(carries)
+        & share_servers.c.id.not_in(waiting)
+    )
     return (share_servers.c.status == "error") & (never_stood | empty)
 
 
@@ -203,12 +269,21 @@ def standing(conn: Connection, host: str) -> list[str]:
 
 def stands(conn: Connection, share_server_id: str) -> bool:
     """Whether one serves."""
-    return conn.scalar(sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())) is not None
+    return (
+        conn.scalar(
+            sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())
+        )
+        is not None
+    )
 
 
 def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
     """Status and, for one in error, the reason; `gone` when it is not there."""
-    row = conn.execute(sa.select(share_servers.c.status, share_servers.c.status_reason).where(share_servers.c.id == share_server_id)).one_or_none()
+    row = conn.execute(
+        sa.select(share_servers.c.status, share_servers.c.status_reason).where(
+            share_servers.c.id == share_server_id
+        )
+    ).one_or_none()
     return (row.status, row.status_reason) if row else ("gone", None)
 
 
@@ -220,7 +295,14 @@ def host_of(conn: Connection, share_server_id: str) -> str | None:
 def mark_active(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
     """The server is set up: store what the driver said of it."""
     save_details(conn, share_server_id, backend_details)
-    states.move(conn, states.SHARE_SERVER, share_server_id, "active", identifier=share_server_id, status_reason=None)
+    states.move(
+        conn,
+        states.SHARE_SERVER,
+        share_server_id,
+        "active",
+        identifier=share_server_id,
+        status_reason=None,
+    )
 
 
 def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
@@ -229,8 +311,13 @@ def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
 
 
 def restart_idle_timer(conn: Connection, share_server_id: str) -> None:
-    """A share of the server has gone: the time after which an unused server is deleted begins anew."""
-    conn.execute(sa.update(share_servers).where(share_servers.c.id == share_server_id).values(updated_at=utcnow()))
+    """A share of the server has gone: the time after which an unused server is deleted begins
+    anew."""
+    conn.execute(
+        sa.update(share_servers)
+        .where(share_servers.c.id == share_server_id)
+        .values(updated_at=utcnow())
+    )
 
 
 def save_details(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
@@ -238,17 +325,30 @@ def save_details(conn: Connection, share_server_id: str, backend_details: dict[s
     table = share_server_backend_details
     conn.execute(sa.delete(table).where(table.c.share_server_id == share_server_id))
     if backend_details:
-        conn.execute(sa.insert(table), [{"share_server_id": share_server_id, "key": k, "value": v} for k, v in backend_details.items()])
+        conn.execute(
+            sa.insert(table),
+            [
+                {"share_server_id": share_server_id, "key": k, "value": v}
+                for k, v in backend_details.items()
+            ],
+        )
 
 
 def forget_allocations(conn: Connection, share_server_id: str) -> None:
     """Take the rows of addresses that have been given back away."""
-    conn.execute(sa.delete(network_allocations).where(network_allocations.c.share_server_id == share_server_id))
+    conn.execute(
+        sa.delete(network_allocations).where(
+            network_allocations.c.share_server_id == share_server_id
+        )
+    )
 
 
 def remove(conn: Connection, share_server_id: str) -> None:
-    """The server is gone: take its rows away, and those of a network or subnet that was only waiting for that."""
-    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id))
+    """The server is gone: take its rows away, and those of a network or subnet that was only
+    waiting for that."""
+    network_id = conn.scalar(
+        sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
+    )
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
     forget_allocations(conn, share_server_id)
@@ -260,10 +360,22 @@ def remove_deleted_networks(conn: Connection) -> None:
     """Take the rows of deleted subnets and networks that no server stands on any more away."""
     used_subnets = sa.select(mappings.c.share_network_subnet_id)
     used_networks = sa.select(share_servers.c.share_network_id)
-    dying = sa.select(share_networks.c.id).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks))
-    doomed = share_network_subnets.c.is_deleting | share_network_subnets.c.share_network_id.in_(dying)
-    conn.execute(sa.delete(share_network_subnets).where(doomed, share_network_subnets.c.id.not_in(used_subnets)))
-    conn.execute(sa.delete(share_networks).where(share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)))
+    dying = sa.select(share_networks.c.id).where(
+        share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)
+    )
+    doomed = share_network_subnets.c.is_deleting | share_network_subnets.c.share_network_id.in_(
+        dying
+    )
+    conn.execute(
+        sa.delete(share_network_subnets).where(
+            doomed, share_network_subnets.c.id.not_in(used_subnets)
+        )
+    )
+    conn.execute(
+        sa.delete(share_networks).where(
+            share_networks.c.is_deleting, share_networks.c.id.not_in(used_networks)
+        )
+    )
 
 
 def _serving() -> sa.ColumnElement[bool]:
@@ -277,12 +389,16 @@ def _serving() -> sa.ColumnElement[bool]:
 
 
 def _select() -> sa.Select[Any]:
-    return sa.select(share_servers, share_networks.c.name.label("share_network_name")).join(share_networks)
+    return sa.select(share_servers, share_networks.c.name.label("share_network_name")).join(
+        share_networks
+    )
 
 
 def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     by_server = defaultdict(list)
-    for row in conn.execute(sa.select(mappings).where(mappings.c.share_server_id.in_([row["id"] for row in rows]))):
+    for row in conn.execute(
+        sa.select(mappings).where(mappings.c.share_server_id.in_([row["id"] for row in rows]))
+    ):
         by_server[row.share_server_id].append(row.share_network_subnet_id)
     for view in rows:
         view["share_network_subnet_ids"] = sorted(by_server[view["id"]])
@@ -294,11 +410,15 @@ def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
     return details_of_all(conn, [share_server_id])[share_server_id]
 
 
-def details_of_all(conn: Connection, share_server_ids: Collection[str]) -> dict[str, dict[str, str]]:
+def details_of_all(
+    conn: Connection, share_server_ids: Collection[str]
+) -> dict[str, dict[str, str]]:
     """The same of several, by server, in one statement."""
     table = share_server_backend_details
     found: dict[str, dict[str, str]] = {server_id: {} for server_id in share_server_ids}
-    for row in conn.execute(sa.select(table).where(table.c.share_server_id.in_(share_server_ids)).order_by(table.c.key)):
+    for row in conn.execute(
+        sa.select(table).where(table.c.share_server_id.in_(share_server_ids)).order_by(table.c.key)
+    ):
         found[row.share_server_id][row.key] = row.value
     return found
 
@@ -308,12 +428,26 @@ def _condition(name: str, text: str) -> sa.ColumnElement[bool]:
     if name == "share_network":
         return sa.or_(share_networks.c.id == text, share_networks.c.name == text)
     if name == "share_network_subnet_id":
-        return share_servers.c.id.in_(sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text))
+        return share_servers.c.id.in_(
+            sa.select(mappings.c.share_server_id).where(mappings.c.share_network_subnet_id == text)
+        )
     column = share_servers.c[name]
-    return column == (text.lower() in _TRUE) if isinstance(column.type, sa.Boolean) else column == text
+    return (
+        column == (text.lower() in _TRUE) if isinstance(column.type, sa.Boolean) else column == text
+    )
 
 
-_SORT_KEYS = ("id", "created_at", "updated_at", "host", "status", "project_id", "share_network_id", "identifier", "task_state")
+_SORT_KEYS = (
+    "id",
+    "created_at",
+    "updated_at",
+    "host",
+    "status",
+    "project_id",
+    "share_network_id",
+    "identifier",
+    "task_state",
+)
 LISTING = Listing(
     "Share servers",
     lambda _caller, _all_projects: _select(),

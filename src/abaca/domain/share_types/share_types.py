@@ -1,7 +1,7 @@
 """Share types and their extra specs: what administrators offer, and who sees how much of it.
 
-A view holds id, name, description, is_public, extra_specs (text to text; others than administrators see only what concerns them),
-required_extra_specs, created_at, updated_at.
+A view holds id, name, description, is_public, extra_specs (text to text; others than administrators
+see only what concerns them), required_extra_specs, created_at, updated_at.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import share_instances, share_type_extra_specs, share_type_projects, share_types
+from abaca.db.tables import (
+    share_instances,
+    share_type_extra_specs,
+    share_type_projects,
+    share_types,
+)
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows.listings import sorted_by
 from abaca.drivers.nfs_specs import nfs_specs
@@ -29,7 +34,13 @@ from abaca.values import Caller, Page
 HANDLES_SERVERS = "driver_handles_share_servers"
 SNAPSHOT_SUPPORT = "snapshot_support"
 BOOLEAN_SPECS = SHOWN_CAPABILITIES | {HANDLES_SERVERS}
-SIZE_SPECS = frozenset({"provisioning:max_share_size", "provisioning:min_share_size", "provisioning:max_share_extend_size"})
+SIZE_SPECS = frozenset(
+    {
+        "provisioning:max_share_size",
+        "provisioning:min_share_size",
+        "provisioning:max_share_extend_size",
+    }
+)
 AVAILABILITY_ZONES = "availability_zones"
 REPLICATION_TYPE = "replication_type"
 REPLICATION_TYPES = ("writable", "readable", "dr")
@@ -44,14 +55,29 @@ _KEY = re.compile(r"[\w.:-]+")
 
 
 def create(
-    conn: Connection, caller: Caller, *, name: str, description: str | None, is_public: bool, extra_specs: Mapping[str, str]
+    conn: Connection,
+    caller: Caller,
+    *,
+    name: str,
+    description: str | None,
+    is_public: bool,
+    extra_specs: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Make a type. Raises Invalid (extra specs, among them the required one that is missing), Conflict (the name is taken)."""
+    """Make a type. Raises Invalid (extra specs, among them the required one that is missing),
+    Conflict (the name is taken)."""
     if HANDLES_SERVERS not in extra_specs:
-        raise Invalid(f"Invalid extra_spec: Required extra specs '{HANDLES_SERVERS}' not specified.")
+        raise Invalid(
+            f"Invalid extra_spec: Required extra specs '{HANDLES_SERVERS}' not specified."
+        )
     check_extra_specs(extra_specs)
     type_id = str(uuid4())
-    values = {"id": type_id, "name": name, "description": description, "is_public": is_public, "created_at": utcnow()}
+    values = {
+        "id": type_id,
+        "name": name,
+        "description": description,
+        "is_public": is_public,
+        "created_at": utcnow(),
+    }
     try:
         conn.execute(sa.insert(share_types).values(values))
     except IntegrityError:
@@ -61,7 +87,8 @@ def create(
 
 
 def get(conn: Connection, caller: Caller, type_id: str) -> dict[str, Any]:
-    """One type by id. Raises Missing, also for types that are neither public nor opened to the caller's project."""
+    """One type by id. Raises Missing, also for types that are neither public nor opened to the
+    caller's project."""
     rows = _views(conn, caller, _visible(caller).where(share_types.c.id == type_id))
     if not rows:
         raise Missing(f"Share type {type_id} could not be found.")
@@ -70,7 +97,9 @@ def get(conn: Connection, caller: Caller, type_id: str) -> dict[str, Any]:
 
 def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
     """One type by id or name. Raises Missing."""
-    query = _visible(caller).where(sa.or_(share_types.c.id == id_or_name, share_types.c.name == id_or_name))
+    query = _visible(caller).where(
+        sa.or_(share_types.c.id == id_or_name, share_types.c.name == id_or_name)
+    )
     rows = _views(conn, caller, query)
     if not rows:
         raise Missing(f"Share type {id_or_name} could not be found.")
@@ -78,20 +107,32 @@ def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
 
 
 def find(
-    conn: Connection, caller: Caller, page: Page, *, is_public: bool | None = None, extra_specs: Mapping[str, str] | None = None
+    conn: Connection,
+    caller: Caller,
+    page: Page,
+    *,
+    is_public: bool | None = None,
+    extra_specs: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
     """The types that the caller sees, oldest first unless sorted otherwise.
 
-    `is_public`: those that everybody in the caller's project sees (True), those that are not public (False). `extra_specs`: only types that
-    have all of these. Invalid for a sort key that is not known.
+    `is_public`: those that everybody in the caller's project sees (True), those that are not public
+    (False). `extra_specs`: only types that have all of these. Invalid for a sort key that is not
+    known.
     """
     column = sorted_by("Share types", page, _SORT_KEYS)
     ascending = page.sort_dir == "asc" if page.sort_dir else page.sort_key is None
-    query = _visible(caller).order_by(column.asc() if ascending else column.desc(), share_types.c.id)
+    query = _visible(caller).order_by(
+        column.asc() if ascending else column.desc(), share_types.c.id
+    )
     if is_public is not None:
         query = query.where(_open_to(caller) if is_public else share_types.c.is_public.is_(False))
     wanted = extra_specs or {}
-    found = [view for view in _views(conn, caller, query) if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())]
+    found = [
+        view
+        for view in _views(conn, caller, query)
+        if all(_has(view["extra_specs"], key, value) for key, value in wanted.items())
+    ]
     return found[page.offset :][: page.limit]
 
 
@@ -100,11 +141,17 @@ def specs_of(conn: Connection, share_type_id: str) -> dict[str, str]:
     return dict(conn.execute(_SPECS_OF, {"share_type_id": share_type_id}).all())
 
 
-def update(conn: Connection, caller: Caller, type_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def update(
+    conn: Connection, caller: Caller, type_id: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Change name, description or is_public. Raises Missing, Conflict (the name is taken)."""
     get(conn, caller, type_id)
     try:
-        conn.execute(sa.update(share_types).where(share_types.c.id == type_id).values(**changes, updated_at=utcnow()))
+        conn.execute(
+            sa.update(share_types)
+            .where(share_types.c.id == type_id)
+            .values(**changes, updated_at=utcnow())
+        )
     except IntegrityError:
         raise Conflict(f"Share Type {changes['name']} already exists.") from None
     return get(conn, caller, type_id)
@@ -114,7 +161,9 @@ def delete(conn: Connection, caller: Caller, type_id: str) -> None:
     """Delete a type. Raises Missing, Invalid (shares use it)."""
     get(conn, caller, type_id)
     in_use = Invalid(f"Share type {type_id} is still in use: shares of it are present.")
-    if conn.execute(sa.select(share_instances.c.id).where(share_instances.c.share_type_id == type_id).limit(1)).first():
+    if conn.execute(
+        sa.select(share_instances.c.id).where(share_instances.c.share_type_id == type_id).limit(1)
+    ).first():
         raise in_use
     try:
         conn.execute(sa.delete(share_types).where(share_types.c.id == type_id))
@@ -123,14 +172,18 @@ def delete(conn: Connection, caller: Caller, type_id: str) -> None:
     quota_usages.forget_share_type(conn, type_id)
 
 
-def set_extra_specs(conn: Connection, caller: Caller, type_id: str, extra_specs: Mapping[str, str]) -> None:
+def set_extra_specs(
+    conn: Connection, caller: Caller, type_id: str, extra_specs: Mapping[str, str]
+) -> None:
     """Add extra specs, or change those that are there. Raises Missing, Invalid."""
     get(conn, caller, type_id)
     if lock_row(conn, share_types, type_id) is None:  # who else changes the same one waits
         raise Missing(f"Share type {type_id} could not be found.")
     check_extra_specs(extra_specs)
     specs = share_type_extra_specs
-    conn.execute(sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key.in_(extra_specs)))
+    conn.execute(
+        sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key.in_(extra_specs))
+    )
     conn.execute(sa.insert(specs), _rows(type_id, extra_specs))
 
 
@@ -151,13 +204,22 @@ def get_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str) -> 
     return specs[key]
 
 
-def delete_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str, *, kept: Collection[str] = (HANDLES_SERVERS,)) -> None:
+def delete_extra_spec(
+    conn: Connection,
+    caller: Caller,
+    type_id: str,
+    key: str,
+    *,
+    kept: Collection[str] = (HANDLES_SERVERS,),
+) -> None:
     """Delete one extra spec. Raises Missing (type or key), Forbidden for one of `kept`."""
     get(conn, caller, type_id)
     if key in kept:
         raise Forbidden(f"Extra spec '{key}' can't be deleted.")
     specs = share_type_extra_specs
-    deleted = conn.execute(sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key == key)).rowcount
+    deleted = conn.execute(
+        sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key == key)
+    ).rowcount
     if not deleted:
         raise _no_spec(type_id, key)
 
@@ -168,15 +230,25 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
         if not 0 < len(key) <= _LONGEST or not 0 < len(value) <= _LONGEST:
             raise Invalid(f"Invalid extra_spec: keys and values have 1 to {_LONGEST} characters.")
         if not _KEY.fullmatch(key):
-            raise Invalid("Key names can only contain alphanumeric characters, underscores, periods, colons and hyphens.")
+            raise Invalid(
+                "Key names can only contain alphanumeric characters, underscores, periods, colons "
+                "and hyphens."
+            )
         if key in BOOLEAN_SPECS and _boolean(value) is None:
             raise Invalid(f"Invalid extra_spec: {key}={value}: a boolean is needed.")
         if key in SIZE_SPECS and not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise Invalid(f"Invalid extra_spec: {key}={value}: a whole number greater than 0 is needed.")
+            raise Invalid(
+                f"Invalid extra_spec: {key}={value}: a whole number greater than 0 is needed."
+            )
         if key == AVAILABILITY_ZONES and not all(zones(value)):
-            raise Invalid(f"Invalid extra_spec: {key}={value}: must be names of zones with commas between them.")
+            raise Invalid(
+                f"Invalid extra_spec: {key}={value}: must be names of zones with commas between "
+                "them."
+            )
         if key == REPLICATION_TYPE and value not in REPLICATION_TYPES:
-            raise Invalid(f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}.")
+            raise Invalid(
+                f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}."
+            )
     try:
         nfs_specs(extra_specs)
     except Refused as refusal:
@@ -195,7 +267,8 @@ def _has(specs: Mapping[str, str], key: str, value: str) -> bool:
 
 
 def zones(text: str) -> list[str]:
-    """The names in a list of zones, `az1, az 2`; an empty one where nothing stands between two commas."""
+    """The names in a list of zones, `az1, az 2`; an empty one where nothing stands between two
+    commas."""
     return [name.strip() for name in text.split(",")]
 
 
@@ -204,8 +277,14 @@ def _no_spec(type_id: str, key: str) -> Missing:
 
 
 def _rows(type_id: str, extra_specs: Mapping[str, str]) -> list[dict[str, str]]:
-    kept = {key: ",".join(zones(value)) if key == AVAILABILITY_ZONES else value for key, value in extra_specs.items()}
-    return [{"share_type_id": type_id, "spec_key": key, "spec_value": value} for key, value in kept.items()]
+    kept = {
+        key: ",".join(zones(value)) if key == AVAILABILITY_ZONES else value
+        for key, value in extra_specs.items()
+    }
+    return [
+        {"share_type_id": type_id, "spec_key": key, "spec_value": value}
+        for key, value in kept.items()
+    ]
 
 
 def _visible(caller: Caller) -> sa.Select[Any]:
@@ -216,7 +295,9 @@ def _visible(caller: Caller) -> sa.Select[Any]:
 
 
 def _open_to(caller: Caller) -> sa.ColumnElement[bool]:
-    opened = sa.select(share_type_projects.c.share_type_id).where(share_type_projects.c.project_id == caller.project_id)
+    opened = sa.select(share_type_projects.c.share_type_id).where(
+        share_type_projects.c.project_id == caller.project_id
+    )
     return sa.or_(share_types.c.is_public.is_(True), share_types.c.id.in_(opened))
 
 
@@ -236,4 +317,7 @@ def _views(conn: Connection, caller: Caller, query: sa.Select[Any]) -> list[dict
     return rows
 
 
-_SORT_KEYS = {name: share_types.c[name] for name in ("id", "name", "description", "is_public", "created_at", "updated_at")}
+_SORT_KEYS = {
+    name: share_types.c[name]
+    for name in ("id", "name", "description", "is_public", "created_at", "updated_at")
+}

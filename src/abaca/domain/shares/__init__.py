@@ -1,1 +1,2 @@
-"""Shares and their instances, export locations and access rules; making, managing and deleting them; resource locks."""
+"""Shares and their instances, export locations and access rules; making, managing and deleting
+them; resource locks."""

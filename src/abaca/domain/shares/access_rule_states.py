@@ -1,4 +1,5 @@
-"""The states of access rules on each share instance: what operations ask and tell, and what follows for rule and share.
+"""The states of access rules on each share instance: what operations ask and tell, and what follows
+for rule and share.
 
 What callers do with rules is in `access_rules`.
 """
@@ -31,10 +32,15 @@ _INSTANCES: sa.Select[Any] = sa.select(
     *[share_instances.c[name] for name in ("active", "status", "host", "share_server_id")],
 ).join(share_instances, share_instances.c.share_id == shares_table.c.id)
 
-_of_rule = sa.select(table.c.state).where(table.c.access_id == share_access_rules.c.id).correlate(share_access_rules)
+_of_rule = (
+    sa.select(table.c.state)
+    .where(table.c.access_id == share_access_rules.c.id)
+    .correlate(share_access_rules)
+)
 _rank = sa.case({state: rank for rank, state in enumerate(_WORST_FIRST)}, value=table.c.state)
 STATE = _of_rule.order_by(_rank).limit(1).scalar_subquery()
-"""SQL: the state of an access rule, which is active once it is so on every instance of its share."""
+"""SQL: the state of an access rule, which is active once it is so on every instance of its
+share."""
 
 _last_move = _of_rule.with_only_columns(sa.func.max(table.c.updated_at)).scalar_subquery()
 _own = share_access_rules.c.updated_at
@@ -52,7 +58,12 @@ def granted(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[Acc
         .order_by(share_access_rules.c.created_at, share_access_rules.c.id)
     )
     for row in conn.execute(query):
-        rule = AccessRule(id=row.id, access_type=row.access_type, access_to=row.access_to, access_level=row.access_level)
+        rule = AccessRule(
+            id=row.id,
+            access_type=row.access_type,
+            access_to=row.access_to,
+            access_level=row.access_level,
+        )
         rules[row.share_instance_id].append(rule)
     return rules
 
@@ -63,7 +74,8 @@ def granted_to(conn: Connection, instance_id: str) -> list[AccessRule]:
 
 
 def begin_update(conn: Connection, instance_id: str) -> bool:
-    """Mark what is queued as going on; False, and nothing is to be applied, when the instance is gone or going."""
+    """Mark what is queued as going on; False, and nothing is to be applied, when the instance is
+    gone or going."""
     share = _locked(conn, instance_id)
     if share is None:
         return False
@@ -73,23 +85,35 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
         return False
     queued = _in_states(conn, instance_id, ("queued_to_apply", "queued_to_deny"))
     for state, next_state in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
-        states.move(conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state)
+        states.move(
+            conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state
+        )
     return True
 
 
 def end_update(conn: Connection, instance_id: str, rejected: dict[str, str]) -> None:
-    """The driver made the rules hold that are not queued any more. A rule that is denied on every instance is gone.
+    """The driver made the rules hold that are not queued any more. A rule that is denied on every
+    instance is gone.
 
     `rejected`: rule id → why it could not be enforced; each is told to the project.
     """
     share = _locked(conn, instance_id)
     if share is None:
         return
-    conn.execute(sa.delete(table).where(table.c.share_instance_id == instance_id, table.c.state == "denying"))
+    conn.execute(
+        sa.delete(table).where(table.c.share_instance_id == instance_id, table.c.state == "denying")
+    )
     instances.remove_rules_without_instance(conn, share.id)
     given = _in_states(conn, instance_id, ("applying", "active", "error"))
-    states.move(conn, states.ACCESS_RULE, [row.id for row in given if row.access_id not in rejected], "active")
-    states.move(conn, states.ACCESS_RULE, [row.id for row in given if row.access_id in rejected], "error")
+    states.move(
+        conn,
+        states.ACCESS_RULE,
+        [row.id for row in given if row.access_id not in rejected],
+        "active",
+    )
+    states.move(
+        conn, states.ACCESS_RULE, [row.id for row in given if row.access_id in rejected], "error"
+    )
     for row in given:
         if row.access_id in rejected and row.state != "error":
             _tell(conn, share.project_id, share.id, rejected[row.access_id])
@@ -97,7 +121,8 @@ def end_update(conn: Connection, instance_id: str, rejected: dict[str, str]) -> 
 
 
 def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
-    """The rules could not be applied: those that were being changed are in error, and the project is told."""
+    """The rules could not be applied: those that were being changed are in error, and the project
+    is told."""
     share = _locked(conn, instance_id)
     if share is None:
         return
@@ -107,7 +132,8 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
 
 
 def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
-    """Set all rules of these share instances to error: their server's networks could not be changed."""
+    """Set all rules of these share instances to error: their server's networks could not be
+    changed."""
     held = _INSTANCES.where(share_instances.c.id.in_(instance_ids)).order_by(share_instances.c.id)
     found = conn.execute(held.with_for_update(of=share_instances)).all()
     here = table.c.share_instance_id.in_([row.instance_id for row in found])
@@ -119,7 +145,9 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
 
 def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
     """Have the rules that are in error of those share instances applied once more."""
-    found = conn.execute(_INSTANCES.where(of, share_instances.c.access_rules_status == "error")).all()
+    found = conn.execute(
+        _INSTANCES.where(of, share_instances.c.access_rules_status == "error")
+    ).all()
     here = table.c.share_instance_id.in_([row.instance_id for row in found])
     failed = conn.scalars(sa.select(table.c.id).where(here, table.c.state == "error"))
     states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
@@ -134,21 +162,31 @@ def set_status(conn: Connection, rows: Sequence[sa.Row[Any]], status: str) -> No
     instances.show_change(conn, [row.id for row in rows if not row.active])
 
 
-# -------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    """Share and instance, both held: whoever changes the states of rules holds them, requests as well as work.
+    """Share and instance, both held: whoever changes the states of rules holds them, requests as
+    well as work.
 
-    By the share two instances that end their updates at once wait for each other, so the last one sees that a rule is gone.
+    By the share two instances that end their updates at once wait for each other, so the last one
+    sees that a rule is gone.
     """
-    return conn.execute(_INSTANCES.where(share_instances.c.id == instance_id).with_for_update()).one_or_none()
+    return conn.execute(
+        _INSTANCES.where(share_instances.c.id == instance_id).with_for_update()
+    ).one_or_none()
 
 
 def _settle(conn: Connection, share: sa.Row[Any]) -> None:
     """The instance's access_rules_status follows from the states of the rules on it."""
-    found = set(conn.scalars(sa.select(table.c.state).where(table.c.share_instance_id == share.instance_id)))
-    set_status(conn, [share], "syncing" if found & set(_PENDING) else "error" if "error" in found else "active")
+    found = set(
+        conn.scalars(sa.select(table.c.state).where(table.c.share_instance_id == share.instance_id))
+    )
+    set_status(
+        conn,
+        [share],
+        "syncing" if found & set(_PENDING) else "error" if "error" in found else "active",
+    )
 
 
 def _in_states(conn: Connection, instance_id: str, wanted: Sequence[str]) -> Sequence[sa.Row[Any]]:
@@ -157,7 +195,12 @@ def _in_states(conn: Connection, instance_id: str, wanted: Sequence[str]) -> Seq
 
 
 def _fail_pending(conn: Connection, instance_id: str) -> None:
-    states.move(conn, states.ACCESS_RULE, [row.id for row in _in_states(conn, instance_id, _PENDING)], "error")
+    states.move(
+        conn,
+        states.ACCESS_RULE,
+        [row.id for row in _in_states(conn, instance_id, _PENDING)],
+        "error",
+    )
 
 
 def _tell(conn: Connection, project_id: str, share_id: str, reason: str) -> None:

@@ -1,4 +1,5 @@
-"""Access rules: who may use a share. They are stored at once and applied in the background, all rules of a share instance together.
+"""Access rules: who may use a share. They are stored at once and applied in the background, all
+rules of a share instance together.
 
 Their states, and what operations do with them: `access_rule_states`.
 """
@@ -46,7 +47,8 @@ def allow(
     lock_reason: str | None = None,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked against from the beginning."""
+    """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked
+    against from the beginning."""
     instances = _ready(conn, caller, share_id)
     share = instances[0]
     if access_type not in TYPES:
@@ -56,9 +58,19 @@ def allow(
     target = _normalised(access_type, access_to)
     table = share_access_rules
     same = (table.c.share_id == share_id) & (table.c.access_type == access_type)
-    if conn.execute(sa.select(table.c.id).where(same, table.c.access_to.in_({access_to, *_spellings(access_type, target)}))).first():
+    if conn.execute(
+        sa.select(table.c.id).where(
+            same, table.c.access_to.in_({access_to, *_spellings(access_type, target)})
+        )
+    ).first():
         raise Invalid(f"Share access {access_type}:{access_to} exists.")
-    require_room(conn, "access_rules_per_share", limits.access_rules_per_share, table.c.share_id == share_id, f"share {share_id}")
+    require_room(
+        conn,
+        "access_rules_per_share",
+        limits.access_rules_per_share,
+        table.c.share_id == share_id,
+        f"share {share_id}",
+    )
     require_room_for_work(conn, share.project_id, limits)
     rule_id = str(uuid4())
     conn.execute(
@@ -73,20 +85,32 @@ def allow(
         )
     )
     state = {"access_id": rule_id, "state": "queued_to_apply", "created_at": utcnow()}
-    ids = [{"id": str(uuid4()), "share_instance_id": instance.instance_id} for instance in instances]
+    ids = [
+        {"id": str(uuid4()), "share_instance_id": instance.instance_id} for instance in instances
+    ]
     conn.execute(sa.insert(share_instance_access_map), [state | each for each in ids])
     resource_locks.restrict_rule(conn, caller, share, rule_id, locks, lock_reason, limits)
     _start(conn, instances)
     return get(conn, caller, rule_id)
 
 
-def deny(conn: Connection, caller: Caller, share_id: str, access_id: str, *, unrestrict: bool = False) -> None:
-    """Take a rule away, in the background. A rule that is being taken away already is left to it. Forbidden when it is locked, unless the
-    caller, by `unrestrict`, wants that disregarded and may."""
+def deny(
+    conn: Connection, caller: Caller, share_id: str, access_id: str, *, unrestrict: bool = False
+) -> None:
+    """Take a rule away, in the background. A rule that is being taken away already is left to it.
+    Forbidden when it is locked, unless the caller, by `unrestrict`, wants that disregarded and
+    may."""
     instances = _ready(conn, caller, share_id)
-    if conn.scalar(sa.select(share_access_rules.c.share_id).where(share_access_rules.c.id == access_id)) != share_id:
+    if (
+        conn.scalar(
+            sa.select(share_access_rules.c.share_id).where(share_access_rules.c.id == access_id)
+        )
+        != share_id
+    ):
         raise Missing(f"Access rule {access_id} could not be found.")
-    left = [row for row in _states(conn, access_id) if row.state not in ("queued_to_deny", "denying")]
+    left = [
+        row for row in _states(conn, access_id) if row.state not in ("queued_to_deny", "denying")
+    ]
     if not left:
         return
     resource_lock_checks.require_rule_deletable(conn, caller, access_id, unrestrict=unrestrict)
@@ -96,9 +120,16 @@ def deny(conn: Connection, caller: Caller, share_id: str, access_id: str, *, unr
 
 
 def change_level(
-    conn: Connection, caller: Caller, access_id: str, access_level: str, *, sees_hidden: bool = False, limits: RowLimits = NO_LIMITS
+    conn: Connection,
+    caller: Caller,
+    access_id: str,
+    access_level: str,
+    *,
+    sees_hidden: bool = False,
+    limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Give a rule another level, applied in the background. Invalid unless the rule is at rest and the share can be used."""
+    """Give a rule another level, applied in the background. Invalid unless the rule is at rest and
+    the share can be used."""
     instances = _ready(conn, caller, get(conn, caller, access_id)["share_id"])
     if access_level not in LEVELS:
         raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
@@ -107,9 +138,16 @@ def change_level(
         return rule
     rows = _states(conn, access_id)
     if not all(states.ACCESS_RULE.permits(row.state, Permit.CHANGE_LEVEL) for row in rows):
-        raise Invalid(f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when it is active or in error.")
+        raise Invalid(
+            f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when "
+            "it is active or in error."
+        )
     require_room_for_work(conn, instances[0].project_id, limits)
-    conn.execute(sa.update(share_access_rules).where(share_access_rules.c.id == access_id).values(access_level=access_level))
+    conn.execute(
+        sa.update(share_access_rules)
+        .where(share_access_rules.c.id == access_id)
+        .values(access_level=access_level)
+    )
     states.move(conn, states.ACCESS_RULE, [row.id for row in rows], "queued_to_apply")
     _start(conn, instances)
     return get(conn, caller, access_id, sees_hidden=sees_hidden)
@@ -124,38 +162,61 @@ def find(
     *,
     sees_hidden: bool = False,
 ) -> list[dict[str, Any]]:
-    """The rules of a share, or of all shares that the caller may see the rules of, newest first unless sorted otherwise. `filters`: fields
-    of the view, metadata (dict); what a lock hides from the caller is neither found nor sorted by. Invalid for a sort key that is not known."""
+    """The rules of a share, or of all shares that the caller may see the rules of, newest first
+    unless sorted otherwise. `filters`: fields of the view, metadata (dict); what a lock hides from
+    the caller is neither found nor sorted by. Invalid for a sort key that is not known."""
     if share_id is not None:
-        shares.require_own(conn, caller, share_id)  # a public share may be seen by everyone, its rules may not
+        # a public share may be seen by everyone, its rules may not
+        shares.require_own(conn, caller, share_id)
     return _listing(caller, share_id, sees_hidden).find(conn, caller, filters or {}, page or Page())
 
 
-def get(conn: Connection, caller: Caller, access_id: str, *, sees_hidden: bool = False) -> dict[str, Any]:
+def get(
+    conn: Connection, caller: Caller, access_id: str, *, sees_hidden: bool = False
+) -> dict[str, Any]:
     """One rule of a share of the caller's project."""
-    query = sa.select(*[value.label(name) for name, value in _shown_to(caller, sees_hidden).items()])
-    row = conn.execute(_of_owner(query, caller).where(share_access_rules.c.id == access_id)).mappings().one_or_none()
+    query = sa.select(
+        *[value.label(name) for name, value in _shown_to(caller, sees_hidden).items()]
+    )
+    row = (
+        conn.execute(_of_owner(query, caller).where(share_access_rules.c.id == access_id))
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     return dict(row)
 
 
-def change_metadata(conn: Connection, caller: Caller, access_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+def change_metadata(
+    conn: Connection,
+    caller: Caller,
+    access_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
+) -> dict[str, str]:
     """Replace the metadata of a rule by `change` of it, its row held; what it is then."""
     table = share_access_rules
-    rule = conn.execute(_of_owner(sa.select(table), caller).where(table.c.id == access_id).with_for_update(of=table)).one_or_none()
+    rule = conn.execute(
+        _of_owner(sa.select(table), caller).where(table.c.id == access_id).with_for_update(of=table)
+    ).one_or_none()
     if rule is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     metadata = change(rule.metadata)
-    conn.execute(sa.update(table).where(table.c.id == access_id).values(metadata=metadata, updated_at=utcnow()))
+    conn.execute(
+        sa.update(table)
+        .where(table.c.id == access_id)
+        .values(metadata=metadata, updated_at=utcnow())
+    )
     return metadata
 
 
-# -------------------------------------------------------------------------------------------------------------------
+# -------------------------------------------------------------------------------------------------
 
 
 def _of_owner(query: sa.Select[Any], caller: Caller) -> sa.Select[Any]:
-    query = query.select_from(share_access_rules).join(shares_table, shares_table.c.id == share_access_rules.c.share_id)
+    query = query.select_from(share_access_rules).join(
+        shares_table, shares_table.c.id == share_access_rules.c.share_id
+    )
     return query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
 
 
@@ -163,40 +224,58 @@ def _listing(caller: Caller, share_id: str | None, sees_hidden: bool) -> Listing
     """What `find` finds, by the columns as the caller may see them."""
     table, shown = share_access_rules, _shown_to(caller, sees_hidden)
     query = sa.select(*[value.label(name) for name, value in shown.items()])
-    scoped = _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
+    scoped = (
+        _of_owner(query, caller) if share_id is None else query.where(table.c.share_id == share_id)
+    )
     return Listing(
         "Access rules",
         lambda _caller, _all_projects: scoped,
         table.c.id,
-        conditions={**equal({name: shown[name] for name in _FILTERS}), "metadata": having_pairs(table.c.metadata)},
+        conditions={
+            **equal({name: shown[name] for name in _FILTERS}),
+            "metadata": having_pairs(table.c.metadata),
+        },
         sort_keys={name: shown[name] for name in ("id", "created_at", "updated_at", *_FILTERS)},
     )
 
 
 def _shown_to(caller: Caller, sees_hidden: bool) -> dict[str, sa.ColumnElement[Any]]:
     """The columns of a rule as the caller may see them."""
-    derived: dict[str, sa.ColumnElement[Any]] = {"state": access_rule_states.STATE, "updated_at": access_rule_states.UPDATED_AT}
+    derived: dict[str, sa.ColumnElement[Any]] = {
+        "state": access_rule_states.STATE,
+        "updated_at": access_rule_states.UPDATED_AT,
+    }
     columns = dict(share_access_rules.c.items()) | derived
     if not (sees_hidden or caller.is_admin):
         hidden = resource_lock_checks.is_hidden_from(caller)
-        columns |= {name: sa.case((hidden, _HIDDEN), else_=columns[name]) for name in ("access_to", "access_key")}
+        columns |= {
+            name: sa.case((hidden, _HIDDEN), else_=columns[name])
+            for name in ("access_to", "access_key")
+        }
     return columns
 
 
 def _ready(conn: Connection, caller: Caller, share_id: str) -> list[sa.Row[Any]]:
-    """The share with each instance that has a place, as `shares.lock_instances` gives them. Raises as `shares.require_available` does."""
+    """The share with each instance that has a place, as `shares.lock_instances` gives them. Raises
+    as `shares.require_available` does."""
     instances = shares.lock_instances(conn, caller, share_id)
     share = instances[0]
     shares.require_available(share)
     if share.share_network_id is not None:
-        share_network_lock.require_active(conn.execute(sa.select(share_networks).where(share_networks.c.id == share.share_network_id)).one())
+        share_network_lock.require_active(
+            conn.execute(
+                sa.select(share_networks).where(share_networks.c.id == share.share_network_id)
+            ).one()
+        )
     return [instance for instance in instances if shares.is_placed(instance)]
 
 
 def _states(conn: Connection, access_id: str) -> Sequence[sa.Row[Any]]:
     """The rule's rows of share_instance_access_map: one for each instance that it is on."""
     table = share_instance_access_map
-    return conn.execute(sa.select(table).where(table.c.access_id == access_id).order_by(table.c.share_instance_id)).all()
+    return conn.execute(
+        sa.select(table).where(table.c.access_id == access_id).order_by(table.c.share_instance_id)
+    ).all()
 
 
 def _start(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
@@ -207,7 +286,8 @@ def _start(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
 
 
 def _normalised(access_type: str, access_to: str) -> str:
-    """An address or a prefix in its canonical form; other types as they are. Invalid when it cannot be one."""
+    """An address or a prefix in its canonical form; other types as they are. Invalid when it cannot
+    be one."""
     if access_type == "ip":
         try:
             network = plain_network(access_to, strict=False)
@@ -222,8 +302,13 @@ def _normalised(access_type: str, access_to: str) -> str:
 
 
 def _spellings(access_type: str, target: str) -> set[str]:
-    """All canonical forms of what a rule is for: a single address may be written with its prefix length or without."""
+    """All canonical forms of what a rule is for: a single address may be written with its prefix
+    length or without."""
     if access_type != "ip":
         return {target}
     network = ipaddress.ip_network(target)
-    return {target, str(network), str(network.network_address)} if network.num_addresses == 1 else {target}
+    return (
+        {target, str(network), str(network.network_address)}
+        if network.num_addresses == 1
+        else {target}
+    )

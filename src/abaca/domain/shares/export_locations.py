@@ -1,4 +1,5 @@
-"""Export locations as drivers give them, of share instances and snapshot instances: those that stay keep their ids and their order.
+"""Export locations as drivers give them, of share instances and snapshot instances: those that stay
+keep their ids and their order.
 
 What callers see of them: `share_export_locations`, `snapshot_export_locations`.
 """
@@ -19,18 +20,30 @@ from abaca.values import ExportLocation
 
 
 def instances_with(column: str, wanted: str) -> sa.Select[Any]:
-    """A query for the ids of the share instances that have an export location with this `id` or `path`."""
-    return sa.select(share_export_locations.c.share_instance_id).where(share_export_locations.c[column] == wanted)
+    """A query for the ids of the share instances that have an export location with this `id` or
+    `path`."""
+    return sa.select(share_export_locations.c.share_instance_id).where(
+        share_export_locations.c[column] == wanted
+    )
 
 
 def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocation]) -> None:
-    """Store the full list of a share instance: paths that are there keep their id, their order and their preference; new ones follow."""
+    """Store the full list of a share instance: paths that are there keep their id, their order and
+    their preference; new ones follow."""
     _replace(conn, share_export_locations, "share_instance_id", instance_id, locations)
 
 
-def replace_of_snapshot(conn: Connection, snapshot_instance_id: str, locations: Sequence[ExportLocation]) -> None:
+def replace_of_snapshot(
+    conn: Connection, snapshot_instance_id: str, locations: Sequence[ExportLocation]
+) -> None:
     """The same for a snapshot instance."""
-    _replace(conn, share_snapshot_export_locations, "share_snapshot_instance_id", snapshot_instance_id, locations)
+    _replace(
+        conn,
+        share_snapshot_export_locations,
+        "share_snapshot_instance_id",
+        snapshot_instance_id,
+        locations,
+    )
 
 
 def by_instance(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
@@ -38,13 +51,25 @@ def by_instance(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list
     return _by_owner(conn, share_export_locations, "share_instance_id", instance_ids)
 
 
-def by_snapshot_instance(conn: Connection, snapshot_instance_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+def by_snapshot_instance(
+    conn: Connection, snapshot_instance_ids: Sequence[str]
+) -> dict[str, list[sa.Row[Any]]]:
     """Snapshot instance id → its export locations in their stable order."""
-    return _by_owner(conn, share_snapshot_export_locations, "share_snapshot_instance_id", snapshot_instance_ids)
+    return _by_owner(
+        conn, share_snapshot_export_locations, "share_snapshot_instance_id", snapshot_instance_ids
+    )
 
 
-def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locations: Sequence[ExportLocation]) -> None:
-    known = conn.execute(sa.select(table).where(table.c[owner] == owner_id).order_by(table.c.position)).all()
+def _replace(
+    conn: Connection,
+    table: sa.Table,
+    owner: str,
+    owner_id: str,
+    locations: Sequence[ExportLocation],
+) -> None:
+    known = conn.execute(
+        sa.select(table).where(table.c[owner] == owner_id).order_by(table.c.position)
+    ).all()
     wanted = {location.path: location for location in locations}
     gone = [row.id for row in known if row.path not in wanted]
     if gone:
@@ -54,8 +79,8 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
     if not fresh:
         return
     first = max((row.position for row in known), default=-1) + 1
-    # One preferred location a family: clients that follow the preference must not move when a subnet is added. Those that
-    # only administrators see count apart.
+    # One preferred location a family: clients that follow the preference must not move when a
+    # subnet is added. Those that only administrators see count apart.
     taken = {_kind(row) for row in known if row.preferred and row.id not in gone}
     now = utcnow()
     rows = []
@@ -80,9 +105,13 @@ def _replace(conn: Connection, table: sa.Table, owner: str, owner_id: str, locat
     conn.execute(sa.insert(table), rows)
 
 
-def _by_owner(conn: Connection, table: sa.Table, owner: str, owner_ids: Sequence[str]) -> dict[str, list[sa.Row[Any]]]:
+def _by_owner(
+    conn: Connection, table: sa.Table, owner: str, owner_ids: Sequence[str]
+) -> dict[str, list[sa.Row[Any]]]:
     found = defaultdict(list)
-    for row in conn.execute(sa.select(table).where(table.c[owner].in_(owner_ids)).order_by(table.c.position)):
+    for row in conn.execute(
+        sa.select(table).where(table.c[owner].in_(owner_ids)).order_by(table.c.position)
+    ):
         found[row._mapping[owner]].append(row)
     return found
 

@@ -1,4 +1,5 @@
-"""A share whose pool turned out to have no room is placed once more, on another pool; the scheduler had known the pool as it was reported last."""
+"""A share whose pool turned out to have no room is placed once more, on another pool; the scheduler
+had known the pool as it was reported last."""
 
 from __future__ import annotations
 
@@ -23,11 +24,15 @@ MOST_POOLS = 5
 
 
 def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> bool:
-    """Have a share that is being made be made on a pool of its zone that is none of those `tried` (host@backend#pool, the last one its own).
+    """Have a share that is being made be made on a pool of its zone that is none of those `tried`
+    (host@backend#pool, the last one its own).
 
-    Nothing of it is there any more. False, and nothing is changed, when there is no such pool, or it is not to be made any more.
+    Nothing of it is there any more. False, and nothing is changed, when there is no such pool, or
+    it is not to be made any more.
     """
-    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.id == instance_id))
+    network_id = conn.scalar(
+        sa.select(share_instances.c.share_network_id).where(share_instances.c.id == instance_id)
+    )
     network = lock_row(conn, share_networks, network_id) if network_id else None
     instance = lock_row(conn, share_instances, instance_id)
     if instance is None or instance.status != "creating" or instance.host != tried[-1]:
@@ -39,7 +44,9 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     zones = share_creation.zone_names(conn)
     subnets: dict[str, list[str]] = {}
     with suppress(Invalid):  # the type is not offered there any more
-        subnets = share_creation.subnets_by_zone(conn, network.id, zones, instance.availability_zone_id, specs)
+        subnets = share_creation.subnets_by_zone(
+            conn, network.id, zones, instance.availability_zone_id, specs
+        )
     request = PlacementRequest(
         size=share.size,
         share_proto=share.share_proto,
@@ -50,10 +57,16 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     host = placement.place_and_claim(conn, request, excluded=tried).host
     if host is None:
         return False
-    server_id = share_creation.server_for(conn, network, host, subnets[instance.availability_zone_id])
+    server_id = share_creation.server_for(
+        conn, network, host, subnets[instance.availability_zone_id]
+    )
     placement.release(conn, instance.host, share.size)
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
-    conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(**changed))
+    conn.execute(
+        sa.update(share_instances).where(share_instances.c.id == instance_id).values(**changed)
+    )
     share_servers.restart_idle_timer(conn, instance.share_server_id)
-    shares.start_on(conn, "share_create", instance_id, str(host), server_id, share.project_id, *tried)
+    shares.start_on(
+        conn, "share_create", instance_id, str(host), server_id, share.project_id, *tried
+    )
     return True

@@ -1,5 +1,6 @@
-"""What resource locks keep from being done, and who is above a lock: its user, as long as it was placed as one, services above users' locks,
-and administrators above all. Placing locks and taking them away: `resource_locks`."""
+"""What resource locks keep from being done, and who is above a lock: its user, as long as it was
+placed as one, services above users' locks, and administrators above all. Placing locks and taking
+them away: `resource_locks`."""
 
 from __future__ import annotations
 
@@ -33,23 +34,41 @@ def is_below(caller: Caller) -> sa.ColumnElement[bool]:
 
 def is_hidden_from(caller: Caller) -> sa.ColumnElement[bool]:
     """SQL: a lock keeps the caller from seeing to whom an access rule opens its share."""
-    return sa.exists().where(table.c.access_rule_id == share_access_rules.c.id, table.c.resource_action == SHOW, ~is_below(caller))
+    return sa.exists().where(
+        table.c.access_rule_id == share_access_rules.c.id,
+        table.c.resource_action == SHOW,
+        ~is_below(caller),
+    )
 
 
 def require_share_deletable(conn: Connection, share_id: str) -> None:
-    """Forbidden for a share, its row held, that is locked against being deleted, soft-deleted or unmanaged, whoever asks."""
-    locks = conn.scalars(sa.select(table.c.id).where(table.c.share_id == share_id, table.c.resource_action == DELETE).order_by(table.c.id)).all()
+    """Forbidden for a share, its row held, that is locked against being deleted, soft-deleted or
+    unmanaged, whoever asks."""
+    locks = conn.scalars(
+        sa.select(table.c.id)
+        .where(table.c.share_id == share_id, table.c.resource_action == DELETE)
+        .order_by(table.c.id)
+    ).all()
     if locks:
-        raise Forbidden(f"Invalid share: Resource locks prevent the deletion of share {share_id}: {', '.join(locks)}.")
+        raise Forbidden(
+            f"Invalid share: Resource locks prevent the deletion of share {share_id}: "
+            f"{', '.join(locks)}."
+        )
 
 
-def require_rule_deletable(conn: Connection, caller: Caller, access_id: str, *, unrestrict: bool) -> None:
-    """Forbidden for an access rule, its share's row held, that is locked against deletion, unless the caller wants that disregarded and may."""
-    query = sa.select(table.c.id, is_below(caller)).where(table.c.access_rule_id == access_id, table.c.resource_action == DELETE)
+def require_rule_deletable(
+    conn: Connection, caller: Caller, access_id: str, *, unrestrict: bool
+) -> None:
+    """Forbidden for an access rule, its share's row held, that is locked against deletion, unless
+    the caller wants that disregarded and may."""
+    query = sa.select(table.c.id, is_below(caller)).where(
+        table.c.access_rule_id == access_id, table.c.resource_action == DELETE
+    )
     locks = conn.execute(query).all()
     if locks and not unrestrict:
         raise Forbidden(
-            f"Access rule {access_id} is locked against deletion: deny it with unrestrict set to true,"
+            f"Access rule {access_id} is locked against deletion: deny it with unrestrict set to "
+            "true,"
             " or delete its resource locks first."
         )
     if not all(may for _, may in locks):

@@ -1,6 +1,8 @@
-"""Resource locks: placing them on shares and access rules, reading them, changing them and taking them away.
+"""Resource locks: placing them on shares and access rules, reading them, changing them and taking
+them away.
 
-What they keep from being done: `resource_lock_checks`. They are deleted with what they lock, by the database.
+What they keep from being done: `resource_lock_checks`. They are deleted with what they lock, by the
+database.
 """
 
 from __future__ import annotations
@@ -30,7 +32,19 @@ _RESOURCES = {"share": table.c.share_id, "access_rule": table.c.access_rule_id}
 _NOUNS = {"share": states.SHARE, "access_rule": states.ACCESS_RULE}
 _KINDS = [(column.is_not(None), name) for name, column in _RESOURCES.items()]
 _FIELDS: dict[str, sa.ColumnElement[Any]] = {
-    **{name: table.c[name] for name in ("id", "project_id", "user_id", "lock_context", "resource_action", "lock_reason", "created_at", "updated_at")},
+    **{
+        name: table.c[name]
+        for name in (
+            "id",
+            "project_id",
+            "user_id",
+            "lock_context",
+            "resource_action",
+            "lock_reason",
+            "created_at",
+            "updated_at",
+        )
+    },
     "resource_type": sa.case(*_KINDS),
     "resource_id": sa.func.coalesce(*_RESOURCES.values()),
 }
@@ -38,7 +52,11 @@ _FIELDS: dict[str, sa.ColumnElement[Any]] = {
 
 def _select(caller: Caller, all_projects: bool = False) -> sa.Select[Any]:
     query = sa.select(*[column.label(name) for name, column in _FIELDS.items()])
-    return query if all_projects and caller.is_admin else query.where(table.c.project_id == caller.project_id)
+    return (
+        query
+        if all_projects and caller.is_admin
+        else query.where(table.c.project_id == caller.project_id)
+    )
 
 
 LISTING = Listing(
@@ -64,14 +82,20 @@ def create(
     lock_reason: str | None = None,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Place a lock; its view. Missing for what is not there, or another project's; Conflict in a state that is against it, and for a second
-    lock against being shown."""
+    """Place a lock; its view. Missing for what is not there, or another project's; Conflict in a
+    state that is against it, and for a second lock against being shown."""
     _require_known(resource_type, resource_action)
-    share_id = resource_id if resource_type == "share" else _share_of_rule(conn, caller, resource_id)
+    share_id = (
+        resource_id if resource_type == "share" else _share_of_rule(conn, caller, resource_id)
+    )
     share = shares.lock(conn, caller, share_id)
     _require_lockable(conn, share, resource_type, resource_id, resource_action)
-    require_room_in_project(conn, "resource_locks", limits.resource_locks, table.c.project_id, share.project_id)
-    lock_id = place(conn, caller, resource_type, resource_id, share.project_id, resource_action, lock_reason)
+    require_room_in_project(
+        conn, "resource_locks", limits.resource_locks, table.c.project_id, share.project_id
+    )
+    lock_id = place(
+        conn, caller, resource_type, resource_id, share.project_id, resource_action, lock_reason
+    )
     return get(conn, caller, lock_id)
 
 
@@ -85,20 +109,23 @@ def place(
     lock_reason: str | None,
     cause_id: str | None = None,
 ) -> str:
-    """Store a lock, its resource's share held and found fit by the caller of this function; its id."""
+    """Store a lock, its resource's share held and found fit by the caller of this function; its
+    id."""
     lock_id = str(uuid4())
     conn.execute(
-        sa.insert(table).values({
-            "id": lock_id,
-            "project_id": project_id,
-            "user_id": caller.user_id,
-            "lock_context": context_of(caller),
-            _RESOURCES[resource_type].name: resource_id,
-            "resource_action": resource_action,
-            "lock_reason": lock_reason,
-            "cause_id": cause_id,
-            "created_at": utcnow(),
-        })
+        sa.insert(table).values(
+            {
+                "id": lock_id,
+                "project_id": project_id,
+                "user_id": caller.user_id,
+                "lock_context": context_of(caller),
+                _RESOURCES[resource_type].name: resource_id,
+                "resource_action": resource_action,
+                "lock_reason": lock_reason,
+                "cause_id": cause_id,
+                "created_at": utcnow(),
+            }
+        )
     )
     return lock_id
 
@@ -112,15 +139,33 @@ def restrict_rule(
     lock_reason: str | None,
     limits: RowLimits = NO_LIMITS,
 ) -> None:
-    """Lock a new access rule of a share (as `shares.lock` gives it) against these actions. One that is locked against deletion has its share
-    locked, too, until it goes."""
+    """Lock a new access rule of a share (as `shares.lock` gives it) against these actions. One that
+    is locked against deletion has its share locked, too, until it goes."""
     if actions:
         more = len(actions) + (DELETE in actions)
-        require_room_in_project(conn, "resource_locks", limits.resource_locks, table.c.project_id, share.project_id, more)
+        require_room_in_project(
+            conn,
+            "resource_locks",
+            limits.resource_locks,
+            table.c.project_id,
+            share.project_id,
+            more,
+        )
     for action in sorted(actions):
-        lock_id = place(conn, caller, "access_rule", access_id, share.project_id, action, lock_reason)
+        lock_id = place(
+            conn, caller, "access_rule", access_id, share.project_id, action, lock_reason
+        )
         if action == DELETE:
-            place(conn, caller, "share", share.id, share.project_id, DELETE, f"Locked by the access rule's lock {lock_id}.", lock_id)
+            place(
+                conn,
+                caller,
+                "share",
+                share.id,
+                share.project_id,
+                DELETE,
+                f"Locked by the access rule's lock {lock_id}.",
+                lock_id,
+            )
 
 
 def get(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
@@ -131,21 +176,39 @@ def get(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
     return rows[0]
 
 
-def update(conn: Connection, caller: Caller, lock_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Change resource_action, lock_reason. Forbidden for who is not above the lock; Conflict as in `create`."""
+def update(
+    conn: Connection, caller: Caller, lock_id: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """Change resource_action, lock_reason. Forbidden for who is not above the lock; Conflict as in
+    `create`."""
     lock = _held(conn, caller, lock_id)
     action = changes.get("resource_action", lock["resource_action"])
     _require_known(lock["resource_type"], action)
     if action != lock["resource_action"]:
-        share_id = lock["resource_id"] if lock["resource_type"] == "share" else _share_of_rule(conn, caller, lock["resource_id"])
-        _require_lockable(conn, shares.lock(conn, caller, share_id), lock["resource_type"], lock["resource_id"], action)
-    allowed = {name: changes[name] for name in ("resource_action", "lock_reason") if name in changes}
-    conn.execute(sa.update(table).where(table.c.id == lock_id).values(updated_at=utcnow(), **allowed))
+        share_id = (
+            lock["resource_id"]
+            if lock["resource_type"] == "share"
+            else _share_of_rule(conn, caller, lock["resource_id"])
+        )
+        _require_lockable(
+            conn,
+            shares.lock(conn, caller, share_id),
+            lock["resource_type"],
+            lock["resource_id"],
+            action,
+        )
+    allowed = {
+        name: changes[name] for name in ("resource_action", "lock_reason") if name in changes
+    }
+    conn.execute(
+        sa.update(table).where(table.c.id == lock_id).values(updated_at=utcnow(), **allowed)
+    )
     return get(conn, caller, lock_id)
 
 
 def delete(conn: Connection, caller: Caller, lock_id: str) -> None:
-    """Take a lock away, and the lock of a share that was made with it. Forbidden for who is not above it."""
+    """Take a lock away, and the lock of a share that was made with it. Forbidden for who is not
+    above it."""
     _held(conn, caller, lock_id)
     conn.execute(sa.delete(table).where(table.c.id == lock_id))
 
@@ -161,8 +224,14 @@ def _held(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
 
 
 def _share_of_rule(conn: Connection, caller: Caller, access_id: str) -> str:
-    query = sa.select(shares_table.c.id).join(share_access_rules).where(share_access_rules.c.id == access_id)
-    share_id: str | None = conn.scalar(query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id))
+    query = (
+        sa.select(shares_table.c.id)
+        .join(share_access_rules)
+        .where(share_access_rules.c.id == access_id)
+    )
+    share_id: str | None = conn.scalar(
+        query if caller.is_admin else query.where(shares_table.c.project_id == caller.project_id)
+    )
     if share_id is None:
         raise Missing(f"Access rule {access_id} could not be found.")
     return share_id
@@ -172,21 +241,35 @@ def _require_known(resource_type: str, resource_action: str) -> None:
     if resource_type not in ACTIONS:
         raise Invalid(f"'resource_type' must be one of {', '.join(ACTIONS)}.")
     if resource_action not in ACTIONS[resource_type]:
-        raise Invalid(f"'resource_action' must be one of {', '.join(ACTIONS[resource_type])} for a resource of type {resource_type}.")
+        raise Invalid(
+            f"'resource_action' must be one of {', '.join(ACTIONS[resource_type])} for a resource "
+            f"of type {resource_type}."
+        )
 
 
-def _require_lockable(conn: Connection, share: sa.Row[Any], resource_type: str, resource_id: str, resource_action: str) -> None:
-    """Conflict unless the resource, its share's row held, is in a state in which a lock makes sense."""
+def _require_lockable(
+    conn: Connection, share: sa.Row[Any], resource_type: str, resource_id: str, resource_action: str
+) -> None:
+    """Conflict unless the resource, its share's row held, is in a state in which a lock makes
+    sense."""
     if share.scheduled_to_be_deleted_at is not None:
         raise Conflict(f"Share {share.id} has been soft-deleted: it cannot be locked.")
     state = share.status
     if resource_type == "access_rule":
-        state = conn.scalar(sa.select(access_rule_states.STATE).where(share_access_rules.c.id == resource_id))
+        state = conn.scalar(
+            sa.select(access_rule_states.STATE).where(share_access_rules.c.id == resource_id)
+        )
         if state is None:  # it went while its share's row was waited for
             raise Missing(f"Access rule {resource_id} could not be found.")
     if resource_action == DELETE and not _NOUNS[resource_type].permits(state, Permit.LOCK):
-        raise Conflict(f"The {resource_type} {resource_id} is {state}: it cannot be locked against deletion.")
+        raise Conflict(
+            f"The {resource_type} {resource_id} is {state}: it cannot be locked against deletion."
+        )
     if resource_action == SHOW:
-        same = sa.select(table.c.id).where(table.c.access_rule_id == resource_id, table.c.resource_action == SHOW)
+        same = sa.select(table.c.id).where(
+            table.c.access_rule_id == resource_id, table.c.resource_action == SHOW
+        )
         if conn.execute(same.limit(1)).first():
-            raise Conflict(f"The visibility of the {resource_type} {resource_id} is already locked.")
+            raise Conflict(
+                f"The visibility of the {resource_type} {resource_id} is already locked."
+            )

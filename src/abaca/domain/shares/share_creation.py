@@ -1,4 +1,5 @@
-"""Making a share: what it may be, where it goes, and which share server carries it; all of it in the request's transaction."""
+"""Making a share: what it may be, where it goes, and which share server carries it; all of it in
+the request's transaction."""
 
 from __future__ import annotations
 
@@ -41,20 +42,34 @@ _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
 # Statements of every creation are built once: that costs more than the database needs for them.
 _SHARE_TYPE = (
     sa.select(share_types)
-    .where(sa.or_(share_types.c.id == sa.bindparam("name_or_id"), share_types.c.name == sa.bindparam("name_or_id")))
+    .where(
+        sa.or_(
+            share_types.c.id == sa.bindparam("name_or_id"),
+            share_types.c.name == sa.bindparam("name_or_id"),
+        )
+    )
     .order_by(share_types.c.id != sa.bindparam("name_or_id"))
 )
 _ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
 _SUBNETS = (
     sa.select(share_network_subnets.c.id, share_network_subnets.c.availability_zone_id)
-    .where(share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"), ~share_network_subnets.c.is_deleting)
+    .where(
+        share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"),
+        ~share_network_subnets.c.is_deleting,
+    )
     .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
 )
-_SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
+_SUPPORTS = (
+    "snapshot_support",
+    "create_share_from_snapshot_support",
+    "revert_to_snapshot_support",
+    "mount_snapshot_support",
+)
 
 
 class ShareRequest(Value):
-    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name, None: the default, any.
+    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name,
+    None: the default, any.
 
     With `snapshot_id` what is left open is the snapshot's share's.
     """
@@ -73,20 +88,32 @@ class ShareRequest(Value):
     """Whether the zones that the share type names matter."""
 
 
-def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaults: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user message when no pool fits. Its view.
+def create(
+    conn: Connection,
+    caller: Caller,
+    request: ShareRequest,
+    quota_defaults: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user
+    message when no pool fits. Its view.
 
     `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
     """
     if request.share_proto.upper() not in PROTOCOLS:
-        raise Invalid(f"Invalid share protocol provided: {request.share_proto}. Known protocols: {', '.join(PROTOCOLS)}.")
+        raise Invalid(
+            f"Invalid share protocol provided: {request.share_proto}. Known protocols: "
+            f"{', '.join(PROTOCOLS)}."
+        )
     source = share_sources.find(conn, caller, request.snapshot_id) if request.snapshot_id else None
     request = _inherit(source, request) if source else request
     share_type, specs = _share_type(conn, caller, request.share_type)
     if not request.goes_by_type_zones:
         specs.pop(types.AVAILABILITY_ZONES, None)
     if request.size <= 0:
-        raise Invalid(f"Invalid input received: Share size '{request.size}' must be an integer and greater than 0.")
+        raise Invalid(
+            f"Invalid input received: Share size '{request.size}' must be an integer and greater "
+            "than 0."
+        )
     if complaint := share_sizes.complaint(request.size, specs):
         raise Invalid(f"Invalid input received: {complaint}")
     zones = zone_names(conn)
@@ -96,7 +123,14 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
         zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
     buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if source is None else None
     quota_usages.claim(
-        conn, caller.project_id, caller.user_id, share_type.id, defaults=quota_defaults, share_size=request.size, shares=1, gigabytes=request.size
+        conn,
+        caller.project_id,
+        caller.user_id,
+        share_type.id,
+        defaults=quota_defaults,
+        share_size=request.size,
+        shares=1,
+        gigabytes=request.size,
     )
     chosen = placement.place_and_claim(
         conn,
@@ -104,13 +138,17 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
             size=request.size,
             share_proto=request.share_proto.upper(),
             extra_specs=specs,
-            zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()} if buckets is not None else None,
+            zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()}
+            if buckets is not None
+            else None,
             availability_zone=zones[zone_id] if zone_id else None,
         ),
         source.host if source else None,
     )
     share_id, instance_id = str(uuid4()), str(uuid4())
-    placed_zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
+    placed_zone = next(
+        (key for key, name in zones.items() if name == chosen.availability_zone), None
+    )
     server_id = source.share_server_id if source and chosen.host else None
     if chosen.host is not None and buckets is not None and placed_zone is not None:
         server_id = server_for(conn, network, chosen.host, buckets[placed_zone])
@@ -132,33 +170,58 @@ def create(conn: Connection, caller: Caller, request: ShareRequest, quota_defaul
     if chosen.host is None:
         _no_valid_host(conn, caller, share_id, instance_id, chosen)
     else:
-        share_nouns.start_on(conn, "share_create", instance_id, str(chosen.host), server_id, caller.project_id)
+        share_nouns.start_on(
+            conn, "share_create", instance_id, str(chosen.host), server_id, caller.project_id
+        )
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
 
 def _inherit(source: Source, request: ShareRequest) -> ShareRequest:
-    """The request with what it leaves open taken from the source. Invalid where it asks for what a share made from that cannot be."""
+    """The request with what it leaves open taken from the source. Invalid where it asks for what a
+    share made from that cannot be."""
     if request.size < source.size:
-        raise Invalid(f"Invalid input received: Share size '{request.size}' must be equal or greater than snapshot size {source.size}.")
+        raise Invalid(
+            f"Invalid input received: Share size '{request.size}' must be equal or greater than "
+            f"snapshot size {source.size}."
+        )
     if request.share_proto.upper() != source.share_proto:
-        raise Invalid(f"Invalid input received: the protocol must be the snapshot's, {source.share_proto}.")
+        raise Invalid(
+            f"Invalid input received: the protocol must be the snapshot's, {source.share_proto}."
+        )
     if request.share_network_id not in (None, source.share_network_id):
-        raise Invalid("Share network ID should be the same as snapshot's parent share's or not specified.")
-    return msgspec.structs.replace(request, share_type=request.share_type or source.share_type_id, share_network_id=source.share_network_id)
+        raise Invalid(
+            "Share network ID should be the same as snapshot's parent share's or not specified."
+        )
+    return msgspec.structs.replace(
+        request,
+        share_type=request.share_type or source.share_type_id,
+        share_network_id=source.share_network_id,
+    )
 
 
-def _share_type(conn: Connection, caller: Caller, name_or_id: str | None) -> tuple[sa.Row[Any], dict[str, str]]:
+def _share_type(
+    conn: Connection, caller: Caller, name_or_id: str | None
+) -> tuple[sa.Row[Any], dict[str, str]]:
     if name_or_id is None:
         raise Invalid("A share type must be given: no default share type is configured.")
     share_type = conn.execute(_SHARE_TYPE, {"name_or_id": name_or_id}).first()
-    if share_type is None or not (share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)):
+    if share_type is None or not (
+        share_type.is_public or caller.is_admin or _has_access(conn, caller, share_type.id)
+    ):
         raise Missing(f"Share type {name_or_id} could not be found.")
     return share_type, types.specs_of(conn, share_type.id)
 
 
 def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
     table = share_type_projects
-    return conn.execute(sa.select(table).where(table.c.share_type_id == share_type_id, table.c.project_id == caller.project_id)).first() is not None
+    return (
+        conn.execute(
+            sa.select(table).where(
+                table.c.share_type_id == share_type_id, table.c.project_id == caller.project_id
+            )
+        ).first()
+        is not None
+    )
 
 
 def zone_names(conn: Connection) -> dict[str, str]:
@@ -175,10 +238,13 @@ def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None
     raise Missing(f"Availability zone {name_or_id} could not be found.")
 
 
-def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]) -> sa.Row[Any]:
+def _network(
+    conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]
+) -> sa.Row[Any]:
     if specs.get(types.HANDLES_SERVERS, "").lower() not in _TRUE:
         raise Invalid(
-            "Shares of this type cannot be made: it has driver_handles_share_servers=False, and back ends that make no share servers "
+            "Shares of this type cannot be made: it has driver_handles_share_servers=False, and "
+            "back ends that make no share servers "
             "are not served yet. Use another share type."
         )
     if request.share_network_id is None:
@@ -191,16 +257,31 @@ def _network(conn: Connection, caller: Caller, request: ShareRequest, specs: dic
 
 
 def subnets_by_zone(
-    conn: Connection, network_id: str, zones: dict[str, str], zone_id: str | None, specs: dict[str, str]
+    conn: Connection,
+    network_id: str,
+    zones: dict[str, str],
+    zone_id: str | None,
+    specs: dict[str, str],
 ) -> dict[str, list[str]]:
-    """Zone id → the ids of the subnets that a server there stands on; only zones in question that have any."""
+    """Zone id → the ids of the subnets that a server there stands on; only zones in question that
+    have any."""
     rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
-    allowed = set(types.zones(specs[types.AVAILABILITY_ZONES])) if types.AVAILABILITY_ZONES in specs else set(zones.values())
+    allowed = (
+        set(types.zones(specs[types.AVAILABILITY_ZONES]))
+        if types.AVAILABILITY_ZONES in specs
+        else set(zones.values())
+    )
     if zone_id and zones[zone_id] not in allowed:
-        raise Invalid(f"The share type may not be used in availability zone {zones[zone_id]}, only in {', '.join(sorted(allowed))}.")
+        raise Invalid(
+            f"The share type may not be used in availability zone {zones[zone_id]}, only in "
+            f"{', '.join(sorted(allowed))}."
+        )
     candidates = [zone_id] if zone_id else [key for key, name in zones.items() if name in allowed]
     if zones and not candidates:
-        raise Invalid(f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, and there are none of these names.")
+        raise Invalid(
+            f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, "
+            "and there are none of these names."
+        )
     buckets = {}
     for zone in candidates:
         own = [row.id for row in rows if row.availability_zone_id == zone]
@@ -209,17 +290,23 @@ def subnets_by_zone(
             buckets[zone] = bucket
     if not buckets:
         where = ", ".join(sorted(zones[zone] for zone in candidates)) or "that there is"
-        raise Invalid(f"The share network {network_id} has no default subnet, and none in availability zone {where}.")
+        raise Invalid(
+            f"The share network {network_id} has no default subnet, and none in availability zone "
+            f"{where}."
+        )
     return buckets
 
 
 def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: list[str]) -> str:
-    """The id of a share server on that back end that stands on exactly these subnets of the network; a new one where there is none."""
+    """The id of a share server on that back end that stands on exactly these subnets of the
+    network; a new one where there is none."""
     existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
     if existing is not None:
         return existing
     support = conn.execute(
-        sa.select(services.c.network_allocation_update_support, services.c.security_service_update_support).where(services.c.host == host.service)
+        sa.select(
+            services.c.network_allocation_update_support, services.c.security_service_update_support
+        ).where(services.c.host == host.service)
     ).one()
     return share_servers.create(
         conn,
@@ -232,8 +319,11 @@ def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: l
 
 
 def choose_server_again(conn: Connection, instance_id: str) -> None:
-    """A share that has let go of a server that was never set up gets another one, where it was placed. Invalid when there can be none."""
-    instance = conn.execute(sa.select(share_instances).where(share_instances.c.id == instance_id)).one()
+    """A share that has let go of a server that was never set up gets another one, where it was
+    placed. Invalid when there can be none."""
+    instance = conn.execute(
+        sa.select(share_instances).where(share_instances.c.id == instance_id)
+    ).one()
     network = lock_row(conn, share_networks, instance.share_network_id)
     if network is None:
         raise Missing(f"Share network {instance.share_network_id} could not be found.")
@@ -241,10 +331,16 @@ def choose_server_again(conn: Connection, instance_id: str) -> None:
     specs, zone = types.specs_of(conn, instance.share_type_id), instance.availability_zone_id
     subnets = subnets_by_zone(conn, network.id, zone_names(conn), zone, specs)[zone]
     server_id = server_for(conn, network, Host.parse(instance.host), subnets)
-    conn.execute(sa.update(share_instances).where(share_instances.c.id == instance_id).values(share_server_id=server_id, updated_at=utcnow()))
+    conn.execute(
+        sa.update(share_instances)
+        .where(share_instances.c.id == instance_id)
+        .values(share_server_id=server_id, updated_at=utcnow())
+    )
 
 
-def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str], share_id: str) -> None:
+def _insert(
+    conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str], share_id: str
+) -> None:
     conn.execute(
         sa.insert(shares).values(
             id=share_id,
@@ -264,7 +360,9 @@ def _insert(conn: Connection, caller: Caller, request: ShareRequest, specs: dict
     )
 
 
-def _no_valid_host(conn: Connection, caller: Caller, share_id: str, instance_id: str, chosen: Placement) -> None:
+def _no_valid_host(
+    conn: Connection, caller: Caller, share_id: str, instance_id: str, chosen: Placement
+) -> None:
     _LOG.warning("share %s: %s", share_id, chosen.explain())
     states.move(conn, states.SHARE, instance_id, "error")
     messages.create(

@@ -1,6 +1,8 @@
-"""Share instances: what of a share is on a back end. How administrators see them, and what operations ask and tell of one.
+"""Share instances: what of a share is on a back end. How administrators see them, and what
+operations ask and tell of one.
 
-A share has one or several; which of them it is known by is said here (`IS_ACTIVE`). What callers do with a share is in `shares`.
+A share has one or several; which of them it is known by is said here (`IS_ACTIVE`). What callers do
+with a share is in `shares`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import dicts, lock_row, utcnow
-from abaca.db.tables import availability_zones, share_access_rules, share_instance_access_map, share_instances, shares
+from abaca.db.tables import (
+    availability_zones,
+    share_access_rules,
+    share_instance_access_map,
+    share_instances,
+    shares,
+)
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, among, equal
@@ -23,11 +31,13 @@ from abaca.errors import Invalid, Missing
 from abaca.values import ExportLocation
 
 _COLUMNS = (
-    "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id", "share_server_id", "share_type_id", "access_rules_status",
+    "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id",
+     "share_server_id", "share_type_id", "access_rules_status",
     "progress",
 )  # fmt: skip
 IS_ACTIVE = share_instances.c.active == sa.literal_column("1")
-"""SQL: it is the instance that clients use, and whose status, host, network, server and paths are those of its share."""
+"""SQL: it is the instance that clients use, and whose status, host, network, server and paths are
+those of its share."""
 
 
 def get(conn: Connection, instance_id: str) -> dict[str, Any]:
@@ -48,12 +58,15 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     states.force(conn, states.SHARE, instance_id, status)
 
 
-# --- for operations ------------------------------------------------------------------------------------------------
+# --- for operations
+# ------------------------------------------------------------------------------------------------
 
 
 def server_of(conn: Connection, instance_id: str) -> str | None:
     """The share server that it stands on; None when it is gone."""
-    return conn.scalar(sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id))
+    return conn.scalar(
+        sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id)
+    )
 
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
@@ -67,7 +80,11 @@ def resized(conn: Connection, instance_id: str, new_size: int) -> None:
     """The share has its new size, and no more than that is claimed for it."""
     row = _existing(conn, instance_id)
     _release(conn, row, (row.growing_to or row.size) - new_size)
-    conn.execute(sa.update(shares).where(shares.c.id == row.id).values(size=new_size, growing_to=None, updated_at=utcnow()))
+    conn.execute(
+        sa.update(shares)
+        .where(shares.c.id == row.id)
+        .values(size=new_size, growing_to=None, updated_at=utcnow())
+    )
     _settle(conn, row, instance_id, "available")
 
 
@@ -80,23 +97,30 @@ def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
 
 
 def remove(conn: Connection, instance_id: str) -> None:
-    """The instance is gone: give its room back and take its rows away, those of its share with the last. Nothing there is success.
+    """The instance is gone: give its room back and take its rows away, those of its share with the
+    last. Nothing there is success.
 
     The share is known by another instance when its active one goes first.
     """
     row = _row(conn, instance_id)
     if row is None:
         return
-    others = sa.select(share_instances.c.id).where(share_instances.c.share_id == row.id, share_instances.c.id != instance_id)
+    others = sa.select(share_instances.c.id).where(
+        share_instances.c.share_id == row.id, share_instances.c.id != instance_id
+    )
     heir = conn.scalar(others.order_by(share_instances.c.created_at, share_instances.c.id).limit(1))
     size = row.growing_to or row.size
     if heir is None:
-        quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1)
+        quota_usages.release(
+            conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1
+        )
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
     else:
         conn.execute(sa.delete(share_instances).where(share_instances.c.id == instance_id))
         if row.active:
-            conn.execute(sa.update(share_instances).where(share_instances.c.id == heir).values(active=1))
+            conn.execute(
+                sa.update(share_instances).where(share_instances.c.id == heir).values(active=1)
+            )
         remove_rules_without_instance(conn, row.id)
         show_change(conn, [row.id])
     placement.release(conn, row.host, size)
@@ -104,29 +128,45 @@ def remove(conn: Connection, instance_id: str) -> None:
 
 
 def remove_rules_without_instance(conn: Connection, share_id: str) -> None:
-    """An access rule that was denied on each instance of its share, or on those that are left, is gone."""
+    """An access rule that was denied on each instance of its share, or on those that are left, is
+    gone."""
     is_left = sa.exists().where(share_instance_access_map.c.access_id == share_access_rules.c.id)
-    conn.execute(sa.delete(share_access_rules).where(share_access_rules.c.share_id == share_id, ~is_left))
+    conn.execute(
+        sa.delete(share_access_rules).where(share_access_rules.c.share_id == share_id, ~is_left)
+    )
 
 
 def show_change(conn: Connection, share_ids: Sequence[str]) -> None:
-    """Something of these shares has changed that is shown with them and is not on their active instances: what is kept of
-    their views is made anew."""
+    """Something of these shares has changed that is shown with them and is not on their active
+    instances: what is kept of their views is made anew."""
     if share_ids:
         changed = share_instances.c.share_id.in_(share_ids) & IS_ACTIVE
         conn.execute(sa.update(share_instances).where(changed).values(updated_at=utcnow()))
 
 
-def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
-    """Set the status after a failure and tell the project why. Nothing to do when the share is gone."""
+def fail(
+    conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str
+) -> None:
+    """Set the status after a failure and tell the project why. Nothing to do when the share is
+    gone."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, instance_id, status)
-        messages.create(conn, project_id=row.project_id, resource_type="SHARE", resource_id=row.id, action=action, text=reason)
+        messages.create(
+            conn,
+            project_id=row.project_id,
+            resource_type="SHARE",
+            resource_id=row.id,
+            action=action,
+            text=reason,
+        )
 
 
 def _select() -> sa.Select[Any]:
-    return sa.select(*[share_instances.c[name] for name in _COLUMNS], availability_zones.c.name.label("availability_zone")).outerjoin(
+    return sa.select(
+        *[share_instances.c[name] for name in _COLUMNS],
+        availability_zones.c.name.label("availability_zone"),
+    ).outerjoin(
         availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
     )
 
@@ -139,19 +179,29 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _release(conn: Connection, row: sa.Row[Any], size: int) -> None:
-    """Give GiB back to quotas and pool; a negative size takes them, whatever the limits: the share has them already."""
+    """Give GiB back to quotas and pool; a negative size takes them, whatever the limits: the share
+    has them already."""
     quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size)
     placement.release(conn, row.host, size)
 
 
-def _settle(conn: Connection, row: sa.Row[Any], instance_id: str, status: str, **changes: Any) -> None:
-    """The work has ended so; a status that an administrator has set or a forced deletion has begun meanwhile stays."""
+def _settle(
+    conn: Connection, row: sa.Row[Any], instance_id: str, status: str, **changes: Any
+) -> None:
+    """The work has ended so; a status that an administrator has set or a forced deletion has begun
+    meanwhile stays."""
     if states.may_follow(states.SHARE, row.status, status):
         states.move(conn, states.SHARE, instance_id, status, **changes)
 
 
 _ROW = (
-    sa.select(shares, *[share_instances.c[name] for name in ("active", "host", "share_server_id", "share_type_id", "status")])
+    sa.select(
+        shares,
+        *[
+            share_instances.c[name]
+            for name in ("active", "host", "share_server_id", "share_type_id", "status")
+        ],
+    )
     .join(share_instances, share_instances.c.share_id == shares.c.id)
     .where(share_instances.c.id == sa.bindparam("instance_id"))
     .with_for_update()
@@ -182,10 +232,15 @@ LISTING = Listing(
     conditions={
         **equal(_COLUMNS_TO_FIND),
         "project_id": among(share_instances.c.share_id, _of_project),
-        "export_location_id": among(share_instances.c.id, partial(export_locations.instances_with, "id")),
-        "export_location_path": among(share_instances.c.id, partial(export_locations.instances_with, "path")),
+        "export_location_id": among(
+            share_instances.c.id, partial(export_locations.instances_with, "id")
+        ),
+        "export_location_path": among(
+            share_instances.c.id, partial(export_locations.instances_with, "path")
+        ),
     },
-    sort_keys=_COLUMNS_TO_FIND | {name: share_instances.c[name] for name in ("id", "created_at", "updated_at")},
+    sort_keys=_COLUMNS_TO_FIND
+    | {name: share_instances.c[name] for name in ("id", "created_at", "updated_at")},
     view=_views,
 )
 """Share instances of all projects, for administrators; found in two statements."""

@@ -1,7 +1,9 @@
-"""Managing shares that stand on a share server without Abaca's knowing, and letting them go again. Servers: `share_server_management`.
+"""Managing shares that stand on a share server without Abaca's knowing, and letting them go again.
+Servers: `share_server_management`.
 
-A share that Abaca made is called, on the back end, by the id that its export paths end with, and gets that id back. Its size is 0 until the driver
-has told it; it counts as a share from the beginning, and with its gigabytes once they are known, whatever the quotas.
+A share that Abaca made is called, on the back end, by the id that its export paths end with, and
+gets that id back. Its size is 0 until the driver has told it; it counts as a share from the
+beginning, and with its gigabytes once they are known, whatever the quotas.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import pools, services, share_export_locations, share_instances, share_networks, share_servers, shares
+from abaca.db.tables import (
+    pools,
+    services,
+    share_export_locations,
+    share_instances,
+    share_networks,
+    share_servers,
+    shares,
+)
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.share_network_lock import require_active
@@ -28,11 +38,17 @@ from abaca.errors import Conflict, Invalid, Missing, Refused
 from abaca.values import Caller, Host, ManagedShare, Value
 
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
-_SUPPORTS = ("snapshot_support", "create_share_from_snapshot_support", "revert_to_snapshot_support", "mount_snapshot_support")
+_SUPPORTS = (
+    "snapshot_support",
+    "create_share_from_snapshot_support",
+    "revert_to_snapshot_support",
+    "mount_snapshot_support",
+)
 
 
 class ShareToManage(Value):
-    """What an administrator says of a share. `host`: host@backend#pool; `share_type` by id or name; `share_server_id` None: not said."""
+    """What an administrator says of a share. `host`: host@backend#pool; `share_type` by id or name;
+    `share_server_id` None: not said."""
 
     host: str
     export_path: str
@@ -46,16 +62,25 @@ class ShareToManage(Value):
 
 
 def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str, Any]:
-    """Store the share in `manage_starting` and have it taken over. Its view. Missing, Invalid, Conflict with Manila's statuses."""
+    """Store the share in `manage_starting` and have it taken over. Its view. Missing, Invalid,
+    Conflict with Manila's statuses."""
     service = _service(conn, wanted.host)
     share_type = share_types.lookup(conn, caller, wanted.share_type)
     specs: dict[str, str] = share_type["extra_specs"]
-    server = _server(conn, wanted, handles_servers=specs.get("driver_handles_share_servers", "").lower() in _TRUE)
+    server = _server(
+        conn, wanted, handles_servers=specs.get("driver_handles_share_servers", "").lower() in _TRUE
+    )
     share_id, instance_id, now = str(uuid4()), _id_for(wanted.export_path), utcnow()
-    same = (share_export_locations.c.path == wanted.export_path) | (share_instances.c.id == instance_id)
-    if conn.execute(sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)).first():
+    same = (share_export_locations.c.path == wanted.export_path) | (
+        share_instances.c.id == instance_id
+    )
+    if conn.execute(
+        sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)
+    ).first():
         raise Conflict(f"The share under {wanted.export_path} is already managed.")
-    quota_usages.claim(conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1)
+    quota_usages.claim(
+        conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1
+    )
     conn.execute(
         sa.insert(shares).values(
             id=share_id,
@@ -87,13 +112,23 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         )
     )
     options = msgspec.json.encode(wanted.driver_options).decode()
-    share_nouns.start_on(conn, "share_manage", instance_id, wanted.host, server.id, server.project_id, wanted.export_path, options)
+    share_nouns.start_on(
+        conn,
+        "share_manage",
+        instance_id,
+        wanted.host,
+        server.id,
+        server.project_id,
+        wanted.export_path,
+        options,
+    )
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
 
 def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Let a share without snapshots go, in the background; its server is not deleted automatically from now on. Forbidden in a status with
-    work in progress, Invalid while its network is changed."""
+    """Let a share without snapshots go, in the background; its server is not deleted automatically
+    from now on. Forbidden in a status with work in progress, Invalid while its network is
+    changed."""
     share = share_nouns.lock(conn, caller, share_id)
     share_nouns.require_kept(share)
     share_nouns.require_status(share, Permit.UNMANAGE)
@@ -105,34 +140,55 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     network = lock_row(conn, share_networks, share.share_network_id)
     assert network is not None, "a share's network is not deleted"
     require_active(network)
-    conn.execute(sa.update(share_servers).where(share_servers.c.id == share.share_server_id).values(is_auto_deletable=False))
+    conn.execute(
+        sa.update(share_servers)
+        .where(share_servers.c.id == share.share_server_id)
+        .values(is_auto_deletable=False)
+    )
     states.move(conn, states.SHARE, share.instance_id, "unmanage_starting")
     share_nouns.start(conn, "share_unmanage", share)
 
 
-# --- for operations ------------------------------------------------------------------------------------------------
+# --- for operations
+# ------------------------------------------------------------------------------------------------
 
 
 def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
-    """The share is taken over: its size counts, and it is available; a status that an administrator has set meanwhile stays.
+    """The share is taken over: its size counts, and it is available; a status that an administrator
+    has set meanwhile stays.
 
     Raises Refused when its type does not permit a share of that size.
     """
     row = share_nouns.lock_instance(conn, instance_id)
     if row is None:
         return
-    if complaint := share_sizes.complaint(found.size, share_types.specs_of(conn, row.share_type_id)):
+    if complaint := share_sizes.complaint(
+        found.size, share_types.specs_of(conn, row.share_type_id)
+    ):
         raise Refused(complaint, is_public=True)
     if row.size == 0:
-        quota_usages.claim(conn, row.project_id, row.user_id, row.share_type_id, defaults=None, gigabytes=found.size)
+        quota_usages.claim(
+            conn,
+            row.project_id,
+            row.user_id,
+            row.share_type_id,
+            defaults=None,
+            gigabytes=found.size,
+        )
         placement.release(conn, row.host, -found.size)
-        conn.execute(sa.update(shares).where(shares.c.id == row.id).values(size=found.size, updated_at=utcnow()))
+        conn.execute(
+            sa.update(shares)
+            .where(shares.c.id == row.id)
+            .values(size=found.size, updated_at=utcnow())
+        )
     export_locations.replace(conn, instance_id, found.export_locations)
     if states.may_follow(states.SHARE, row.status, "available"):
         states.move(conn, states.SHARE, instance_id, "available", progress="100%")
 
 
-def fail_managing(conn: Connection, instance_id: str, _export_path: str, _driver_options: str, reason: str) -> None:
+def fail_managing(
+    conn: Connection, instance_id: str, _export_path: str, _driver_options: str, reason: str
+) -> None:
     """The share could not be taken over: it may be let go again."""
     instances.fail(conn, instance_id, "manage_error", messages.Action.UPDATE, reason)
 
@@ -142,21 +198,35 @@ def fail_unmanaging(conn: Connection, instance_id: str, reason: str) -> None:
     instances.fail(conn, instance_id, "unmanage_error", messages.Action.UPDATE, reason)
 
 
-def resume_managing(conn: Connection, instance_id: str, export_path: str, driver_options: str) -> None:
+def resume_managing(
+    conn: Connection, instance_id: str, export_path: str, driver_options: str
+) -> None:
     """The share is `manage_starting` again."""
-    share_nouns.start(conn, "share_manage", _again(conn, instance_id, "manage_error", "manage_starting"), export_path, driver_options)
+    share_nouns.start(
+        conn,
+        "share_manage",
+        _again(conn, instance_id, "manage_error", "manage_starting"),
+        export_path,
+        driver_options,
+    )
 
 
 def resume_unmanaging(conn: Connection, instance_id: str) -> None:
     """The share is `unmanage_starting` again."""
-    share_nouns.start(conn, "share_unmanage", _again(conn, instance_id, "unmanage_error", "unmanage_starting"))
+    share_nouns.start(
+        conn, "share_unmanage", _again(conn, instance_id, "unmanage_error", "unmanage_starting")
+    )
 
 
 def _service(conn: Connection, host: str) -> sa.Row[Any]:
     """The service of host@backend#pool, which is up."""
     if "#" not in host:
         raise Invalid("The parameter service_host should contain the pool: host@backend#pool.")
-    service = conn.execute(sa.select(services).join(pools, pools.c.service_host == services.c.host).where(pools.c.host == host)).one_or_none()
+    service = conn.execute(
+        sa.select(services)
+        .join(pools, pools.c.service_host == services.c.host)
+        .where(pools.c.host == host)
+    ).one_or_none()
     if service is None:
         raise Missing(f"Service manila-share could not be found on host {host}.")
     if not is_up(service._mapping):
@@ -167,12 +237,23 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -> sa.Row[Any]:
     """The share server that the share stands on, its network's row held."""
     if not handles_servers:
-        raise Invalid("The share type must have driver_handles_share_servers=True: other back ends are not served.")
+        raise Invalid(
+            "The share type must have driver_handles_share_servers=True: other back ends are not "
+            "served."
+        )
     if wanted.share_server_id is None:
-        raise Invalid("The share server must be given: the share type has driver_handles_share_servers=True.")
-    network_id = conn.scalar(sa.select(share_servers.c.share_network_id).where(share_servers.c.id == wanted.share_server_id))
+        raise Invalid(
+            "The share server must be given: the share type has driver_handles_share_servers=True."
+        )
+    network_id = conn.scalar(
+        sa.select(share_servers.c.share_network_id).where(
+            share_servers.c.id == wanted.share_server_id
+        )
+    )
     network = lock_row(conn, share_networks, network_id or "")
-    server = conn.execute(sa.select(share_servers).where(share_servers.c.id == wanted.share_server_id)).one_or_none()
+    server = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id == wanted.share_server_id)
+    ).one_or_none()
     if server is None or network is None:
         raise Invalid(f"Share server {wanted.share_server_id} could not be found.")
     if server.host != Host.parse(wanted.host).service:
@@ -195,6 +276,9 @@ def _id_for(export_path: str) -> str:
 def _again(conn: Connection, instance_id: str, found: str, to: str) -> sa.Row[Any]:
     share = share_nouns.lock_instance(conn, instance_id)
     if share is None or share.status != found:
-        raise Conflict(f"The share is {share.status if share else 'gone'}, no longer {found}; the operation cannot be resumed.")
+        raise Conflict(
+            f"The share is {share.status if share else 'gone'}, no longer {found}; the operation "
+            "cannot be resumed."
+        )
     states.move(conn, states.SHARE, instance_id, to)
     return share

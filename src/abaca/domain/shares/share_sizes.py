@@ -1,4 +1,5 @@
-"""How large a share may be, by its type: the extra specs provisioning:min_share_size, max_share_size and max_share_extend_size, in GiB."""
+"""How large a share may be, by its type: the extra specs provisioning:min_share_size,
+max_share_size and max_share_extend_size, in GiB."""
 
 from __future__ import annotations
 
@@ -10,12 +11,26 @@ LARGEST_BY_ADMINISTRATORS = "provisioning:max_share_extend_size"
 """What administrators may extend a share to, in place of LARGEST."""
 
 
-def complaint(size: int, specs: Mapping[str, str], *, extended_by_administrator: bool = False) -> str | None:
+def complaint(
+    size: int, specs: Mapping[str, str], *, extended_by_administrator: bool = False
+) -> str | None:
     """What a share type has against a share of `size` GiB; None when it may be so large."""
-    largest = LARGEST_BY_ADMINISTRATORS if extended_by_administrator and LARGEST_BY_ADMINISTRATORS in specs else LARGEST
-    least, most = (int(specs[key]) if specs.get(key, "").isdigit() else None for key in (SMALLEST, largest))
+    largest = (
+        LARGEST_BY_ADMINISTRATORS
+        if extended_by_administrator and LARGEST_BY_ADMINISTRATORS in specs
+        else LARGEST
+    )
+    least, most = (
+        int(specs[key]) if specs.get(key, "").isdigit() else None for key in (SMALLEST, largest)
+    )
     if least is not None and size < least:
-        return f"Share size {size} is less than the {least} GiB that the share type asks for ({SMALLEST})."
+        return (
+            f"Share size {size} is less than the {least} GiB that the share type asks for "
+            f"({SMALLEST})."
+        )
     if most is not None and size > most:
-        return f"Share size {size} is more than the {most} GiB that the share type permits ({largest})."
+        return (
+            f"Share size {size} is more than the {most} GiB that the share type permits "
+            f"({largest})."
+        )
     return None

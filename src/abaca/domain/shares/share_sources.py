@@ -1,4 +1,5 @@
-"""The snapshot that a share is made from: what the new share takes over from the share that the snapshot is of, and may not differ in.
+"""The snapshot that a share is made from: what the new share takes over from the share that the
+snapshot is of, and may not differ in.
 
 It stands on the same pool and share server: there the data is.
 """
@@ -31,41 +32,72 @@ class Source(Value):
 
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
     """A snapshot of the caller's project. Missing; Invalid when no share can be made from it."""
-    columns = ("share_type_id", "host", "share_network_id", "share_server_id", "availability_zone_id")
-    row = conn.execute(
-        sa.select(
-            *[share_snapshots.c[name] for name in ("project_id", "size", "share_proto")],
-            share_snapshots.c.id.label("snapshot_id"),
-            share_snapshot_instances.c.id.label("instance_id"),
-            shares.c.create_share_from_snapshot_support,
-            *[share_instances.c[name] for name in columns],
+    columns = (
+        "share_type_id",
+        "host",
+        "share_network_id",
+        "share_server_id",
+        "availability_zone_id",
+    )
+    row = (
+        conn.execute(
+            sa.select(
+                *[share_snapshots.c[name] for name in ("project_id", "size", "share_proto")],
+                share_snapshots.c.id.label("snapshot_id"),
+                share_snapshot_instances.c.id.label("instance_id"),
+                shares.c.create_share_from_snapshot_support,
+                *[share_instances.c[name] for name in columns],
+            )
+            .join(
+                share_snapshot_instances,
+                share_snapshot_instances.c.snapshot_id == share_snapshots.c.id,
+            )
+            .join(shares, shares.c.id == share_snapshots.c.share_id)
+            .join(
+                share_instances,
+                share_instances.c.id == share_snapshot_instances.c.share_instance_id,
+            )
+            .where(share_snapshots.c.id == snapshot_id)
         )
-        .join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
-        .join(shares, shares.c.id == share_snapshots.c.share_id)
-        .join(share_instances, share_instances.c.id == share_snapshot_instances.c.share_instance_id)
-        .where(share_snapshots.c.id == snapshot_id)
-    ).mappings().one_or_none()
+        .mappings()
+        .one_or_none()
+    )
     if row is None or not (caller.is_admin or row["project_id"] == caller.project_id):
         raise Missing(f"ShareSnapshotNotFound: Snapshot {snapshot_id} could not be found.")
     if not row["create_share_from_snapshot_support"]:
         raise Invalid(
-            f"A new share may not be created from snapshot '{snapshot_id}', because the snapshot's parent share does not have that capability."
+            f"A new share may not be created from snapshot '{snapshot_id}', because the "
+            "snapshot's parent share does not have that capability."
         )
     return msgspec.convert(row, Source)
 
 
 def hold(conn: Connection, source: Source, share_type_id: str, zone_id: str | None) -> str | None:
-    """Hold the snapshot's row, its network's row being held; the id of its zone. Invalid when type or zone are others, or it cannot be used."""
+    """Hold the snapshot's row, its network's row being held; the id of its zone. Invalid when type
+    or zone are others, or it cannot be used."""
     if share_type_id != source.share_type_id:
-        raise Invalid("Invalid share type specified: the requested share type must match the type of the share that the snapshot is of.")
+        raise Invalid(
+            "Invalid share type specified: the requested share type must match the type of the "
+            "share that the snapshot is of."
+        )
     if zone_id not in (None, source.availability_zone_id):
-        raise Invalid("The specified availability zone must be the one of the share that the snapshot is of.")
+        raise Invalid(
+            "The specified availability zone must be the one of the share that the snapshot is of."
+        )
     table = share_snapshot_instances
-    status = conn.scalar(sa.select(table.c.status).where(table.c.id == source.instance_id).with_for_update())
+    status = conn.scalar(
+        sa.select(table.c.status).where(table.c.id == source.instance_id).with_for_update()
+    )
     if status != "available":
-        raise Invalid(f"Invalid share snapshot: Snapshot {source.snapshot_id} must be available, it is {status or 'gone'}.")
+        raise Invalid(
+            f"Invalid share snapshot: Snapshot {source.snapshot_id} must be available, it is "
+            f"{status or 'gone'}."
+        )
     if source.share_server_id is not None:
         server_status, _ = share_servers.status_of(conn, source.share_server_id)
         if server_status != "active":
-            raise Invalid(f"The share server {source.share_server_id} of the share that the snapshot is of is {server_status}.")
+            raise Invalid(
+                f"The share server {source.share_server_id} of the share that the snapshot is of "
+                f"is {server_status}."
+            )
     return source.availability_zone_id

@@ -1,4 +1,5 @@
-"""Shares: reading, changing their texts, deleting, resizing. Making one, with the choice of its place: `share_creation`."""
+"""Shares: reading, changing their texts, deleting, resizing. Making one, with the choice of its
+place: `share_creation`."""
 
 from __future__ import annotations
 
@@ -24,7 +25,16 @@ from abaca.db.tables import (
 )
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import listings, messages, states
-from abaca.domain.rows.listings import AGE, Condition, containing, counted, equal, having_pairs, part, sorted_by
+from abaca.domain.rows.listings import (
+    AGE,
+    Condition,
+    containing,
+    counted,
+    equal,
+    having_pairs,
+    part,
+    sorted_by,
+)
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as share_types_of
@@ -38,7 +48,15 @@ from abaca.workflow.queue import LANES, Work, enqueue
 ANYBODY = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
 """Who acts where nobody asks: work, and what is due."""
 
-_LOCKED_COLUMNS = ("active", "status", "host", "share_network_id", "share_server_id", "share_type_id", "access_rules_status")
+_LOCKED_COLUMNS = (
+    "active",
+    "status",
+    "host",
+    "share_network_id",
+    "share_server_id",
+    "share_type_id",
+    "access_rules_status",
+)
 _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "name": shares.c.display_name,
     "display_name": shares.c.display_name,
@@ -55,20 +73,30 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 }
 _CONDITIONS: dict[str, Condition] = {
     **equal(_COLUMNS),
-    **containing({name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")}),
+    **containing(
+        {
+            name: _COLUMNS[name]
+            for name in ("name", "display_name", "description", "display_description")
+        }
+    ),
     "metadata": having_pairs(shares.c.metadata),
     "share_group_id": lambda _wanted: sa.false(),  # there are none
 }
 _SORT_KEYS = {
     **_COLUMNS,
-    **{name: shares.c[name] for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")},
+    **{
+        name: shares.c[name]
+        for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")
+    },
     "share_type": share_instances.c.share_type_id,
     "share_network": share_instances.c.share_network_id,
     "availability_zone_id": share_instances.c.availability_zone_id,
 }
 
 
-def get(conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False) -> dict[str, Any]:
+def get(
+    conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False
+) -> dict[str, Any]:
     """One share: the caller's own, a public one, or any for an administrator."""
     query = _ANY_SHARE if caller.is_admin else _VISIBLE_SHARE
     rows = dicts(conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}))
@@ -87,31 +115,56 @@ def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, t
 
 
 def find(
-    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False, *, with_export_locations: bool = False
+    conn: Connection,
+    caller: Caller,
+    filters: dict[str, Any],
+    page: Page,
+    all_projects: bool = False,
+    *,
+    with_export_locations: bool = False,
 ) -> list[dict[str, Any]]:
     """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
 
-    `filters`: fields of the view (text), is_public (bool: public ones of other projects too), is_soft_deleted (bool, else False), `name~`,
-    `description~`, metadata and extra_specs (dict), export_location_id, export_location_path, share_group_id.
-    Invalid for a sort key that is not known.
+    `filters`: fields of the view (text), is_public (bool: public ones of other projects too),
+    is_soft_deleted (bool, else False), `name~`, `description~`, metadata and extra_specs (dict),
+    export_location_id, export_location_path, share_group_id. Invalid for a sort key that is not
+    known.
     """
-    return _views(conn, dicts(conn.execute(_page(_SHARES, caller, filters, page, all_projects))), with_export_locations)
+    return _views(
+        conn,
+        dicts(conn.execute(_page(_SHARES, caller, filters, page, all_projects))),
+        with_export_locations,
+    )
 
 
-def _page(what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool) -> sa.Select[Any]:
-    """`what`, a query on shares and all that is joined to them, for one page of those that match, in its order."""
+def _page(
+    what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool
+) -> sa.Select[Any]:
+    """`what`, a query on shares and all that is joined to them, for one page of those that match,
+    in its order."""
     column = sorted_by("Shares", page, _SORT_KEYS)
-    if _is_by_network(page, filters):  # an instance is as old as its share; its time stands beside the network in one index
+    # an instance is as old as its share; its time stands beside the network in one index
+    if _is_by_network(page, filters):
         column = share_instances.c.created_at
     if page.after is not None:
         return part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
     order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    if page.sort_key in (None, AGE) and not page.offset:  # an index gives the first page in its order
+    # an index gives the first page in its order
+    if page.sort_key in (None, AGE) and not page.offset:
         # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
-        limit = None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
+        limit = (
+            None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
+        )
         return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
-    # The page is found first, on as few tables as that takes, and only its rows are joined: deep pages and other orders are cheap so.
-    ids = _matching(_IDS, caller, filters, all_projects).order_by(*order).limit(page.limit).offset(page.offset).subquery("page")
+    # The page is found first, on as few tables as that takes, and only its rows are joined: deep
+    # pages and other orders are cheap so.
+    ids = (
+        _matching(_IDS, caller, filters, all_projects)
+        .order_by(*order)
+        .limit(page.limit)
+        .offset(page.offset)
+        .subquery("page")
+    )
     return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
 
 
@@ -119,15 +172,22 @@ def _is_by_network(page: Page, filters: dict[str, Any]) -> bool:
     return page.sort_key in (None, AGE) and "share_network_id" in filters
 
 
-def following(page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
+def following(
+    page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]
+) -> Page | None:
     """As `listings.following`, after a page of `find` or `find_versions`."""
     return listings.following(page, count, [] if _is_by_network(page, filters) else last)
 
 
 def find_versions(
-    conn: Connection, caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool = False
+    conn: Connection,
+    caller: Caller,
+    filters: dict[str, Any],
+    page: Page,
+    all_projects: bool = False,
 ) -> list[tuple[str, tuple[Any, ...]]]:
-    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what belongs to the ids.
+    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what
+    belongs to the ids.
 
     A version ends with the time at which the share was made.
     """
@@ -136,39 +196,60 @@ def find_versions(
 
 
 def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The views of these shares, in no order, each with its `version`; those that have gone are left out."""
+    """The views of these shares, in no order, each with its `version`; those that have gone are
+    left out."""
     rows = dicts(conn.execute(_SHARES.where(shares.c.id.in_(ids))))
     for row in rows:
         row["version"] = tuple(row[name] for name in _VERSION)
     return rows
 
 
-def count(conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False) -> int:
+def count(
+    conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False
+) -> int:
     """How many shares `find` would give without a page."""
     return counted(conn, _matching(_IDS, caller, filters, all_projects))
 
 
-def update(conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+def update(
+    conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]
+) -> dict[str, Any]:
     """Change display_name, display_description, is_public."""
     require_kept(require_own(conn, caller, share_id))
-    allowed = {name: changes[name] for name in ("display_name", "display_description", "is_public") if name in changes}
-    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed))
+    allowed = {
+        name: changes[name]
+        for name in ("display_name", "display_description", "is_public")
+        if name in changes
+    }
+    conn.execute(
+        sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed)
+    )
     return get(conn, caller, share_id)
 
 
-def change_metadata(conn: Connection, caller: Caller, share_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+def change_metadata(
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
+) -> dict[str, str]:
     """Replace the metadata of a share by `change` of it, its row held; what it is then."""
     require_own(conn, caller, share_id)
     share = lock_row(conn, shares, share_id)
     if share is None:
         raise Missing(f"Share {share_id} could not be found.")
     metadata = change(share.metadata)
-    conn.execute(sa.update(shares).where(shares.c.id == share_id).values(metadata=metadata, updated_at=utcnow()))
+    conn.execute(
+        sa.update(shares)
+        .where(shares.c.id == share_id)
+        .values(metadata=metadata, updated_at=utcnow())
+    )
     return metadata
 
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share with its data and rules, in the background; at once when it never came to stand anywhere."""
+    """Delete a share with its data and rules, in the background; at once when it never came to
+    stand anywhere."""
     instances = lock_instances(conn, caller, share_id)
     require_status(instances[0], Permit.DELETE)
     require_no_snapshots(conn, instances[0])
@@ -185,16 +266,23 @@ def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def force_delete_instance(conn: Connection, instance_id: str) -> None:
-    """Delete one instance of a share whatever its status, for administrators; the share goes with its last one.
+    """Delete one instance of a share whatever its status, for administrators; the share goes with
+    its last one.
 
-    Forbidden, as for the share, when that has snapshots or is locked; and for the active instance while there are others.
+    Forbidden, as for the share, when that has snapshots or is locked; and for the active instance
+    while there are others.
     """
     share = lock_instance(conn, instance_id)
     if share is None:
         raise Missing(f"Share instance {instance_id} could not be found.")
-    others = sa.select(share_instances.c.id).where(share_instances.c.share_id == share.id, share_instances.c.id != instance_id)
+    others = sa.select(share_instances.c.id).where(
+        share_instances.c.share_id == share.id, share_instances.c.id != instance_id
+    )
     if share.active and conn.scalar(others.limit(1)) is not None:
-        raise Forbidden(f"Share instance {instance_id} is the active one of share {share.id}, which has others: delete those first.")
+        raise Forbidden(
+            f"Share instance {instance_id} is the active one of share {share.id}, which has "
+            "others: delete those first."
+        )
     require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share.id)
     _start_deletion(conn, [share])
@@ -210,19 +298,28 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     states.force(conn, states.SHARE, share.instance_id, status)
 
 
-def reset_task_state(conn: Connection, caller: Caller, share_id: str, task_state: str | None) -> None:
+def reset_task_state(
+    conn: Connection, caller: Caller, share_id: str, task_state: str | None
+) -> None:
     """The administrator sets a task state by hand."""
     require_kept(require_own(conn, caller, share_id))
     states.set_task_state(conn, shares, share_id, task_state)
 
 
 def extend(
-    conn: Connection, caller: Caller, share_id: str, new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    new_size: int,
+    quota_defaults: Mapping[str, int] | None = None,
+    *,
+    forced: bool = False,
 ) -> None:
     """Grow a share to `new_size` GiB, in the background. Forbidden when a quota is against it.
 
-    The room in the pool is claimed at once, whether there is enough or not when it is `forced`. Without room the share stays as it is and its
-    project is told by a message: clients take a refusal for something that passes, and repeat it for minutes.
+    The room in the pool is claimed at once, whether there is enough or not when it is `forced`.
+    Without room the share stays as it is and its project is told by a message: clients take a
+    refusal for something that passes, and repeat it for minutes.
     """
     share = lock(conn, caller, share_id)
     require_available(share)
@@ -240,20 +337,29 @@ def extend(
             resource_id=share_id,
             action=messages.Action.EXTEND,
             detail=messages.Detail.FILTER_CAPACITY,
-            text=f"The share keeps its {share.size} GiB: there is no room to extend it to {new_size} GiB.",
+            text=f"The share keeps its {share.size} GiB: there is no room to extend it to "
+            f"{new_size} GiB.",
         )
 
 
 def start_extension(
-    conn: Connection, share: sa.Row[Any], new_size: int, quota_defaults: Mapping[str, int] | None = None, *, forced: bool = False
+    conn: Connection,
+    share: sa.Row[Any],
+    new_size: int,
+    quota_defaults: Mapping[str, int] | None = None,
+    *,
+    forced: bool = False,
 ) -> bool:
-    """Claim what a share (as `lock` gives it) needs to grow, and have it grown. False, and nothing is changed, when its pool has no room."""
+    """Claim what a share (as `lock` gives it) needs to grow, and have it grown. False, and nothing
+    is changed, when its pool has no room."""
     more = new_size - (share.growing_to or share.size)
     if not forced and not placement.claim_more(conn, share.host, more):
         return False
     scope = (share.project_id, share.user_id, share.share_type_id)
     try:
-        quota_usages.claim(conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more)
+        quota_usages.claim(
+            conn, *scope, defaults=quota_defaults, share_size=new_size, gigabytes=more
+        )
     except OverQuota as over:
         raise Forbidden(over.message) from None
     if forced:
@@ -265,12 +371,14 @@ def start_extension(
 
 
 def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
-    """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than that."""
+    """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than
+    that."""
     share = lock(conn, caller, share_id)
     require_available(share)
     if not 0 < new_size < share.size:
         raise Invalid(
-            "Invalid input received: New size for shrink must be less than current size and greater than 0 "
+            "Invalid input received: New size for shrink must be less than current size and "
+            "greater than 0 "
             f"(current: {share.size}, new: {new_size})."
         )
     _require_permitted(conn, share, new_size)
@@ -278,39 +386,58 @@ def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
     start(conn, "share_shrink", share, str(new_size))
 
 
-def _require_permitted(conn: Connection, share: sa.Row[Any], new_size: int, *, extended_by_administrator: bool = False) -> None:
+def _require_permitted(
+    conn: Connection, share: sa.Row[Any], new_size: int, *, extended_by_administrator: bool = False
+) -> None:
     """Invalid when the type of a share (as `lock` gives it) does not permit that size."""
     specs = share_types_of.specs_of(conn, share.share_type_id)
-    if complaint := share_sizes.complaint(new_size, specs, extended_by_administrator=extended_by_administrator):
+    if complaint := share_sizes.complaint(
+        new_size, specs, extended_by_administrator=extended_by_administrator
+    ):
         raise Invalid(f"Invalid input received: {complaint}")
 
 
 def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
-    """The share with its active instance (`instance_id`, `status`, `host`, …), held as by `lock_instances`."""
+    """The share with its active instance (`instance_id`, `status`, `host`, …), held as by
+    `lock_instances`."""
     return lock_instances(conn, caller, share_id)[0]
 
 
 def lock_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    """The share with that instance of it, held as by `lock_instances`, whoever's it is; None when the instance is gone."""
-    share_id = conn.scalar(sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id))
+    """The share with that instance of it, held as by `lock_instances`, whoever's it is; None when
+    the instance is gone."""
+    share_id = conn.scalar(
+        sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id)
+    )
     held = lock_instances(conn, ANYBODY, share_id) if share_id else []
     return next((instance for instance in held if instance.instance_id == instance_id), None)
 
 
 def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[sa.Row[Any]]:
-    """The share once with each of its instances, the active one first, all their rows and that of their network held.
+    """The share once with each of its instances, the active one first, all their rows and that of
+    their network held.
 
     Only the owner's project and administrators may.
     """
     require_own(conn, caller, share_id)
-    network_id = conn.scalar(sa.select(share_instances.c.share_network_id).where(share_instances.c.share_id == share_id, IS_ACTIVE))
+    network_id = conn.scalar(
+        sa.select(share_instances.c.share_network_id).where(
+            share_instances.c.share_id == share_id, IS_ACTIVE
+        )
+    )
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
     locked = conn.execute(
-        sa.select(shares, share_instances.c.id.label("instance_id"), *[share_instances.c[name] for name in _LOCKED_COLUMNS])
+        sa.select(
+            shares,
+            share_instances.c.id.label("instance_id"),
+            *[share_instances.c[name] for name in _LOCKED_COLUMNS],
+        )
         .join(share_instances, share_instances.c.share_id == shares.c.id)
         .where(shares.c.id == share_id)
-        .order_by(share_instances.c.active.is_(None), share_instances.c.created_at, share_instances.c.id)
+        .order_by(
+            share_instances.c.active.is_(None), share_instances.c.created_at, share_instances.c.id
+        )
         .with_for_update()
     ).all()
     if not locked:
@@ -319,29 +446,58 @@ def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[
 
 
 def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> None:
-    """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id, *args)`."""
-    start_on(conn, workflow, share.instance_id, share.host, share.share_server_id, share.project_id, *args)
+    """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id,
+    *args)`."""
+    start_on(
+        conn,
+        workflow,
+        share.instance_id,
+        share.host,
+        share.share_server_id,
+        share.project_id,
+        *args,
+    )
 
 
 def start_on(
-    conn: Connection, workflow: str, instance_id: str, host: str, share_server_id: str | None, project_id: str, *args: str
+    conn: Connection,
+    workflow: str,
+    instance_id: str,
+    host: str,
+    share_server_id: str | None,
+    project_id: str,
+    *args: str,
 ) -> None:
-    """Put work on a share instance into the queue of the worker that serves host@backend#pool, in its lane of its share server."""
+    """Put work on a share instance into the queue of the worker that serves host@backend#pool, in
+    its lane of its share server."""
     service = Host.parse(host).service
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
     key = f"server:{share_server_id or instance_id}:{crc32(instance_id.encode()) % LANES}"
-    enqueue(conn, Work(name=workflow, worker_host=worker_host, project_id=project_id, id=work_id, key=key, args=(instance_id, *args)))
+    enqueue(
+        conn,
+        Work(
+            name=workflow,
+            worker_host=worker_host,
+            project_id=project_id,
+            id=work_id,
+            key=key,
+            args=(instance_id, *args),
+        ),
+    )
 
 
 def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
     """Forbidden for a share (as `lock` gives it) that has snapshots."""
-    if dependent := conn.scalar(sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)):
+    if dependent := conn.scalar(
+        sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)
+    ):
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
 
 
 def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
-    """Have these instances of a share deleted, whatever their status; at once where nothing can be on a back end."""
+    """Have these instances of a share deleted, whatever their status; at once where nothing can be
+    on a back end."""
     for instance in instances:
         if not is_placed(instance):
             remove_instance(conn, instance.instance_id)
@@ -353,9 +509,11 @@ def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
-    """Its row. Missing unless the share is of the caller's project, or the caller an administrator; Forbidden when he sees it because it is
-    public."""
-    columns = [shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")]
+    """Its row. Missing unless the share is of the caller's project, or the caller an administrator;
+    Forbidden when he sees it because it is public."""
+    columns = [
+        shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")
+    ]
     share = conn.execute(sa.select(*columns).where(shares.c.id == share_id)).one_or_none()
     if share is not None and (caller.is_admin or share.project_id == caller.project_id):
         return share
@@ -368,35 +526,52 @@ def require_status(share: sa.Row[Any], what: Permit) -> None:
     """Forbidden unless the status of a share (as `lock` gives it) permits that."""
     if not states.SHARE.permits(share.status, what):
         permitting = ", ".join(states.SHARE.permitted[what])
-        raise Forbidden(f"Invalid share: share {share.id} is {share.status}; its status must be one of {permitting}.")
+        raise Forbidden(
+            f"Invalid share: share {share.id} is {share.status}; its status must be one of "
+            f"{permitting}."
+        )
 
 
 def require_kept(share: sa.Row[Any]) -> None:
-    """Forbidden for a share (as `lock` or `require_own` gives it) that is soft-deleted: it is restored or deleted, and nothing else."""
+    """Forbidden for a share (as `lock` or `require_own` gives it) that is soft-deleted: it is
+    restored or deleted, and nothing else."""
     if share.scheduled_to_be_deleted_at is not None:
         raise Forbidden(f"Share {share.id} has been soft-deleted; restore it first.")
 
 
 def is_placed(share: sa.Row[Any]) -> bool:
-    """Whether there may be anything of the share (as `lock` gives it) on a back end: it has a pool, and its server was set up or is yet to be."""
-    return share.host is not None and (share.share_server_id is not None or share.share_network_id is None)
+    """Whether there may be anything of the share (as `lock` gives it) on a back end: it has a pool,
+    and its server was set up or is yet to be."""
+    return share.host is not None and (
+        share.share_server_id is not None or share.share_network_id is None
+    )
 
 
 def require_available(share: sa.Row[Any]) -> None:
-    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an administrator's reset; Forbidden when it is
-    soft-deleted."""
+    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an
+    administrator's reset; Forbidden when it is soft-deleted."""
     require_kept(share)
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
     if not is_placed(share):
-        raise Invalid(f"Invalid share: share {share.id} was never created on a back end; it can only be deleted.")
+        raise Invalid(
+            f"Invalid share: share {share.id} was never created on a back end; it can only be "
+            "deleted."
+        )
 
 
 _INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "progress")
 _each = share_instances.alias("each_instance")
 _rank = sa.case({"error": 2, "syncing": 1}, value=_each.c.access_rules_status, else_=0)
-_worst = sa.select(sa.func.max(_rank)).where(_each.c.share_id == shares.c.id).correlate(shares).scalar_subquery()
-_ACCESS_RULES_STATUS = sa.case({2: "error", 1: "syncing"}, value=_worst, else_="active").label("access_rules_status")
+_worst = (
+    sa.select(sa.func.max(_rank))
+    .where(_each.c.share_id == shares.c.id)
+    .correlate(shares)
+    .scalar_subquery()
+)
+_ACCESS_RULES_STATUS = sa.case({2: "error", 1: "syncing"}, value=_worst, else_="active").label(
+    "access_rules_status"
+)
 _HAS_INSTANCE = (share_instances.c.share_id == shares.c.id) & IS_ACTIVE
 _VERSION = {  # what a view is made of changes with one of these; zones do not change
     "updated_at": shares.c.updated_at,
@@ -412,13 +587,16 @@ def _select(*columns: Any) -> sa.Select[Any]:
         .select_from(shares)
         .outerjoin(share_instances, _HAS_INSTANCE)
         .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
-        .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+        .outerjoin(
+            availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
+        )
     )
 
 
-# Each share has one active instance, so all joins could be inner ones. As outer joins they tell the database to begin with
-# the shares, and are left out where no filter, no order and no column is about them.
-# Built once: building a statement and finding its compiled form takes longer than the database takes to answer it.
+# Each share has one active instance, so all joins could be inner ones. As outer joins they tell the
+# database to begin with the shares, and are left out where no filter, no order and no column is
+# about them. Built once: building a statement and finding its compiled form takes longer than the
+# database takes to answer it.
 _SHARES = _select(
     shares,
     share_instances.c.id.label("instance_id"),
@@ -435,21 +613,29 @@ _IDS = (
     sa.select(shares.c.id)
     .select_from(shares)
     .outerjoin(share_instances, _HAS_INSTANCE)
-    .outerjoin(availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id)
+    .outerjoin(
+        availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
+    )
 )
-_ANY_SHARE, _any_version = (query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS))
+_ANY_SHARE, _any_version = (
+    query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS)
+)
 _IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
 _VISIBLE_SHARE = _ANY_SHARE.where(_IS_VISIBLE)
 _ANY_VERSION, _VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
 
 
-def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool) -> sa.Select[Any]:
+def _matching(
+    query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool
+) -> sa.Select[Any]:
     """The shares that match, of a query on shares, their instances and zones."""
     if not (all_projects and caller.is_admin):
         own = shares.c.project_id == caller.project_id
         query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
     deletion = shares.c.scheduled_to_be_deleted_at
-    query = query.where(deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None))
+    query = query.where(
+        deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None)
+    )
     for name, wanted in filters.items():
         if name in _CONDITIONS:
             query = query.where(_CONDITIONS[name](wanted))
@@ -457,10 +643,17 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
             # What others than administrators do not see they cannot look for, either.
             if not caller.is_admin and wanted.keys() - share_types_of.TENANT_VISIBLE:
                 query = query.where(sa.false())
-            query = query.where(*[share_instances.c.share_type_id.in_(_types_with(key, text)) for key, text in wanted.items()])
+            query = query.where(
+                *[
+                    share_instances.c.share_type_id.in_(_types_with(key, text))
+                    for key, text in wanted.items()
+                ]
+            )
         elif name in ("export_location_id", "export_location_path"):
             table = share_export_locations
-            having = sa.select(table.c.share_instance_id).where((table.c.id if name.endswith("_id") else table.c.path) == wanted)
+            having = sa.select(table.c.share_instance_id).where(
+                (table.c.id if name.endswith("_id") else table.c.path) == wanted
+            )
             having = having if caller.is_admin else having.where(~table.c.is_admin_only)
             query = query.where(share_instances.c.id.in_(having))
     return query
@@ -468,13 +661,22 @@ def _matching(query: sa.Select[Any], caller: Caller, filters: dict[str, Any], al
 
 def _types_with(key: str, value: str) -> sa.Select[Any]:
     specs = share_type_extra_specs
-    return sa.select(specs.c.share_type_id).where(specs.c.spec_key == key, sa.func.lower(specs.c.spec_value) == str(value).lower())
+    return sa.select(specs.c.share_type_id).where(
+        specs.c.spec_key == key, sa.func.lower(specs.c.spec_value) == str(value).lower()
+    )
 
 
-def _views(conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool) -> list[dict[str, Any]]:
+def _views(
+    conn: Connection, rows: list[dict[str, Any]], with_export_locations: bool
+) -> list[dict[str, Any]]:
     if with_export_locations:
         locations = export_locations.by_instance(conn, [row["instance_id"] for row in rows])
         for row in rows:
-            # Shown to whoever is shown the share. Those for administrators only are in the list of its export locations.
-            row["export_locations"] = [location.path for location in locations[row["instance_id"]] if not location.is_admin_only]
+            # Shown to whoever is shown the share. Those for administrators only are in the list of
+            # its export locations.
+            row["export_locations"] = [
+                location.path
+                for location in locations[row["instance_id"]]
+                if not location.is_admin_only
+            ]
     return rows

@@ -1,7 +1,9 @@
-"""Soft deletion: shares that are kept for some time before they are deleted, and can be restored until then.
+"""Soft deletion: shares that are kept for some time before they are deleted, and can be restored
+until then.
 
-Such a share counts against quotas, holds its room, its share server and its share network, and stays exported as its access rules say.
-Nothing is done with it but restoring and deleting (`shares.require_kept`); its metadata may change.
+Such a share counts against quotas, holds its room, its share server and its share network, and
+stays exported as its access rules say. Nothing is done with it but restoring and deleting
+(`shares.require_kept`); its metadata may change.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from abaca.values import Caller
 
 
 def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
-    """Keep a share for so many seconds more. Forbidden in a status that is against it, with snapshots or locks, and for one that is so already."""
+    """Keep a share for so many seconds more. Forbidden in a status that is against it, with
+    snapshots or locks, and for one that is so already."""
     share = shares.lock(conn, caller, share_id)
     shares.require_kept(share)
     shares.require_status(share, Permit.SOFT_DELETE)
@@ -34,7 +37,8 @@ def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: i
 
 
 def restore(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Take the soft deletion of a share back; nothing to do for one that is not soft-deleted. Forbidden once it is being deleted."""
+    """Take the soft deletion of a share back; nothing to do for one that is not soft-deleted.
+    Forbidden once it is being deleted."""
     share = shares.lock(conn, caller, share_id)
     if share.scheduled_to_be_deleted_at is None:
         return
@@ -44,7 +48,8 @@ def restore(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def due(conn: Connection, hosts: Collection[str]) -> list[str]:
-    """The shares on these back ends (host@backend), and those that never came to stand on any, that are to be deleted by now."""
+    """The shares on these back ends (host@backend), and those that never came to stand on any, that
+    are to be deleted by now."""
     query = (
         sa.select(table.c.id)
         .select_from(table)
@@ -60,11 +65,17 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
 
 
 def delete_due(conn: Connection, share_id: str) -> None:
-    """Delete a share as its project would, unless it was restored meanwhile. What is against a deletion is against this one."""
+    """Delete a share as its project would, unless it was restored meanwhile. What is against a
+    deletion is against this one."""
     share = shares.lock(conn, shares.ANYBODY, share_id)
-    if share.scheduled_to_be_deleted_at is not None and share.scheduled_to_be_deleted_at <= utcnow():
+    if (
+        share.scheduled_to_be_deleted_at is not None
+        and share.scheduled_to_be_deleted_at <= utcnow()
+    ):
         shares.delete(conn, shares.ANYBODY, share_id)
 
 
 def _schedule(conn: Connection, share_id: str, when: datetime | None) -> None:
-    conn.execute(sa.update(table).where(table.c.id == share_id).values(scheduled_to_be_deleted_at=when))
+    conn.execute(
+        sa.update(table).where(table.c.id == share_id).values(scheduled_to_be_deleted_at=when)
+    )

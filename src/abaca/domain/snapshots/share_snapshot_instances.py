@@ -1,4 +1,5 @@
-"""What operations ask and tell of a snapshot's instance. A snapshot has one, until replicas come. What callers do: `snapshots`."""
+"""What operations ask and tell of a snapshot's instance. A snapshot has one, until replicas come.
+What callers do: `snapshots`."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
         return
     if update.provider_location is not None:
         table = share_snapshot_instances
-        conn.execute(sa.update(table).where(table.c.id == instance_id).values(provider_location=update.provider_location[:255]))
+        conn.execute(
+            sa.update(table)
+            .where(table.c.id == instance_id)
+            .values(provider_location=update.provider_location[:255])
+        )
     if update.export_locations is not None:
         export_locations.replace_of_snapshot(conn, instance_id, update.export_locations)
 
@@ -51,20 +56,37 @@ def remove(conn: Connection, instance_id: str) -> None:
     """The snapshot is gone: take its rows away, and count it no more. Nothing there is success."""
     row = _row(conn, instance_id)
     if row is not None:
-        quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, snapshots=1, snapshot_gigabytes=row.size)
+        quota_usages.release(
+            conn,
+            row.project_id,
+            row.user_id,
+            row.share_type_id,
+            snapshots=1,
+            snapshot_gigabytes=row.size,
+        )
         conn.execute(sa.delete(share_snapshots).where(share_snapshots.c.id == row.id))
 
 
-def fail(conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str) -> None:
+def fail(
+    conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str
+) -> None:
     """Set the status after a failure and tell the project why. Nothing to do when it is gone."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, status)
-        messages.create(conn, project_id=row.project_id, resource_type="SHARE_SNAPSHOT", resource_id=row.id, action=action, text=reason)
+        messages.create(
+            conn,
+            project_id=row.project_id,
+            resource_type="SHARE_SNAPSHOT",
+            resource_id=row.id,
+            action=action,
+            text=reason,
+        )
 
 
 def _settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
-    """The work has ended so; a status that an administrator has set or a forced deletion has begun meanwhile stays."""
+    """The work has ended so; a status that an administrator has set or a forced deletion has begun
+    meanwhile stays."""
     if states.may_follow(states.SNAPSHOT, row.status, status):
         states.move(conn, states.SNAPSHOT, row.instance_id, status)
 
@@ -81,7 +103,12 @@ def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
     if owner is None:
         return None
     return conn.execute(
-        sa.select(share_snapshots, table.c.id.label("instance_id"), table.c.status, sa.literal(owner.share_type_id).label("share_type_id"))
+        sa.select(
+            share_snapshots,
+            table.c.id.label("instance_id"),
+            table.c.status,
+            sa.literal(owner.share_type_id).label("share_type_id"),
+        )
         .join(table, table.c.snapshot_id == share_snapshots.c.id)
         .where(table.c.id == instance_id)
         .with_for_update()

@@ -1,4 +1,5 @@
-"""Export locations of snapshots that can be mounted: reading. They are stored by `export_locations`, as those of shares are."""
+"""Export locations of snapshots that can be mounted: reading. They are stored by
+`export_locations`, as those of shares are."""
 
 from __future__ import annotations
 
@@ -14,15 +15,20 @@ from abaca.values import Caller
 
 
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> list[dict[str, Any]]:
-    """All export locations of a snapshot in their stable order; those for administrators only for them."""
+    """All export locations of a snapshot in their stable order; those for administrators only for
+    them."""
     snapshots.get(conn, caller, snapshot_id)
     return [dict(row) for row in conn.execute(_select(caller, snapshot_id)).mappings()]
 
 
-def get(conn: Connection, caller: Caller, snapshot_id: str, export_location_id: str) -> dict[str, Any]:
+def get(
+    conn: Connection, caller: Caller, snapshot_id: str, export_location_id: str
+) -> dict[str, Any]:
     """One export location, looked up by its snapshot too."""
     snapshots.get(conn, caller, snapshot_id)
-    one = _select(caller, snapshot_id).where(share_snapshot_export_locations.c.id == export_location_id)
+    one = _select(caller, snapshot_id).where(
+        share_snapshot_export_locations.c.id == export_location_id
+    )
     row = conn.execute(one).mappings().one_or_none()
     if row is None:
         raise Missing(f"Export location '{export_location_id}' not found.")
@@ -31,5 +37,11 @@ def get(conn: Connection, caller: Caller, snapshot_id: str, export_location_id: 
 
 def _select(caller: Caller, snapshot_id: str) -> sa.Select[Any]:
     table = share_snapshot_export_locations
-    query = sa.select(table).join(share_snapshot_instances).where(share_snapshot_instances.c.snapshot_id == snapshot_id)
-    return (query if caller.is_admin else query.where(~table.c.is_admin_only)).order_by(table.c.position)
+    query = (
+        sa.select(table)
+        .join(share_snapshot_instances)
+        .where(share_snapshot_instances.c.snapshot_id == snapshot_id)
+    )
+    return (query if caller.is_admin else query.where(~table.c.is_admin_only)).order_by(
+        table.c.position
+    )

@@ -1,6 +1,8 @@
-"""Snapshots of shares: taking, reading, changing their texts, deleting, and reverting a share to its newest one.
+"""Snapshots of shares: taking, reading, changing their texts, deleting, and reverting a share to
+its newest one.
 
-What operations ask and tell: `share_snapshot_instances`. Making a share from a snapshot: `share_creation`.
+What operations ask and tell: `share_snapshot_instances`. Making a share from a snapshot:
+`share_creation`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "status": share_snapshot_instances.c.status,
     "project_id": share_snapshots.c.project_id,
 }
-_TEXTS = {name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")}
+_TEXTS = {
+    name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")
+}
 
 
 class Held(NamedTuple):
@@ -50,13 +54,20 @@ def _select() -> sa.Select[Any]:
         share_snapshots.c.display_description.label("description"),
         share_snapshots.c.size.label("share_size"),
         share_snapshot_instances.c.id.label("instance_id"),
-        *[share_snapshot_instances.c[name] for name in ("share_instance_id", "status", "provider_location")],
+        *[
+            share_snapshot_instances.c[name]
+            for name in ("share_instance_id", "status", "provider_location")
+        ],
     ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
 
 
 def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
     query = _select()
-    return query if all_projects and caller.is_admin else query.where(share_snapshots.c.project_id == caller.project_id)
+    return (
+        query
+        if all_projects and caller.is_admin
+        else query.where(share_snapshots.c.project_id == caller.project_id)
+    )
 
 
 LISTING = Listing(
@@ -68,7 +79,11 @@ LISTING = Listing(
         **containing(_TEXTS),
         "metadata": having_pairs(share_snapshots.c.metadata),
     },
-    sort_keys=_COLUMNS | {name: share_snapshots.c[name] for name in ("id", "created_at", "updated_at", "share_proto", "user_id")},
+    sort_keys=_COLUMNS
+    | {
+        name: share_snapshots.c[name]
+        for name in ("id", "created_at", "updated_at", "share_proto", "user_id")
+    },
 )
 
 
@@ -83,18 +98,29 @@ def create(
     force: bool = False,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Store a snapshot in `creating` and have it taken. Its view. `force`: also of a share that could not be resized.
+    """Store a snapshot in `creating` and have it taken. Its view. `force`: also of a share that
+    could not be resized.
 
-    Unprocessable when the share does not have snapshot_support, Invalid in a status that is against it, OverQuota.
+    Unprocessable when the share does not have snapshot_support, Invalid in a status that is against
+    it, OverQuota.
     """
     share = shares.lock(conn, caller, share_id)
     shares.require_kept(share)
     if not share.snapshot_support:
-        raise Unprocessable(f"Snapshots cannot be created for share '{share_id}' since it does not have that capability.")
+        raise Unprocessable(
+            f"Snapshots cannot be created for share '{share_id}' since it does not have that "
+            "capability."
+        )
     if not (force and states.SHARE.permits(share.status, Permit.FORCED_SNAPSHOT)):
         shares.require_available(share)
     quota_usages.claim(
-        conn, share.project_id, caller.user_id, share.share_type_id, defaults=quota_defaults, snapshots=1, snapshot_gigabytes=share.size
+        conn,
+        share.project_id,
+        caller.user_id,
+        share.share_type_id,
+        defaults=quota_defaults,
+        snapshots=1,
+        snapshot_gigabytes=share.size,
     )
     snapshot_id, instance_id, now = str(uuid4()), str(uuid4()), utcnow()
     conn.execute(
@@ -113,7 +139,11 @@ def create(
     )
     conn.execute(
         sa.insert(share_snapshot_instances).values(
-            id=instance_id, snapshot_id=snapshot_id, share_instance_id=share.instance_id, status="creating", created_at=now
+            id=instance_id,
+            snapshot_id=snapshot_id,
+            share_instance_id=share.instance_id,
+            status="creating",
+            created_at=now,
         )
     )
     shares.start(conn, "snapshot_create", share, instance_id)
@@ -128,35 +158,64 @@ def get(conn: Connection, caller: Caller, snapshot_id: str) -> dict[str, Any]:
     return dict(row._mapping)
 
 
-def update(conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]) -> dict[str, Any]:
+def update(
+    conn: Connection, caller: Caller, snapshot_id: str, changes: dict[str, Any]
+) -> dict[str, Any]:
     """Change display_name, display_description."""
     get(conn, caller, snapshot_id)
-    allowed = {name: changes[name] for name in ("display_name", "display_description") if name in changes}
-    conn.execute(sa.update(share_snapshots).where(share_snapshots.c.id == snapshot_id).values(updated_at=utcnow(), **allowed))
+    allowed = {
+        name: changes[name] for name in ("display_name", "display_description") if name in changes
+    }
+    conn.execute(
+        sa.update(share_snapshots)
+        .where(share_snapshots.c.id == snapshot_id)
+        .values(updated_at=utcnow(), **allowed)
+    )
     return get(conn, caller, snapshot_id)
 
 
-def change_metadata(conn: Connection, caller: Caller, snapshot_id: str, change: Callable[[dict[str, str]], dict[str, str]]) -> dict[str, str]:
+def change_metadata(
+    conn: Connection,
+    caller: Caller,
+    snapshot_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
+) -> dict[str, str]:
     """Replace the metadata of a snapshot by `change` of it, its row held; what it is then."""
     get(conn, caller, snapshot_id)
     snapshot = lock_row(conn, share_snapshots, snapshot_id)
     if snapshot is None:
         raise _missing(snapshot_id)
     metadata = change(snapshot.metadata)
-    conn.execute(sa.update(share_snapshots).where(share_snapshots.c.id == snapshot_id).values(metadata=metadata, updated_at=utcnow()))
+    conn.execute(
+        sa.update(share_snapshots)
+        .where(share_snapshots.c.id == snapshot_id)
+        .values(metadata=metadata, updated_at=utcnow())
+    )
     return metadata
 
 
 def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
-    """Delete a snapshot, in the background. Invalid in a status that is against it, and while a share is being made from it."""
+    """Delete a snapshot, in the background. Invalid in a status that is against it, and while a
+    share is being made from it."""
     held = lock(conn, caller, snapshot_id)
     if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
         permitting = ", ".join(states.SNAPSHOT.permitted[Permit.DELETE])
-        raise Invalid(f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is {held.snapshot.status}.")
-    being_made = sa.select(shares_table.c.id).join(share_instances, share_instances.c.share_id == shares_table.c.id)
-    share_id = conn.scalar(being_made.where(shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating").limit(1))
+        raise Invalid(
+            f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is "
+            f"{held.snapshot.status}."
+        )
+    being_made = sa.select(shares_table.c.id).join(
+        share_instances, share_instances.c.share_id == shares_table.c.id
+    )
+    share_id = conn.scalar(
+        being_made.where(
+            shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating"
+        ).limit(1)
+    )
     if share_id is not None:
-        raise Invalid(f"Invalid share snapshot: the share {share_id} is still being created from it.")
+        raise Invalid(
+            f"Invalid share snapshot: the share {share_id} is still being created from it."
+        )
     start_deletion(conn, held)
 
 
@@ -173,14 +232,23 @@ def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str
     known = states.statuses(states.SNAPSHOT)
     if status not in known:
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
-    states.force(conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status)
+    states.force(
+        conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status
+    )
 
 
-def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, quota_defaults: Mapping[str, int] | None = None) -> None:
+def revert(
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    snapshot_id: str,
+    quota_defaults: Mapping[str, int] | None = None,
+) -> None:
     """Give a share the data and the size that its newest snapshot has, in the background.
 
-    Invalid when the share cannot do that or the snapshot is not its own; Conflict for a status, rules or a newer snapshot that are
-    against it, and when the pool has no room; Forbidden when a quota is against the size.
+    Invalid when the share cannot do that or the snapshot is not its own; Conflict for a status,
+    rules or a newer snapshot that are against it, and when the pool has no room; Forbidden when a
+    quota is against the size.
     """
     share = shares.lock(conn, caller, share_id)
     shares.require_kept(share)
@@ -188,15 +256,24 @@ def revert(conn: Connection, caller: Caller, share_id: str, snapshot_id: str, qu
     if snapshot is None:
         raise Invalid(_missing(snapshot_id).message)
     if not share.revert_to_snapshot_support:
-        raise Invalid(f"Share {share_id} may not be reverted to snapshot {snapshot_id}, because the share does not have that capability.")
+        raise Invalid(
+            f"Share {share_id} may not be reverted to snapshot {snapshot_id}, because the share "
+            "does not have that capability."
+        )
     if snapshot.share_id != share_id:
         raise Invalid(f"Snapshot {snapshot_id} is not associated with share {share_id}.")
     _require_at_rest(conn, share, snapshot)
     start_reversion(conn, share, snapshot, quota_defaults)
 
 
-def start_reversion(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any], quota_defaults: Mapping[str, int] | None = None) -> None:
-    """Claim what a share (as `shares.lock` gives it) needs to have the size of its snapshot, and have it reverted."""
+def start_reversion(
+    conn: Connection,
+    share: sa.Row[Any],
+    snapshot: sa.Row[Any],
+    quota_defaults: Mapping[str, int] | None = None,
+) -> None:
+    """Claim what a share (as `shares.lock` gives it) needs to have the size of its snapshot, and
+    have it reverted."""
     _claim(conn, share, snapshot.size, quota_defaults)
     states.move(conn, states.SHARE, share.instance_id, "reverting")
     states.move(conn, states.SNAPSHOT, snapshot.instance_id, "restoring")
@@ -205,34 +282,62 @@ def start_reversion(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any],
 
 def _require_at_rest(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any]) -> None:
     if share.status != "available":
-        raise Conflict(f"Share {share.id} is in '{share.status}' state, but it must be in 'available' state to be reverted to a snapshot.")
+        raise Conflict(
+            f"Share {share.id} is in '{share.status}' state, but it must be in 'available' state "
+            "to be reverted to a snapshot."
+        )
     if snapshot.status != "available":
-        raise Conflict(f"Snapshot {snapshot.id} is in '{snapshot.status}' state, but it must be in 'available' state to be restored.")
+        raise Conflict(
+            f"Snapshot {snapshot.id} is in '{snapshot.status}' state, but it must be in "
+            "'available' state to be restored."
+        )
     newest = share_snapshots.c.created_at.desc(), share_snapshots.c.id
-    latest = conn.scalar(sa.select(share_snapshots.c.id).where(share_snapshots.c.share_id == share.id).order_by(*newest).limit(1))
+    latest = conn.scalar(
+        sa.select(share_snapshots.c.id)
+        .where(share_snapshots.c.share_id == share.id)
+        .order_by(*newest)
+        .limit(1)
+    )
     if latest != snapshot.id:
         raise Conflict(
-            f"Snapshot {snapshot.id} may not be restored because it is not the most recent snapshot of share {share.id}. "
+            f"Snapshot {snapshot.id} may not be restored because it is not the most recent "
+            f"snapshot of share {share.id}. "
             f"Currently the latest snapshot is {latest}."
         )
     if share.access_rules_status != "active":
-        raise Conflict(f"Snapshot {snapshot.id} belongs to a share {share.id} which has access rules that are not active.")
+        raise Conflict(
+            f"Snapshot {snapshot.id} belongs to a share {share.id} which has access rules that "
+            "are not active."
+        )
 
 
-def _claim(conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapping[str, int] | None) -> None:
+def _claim(
+    conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapping[str, int] | None
+) -> None:
     """Claim what the share needs when it had been shrunk since, as `shares.extend` does."""
     more = size - share.size
     if more <= 0:
         return
     try:
         quota_usages.claim(
-            conn, share.project_id, share.user_id, share.share_type_id, defaults=quota_defaults, share_size=size, gigabytes=more
+            conn,
+            share.project_id,
+            share.user_id,
+            share.share_type_id,
+            defaults=quota_defaults,
+            share_size=size,
+            gigabytes=more,
         )
     except OverQuota as over:
         raise Forbidden(over.message) from None
     if not placement.claim_more(conn, share.host, more):
-        raise Conflict(f"Share {share.id} cannot be reverted: there is no room for the {more} GiB by which it grows to the size of its snapshot.")
-    conn.execute(sa.update(shares_table).where(shares_table.c.id == share.id).values(growing_to=size))
+        raise Conflict(
+            f"Share {share.id} cannot be reverted: there is no room for the {more} GiB by which "
+            "it grows to the size of its snapshot."
+        )
+    conn.execute(
+        sa.update(shares_table).where(shares_table.c.id == share.id).values(growing_to=size)
+    )
 
 
 def start_deletion(conn: Connection, held: Held) -> None:
@@ -242,16 +347,24 @@ def start_deletion(conn: Connection, held: Held) -> None:
 
 
 def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
-    """A snapshot of the caller's project with its share, by the instance of it that the snapshot is of."""
+    """A snapshot of the caller's project with its share, by the instance of it that the snapshot is
+    of."""
     instances = shares.lock_instances(conn, caller, get(conn, caller, snapshot_id)["share_id"])
-    snapshot = conn.execute(_select().where(share_snapshots.c.id == snapshot_id).with_for_update()).one_or_none()
+    snapshot = conn.execute(
+        _select().where(share_snapshots.c.id == snapshot_id).with_for_update()
+    ).one_or_none()
     if snapshot is None:  # it went while its share's row was waited for
         raise _missing(snapshot_id)
-    return Held(snapshot, next(share for share in instances if share.instance_id == snapshot.share_instance_id))
+    return Held(
+        snapshot,
+        next(share for share in instances if share.instance_id == snapshot.share_instance_id),
+    )
 
 
 def _row(conn: Connection, caller: Caller, snapshot_id: str) -> sa.Row[Any] | None:
-    return conn.execute(_visible(caller, all_projects=True).where(share_snapshots.c.id == snapshot_id)).one_or_none()
+    return conn.execute(
+        _visible(caller, all_projects=True).where(share_snapshots.c.id == snapshot_id)
+    ).one_or_none()
 
 
 def _missing(snapshot_id: str) -> Missing:

@@ -1,4 +1,5 @@
-"""The tests of the suite about NFS file handles. They are part of `DriverConformance`; each is skipped for drivers that do not serve NFS.
+"""The tests of the suite about NFS file handles. They are part of `DriverConformance`; each is
+skipped for drivers that do not serve NFS.
 
 Nothing is known here of what is in a handle: whatever a client can put together of its own handle,
 of those of others and of small numbers is tried.
@@ -30,7 +31,8 @@ CREATE, DIRECTORY = 6, 2
 FOLDERS = ("folder", "folder/in it")
 LATER = ("later", "folder/later")
 NUMBERS = (0, 1, 2, 5, *range(255, 270), 2**32 - 1)
-"""What may be written into a handle for another file system, subvolume or inode: those that are given first, mostly."""
+"""What may be written into a handle for another file system, subvolume or inode: those that are
+given first, mostly."""
 
 
 Seen = tuple[int, float]
@@ -39,7 +41,8 @@ Seen = tuple[int, float]
 
 @dataclass
 class Held:
-    """Handles of a share's or a snapshot's root, of a folder in it and of one in that, and what is seen of all its objects."""
+    """Handles of a share's or a snapshot's root, of a folder in it and of one in that, and what is
+    seen of all its objects."""
 
     handles: list[bytes]
     seen: list[Seen]
@@ -51,19 +54,23 @@ class HandleConformance:
     def nfs_client(
         self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
     ) -> AbstractContextManager[socket.socket]:
-        """While it is entered: a TCP connection to the NFS server of the location, from a port below 1024 of `client`,
-        an address on the subnet of `entry`."""
+        """While it is entered: a TCP connection to the NFS server of the location, from a port
+        below 1024 of `client`, an address on the subnet of `entry`."""
         pytest.skip("the driver's author gives no way to speak NFS to a server")
 
     @pytest.mark.timeout(300)
     @pytest.mark.parametrize("through", ["share", "snapshot"])
     def test_forged_handles_open_nothing_foreign(self, stage: Stage, through: str) -> None:
-        """Another share of the server and of another server, their snapshots, the share's own, what lies around them, a deleted share.
+        """Another share of the server and of another server, their snapshots, the share's own, what
+        lies around them, a deleted share.
 
         `through`: what the attacker may use; the share through its snapshot is foreign, too.
         """
         need("NFS" in stage.driver.capabilities.storage_protocols, "NFS")
-        need(through == "share" or stage.driver.capabilities.mount_snapshot_support, "mount_snapshot_support")
+        need(
+            through == "share" or stage.driver.capabilities.mount_snapshot_support,
+            "mount_snapshot_support",
+        )
         server, other = stage.server(), stage.server((1, stage.families[0]))
         shares = {"own": (server, stage.share(server)), "beside": (server, stage.share(server))}
         shares |= {"lost": (server, stage.share(server)), "foreign": (other, stage.share(other))}
@@ -71,7 +78,10 @@ class HandleConformance:
             self._make_folders(stage, on, share, FOLDERS)
         exported: list[tuple[ShareServer, Share | Snapshot]] = list(shares.values())
         if stage.driver.capabilities.mount_snapshot_support:
-            exported += [(on, stage.snapshot(share, on, is_mountable=True)) for on, share in (shares["own"], shares["foreign"])]
+            exported += [
+                (on, stage.snapshot(share, on, is_mountable=True))
+                for on, share in (shares["own"], shares["foreign"])
+            ]
         for name in ("own", "foreign"):  # so that the snapshots differ
             self._make_folders(stage, *shares[name], LATER)
         held = [self._taken(stage, on, each) for on, each in exported]
@@ -83,7 +93,9 @@ class HandleConformance:
         with self._client(stage, *exported[mine]) as link:
             _attack(link, held.pop(mine), held)
 
-    def _make_folders(self, stage: Stage, server: ShareServer, share: Share, folders: Sequence[str]) -> None:
+    def _make_folders(
+        self, stage: Stage, server: ShareServer, share: Share, folders: Sequence[str]
+    ) -> None:
         _allow(stage, server, share, client_on(server.network_info[0]))
         with self._client(stage, server, share) as link:
             for folder in folders:
@@ -94,13 +106,20 @@ class HandleConformance:
         _allow(stage, server, each, client_on(server.network_info[0]))
         with self._client(stage, server, each) as link:
             handles = [_ask(link, walk(f"{_path(each)}/{folder}"))[-1] for folder in ("", *FOLDERS)]
-            seen = [_seen(link, walk(f"{_path(each)}/{folder}")[:-1]) for folder in ("", *FOLDERS, *LATER)]
+            seen = [
+                _seen(link, walk(f"{_path(each)}/{folder}")[:-1])
+                for folder in ("", *FOLDERS, *LATER)
+            ]
             return Held(handles, [found for found in seen if found])
 
     @contextmanager
-    def _client(self, stage: Stage, server: ShareServer, each: Share | Snapshot) -> Iterator[Connection]:
+    def _client(
+        self, stage: Stage, server: ShareServer, each: Share | Snapshot
+    ) -> Iterator[Connection]:
         entry = server.network_info[0]
-        with self.nfs_client(stage.driver, shown(each.export_locations)[0], client_on(entry), entry) as link:
+        with self.nfs_client(
+            stage.driver, shown(each.export_locations)[0], client_on(entry), entry
+        ) as link:
             yield Connection(link, ANSWER_SECONDS)
 
 
@@ -111,14 +130,17 @@ def _attack(link: Connection, own: Held, others: list[Held]) -> None:
     for other in others:
         for handle, target in zip(own.handles, other.handles, strict=True):
             for forged in _mixed(handle, target):
-                assert _opened(link, forged) in allowed, f"{forged.hex()}, made of {handle.hex()} and {target.hex()}"
+                assert _opened(link, forged) in allowed, (
+                    f"{forged.hex()}, made of {handle.hex()} and {target.hex()}"
+                )
     for forged in _numbered(own.handles[0]):
         assert _opened(link, forged) in allowed, f"{forged.hex()}, made of {own.handles[0].hex()}"
     assert _opened(link, own.handles[0]) == own.seen[0], "the server goes on"
 
 
 def _mixed(handle: bytes, target: bytes) -> Iterator[bytes]:
-    """The target as it is, and every part of it in the place where it is, in a handle of one's own."""
+    """The target as it is, and every part of it in the place where it is, in a handle of one's
+    own."""
     yield target
     for start, end in itertools.combinations(range(max(len(handle), len(target)) + 1), 2):
         yield handle[:start] + target[start:end] + handle[end:]
@@ -128,7 +150,11 @@ def _numbered(handle: bytes) -> Iterator[bytes]:
     """Each number, in each place, in four bytes and in eight, either end first."""
     for number, width, order in itertools.product(NUMBERS, (4, 8), ("little", "big")):
         for place in range(len(handle) - width + 1):
-            yield handle[:place] + number.to_bytes(width, "little" if order == "little" else "big") + handle[place + width :]
+            yield (
+                handle[:place]
+                + number.to_bytes(width, "little" if order == "little" else "big")
+                + handle[place + width :]
+            )
 
 
 def _opened(link: Connection, handle: bytes) -> Seen | None:
@@ -138,14 +164,17 @@ def _opened(link: Connection, handle: bytes) -> Seen | None:
 
 def _seen(link: Connection, way: list[Operation]) -> Seen | None:
     try:
-        found = nfs4.compound(link, [*way, getattr("fileid", "time_metadata")], credentials=auth_sys(0, 0))[-1]
+        found = nfs4.compound(
+            link, [*way, getattr("fileid", "time_metadata")], credentials=auth_sys(0, 0)
+        )[-1]
     except Nfs4Error:
         return None
     return found["fileid"], found["time_metadata"]
 
 
 def _ask(link: Connection, operations: list[Operation]) -> list[Any]:
-    """Again and again while the server has just started and waits for those who were there before."""
+    """Again and again while the server has just started and waits for those who were there
+    before."""
     end = time.monotonic() + GRACE_SECONDS
     while True:
         try:
@@ -164,7 +193,10 @@ def _make(name: str) -> Operation:
 def _allow(stage: Stage, server: ShareServer, each: Share | Snapshot, client: str) -> None:
     """This client, and nobody else."""
     if isinstance(each, Snapshot):
-        assert stage.driver.update_snapshot_access(each, [rule(client, access_level="ro")], server) == {}
+        assert (
+            stage.driver.update_snapshot_access(each, [rule(client, access_level="ro")], server)
+            == {}
+        )
     else:
         assert stage.driver.update_access(each, [rule(client)], server) == {}
 

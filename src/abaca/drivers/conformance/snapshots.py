@@ -1,4 +1,5 @@
-"""The tests of the suite about snapshots. They are part of `DriverConformance`; each is skipped without its capability."""
+"""The tests of the suite about snapshots. They are part of `DriverConformance`; each is skipped
+without its capability."""
 
 from __future__ import annotations
 
@@ -24,21 +25,27 @@ from abaca.values import ExportLocation, NetworkInfo, Share, ShareServer, Snapsh
 
 
 class SnapshotConformance:
-    """What a driver that declares a capability of snapshots must do. The hooks are those of `DriverConformance`."""
+    """What a driver that declares a capability of snapshots must do. The hooks are those of
+    `DriverConformance`."""
 
     def fill_share(self, driver: ShareDriver, share: Share, server: ShareServer, gib: int) -> None:
         """Write `gib` GiB into the share, as a client would."""
         pytest.skip("the driver's author gives no way to fill a share")
 
     def lose_everything(self, driver: ShareDriver) -> ShareDriver:
-        """As a reboot does: everything that is not data is gone. Returns the driver to go on with."""
+        """As a reboot does: everything that is not data is gone. Returns the driver to go on
+        with."""
         pytest.skip("the driver's author gives no way to lose everything")
 
-    def can_read(self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo) -> bool:
-        """Can a client with address `client` on the subnet of `entry` read the share or snapshot by that location?"""
+    def can_read(
+        self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
+    ) -> bool:
+        """Can a client with address `client` on the subnet of `entry` read the share or snapshot by
+        that location?"""
         pytest.skip("the driver's author gives no way to read a share")
 
-    # --- taking and deleting -----------------------------------------------------------------------------------------
+    # --- taking and deleting
+    # -----------------------------------------------------------------------------------------
 
     def test_a_snapshot_is_taken_and_deleted_again(self, stage: Stage) -> None:
         need_snapshots(stage)
@@ -55,7 +62,9 @@ class SnapshotConformance:
         need_snapshots(stage)
         server = stage.server()
         with pytest.raises(BackendError):
-            stage.driver.create_snapshot(stage.new_snapshot(stage.new_share(server), server), server)
+            stage.driver.create_snapshot(
+                stage.new_snapshot(stage.new_share(server), server), server
+            )
 
     def test_a_snapshot_is_deleted_without_its_server(self, stage: Stage) -> None:
         need_snapshots(stage)
@@ -69,10 +78,14 @@ class SnapshotConformance:
         need_snapshots(stage)
         server = stage.server()
         share = stage.share(server)
-        snapshots = [stage.snapshot(share, server), msgspec.structs.replace(stage.new_snapshot(share, server), is_complete=False)]
+        snapshots = [
+            stage.snapshot(share, server),
+            msgspec.structs.replace(stage.new_snapshot(share, server), is_complete=False),
+        ]
         twice(lambda: stage.driver.ensure_server(forgotten(server), [share], snapshots))
 
-    # --- shares from snapshots ---------------------------------------------------------------------------------------
+    # --- shares from snapshots
+    # ---------------------------------------------------------------------------------------
 
     def test_a_share_from_a_snapshot_needs_neither_it_nor_its_share(self, stage: Stage) -> None:
         server, share, snapshot = self._cloneable(stage)
@@ -82,7 +95,10 @@ class SnapshotConformance:
         stage.driver.delete_snapshot(snapshot, server)
         stage.driver.delete_share(share, server)
         assert stage.driver.create_share(clone, server) == locations
-        assert stage.driver.update_access(clone, [rule(client_on(server.network_info[0]))], server) == {}
+        assert (
+            stage.driver.update_access(clone, [rule(client_on(server.network_info[0]))], server)
+            == {}
+        )
 
     def test_a_share_from_a_snapshot_holds_what_the_snapshot_holds(self, stage: Stage) -> None:
         server, share, _ = self._cloneable(stage, size=3)
@@ -105,17 +121,22 @@ class SnapshotConformance:
         server, share, snapshot = self._cloneable(stage)
         entry = server.network_info[0]
         stage.driver.update_access(share, [rule(entry.subnet.cidr)], server)
-        (location, *_) = shown(stage.driver.create_share_from_snapshot(stage.new_share(server), snapshot, server))
+        (location, *_) = shown(
+            stage.driver.create_share_from_snapshot(stage.new_share(server), snapshot, server)
+        )
         assert not self.can_read(stage.driver, location, client_on(entry), entry)
 
     def test_a_share_from_a_snapshot_without_room_is_no_space(self, stage: Stage) -> None:
         server, _, snapshot = self._cloneable(stage)
         pool = stage.driver.get_pools()[0]
-        share = stage.new_share(server, size=int(pool.total_capacity_gb * pool.max_over_subscription_ratio) + 1)
+        share = stage.new_share(
+            server, size=int(pool.total_capacity_gb * pool.max_over_subscription_ratio) + 1
+        )
         with pytest.raises(NoSpace):
             stage.driver.create_share_from_snapshot(share, snapshot, server)
 
-    # --- reverting ---------------------------------------------------------------------------------------------------
+    # --- reverting
+    # ----------------------------------------------------------------------------------------------
 
     def test_a_share_is_reverted_again_and_keeps_its_paths(self, stage: Stage) -> None:
         need(stage.driver.capabilities.revert_to_snapshot_support, "revert_to_snapshot_support")
@@ -132,16 +153,23 @@ class SnapshotConformance:
         need(stage.driver.capabilities.revert_to_snapshot_support, "revert_to_snapshot_support")
         server = stage.server()
         entry = server.network_info[0]
-        share = msgspec.structs.replace(stage.share(server, size=3), access_rules=[rule(client_on(entry))])
+        share = msgspec.structs.replace(
+            stage.share(server, size=3), access_rules=[rule(client_on(entry))]
+        )
         stage.driver.update_access(share, share.access_rules, server)
         snapshot = stage.snapshot(share, server)
         stage.driver.shrink_share(share, 1, server)
         stage.driver.revert_to_snapshot(snapshot, msgspec.structs.replace(share, size=1), server)
-        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entry), entry)
-        assert not self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entry, 2), entry)
+        assert self.can_read(
+            stage.driver, shown(share.export_locations)[0], client_on(entry), entry
+        )
+        assert not self.can_read(
+            stage.driver, shown(share.export_locations)[0], client_on(entry, 2), entry
+        )
         self.fill_share(stage.driver, share, server, gib=2)
 
-    # --- mounting ----------------------------------------------------------------------------------------------------
+    # --- mounting
+    # ----------------------------------------------------------------------------------------------
 
     def test_a_mountable_snapshot_has_a_location_for_each_address(self, stage: Stage) -> None:
         server, share = self._mountable(stage)
@@ -149,17 +177,34 @@ class SnapshotConformance:
         taken = twice(lambda: stage.driver.create_snapshot(snapshot, server))
         assert_well_formed(taken.export_locations or [], server)
         assert as_kept("create_snapshot", taken) == taken
-        assert {each.path for each in taken.export_locations or []}.isdisjoint({each.path for each in share.export_locations})
+        assert {each.path for each in taken.export_locations or []}.isdisjoint(
+            {each.path for each in share.export_locations}
+        )
 
     def test_only_clients_with_a_rule_read_a_snapshot(self, stage: Stage) -> None:
         server, share = self._mountable(stage)
         snapshot = stage.snapshot(share, server, is_mountable=True)
         entry = server.network_info[0]
         client, stranger = client_on(entry), client_on(entry, 2)
-        for rules, readers in (([client], [client]), ([entry.subnet.cidr], [client, stranger]), ([], [])):
+        for rules, readers in (
+            ([client], [client]),
+            ([entry.subnet.cidr], [client, stranger]),
+            ([], []),
+        ):
             wanted = [rule(each, access_level="ro") for each in rules]
-            assert twice(lambda wanted=wanted: stage.driver.update_snapshot_access(snapshot, wanted, server)) == {}  # type: ignore[misc]
-            assert [who for who in (client, stranger) if self.can_read(stage.driver, shown(snapshot.export_locations)[0], who, entry)] == readers
+            assert (
+                twice(
+                    lambda wanted=wanted: stage.driver.update_snapshot_access(  # type: ignore[misc]
+                        snapshot, wanted, server
+                    )
+                )
+                == {}
+            )
+            assert [
+                who
+                for who in (client, stranger)
+                if self.can_read(stage.driver, shown(snapshot.export_locations)[0], who, entry)
+            ] == readers
 
     def test_a_lost_server_is_ensured_with_its_mountable_snapshots(self, stage: Stage) -> None:
         server, share = self._mountable(stage)
@@ -167,28 +212,46 @@ class SnapshotConformance:
         entry = server.network_info[0]
         stage.exchange(self.lose_everything(stage.driver))
         stage.driver.check_for_setup_error()
-        described = msgspec.structs.replace(snapshot, access_rules=[rule(client_on(entry), access_level="ro")])
+        described = msgspec.structs.replace(
+            snapshot, access_rules=[rule(client_on(entry), access_level="ro")]
+        )
         twice(lambda: stage.driver.ensure_server(forgotten(server), [share], [described]))
-        assert self.can_read(stage.driver, shown(snapshot.export_locations)[0], client_on(entry), entry)
-        assert not self.can_read(stage.driver, shown(snapshot.export_locations)[0], client_on(entry, 2), entry)
+        assert self.can_read(
+            stage.driver, shown(snapshot.export_locations)[0], client_on(entry), entry
+        )
+        assert not self.can_read(
+            stage.driver, shown(snapshot.export_locations)[0], client_on(entry, 2), entry
+        )
 
     def test_added_subnets_serve_snapshots_after_the_old_ones(self, stage: Stage) -> None:
         need(stage.driver.capabilities.mount_snapshot_support, "mount_snapshot_support")
         server, share, update = growing(stage)
         entry = update.added[0]
         share = msgspec.structs.replace(share, access_rules=[rule(client_on(entry))])
-        snapshot, hidden = stage.snapshot(share, server, is_mountable=True), stage.snapshot(share, server)
-        answer = twice(lambda: stage.driver.update_share_server_network_allocations(update, {}, [share], [snapshot, hidden]))
+        snapshot, hidden = (
+            stage.snapshot(share, server, is_mountable=True),
+            stage.snapshot(share, server),
+        )
+        answer = twice(
+            lambda: stage.driver.update_share_server_network_allocations(
+                update, {}, [share], [snapshot, hidden]
+            )
+        )
         locations = answer.snapshot_updates[snapshot.id].export_locations
         assert locations is not None
-        assert shown(locations)[: len(shown(snapshot.export_locations))] == shown(snapshot.export_locations)
+        assert shown(locations)[: len(shown(snapshot.export_locations))] == shown(
+            snapshot.export_locations
+        )
         grown = stage.now(after(server, update, answer))
         assert_well_formed(locations, grown)
         assert hidden.id not in answer.snapshot_updates
         assert self.can_read(stage.driver, shown(locations)[-1], client_on(entry), entry)
 
     def _cloneable(self, stage: Stage, size: int = 1) -> tuple[ShareServer, Share, Snapshot]:
-        need(stage.driver.capabilities.create_share_from_snapshot_support, "create_share_from_snapshot_support")
+        need(
+            stage.driver.capabilities.create_share_from_snapshot_support,
+            "create_share_from_snapshot_support",
+        )
         server = stage.server()
         share = stage.share(server, size)
         return server, share, stage.snapshot(share, server)

@@ -1,4 +1,5 @@
-"""What the suite stands on: invented networks, a stage that takes away what a test made, and the checks that many tests share. No tests here."""
+"""What the suite stands on: invented networks, a stage that takes away what a test made, and the
+checks that many tests share. No tests here."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ T = TypeVar("T")
 
 
 class Networks:
-    """Subnets and addresses for one test, invented: network `n` has 10.<100+n>.0.0/24 and fd00:abac:<n>::/64.
+    """Subnets and addresses for one test, invented: network `n` has 10.<100+n>.0.0/24 and
+    fd00:abac:<n>::/64.
 
     Override it for a back end that needs real ones.
     """
@@ -44,7 +46,8 @@ class Networks:
         self._next = itertools.count(16)
 
     def entry(self, server_id: str, network: int, ip_version: int, copy: int = 0) -> NetworkInfo:
-        """A subnet of network `network` with addresses for the server. Each `copy` is another share network subnet on that same subnet."""
+        """A subnet of network `network` with addresses for the server. Each `copy` is another share
+        network subnet on that same subnet."""
         subnet = self.subnet(network, ip_version)
         numbers = [next(self._next) for _ in range(self._allocations)]
         return NetworkInfo(
@@ -84,7 +87,14 @@ class Stage:
     def __init__(self, driver: ShareDriver, networks: Networks) -> None:
         self.driver = driver
         self.networks = networks
-        self.families = [version for version, served in ((4, driver.capabilities.ipv4_support), (6, driver.capabilities.ipv6_support)) if served]
+        self.families = [
+            version
+            for version, served in (
+                (4, driver.capabilities.ipv4_support),
+                (6, driver.capabilities.ipv6_support),
+            )
+            if served
+        ]
         self._servers: dict[str, ShareServer] = {}
         self._shares: list[tuple[Share, ShareServer | None]] = []
         self._snapshots: list[tuple[Snapshot, ShareServer]] = []
@@ -93,7 +103,12 @@ class Stage:
         """A server to be made on these (network, IP version) pairs; by default on one subnet."""
         need(self.driver.capabilities.driver_handles_share_servers, "share servers")
         id_ = str(uuid.uuid4())
-        server = ShareServer(id=id_, network_info=[self.networks.entry(id_, *subnet) for subnet in subnets or [(0, self.families[0])]])
+        server = ShareServer(
+            id=id_,
+            network_info=[
+                self.networks.entry(id_, *subnet) for subnet in subnets or [(0, self.families[0])]
+            ],
+        )
         self._servers[id_] = server
         return server
 
@@ -103,7 +118,11 @@ class Stage:
         return self.now(msgspec.structs.replace(server, backend_details=details))
 
     def server_on_all_families(self) -> ShareServer:
-        families = self.families if self.driver.capabilities.share_server_multiple_subnet_support else self.families[:1]
+        families = (
+            self.families
+            if self.driver.capabilities.share_server_multiple_subnet_support
+            else self.families[:1]
+        )
         return self.server(*((0, version) for version in families))
 
     def now(self, server: ShareServer) -> ShareServer:
@@ -126,25 +145,47 @@ class Stage:
 
     def share(self, server: ShareServer, size: int = 1) -> Share:
         share = self.new_share(server, size)
-        return msgspec.structs.replace(share, export_locations=self.driver.create_share(share, server))
+        return msgspec.structs.replace(
+            share, export_locations=self.driver.create_share(share, server)
+        )
 
-    def new_snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
-        """A snapshot that is not taken yet; one that can be mounted has the share's rules, to read."""
-        rules = [msgspec.structs.replace(rule, access_level="ro") for rule in share.access_rules] if is_mountable else []
+    def new_snapshot(
+        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+    ) -> Snapshot:
+        """A snapshot that is not taken yet; one that can be mounted has the share's rules, to
+        read."""
+        rules = (
+            [msgspec.structs.replace(rule, access_level="ro") for rule in share.access_rules]
+            if is_mountable
+            else []
+        )
         id_, snapshot_id = str(uuid.uuid4()), str(uuid.uuid4())
-        snapshot = Snapshot(id=id_, snapshot_id=snapshot_id, share=share, size=share.size, is_mountable=is_mountable, access_rules=rules)
+        snapshot = Snapshot(
+            id=id_,
+            snapshot_id=snapshot_id,
+            share=share,
+            size=share.size,
+            is_mountable=is_mountable,
+            access_rules=rules,
+        )
         self._snapshots.append((snapshot, server))
         return snapshot
 
-    def snapshot(self, share: Share, server: ShareServer, *, is_mountable: bool = False) -> Snapshot:
+    def snapshot(
+        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+    ) -> Snapshot:
         snapshot = self.new_snapshot(share, server, is_mountable=is_mountable)
         taken = self.driver.create_snapshot(snapshot, server)
         return msgspec.structs.replace(
-            snapshot, export_locations=taken.export_locations or [], provider_location=taken.provider_location, is_complete=True
+            snapshot,
+            export_locations=taken.export_locations or [],
+            provider_location=taken.provider_location,
+            is_complete=True,
         )
 
     def exchange(self, driver: ShareDriver) -> None:
-        """Another object for the same back end, as a restarted worker makes one: what the old one kept in `data` is there."""
+        """Another object for the same back end, as a restarted worker makes one: what the old one
+        kept in `data` is there."""
         driver.data = self.driver.data
         self.driver = driver
 
@@ -170,7 +211,11 @@ def twice(call: Callable[[], T]) -> T:
 
 
 def addresses(server: ShareServer) -> list[str]:
-    return [allocation.ip_address for entry in server.network_info for allocation in entry.network_allocations]
+    return [
+        allocation.ip_address
+        for entry in server.network_info
+        for allocation in entry.network_allocations
+    ]
 
 
 def address_of(location: ExportLocation) -> str:
@@ -181,12 +226,14 @@ def address_of(location: ExportLocation) -> str:
 
 
 def shown(locations: Sequence[ExportLocation]) -> list[ExportLocation]:
-    """Those that tenants see. Beside them there may be any number for administrators only, anywhere in the list and of any form."""
+    """Those that tenants see. Beside them there may be any number for administrators only, anywhere
+    in the list and of any form."""
     return [location for location in locations if not location.is_admin_only]
 
 
 def assert_well_formed(locations: Sequence[ExportLocation], server: ShareServer) -> None:
-    """A location for each address that tenants see, in the server's order; of each family exactly the first is preferred."""
+    """A location for each address that tenants see, in the server's order; of each family exactly
+    the first is preferred."""
     told = [address_of(location) for location in shown(locations)]
     assert told == [str(ipaddress.ip_address(address)) for address in addresses(server)]
     versions = [ipaddress.ip_address(address).version for address in told]
@@ -198,13 +245,19 @@ def assert_well_formed(locations: Sequence[ExportLocation], server: ShareServer)
 
 
 def as_kept(method: str, answer: object) -> object:
-    """What the service makes of an answer of that method: stored as JSON, and read as the interface's annotation says."""
+    """What the service makes of an answer of that method: stored as JSON, and read as the
+    interface's annotation says."""
     kept = msgspec.json.decode(msgspec.json.encode(answer))
     return msgspec.convert(kept, get_type_hints(getattr(ShareDriver, method))["return"])
 
 
 def rule(access_to: str, access_type: str = "ip", access_level: str = "rw") -> AccessRule:
-    return AccessRule(id=str(uuid.uuid4()), access_type=access_type, access_to=access_to, access_level=access_level)
+    return AccessRule(
+        id=str(uuid.uuid4()),
+        access_type=access_type,
+        access_to=access_to,
+        access_level=access_level,
+    )
 
 
 def need(ability: bool, what: str) -> None:
@@ -218,18 +271,32 @@ def client_on(entry: NetworkInfo, number: int = 1) -> str:
 
 
 def growing(stage: Stage, *added: tuple[int, ...]) -> tuple[ShareServer, Share, NetworkInfoUpdate]:
-    """A server on one subnet with a share, and the addition of others: (network, IP version[, copy]); by default of a second network."""
-    need(stage.driver.capabilities.network_allocation_update_support, "network_allocation_update_support")
+    """A server on one subnet with a share, and the addition of others: (network, IP version[,
+    copy]); by default of a second network."""
+    need(
+        stage.driver.capabilities.network_allocation_update_support,
+        "network_allocation_update_support",
+    )
     server = stage.server()
     share = stage.share(server)
-    entries = [stage.networks.entry(server.id, *subnet) for subnet in added or [(1, stage.families[-1])]]
+    entries = [
+        stage.networks.entry(server.id, *subnet) for subnet in added or [(1, stage.families[-1])]
+    ]
     return server, share, NetworkInfoUpdate(current=server.network_info, added=entries)
 
 
-def apply(stage: Stage, server: ShareServer, shares: Sequence[Share], update: NetworkInfoUpdate) -> ServerUpdate:
-    return stage.driver.update_share_server_network_allocations(update, server.backend_details, shares, [])
+def apply(
+    stage: Stage, server: ShareServer, shares: Sequence[Share], update: NetworkInfoUpdate
+) -> ServerUpdate:
+    return stage.driver.update_share_server_network_allocations(
+        update, server.backend_details, shares, []
+    )
 
 
 def after(server: ShareServer, update: NetworkInfoUpdate, answer: ServerUpdate) -> ShareServer:
     """The server as it is when the update is done."""
-    return ShareServer(id=server.id, network_info=[*update.current, *update.added], backend_details=answer.backend_details)
+    return ShareServer(
+        id=server.id,
+        network_info=[*update.current, *update.added],
+        backend_details=answer.backend_details,
+    )

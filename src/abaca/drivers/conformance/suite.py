@@ -1,4 +1,5 @@
-"""The tests of the suite, by parts of the interface, except those of snapshots. How to use it: see the package."""
+"""The tests of the suite, by parts of the interface, except those of snapshots. How to use it: see
+the package."""
 
 from __future__ import annotations
 
@@ -38,7 +39,14 @@ from abaca.drivers.data import MemoryDriverData
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
 from abaca.plugin_options import Option
-from abaca.values import ExportLocation, ManagedServer, ManagedShare, NetworkInfoUpdate, PoolStats, ShareServer
+from abaca.values import (
+    ExportLocation,
+    ManagedServer,
+    ManagedShare,
+    NetworkInfoUpdate,
+    PoolStats,
+    ShareServer,
+)
 
 DEATH_SECONDS = 10.0
 USAGE_SECONDS = 60.0
@@ -68,7 +76,8 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         yield stage
         stage.clear()
 
-    # --- the back end ------------------------------------------------------------------------------------------------
+    # --- the back end
+    # ----------------------------------------------------------------------------------------------
 
     def test_it_declares_what_it_can_do(self, driver: ShareDriver) -> None:
         assert isinstance(driver.capabilities, Capabilities)
@@ -94,39 +103,67 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
     def test_each_option_says_what_it_is(self, driver: ShareDriver) -> None:
         for name, option in driver.OPTIONS.items():
             assert isinstance(option, Option), name
-            assert re.fullmatch(r"[a-z][a-z0-9_]*", name), f"{name}: small letters, digits and _ only"
-            assert len(option.help) > 20 and option.help.endswith(".") and not option.help.startswith("See "), f"{name}: {option.help}"
-        assert not driver.OPTIONS.keys() & {"share_driver", "availability_zone"}, "these are the service's own"
+            assert re.fullmatch(r"[a-z][a-z0-9_]*", name), (
+                f"{name}: small letters, digits and _ only"
+            )
+            assert (
+                len(option.help) > 20
+                and option.help.endswith(".")
+                and not option.help.startswith("See ")
+            ), f"{name}: {option.help}"
+        assert not driver.OPTIONS.keys() & {"share_driver", "availability_zone"}, (
+            "these are the service's own"
+        )
 
-    # --- share servers -----------------------------------------------------------------------------------------------
+    # --- share servers
+    # ----------------------------------------------------------------------------------------------
 
     def test_answers_are_kept_as_they_are(self, stage: Stage) -> None:
-        """The service stores them as JSON and reads them as the interface annotates them, whatever the driver's own annotations say."""
+        """The service stores them as JSON and reads them as the interface annotates them, whatever
+        the driver's own annotations say."""
         driver, described = stage.driver, stage.described()
         details = driver.setup_server(described.id, described.network_info)
         server = stage.now(msgspec.structs.replace(described, backend_details=details))
         share = stage.new_share(server)
         locations = driver.create_share(share, server)
         refused = driver.update_access(share, [rule("somebody", "cephx")], server)
-        answers: dict[str, object] = {"setup_server": details, "create_share": locations, "update_access": refused}
+        answers: dict[str, object] = {
+            "setup_server": details,
+            "create_share": locations,
+            "update_access": refused,
+        }
         answers |= {"get_pools": driver.get_pools(), "unserved": driver.unserved([server.id])}
         if driver.capabilities.network_allocation_update_support:
             share = msgspec.structs.replace(share, export_locations=locations)
-            update = NetworkInfoUpdate(current=server.network_info, added=[stage.networks.entry(server.id, 1, stage.families[0])])
-            check = driver.check_update_share_server_network_allocations(update, details, [share], [])
+            update = NetworkInfoUpdate(
+                current=server.network_info,
+                added=[stage.networks.entry(server.id, 1, stage.families[0])],
+            )
+            check = driver.check_update_share_server_network_allocations(
+                update, details, [share], []
+            )
             answers["check_update_share_server_network_allocations"] = check
-            answers["update_share_server_network_allocations"] = apply(stage, server, [share], update)
+            answers["update_share_server_network_allocations"] = apply(
+                stage, server, [share], update
+            )
         for method, answer in answers.items():
             assert as_kept(method, answer) == answer, method
 
     def test_a_server_is_set_up_again(self, stage: Stage) -> None:
         server = stage.described()
         details = twice(lambda: stage.driver.setup_server(server.id, server.network_info))
-        assert all(isinstance(key, str) and isinstance(value, str) for key, value in details.items())
+        assert all(
+            isinstance(key, str) and isinstance(value, str) for key, value in details.items()
+        )
 
     def test_a_server_on_several_subnets(self, stage: Stage) -> None:
-        need(stage.driver.capabilities.share_server_multiple_subnet_support, "share_server_multiple_subnet_support")
-        server = stage.server(*((network, version) for network in (0, 1) for version in stage.families))
+        need(
+            stage.driver.capabilities.share_server_multiple_subnet_support,
+            "share_server_multiple_subnet_support",
+        )
+        server = stage.server(
+            *((network, version) for network in (0, 1) for version in stage.families)
+        )
         assert_well_formed(stage.share(server).export_locations, server)
 
     def test_teardown_of_what_is_not_there(self, driver: ShareDriver) -> None:
@@ -139,7 +176,8 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         assert stage.driver.setup_server(server.id, server.network_info) == server.backend_details
 
     def test_teardown_of_a_half_made_server(self, stage: Stage) -> None:
-        """One that got no address on its second subnet, whatever the driver makes of that. Afterwards the same server can be made."""
+        """One that got no address on its second subnet, whatever the driver makes of that.
+        Afterwards the same server can be made."""
         server = stage.described((0, stage.families[0]), (1, stage.families[-1]))
         unaddressed = msgspec.structs.replace(server.network_info[1], network_allocations=[])
         with suppress(BackendError):
@@ -176,7 +214,11 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         stage.exchange(self.lose_everything(stage.driver))
         stage.driver.check_for_setup_error()
         client = client_on(server.network_info[0])
-        twice(lambda: stage.driver.ensure_server(forgotten(server), [msgspec.structs.replace(share, access_rules=[rule(client)])]))
+        twice(
+            lambda: stage.driver.ensure_server(
+                forgotten(server), [msgspec.structs.replace(share, access_rules=[rule(client)])]
+            )
+        )
         location, entry = shown(share.export_locations)[0], server.network_info[0]
         assert self.can_read(stage.driver, location, client, entry)
         assert not self.can_read(stage.driver, location, client_on(entry, 2), entry)
@@ -198,12 +240,19 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         self.stop_serving(stage.driver, server)
         assert twice(lambda: stage.driver.unserved([other.id, server.id])) == [server.id]
         client, entry = client_on(server.network_info[0]), server.network_info[0]
-        twice(lambda: stage.driver.ensure_server(server, [msgspec.structs.replace(share, access_rules=[rule(client)])]))
+        twice(
+            lambda: stage.driver.ensure_server(
+                server, [msgspec.structs.replace(share, access_rules=[rule(client)])]
+            )
+        )
         assert stage.driver.unserved([other.id, server.id]) == []
         assert self.can_read(stage.driver, shown(share.export_locations)[0], client, entry)
 
     def test_a_death_is_told_once_and_the_server_restarted_as_it_was(self, stage: Stage) -> None:
-        need(type(stage.driver).wait_for_deaths is not ShareDriver.wait_for_deaths, "notice of deaths")
+        need(
+            type(stage.driver).wait_for_deaths is not ShareDriver.wait_for_deaths,
+            "notice of deaths",
+        )
         server, other = stage.server(), stage.server()
         share = stage.share(server)
         client, entry = client_on(server.network_info[0]), server.network_info[0]
@@ -219,7 +268,9 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         assert stage.driver.unserved([other.id, server.id]) == []
         assert self.can_read(stage.driver, shown(share.export_locations)[0], client, entry)
         self.stop_serving(stage.driver, server)
-        assert stage.driver.wait_for_deaths(DEATH_SECONDS) == [server.id], "the next death is another one"
+        assert stage.driver.wait_for_deaths(DEATH_SECONDS) == [server.id], (
+            "the next death is another one"
+        )
 
     def test_an_end_that_was_asked_for_is_no_death(self, stage: Stage) -> None:
         server = stage.server()
@@ -229,16 +280,29 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
 
     def test_ensuring_brings_a_missing_subnet(self, stage: Stage) -> None:
         abilities = stage.driver.capabilities
-        need(abilities.share_server_multiple_subnet_support or abilities.network_allocation_update_support, "several subnets")
+        need(
+            abilities.share_server_multiple_subnet_support
+            or abilities.network_allocation_update_support,
+            "several subnets",
+        )
         server = stage.server()
         share = stage.share(server)
-        grown = msgspec.structs.replace(server, network_info=[*server.network_info, stage.networks.entry(server.id, 1, stage.families[-1])])
+        grown = msgspec.structs.replace(
+            server,
+            network_info=[
+                *server.network_info,
+                stage.networks.entry(server.id, 1, stage.families[-1]),
+            ],
+        )
         twice(lambda: stage.driver.ensure_server(stage.now(grown), [share]))
         locations = stage.driver.create_share(share, grown)
-        assert shown(locations)[: len(shown(share.export_locations))] == shown(share.export_locations)
+        assert shown(locations)[: len(shown(share.export_locations))] == shown(
+            share.export_locations
+        )
         assert_well_formed(locations, grown)
 
-    # --- servers that come and go without being made and deleted ---------------------------------------------------------
+    # --- servers that come and go without being made and deleted
+    # ---------------------------------------------------------
 
     def test_a_server_is_let_go_and_taken_over_again(self, stage: Stage) -> None:
         """By a back end that does that at all. Nothing of it changes, and clients read on."""
@@ -250,9 +314,16 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         except Refused as refusal:
             pytest.skip(refusal.message)
         found = twice(lambda: stage.driver.manage_server(server.id, server.id, {}))
-        assert found == ManagedServer(ip_addresses=addresses(server), backend_details=server.backend_details)
+        assert found == ManagedServer(
+            ip_addresses=addresses(server), backend_details=server.backend_details
+        )
         assert stage.driver.create_share(share, server) == share.export_locations
-        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(server.network_info[0]), server.network_info[0])
+        assert self.can_read(
+            stage.driver,
+            shown(share.export_locations)[0],
+            client_on(server.network_info[0]),
+            server.network_info[0],
+        )
         with pytest.raises(Refused):
             stage.driver.manage_server(str(uuid.uuid4()), "nothing-of-the-kind", {})
 
@@ -264,7 +335,10 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             twice(lambda: stage.driver.unmanage_share(share, server))
         except Refused as refusal:
             pytest.skip(refusal.message)
-        path, bare = shown(share.export_locations)[0].path, msgspec.structs.replace(share, size=0, export_locations=[])
+        path, bare = (
+            shown(share.export_locations)[0].path,
+            msgspec.structs.replace(share, size=0, export_locations=[]),
+        )
         found = twice(lambda: stage.driver.manage_share(bare, path, server, {}))
         assert found == ManagedShare(size=2, export_locations=share.export_locations)
         fresh = stage.new_share(server, size=0)
@@ -272,17 +346,32 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             with pytest.raises(Refused):
                 stage.driver.manage_share(fresh, wrong, other, {})
 
-    # --- changing networks ---------------------------------------------------------------------------------------------
+    # --- changing networks
+    # ---------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("known", [True, False], ids=["with details", "without details"])
     def test_a_check_allows_and_changes_nothing(self, stage: Stage, known: bool) -> None:
         server, share, update = growing(stage)
-        asked = msgspec.structs.replace(update, added=[msgspec.structs.replace(entry, network_allocations=[]) for entry in update.added])
+        asked = msgspec.structs.replace(
+            update,
+            added=[
+                msgspec.structs.replace(entry, network_allocations=[]) for entry in update.added
+            ],
+        )
         details = server.backend_details if known else {}
-        assert twice(lambda: stage.driver.check_update_share_server_network_allocations(asked, details, [share], [])) is True
+        assert (
+            twice(
+                lambda: stage.driver.check_update_share_server_network_allocations(
+                    asked, details, [share], []
+                )
+            )
+            is True
+        )
         assert stage.driver.create_share(share, server) == share.export_locations
 
-    @pytest.mark.parametrize("added", ["same subnet", "another network", "other families", "several"])
+    @pytest.mark.parametrize(
+        "added", ["same subnet", "another network", "other families", "several"]
+    )
     def test_added_subnets_come_after_the_old_ones(self, stage: Stage, added: str) -> None:
         choices: dict[str, list[tuple[int, ...]]] = {
             "same subnet": [(0, stage.families[0], 1)],
@@ -297,7 +386,9 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         grown = stage.now(after(server, update, answer))
         locations = answer.share_updates[share.id].export_locations
         assert locations is not None
-        assert shown(locations)[: len(shown(share.export_locations))] == shown(share.export_locations)
+        assert shown(locations)[: len(shown(share.export_locations))] == shown(
+            share.export_locations
+        )
         assert_well_formed(locations, grown)
         assert stage.driver.create_share(share, grown) == locations
         assert_well_formed(stage.share(grown).export_locations, grown)
@@ -306,38 +397,60 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         server, share, update = growing(stage)
         first = apply(stage, server, [share], update)
         stage.now(after(server, update, first))
-        assert stage.driver.update_share_server_network_allocations(update, {}, [share], []) == first
+        assert (
+            stage.driver.update_share_server_network_allocations(update, {}, [share], []) == first
+        )
 
     def test_an_update_of_several_shares_and_of_none(self, stage: Stage) -> None:
         server, share, update = growing(stage)
         other = stage.share(server)
-        assert set(apply(stage, server, [share, other], update).share_updates) == {share.id, other.id}
+        assert set(apply(stage, server, [share, other], update).share_updates) == {
+            share.id,
+            other.id,
+        }
         bare = stage.server()
-        addition = NetworkInfoUpdate(current=bare.network_info, added=[stage.networks.entry(bare.id, 1, stage.families[0])])
+        addition = NetworkInfoUpdate(
+            current=bare.network_info, added=[stage.networks.entry(bare.id, 1, stage.families[0])]
+        )
         assert apply(stage, bare, [], addition).share_updates == {}
 
     def test_clients_read_over_old_and_new_subnets(self, stage: Stage) -> None:
-        server, share, update = growing(stage, *[(network, version) for network in (0, 1) for version in stage.families][1:])
+        server, share, update = growing(
+            stage, *[(network, version) for network in (0, 1) for version in stage.families][1:]
+        )
         entries = [*update.current, *update.added]
         stage.driver.update_access(share, [rule(client_on(entry)) for entry in entries], server)
-        assert self.can_read(stage.driver, shown(share.export_locations)[0], client_on(entries[0]), entries[0])
-        locations = apply(stage, server, [share], update).share_updates[share.id].export_locations or []
+        assert self.can_read(
+            stage.driver, shown(share.export_locations)[0], client_on(entries[0]), entries[0]
+        )
+        locations = (
+            apply(stage, server, [share], update).share_updates[share.id].export_locations or []
+        )
         by_address = {address_of(location): location for location in shown(locations)}
         for entry in entries:
             for allocation in entry.network_allocations:
-                assert self.can_read(stage.driver, by_address[allocation.ip_address], client_on(entry), entry), allocation.ip_address
+                assert self.can_read(
+                    stage.driver, by_address[allocation.ip_address], client_on(entry), entry
+                ), allocation.ip_address
 
-    # --- shares --------------------------------------------------------------------------------------------------------
+    # --- shares
+    # ----------------------------------------------------------------------------------------------
 
     def test_a_share_has_a_location_for_each_address(self, stage: Stage) -> None:
         server = stage.server_on_all_families()
         share = stage.new_share(server)
         assert_well_formed(twice(lambda: stage.driver.create_share(share, server)), server)
-        assert stage.driver.create_share(share, forgotten(server)) == stage.driver.create_share(share, server)
+        assert stage.driver.create_share(share, forgotten(server)) == stage.driver.create_share(
+            share, server
+        )
 
     def test_shares_of_one_server_have_different_paths(self, stage: Stage) -> None:
         server = stage.server()
-        paths = [location.path for _ in range(2) for location in shown(stage.share(server).export_locations)]
+        paths = [
+            location.path
+            for _ in range(2)
+            for location in shown(stage.share(server).export_locations)
+        ]
         assert len(set(paths)) == 2 * len(addresses(server))
 
     def test_a_share_on_an_unknown_server_fails(self, stage: Stage) -> None:
@@ -345,7 +458,9 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         with pytest.raises(BackendError):
             stage.driver.create_share(stage.new_share(server), server)
 
-    def test_a_share_without_a_server_is_refused_where_shares_stand_on_servers(self, stage: Stage) -> None:
+    def test_a_share_without_a_server_is_refused_where_shares_stand_on_servers(
+        self, stage: Stage
+    ) -> None:
         need(stage.driver.capabilities.driver_handles_share_servers, "share servers")
         server = stage.server()
         with pytest.raises(Refused, match="server"):
@@ -368,11 +483,15 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         server = stage.server()
         pool = stage.driver.get_pools()[0]
         # What is kept for servers to come may be left out of what a pool reports.
-        share = stage.new_share(server, size=int(pool.total_capacity_gb * pool.max_over_subscription_ratio) + 2)
+        share = stage.new_share(
+            server, size=int(pool.total_capacity_gb * pool.max_over_subscription_ratio) + 2
+        )
         for _ in range(2):
             with pytest.raises(NoSpace):
                 stage.driver.create_share(share, server)
-        assert_well_formed(stage.driver.create_share(msgspec.structs.replace(share, size=1), server), server)
+        assert_well_formed(
+            stage.driver.create_share(msgspec.structs.replace(share, size=1), server), server
+        )
 
     def test_a_share_is_deleted_again_and_without_its_server(self, stage: Stage) -> None:
         server = stage.server()
@@ -396,7 +515,9 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         self.fill_share(stage.driver, share, server, gib=2)
         with pytest.raises(Refused) as refusal:
             stage.driver.shrink_share(share, 1, server)
-        assert len(re.findall(r"\d+(?:\.\d+)?", refusal.value.message)) >= 2, "what it holds and what was asked for"
+        assert len(re.findall(r"\d+(?:\.\d+)?", refusal.value.message)) >= 2, (
+            "what it holds and what was asked for"
+        )
         stage.driver.shrink_share(share, 3, server)
 
     def test_it_tells_what_its_shares_hold(self, stage: Stage) -> None:
@@ -408,19 +529,26 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         assert {share.id, other.id} <= told.keys() and max(told[share.id], told[other.id]) < GIB
         self.fill_share(stage.driver, share, server, gib=2)
         deadline = time.monotonic() + USAGE_SECONDS
-        while (held := (stage.driver.used_bytes() or {}).get(share.id, 0)) < 2 * GIB and time.monotonic() < deadline:
+        while (
+            held := (stage.driver.used_bytes() or {}).get(share.id, 0)
+        ) < 2 * GIB and time.monotonic() < deadline:
             time.sleep(0.2)
         assert 2 * GIB <= held <= 3 * GIB
         assert (stage.driver.used_bytes() or {})[other.id] < GIB
         stage.driver.delete_share(other, server)
         assert other.id not in (stage.driver.used_bytes() or {})
 
-    # --- access rules --------------------------------------------------------------------------------------------------
+    # --- access rules
+    # ----------------------------------------------------------------------------------------------
 
     def test_rules_that_can_be_enforced(self, stage: Stage) -> None:
         server = stage.server_on_all_families()
         share = stage.share(server)
-        rules = [rule(client_on(entry), access_level=level) for entry in server.network_info for level in ("rw",)]
+        rules = [
+            rule(client_on(entry), access_level=level)
+            for entry in server.network_info
+            for level in ("rw",)
+        ]
         rules += [rule(entry.subnet.cidr, access_level="ro") for entry in server.network_info]
         assert twice(lambda: stage.driver.update_access(share, rules, server)) == {}
         assert stage.driver.update_access(share, rules[:1], forgotten(server)) == {}
@@ -429,8 +557,14 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
     def test_rules_that_cannot_be_enforced_are_told_with_a_reason(self, stage: Stage) -> None:
         server = stage.server()
         share = stage.share(server)
-        good, unknown, senseless = rule(client_on(server.network_info[0])), rule("somebody", "cephx"), rule("10.0.0.300")
-        result = twice(lambda: stage.driver.update_access(share, [unknown, good, senseless], server))
+        good, unknown, senseless = (
+            rule(client_on(server.network_info[0])),
+            rule("somebody", "cephx"),
+            rule("10.0.0.300"),
+        )
+        result = twice(
+            lambda: stage.driver.update_access(share, [unknown, good, senseless], server)
+        )
         assert set(result) == {unknown.id, senseless.id}
         assert all(result.values())
 
@@ -438,8 +572,15 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
     def test_every_prefix_is_enforced_or_told(self, stage: Stage, version: int) -> None:
         server = stage.server()
         share = stage.share(server)
-        within, lengths = ("10.128.0.0", (0, 1, 8, 9, 23, 24, 31, 32)) if version == 4 else ("fd00:abac::", (0, 1, 7, 48, 63, 64, 127, 128))
-        rules = [rule(str(ipaddress.ip_network(f"{within}/{length}", strict=False))) for length in lengths]
+        within, lengths = (
+            ("10.128.0.0", (0, 1, 8, 9, 23, 24, 31, 32))
+            if version == 4
+            else ("fd00:abac::", (0, 1, 7, 48, 63, 64, 127, 128))
+        )
+        rules = [
+            rule(str(ipaddress.ip_network(f"{within}/{length}", strict=False)))
+            for length in lengths
+        ]
         result = stage.driver.update_access(share, rules, server)
         assert set(result) <= {each.id for each in rules}
         assert all(result.values())
@@ -450,8 +591,21 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         server = stage.server_on_all_families()
         share = stage.share(server)
         for entry in server.network_info:
-            location = next(each for each in shown(share.export_locations) if address_of(each) == entry.network_allocations[0].ip_address)
+            location = next(
+                each
+                for each in shown(share.export_locations)
+                if address_of(each) == entry.network_allocations[0].ip_address
+            )
             client, stranger = client_on(entry), client_on(entry, 2)
-            for rules, readers in (([], []), ([rule(client)], [client]), ([rule(entry.subnet.cidr)], [client, stranger]), ([], [])):
+            for rules, readers in (
+                ([], []),
+                ([rule(client)], [client]),
+                ([rule(entry.subnet.cidr)], [client, stranger]),
+                ([], []),
+            ):
                 stage.driver.update_access(share, rules, server)
-                assert [who for who in (client, stranger) if self.can_read(stage.driver, location, who, entry)] == readers
+                assert [
+                    who
+                    for who in (client, stranger)
+                    if self.can_read(stage.driver, location, who, entry)
+                ] == readers

@@ -1,4 +1,5 @@
-"""The fake back end's behaviour: what a driver with real storage would do, refuse and return. No storage, no network, no privileges.
+"""The fake back end's behaviour: what a driver with real storage would do, refuse and return. No
+storage, no network, no privileges.
 
 The world it acts on is in `world.py`, faults in `faults.py`, options in `options.py`.
 """
@@ -41,7 +42,8 @@ _ACCESS_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}}
 
 
 class FakeDriver(ShareDriver):
-    """`options`: see `abaca.drivers.fake.options`. Raises Unavailable when one of them makes no sense."""
+    """`options`: see `abaca.drivers.fake.options`. Raises Unavailable when one of them makes no
+    sense."""
 
     OPTIONS = OPTIONS
 
@@ -68,19 +70,24 @@ class FakeDriver(ShareDriver):
     def get_network_allocations_number(self) -> int:
         return self.options.network_allocations_number
 
-    # --- share servers ---------------------------------------------------------------------------------------------
+    # --- share servers
+    # ---------------------------------------------------------------------------------------------
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         with self._call("setup_server", server_id, *_network_ids(network_info)):
             if len(network_info) > 1 and not self.capabilities.share_server_multiple_subnet_support:
-                raise Refused("This back end sets up a share server on one subnet only.", is_public=True)
+                raise Refused(
+                    "This back end sets up a share server on one subnet only.", is_public=True
+                )
             self._judge_networks(network_info)
             services = _security_services(network_info)
             with self._store.change() as world:
                 world.servers[server_id] = Server(server_id, list(network_info), services)
                 return world.servers[server_id].details()
 
-    def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+    def ensure_server(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> None:
         with self._call("ensure_server", server.id, *_network_ids(server.network_info)):
             self._judge_networks(server.network_info)
             services = _security_services(server.network_info)
@@ -94,12 +101,20 @@ class FakeDriver(ShareDriver):
                     stored.access_rules = self._enforceable(share.access_rules, share.share_proto)
                 for snapshot in snapshots:
                     if snapshot.is_complete or snapshot.id in world.snapshots:
-                        kept = world.snapshots.setdefault(snapshot.id, _stored_snapshot(world, snapshot, server.id))
-                        kept.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
+                        kept = world.snapshots.setdefault(
+                            snapshot.id, _stored_snapshot(world, snapshot, server.id)
+                        )
+                        kept.access_rules = self._enforceable(
+                            snapshot.access_rules, snapshot.share.share_proto
+                        )
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         with self._call("unserved"), self._store.read() as world:
-            return [id_ for id_ in server_ids if id_ not in world.servers or not world.servers[id_].is_served]
+            return [
+                id_
+                for id_ in server_ids
+                if id_ not in world.servers or not world.servers[id_].is_served
+            ]
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
         with self._call("wait_for_deaths"):
@@ -121,7 +136,9 @@ class FakeDriver(ShareDriver):
         with self._call("teardown_server", server_id), self._store.change() as world:
             world.servers.pop(server_id, None)
 
-    def manage_server(self, server_id: str, identifier: str, driver_options: Mapping[str, str]) -> ManagedServer:
+    def manage_server(
+        self, server_id: str, identifier: str, driver_options: Mapping[str, str]
+    ) -> ManagedServer:
         with self._call("manage_server", server_id, identifier), self._store.change() as world:
             if server_id not in world.servers:
                 _server(world, identifier)
@@ -141,9 +158,17 @@ class FakeDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> bool:
         if not self.capabilities.network_allocation_update_support:
-            return super().check_update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+            return super().check_update_share_server_network_allocations(
+                network_info, server_details, shares, snapshots
+            )
         try:
-            with self._call("check_update_share_server_network_allocations", *_update_ids(network_info, shares)), self._store.read() as world:
+            with (
+                self._call(
+                    "check_update_share_server_network_allocations",
+                    *_update_ids(network_info, shares),
+                ),
+                self._store.read() as world,
+            ):
                 _server(world, _server_id(network_info))
                 self._judge_families(network_info.added)
                 return True
@@ -158,28 +183,51 @@ class FakeDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
         if not self.capabilities.network_allocation_update_support:
-            return super().update_share_server_network_allocations(network_info, server_details, shares, snapshots)
-        with self._call("update_share_server_network_allocations", *_update_ids(network_info, shares)):
+            return super().update_share_server_network_allocations(
+                network_info, server_details, shares, snapshots
+            )
+        with self._call(
+            "update_share_server_network_allocations", *_update_ids(network_info, shares)
+        ):
             self._judge_networks(network_info.added)
             with self._store.change() as world:
                 server = _server(world, _server_id(network_info))
                 stored = {share.id: _share(world, share) for share in shares}
-                mounted = {snapshot.id: _snapshot(world, snapshot) for snapshot in snapshots if snapshot.is_mountable and snapshot.is_complete}
+                mounted = {
+                    snapshot.id: _snapshot(world, snapshot)
+                    for snapshot in snapshots
+                    if snapshot.is_mountable and snapshot.is_complete
+                }
                 server.network_info = _merged(server.network_info, network_info)
-                server.security_services = network_info.security_services or server.security_services
+                server.security_services = (
+                    network_info.security_services or server.security_services
+                )
                 return ServerUpdate(
-                    share_updates={id_: ShareUpdate(export_locations=self._export_locations(world, share)) for id_, share in stored.items()},
-                    snapshot_updates={id_: SnapshotUpdate(export_locations=self._export_locations(world, kept)) for id_, kept in mounted.items()},
+                    share_updates={
+                        id_: ShareUpdate(export_locations=self._export_locations(world, share))
+                        for id_, share in stored.items()
+                    },
+                    snapshot_updates={
+                        id_: SnapshotUpdate(export_locations=self._export_locations(world, kept))
+                        for id_, kept in mounted.items()
+                    },
                     backend_details=server.details(),
                 )
 
     def check_update_share_server_security_service(
-        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+        self,
+        server: ShareServer,
+        shares: Sequence[Share],
+        new: SecurityService,
+        current: SecurityService | None,
     ) -> bool:
         if not self.capabilities.security_service_update_support:
             return super().check_update_share_server_security_service(server, shares, new, current)
         try:
-            with self._call("check_update_share_server_security_service", server.id, new.id), self._store.read() as world:
+            with (
+                self._call("check_update_share_server_security_service", server.id, new.id),
+                self._store.read() as world,
+            ):
                 _server(world, server.id)
                 _security_services(server.network_info)
                 return True
@@ -187,7 +235,11 @@ class FakeDriver(ShareDriver):
             return False
 
     def update_share_server_security_service(
-        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+        self,
+        server: ShareServer,
+        shares: Sequence[Share],
+        new: SecurityService,
+        current: SecurityService | None,
     ) -> dict[str, str]:
         if not self.capabilities.security_service_update_support:
             return super().update_share_server_security_service(server, shares, new, current)
@@ -198,8 +250,15 @@ class FakeDriver(ShareDriver):
                 stored.security_services = services
                 return stored.details()
 
-    def update_share_network_subnet_from_metadata(self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]) -> None:
-        with self._call("update_share_network_subnet_from_metadata", server.id, share_network_subnet_id), self._store.change() as world:
+    def update_share_network_subnet_from_metadata(
+        self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]
+    ) -> None:
+        with (
+            self._call(
+                "update_share_network_subnet_from_metadata", server.id, share_network_subnet_id
+            ),
+            self._store.change() as world,
+        ):
             stored = _server(world, server.id)
             stored.network_info = [
                 msgspec.structs.replace(entry, subnet_metadata=entry.subnet_metadata | metadata)
@@ -208,10 +267,14 @@ class FakeDriver(ShareDriver):
                 for entry in stored.network_info
             ]
 
-    # --- shares ----------------------------------------------------------------------------------------------------
+    # --- shares
+    # ----------------------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
-        with self._call("create_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("create_share", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             server_id = self._stands_on(world, server)
             if share.share_proto.upper() not in self.capabilities.storage_protocols:
                 raise Refused(f"This back end does not serve {share.share_proto}.", is_public=True)
@@ -221,63 +284,111 @@ class FakeDriver(ShareDriver):
             return self._export_locations(world, world.shares[share.id])
 
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
-        with self._call("delete_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("delete_share", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
                 raise Refused(f"The share {share.id} has snapshots.", is_public=True)
             world.shares.pop(share.id, None)
 
-    def manage_share(self, share: Share, export_path: str, server: ShareServer | None, driver_options: Mapping[str, str]) -> ManagedShare:
-        with self._call("manage_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
-            stored = world.exported(export_path, self._stands_on(world, server)) or world.shares.get(share.id)
+    def manage_share(
+        self,
+        share: Share,
+        export_path: str,
+        server: ShareServer | None,
+        driver_options: Mapping[str, str],
+    ) -> ManagedShare:
+        with (
+            self._call("manage_share", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
+            stored = world.exported(
+                export_path, self._stands_on(world, server)
+            ) or world.shares.get(share.id)
             if stored is None or stored.share_proto.upper() != share.share_proto.upper():
-                raise Refused(f"This back end exports no {share.share_proto} share under {export_path} for that server.", is_public=True)
+                raise Refused(
+                    f"This back end exports no {share.share_proto} share under {export_path} for "
+                    "that server.",
+                    is_public=True,
+                )
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
             world.shares[share.id] = stored
-            return ManagedShare(size=stored.size, export_locations=self._export_locations(world, stored))
+            return ManagedShare(
+                size=stored.size, export_locations=self._export_locations(world, stored)
+            )
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
         with self._call("unmanage_share", share.id, share.share_id, *self._server_ids(server)):
             pass  # it stays as it is
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        with self._call("extend_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("extend_share", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             stored = _share(world, share)
             if new_size > stored.size:
                 self._judge_room(world, stored.pool, new_size - stored.size)
                 stored.size = new_size
 
     def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        with self._call("shrink_share", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("shrink_share", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             stored = _share(world, share)
             if stored.used_bytes > new_size * GIB:
-                raise Refused(f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to {new_size} GiB.", is_public=True)
+                raise Refused(
+                    f"The share holds {stored.used_bytes / GIB:.2f} GiB, so it cannot shrink to "
+                    f"{new_size} GiB.",
+                    is_public=True,
+                )
             stored.size = min(stored.size, new_size)
 
-    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
-        with self._call("update_access", share.id, share.share_id, *self._server_ids(server)), self._store.change() as world:
+    def update_access(
+        self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
+    ) -> dict[str, str]:
+        with (
+            self._call("update_access", share.id, share.share_id, *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             stored = _share(world, share)
             stored.access_rules = self._enforceable(access_rules, stored.share_proto)
             return self._refusals(access_rules, stored.share_proto)
 
-    # --- snapshots -------------------------------------------------------------------------------------------------
+    # --- snapshots
+    # ----------------------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
-        with self._call("create_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("create_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             server_id = self._stands_on(world, server)
             _share(world, snapshot.share)
             if snapshot.id not in world.snapshots:
                 world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server_id)
             stored = world.snapshots[snapshot.id]
-            stored.access_rules = self._enforceable(snapshot.access_rules, snapshot.share.share_proto)
+            stored.access_rules = self._enforceable(
+                snapshot.access_rules, snapshot.share.share_proto
+            )
             locations = self._export_locations(world, stored) if stored.is_mountable else None
-            return SnapshotUpdate(provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations)
+            return SnapshotUpdate(
+                provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations
+            )
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
-        with self._call("delete_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
+        with (
+            self._call("delete_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)),
+            self._store.change() as world,
+        ):
             world.snapshots.pop(snapshot.id, None)
 
-    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer | None) -> list[ExportLocation]:
+    def create_share_from_snapshot(
+        self, share: Share, snapshot: Snapshot, server: ShareServer | None
+    ) -> list[ExportLocation]:
         subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("create_share_from_snapshot", *subjects), self._store.change() as world:
             server_id = self._stands_on(world, server)
@@ -288,7 +399,9 @@ class FakeDriver(ShareDriver):
                 world.shares[share.id].used_bytes = stored.used_bytes
             return self._export_locations(world, world.shares[share.id])
 
-    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
+    def revert_to_snapshot(
+        self, snapshot: Snapshot, share: Share, server: ShareServer | None
+    ) -> None:
         subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("revert_to_snapshot", *subjects), self._store.change() as world:
             stored, kept = _share(world, share), _snapshot(world, snapshot)
@@ -296,32 +409,53 @@ class FakeDriver(ShareDriver):
                 self._judge_room(world, stored.pool, kept.size - stored.size)
             stored.size, stored.used_bytes = kept.size, kept.used_bytes
 
-    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
-        with self._call("update_snapshot_access", *_snapshot_ids(snapshot), *self._server_ids(server)), self._store.change() as world:
+    def update_snapshot_access(
+        self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None
+    ) -> dict[str, str]:
+        with (
+            self._call(
+                "update_snapshot_access", *_snapshot_ids(snapshot), *self._server_ids(server)
+            ),
+            self._store.change() as world,
+        ):
             stored = _snapshot(world, snapshot)
             stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
             return self._refusals(access_rules, snapshot.share.share_proto)
 
-    def _export_locations(self, world: World, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
-        """Those of tenants, and before them one that tells the service's tests whether it is kept from tenants."""
+    def _export_locations(
+        self, world: World, stored: StoredShare | StoredSnapshot
+    ) -> list[ExportLocation]:
+        """Those of tenants, and before them one that tells the service's tests whether it is kept
+        from tenants."""
         found = world.export_locations(stored)
         if self.options.admin_only_export_locations:
-            found.insert(0, ExportLocation(path=f"fake-admin:/{stored.id}", preferred=True, is_admin_only=True))
+            found.insert(
+                0,
+                ExportLocation(path=f"fake-admin:/{stored.id}", preferred=True, is_admin_only=True),
+            )
         return found
 
-    # --- for tests -------------------------------------------------------------------------------------------------
+    # --- for tests
+    # ----------------------------------------------------------------------------------------------
 
     def world(self) -> dict[str, Any]:
-        """Everything it holds, as plain data: `servers`, `shares` and `snapshots` by id; the latter two with their `export_locations`.
+        """Everything it holds, as plain data: `servers`, `shares` and `snapshots` by id; the latter
+        two with their `export_locations`.
 
         Security services are included.
         """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
             for id_, share in world.shares.items():
-                told["shares"][id_]["export_locations"] = [location.path for location in world.export_locations(share)]
+                told["shares"][id_]["export_locations"] = [
+                    location.path for location in world.export_locations(share)
+                ]
             for id_, snapshot in world.snapshots.items():
-                paths = [location.path for location in world.export_locations(snapshot)] if snapshot.is_mountable else []
+                paths = (
+                    [location.path for location in world.export_locations(snapshot)]
+                    if snapshot.is_mountable
+                    else []
+                )
                 told["snapshots"][id_]["export_locations"] = paths
             return told
 
@@ -335,11 +469,13 @@ class FakeDriver(ShareDriver):
         with self._store.change() as world:
             world.servers[server_id].is_served, world.servers[server_id].is_dead = False, dies
 
-    # --- inside ----------------------------------------------------------------------------------------------------
+    # --- inside
+    # ----------------------------------------------------------------------------------------------
 
     @contextmanager
     def _call(self, method: str, *subjects: str) -> Iterator[None]:
-        """Around each call: its delay and its faults. Outside of every lock, so that a call that hangs holds nobody up."""
+        """Around each call: its delay and its faults. Outside of every lock, so that a call that
+        hangs holds nobody up."""
         delays = self.options.delays
         delay = delays.get(method, delays.get("*", 0.0) if subjects else 0.0)
         if delay:
@@ -369,11 +505,16 @@ class FakeDriver(ShareDriver):
         return PoolStats(
             pool_name=name,
             total_capacity_gb=options.pools[name],
-            free_capacity_gb=max(options.pools[name] - (used if options.thin_provisioning else world.promised_gb(name)), 0.0),
+            free_capacity_gb=max(
+                options.pools[name]
+                - (used if options.thin_provisioning else world.promised_gb(name)),
+                0.0,
+            ),
             reserved_percentage=options.reserved_percentage,
             max_over_subscription_ratio=options.max_over_subscription_ratio,
             thin_provisioning=options.thin_provisioning,
-            capabilities=self.capabilities.as_pool_capabilities() | {"share_backend_name": self.backend_name},
+            capabilities=self.capabilities.as_pool_capabilities()
+            | {"share_backend_name": self.backend_name},
         )
 
     def _judge_room(self, world: World, pool: str, size: int) -> None:
@@ -389,13 +530,21 @@ class FakeDriver(ShareDriver):
         wanted = self.options.network_allocations_number
         for entry in network_info:
             if len(entry.network_allocations) < wanted:
-                raise Refused(f"{wanted} addresses are needed on {entry.subnet.cidr}, {len(entry.network_allocations)} were given.", is_public=True)
+                raise Refused(
+                    f"{wanted} addresses are needed on {entry.subnet.cidr}, "
+                    f"{len(entry.network_allocations)} were given.",
+                    is_public=True,
+                )
 
     def _judge_families(self, network_info: Sequence[NetworkInfo]) -> None:
         served = {4: self.capabilities.ipv4_support, 6: self.capabilities.ipv6_support}
         for entry in network_info:
             if not served.get(entry.subnet.ip_version, False):
-                raise Refused(f"This back end does not serve IPv{entry.subnet.ip_version} ({entry.subnet.cidr}).", is_public=True)
+                raise Refused(
+                    f"This back end does not serve IPv{entry.subnet.ip_version} "
+                    f"({entry.subnet.cidr}).",
+                    is_public=True,
+                )
 
     def _enforceable(self, rules: Sequence[AccessRule], share_proto: str) -> list[AccessRule]:
         return [rule for rule in rules if self._why_not(rule, share_proto) is None]
@@ -416,12 +565,18 @@ class FakeDriver(ShareDriver):
             network = ipaddress.ip_network(rule.access_to, strict=False)
         except ValueError:
             return f"{rule.access_to} is neither an address nor a prefix."
-        served = self.capabilities.ipv4_support if network.version == 4 else self.capabilities.ipv6_support
+        served = (
+            self.capabilities.ipv4_support
+            if network.version == 4
+            else self.capabilities.ipv6_support
+        )
         return None if served else f"This back end does not serve IPv{network.version}."
 
 
 def _stored(share: Share, server_id: str | None) -> StoredShare:
-    return StoredShare(share.id, share.share_id, server_id, share.pool, share.size, share.share_proto)
+    return StoredShare(
+        share.id, share.share_id, server_id, share.pool, share.size, share.share_proto
+    )
 
 
 def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str | None) -> StoredSnapshot:
@@ -457,28 +612,42 @@ def _snapshot(world: World, snapshot: Snapshot) -> StoredSnapshot:
 
 
 def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[NetworkInfo]:
-    """What is there keeps its place, what is new comes after it, so that export locations keep their order. Repeating changes nothing."""
+    """What is there keeps its place, what is new comes after it, so that export locations keep
+    their order. Repeating changes nothing."""
     wanted = {entry.share_network_subnet_id: entry for entry in (*update.current, *update.added)}
     gone = {entry.share_network_subnet_id for entry in update.removed}
-    kept = {entry.share_network_subnet_id: wanted.get(entry.share_network_subnet_id, entry) for entry in have}
+    kept = {
+        entry.share_network_subnet_id: wanted.get(entry.share_network_subnet_id, entry)
+        for entry in have
+    }
     return [entry for id_, entry in (kept | wanted).items() if id_ not in gone]
 
 
 def _security_services(network_info: Sequence[NetworkInfo]) -> list[SecurityService]:
     """Each once. Raises Refused when one could not be joined."""
-    services = {service.id: service for entry in network_info for service in entry.security_services}
+    services = {
+        service.id: service for entry in network_info for service in entry.security_services
+    }
     for service in services.values():
         if service.type not in ("ldap", "kerberos", "active_directory"):
-            raise Refused(f"Security services of type {service.type} are not known.", is_public=True)
+            raise Refused(
+                f"Security services of type {service.type} are not known.", is_public=True
+            )
         if not (service.server or service.dns_ip):
-            raise Refused(f"The security service {service.id} needs a server or a dns_ip.", is_public=True)
+            raise Refused(
+                f"The security service {service.id} needs a server or a dns_ip.", is_public=True
+            )
         if service.type != "ldap" and not service.domain:
             raise Refused(f"The security service {service.id} needs a domain.", is_public=True)
     return list(services.values())
 
 
 def _network_ids(network_info: Sequence[NetworkInfo]) -> list[str]:
-    return [id_ for entry in network_info for id_ in (entry.share_network_subnet_id, entry.subnet.neutron_subnet_id)]
+    return [
+        id_
+        for entry in network_info
+        for id_ in (entry.share_network_subnet_id, entry.subnet.neutron_subnet_id)
+    ]
 
 
 def _snapshot_ids(snapshot: Snapshot) -> tuple[str, ...]:
@@ -487,8 +656,15 @@ def _snapshot_ids(snapshot: Snapshot) -> tuple[str, ...]:
 
 def _update_ids(update: NetworkInfoUpdate, shares: Sequence[Share]) -> list[str]:
     changed = [*update.added, *update.removed]
-    return [_server_id(update), *_network_ids(changed), *(share.id for share in shares), *(share.share_id for share in shares)]
+    return [
+        _server_id(update),
+        *_network_ids(changed),
+        *(share.id for share in shares),
+        *(share.share_id for share in shares),
+    ]
 
 
 def _server_id(update: NetworkInfoUpdate) -> str:
-    return next((entry.server_id for entry in (*update.current, *update.added, *update.removed)), "")
+    return next(
+        (entry.server_id for entry in (*update.current, *update.added, *update.removed)), ""
+    )

@@ -1,4 +1,5 @@
-"""The options of a fake back end, which come as text: what they mean and what they are by default. What is shown of them is `OPTIONS`."""
+"""The options of a fake back end, which come as text: what they mean and what they are by default.
+What is shown of them is `OPTIONS`."""
 
 from __future__ import annotations
 
@@ -26,7 +27,11 @@ _DEFAULTS = Capabilities(
     ipv6_support=True,
 )
 _BOOLEANS = {"true": True, "false": False}
-_METHODS = [name for name in vars(ShareDriver) if not name.startswith("_") and callable(getattr(ShareDriver, name))]
+_METHODS = [
+    name
+    for name in vars(ShareDriver)
+    if not name.startswith("_") and callable(getattr(ShareDriver, name))
+]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,24 +65,53 @@ _CAPABILITIES = {
 
 OPTIONS: Mapping[str, Option] = {
     **{
-        name: Option(f"Whether the back end says that {text}: true or false.", str(getattr(_DEFAULTS, name)).lower())
+        name: Option(
+            f"Whether the back end says that {text}: true or false.",
+            str(getattr(_DEFAULTS, name)).lower(),
+        )
         for name, text in _CAPABILITIES.items()
     },
-    "storage_protocols": Option("Protocols of the shares, separated by commas: NFS, CIFS.", ",".join(_DEFAULTS.storage_protocols)),
-    "pools": Option("Pools and their sizes in GiB, separated by commas: fast:100, slow:2000.", "fake:1000"),
+    "storage_protocols": Option(
+        "Protocols of the shares, separated by commas: NFS, CIFS.",
+        ",".join(_DEFAULTS.storage_protocols),
+    ),
+    "pools": Option(
+        "Pools and their sizes in GiB, separated by commas: fast:100, slow:2000.", "fake:1000"
+    ),
     "reserved_percentage": Option("Part of each pool that new shares leave free, in percent.", "0"),
-    "thin_provisioning": Option("Whether only what shares hold, not their size, takes room in a pool: true or false.", "false"),
-    "max_over_subscription_ratio": Option("How many times the size of a pool may be promised, 1 or more; with thin_provisioning.", "1.0"),
-    "network_allocations_number": Option("Addresses of a share server on each of its subnets, 1 or more.", "1"),
+    "thin_provisioning": Option(
+        "Whether only what shares hold, not their size, takes room in a pool: true or false.",
+        "false",
+    ),
+    "max_over_subscription_ratio": Option(
+        "How many times the size of a pool may be promised, 1 or more; with thin_provisioning.",
+        "1.0",
+    ),
+    "network_allocations_number": Option(
+        "Addresses of a share server on each of its subnets, 1 or more.", "1"
+    ),
     "admin_only_export_locations": Option(
-        "Whether shares and snapshots have an export location that only administrators see, too: true or false.", "false"
+        "Whether shares and snapshots have an export location that only administrators see, too: "
+        "true or false.",
+        "false",
     ),
     "state_file": Option(
-        "File that keeps what the back end holds. By default one of its own below worker in the state directory of the service."
+        "File that keeps what the back end holds. By default one of its own below worker in the "
+        "state directory of the service."
     ),
-    "fault_plan": Option("File with the errors, delays and deaths that the back end is to show, as JSON. By default there are none."),
-    "delay_ms": Option("Milliseconds that each call about a share server, share or snapshot takes.", "0"),
-    **{f"delay_{method}_ms": Option(f"Milliseconds that each call of {method} takes, instead of delay_ms.") for method in _METHODS},
+    "fault_plan": Option(
+        "File with the errors, delays and deaths that the back end is to show, as JSON. By "
+        "default there are none."
+    ),
+    "delay_ms": Option(
+        "Milliseconds that each call about a share server, share or snapshot takes.", "0"
+    ),
+    **{
+        f"delay_{method}_ms": Option(
+            f"Milliseconds that each call of {method} takes, instead of delay_ms."
+        )
+        for method in _METHODS
+    },
 }
 
 
@@ -95,14 +129,20 @@ def parse(options: Mapping[str, str]) -> Options:
         try:
             return convert(text.strip())
         except (ValueError, KeyError) as error:
-            raise Unavailable(f"The option {name} of the fake back end cannot be '{text}'.") from error
+            raise Unavailable(
+                f"The option {name} of the fake back end cannot be '{text}'."
+            ) from error
 
     flags = {
         name: get(name, _boolean, default)
         for name, default in msgspec.structs.asdict(_DEFAULTS).items()
         if isinstance(default, bool)
     }
-    protocols = get("storage_protocols", lambda text: tuple(name.strip().upper() for name in text.split(",")), _DEFAULTS.storage_protocols)
+    protocols = get(
+        "storage_protocols",
+        lambda text: tuple(name.strip().upper() for name in text.split(",")),
+        _DEFAULTS.storage_protocols,
+    )
     return Options(
         capabilities=Capabilities(storage_protocols=protocols, **flags),
         pools=get("pools", _pools, {"fake": 1000.0}),
@@ -113,7 +153,11 @@ def parse(options: Mapping[str, str]) -> Options:
         admin_only_export_locations=get("admin_only_export_locations", _boolean, False),
         state_file=get("state_file", Path, None),
         fault_plan=get("fault_plan", Path, None),
-        delays={method: get(name, lambda text: float(text) / 1000, 0.0) for name, method in delayed.items() if name in options},
+        delays={
+            method: get(name, lambda text: float(text) / 1000, 0.0)
+            for name, method in delayed.items()
+            if name in options
+        },
     )
 
 

@@ -1,4 +1,5 @@
-"""What a fake back end holds: servers, shares and snapshots, in memory, and in a JSON file when it has one. How they behave is in `driver.py`."""
+"""What a fake back end holds: servers, shares and snapshots, in memory, and in a JSON file when it
+has one. How they behave is in `driver.py`."""
 
 from __future__ import annotations
 
@@ -34,11 +35,16 @@ class Server(msgspec.Struct):
         return {"server_name": f"fake-{self.id}", "addresses": ",".join(self.addresses())}
 
     def addresses(self) -> list[str]:
-        return [allocation.ip_address for entry in self.network_info for allocation in entry.network_allocations]
+        return [
+            allocation.ip_address
+            for entry in self.network_info
+            for allocation in entry.network_allocations
+        ]
 
 
 class StoredShare(msgspec.Struct):
-    """A share on a share server, or on none (`server_id` None). `size` in GiB; `used_bytes` is what clients would have written."""
+    """A share on a share server, or on none (`server_id` None). `size` in GiB; `used_bytes` is what
+    clients would have written."""
 
     id: str
     share_id: str
@@ -71,7 +77,8 @@ class World(msgspec.Struct):
     snapshots: dict[str, StoredSnapshot] = {}
 
     def export_locations(self, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
-        """One path for each address that it is reached on, in their order; the first of each family is preferred."""
+        """One path for each address that it is reached on, in their order; the first of each family
+        is preferred."""
         folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
         versions: set[int] = set()
@@ -79,12 +86,15 @@ class World(msgspec.Struct):
             version = ip_address(address).version
             shown = f"[{address}]" if version == 6 else address
             path = f"{shown}:/{folder}/{stored.id}"
-            locations.append(ExportLocation(path=path, ip_version=version, preferred=version not in versions))
+            locations.append(
+                ExportLocation(path=path, ip_version=version, preferred=version not in versions)
+            )
             versions.add(version)
         return locations
 
     def _addresses(self, server_id: str | None) -> list[str]:
-        """Those of a server, none of one that is not there; the back end's own for what stands on no server."""
+        """Those of a server, none of one that is not there; the back end's own for what stands on
+        no server."""
         if server_id is None:
             return [SERVERLESS]
         return self.servers[server_id].addresses() if server_id in self.servers else []
@@ -92,13 +102,23 @@ class World(msgspec.Struct):
     def exported(self, path: str, server_id: str | None) -> StoredShare | None:
         """The share of that server that is reached under the path."""
         of_server = (share for share in self.shares.values() if share.server_id == server_id)
-        return next((share for share in of_server if path in [location.path for location in self.export_locations(share)]), None)
+        return next(
+            (
+                share
+                for share in of_server
+                if path in [location.path for location in self.export_locations(share)]
+            ),
+            None,
+        )
 
     def rename_server(self, old: str, new: str) -> None:
         server = self.servers.pop(old)
         server.id = new
         self.servers[new] = server
-        standing: list[StoredShare | StoredSnapshot] = [*self.shares.values(), *self.snapshots.values()]
+        standing: list[StoredShare | StoredSnapshot] = [
+            *self.shares.values(),
+            *self.snapshots.values(),
+        ]
         for stored in standing:
             if stored.server_id == old:
                 stored.server_id = new
@@ -108,7 +128,8 @@ class World(msgspec.Struct):
 
 
 class Store:
-    """Keeps the world. `state_file`, when given, is written after every change and read again whenever another process has written it."""
+    """Keeps the world. `state_file`, when given, is written after every change and read again
+    whenever another process has written it."""
 
     def __init__(self, state_file: Path | None) -> None:
         self._file = state_file
@@ -126,7 +147,8 @@ class Store:
 
     @contextmanager
     def change(self) -> Iterator[World]:
-        """The world, to change. When the block fails nothing is stored, so blocks judge first and change last."""
+        """The world, to change. When the block fails nothing is stored, so blocks judge first and
+        change last."""
         with self._lock:
             if self._file is None:
                 yield self._world

@@ -1,4 +1,5 @@
-"""Who reaches the NFS server of a share server at all: source addresses that one of its access rules admits, and nobody else.
+"""Who reaches the NFS server of a share server at all: source addresses that one of its access
+rules admits, and nobody else.
 
 Rules of a single share are NFS-Ganesha's (`file_services/nfs/access.py`). But whoever can send it
 requests can do harm without any rule: sessions of NFSv4.1 are guessed, clients are known by their
@@ -24,8 +25,9 @@ TABLE = ("inet", "abaca_admission")
 AWAY_SECONDS = 30
 """A lease is ten, NFS-Ganesha looks for those that are over every ten, and may be late."""
 
-# The sets are there twice: while the kernel (6.18) exchanges what is in a set of intervals, even in one transaction, there are
-# moments in which it finds nothing there, and clients that stay admitted would be reset.
+# The sets are there twice: while the kernel (6.18) exchanges what is in a set of intervals, even in
+# one transaction, there are moments in which it finds nothing there, and clients that stay admitted
+# would be reset.
 _COPIES = ("first", "second")
 _FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 _LENGTHS = {"ipv4": 4, "ipv6": 16}  # bytes of an address
@@ -33,7 +35,8 @@ _LENGTHS = {"ipv4": 4, "ipv6": 16}  # bytes of an address
 Range = tuple[int, int]
 """The first and the last address, as numbers."""
 
-# Before the table of bounds, so that strangers are not counted. The worker asks through the loopback.
+# Before the table of bounds, so that strangers are not counted. The worker asks through the
+# loopback.
 _FILTER = """\
 {sets}
 set away_ipv4 {{ type ipv4_addr; flags timeout; }}
@@ -55,7 +58,8 @@ chain clients {{
 
 
 def admit(namespace: str, networks: Iterable[str]) -> None:
-    """Let exactly these networks (`10.0.0.0/24`, `fd00::20`) reach the NFS server in this network namespace.
+    """Let exactly these networks (`10.0.0.0/24`, `fd00::20`) reach the NFS server in this network
+    namespace.
 
     Clients that stay admitted notice nothing.
     """
@@ -64,9 +68,12 @@ def admit(namespace: str, networks: Iterable[str]) -> None:
 
 
 def send_away(namespace: str, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
-    """Reset what these clients send to the NFS server in this network namespace for `AWAY_SECONDS`, after which the kernel lets them come again."""
+    """Reset what these clients send to the NFS server in this network namespace for `AWAY_SECONDS`,
+    after which the kernel lets them come again."""
     elements = "".join(
-        f"add element {' '.join(TABLE)} away_ipv{address.version} {{ {address} timeout {AWAY_SECONDS}s }}\n" for address in set(addresses)
+        f"add element {' '.join(TABLE)} away_ipv{address.version} {{ {address} timeout "
+        f"{AWAY_SECONDS}s }}\n"
+        for address in set(addresses)
     )
     namespaces.inside(namespace, lambda _: packet_filter.apply(elements))
 
@@ -80,10 +87,16 @@ def ranges(networks: Iterable[str]) -> dict[str, list[Range]]:
     return {family: list(_merged(sorted(each))) for family, each in found.items()}
 
 
-def outside(addresses: Iterable[IPv4Address | IPv6Address], networks: Iterable[str]) -> set[IPv4Address | IPv6Address]:
+def outside(
+    addresses: Iterable[IPv4Address | IPv6Address], networks: Iterable[str]
+) -> set[IPv4Address | IPv6Address]:
     """Those of the addresses that are in none of the networks."""
     admitted = ranges(networks)
-    return {address for address in addresses if not _is_in(int(address), admitted[f"ipv{address.version}"])}
+    return {
+        address
+        for address in addresses
+        if not _is_in(int(address), admitted[f"ipv{address.version}"])
+    }
 
 
 def _is_in(number: int, admitted: list[Range]) -> bool:
@@ -117,12 +130,18 @@ def _admit(wanted: Mapping[str, list[Range]]) -> None:
     try:
         present = packet_filter.sets(*TABLE)
         for copy in _COPIES:
-            changes = "".join(_change(f"{copy}_{family}", family, present, wanted[family]) for family in _FAMILIES)
+            changes = "".join(
+                _change(f"{copy}_{family}", family, present, wanted[family]) for family in _FAMILIES
+            )
             if changes:
                 packet_filter.apply(changes)
-    except (OutcomeUnknown, LookupError):  # there is no such table yet, or an older one, or somebody changed it
+    except (
+        OutcomeUnknown,
+        LookupError,
+    ):  # there is no such table yet, or an older one, or somebody changed it
         sets = [
-            f"set {copy}_{family} {{ type {family}_addr; flags interval; {_elements(family, wanted[family], 'elements = ', ';')} }}"
+            f"set {copy}_{family} {{ type {family}_addr; flags interval; "
+            f"{_elements(family, wanted[family], 'elements = ', ';')} }}"
             for copy in _COPIES
             for family in _FAMILIES
         ]
@@ -133,7 +152,9 @@ def _change(name: str, family: str, present: Mapping[str, list[Any]], wanted: li
     """Only what differs: a set of thousands takes seconds to be written."""
     there, which = {of_element(element) for element in present[name]}, f"{' '.join(TABLE)} {name}"
     gone, new = sorted(there.difference(wanted)), sorted(set(wanted) - there)
-    return _elements(family, gone, f"delete element {which} ", "\n") + _elements(family, new, f"add element {which} ", "\n")
+    return _elements(family, gone, f"delete element {which} ", "\n") + _elements(
+        family, new, f"add element {which} ", "\n"
+    )
 
 
 def of_element(element: Any) -> Range:
@@ -152,5 +173,8 @@ def _elements(family: str, listed: Iterable[Range], before: str, behind: str) ->
 
 
 def _text(family: str, first: int, last: int) -> str:
-    limits = [socket.inet_ntop(_FAMILIES[family], number.to_bytes(_LENGTHS[family], "big")) for number in (first, last)]
+    limits = [
+        socket.inet_ntop(_FAMILIES[family], number.to_bytes(_LENGTHS[family], "big"))
+        for number in (first, last)
+    ]
     return limits[0] if first == last else "-".join(limits)

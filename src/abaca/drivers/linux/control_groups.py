@@ -1,7 +1,9 @@
-"""Control groups: what a server may use of this machine's memory, and how many tasks it may have. Made by name, joined, taken away.
+"""Control groups: what a server may use of this machine's memory, and how many tasks it may have.
+Made by name, joined, taken away.
 
-Version 2 where it has the controllers, else version 1. Where neither may be written (some containers)
-there are none, which is no error: what can be limited otherwise is limited by the server's cell.
+Version 2 where it has the controllers, else version 1. Where neither may be written (some
+containers) there are none, which is no error: what can be limited otherwise is limited by the
+server's cell.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ _VERSION_1 = {MEMORY: "memory.limit_in_bytes", TASKS: "pids.max"}
 
 
 class ControlGroups:
-    """In a folder of each hierarchy. `version_2`, `version_1`: controllers with the files of their limits."""
+    """In a folder of each hierarchy. `version_2`, `version_1`: controllers with the files of their
+    limits."""
 
-    def __init__(self, folder: str, version_2: Mapping[str, str], version_1: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: str, version_2: Mapping[str, str], version_1: Mapping[str, str]
+    ) -> None:
         self._folder, self._version_2, self._version_1 = folder, version_2, version_1
 
     def ensure(self, name: str, limits: Mapping[str, int]) -> list[str]:
@@ -39,14 +44,21 @@ class ControlGroups:
         return []
 
     def remove(self, name: str) -> None:
-        """Take away a group whose processes have ended or are just ending. Nothing there is success."""
+        """Take away a group whose processes have ended or are just ending. Nothing there is
+        success."""
         for parent, _ in self._parents(make=False):
             with contextlib.suppress(OSError):
                 processes.wait_until(lambda group=parent / name: _is_removed(group), END_SECONDS)  # type: ignore[misc]
 
     def names(self) -> list[str]:
         """All groups of all installations."""
-        found = {group.name for parent, _ in self._parents(make=False) if parent.is_dir() for group in parent.iterdir() if group.is_dir()}
+        found = {
+            group.name
+            for parent, _ in self._parents(make=False)
+            if parent.is_dir()
+            for group in parent.iterdir()
+            if group.is_dir()
+        }
         return sorted(found)
 
     def limits_of(self, pid: int) -> dict[str, int]:
@@ -64,13 +76,19 @@ class ControlGroups:
     def _parents(self, *, make: bool = True) -> Iterator[tuple[Path, Mapping[str, str]]]:
         """(the folder of groups, the files of limits) of each hierarchy that has a controller."""
         found = mounts.mounts_below(MOUNTED)
-        unified = [mount.point for mount in found if mount.filesystem == "cgroup2" and _has_controllers(mount.point, self._version_2)]
+        unified = [
+            mount.point
+            for mount in found
+            if mount.filesystem == "cgroup2" and _has_controllers(mount.point, self._version_2)
+        ]
         if unified:
             parent = unified[0] / self._folder
             if make:
                 parent.mkdir(exist_ok=True)
                 for folder in (unified[0], parent):
-                    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in self._version_2))
+                    (folder / "cgroup.subtree_control").write_text(
+                        " ".join(f"+{controller}" for controller in self._version_2)
+                    )
             yield parent, self._version_2
             return
         for controller, file in self._version_1.items():
@@ -84,7 +102,8 @@ class ControlGroups:
 
 
 def _is_removed(group: Path) -> bool:
-    """False while a process that was killed is still in it; how long that lasts is up to the machine."""
+    """False while a process that was killed is still in it; how long that lasts is up to the
+    machine."""
     try:
         group.rmdir()
     except OSError as error:
@@ -106,4 +125,9 @@ def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) ->
 
 
 _OF_SERVERS = ControlGroups(FOLDER, _VERSION_2, _VERSION_1)
-ensure, remove, names, limits_of = _OF_SERVERS.ensure, _OF_SERVERS.remove, _OF_SERVERS.names, _OF_SERVERS.limits_of
+ensure, remove, names, limits_of = (
+    _OF_SERVERS.ensure,
+    _OF_SERVERS.remove,
+    _OF_SERVERS.names,
+    _OF_SERVERS.limits_of,
+)

@@ -1,9 +1,11 @@
-"""The Linux back end: NFS out of network namespaces on this machine. Nothing but a Linux kernel and Debian's packages is needed.
+"""The Linux back end: NFS out of network namespaces on this machine. Nothing but a Linux kernel and
+Debian's packages is needed.
 
-A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is a btrfs subvolume with a limit.
-This module is the interface to the service: options, locks, what is refused. The parts: `server.py` (one share server), `routing.py` (its
-addresses), `inventory.py` (what is there), and three folders: `wires/` (how its ports reach their networks), `file_services/` (who speaks to
-clients) and `pools/` (where the bytes are).
+A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is
+a btrfs subvolume with a limit. This module is the interface to the service: options, locks, what is
+refused. The parts: `server.py` (one share server), `routing.py` (its addresses), `inventory.py`
+(what is there), and three folders: `wires/` (how its ports reach their networks), `file_services/`
+(who speaks to clients) and `pools/` (where the bytes are).
 """
 
 from __future__ import annotations
@@ -19,7 +21,14 @@ from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver, required
 from abaca.drivers.linux import bounds, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
-from abaca.drivers.linux.file_services.interface import PROOF_OTHER, PROOF_OWN, PROOF_SERVER, Export, FileService, FileServices
+from abaca.drivers.linux.file_services.interface import (
+    PROOF_OTHER,
+    PROOF_OWN,
+    PROOF_SERVER,
+    Export,
+    FileService,
+    FileServices,
+)
 from abaca.drivers.linux.file_services.nfs import service
 from abaca.drivers.linux.file_services.nfs.service import NfsServices
 from abaca.drivers.linux.layout import Layout, safe_id
@@ -56,19 +65,27 @@ from abaca.values import (
 
 OPTIONS = {
     "state_dir": Option(
-        "Folder for everything that the worker keeps; each back end has a folder of its own in it. By default worker in the "
+        "Folder for everything that the worker keeps; each back end has a folder of its own in "
+        "it. By default worker in the "
         "state directory of the service.",
         "/var/lib/abaca/worker",
     ),
     **file_systems.OPTIONS,
     "pool_name": Option("Name of the pool in host@backend#pool.", "pool"),
     "namespace": Option(
-        "Name of this installation: its network namespaces, its folder in /run and its folder in the pool are called after it. "
-        "With a state directory other than /var/lib/abaca it has a suffix by default, so that two on one machine do not meet.",
+        "Name of this installation: its network namespaces, its folder in /run and its folder in "
+        "the pool are called after it. "
+        "With a state directory other than /var/lib/abaca it has a suffix by default, so that two "
+        "on one machine do not meet.",
         "abaca",
     ),
-    "max_over_subscription_ratio": Option("How many times the size of the pool may be promised to shares, 1 or more.", "1"),
-    "mtu": Option("Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default there is no such limit."),
+    "max_over_subscription_ratio": Option(
+        "How many times the size of the pool may be promised to shares, 1 or more.", "1"
+    ),
+    "mtu": Option(
+        "Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default "
+        "there is no such limit."
+    ),
     **service.OPTIONS,
     **bounds.OPTIONS,
     **wiring.OPTIONS,
@@ -80,7 +97,8 @@ MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 class LinuxDriver(ShareDriver):
     """OPTIONS says what can be set; all of it is optional.
 
-    With neither physical networks nor tunnels it makes the networks itself, and nobody else is on them.
+    With neither physical networks nor tunnels it makes the networks itself, and nobody else is on
+    them.
 
     Raises Unavailable for an option that is unknown or makes no sense.
     """
@@ -111,7 +129,9 @@ class LinuxDriver(ShareDriver):
         self._ratio = number(chosen, "max_over_subscription_ratio", 1)
         self._highest_mtu = int(number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
         self._bounds = Bounds.of(chosen)
-        self.file_systems: FileSystems = file_systems.chosen(chosen, self.layout, self._ratio, self._end_file_service)
+        self.file_systems: FileSystems = file_systems.chosen(
+            chosen, self.layout, self._ratio, self._end_file_service
+        )
         self.pool = self.file_systems.pool
         self._services: FileServices = NfsServices(chosen, self._bounds.connections)
         self._wires: Wires = BridgePlug(chosen["namespace"], Wiring(chosen))
@@ -152,7 +172,8 @@ class LinuxDriver(ShareDriver):
         with os_errors_sorted("the pool"):
             return self.file_systems.used_by_share()
 
-    # --- share servers ---------------------------------------------------------------------------------------------
+    # --- share servers
+    # ---------------------------------------------------------------------------------------------
 
     def get_network_allocations_number(self) -> int:
         return 1
@@ -167,10 +188,14 @@ class LinuxDriver(ShareDriver):
             server.service.ensure_running()
         return self._details(server_id, network_info)
 
-    def ensure_server(self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
-        """Also takes away what is not described: subnets of an interrupted change, exports of what is not listed (the data stays).
+    def ensure_server(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> None:
+        """Also takes away what is not described: subnets of an interrupted change, exports of what
+        is not listed (the data stays).
 
-        A share or snapshot whose data is not in the pool is Refused, after everything else was brought in order.
+        A share or snapshot whose data is not in the pool is Refused, after everything else was
+        brought in order.
         """
         refuse_malformed(server.network_info)
         with self._locked(server.id) as linux_server:
@@ -189,15 +214,26 @@ class LinuxDriver(ShareDriver):
             linux_server.publish([*map(Export.of, present), *map(Export.of, mountable)])
             linux_server.service.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
-            ldap.keep(self.layout.server(server.id), ldap.accounts(server.network_info), server.network_info)
+            ldap.keep(
+                self.layout.server(server.id),
+                ldap.accounts(server.network_info),
+                server.network_info,
+            )
         lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
         if lost:
             raise Refused(f"the pool does not have the data of {', '.join(lost)}")
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
-        """Those whose Ganesha is not there, or has left three probes in a row unanswered for `answer_seconds`, although the disk answers."""
+        """Those whose Ganesha is not there, or has left three probes in a row unanswered for
+        `answer_seconds`, although the disk answers."""
         with ThreadPoolExecutor(MOST_ASKED_AT_ONCE, thread_name_prefix="serves") as threads:
-            return [server_id for server_id, serves in zip(server_ids, threads.map(self._serves, server_ids), strict=True) if not serves]
+            return [
+                server_id
+                for server_id, serves in zip(
+                    server_ids, threads.map(self._serves, server_ids), strict=True
+                )
+                if not serves
+            ]
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
         return self._services.deaths(seconds)
@@ -219,7 +255,10 @@ class LinuxDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> bool:
         if network_info.removed:
-            raise Refused("subnets of a share server in use cannot be removed: mounted clients would hang", is_public=True)
+            raise Refused(
+                "subnets of a share server in use cannot be removed: mounted clients would hang",
+                is_public=True,
+            )
         self._refuse([*network_info.current, *network_info.added])
         return True
 
@@ -230,7 +269,9 @@ class LinuxDriver(ShareDriver):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
-        self.check_update_share_server_network_allocations(network_info, server_details, shares, snapshots)
+        self.check_update_share_server_network_allocations(
+            network_info, server_details, shares, snapshots
+        )
         wanted = [*network_info.current, *network_info.added]
         server_id = wanted[0].server_id
         with self._locked(server_id) as server:
@@ -248,12 +289,24 @@ class LinuxDriver(ShareDriver):
         mounted = {}
         for snapshot in snapshots:
             locations = self._services.locations(Export.of(snapshot), wanted)
-            if snapshot.is_mountable and snapshot.is_complete and locations != snapshot.export_locations:
+            if (
+                snapshot.is_mountable
+                and snapshot.is_complete
+                and locations != snapshot.export_locations
+            ):
                 mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
-        return ServerUpdate(share_updates=updates, snapshot_updates=mounted, backend_details=self._details(server_id, wanted))
+        return ServerUpdate(
+            share_updates=updates,
+            snapshot_updates=mounted,
+            backend_details=self._details(server_id, wanted),
+        )
 
     def check_update_share_server_security_service(
-        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+        self,
+        server: ShareServer,
+        shares: Sequence[Share],
+        new: SecurityService,
+        current: SecurityService | None,
     ) -> bool:
         refuse_malformed(server.network_info)
         accounts = ldap.accounts(server.network_info)
@@ -262,7 +315,11 @@ class LinuxDriver(ShareDriver):
         return True
 
     def update_share_server_security_service(
-        self, server: ShareServer, shares: Sequence[Share], new: SecurityService, current: SecurityService | None
+        self,
+        server: ShareServer,
+        shares: Sequence[Share],
+        new: SecurityService,
+        current: SecurityService | None,
     ) -> dict[str, str]:
         refuse_malformed(server.network_info)
         accounts = ldap.accounts(server.network_info)
@@ -270,12 +327,17 @@ class LinuxDriver(ShareDriver):
             self._join(server.id, accounts, server.network_info)
         return {}
 
-    # --- shares ----------------------------------------------------------------------------------------------------
+    # --- shares
+    # ----------------------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
         server = required(server)
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
-            raise Refused(f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not {share.share_proto}", is_public=True)
+            raise Refused(
+                f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not "
+                f"{share.share_proto}",
+                is_public=True,
+            )
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).create(share.id, share.size)
         return self._publish_empty(share, server)
@@ -294,12 +356,15 @@ class LinuxDriver(ShareDriver):
         server = required(server)
         self._pool_of(server.id).resize(share.id, new_size)
 
-    def update_access(self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+    def update_access(
+        self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
+    ) -> dict[str, str]:
         server = required(server)
         with self._locked(server.id) as linux_server:
             return linux_server.publish([Export(share.id, access_rules, share.extra_specs)])
 
-    # --- snapshots -------------------------------------------------------------------------------------------------
+    # --- snapshots
+    # ----------------------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         server = required(server)
@@ -309,7 +374,10 @@ class LinuxDriver(ShareDriver):
         if not snapshot.is_mountable:
             return SnapshotUpdate(provider_location=location)
         self.update_snapshot_access(snapshot, snapshot.access_rules, server)
-        return SnapshotUpdate(provider_location=location, export_locations=self._services.locations(Export.of(snapshot), server.network_info))
+        return SnapshotUpdate(
+            provider_location=location,
+            export_locations=self._services.locations(Export.of(snapshot), server.network_info),
+        )
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         server = required(server)
@@ -317,24 +385,35 @@ class LinuxDriver(ShareDriver):
             linux_server.withdraw(snapshot.id)
         self._delete(snapshot.id, server.id)
 
-    def create_share_from_snapshot(self, share: Share, snapshot: Snapshot, server: ShareServer | None) -> list[ExportLocation]:
+    def create_share_from_snapshot(
+        self, share: Share, snapshot: Snapshot, server: ShareServer | None
+    ) -> list[ExportLocation]:
         server = required(server)
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).clone(share.id, snapshot.id, share.size)
         return self._publish_empty(share, server)
 
-    def revert_to_snapshot(self, snapshot: Snapshot, share: Share, server: ShareServer | None) -> None:
-        """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed since the snapshot, stay good."""
+    def revert_to_snapshot(
+        self, snapshot: Snapshot, share: Share, server: ShareServer | None
+    ) -> None:
+        """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed
+        since the snapshot, stay good."""
         server = required(server)
         with self._locked(server.id) as linux_server:
-            self._pool_of(server.id).revert(share.id, snapshot.id, snapshot.size, linux_server.set_aside(Export.of(share)))
+            self._pool_of(server.id).revert(
+                share.id, snapshot.id, snapshot.size, linux_server.set_aside(Export.of(share))
+            )
 
-    def update_snapshot_access(self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None) -> dict[str, str]:
+    def update_snapshot_access(
+        self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None
+    ) -> dict[str, str]:
         server = required(server)
         with self._locked(server.id) as linux_server:
-            return linux_server.publish([Export(snapshot.id, access_rules, snapshot.share.extra_specs, is_snapshot=True)])
+            return linux_server.publish(
+                [Export(snapshot.id, access_rules, snapshot.share.extra_specs, is_snapshot=True)]
+            )
 
-    # ---------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
     def _publish_empty(self, share: Share, server: ShareServer) -> list[ExportLocation]:
         """A share that has just been made, for nobody yet."""
@@ -344,7 +423,8 @@ class LinuxDriver(ShareDriver):
         return self._services.locations(export, server.network_info)
 
     def _prove_walls(self) -> None:
-        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services here open what a client made up."""
+        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services
+        here open what a client made up."""
         if self._is_proved:
             return
         numbers = {name: self.pool.ensure_empty(name) for name in (PROOF_OWN, PROOF_OTHER)}
@@ -360,22 +440,28 @@ class LinuxDriver(ShareDriver):
 
     def _serves(self, server_id: str) -> bool:
         try:
-            return self._service(server_id).serves(partial(self.file_systems.answers, self._patience))
+            return self._service(server_id).serves(
+                partial(self.file_systems.answers, self._patience)
+            )
         except Refused:  # an id that cannot be one: nobody made such a server
             return False
 
     def _service(self, server_id: str) -> FileService:
-        return self._services.of(self.layout.server(server_id), lambda: self._pool_of(server_id).counts())
+        return self._services.of(
+            self.layout.server(server_id), lambda: self._pool_of(server_id).counts()
+        )
 
     def _pool_of(self, server_id: str) -> Pool:
-        """Where the shares of a server are. The proof's are in the pool itself: nobody but the proof can use them."""
+        """Where the shares of a server are. The proof's are in the pool itself: nobody but the
+        proof can use them."""
         if server_id == PROOF_SERVER:
             return self.pool
         with self._locked(server_id):
             return self.file_systems.of(server_id)
 
     def _delete(self, share_id: str, server_id: str) -> None:
-        """A share's data, or a snapshot. Nothing there is success; where its server has no file system, nothing is."""
+        """A share's data, or a snapshot. Nothing there is success; where its server has no file
+        system, nothing is."""
         with suppress(NotThere):
             self._pool_of(server_id).delete(share_id)
 
@@ -387,25 +473,39 @@ class LinuxDriver(ShareDriver):
 
     @contextmanager
     def _locked(self, server_id: str) -> Iterator[LinuxServer]:
-        """The server, for one call at a time: exports of one server are made and told to Ganesha one after another."""
+        """The server, for one call at a time: exports of one server are made and told to Ganesha
+        one after another."""
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
             layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
-            yield LinuxServer(layout, self._wires, pool, self._service(server_id), self._bounds, self._highest_mtu)
+            yield LinuxServer(
+                layout, self._wires, pool, self._service(server_id), self._bounds, self._highest_mtu
+            )
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Raise Refused when one server could not stand on these subnets, or their networks are not reached from here."""
+        """Raise Refused when one server could not stand on these subnets, or their networks are not
+        reached from here."""
         refuse_malformed(network_info)
         refuse_unservable(network_info)
         self._wires.refuse_unreachable(network_info, self._highest_mtu)
 
-    def _join(self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
-        """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be used."""
+    def _join(
+        self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]
+    ) -> None:
+        """Prove the LDAP accounts and keep exactly these; none is changed when one cannot be
+        used."""
         layout = self.layout.server(server_id)
         ldap.prove(layout, accounts, network_info)
         ldap.keep(layout, accounts, network_info)
 
     def _details(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
-        addresses = [allocation.ip_address for info in network_info for allocation in info.network_allocations]
-        return {"server_name": self.layout.server(server_id).namespace, "ip_addresses": ",".join(addresses)}
+        addresses = [
+            allocation.ip_address
+            for info in network_info
+            for allocation in info.network_allocations
+        ]
+        return {
+            "server_name": self.layout.server(server_id).namespace,
+            "ip_addresses": ",".join(addresses),
+        }

@@ -1,4 +1,5 @@
-"""Doing the same to many things: what fails with one keeps none of the others from being done, and is raised in the end."""
+"""Doing the same to many things: what fails with one keeps none of the others from being done, and
+is raised in the end."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ class Failures:
 
     @contextmanager
     def collected(self, doing: str) -> Iterator[None]:
-        """Keep a back end error, or one of the system's, that the block raises. `doing`: for the message of the latter."""
+        """Keep a back end error, or one of the system's, that the block raises. `doing`: for the
+        message of the latter."""
         try:
             with os_errors_sorted(doing):
                 yield

@@ -1,6 +1,8 @@
-"""Making the clients of one share server wait for a moment: what they send to its NFS server is dropped, and sent again by their TCP.
+"""Making the clients of one share server wait for a moment: what they send to its NFS server is
+dropped, and sent again by their TCP.
 
-The kernel ends it after `MOST_SECONDS` by itself, whatever has become of the worker: before the leases of clients (10 s) run out.
+The kernel ends it after `MOST_SECONDS` by itself, whatever has become of the worker: before the
+leases of clients (10 s) run out.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ chain arriving {{
 
 @contextmanager
 def clients_wait(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None]:
-    """Clients of the share server in this namespace wait while the block runs, and see no error. Keep it short.
+    """Clients of the share server in this namespace wait while the block runs, and see no error.
+    Keep it short.
 
-    It begins when the NFS server is idle: what clients had asked before is answered, or takes more than a second.
+    It begins when the NFS server is idle: what clients had asked before is answered, or takes more
+    than a second.
     """
     namespaces.inside(namespace, lambda _: packet_filter.replace_table(*TABLE, _FILTER))
     try:

@@ -1,6 +1,8 @@
-"""What of one installation is on this machine, found from its name and state folder alone, and taking it away: all of it, or what a reboot takes.
+"""What of one installation is on this machine, found from its name and state folder alone, and
+taking it away: all of it, or what a reboot takes.
 
-For tests, benchmarks, the demonstration and uninstalling: it needs no database and no running service, and asks nothing of the driver.
+For tests, benchmarks, the demonstration and uninstalling: it needs no database and no running
+service, and asks nothing of the driver.
 """
 
 from __future__ import annotations
@@ -29,32 +31,45 @@ DETACH_SECONDS = 60.0
 PROGRAMS = (GANESHA, BUS)
 
 
-def leftovers(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> dict[str, list[str]]:
-    """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts, loop_devices, processes, control_groups,
-    exports, subvolumes.
+def leftovers(
+    namespace_prefix: str, state_dir: Path, pool_path: Path | None = None
+) -> dict[str, list[str]]:
+    """What is there, by kind: namespaces, links (of Abaca's own namespace), filters, mounts,
+    loop_devices, processes, control_groups, exports, subvolumes.
 
-    `filters`: the ports whose frames are let pass, and the filter of tunnels in the host's namespace.
+    `filters`: the ports whose frames are let pass, and the filter of tunnels in the host's
+    namespace.
 
-    `pool_path`: the pool that an administrator gave to the back end, if any. While the service is set up, its own namespace, its pool's mount
-    and loop device are there although no share is.
+    `pool_path`: the pool that an administrator gave to the back end, if any. While the service is
+    set up, its own namespace, its pool's mount and loop device are there although no share is.
     """
     return {
         "namespaces": _namespaces(namespace_prefix),
         "links": sorted(name for name, _ in _links(namespace_prefix)),
         "filters": _filters(namespace_prefix),
-        "mounts": [str(mount.point) for folder in (state_dir, run_path(namespace_prefix)) for mount in mounts.mounts_below(folder)],
+        "mounts": [
+            str(mount.point)
+            for folder in (state_dir, run_path(namespace_prefix))
+            for mount in mounts.mounts_below(folder)
+        ],
         "loop_devices": _loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path)),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
         "control_groups": _control_groups(namespace_prefix),
         "exports": sorted(str(path) for path in state_dir.glob("*/servers/*/exports/*.conf")),
-        "subvolumes": [str(path) for path in _subvolumes(namespace_prefix, state_dir, pool_path) if not path.name.startswith(NO_SHARE)],
+        "subvolumes": [
+            str(path)
+            for path in _subvolumes(namespace_prefix, state_dir, pool_path)
+            if not path.name.startswith(NO_SHARE)
+        ],
     }
 
 
 def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
-    """Leave of an installation, whose worker must not run, what is on the disk. Its file servers are killed without having been asked to end.
+    """Leave of an installation, whose worker must not run, what is on the disk. Its file servers
+    are killed without having been asked to end.
 
-    Nothing else on the machine is touched, nor the mount of a pool that was given. Raises OutcomeUnknown when something stays.
+    Nothing else on the machine is touched, nor the mount of a pool that was given. Raises
+    OutcomeUnknown when something stays.
     """
     dead = _processes(namespace_prefix)
     for pid in dead:
@@ -70,14 +85,25 @@ def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | No
     mounts.unmount(run_path(namespace_prefix))
     remove_tree(run_path(namespace_prefix))
     found = leftovers(namespace_prefix, state_dir, pool_path)
-    passing = ("namespaces", "links", "filters", "mounts", "loop_devices", "processes", "control_groups")
+    passing = (
+        "namespaces",
+        "links",
+        "filters",
+        "mounts",
+        "loop_devices",
+        "processes",
+        "control_groups",
+    )
     stayed = {kind: found[kind] for kind in passing if found[kind]}
     if stayed:
         raise OutcomeUnknown(f"what a reboot would have taken is still there: {stayed}")
 
 
-def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
-    """Take everything of an installation away, **the data of its shares included**. Nothing there is success."""
+def remove_installation(
+    namespace_prefix: str, state_dir: Path, pool_path: Path | None = None
+) -> None:
+    """Take everything of an installation away, **the data of its shares included**. Nothing there
+    is success."""
     processes.end(_processes(namespace_prefix), END_SECONDS)
     _remove_control_groups(namespace_prefix)
     for name in _namespaces(namespace_prefix):
@@ -100,7 +126,11 @@ def remove_installation(namespace_prefix: str, state_dir: Path, pool_path: Path 
 
 def _namespaces(prefix: str) -> list[str]:
     """Share servers' namespaces, clients' and last the one of the bridges."""
-    clients = [owner.removeprefix(OWNER_PREFIX) for _, owner in _links(prefix) if owner.startswith(OWNER_PREFIX)]
+    clients = [
+        owner.removeprefix(OWNER_PREFIX)
+        for _, owner in _links(prefix)
+        if owner.startswith(OWNER_PREFIX)
+    ]
     own = [name for name in namespaces.names() if name.startswith(f"{prefix}.")]
     bridges = [prefix] if prefix in namespaces.names() else []
     return sorted({*own, *clients}) + bridges
@@ -112,10 +142,16 @@ def _filters(prefix: str) -> list[str]:
 
 
 def _links(prefix: str) -> list[tuple[str, str]]:
-    """(name, owner) of each link in the namespace of the bridges; a bridge's owner is its network."""
+    """(name, owner) of each link in the namespace of the bridges; a bridge's owner is its
+    network."""
     if not namespaces.exists(prefix):
         return []
-    found = namespaces.inside(prefix, lambda links: [(link.get("ifname"), link.get("ifalias") or "") for link in links.get_links()])
+    found = namespaces.inside(
+        prefix,
+        lambda links: [
+            (link.get("ifname"), link.get("ifalias") or "") for link in links.get_links()
+        ],
+    )
     return [(name, alias.split(" ")[0]) for name, alias in found if name != "lo"]
 
 
@@ -128,12 +164,16 @@ def _loop_devices(folders: Sequence[Path]) -> list[str]:
     """Of the images in these folders."""
     listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
     devices = json.loads(listed)["loopdevices"] if listed.strip() else []
-    return [device["name"] for device in devices if (device["back-file"] or "").startswith(tuple(f"{folder}/" for folder in folders))]
+    return [
+        device["name"]
+        for device in devices
+        if (device["back-file"] or "").startswith(tuple(f"{folder}/" for folder in folders))
+    ]
 
 
 def _detach_loop_devices(folders: Sequence[Path]) -> None:
-    """A process that is just being given mounts of its own may hold one for a moment, as may one that has just been killed, whose file
-    system is still being written to the end."""
+    """A process that is just being given mounts of its own may hold one for a moment, as may one
+    that has just been killed, whose file system is still being written to the end."""
     for device in _loop_devices(folders):
         run("losetup", "--detach", device)
     processes.wait_until(lambda: not _loop_devices(folders), DETACH_SECONDS)
@@ -154,7 +194,11 @@ def _remove_control_groups(prefix: str) -> None:
 
 def _pools(state_dir: Path, pool_path: Path | None) -> list[Path]:
     """Where pools are mounted."""
-    found = [*state_dir.glob("*/file-systems/*/pool"), *state_dir.glob("*/pool"), *([pool_path] if pool_path else [])]
+    found = [
+        *state_dir.glob("*/file-systems/*/pool"),
+        *state_dir.glob("*/pool"),
+        *([pool_path] if pool_path else []),
+    ]
     return [pool for pool in found if mounts.mount_at(pool)]
 
 
@@ -162,7 +206,11 @@ def _subvolumes(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Pa
     found = []
     for pool in _pools(state_dir, pool_path):
         with _folder_of_shares(pool, prefix) as shares:
-            found += [pool / prefix / each.name for each in subvolumes.subvolumes(shares)] if shares is not None else []
+            found += (
+                [pool / prefix / each.name for each in subvolumes.subvolumes(shares)]
+                if shares is not None
+                else []
+            )
     return sorted(found)
 
 
@@ -185,7 +233,8 @@ def _remove_folder_of_shares(pool: Path, prefix: str) -> None:
 
 @contextmanager
 def _folder_of_shares(pool: Path, prefix: str) -> Iterator[int | None]:
-    """A descriptor of the folder that an installation's shares are in; None where there is none, but a link, for example."""
+    """A descriptor of the folder that an installation's shares are in; None where there is none,
+    but a link, for example."""
     with beneath.folder(pool) as top, ExitStack() as opened:
         shares = None
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,9 @@
-"""Names and paths of one installation's back end: everything that the driver makes can be found again from an id alone.
+"""Names and paths of one installation's back end: everything that the driver makes can be found
+again from an id alone.
 
-Two roots. `state` (`<state_dir>/<backend>`) survives a reboot: pool image, mount points, export files, NFS recovery data.
-`run` (`/run/abaca/<namespace>`) does not: sockets (their paths must stay below 108 characters), process ids, locks.
-Nothing is made here but folders.
+Two roots. `state` (`<state_dir>/<backend>`) survives a reboot: pool image, mount points, export
+files, NFS recovery data. `run` (`/run/abaca/<namespace>`) does not: sockets (their paths must stay
+below 108 characters), process ids, locks. Nothing is made here but folders.
 """
 
 from __future__ import annotations
@@ -15,17 +16,21 @@ from pathlib import Path
 from abaca.errors import Refused, Unavailable
 
 RUN_ROOT = Path("/run/abaca")
-# A dot separates the installation from the id in the names of namespaces, so no installation's names start with another's.
+# A dot separates the installation from the id in the names of namespaces, so no installation's
+# names start with another's.
 NAMESPACE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NO_SHARE = "proof-"
-"""Subvolumes whose names begin so are no shares: a back end proves with them that its walls stand."""
+"""Subvolumes whose names begin so are no shares: a back end proves with them that its walls
+stand."""
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def safe_id(text: str) -> str:
     """`text`, when it can be part of a path and of a configuration file; else raises Refused."""
     if not ID_PATTERN.fullmatch(text):
-        raise Refused(f"'{text}' cannot be used as an id: letters, digits, - and _ only, at most 64")
+        raise Refused(
+            f"'{text}' cannot be used as an id: letters, digits, - and _ only, at most 64"
+        )
     return text
 
 
@@ -34,7 +39,10 @@ class Layout:
 
     def __init__(self, namespace: str, state_dir: Path, backend_name: str) -> None:
         if not NAMESPACE_PATTERN.fullmatch(namespace):
-            raise Unavailable(f"option namespace, '{namespace}', must be 1 to 32 lower-case letters, digits and -, and start with a letter")
+            raise Unavailable(
+                f"option namespace, '{namespace}', must be 1 to 32 lower-case letters, digits and "
+                "-, and start with a letter"
+            )
         self.namespace = namespace
         self.state_dir = state_dir
         self.state = state_dir / safe_id(backend_name)
@@ -49,7 +57,8 @@ class Layout:
         return ServerLayout(self, safe_id(server_id))
 
     def prepare(self) -> None:
-        """Make the two roots, for root only. Raises Unavailable when another user could replace what root writes there."""
+        """Make the two roots, for root only. Raises Unavailable when another user could replace
+        what root writes there."""
         for folder in (self.state, self.run):
             require_trusted(folder)
             private_folder(folder)
@@ -65,9 +74,11 @@ class ServerLayout:
         self.exports = self.state / "exports"
         self.mounts = self.state / "mounts"
         self.recovery = self.state / "recovery"
-        self.overlays = self.state / "overlays"  # what overlays of `exports` and `recovery` need beside these
+        # what overlays of `exports` and `recovery` need beside these
+        self.overlays = self.state / "overlays"
         self.epoch = self.state / "epoch"  # of Ganesha's last start
-        self.secret = self.state / "secret"  # by which clients' names are mixed with their addresses
+        # by which clients' names are mixed with their addresses
+        self.secret = self.state / "secret"
         self.logs = self.state / "log"
         self.log = self.logs / "ganesha.log"
         self.run = layout.run / server_id
@@ -79,7 +90,15 @@ class ServerLayout:
         self.ldap = self.run / "ldap"  # not in `state`: passwords stay off the disk
 
     def prepare(self) -> None:
-        for folder in (self.state.parent, self.state, self.exports, self.mounts, self.recovery, self.overlays, self.run):
+        for folder in (
+            self.state.parent,
+            self.state,
+            self.exports,
+            self.mounts,
+            self.recovery,
+            self.overlays,
+            self.run,
+        ):
             private_folder(folder)
 
     def export_file(self, share_id: str) -> Path:
@@ -101,18 +120,25 @@ def private_folder(path: Path) -> None:
 
 
 def require_trusted(path: Path) -> None:
-    """Raise Unavailable when a folder on the way to `path` belongs to another user or may be written by others (a sticky one of root's is fine)."""
+    """Raise Unavailable when a folder on the way to `path` belongs to another user or may be
+    written by others (a sticky one of root's is fine)."""
     for folder in (path, *path.parents):
         if not folder.exists():
             continue
         found = folder.stat()
-        writable = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+        writable = (
+            found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+        )
         if found.st_uid != 0 or writable:
-            raise Unavailable(f"{folder} must belong to root and be writable by root only, because the worker writes below it as root")
+            raise Unavailable(
+                f"{folder} must belong to root and be writable by root only, because the worker "
+                "writes below it as root"
+            )
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a file by rename, on stable storage before this returns. Follows no link that somebody put in its way."""
+    """Replace a file by rename, on stable storage before this returns. Follows no link that
+    somebody put in its way."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with open(new, "w", opener=_private) as file:

@@ -1,7 +1,9 @@
-"""Network namespaces by name, as `ip netns` knows them: made, entered by a short-lived thread, taken away.
+"""Network namespaces by name, as `ip netns` knows them: made, entered by a short-lived thread,
+taken away.
 
-Only the network namespace is entered: with `ip netns exec` (a mount namespace of its own) Ganesha would not see what is mounted later.
-A thread instead of a child process: forking a worker full of threads can hang.
+Only the network namespace is entered: with `ip netns exec` (a mount namespace of its own) Ganesha
+would not see what is mounted later. A thread instead of a child process: forking a worker full of
+threads can hang.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ MOST_MOUNTS = 10
 Result = TypeVar("Result")
 _libc = ctypes.CDLL(None, use_errno=True)
 
-# Settings that a namespace can inherit from the host. With forwarding, it would join a tenant's networks.
+# Settings that a namespace can inherit from the host. With forwarding, it would join a tenant's
+# networks.
 ISOLATED = {
     "ipv4/ip_forward": "0",
     "ipv6/conf/all/forwarding": "0",
@@ -45,7 +48,8 @@ def path_of(name: str) -> Path:
 
 
 def exists(name: str) -> bool:
-    """Whether the name stands for a namespace; a mere file, left by a crash between the two steps of making one, does not."""
+    """Whether the name stands for a namespace; a mere file, left by a crash between the two steps
+    of making one, does not."""
     try:
         return path_of(name).stat().st_dev != NETNS_ROOT.stat().st_dev
     except FileNotFoundError:
@@ -66,7 +70,8 @@ def names() -> list[str]:
 
 
 def ensure(name: str, settings: Mapping[str, str]) -> None:
-    """Make sure of a namespace with its loopback up and these settings (`ipv4/ip_forward` → `0`)."""
+    """Make sure of a namespace with its loopback up and these settings (`ipv4/ip_forward` →
+    `0`)."""
     if not exists(name):
         _share_root()
         path_of(name).touch(mode=0o600)
@@ -75,8 +80,10 @@ def ensure(name: str, settings: Mapping[str, str]) -> None:
 
 
 def remove(name: str) -> None:
-    """Take a namespace's name away; the namespace goes with its last process. Nothing there is success."""
-    # More than once, should another tool have mounted the folder over itself. Not by mountinfo: what is hidden is listed there, too.
+    """Take a namespace's name away; the namespace goes with its last process. Nothing there is
+    success."""
+    # More than once, should another tool have mounted the folder over itself. Not by mountinfo:
+    # what is hidden is listed there, too.
     for _ in range(MOST_MOUNTS):
         if not exists(name):
             break
@@ -84,14 +91,16 @@ def remove(name: str) -> None:
     try:
         path_of(name).unlink(missing_ok=True)
     except OSError as error:
-        if error.errno != errno.EBUSY:  # a hidden mount keeps the file, which stands for nothing any more
+        # a hidden mount keeps the file, which stands for nothing any more
+        if error.errno != errno.EBUSY:
             raise OutcomeUnknown(f"network namespace {name}: {error}") from error
 
 
 def inside(name: str, act: Callable[[IPRoute], Result]) -> Result:
     """Run `act` in the namespace `name` with netlink to it.
 
-    Raises Unavailable when there is no such namespace, OutcomeUnknown when the kernel refuses something.
+    Raises Unavailable when there is no such namespace, OutcomeUnknown when the kernel refuses
+    something.
     """
 
     def enter_and_act() -> Result:
@@ -113,7 +122,8 @@ def inside(name: str, act: Callable[[IPRoute], Result]) -> Result:
 
 
 def here(act: Callable[[IPRoute], Result]) -> Result:
-    """Run `act` with netlink to the namespace that the caller is in: the host's. Raises OutcomeUnknown when the kernel refuses something."""
+    """Run `act` with netlink to the namespace that the caller is in: the host's. Raises
+    OutcomeUnknown when the kernel refuses something."""
     try:
         with IPRoute() as links:
             return act(links)
@@ -122,7 +132,8 @@ def here(act: Callable[[IPRoute], Result]) -> Result:
 
 
 def inside_new(act: Callable[[IPRoute], Result]) -> Result:
-    """Run `act` in a new namespace without a name, which is gone afterwards. Raises Unavailable when the kernel refuses."""
+    """Run `act` in a new namespace without a name, which is gone afterwards. Raises Unavailable
+    when the kernel refuses."""
 
     def make_and_act() -> Result:
         _check(_libc.unshare(CLONE_NEWNET), "make a network namespace")
@@ -136,7 +147,8 @@ def inside_new(act: Callable[[IPRoute], Result]) -> Result:
 
 
 def set_sysctl(settings: Mapping[str, str]) -> None:
-    """Write settings of the calling thread's namespace; only where they differ, as a write can drop learned state."""
+    """Write settings of the calling thread's namespace; only where they differ, as a write can drop
+    learned state."""
     for name, value in settings.items():
         path = Path("/proc/sys/net") / name
         if path.exists() and path.read_text().strip() != value:
@@ -144,7 +156,8 @@ def set_sysctl(settings: Mapping[str, str]) -> None:
 
 
 def _share_root() -> None:
-    """Make the folder of names a mount of its own, as `ip netns add` does: done later, what is mounted below would be there twice."""
+    """Make the folder of names a mount of its own, as `ip netns add` does: done later, what is
+    mounted below would be there twice."""
     NETNS_ROOT.mkdir(mode=0o755, exist_ok=True)
     if not mounts.mounts_below(NETNS_ROOT):
         _mount(bytes(NETNS_ROOT), NETNS_ROOT, MS_BIND | MS_REC)
@@ -152,7 +165,9 @@ def _share_root() -> None:
 
 
 def _mount(source: bytes, point: Path, flags: int) -> None:
-    _check(_libc.mount(source, bytes(point), b"none", ctypes.c_ulong(flags), None), f"mount {point}")
+    _check(
+        _libc.mount(source, bytes(point), b"none", ctypes.c_ulong(flags), None), f"mount {point}"
+    )
 
 
 def _prepare(links: IPRoute, settings: Mapping[str, str]) -> None:

@@ -1,4 +1,5 @@
-"""What the text of an option says. Raises Unavailable, naming the option, when that makes no sense."""
+"""What the text of an option says. Raises Unavailable, naming the option, when that makes no
+sense."""
 
 from __future__ import annotations
 

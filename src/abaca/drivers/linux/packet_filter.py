@@ -1,8 +1,10 @@
-"""nftables of the network namespace that the caller is in: whole tables, replaced and deleted at one stroke.
+"""nftables of the network namespace that the caller is in: whole tables, replaced and deleted at
+one stroke.
 
-Go into a namespace with `namespaces.inside`. A table is replaced in one transaction of the kernel's: no packet meets half of its chains, and
-none passes between the old ones and the new ones. Sets of intervals are the exception: for a moment nothing is found in one whose content is
-exchanged (see `admission.py`). The program `nft` does it (docs/adr/0038-port-security.md).
+Go into a namespace with `namespaces.inside`. A table is replaced in one transaction of the
+kernel's: no packet meets half of its chains, and none passes between the old ones and the new ones.
+Sets of intervals are the exception: for a moment nothing is found in one whose content is exchanged
+(see `admission.py`). The program `nft` does it (docs/adr/0038-port-security.md).
 """
 
 from __future__ import annotations
@@ -24,18 +26,23 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def replace_table(family: str, name: str, body: str) -> None:
-    """Make the table `name` of a family (`inet`, `bridge`) hold exactly `body`, in nft's language: chains, sets and their elements.
+    """Make the table `name` of a family (`inet`, `bridge`) hold exactly `body`, in nft's language:
+    chains, sets and their elements.
 
-    Raises OutcomeUnknown with what nft says when it refuses the body; the table is then as it was. Raises Unavailable without nft.
+    Raises OutcomeUnknown with what nft says when it refuses the body; the table is then as it was.
+    Raises Unavailable without nft.
     """
     table = _table(family, name)
     apply(f"table {table}\ndelete table {table}\ntable {table} {{\n{body}\n}}\n")
 
 
 def ensure_table(family: str, name: str, body: str) -> None:
-    """As `replace_table`, but a table that this made of the same body stays, with its counters and what its sets have learned."""
+    """As `replace_table`, but a table that this made of the same body stays, with its counters and
+    what its sets have learned."""
     noted = f'comment "{hashlib.sha256(body.encode()).hexdigest()}"'
-    if (family, name) not in tables() or noted not in run("nft", "--terse", "list", "table", family, name, timeout=SECONDS):
+    if (family, name) not in tables() or noted not in run(
+        "nft", "--terse", "list", "table", family, name, timeout=SECONDS
+    ):
         replace_table(family, name, f"{noted}\n{body}")
 
 
@@ -57,8 +64,11 @@ def tables() -> set[tuple[str, str]]:
 
 
 def sets(family: str, name: str) -> dict[str, list[Any]]:
-    """The elements of each set of a table, as nft writes them in JSON. Raises OutcomeUnknown when there is no such table."""
-    listed = json.loads(run("nft", "--json", "list", "table", family, name, timeout=SECONDS))["nftables"]
+    """The elements of each set of a table, as nft writes them in JSON. Raises OutcomeUnknown when
+    there is no such table."""
+    listed = json.loads(run("nft", "--json", "list", "table", family, name, timeout=SECONDS))[
+        "nftables"
+    ]
     found = [entry["set"] for entry in listed if "set" in entry]
     return {each["name"]: each.get("elem", []) for each in found}
 
@@ -72,13 +82,29 @@ def chains(family: str, name: str) -> list[str]:
 
 
 def generation() -> int:
-    """A number that is another one after every change of any table, whoever made it: with the same one, all is as it was."""
+    """A number that is another one after every change of any table, whoever made it: with the same
+    one, all is as it was."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as kernel:
         kernel.settimeout(SECONDS)
-        kernel.send(struct.pack("=IHHIIBBH", 20, _SUBSYSTEM << 8 | _GET_GENERATION, _REQUEST, 1, 0, socket.AF_UNSPEC, 0, 0))
+        kernel.send(
+            struct.pack(
+                "=IHHIIBBH",
+                20,
+                _SUBSYSTEM << 8 | _GET_GENERATION,
+                _REQUEST,
+                1,
+                0,
+                socket.AF_UNSPEC,
+                0,
+                0,
+            )
+        )
         answer = kernel.recv(4096)
     # A netlink header, nfnetlink's, then attributes, of which the first is the number.
-    kind, (length, attribute) = struct.unpack_from("=H", answer, 4)[0], struct.unpack_from("=HH", answer, 20)
+    kind, (length, attribute) = (
+        struct.unpack_from("=H", answer, 4)[0],
+        struct.unpack_from("=HH", answer, 20),
+    )
     if (kind & 0xFF, length, attribute) != (_NEW_GENERATION, 8, _GENERATION_ID):
         raise OutcomeUnknown(f"nftables did not report its generation: {answer.hex()}")
     return int.from_bytes(answer[24:28], "big")
@@ -88,4 +114,3 @@ def _table(family: str, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"'{name}' cannot be the name of a table")
     return f"{family} {name}"
-

@@ -1,7 +1,7 @@
 """Finding, ending and watching processes that outlive the worker.
 
-By a path that only they have among their arguments, as long as they are to be believed. A program that was taken over changes
-its arguments and its name as it likes; it stays in its namespaces.
+By a path that only they have among their arguments, as long as they are to be believed. A program
+that was taken over changes its arguments and its name as it likes; it stays in its namespaces.
 """
 
 from __future__ import annotations
@@ -26,17 +26,25 @@ KILLED_SECONDS = 5.0
 
 def find(program: str, argument: str) -> list[int]:
     """Processes of a program that have exactly this argument. Reads all of /proc."""
-    return _matching(lambda arguments: _program(arguments) == program and argument.encode() in arguments)
+    return _matching(
+        lambda arguments: _program(arguments) == program and argument.encode() in arguments
+    )
 
 
 def find_below(folder: Path, programs: Collection[str]) -> list[int]:
-    """Processes of these programs with an argument that holds a path below `folder`. Reads all of /proc."""
+    """Processes of these programs with an argument that holds a path below `folder`. Reads all of
+    /proc."""
     prefix = f"{folder}/".encode()
-    return _matching(lambda arguments: _program(arguments) in programs and any(prefix in argument for argument in arguments))
+    return _matching(
+        lambda arguments: (
+            _program(arguments) in programs and any(prefix in argument for argument in arguments)
+        )
+    )
 
 
 def by_pid_file(pid_file: Path, program: str) -> int | None:
-    """The process that a pid file names, if it is of that program and was told this pid file (its number may be another process's by now)."""
+    """The process that a pid file names, if it is of that program and was told this pid file (its
+    number may be another process's by now)."""
     try:
         pid = int(pid_file.read_text())
     except (FileNotFoundError, ValueError):
@@ -46,18 +54,22 @@ def by_pid_file(pid_file: Path, program: str) -> int | None:
 
 
 def in_cells(network: Path) -> list[int]:
-    """Processes in this network namespace, a name file, that are in another process namespace than the caller. Reads all of /proc."""
+    """Processes in this network namespace, a name file, that are in another process namespace than
+    the caller. Reads all of /proc."""
     own = _namespace(os.getpid(), "pid")
     try:
         inside = os.stat(network)
     except FileNotFoundError:
         return []
     place = (inside.st_dev, inside.st_ino)
-    return [pid for pid in _all() if _namespace(pid, "net") == place and _namespace(pid, "pid") != own]
+    return [
+        pid for pid in _all() if _namespace(pid, "net") == place and _namespace(pid, "pid") != own
+    ]
 
 
 def end(pids: list[int], patience: float) -> None:
-    """Ask processes to end, wait `patience` seconds for them, then kill those that are left, and wait for that, too.
+    """Ask processes to end, wait `patience` seconds for them, then kill those that are left, and
+    wait for that, too.
 
     Whoever gets the number of one that has ended meanwhile is left alone.
     """
@@ -76,7 +88,8 @@ def end(pids: list[int], patience: float) -> None:
 
 
 def _have_ended(held: list[int], seconds: float) -> bool:
-    """Whether all processes that these descriptors hold end within so many seconds. One that nobody has reaped yet has ended."""
+    """Whether all processes that these descriptors hold end within so many seconds. One that nobody
+    has reaped yet has ended."""
     left, deadline = set(held), time.monotonic() + seconds
     waiting = select.poll()
     for process in held:
@@ -112,12 +125,16 @@ def is_idle(pid: int) -> bool:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether anything listens on a TCP port, on all addresses, in the network namespace of this process."""
+    """Whether anything listens on a TCP port, on all addresses, in the network namespace of this
+    process."""
     try:
         sockets = (PROC / str(pid) / "net" / "tcp6").read_text().splitlines()
     except (FileNotFoundError, OSError):
         return False
-    return any(fields[1] == f"{'0' * 32}:{port:04X}" and fields[3] == "0A" for fields in (line.split() for line in sockets))
+    return any(
+        fields[1] == f"{'0' * 32}:{port:04X}" and fields[3] == "0A"
+        for fields in (line.split() for line in sockets)
+    )
 
 
 def is_out_of_files(pid: int) -> bool:
@@ -131,7 +148,8 @@ def is_out_of_files(pid: int) -> bool:
 
 
 def _state(process: Path) -> bytes:
-    """Of a process or of one of its threads; its name, which stands before, may be anything but text."""
+    """Of a process or of one of its threads; its name, which stands before, may be anything but
+    text."""
     return (process / "stat").read_bytes().rpartition(b") ")[2][:1]
 
 
@@ -140,7 +158,8 @@ def _threads(pid: int) -> list[Path]:
 
 
 def _namespace(pid: int, kind: str) -> tuple[int, int] | None:
-    """The device and inode of a process's namespace. When its main thread has ended, another one tells."""
+    """The device and inode of a process's namespace. When its main thread has ended, another one
+    tells."""
     with suppress(OSError):  # it is gone, or more than the caller's
         for thread in chain([PROC / str(pid)], (PROC / str(pid) / "task").iterdir()):
             with suppress(FileNotFoundError, ProcessLookupError):

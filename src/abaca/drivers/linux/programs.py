@@ -1,4 +1,5 @@
-"""Running the few programs that have no library, bounded in time, and sorting what the system says as back end errors."""
+"""Running the few programs that have no library, bounded in time, and sorting what the system says
+as back end errors."""
 
 from __future__ import annotations
 
@@ -17,7 +18,16 @@ _LONGEST = 500  # characters
 _MOST_SAID = 64 * 1024
 _BOUNDED = ("prlimit", f"--as={512 * 1024 * 1024}", f"--fsize={_MOST_SAID}", "--core=0")
 # Administrators' programs are there although a service's search path may lack their folders.
-SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"])
+SEARCH_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", os.defpath),
+        "/usr/local/sbin",
+        "/usr/sbin",
+        "/sbin",
+        "/usr/bin",
+        "/bin",
+    ]
+)
 
 
 def is_installed(program: str) -> bool:
@@ -26,7 +36,8 @@ def is_installed(program: str) -> bool:
 
 @contextmanager
 def os_errors_sorted(doing: str) -> Iterator[None]:
-    """In this block the system's errors (of files and folders, mostly) become NoSpace or OutcomeUnknown. `doing`: for the message."""
+    """In this block the system's errors (of files and folders, mostly) become NoSpace or
+    OutcomeUnknown. `doing`: for the message."""
     try:
         yield
     except OSError as error:
@@ -34,11 +45,17 @@ def os_errors_sorted(doing: str) -> Iterator[None]:
         raise kind(f"{doing}: {error}") from error
 
 
-def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | None = None, given: str = "") -> str:
+def run(
+    *argv: str,
+    timeout: float = 60,
+    extra_environment: dict[str, str] | None = None,
+    given: str = "",
+) -> str:
     """Run a program to its end and return what it printed.
 
-    `timeout` in seconds. `given`: what it reads from its standard input. Raises Unavailable (the program is not there), NoSpace (it
-    says that no space is left) and OutcomeUnknown (it failed or took too long: what it was to make may be there or not).
+    `timeout` in seconds. `given`: what it reads from its standard input. Raises Unavailable (the
+    program is not there), NoSpace (it says that no space is left) and OutcomeUnknown (it failed or
+    took too long: what it was to make may be there or not).
     """
     done = _finished(argv, timeout, extra_environment, given)
     if done.returncode == 0:
@@ -49,13 +66,17 @@ def run(*argv: str, timeout: float = 60, extra_environment: dict[str, str] | Non
     raise OutcomeUnknown(f"{' '.join(argv[:3])} failed ({done.returncode}): {said}")
 
 
-def complaint(*argv: str, timeout: float, extra_environment: dict[str, str] | None = None) -> str | None:
-    """Run a program that asks somebody who may be hostile, and changes nothing: None when it succeeds, else what it said, or that it took
-    longer than `timeout` seconds. Its memory is bounded, and so is what it says. Raises Unavailable when it is not there."""
+def complaint(
+    *argv: str, timeout: float, extra_environment: dict[str, str] | None = None
+) -> str | None:
+    """Run a program that asks somebody who may be hostile, and changes nothing: None when it
+    succeeds, else what it said, or that it took longer than `timeout` seconds. Its memory is
+    bounded, and so is what it says. Raises Unavailable when it is not there."""
     with tempfile.TemporaryFile() as said:
         try:
             done = subprocess.run(
-                (*_BOUNDED, *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said, timeout=timeout,
+                (*_BOUNDED, *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                 stderr=said, timeout=timeout,
                 env=_environment(extra_environment), check=False,
             )  # fmt: skip
         except FileNotFoundError as error:
@@ -68,17 +89,28 @@ def complaint(*argv: str, timeout: float, extra_environment: dict[str, str] | No
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all that is in it; nothing there is success. No link is followed, nothing mounted there is touched.
+    """Remove a folder with all that is in it; nothing there is success. No link is followed,
+    nothing mounted there is touched.
 
-    As deep as it may be: what a program that was taken over has made there is too deep for `shutil.rmtree`. Raises OutcomeUnknown.
+    As deep as it may be: what a program that was taken over has made there is too deep for
+    `shutil.rmtree`. Raises OutcomeUnknown.
     """
     run("rm", "--recursive", "--force", "--one-file-system", str(folder))
 
 
-def _finished(argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None, given: str = "") -> subprocess.CompletedProcess[str]:
+def _finished(
+    argv: Sequence[str], timeout: float, extra_environment: dict[str, str] | None, given: str = ""
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=timeout, env=_environment(extra_environment), input=given, check=False
+            argv,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=_environment(extra_environment),
+            input=given,
+            check=False,
         )
     except FileNotFoundError as error:
         raise Unavailable(f"program {argv[0]} is not installed") from error

@@ -28,19 +28,31 @@ PROGRAMS = {
     "btrfs": "btrfs-progs",
     "mkfs.btrfs": "btrfs-progs",
 }
-VFS_LIBRARY = ("/usr/lib/*/ganesha/libfsalvfs.so", "/usr/lib/ganesha/libfsalvfs.so", "/usr/lib64/ganesha/libfsalvfs.so")
+VFS_LIBRARY = (
+    "/usr/lib/*/ganesha/libfsalvfs.so",
+    "/usr/lib/ganesha/libfsalvfs.so",
+    "/usr/lib64/ganesha/libfsalvfs.so",
+)
 
 
 def missing() -> list[str]:
     """What is not there, each with what to do about it; empty when the back end can work."""
-    lacking = [f"program {program} (Debian package {package})" for program, package in PROGRAMS.items() if not is_installed(program)]
+    lacking = [
+        f"program {program} (Debian package {package})"
+        for program, package in PROGRAMS.items()
+        if not is_installed(program)
+    ]
     if not any(list(Path("/").glob(pattern.lstrip("/"))) for pattern in VFS_LIBRARY):
         lacking.append("NFS-Ganesha's VFS library (Debian package nfs-ganesha-vfs)")
     lacking += library.missing()
     if platform.machine() not in ARCHITECTURES:
-        lacking.append(f"processor: NFS servers can be confined on {' and '.join(ARCHITECTURES)}, not on {platform.machine()}")
+        lacking.append(
+            f"processor: NFS servers can be confined on {' and '.join(ARCHITECTURES)}, not on "
+            f"{platform.machine()}"
+        )
     if os.geteuid() != 0:
-        return ["root: the worker must run as root", *lacking]  # what follows cannot be tried without
+        # what follows cannot be tried without
+        return ["root: the worker must run as root", *lacking]
     if not _has_filesystem("btrfs"):
         lacking.append("kernel: btrfs file systems")
     if not _has_filesystem("overlay"):
@@ -72,11 +84,17 @@ def _missing_network() -> list[str]:
         links.link("add", ifname="abaca2", kind="bridge")
 
     def add_rule(links: IPRoute) -> None:
-        links.rule("add", family=socket.AF_INET, src="192.0.2.1", src_len=32, table=1000, priority=1000)
+        links.rule(
+            "add", family=socket.AF_INET, src="192.0.2.1", src_len=32, table=1000, priority=1000
+        )
 
     def add_filters(links: IPRoute) -> None:
         packet_filter.replace_table("inet", "abaca", "")
-        packet_filter.replace_table("bridge", "abaca", "chain c { type filter hook prerouting priority 0; iifname vmap { a : drop }; }")
+        packet_filter.replace_table(
+            "bridge",
+            "abaca",
+            "chain c { type filter hook prerouting priority 0; iifname vmap { a : drop }; }",
+        )
 
     attempts = {
         "pairs of virtual interfaces (veth)": add_veth,

@@ -1,7 +1,9 @@
-"""Addresses and routes of a share server: one routing table an address, chosen by the source of what is sent.
+"""Addresses and routes of a share server: one routing table an address, chosen by the source of
+what is sent.
 
-So replies leave by the interface that the request came in on, clients behind routers work on every subnet, and a new subnet changes no
-route that is there: the kernel's own table stays empty of them (addresses without prefix routes).
+So replies leave by the interface that the request came in on, clients behind routers work on every
+subnet, and a new subnet changes no route that is there: the kernel's own table stays empty of them
+(addresses without prefix routes).
 """
 
 from __future__ import annotations
@@ -17,19 +19,22 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 
 RULE_PRIORITY = 1000
-IFA_F_NODAD = 0x02  # Duplicate address detection would keep an IPv6 address from answering for a second.
+# Duplicate address detection would keep an IPv6 address from answering for a second.
+IFA_F_NODAD = 0x02
 IFA_F_NOPREFIXROUTE = 0x200
 RTNH_F_ONLINK = 4
 SCOPE_LINK = 253
 RESERVED_TABLES = 256
 
 _OF_EACH_LINK = {
-    # An interface answers for its own addresses only: two ports on one subnet would otherwise answer for each other.
+    # An interface answers for its own addresses only: two ports on one subnet would otherwise
+    # answer for each other.
     "ipv4/conf/{}/arp_ignore": "1",
     "ipv4/conf/{}/arp_announce": "2",
     "ipv4/conf/{}/arp_accept": "0",
     "ipv4/conf/{}/proxy_arp": "0",
-    # What comes by another link than the answer would go by is dropped. With a table an address (below), the right link is always known.
+    # What comes by another link than the answer would go by is dropped. With a table an address
+    # (below), the right link is always known.
     "ipv4/conf/{}/rp_filter": "1",
     # Neighbours tell it no other ways.
     "ipv4/conf/{}/accept_redirects": "0",
@@ -44,7 +49,8 @@ _OF_EACH_LINK = {
     "ipv6/conf/{}/proxy_ndp": "0",
     "ipv6/conf/{}/suppress_frag_ndisc": "1",
     "ipv6/conf/{}/seg6_enabled": "0",
-    # Addresses are given, nobody is asked whether they are free: a neighbour could say of each that it is not.
+    # Addresses are given, nobody is asked whether they are free: a neighbour could say of each that
+    # it is not.
     "ipv6/conf/{}/accept_dad": "0",
     "ipv6/conf/{}/router_solicitations": "0",
     # Link-local addresses come of MAC addresses: port security knows no others.
@@ -52,7 +58,11 @@ _OF_EACH_LINK = {
     "ipv6/conf/{}/use_tempaddr": "0",
     "ipv6/conf/{}/disable_ipv6": "0",
 }
-SERVER_SETTINGS = {name.format(links): value for name, value in _OF_EACH_LINK.items() for links in ("all", "default")} | {
+SERVER_SETTINGS = {
+    name.format(links): value
+    for name, value in _OF_EACH_LINK.items()
+    for links in ("all", "default")
+} | {
     "ipv4/icmp_echo_ignore_broadcasts": "1",
     "ipv4/icmp_ignore_bogus_error_responses": "1",
     "ipv6/icmp/echo_ignore_multicast": "1",
@@ -61,7 +71,8 @@ SERVER_SETTINGS = {name.format(links): value for name, value in _OF_EACH_LINK.it
 
 
 class Address(NamedTuple):
-    """An address of a server on the interface `port`. `cidr`: its subnet; `gateway`: the subnet's router, if it has one."""
+    """An address of a server on the interface `port`. `cidr`: its subnet; `gateway`: the subnet's
+    router, if it has one."""
 
     port: str
     ip_address: str
@@ -79,18 +90,22 @@ class Address(NamedTuple):
     @property
     def table(self) -> int:
         """The number of its routing table: always the same, beyond the reserved ones."""
-        return RESERVED_TABLES + zlib.crc32(ip_address(self.ip_address).packed) % (2**32 - RESERVED_TABLES)
+        return RESERVED_TABLES + zlib.crc32(ip_address(self.ip_address).packed) % (
+            2**32 - RESERVED_TABLES
+        )
 
 
 def add_addresses(namespace: str, addresses: Iterable[Address]) -> None:
-    """Make sure of these addresses, their tables and rules; leaves others alone and touches nothing that is right."""
+    """Make sure of these addresses, their tables and rules; leaves others alone and touches nothing
+    that is right."""
 
     def act(links: IPRoute) -> None:
         for address in addresses:
             index = links.link_lookup(ifname=address.port)[0]
             _ensure_routes(links, address, index)
             _ensure_rule(links, address)
-            _ensure_address(links, address, index)  # last: it answers only when its replies know their way
+            # last: it answers only when its replies know their way
+            _ensure_address(links, address, index)
 
     namespaces.inside(namespace, act)
 
@@ -114,19 +129,36 @@ def addresses_of(namespace: str) -> set[str]:
     """The addresses that were added to a namespace: those that have a rule."""
 
     def act(links: IPRoute) -> set[str]:
-        rules = [rule for family in (socket.AF_INET, socket.AF_INET6) for rule in links.get_rules(family=family)]
-        return {str(ip_address(rule.get("FRA_SRC"))) for rule in rules if rule.get("FRA_PRIORITY") == RULE_PRIORITY}
+        rules = [
+            rule
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for rule in links.get_rules(family=family)
+        ]
+        return {
+            str(ip_address(rule.get("FRA_SRC")))
+            for rule in rules
+            if rule.get("FRA_PRIORITY") == RULE_PRIORITY
+        }
 
     return namespaces.inside(namespace, act)
 
 
 def _rule(address: Address) -> dict[str, object]:
     length = 32 if address.family == socket.AF_INET else 128
-    return {"src": address.ip_address, "src_len": length, "table": address.table, "priority": RULE_PRIORITY}
+    return {
+        "src": address.ip_address,
+        "src_len": length,
+        "table": address.table,
+        "priority": RULE_PRIORITY,
+    }
 
 
 def _rules(links: IPRoute, address: Address) -> list[object]:
-    return [rule for rule in links.get_rules(family=address.family) if rule.get("FRA_TABLE") == address.table]
+    return [
+        rule
+        for rule in links.get_rules(family=address.family)
+        if rule.get("FRA_TABLE") == address.table
+    ]
 
 
 def _ensure_rule(links: IPRoute, address: Address) -> None:
@@ -136,30 +168,44 @@ def _ensure_rule(links: IPRoute, address: Address) -> None:
 
 def _ensure_routes(links: IPRoute, address: Address, index: int) -> None:
     subnet = str(ip_network(address.cidr, strict=False))
-    wanted: dict[str, dict[str, object]] = {subnet: {"scope": SCOPE_LINK} if address.family == socket.AF_INET else {}}
+    wanted: dict[str, dict[str, object]] = {
+        subnet: {"scope": SCOPE_LINK} if address.family == socket.AF_INET else {}
+    }
     if address.gateway:
         wanted["default"] = {"gateway": str(ip_address(address.gateway)), "flags": RTNH_F_ONLINK}
     present = {}
     for route in links.get_routes(family=address.family, table=address.table):
-        destination = f"{route.get('RTA_DST')}/{route['dst_len']}" if route["dst_len"] else "default"
+        destination = (
+            f"{route.get('RTA_DST')}/{route['dst_len']}" if route["dst_len"] else "default"
+        )
         present[destination] = (route.get("RTA_OIF"), route.get("RTA_GATEWAY"))
     right = {destination: (index, extra.get("gateway")) for destination, extra in wanted.items()}
     if present == right:
         return
     links.flush_routes(family=address.family, table=address.table)
     for destination, extra in wanted.items():
-        links.route("add", family=address.family, dst=destination, oif=index, table=address.table, **extra)
+        links.route(
+            "add", family=address.family, dst=destination, oif=index, table=address.table, **extra
+        )
 
 
 def _addresses(links: IPRoute, address: Address) -> list[dict[str, int]]:
     wanted = ip_address(address.ip_address)
-    return [found for found in links.get_addr(family=address.family) if ip_address(found.get("IFA_ADDRESS")) == wanted]
+    return [
+        found
+        for found in links.get_addr(family=address.family)
+        if ip_address(found.get("IFA_ADDRESS")) == wanted
+    ]
 
 
 def _ensure_address(links: IPRoute, address: Address, index: int) -> None:
     for found in _addresses(links, address):
         if found["index"] == index and found["prefixlen"] == address.prefix_length:
             return
-        links.addr("del", index=found["index"], address=address.ip_address, prefixlen=found["prefixlen"])
+        links.addr(
+            "del", index=found["index"], address=address.ip_address, prefixlen=found["prefixlen"]
+        )
     flags = IFA_F_NOPREFIXROUTE | (IFA_F_NODAD if address.family == socket.AF_INET6 else 0)
-    links.addr("add", index=index, address=address.ip_address, prefixlen=address.prefix_length, flags=flags)
+    links.addr(
+        "add", index=index, address=address.ip_address, prefixlen=address.prefix_length, flags=flags
+    )

@@ -1,7 +1,9 @@
-"""One share server as a whole: its namespace with ports and addresses, its file service, the shares mounted for it.
+"""One share server as a whole: its namespace with ports and addresses, its file service, the shares
+mounted for it.
 
-Here the three seams meet: wires connect the ports, a pool gives what is mounted, a file service publishes that. Brings what is there to
-what is asked and touches nothing that is right. Callers hold the server's lock.
+Here the three seams meet: wires connect the ports, a pool gives what is mounted, a file service
+publishes that. Brings what is there to what is asked and touches nothing that is right. Callers
+hold the server's lock.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from abaca.values import NetworkInfo
 
 
 class LinuxServer:
-    """The share server of `layout`, connected by `wires`, with shares in what `pool` gives, published by `service`.
+    """The share server of `layout`, connected by `wires`, with shares in what `pool` gives,
+    published by `service`.
 
     `highest_mtu`: links never get a larger one.
     """
@@ -44,7 +47,8 @@ class LinuxServer:
         self._bounds = bounds
         self._highest_mtu = highest_mtu
 
-    # --- networks --------------------------------------------------------------------------------------------------
+    # --- networks
+    # ----------------------------------------------------------------------------------------------
 
     def join(self, network_info: Sequence[NetworkInfo]) -> None:
         """Stand on these subnets, too."""
@@ -62,7 +66,9 @@ class LinuxServer:
         if not namespaces.exists(self._layout.namespace):
             return
         ports, addresses = self._wanted(network_info)
-        too_many = routing.addresses_of(self._layout.namespace) - {address.ip_address for address in addresses}
+        too_many = routing.addresses_of(self._layout.namespace) - {
+            address.ip_address for address in addresses
+        }
         routing.remove_addresses(self._layout.namespace, too_many)
         for port in ports.values() if too_many else ():
             self._wires.connect(port)  # it sends with these addresses no longer
@@ -79,17 +85,32 @@ class LinuxServer:
                 mtu = min(subnet.mtu, self._highest_mtu or subnet.mtu)
                 segment = segment_of(subnet)
                 own = (allocation.ip_address,)
-                port = Port(self._layout.namespace, self._layout.id, subnet.neutron_net_id, allocation.mac_address, mtu, segment, own)
-                if before := ports.get(port.name):  # several addresses can be one port's: the smallest of their MTUs is right for all
-                    port = before._replace(mtu=min(before.mtu, mtu), addresses=before.addresses + own)
+                port = Port(
+                    self._layout.namespace,
+                    self._layout.id,
+                    subnet.neutron_net_id,
+                    allocation.mac_address,
+                    mtu,
+                    segment,
+                    own,
+                )
+                # several addresses can be one port's: the smallest of their MTUs is right for all
+                if before := ports.get(port.name):
+                    port = before._replace(
+                        mtu=min(before.mtu, mtu), addresses=before.addresses + own
+                    )
                 ports[port.name] = port
-                addresses.append(Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway))
+                addresses.append(
+                    Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway)
+                )
         return ports, addresses
 
-    # --- shares ----------------------------------------------------------------------------------------------------
+    # --- shares
+    # ----------------------------------------------------------------------------------------------
 
     def publish(self, exports: Sequence[Export]) -> dict[str, str]:
-        """Have clients use these by exactly their rules. Returns the rules that cannot be enforced, by id, with the reason.
+        """Have clients use these by exactly their rules. Returns the rules that cannot be enforced,
+        by id, with the reason.
 
         What fails with one keeps none of the others from being published, and is raised in the end.
         """
@@ -101,7 +122,9 @@ class LinuxServer:
         newly_mounted: set[str] = set()
         for export in exports:
             with failures.collected(f"mounting {export.id}"):
-                if self._pool().mount(export.id, self._layout.mount_point(export.id), read_only=export.is_snapshot):
+                if self._pool().mount(
+                    export.id, self._layout.mount_point(export.id), read_only=export.is_snapshot
+                ):
                     newly_mounted.add(export.id)
                 mounted.append(export)
         refused: dict[str, str] = {}
@@ -116,7 +139,8 @@ class LinuxServer:
         return self.service.published() | {point.name for point in points}
 
     def withdraw(self, export_id: str) -> None:
-        """Publish a share or snapshot no longer, in use or not, and unmount it. Nothing there is success."""
+        """Publish a share or snapshot no longer, in use or not, and unmount it. Nothing there is
+        success."""
         self.service.withdraw(export_id)
         point = self._layout.mount_point(export_id)
         mounts.unmount(point)
@@ -125,9 +149,11 @@ class LinuxServer:
 
     @contextmanager
     def set_aside(self, export: Export) -> Iterator[None]:
-        """A share is neither published nor mounted while the block runs, and is both again, whatever comes of it.
+        """A share is neither published nor mounted while the block runs, and is both again,
+        whatever comes of it.
 
-        Clients of the server wait. Export and mount are then as they were, so what clients hold of the share stays good.
+        Clients of the server wait. Export and mount are then as they were, so what clients hold of
+        the share stays good.
         """
         self.publish([export])
         with self.service.clients_wait():
@@ -139,10 +165,12 @@ class LinuxServer:
                 self.publish([export])
 
     def restart(self) -> bool:
-        """Start the file service again, with the shares that are mounted, when it has died or hangs. Without one to start: False."""
+        """Start the file service again, with the shares that are mounted, when it has died or
+        hangs. Without one to start: False."""
         return namespaces.exists(self._layout.namespace) and self.service.restart()
 
-    # --- the whole -------------------------------------------------------------------------------------------------
+    # --- the whole
+    # ----------------------------------------------------------------------------------------------
 
     def remove(self) -> None:
         """Take everything away except the shares' data, from whatever is there."""

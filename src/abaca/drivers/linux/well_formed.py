@@ -1,4 +1,5 @@
-"""Values from rows are what they should be, or refused: what the API checks can have been written past it. Ids are checked in `layout.py`."""
+"""Values from rows are what they should be, or refused: what the API checks can have been written
+past it. Ids are checked in `layout.py`."""
 
 from __future__ import annotations
 
@@ -18,17 +19,22 @@ SEGMENTATION_IDS = range(2**24)
 
 
 def refuse_malformed(network_info: Sequence[NetworkInfo]) -> None:
-    """Raise Refused, naming the share network subnet, for an address, a range or a number that is none."""
+    """Raise Refused, naming the share network subnet, for an address, a range or a number that is
+    none."""
     for info in network_info:
         try:
-            msgspec.convert(msgspec.to_builtins(info), NetworkInfo)  # SQLite keeps text in columns of numbers
+            # SQLite keeps text in columns of numbers
+            msgspec.convert(msgspec.to_builtins(info), NetworkInfo)
             _require(info.subnet)
             for allocation in info.network_allocations:
                 _require_version(plain_address(allocation.ip_address), info.subnet)
                 if not MAC_PATTERN.fullmatch(allocation.mac_address):
                     raise ValueError(f"{allocation.mac_address!r} is not a MAC address")
         except (ValueError, msgspec.ValidationError) as error:
-            raise Refused(f"share network subnet {info.share_network_subnet_id} cannot be served: {error}", is_public=True) from error
+            raise Refused(
+                f"share network subnet {info.share_network_subnet_id} cannot be served: {error}",
+                is_public=True,
+            ) from error
 
 
 def _require(subnet: Subnet) -> None:

@@ -1,4 +1,5 @@
-"""One file a filter. A filter says why a pool cannot take a request, in words that follow the pool's name, or None when it can.
+"""One file a filter. A filter says why a pool cannot take a request, in words that follow the
+pool's name, or None when it can.
 
 The order below is the order in which pools fall out: cheap and telling reasons first.
 """
@@ -21,9 +22,11 @@ from abaca.values import PlacementRequest, Pool
 
 
 class Filter(NamedTuple):
-    """`why_not(request, pool)`: for operators, with names and figures, in words that follow the pool's name; None when the pool fits.
+    """`why_not(request, pool)`: for operators, with names and figures, in words that follow the
+    pool's name; None when the pool fits.
 
-    `told(request)`: what the caller is told of pools that it takes out, in words that follow "back ends". Says nothing of a pool.
+    `told(request)`: what the caller is told of pools that it takes out, in words that follow "back
+    ends". Says nothing of a pool.
     """
 
     name: str
@@ -34,7 +37,11 @@ class Filter(NamedTuple):
 FILTERS = (
     Filter("service", service.why_not, service.told),
     Filter("availability zone", availability_zone.why_not, availability_zone.told),
-    Filter("share server handling", driver_handles_share_servers.why_not, driver_handles_share_servers.told),
+    Filter(
+        "share server handling",
+        driver_handles_share_servers.why_not,
+        driver_handles_share_servers.told,
+    ),
     Filter("multiple subnets", multiple_subnets.why_not, multiple_subnets.told),
     Filter("storage protocol", storage_protocol.why_not, storage_protocol.told),
     Filter("capabilities", capabilities.why_not, capabilities.told),

@@ -1,4 +1,5 @@
-"""The pool must be in the zone asked for, in a zone in which the share network has subnets, and in a zone that the share type allows."""
+"""The pool must be in the zone asked for, in a zone in which the share network has subnets, and in
+a zone that the share type allows."""
 
 from __future__ import annotations
 
@@ -14,11 +15,15 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
         return f"is in zone {zone}, not in {request.availability_zone}"
     if request.zones is not None and zone not in request.zones:
         return f"is in zone {zone}, in which the share network has no subnet"
-    allowed = [name.strip() for name in request.extra_specs.get(TYPE_ZONES, "").split(",") if name.strip()]
+    allowed = [
+        name.strip() for name in request.extra_specs.get(TYPE_ZONES, "").split(",") if name.strip()
+    ]
     if allowed and zone not in allowed:
         return f"is in zone {zone}, which the share type does not allow"
     return None
 
 
 def told(_request: PlacementRequest) -> str:
-    return "are in an availability zone that the request, the share network or the share type excludes"
+    return (
+        "are in an availability zone that the request, the share network or the share type excludes"
+    )

@@ -16,4 +16,6 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
 
 
 def told(request: PlacementRequest) -> str:
-    return f"do not have the share type's {NAME}={wanted_capabilities(request.extra_specs).get(NAME)}"
+    return (
+        f"do not have the share type's {NAME}={wanted_capabilities(request.extra_specs).get(NAME)}"
+    )

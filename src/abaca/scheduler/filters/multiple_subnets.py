@@ -1,4 +1,5 @@
-"""Where the share network has several subnets in the pool's zone, the back end must be able to set a share server up on all of them."""
+"""Where the share network has several subnets in the pool's zone, the back end must be able to set
+a share server up on all of them."""
 
 from __future__ import annotations
 
@@ -9,10 +10,18 @@ NAME = "share_server_multiple_subnet_support"
 
 
 def why_not(request: PlacementRequest, pool: Pool) -> str | None:
-    if not (request.zones or {}).get(pool.availability_zone) or satisfies(reported(pool, NAME), "<is> True"):
+    if not (request.zones or {}).get(pool.availability_zone) or satisfies(
+        reported(pool, NAME), "<is> True"
+    ):
         return None
-    return f"lacks {NAME}=True, and the share network has several subnets in zone {pool.availability_zone}"
+    return (
+        f"lacks {NAME}=True, and the share network has several subnets in zone "
+        f"{pool.availability_zone}"
+    )
 
 
 def told(_request: PlacementRequest) -> str:
-    return f"lack {NAME}=True, which a share network with several subnets in one availability zone needs"
+    return (
+        f"lack {NAME}=True, which a share network with several subnets in one availability "
+        "zone needs"
+    )

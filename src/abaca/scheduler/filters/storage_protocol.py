@@ -1,4 +1,5 @@
-"""The pool must serve the protocol of the share. Pools report theirs as text joined by `_` (`NFS_CIFS`) or as a list."""
+"""The pool must serve the protocol of the share. Pools report theirs as text joined by `_`
+(`NFS_CIFS`) or as a list."""
 
 from __future__ import annotations
 
@@ -12,7 +13,11 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     told = reported(pool, NAME)
     texts = told if isinstance(told, list | tuple) else [told or ""]
     served = {protocol for text in texts for protocol in str(text).upper().split("_")}
-    return None if request.share_proto.upper() in served else f"does not serve {request.share_proto.upper()}"
+    return (
+        None
+        if request.share_proto.upper() in served
+        else f"does not serve {request.share_proto.upper()}"
+    )
 
 
 def told(request: PlacementRequest) -> str:

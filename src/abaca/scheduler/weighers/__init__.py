@@ -1,4 +1,5 @@
-"""One file a weigher. A weigher gives a pool a number, the greater the better; a later weigher decides only between equals of the earlier ones."""
+"""One file a weigher. A weigher gives a pool a number, the greater the better; a later weigher
+decides only between equals of the earlier ones."""
 
 from __future__ import annotations
 

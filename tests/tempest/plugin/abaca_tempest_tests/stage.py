@@ -1,4 +1,5 @@
-"""What the tests stand on: subnets of both families that the project makes itself, share types by capability, and faults of the back end."""
+"""What the tests stand on: subnets of both families that the project makes itself, share types by
+capability, and faults of the back end."""
 
 from __future__ import annotations
 
@@ -45,13 +46,16 @@ class Stage(base.BaseSharesMixedTest):
         for name, cidr in CIDRS.items():
             network = networks.create_network(name=data_utils.rand_name(name))["network"]
             cls.addClassResourceCleanup(networks.delete_network, network["id"])
-            made = cls._subnets.create_subnet(network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4)["subnet"]
+            made = cls._subnets.create_subnet(
+                network_id=network["id"], cidr=cidr, ip_version=6 if ":" in cidr else 4
+            )["subnet"]
             cls.addClassResourceCleanup(cls._delete_subnet, made["id"])
             cls.subnets[name] = {"neutron_net_id": network["id"], "neutron_subnet_id": made["id"]}
 
     @classmethod
     def _delete_subnet(cls, subnet_id):
-        """Addresses on it come back when the share servers are gone, a moment after their share network."""
+        """Addresses on it come back when the share servers are gone, a moment after their share
+        network."""
 
         def is_gone():
             try:
@@ -62,7 +66,8 @@ class Stage(base.BaseSharesMixedTest):
 
         until(is_gone, f"subnet {subnet_id} to have no addresses in use")
 
-    # --- what there is to work with -----------------------------------------------------------------------------------
+    # --- what there is to work with
+    # -----------------------------------------------------------------------------------
 
     def type_with(self, *, several, update):
         """A share type for back ends with exactly these capabilities."""
@@ -75,35 +80,50 @@ class Stage(base.BaseSharesMixedTest):
 
     def network_on(self, *names):
         """A share network with these subnets; its id."""
-        network_id = self.create_share_network(cleanup_in_class=False, **self.subnets[names[0]])["id"]
+        network_id = self.create_share_network(cleanup_in_class=False, **self.subnets[names[0]])[
+            "id"
+        ]
         self.addCleanup(self._remove_all_subnets_but_one, network_id)
         for name in names[1:]:
             self.shares_v2_client.create_subnet(network_id, **self.subnets[name])
         return network_id
 
     def _remove_all_subnets_but_one(self, network_id):
-        """A share network is only deleted when it has at most one; before that, its shares have to go."""
-        self.clear_resources([resource for resource in self.method_resources if resource["type"] == "share"])
+        """A share network is only deleted when it has at most one; before that, its shares have to
+        go."""
+        self.clear_resources(
+            [resource for resource in self.method_resources if resource["type"] == "share"]
+        )
         for subnet in self.network(network_id)["share_network_subnets"][1:]:
             self.shares_v2_client.delete_subnet(network_id, subnet["id"])
 
     def share_on(self, network_id, type_id):
         """An available share; its id."""
-        return self.create_share(share_type_id=type_id, share_network_id=network_id, cleanup_in_class=False)["id"]
+        return self.create_share(
+            share_type_id=type_id, share_network_id=network_id, cleanup_in_class=False
+        )["id"]
 
     def network(self, network_id):
         return self.shares_v2_client.get_share_network(network_id)["share_network"]
 
     def settled(self, network_id):
         """The network once it does not change any more."""
-        return until(lambda: (network := self.network(network_id))["status"] != "network_change" and network, f"share network {network_id}")
+        return until(
+            lambda: (network := self.network(network_id))["status"] != "network_change" and network,
+            f"share network {network_id}",
+        )
 
     def server_of(self, share_id):
         server_id = self.admin_shares_v2_client.get_share(share_id)["share"]["share_server_id"]
         return self.admin_shares_v2_client.show_share_server(server_id)["share_server"]
 
     def paths(self, share_id):
-        return [location["path"] for location in self.shares_v2_client.list_share_export_locations(share_id)["export_locations"]]
+        return [
+            location["path"]
+            for location in self.shares_v2_client.list_share_export_locations(share_id)[
+                "export_locations"
+            ]
+        ]
 
     def rules(self, share_id):
         return self.shares_v2_client.list_access_rules(share_id)["access_list"]
@@ -111,7 +131,13 @@ class Stage(base.BaseSharesMixedTest):
     def rule(self, share_id, access_to):
         """An active access rule."""
         made = self.shares_v2_client.create_access_rule(share_id, "ip", access_to, "rw")["access"]
-        waiters.wait_for_resource_status(self.shares_v2_client, share_id, "active", resource_name="access_rule", rule_id=made["id"])
+        waiters.wait_for_resource_status(
+            self.shares_v2_client,
+            share_id,
+            "active",
+            resource_name="access_rule",
+            rule_id=made["id"],
+        )
 
     def messages_of(self, resource_id):
         found = self.shares_v2_client.list_messages(params={"resource_id": resource_id})["messages"]
@@ -119,7 +145,8 @@ class Stage(base.BaseSharesMixedTest):
 
 
 class FaultyStage(Stage):
-    """With a say in what the back end does. One class only: the plan is one file, and the tests of a class follow one another."""
+    """With a say in what the back end does. One class only: the plan is one file, and the tests of
+    a class follow one another."""
 
     def setUp(self):
         super().setUp()

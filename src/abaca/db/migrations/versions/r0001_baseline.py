@@ -28,11 +28,26 @@ def uuid_key() -> sa.Column[str]:
 
 
 def timestamps() -> tuple[sa.Column[Any], sa.Column[Any]]:
-    return sa.Column("created_at", sa.DateTime, nullable=False), sa.Column("updated_at", sa.DateTime)
+    return sa.Column("created_at", sa.DateTime, nullable=False), sa.Column(
+        "updated_at", sa.DateTime
+    )
 
 
-def reference(name: str, target: str, *, nullable: bool = False, index: bool = True, ondelete: str | None = None) -> sa.Column[str]:
-    return sa.Column(name, sa.String(36), sa.ForeignKey(f"{target}.id", ondelete=ondelete), nullable=nullable, index=index)
+def reference(
+    name: str,
+    target: str,
+    *,
+    nullable: bool = False,
+    index: bool = True,
+    ondelete: str | None = None,
+) -> sa.Column[str]:
+    return sa.Column(
+        name,
+        sa.String(36),
+        sa.ForeignKey(f"{target}.id", ondelete=ondelete),
+        nullable=nullable,
+        index=index,
+    )
 
 
 sa.Table(
@@ -48,16 +63,19 @@ sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("host", sa.String(255), nullable=False, unique=True),  # host@backend
-    sa.Column("worker_host", sa.String(255), nullable=False, index=True),  # the queue that its work goes to
+    # the queue that its work goes to
+    sa.Column("worker_host", sa.String(255), nullable=False, index=True),
     sa.Column("binary", sa.String(255), nullable=False),
     reference("availability_zone_id", "availability_zones"),
     sa.Column("disabled", sa.Boolean, nullable=False),
-    sa.Column("state_reason", sa.String(1023)),  # why the back end is not ready although its worker lives
+    # why the back end is not ready although its worker lives
+    sa.Column("state_reason", sa.String(1023)),
     sa.Column("is_ready", sa.Boolean, nullable=False),
     sa.Column("network_allocations_number", sa.Integer, nullable=False),
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False),
-    sa.Column("expires_at", sa.DateTime, nullable=False),  # without another sign of life the service counts as down from then on
+    # without another sign of life the service counts as down from then on
+    sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )
 
@@ -66,7 +84,8 @@ sa.Table(
     metadata,
     sa.Column("host", sa.String(255), primary_key=True),
     sa.Column("machine", sa.String(255), nullable=False),
-    sa.Column("token", sa.Integer, nullable=False),  # grows by one with each new holder: the fencing token
+    # grows by one with each new holder: the fencing token
+    sa.Column("token", sa.Integer, nullable=False),
     sa.Column("expires_at", sa.DateTime, nullable=False),
 )
 
@@ -93,7 +112,12 @@ sa.Table(
 sa.Table(
     "share_type_extra_specs",
     metadata,
-    sa.Column("share_type_id", sa.String(36), sa.ForeignKey("share_types.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "share_type_id",
+        sa.String(36),
+        sa.ForeignKey("share_types.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("spec_key", sa.String(255), primary_key=True),
     sa.Column("spec_value", sa.String(255), nullable=False),
 )
@@ -124,7 +148,8 @@ sa.Table(
     metadata,
     uuid_key(),
     reference("share_network_id", "share_networks"),
-    reference("availability_zone_id", "availability_zones", nullable=True),  # null: a default subnet
+    # null: a default subnet
+    reference("availability_zone_id", "availability_zones", nullable=True),
     sa.Column("neutron_net_id", sa.String(255)),
     sa.Column("neutron_subnet_id", sa.String(255), index=True),
     # Known once resolved by the network plug-in; null until then.
@@ -159,7 +184,12 @@ sa.Table(
 sa.Table(
     "share_server_backend_details",
     metadata,
-    sa.Column("share_server_id", sa.String(36), sa.ForeignKey("share_servers.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column(
+        "share_server_id",
+        sa.String(36),
+        sa.ForeignKey("share_servers.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
@@ -192,7 +222,8 @@ sa.Table(
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
     sa.Column("snapshot_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
-    # Taken from the share type when the share is made; a later change of the type does not touch them.
+    # Taken from the share type when the share is made; a later change of the type does not touch
+    # them.
     sa.Column("snapshot_support", sa.Boolean, nullable=False),
     sa.Column("create_share_from_snapshot_support", sa.Boolean, nullable=False),
     sa.Column("revert_to_snapshot_support", sa.Boolean, nullable=False),
@@ -207,7 +238,13 @@ sa.Table(
     "share_instances",
     metadata,
     uuid_key(),
-    sa.Column("share_id", sa.String(36), sa.ForeignKey("shares.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column(
+        "share_id",
+        sa.String(36),
+        sa.ForeignKey("shares.id", ondelete="CASCADE"),
+        nullable=False,
+        unique=True,
+    ),
     reference("share_type_id", "share_types"),
     reference("share_network_id", "share_networks", nullable=True),
     reference("share_server_id", "share_servers", nullable=True),
@@ -225,7 +262,8 @@ sa.Table(
     uuid_key(),
     reference("share_instance_id", "share_instances", ondelete="CASCADE"),
     sa.Column("path", sa.String(2000), nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),  # the order shown, kept when locations are added
+    # the order shown, kept when locations are added
+    sa.Column("position", sa.Integer, nullable=False),
     sa.Column("preferred", sa.Boolean, nullable=False),
     sa.Column("is_admin_only", sa.Boolean, nullable=False),
     sa.Column("metadata", sa.JSON, nullable=False),
@@ -296,7 +334,8 @@ sa.Table(
     metadata,
     uuid_key(),
     reference("subnet_id", "local_subnets"),
-    # The share server, the share network subnet and the index it was asked for with: looked up before an address is given.
+    # The share server, the share network subnet and the index it was asked for with: looked up
+    # before an address is given.
     sa.Column("device_id", sa.String(36), nullable=False, index=True),
     sa.Column("share_network_subnet_id", sa.String(36), nullable=False),
     sa.Column("position", sa.Integer, nullable=False),

@@ -1,4 +1,5 @@
-"""Quotas, and what is in use by the shares and share networks that are there; what an extension that goes on has claimed."""
+"""Quotas, and what is in use by the shares and share networks that are there; what an extension
+that goes on has claimed."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ _SHARES = """
 """
 _NETWORKS = """
     INSERT INTO quota_usages (project_id, user_id, share_type_id, shares, gigabytes, share_networks)
-    SELECT project_id, {user}, '', 0, 0, count(*) FROM share_networks WHERE {which} AND NOT is_deleting GROUP BY 1, 2
-    ON CONFLICT (project_id, user_id, share_type_id) DO UPDATE SET share_networks = excluded.share_networks
+    SELECT project_id, {user}, '', 0, 0, count(*)
+    FROM share_networks WHERE {which} AND NOT is_deleting GROUP BY 1, 2
+    ON CONFLICT (project_id, user_id, share_type_id)
+    DO UPDATE SET share_networks = excluded.share_networks
 """
 
 
@@ -40,15 +43,22 @@ def _limit() -> list[sa.Column[object]]:
 def upgrade() -> None:
     op.add_column("shares", sa.Column("growing_to", sa.Integer))
     key = ("project_id", "user_id", "share_type_id")
-    op.create_table("quotas", *_scope(), *_limit(), sa.PrimaryKeyConstraint(*key, "resource", name="pk_quotas"))
+    op.create_table(
+        "quotas", *_scope(), *_limit(), sa.PrimaryKeyConstraint(*key, "resource", name="pk_quotas")
+    )
     op.create_table(
         "quota_classes",
         sa.Column("class_name", sa.String(255), nullable=False),
         *_limit(),
         sa.PrimaryKeyConstraint("class_name", "resource", name="pk_quota_classes"),
     )
-    counted = [sa.Column(resource, sa.BigInteger, nullable=False) for resource in ("shares", "gigabytes", "share_networks")]
-    op.create_table("quota_usages", *_scope(), *counted, sa.PrimaryKeyConstraint(*key, name="pk_quota_usages"))
+    counted = [
+        sa.Column(resource, sa.BigInteger, nullable=False)
+        for resource in ("shares", "gigabytes", "share_networks")
+    ]
+    op.create_table(
+        "quota_usages", *_scope(), *counted, sa.PrimaryKeyConstraint(*key, name="pk_quota_usages")
+    )
     for user, share_type, which in (
         ("''", "''", "true"),
         ("s.user_id", "''", "s.user_id <> ''"),

@@ -10,7 +10,10 @@ down_revision = "0004"
 
 
 def _times() -> list[sa.Column[object]]:
-    return [sa.Column("created_at", sa.DateTime, nullable=False), sa.Column("updated_at", sa.DateTime)]
+    return [
+        sa.Column("created_at", sa.DateTime, nullable=False),
+        sa.Column("updated_at", sa.DateTime),
+    ]
 
 
 def upgrade() -> None:
@@ -30,7 +33,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["share_id"], ["shares.id"], name="fk_share_snapshots_share_id"),
     )
     op.create_index("ix_share_snapshots_share_id", "share_snapshots", ["share_id"])
-    op.create_index("ix_share_snapshots_project_id_created_at", "share_snapshots", ["project_id", "created_at"])
+    op.create_index(
+        "ix_share_snapshots_project_id_created_at", "share_snapshots", ["project_id", "created_at"]
+    )
     op.create_table(
         "share_snapshot_instances",
         sa.Column("id", sa.String(36), nullable=False),
@@ -41,10 +46,23 @@ def upgrade() -> None:
         *_times(),
         sa.PrimaryKeyConstraint("id", name="pk_share_snapshot_instances"),
         sa.UniqueConstraint("snapshot_id", name="uq_share_snapshot_instances_snapshot_id"),
-        sa.ForeignKeyConstraint(["snapshot_id"], ["share_snapshots.id"], name="fk_share_snapshot_instances_snapshot_id", ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["share_instance_id"], ["share_instances.id"], name="fk_share_snapshot_instances_share_instance_id"),
+        sa.ForeignKeyConstraint(
+            ["snapshot_id"],
+            ["share_snapshots.id"],
+            name="fk_share_snapshot_instances_snapshot_id",
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["share_instance_id"],
+            ["share_instances.id"],
+            name="fk_share_snapshot_instances_share_instance_id",
+        ),
     )
-    op.create_index("ix_share_snapshot_instances_share_instance_id", "share_snapshot_instances", ["share_instance_id"])
+    op.create_index(
+        "ix_share_snapshot_instances_share_instance_id",
+        "share_snapshot_instances",
+        ["share_instance_id"],
+    )
     op.create_index("ix_share_snapshot_instances_status", "share_snapshot_instances", ["status"])
     op.create_table(
         "share_snapshot_export_locations",
@@ -65,14 +83,18 @@ def upgrade() -> None:
         ),
     )
     op.create_index(
-        "ix_share_snapshot_export_locations_share_snapshot_instance_id", "share_snapshot_export_locations", ["share_snapshot_instance_id"]
+        "ix_share_snapshot_export_locations_share_snapshot_instance_id",
+        "share_snapshot_export_locations",
+        ["share_snapshot_instance_id"],
     )
     with op.batch_alter_table("quota_usages") as batch:
         for resource in ("snapshots", "snapshot_gigabytes"):
             batch.add_column(sa.Column(resource, sa.BigInteger, nullable=False, server_default="0"))
     with op.batch_alter_table("quota_usages") as batch:
         for resource in ("snapshots", "snapshot_gigabytes"):
-            batch.alter_column(resource, existing_type=sa.BigInteger, existing_nullable=False, server_default=None)
+            batch.alter_column(
+                resource, existing_type=sa.BigInteger, existing_nullable=False, server_default=None
+            )
 
 
 def downgrade() -> None:

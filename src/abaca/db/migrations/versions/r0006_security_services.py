@@ -1,4 +1,5 @@
-"""Security services; checks before a change of a share network are no longer about subnets alone."""
+"""Security services; checks before a change of a share network are no longer about subnets
+alone."""
 
 from __future__ import annotations
 
@@ -25,8 +26,20 @@ def upgrade() -> None:
     )
     op.create_table(
         _LINKS,
-        sa.Column("share_network_id", sa.String(36), sa.ForeignKey("share_networks.id", ondelete="CASCADE"), nullable=False, index=True),
-        sa.Column("security_service_id", sa.String(36), sa.ForeignKey("security_services.id"), nullable=False, index=True),
+        sa.Column(
+            "share_network_id",
+            sa.String(36),
+            sa.ForeignKey("share_networks.id", ondelete="CASCADE"),
+            nullable=False,
+            index=True,
+        ),
+        sa.Column(
+            "security_service_id",
+            sa.String(36),
+            sa.ForeignKey("security_services.id"),
+            nullable=False,
+            index=True,
+        ),
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.PrimaryKeyConstraint("share_network_id", "security_service_id"),
     )
@@ -46,7 +59,13 @@ def _create_checks(name: str) -> None:
     op.create_table(
         name,
         sa.Column("id", sa.String(36), primary_key=True),
-        sa.Column("share_network_id", sa.String(36), sa.ForeignKey("share_networks.id", ondelete="CASCADE"), nullable=False, index=True),
+        sa.Column(
+            "share_network_id",
+            sa.String(36),
+            sa.ForeignKey("share_networks.id", ondelete="CASCADE"),
+            nullable=False,
+            index=True,
+        ),
         sa.Column("request", sa.JSON, nullable=False),
         sa.Column("request_digest", sa.String(64), nullable=False, index=True),
         sa.Column("share_server_ids", sa.JSON, nullable=False),

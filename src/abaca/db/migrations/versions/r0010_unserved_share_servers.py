@@ -10,7 +10,10 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    op.add_column("services", sa.Column("unserved_share_servers", sa.Integer, nullable=False, server_default="0"))
+    op.add_column(
+        "services",
+        sa.Column("unserved_share_servers", sa.Integer, nullable=False, server_default="0"),
+    )
     with op.batch_alter_table("services") as batch:
         batch.alter_column("unserved_share_servers", existing_type=sa.Integer, server_default=None)
 

@@ -1,4 +1,5 @@
-"""Share network subnets know the physical network that theirs is on. Those that are there were never on one."""
+"""Share network subnets know the physical network that theirs is on. Those that are there were
+never on one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Shares that are soft-deleted, and until when they are kept.
 
-There is no way back while there are such shares, unless that is allowed (`downgrade(…, allow_data_loss=True)`): they would be ordinary ones again.
+There is no way back while there are such shares, unless that is allowed (`downgrade(…,
+allow_data_loss=True)`): they would be ordinary ones again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     kept = op.get_bind().scalar(sa.text(f"SELECT count(*) FROM shares WHERE {_COLUMN} IS NOT NULL"))
     if kept and not context.config.attributes.get("allow_data_loss", False):
-        raise Conflict(f"{kept} shares are soft-deleted; the older schema would show them as if they were not.")
+        raise Conflict(
+            f"{kept} shares are soft-deleted; the older schema would show them as if they were not."
+        )
     op.drop_index(_INDEX, "shares")
     with op.batch_alter_table("shares") as batch:
         batch.drop_column(_COLUMN)

@@ -1,4 +1,5 @@
-"""Resource locks. There is no way back while there are some, unless that is allowed: what they keep would no longer be kept."""
+"""Resource locks. There is no way back while there are some, unless that is allowed: what they keep
+would no longer be kept."""
 
 from __future__ import annotations
 
@@ -29,8 +30,15 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime, nullable=False),
         sa.Column("updated_at", sa.DateTime),
         sa.PrimaryKeyConstraint("id", name=f"pk_{_TABLE}"),
-        *[sa.ForeignKeyConstraint([name], [f"{of}.id"], name=f"fk_{_TABLE}_{name}", ondelete="CASCADE") for name, of in _REFERENCES.items()],
-        sa.CheckConstraint("(share_id IS NULL) <> (access_rule_id IS NULL)", name=f"ck_{_TABLE}_one_resource"),
+        *[
+            sa.ForeignKeyConstraint(
+                [name], [f"{of}.id"], name=f"fk_{_TABLE}_{name}", ondelete="CASCADE"
+            )
+            for name, of in _REFERENCES.items()
+        ],
+        sa.CheckConstraint(
+            "(share_id IS NULL) <> (access_rule_id IS NULL)", name=f"ck_{_TABLE}_one_resource"
+        ),
     )
     for name in ("project_id", *_REFERENCES):
         op.create_index(f"ix_{_TABLE}_{name}", _TABLE, [name])
@@ -39,5 +47,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     locks = op.get_bind().scalar(sa.text(f"SELECT count(*) FROM {_TABLE}"))
     if locks and not context.config.attributes.get("allow_data_loss", False):
-        raise Conflict(f"There are {locks} resource locks; the older schema has none, and what they lock could be deleted.")
+        raise Conflict(
+            f"There are {locks} resource locks; the older schema has none, and what they lock "
+            "could be deleted."
+        )
     op.drop_table(_TABLE)

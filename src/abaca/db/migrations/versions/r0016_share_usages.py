@@ -1,4 +1,5 @@
-"""What shares hold, when it was measured, and how often share servers had to be restarted. Going back forgets it; it is measured anew."""
+"""What shares hold, when it was measured, and how often share servers had to be restarted. Going
+back forgets it; it is measured anew."""
 
 from __future__ import annotations
 
@@ -22,9 +23,13 @@ def upgrade() -> None:
     op.create_index(f"ix_{_TABLE}_service_host", _TABLE, ["service_host"])
     with op.batch_alter_table("services") as services:
         services.add_column(sa.Column("usage_measured_at", sa.DateTime))
-        services.add_column(sa.Column("share_server_restarts", sa.Integer, nullable=False, server_default="0"))
+        services.add_column(
+            sa.Column("share_server_restarts", sa.Integer, nullable=False, server_default="0")
+        )
     with op.batch_alter_table("services") as services:
-        services.alter_column("share_server_restarts", existing_type=sa.Integer, server_default=None)
+        services.alter_column(
+            "share_server_restarts", existing_type=sa.Integer, server_default=None
+        )
 
 
 def downgrade() -> None:

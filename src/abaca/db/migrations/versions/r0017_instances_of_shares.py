@@ -1,7 +1,9 @@
-"""Shares with several instances: one of them is the active one, and access rules have a state on each.
+"""Shares with several instances: one of them is the active one, and access rules have a state on
+each.
 
-There is no way back while a share has several: the older schema cannot hold the others, and what they have on their back
-ends would be forgotten. The tables themselves are kept: only the columns and the constraint change.
+There is no way back while a share has several: the older schema cannot hold the others, and what
+they have on their back ends would be forgotten. The tables themselves are kept: only the columns
+and the constraint change.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _REFERENCES = {"share_instance_id": "share_instances", "access_id": "share_acces
 _UP = f"""
     INSERT INTO {_MAP} (id, share_instance_id, access_id, state, created_at, updated_at)
     SELECT rules.id, share_instances.id, rules.id, rules.state, rules.created_at, rules.updated_at
-    FROM share_access_rules AS rules JOIN share_instances ON share_instances.share_id = rules.share_id
+    FROM share_access_rules AS rules
+    JOIN share_instances ON share_instances.share_id = rules.share_id
 """
 _DOWN = f"""
     UPDATE share_access_rules SET state = COALESCE(
@@ -39,7 +42,9 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime),
         sa.PrimaryKeyConstraint("id", name=f"pk_{_MAP}"),
         *[
-            sa.ForeignKeyConstraint([name], [f"{of}.id"], name=f"fk_{_MAP}_{name}", ondelete="CASCADE")
+            sa.ForeignKeyConstraint(
+                [name], [f"{of}.id"], name=f"fk_{_MAP}_{name}", ondelete="CASCADE"
+            )
             for name, of in _REFERENCES.items()
         ],
         sa.UniqueConstraint(*_REFERENCES, name=f"uq_{_MAP}_share_instance_id_access_id"),
@@ -56,9 +61,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    others = op.get_bind().scalar(sa.text("SELECT count(*) FROM share_instances WHERE active IS NULL"))
+    others = op.get_bind().scalar(
+        sa.text("SELECT count(*) FROM share_instances WHERE active IS NULL")
+    )
     if others:
-        raise Conflict(f"{others} share instances are beside the active ones of their shares; delete them before you go back.")
+        raise Conflict(
+            f"{others} share instances are beside the active ones of their shares; delete them "
+            "before you go back."
+        )
     with op.batch_alter_table("share_instances") as batch:
         batch.drop_constraint("uq_share_instances_share_id_active", type_="unique")
         batch.create_unique_constraint("uq_share_instances_share_id", ["share_id"])

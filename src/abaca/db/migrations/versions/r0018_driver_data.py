@@ -1,4 +1,5 @@
-"""What drivers keep beside their storage. There is no way back while there is some: a driver may not find what it made without it."""
+"""What drivers keep beside their storage. There is no way back while there is some: a driver may
+not find what it made without it."""
 
 from __future__ import annotations
 
@@ -27,5 +28,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     kept = op.get_bind().scalar(sa.text(f"SELECT count(*) FROM {_TABLE}"))
     if kept and not context.config.attributes.get("allow_data_loss", False):
-        raise Conflict(f"Drivers keep {kept} values; the older schema has no place for them, and drivers may miss them.")
+        raise Conflict(
+            f"Drivers keep {kept} values; the older schema has no place for them, and drivers may "
+            "miss them."
+        )
     op.drop_table(_TABLE)

@@ -1,4 +1,5 @@
-"""Export locations say the IP version of their address; of those that are there it is told from the path. Going back forgets it."""
+"""Export locations say the IP version of their address; of those that are there it is told from the
+path. Going back forgets it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """The seam of file services: who speaks to the clients of share servers, one package a protocol.
 
-`FileServices` is a back end's, `FileService` one share server's. They know nothing of pools and networks: what they publish is mounted
-for them, at `ServerLayout.mount_point(id)`, and the server's network namespace, `ServerLayout.namespace`, is made for them. Ids are those
-of share instances and snapshot instances. Every method may be repeated, and raises BackendErrors, sorted by what to do next.
+`FileServices` is a back end's, `FileService` one share server's. They know nothing of pools and
+networks: what they publish is mounted for them, at `ServerLayout.mount_point(id)`, and the server's
+network namespace, `ServerLayout.namespace`, is made for them. Ids are those of share instances and
+snapshot instances. Every method may be repeated, and raises BackendErrors, sorted by what to do
+next.
 
 The contract suite: tests/contracts/seams/test_file_services.py.
 """
@@ -21,11 +23,13 @@ from abaca.values import AccessRule, ExportLocation, NetworkInfo, Share, Snapsho
 PROOF_SERVER = "proof"
 """Id of the share server that a back end makes for the proof alone."""
 PROOF_OWN, PROOF_OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
-"""What stands in the pool for the proof, by id: clients are given the first, and aim at the second."""
+"""What stands in the pool for the proof, by id: clients are given the first, and aim at the
+second."""
 
 
 class Export(NamedTuple):
-    """A share, or a mountable snapshot, which is read only, with the rules by which clients may use it: none means nobody.
+    """A share, or a mountable snapshot, which is read only, with the rules by which clients may use
+    it: none means nobody.
 
     `extra_specs`: of the share's type.
     """
@@ -48,42 +52,51 @@ class FileService(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make sure of the folders that the service works in, and of the one that shares are mounted in.
+        """Make sure of the folders that the service works in, and of the one that shares are
+        mounted in.
 
-        Ends the service when it could not see what is mounted from now on; `ensure_running` brings it back.
+        Ends the service when it could not see what is mounted from now on; `ensure_running` brings
+        it back.
         """
 
     @abstractmethod
     def close_to_strangers(self) -> None:
-        """Let those clients reach the service at all whom the rules of a published export admit, and nobody else.
+        """Let those clients reach the service at all whom the rules of a published export admit,
+        and nobody else.
 
         Called when the namespace is there, before anybody can reach it.
         """
 
     @abstractmethod
     def ensure_running(self) -> bool:
-        """Start what does not run, or hangs; True when it was to be started. Raises Unavailable with a reason when it does not come up."""
+        """Start what does not run, or hangs; True when it was to be started. Raises Unavailable
+        with a reason when it does not come up."""
 
     @abstractmethod
     def restart(self) -> bool:
-        """As `ensure_running`, with what was published before. False, and nothing done, where nothing was ever started."""
+        """As `ensure_running`, with what was published before. False, and nothing done, where
+        nothing was ever started."""
 
     @abstractmethod
     def serves(self, blame: Callable[[], bool]) -> bool:
-        """Whether it serves clients now. Each call is a probe, bounded in time; of one that lives and has left a probe without an answer
-        True is said until that has happened several times in a row. `blame`: asked then; False when something else is the reason."""
+        """Whether it serves clients now. Each call is a probe, bounded in time; of one that lives
+        and has left a probe without an answer True is said until that has happened several times in
+        a row. `blame`: asked then; False when something else is the reason."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End it with everything that belongs to it. Nothing there is success; what was published is published at the next start."""
+        """End it with everything that belongs to it. Nothing there is success; what was published
+        is published at the next start."""
 
     @abstractmethod
     def publish(self, exports: Sequence[Export], newly_mounted: Collection[str]) -> dict[str, str]:
-        """Have clients use these by exactly their rules, others as before, and start the service when it does not run.
+        """Have clients use these by exactly their rules, others as before, and start the service
+        when it does not run.
 
-        `newly_mounted`: ids of those at whose mount point there was something else, or nothing, before.
-        Returns the rules that cannot be enforced, by id, with the reason; they grant nothing. What fails with one export keeps none of the
-        others from being published, and is raised in the end.
+        `newly_mounted`: ids of those at whose mount point there was something else, or nothing,
+        before. Returns the rules that cannot be enforced, by id, with the reason; they grant
+        nothing. What fails with one export keeps none of the others from being published, and is
+        raised in the end.
         """
 
     @abstractmethod
@@ -92,7 +105,8 @@ class FileService(ABC):
 
     @abstractmethod
     def withdraw(self, export_id: str) -> None:
-        """Publish it no longer, in use or not: its mount point is free to be unmounted. Nothing there is success."""
+        """Publish it no longer, in use or not: its mount point is free to be unmounted. Nothing
+        there is success."""
 
     @abstractmethod
     def withdraw_unknown(self) -> None:
@@ -100,11 +114,13 @@ class FileService(ABC):
 
     @abstractmethod
     def release(self, export_id: str) -> None:
-        """Have the running service let go of an export's mount point, which stays published: `publish` brings it back."""
+        """Have the running service let go of an export's mount point, which stays published:
+        `publish` brings it back."""
 
     @abstractmethod
     def clients_wait(self) -> AbstractContextManager[None]:
-        """While the block runs, which must be short, the server's clients wait and see no error, whatever is released and published in it."""
+        """While the block runs, which must be short, the server's clients wait and see no error,
+        whatever is released and published in it."""
 
     @abstractmethod
     def let_clients_go_on(self) -> None:
@@ -116,11 +132,13 @@ class FileServices(ABC):
 
     @abstractmethod
     def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
-        """The service of a share server. `counts`: the pool's of that server, see `Pool.counts`; asked when the service is started."""
+        """The service of a share server. `counts`: the pool's of that server, see `Pool.counts`;
+        asked when the service is started."""
 
     @abstractmethod
     def deaths(self, seconds: float) -> list[str]:
-        """Wait, at most `seconds`, until services end by themselves; returns the ids of their share servers, each death once."""
+        """Wait, at most `seconds`, until services end by themselves; returns the ids of their share
+        servers, each death once."""
 
     @abstractmethod
     def proof_export(self) -> Export:
@@ -128,23 +146,30 @@ class FileServices(ABC):
 
     @abstractmethod
     def prove(self, server: ServerLayout, numbers: Mapping[str, int]) -> None:
-        """Ask a running service, as a hostile client would, whether its walls stand. Raises Unavailable, naming what is wrong.
+        """Ask a running service, as a hostile client would, whether its walls stand. Raises
+        Unavailable, naming what is wrong.
 
-        `numbers`: of PROOF_OWN and PROOF_OTHER, by which file handles tell the data of one share from that of another.
+        `numbers`: of PROOF_OWN and PROOF_OTHER, by which file handles tell the data of one share
+        from that of another.
         """
 
     @abstractmethod
     def path(self, address: str, ip_version: int, export: Export) -> str:
         """Under which clients reach an export at an address of its server."""
 
-    def locations(self, export: Export, network_info: Sequence[NetworkInfo]) -> list[ExportLocation]:
-        """Of an export, in the order of its server's subnets; the first of each IP version is preferred."""
+    def locations(
+        self, export: Export, network_info: Sequence[NetworkInfo]
+    ) -> list[ExportLocation]:
+        """Of an export, in the order of its server's subnets; the first of each IP version is
+        preferred."""
         found: list[ExportLocation] = []
         versions: set[int] = set()
         for info in network_info:
             version = info.subnet.ip_version
             for allocation in info.network_allocations:
                 path = self.path(allocation.ip_address, version, export)
-                found.append(ExportLocation(path=path, ip_version=version, preferred=version not in versions))
+                found.append(
+                    ExportLocation(path=path, ip_version=version, preferred=version not in versions)
+                )
                 versions.add(version)
         return found

@@ -9,7 +9,8 @@ from threading import Lock, Thread
 
 
 class DiskProbe:
-    """Writes a few bytes to a file without a name in `folder`, and syncs them. A thread that the disk keeps stays the only one."""
+    """Writes a few bytes to a file without a name in `folder`, and syncs them. A thread that the
+    disk keeps stays the only one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -17,11 +18,17 @@ class DiskProbe:
         self._running: Future[None] | None = None
 
     def answers(self, patience: float) -> bool:
-        """Whether the disk has said anything within `patience` seconds; that it is full or read-only is an answer, too."""
+        """Whether the disk has said anything within `patience` seconds; that it is full or
+        read-only is an answer, too."""
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = Future()
-                Thread(target=self._write, args=(self._running,), name=f"probe of {self._folder}", daemon=True).start()
+                Thread(
+                    target=self._write,
+                    args=(self._running,),
+                    name=f"probe of {self._folder}",
+                    daemon=True,
+                ).start()
             running = self._running
         wait([running], patience)
         return running.done()

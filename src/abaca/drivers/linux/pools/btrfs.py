@@ -1,7 +1,9 @@
-"""The btrfs pool: one subvolume a share with a limit on what it may hold, and one, read-only, a snapshot. Knows nothing of servers and NFS.
+"""The btrfs pool: one subvolume a share with a limit on what it may hold, and one, read-only, a
+snapshot. Knows nothing of servers and NFS.
 
-The pool is a file system that the administrator mounted, or an image that is made and mounted here (`image.py`). All shares and snapshots are
-below one folder named after the installation, each by its id, so that a given file system may hold other things.
+The pool is a file system that the administrator mounted, or an image that is made and mounted here
+(`image.py`). All shares and snapshots are below one folder named after the installation, each by
+its id, so that a given file system may hold other things.
 """
 
 from __future__ import annotations
@@ -26,19 +28,24 @@ from abaca.drivers.linux.programs import os_errors_sorted, run
 from abaca.errors import NoSpace, OutcomeUnknown, Refused, Unavailable
 
 ROOM_TO_GROW = 64 * MIB
-"""So much must be free below an image whose pool could not be written, before that is mounted again."""
+"""So much must be free below an image whose pool could not be written, before that is mounted
+again."""
 DATA_ONLY = "noatime,nodev,nosuid,noexec,nosymfollow"
-"""How pool, shares and snapshots are mounted. Tenants' files are data: no devices, no set-user-id, nothing to run on this host, and no links that
-this host would follow; clients read and follow their links themselves."""
+"""How pool, shares and snapshots are mounted. Tenants' files are data: no devices, no set-user-id,
+nothing to run on this host, and no links that this host would follow; clients read and follow their
+links themselves."""
 _COUNT_ALWAYS = "8"  # the height of the highest tree that there can be
 _LOG = logging.getLogger(__name__)
 
 
 class BtrfsPool:
-    """`root`: where the pool is mounted. `image`: the file it lives in, or None when the administrator mounts it. `folder`: the one in it that all
-    shares and snapshots are in. `over_subscription`: how many times it may be promised."""
+    """`root`: where the pool is mounted. `image`: the file it lives in, or None when the
+    administrator mounts it. `folder`: the one in it that all shares and snapshots are in.
+    `over_subscription`: how many times it may be promised."""
 
-    def __init__(self, root: Path, image: Image | None, folder: str, over_subscription: float) -> None:
+    def __init__(
+        self, root: Path, image: Image | None, folder: str, over_subscription: float
+    ) -> None:
         self.root = root
         self._image = image
         self._folder = folder
@@ -48,9 +55,11 @@ class BtrfsPool:
         self._tidying = Tidying(root)
 
     def prepare(self, end_users: Callable[[], None]) -> None:
-        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a mounted btrfs, or cannot be written.
+        """Make, mount and check what is missing. Raises Unavailable when the given pool is not a
+        mounted btrfs, or cannot be written.
 
-        `end_users()` ends whoever holds files of it open: for a pool that must be mounted anew, with all that is mounted of it.
+        `end_users()` ends whoever holds files of it open: for a pool that must be mounted anew,
+        with all that is mounted of it.
         """
         if self._image is not None:
             self._image.ensure_mounted(self.root, DATA_ONLY)
@@ -63,7 +72,8 @@ class BtrfsPool:
         self._ensure_folder()
 
     def _ensure_writable(self, end_users: Callable[[], None]) -> None:
-        """One that somebody made read-only comes back. One that the kernel made so, as it could not be written, has to be mounted anew."""
+        """One that somebody made read-only comes back. One that the kernel made so, as it could not
+        be written, has to be mounted anew."""
         if not _is_read_only(self.root):
             return
         try:
@@ -72,13 +82,20 @@ class BtrfsPool:
             if self._image is not None:
                 self._mount_anew(self._image, end_users)
             if _is_read_only(self.root):
-                raise Unavailable(f"the pool {self.root} is read-only and cannot be made writable: {error.message}") from error
+                raise Unavailable(
+                    f"the pool {self.root} is read-only and cannot be made writable: "
+                    f"{error.message}"
+                ) from error
 
     def _mount_anew(self, image: Image, end_users: Callable[[], None]) -> None:
-        """Where the image had no room to grow, and has again. Shares are mounted again with their servers."""
+        """Where the image had no room to grow, and has again. Shares are mounted again with their
+        servers."""
         below = image.free_below()
         if image.is_sparse and below < ROOM_TO_GROW:
-            raise Unavailable(f"the pool {self.root} is read-only, as its image {image.path} has no room to grow: {below // MIB} MiB are free there")
+            raise Unavailable(
+                f"the pool {self.root} is read-only, as its image {image.path} has no room to "
+                f"grow: {below // MIB} MiB are free there"
+            )
         end_users()
         mounts.unmount(self.root.parent)
         image.ensure_mounted(self.root, DATA_ONLY)
@@ -90,13 +107,18 @@ class BtrfsPool:
             if not counting.is_dir():
                 run("btrfs", "quota", "enable", str(self.root))
                 run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
-            # Else newer kernels stop counting, and with it all limits, when a large share or snapshot is deleted.
+            # Else newer kernels stop counting, and with it all limits, when a large share or
+            # snapshot is deleted.
             with suppress(FileNotFoundError):  # older ones
                 (counting / "drop_subtree_threshold").write_text(_COUNT_ALWAYS)
             if _has_miscounted(counting):
                 run("btrfs", "quota", "rescan", "-w", str(self.root), timeout=600)
             if (subvolumes.settings(top) / "allocation/metadata/dup").is_dir():
-                _LOG.warning("the pool %s keeps metadata twice: small files take twice what they count, and promises can be broken", self.root)
+                _LOG.warning(
+                    "the pool %s keeps metadata twice: small files take twice what they count, "
+                    "and promises can be broken",
+                    self.root,
+                )
 
     def _ensure_folder(self) -> None:
         """The folder of all shares, for root only."""
@@ -107,21 +129,33 @@ class BtrfsPool:
                 with beneath.folder_beneath(top, self._folder) as shares:
                     os.fchmod(shares, 0o700)
             except OSError as error:
-                raise Unavailable(f"{self.root / self._folder} must be a folder: {error.strerror}") from error
+                raise Unavailable(
+                    f"{self.root / self._folder} must be a folder: {error.strerror}"
+                ) from error
 
     def capacity(self) -> Capacity:
         """Raises Unavailable when the pool is not mounted, or cannot be written."""
         with self._opened() as pool:
             if _is_read_only(self.root):
-                raise Unavailable(f"the pool {self.root} has become read-only: the kernel's log says why")
+                raise Unavailable(
+                    f"the pool {self.root} has become read-only: the kernel's log says why"
+                )
             room = pool.room()
             settings = subvolumes.settings(pool.top)
             self._tidying.see_to(settings, room)
             if _has_miscounted(settings / "qgroups"):
-                _LOG.warning("btrfs no longer knows what the shares of the pool %s hold: it counts again", self.root)
+                _LOG.warning(
+                    "btrfs no longer knows what the shares of the pool %s hold: it counts again",
+                    self.root,
+                )
                 run("btrfs", "quota", "rescan", str(self.root))
         lacking = -room.left(self._over_subscription)
-        self._say_once("short", lacking > 0 and f"it lacks {lacking / GIB:.2f} GiB to keep all its promises: add room, or delete snapshots")
+        self._say_once(
+            "short",
+            lacking > 0
+            and f"it lacks {lacking / GIB:.2f} GiB to keep all its promises: add room, or delete "
+            "snapshots",
+        )
         free = room.free
         if self._image is not None:
             self._say_once("reserved", _reserved_again(self._image))
@@ -145,18 +179,21 @@ class BtrfsPool:
             return pool.holds(share_id)
 
     def share_ids(self) -> list[str]:
-        """The shares and snapshots that the pool has data of. Raises Unavailable when it is not mounted."""
+        """The shares and snapshots that the pool has data of. Raises Unavailable when it is not
+        mounted."""
         with self._opened() as pool:
             names = [each.name for each in subvolumes.subvolumes(pool.shares)]
         return sorted(name for name in names if not name.startswith(NO_SHARE))
 
     def files(self, ending: str) -> list[str]:
-        """Names of the files that end so, beside the shares. Raises Unavailable when the pool is not mounted."""
+        """Names of the files that end so, beside the shares. Raises Unavailable when the pool is
+        not mounted."""
         with self._opened() as pool:
             return sorted(name for name in os.listdir(pool.shares) if name.endswith(ending))
 
     def remove_file(self, name: str) -> None:
-        """Remove a file beside the shares, and say so on stable storage. Nothing there is success."""
+        """Remove a file beside the shares, and say so on stable storage. Nothing there is
+        success."""
         with self._opened() as pool:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=pool.shares)
@@ -173,7 +210,8 @@ class BtrfsPool:
             return pool.room().left(self._over_subscription)
 
     def create(self, share_id: str, size_gib: int) -> None:
-        """Make sure of a share's subvolume and its limit. Everybody may write its root, as access is what the export's rules say. Raises NoSpace."""
+        """Make sure of a share's subvolume and its limit. Everybody may write its root, as access
+        is what the export's rules say. Raises NoSpace."""
         with self._lock, self._opened() as pool:
             self._require_room(pool, share_id, size_gib)
             if not pool.holds(share_id):
@@ -183,7 +221,8 @@ class BtrfsPool:
                 _set_limit(pool, share, size_gib)
 
     def ensure_empty(self, name: str) -> int:
-        """Make sure of a subvolume that is no share: it has no limit, so nothing is promised, and nobody may write to it. Returns its number."""
+        """Make sure of a subvolume that is no share: it has no limit, so nothing is promised, and
+        nobody may write to it. Returns its number."""
         with self._lock, self._opened() as pool:
             if not pool.holds(name):
                 subvolumes.create(pool.shares, safe_id(name))
@@ -191,10 +230,13 @@ class BtrfsPool:
                 return subvolumes.number_of(found)
 
     def snapshot(self, snapshot_id: str, share_id: str) -> None:
-        """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none, when a promise could not be kept beside it."""
+        """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none,
+        when a promise could not be kept beside it."""
         with self._lock, self._opened() as pool:
             if not pool.holds(snapshot_id):
-                self._require_room_to_keep(pool, share_id, pool.group(pool.number_of(share_id)).exclusive)
+                self._require_room_to_keep(
+                    pool, share_id, pool.group(pool.number_of(share_id)).exclusive
+                )
                 with pool.subvolume(share_id) as share:
                     subvolumes.snapshot(pool.shares, safe_id(snapshot_id), share, read_only=True)
             try:  # what was written a moment before is counted only now
@@ -216,10 +258,12 @@ class BtrfsPool:
     def revert(
         self, share_id: str, snapshot_id: str, size_gib: int, unused: AbstractContextManager[object]
     ) -> None:
-        """Exchange what a share holds for what a snapshot holds. Raises NoSpace, the share being as it was.
+        """Exchange what a share holds for what a snapshot holds. Raises NoSpace, the share being as
+        it was.
 
-        `unused` is entered for the moment of the exchange: in it the share is mounted and exported nowhere.
-        Cut off anywhere, it leaves the share with the one or the other, and can be done again.
+        `unused` is entered for the moment of the exchange: in it the share is mounted and exported
+        nowhere. Cut off anywhere, it leaves the share with the one or the other, and can be done
+        again.
         """
         successor = f"{safe_id(share_id)}{SUCCESSOR}"
         with self._opened() as pool:
@@ -237,12 +281,17 @@ class BtrfsPool:
             subvolumes.commit(pool.top)
 
     def resize(self, share_id: str, size_gib: int) -> None:
-        """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the share holds more."""
+        """Set the limit. Raises NoSpace when the pool cannot promise so much; Refused when the
+        share holds more."""
         with self._lock, self._opened() as pool, pool.subvolume(share_id) as share:
             subvolumes.store(pool.top)
             holds = pool.group(subvolumes.number_of(share)).referenced
             if holds > _bytes(size_gib):
-                raise Refused(f"share {share_id} holds {holds / GIB:.2f} GiB, which does not fit in {size_gib} GiB", is_public=True)
+                raise Refused(
+                    f"share {share_id} holds {holds / GIB:.2f} GiB, which does not fit in "
+                    f"{size_gib} GiB",
+                    is_public=True,
+                )
             self._require_room(pool, share_id, size_gib)
             _set_limit(pool, share, size_gib)
 
@@ -256,8 +305,10 @@ class BtrfsPool:
                         _set_limit(pool, share, size_gib)
 
     def delete(self, share_id: str) -> None:
-        """Delete a share's data, or a snapshot. Nothing there is success. The space comes back a little later."""
-        with self._opened() as pool:  # mounted, or nothing would be there, and its deletion a success
+        """Delete a share's data, or a snapshot. Nothing there is success. The space comes back a
+        little later."""
+        # mounted, or nothing would be there, and its deletion a success
+        with self._opened() as pool:
             pool.destroy(f"{safe_id(share_id)}{SUCCESSOR}")
             pool.destroy(share_id)
             subvolumes.commit(pool.top)
@@ -269,7 +320,8 @@ class BtrfsPool:
             return pool.group(subvolumes.number_of(share)).referenced
 
     def used_by_share(self) -> dict[str, int]:
-        """Bytes that each share holds, by its id, as btrfs has counted them at its last commit, half a minute ago at most."""
+        """Bytes that each share holds, by its id, as btrfs has counted them at its last commit,
+        half a minute ago at most."""
         with self._opened() as pool:
             return pool.used()
 
@@ -279,7 +331,8 @@ class BtrfsPool:
             return subvolumes.settings(pool.top) / "qgroups"
 
     def mount(self, share_id: str, point: Path, *, read_only: bool = False) -> bool:
-        """Mount a share or a snapshot by itself at `point`; True when that was to be done. A stale mount there is replaced.
+        """Mount a share or a snapshot by itself at `point`; True when that was to be done. A stale
+        mount there is replaced.
 
         Ganesha does not export a subvolume that is merely a folder of a mounted pool.
         """
@@ -304,34 +357,51 @@ class BtrfsPool:
     def _opened(self) -> Iterator[Contents]:
         """Raises Unavailable when the pool is not mounted."""
         self._mounted()
-        with os_errors_sorted("the pool"), beneath.folder(self.root) as top, beneath.folder_beneath(top, self._folder) as shares:
+        with (
+            os_errors_sorted("the pool"),
+            beneath.folder(self.root) as top,
+            beneath.folder_beneath(top, self._folder) as shares,
+        ):
             yield Contents(top, shares)
 
     def _require_room(self, pool: Contents, share_id: str, size_gib: int) -> None:
-        """Raise NoSpace when a share cannot be promised so much. One that is promised it already can."""
+        """Raise NoSpace when a share cannot be promised so much. One that is promised it already
+        can."""
         promises = pool.promises()
         more = _bytes(size_gib) - (promises[share_id].size if share_id in promises else 0)
         if more > 0 and self._lacks(pool, more, f"share {share_id}"):
             raise NoSpace(f"There is no room for a share of {size_gib} GiB.", is_public=True)
 
     def _require_room_to_keep(self, pool: Contents, share_id: str, kept: int) -> None:
-        """Raise NoSpace when a snapshot of a share, which would keep so many bytes beside it, costs another share its room."""
+        """Raise NoSpace when a snapshot of a share, which would keep so many bytes beside it, costs
+        another share its room."""
         if self._lacks(pool, kept, f"a snapshot of share {share_id}"):
             share = pool.group(pool.number_of(share_id))
             raise NoSpace(
-                f"There is no room for a snapshot: it would keep what the share holds, {share.referenced / GIB:.2f} GiB, beside the share's size of"
+                "There is no room for a snapshot: it would keep what the share holds, "
+                f"{share.referenced / GIB:.2f} GiB, beside the share's size of"
                 f" {(share.limit or 0) // GIB} GiB. Delete older snapshots, or shrink the share.",
                 is_public=True,
             )
 
     def _lacks(self, pool: Contents, more: int, what: str) -> bool:
-        """Whether the pool cannot keep its promises and so many bytes more; the administrator is told the figures."""
+        """Whether the pool cannot keep its promises and so many bytes more; the administrator is
+        told the figures."""
         room = pool.room()
         left = room.left(self._over_subscription)
         if more > left:
             _LOG.warning(
-                "pool %s: no room for %s: %.2f GiB are needed, %.2f GiB are left. Promised: %.2f of %.2f GiB; kept beside, by snapshots: %.2f GiB",
-                *(self.root, what, more / GIB, left / GIB, room.promised / GIB, room.total / GIB, room.kept_beside / GIB),
+                "pool %s: no room for %s: %.2f GiB are needed, %.2f GiB are left. Promised: %.2f "
+                "of %.2f GiB; kept beside, by snapshots: %.2f GiB",
+                *(
+                    self.root,
+                    what,
+                    more / GIB,
+                    left / GIB,
+                    room.promised / GIB,
+                    room.total / GIB,
+                    room.kept_beside / GIB,
+                ),
             )
         return more > left
 
@@ -363,7 +433,8 @@ def _set_limit(pool: Contents, subvolume: int, size_gib: int) -> None:
 
 
 def _bytes(size_gib: int) -> int:
-    """Raises Refused for what is no size, as SQLite may hold it: text times a billion would fill the memory."""
+    """Raises Refused for what is no size, as SQLite may hold it: text times a billion would fill
+    the memory."""
     if not isinstance(size_gib, int) or size_gib < 1:
         raise Refused(f"{size_gib!r} is not a size in GiB")
     return size_gib * GIB

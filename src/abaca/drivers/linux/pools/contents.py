@@ -1,4 +1,5 @@
-"""What is in a pool that is mounted: shares and snapshots, reached through descriptors, and what shares are promised."""
+"""What is in a pool that is mounted: shares and snapshots, reached through descriptors, and what
+shares are promised."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ SUCCESSOR = "-successor"
 
 
 class Contents(NamedTuple):
-    """Descriptors of a pool's top and of the folder in it that shares and snapshots are in, each by its id."""
+    """Descriptors of a pool's top and of the folder in it that shares and snapshots are in, each by
+    its id."""
 
     top: int
     shares: int
@@ -34,9 +36,12 @@ class Contents(NamedTuple):
 
     @contextmanager
     def subvolume(self, name: str) -> Iterator[int]:
-        """A descriptor of a share's or a snapshot's own folder. Raises Refused when it is not there, or something else is in its place."""
+        """A descriptor of a share's or a snapshot's own folder. Raises Refused when it is not
+        there, or something else is in its place."""
         try:
-            descriptor = beneath.open_beneath(self.shares, safe_id(name), os.O_RDONLY | os.O_DIRECTORY)
+            descriptor = beneath.open_beneath(
+                self.shares, safe_id(name), os.O_RDONLY | os.O_DIRECTORY
+            )
         except OSError as error:
             raise _as_refused(name, error) from error
         try:
@@ -56,8 +61,8 @@ class Contents(NamedTuple):
             subvolumes.destroy(self.shares, safe_id(name))
 
     def promises(self) -> dict[str, Promise]:
-        """By share id: once where a revert that was cut off has left two subvolumes of a share, and none for snapshots, which inherit the limit
-        of their share."""
+        """By share id: once where a revert that was cut off has left two subvolumes of a share, and
+        none for snapshots, which inherit the limit of their share."""
         groups = subvolumes.groups(self.top)
         promised: dict[str, Promise] = {}
         for found in subvolumes.subvolumes(self.shares):
@@ -65,11 +70,14 @@ class Contents(NamedTuple):
             if group is not None and group.limit is not None and not found.is_read_only:
                 share_id = found.name.removesuffix(SUCCESSOR)
                 other = promised.get(share_id, Promise(0, group.exclusive))
-                promised[share_id] = Promise(max(group.limit, other.size), min(group.exclusive, other.alone))
+                promised[share_id] = Promise(
+                    max(group.limit, other.size), min(group.exclusive, other.alone)
+                )
         return promised
 
     def used(self) -> dict[str, int]:
-        """What each share holds, in two searches however many there are. A snapshot, and what is to take the place of a share, is none."""
+        """What each share holds, in two searches however many there are. A snapshot, and what is to
+        take the place of a share, is none."""
         groups = subvolumes.groups(self.top)
         return {
             found.name: groups[found.number].referenced
@@ -110,5 +118,7 @@ def _as_refused(name: str, error: OSError) -> Exception:
     if error.errno == errno.ENOENT:
         return NotThere(f"the data of {name} is not in the pool")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EXDEV):
-        return Refused(f"something else is where the data of {name} should be in the pool: {error.strerror}")
+        return Refused(
+            f"something else is where the data of {name} should be in the pool: {error.strerror}"
+        )
     return error

@@ -1,7 +1,9 @@
-"""Which file system the shares of a share server are in: all in the pool's, or each server's in one of its own.
+"""Which file system the shares of a share server are in: all in the pool's, or each server's in one
+of its own.
 
-The kernel opens any file of a file system for whoever may open by handle and has one folder of it mounted. So what code of a stranger's
-inside an NFS server can reach is the file system of its shares, and with an image per share server that is its own shares.
+The kernel opens any file of a file system for whoever may open by handle and has one folder of it
+mounted. So what code of a stranger's inside an NFS server can reach is the file system of its
+shares, and with an image per share server that is its own shares.
 """
 
 from __future__ import annotations
@@ -28,20 +30,30 @@ from abaca.plugin_options import Option
 
 OPTIONS = {
     "pool_path": Option(
-        "Folder on a mounted btrfs that holds the shares: /srv/shares. Without it, an image of pool_size_gib is made below "
+        "Folder on a mounted btrfs that holds the shares: /srv/shares. Without it, an image of "
+        "pool_size_gib is made below "
         "state_dir and mounted."
     ),
-    "pool_size_gib": Option("How much of the image can be promised, in GiB. By default 20, or half of the disk's free room where that is less."),
-    "pool_sparse": Option("true: the image takes room on its disk only when tenants write. false: it is allocated when it is made.", "false"),
+    "pool_size_gib": Option(
+        "How much of the image can be promised, in GiB. By default 20, or half of the disk's free "
+        "room where that is less."
+    ),
+    "pool_sparse": Option(
+        "true: the image takes room on its disk only when tenants write. false: it is allocated "
+        "when it is made.",
+        "false",
+    ),
     "image_per_share_server": Option(
-        "true: each share server has a file system of its own, in an image in the pool. A second wall between share servers, which "
+        "true: each share server has a file system of its own, in an image in the pool. A second "
+        "wall between share servers, which "
         "costs room and speed. For a new pool only.",
         "false",
     ),
 }
 ENDING = ".img"
 LOOKED_AT = 8
-"""File systems of servers that are looked at when the pool's capacity is asked for, which is every few seconds."""
+"""File systems of servers that are looked at when the pool's capacity is asked for, which is every
+few seconds."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -55,11 +67,16 @@ class Seen(NamedTuple):
 NOTHING_SEEN = Seen(0.0, Capacity(0, 0, 0))
 
 
-def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float, end_users: Callable[[str], None]) -> FileSystems:
+def chosen(
+    options: Mapping[str, str],
+    layout: Layout,
+    over_subscription: float,
+    end_users: Callable[[str], None],
+) -> FileSystems:
     """As the options say. Raises Unavailable for those that make no sense.
 
-    `over_subscription`: how many times the pool may be promised. `end_users(id)`: ends whoever holds files of a share server's shares
-    open, and takes away all that is mounted of them for it.
+    `over_subscription`: how many times the pool may be promised. `end_users(id)`: ends whoever
+    holds files of a share server's shares open, and takes away all that is mounted of them for it.
     """
     pool = _pool(options, layout, over_subscription)
 
@@ -70,15 +87,22 @@ def chosen(options: Mapping[str, str], layout: Layout, over_subscription: float,
     if not flag(options, "image_per_share_server"):
         return OneForAll(pool, end_all_users)
     if over_subscription > 1:
-        raise Unavailable("option max_over_subscription_ratio must be 1 with image_per_share_server, as images take all of their room at once")
-    return ImagePerServer(pool, layout.state / "file-systems", layout.namespace, end_all_users, end_users)
+        raise Unavailable(
+            "option max_over_subscription_ratio must be 1 with image_per_share_server, as images "
+            "take all of their room at once"
+        )
+    return ImagePerServer(
+        pool, layout.state / "file-systems", layout.namespace, end_all_users, end_users
+    )
 
 
 def _pool(options: Mapping[str, str], layout: Layout, over_subscription: float) -> BtrfsPool:
     size_gib = int(number(options, "pool_size_gib", 1)) if options["pool_size_gib"] else None
     is_sparse = flag(options, "pool_sparse")
     if options["pool_path"]:
-        return BtrfsPool(Path(options["pool_path"]).resolve(), None, layout.namespace, over_subscription)
+        return BtrfsPool(
+            Path(options["pool_path"]).resolve(), None, layout.namespace, over_subscription
+        )
     image = Image(layout.state / "pool.img", size_gib, is_sparse)
     return BtrfsPool(layout.state / "pool", image, layout.namespace, over_subscription)
 
@@ -96,7 +120,10 @@ class OneForAll:
     def prepare(self) -> None:
         self._pool.prepare(self._end_users)
         if self._pool.files(ENDING):
-            raise Unavailable(f"the pool {self._pool.root} holds images of share servers: image_per_share_server must stay true for it")
+            raise Unavailable(
+                f"the pool {self._pool.root} holds images of share servers: "
+                "image_per_share_server must stay true for it"
+            )
 
     def ensure(self, server_id: str) -> None:
         pass
@@ -109,11 +136,17 @@ class OneForAll:
 
 
 class ImagePerServer:
-    """`pool`: what the images are in. `folder`: in which their file systems are mounted. `inner`: the name of the folder of shares in each.
-    `end_all_users()`, `end_users(id)`: as `chosen`, of all share servers or one."""
+    """`pool`: what the images are in. `folder`: in which their file systems are mounted. `inner`:
+    the name of the folder of shares in each. `end_all_users()`, `end_users(id)`: as `chosen`, of
+    all share servers or one."""
 
     def __init__(
-        self, pool: BtrfsPool, folder: Path, inner: str, end_all_users: Callable[[], None], end_users: Callable[[str], None]
+        self,
+        pool: BtrfsPool,
+        folder: Path,
+        inner: str,
+        end_all_users: Callable[[], None],
+        end_users: Callable[[str], None],
     ) -> None:
         self.pool = self._pool = pool
         self._end_all_users = end_all_users
@@ -131,12 +164,19 @@ class ImagePerServer:
     def prepare(self) -> None:
         self._pool.prepare(self._end_all_users)
         if self._pool.share_ids():
-            raise Unavailable(f"the pool {self._pool.root} holds shares of its own: image_per_share_server can only be set for a new pool")
+            raise Unavailable(
+                f"the pool {self._pool.root} holds shares of its own: image_per_share_server can "
+                "only be set for a new pool"
+            )
         for server_id in self._ids():
             try:
                 self._mounted(server_id)
             except BackendError as error:  # its shares are not there; those of others are
-                _LOG.warning("the file system of share server %s cannot be used: %s", server_id, error.message)
+                _LOG.warning(
+                    "the file system of share server %s cannot be used: %s",
+                    server_id,
+                    error.message,
+                )
 
     def ensure(self, server_id: str) -> None:
         self._one(server_id).prepare(lambda: self._end_users(server_id))
@@ -149,7 +189,11 @@ class ImagePerServer:
     def remove(self, server_id: str) -> None:
         one = self._one(server_id)
         if server_id in self._ids() and (held := self._mounted(server_id).share_ids()):
-            _LOG.warning("the file system of share server %s is kept, as it holds %s", server_id, ", ".join(held))
+            _LOG.warning(
+                "the file system of share server %s is kept, as it holds %s",
+                server_id,
+                ", ".join(held),
+            )
             return
         one.unmount()
         self._pool.remove_file(f"{server_id}{ENDING}")
@@ -161,7 +205,8 @@ class ImagePerServer:
             self._known.pop(server_id, None)
 
     def capacity(self) -> Capacity:
-        """Each file system's is as of a while ago: LOOKED_AT of them are looked at in a call, in turn."""
+        """Each file system's is as of a while ago: LOOKED_AT of them are looked at in a call, in
+        turn."""
         whole, ids = self._pool.capacity(), self._ids()
         # Not by what is free, which takes a while to grow when an image has gone.
         spare = beside(max(0, whole.total - sum(self._one(server_id).size() for server_id in ids)))
@@ -182,7 +227,8 @@ class ImagePerServer:
         return used
 
     def _look_at(self, one: ServerPool) -> Capacity:
-        """What there is in one file system; nothing when it cannot be used, in which case the other ones go on."""
+        """What there is in one file system; nothing when it cannot be used, in which case the other
+        ones go on."""
         if not one.is_ready:
             return Capacity(0, 0, 0)
         try:
@@ -193,7 +239,9 @@ class ImagePerServer:
             return Capacity(0, 0, 0)
         self._said.discard(one)
         if can_give_back and self._giving_back.acquire(blocking=False):
-            threading.Thread(target=self._give_back, args=(one,), name="give back", daemon=True).start()
+            threading.Thread(
+                target=self._give_back, args=(one,), name="give back", daemon=True
+            ).start()
         return found
 
     def _say_once(self, one: ServerPool, complaint: str) -> None:
@@ -221,6 +269,12 @@ class ImagePerServer:
     def _one(self, server_id: str) -> ServerPool:
         with self._lock:
             if server_id not in self._known:
-                image = ServerImage(self._pool.path(server_id).with_name(f"{safe_id(server_id)}{ENDING}"), self._pool, self._taking)
-                self._known[server_id] = ServerPool(self._folder / safe_id(server_id) / "pool", image, self._inner)
+                image = ServerImage(
+                    self._pool.path(server_id).with_name(f"{safe_id(server_id)}{ENDING}"),
+                    self._pool,
+                    self._taking,
+                )
+                self._known[server_id] = ServerPool(
+                    self._folder / safe_id(server_id) / "pool", image, self._inner
+                )
             return self._known[server_id]

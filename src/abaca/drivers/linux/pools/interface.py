@@ -1,9 +1,12 @@
-"""The seam of pools: where the bytes of shares are, and why nothing of one share can be reached from another.
+"""The seam of pools: where the bytes of shares are, and why nothing of one share can be reached
+from another.
 
-`FileSystems` is a back end's, `Pool` one share server's: what holds its shares and snapshots. They know nothing of networks and of who
-speaks to clients. Ids are those of share instances, snapshot instances and share servers. Every method may be repeated, after a call that
-was cut off, too, and raises BackendErrors, sorted by what to do next: among them Unavailable when the pool is not mounted, and Refused
-where something else is in the place of a share's data. What shares are promised outlives a power cut once a call has come back.
+`FileSystems` is a back end's, `Pool` one share server's: what holds its shares and snapshots. They
+know nothing of networks and of who speaks to clients. Ids are those of share instances, snapshot
+instances and share servers. Every method may be repeated, after a call that was cut off, too, and
+raises BackendErrors, sorted by what to do next: among them Unavailable when the pool is not
+mounted, and Refused where something else is in the place of a share's data. What shares are
+promised outlives a power cut once a call has come back.
 
 The contract suite: tests/contracts/seams/test_pools.py.
 """
@@ -23,7 +26,8 @@ class NotThere(Refused):
 
 
 class Capacity(NamedTuple):
-    """Bytes that could be promised of the whole, and of what is not written yet; what is kept beside shares' sizes (see `room`)."""
+    """Bytes that could be promised of the whole, and of what is not written yet; what is kept
+    beside shares' sizes (see `room`)."""
 
     total: int
     free: int
@@ -31,10 +35,12 @@ class Capacity(NamedTuple):
 
 
 class Pool(Protocol):
-    """The shares and snapshots of one share server. Sizes of shares are in GiB; each is promised its size, whatever others do."""
+    """The shares and snapshots of one share server. Sizes of shares are in GiB; each is promised
+    its size, whatever others do."""
 
     def path(self, share_id: str) -> Path:
-        """Where an administrator finds the data of a share or snapshot. Not for root to open: see `beneath`."""
+        """Where an administrator finds the data of a share or snapshot. Not for root to open: see
+        `beneath`."""
 
     def has(self, share_id: str) -> bool:
         """Whether there is data of this share or snapshot."""
@@ -43,73 +49,91 @@ class Pool(Protocol):
         """The shares and snapshots that there is data of."""
 
     def create(self, share_id: str, size_gib: int) -> None:
-        """Make sure of an empty share that everybody may write to, and of its size. Raises NoSpace."""
+        """Make sure of an empty share that everybody may write to, and of its size. Raises
+        NoSpace."""
 
     def snapshot(self, snapshot_id: str, share_id: str) -> None:
-        """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none, when it would cost a share its room."""
+        """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none,
+        when it would cost a share its room."""
 
     def clone(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
-        """Make sure of a share with what a snapshot holds; neither needs the other afterwards. Raises NoSpace."""
+        """Make sure of a share with what a snapshot holds; neither needs the other afterwards.
+        Raises NoSpace."""
 
-    def revert(self, share_id: str, snapshot_id: str, size_gib: int, unused: AbstractContextManager[object]) -> None:
-        """Exchange what a share holds for what a snapshot holds. Raises NoSpace, the share being as it was.
+    def revert(
+        self, share_id: str, snapshot_id: str, size_gib: int, unused: AbstractContextManager[object]
+    ) -> None:
+        """Exchange what a share holds for what a snapshot holds. Raises NoSpace, the share being as
+        it was.
 
-        `unused` is entered for the moment of the exchange: in it the share is mounted nowhere. Cut off anywhere, the share has the one
-        or the other.
+        `unused` is entered for the moment of the exchange: in it the share is mounted nowhere. Cut
+        off anywhere, the share has the one or the other.
         """
 
     def resize(self, share_id: str, size_gib: int) -> None:
-        """Set the size. Raises NoSpace when so much cannot be promised; Refused when the share holds more."""
+        """Set the size. Raises NoSpace when so much cannot be promised; Refused when the share
+        holds more."""
 
     def ensure_limits(self, sizes_gib: Mapping[str, int]) -> None:
         """Have shares keep to these sizes, whatever they hold already."""
 
     def delete(self, share_id: str) -> None:
-        """Delete the data of a share or snapshot. Nothing there is success. The room comes back a little later."""
+        """Delete the data of a share or snapshot. Nothing there is success. The room comes back a
+        little later."""
 
     def used(self, share_id: str) -> int:
         """Bytes that a share holds, written ones that are still in memory included."""
 
     def mount(self, share_id: str, point: Path, *, read_only: bool = False) -> bool:
-        """Mount a share or a snapshot by itself at `point`, as data only: no devices, no programs, no links that this host would follow.
+        """Mount a share or a snapshot by itself at `point`, as data only: no devices, no programs,
+        no links that this host would follow.
 
-        True when that was to be done; what else was mounted there is replaced. Raises Refused (NotThere) without data.
+        True when that was to be done; what else was mounted there is replaced. Raises Refused
+        (NotThere) without data.
         """
 
     def ensure_empty(self, name: str) -> int:
-        """Make sure of something like a share that is none: it is promised nothing, and nobody may write to it.
+        """Make sure of something like a share that is none: it is promised nothing, and nobody may
+        write to it.
 
         Returns the number by which file handles tell its data from that of others.
         """
 
     def counts(self) -> Path | None:
-        """The folder in which the kernel tells what each share holds and may hold; None where that is seen in the share itself."""
+        """The folder in which the kernel tells what each share holds and may hold; None where that
+        is seen in the share itself."""
 
 
 class FileSystems(Protocol):
-    """Which file system the shares of a share server are in. Callers hold the lock of the server that they name."""
+    """Which file system the shares of a share server are in. Callers hold the lock of the server
+    that they name."""
 
     @property
     def pool(self) -> Pool:
         """What all of them are in: shares themselves, or images of file systems with shares."""
 
     def prepare(self) -> None:
-        """When the back end starts: make and mount what is missing. Raises Unavailable with what is wrong."""
+        """When the back end starts: make and mount what is missing. Raises Unavailable with what is
+        wrong."""
 
     def answers(self, patience: float) -> bool:
-        """Whether the disk has said anything within `patience` seconds; that it is full or read-only is an answer, too."""
+        """Whether the disk has said anything within `patience` seconds; that it is full or
+        read-only is an answer, too."""
 
     def ensure(self, server_id: str) -> None:
         """Make sure of the file system of a server. Raises NoSpace."""
 
     def of(self, server_id: str) -> Pool:
-        """Where the shares of a server are. Raises Refused (NotThere) when it has no file system."""
+        """Where the shares of a server are. Raises Refused (NotThere) when it has no file
+        system."""
 
     def remove(self, server_id: str) -> None:
         """Take it away, unless it holds shares or snapshots. Nothing there is success."""
 
     def capacity(self) -> Capacity:
-        """Of all together. Raises Unavailable when the pool is not mounted, or cannot be written."""
+        """Of all together. Raises Unavailable when the pool is not mounted, or cannot be
+        written."""
 
     def used_by_share(self) -> dict[str, int]:
-        """Bytes that each share holds, by its id. Shares whose file system cannot be used are left out."""
+        """Bytes that each share holds, by its id. Shares whose file system cannot be used are left
+        out."""

@@ -1,8 +1,10 @@
-"""A file system of its own for one share server, in an image in the pool: as large as what its shares and snapshots are promised.
+"""A file system of its own for one share server, in an image in the pool: as large as what its
+shares and snapshots are promised.
 
-It grows before something is promised in it, and shrinks some time after something was deleted. The image is never smaller than the file
-system in it: it grows before that does, and is cut only when that has shrunk and said so on stable storage. So a worker may die
-anywhere, and what the file is too large is cut off later.
+It grows before something is promised in it, and shrinks some time after something was deleted. The
+image is never smaller than the file system in it: it grows before that does, and is cut only when
+that has shrunk and said so on stable storage. So a worker may die anywhere, and what the file is
+too large is cut off later.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from abaca.errors import BackendError, NoSpace, OutcomeUnknown, Unavailable
 FIRST_SIZE = 256 * MIB
 """Of a file system without shares. btrfs's tools make none that is much smaller."""
 LEAST_GIVEN_BACK = 256 * MIB
-STEP = GIB  # what is given back at a time: whoever wants to promise something waits for no more than that
+# what is given back at a time: whoever wants to promise something waits for no more than that
+STEP = GIB
 RESIZE_SECONDS = 500.0
 PAUSE_SECONDS = 60.0
 _LOOP_SET_CAPACITY = 0x4C07
@@ -46,11 +49,21 @@ class ServerImage(Image):
         self._taking = taking
 
     def grow(self, root: Path, size: int) -> None:
-        """Make the file system that is mounted at `root` `size` bytes large. Raises NoSpace, and leaves it as it was."""
-        with self._taking, open(self.path, "r+b") as file, os_errors_sorted(f"the image {self.path}"):
+        """Make the file system that is mounted at `root` `size` bytes large. Raises NoSpace, and
+        leaves it as it was."""
+        with (
+            self._taking,
+            open(self.path, "r+b") as file,
+            os_errors_sorted(f"the image {self.path}"),
+        ):
             before = os.fstat(file.fileno()).st_size
             self._require_below(size - before)
-            if _libc.fallocate(file.fileno(), 0, ctypes.c_long(0), ctypes.c_long(max(size, before))) != 0:
+            if (
+                _libc.fallocate(
+                    file.fileno(), 0, ctypes.c_long(0), ctypes.c_long(max(size, before))
+                )
+                != 0
+            ):
                 number = ctypes.get_errno()
                 file.truncate(before)
                 raise OSError(number, os.strerror(number))
@@ -59,7 +72,8 @@ class ServerImage(Image):
         _resize(root, size)
 
     def shrink(self, root: Path, pool: Contents, size: int) -> None:
-        """Make the file system that is mounted at `root`, and is open as `pool`, `size` bytes large. Raises BackendError when it cannot be."""
+        """Make the file system that is mounted at `root`, and is open as `pool`, `size` bytes
+        large. Raises BackendError when it cannot be."""
         _resize(root, size)
         self.cut(root, pool)
 
@@ -85,7 +99,12 @@ class ServerImage(Image):
     def _require_below(self, lacking: int) -> None:
         room = self._pool.left()
         if lacking > room:
-            _LOG.warning("the image %s needs %.2f GiB more, and its pool has %.2f", self.path, lacking / GIB, room / GIB)
+            _LOG.warning(
+                "the image %s needs %.2f GiB more, and its pool has %.2f",
+                self.path,
+                lacking / GIB,
+                room / GIB,
+            )
             raise NoSpace("There is no room for the file system of a share server.", is_public=True)
 
     def _tell_device(self, root: Path) -> None:
@@ -101,7 +120,8 @@ class ServerImage(Image):
 
 
 class ServerPool(BtrfsPool):
-    """The file system of one share server, mounted at `root`. Its shares and snapshots are in `folder`."""
+    """The file system of one share server, mounted at `root`. Its shares and snapshots are in
+    `folder`."""
 
     def __init__(self, root: Path, image: ServerImage, folder: str) -> None:
         super().__init__(root, image, folder, over_subscription=1)
@@ -128,7 +148,8 @@ class ServerPool(BtrfsPool):
             mounts.unmount(self.root)
 
     def give_back(self) -> bool:
-        """Shrink by a step, where less is promised than there is room for; True when there may be more to give back."""
+        """Shrink by a step, where less is promised than there is room for; True when there may be
+        more to give back."""
         try:
             with self._lock, self._opened() as pool:
                 self._own.cut(self.root, pool)
@@ -137,7 +158,9 @@ class ServerPool(BtrfsPool):
                     return False
                 self._own.shrink(self.root, pool, pool.size() - by)
         except BackendError as error:  # data is in the way, or being moved already; nothing is lost
-            _LOG.info("the file system %s could not be made smaller now: %s", self.root, error.message)
+            _LOG.info(
+                "the file system %s could not be made smaller now: %s", self.root, error.message
+            )
             self._not_before = time.monotonic() + PAUSE_SECONDS
             return False
         return True
@@ -159,7 +182,8 @@ class ServerPool(BtrfsPool):
 
 
 def _resize(root: Path, size: int) -> None:
-    """Only one of what moves data at large can run: what is moved together in the background ends for this."""
+    """Only one of what moves data at large can run: what is moved together in the background ends
+    for this."""
     command = ("btrfs", "filesystem", "resize", str(size), str(root))
     try:
         run(*command, timeout=RESIZE_SECONDS)

@@ -1,6 +1,8 @@
-"""What btrfs knows of subvolumes and their quota groups, asked and changed through descriptors (`btrfs-ioctl(2)`): no path is resolved here.
+"""What btrfs knows of subvolumes and their quota groups, asked and changed through descriptors
+(`btrfs-ioctl(2)`): no path is resolved here.
 
-Sizes are in bytes. A subvolume's *number* is btrfs's id of it, and of its quota group, `0/<number>`.
+Sizes are in bytes. A subvolume's *number* is btrfs's id of it, and of its quota group,
+`0/<number>`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ FIRST_INODE = 256
 _HIGHEST = 2**64 - 1
 _ARGUMENT_BYTES = 4096
 _SEARCH_BYTES = 65536
-_SEARCH_HEAD = struct.Struct("<7Q4I32xQ")  # tree, ranges of object ids, offsets, transactions; of kinds; how many; bytes for the answer
+# tree, ranges of object ids, offsets, transactions; of kinds; how many; bytes for the answer
+_SEARCH_HEAD = struct.Struct("<7Q4I32xQ")
 _ITEM_HEAD = struct.Struct("<QQQII")
 
 
@@ -43,7 +46,8 @@ class Subvolume(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What a subvolume holds: all of it, what nothing else holds, and how much it may hold (None: as much as there is)."""
+    """What a subvolume holds: all of it, what nothing else holds, and how much it may hold (None:
+    as much as there is)."""
 
     referenced: int
     exclusive: int
@@ -93,7 +97,8 @@ def store(pool: int) -> None:
 
 
 def commit(pool: int) -> None:
-    """Have what was changed here on stable storage; files' data that is still in memory is not waited for."""
+    """Have what was changed here on stable storage; files' data that is still in memory is not
+    waited for."""
     transaction = bytearray(8)
     fcntl.ioctl(pool, _COMMIT_START, transaction)
     fcntl.ioctl(pool, _COMMIT_WAIT, transaction)
@@ -105,7 +110,8 @@ def set_limit(pool: int, number: int, limit: int) -> None:
 
 
 def groups(pool: int) -> dict[int, Group]:
-    """By number, also of subvolumes that are gone but not forgotten. As of the last commit: see `store`."""
+    """By number, also of subvolumes that are gone but not forgotten. As of the last commit: see
+    `store`."""
     found: dict[int, Group] = {}
     limits: dict[int, int] = {}
     for item in _search(pool, _QUOTA_TREE, (_GROUP_INFO, _GROUP_LIMIT_ITEM)):
@@ -149,7 +155,20 @@ def _search(folder: int, tree: int, kinds: tuple[int, int]) -> Iterator[_Item]:
         from_object, from_kind, from_offset = key
         to = (_HIGHEST, max(kinds), _HIGHEST)
         _SEARCH_HEAD.pack_into(
-            argument, 0, tree, from_object, to[0], from_offset, to[2], 0, _HIGHEST, from_kind, to[1], 2**32 - 1, 0, _SEARCH_BYTES
+            argument,
+            0,
+            tree,
+            from_object,
+            to[0],
+            from_offset,
+            to[2],
+            0,
+            _HIGHEST,
+            from_kind,
+            to[1],
+            2**32 - 1,
+            0,
+            _SEARCH_BYTES,
         )
         fcntl.ioctl(folder, _TREE_SEARCH, argument)
         found = _SEARCH_HEAD.unpack_from(argument)[9]

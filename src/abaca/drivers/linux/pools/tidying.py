@@ -1,5 +1,6 @@
-"""Room of a pool that can hold anything. btrfs hands room out in large pieces, each for data or for metadata, and keeps a piece that is nearly
-empty: where tenants have deleted here and there, much may be free, and nobody can make a file. Then data is moved together."""
+"""Room of a pool that can hold anything. btrfs hands room out in large pieces, each for data or for
+metadata, and keeps a piece that is nearly empty: where tenants have deleted here and there, much
+may be free, and nobody can make a file. Then data is moved together."""
 
 from __future__ import annotations
 
@@ -27,20 +28,31 @@ class Tidying:
         self._not_before = 0.0
 
     def see_to(self, settings: Path, room: Room) -> None:
-        """Begin when more is set aside for data than promises leave to spare. `settings`: the kernel's folder of the file system."""
+        """Begin when more is set aside for data than promises leave to spare. `settings`: the
+        kernel's folder of the file system."""
         data = settings / "allocation" / "data"
         aside = int((data / "total_bytes").read_text()) - int((data / "bytes_used").read_text())
         piece = min(GIB, room.total // 10)
-        if aside <= max(2 * piece, room.left(1)) or time.monotonic() < self._not_before or not self._going_on.acquire(blocking=False):
+        if (
+            aside <= max(2 * piece, room.left(1))
+            or time.monotonic() < self._not_before
+            or not self._going_on.acquire(blocking=False)
+        ):
             return
-        _LOG.info("the pool %s has %.2f GiB allocated but unused for data: compacting it", self._root, aside / GIB)
+        _LOG.info(
+            "the pool %s has %.2f GiB allocated but unused for data: compacting it",
+            self._root,
+            aside / GIB,
+        )
         threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
 
     def _tidy(self) -> None:
         try:
             run("btrfs", "balance", "start", _FILTER, str(self._root), timeout=_LONGEST_SECONDS)
         except BackendError as error:
-            _LOG.warning("data in the pool %s could not be compacted: %s", self._root, error.message)
+            _LOG.warning(
+                "data in the pool %s could not be compacted: %s", self._root, error.message
+            )
         finally:
             self._not_before = time.monotonic() + _PAUSE_SECONDS
             self._going_on.release()

@@ -1,4 +1,5 @@
-"""The seam of wires: how a port of a network namespace reaches its network. Addresses and routes on it are not theirs (`routing.py`).
+"""The seam of wires: how a port of a network namespace reaches its network. Addresses and routes on
+it are not theirs (`routing.py`).
 
 The contract suite: tests/contracts/seams/test_wires.py.
 """
@@ -25,8 +26,9 @@ class Segment(NamedTuple):
 class Port(NamedTuple):
     """An interface of `namespace` on a network. `owner`: whose it is, a share server's id.
 
-    `mtu` in bytes. `segment`: what the network is on the wire; None: whoever connects it does not know, and leaves that as it is.
-    `addresses`: what it may send with, without prefix length; none: they are not known.
+    `mtu` in bytes. `segment`: what the network is on the wire; None: whoever connects it does not
+    know, and leaves that as it is. `addresses`: what it may send with, without prefix length; none:
+    they are not known.
     """
 
     namespace: str
@@ -40,12 +42,14 @@ class Port(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The interface's name: at most 15 characters, the same for the same owner, network and MAC address."""
+        """The interface's name: at most 15 characters, the same for the same owner, network and MAC
+        address."""
         return short_name(PORT_PREFIX, self.owner, self.network_id, self.mac_address.lower())
 
 
 class Wires(ABC):
-    """What connects ports to networks. Every method may be repeated, and raises BackendErrors, sorted by what to do next."""
+    """What connects ports to networks. Every method may be repeated, and raises BackendErrors,
+    sorted by what to do next."""
 
     @property
     @abstractmethod
@@ -54,26 +58,33 @@ class Wires(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """When the back end starts, before any port is connected. Raises Unavailable, naming it, when this machine lacks something."""
+        """When the back end starts, before any port is connected. Raises Unavailable, naming it,
+        when this machine lacks something."""
 
     @abstractmethod
-    def refuse_unreachable(self, network_info: Sequence[NetworkInfo], highest_mtu: int | None) -> None:
-        """Raise Refused, naming what is lacking, when one of these is on a network that is not reached from here. Changes nothing.
+    def refuse_unreachable(
+        self, network_info: Sequence[NetworkInfo], highest_mtu: int | None
+    ) -> None:
+        """Raise Refused, naming what is lacking, when one of these is on a network that is not
+        reached from here. Changes nothing.
 
-        `highest_mtu`: bytes; ports get no larger one than that, whatever their subnets say. None: there is no such limit.
+        `highest_mtu`: bytes; ports get no larger one than that, whatever their subnets say. None:
+        there is no such limit.
         """
 
     @abstractmethod
     def connect(self, port: Port) -> None:
-        """Make sure that the interface `port.name` is in the port's namespace, on its network, with its MAC address and MTU, and up.
+        """Make sure that the interface `port.name` is in the port's namespace, on its network, with
+        its MAC address and MTU, and up.
 
-        It sends as itself only, and other ports of that network do not send as it. A port that is right already is not touched.
-        Raises Unavailable when the namespace is not there.
+        It sends as itself only, and other ports of that network do not send as it. A port that is
+        right already is not touched. Raises Unavailable when the namespace is not there.
         """
 
     @abstractmethod
     def port_names(self, namespace: str) -> set[str]:
-        """The interfaces of a namespace that are connected to networks. Raises Unavailable when it is not there."""
+        """The interfaces of a namespace that are connected to networks. Raises Unavailable when it
+        is not there."""
 
     @abstractmethod
     def disconnect(self, namespace: str, port_names: Sequence[str]) -> None:
@@ -81,7 +92,8 @@ class Wires(ABC):
 
     @abstractmethod
     def disconnect_owner(self, owner: str) -> None:
-        """Take away whatever is left of an owner's ports, be their namespaces there or not. Nothing there is success."""
+        """Take away whatever is left of an owner's ports, be their namespaces there or not. Nothing
+        there is success."""
 
 
 def segment_of(subnet: Subnet) -> Segment:

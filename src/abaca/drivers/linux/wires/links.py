@@ -1,4 +1,5 @@
-"""Links by name, in the namespace that `links` (pyroute2's netlink) is connected to: named after what they are for, found, deleted."""
+"""Links by name, in the namespace that `links` (pyroute2's netlink) is connected to: named after
+what they are for, found, deleted."""
 
 from __future__ import annotations
 
@@ -14,12 +15,14 @@ PORT_PREFIX = "p"
 
 
 def short_name(prefix: str, *parts: str) -> str:
-    """A name of at most 15 characters, always the same for the same parts. `prefix`: at most 3 characters."""
+    """A name of at most 15 characters, always the same for the same parts. `prefix`: at most 3
+    characters."""
     return prefix + hashlib.sha256("/".join(parts).encode()).hexdigest()[:12]
 
 
 def find(links: IPRoute, name: str) -> Any:
-    """The link of that name, or None. Asked for by its name: a list of hundreds takes hundreds of times as long."""
+    """The link of that name, or None. Asked for by its name: a list of hundreds takes hundreds of
+    times as long."""
     try:
         return next(iter(links.link("get", ifname=name)))
     except NetlinkError as error:
@@ -35,5 +38,6 @@ def delete(links: IPRoute, names: Iterable[str]) -> None:
             try:
                 links.link("del", index=index)
             except NetlinkError as error:
-                if error.code != errno.ENODEV:  # it went by itself just now, with the namespace of its other end
+                # it went by itself just now, with the namespace of its other end
+                if error.code != errno.ENODEV:
                     raise

@@ -1,8 +1,10 @@
-"""How fast new neighbours come to a share server: the kernel's table of neighbours is the machine's, and one server's must not fill it.
+"""How fast new neighbours come to a share server: the kernel's table of neighbours is the
+machine's, and one server's must not fill it.
 
-Whoever was heard of within a minute is let through, which clients of NFS are with their leases; of others so many a second for each share
-server. Who speaks in the name of thousands keeps newcomers from that server, and from no other. Text for nft only; the table is not
-replaced with that of port security, or everybody would be a newcomer at each change.
+Whoever was heard of within a minute is let through, which clients of NFS are with their leases; of
+others so many a second for each share server. Who speaks in the name of thousands keeps newcomers
+from that server, and from no other. Text for nft only; the table is not replaced with that of port
+security, or everybody would be a newcomer at each change.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 A_SECOND = 50
-_KNOWN = "size 262144; flags dynamic, timeout; timeout 1m;"  # of all servers; one that is flooded takes about 3,000
+# of all servers; one that is flooded takes about 3,000
+_KNOWN = "size 262144; flags dynamic, timeout; timeout 1m;"
 _TABLE = "bridge abaca-newcomers"
 
 

@@ -1,8 +1,10 @@
-"""Wires by Linux bridges: interfaces of namespaces connected to tenants' networks. Addresses and routes are in `routing.py`.
+"""Wires by Linux bridges: interfaces of namespaces connected to tenants' networks. Addresses and
+routes are in `routing.py`.
 
-There is one bridge a network, in a namespace of Abaca's own, which has no addresses, no forwarding and none of the host's firewall:
-networks with the same ranges do not meet, and the host is on none of them. Bridges are made with their first port and vanish with the
-last. What connects them with the outside: `uplinks.py`.
+There is one bridge a network, in a namespace of Abaca's own, which has no addresses, no forwarding
+and none of the host's firewall: networks with the same ranges do not meet, and the host is on none
+of them. Bridges are made with their first port and vanish with the last. What connects them with
+the outside: `uplinks.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from abaca.values import NetworkInfo
 BRIDGES_ONLY = {
     "ipv6/conf/all/disable_ipv6": "1",
     "ipv6/conf/default/disable_ipv6": "1",
-    # Where br_netfilter is loaded, bridged packets would go through the hooks of routers as well, for nothing.
+    # Where br_netfilter is loaded, bridged packets would go through the hooks of routers as well,
+    # for nothing.
     "bridge/bridge-nf-call-arptables": "0",
     "bridge/bridge-nf-call-iptables": "0",
     "bridge/bridge-nf-call-ip6tables": "0",
@@ -34,7 +37,8 @@ BRIDGES_ONLY = {
 
 
 class BridgePlug(Wires):
-    """Bridges in the network namespace `namespace`, made on demand. `wiring`: what they are connected with; None: nothing."""
+    """Bridges in the network namespace `namespace`, made on demand. `wiring`: what they are
+    connected with; None: nothing."""
 
     def __init__(self, namespace: str, wiring: Wiring | None = None) -> None:
         self._namespace = namespace
@@ -54,7 +58,9 @@ class BridgePlug(Wires):
         if self._wiring:
             self._wiring.require()
 
-    def refuse_unreachable(self, network_info: Sequence[NetworkInfo], highest_mtu: int | None) -> None:
+    def refuse_unreachable(
+        self, network_info: Sequence[NetworkInfo], highest_mtu: int | None
+    ) -> None:
         if self._wiring:
             self._wiring.refuse_unreachable(network_info, highest_mtu)
 
@@ -65,12 +71,22 @@ class BridgePlug(Wires):
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
             inner = namespaces.inside(port.namespace, lambda links: find(links, port.name))
-            outer_is_there = namespaces.inside(self._namespace, lambda links: find(links, port.name)) is not None
-            whole = inner is not None and outer_is_there and inner.get("address") == port.mac_address.lower()
+            outer_is_there = (
+                namespaces.inside(self._namespace, lambda links: find(links, port.name)) is not None
+            )
+            whole = (
+                inner is not None
+                and outer_is_there
+                and inner.get("address") == port.mac_address.lower()
+            )
             self._security.admit(port.name, _identity(port))
             namespaces.inside(self._namespace, lambda links: _wire(links, port, whole=whole))
             namespaces.inside(port.namespace, lambda links: _raise_inner(links, port))
-            if self._uplinks and port.segment and self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu):
+            if (
+                self._uplinks
+                and port.segment
+                and self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu)
+            ):
                 self._security.enforce()  # a new uplink passes nothing before
 
     def disconnect(self, namespace: str, port_names: Sequence[str]) -> None:
@@ -84,7 +100,9 @@ class BridgePlug(Wires):
     def disconnect_owner(self, owner: str) -> None:
         with self._exclusive():
             if namespaces.exists(self._namespace):
-                namespaces.inside(self._namespace, lambda links: delete(links, _ports_of(links, owner)))
+                namespaces.inside(
+                    self._namespace, lambda links: delete(links, _ports_of(links, owner))
+                )
                 self._forget_unused()
 
     def _forget_unused(self) -> None:
@@ -96,7 +114,8 @@ class BridgePlug(Wires):
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """One change of the bridges at a time, across processes too: a bridge must not vanish while it gets a port."""
+        """One change of the bridges at a time, across processes too: a bridge must not vanish while
+        it gets a port."""
         folder = run_path(self._namespace)
         private_folder(folder)
         with open(folder / "plugging.lock", "a") as lock:
@@ -110,12 +129,19 @@ def bridge_name(network_id: str) -> str:
 
 
 def _identity(port: Port) -> Identity:
-    return Identity(port.role, bridge_name(port.network_id), port.mac_address.lower(), port.addresses)
+    return Identity(
+        port.role, bridge_name(port.network_id), port.mac_address.lower(), port.addresses
+    )
 
 
 def ports_in(namespace: str) -> dict[str, str]:
     """The interfaces plugged into a namespace: name → MAC address."""
-    found = namespaces.inside(namespace, lambda links: [(link.get("ifname"), link.get("address")) for link in links.get_links(kind="veth")])
+    found = namespaces.inside(
+        namespace,
+        lambda links: [
+            (link.get("ifname"), link.get("address")) for link in links.get_links(kind="veth")
+        ],
+    )
     return {name: mac_address for name, mac_address in found if name.startswith(PORT_PREFIX)}
 
 
@@ -126,11 +152,21 @@ def _wire(links: IPRoute, port: Port, *, whole: bool) -> None:
     bridge = _ensure_bridge(links, port.network_id)
     if not whole:
         with open(namespaces.path_of(port.namespace), "rb") as handle:
-            inner = {"ifname": port.name, "address": port.mac_address, "mtu": port.mtu, "net_ns_fd": handle.fileno()}
+            inner = {
+                "ifname": port.name,
+                "address": port.mac_address,
+                "mtu": port.mtu,
+                "net_ns_fd": handle.fileno(),
+            }
             links.link("add", ifname=port.name, kind="veth", mtu=port.mtu, peer=inner)
     outer = find(links, port.name)
     alias = f"{port.owner} {port.network_id}"
-    right = outer.get("master") == bridge and outer.get("ifalias") == alias and outer.get("mtu") == port.mtu and outer.get("operstate") == "UP"
+    right = (
+        outer.get("master") == bridge
+        and outer.get("ifalias") == alias
+        and outer.get("mtu") == port.mtu
+        and outer.get("operstate") == "UP"
+    )
     if not right:
         links.link("set", index=outer["index"], mtu=port.mtu, ifalias=alias)
         links.link("set", index=outer["index"], master=bridge, state="up")
@@ -156,4 +192,8 @@ def _ensure_bridge(links: IPRoute, network_id: str) -> int:
 
 
 def _ports_of(links: IPRoute, owner: str) -> list[str]:
-    return [link.get("ifname") for link in links.get_links(kind="veth") if (link.get("ifalias") or "").split(" ")[0] == owner]
+    return [
+        link.get("ifname")
+        for link in links.get_links(kind="veth")
+        if (link.get("ifalias") or "").split(" ")[0] == owner
+    ]

@@ -1,8 +1,10 @@
-"""Packets for the VXLAN networks are taken from the other ends of their tunnels only: a filter in the host's namespace.
+"""Packets for the VXLAN networks are taken from the other ends of their tunnels only: a filter in
+the host's namespace.
 
-The kernel's VXLAN takes them from everybody, and for every address of the machine. The filter names the segments (VNIs) that have an
-interface in Abaca's own namespace and leaves the others to whoever has them. With a multicast group the other ends are not known;
-then packets must come in by the tunnels' interface.
+The kernel's VXLAN takes them from everybody, and for every address of the machine. The filter names
+the segments (VNIs) that have an interface in Abaca's own namespace and leaves the others to whoever
+has them. With a multicast group the other ends are not known; then packets must come in by the
+tunnels' interface.
 """
 
 from __future__ import annotations
@@ -17,8 +19,10 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces, packet_filter
 
 FAMILY = "inet"
-EVERYBODY = "00:00:00:00:00:00"  # the forwarding entry for what is for all, or for whom nobody has heard of yet
-_VNI = "@th,96,24"  # behind the UDP header's eight bytes and the flags; nft 1.0.6 has no name for it
+# the forwarding entry for what is for all, or for whom nobody has heard of yet
+EVERYBODY = "00:00:00:00:00:00"
+# behind the UDP header's eight bytes and the flags; nft 1.0.6 has no name for it
+_VNI = "@th,96,24"
 
 
 class _Ends(NamedTuple):
@@ -30,7 +34,8 @@ class _Ends(NamedTuple):
 
 
 def ensure(namespace: str) -> None:
-    """Filter for the VXLAN interfaces in Abaca's namespace as they are now. Called before one is raised, and after one has gone."""
+    """Filter for the VXLAN interfaces in Abaca's namespace as they are now. Called before one is
+    raised, and after one has gone."""
     vxlans = namespaces.inside(namespace, _vxlans)
     segments: dict[_Ends, list[int]] = defaultdict(list)
 
@@ -58,18 +63,30 @@ def tables(namespace: str) -> list[str]:
 
 def remotes_of(links: IPRoute, index: int) -> set[str]:
     """The other ends that a VXLAN interface was told of."""
-    entries = [entry for entry in links.fdb("dump", ifindex=index) if entry["ifindex"] == index and entry.get("NDA_LLADDR") == EVERYBODY]
+    entries = [
+        entry
+        for entry in links.fdb("dump", ifindex=index)
+        if entry["ifindex"] == index and entry.get("NDA_LLADDR") == EVERYBODY
+    ]
     return {str(entry.get("NDA_DST")) for entry in entries if entry.get("NDA_DST")}
 
 
 def _vxlans(links: IPRoute) -> list[tuple[int, int, tuple[str, ...], int | None]]:
-    """VNI, UDP port, other ends and number of the host's interface of each; with a group no other ends."""
+    """VNI, UDP port, other ends and number of the host's interface of each; with a group no other
+    ends."""
     found = []
     for link in links.get_links(kind="vxlan"):
         data: Any = link.get(("linkinfo", "data"))
         group = data.get("vxlan_group") or data.get("vxlan_group6")
         remotes = () if group else tuple(sorted(remotes_of(links, link["index"])))
-        found.append((int(data.get("vxlan_id")), int(data.get("vxlan_port")), remotes, data.get("vxlan_link")))
+        found.append(
+            (
+                int(data.get("vxlan_id")),
+                int(data.get("vxlan_port")),
+                remotes,
+                data.get("vxlan_link"),
+            )
+        )
     return found
 
 

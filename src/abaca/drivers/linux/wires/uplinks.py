@@ -1,12 +1,15 @@
-"""What connects a network's bridge, in Abaca's own namespace, with the outside: one uplink a network, beside the ports of its servers.
+"""What connects a network's bridge, in Abaca's own namespace, with the outside: one uplink a
+network, beside the ports of its servers.
 
-* flat: the trunk of its physical network itself. A trunk is one end of a veth pair whose other end is a port of the host's bridge, or a
-  macvlan (mode passthru) on an interface that nothing else uses.
+* flat: the trunk of its physical network itself. A trunk is one end of a veth pair whose other end
+  is a port of the host's bridge, or a macvlan (mode passthru) on an interface that nothing else
+  uses.
 * vlan: a VLAN interface on the trunk.
 * vxlan: a VXLAN interface whose packets go through the host's namespace.
 
-None of them has an address. They are found by their names, which follow from what they are; a network whose wiring was changed loses the
-old uplink when it gets the new one, so that two never make a loop.
+None of them has an address. They are found by their names, which follow from what they are; a
+network whose wiring was changed loses the old uplink when it gets the new one, so that two never
+make a loop.
 """
 
 from __future__ import annotations
@@ -49,10 +52,13 @@ class Uplinks:
             uplink = self._vxlan(segment, self._wiring.tunnels, mtu)
         else:
             raise Refused(f"networks of type {segment.network_type} are not supported")
-        return namespaces.inside(self._namespace, lambda links: _make_only_uplink(links, bridge, uplink))
+        return namespaces.inside(
+            self._namespace, lambda links: _make_only_uplink(links, bridge, uplink)
+        )
 
     def delete_unused(self) -> None:
-        """Take away bridges without ports, the uplinks that no bridge needs, and the filter of tunnels that are gone."""
+        """Take away bridges without ports, the uplinks that no bridge needs, and the filter of
+        tunnels that are gone."""
         namespaces.inside(self._namespace, delete_unused)
         if self._wiring.tunnels is not None:
             tunnel_filter.ensure(self._namespace)
@@ -64,18 +70,29 @@ class Uplinks:
             self._pair(name, short_name("au", self._namespace, name), through.number, through.mtu)
         elif not self._has(name):
             namespaces.here(lambda links: links.link("set", index=through.number, state="up"))
-            self._add_from_here(ifname=name, kind="macvlan", link=through.number, macvlan_mode="passthru", mtu=through.mtu)
+            self._add_from_here(
+                ifname=name,
+                kind="macvlan",
+                link=through.number,
+                macvlan_mode="passthru",
+                mtu=through.mtu,
+            )
         self._describe(name, f"trunk:{segment.physical_network}")
         return name
 
     def _pair(self, name: str, outer_name: str, bridge: int, mtu: int) -> None:
         """A pair of which `name` is here and `outer_name` a port of the host's bridge."""
-        whole = namespaces.here(lambda links: find(links, outer_name)) is not None and self._has(name)
+        whole = namespaces.here(lambda links: find(links, outer_name)) is not None and self._has(
+            name
+        )
         if not whole:
             with open(HERE, "rb") as host:
                 namespaces.here(lambda links: links_module.delete(links, [outer_name]))
                 peer = {"ifname": outer_name, "mtu": mtu, "net_ns_fd": host.fileno()}
-                namespaces.inside(self._namespace, lambda links: _add(links, ifname=name, kind="veth", mtu=mtu, peer=peer))
+                namespaces.inside(
+                    self._namespace,
+                    lambda links: _add(links, ifname=name, kind="veth", mtu=mtu, peer=peer),
+                )
         namespaces.here(lambda links: _make_port(links, outer_name, bridge, self._namespace))
 
     def _vlan(self, segment: Segment) -> str:
@@ -84,7 +101,13 @@ class Uplinks:
 
         def act(links: IPRoute) -> None:
             if find(links, name) is None:
-                links.link("add", ifname=name, kind="vlan", link=find(links, trunk)["index"], vlan_id=segment.segmentation_id)
+                links.link(
+                    "add",
+                    ifname=name,
+                    kind="vlan",
+                    link=find(links, trunk)["index"],
+                    vlan_id=segment.segmentation_id,
+                )
 
         namespaces.inside(self._namespace, act)
         self._describe(name, f"vlan:{segment.segmentation_id}")
@@ -97,10 +120,25 @@ class Uplinks:
             version = "6" if tunnels.local_address.version == 6 else ""
             more: dict[str, Any] = {f"vxlan_local{version}": str(tunnels.local_address)}
             if tunnels.group is not None:
-                more |= {f"vxlan_group{version}": str(tunnels.group), "vxlan_link": underlay(tunnels.local_address).number}
-            namespaces.inside(self._namespace, lambda links: _delete_vxlan(links, segment.segmentation_id))
-            self._add_from_here(ifname=name, kind="vxlan", vxlan_id=segment.segmentation_id, vxlan_port=tunnels.port, mtu=mtu, **more)
-        namespaces.inside(self._namespace, lambda links: _set_remotes(links, name, {str(remote) for remote in tunnels.remotes}))
+                more |= {
+                    f"vxlan_group{version}": str(tunnels.group),
+                    "vxlan_link": underlay(tunnels.local_address).number,
+                }
+            namespaces.inside(
+                self._namespace, lambda links: _delete_vxlan(links, segment.segmentation_id)
+            )
+            self._add_from_here(
+                ifname=name,
+                kind="vxlan",
+                vxlan_id=segment.segmentation_id,
+                vxlan_port=tunnels.port,
+                mtu=mtu,
+                **more,
+            )
+        namespaces.inside(
+            self._namespace,
+            lambda links: _set_remotes(links, name, {str(remote) for remote in tunnels.remotes}),
+        )
         tunnel_filter.ensure(self._namespace)  # before packets are taken
         self._describe(name, f"vxlan:{segment.segmentation_id}", mtu)
         return name
@@ -112,7 +150,13 @@ class Uplinks:
         def act(links: IPRoute) -> None:
             link = find(links, name)
             if link["state"] != "up" or link.get("ifalias") != alias or link.get("mtu") < least_mtu:
-                links.link("set", index=link["index"], ifalias=alias, state="up", mtu=max(link.get("mtu"), least_mtu))
+                links.link(
+                    "set",
+                    index=link["index"],
+                    ifalias=alias,
+                    state="up",
+                    mtu=max(link.get("mtu"), least_mtu),
+                )
 
         namespaces.inside(self._namespace, act)
 
@@ -126,17 +170,29 @@ def delete_unused(links: IPRoute) -> None:
     """Take away bridges without ports, and then the uplinks that no bridge needs."""
     everything = list(links.get_links())
     used = {link.get("master") for link in everything if link.get("ifname").startswith(PORT_PREFIX)}
-    empty = {link["index"] for link in everything if _kind(link) == "bridge" and link["index"] not in used}
+    empty = {
+        link["index"]
+        for link in everything
+        if _kind(link) == "bridge" and link["index"] not in used
+    }
     for bridge in empty:
         links.link("del", index=bridge)
     everything = [link for link in everything if link["index"] not in empty]
     there = {link["index"] for link in everything}
-    idle = [link for link in everything if link.get("master") not in there and _kind(link) in ("vlan", "vxlan")]
-    carried = {link.get("link") for link in everything if _kind(link) == "vlan" and link not in idle}
+    idle = [
+        link
+        for link in everything
+        if link.get("master") not in there and _kind(link) in ("vlan", "vxlan")
+    ]
+    carried = {
+        link.get("link") for link in everything if _kind(link) == "vlan" and link not in idle
+    }
     idle += [
         link
         for link in everything
-        if link.get("ifname").startswith(_TRUNK_PREFIX) and link.get("master") not in there and link["index"] not in carried
+        if link.get("ifname").startswith(_TRUNK_PREFIX)
+        and link.get("master") not in there
+        and link["index"] not in carried
     ]
     links_module.delete(links, [link.get("ifname") for link in idle])
 
@@ -162,7 +218,11 @@ def _make_port(links: IPRoute, name: str, bridge: int, alias: str) -> None:
 
 def _delete_vxlan(links: IPRoute, segmentation_id: int | None) -> None:
     """One with other ends: the kernel has a segment once only."""
-    there = [link for link in links.get_links(kind="vxlan") if link.get(("linkinfo", "data", "vxlan_id")) == segmentation_id]
+    there = [
+        link
+        for link in links.get_links(kind="vxlan")
+        if link.get(("linkinfo", "data", "vxlan_id")) == segmentation_id
+    ]
     links_module.delete(links, [link.get("ifname") for link in there])
 
 
@@ -170,10 +230,17 @@ def _make_only_uplink(links: IPRoute, bridge_name: str, uplink_name: str) -> boo
     bridge, uplink = find(links, bridge_name), find(links, uplink_name)
     if uplink.get("master") not in (None, bridge["index"]):
         other = next(iter(links.get_links(uplink["master"])), None)
-        raise Refused(f"network {other.get('ifalias') if other else '?'} is already on this wire ({uplink.get('ifalias')})")
+        raise Refused(
+            f"network {other.get('ifalias') if other else '?'} is already on this wire "
+            f"({uplink.get('ifalias')})"
+        )
     for link in links.get_links():
         is_port = link.get("ifname").startswith(PORT_PREFIX)
-        if link.get("master") == bridge["index"] and link["index"] != uplink["index"] and not is_port:
+        if (
+            link.get("master") == bridge["index"]
+            and link["index"] != uplink["index"]
+            and not is_port
+        ):
             links.link("set", index=link["index"], master=0)
     is_new = bool(uplink.get("master") != bridge["index"])
     if is_new:

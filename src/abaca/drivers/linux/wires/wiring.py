@@ -1,6 +1,8 @@
-"""How a back end reaches networks that others are on, too: what its options say, and which networks it cannot reach, and why.
+"""How a back end reaches networks that others are on, too: what its options say, and which networks
+it cannot reach, and why.
 
-Without any of these options the networks are Abaca's own, and a bridge is all there is of each. The links are made in `uplinks.py`.
+Without any of these options the networks are Abaca's own, and a bridge is all there is of each. The
+links are made in `uplinks.py`.
 """
 
 from __future__ import annotations
@@ -20,12 +22,20 @@ from abaca.values import NetworkInfo
 
 OPTIONS = {
     "physical_networks": Option(
-        "Physical networks of Neutron's, each with the bridge or interface of this machine by which it is reached, "
+        "Physical networks of Neutron's, each with the bridge or interface of this machine by "
+        "which it is reached, "
         "separated by commas: physnet1:br-ex, physnet2:eth1."
     ),
-    "vxlan_local_address": Option("This machine's address for VXLAN tunnels, IPv4 or IPv6: 10.20.0.5."),
-    "vxlan_remotes": Option("Addresses of the other ends of the tunnels, separated by commas: 10.20.0.6, 10.20.0.7."),
-    "vxlan_group": Option("Multicast address to which all ends of the tunnels listen, instead of vxlan_remotes: 239.1.1.1."),
+    "vxlan_local_address": Option(
+        "This machine's address for VXLAN tunnels, IPv4 or IPv6: 10.20.0.5."
+    ),
+    "vxlan_remotes": Option(
+        "Addresses of the other ends of the tunnels, separated by commas: 10.20.0.6, 10.20.0.7."
+    ),
+    "vxlan_group": Option(
+        "Multicast address to which all ends of the tunnels listen, instead of vxlan_remotes: "
+        "239.1.1.1."
+    ),
     "vxlan_port": Option("UDP port of all ends of the tunnels.", "4789"),
 }
 REACHED = ("flat", "vlan", "vxlan")
@@ -36,7 +46,8 @@ IpAddress = IPv4Address | IPv6Address
 
 
 class Tunnels(NamedTuple):
-    """This machine's end of the VXLAN networks, and the other ends: by address, or all that listen to a multicast group."""
+    """This machine's end of the VXLAN networks, and the other ends: by address, or all that listen
+    to a multicast group."""
 
     local_address: IpAddress
     remotes: tuple[IpAddress, ...]
@@ -60,7 +71,8 @@ class HostLink(NamedTuple):
 
 
 class Wiring:
-    """The interface or bridge of each physical network, and the tunnels. Raises Unavailable for options that make no sense."""
+    """The interface or bridge of each physical network, and the tunnels. Raises Unavailable for
+    options that make no sense."""
 
     def __init__(self, options: Mapping[str, str]) -> None:
         self.physical_networks = _physical_networks(options["physical_networks"])
@@ -72,7 +84,8 @@ class Wiring:
         return not self.physical_networks and self.tunnels is None
 
     def require(self) -> None:
-        """Raise Unavailable, naming it, when this machine lacks an interface or an address that the options name."""
+        """Raise Unavailable, naming it, when this machine lacks an interface or an address that the
+        options name."""
         try:
             for physical_network in self.physical_networks:
                 self.host_link(physical_network)
@@ -82,18 +95,27 @@ class Wiring:
         except Refused as error:
             raise Unavailable(error.message) from error
 
-    def refuse_unreachable(self, network_info: Sequence[NetworkInfo], highest_mtu: int | None) -> None:
-        """Raise Refused, naming what is lacking, when one of these is on a network that is not reached from here."""
+    def refuse_unreachable(
+        self, network_info: Sequence[NetworkInfo], highest_mtu: int | None
+    ) -> None:
+        """Raise Refused, naming what is lacking, when one of these is on a network that is not
+        reached from here."""
         if self.is_own_only:
             return
         for info in network_info:
             try:
-                self._require(segment_of(info.subnet), min(info.subnet.mtu, highest_mtu or info.subnet.mtu))
+                self._require(
+                    segment_of(info.subnet), min(info.subnet.mtu, highest_mtu or info.subnet.mtu)
+                )
             except Refused as error:
-                raise Refused(f"subnet {info.subnet.cidr} of network {info.subnet.neutron_net_id}: {error.message}") from error
+                raise Refused(
+                    f"subnet {info.subnet.cidr} of network {info.subnet.neutron_net_id}: "
+                    f"{error.message}"
+                ) from error
 
     def host_link(self, physical_network: str | None) -> HostLink:
-        """The bridge or interface of a physical network. Raises Refused when there is none that can be used."""
+        """The bridge or interface of a physical network. Raises Refused when there is none that can
+        be used."""
         if physical_network is None:
             raise Refused("its physical network is not known")
         if physical_network not in self.physical_networks:
@@ -101,19 +123,34 @@ class Wiring:
         name = self.physical_networks[physical_network]
         found = namespaces.here(lambda links: _host_link(links, name))
         if found is None:
-            raise Refused(f"physical network {physical_network}: this machine has no interface {name}")
+            raise Refused(
+                f"physical network {physical_network}: this machine has no interface {name}"
+            )
         if found.kind == "openvswitch":
-            raise Refused(f"physical network {physical_network}: {name} is Open vSwitch's; name an end of a veth pair whose other end is its port")
+            raise Refused(
+                f"physical network {physical_network}: {name} is Open vSwitch's; name an end of a "
+                "veth pair whose other end is its port"
+            )
         if not found.is_bridge:
             if found.is_port or found.has_addresses:
-                why = "is a port of something else" if found.is_port else "has addresses of this machine"
-                raise Refused(f"physical network {physical_network}: {name} {why}; name a bridge, or an interface that nothing else uses")
+                why = (
+                    "is a port of something else"
+                    if found.is_port
+                    else "has addresses of this machine"
+                )
+                raise Refused(
+                    f"physical network {physical_network}: {name} {why}; name a bridge, or an "
+                    "interface that nothing else uses"
+                )
             _require_kind("macvlan")
         return found
 
     def _require(self, segment: Segment, mtu: int) -> None:
         if segment.network_type not in REACHED:
-            raise Refused(f"networks of type {segment.network_type} are not supported, only {', '.join(REACHED)}")
+            raise Refused(
+                f"networks of type {segment.network_type} are not supported, only "
+                f"{', '.join(REACHED)}"
+            )
         if segment.network_type == "vxlan":
             self._require_tunnels(mtu)
             return
@@ -125,19 +162,26 @@ class Wiring:
 
     def _require_tunnels(self, mtu: int) -> None:
         if self.tunnels is None:
-            raise Refused("networks of type vxlan need the option vxlan_local_address, which is not set")
+            raise Refused(
+                "networks of type vxlan need the option vxlan_local_address, which is not set"
+            )
         _require_kind("vxlan")
         address = self.tunnels.local_address
         through, more = underlay(address), _VXLAN_BYTES[address.version]
         if mtu + more > through.mtu:
-            raise Refused(f"its MTU is {mtu} and a tunnel needs {more} more, but that of {through.name} is {through.mtu}")
+            raise Refused(
+                f"its MTU is {mtu} and a tunnel needs {more} more, but that of {through.name} is "
+                f"{through.mtu}"
+            )
 
 
 def underlay(address: IpAddress) -> HostLink:
     """The interface of this machine that has the address. Raises Refused when none has."""
     link = namespaces.here(lambda links: _link_with(links, address))
     if link is None:
-        raise Refused(f"this machine does not have the address {address}, which vxlan_local_address names")
+        raise Refused(
+            f"this machine does not have the address {address}, which vxlan_local_address names"
+        )
     return link
 
 
@@ -155,9 +199,18 @@ def _host_link(links: IPRoute, name: str) -> HostLink | None:
 
 def _described(links: IPRoute, link: Any) -> HostLink:
     information = link.get("linkinfo")
-    addresses = [found for found in links.get_addr(index=link["index"]) if found["scope"] != _SCOPE_LINK]
+    addresses = [
+        found for found in links.get_addr(index=link["index"]) if found["scope"] != _SCOPE_LINK
+    ]
     kind = (information.get("kind") if information else None) or ""
-    return HostLink(link["index"], link.get("ifname"), kind, link.get("mtu"), bool(link.get("master")), bool(addresses))
+    return HostLink(
+        link["index"],
+        link.get("ifname"),
+        kind,
+        link.get("mtu"),
+        bool(link.get("master")),
+        bool(addresses),
+    )
 
 
 def _require_kind(kind: str) -> None:
@@ -184,9 +237,14 @@ def _physical_networks(text: str) -> dict[str, str]:
     for item in _items(text):
         physical_network, colon, interface = item.partition(":")
         if not (physical_network and colon and interface and len(interface) < 16):
-            raise Unavailable(f"option physical_networks, '{item}': must be NAME:INTERFACE, with commas between several")
+            raise Unavailable(
+                f"option physical_networks, '{item}': must be NAME:INTERFACE, with commas between "
+                "several"
+            )
         if physical_network in found or interface in found.values():
-            raise Unavailable(f"option physical_networks names '{physical_network}' or '{interface}' twice")
+            raise Unavailable(
+                f"option physical_networks names '{physical_network}' or '{interface}' twice"
+            )
         found[physical_network] = interface
     return found
 

@@ -1,4 +1,5 @@
-"""A subnet is added to a share network in use: both families, a denial, a failure, and what has to wait meanwhile (A1 to A3, C4, C9, C10)."""
+"""A subnet is added to a share network in use: both families, a denial, a failure, and what has to
+wait meanwhile (A1 to A3, C4, C9, C10)."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class AdditionsTest(FaultyStage):
         self._assert_an_address_on_each(share_id, "v4", "v6")
         for name in ("v4", "v6"):
             self.rule(share_id, CIDRS[name])
-        self.assertEqual({CIDRS["v4"], CIDRS["v6"]}, {rule["access_to"] for rule in self.rules(share_id)})
+        self.assertEqual(
+            {CIDRS["v4"], CIDRS["v6"]}, {rule["access_to"] for rule in self.rules(share_id)}
+        )
 
     @testcase.attr(*POSITIVE)
     @decorators.idempotent_id("2f0d5b5e-2b0e-4a43-8b5b-8a1b6f0b9c02")
@@ -51,12 +54,19 @@ class AdditionsTest(FaultyStage):
         self.plan({"method": CHECK, "match": share_id, "error": "Refused", "message": REASON})
         refused = self.assertRaises(exceptions.Conflict, self._add, network_id, "v6")
         self.assertIn(REASON, str(refused))
-        self.assertIs(False, self.shares_v2_client.subnet_create_check(network_id, **self.subnets["v6"])["compatible"])
+        self.assertIs(
+            False,
+            self.shares_v2_client.subnet_create_check(network_id, **self.subnets["v6"])[
+                "compatible"
+            ],
+        )
         self.assertTrue(any(REASON in told for told in self.messages_of(network_id)))
         network = self.network(network_id)
         self.assertEqual(("active", 1), (network["status"], len(network["share_network_subnets"])))
         share = self.shares_v2_client.get_share(share_id)["share"]
-        self.assertEqual(("active", "available"), (self.server_of(share_id)["status"], share["status"]))
+        self.assertEqual(
+            ("active", "available"), (self.server_of(share_id)["status"], share["status"])
+        )
         self._assert_an_address_on_each(share_id, "v4")
 
     @testcase.attr(*NEGATIVE)
@@ -94,15 +104,24 @@ class AdditionsTest(FaultyStage):
         client = self.shares_v2_client
         for refusal, call, *arguments in (
             (exceptions.Conflict, client.delete_subnet, network_id, subnet_id),
-            (exceptions.Conflict, client.add_sec_service_to_share_network, network_id, security_service_id),
+            (
+                exceptions.Conflict,
+                client.add_sec_service_to_share_network,
+                network_id,
+                security_service_id,
+            ),
             (exceptions.Conflict, client.delete_share_network, network_id),
             (exceptions.BadRequest, self._ask_for_a_share, network_id),
             (exceptions.BadRequest, client.create_access_rule, share_id, "ip", CIDRS["v4"]),
             (exceptions.Forbidden, self.admin_shares_v2_client.delete_share_server, server_id),
         ):
             self.assertRaises(refusal, call, *arguments)
-        self.assertRaises(exceptions.Conflict, client.create_subnet, network_id, **self.subnets["more"])
-        self.assertRaises(exceptions.Conflict, client.update_share_network, network_id, name="another")
+        self.assertRaises(
+            exceptions.Conflict, client.create_subnet, network_id, **self.subnets["more"]
+        )
+        self.assertRaises(
+            exceptions.Conflict, client.update_share_network, network_id, name="another"
+        )
         client.extend_share(share_id, 2)  # accepted, and done afterwards
         self.plan()
         self.assertEqual("active", self.settled(network_id)["status"])
@@ -129,7 +148,9 @@ class AdditionsTest(FaultyStage):
     def _assert_an_address_on_each(self, share_id, *names):
         """One export location for each of these subnets, in their order."""
         addresses = [path.partition(":/")[0].strip("[]") for path in self.paths(share_id)]
-        self.assertEqual([CIDRS[name] for name in names], [_subnet_of(address) for address in addresses])
+        self.assertEqual(
+            [CIDRS[name] for name in names], [_subnet_of(address) for address in addresses]
+        )
 
 
 def _subnet_of(address):

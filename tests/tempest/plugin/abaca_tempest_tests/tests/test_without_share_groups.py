@@ -1,9 +1,12 @@
-"""Tests of manila-tempest-plugin whose classes begin by making a share group type, which Abaca does not have: run here without it."""
+"""Tests of manila-tempest-plugin whose classes begin by making a share group type, which Abaca does
+not have: run here without it."""
 
 from __future__ import annotations
 
 from manila_tempest_tests.tests.api import test_share_type_availability_zones as zones
-from manila_tempest_tests.tests.api import test_share_type_availability_zones_negative as negative_zones
+from manila_tempest_tests.tests.api import (
+    test_share_type_availability_zones_negative as negative_zones,
+)
 from manila_tempest_tests.tests.api.admin import test_quotas as quotas
 from manila_tempest_tests.tests.api.admin import test_quotas_negative as negative_quotas
 
@@ -28,5 +31,7 @@ class ShareTypeZonesTest(WithoutShareGroupType, zones.ShareTypeAvailabilityZones
     pass
 
 
-class ShareTypeZonesNegativeTest(WithoutShareGroupType, negative_zones.ShareTypeAvailabilityZonesNegativeTest):
+class ShareTypeZonesNegativeTest(
+    WithoutShareGroupType, negative_zones.ShareTypeAvailabilityZonesNegativeTest
+):
     pass

@@ -1,4 +1,5 @@
-"""The DBus of one share server, by which its Ganesha is told of exports: a daemon of its own, in a cell of its own, without capabilities."""
+"""The DBus of one share server, by which its Ganesha is told of exports: a daemon of its own, in a
+cell of its own, without capabilities."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ TEMPLATE = """\
   <type>custom</type>
   <listen>unix:path={socket}</listen>
   <auth>EXTERNAL</auth>
-  <policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
+  <policy context="default">
+    <allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/>
+  </policy>
 </busconfig>
 """
 

@@ -1,8 +1,9 @@
-"""One call on the DBus of a share server, whoever answers: the server and its bus may have been captured.
+"""One call on the DBus of a share server, whoever answers: the server and its bus may have been
+captured.
 
-The time is limited for all of it, the size of each message, and what an answer may hold. Its head is
-read here before the library sees it, as the library follows any type that a message names: an array
-of empty structures keeps it busy for ever.
+The time is limited for all of it, the size of each message, and what an answer may hold. Its head
+is read here before the library sees it, as the library follows any type that a message names: an
+array of empty structures keeps it busy for ever.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ class _Raw(NamedTuple):
 
 
 def call(path: str, message: Message, signature: str, seconds: float) -> Message:
-    """The answer to `message` on the bus at the socket `path`: an error, or a return that holds `signature`.
+    """The answer to `message` on the bus at the socket `path`: an error, or a return that holds
+    `signature`.
 
-    Raises TimeoutError after `seconds`, Malformed or another ValueError for nonsense, OSError when the bus is not there.
+    Raises TimeoutError after `seconds`, Malformed or another ValueError for nonsense, OSError when
+    the bus is not there.
     """
     with _connected(path, time.monotonic() + seconds) as link:
         link.ask(message_bus.Hello(), "s", 1)
@@ -112,7 +115,8 @@ def _message(raw: _Raw, signature: str) -> Message:
 
 
 def _fields(data: bytes) -> dict[HeaderFields, int | str]:
-    """The fields of a head, each of the type that it has for everybody: no other can be walked without care."""
+    """The fields of a head, each of the type that it has for everybody: no other can be walked
+    without care."""
     order = "<" if data[:1] == b"l" else ">"
     end, at = _START + _number(data, 12, order), _START
     found: dict[HeaderFields, int | str] = {}
@@ -142,4 +146,3 @@ def _field(data: bytes, at: int, type_: str, order: str) -> tuple[int | str, int
 def _number(data: bytes, at: int, order: str) -> int:
     (number,) = struct.unpack_from(f"{order}I", data, at)
     return int(number)
-

@@ -1,6 +1,8 @@
-"""Exports of one share server: a file a share or mountable snapshot, from which Ganesha starts, and the same told to the running Ganesha by DBus.
+"""Exports of one share server: a file a share or mountable snapshot, from which Ganesha starts, and
+the same told to the running Ganesha by DBus.
 
-Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers hold the server's lock.
+Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers hold the server's
+lock.
 """
 
 from __future__ import annotations
@@ -25,13 +27,31 @@ HIGHEST_EXPORT_ID = 65535
 SHARES, SNAPSHOTS = "shares", "snapshots"  # the folders that clients see
 TOLD_CHARACTERS = 500  # of what Ganesha says
 # What reading nonsense raises: the library has no error of its own for bytes that are no message.
-NO_MESSAGE = (AssertionError, AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+NO_MESSAGE = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 DBUS_TIMEOUT = 20.0
 FILESYSTEM_IDS = UUID("5f0f6a5e-6bb1-4be5-a5b5-5ec0bd1d2a4e")
-EXPORT_MANAGER = DBusAddress("/org/ganesha/nfsd/ExportMgr", bus_name="org.ganesha.nfsd", interface="org.ganesha.nfsd.exportmgr")
+EXPORT_MANAGER = DBusAddress(
+    "/org/ganesha/nfsd/ExportMgr",
+    bus_name="org.ganesha.nfsd",
+    interface="org.ganesha.nfsd.exportmgr",
+)
 
 # What NFS-Ganesha 4.3 answers with, by method.
-ANSWERS = {"ShowExports": f"(tt)a(qs({'(sb)' * 8})(tt))", "AddExport": "s", "UpdateExport": "s", "RemoveExport": ""}
+ANSWERS = {
+    "ShowExports": f"(tt)a(qs({'(sb)' * 8})(tt))",
+    "AddExport": "s",
+    "UpdateExport": "s",
+    "RemoveExport": "",
+}
 
 EXPORT_TEMPLATE = """\
 EXPORT {{
@@ -50,8 +70,15 @@ EXPORT {{
 """
 
 
-def write_export(server: ServerLayout, share_id: str, clients: str, known: Mapping[str, int], folder: str = SHARES) -> int:
-    """Write the export file of a share (or, by `folder`, of a snapshot) with these CLIENT blocks; returns its export id, which it keeps for life.
+def write_export(
+    server: ServerLayout,
+    share_id: str,
+    clients: str,
+    known: Mapping[str, int],
+    folder: str = SHARES,
+) -> int:
+    """Write the export file of a share (or, by `folder`, of a snapshot) with these CLIENT blocks;
+    returns its export id, which it keeps for life.
 
     `known`: what `export_ids` says now.
     """
@@ -88,11 +115,16 @@ def admitted(server: ServerLayout) -> set[str]:
 
 def networks_in(clients: str) -> list[str]:
     """The networks that CLIENT blocks admit."""
-    return [client.strip() for listed in re.findall(r"\bClients = ([^;]+);", clients) for client in listed.split(",")]
+    return [
+        client.strip()
+        for listed in re.findall(r"\bClients = ([^;]+);", clients)
+        for client in listed.split(",")
+    ]
 
 
 def _new_export_id(share_id: str, taken: set[int]) -> int:
-    # Scattered, so that a deleted share's id (it is part of the file handles that its clients hold) is seldom given again.
+    # Scattered, so that a deleted share's id (it is part of the file handles that its clients hold)
+    # is seldom given again.
     first = zlib.crc32(share_id.encode()) % HIGHEST_EXPORT_ID
     candidates = ((first + step) % HIGHEST_EXPORT_ID + 1 for step in range(HIGHEST_EXPORT_ID))
     free = next((number for number in candidates if number not in taken), None)
@@ -107,20 +139,24 @@ def _filesystem_id(share_id: str) -> str:
 
 
 class ExportBus:
-    """The export manager of one running Ganesha. Whatever a captured one answers, callers see a BackendError with a short text."""
+    """The export manager of one running Ganesha. Whatever a captured one answers, callers see a
+    BackendError with a short text."""
 
     def __init__(self, socket: Path, patience: float = DBUS_TIMEOUT) -> None:
         self._socket = socket
         self._patience = patience  # seconds for each call
 
     def active(self) -> set[int]:
-        """Ids of the exports that Ganesha serves now (its own root of the pseudo file system left out)."""
+        """Ids of the exports that Ganesha serves now (its own root of the pseudo file system left
+        out)."""
         answer = self._call("ShowExports")
         try:
             _, exports = answer
             return {int(export[0]) for export in exports if export[0] != 0}
         except NO_MESSAGE as error:
-            raise Refused(f"Ganesha listed exports that cannot be read: {_start_of(answer)}") from error
+            raise Refused(
+                f"Ganesha listed exports that cannot be read: {_start_of(answer)}"
+            ) from error
 
     def add(self, file: Path, export_id: int) -> None:
         self._call("AddExport", "ss", (str(file), f"EXPORT(Export_Id={export_id})"))
@@ -140,29 +176,43 @@ class ExportBus:
             return Health.GONE
         return Health.SERVES
 
-    def _call(self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    def _call(
+        self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()
+    ) -> tuple[Any, ...]:
         try:
             question = new_method_call(EXPORT_MANAGER, method, signature, body)
             reply = bus_link.call(str(self._socket), question, ANSWERS[method], self._patience)
             answer: tuple[Any, ...] = unwrap_msg(reply)
         except TimeoutError as error:
-            raise OutcomeUnknown(f"Ganesha did not answer {method} within {self._patience:g} s") from error
+            raise OutcomeUnknown(
+                f"Ganesha did not answer {method} within {self._patience:g} s"
+            ) from error
         except DBusErrorResponse as error:
             raise _as_backend_error(method, error) from error
         except OSError as error:
             raise Unavailable(f"Ganesha cannot be reached for {method}: {error}") from error
         except NO_MESSAGE as error:
-            raise Refused(f"Ganesha answered {method} with what is not a D-Bus message: {_start_of(error)}") from error
+            raise Refused(
+                f"Ganesha answered {method} with what is not a D-Bus message: {_start_of(error)}"
+            ) from error
         # A file that was read in part is answered as a success whose text tells of errors.
         if any(isinstance(part, str) and "rror" in part for part in answer):
             raise Refused(f"Ganesha said to {method}: {_start_of(answer)}")
         return answer
 
 
-def _as_backend_error(method: str, error: DBusErrorResponse) -> Unavailable | OutcomeUnknown | Refused:
-    if error.name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
+def _as_backend_error(
+    method: str, error: DBusErrorResponse
+) -> Unavailable | OutcomeUnknown | Refused:
+    if error.name in (
+        "org.freedesktop.DBus.Error.ServiceUnknown",
+        "org.freedesktop.DBus.Error.NameHasNoOwner",
+    ):
         return Unavailable(f"Ganesha is not on its bus for {method}")
-    if error.name in ("org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"):
+    if error.name in (
+        "org.freedesktop.DBus.Error.NoReply",
+        "org.freedesktop.DBus.Error.Disconnected",
+    ):
         return OutcomeUnknown(f"Ganesha went away during {method}")
     return Refused(f"Ganesha refused {method}: {_start_of(error)}")
 

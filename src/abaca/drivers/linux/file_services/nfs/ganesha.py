@@ -1,7 +1,8 @@
-"""The processes of one share server: a DBus of its own and one Ganesha, in the server's network namespace.
+"""The processes of one share server: a DBus of its own and one Ganesha, in the server's network
+namespace.
 
-Ganesha runs in a cell (`cell/`). They outlive the worker and are found again by their pid files, checked against /proc. What they
-serve is in `exports.py`.
+Ganesha runs in a cell (`cell/`). They outlive the worker and are found again by their pid files,
+checked against /proc. What they serve is in `exports.py`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ CELL_SECONDS = 5.0
 SHORT_PATIENCE = 1.0  # with a server that has just been started, or has left probes unanswered
 END_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
-THREADS = 256  # and two a connection, which can keep one that receives and one that sends waiting for some seconds
+# and two a connection, which can keep one that receives and one that sends waiting for some seconds
+THREADS = 256
 SECRET_BYTES = 16
 CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until its old lease ends
-MEMORY = 2 * 1024**3  # bytes, of both processes together; the kernel takes back what it keeps of files first
+# bytes, of both processes together; the kernel takes back what it keeps of files first
+MEMORY = 2 * 1024**3
 OTHER_TASKS = 64  # besides those threads
 TOLD_BYTES = 1000  # of its log, when it does not start
 
@@ -45,9 +48,10 @@ QUIET = (
     *("NFS_CB", "SESSIONS", "CLIENTID", "DUPREQ", "FILEHANDLE", "PNFS"),
 )
 
-# Grace must be longer than the lease, or a client's locks are lost over a restart; with a recovery folder it ends early when
-# everybody is back. Owner and scope would else be the host's name in every server, and clients take them for one.
-# Version 4.2 is not offered: Ganesha before 6.2 answers its READ_PLUS, which Linux sends since 6.6, without data, and files look empty.
+# Grace must be longer than the lease, or a client's locks are lost over a restart; with a recovery
+# folder it ends early when everybody is back. Owner and scope would else be the host's name in
+# every server, and clients take them for one. Version 4.2 is not offered: Ganesha before 6.2
+# answers its READ_PLUS, which Linux sends since 6.6, without data, and files look empty.
 GANESHA_TEMPLATE = """\
 NFS_CORE_PARAM {{
     NFS_Protocols = 4;
@@ -83,10 +87,12 @@ LOG {{
 
 
 class GaneshaServer:
-    """The processes of the share server `server`. Callers hold the server's lock, except those who only ask whether it serves.
+    """The processes of the share server `server`. Callers hold the server's lock, except those who
+    only ask whether it serves.
 
-    `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's. `connections`: at a time, at most.
-    `memory`: bytes that both processes may take together. `counts`: tells in which folder the kernel counts what shares hold.
+    `patience`: seconds that Ganesha may leave clients without an answer. `vigil`: the back end's.
+    `connections`: at a time, at most. `memory`: bytes that both processes may take together.
+    `counts`: tells in which folder the kernel counts what shares hold.
     """
 
     def __init__(
@@ -108,21 +114,26 @@ class GaneshaServer:
         self.bus = ExportBus(server.bus_socket)
 
     def ensure_running(self) -> bool:
-        """Start what does not run; True when Ganesha was to be started. Raises Unavailable with the end of its log when it does not come up.
+        """Start what does not run; True when Ganesha was to be started. Raises Unavailable with the
+        end of its log when it does not come up.
 
-        A Ganesha whose bus is gone cannot be told anything and is started anew, and so is one that hangs; its clients reclaim what they
-        hold. Of one that is merely silent nobody knows: Unavailable.
+        A Ganesha whose bus is gone cannot be told anything and is started anew, and so is one that
+        hangs; its clients reclaim what they hold. Of one that is merely silent nobody knows:
+        Unavailable.
         """
         health = self._whole_health(SHORT_PATIENCE if self._hangs() else self._patience)
         if health is Health.SILENT and not self._hangs():
-            raise Unavailable(f"the NFS server of share server {self._server.id} does not answer now")
+            raise Unavailable(
+                f"the NFS server of share server {self._server.id} does not answer now"
+            )
         if health is not Health.SERVES:
             self._restart()
         self._vigil.watch(self._server.id, self._pid)
         return health is not Health.SERVES
 
     def serves(self, blame: Callable[[], bool]) -> bool:
-        """False when Ganesha has died, or hangs. Each call is a probe; one without an answer counts when Ganesha is to `blame`."""
+        """False when Ganesha has died, or hangs. Each call is a probe; one without an answer counts
+        when Ganesha is to `blame`."""
         try:
             health = self._health(self._patience)
         except Starved:
@@ -143,16 +154,20 @@ class GaneshaServer:
         launch = self.launch()
         bus_daemon.start(self._server, launch.groups)
         confinement.start(launch)
-        is_in_cell = processes.wait_until(lambda: self.gap() is None, CELL_SECONDS)  # it is still loading what shuts it
+        # it is still loading what shuts it
+        is_in_cell = processes.wait_until(lambda: self.gap() is None, CELL_SECONDS)
         if is_in_cell:
             processes.wait_until(lambda: self._is_up() or not self.is_started(), START_SECONDS)
         if not self._is_up():
             reason = self.gap() or logs.end_of(self._server, TOLD_BYTES)
             self.stop()
-            raise Unavailable(f"the NFS server of share server {self._server.id} did not start: {reason}")
+            raise Unavailable(
+                f"the NFS server of share server {self._server.id} did not start: {reason}"
+            )
 
     def gap(self) -> str | None:
-        """What is wrong with the cell of the Ganesha that runs, if one does: one of an older release, for example, has none."""
+        """What is wrong with the cell of the Ganesha that runs, if one does: one of an older
+        release, for example, has none."""
         pid = self._pid()
         return None if pid is None else confinement.gap(pid)
 
@@ -170,20 +185,30 @@ class GaneshaServer:
         return self.bus.health() if health is Health.SERVES else health
 
     def _health(self, patience: float) -> Health:
-        """Whether Ganesha lives, listens in the namespace that has the server's name now, and answers clients there."""
+        """Whether Ganesha lives, listens in the namespace that has the server's name now, and
+        answers clients there."""
         pid = self._pid()
-        if pid is None or not namespaces.is_of(self._server.namespace, pid) or not processes.listens(pid, NFS_PORT):
+        if (
+            pid is None
+            or not namespaces.is_of(self._server.namespace, pid)
+            or not processes.listens(pid, NFS_PORT)
+        ):
             return Health.GONE
         try:
-            is_answered = namespaces.inside(self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, patience))
+            is_answered = namespaces.inside(
+                self._server.namespace, lambda _: nfs_null.answers(NFS_PORT, patience)
+            )
         except Starved:
             raise
         except BackendError:
             return Health.GONE  # the namespace went this moment
         if self._pid() != pid:
             return Health.GONE  # it died under the question
-        # What a hostile client has left open may never be closed; then nobody else can open anything.
-        return Health.SERVES if is_answered and not processes.is_out_of_files(pid) else Health.SILENT
+        # What a hostile client has left open may never be closed; then nobody else can open
+        # anything.
+        return (
+            Health.SERVES if is_answered and not processes.is_out_of_files(pid) else Health.SILENT
+        )
 
     def _hangs(self) -> bool:
         pid = self._pid()
@@ -207,9 +232,11 @@ class GaneshaServer:
         return bool(self._ganeshas())
 
     def stop(self, patience: float = END_SECONDS) -> None:
-        """End both processes, and any that a lost call may have started; Ganesha gets `patience` seconds to do it by itself.
+        """End both processes, and any that a lost call may have started; Ganesha gets `patience`
+        seconds to do it by itself.
 
-        What was taken over and cannot be told by its name any more is ended by where it is. Nothing there is success.
+        What was taken over and cannot be told by its name any more is ended by where it is. Nothing
+        there is success.
         """
         self._vigil.forget(self._server.id)
         processes.end(self._ganeshas(), patience)
@@ -222,9 +249,14 @@ class GaneshaServer:
         return processes.find(GANESHA, str(self._server.ganesha_pid))
 
     def _write_configuration(self) -> None:
-        # A share that is not mounted is left out: clients would write into the folder below it, onto the host's disk.
+        # A share that is not mounted is left out: clients would write into the folder below it,
+        # onto the host's disk.
         mounted = {mount.point for mount in mounts.mounts_below(self._server.mounts)}
-        exports = [file for file in sorted(self._server.exports.glob("*.conf")) if self._server.mount_point(file.stem) in mounted]
+        exports = [
+            file
+            for file in sorted(self._server.exports.glob("*.conf"))
+            if self._server.mount_point(file.stem) in mounted
+        ]
         configuration = GANESHA_TEMPLATE.format(
             port=NFS_PORT,
             recovery=self._server.recovery,
@@ -240,8 +272,9 @@ class GaneshaServer:
     def _next_epoch(self) -> int:
         """The time in seconds, but later than that of any earlier start.
 
-        By its epoch Ganesha tells states of an earlier start, which clients may reclaim, from those that have expired,
-        which they lose. Two starts in one second, or a clock that was set back, would make it take one for the other.
+        By its epoch Ganesha tells states of an earlier start, which clients may reclaim, from those
+        that have expired, which they lose. Two starts in one second, or a clock that was set back,
+        would make it take one for the other.
         """
         file = self._server.epoch
         last = int(file.read_text()) if file.exists() else 0
@@ -250,7 +283,8 @@ class GaneshaServer:
         return epoch
 
     def _secret(self) -> str:
-        """The key by which the names of clients are mixed with their addresses (`cell/identities.c`): one for ever, or nobody could reclaim."""
+        """The key by which the names of clients are mixed with their addresses
+        (`cell/identities.c`): one for ever, or nobody could reclaim."""
         file = self._server.secret
         if not file.exists():
             write_atomically(file, secrets.token_hex(SECRET_BYTES))
@@ -259,15 +293,26 @@ class GaneshaServer:
     def launch(self) -> Launch:
         """How Ganesha is started in its cell."""
         server = self._server
-        limits = {control_groups.MEMORY: self._memory, control_groups.TASKS: self._threads + OTHER_TASKS}
+        limits = {
+            control_groups.MEMORY: self._memory,
+            control_groups.TASKS: self._threads + OTHER_TASKS,
+        }
         files = ("-L", server.log, "-f", server.ganesha_config, "-p", server.ganesha_pid)
         return confinement.launch(
             server,
             GANESHA,
             ["-F", "-N", "NIV_EVENT", "-E", str(self._next_epoch()), *map(str, files)],
             server.ganesha_pid,
-            environment={"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}", "ABACA_SECRET": self._secret()},
-            read_only=[server.ganesha_config, server.bus_socket, server.exports, *filter(None, [self._counts()])],
+            environment={
+                "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={server.bus_socket}",
+                "ABACA_SECRET": self._secret(),
+            },
+            read_only=[
+                server.ganesha_config,
+                server.bus_socket,
+                server.exports,
+                *filter(None, [self._counts()]),
+            ],
             writable=[server.logs, server.recovery],
             shares=server.mounts,
             groups=control_groups.ensure(server.namespace, limits),

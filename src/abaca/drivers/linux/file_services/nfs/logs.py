@@ -1,7 +1,9 @@
-"""The log of an NFS server: in a small file system of its own, in memory, so that it is bounded whatever Ganesha logs.
+"""The log of an NFS server: in a small file system of its own, in memory, so that it is bounded
+whatever Ganesha logs.
 
-Strangers choose how much that is. When the file system is full, further messages are lost and nothing else happens; `make_room`,
-called every few seconds, lets the newest come in again. What lies there is Ganesha's: nothing of it is followed or believed.
+Strangers choose how much that is. When the file system is full, further messages are lost and
+nothing else happens; `make_room`, called every few seconds, lets the newest come in again. What
+lies there is Ganesha's: nothing of it is followed or believed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""NFS version 4: COMPOUND, and the operations that a server can be asked without any state. Enough to look at what a client could see.
+"""NFS version 4: COMPOUND, and the operations that a server can be asked without any state. Enough
+to look at what a client could see.
 
-An operation is its bytes and how its result is read; a client with opens and locks adds operations of its own.
+An operation is its bytes and how its result is read; a client with opens and locks adds operations
+of its own.
 """
 
 from __future__ import annotations
@@ -10,27 +12,87 @@ from dataclasses import dataclass
 from typing import Any
 
 from abaca.drivers.linux.file_services.nfs.rpc import NO_AUTHENTICATION, Connection
-from abaca.drivers.linux.file_services.nfs.xdr import Malformed, Reader, opaque, text, u32, u64, words
+from abaca.drivers.linux.file_services.nfs.xdr import (
+    Malformed,
+    Reader,
+    opaque,
+    text,
+    u32,
+    u64,
+    words,
+)
 
 PROGRAM, VERSION, NULL, COMPOUND = 100003, 4, 0, 1
 OK = 0
 ANONYMOUS = bytes(16)  # the stateid of a client that has opened nothing
 
 STATUS_NAMES = {
-    0: "OK", 1: "PERM", 2: "NOENT", 5: "IO", 6: "NXIO", 13: "ACCESS", 17: "EXIST", 18: "XDEV", 20: "NOTDIR", 21: "ISDIR", 22: "INVAL",
-    27: "FBIG", 28: "NOSPC", 30: "ROFS", 31: "MLINK", 63: "NAMETOOLONG", 66: "NOTEMPTY", 69: "DQUOT", 70: "STALE",
-    10001: "BADHANDLE", 10003: "BAD_COOKIE", 10004: "NOTSUPP", 10005: "TOOSMALL", 10006: "SERVERFAULT", 10008: "DELAY",
-    10010: "DENIED", 10011: "EXPIRED", 10012: "LOCKED", 10013: "GRACE", 10014: "FHEXPIRED", 10015: "SHARE_DENIED", 10016: "WRONGSEC",
-    10017: "CLID_INUSE", 10018: "RESOURCE", 10020: "NOFILEHANDLE", 10021: "MINOR_VERS_MISMATCH", 10022: "STALE_CLIENTID", 10023: "STALE_STATEID",
-    10024: "OLD_STATEID", 10025: "BAD_STATEID", 10026: "BAD_SEQID", 10029: "SYMLINK", 10032: "ATTRNOTSUPP", 10033: "NO_GRACE",
-    10034: "RECLAIM_BAD", 10036: "BADXDR", 10040: "BADNAME", 10041: "BADCHAR", 10044: "OP_ILLEGAL", 10046: "FILE_OPEN",
-    10052: "BADSESSION", 10053: "BADSLOT", 10054: "COMPLETE_ALREADY", 10055: "CONN_NOT_BOUND_TO_SESSION", 10063: "SEQ_MISORDERED",
-    10070: "TOO_MANY_OPS", 10071: "OP_NOT_IN_SESSION", 10074: "CLIENTID_BUSY", 10078: "REQ_TOO_BIG", 10095: "NOXATTR",
+    0: "OK",
+    1: "PERM",
+    2: "NOENT",
+    5: "IO",
+    6: "NXIO",
+    13: "ACCESS",
+    17: "EXIST",
+    18: "XDEV",
+    20: "NOTDIR",
+    21: "ISDIR",
+    22: "INVAL",
+    27: "FBIG",
+    28: "NOSPC",
+    30: "ROFS",
+    31: "MLINK",
+    63: "NAMETOOLONG",
+    66: "NOTEMPTY",
+    69: "DQUOT",
+    70: "STALE",
+    10001: "BADHANDLE",
+    10003: "BAD_COOKIE",
+    10004: "NOTSUPP",
+    10005: "TOOSMALL",
+    10006: "SERVERFAULT",
+    10008: "DELAY",
+    10010: "DENIED",
+    10011: "EXPIRED",
+    10012: "LOCKED",
+    10013: "GRACE",
+    10014: "FHEXPIRED",
+    10015: "SHARE_DENIED",
+    10016: "WRONGSEC",
+    10017: "CLID_INUSE",
+    10018: "RESOURCE",
+    10020: "NOFILEHANDLE",
+    10021: "MINOR_VERS_MISMATCH",
+    10022: "STALE_CLIENTID",
+    10023: "STALE_STATEID",
+    10024: "OLD_STATEID",
+    10025: "BAD_STATEID",
+    10026: "BAD_SEQID",
+    10029: "SYMLINK",
+    10032: "ATTRNOTSUPP",
+    10033: "NO_GRACE",
+    10034: "RECLAIM_BAD",
+    10036: "BADXDR",
+    10040: "BADNAME",
+    10041: "BADCHAR",
+    10044: "OP_ILLEGAL",
+    10046: "FILE_OPEN",
+    10052: "BADSESSION",
+    10053: "BADSLOT",
+    10054: "COMPLETE_ALREADY",
+    10055: "CONN_NOT_BOUND_TO_SESSION",
+    10063: "SEQ_MISORDERED",
+    10070: "TOO_MANY_OPS",
+    10071: "OP_NOT_IN_SESSION",
+    10074: "CLIENTID_BUSY",
+    10078: "REQ_TOO_BIG",
+    10095: "NOXATTR",
 }
 
 
 class Nfs4Error(Exception):
-    """An operation was refused. `name` is the protocol's without its prefix: `STALE`; `place` the number of the operation in its COMPOUND."""
+    """An operation was refused. `name` is the protocol's without its prefix: `STALE`; `place` the
+    number of the operation in its COMPOUND."""
 
     def __init__(self, status: int, place: int = 0) -> None:
         self.name = STATUS_NAMES.get(status, str(status))
@@ -46,10 +108,22 @@ class Operation:
     read: Callable[[Reader], Any] = lambda reader: None
 
 
-def compound(link: Connection, operations: Iterable[Operation], *, minor: int = 0, credentials: bytes = NO_AUTHENTICATION) -> list[Any]:
-    """The results of the operations in turn. Raises Nfs4Error for the first that was refused, and what `Connection.call` raises."""
+def compound(
+    link: Connection,
+    operations: Iterable[Operation],
+    *,
+    minor: int = 0,
+    credentials: bytes = NO_AUTHENTICATION,
+) -> list[Any]:
+    """The results of the operations in turn. Raises Nfs4Error for the first that was refused, and
+    what `Connection.call` raises."""
     wanted = list(operations)
-    body = text("") + u32(minor) + u32(len(wanted)) + b"".join(u32(each.number) + each.arguments for each in wanted)
+    body = (
+        text("")
+        + u32(minor)
+        + u32(len(wanted))
+        + b"".join(u32(each.number) + each.arguments for each in wanted)
+    )
     return results(link.call(PROGRAM, VERSION, COMPOUND, body, credentials), wanted)
 
 
@@ -100,7 +174,8 @@ def read(offset: int, count: int, stateid: bytes = ANONYMOUS) -> Operation:
 
 
 def getattr(*names: str) -> Operation:
-    """The result is a dict; what the server does not know is left out. Names are those of `ATTRIBUTES`."""
+    """The result is a dict; what the server does not know is left out. Names are those of
+    `ATTRIBUTES`."""
     return Operation(9, bitmap(names), attributes)
 
 
@@ -144,4 +219,8 @@ def bitmap(names: Iterable[str]) -> bytes:
 def attributes(reader: Reader) -> dict[str, Any]:
     bits = sum(word << 32 * place for place, word in enumerate(reader.words()))
     values = Reader(reader.opaque())
-    return {name: read_value(values) for name, (number, read_value) in ATTRIBUTES.items() if bits >> number & 1}
+    return {
+        name: read_value(values)
+        for name, (number, read_value) in ATTRIBUTES.items()
+        if bits >> number & 1
+    }

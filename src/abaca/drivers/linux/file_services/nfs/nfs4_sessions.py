@@ -1,4 +1,5 @@
-"""NFS version 4.1: how a client becomes known, gets a session and uses it, as operations of a COMPOUND."""
+"""NFS version 4.1: how a client becomes known, gets a session and uses it, as operations of a
+COMPOUND."""
 
 from __future__ import annotations
 
@@ -17,14 +18,35 @@ def exchange_id(name: bytes, verifier: bytes, flags: int = 0) -> Operation:
     return Operation(42, fixed(verifier) + opaque(name) + u32(flags) + u32(0) + u32(0), answer)
 
 
-def create_session(client_id: int, sequence: int, *, slots: int = 1, most_bytes: int = 1024**2 + 4096, back_channel: bool = False) -> Operation:
+def create_session(
+    client_id: int,
+    sequence: int,
+    *,
+    slots: int = 1,
+    most_bytes: int = 1024**2 + 4096,
+    back_channel: bool = False,
+) -> Operation:
     """The result is the session's id."""
 
     def answer(reader: Reader) -> bytes:
         return reader.fixed(16)
 
-    fore, back = (b"".join(map(u32, (0, size, size, 4096, 64, count, 0))) for size, count in ((most_bytes, slots), (4096, 1)))
-    return Operation(43, u64(client_id) + u32(sequence) + u32(2 if back_channel else 0) + fore + back + u32(0x40000000) + u32(1) + u32(0), answer)
+    fore, back = (
+        b"".join(map(u32, (0, size, size, 4096, 64, count, 0)))
+        for size, count in ((most_bytes, slots), (4096, 1))
+    )
+    return Operation(
+        43,
+        u64(client_id)
+        + u32(sequence)
+        + u32(2 if back_channel else 0)
+        + fore
+        + back
+        + u32(0x40000000)
+        + u32(1)
+        + u32(0),
+        answer,
+    )
 
 
 def sequence(session: bytes, number: int, slot: int = 0) -> Operation:

@@ -1,4 +1,5 @@
-"""Asking an NFS server the one thing that needs no rights and no disk: version 4's NULL procedure, over TCP, with one bounded wait."""
+"""Asking an NFS server the one thing that needs no rights and no disk: version 4's NULL procedure,
+over TCP, with one bounded wait."""
 
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ MOST_LATE_SECONDS = 0.5
 
 
 class Starved(Unavailable):
-    """The prober was woken much later than it had asked for: its own process is what did not run."""
+    """The prober was woken much later than it had asked for: its own process is what did not
+    run."""
 
 
 def answers(port: int, patience: float) -> bool:
-    """Whether an NFS server on this port of the loopback, in the calling thread's network namespace, answers within `patience` seconds.
+    """Whether an NFS server on this port of the loopback, in the calling thread's network
+    namespace, answers within `patience` seconds.
 
-    That it closes the connection is an answer, too: it has as many as it takes. Raises Starved when this thread got so little time
-    itself that no answer means nothing.
+    That it closes the connection is an answer, too: it has as many as it takes. Raises Starved when
+    this thread got so little time itself that no answer means nothing.
     """
     started = time.monotonic()
     try:
@@ -34,5 +37,8 @@ def answers(port: int, patience: float) -> bool:
     except (OSError, Malformed):
         late = time.monotonic() - started - patience
         if late > MOST_LATE_SECONDS:
-            raise Starved(f"the worker gets too little time to tell: a wait of {patience:g} s took {late:.1f} s more") from None
+            raise Starved(
+                f"the worker gets too little time to tell: a wait of {patience:g} s took "
+                f"{late:.1f} s more"
+            ) from None
         return False

@@ -1,9 +1,10 @@
-"""The proof at run time: an NFS server of this release, on this machine, opens no handle that a client made up, lets nobody use
-another client's session, and ends connections that take too much.
+"""The proof at run time: an NFS server of this release, on this machine, opens no handle that a
+client made up, lets nobody use another client's session, and ends connections that take too much.
 
 Asked of a server that a back end makes for that alone each time it starts, by NFS over the loopback
-of its network namespace; so an update of Ganesha, the C library or the kernel that opens the wall is
-noticed before any tenant's server is touched. What the walls are: `cell/handles.c`, `identities.c`, `connections.c`.
+of its network namespace; so an update of Ganesha, the C library or the kernel that opens the wall
+is noticed before any tenant's server is touched. What the walls are: `cell/handles.c`,
+`identities.c`, `connections.c`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from abaca.drivers.linux.file_services.interface import PROOF_OWN
 from abaca.drivers.linux.file_services.nfs import nfs4
 from abaca.drivers.linux.file_services.nfs.exports import SHARES
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, putfh, walk
-from abaca.drivers.linux.file_services.nfs.nfs4_sessions import create_session, exchange_id, sequence
+from abaca.drivers.linux.file_services.nfs.nfs4_sessions import (
+    create_session,
+    exchange_id,
+    sequence,
+)
 from abaca.drivers.linux.file_services.nfs.rpc import LAST_FRAGMENT, Connection, auth_sys
 from abaca.drivers.linux.file_services.nfs.xdr import Malformed, u32
 from abaca.errors import Unavailable
@@ -37,8 +42,8 @@ _DUMMY = bytes([9, 0x64])  # length and kind of a handle that aborts Ganesha 4.3
 
 
 def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None:
-    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of PROOF_OWN, and none that is forged, and
-    keeps clients apart and within bounds.
+    """Raise Unavailable unless the NFS server of this network namespace opens the honest handle of
+    PROOF_OWN, and none that is forged, and keeps clients apart and within bounds.
 
     `numbers`: of the subvolumes PROOF_OWN and PROOF_OTHER. `patience`: seconds for each answer.
     """
@@ -47,7 +52,10 @@ def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None
         with _connected(namespace, patience) as link:
             for fault in _wrong(link, numbers):
                 wrong.append(fault)
-        with _connected(namespace, patience) as own, _connected(namespace, patience, SOMEBODY_ELSE) as other:
+        with (
+            _connected(namespace, patience) as own,
+            _connected(namespace, patience, SOMEBODY_ELSE) as other,
+        ):
             wrong += _wrong_about_clients(own, other)
         with _connected(namespace, patience) as link:
             if not _ends(link, _TOO_LONG):
@@ -57,16 +65,22 @@ def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None
     except (OSError, Nfs4Error, Malformed) as error:
         wrong.append(f"does not answer: {error}")
     if wrong:
-        raise Unavailable(f"none is started, as an NFS server on this machine failed the proof of its walls: it {'; '.join(wrong)}")
+        raise Unavailable(
+            "none is started, as an NFS server on this machine failed the proof of its walls: it "
+            f"{'; '.join(wrong)}"
+        )
 
 
 def forged(handle: bytes, numbers: Mapping[str, int]) -> dict[str, bytes]:
-    """What a client can make of its own handle, by what it aims at. Raises Malformed when the handle is of another kind than is known here."""
+    """What a client can make of its own handle, by what it aims at. Raises Malformed when the
+    handle is of another kind than is known here."""
     head, kernel = handle[: -_KERNEL.size], handle[-_KERNEL.size :]
     if len(head) <= _FSID.stop or head[-1] != _BTRFS:
         raise Malformed(f"this release of Ganesha makes handles that are not known: {handle.hex()}")
     inode, own, generation = _KERNEL.unpack(kernel)
-    made = {f"{name} ({number})": number for name, number in {**numbers, "the pool's top": TOP}.items()}
+    made = {
+        f"{name} ({number})": number for name, number in {**numbers, "the pool's top": TOP}.items()
+    }
     aims = {
         f"{name}{how}": head + _KERNEL.pack(inode, number, version)
         for name, number in made.items()
@@ -118,7 +132,8 @@ def _connected(namespace: str, patience: float, source: str = ADDRESS) -> Iterat
     def dial(_: object) -> socket.socket:
         link = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the port is free again at once
+        # the port is free again at once
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         link.settimeout(patience)
         link.bind((source, SOURCE_PORT))
         link.connect((ADDRESS, PORT))
@@ -129,7 +144,9 @@ def _connected(namespace: str, patience: float, source: str = ADDRESS) -> Iterat
 
 
 def _handle(link: Connection) -> bytes:
-    return bytes(nfs4.compound(link, walk(f"/{SHARES}/{PROOF_OWN}"), credentials=auth_sys(0, 0))[-1])
+    return bytes(
+        nfs4.compound(link, walk(f"/{SHARES}/{PROOF_OWN}"), credentials=auth_sys(0, 0))[-1]
+    )
 
 
 def _opens(link: Connection, handle: bytes) -> bool:

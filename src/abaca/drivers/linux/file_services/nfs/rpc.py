@@ -1,6 +1,8 @@
-"""ONC RPC (RFC 5531) over a TCP connection that the caller made: one call at a time, each answered within a deadline.
+"""ONC RPC (RFC 5531) over a TCP connection that the caller made: one call at a time, each answered
+within a deadline.
 
-A connection stays in the network namespace that its socket was made in; calls may come from any thread, one after the other.
+A connection stays in the network namespace that its socket was made in; calls may come from any
+thread, one after the other.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class RpcError(OSError):
 
 def auth_sys(uid: int, gid: int, groups: tuple[int, ...] = (), machine: str = "abaca") -> bytes:
     """Credentials that the server believes: whoever has the connection is who it says."""
-    return u32(AUTH_SYS) + opaque(u32(0) + text(machine) + u32(uid) + u32(gid) + words(list(groups)))
+    return u32(AUTH_SYS) + opaque(
+        u32(0) + text(machine) + u32(uid) + u32(gid) + words(list(groups))
+    )
 
 
 def record(message: bytes) -> bytes:
@@ -34,7 +38,9 @@ def record(message: bytes) -> bytes:
     return u32(LAST_FRAGMENT | len(message)) + message
 
 
-def call_message(program: int, version: int, procedure: int, body: bytes, credentials: bytes = NO_AUTHENTICATION) -> tuple[int, bytes]:
+def call_message(
+    program: int, version: int, procedure: int, body: bytes, credentials: bytes = NO_AUTHENTICATION
+) -> tuple[int, bytes]:
     """(transaction, message)."""
     transaction = next(_transactions) & 0xFFFFFFFF
     head = b"".join(map(u32, (transaction, CALL, RPC_VERSION, program, version, procedure)))
@@ -42,14 +48,23 @@ def call_message(program: int, version: int, procedure: int, body: bytes, creden
 
 
 class Connection:
-    """RPC over the connected socket `link`, which its maker closes. An answer takes at most `patience` seconds, or TimeoutError is raised."""
+    """RPC over the connected socket `link`, which its maker closes. An answer takes at most
+    `patience` seconds, or TimeoutError is raised."""
 
     def __init__(self, link: socket.socket, patience: float) -> None:
         self.link = link
         self.patience = patience
 
-    def call(self, program: int, version: int, procedure: int, body: bytes, credentials: bytes = NO_AUTHENTICATION) -> Reader:
-        """The result of a call. Raises RpcError, Malformed or, when the connection fails, another OSError."""
+    def call(
+        self,
+        program: int,
+        version: int,
+        procedure: int,
+        body: bytes,
+        credentials: bytes = NO_AUTHENTICATION,
+    ) -> Reader:
+        """The result of a call. Raises RpcError, Malformed or, when the connection fails, another
+        OSError."""
         deadline = time.monotonic() + self.patience
         transaction, message = call_message(program, version, procedure, body, credentials)
         self.link.settimeout(self.patience)
@@ -57,7 +72,8 @@ class Connection:
         while True:
             answer = Reader(self._record(deadline))
             answered, kind = answer.u32(), answer.u32()
-            if (answered, kind) == (transaction, REPLY):  # not a call that the server makes, nor an answer that came too late
+            # not a call that the server makes, nor an answer that came too late
+            if (answered, kind) == (transaction, REPLY):
                 return _result(answer)
 
     def _record(self, deadline: float) -> bytes:
@@ -90,4 +106,3 @@ def _result(answer: Reader) -> Reader:
     if (status := answer.u32()) != SUCCESS:
         raise RpcError(f"the call failed with RPC status {status}")
     return answer
-

@@ -1,4 +1,5 @@
-"""NFS as a file service: exports by `exports.py` and `access.py`, processes by `ganesha.py`, who reaches them by `admission.py`."""
+"""NFS as a file service: exports by `exports.py` and `access.py`, processes by `ganesha.py`, who
+reaches them by `admission.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
 from abaca.drivers.linux.file_services.nfs import logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
-from abaca.drivers.linux.file_services.nfs.exports import SHARES, SNAPSHOTS, admitted, export_ids, networks_in, write_export
+from abaca.drivers.linux.file_services.nfs.exports import (
+    SHARES,
+    SNAPSHOTS,
+    admitted,
+    export_ids,
+    networks_in,
+    write_export,
+)
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
 from abaca.drivers.linux.file_services.nfs.vigil import Vigil
 from abaca.drivers.linux.layout import ServerLayout
@@ -19,15 +27,25 @@ from abaca.drivers.linux.option_values import number
 from abaca.plugin_options import Option
 
 OPTIONS = {
-    "answer_seconds": Option("Seconds that an NFS server may leave a call without an answer before it counts as hanging.", str(ANSWER_SECONDS)),
-    "memory_mib": Option("Memory that each NFS server may take, in MiB, 128 or more, where the machine has control groups.", "2048"),
+    "answer_seconds": Option(
+        "Seconds that an NFS server may leave a call without an answer before it counts as "
+        "hanging.",
+        str(ANSWER_SECONDS),
+    ),
+    "memory_mib": Option(
+        "Memory that each NFS server may take, in MiB, 128 or more, where the machine has control "
+        "groups.",
+        "2048",
+    ),
 }
 RUN_OPTIONS = "size=4m,nr_inodes=1k,mode=0700,nosuid,nodev,noexec"
-"""Of the small file system of sockets, process ids and configuration that each server has of its own."""
+"""Of the small file system of sockets, process ids and configuration that each server has of its
+own."""
 
 
 class NfsServices(FileServices):
-    """`connections`: most of one server at a time. Raises Unavailable for an option that makes no sense."""
+    """`connections`: most of one server at a time. Raises Unavailable for an option that makes no
+    sense."""
 
     def __init__(self, options: Mapping[str, str], connections: int) -> None:
         self.patience = number(options, "answer_seconds", 0.1)
@@ -36,7 +54,9 @@ class NfsServices(FileServices):
         self._vigil = Vigil()
 
     def of(self, server: ServerLayout, counts: Callable[[], Path | None]) -> FileService:
-        return NfsService(server, self._vigil, self.patience, self._connections, self._memory, counts)
+        return NfsService(
+            server, self._vigil, self.patience, self._connections, self._memory, counts
+        )
 
     def deaths(self, seconds: float) -> list[str]:
         return self._vigil.wait(seconds)
@@ -59,13 +79,23 @@ class NfsService(GaneshaServer, FileService):
     """
 
     def prepare(self) -> None:
-        """Folders that Ganesha's cell shares with the host are mounts, made before the cell: that of the mount points hands on what is
-        mounted in it, and through no other one is anything of the host's disk opened by a file handle."""
+        """Folders that Ganesha's cell shares with the host are mounts, made before the cell: that
+        of the mount points hands on what is mounted in it, and through no other one is anything of
+        the host's disk opened by a file handle."""
         server = self._server
         server.prepare()
-        made = {server.mounts: "tmpfs", server.run: "tmpfs", server.exports: "overlay", server.recovery: "overlay"}
+        made = {
+            server.mounts: "tmpfs",
+            server.run: "tmpfs",
+            server.exports: "overlay",
+            server.recovery: "overlay",
+        }
         found = {folder: mounts.mount_at(folder) for folder in made}
-        missing = [folder for folder, kind in made.items() if (there := found[folder]) is None or there.filesystem != kind]
+        missing = [
+            folder
+            for folder, kind in made.items()
+            if (there := found[folder]) is None or there.filesystem != kind
+        ]
         if missing:
             self.stop()  # what is mounted from now on would not reach it
         for folder in missing:
@@ -95,7 +125,9 @@ class NfsService(GaneshaServer, FileService):
             clients, not_enforced = client_blocks(export.access_rules, export.extra_specs)
             refused |= not_enforced
             with failures.collected(f"/{_folder(export)}/{export.id}"):
-                ids[export.id] = write_export(self._server, export.id, clients, ids, _folder(export))
+                ids[export.id] = write_export(
+                    self._server, export.id, clients, ids, _folder(export)
+                )
                 written.append(export.id)
         with failures.collected("letting clients in"):
             self.close_to_strangers()  # before Ganesha is told: who is let in by it must reach it
@@ -104,23 +136,30 @@ class NfsService(GaneshaServer, FileService):
         for export_id in written:
             with failures.collected(f"export {export_id}"):
                 if ids[export_id] not in active or not is_just_read:
-                    self._announce(export_id, ids[export_id], active, is_new_mount=export_id in newly_mounted)
+                    self._announce(
+                        export_id, ids[export_id], active, is_new_mount=export_id in newly_mounted
+                    )
                 self._send_away_former(export_id)
         failures.raise_any()
         return refused
 
     def _send_away_former(self, export_id: str) -> None:
-        """Send away, until their leases are over, clients that have files of an export open and that none of its rules admits any more.
+        """Send away, until their leases are over, clients that have files of an export open and
+        that none of its rules admits any more.
 
-        Else they would keep these, and locks, for as long as they use another share. Who has closed its files notices nothing.
+        Else they would keep these, and locks, for as long as they use another share. Who has closed
+        its files notices nothing.
         """
         holders = self.holders(self._server.mount_point(export_id))
         networks = networks_in(self._server.export_file(export_id).read_text()) if holders else []
         if former := admission.outside(holders, networks):
             admission.send_away(self._server.namespace, former)
 
-    def _announce(self, export_id: str, export_number: int, active: set[int], *, is_new_mount: bool) -> None:
-        """Have the running Ganesha read an export's file. `export_number`: by which it knows the export."""
+    def _announce(
+        self, export_id: str, export_number: int, active: set[int], *, is_new_mount: bool
+    ) -> None:
+        """Have the running Ganesha read an export's file. `export_number`: by which it knows the
+        export."""
         file = self._server.export_file(export_id)
         if export_number in active and not is_new_mount:
             self.bus.update(file, export_number)

@@ -1,6 +1,8 @@
-"""What is known of the NFS servers of a back end while they run: when one dies, and how often in a row one has left a probe unanswered.
+"""What is known of the NFS servers of a back end while they run: when one dies, and how often in a
+row one has left a probe unanswered.
 
-It lasts as long as the driver; everything else is found anew on the machine by each call. Callers may come from several threads.
+It lasts as long as the driver; everything else is found anew on the machine by each call. Callers
+may come from several threads.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ _LOG = logging.getLogger(__name__)
 
 
 class Health(Enum):
-    """`SILENT`: it lives and listens, and has left a probe without an answer. `GONE`: it does not, and has to be started."""
+    """`SILENT`: it lives and listens, and has left a probe without an answer. `GONE`: it does not,
+    and has to be started."""
 
     SERVES = auto()
     SILENT = auto()
@@ -35,7 +38,8 @@ class Vigil:
         self._silences: dict[str, tuple[int, int]] = {}  # name → process id, how many
 
     def watch(self, name: str, find: Callable[[], int | None]) -> None:
-        """Tell of the end of the process that `find` finds, until told to forget it; of one that is watched already, once."""
+        """Tell of the end of the process that `find` finds, until told to forget it; of one that is
+        watched already, once."""
         with self._lock:
             pid = find()
             if pid is None or self._watched.get(name, (None,))[0] == pid:
@@ -43,7 +47,9 @@ class Vigil:
             try:
                 handle = os.pidfd_open(pid)
             except OSError as error:  # it went, or no descriptor is left: probes will find out
-                _LOG.warning("the end of process %d of %s will not be noticed: %s", pid, name, error)
+                _LOG.warning(
+                    "the end of process %d of %s will not be noticed: %s", pid, name, error
+                )
                 return
             if find() != pid:  # it went before it was held, and its number may be another's
                 os.close(handle)
@@ -63,7 +69,11 @@ class Vigil:
         ready = self._ends.poll(seconds)
         with self._lock:
             # A descriptor that was closed meanwhile may be another process's by now.
-            ended = [self._names[handle] for handle, _ in ready if handle in self._names and _has_ended(handle)]
+            ended = [
+                self._names[handle]
+                for handle, _ in ready
+                if handle in self._names and _has_ended(handle)
+            ]
             for name in ended:
                 self._drop(name)
         return ended
@@ -79,7 +89,8 @@ class Vigil:
             self._silences.pop(name, None)
 
     def hangs(self, name: str, pid: int) -> bool:
-        """Whether the process has left so many probes in a row without an answer that it is not going to answer any more."""
+        """Whether the process has left so many probes in a row without an answer that it is not
+        going to answer any more."""
         with self._lock:
             silent_pid, count = self._silences.get(name, (pid, 0))
             return silent_pid == pid and count >= MOST_SILENCES

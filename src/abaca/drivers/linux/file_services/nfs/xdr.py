@@ -1,4 +1,5 @@
-"""XDR (RFC 4506): values to bytes by functions, bytes to values by a `Reader`. Whatever was sent, reading ends in a value or in Malformed."""
+"""XDR (RFC 4506): values to bytes by functions, bytes to values by a `Reader`. Whatever was sent,
+reading ends in a value or in Malformed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The worker's side of a cell: starting a program of a share server in one, and looking whether a process is in one."""
+"""The worker's side of a cell: starting a program of a share server in one, and looking whether a
+process is in one."""
 
 from __future__ import annotations
 
@@ -22,8 +23,16 @@ LEAST_DATA = 1 << 30
 STACK = 8 * 1024**2  # bytes of a thread's, which count as data whether it uses them or not
 FILTERS = 2  # the launcher's and the library's
 # Programs and libraries, and settings of the C library.
-OF_THE_HOST = ("/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/etc/ld.so.cache", "/etc/localtime", "/etc/netconfig")
-# CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed to.
+OF_THE_HOST = (
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/share/zoneinfo",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/netconfig",
+)
+# CORE: with 1, nothing is dumped, not even to a program of the host's that core dumps are handed
+# to.
 LIMITS = {"CORE": 1, "NOFILE": 16384, "MSGQUEUE": 0, "MEMLOCK": 1 << 20}
 
 
@@ -41,7 +50,8 @@ def launch(
     capabilities: int,
     data: int = LEAST_DATA,
 ) -> Launch:
-    """How a program of Debian's is started in the server's network namespace and a cell of its own. Raises Unavailable."""
+    """How a program of Debian's is started in the server's network namespace and a cell of its own.
+    Raises Unavailable."""
     file = shutil.which(program, path=SEARCH_PATH)
     if file is None:
         raise Unavailable(f"program {program} is not installed")
@@ -71,13 +81,20 @@ def start(launch: Launch) -> None:
     """Raises Unavailable, with the launcher's reason, when the program was not started."""
     text = json.dumps(launch._asdict())
     try:
-        run(sys.executable, "-m", "abaca.drivers.linux.file_services.nfs.cell.launch", text, timeout=START_SECONDS)
+        run(
+            sys.executable,
+            "-m",
+            "abaca.drivers.linux.file_services.nfs.cell.launch",
+            text,
+            timeout=START_SECONDS,
+        )
     except OutcomeUnknown as error:
         raise Unavailable(error.message) from error
 
 
 def gap(pid: int) -> str | None:
-    """What is not as it must be around an NFS server's process; None when all of its cell stands, or when it is gone."""
+    """What is not as it must be around an NFS server's process; None when all of its cell stands,
+    or when it is gone."""
     process, loaded = PROC / str(pid), f"/{library.name()}".encode()
     try:
         # Its name and those of files are its own choice: no text, or very long.
@@ -94,7 +111,11 @@ def gap(pid: int) -> str | None:
         "Seccomp": "2",
         "Seccomp_filters": str(FILTERS),
     }
-    wrong = [f"{name} is {status.get(name)}, not {value}" for name, value in wanted.items() if status.get(name) != value]
+    wrong = [
+        f"{name} is {status.get(name)}, not {value}"
+        for name, value in wanted.items()
+        if status.get(name) != value
+    ]
     if not is_loaded:
         wrong.append(f"the library {library.name()} is not loaded")
     return "; ".join(wrong) or None

@@ -1,4 +1,5 @@
-"""Calls of the kernel that Python 3.11 does not have, by the C library. What fails is an OSError that says what was tried."""
+"""Calls of the kernel that Python 3.11 does not have, by the C library. What fails is an OSError
+that says what was tried."""
 
 from __future__ import annotations
 
@@ -22,11 +23,22 @@ def check(result: int, what: str) -> None:
         raise OSError(number, f"cannot {what}: {os.strerror(number)}")
 
 
-def mount(source: str | Path | None, point: str | Path, flags: int, kind: str | None = None, data: str | None = None) -> None:
+def mount(
+    source: str | Path | None,
+    point: str | Path,
+    flags: int,
+    kind: str | None = None,
+    data: str | None = None,
+) -> None:
     encoded = [text if text is None else os.fsencode(text) for text in (source, point, kind, data)]
-    check(libc.mount(*encoded[:3], ctypes.c_ulong(flags), encoded[3]), f"mount {source or ''} at {point}")
+    check(
+        libc.mount(*encoded[:3], ctypes.c_ulong(flags), encoded[3]),
+        f"mount {source or ''} at {point}",
+    )
 
 
 def prctl(option: int, first: int | bytes, second: int | bytes = 0, *, what: str) -> None:
-    arguments = [given if isinstance(given, bytes) else ctypes.c_ulong(given) for given in (first, second)]
+    arguments = [
+        given if isinstance(given, bytes) else ctypes.c_ulong(given) for given in (first, second)
+    ]
     check(libc.prctl(option, *arguments, ctypes.c_ulong(0), ctypes.c_ulong(0)), what)

@@ -21,8 +21,9 @@ from abaca.drivers.linux.file_services.nfs.cell.kernel import check, libc
 
 class Launch(NamedTuple):
     """`argv`: the program's; `program` its file. `network`: the name file of a network namespace.
-    `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program. `limits`: by names of resources.
-    `groups`: files of control groups to join. `capabilities`: those that it keeps, as bits."""
+    `root`: an empty folder. Paths: see `view.enter`. `library`: what is loaded into the program.
+    `limits`: by names of resources. `groups`: files of control groups to join. `capabilities`:
+    those that it keeps, as bits."""
 
     program: str
     argv: list[str]
@@ -61,9 +62,15 @@ def _become(launch: Launch) -> None:
     os.umask(0o022)
     check(libc.sethostname(launch.host_name.encode(), len(launch.host_name)), "set the host name")
     view.enter(
-        Path(launch.root), [*launch.of_the_host, launch.library], launch.read_only, launch.writable, launch.private, launch.shares
+        Path(launch.root),
+        [*launch.of_the_host, launch.library],
+        launch.read_only,
+        launch.writable,
+        launch.private,
+        launch.shares,
     )
-    _leave_streams()  # for the null device of the cell: the host's is on a file system with all its other devices
+    # for the null device of the cell: the host's is on a file system with all its other devices
+    _leave_streams()
     if not Path(launch.library).is_file():
         raise OSError(f"the library {launch.library} is not there")
     privileges.limit(launch.limits.items())
@@ -87,7 +94,8 @@ def _enter_network(path: str) -> None:
 
 
 def _fork(become: Callable[[], None]) -> int:
-    """The process id of a child that has become another program. Raises OSError with what kept it from that."""
+    """The process id of a child that has become another program. Raises OSError with what kept it
+    from that."""
     read, write = os.pipe()  # the write end is closed by the exec
     pid = os.fork()
     if pid == 0:

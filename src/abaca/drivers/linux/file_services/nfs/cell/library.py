@@ -1,4 +1,5 @@
-"""The library that is loaded into every NFS server: built from the C files here, kept under the hash of what it was built from.
+"""The library that is loaded into every NFS server: built from the C files here, kept under the
+hash of what it was built from.
 
 Several releases of Abaca on one machine have a library each; none is ever changed in place.
 """
@@ -20,7 +21,17 @@ from abaca.errors import BackendError, Unavailable
 COMPILER = "gcc"
 SHIPPED = Path("/usr/lib/abaca")  # by a package
 BUILT = Path("/usr/local/lib/abaca")
-_SOURCES = ("real.h", "handles.c", "calls.c", "room.c", "connections.c", "identities.h", "identities.c", "holders.h", "holders.c")
+_SOURCES = (
+    "real.h",
+    "handles.c",
+    "calls.c",
+    "room.c",
+    "connections.c",
+    "identities.h",
+    "identities.c",
+    "holders.h",
+    "holders.c",
+)
 FLAGS = (
     *("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
     *("-fno-builtin", "-U_FORTIFY_SOURCE", "-Wl,-z,now", "-Wl,-z,relro", f"-DTOKEN={TOKEN:#x}u"),
@@ -30,7 +41,8 @@ _HERE = Path(__file__).parent
 
 @cache
 def _sources() -> dict[str, bytes]:
-    """As they were when this process first asked: an upgrade may exchange the files under a worker that still runs."""
+    """As they were when this process first asked: an upgrade may exchange the files under a worker
+    that still runs."""
     return {source: (_HERE / source).read_bytes() for source in _SOURCES}
 
 
@@ -44,11 +56,14 @@ def name() -> str:
 
 def path() -> Path | None:
     """Where the library is, or None when it was not built yet."""
-    return next((found for folder in (SHIPPED, BUILT) if (found := folder / name()).is_file()), None)
+    return next(
+        (found for folder in (SHIPPED, BUILT) if (found := folder / name()).is_file()), None
+    )
 
 
 def ensure() -> Path:
-    """The library's path; it is built when it is not there. Raises Unavailable when it cannot be."""
+    """The library's path; it is built when it is not there. Raises Unavailable when it cannot
+    be."""
     found = path() or _build()
     require_trusted(found)
     return found
@@ -58,7 +73,10 @@ def missing() -> list[str]:
     """What is missing to have the library, in words for an administrator."""
     if path() is not None or is_installed(COMPILER):
         return []
-    return [f"the NFS servers' library: it is neither in {SHIPPED} nor in {BUILT}, and cannot be built: install Debian packages gcc, libc6-dev"]
+    return [
+        f"the NFS servers' library: it is neither in {SHIPPED} nor in {BUILT}, and cannot be "
+        "built: install Debian packages gcc, libc6-dev"
+    ]
 
 
 def _build() -> Path:

@@ -1,4 +1,5 @@
-"""What the launcher gives up for good before it becomes an NFS server: capabilities, privileges of programs, opening by handle.
+"""What the launcher gives up for good before it becomes an NFS server: capabilities, privileges of
+programs, opening by handle.
 
 The filter here is the smaller of two: with it, a file is opened by its handle only through the
 library (`handles.c`), which adds the token. So an NFS server into which the library was not loaded
@@ -53,7 +54,9 @@ def architecture() -> Architecture:
     """This machine's. Raises OSError when it is not known here."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
-        raise OSError(f"NFS servers cannot be confined on {machine}, only on {', '.join(ARCHITECTURES)}")
+        raise OSError(
+            f"NFS servers cannot be confined on {machine}, only on {', '.join(ARCHITECTURES)}"
+        )
     return ARCHITECTURES[machine]
 
 
@@ -77,10 +80,15 @@ def give_up(kept: int) -> None:
 
 
 def demand_token() -> None:
-    """From now on this process opens files by handle only with the token, which only the library adds."""
+    """From now on this process opens files by handle only with the token, which only the library
+    adds."""
     here = architecture()
     program = [
-        *(_word(_LOAD, _ARCHITECTURE_AT), _word(_IF_EQUAL, here.audit, 1, 0), _word(_ANSWER, _KILL)),
+        *(
+            _word(_LOAD, _ARCHITECTURE_AT),
+            _word(_IF_EQUAL, here.audit, 1, 0),
+            _word(_ANSWER, _KILL),
+        ),
         *(_word(_LOAD, _NUMBER_AT), _word(_IF_AT_LEAST, _X32_CALLS, 0, 1), _word(_ANSWER, _REFUSE)),
         *(_word(_IF_EQUAL, here.open_by_handle_at, 0, 3), _word(_LOAD, _ARGUMENTS_AT + 8 * 2 + 4)),
         *(_word(_IF_EQUAL, TOKEN, 1, 0), _word(_ANSWER, _REFUSE), _word(_ANSWER, _ALLOW)),

@@ -1,11 +1,12 @@
-"""The files that an NFS server sees: a root of its own on a tmpfs, in which nothing of the host is but what is named here.
+"""The files that an NFS server sees: a root of its own on a tmpfs, in which nothing of the host is
+but what is named here.
 
 Runs in the launcher, as the first process of new mount and process namespaces. Every mount of the
 host is gone from this namespace afterwards, so no path and no `..` leads to it.
 
-Nor does a file handle: who may open by handle opens any file of a file system of which one folder is
-mounted. So what lies on the host's disk is seen through overlays, which open nothing by handle; devices
-are made anew.
+Nor does a file handle: who may open by handle opens any file of a file system of which one folder
+is mounted. So what lies on the host's disk is seen through overlays, which open nothing by handle;
+devices are made anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from abaca.drivers.linux.file_services.nfs.cell import kernel
-from abaca.drivers.linux.file_services.nfs.cell.kernel import BIND, NODEV, NOEXEC, NOSUID, RDONLY, REC, REMOUNT, SLAVE, check, libc, mount
+from abaca.drivers.linux.file_services.nfs.cell.kernel import (
+    BIND,
+    NODEV,
+    NOEXEC,
+    NOSUID,
+    RDONLY,
+    REC,
+    REMOUNT,
+    SLAVE,
+    check,
+    libc,
+    mount,
+)
 from abaca.drivers.linux.file_services.nfs.cell.privileges import architecture
 
 LINKS = {"lib": "usr/lib", "lib64": "usr/lib64", "etc/mtab": "/proc/self/mounts"}
@@ -29,7 +42,8 @@ KINDS = ("tmpfs", "overlay", "proc", "sysfs")
 FILES = {
     "etc/passwd": "root:x:0:0::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
-    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: files\nnetgroup: files\ninitgroups: files\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nprotocols: files\nservices: "
+    "files\nnetgroup: files\ninitgroups: files\n",
     "etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
 }
 # As `mounts.WITHOUT_HANDLES`, which a launcher would take longer to load.
@@ -38,14 +52,19 @@ FEW_BYTES = "mode=0755,size=1m,nr_inodes=1k"
 
 
 def enter(
-    root: Path, of_the_host: Iterable[str], read_only: Iterable[str], writable: Iterable[str], private: Iterable[str], shares: str | None
+    root: Path,
+    of_the_host: Iterable[str],
+    read_only: Iterable[str],
+    writable: Iterable[str],
+    private: Iterable[str],
+    shares: str | None,
 ) -> None:
     """Make `root`, an empty folder, this process's root.
 
-    `of_the_host`: programs and files that do not change; `read_only` and `writable`: paths on the server's
-    own file systems. All are seen under their own names (those of them that are there). `private`: empty
-    folders of its own, which it may write. `shares`: a shared mount, seen read-only itself; what the host
-    mounts in it later is seen as it is mounted.
+    `of_the_host`: programs and files that do not change; `read_only` and `writable`: paths on the
+    server's own file systems. All are seen under their own names (those of them that are there).
+    `private`: empty folders of its own, which it may write. `shares`: a shared mount, seen
+    read-only itself; what the host mounts in it later is seen as it is mounted.
     """
     mount(None, "/", REC | SLAVE)
     mount("tmpfs", root, NOSUID | NODEV | NOEXEC, "tmpfs", FEW_BYTES)
@@ -83,7 +102,8 @@ def _make_devices(folder: Path) -> None:
 
 
 def _overlay(root: Path, path: str) -> None:
-    """A folder or a file of the host's, read-only, in a file system that opens nothing by handle."""
+    """A folder or a file of the host's, read-only, in a file system that opens nothing by
+    handle."""
     if not os.path.exists(path):
         return
     source = os.path.realpath(path)  # a link would lead out of the overlay
@@ -92,7 +112,13 @@ def _overlay(root: Path, path: str) -> None:
     over.mkdir(exist_ok=True)
     empty.mkdir(exist_ok=True)
     lower = folder.replace("\\", "\\\\").replace(":", "\\:")
-    mount("overlay", over, NOSUID | NODEV | RDONLY, "overlay", f"lowerdir={lower}:{empty},{WITHOUT_HANDLES}")
+    mount(
+        "overlay",
+        over,
+        NOSUID | NODEV | RDONLY,
+        "overlay",
+        f"lowerdir={lower}:{empty},{WITHOUT_HANDLES}",
+    )
     target = _point(root, path)
     mount(over if folder == source else over / os.path.basename(source), target, BIND)
     mount(None, target, BIND | REMOUNT | NOSUID | NODEV | RDONLY)
@@ -137,13 +163,16 @@ def _pivot(root: Path) -> None:
 
 
 def _refuse_other_mounts(shares: str | None) -> None:
-    """Raise OSError when anything but a share is of a file system whose files may be opened by handles that somebody made up."""
+    """Raise OSError when anything but a share is of a file system whose files may be opened by
+    handles that somebody made up."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")
         point = before.split(" ")[4].encode().decode("unicode_escape")
         kind = after.split(" ")[0]
         if kind not in KINDS and not (shares and point.startswith(f"{shares}/")):
-            raise OSError(f"{point} is of the file system of a disk ({kind}), of which handles open any file")
+            raise OSError(
+                f"{point} is of the file system of a disk ({kind}), of which handles open any file"
+            )
 
 
 def _below(root: Path, path: str) -> Path:
