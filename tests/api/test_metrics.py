@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from oslo_config import cfg
-from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
@@ -162,17 +160,6 @@ def test_requests(api: Api) -> None:
 def test_only_administrators_see_it(api: Api) -> None:
     api.expect(403, "GET", "/metrics", version=None, who=ALICE)
     api.expect(401, "GET", "/metrics", version=None, who=None)
-
-
-def test_a_file_that_another_process_is_just_making_is_left_out(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is empty for a moment: at a process's first request, and at its first failed login."""
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    other: Any = MmapedDict(str(tmp_path / "counter_1.db"))  # type: ignore[no-untyped-call]  # it has no types
-    other.write_value(mmap_key("abaca_x", "abaca_x_total", [], [], "x"), 3.0, 0.0)
-    (tmp_path / "counter_2.db").touch()
-    assert numbers(api)["abaca_x_total"] == 3
 
 
 @pytest.mark.parametrize(

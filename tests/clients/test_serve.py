@@ -17,14 +17,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from abaca.api.metrics_folder import PREFIX
 from tests.service import (
     UNPRIVILEGED,
     Installation,
     arguments_of,
     descendants,
     installation,
-    reachable_folder,
     unprivileged_reason,
     users_of,
     wait_until,
@@ -167,29 +165,6 @@ def test_its_children_end_with_it_when_it_is_killed(service: Installation) -> No
     below = descendants(service.process.pid)
     assert service.stop(signal.SIGKILL) == -signal.SIGKILL
     wait_until(lambda: not any(arguments_of(pid) for pid in below), "the children to end", 60)
-
-
-def test_the_folder_that_a_killed_api_counted_in_is_removed_by_the_next_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with reachable_folder() as temporary, installation() as made:
-        temporary.chmod(0o1777)
-        monkeypatch.setenv("TMPDIR", str(temporary))
-        others = temporary / f"{PREFIX}others"
-        others.symlink_to(made.folder)
-        made.start()
-        (first,) = set(temporary.glob(f"{PREFIX}*")) - {others}
-        assert list(first.glob("*.db"))
-        killed = made.children()["api"]
-        os.kill(killed, signal.SIGKILL)
-        wait_until(
-            lambda: made.children().get("api", killed) != killed and made.answers(), "another API"
-        )
-        (second,) = set(temporary.glob(f"{PREFIX}*")) - {others}
-        assert second != first
-        assert made.stop() == 0
-        assert list(temporary.iterdir()) == [others]
-        assert made.folder.is_dir()
 
 
 def test_a_database_that_others_could_have_put_there_is_not_opened() -> None:

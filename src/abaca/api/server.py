@@ -33,7 +33,6 @@ from abaca.api.cleartext import refuse_cleartext, refuse_unusable_tls
 from abaca.api.door.application import Door
 from abaca.api.door.connections import Connections
 from abaca.api.door.environment import Proxies
-from abaca.api.metrics_folder import metrics_folder
 from abaca.api.routing import DEFAULTS
 from abaca.config import database_url
 from abaca.db import migrations
@@ -76,9 +75,8 @@ def serve(conf: cfg.ConfigOpts) -> None:
     if wrong:
         raise cfg.Error("\n  ".join(wrong))
     _refuse_older(conf, revisions)
-    with metrics_folder() as folder:
-        metrics.collect_in(folder)
-        server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
+    metrics.COUNTS.share(2 * conf.api.workers)  # on SIGHUP new ones start before old ones end
+    server.serve(target_loader=_Loader(conf, authenticate), wrap_loader=False)
 
 
 def _import_all() -> None:
@@ -113,6 +111,7 @@ class _Loader:
         privileges.end_with(signal.SIGKILL)
         if os.getppid() != self._parent:
             os._exit(1)
+        metrics.COUNTS.take_part()
         audit = Audit(self._conf.api.audit_file, self._turns)
         app = create_app(self._conf, authenticate=self._authenticate, audit=audit)
         door = _door(self._conf, app, self._authenticate, audit)

@@ -92,6 +92,7 @@ def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: An
                 "synchronous=FULL",
                 "foreign_keys=ON",
                 "busy_timeout=30000",
+                "temp_store=MEMORY",  # anybody may fill the disk of temporary files
             ):
                 connection.execute(f"PRAGMA {pragma}")
         return connection

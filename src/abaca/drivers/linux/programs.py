@@ -7,7 +7,6 @@ import errno
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +71,7 @@ def complaint(
     """Run a program that asks somebody who may be hostile, and changes nothing: None when it
     succeeds, else what it said, or that it took longer than `timeout` seconds. Its memory is
     bounded, and so is what it says. Raises Unavailable when it is not there."""
-    with tempfile.TemporaryFile() as said:
+    with os.fdopen(os.memfd_create("abaca-said"), "r+b") as said:
         try:
             done = subprocess.run(
                 (*_BOUNDED, *argv), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

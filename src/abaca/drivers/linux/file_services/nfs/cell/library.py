@@ -85,11 +85,13 @@ def _build() -> Path:
     finished = BUILT / name()
     unfinished = BUILT / f".{name()}.{os.getpid()}"
     try:
-        with TemporaryDirectory() as folder:
+        # Not where anybody may fill the disk.
+        with TemporaryDirectory(dir=BUILT, prefix=f"{unfinished.name}.") as folder:
             for source, text in _sources().items():
                 Path(folder, source).write_bytes(text)
             units = [str(Path(folder, source)) for source in _SOURCES if source.endswith(".c")]
-            run(COMPILER, *FLAGS, "-o", str(unfinished), *units, timeout=120)
+            compiling = (COMPILER, *FLAGS, "-o", str(unfinished), *units)
+            run(*compiling, timeout=120, extra_environment={"TMPDIR": folder})
         unfinished.chmod(0o644)
         unfinished.replace(finished)
     except BackendError as error:
