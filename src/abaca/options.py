@@ -10,6 +10,8 @@ import socket
 
 from oslo_config import cfg, types
 
+LARGEST_LIMIT = 2**31 - 1  # as for quotas over the API; databases count no further than 2**63
+
 
 class Shaped(types.String):
     """Text that looks as `regex` says; `what` says it to people."""
@@ -244,6 +246,7 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
         name,
         default=default,
         min=-1,
+        max=LARGEST_LIMIT,
         help=f"{text} of a project, unless its quotas say otherwise. -1: no limit.",
     )
     for name, default, text in (
@@ -264,7 +267,11 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
 
 LIMIT_OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt(
-        name, default=default, min=-1, help=f"{text}; one more is answered with 413. -1: no limit."
+        name,
+        default=default,
+        min=-1,
+        max=LARGEST_LIMIT,
+        help=f"{text}; one more is answered with 413. -1: no limit.",
     )
     for name, default, text in (
         ("local_networks", 100, "Most local networks of a project"),
@@ -291,6 +298,7 @@ LIMIT_OPTIONS.append(
         "messages",
         default=1000,
         min=-1,
+        max=LARGEST_LIMIT,
         help="Most user messages of a project; the oldest are deleted. -1: no limit.",
     )
 )

@@ -124,6 +124,14 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
             "[worker] poll_interval = soon: a number, 0.005 or more, is expected.",
         ),
         (
+            f"[limits]\nwaiting_work = {10**23}",
+            f"[limits] waiting_work = {10**23}: a whole number from -1 to 2147483647 is expected.",
+        ),
+        (
+            f"[quota]\nshares = {10**23}",
+            f"[quota] shares = {10**23}: a whole number from -1 to 2147483647 is expected.",
+        ),
+        (
             "[api]\nallow_cleartext = perhaps",
             "[api] allow_cleartext = perhaps: true or false is expected.",
         ),
@@ -495,3 +503,39 @@ def test_files_with_secrets_that_are_none(
     os.chmod(file, mode)
     (line,) = sentences(run(f"{option} = {file}\n"))
     assert str(file) in line and said in line
+
+
+NAMED_FILES = {
+    "key": "[DEFAULT]\nkey_file = {}",
+    "users": "[api]\nhttp_basic_auth_user_file = {}",
+    "policy": "[oslo_policy]\npolicy_file = {}",
+    "certificate": "[api]\nssl_certificate = {}\nssl_key = /nowhere.key",
+    "private key": f"[api]\nssl_certificate = {__file__}\nssl_key = {{}}",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", NAMED_FILES)
+def test_a_named_file_that_is_none_holds_nobody_up(run: Run, tmp_path: Path, kind: str) -> None:
+    """To open a FIFO is to wait for whoever writes to it."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo, 0o600)
+    result = run(NAMED_FILES[kind].format(fifo))
+    assert f"{fifo} is no regular file." in result.output and result.exit_code == 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("command", [("config", "check"), ("user", "list")])
+def test_nor_does_a_configuration_file_that_is_none(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    os.mkfifo(tmp_path / "abaca.conf")
+    result = CliRunner().invoke(cli.main, [*command, "--config-dir", str(tmp_path)])
+    assert f"{tmp_path}/abaca.conf is no regular file." in result.output and result.exit_code
+
+
+@pytest.mark.timeout(120)
+def test_nor_do_the_users_when_they_are_listed(run: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "users")
+    result = run(NAMED_FILES["users"].format(tmp_path / "users"), "user", "list")
+    assert "users is no regular file." in result.output and result.exit_code == 1

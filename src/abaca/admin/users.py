@@ -20,6 +20,7 @@ from abaca.admin import clouds_file, logs, state_dir
 from abaca.admin.settings import Refused, Settings, common_options
 from abaca.api.users_file import User, parse
 from abaca.errors import AbacaError, Conflict, Invalid, Missing
+from abaca.regular_files import NotRegular, require_regular
 
 ADMIN = "admin"
 ROLES = ("admin", "member", "reader")
@@ -80,9 +81,12 @@ def read(conf: cfg.ConfigOpts) -> dict[str, User]:
     one."""
     path = config.users_file(conf)
     try:
+        require_regular(path)
         return parse(path.read_text())
     except FileNotFoundError:
         return {}
+    except NotRegular as error:
+        raise Conflict(str(error)) from error
     except ValueError as error:
         raise Conflict(f"{path}: {error}") from error
 

@@ -8,6 +8,8 @@ import ssl
 
 from oslo_config import cfg
 
+from abaca.regular_files import NotRegular, require_regular
+
 
 def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
     """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof,
@@ -36,7 +38,11 @@ def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
     if not api.ssl_certificate:
         return
     try:
+        for file in (api.ssl_certificate, api.ssl_key):
+            require_regular(file)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(api.ssl_certificate, api.ssl_key)
+    except NotRegular as error:
+        raise cfg.Error(str(error)) from error
     except OSError as error:  # of which those of TLS are a kind
         raise cfg.Error(
             f"[api] ssl_certificate = {api.ssl_certificate} and ssl_key = {api.ssl_key} cannot be "

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_policy import opts, policy
 
 from abaca.config import state_path
+from abaca.regular_files import NotRegular, require_regular
 
 USUAL = "policy.yaml"
 _REFERENCE = re.compile(r"\brule:([^\s()]+)")
@@ -38,6 +39,8 @@ def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
     for file in _files(conf, path):
         try:
             found = _content(file)
+        except NotRegular as error:
+            yield str(error)
         except ValueError as error:
             yield f"{file}: {error}"
         except PermissionError:
@@ -73,6 +76,7 @@ def _files(conf: cfg.ConfigOpts, path: Path) -> Iterator[Path]:
 def _content(file: Path) -> dict[object, object]:
     """Raises ValueError, with the rest of a sentence, for a file that holds no rules."""
     try:
+        require_regular(file)
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""

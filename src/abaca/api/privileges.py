@@ -25,6 +25,7 @@ from oslo_config import cfg
 from abaca.api import audit_file, policy_file
 from abaca.config import key_file, users_file
 from abaca.db.private_files import Exposed, read_private
+from abaca.regular_files import NotRegular, require_regular
 
 LOG = logging.getLogger(__name__)
 
@@ -131,10 +132,11 @@ def _others(conf: cfg.ConfigOpts) -> Iterator[Path]:
 
 def _complaint(path: Path, read: Callable[[Path], object]) -> Iterator[str]:
     try:
+        require_regular(path)
         read(path)
     except FileNotFoundError:  # some are made later; those that must be there are missed elsewhere
         return
-    except Exposed as error:
+    except (Exposed, NotRegular) as error:
         yield str(error)
     except PermissionError:
         closed = next(

@@ -6,6 +6,8 @@ import os
 import stat
 from pathlib import Path
 
+from abaca.regular_files import require_regular
+
 
 class Exposed(OSError):
     """Others may read or write the file, or it is somebody else's: it is not read. The message
@@ -13,7 +15,8 @@ class Exposed(OSError):
 
 
 def read_private(path: Path) -> str:
-    """The file's text. Raises Exposed, and OSError when it cannot be read."""
+    """The file's text. Raises Exposed, NotRegular, and OSError when it cannot be read."""
+    require_regular(path)
     with open(path, encoding="utf-8") as file:
         found = os.fstat(file.fileno())
         if found.st_uid not in (0, os.geteuid()):

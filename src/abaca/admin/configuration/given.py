@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from oslo_config import cfg
 
+from abaca.regular_files import NotRegular, require_regular
+
 _VARIABLE = re.compile(r"OS_(.+?)__(.+)", re.DOTALL)
 
 
@@ -72,12 +74,15 @@ def in_environment(environment: Mapping[str, str] = os.environ) -> Iterator[Give
 def _in_file(path: str) -> Iterator[Given]:
     sections: dict[str, dict[str, Any]] = {}
     try:
+        require_regular(path)
         cfg.ConfigParser(path, sections).parse()
     except cfg.ParseError as error:
         # not what is in it: it may be a password
         raise Unreadable(f"{path}: line {error.lineno}: {_what(error.msg)}.") from error
     except UnicodeDecodeError as error:
         raise Unreadable(f"{path}: this is not text in UTF-8 (byte {error.start}).") from error
+    except NotRegular as error:
+        raise Unreadable(str(error)) from error
     except OSError as error:
         raise Unreadable(f"{path}: it cannot be read: {error.strerror}.") from error
     for section, options in sections.items():
