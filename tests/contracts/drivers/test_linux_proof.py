@@ -88,10 +88,13 @@ def test_a_back_end_is_up_when_its_servers_open_no_forged_handle(
         ([NOTHING, "calls.c"], "opens a forged handle of its own, which tells of its subvolume"),
         ([OPEN, "calls.c"], "it opens a forged handle of proof-own"),
         (
-            [BELIEVE, "calls.c", "handles.c", "room.c", "connections.c"],
+            [BELIEVE, "calls.c", "handles.c", "holders.c", "room.c", "connections.c"],
             "believes anybody about whose a session is",
         ),
-        ([NOTHING, "calls.c", "handles.c", "room.c"], "waits for a request without end"),
+        (
+            [NOTHING, "calls.c", "handles.c", "holders.c", "room.c"],
+            "waits for a request without end",
+        ),
     ],
     ids=["without anything", "without the wrappers", "open", "believing", "without bounds"],
 )

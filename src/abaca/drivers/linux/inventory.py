@@ -7,14 +7,13 @@ service, and asks nothing of the driver.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from abaca.drivers.linux import beneath, control_groups, mounts, namespaces, processes
+from abaca.drivers.linux import beneath, control_groups, loops, mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
 from abaca.drivers.linux.file_services.nfs.bus_daemon import BUS
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
@@ -27,7 +26,6 @@ from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
-DETACH_SECONDS = 60.0
 PROGRAMS = (GANESHA, BUS)
 
 
@@ -160,23 +158,20 @@ def _folders_of_images(prefix: str, state_dir: Path, pool_path: Path | None) -> 
     return [state_dir, *([pool_path / prefix] if pool_path is not None else [])]
 
 
+def _prefixes(folders: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(f"{folder}/" for folder in folders)
+
+
 def _loop_devices(folders: Sequence[Path]) -> list[str]:
     """Of the images in these folders."""
-    listed = run("losetup", "--list", "--json", "--output", "NAME,BACK-FILE")
-    devices = json.loads(listed)["loopdevices"] if listed.strip() else []
-    return [
-        device["name"]
-        for device in devices
-        if (device["back-file"] or "").startswith(tuple(f"{folder}/" for folder in folders))
-    ]
+    return list(map(str, loops.attached(_prefixes(folders))))
 
 
 def _detach_loop_devices(folders: Sequence[Path]) -> None:
-    """A process that is just being given mounts of its own may hold one for a moment, as may one
-    that has just been killed, whose file system is still being written to the end."""
-    for device in _loop_devices(folders):
-        run("losetup", "--detach", device)
-    processes.wait_until(lambda: not _loop_devices(folders), DETACH_SECONDS)
+    prefixes = _prefixes(folders)
+    for device in loops.attached(prefixes):
+        loops.detach(device, prefixes)
+    loops.await_detached(prefixes)
 
 
 def _processes(prefix: str) -> list[int]:

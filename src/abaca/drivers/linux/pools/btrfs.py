@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from abaca.drivers.linux import beneath, mounts
+from abaca.drivers.linux import beneath, loops, mounts
 from abaca.drivers.linux.layout import NO_SHARE, require_trusted, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.contents import SUCCESSOR, Contents
@@ -98,6 +98,9 @@ class BtrfsPool:
             )
         end_users()
         mounts.unmount(self.root.parent)
+        loops.await_detached(
+            [str(image.path)]
+        )  # mount(8) would take the device that is about to go
         image.ensure_mounted(self.root, DATA_ONLY)
 
     def _ensure_counting(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from abaca.drivers.linux import mounts
+from abaca.drivers.linux import loops, mounts
 from abaca.drivers.linux.pools.room import GIB, size_of_image
 from abaca.drivers.linux.programs import run
 from abaca.errors import Unavailable
@@ -96,6 +96,7 @@ class Image:
             timeout=300,
         )
         mounts.unmount(root)
+        loops.await_detached([str(unfinished)])
         unfinished.replace(self.path)
 
     def _first_size(self) -> int:
