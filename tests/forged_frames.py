@@ -43,8 +43,7 @@ class Station(NamedTuple):
 Attack = Callable[[Station, Station, Station], list[bytes]]
 
 
-# --- building frames
-# -------------------------------------------------------------------------------------------------
+# --- building frames ------------------------------------------------------------------------------
 
 
 def ethernet(target: str, source: str, kind: int, content: bytes) -> bytes:
@@ -150,8 +149,7 @@ def vxlan(vni: int, frame: bytes) -> bytes:
     return struct.pack("!II", 0x08000000, vni << 8) + frame
 
 
-# --- attacks
-# -------------------------------------------------------------------------------------------------
+# --- attacks --------------------------------------------------------------------------------------
 
 
 def _addressed(attacker: Station, packet: bytes, source: str = "") -> bytes:
@@ -280,8 +278,7 @@ def honest(sender: Station, target: Station) -> list[bytes]:
     return frames + [ethernet(target.mac, sender.mac, kind, packet) for kind, packet in packets]
 
 
-# --- sending and capturing
-# ----------------------------------------------------------------------------------------------
+# --- sending and capturing ------------------------------------------------------------------------
 
 
 def send(sender: Station, frames: Iterable[bytes]) -> None:

@@ -137,8 +137,7 @@ class Stack:
         """Ask until the answer is true; fails with the last answer."""
         return wait_for(lambda: self.ask(question), seconds)
 
-    # --- what tests build on
-    # ---------------------------------------------------------------------------------------
+    # --- what tests build on ----------------------------------------------------------------------
 
     def network(self, *cidrs: str, caller: Caller = MEMBER) -> list[tuple[str, str]]:
         """A local network with these subnets; (network id, subnet id) of each."""
@@ -331,8 +330,7 @@ def environment(**variables: str) -> Iterator[None]:
             del os.environ[name]
 
 
-# --- workers in processes of their own
-# --------------------------------------------------------------------------------
+# --- workers in processes of their own ------------------------------------------------------------
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(["tests.stack"])

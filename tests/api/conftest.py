@@ -123,8 +123,7 @@ class Api:
         assert set(fault) == {"code", "message"} | ({"retryAfter"} if status == 413 else set())
         return str(fault["message"])
 
-    # --- what tests build on
-    # ---------------------------------------------------------------------------------------
+    # --- what tests build on ----------------------------------------------------------------------
 
     def share_type(self, name: str = "gold", **extra_specs: Any) -> str:
         """A new share type; its id."""

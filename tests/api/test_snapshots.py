@@ -386,8 +386,7 @@ def test_metadata(api: Api, snapshot: str) -> None:
     api.fault("GET", path, None, 404, who=ALICE, version="2.72")
 
 
-# --- reverting
-# -------------------------------------------------------------------------------------------------
+# --- reverting ------------------------------------------------------------------------------------
 
 
 def test_reverting(
@@ -441,8 +440,7 @@ def test_a_revert_that_grows_a_share_claims_the_room(
         assert conn.scalar(sa.select(pools.c.allocated_capacity_gb)) == 99
 
 
-# --- shares from snapshots
-# ---------------------------------------------------------------------------------------------
+# --- shares from snapshots ------------------------------------------------------------------------
 
 
 def test_a_share_from_a_snapshot_takes_over_what_is_left_open(

@@ -58,8 +58,7 @@ def network(provider: Gophercloud, neutron_ids: dict[str, str]) -> Iterator[str]
     provider("DELETE", f"/share-networks/{made}")
 
 
-# --- openstack_sharedfilesystem_securityservice_v2
-# ------------------------------------------------------------------
+# --- openstack_sharedfilesystem_securityservice_v2 ------------------------------------------------
 
 
 def create_service(provider: Gophercloud, **wanted: str) -> str:
@@ -107,8 +106,7 @@ def test_a_security_service(provider: Gophercloud) -> None:
     )
 
 
-# --- openstack_sharedfilesystem_sharenetwork_v2
-# ---------------------------------------------------------------------
+# --- openstack_sharedfilesystem_sharenetwork_v2 ---------------------------------------------------
 
 
 def create_network(provider: Gophercloud, **wanted: str) -> str:
@@ -185,8 +183,7 @@ def test_neutron_ids_of_a_network_without_shares_are_exchanged(
     provider("DELETE", f"/v2.0/subnets/{other}", None, 204, base="/network")
 
 
-# --- openstack_sharedfilesystem_share_v2
-# ----------------------------------------------------------------------------
+# --- openstack_sharedfilesystem_share_v2 ----------------------------------------------------------
 
 
 def create_share(provider: Gophercloud, network: str, **more: Any) -> str:
@@ -288,8 +285,7 @@ def test_an_extension_past_the_pool_s_room_is_no_conflict(
     delete_share(provider, share)
 
 
-# --- openstack_sharedfilesystem_share_access_v2
-# ---------------------------------------------------------------------
+# --- openstack_sharedfilesystem_share_access_v2 ---------------------------------------------------
 
 
 def test_access_to_a_share(provider: Gophercloud, network: str) -> None:

@@ -175,8 +175,7 @@ class Campaign:
             for each in work:
                 each.result()
 
-    # --- pauses
-    # ----------------------------------------------------------------------------------------------
+    # --- pauses -----------------------------------------------------------------------------------
 
     def _settle(self) -> None:
         """Wait until nothing goes on, and see whether all is well."""
@@ -233,8 +232,7 @@ class Campaign:
     def _unsettled(self) -> list[Any]:
         return [*queue.unfinished(self.site.stack.engine), *self.site.stack.ask(rows.going_on)]
 
-    # --- the end
-    # ----------------------------------------------------------------------------------------------
+    # --- the end ----------------------------------------------------------------------------------
 
     def _wipe(self) -> None:
         """Open every share to everybody once, and see that it is; then delete all that there is,

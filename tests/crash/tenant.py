@@ -83,8 +83,7 @@ class Tenant:
             "accepted",
         )
 
-    # --- what is there
-    # ---------------------------------------------------------------------------------------------
+    # --- what is there ----------------------------------------------------------------------------
 
     def shares(self) -> list[dict[str, Any]]:
         return self._list("/v2/shares/detail", "shares")
@@ -129,8 +128,7 @@ class Tenant:
         answer = self.caller.read(path)
         return answer[member] if answer is not None else []
 
-    # --- networks
-    # ----------------------------------------------------------------------------------------------
+    # --- networks ---------------------------------------------------------------------------------
 
     def _create_network(self, decision: Decision) -> str:
         """With four subnets, of the same ranges as the other projects'."""
@@ -240,8 +238,7 @@ class Tenant:
             self.caller("DELETE", f"/v2/share-networks/{network['id']}"),
         )
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     def _create_share(self, decision: Decision) -> str:
         network = _chosen(self.share_networks(), decision.dice[0])
@@ -332,8 +329,7 @@ class Tenant:
             self._act(share, "deny_access", {"access_id": rule["id"]}),
         )
 
-    # --- snapshots
-    # ----------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def _snapshot(self, decision: Decision) -> str:
         share = self._share(decision.dice[0])

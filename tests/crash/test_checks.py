@@ -183,8 +183,7 @@ def test_a_share_that_is_not_as_it_should_be(
     assert told in "\n".join(fake_world.violations(stack.engine, changed))
 
 
-# --- promises
-# -------------------------------------------------------------------------------------------------
+# --- promises -------------------------------------------------------------------------------------
 
 SHARE: Key = ("share", "one")
 

@@ -51,8 +51,7 @@ class OpenstackScene(Scene):
         self._switches: dict[str, Machine] = {}
         self._clouds = self.folder / "clouds.yaml"
 
-    # --- what is otherwise than by default
-    # ----------------------------------------------------------------------------
+    # --- what is otherwise than by default --------------------------------------------------------
 
     def start(self) -> None:
         """Wire the physical networks and register Abaca in Keystone's catalogue; then as ever."""

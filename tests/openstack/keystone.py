@@ -71,8 +71,7 @@ class Keystone(Service):
             role["name"]: role["id"] for role in self._admin.get("/roles").json()["roles"]
         }
 
-    # --- who is there
-    # ----------------------------------------------------------------------------------------------
+    # --- who is there -----------------------------------------------------------------------------
 
     def project(self, name: str) -> str:
         """A new project; its id."""
@@ -122,8 +121,7 @@ class Keystone(Service):
     def _made(self, noun: str, **members: Any) -> str:
         return str(self._admin.post(f"/{noun}s", json={noun: members}).json()[noun]["id"])
 
-    # --- tokens
-    # ----------------------------------------------------------------------------------------------
+    # --- tokens -----------------------------------------------------------------------------------
 
     def auth(self, user: str, **scope: Any) -> v3.Password:
         """keystoneauth's plug-in. Scope: project_name, project_id or system_scope; none: the token

@@ -205,8 +205,7 @@ Round = tuple[list[Ask], Fault | None]
 """What is asked at once, and what fails meanwhile."""
 
 
-# --- share networks and subnets
-# ----------------------------------------------------------------------------------------
+# --- share networks and subnets -------------------------------------------------------------------
 
 
 def _neutron(place: Place, pair: int) -> dict[str, str]:
@@ -262,8 +261,7 @@ def delete_subnet(place: Place, client: int, subnet: int) -> Result:
     return place.send(client, "DELETE", f"/share-networks/{network}/subnets/{key}")
 
 
-# --- shares
-# -------------------------------------------------------------------------------------------------
+# --- shares ---------------------------------------------------------------------------------------
 
 
 def _act(
@@ -363,8 +361,7 @@ def revert(place: Place, client: int, snapshot: int) -> Result:
     return place.send(client, "POST", f"/shares/{share}/action", {"revert": {"snapshot_id": key}})
 
 
-# --- the administrator's, by API and by command; and what back ends report
-# ---------------------------------------------
+# --- the administrator's, by API and by command; and what back ends report ------------------------
 
 
 def delete_server(place: Place, client: int, server: int) -> Result:
@@ -405,8 +402,7 @@ def report_capability(
     declare(place.worker, backend, **{capability: value})
 
 
-# --- what is drawn
-# -------------------------------------------------------------------------------------------------
+# --- what is drawn --------------------------------------------------------------------------------
 
 _WHICH = st.integers(0, 6)
 _NETWORK = st.integers(0, 2)

@@ -27,8 +27,7 @@ from tests.stack import MEMBER, Stack, wait_for
 
 OTHER = Caller(user_id="other", project_id="other-project", roles=("member",))
 
-# --- work that keeps its place until it is let go: module level, as DBOS wants it
-# -------------------------------------
+# --- work that keeps its place until it is let go: module level, as DBOS wants it -----------------
 
 _lock = Lock()
 _begun: Counter[str] = Counter()

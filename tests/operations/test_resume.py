@@ -66,8 +66,7 @@ def status(stack: Stack, share_id: str) -> str:
     return str(share(stack, share_id)["status"])
 
 
-# --- the nouns of a share
-# -------------------------------------------------------------------------------------------
+# --- the nouns of a share -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["setup_server", "create_share"])
@@ -159,8 +158,7 @@ def test_rules_are_applied_after_all(stack: Stack) -> None:
     assert enforced(stack, id_) == {"10.9.0.1"}
 
 
-# --- share servers
-# --------------------------------------------------------------------------------------------------
+# --- share servers --------------------------------------------------------------------------------
 
 
 def test_a_server_is_deleted_after_all(stack: Stack) -> None:
@@ -211,8 +209,7 @@ def test_a_server_joins_its_new_security_service_after_all(stack: Stack) -> None
     assert [[each for each, _ in services] for services in joined(stack)] == [[new]]
 
 
-# --- what was begun too often, and what a person gave up
-# ------------------------------------------------------------
+# --- what was begun too often, and what a person gave up ------------------------------------------
 
 
 def test_what_was_begun_too_often_is_shown_and_taken_up_again(install: Install) -> None:
@@ -252,8 +249,7 @@ def test_what_is_kept_of_ended_work_goes_in_time(stack: Stack) -> None:
     assert inspection.find(stack.engine) == []
 
 
-# --- refusals: nothing is changed
-# -----------------------------------------------------------------------------------
+# --- refusals: nothing is changed -----------------------------------------------------------------
 
 
 def refused(stack: Stack, operation_id: str, text: str) -> None:

@@ -140,8 +140,7 @@ def used(stack: Stack, *attach: str) -> tuple[str, str]:
     return share_network, made
 
 
-# --- success
-# -------------------------------------------------------------------------------------------------
+# --- success --------------------------------------------------------------------------------------
 
 
 def test_a_server_joins_what_its_network_has(stack: Stack) -> None:
@@ -253,8 +252,7 @@ def everything_stored(stack: Stack) -> str:
     return "\n".join(found)
 
 
-# --- refusals
-# -------------------------------------------------------------------------------------------------
+# --- refusals -------------------------------------------------------------------------------------
 
 
 def test_a_network_has_one_service_of_a_type(stack: Stack) -> None:
@@ -373,8 +371,7 @@ def test_a_back_end_without_the_capability(install: Install) -> None:
         refused(stack, Invalid, "does not support", share_network, one)
 
 
-# --- the check
-# -------------------------------------------------------------------------------------------------
+# --- the check ------------------------------------------------------------------------------------
 
 
 def test_the_check_alone(two: Stack) -> None:
@@ -429,8 +426,7 @@ def test_a_service_that_is_gone_when_the_driver_is_asked(install: Install) -> No
         wait_for(lambda: any("refuses it" in message for message in told(stack)))
 
 
-# --- failures
-# -------------------------------------------------------------------------------------------------
+# --- failures -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("error", [*FAILURES, "bug"])

@@ -110,8 +110,7 @@ def held(stack: Stack, share_id: str) -> int:
     return int(world(stack)["shares"][instance_of(stack, share_id).id]["used_bytes"]) // GIB
 
 
-# --- taking and deleting
-# -----------------------------------------------------------------------------------------------
+# --- taking and deleting --------------------------------------------------------------------------
 
 
 def test_a_snapshot_is_mounted_by_a_path_for_each_address_and_goes_without_a_trace(
@@ -227,8 +226,7 @@ def test_forced_while_it_is_taken_it_goes(stack: Stack, share_network: str) -> N
     assert (slate(stack), counted(stack)) == (before, (0, 0))
 
 
-# --- reverting
-# -------------------------------------------------------------------------------------------------
+# --- reverting ------------------------------------------------------------------------------------
 
 
 def test_a_share_gets_back_what_it_held_and_its_size(stack: Stack, share_network: str) -> None:
@@ -299,8 +297,7 @@ def test_what_is_against_a_revert(stack: Stack, share_network: str) -> None:
     assert stack.settled_share(id_) == "available"
 
 
-# --- shares from snapshots
-# ---------------------------------------------------------------------------------------------
+# --- shares from snapshots ------------------------------------------------------------------------
 
 
 def test_a_share_from_a_snapshot_stands_beside_its_parent_with_what_that_held(
@@ -401,8 +398,7 @@ def test_a_type_that_wants_snapshots_goes_only_where_they_are(install: Setup) ->
         assert "mount_snapshot_support" in told(bare)[0]
 
 
-# --- subnets added to the share network
-# --------------------------------------------------------------------------------
+# --- subnets added to the share network -----------------------------------------------------------
 
 
 def test_a_new_subnet_gives_snapshots_paths_after_those_that_they_have(

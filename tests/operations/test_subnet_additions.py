@@ -136,8 +136,7 @@ def refused(
     assert state(stack) == before
 
 
-# --- success
-# -------------------------------------------------------------------------------------------------
+# --- success --------------------------------------------------------------------------------------
 
 
 def test_servers_of_all_back_ends_grow_and_clients_notice_nothing(two: Stack) -> None:
@@ -196,8 +195,7 @@ def test_without_servers_any_number_is_added_freely(stack: Stack) -> None:
     assert len(stack.paths(id_)) == 3
 
 
-# --- refusals by capability and health
-# -----------------------------------------------------------------------------
+# --- refusals by capability and health ------------------------------------------------------------
 
 
 def test_the_four_combinations_of_capabilities(install: Install) -> None:
@@ -337,8 +335,7 @@ def test_a_worker_that_is_down_is_named(install: Install) -> None:
     assert len(network(stack, share_network)["share_network_subnets"]) == 1
 
 
-# --- the check
-# -------------------------------------------------------------------------------------------------
+# --- the check ------------------------------------------------------------------------------------
 
 
 def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(two: Stack) -> None:
@@ -452,8 +449,7 @@ def test_a_check_that_hangs_stays_pending_and_changes_nothing(stack: Stack) -> N
     assert stack.settled_network(share_network) == "active"
 
 
-# --- at once
-# -------------------------------------------------------------------------------------------------
+# --- at once --------------------------------------------------------------------------------------
 
 
 def test_of_two_at_once_exactly_one_wins(stack: Stack) -> None:
@@ -571,8 +567,7 @@ def test_a_share_asked_for_at_the_same_time_is_on_all_subnets_or_refused(stack: 
     assert len(all_servers(stack)) == 1
 
 
-# --- failure of the update
-# -----------------------------------------------------------------------------------------
+# --- failure of the update ------------------------------------------------------------------------
 
 
 def test_each_failure_of_the_update_leaves_the_shares_served_on_the_old_subnets(two: Stack) -> None:
@@ -676,8 +671,7 @@ def test_rules_of_a_failed_server_can_be_mended_on_the_old_subnets(stack: Stack)
     assert enforced(stack, id_) == {"10.0.0.0/8", "10.1.0.0/16"}
 
 
-# --- while it goes on
-# ----------------------------------------------------------------------------------------------
+# --- while it goes on -----------------------------------------------------------------------------
 
 
 def test_the_first_subnet_of_a_zone_waits_for_a_change_too(two: Stack) -> None:

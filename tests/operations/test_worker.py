@@ -62,8 +62,7 @@ def test_a_back_end_that_makes_its_networks_itself_serves_no_others(
         Worker(conf)
 
 
-# --- the lease
-# -------------------------------------------------------------------------------------------------
+# --- the lease ------------------------------------------------------------------------------------
 
 
 def lease(stack: Stack, tmp_path: Path, host: str = "host1", seconds: int = 30) -> Lease:
@@ -166,8 +165,7 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(
         assert stack.settled_share(id_) == "available"
 
 
-# --- back ends
-# -------------------------------------------------------------------------------------------------
+# --- back ends ------------------------------------------------------------------------------------
 
 
 def test_a_back_end_that_makes_no_share_servers_is_refused_at_the_start(

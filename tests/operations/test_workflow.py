@@ -31,8 +31,7 @@ from tests.operations.conftest import Install
 from tests.operations.scene import available_share, plan, share, slate, struck, told
 from tests.stack import ADMIN, Stack, wait_for
 
-# --- work of the tests' own: module level, as DBOS wants it
-# ---------------------------------------------------------
+# --- work of the tests' own: module level, as DBOS wants it ---------------------------------------
 
 _seen: list[Any] = []
 _gate = Event()
@@ -104,8 +103,7 @@ def work(id_: str, *args: str, name: str = "probe") -> Work:
     )
 
 
-# --- putting work in
-# -----------------------------------------------------------------------------------------------
+# --- putting work in ------------------------------------------------------------------------------
 
 
 def test_work_of_a_transaction_that_is_rolled_back_is_not_there(stack: Stack) -> None:
@@ -142,8 +140,7 @@ def test_a_share_that_is_refused_at_the_last_moment_leaves_no_work(install: Inst
     assert (slate(stack), queue.unfinished(stack.engine)) == (before, [])
 
 
-# --- results and errors
-# --------------------------------------------------------------------------------------------
+# --- results and errors ---------------------------------------------------------------------------
 
 
 def test_results_and_errors_are_the_same_the_first_time_and_from_the_store(
@@ -238,8 +235,7 @@ def test_a_call_that_took_all_the_time_is_tried_once_more(
         assert stack.settled_share(stack.share(share_network)) == ends
 
 
-# --- nothing is unpickled
-# ------------------------------------------------------------------------------------------
+# --- nothing is unpickled -------------------------------------------------------------------------
 
 
 class Payload:
@@ -346,8 +342,7 @@ def test_results_labelled_as_pickle_are_never_read(
     assert not (tmp_path / "made").exists()
 
 
-# --- work that is given up
-# -----------------------------------------------------------------------------------------
+# --- work that is given up ------------------------------------------------------------------------
 
 
 def test_work_that_was_begun_too_often_is_ended_and_told(install: Install) -> None:

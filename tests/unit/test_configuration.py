@@ -442,8 +442,7 @@ def test_options_that_are_gone_are_gone_and_manilas_names_lead_somewhere() -> No
     assert not names.ELSEWHERE.keys() & {option.dest for option in options.DEFAULT_OPTIONS}
 
 
-# --- files
-# -------------------------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

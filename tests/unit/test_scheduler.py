@@ -58,8 +58,7 @@ def ask(size: int = 1, **more: Any) -> PlacementRequest:
     )
 
 
-# --- one filter at a time
-# ----------------------------------------------------------------------------------------------
+# --- one filter at a time -------------------------------------------------------------------------
 
 REJECTED = [
     ("service", ask(), pool(is_up=False), "is down"),
@@ -194,8 +193,7 @@ def test_a_fitting_pool_is_taken(request_: PlacementRequest, one: Pool) -> None:
     assert placement.explain() == "Placed on alpha#p1."
 
 
-# --- extra spec operators
-# ----------------------------------------------------------------------------------------------
+# --- extra spec operators -------------------------------------------------------------------------
 
 BOOLEANS = [
     (value, spec, value is wanted)
@@ -247,8 +245,7 @@ def test_operators(value: object, spec: str, expected: bool) -> None:
     assert satisfies(value, spec) is expected
 
 
-# --- the four combinations of the two capabilities
-# ---------------------------------------------------------------------
+# --- the four combinations of the two capabilities ------------------------------------------------
 
 
 @pytest.mark.parametrize(("multiple", "update"), list(itertools.product((True, False), repeat=2)))
@@ -280,8 +277,7 @@ def test_zones_are_judged_one_by_one() -> None:
     )
 
 
-# --- choice and explanation
-# --------------------------------------------------------------------------------------------
+# --- choice and explanation -----------------------------------------------------------------------
 
 
 def test_what_snapshots_keep_cannot_be_promised() -> None:
@@ -353,8 +349,7 @@ def test_the_explanation_is_bounded_and_groups_equal_reasons() -> None:
     assert len(place(ask(size=500), various).explain()) == MAX_EXPLANATION
 
 
-# --- properties
-# -------------------------------------------------------------------------------------------------
+# --- properties -----------------------------------------------------------------------------------
 
 names = st.tuples(st.sampled_from("abcd"), st.sampled_from("pqr")).map("#".join)
 gib = st.integers(0, 300)

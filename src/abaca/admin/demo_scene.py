@@ -70,8 +70,7 @@ class Scene:
         self._service: subprocess.Popen[bytes] | None = None
         self._clients: set[str] = set()
 
-    # --- the service
-    # ----------------------------------------------------------------------------------------------
+    # --- the service ------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start `abaca serve` and wait until it answers and its back end is up."""
@@ -141,8 +140,7 @@ class Scene:
             inventory.remove_installation(self.namespace, self.state_dir / "worker")
             shutil.rmtree(self.folder)
 
-    # --- the openstack command
-    # ----------------------------------------------------------------------------------------
+    # --- the openstack command --------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
         """What a person would export."""
@@ -243,8 +241,7 @@ class Scene:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    # --- clients
-    # ----------------------------------------------------------------------------------------------
+    # --- clients ----------------------------------------------------------------------------------
 
     def add_client(self, name: str, network: str, network_id: str, *addresses: str) -> str:
         """A machine of a tenant: a network namespace on the tenant's network of that name and id.

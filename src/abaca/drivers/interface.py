@@ -86,8 +86,7 @@ class ShareDriver(ABC):
         """
         return None
 
-    # --- share servers
-    # ---------------------------------------------------------------------------------------------
+    # --- share servers ----------------------------------------------------------------------------
 
     @abstractmethod
     def get_network_allocations_number(self) -> int:
@@ -245,8 +244,7 @@ class ShareDriver(ABC):
         """
         raise Refused("This back end does not support metadata of subnets.", is_public=True)
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     @abstractmethod
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
@@ -302,8 +300,7 @@ class ShareDriver(ABC):
         """Make exactly these rules hold (default deny). Returns the rules that cannot be enforced:
         rule id → reason; they grant nothing."""
 
-    # --- snapshots
-    # ----------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         """Keep what `snapshot.share` holds now; its clients go on writing and notice nothing.

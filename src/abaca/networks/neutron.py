@@ -116,8 +116,7 @@ class NeutronNetworks(NetworkPlugin):
         )
         return Connection(config=self._region, strict_proxies=True).network
 
-    # --- subnets
-    # ----------------------------------------------------------------------------------------------
+    # --- subnets ----------------------------------------------------------------------------------
 
     def get_subnet(
         self, project_id: str, neutron_net_id: str | None, neutron_subnet_id: str | None
@@ -189,8 +188,7 @@ class NeutronNetworks(NetworkPlugin):
         shared = all_of(self._neutron.rbac_policies(**wanted), self._seconds)
         return any(policy.object_id == network.id for policy in shared)
 
-    # --- addresses
-    # ----------------------------------------------------------------------------------------------
+    # --- addresses --------------------------------------------------------------------------------
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         wanted = {key: request for request in requests for key in _keys(request)}

@@ -151,8 +151,7 @@ class TestWithoutServers(OnFake):
     OPTIONS: ClassVar[dict[str, str]] = {"driver_handles_share_servers": "false"}
 
 
-# --- its own semantics
-# -------------------------------------------------------------------------------------------------
+# --- its own semantics ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -421,8 +420,7 @@ def test_delays(scene: Scene) -> None:
     creation.join()
 
 
-# --- the state file
-# -------------------------------------------------------------------------------------------------
+# --- the state file -------------------------------------------------------------------------------
 
 
 def test_another_instance_finds_the_world_and_sees_changes(

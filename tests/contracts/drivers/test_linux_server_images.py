@@ -319,8 +319,7 @@ def test_images_are_not_promised_several_times(tmp_path: Path) -> None:
         LinuxDriver("linux", options)
 
 
-# --- the whole installation, in a pool that an administrator gave
-# ----------------------------------------------------------
+# --- the whole installation, in a pool that an administrator gave ---------------------------------
 
 
 @pytest.fixture

@@ -54,8 +54,7 @@ def door(site: Site) -> Door:
     return Door(site)
 
 
-# --- access
-# -------------------------------------------------------------------------------------------------
+# --- access ---------------------------------------------------------------------------------------
 
 
 def test_nobody_may_use_a_new_share_or_see_it(site: Site, door: Door) -> None:
@@ -155,8 +154,7 @@ def test_who_reads_on_is_not_disturbed_by_other_rules(site: Site, door: Door) ->
     assert loop.answer["error_count"] == 0, loop.answer
 
 
-# --- data
-# -------------------------------------------------------------------------------------------------
+# --- data -----------------------------------------------------------------------------------------
 
 
 def fill(driver: LinuxDriver, share: Share, size: int) -> None:
@@ -292,8 +290,7 @@ def test_other_protocols_are_refused(site: Site) -> None:
         site.driver.create_share(share, server)
 
 
-# --- the whole installation
-# --------------------------------------------------------------------------------------------
+# --- the whole installation -----------------------------------------------------------------------
 
 
 def test_a_pool_given_by_the_administrator(site: Site, tmp_path: Path) -> None:

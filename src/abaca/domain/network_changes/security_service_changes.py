@@ -141,8 +141,7 @@ def resume(conn: Connection, share_server_id: str, new_id: str, current_id: str)
     _begin(conn, network.id, ChangeRequest(new_id=new_id, current_id=current_id or None), [server])
 
 
-# --- for the workflows
-# ---------------------------------------------------------------------------------------------
+# --- for the workflows ----------------------------------------------------------------------------
 
 
 def answered(conn: Connection, check_id: str, service_host: str, denial: str | None) -> None:

@@ -178,8 +178,7 @@ def forget_all(conn: Connection, share_network_id: str) -> None:
     conn.execute(sa.delete(_checks).where(_checks.c.share_network_id == share_network_id))
 
 
-# --- for the workflows that ask
-# ------------------------------------------------------------------------------------
+# --- for the workflows that ask -------------------------------------------------------------------
 
 
 class Asked(Value):

@@ -125,8 +125,7 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
     )
 
 
-# --- for operations
-# ------------------------------------------------------------------------------------------------
+# --- for operations -------------------------------------------------------------------------------
 
 
 class Managing(Value):

@@ -58,8 +58,7 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     states.force(conn, states.SHARE, instance_id, status)
 
 
-# --- for operations
-# ------------------------------------------------------------------------------------------------
+# --- for operations -------------------------------------------------------------------------------
 
 
 def server_of(conn: Connection, instance_id: str) -> str | None:

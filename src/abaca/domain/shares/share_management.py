@@ -149,8 +149,7 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     share_nouns.start(conn, "share_unmanage", share)
 
 
-# --- for operations
-# ------------------------------------------------------------------------------------------------
+# --- for operations -------------------------------------------------------------------------------
 
 
 def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:

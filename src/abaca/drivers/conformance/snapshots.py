@@ -44,8 +44,7 @@ class SnapshotConformance:
         that location?"""
         pytest.skip("the driver's author gives no way to read a share")
 
-    # --- taking and deleting
-    # -----------------------------------------------------------------------------------------
+    # --- taking and deleting ----------------------------------------------------------------------
 
     def test_a_snapshot_is_taken_and_deleted_again(self, stage: Stage) -> None:
         need_snapshots(stage)
@@ -84,8 +83,7 @@ class SnapshotConformance:
         ]
         twice(lambda: stage.driver.ensure_server(forgotten(server), [share], snapshots))
 
-    # --- shares from snapshots
-    # ---------------------------------------------------------------------------------------
+    # --- shares from snapshots --------------------------------------------------------------------
 
     def test_a_share_from_a_snapshot_needs_neither_it_nor_its_share(self, stage: Stage) -> None:
         server, share, snapshot = self._cloneable(stage)
@@ -135,8 +133,7 @@ class SnapshotConformance:
         with pytest.raises(NoSpace):
             stage.driver.create_share_from_snapshot(share, snapshot, server)
 
-    # --- reverting
-    # ----------------------------------------------------------------------------------------------
+    # --- reverting --------------------------------------------------------------------------------
 
     def test_a_share_is_reverted_again_and_keeps_its_paths(self, stage: Stage) -> None:
         need(stage.driver.capabilities.revert_to_snapshot_support, "revert_to_snapshot_support")
@@ -168,8 +165,7 @@ class SnapshotConformance:
         )
         self.fill_share(stage.driver, share, server, gib=2)
 
-    # --- mounting
-    # ----------------------------------------------------------------------------------------------
+    # --- mounting ---------------------------------------------------------------------------------
 
     def test_a_mountable_snapshot_has_a_location_for_each_address(self, stage: Stage) -> None:
         server, share = self._mountable(stage)

@@ -76,8 +76,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         yield stage
         stage.clear()
 
-    # --- the back end
-    # ----------------------------------------------------------------------------------------------
+    # --- the back end -----------------------------------------------------------------------------
 
     def test_it_declares_what_it_can_do(self, driver: ShareDriver) -> None:
         assert isinstance(driver.capabilities, Capabilities)
@@ -115,8 +114,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             "these are the service's own"
         )
 
-    # --- share servers
-    # ----------------------------------------------------------------------------------------------
+    # --- share servers ----------------------------------------------------------------------------
 
     def test_answers_are_kept_as_they_are(self, stage: Stage) -> None:
         """The service stores them as JSON and reads them as the interface annotates them, whatever
@@ -301,8 +299,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         )
         assert_well_formed(locations, grown)
 
-    # --- servers that come and go without being made and deleted
-    # ---------------------------------------------------------
+    # --- servers that come and go without being made and deleted ----------------------------------
 
     def test_a_server_is_let_go_and_taken_over_again(self, stage: Stage) -> None:
         """By a back end that does that at all. Nothing of it changes, and clients read on."""
@@ -346,8 +343,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
             with pytest.raises(Refused):
                 stage.driver.manage_share(fresh, wrong, other, {})
 
-    # --- changing networks
-    # ---------------------------------------------------------------------------------------------
+    # --- changing networks ------------------------------------------------------------------------
 
     @pytest.mark.parametrize("known", [True, False], ids=["with details", "without details"])
     def test_a_check_allows_and_changes_nothing(self, stage: Stage, known: bool) -> None:
@@ -433,8 +429,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
                     stage.driver, by_address[allocation.ip_address], client_on(entry), entry
                 ), allocation.ip_address
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     def test_a_share_has_a_location_for_each_address(self, stage: Stage) -> None:
         server = stage.server_on_all_families()
@@ -538,8 +533,7 @@ class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceC
         stage.driver.delete_share(other, server)
         assert other.id not in (stage.driver.used_bytes() or {})
 
-    # --- access rules
-    # ----------------------------------------------------------------------------------------------
+    # --- access rules -----------------------------------------------------------------------------
 
     def test_rules_that_can_be_enforced(self, stage: Stage) -> None:
         server = stage.server_on_all_families()

@@ -70,8 +70,7 @@ class FakeDriver(ShareDriver):
     def get_network_allocations_number(self) -> int:
         return self.options.network_allocations_number
 
-    # --- share servers
-    # ---------------------------------------------------------------------------------------------
+    # --- share servers ----------------------------------------------------------------------------
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         with self._call("setup_server", server_id, *_network_ids(network_info)):
@@ -267,8 +266,7 @@ class FakeDriver(ShareDriver):
                 for entry in stored.network_info
             ]
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
         with (
@@ -358,8 +356,7 @@ class FakeDriver(ShareDriver):
             stored.access_rules = self._enforceable(access_rules, stored.share_proto)
             return self._refusals(access_rules, stored.share_proto)
 
-    # --- snapshots
-    # ----------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         with (
@@ -435,8 +432,7 @@ class FakeDriver(ShareDriver):
             )
         return found
 
-    # --- for tests
-    # ----------------------------------------------------------------------------------------------
+    # --- for tests --------------------------------------------------------------------------------
 
     def world(self) -> dict[str, Any]:
         """Everything it holds, as plain data: `servers`, `shares` and `snapshots` by id; the latter
@@ -469,8 +465,7 @@ class FakeDriver(ShareDriver):
         with self._store.change() as world:
             world.servers[server_id].is_served, world.servers[server_id].is_dead = False, dies
 
-    # --- inside
-    # ----------------------------------------------------------------------------------------------
+    # --- inside -----------------------------------------------------------------------------------
 
     @contextmanager
     def _call(self, method: str, *subjects: str) -> Iterator[None]:

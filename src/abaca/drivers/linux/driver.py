@@ -172,8 +172,7 @@ class LinuxDriver(ShareDriver):
         with os_errors_sorted("the pool"):
             return self.file_systems.used_by_share()
 
-    # --- share servers
-    # ---------------------------------------------------------------------------------------------
+    # --- share servers ----------------------------------------------------------------------------
 
     def get_network_allocations_number(self) -> int:
         return 1
@@ -327,8 +326,7 @@ class LinuxDriver(ShareDriver):
             self._join(server.id, accounts, server.network_info)
         return {}
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
         server = required(server)
@@ -363,8 +361,7 @@ class LinuxDriver(ShareDriver):
         with self._locked(server.id) as linux_server:
             return linux_server.publish([Export(share.id, access_rules, share.extra_specs)])
 
-    # --- snapshots
-    # ----------------------------------------------------------------------------------------------
+    # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         server = required(server)

@@ -47,8 +47,7 @@ class LinuxServer:
         self._bounds = bounds
         self._highest_mtu = highest_mtu
 
-    # --- networks
-    # ----------------------------------------------------------------------------------------------
+    # --- networks ---------------------------------------------------------------------------------
 
     def join(self, network_info: Sequence[NetworkInfo]) -> None:
         """Stand on these subnets, too."""
@@ -105,8 +104,7 @@ class LinuxServer:
                 )
         return ports, addresses
 
-    # --- shares
-    # ----------------------------------------------------------------------------------------------
+    # --- shares -----------------------------------------------------------------------------------
 
     def publish(self, exports: Sequence[Export]) -> dict[str, str]:
         """Have clients use these by exactly their rules. Returns the rules that cannot be enforced,
@@ -169,8 +167,7 @@ class LinuxServer:
         hangs. Without one to start: False."""
         return namespaces.exists(self._layout.namespace) and self.service.restart()
 
-    # --- the whole
-    # ----------------------------------------------------------------------------------------------
+    # --- the whole --------------------------------------------------------------------------------
 
     def remove(self) -> None:
         """Take everything away except the shares' data, from whatever is there."""

@@ -66,8 +66,7 @@ class Stage(base.BaseSharesMixedTest):
 
         until(is_gone, f"subnet {subnet_id} to have no addresses in use")
 
-    # --- what there is to work with
-    # -----------------------------------------------------------------------------------
+    # --- what there is to work with ---------------------------------------------------------------
 
     def type_with(self, *, several, update):
         """A share type for back ends with exactly these capabilities."""
