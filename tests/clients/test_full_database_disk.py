@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -70,6 +70,24 @@ def use_up(client: Client, disk: Path, share: str) -> None:
             return
         fill(disk)
     pytest.fail("the disk is not full")
+
+
+def stopped_between_writes(worker: int, create: Callable[[], tuple[int, Any]]) -> str:
+    """Stop the worker while it holds no lock of the database, which a creation shows; the id of
+    what that made."""
+    made: list[str] = []
+
+    def is_free() -> bool:
+        os.kill(worker, signal.SIGSTOP)
+        code, answer = create()
+        if code == 503:
+            os.kill(worker, signal.SIGCONT)
+            return False
+        made.append(answer["share"]["id"])
+        return True
+
+    wait_until(is_free, "the worker to be stopped between two of its writes")
+    return made[0]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -136,9 +154,10 @@ def test_a_full_disk_below_the_database(
     accepted = [client.made("/v2/shares", wanted(used))["id"] for _ in range(8)]
     wait_until(plan.with_name("faults.counts").exists, "the driver's call")
     worker = made.children()["worker"]
-    os.kill(worker, signal.SIGSTOP)
     # its server has no addresses yet
-    accepted.append(client.made("/v2/shares", wanted(fresh))["id"])
+    accepted.append(
+        stopped_between_writes(worker, lambda: client("POST", "/v2/shares", wanted(fresh)))
+    )
     use_up(client, disk, accepted[0])
     os.kill(worker, signal.SIGCONT)
     write_plan(plan, [])
