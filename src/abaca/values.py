@@ -215,6 +215,41 @@ class ShareServer(Value):
     backend_details: dict[str, str] = {}
 
 
+class OpenFiles(Value):
+    """What a client has open in one share: files, and locks on them. `locks` is None when the back
+    end cannot count them."""
+
+    files: int
+    locks: int | None = None
+
+
+class Client(Value):
+    """A machine that is connected to a share server now, by one of the server's addresses.
+
+    One that uses two addresses of the server is two clients; its connections to one address are
+    counted, not listed. `address`, `server_address`: as text, IPv4 never in its IPv6 form.
+    `protocol_version`: `4.1`. `idle_seconds`: since the client last sent something. `open_files`:
+    by share instance or snapshot instance id; what is not listed has none. None stands for what the
+    back end cannot tell; it never guesses. File names, user ids and what clients call themselves
+    have no place here.
+    """
+
+    address: str
+    server_address: str
+    protocol: str
+    protocol_version: str | None = None
+    connections: int = 1
+    idle_seconds: int | None = None
+    open_files: dict[str, OpenFiles] | None = None
+
+
+class Clients(Value):
+    """The clients of a share server. `is_complete` False: there are more than the driver lists."""
+
+    listed: list[Client]
+    is_complete: bool = True
+
+
 class ManagedServer(Value):
     """A share server that a driver has taken over: the addresses that it answers on, in the order
     of its export locations, and its details."""

@@ -31,6 +31,7 @@ from abaca.errors import Refused
 from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
+    Clients,
     ExportLocation,
     ManagedServer,
     ManagedShare,
@@ -44,6 +45,9 @@ from abaca.values import (
     Snapshot,
     SnapshotUpdate,
 )
+
+MOST_CLIENTS = 1000
+"""As many clients of one share server are listed."""
 
 
 class ShareDriver(ABC):
@@ -148,6 +152,16 @@ class ShareDriver(ABC):
         done.
         """
         return False
+
+    def get_clients(self, server: ShareServer) -> Clients | None:
+        """Who is connected to a share server now. None: this driver cannot tell.
+
+        Asked live, beside other calls about the server; changes nothing and waits for none of
+        them. Whoever asks waits for the answer, so it comes within a second or two, however many
+        clients there are: a driver lists at most `MOST_CLIENTS`. Names and addresses that clients
+        choose are hostile input. Raises Unavailable when the server cannot be asked.
+        """
+        return None
 
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:

@@ -18,10 +18,12 @@ import pytest
 
 from abaca.drivers.conformance import DriverConformance
 from abaca.drivers.fake import FakeDriver
-from abaca.drivers.interface import ShareDriver
+from abaca.drivers.interface import MOST_CLIENTS, ShareDriver
 from abaca.errors import NoSpace, Refused, Unavailable
 from abaca.values import (
     AccessRule,
+    Client,
+    Clients,
     ExportLocation,
     NetworkInfo,
     NetworkInfoUpdate,
@@ -466,6 +468,25 @@ def test_processes_do_not_lose_each_others_changes(
         writer.join(60)
         assert writer.exitcode == 0
     assert len(driver.world()["shares"]) == 75
+
+
+def test_connected_clients_are_those_that_a_test_sets_and_no_more_than_the_most(
+    driver: FakeDriver, scene: Scene
+) -> None:
+    scene.make(driver)
+    clients = [
+        Client(
+            address=f"10.100.{number // 200}.{number % 200}",
+            server_address="10.100.0.16",
+            protocol="NFS",
+        )
+        for number in range(MOST_CLIENTS + 1)
+    ]
+    driver.set_clients(scene.server.id, clients[:-1])
+    driver.ensure_server(scene.server, [scene.share])
+    assert driver.get_clients(scene.server) == Clients(listed=clients[:-1])
+    driver.set_clients(scene.server.id, clients)
+    assert driver.get_clients(scene.server) == Clients(listed=clients[:-1], is_complete=False)
 
 
 def test_threads_do_not_oversell_a_pool(scene: Scene, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"abaca.drivers.conformance.{module}"
-        for module in ("handles", "security_services", "snapshots", "stage", "suite")
+        for module in ("clients", "handles", "security_services", "snapshots", "stage", "suite")
     )
 )
 

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from abaca.drivers.capabilities import Capabilities
-from abaca.drivers.conformance.handles import HandleConformance
+from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
@@ -53,7 +53,7 @@ USAGE_SECONDS = 60.0
 GIB = 2**30
 
 
-class DriverConformance(HandleConformance, SnapshotConformance, SecurityServiceConformance):
+class DriverConformance(ClientConformance, SnapshotConformance, SecurityServiceConformance):
     """Override `driver`, and what else your back end needs or can show."""
 
     @pytest.fixture

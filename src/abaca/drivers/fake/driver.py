@@ -17,10 +17,12 @@ import msgspec
 from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
-from abaca.drivers.interface import ShareDriver, required
+from abaca.drivers.interface import MOST_CLIENTS, ShareDriver, required
 from abaca.errors import NoSpace, Refused
 from abaca.values import (
     AccessRule,
+    Client,
+    Clients,
     ExportLocation,
     ManagedServer,
     ManagedShare,
@@ -91,7 +93,10 @@ class FakeDriver(ShareDriver):
             self._judge_networks(server.network_info)
             services = _security_services(server.network_info)
             with self._store.change() as world:
-                world.servers[server.id] = Server(server.id, list(server.network_info), services)
+                connected = world.servers[server.id].clients if server.id in world.servers else []
+                world.servers[server.id] = Server(
+                    server.id, list(server.network_info), services, clients=connected
+                )
                 for share in shares:
                     if not share.is_complete and share.id not in world.shares:
                         continue
@@ -130,6 +135,11 @@ class FakeDriver(ShareDriver):
             server.is_served, server.is_dead = True, False
             self._told_deaths.discard(server_id)
             return True
+
+    def get_clients(self, server: ShareServer) -> Clients | None:
+        with self._call("get_clients", server.id), self._store.read() as world:
+            there = _server(world, server.id).clients
+            return Clients(listed=there[:MOST_CLIENTS], is_complete=len(there) <= MOST_CLIENTS)
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._call("teardown_server", server_id), self._store.change() as world:
@@ -459,6 +469,11 @@ class FakeDriver(ShareDriver):
         """As if clients had written that much."""
         with self._store.change() as world:
             world.shares[share_instance_id].used_bytes = used_bytes
+
+    def set_clients(self, server_id: str, clients: Sequence[Client]) -> None:
+        """As if these were connected, and nobody else."""
+        with self._store.change() as world:
+            world.servers[server_id].clients = list(clients)
 
     def stop_serving(self, server_id: str, *, dies: bool = True) -> None:
         """As if the server's file server had died by itself, or else hung."""

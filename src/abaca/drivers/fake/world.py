@@ -12,7 +12,7 @@ from threading import RLock
 import msgspec
 
 from abaca.drivers.fake.files import locked, replace
-from abaca.values import AccessRule, ExportLocation, NetworkInfo, SecurityService
+from abaca.values import AccessRule, Client, ExportLocation, NetworkInfo, SecurityService
 
 SERVERLESS = "192.0.2.1"
 """Where a back end without share servers would be reached: an address for documentation."""
@@ -29,6 +29,7 @@ class Server(msgspec.Struct):
     security_services: list[SecurityService] = []
     is_served: bool = True
     is_dead: bool = False
+    clients: list[Client] = []
 
     def details(self) -> dict[str, str]:
         """Back end details, as drivers return them."""
