@@ -103,9 +103,10 @@ def udp(
     )
 
 
-def connecting(source: str, target: str, port: int = 2049) -> bytes:
-    """The first segment of a TCP connection in its packet, IPv4."""
-    head = struct.pack("!HHIIBBHHH", 700, port, 1, 0, 5 << 4, 2, 64000, 0, 0)
+def connecting(source: str, target: str, port: int = 2049, flags: int = 2) -> bytes:
+    """The first segment of a TCP connection in its packet, IPv4. With other `flags` (16: only an
+    acknowledgement): one of a connection that there is not."""
+    head = struct.pack("!HHIIBBHHH", 700, port, 1, 0, 5 << 4, flags, 64000, 0, 0)
     checksum = _sum(_ip(source) + _ip(target) + struct.pack("!HH", TCP, len(head)) + head)
     return ipv4(source, target, TCP, head[:16] + struct.pack("!H", checksum) + head[18:])
 

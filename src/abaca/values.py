@@ -107,7 +107,11 @@ class SecurityService(Value):
 
 class NetworkInfo(Value):
     """One share network subnet of a share server with the server's addresses on it. The seed's
-    network_info entry."""
+    network_info entry.
+
+    `is_draining`: the subnet is to leave the server. Clients that use it are served, but new shares
+    and snapshots get no export locations there.
+    """
 
     server_id: str
     share_network_subnet_id: str
@@ -115,6 +119,7 @@ class NetworkInfo(Value):
     network_allocations: list[NetworkAllocation]
     security_services: list[SecurityService] = []
     subnet_metadata: dict[str, str] = {}
+    is_draining: bool = False
 
 
 class NetworkInfoUpdate(Value):
@@ -285,8 +290,8 @@ class SnapshotUpdate(Value):
 
 
 class ServerUpdate(Value):
-    """The answer of `update_share_server_network_allocations`: updates by share instance id, by
-    snapshot instance id, and new details."""
+    """What a driver answers when the networks of a share server have changed: updates by share
+    instance id, by snapshot instance id, and new details."""
 
     share_updates: dict[str, ShareUpdate] = {}
     snapshot_updates: dict[str, SnapshotUpdate] = {}

@@ -215,6 +215,25 @@ class ShareDriver(ABC):
         """
         raise _undeclared("network_allocation_update_support")
 
+    def update_share_server_drains(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
+    ) -> ServerUpdate:
+        """Refuse new clients on exactly those subnets of a server in use that drain
+        (`is_draining` in `server.network_info`); admit them again on all others.
+
+        Clients that are connected there go on, and may connect again when their connection breaks.
+        Returns the full, new list of export locations of each share, and of each mountable
+        snapshot, whose list changed: one that was made while a subnet drained has no location
+        there until the drain is cancelled; one that has a location there keeps it. Called whether
+        declared or not. Refused by a driver that cannot do it: the drain goes on, new clients can
+        connect, and the project is told. `setup_server`, `ensure_server` and
+        `update_share_server_network_allocations` bring the same about.
+        """
+        raise Refused(
+            "This back end cannot refuse new clients on one subnet of a share server.",
+            is_public=True,
+        )
+
     def check_update_share_server_security_service(
         self,
         server: ShareServer,

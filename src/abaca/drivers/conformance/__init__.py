@@ -21,7 +21,15 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"abaca.drivers.conformance.{module}"
-        for module in ("clients", "handles", "security_services", "snapshots", "stage", "suite")
+        for module in (
+            "clients",
+            "drains",
+            "handles",
+            "security_services",
+            "snapshots",
+            "stage",
+            "suite",
+        )
     )
 )
 

@@ -16,6 +16,7 @@ import pytest
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.conformance.clients import ClientConformance
+from abaca.drivers.conformance.drains import DrainConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
@@ -53,7 +54,9 @@ USAGE_SECONDS = 60.0
 GIB = 2**30
 
 
-class DriverConformance(ClientConformance, SnapshotConformance, SecurityServiceConformance):
+class DriverConformance(
+    ClientConformance, SnapshotConformance, SecurityServiceConformance, DrainConformance
+):
     """Override `driver`, and what else your back end needs or can show."""
 
     @pytest.fixture

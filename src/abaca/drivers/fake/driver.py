@@ -10,11 +10,13 @@ import ipaddress
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from abaca.drivers.fake.faults import Denied, FaultPlan
+from abaca.drivers.fake.moves import is_mounted, moved
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
 from abaca.drivers.interface import MOST_CLIENTS, ShareDriver, required
@@ -33,7 +35,6 @@ from abaca.values import (
     ServerUpdate,
     Share,
     ShareServer,
-    ShareUpdate,
     Snapshot,
     SnapshotUpdate,
 )
@@ -201,27 +202,29 @@ class FakeDriver(ShareDriver):
             self._judge_networks(network_info.added)
             with self._store.change() as world:
                 server = _server(world, _server_id(network_info))
-                stored = {share.id: _share(world, share) for share in shares}
-                mounted = {
-                    snapshot.id: _snapshot(world, snapshot)
-                    for snapshot in snapshots
-                    if snapshot.is_mountable and snapshot.is_complete
-                }
+                self._moved(world, server, shares, snapshots)  # refused before anything changes
                 server.network_info = _merged(server.network_info, network_info)
                 server.security_services = (
                     network_info.security_services or server.security_services
                 )
-                return ServerUpdate(
-                    share_updates={
-                        id_: ShareUpdate(export_locations=self._export_locations(world, share))
-                        for id_, share in stored.items()
-                    },
-                    snapshot_updates={
-                        id_: SnapshotUpdate(export_locations=self._export_locations(world, kept))
-                        for id_, kept in mounted.items()
-                    },
-                    backend_details=server.details(),
-                )
+                return self._moved(world, server, shares, snapshots)
+
+    def update_share_server_drains(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
+    ) -> ServerUpdate:
+        draining = [entry for entry in server.network_info if entry.is_draining]
+        with (
+            self._call("update_share_server_drains", server.id, *_network_ids(draining)),
+            self._store.change() as world,
+        ):
+            stored = _server(world, server.id)
+            self._moved(world, stored, shares, snapshots)  # refused before anything changes
+            ids = {entry.share_network_subnet_id for entry in draining}
+            stored.network_info = [
+                msgspec.structs.replace(entry, is_draining=entry.share_network_subnet_id in ids)
+                for entry in stored.network_info
+            ]
+            return self._moved(world, stored, shares, snapshots)
 
     def check_update_share_server_security_service(
         self,
@@ -289,7 +292,7 @@ class FakeDriver(ShareDriver):
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
                 world.shares[share.id] = _stored(share, server_id)
-            return self._export_locations(world, world.shares[share.id])
+            return self._export_locations(world, world.shares[share.id], _networks(server))
 
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
         with (
@@ -381,9 +384,10 @@ class FakeDriver(ShareDriver):
             stored.access_rules = self._enforceable(
                 snapshot.access_rules, snapshot.share.share_proto
             )
-            locations = self._export_locations(world, stored) if stored.is_mountable else None
+            locations = self._export_locations(world, stored, _networks(server))
             return SnapshotUpdate(
-                provider_location=f"/fake/snapshots/{snapshot.id}", export_locations=locations
+                provider_location=f"/fake/snapshots/{snapshot.id}",
+                export_locations=locations if stored.is_mountable else None,
             )
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
@@ -404,7 +408,7 @@ class FakeDriver(ShareDriver):
                 self._judge_room(world, share.pool, share.size)
                 world.shares[share.id] = _stored(share, server_id)
                 world.shares[share.id].used_bytes = stored.used_bytes
-            return self._export_locations(world, world.shares[share.id])
+            return self._export_locations(world, world.shares[share.id], _networks(server))
 
     def revert_to_snapshot(
         self, snapshot: Snapshot, share: Share, server: ShareServer | None
@@ -429,12 +433,30 @@ class FakeDriver(ShareDriver):
             stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
             return self._refusals(access_rules, snapshot.share.share_proto)
 
+    def _moved(
+        self,
+        world: World,
+        server: Server,
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> ServerUpdate:
+        return moved(
+            server,
+            partial(self._export_locations, world),
+            [(share, _share(world, share)) for share in shares],
+            [(each, _snapshot(world, each)) for each in snapshots if is_mounted(each)],
+        )
+
     def _export_locations(
-        self, world: World, stored: StoredShare | StoredSnapshot
+        self,
+        world: World,
+        stored: StoredShare | StoredSnapshot,
+        network_info: Sequence[NetworkInfo] = (),
+        known: Sequence[ExportLocation] = (),
     ) -> list[ExportLocation]:
         """Those of tenants, and before them one that tells the service's tests whether it is kept
         from tenants."""
-        found = world.export_locations(stored)
+        found = world.export_locations(stored, network_info, known)
         if self.options.admin_only_export_locations:
             found.insert(
                 0,
@@ -607,6 +629,10 @@ def _server(world: World, server_id: str) -> Server:
     if server_id not in world.servers:
         raise Refused(f"This back end has no share server {server_id}.", is_public=True)
     return world.servers[server_id]
+
+
+def _networks(server: ShareServer | None) -> Sequence[NetworkInfo]:
+    return server.network_info if server else ()
 
 
 def _share(world: World, share: Share) -> StoredShare:

@@ -3,7 +3,7 @@ has one. How they behave is in `driver.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
@@ -77,9 +77,21 @@ class World(msgspec.Struct):
     shares: dict[str, StoredShare] = {}
     snapshots: dict[str, StoredSnapshot] = {}
 
-    def export_locations(self, stored: StoredShare | StoredSnapshot) -> list[ExportLocation]:
+    def export_locations(
+        self,
+        stored: StoredShare | StoredSnapshot,
+        network_info: Sequence[NetworkInfo] = (),
+        known: Sequence[ExportLocation] = (),
+    ) -> list[ExportLocation]:
         """One path for each address that it is reached on, in their order; the first of each family
-        is preferred."""
+        is preferred. On those of the subnets that drain only paths that are `known` already."""
+        shut = {
+            allocation.ip_address
+            for entry in network_info
+            if entry.is_draining
+            for allocation in entry.network_allocations
+        }
+        known_paths = {location.path for location in known}
         folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
         versions: set[int] = set()
@@ -87,6 +99,8 @@ class World(msgspec.Struct):
             version = ip_address(address).version
             shown = f"[{address}]" if version == 6 else address
             path = f"{shown}:/{folder}/{stored.id}"
+            if address in shut and path not in known_paths:
+                continue
             locations.append(
                 ExportLocation(path=path, ip_version=version, preferred=version not in versions)
             )

@@ -280,25 +280,15 @@ class LinuxDriver(ShareDriver):
             except (BackendError, OSError):
                 server.leave_others(network_info.current)
                 raise
-        updates = {}
-        for share in shares:
-            locations = self._services.locations(Export(share.id), wanted)
-            if locations != share.export_locations:
-                updates[share.id] = ShareUpdate(export_locations=locations)
-        mounted = {}
-        for snapshot in snapshots:
-            locations = self._services.locations(Export.of(snapshot), wanted)
-            if (
-                snapshot.is_mountable
-                and snapshot.is_complete
-                and locations != snapshot.export_locations
-            ):
-                mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
-        return ServerUpdate(
-            share_updates=updates,
-            snapshot_updates=mounted,
-            backend_details=self._details(server_id, wanted),
-        )
+        return self._moved(server_id, wanted, shares, snapshots)
+
+    def update_share_server_drains(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
+    ) -> ServerUpdate:
+        refuse_malformed(server.network_info)
+        with self._locked(server.id) as linux_server:
+            linux_server.refuse_newcomers(server.network_info)
+        return self._moved(server.id, server.network_info, shares, snapshots)
 
     def check_update_share_server_security_service(
         self,
@@ -418,6 +408,32 @@ class LinuxDriver(ShareDriver):
         with self._locked(server.id) as linux_server:
             linux_server.publish([export])
         return self._services.locations(export, server.network_info)
+
+    def _moved(
+        self,
+        server_id: str,
+        network_info: Sequence[NetworkInfo],
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+    ) -> ServerUpdate:
+        """What is reached elsewhere now that the server stands on these subnets."""
+        updates = {}
+        for share in shares:
+            known = share.export_locations
+            locations = self._services.locations(Export(share.id), network_info, known)
+            if locations != known:
+                updates[share.id] = ShareUpdate(export_locations=locations)
+        mounted = {}
+        for snapshot in snapshots:
+            known = snapshot.export_locations
+            locations = self._services.locations(Export.of(snapshot), network_info, known)
+            if snapshot.is_mountable and snapshot.is_complete and locations != known:
+                mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
+        return ServerUpdate(
+            share_updates=updates,
+            snapshot_updates=mounted,
+            backend_details=self._details(server_id, network_info),
+        )
 
     def _prove_walls(self) -> None:
         """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services

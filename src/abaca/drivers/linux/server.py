@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from abaca.drivers.linux import mounts, namespaces, routing
+from abaca.drivers.linux import drains, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import Export, FileService
@@ -58,7 +58,14 @@ class LinuxServer:
         ports, addresses = self._wanted(network_info)
         for port in ports.values():
             self._wires.connect(port)
+        self.refuse_newcomers(network_info)
         routing.add_addresses(self._layout.namespace, addresses)
+
+    def refuse_newcomers(self, network_info: Sequence[NetworkInfo]) -> None:
+        """Refuse new clients on those of the subnets that drain, and on no others."""
+        if not namespaces.exists(self._layout.namespace):
+            raise Unavailable(f"share server {self._layout.id} is not there")
+        drains.refuse_newcomers(self._layout.namespace, network_info)
 
     def leave_others(self, network_info: Sequence[NetworkInfo]) -> None:
         """Stand on no other subnets than these."""

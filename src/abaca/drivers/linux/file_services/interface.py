@@ -158,16 +158,22 @@ class FileServices(ABC):
         """Under which clients reach an export at an address of its server."""
 
     def locations(
-        self, export: Export, network_info: Sequence[NetworkInfo]
+        self,
+        export: Export,
+        network_info: Sequence[NetworkInfo],
+        known: Sequence[ExportLocation] = (),
     ) -> list[ExportLocation]:
         """Of an export, in the order of its server's subnets; the first of each IP version is
-        preferred."""
+        preferred. On a subnet that drains only those that are `known` already."""
         found: list[ExportLocation] = []
         versions: set[int] = set()
+        known_paths = {location.path for location in known}
         for info in network_info:
             version = info.subnet.ip_version
             for allocation in info.network_allocations:
                 path = self.path(allocation.ip_address, version, export)
+                if info.is_draining and path not in known_paths:
+                    continue
                 found.append(
                     ExportLocation(path=path, ip_version=version, preferred=version not in versions)
                 )
