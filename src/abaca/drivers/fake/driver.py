@@ -18,6 +18,7 @@ import msgspec
 from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.moves import is_mounted, moved
 from abaca.drivers.fake.options import OPTIONS, parse
+from abaca.drivers.fake.security_services import security_services
 from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
 from abaca.drivers.interface import MOST_CLIENTS, ShareDriver, required
 from abaca.errors import NoSpace, Refused
@@ -82,7 +83,7 @@ class FakeDriver(ShareDriver):
                     "This back end sets up a share server on one subnet only.", is_public=True
                 )
             self._judge_networks(network_info)
-            services = _security_services(network_info)
+            services = security_services(network_info)
             with self._store.change() as world:
                 world.servers[server_id] = Server(server_id, list(network_info), services)
                 return world.servers[server_id].details()
@@ -92,7 +93,7 @@ class FakeDriver(ShareDriver):
     ) -> None:
         with self._call("ensure_server", server.id, *_network_ids(server.network_info)):
             self._judge_networks(server.network_info)
-            services = _security_services(server.network_info)
+            services = security_services(server.network_info)
             with self._store.change() as world:
                 connected = world.servers[server.id].clients if server.id in world.servers else []
                 world.servers[server.id] = Server(
@@ -241,7 +242,7 @@ class FakeDriver(ShareDriver):
                 self._store.read() as world,
             ):
                 _server(world, server.id)
-                _security_services(server.network_info)
+                security_services(server.network_info)
                 return True
         except Denied:
             return False
@@ -256,7 +257,7 @@ class FakeDriver(ShareDriver):
         if not self.capabilities.security_service_update_support:
             return super().update_share_server_security_service(server, shares, new, current)
         with self._call("update_share_server_security_service", server.id, new.id):
-            services = _security_services(server.network_info)
+            services = security_services(server.network_info)
             with self._store.change() as world:
                 stored = _server(world, server.id)
                 stored.security_services = services
@@ -657,25 +658,6 @@ def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[Netw
         for entry in have
     }
     return [entry for id_, entry in (kept | wanted).items() if id_ not in gone]
-
-
-def _security_services(network_info: Sequence[NetworkInfo]) -> list[SecurityService]:
-    """Each once. Raises Refused when one could not be joined."""
-    services = {
-        service.id: service for entry in network_info for service in entry.security_services
-    }
-    for service in services.values():
-        if service.type not in ("ldap", "kerberos", "active_directory"):
-            raise Refused(
-                f"Security services of type {service.type} are not known.", is_public=True
-            )
-        if not (service.server or service.dns_ip):
-            raise Refused(
-                f"The security service {service.id} needs a server or a dns_ip.", is_public=True
-            )
-        if service.type != "ldap" and not service.domain:
-            raise Refused(f"The security service {service.id} needs a domain.", is_public=True)
-    return list(services.values())
 
 
 def _network_ids(network_info: Sequence[NetworkInfo]) -> list[str]:
