@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 SHELL := /bin/bash
+# Containers often set it. Without bytecode each start of a program compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV    := .venv
 BIN     := $(VENV)/bin

@@ -74,7 +74,6 @@ class Suite:
             "PATH": f"{BINARIES}:{os.environ['PATH']}",
             "HOME": str(folder),
             "PYTHONPATH": f"{described.parent}:{PLUGIN}",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHON": str(BINARIES / "python"),
         }
 
