@@ -19,7 +19,11 @@ SHOWN = LISTED | {"created_at", "backend_details"}
 SINCE_49 = {"is_auto_deletable", "identifier"}
 SINCE_57 = {"task_state", "source_share_server_id"}
 SINCE_63 = {"security_service_update_support"}
-SINCE_70 = {"share_network_subnet_ids", "network_allocation_update_support"}
+SINCE_70 = {
+    "share_network_subnet_ids",
+    "network_allocation_update_support",
+    "share_server_subnet_removal_support",
+}
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def list_share_servers(settings: Settings) -> None:
             view["status"],
             str(len(view["share_network_subnet_ids"])),
             str(view["network_allocation_update_support"]),
+            str(view["share_server_subnet_removal_support"]),
             str(view["security_service_update_support"]),
             view["status_reason"] or "-",
         ]
@@ -43,6 +44,7 @@ def list_share_servers(settings: Settings) -> None:
                 "Status",
                 "Subnets",
                 "Network update",
+                "Subnet removal",
                 "Security service update",
                 "Reason",
             ],

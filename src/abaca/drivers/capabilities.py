@@ -12,12 +12,15 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`:
     clients of a share that is reverted need not mount it again (not one of Manila's).
+    `share_server_subnet_removal_support`: share servers in use can give a subnet up (not one of
+    Manila's either).
     """
 
     storage_protocols: tuple[str, ...] = ("NFS",)
     driver_handles_share_servers: bool = True
     share_server_multiple_subnet_support: bool = False
     network_allocation_update_support: bool = False
+    share_server_subnet_removal_support: bool = False
     security_service_update_support: bool = False
     snapshot_support: bool = False
     create_share_from_snapshot_support: bool = False

@@ -58,6 +58,7 @@ def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
         lasts=conf.service_down_time,
         network_allocations_number=backend.driver.get_network_allocations_number(),
         network_allocation_update_support=capabilities.network_allocation_update_support,
+        share_server_subnet_removal_support=capabilities.share_server_subnet_removal_support,
         security_service_update_support=capabilities.security_service_update_support,
         unserved_share_servers=backend.unserved,
         share_server_restarts=backend.restarts,

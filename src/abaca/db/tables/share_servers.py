@@ -21,6 +21,7 @@ share_servers = sa.Table(
     sa.Column("source_share_server_id", sa.String(36)),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),
+    sa.Column("share_server_subnet_removal_support", sa.Boolean, nullable=False, default=False),
     *timestamps(),
 )
 
@@ -52,9 +53,12 @@ share_server_share_network_subnet_mappings = sa.Table(
     metadata,
     reference("share_server_id", "share_servers", ondelete="CASCADE"),
     reference("share_network_subnet_id", "share_network_subnets"),
-    # False while the server does not serve the subnet yet: an addition that runs, or that failed
-    # and waits for a retry.
+    # False while the server does not serve the subnet: an addition that runs, or that failed and
+    # waits for a retry. Of one that is leaving: the back end has let go, the addresses go back.
     sa.Column("is_served", sa.Boolean, nullable=False, default=True),
+    # True while the server is giving the subnet up: a removal that runs, or that failed and waits
+    # for a retry or for being abandoned.
+    sa.Column("is_leaving", sa.Boolean, nullable=False, default=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.PrimaryKeyConstraint("share_server_id", "share_network_subnet_id"),
 )

@@ -67,6 +67,7 @@ def manage(conn: Connection, caller: Caller, wanted: ServerToManage) -> dict[str
             identifier=wanted.identifier,
             is_auto_deletable=False,
             network_allocation_update_support=service.network_allocation_update_support,
+            share_server_subnet_removal_support=service.share_server_subnet_removal_support,
             security_service_update_support=service.security_service_update_support,
             created_at=now,
         )

@@ -23,7 +23,11 @@ from abaca.domain.share_servers.share_servers import server_work, worker_hosts
 from abaca.errors import Conflict, Invalid, Missing
 from abaca.workflow.queue import enqueue
 
-CAPABILITIES = ("network_allocation_update_support", "security_service_update_support")
+CAPABILITIES = (
+    "network_allocation_update_support",
+    "share_server_subnet_removal_support",
+    "security_service_update_support",
+)
 
 
 def retry_network_update(conn: Connection, share_server_id: str) -> None:

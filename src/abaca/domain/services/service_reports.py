@@ -32,6 +32,7 @@ class Report(Value):
     reason: str | None = None
     network_allocations_number: int = 1
     network_allocation_update_support: bool = False
+    share_server_subnet_removal_support: bool = False
     security_service_update_support: bool = False
     unserved_share_servers: int = 0
     share_server_restarts: int = 0
@@ -48,6 +49,7 @@ def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
         "state_reason": sign.reason and sign.reason[:1023],
         "network_allocations_number": sign.network_allocations_number,
         "network_allocation_update_support": sign.network_allocation_update_support,
+        "share_server_subnet_removal_support": sign.share_server_subnet_removal_support,
         "security_service_update_support": sign.security_service_update_support,
         "unserved_share_servers": sign.unserved_share_servers,
         "share_server_restarts": sign.share_server_restarts,

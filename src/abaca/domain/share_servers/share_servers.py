@@ -33,8 +33,8 @@ from abaca.workflow.queue import Work, enqueue
 FILTERS = (
     "host", "status", "project_id", "share_network_id", "identifier", "task_state",
      "source_share_server_id", "is_auto_deletable",
-    "security_service_update_support", "network_allocation_update_support", "share_network",
-     "share_network_subnet_id",
+    "security_service_update_support", "network_allocation_update_support",
+    "share_server_subnet_removal_support", "share_network", "share_network_subnet_id",
 )  # fmt: skip
 _TRUE = {"1", "t", "true", "y", "yes", "on"}
 
@@ -206,6 +206,7 @@ def create(
     subnet_ids: Sequence[str],
     *,
     network_allocation_update_support: bool,
+    share_server_subnet_removal_support: bool,
     security_service_update_support: bool,
 ) -> str:
     """A server row in `creating` on these subnets; the first share's creation sets it up. Returns
@@ -220,6 +221,7 @@ def create(
             host=service_host,
             status="creating",
             network_allocation_update_support=network_allocation_update_support,
+            share_server_subnet_removal_support=share_server_subnet_removal_support,
             security_service_update_support=security_service_update_support,
             created_at=now,
         )

@@ -305,7 +305,9 @@ def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: l
         return existing
     support = conn.execute(
         sa.select(
-            services.c.network_allocation_update_support, services.c.security_service_update_support
+            services.c.network_allocation_update_support,
+            services.c.share_server_subnet_removal_support,
+            services.c.security_service_update_support,
         ).where(services.c.host == host.service)
     ).one()
     return share_servers.create(
@@ -314,6 +316,7 @@ def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: l
         host.service,
         subnet_ids,
         network_allocation_update_support=support.network_allocation_update_support,
+        share_server_subnet_removal_support=support.share_server_subnet_removal_support,
         security_service_update_support=support.security_service_update_support,
     )
 

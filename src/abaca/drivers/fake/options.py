@@ -19,6 +19,7 @@ T = TypeVar("T")
 _DEFAULTS = Capabilities(
     share_server_multiple_subnet_support=True,
     network_allocation_update_support=True,
+    share_server_subnet_removal_support=True,
     security_service_update_support=True,
     snapshot_support=True,
     create_share_from_snapshot_support=True,
@@ -53,6 +54,7 @@ _CAPABILITIES = {
     "driver_handles_share_servers": "it makes share servers; the service does not serve others yet",
     "share_server_multiple_subnet_support": "a share server can be made on several subnets",
     "network_allocation_update_support": "a share server in use can get another subnet",
+    "share_server_subnet_removal_support": "a share server in use can give a subnet up",
     "security_service_update_support": "a share server in use can get another security service",
     "snapshot_support": "shares can have snapshots",
     "create_share_from_snapshot_support": "shares can be made from snapshots",
