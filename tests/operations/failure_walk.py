@@ -33,7 +33,9 @@ NOUNS = (
     states.ACCESS_RULES,
     states.ACCESS_RULE,
 )
-_SILENT = {"service_ensure_shares"}  # asked for by administrators, who find the reason in the log
+# Asked for by administrators, who find the reason in the log; and what somebody waits for who is
+# answered at once.
+_SILENT = {"service_ensure_shares", "share_server_clients"}
 
 Place = tuple[int, str, str]  # number of the step, before or inside, error
 

@@ -16,6 +16,7 @@ from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.tables import share_instances, share_servers
 from abaca.domain.network_changes import (
+    connected_clients,
     security_service_changes,
     share_server_management,
     share_server_repairs,
@@ -368,6 +369,11 @@ def share_network_subnet_check(ground: Ground) -> Ask:
     )
 
 
+def share_server_clients(ground: Ground) -> Ask:
+    _, share = ground.share()
+    return lambda: ground.stack.do(connected_clients.of_share, MEMBER, share, sees_all=False)
+
+
 def share_network_subnet_resolve(ground: Ground) -> Ask:
     return lambda: ground.stack.share_network(ground.another)
 
@@ -435,6 +441,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_revert,
         share_server_abandon_subnet,
         share_server_add_subnet,
+        share_server_clients,
         share_server_delete,
         share_server_manage,
         share_server_unmanage,

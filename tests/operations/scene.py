@@ -91,12 +91,12 @@ def slate(stack: Stack) -> dict[str, Any]:
 
 
 def stored_slate(stack: Stack) -> dict[str, Any]:
-    """All that may be left over in the database: rows by table (messages apart), quotas in use,
-    claimed gigabytes."""
+    """All that may be left over in the database: rows by table (messages, and answers that go by
+    themselves, apart), quotas in use, claimed gigabytes."""
     rows = {
         table: number
         for table, number in stack.rows().items()
-        if table not in ("messages", "quota_usages", "share_usages")
+        if table not in ("client_inquiries", "messages", "quota_usages", "share_usages")
     }
     counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
     in_use = sa.select(

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import share_network_checks
+from abaca.db.tables import client_inquiries, share_network_checks
 from abaca.operations.all import WORKFLOWS
 from abaca.workflow import inspection
 from abaca.workflow.steps import ENDINGS
@@ -85,5 +85,6 @@ def test_although_its_ending_has_a_bug_too_nothing_stays_in_between(
         ), scenario
         # one that has no answer is asked anew when it has expired
         stack.do(lambda conn: conn.execute(sa.delete(share_network_checks)))
+        stack.do(lambda conn: conn.execute(sa.delete(client_inquiries)))
         ground.wipe()
         assert slate(stack) == before, scenario

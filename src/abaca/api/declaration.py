@@ -7,7 +7,7 @@ document, the API reference and the page about access are derived from these (`r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ class Gives(NamedTuple):
     """An answer: its one member (empty: none stands around the content), and in it a resource or,
     in a list, several of them, shown by `view` at `level`; or whatever `schema` says. `also`: a
     second name under which the same is given. `links`: what a list calls the link to its next part,
-    when that is not called after the member."""
+    when that is not called after the member. `more`: further members beside it."""
 
     member: str
     view: View | None = None
@@ -75,6 +75,7 @@ class Gives(NamedTuple):
     schema: Schema | None = None
     also: str | None = None
     links: str | None = None
+    more: Mapping[str, Schema] = {}
 
 
 def one(member: str, view: View) -> Gives:
@@ -112,6 +113,7 @@ class Route(NamedTuple):
     until: int | None = None
     status: int = 200
     action: str | None = None
+    is_extension: bool = False
 
     @property
     def name(self) -> str:

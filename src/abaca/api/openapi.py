@@ -136,6 +136,7 @@ def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]
                 "action": route.action,
                 "min-ver": microversions.text(route.since),
                 "policy": route.policy,
+                "is-extension": route.is_extension,
             }
             for route in routes
         ],
@@ -248,8 +249,8 @@ def answer(gives: Gives) -> Schema:
     )
     return {
         "type": "object",
-        "properties": members | more,
-        "required": list(members),
+        "properties": members | more | dict(gives.more),
+        "required": [*members, *gives.more],
         "additionalProperties": False,
     }
 

@@ -1,5 +1,5 @@
-"""Waiting a little for drivers that are asked before a share network in use is changed, so that one
-request of a client does."""
+"""Waiting a little for drivers that are asked while a client waits, so that one request of it
+does."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from functools import cache
 from threading import BoundedSemaphore, Event
 from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
 from abaca.db.session import read
@@ -23,10 +25,14 @@ _never = Event()
 
 
 def settled(
-    call: Call, attempt: Callable[[], dict[str, Any] | PendingCheck], complaint: CallerError
+    call: Call,
+    attempt: Callable[[], dict[str, Any] | PendingCheck],
+    complaint: CallerError,
+    is_pending: Callable[[Connection, str], bool] = share_network_checks.is_pending,
 ) -> dict[str, Any]:
     """What `attempt` (a transaction of its own each time) comes to once the drivers have answered.
-    Raises `complaint` when they take too long."""
+    Raises `complaint` when they take too long. `is_pending`: whether the answer to what has that id
+    is still missing."""
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
@@ -37,7 +43,7 @@ def settled(
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
         while time.monotonic() < deadline:
             with read(call.engine) as conn:
-                answered = not share_network_checks.is_pending(conn, outcome.id)
+                answered = not is_pending(conn, outcome.id)
             if answered:
                 repeated = attempt()
                 if not isinstance(repeated, PendingCheck):

@@ -30,7 +30,8 @@ Versions are asked for with the header `{microversions.HEADER}`, from {_FIRST} (
 header) to {_NEWEST}. "For" names the least role in the project that the rules in code let in:
 reader, member, admin. On each route: [who may do what](api-access.md). A request outside of its
 versions is 404. A project id may stand behind `/v2` in every URL.
-Errors are `{{"<fault>": {{"code": …, "message": …}}}}`."""
+Errors are `{{"<fault>": {{"code": …, "message": …}}}}`. Requests marked as extension are
+Abaca's own: Manila does not have them."""
 
 _PERSONAS = {ADMIN: "admin", CREATOR: "member", MEMBER: "member", READER: "reader"}
 _SHOWN = {SUMMARY: "everywhere", DETAIL: "not in short", SHOW: "in full only"}
@@ -77,6 +78,7 @@ def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[s
     yield "|---|---|---|---|---|---|---|"
     for route in routes:
         url = f"`{route.method} {route.path}`" + (f" `{route.action}`" if route.action else "")
+        url += " (extension)" if route.is_extension else ""
         rule = f"`{route.policy}`" if route.policy else "open to everyone"
         yield (
             f"| {url} | {span(route)} | {rule} | {persona(route)} | {_takes(route)} | "
@@ -119,7 +121,8 @@ def _gives(route: Route, names: dict[View, str]) -> str:
     members = ", ".join(f"`{member}`" for member in (answer.member, answer.also) if member)
     if answer.view is None:
         return members or ("an object" if answer.schema else "")
-    return f"{members}: {_link(names[answer.view])}, {_GIVEN[answer.level]}"
+    beside = "".join(f"; `{member}`" for member in answer.more)
+    return f"{members}: {_link(names[answer.view])}, {_GIVEN[answer.level]}{beside}"
 
 
 def _resource(name: str, view: View) -> Iterator[str]:

@@ -14,6 +14,7 @@ from abaca.api.declaration import Resource, Route, Rule
 from abaca.api.resources import (
     access_rules,
     availability_zones,
+    clients,
     export_locations,
     extra_specs,
     local_networks,
@@ -69,6 +70,7 @@ RESOURCES = [
     access_rules.RESOURCE,
     resource_locks.RESOURCE,
     export_locations.RESOURCE,
+    clients.RESOURCE,
     snapshots.RESOURCE,
     snapshot_export_locations.RESOURCE,
     services.RESOURCE,

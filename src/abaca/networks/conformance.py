@@ -7,13 +7,14 @@ Needs pytest. Each test begins with a lab of its own, or with subnets of its own
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 from uuid import uuid4
 
 import pytest
 
-from abaca.errors import NoSpace, Refused
+from abaca.errors import BackendError, NoSpace, Refused
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
 from abaca.values import Subnet
 
@@ -85,6 +86,14 @@ class NetworkConformance:
         with pytest.raises(Refused) as missing:
             network_lab.plugin.get_subnet(PROJECT, made.neutron_net_id, absent)
         assert hidden.value.message == missing.value.message.replace(absent, made.neutron_subnet_id)
+
+    def test_the_owner_of_a_network_is_told_or_not_known(self, network_lab: NetworkLab) -> None:
+        made = network_lab.add_subnet("10.1.0.0/24")
+        other = network_lab.add_subnet("10.2.0.0/24", project_id="another")
+        owners = [network_lab.plugin.owner(each.neutron_net_id) for each in (made, other)]
+        assert owners in ([PROJECT, "another"], [None, None])
+        with suppress(BackendError):  # it may say that there is no such network
+            assert network_lab.plugin.owner(str(uuid4())) is None
 
     @pytest.mark.parametrize("cidr", ["10.1.0.0/28", "fd00:1::/64"])
     def test_addresses_are_host_addresses_of_the_subnet(

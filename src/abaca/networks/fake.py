@@ -133,6 +133,10 @@ class FakeNetworks(LocalNetworks):
         with self._faulty("get_subnet"):
             return super().get_subnet(project_id, neutron_net_id, neutron_subnet_id)
 
+    def owner(self, neutron_net_id: str) -> str | None:
+        with self._faulty("owner"):
+            return super().owner(neutron_net_id)
+
     def free_addresses(self, subnet: Subnet) -> int:
         with self._faulty("free_addresses"):
             return super().free_addresses(subnet)

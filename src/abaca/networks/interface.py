@@ -55,6 +55,11 @@ class NetworkPlugin(ABC):
         Unavailable when it cannot be asked.
         """
 
+    def owner(self, neutron_net_id: str) -> str | None:
+        """The project that a network belongs to, whoever may use it; None when that cannot be
+        known. Other projects on it are not shown the addresses of its machines."""
+        return None
+
     @abstractmethod
     def free_addresses(self, subnet: Subnet) -> int | None:
         """How many more addresses the subnet can give; None when that cannot be known."""

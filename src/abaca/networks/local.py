@@ -119,6 +119,10 @@ class LocalNetworks(NetworkPlugin):
             )
         return visible[0]
 
+    def owner(self, neutron_net_id: str) -> str | None:
+        found = self._store.find(network_id=neutron_net_id, subnet_id=None)
+        return next((item.project_id for item in found), None)
+
     def free_addresses(self, subnet: Subnet) -> int:
         found = self._store.find(network_id=None, subnet_id=subnet.neutron_subnet_id)
         if not found:

@@ -154,6 +154,11 @@ class NeutronNetworks(NetworkPlugin):
                 )
             return subnet(found[0], network)
 
+    def owner(self, neutron_net_id: str) -> str | None:
+        with lost_as(Unavailable):
+            owner = self._neutron.get_network(neutron_net_id).project_id
+            return owner if isinstance(owner, str) else None
+
     def free_addresses(self, subnet: Subnet) -> int | None:
         """None where Neutron does not count."""
         with lost_as(Unavailable):

@@ -24,6 +24,7 @@ from abaca.domain.services.driver_data import SqlDriverData
 from abaca.operations import all as operations
 from abaca.operations import serving
 from abaca.reconcile import (
+    expired_client_answers,
     expired_messages,
     failed_share_servers,
     finished_work,
@@ -157,6 +158,7 @@ class Worker:
         failed_share_servers.delete_remains(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
+        expired_client_answers.forget_expired(self.engine)
         finished_work.tidy_up(self.engine, self._conf.host)
         expired_messages.forget_expired(self.engine, self._conf.limits.messages)
 

@@ -11,6 +11,7 @@ TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 NUMBER: Schema = {"type": "integer"}
 NUMBER_OR_NULL: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
+FLAG_OR_NULL: Schema = {"type": ["boolean", "null"]}
 TIME: Schema = {"type": ["string", "null"], "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}$"}
 TEXTS: Schema = {"type": "array", "items": TEXT}
 NO_ITEMS: Schema = {"type": "array", "items": {"type": "object"}, "maxItems": 0}

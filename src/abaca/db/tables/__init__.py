@@ -1,6 +1,7 @@
 """All tables, one module a family of nouns. Rows are really deleted; ids are UUID text; times are
 UTC without zone."""
 
+from abaca.db.tables.client_inquiries import client_inquiries
 from abaca.db.tables.driver_data import driver_data
 from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
 from abaca.db.tables.messages import messages
@@ -41,6 +42,7 @@ from abaca.db.tables.shares import (
 
 __all__ = [
     "availability_zones",
+    "client_inquiries",
     "departed_share_servers",
     "driver_data",
     "local_networks",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 
 import pytest
 
@@ -61,6 +62,8 @@ def _clients(driver: ShareDriver, server: ShareServer) -> Clients:
 
 
 def _is_well_formed(client: Client) -> bool:
+    assert str(ip_address(client.address)) == client.address
+    assert str(ip_address(client.server_address)) == client.server_address
     counts = [client.connections, client.idle_seconds]
     for files in (client.open_files or {}).values():
         counts += [files.files, files.locks]
