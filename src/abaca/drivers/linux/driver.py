@@ -50,6 +50,7 @@ from abaca.errors import BackendError, Refused, Unavailable
 from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
+    Clients,
     ExportLocation,
     NetworkInfo,
     NetworkInfoUpdate,
@@ -240,6 +241,11 @@ class LinuxDriver(ShareDriver):
     def restart_server(self, server_id: str) -> bool:
         with self._locked(server_id) as server:
             return server.restart()
+
+    def get_clients(self, server: ShareServer) -> Clients | None:
+        """Without the server's lock, which a change may hold for long."""
+        with os_errors_sorted(f"clients of share server {server.id}"):
+            return self._service(server.id).clients()
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abaca.drivers.linux.layout import NO_SHARE, ServerLayout
-from abaca.values import AccessRule, ExportLocation, NetworkInfo, Share, Snapshot
+from abaca.values import AccessRule, Clients, ExportLocation, NetworkInfo, Share, Snapshot
 
 PROOF_SERVER = "proof"
 """Id of the share server that a back end makes for the proof alone."""
@@ -48,7 +48,7 @@ class Export(NamedTuple):
 
 
 class FileService(ABC):
-    """Of one share server. Callers hold the server's lock, but for `serves`."""
+    """Of one share server. Callers hold the server's lock, but for `serves` and `clients`."""
 
     @abstractmethod
     def prepare(self) -> None:
@@ -82,6 +82,11 @@ class FileService(ABC):
         """Whether it serves clients now. Each call is a probe, bounded in time; of one that lives
         and has left a probe without an answer True is said until that has happened several times in
         a row. `blame`: asked then; False when something else is the reason."""
+
+    @abstractmethod
+    def clients(self) -> Clients:
+        """Who is connected now, within about a second. Asked without the lock, beside everything
+        else. Raises Unavailable when the service does not run."""
 
     @abstractmethod
     def stop(self) -> None:

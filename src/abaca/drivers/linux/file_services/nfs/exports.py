@@ -44,6 +44,11 @@ EXPORT_MANAGER = DBusAddress(
     bus_name="org.ganesha.nfsd",
     interface="org.ganesha.nfsd.exportmgr",
 )
+CLIENT_MANAGER = DBusAddress(
+    "/org/ganesha/nfsd/ClientMgr",
+    bus_name="org.ganesha.nfsd",
+    interface="org.ganesha.nfsd.clientmgr",
+)
 
 # What NFS-Ganesha 4.3 answers with, by method.
 ANSWERS = {
@@ -51,6 +56,7 @@ ANSWERS = {
     "AddExport": "s",
     "UpdateExport": "s",
     "RemoveExport": "",
+    "ShowClients": f"(tt)a(s({'(sb)' * 8})(tt))",
 }
 
 EXPORT_TEMPLATE = """\
@@ -139,8 +145,8 @@ def _filesystem_id(share_id: str) -> str:
 
 
 class ExportBus:
-    """The export manager of one running Ganesha. Whatever a captured one answers, callers see a
-    BackendError with a short text."""
+    """The bus of one running Ganesha: its exports and clients. Whatever a captured one answers,
+    callers see a BackendError with a short text."""
 
     def __init__(self, socket: Path, patience: float = DBUS_TIMEOUT) -> None:
         self._socket = socket
@@ -167,6 +173,20 @@ class ExportBus:
     def remove(self, export_id: int) -> None:
         self._call("RemoveExport", "q", (export_id,))
 
+    def versions(self) -> dict[str, list[str]]:
+        """What the clients have spoken that Ganesha knows, by address as it writes it: `NFSv41`."""
+        answer = self._call("ShowClients")
+        try:
+            _, clients = answer
+            return {
+                str(address): [str(name) for name, is_so in spoken if is_so]
+                for address, spoken, _ in clients
+            }
+        except NO_MESSAGE as error:
+            raise Refused(
+                f"Ganesha listed clients that cannot be read: {_start_of(answer)}"
+            ) from error
+
     def health(self) -> Health:
         try:
             self.active()
@@ -180,7 +200,8 @@ class ExportBus:
         self, method: str, signature: str | None = None, body: tuple[Any, ...] = ()
     ) -> tuple[Any, ...]:
         try:
-            question = new_method_call(EXPORT_MANAGER, method, signature, body)
+            manager = CLIENT_MANAGER if method == "ShowClients" else EXPORT_MANAGER
+            question = new_method_call(manager, method, signature, body)
             reply = bus_link.call(str(self._socket), question, ANSWERS[method], self._patience)
             answer: tuple[Any, ...] = unwrap_msg(reply)
         except TimeoutError as error:

@@ -10,20 +10,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from abaca.drivers.linux import control_groups, mounts, namespaces, processes
-from abaca.drivers.linux.file_services.nfs import bus_daemon, logs, nfs_null
+from abaca.drivers.linux.connections import established
+from abaca.drivers.linux.file_services.nfs import bus_daemon, connected, logs, nfs_null
 from abaca.drivers.linux.file_services.nfs.cell import confinement
 from abaca.drivers.linux.file_services.nfs.cell.launch import Launch
 from abaca.drivers.linux.file_services.nfs.cell.privileges import CAPABILITIES
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
-from abaca.drivers.linux.file_services.nfs.holders import holders
+from abaca.drivers.linux.file_services.nfs.holders import held, holders
 from abaca.drivers.linux.file_services.nfs.nfs_null import Starved
 from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout, write_atomically
 from abaca.errors import BackendError, Unavailable
+from abaca.values import Clients
 
 GANESHA = "ganesha.nfsd"
 NFS_PORT = 2049
@@ -39,6 +42,7 @@ CLIENTS_PER_CONNECTION = 4  # one that connects anew may be known twice until it
 # bytes, of both processes together; the kernel takes back what it keeps of files first
 MEMORY = 2 * 1024**3
 OTHER_TASKS = 64  # besides those threads
+LOOK_SECONDS = 0.5  # at what clients have open
 TOLD_BYTES = 1000  # of its log, when it does not start
 
 # What strangers' requests reach first says nothing: each that cannot be read would be a message.
@@ -226,6 +230,24 @@ class GaneshaServer:
         """Addresses of the clients for which files of the share mounted here are open."""
         pid = self._pid()
         return set() if pid is None else holders(pid, share.stat().st_dev)
+
+    def clients(self) -> Clients:
+        """Who is connected. One that asks holds no lock. Raises Unavailable when Ganesha does not
+        run, as its clients are only away then."""
+        pid = self._pid()
+        if pid is None or not namespaces.is_of(self._server.namespace, pid):
+            raise Unavailable(f"the NFS server of share server {self._server.id} does not run")
+        found = established(self._server.namespace, NFS_PORT)
+        if not found:
+            return Clients(listed=[])
+        devices = {}
+        for file in self._server.exports.glob("*.conf"):
+            with suppress(OSError):  # just withdrawn
+                devices[self._server.mount_point(file.stem).stat().st_dev] = file.stem
+        held_files = held(pid, devices, LOOK_SECONDS)
+        if self._pid() != pid:
+            raise Unavailable(f"the NFS server of share server {self._server.id} has just ended")
+        return connected.clients(found, connected.versions(self._server.bus_socket), held_files)
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""
