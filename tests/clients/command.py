@@ -86,7 +86,8 @@ class Shell(Client):
 
 
 def share_commands() -> list[str]:
-    """What python-manilaclient adds to the command: `share create` and so on."""
+    """What python-manilaclient adds to the command, and Abaca beside it: `share create` and so
+    on."""
     return sorted(
         entry.name.replace("_", " ") for entry in entry_points(group="openstack.share.v2")
     )

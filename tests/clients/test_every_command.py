@@ -1,5 +1,5 @@
 """Every `openstack share …` command about something that Abaca has is called against a running
-service, noun by noun.
+service, noun by noun; those that Abaca brings, too.
 
 Those about what Abaca does not have, and those that need Keystone, are listed in
 docs/reference/compatibility.md: the last test compares.
@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from abaca.drivers.fake import FakeDriver
+from abaca.values import Client
 from tests.clients.command import Shell, share_commands
 from tests.service import Installation, wait_until
 
@@ -330,6 +332,27 @@ def test_servers_and_what_stands_on_them(shell: Shell, stage: str) -> None:
     shell.run("share", "server", "delete", server)
     wait_until(lambda: len(shell.ask("share", "server", "list")) == 1, "the server to go", 60)
     shell.run("share", "network", "delete", "other")
+
+
+def test_connected_clients(shell: Shell, stage: str, shared_service: Installation) -> None:
+    """Commands of Abaca's own, beside python-manilaclient's."""
+    state_file = shared_service.state_dir / "worker" / "fake.json"
+    driver = FakeDriver("fake", {"state_file": str(state_file)})
+    ((address,),) = [
+        [port["ip_address"] for port in info["network_allocations"]]
+        for info in driver.world()["servers"][stage]["network_info"]
+    ]
+    client = Client(
+        address="10.31.0.20", server_address=address, protocol="NFS", protocol_version="4.1"
+    )
+    driver.set_clients(stage, [client])
+    assert shell.ask("share", "client", "list", "every") == [], "no rule admits it"
+    (row,) = shell.ask("share", "server", "client", "list", stage)
+    assert (row["Client"], row["Server Address"], row["Version"]) == ("10.31.0.20", address, "4.1")
+    assert row["Routed"] is False
+    refused = shell.tried("share", "client", "list", "nothing")
+    assert refused.returncode != 0 and "nothing" in refused.stderr
+    driver.set_clients(stage, [])
 
 
 def test_back_ends(shell: Shell, stage: str) -> None:
