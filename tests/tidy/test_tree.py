@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from abaca.db import migrations
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "abaca"
 TESTS = ROOT / "tests"
@@ -199,3 +201,8 @@ def test_only_workflow_knows_the_engine() -> None:
         if any(full.partition(".")[0] == "dbos" for full in imported(tree(path)))
     ]
     assert [name(path) for path in users if not path.is_relative_to(SOURCE / "workflow")] == []
+
+
+def test_migrations_are_one_chain() -> None:
+    """Two that follow the same one would leave no schema to upgrade to; Alembic says which."""
+    assert migrations.head() == migrations.revisions()[0]
