@@ -35,7 +35,7 @@ demo-openstack: system venv venv-openstack ## the same beside a real Keystone an
 
 .PHONY: test
 test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why; what failed beside others runs once more, alone (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
-	@$(SAMPLED) $(BIN)/python -m tests.run $(TOGETHER) $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25
+	@$(SAMPLED) $(BIN)/python -m tests.run $(TOGETHER) --thinned $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25
 
 .PHONY: coverage
 coverage: system venv ## run the tests and print which share of the lines they ran, by module (TESTS="tests/unit …": only those)

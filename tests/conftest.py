@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests import sample
+from tests import sample, thinning
 from tests.api.calls import CALLS
 from tests.databases import (
     KINDS,
@@ -39,6 +39,7 @@ from tests.openstack.fixtures import (  # noqa: F401 - fixtures
 from tests.service import PATIENCE
 from tests.walk_report import REPORT
 
+LEFT_OUT = pytest.StashKey[int]()  # how many tests a thinned run leaves out
 EVERY_ROUTE = ("tests/api/called_routes.py", "every_route_has_been_called")
 
 
@@ -48,6 +49,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=",".join(KINDS),
         help=f"comma-separated: {', '.join(KINDS)} (default: all)",
     )
+    parser.addoption(
+        "--thinned",
+        action="store_true",
+        help="leave out, by the seed, what tests/thinning.py says",
+    )
 
 
 def pytest_report_header() -> str:
@@ -55,11 +61,12 @@ def pytest_report_header() -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    walked = REPORT.lines()
-    for line in [
-        *walked,
-        *([sample.told()] if walked or terminalreporter.stats.get("failed") else []),
-    ]:
+    sampled = REPORT.lines()
+    if left_out := terminalreporter.config.stash.get(LEFT_OUT, 0):
+        sampled.append(f"{left_out} tests were left out by the sample (tests/thinning.py)")
+    if sampled or terminalreporter.stats.get("failed"):
+        sampled.append(sample.told())
+    for line in sampled:
         terminalreporter.write_line(line)
 
 
@@ -74,6 +81,8 @@ def _is_one_of_several(config: pytest.Config) -> bool:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files whose tests may take long come first: none begins when the other processes have
     ended."""
+    if config.option.thinned:
+        _leave_out(config, items)
     if _is_one_of_several(config):
         longest: dict[Path, float] = {}
         for item in items:
@@ -84,6 +93,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.timeout(PATIENCE * limit), append=False)
 
 
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept = thinning.keep(items, config.option.databases.split(","))
+    left_out = [item for item in items if item not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = len(left_out)
+    items[:] = [item for item in items if item in kept]
+
+
 def _limit_of(item: pytest.Item) -> float:
     """The seconds that a test says it may take; 0 when it says nothing."""
     marker = item.get_closest_marker("timeout")
@@ -92,7 +109,11 @@ def _limit_of(item: pytest.Item) -> float:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _is_one_of_several(session.config):
-        told = {"walked": REPORT.told(), "calls": CALLS.told()}
+        told = {
+            "walked": REPORT.told(),
+            "calls": CALLS.told(),
+            "left out": session.config.stash.get(LEFT_OUT, 0),
+        }
         session.config.workeroutput |= told  # type: ignore[attr-defined]
 
 
@@ -103,6 +124,7 @@ def pytest_testnodedown(node: Any) -> None:
     if told:
         REPORT.add(told["walked"])
         CALLS.add(told["calls"])
+        node.config.stash[LEFT_OUT] = told["left out"]  # the same in each
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,8 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from wsgiref.util import setup_testing_defaults
 
+import pytest
+
 from abaca.api.app import WsgiApp
 from tests.api.conftest import ADMIN
+
+pytestmark = pytest.mark.each_database
 
 
 class Waiting(io.RawIOBase):

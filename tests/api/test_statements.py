@@ -19,6 +19,8 @@ from abaca.db.tables import shares
 from abaca.domain.rows import messages
 from tests.api.conftest import ALICE, Api, BackEnd
 
+pytestmark = pytest.mark.each_database
+
 FEW, MANY = 1, 20
 SINGLE = {  # what answers with one thing, however many there are
     "/v2/types/default",

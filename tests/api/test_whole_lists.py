@@ -27,6 +27,8 @@ from abaca.db.tables import (
 from tests.api.conftest import ADMIN, ALICE, Api, BackEnd
 from tests.api.test_statements import counted
 
+pytestmark = pytest.mark.each_database
+
 FIRST = 5
 """`max_limit` here: the rows of the first part."""
 

@@ -13,7 +13,12 @@ from tests.attack.registry import SHORT, Attack, all_attacks
 from tests.attack.table import STAGES, outcomes
 from tests.contracts.drivers import linux_backend
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+    pytest.mark.sampled(2),  # each takes five seconds or more, of watching honest clients
+]
 
 CALM_SECONDS = 0.5
 

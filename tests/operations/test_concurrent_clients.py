@@ -39,6 +39,8 @@ from tests.properties import Phase, drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import wait_for
 
+pytestmark = pytest.mark.each_database
+
 HISTORIES = int(os.environ.get("ABACA_CROWD", 3 * FACTOR))
 ROUNDS = 16
 TRIES = 3  # of each history, once one has gone wrong

@@ -37,6 +37,8 @@ from tests.operations.scene import (
 from tests.operations.test_manage import manage
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
+pytestmark = pytest.mark.each_database
+
 HOUSEKEEPING = {"unused_share_server_cleanup_interval": 1}
 
 

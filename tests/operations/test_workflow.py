@@ -31,6 +31,8 @@ from tests.operations.conftest import Install
 from tests.operations.scene import available_share, plan, share, slate, struck, told
 from tests.stack import ADMIN, Stack, wait_for
 
+pytestmark = pytest.mark.each_database
+
 # --- work of the tests' own: module level, as DBOS wants it ---------------------------------------
 
 _seen: list[Any] = []

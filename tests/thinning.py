@@ -1,0 +1,52 @@
+"""Which tests a thinned run leaves out: `pytest --thinned`, which is what `make test` runs.
+
+Two kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some runs
+all of them run: cases of large tables, marked `sampled(n)`, of which one in n runs; and tests that
+run on both kinds of database, of which one in two runs on PostgreSQL, too. A module whose subject
+is the database is marked `each_database`, and runs whole on both.
+
+A sample twice as large (`ABACA_SAMPLE=2`, as `.ci/run` has it) takes two in n: what is one in two
+runs whole there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from tests import sample
+
+THINNED = "tests/api/", "tests/operations/"  # their tests on PostgreSQL
+POSTGRESQL = 2
+
+
+def keep(items: Iterable[pytest.Item], kinds: Iterable[str]) -> set[pytest.Item]:
+    """The tests that run, of those collected for these kinds of database. The same in each process
+    of a run."""
+    kept: set[pytest.Item] = set()
+    groups: dict[tuple[str, int], list[pytest.Item]] = {}
+    for item in items:
+        groups.setdefault((_file(item), _one_of(item, set(kinds))), []).append(item)
+    for (file, one_of), members in groups.items():
+        chosen = sample.offsets(one_of, f"tests of {file}")
+        kept |= {item for place, item in enumerate(members) if place % one_of in chosen}
+    return kept
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _one_of(item: pytest.Item, kinds: set[str]) -> int:
+    marker = item.get_closest_marker("sampled")
+    one_of = int(marker.args[0]) if marker else 1
+    parameters = getattr(item, "callspec", None)
+    is_again = (
+        len(kinds) > 1
+        and _file(item).startswith(THINNED)
+        and item.get_closest_marker("each_database") is None
+        and parameters is not None
+        and parameters.params.get("database_kind") == "postgresql"
+    )
+    return one_of * (POSTGRESQL if is_again else 1)

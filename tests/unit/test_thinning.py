@@ -1,0 +1,62 @@
+"""What `make test` leaves out by the seed, and what it never does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service import PATIENCE
+
+ROOT = Path(__file__).parents[2]
+ON_BOTH = "tests/api/test_share_type_access.py"  # each of its tests runs on both kinds
+TABLE = "tests/attack/test_attacks.py"  # sampled(2)
+DATABASE = "tests/api/test_calls_at_once.py"  # each_database
+
+
+def collected(*arguments: str, seed: str = "1", times: str = "1") -> list[str]:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"ABACA_SEED": seed, "ABACA_SAMPLE": times},
+        capture_output=True,
+        text=True,
+        timeout=100 * PATIENCE,
+    )
+    assert done.returncode == 0, done.stdout
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[str]:
+    return collected(ON_BOTH, TABLE, DATABASE)
+
+
+def test_a_thinned_run_leaves_out_half_of_a_table_and_of_what_ran_on_sqlite(
+    everything: list[str],
+) -> None:
+    thinned = collected("--thinned", ON_BOTH, TABLE, DATABASE)
+    left_out = set(everything) - set(thinned)
+    assert thinned == [test for test in everything if test not in left_out]
+    assert {test.partition("::")[0] for test in left_out} == {ON_BOTH, TABLE}
+    for file in (ON_BOTH, TABLE):
+        table = [
+            test
+            for test in everything
+            if test.startswith(file) and (file == TABLE or "postgresql" in test)
+        ]
+        assert abs(2 * len(left_out & set(table)) - len(table)) <= 1
+    assert not [test for test in left_out if test.startswith(ON_BOTH) and "sqlite" in test]
+
+
+def test_twice_the_sample_leaves_nothing_out(everything: list[str]) -> None:
+    assert collected("--thinned", ON_BOTH, TABLE, DATABASE, times="2") == everything
+
+
+def test_whoever_asks_for_one_kind_of_database_has_all_of_it(everything: list[str]) -> None:
+    alone = [test for test in everything if test.startswith(ON_BOTH) and "postgresql" in test]
+    assert collected("--thinned", "--databases=postgresql", ON_BOTH) == alone
