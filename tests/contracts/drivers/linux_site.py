@@ -292,3 +292,19 @@ def grow(
         )
         for share in shares
     ]
+
+
+def shrink(
+    site: Site, server: ShareServer, shares: list[Share], removed: Sequence[NetworkInfo]
+) -> tuple[ShareServer, list[Share]]:
+    """The server and its shares without these of its subnets."""
+    current = [entry for entry in server.network_info if entry not in removed]
+    update = NetworkInfoUpdate(current=current, added=[], removed=list(removed))
+    answer = site.driver.update_share_server_network_allocations(update, {}, shares, [])
+    shrunk = ShareServer(id=server.id, network_info=current, backend_details=answer.backend_details)
+    return shrunk, [
+        msgspec.structs.replace(
+            share, export_locations=answer.share_updates[share.id].export_locations
+        )
+        for share in shares
+    ]

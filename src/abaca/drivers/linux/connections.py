@@ -1,12 +1,15 @@
-"""TCP connections in a network namespace, as the kernel tells them (`sock_diag`): who is connected,
-by which address, and since when nothing came."""
+"""TCP connections in a network namespace, by the kernel's `sock_diag`: who is connected, by which
+address, and since when nothing came; and connections ended with a reset to the other side."""
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import struct
-from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from abaca.drivers.linux import namespaces
@@ -16,12 +19,16 @@ ANSWER_SECONDS = 1.0
 MOST_BYTES = 64 * 1024**2
 
 _SOCK_DIAG = 4  # the protocol of netlink
-_BY_FAMILY, _DONE, _ERROR = 20, 3, 2  # types of messages
-_REQUEST_DUMP = 0x301
-_TCP, _ESTABLISHED, _TCP_INFO = 6, 1, 2
+_BY_FAMILY, _DESTROY, _DONE, _ERROR = 20, 21, 3, 2  # types of messages
+_REQUEST_DUMP, _REQUEST_ACKNOWLEDGED = 0x301, 0x5
+_TCP, _TCP_INFO = 6, 2
+_ESTABLISHED, _TIME_WAIT, _LISTEN = 1 << 1, 1 << 6, 1 << 10
+_WITH_ANOTHER_SIDE = 0xFFFF & ~(_TIME_WAIT | _LISTEN)
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
 _HEAD = struct.Struct("=IHHII")
 _ASKED = struct.Struct("=BBBxI")
 _SOCKET_ID = struct.Struct("!HH16s16s12x")
+_INTERFACE = struct.Struct("=36xI8x")  # in an id: only where the address is a link-local one
 _FOUND = struct.Struct("=BBBB")
 _ATTRIBUTES_AT = 72  # in the description of a socket
 _ATTRIBUTE = struct.Struct("=HH")
@@ -47,16 +54,64 @@ def established(namespace: str, port: int) -> list[Connection]:
     return [connection for connection in found if not connection.address.is_loopback]
 
 
+def reset(namespace: str, addresses: Collection[str], interfaces: Collection[str]) -> None:
+    """End every TCP connection that has one of these addresses on the side of the namespace, or a
+    link-local one of one of these interfaces.
+
+    Those at the other ends are told by a reset, if packets with these addresses still get out.
+    Raises as `established`.
+    """
+    wanted = {ip_address(address) for address in addresses}
+
+    def act(_: object) -> None:
+        numbers = {number for number, name in socket.if_nameindex() if name in interfaces}
+        for family in _FAMILIES:
+            for message in list(_listed(family, _WITH_ANOTHER_SIDE)):
+                socket_id = message[_FOUND.size : _FOUND.size + _SOCKET_ID.size]
+                is_wanted = _connection(message).server_address in wanted
+                if is_wanted or _INTERFACE.unpack(socket_id)[0] in numbers:
+                    _destroy(family, socket_id)
+
+    namespaces.inside(namespace, act)
+
+
+def require_resets() -> None:
+    """Raise OutcomeUnknown when the kernel cannot `reset`; no connection is touched."""
+    for family in _FAMILIES:
+        _destroy(family, bytes(_SOCKET_ID.size))
+
+
 def _established(port: int) -> Iterator[Connection]:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as link:
-            link.settimeout(ANSWER_SECONDS)
-            link.bind((0, 0))
-            asked = _ASKED.pack(family, _TCP, 1 << (_TCP_INFO - 1), 1 << _ESTABLISHED)
-            body = asked + _SOCKET_ID.pack(port, 0, bytes(16), bytes(16))
-            link.sendall(_HEAD.pack(_HEAD.size + len(body), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + body)
-            for message in _answers(link):
-                yield _connection(message)
+    for family in _FAMILIES:
+        for message in _listed(family, _ESTABLISHED, port):
+            yield _connection(message)
+
+
+def _listed(family: int, states: int, port: int = 0) -> Iterator[bytes]:
+    """The descriptions of the sockets of a family, at `port` or at all ports."""
+    asked = _ASKED.pack(family, _TCP, 1 << (_TCP_INFO - 1), states)
+    body = asked + _SOCKET_ID.pack(port, 0, bytes(16), bytes(16))
+    with _asked(_BY_FAMILY, _REQUEST_DUMP, body) as link:
+        yield from _answers(link)
+
+
+def _destroy(family: int, socket_id: bytes) -> None:
+    """`socket_id`: as the kernel wrote it. A connection that is gone is no error."""
+    asked = _ASKED.pack(family, _TCP, 0, _WITH_ANOTHER_SIDE)
+    with _asked(_DESTROY, _REQUEST_ACKNOWLEDGED, asked + socket_id) as link:
+        (code,) = struct.unpack_from("=i", link.recv(65536), _HEAD.size)
+    if code not in (0, -errno.ENOENT):
+        raise OutcomeUnknown(f"the kernel does not end TCP connections: {os.strerror(-code)}")
+
+
+@contextmanager
+def _asked(kind: int, flags: int, body: bytes) -> Iterator[socket.socket]:
+    """Where the answer to a question comes."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as link:
+        link.settimeout(ANSWER_SECONDS)
+        link.bind((0, 0))
+        link.sendall(_HEAD.pack(_HEAD.size + len(body), kind, flags, 1, 0) + body)
+        yield link
 
 
 def _answers(link: socket.socket) -> Iterator[bytes]:

@@ -110,6 +110,7 @@ class LinuxDriver(ShareDriver):
         storage_protocols=("NFS",),
         share_server_multiple_subnet_support=True,
         network_allocation_update_support=True,
+        share_server_subnet_removal_support=True,
         security_service_update_support=True,
         snapshot_support=True,
         create_share_from_snapshot_support=True,
@@ -214,11 +215,7 @@ class LinuxDriver(ShareDriver):
             linux_server.publish([*map(Export.of, present), *map(Export.of, mountable)])
             linux_server.service.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
-            ldap.keep(
-                self.layout.server(server.id),
-                ldap.accounts(server.network_info),
-                server.network_info,
-            )
+            self._keep_accounts(server.id, server.network_info)
         lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
         if lost:
             raise Refused(f"the pool does not have the data of {', '.join(lost)}")
@@ -260,11 +257,9 @@ class LinuxDriver(ShareDriver):
         snapshots: Sequence[Snapshot],
     ) -> bool:
         if network_info.removed:
-            raise Refused(
-                "subnets of a share server in use cannot be removed: mounted clients would hang",
-                is_public=True,
-            )
-        self._refuse([*network_info.current, *network_info.added])
+            self._refuse_removal(network_info)
+        else:
+            self._refuse([*network_info.current, *network_info.added])
         return True
 
     def update_share_server_network_allocations(
@@ -280,12 +275,10 @@ class LinuxDriver(ShareDriver):
         wanted = [*network_info.current, *network_info.added]
         server_id = wanted[0].server_id
         with self._locked(server_id) as server:
-            try:
-                server.join(wanted)
-                server.service.ensure_running()
-            except (BackendError, OSError):
-                server.leave_others(network_info.current)
-                raise
+            if network_info.removed:
+                self._shrink(server, network_info)
+            else:
+                self._grow(server, network_info)
         return self._moved(server_id, wanted, shares, snapshots)
 
     def update_share_server_drains(
@@ -508,6 +501,40 @@ class LinuxDriver(ShareDriver):
         refuse_malformed(network_info)
         refuse_unservable(network_info)
         self._wires.refuse_unreachable(network_info, self._highest_mtu)
+
+    def _refuse_removal(self, network_info: NetworkInfoUpdate) -> None:
+        """Raise Refused when a server in use cannot do without what is removed. What stays is not
+        judged: it stands."""
+        refuse_malformed([*network_info.current, *network_info.removed])
+        if not network_info.current:
+            raise Refused("a share server needs a subnet", is_public=True)
+        ldap.refuse_unreachable(ldap.accounts(network_info.current), network_info.current)
+
+    def _grow(self, server: LinuxServer, network_info: NetworkInfoUpdate) -> None:
+        try:
+            server.join([*network_info.current, *network_info.added])
+            server.service.ensure_running()
+        except (BackendError, OSError):
+            server.leave_others(network_info.current)
+            raise
+
+    def _shrink(self, server: LinuxServer, network_info: NetworkInfoUpdate) -> None:
+        current = network_info.current
+        server.require()
+        try:
+            server.leave_others(current)
+            server.join(current)
+            server.service.ensure_running()
+            self._keep_accounts(current[0].server_id, current)
+        except (BackendError, OSError):
+            with suppress(BackendError, OSError):  # else that would be told, not the reason
+                server.join([*current, *network_info.removed])
+            raise
+
+    def _keep_accounts(self, server_id: str, network_info: Sequence[NetworkInfo]) -> None:
+        """The server's LDAP accounts, which are asked from one of these addresses."""
+        layout, accounts = self.layout.server(server_id), ldap.accounts(network_info)
+        ldap.keep(layout, accounts, network_info)
 
     def _join(
         self, server_id: str, accounts: Sequence[Account], network_info: Sequence[NetworkInfo]

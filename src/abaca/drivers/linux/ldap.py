@@ -55,6 +55,13 @@ def accounts(network_info: Sequence[NetworkInfo]) -> list[Account]:
     return [_account(service) for service in services.values()]
 
 
+def refuse_unreachable(wanted: Sequence[Account], network_info: Sequence[NetworkInfo]) -> None:
+    """Raise Refused, naming the service, when a server on these networks has no address to ask an
+    account's LDAP server from. Nobody is asked."""
+    for account in wanted:
+        _source(account, network_info)
+
+
 def prove(
     layout: ServerLayout, wanted: Sequence[Account], network_info: Sequence[NetworkInfo]
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from abaca.drivers.linux import namespaces, packet_filter
+from abaca.drivers.linux import connections, namespaces, packet_filter
 from abaca.drivers.linux.file_services.nfs.cell import library
 from abaca.drivers.linux.file_services.nfs.cell.privileges import ARCHITECTURES
 from abaca.drivers.linux.programs import is_installed, run
@@ -101,6 +101,7 @@ def _missing_network() -> list[str]:
         "bridges": add_bridge,
         "routing by source address": add_rule,
         "nftables, its bridge family included": add_filters,
+        "ending TCP connections (CONFIG_INET_DIAG_DESTROY)": lambda _: connections.require_resets(),
     }
     lacking = []
     for what, attempt in attempts.items():

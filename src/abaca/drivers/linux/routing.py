@@ -118,9 +118,10 @@ def remove_addresses(namespace: str, ip_addresses: Iterable[str]) -> None:
             address = Address("", ip, ip, None)
             for found in _addresses(links, address):
                 links.addr("del", index=found["index"], address=ip, prefixlen=found["prefixlen"])
+            links.flush_routes(family=address.family, table=address.table)
+            # last: by its rule an address is found again, should this end here
             if _rules(links, address):
                 links.rule("del", family=address.family, **_rule(address))
-            links.flush_routes(family=address.family, table=address.table)
 
     namespaces.inside(namespace, act)
 

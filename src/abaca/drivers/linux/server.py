@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from abaca.drivers.linux import drains, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
+from abaca.drivers.linux.departures import departing
 from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import Export, FileService
 from abaca.drivers.linux.layout import ServerLayout
@@ -47,6 +48,11 @@ class LinuxServer:
         self._bounds = bounds
         self._highest_mtu = highest_mtu
 
+    def require(self) -> None:
+        """Raise Unavailable when it is not there."""
+        if not namespaces.exists(self._layout.namespace):
+            raise Unavailable(f"share server {self._layout.id} is not there")
+
     # --- networks ---------------------------------------------------------------------------------
 
     def join(self, network_info: Sequence[NetworkInfo]) -> None:
@@ -63,24 +69,24 @@ class LinuxServer:
 
     def refuse_newcomers(self, network_info: Sequence[NetworkInfo]) -> None:
         """Refuse new clients on those of the subnets that drain, and on no others."""
-        if not namespaces.exists(self._layout.namespace):
-            raise Unavailable(f"share server {self._layout.id} is not there")
+        self.require()
         drains.refuse_newcomers(self._layout.namespace, network_info)
 
     def leave_others(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Stand on no other subnets than these."""
+        """Stand on no other subnets than these; whoever is connected by another one is reset."""
         if not namespaces.exists(self._layout.namespace):
             return
         ports, addresses = self._wanted(network_info)
         too_many = routing.addresses_of(self._layout.namespace) - {
             address.ip_address for address in addresses
         }
-        routing.remove_addresses(self._layout.namespace, too_many)
-        for port in ports.values() if too_many else ():
-            self._wires.connect(port)  # it sends with these addresses no longer
         others = self._wires.port_names(self._layout.namespace) - ports.keys()
-        if others:
-            self._wires.disconnect(self._layout.namespace, sorted(others))
+        with departing(self._layout.namespace, too_many, others):
+            routing.remove_addresses(self._layout.namespace, too_many)
+            for port in ports.values() if too_many else ():
+                self._wires.connect(port)  # it sends with these addresses no longer
+            if others:
+                self._wires.disconnect(self._layout.namespace, sorted(others))
 
     def _wanted(self, network_info: Sequence[NetworkInfo]) -> tuple[dict[str, Port], list[Address]]:
         ports: dict[str, Port] = {}
@@ -119,8 +125,7 @@ class LinuxServer:
 
         What fails with one keeps none of the others from being published, and is raised in the end.
         """
-        if not namespaces.exists(self._layout.namespace):
-            raise Unavailable(f"share server {self._layout.id} is not there")
+        self.require()
         self.service.prepare()
         failures = Failures()
         mounted: list[Export] = []
