@@ -249,7 +249,8 @@ class Client(Value):
 
 
 class Clients(Value):
-    """The clients of a share server. `is_complete` False: there are more than the driver lists."""
+    """The clients of a share server. `is_complete` False: there are more than the driver lists, or
+    some may be on their way back after the file server was started anew."""
 
     listed: list[Client]
     is_complete: bool = True

@@ -28,7 +28,7 @@ class _ListClients(command.Lister):
     def _listed(self, path: str) -> tuple[Iterable[str], Iterable[tuple[Any, ...]]]:
         answer = requests.get(self.app.client_manager, path)
         if not answer["is_complete"]:
-            self.app.stderr.write("There are more clients than the service lists.\n")
+            self.app.stderr.write("There may be more clients than these.\n")
         return list(COLUMNS), [_row(client) for client in answer["clients"]]
 
 

@@ -143,6 +143,19 @@ def test_of_a_server_that_has_died_nobody_says_that_it_has_no_clients(scene: Sce
             scene.site.driver.get_clients(scene.server)
 
 
+def test_while_clients_of_before_may_come_back_nobody_says_that_these_are_all(
+    scene: Scene,
+) -> None:
+    """NFS-Ganesha keeps a record of each until its grace is over; here one is put there."""
+    record = scene.site.layout(scene.server).recovery / "v4old" / "node0" / "::ffff:10.0.0.20-(1:x)"
+    assert record.parent.is_dir(), "where NFS-Ganesha keeps them"
+    record.mkdir()
+    told = scene.site.driver.get_clients(scene.server)
+    assert told is not None and told.listed == [] and not told.is_complete
+    record.rmdir()
+    assert scene.told() == {}
+
+
 def test_asking_waits_for_no_change_of_the_server(scene: Scene) -> None:
     with scene.site.driver._locked(scene.server.id):
         assert in_thread(scene.told) == {}

@@ -35,7 +35,7 @@ _NONE = OpenFiles(files=0, locks=0)
 class SubnetClients(Value):
     """Who is connected by one share network subnet: `rows` as the other functions give them, by
     share server; None for a server of which that cannot be known now. `is_complete` False: there
-    are more."""
+    are, or may be, more: an empty list then does not say that nobody is connected."""
 
     rows: dict[str, list[dict[str, Any]] | None]
     is_complete: bool

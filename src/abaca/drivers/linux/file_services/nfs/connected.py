@@ -28,9 +28,15 @@ Versions = Mapping[Address, str]
 Held = Mapping[Address, Mapping[str, OpenFiles]]
 
 
-def clients(connections: Iterable[Connection], versions: Versions, held: Held | None) -> Clients:
+def clients(
+    connections: Iterable[Connection],
+    versions: Versions,
+    held: Held | None,
+    *,
+    are_back: bool = True,
+) -> Clients:
     """One client for each pair of addresses, the most recently active first. `held`: by address and
-    export; None: not known."""
+    export; None: not known. `are_back` False: others may be on their way."""
     pairs: dict[tuple[Address, Address], list[int | None]] = {}
     for connection in connections:
         pairs.setdefault((connection.address, connection.server_address), []).append(
@@ -53,7 +59,9 @@ def clients(connections: Iterable[Connection], versions: Versions, held: Held | 
         for (address, server), idle in pairs.items()
     ]
     listed.sort(key=lambda client: (client.idle_seconds or 0, client.address))
-    return Clients(listed=listed[:MOST_CLIENTS], is_complete=len(listed) <= MOST_CLIENTS)
+    return Clients(
+        listed=listed[:MOST_CLIENTS], is_complete=are_back and len(listed) <= MOST_CLIENTS
+    )
 
 
 def versions(bus_socket: Path) -> Versions:

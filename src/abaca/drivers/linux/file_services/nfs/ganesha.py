@@ -7,6 +7,7 @@ checked against /proc. What they serve is in `exports.py`.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -237,17 +238,26 @@ class GaneshaServer:
         pid = self._pid()
         if pid is None or not namespaces.is_of(self._server.namespace, pid):
             raise Unavailable(f"the NFS server of share server {self._server.id} does not run")
+        are_back = not self._awaits_clients()
         found = established(self._server.namespace, NFS_PORT)
-        if not found:
-            return Clients(listed=[])
         devices = {}
         for file in self._server.exports.glob("*.conf"):
             with suppress(OSError):  # just withdrawn
                 devices[self._server.mount_point(file.stem).stat().st_dev] = file.stem
-        held_files = held(pid, devices, LOOK_SECONDS)
+        held_files = held(pid, devices, LOOK_SECONDS) if found else None
+        versions = connected.versions(self._server.bus_socket) if found else {}
         if self._pid() != pid:
             raise Unavailable(f"the NFS server of share server {self._server.id} has just ended")
-        return connected.clients(found, connected.versions(self._server.bus_socket), held_files)
+        return connected.clients(found, versions, held_files, are_back=are_back)
+
+    def _awaits_clients(self) -> bool:
+        """Whether it was started a moment ago and clients of before may not be back: until its
+        grace is over, Ganesha keeps their records here."""
+        with suppress(OSError):  # it was never started, or the records go this moment
+            for node in os.scandir(self._server.recovery / "v4old"):
+                if node.is_dir(follow_symlinks=False) and any(os.scandir(node)):
+                    return True
+        return False
 
     def is_started(self) -> bool:
         """Ganesha lives, healthy or not."""
