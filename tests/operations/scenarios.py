@@ -21,6 +21,7 @@ from abaca.domain.network_changes import (
     share_server_management,
     share_server_repairs,
     subnet_additions,
+    subnet_drains,
     subnet_metadata,
 )
 from abaca.domain.network_changes.security_service_changes import ChangeRequest
@@ -399,6 +400,21 @@ def share_server_update_security_service(ground: Ground) -> Ask:
     return lambda: stack.do(security_service_changes.change, MEMBER, network, wanted)
 
 
+def share_server_update_drains(ground: Ground) -> Ask:
+    """A drain is cancelled, and a share that was made meanwhile gets a path more."""
+    stack = ground.stack
+    network, _ = ground.share()
+    subnet = stack.ask(share_network_subnets.find, MEMBER, network)[0]["id"]
+    stack.do(subnet_drains.start, MEMBER, network, subnet)
+    stack.wait(
+        lambda conn: all(
+            subnet_drains.get(conn, MEMBER, network, subnet)["refuses_new_clients"].values()
+        )
+    )
+    available_share(stack, network, share_type="snap")
+    return lambda: stack.do(subnet_drains.cancel, MEMBER, network, subnet)
+
+
 def share_server_update_subnet_metadata(ground: Ground) -> Ask:
     stack = ground.stack
     network, _ = ground.share()
@@ -445,6 +461,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_server_delete,
         share_server_manage,
         share_server_unmanage,
+        share_server_update_drains,
         share_server_update_security_service,
         share_server_update_subnet_metadata,
         share_shrink,

@@ -36,6 +36,7 @@ from abaca.api.resources import (
     shares,
     snapshot_export_locations,
     snapshots,
+    subnet_drains,
     versions,
 )
 
@@ -62,6 +63,7 @@ RESOURCES = [
     security_services.RESOURCE,
     share_network_security_services.RESOURCE,
     share_network_subnets.RESOURCE,
+    subnet_drains.RESOURCE,
     share_servers.RESOURCE,
     shares.RESOURCE,
     share_instances.RESOURCE,

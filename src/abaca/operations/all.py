@@ -20,6 +20,7 @@ from abaca.operations.share_server_clients import share_server_clients
 from abaca.operations.share_server_delete import share_server_delete
 from abaca.operations.share_server_manage import share_server_manage
 from abaca.operations.share_server_unmanage import share_server_unmanage
+from abaca.operations.share_server_update_drains import share_server_update_drains
 from abaca.operations.share_server_update_security_service import (
     share_server_update_security_service,
 )
@@ -45,6 +46,7 @@ WORKFLOWS = (
     share_server_delete,
     share_server_manage,
     share_server_unmanage,
+    share_server_update_drains,
     share_server_update_security_service,
     share_server_update_subnet_metadata,
     share_manage,

@@ -3,7 +3,7 @@ network subnets and access rules."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -13,7 +13,8 @@ from abaca.api.declaration import Route, Rule, Takes, plain
 from abaca.api.wire import bodies
 from abaca.api.wire.schemas import MAP
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import subnet_metadata
+from abaca.domain.network_changes import subnet_drains, subnet_metadata
+from abaca.domain.rows.draining import METADATA_KEY
 from abaca.domain.share_networks import share_network_subnets
 from abaca.domain.shares import access_rules, share_export_locations, shares
 from abaca.domain.snapshots import snapshots
@@ -35,8 +36,9 @@ class Metadata:
 
     `change` is given what is there, with the row held, and returns what shall be there. `guarded`:
     the rule that a caller needs to touch the keys of the option `guarded_keys`; without it they
-    stay as they are when everything is replaced. `hand_over(call, conn, given, dropped, **ids)`:
-    told in the same transaction which keys were set and which are gone.
+    stay as they are when everything is replaced. `ruled`: further keys, each with the rule that a
+    caller needs to change it. `hand_over(call, conn, given, dropped, **ids)`: told in the same
+    transaction which keys were set and which are gone.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class Metadata:
         change: Callable[..., Pairs],
         guarded: str | None = None,
         guarded_keys: str = "admin_only_metadata",
+        ruled: Mapping[str, str] | None = None,
         hand_over: Callable[..., None] | None = None,
     ) -> None:
         self._get = get
         self._change = change
         self._guarded = guarded
         self._guarded_keys = guarded_keys
+        self._ruled = ruled or {}
         self._hand_over = hand_over
 
     def routes(
@@ -117,6 +121,9 @@ class Metadata:
             new.get(key) != before.get(key) for key in self._closed(call)
         ):
             call.enforce(self._guarded)
+        for key, rule in self._ruled.items():
+            if new.get(key) != before.get(key):
+                call.enforce(rule)
 
     def _closed(self, call: Call) -> list[str]:
         return (
@@ -155,16 +162,19 @@ def _one(metadata: Pairs, key: str) -> Pairs:
     return {key: metadata[key]}
 
 
-def _to_drivers(
+def _of_subnet(
     call: Call,
     conn: Connection,
     given: Collection[str],
     dropped: Collection[str],
     *,
+    share_network_id: str,
     subnet_id: str,
-    **_ids: str,
 ) -> None:
-    """Since 2.89: what the option driver_updatable_subnet_metadata names."""
+    """Drains, and since 2.89 for drivers what the option driver_updatable_subnet_metadata names."""
+    subnet_drains.changed_by_metadata(
+        conn, call.caller, share_network_id, subnet_id, given, dropped, call.row_limits
+    )
     if call.version >= _DRIVERS_SINCE:
         keys = set(call.conf.driver_updatable_subnet_metadata)
         subnet_metadata.hand_over(
@@ -174,7 +184,10 @@ def _to_drivers(
 
 SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
 SUBNET = Metadata(
-    share_network_subnets.get, share_network_subnets.change_metadata, hand_over=_to_drivers
+    share_network_subnets.get,
+    share_network_subnets.change_metadata,
+    ruled={METADATA_KEY: "share_network_subnet:update_removal"},
+    hand_over=_of_subnet,
 )
 EXPORT_LOCATION = Metadata(
     share_export_locations.get,

@@ -39,6 +39,13 @@ share_network_subnets = sa.Table(
     sa.Column("physical_network", sa.String(255)),
     sa.Column("metadata", sa.JSON, nullable=False, default=dict),  # {key: value}, text to text
     sa.Column("is_deleting", sa.Boolean, nullable=False, default=False),  # as in share_networks
+    # Null: it does not drain.
+    sa.Column("removal_started_at", sa.DateTime),
+    # Null in a drain: its removal has begun.
+    sa.Column("removal_deadline", sa.DateTime),
+    sa.Column("removal_at_deadline", sa.String(16)),  # cancel or force
+    # Why it could not be removed at its deadline, as the project was told last.
+    sa.Column("removal_obstacle", sa.String(1023)),
     *timestamps(),
 )
 

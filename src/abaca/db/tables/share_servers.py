@@ -59,6 +59,8 @@ share_server_share_network_subnet_mappings = sa.Table(
     # True while the server is giving the subnet up: a removal that runs, or that failed and waits
     # for a retry or for being abandoned.
     sa.Column("is_leaving", sa.Boolean, nullable=False, default=False),
+    # True while the back end refuses new clients there: the subnet drains.
+    sa.Column("refuses_new_clients", sa.Boolean, nullable=False, default=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.PrimaryKeyConstraint("share_server_id", "share_network_subnet_id"),
 )

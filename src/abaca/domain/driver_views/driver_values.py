@@ -219,6 +219,7 @@ def network_infos(
                 share_network_subnet_id=subnet_id,
                 subnet=subnet(entries[0]),
                 subnet_metadata=entries[0].metadata,
+                is_draining=entries[0].removal_started_at is not None,
                 network_allocations=[
                     NetworkAllocation(id=e.id, ip_address=e.ip_address, mac_address=e.mac_address)
                     for e in entries

@@ -227,6 +227,7 @@ def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> st
             f"The share network {network.id} must have exactly one subnet {where} for a share "
             f"server to be managed; it has {len(bucket)}."
         )
+    subnets.refuse_while_draining(conn, network.id, Invalid)
     return str(bucket[0].id)
 
 

@@ -163,6 +163,7 @@ def _judge(
     subnets.require_both_or_none(wanted.neutron_net_id, wanted.neutron_subnet_id)
     zone = subnets.zone_named(conn, wanted.availability_zone)
     refuse_while_changing(network)
+    subnets.refuse_while_draining(conn, network.id, refusal)
     bucket = subnets.bucket(conn, network.id, zone.id if zone else None)
     if bucket and not multiple_allowed:
         raise Conflict(

@@ -22,10 +22,12 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
 )
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.rows import messages
+from abaca.domain.rows.draining import DRAINS, METADATA_KEY, METADATA_VALUE
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing, require_visible
 from abaca.domain.share_servers import share_servers as servers
-from abaca.errors import Conflict, Invalid, Missing
+from abaca.errors import CallerError, Conflict, Invalid, Missing
 from abaca.values import Caller, Subnet, Value
 from abaca.workflow.queue import Work, enqueue
 
@@ -50,7 +52,7 @@ def get(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str)
     )
     if row is None:
         raise Missing(f"Share network subnet {subnet_id} could not be found.")
-    return dict(row)
+    return _view(row)
 
 
 def find(conn: Connection, caller: Caller, share_network_id: str) -> list[dict[str, Any]]:
@@ -64,23 +66,20 @@ def find_many(conn: Connection, share_network_ids: Sequence[str]) -> list[dict[s
     rows = conn.execute(
         _views().where(share_network_subnets.c.share_network_id.in_(share_network_ids))
     ).mappings()
-    return [dict(row) for row in rows]
+    return [_view(row) for row in rows]
 
 
 def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> None:
     """Delete a subnet; its empty, auto-deletable share servers are deleted in the background."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
-    subnet = get(conn, caller, share_network_id, subnet_id)
-    standing = conn.execute(servers.on_subnets([subnet["id"]])).all()
-    used = sa.select(share_instances.c.id).where(
-        share_instances.c.share_server_id.in_([server.id for server in standing])
-    )
-    if conn.execute(used.limit(1)).first():
+    get(conn, caller, share_network_id, subnet_id)
+    if is_in_use(conn, subnet_id):
         raise Conflict(
             f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: "
             "it has one or more shares."
         )
+    standing = conn.execute(servers.on_subnets([subnet_id])).all()
     if any(not server.is_auto_deletable for server in standing):
         raise Conflict(
             f"Cannot delete share network subnet {subnet_id}: it has share servers that are not "
@@ -95,6 +94,30 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     servers.remove_deleted_networks(conn)
 
 
+def refuse_while_draining(
+    conn: Connection, share_network_id: str, refusal: type[CallerError] = Conflict
+) -> None:
+    """Raises `refusal` while a subnet of the network drains."""
+    query = sa.select(share_network_subnets.c.id).where(
+        share_network_subnets.c.share_network_id == share_network_id, DRAINS
+    )
+    drains = conn.scalar(query.limit(1))
+    if drains is not None:
+        raise refusal(
+            f"The subnet {drains} of share network {share_network_id} drains: cancel that, or "
+            "delete the subnet, first."
+        )
+
+
+def is_in_use(conn: Connection, subnet_id: str) -> bool:
+    """Whether a share server there holds shares."""
+    standing = sa.select(mappings.c.share_server_id).where(
+        mappings.c.share_network_subnet_id == subnet_id
+    )
+    used = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(standing))
+    return conn.execute(used.limit(1)).first() is not None
+
+
 def change_metadata(
     conn: Connection,
     caller: Caller,
@@ -102,14 +125,23 @@ def change_metadata(
     subnet_id: str,
     change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is
-    then."""
+    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is then.
+
+    The key of drains is not stored: whoever changes it has the drain begin or end
+    (`network_changes/subnet_drains.py`).
+    """
     lock(conn, caller, share_network_id)
     metadata = change(get(conn, caller, share_network_id, subnet_id)["metadata"])
+    if metadata.get(METADATA_KEY, METADATA_VALUE) != METADATA_VALUE:
+        raise Invalid(
+            f"The only value of the metadata {METADATA_KEY} is {METADATA_VALUE}; delete the key to "
+            "cancel the drain."
+        )
+    stored = {key: value for key, value in metadata.items() if key != METADATA_KEY}
     conn.execute(
         sa.update(share_network_subnets)
         .where(share_network_subnets.c.id == subnet_id)
-        .values(metadata=metadata, updated_at=utcnow())
+        .values(metadata=stored, updated_at=utcnow())
     )
     return metadata
 
@@ -127,6 +159,8 @@ def insert(
     """Store a subnet; unless it is `resolved` its Neutron ids are unverified and looked up in the
     background. Returns its id."""
     require_both_or_none(neutron_net_id, neutron_subnet_id)
+    if METADATA_KEY in (metadata or {}):
+        raise Invalid(f"A new subnet cannot drain: leave the metadata {METADATA_KEY} out.")
     subnet_id = str(uuid4())
     conn.execute(
         sa.insert(share_network_subnets).values(
@@ -285,6 +319,11 @@ def tell_unresolved(conn: Connection, subnet_id: str, reason: str) -> None:
             detail=messages.Detail.UNEXPECTED_NETWORK,
             text=reason,
         )
+
+
+def _view(row: sa.RowMapping) -> dict[str, Any]:
+    drain = {METADATA_KEY: METADATA_VALUE} if row["removal_started_at"] is not None else {}
+    return {**row, "metadata": row["metadata"] | drain}
 
 
 def _views() -> sa.Select[Any]:

@@ -24,6 +24,7 @@ from abaca.db.tables import (
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.rows import states
+from abaca.domain.rows.draining import DRAINS
 from abaca.domain.rows.listings import Listing
 from abaca.domain.rows.states import Permit
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
@@ -168,8 +169,8 @@ def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
 def choose(
     conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]
 ) -> str | None:
-    """A server on that back end that stands on exactly these subnets and can take a share; None
-    when one has to be made.
+    """A server on that back end that stands on exactly these subnets, those that drain not counted,
+    and can take a share; None when one has to be made.
 
     Invalid when a server of the network, on whatever back end, waits for a repair of its networks:
     a second one would hide it.
@@ -184,6 +185,8 @@ def choose(
         )
     subnets_of = defaultdict(set)
     for row in of_network:
+        if row.drains:
+            continue
         if row.host == service_host and states.SHARE_SERVER.permits(row.status, Permit.TAKE_SHARES):
             subnets_of[row.share_server_id].add(row.share_network_subnet_id)
     return next(
@@ -192,8 +195,9 @@ def choose(
 
 
 _OF_NETWORK = (
-    sa.select(mappings, share_servers.c.host, share_servers.c.status)
+    sa.select(mappings, share_servers.c.host, share_servers.c.status, DRAINS.label("drains"))
     .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
+    .join(share_network_subnets, share_network_subnets.c.id == mappings.c.share_network_subnet_id)
     .where(share_servers.c.share_network_id == sa.bindparam("share_network_id"))
     .order_by(share_servers.c.created_at, share_servers.c.id)
 )
@@ -287,6 +291,18 @@ def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
         )
     ).one_or_none()
     return (row.status, row.status_reason) if row else ("gone", None)
+
+
+def all_drain(conn: Connection, share_server_id: str) -> bool:
+    """Whether each subnet of the server drains, so that nothing new on it could be reached."""
+    stays = (
+        sa.select(mappings.c.share_server_id)
+        .join(
+            share_network_subnets, share_network_subnets.c.id == mappings.c.share_network_subnet_id
+        )
+        .where(mappings.c.share_server_id == share_server_id, ~DRAINS)
+    )
+    return conn.execute(stays.limit(1)).first() is None
 
 
 def host_of(conn: Connection, share_server_id: str) -> str | None:

@@ -25,6 +25,7 @@ from abaca.db.tables import (
 )
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
+from abaca.domain.rows.draining import DRAINS
 from abaca.domain.rows.share_network_lock import lock, require_active
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as types
@@ -52,7 +53,11 @@ _SHARE_TYPE = (
 )
 _ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
 _SUBNETS = (
-    sa.select(share_network_subnets.c.id, share_network_subnets.c.availability_zone_id)
+    sa.select(
+        share_network_subnets.c.id,
+        share_network_subnets.c.availability_zone_id,
+        DRAINS.label("drains"),
+    )
     .where(
         share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"),
         ~share_network_subnets.c.is_deleting,
@@ -264,8 +269,9 @@ def subnets_by_zone(
     specs: dict[str, str],
 ) -> dict[str, list[str]]:
     """Zone id → the ids of the subnets that a server there stands on; only zones in question that
-    have any."""
-    rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
+    have any. Those that drain are as if they were not there."""
+    all_rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
+    rows = [row for row in all_rows if not row.drains]
     allowed = (
         set(types.zones(specs[types.AVAILABILITY_ZONES]))
         if types.AVAILABILITY_ZONES in specs
@@ -290,9 +296,11 @@ def subnets_by_zone(
             buckets[zone] = bucket
     if not buckets:
         where = ", ".join(sorted(zones[zone] for zone in candidates)) or "that there is"
+        drained = [row.id for row in all_rows if row.drains]
+        but = f" that does not drain (these do: {', '.join(drained)})" if drained else ""
         raise Invalid(
             f"The share network {network_id} has no default subnet, and none in availability zone "
-            f"{where}."
+            f"{where}{but}."
         )
     return buckets
 

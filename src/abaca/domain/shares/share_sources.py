@@ -100,4 +100,9 @@ def hold(conn: Connection, source: Source, share_type_id: str, zone_id: str | No
                 f"The share server {source.share_server_id} of the share that the snapshot is of "
                 f"is {server_status}."
             )
+        if share_servers.all_drain(conn, source.share_server_id):
+            raise Invalid(
+                "All subnets of the share server of the share that the snapshot is of drain: a new "
+                "share there could not be reached. Cancel a drain, or add a subnet first."
+            )
     return source.availability_zone_id
