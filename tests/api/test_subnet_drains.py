@@ -87,19 +87,17 @@ def test_deadlines(place: Place, deadline: object) -> None:
     assert place.put({"deadline": deadline})["removal"]["deadline"] == int(float(str(deadline)))
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        *[
-            {"deadline": deadline}
-            for deadline in (0, -1, MONTH + 1, 10**30, 1.5, True, "", "soon", "1e9", [], {})
-        ],
-        *[{"at_deadline": what} for what in ("", "FORCE", "delete", 1, [], {})],
-        [],
-        "cancel",
-    ],
-    ids=str,
-)
+NO_DEADLINES: list[Any] = [0, -1, MONTH + 1, 10**30, 1.5, True, "", "soon", "1e9", [], {}]
+NO_ENDS: list[Any] = ["", "FORCE", "delete", 1, [], {}]
+SENSELESS: list[Any] = [
+    *({"deadline": deadline} for deadline in NO_DEADLINES),
+    *({"at_deadline": end} for end in NO_ENDS),
+    [],
+    "cancel",
+]
+
+
+@pytest.mark.parametrize("body", SENSELESS, ids=str)
 def test_what_makes_no_sense(place: Place, body: object) -> None:
     place.api.fault("PUT", f"{place.url}/removal", body, 400, who=ALICE)
     place.removal(status=404)
@@ -187,7 +185,7 @@ def test_the_metadata_is_no_way_around_the_policy(
 def test_creations_and_additions_meanwhile(place: Place, back_end: BackEnd) -> None:
     place.put()
     assert place.api.share(place.network)["status"] == "creating"
-    body = {"share-network-subnet": {}}
+    body: dict[str, Any] = {"share-network-subnet": {}}
     message = place.api.fault("POST", place.subnets, body, 409, who=ALICE)
     assert f"{place.subnet} of share network {place.network} drains" in message
     place.api("PUT", f"{place.subnets}/{place.other}/removal", who=ALICE)
