@@ -7,18 +7,23 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, member, one, reader
+from abaca.api.pending import settled
 from abaca.api.wire import bodies
 from abaca.api.wire.subnet_drains import REMOVAL, RemovalSet
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import subnet_drains
-from abaca.errors import Invalid
+from abaca.domain.network_changes import client_inquiries, connected_clients, subnet_drains
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.errors import Conflict, Invalid, OverQuota
+
+_STILL_ASKED = "The back ends are still being asked who is connected; repeat the request."
 
 
 def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
-    """GET /share-networks/{id}/subnets/{id}/removal"""
+    """GET /share-networks/{id}/subnets/{id}/removal. Who is connected is asked of the back ends,
+    for two seconds at most."""
     with read(call.engine) as conn:
         drain = subnet_drains.get(conn, call.caller, share_network_id, subnet_id)
-    return _shown(call, drain)
+    return _shown(call, drain, _connected(call, subnet_id))
 
 
 def update(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
@@ -47,17 +52,40 @@ def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
         subnet_drains.cancel(conn, call.caller, share_network_id, subnet_id, call.row_limits)
 
 
-def _shown(call: Call, drain: dict[str, Any]) -> dict[str, Any]:
-    refuses = drain["refuses_new_clients"]
+def _connected(call: Call, subnet_id: str) -> dict[str, int | None]:
+    """How many clients are connected by the subnet, by share server; nothing for those who may not
+    know, and while the back ends have not answered."""
+
+    def attempt() -> dict[str, Any] | PendingCheck:
+        with begin(call.engine) as conn:
+            found = connected_clients.on_subnet(
+                conn, call.caller.project_id, subnet_id, limits=call.row_limits
+            )
+            return found if isinstance(found, PendingCheck) else {**found.counts}
+
+    if not call.permits("share_client:index"):
+        return {}
+    try:
+        return settled(call, attempt, Conflict(_STILL_ASKED), client_inquiries.is_pending)
+    except (Conflict, OverQuota):
+        return {}
+
+
+def _shown(
+    call: Call, drain: dict[str, Any], connected: dict[str, int | None] | None = None
+) -> dict[str, Any]:
+    refuses, counts = drain["refuses_new_clients"], connected or {}
     servers = [
-        {"id": id_, "clients": None, "refuses_new_clients": refuses[id_]} for id_ in sorted(refuses)
+        {"id": id_, "clients": counts.get(id_), "refuses_new_clients": refuses[id_]}
+        for id_ in sorted(refuses)
     ]
-    row = drain | {
+    each = [server["clients"] for server in servers]
+    row = {
         "refuses_new_clients": all(refuses.values()),
         "servers": servers,
-        "clients": None,
+        "clients": None if None in each else sum(each),
     }
-    return call.one("removal", REMOVAL, row)
+    return call.one("removal", REMOVAL, drain | row)
 
 
 _ONE = "/v2/share-networks/{share_network_id}/subnets/{subnet_id}/removal"
@@ -73,8 +101,18 @@ RESOURCE = Resource(
             reader("share_network_subnet:get_removal"),
             gives=_SHOWN,
             since=51,
+            is_extension=True,
         ),
-        Route("PUT", _ONE, update, _UPDATE, Takes("", RemovalSet), _SHOWN, since=51),
-        Route("DELETE", _ONE, delete, _UPDATE, since=51, status=204),
+        Route(
+            "PUT",
+            _ONE,
+            update,
+            _UPDATE,
+            Takes("", RemovalSet),
+            _SHOWN,
+            since=51,
+            is_extension=True,
+        ),
+        Route("DELETE", _ONE, delete, _UPDATE, since=51, status=204, is_extension=True),
     ],
 )

@@ -13,7 +13,7 @@ from abaca.errors import Invalid
 _SERVER = object_of(id=TEXT, clients=NUMBER_OR_NULL, refuses_new_clients=FLAG)
 
 REMOVAL = View(
-    "removal",
+    "ShareNetworkSubnetRemoval",
     Field("share_network_id", type=TEXT),
     Field("share_network_subnet_id", type=TEXT),
     time_field("started_at"),
