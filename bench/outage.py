@@ -40,7 +40,7 @@ RANGE, CLIENTS_FROM = "10.91.0.0/16", 200
 LONGEST_SECONDS = 90.0
 MANY = 20  # servers that are killed at once
 BUSY = 0.05  # seconds between two writes of a busy client
-RENEWALS = 10 / 1.5  # and between the signs of life of an idle client: two thirds of the lease
+RENEWALS = 10 / 1.5  # and between the heartbeats of an idle client: two thirds of the lease
 FIRST_RETRY, LONGEST_RETRY = 0.1, 15.0
 
 

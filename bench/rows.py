@@ -1,7 +1,7 @@
 """Rows put straight into Abaca's database, where making them through the API would take longer than
 what is to be measured.
 
-Shares for the reading benchmarks stand on a back end that no worker serves. Share servers for the
+Shares for the reading benchmarks are on a back end that no worker serves. Share servers for the
 additions are complete, with addresses from the network plug-in; the worker that is started
 afterwards brings them up on its back end, as it does after every restart.
 """

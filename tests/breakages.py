@@ -295,7 +295,7 @@ def _require_unbroken(tree: Path, chosen: list[Breakage]) -> None:
 
 
 def section(breakages: Sequence[Breakage]) -> str:
-    """The table as it stands in the document."""
+    """The table as it is in the document."""
     lines = [MARK, "| # | what was broken | where | seen to fail |\n", "|---|---|---|---|\n"]
     for breakage in breakages:
         tests = ", ".join(f"`{test.rpartition('/')[2]}`" for test in breakage.tests)

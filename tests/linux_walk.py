@@ -2,7 +2,7 @@
 looked at whole.
 
 What `tests.walk` copies for the fake one is a file; here it is the pool's image, and the machine is
-set up from it by the worker, as after a reboot. All copies stand at the same place, one after the
+set up from it by the worker, as after a reboot. All copies are at the same place, one after the
 other, so that names and paths are the same in all of them. Which scenes are walked on Linux stands
 here, too.
 """

@@ -111,10 +111,10 @@ class BackendError(AbacaError):
         self.is_public = is_public
 
     def told(self, request_id: str) -> str:
-        """What the project is told: the message where it is public, else what kind of failure it
-        was and where the reason is found.
+        """What the project sees: the message where it is public, else what kind of failure it was
+        and where to find the reason.
 
-        `request_id`: of the request that the work was put in for, which the log names; empty: none
+        `request_id`: the id of the request that caused the work, which the log names; empty: none
         did.
         """
         if self.is_public:

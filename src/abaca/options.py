@@ -1,5 +1,5 @@
 """Every option of the service, with defaults that need no file. `SECTIONS` says which sections they
-stand in.
+are in.
 
 Drivers and network plug-ins say what theirs are (`plugin_options`).
 """
@@ -54,8 +54,8 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         choices=[
             ("DEBUG", "details, for looking for a fault"),
             ("INFO", "who did what, and what began and ended"),
-            ("WARNING", "what went wrong, and was seen to"),
-            ("ERROR", "what somebody has to see to"),
+            ("WARNING", "what went wrong, and was handled"),
+            ("ERROR", "what an administrator has to act on"),
         ],
         help="What is logged: this level and those below it.",
     ),
@@ -102,13 +102,13 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         default="local",
         help="Network plug-in that knows subnets and gives addresses: local (networks of Abaca's "
         "own), neutron, or one from a package. Its "
-        "options stand in the section of its name.",
+        "options are in the section of its name.",
     ),
     cfg.IntOpt(
         "service_down_time",
         default=20,
         min=2,
-        help="Seconds without a sign of life after which a back end counts as down. More than "
+        help="Seconds without a heartbeat after which a back end counts as down. More than "
         "[worker] report_interval.",
     ),
     cfg.IntOpt(
@@ -167,7 +167,7 @@ API_OPTIONS: list[cfg.Opt] = [
         choices=[
             ("http_basic", "users and bcrypt hashes in a file"),
             ("keystone", "tokens of an OpenStack cloud; see [keystone_authtoken]"),
-            ("noauth", "everybody is believed; for tests, on loopback only"),
+            ("noauth", "anybody is accepted; for tests, on loopback only"),
         ],
         help="How callers prove who they are.",
     ),
@@ -331,7 +331,7 @@ WORKER_OPTIONS: list[cfg.Opt] = [
         "report_interval",
         default=5.0,
         min=0.05,
-        help="Seconds between two signs of life of a back end, with the room of its pools.",
+        help="Seconds between two heartbeats of a back end, with the room of its pools.",
     ),
     cfg.FloatOpt(
         "watch_interval",

@@ -1,4 +1,5 @@
-"""Files that somebody names: to open a FIFO would be to wait for whoever writes to it."""
+"""Opening files that a configuration names: regular files only, as opening a FIFO would wait for a
+writer."""
 
 from __future__ import annotations
 
@@ -17,4 +18,4 @@ def require_regular(path: str | Path) -> None:
     /dev/null passes: it is named to have no file read.
     """
     if str(path) != os.devnull and not stat.S_ISREG(os.stat(path).st_mode):
-        raise NotRegular(f"{path} is no regular file.")
+        raise NotRegular(f"{path} is not a regular file.")

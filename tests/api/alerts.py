@@ -63,7 +63,7 @@ CASES = [
         fires={'abaca_back_end_up{host="h@b"}': "0x9"},
         quiet={'abaca_back_end_up{host="h@b"}': "1 1 0 1x9"},
         labels={"severity": "critical", "host": "h@b"},
-        says="The back end h@b is down, or its worker gives no sign of life.",
+        says="The back end h@b is down, or its worker gives no heartbeat.",
     ),
     Case(
         "AbacaShareServerUnserved", 4,

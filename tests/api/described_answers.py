@@ -58,7 +58,7 @@ def _faults() -> Draft202012Validator:
 
 @cache
 def _components(minor: int) -> dict[str, Any]:
-    """Of the document of that version. What has no versions stands in each."""
+    """Of the document of that version. What has no versions is in each."""
     components: dict[str, Any] = openapi.document([*ROUTES, openapi.ROUTE], "noauth", minor)[
         "components"
     ]

@@ -60,7 +60,7 @@ def test_filters_of_services(api: Api, back_end: BackEnd, query: str, found: boo
 @pytest.mark.parametrize(
     "values",
     [{"expires_at": utcnow() - timedelta(seconds=1)}, {"is_ready": False}],
-    ids=["without a sign of life", "not ready"],
+    ids=["without a heartbeat", "not ready"],
 )
 def test_services_that_are_down(api: Api, back_end: BackEnd, values: dict[str, Any]) -> None:
     with begin(back_end.engine) as conn:

@@ -58,7 +58,7 @@ def test_personas(plain: cfg.ConfigOpts, rule: str, permitted: set[str]) -> None
 
 
 def test_every_rule_is_used_by_a_route_or_a_handler() -> None:
-    """The rules that no route names stand in the code twice: where they are declared, and where a
+    """The rules that no route names are in the code twice: where they are declared, and where a
     handler asks for them."""
     sources = "".join(
         path.read_text() for path in (Path(__file__).parents[2] / "src/abaca/api").rglob("*.py")

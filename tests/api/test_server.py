@@ -165,7 +165,7 @@ def test_a_policy_file_that_is_wrong_is_told_at_the_start() -> None:
         "there is no rule share:craete, and no other rule refers to it. Did you mean share:create?"
         in told
     )
-    assert "share:delete refers to rule:admn, which there is not. Did you mean admin?" in told
+    assert "share:delete refers to rule:admn, which does not exist. Did you mean admin?" in told
 
 
 @ROOT_ONLY

@@ -123,5 +123,5 @@ def test_a_file_that_the_apis_user_may_not_write_is_told_at_the_start(folder: Pa
     secret.mkdir(mode=0o700)
     shutil.chown(secret, "root")
     with serving(**{"api.audit_file": str(secret / "audit.jsonl")}) as server:
-        assert f"{USER} may not make [api] audit_file {secret}/audit.jsonl" in server.refused()
+        assert f"{USER} cannot create [api] audit_file {secret}/audit.jsonl" in server.refused()
     assert not list(secret.iterdir())

@@ -82,7 +82,7 @@ def test_a_clock_that_is_set_forward_and_back(monkeypatch: pytest.MonkeyPatch) -
             clock.set(offset)
             wait_until(
                 lambda: abs(seen() - timedelta(seconds=offset)) < timedelta(seconds=60),  # noqa: B023
-                f"signs of life at {offset}",
+                f"heartbeats at {offset}",
             )
             wait_until(lambda: state() == "up", "the back end")
             wanted = {
@@ -102,7 +102,7 @@ def test_a_clock_that_is_set_forward_and_back(monkeypatch: pytest.MonkeyPatch) -
             wait_until(lambda: client("GET", share)[0] == 404, "its deletion")  # noqa: B023
         assert made.children() == children, "nobody lost a lease or was started again"
 
-        # its last sign of life is of a future that the clock leaves now
+        # its last heartbeat is of a future that the clock leaves now
         os.kill(children["worker"], signal.SIGSTOP)
         try:
             clock.set(0)

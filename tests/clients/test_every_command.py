@@ -410,7 +410,7 @@ def test_what_is_not_called_is_what_is_documented(shell: Shell, stage: str) -> N
         .partition("## Commands that are not covered")[2]
         .partition("\n## ")[0]
     )
-    section = " ".join(section.split())  # a name may stand on two lines
+    section = " ".join(section.split())  # a name may be on two lines
     told = [
         re.escape(name).replace(r"\*", ".*") for name in re.findall(r"`(share [^`]*)`", section)
     ]

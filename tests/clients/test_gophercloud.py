@@ -30,7 +30,7 @@ def admin(administrator: Gophercloud) -> Gophercloud:
 
 @pytest.fixture(scope="module")
 def network(administrator: Gophercloud) -> str:
-    """The share network of its shares; it stands on the shared subnet."""
+    """The share network of its shares; it is on the shared subnet."""
     made = administrator(
         "POST", "/share-networks", {"share_network": {"name": "acceptance"}}, 200, 202
     )
@@ -376,6 +376,4 @@ def test_what_is_not_there_is_not_found(admin: Gophercloud, network: str) -> Non
         status, answer = admin.at("2.7").tried(
             "POST", f"/shares/{share['id']}/action", {"unmanage": None}
         )
-        assert status == 403 and "2.49" in answer["forbidden"]["message"], (
-            "it stands on a share server"
-        )
+        assert status == 403 and "2.49" in answer["forbidden"]["message"], "it is on a share server"

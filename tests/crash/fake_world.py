@@ -67,7 +67,7 @@ def violations(engine: Engine, state_file: Path) -> list[str]:
         )
         wanted = sorted(address for server_id, address in addresses if server_id == id_)
         if servers.get(id_) == "active" and there != wanted:
-            found.append(f"share server {id_} stands on {there} instead of {wanted}")
+            found.append(f"share server {id_} is on {there} instead of {wanted}")
     for id_, share in world["shares"].items():
         if id_ not in stored or stored[id_].status != "available":
             continue

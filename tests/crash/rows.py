@@ -131,7 +131,7 @@ def _addresses(conn: Connection) -> list[str]:
 
 
 def _servers(conn: Connection) -> list[str]:
-    """A server that is active stands on all subnets of its network, with one address each."""
+    """A server that is active is on all subnets of its network, with one address each."""
     found = []
     for server in conn.execute(
         sa.select(share_servers).where(share_servers.c.status == "active")

@@ -132,7 +132,7 @@ def fill_single_subnet_rows(engine: Engine) -> None:
 
 
 def fill_two_subnets(engine: Engine) -> None:
-    """s1 stands on sub-b (first) and sub-a, s2 on sub-b."""
+    """s1 is on sub-b (first) and sub-a, s2 on sub-b."""
     fill_surroundings(engine)
     insert(
         engine,

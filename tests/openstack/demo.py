@@ -1,5 +1,5 @@
 """The demonstration beside real neighbours: Keystone says who asks, Neutron keeps the networks, and
-clients stand on its flat networks.
+clients are on its flat networks.
 
 `python -m tests.openstack.demo` (`make demo-openstack`) plays it with a Keystone and a Neutron of
 its own; a test plays the same steps.

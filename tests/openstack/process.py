@@ -37,7 +37,7 @@ def program(name: str) -> str:
 
 def script(name: str) -> list[str]:
     """A script of this folder, for the OpenStack environment's Python. -P: our modules must not
-    stand in place of OpenStack's."""
+    are in place of OpenStack's."""
     return [program("python"), "-P", str(Path(__file__).with_name(name))]
 
 

@@ -199,7 +199,7 @@ def nothing_goes_on(conn: Connection, _limits: Limits) -> list[str]:
 
 
 def addresses_are_given(conn: Connection, _limits: Limits) -> list[str]:
-    """What servers stand on, the network plug-in has given to them; that it gives nothing twice is
+    """What servers are on, the network plug-in has given to them; that it gives nothing twice is
     a constraint of the database."""
     given = set(
         conn.execute(

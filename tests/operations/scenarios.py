@@ -61,7 +61,7 @@ SPECS = dict.fromkeys(
 
 
 class Ground:
-    """What scenes stand on: a network with three subnets, of which share networks have two, and a
+    """What scenes run on: a network with three subnets, of which share networks have two, and a
     share type `snap`. A worker runs."""
 
     def __init__(self, stack: Stack) -> None:
@@ -184,7 +184,7 @@ class Ground:
         self._let_go.clear()
 
     def _take_back(self) -> None:
-        """What stands on the back end unknown is managed, so that it can be deleted; what went
+        """What is on the back end and unknown here is managed, so that it can be deleted; what went
         wrong with that can be deleted as well."""
         for server in self._lone:
             if (

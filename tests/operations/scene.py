@@ -51,7 +51,7 @@ def plan(stack: Stack, *faults: Fault, backend: str = "alpha") -> None:
 
 
 def declare(worker: Worker, backend: int = 0, **capabilities: bool) -> None:
-    """A back end begins or ceases to have these; its next sign of life says so."""
+    """A back end begins or ceases to have these; its next heartbeat says so."""
     driver = worker.backends[backend].driver
     assert isinstance(driver, FakeDriver)
     driver.capabilities = msgspec.structs.replace(driver.capabilities, **capabilities)

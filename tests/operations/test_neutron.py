@@ -44,7 +44,7 @@ def proxy(neutron: Neutron) -> Iterator[Proxy]:
 
 @pytest.fixture
 def backends(neutron_lab: NeutronLab, proxy: Proxy) -> dict[str, dict[str, str]]:
-    """One back end, and the section of the network plug-in, which stands beside it."""
+    """One back end, and the section of the network plug-in, which is beside it."""
     return {
         "alpha": {},
         "neutron": neutron_lab.options | {"endpoint_override": proxy.url, "timeout": "20"},

@@ -1,4 +1,4 @@
-"""Which subnets a share server stands on: how that is shown, when it takes a new share, and what
+"""Which subnets a share server is on: how that is shown, when it takes a new share, and what
 its network makes of what it supports."""
 
 from __future__ import annotations

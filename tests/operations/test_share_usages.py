@@ -65,7 +65,7 @@ def test_a_driver_that_cannot_tell_now_takes_nothing_away(install: Install, erro
         plan(stack, failing("used_bytes", error))
         write(stack, share, 8)
         before = stack.ask(lambda conn: conn.scalar(sa.select(services.c.updated_at)))
-        # it gives signs of life
+        # it gives heartbeats
         stack.wait(lambda conn: conn.scalar(sa.select(services.c.updated_at)) != before)
         assert stack.ask(stored) == {instance: 7}
         plan(stack)

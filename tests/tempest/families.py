@@ -1,4 +1,4 @@
-"""Which modules of manila-tempest-plugin are run, by family. The others stand in NOT_RUN, each with
+"""Which modules of manila-tempest-plugin are run, by family. The others are in NOT_RUN, each with
 its reason."""
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Turns a subunit stream on standard input into JSON on standard output: `[{"id": …, "status": …,
 "seconds": …, "detail": …}, …]`.
 
-A program for the virtual environment that tempest stands in; nothing else here imports it.
+A program for the virtual environment that tempest is in; nothing else here imports it.
 """
 
 from __future__ import annotations

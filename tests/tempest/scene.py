@@ -87,7 +87,7 @@ def _play(service: Installation, keystone: Keystone, database: str) -> Scene:
 
 def _furnish(api: Adapter) -> None:
     """What an administrator makes for all projects: the default share type and the shared subnet,
-    which share networks that name none stand on."""
+    which share networks that name none are on."""
     specs = {"driver_handles_share_servers": True}
     api.post("/v2/types", json={"share_type": {"name": "default", "extra_specs": specs}})
     network = api.post(

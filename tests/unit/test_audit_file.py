@@ -104,7 +104,7 @@ def test_what_is_no_file_is_not_written_and_holds_nobody_up(
         file.append({"a": 1})
     assert other.read_text() == ""
     assert [record.levelname for record in caplog.records] == ["ERROR"]  # said once
-    assert complaint(path, "abaca") == f"[api] audit_file {path} is no regular file."
+    assert complaint(path, "abaca") == f"[api] audit_file {path} is not a regular file."
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_whether_it_can_be_written_is_found_out_without_making_it(tmp_path: Path
     assert complaint(path, "abaca") is None and not path.exists()
     assert (
         complaint(tmp_path / "missing" / "audit.jsonl", "abaca")
-        == f"abaca may not make [api] audit_file {tmp_path}/missing/audit.jsonl."
+        == f"abaca cannot create [api] audit_file {tmp_path}/missing/audit.jsonl."
     )
 
 

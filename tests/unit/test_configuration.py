@@ -161,7 +161,7 @@ BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
         ("[database]\nconnection = geheim", "[database] connection is not a URL"),
         ("[database]\nconnection = sqlite://", "[database] connection names no file"),
         ("[api]\ntrusted_proxies = here", "[api] trusted_proxies: "),
-        ("[api]\nlisten = 0.0.0.0", "Passwords or tokens would travel in clear to 0.0.0.0"),
+        ("[api]\nlisten = 0.0.0.0", "Passwords or tokens would be sent in clear text to 0.0.0.0"),
         (
             "[DEFAULT]\nnetwork_plugin = neutrn",
             "[DEFAULT] network_plugin = neutrn: there is none of that name here. Did you mean "
@@ -265,7 +265,7 @@ def test_a_line_that_is_none_shows_no_password(run: Run, text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("port = 9", "line 1: it must stand below a section, [DEFAULT] for instance."),
+        ("port = 9", "line 1: it must be inside a section, for example [DEFAULT]."),
         ("[api]\nport", "line 2: option = value is expected."),
         ("[api\nport = 9", "line 1: the name of a section ends with ]."),
     ],
@@ -455,7 +455,7 @@ def test_options_that_are_gone_are_gone_and_manilas_names_lead_somewhere() -> No
         ),
         (
             '"share:create": "rule:admn"\n',
-            "share:create refers to rule:admn, which there is not. Did you mean admin?",
+            "share:create refers to rule:admn, which does not exist. Did you mean admin?",
         ),
         ('"share:create": "role:x and"\n', 'share:create: "role:x and" cannot be understood'),
         ('"share:create": true\n', "what stands for share:create is not text: put it in quotes."),
@@ -520,7 +520,7 @@ def test_a_named_file_that_is_none_holds_nobody_up(run: Run, tmp_path: Path, kin
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)
     result = run(NAMED_FILES[kind].format(fifo))
-    assert f"{fifo} is no regular file." in result.output and result.exit_code == 1
+    assert f"{fifo} is not a regular file." in result.output and result.exit_code == 1
 
 
 @pytest.mark.timeout(120)
@@ -530,11 +530,11 @@ def test_nor_does_a_configuration_file_that_is_none(
 ) -> None:
     os.mkfifo(tmp_path / "abaca.conf")
     result = CliRunner().invoke(cli.main, [*command, "--config-dir", str(tmp_path)])
-    assert f"{tmp_path}/abaca.conf is no regular file." in result.output and result.exit_code
+    assert f"{tmp_path}/abaca.conf is not a regular file." in result.output and result.exit_code
 
 
 @pytest.mark.timeout(120)
 def test_nor_do_the_users_when_they_are_listed(run: Run, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "users")
     result = run(NAMED_FILES["users"].format(tmp_path / "users"), "user", "list")
-    assert "users is no regular file." in result.output and result.exit_code == 1
+    assert "users is not a regular file." in result.output and result.exit_code == 1

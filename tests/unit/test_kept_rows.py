@@ -71,7 +71,7 @@ def test_kinds_do_not_mix() -> None:
 
 
 def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first() -> None:
-    kept, rows = KeptRows(1300), Rows("x", "y", "z")  # two rows, with what stands beside them
+    kept, rows = KeptRows(1300), Rows("x", "y", "z")  # two rows, with what is beside them
     assert len(shown(kept, rows)) == 3, "what is shown is not limited"
     rows.read.clear()
     shown(kept, rows, rows.found("y", "z"))

@@ -12,14 +12,14 @@ class Slow:
 
     def __init__(self) -> None:
         self.has_taken: int | None = 0
-        self.is_let_go = False
+        self.is_released = False
 
     def taken(self) -> int | None:
-        assert not self.is_let_go
+        assert not self.is_released
         return self.has_taken
 
-    def let_go(self) -> None:
-        self.is_let_go = True
+    def release(self) -> None:
+        self.is_released = True
 
 
 def test_one_client_has_a_quarter_and_all_together_have_no_more_than_there_is() -> None:
@@ -38,11 +38,11 @@ def test_one_client_has_a_quarter_and_all_together_have_no_more_than_there_is() 
 def test_what_was_taken_or_broken_off_makes_room() -> None:
     answers, slow = LargeAnswers(64 * MIB), [Slow() for _ in range(4)]
     assert [answers.admit("one", one, 8 * MIB) for one in slow] == [True, True, False, False]
-    assert [one.is_let_go for one in slow] == [False, False, True, True]
+    assert [one.is_released for one in slow] == [False, False, True, True]
     slow[0].has_taken = 8 * MIB
-    assert answers.admit("one", Slow(), 8 * MIB) and slow[0].is_let_go
+    assert answers.admit("one", Slow(), 8 * MIB) and slow[0].is_released
     slow[1].has_taken = None
-    assert answers.admit("one", Slow(), 8 * MIB) and slow[1].is_let_go
+    assert answers.admit("one", Slow(), 8 * MIB) and slow[1].is_released
 
 
 def test_one_alone_may_be_larger() -> None:

@@ -1,5 +1,5 @@
-"""The command `abaca`. What the commands do stands in modules of their own, imported when they are
-asked for: `--help` answers at once."""
+"""The command `abaca`. Each command is in a module of its own, which is imported when the command
+is run: `--help` answers at once."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def remove_command(settings: Settings, name: str) -> None:
 
 @contextmanager
 def _namespace(settings: Settings, name: str) -> Iterator[tuple[cfg.ConfigOpts, str]]:
-    """The configuration, and the namespace that holds the bridges; what goes wrong is said."""
+    """The configuration, and the namespace that holds the bridges; errors are printed."""
     from abaca.admin.users import failing_clearly
     from abaca.worker.backends import network_namespace
 

@@ -44,7 +44,7 @@ def check_command(settings: Settings) -> None:
     except Refused as refused:
         found = check.Found([*refused.errors], [])
     else:
-        with suppress(cfg.Error):  # a value that is none, which is told
+        with suppress(cfg.Error):  # an invalid value, which is reported
             found.errors.extend(files.errors(conf))
     errors = found.errors
     for line in (*(f"warning: {text}" for text in found.warnings), *errors):

@@ -1,4 +1,4 @@
-"""What the commands of `abaca-manage` share: the database, its errors said clearly, and tables of
+"""What the commands of `abaca-manage` share: the database, its errors in clear words, and tables of
 text."""
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Scene:
 
     def start(self) -> None:
         """Start `abaca serve` and wait until it answers and its back end is up."""
-        # A file of its own, empty or not: what stands in /etc is for the installation of this
+        # A file of its own, empty or not: what is in /etc is for the installation of this
         # machine, not for a demonstration.
         self.config_file.write_text(self.config_text())
         command = [
@@ -102,7 +102,7 @@ class Scene:
             raise StepFailed("`abaca serve` ended at once")
 
     def config_text(self) -> str:
-        """The configuration file: nothing stands in it by default."""
+        """The configuration file: nothing is in it by default."""
         return ""
 
     def stop(self) -> None:
@@ -150,7 +150,7 @@ class Scene:
         }
 
     def network_options(self, network: str) -> list[str]:
-        """What else `openstack network create` is told of that network."""
+        """Further options of `openstack network create` for that network."""
         return []
 
     def openstack(self, *arguments: str) -> str:

@@ -73,7 +73,7 @@ class Play:
     def require(self, truth: bool, saw: str) -> None:
         """Say what was seen, or fail with it."""
         if not truth:
-            raise StepFailed(f"not as it has to be: {saw}")
+            raise StepFailed(f"unexpected: {saw}")
         self.say(f"  ✓ {saw}")
 
     def location(self, version: int, index: int = 0) -> str:

@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
         conf = settings.load(Depth.SERVICE)
     except Refused as refused:
         findings += [
-            Finding("Configuration: the rest is looked at once this is right", "setting", text)
+            Finding("Configuration: fix this first; the rest is checked then", "setting", text)
             for text in refused.errors
         ]
     else:
@@ -114,7 +114,7 @@ def linux_findings(lacking: list[str]) -> Iterator[Finding]:
         yield Finding(
             group, "root", "the worker makes network namespaces and mounts; start as root"
         )
-        yield Finding(group, "kernel", "can be told as root only")
+        yield Finding(group, "kernel", "can only be checked as root")
         return
     yield Finding(group, "root")
     if not others:
@@ -136,7 +136,7 @@ def state_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     nearest = next(folder for folder in (path, *path.parents) if folder.exists())
     if not path.exists():
         lack = None if os.access(nearest, os.W_OK) else f"{nearest} is not writable"
-        yield Finding(group, "folder", lack, "is made by the first start")
+        yield Finding(group, "folder", lack, "is created at the first start")
     elif path.is_symlink() or path.stat().st_uid != os.geteuid():
         yield Finding(
             group,
@@ -160,7 +160,7 @@ def database_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     url = config.database_url(conf)
     group = f"Database {logs.shown_url(url)}"
     if not state_dir.database_exists(conf):
-        yield Finding(group, "file", note="is made by the first start")
+        yield Finding(group, "file", note="is created at the first start")
         return
     try:
         revision = migrations.current(url)
@@ -232,7 +232,7 @@ def _clock_lack(url: str) -> str | None:
         return "this machine's clock is behind the date of the program itself"
     ahead = (last - utcnow()).total_seconds() if last else 0
     return (
-        f"a worker's last sign of life is {ahead:.0f} s in the future: set the clocks"
+        f"a worker's last heartbeat is {ahead:.0f} s in the future: set the clocks"
         if ahead > CLOCK_SECONDS
         else None
     )

@@ -69,7 +69,7 @@ def service() -> None:
 @service.command("list")
 @common_options
 def list_services(settings: Settings) -> None:
-    """List the back ends: whether they are enabled, whether they give signs of life, and their
+    """List the back ends: whether they are enabled, whether they give heartbeats, and their
     pools.
 
     \b
@@ -94,7 +94,7 @@ def list_services(settings: Settings) -> None:
         ]
         for view in found
     ]
-    click.echo(table(["Host", "Zone", "Status", "State", "Last sign of life (UTC)", "Pools"], rows))
+    click.echo(table(["Host", "Zone", "Status", "State", "Last heartbeat (UTC)", "Pools"], rows))
 
 
 main.add_command(share_server)

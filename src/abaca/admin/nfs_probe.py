@@ -208,7 +208,7 @@ def mount(location: str) -> None:
 @click.argument("name")
 @click.argument("text")
 @click.option("--append", is_flag=True, help="Add to the end of the file.")
-@click.option("--times", default=1, help="Write the text so many times over.")
+@click.option("--times", default=1, help="Write the text this many times.")
 def write(location: str, name: str, text: str, append: bool, times: int) -> None:
     """Write a file."""
 
@@ -250,7 +250,7 @@ def remove(location: str, name: str) -> None:
 @click.argument("location")
 @click.argument("name")
 @click.option("--pause", default=0.01, help="Seconds between two rounds.")
-@click.option("--seconds", default=600.0, help="End after so long at the latest.")
+@click.option("--seconds", default=600.0, help="Stop after this many seconds at the latest.")
 def loop(location: str, name: str, pause: float, seconds: float) -> None:
     """Write, read back and compare a file until standard input is closed; tells rounds, errors and
     the longest round."""
@@ -266,7 +266,7 @@ def loop(location: str, name: str, pause: float, seconds: float) -> None:
             try:
                 share.write(name, text)
                 if share.read(name) != text:
-                    errors.append(f"round {rounds}: read something else than was written")
+                    errors.append(f"round {rounds}: read something other than what was written")
             except NfsError as error:
                 errors.append(f"round {rounds}: {error}")
             rounds += 1

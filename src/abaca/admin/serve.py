@@ -114,8 +114,8 @@ def _prepare_access(conf: cfg.ConfigOpts) -> str | None:
 
 
 def _require_free_port(conf: cfg.ConfigOpts) -> None:
-    """Raises Conflict when the API could not listen; said here, once, and not by a child that is
-    started again and again."""
+    """Raises Conflict when the API could not listen; reported here, once, and not by a child that
+    is started again and again."""
     family = socket.AF_INET6 if ":" in conf.api.listen else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -149,7 +149,7 @@ def _answers(conf: cfg.ConfigOpts) -> bool:
 
 
 def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:
-    """True as soon as it holds; False after 60 s and when we are told to stop. Raises ChildFailed
+    """True as soon as it holds; False after 60 s and when we are asked to stop. Raises ChildFailed
     when a child dies meanwhile."""
     for _ in range(int(READY_SECONDS / LOOK_SECONDS)):
         supervisor.require_all()

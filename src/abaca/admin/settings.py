@@ -23,8 +23,8 @@ SYSTEM_STATE_DIR = "/var/lib/abaca"
 
 
 class Refused(click.ClickException):
-    """The configuration is not used; why is said at once. The exit status is that of sysexits for
-    it, which systemd can be told to heed."""
+    """The configuration is refused, with all reasons at once. The exit status is that of sysexits
+    for it, which systemd can be configured to heed."""
 
     exit_code = 78
 
@@ -108,7 +108,7 @@ class Settings:
         except cfg.Error as error:
             raise Refused([str(error)]) from error
         if "state_dir" not in overrides:
-            with suppress(cfg.Error):  # a value that is none is told with all others
+            with suppress(cfg.Error):  # an invalid value is reported with all others
                 conf.set_override("state_dir", _usable_state_dir(conf.state_dir))
         return conf
 
@@ -156,11 +156,11 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         "others; may be repeated."
     )
     state_help = (
-        "Where everything is kept.  [default: /var/lib/abaca; for users who may not "
+        "State directory.  [default: /var/lib/abaca; for users who may not "
         "write there, ~/.local/state/abaca]"
     )
     for option in (
-        click.option("--verbose", is_flag=True, help="Log details too."),
+        click.option("--verbose", is_flag=True, help="Log details, too."),
         click.option("--state-dir", type=click.Path(file_okay=False), help=state_help),
         click.option("--config-dir", "config_dirs", multiple=True, type=folder, help=dirs_help),
         click.option("--config-file", "config_files", multiple=True, type=file, help=files_help),

@@ -46,7 +46,7 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     """Make what is missing of the directory, and the database's tables or what they lack. May be
     repeated.
 
-    Raises Conflict for what is not as it has to be: another owner, a symbolic link, a file that
+    Raises Conflict for what is unexpected: another owner, a symbolic link, a file that
     others could have put there.
     """
     make_folder(conf)
@@ -142,7 +142,7 @@ def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
     if is_ours and _belongs_to(folder, former):
         os.chown(folder, 0, -1, follow_symlinks=False)
     if is_ours and not _belongs_to(folder, user):
-        # somebody else's until now: from now on nothing is put there any more
+        # another user's until now: from now on nobody else can put anything there
         _folder(folder, 0o700)
     if not folder.is_dir():
         raise Conflict(f"The folder of the database, {folder}, does not exist.")

@@ -27,8 +27,8 @@ ROLES = ("admin", "member", "reader")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _LONGEST_PASSWORD = 72  # bytes; bcrypt looks at no more
 _HEAD = (
-    "# Users of Abaca: name:bcrypt-hash:project:role[,role]. Written by `abaca user`; changes "
-    "count at once.\n"
+    "# Users of Abaca: name:bcrypt-hash:project:role[,role]. Written by `abaca user`; changes take "
+    "effect at once.\n"
 )
 
 
@@ -97,7 +97,7 @@ def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, User]]:
     path = config.users_file(conf)
     with state_dir.alone(
         path.with_name(f".{path.name}.lock"),
-        "Somebody else changes the users right now; try again.",
+        "Another command is changing the users right now; try again.",
     ):
         users = read(conf)
         yield users
@@ -120,7 +120,7 @@ def _existing(users: dict[str, User], name: str) -> User:
 
 def _hash(password: str) -> bytes:
     if len(password.encode()) > _LONGEST_PASSWORD:
-        raise Invalid(f"A password has at most {_LONGEST_PASSWORD} bytes.")
+        raise Invalid(f"A password may have at most {_LONGEST_PASSWORD} bytes.")
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt())
 
 

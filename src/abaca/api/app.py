@@ -46,8 +46,8 @@ def create_app(
     """The application over `engine`, or over an engine of its own for the configured database. The
     schema must be there.
 
-    `authenticate`: in place of the configured way of checking credentials. `audit`: one that is
-    told of other refusals, too.
+    `authenticate`: in place of the configured way of checking credentials. `audit`: one that hears
+    of other refusals, too.
     """
     service = make_service(
         conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)

@@ -1,8 +1,8 @@
 """A file of JSON lines that several processes append to, and that may be moved away at any time, as
 logrotate does.
 
-A line is written whole by one call. What cannot be written, because the disk is full or the file is
-gone for good, is counted and said in the log: the API goes on.
+Each line is written by one call. A line that cannot be written, because the disk is full or the
+file is gone for good, is counted and logged, and the API continues.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def complaint(path: Path, who: str) -> str | None:
         return (
             None
             if os.access(folder, os.W_OK | os.X_OK)
-            else f"{who} may not make [api] audit_file {path}."
+            else f"{who} cannot create [api] audit_file {path}."
         )
     if not stat.S_ISREG(path.lstat().st_mode):
-        return f"[api] audit_file {path} is no regular file."
+        return f"[api] audit_file {path} is not a regular file."
     return (
         None
         if os.access(path, os.R_OK | os.W_OK)
@@ -128,7 +128,7 @@ def _make_or_open(path: str) -> int:
         descriptor = os.open(path, _FLAGS)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError(errno.EINVAL, "it is no regular file") from None
+            raise OSError(errno.EINVAL, "it is not a regular file") from None
         return descriptor
     os.fchmod(made, _MODE)  # whatever the umask
     return made

@@ -29,7 +29,7 @@ class Authenticator(Protocol):
     async def prepare(
         self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
     ) -> None:
-        """In the event loop: see to it that it does. `client`: whose turn it takes; `gone`: done
+        """In the event loop: make sure that it does. `client`: whose turn it takes; `gone`: done
         when nobody waits any more.
 
         Raises Busy, ClientGone.

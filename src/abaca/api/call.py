@@ -157,8 +157,7 @@ class Call:
         return bodies.shape(value, struct)
 
     def arguments(self, struct: type[_T]) -> _T:
-        """The arguments of an action, `{"<action>": {…}}`, as `struct`; null stands for no
-        arguments."""
+        """The arguments of an action, `{"<action>": {…}}`, as `struct`; null means no arguments."""
         _, value = self.action
         return bodies.shape({} if value is None else value, struct)
 

@@ -1,4 +1,4 @@
-"""Whether passwords would travel in clear, or callers be believed without proof, beyond this
+"""Whether passwords would be sent in clear text, or callers accepted without proof, beyond this
 machine; and whether TLS can be served."""
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
     beyond this machine."""
     api = conf.api
     if bool(api.ssl_certificate) != bool(api.ssl_key):
-        raise cfg.Error("[api] ssl_certificate and ssl_key are given both or not at all.")
+        raise cfg.Error("[api] ssl_certificate and ssl_key must be set together or not at all.")
     if _is_loopback(api.listen):
         return
     if api.auth_strategy == "noauth":
         raise cfg.Error(
-            "[api] auth_strategy = noauth believes everyone: it is for loopback addresses, not "
-            f"for {api.listen}."
+            "[api] auth_strategy = noauth accepts anybody: it is for loopback addresses only, "
+            f"not for {api.listen}."
         )
     if not api.ssl_certificate and not api.allow_cleartext:
         raise cfg.Error(
-            f"Passwords or tokens would travel in clear to {api.listen}: set [api] "
+            f"Passwords or tokens would be sent in clear text to {api.listen}: set [api] "
             "ssl_certificate and ssl_key, or allow_cleartext = true "
             "where something in front of it does TLS."
         )

@@ -55,7 +55,7 @@ def admin(name: str, says: str = "") -> Rule:
 
 
 class Takes(NamedTuple):
-    """A request body: its one member (empty: no member stands around the content) and the type of
+    """A request body: its one member (empty: no member encloses the content) and the type of
     what is in it; None: nothing."""
 
     member: str
@@ -63,7 +63,7 @@ class Takes(NamedTuple):
 
 
 class Gives(NamedTuple):
-    """An answer: its one member (empty: none stands around the content), and in it a resource or,
+    """An answer: its one member (empty: none encloses the content), and in it a resource or,
     in a list, several of them, shown by `view` at `level`; or whatever `schema` says. `also`: a
     second name under which the same is given. `links`: what a list calls the link to its next part,
     when that is not called after the member. `more`: further members beside it."""

@@ -23,7 +23,7 @@ class MissingIds:
     clients send as `/v2/shares/action`."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        # parameter → what may stand behind it
+        # parameter → what may be behind it
         self._following: dict[str, set[str]] = defaultdict(set)
         for route in routes:
             for parameter, behind in pairwise(route.path.split("/")):

@@ -1,5 +1,5 @@
 """From errors to answers: the fault's name by status, its body, its headers. The only catch-all of
-the API stands here."""
+the API is here."""
 
 from __future__ import annotations
 

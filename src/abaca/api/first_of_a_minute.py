@@ -1,5 +1,5 @@
 """What strangers can cause without end is logged for the first few times of each minute, and
-counted after that: a log tells of a flood and is not flooded."""
+counted after that: the log shows a flood and is not flooded itself."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ _WRONG = "Wrong user name or password."
 
 _KNOWN = "abaca.known_password"  # in the environment: what was found out about this request's
 _FIRSTS = 2  # first checks of a client at once, one of them for one client
-_NICE = 5  # the others stand back behind these and behind requests
+_NICE = 5  # the others run at a lower priority than these and requests
 _DOUBT_SECONDS, _DOUBTS = 60.0, 4096
 _SLOWER = 1.25  # than a check of the most costly hash: so long takes a turn among the wrong answers
 _SPREAD = 0.1  # of that, more or less

@@ -1,4 +1,4 @@
-"""What /metrics tells of the installation as the database has it; the same from each API process.
+"""What /metrics says about the installation, from the database; the same in each API process.
 Requests are counted in `metrics`."""
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Installation(Collector):
             "database": self._engine.dialect.name,
         }
         build = GaugeMetricFamily(
-            "abaca_build_info", "Always 1; what runs here stands in its labels.", labels=list(names)
+            "abaca_build_info", "Always 1; the labels say what runs here.", labels=list(names)
         )
         build.add_metric(list(names.values()), 1)
         return build
@@ -85,7 +85,7 @@ class Installation(Collector):
         if self._certificate_expires is not None:
             name = "abaca_certificate_expiry_timestamp_seconds"
             yield GaugeMetricFamily(
-                name, "When the certificate expires that the API serves.", self._certificate_expires
+                name, "When the certificate of the API expires.", self._certificate_expires
             )
 
 
@@ -112,19 +112,19 @@ def _operations(counts: Mapping[tuple[str, str], Count]) -> list[Metric]:
 def _nouns(now: Overview) -> Iterable[Metric]:
     resources = GaugeMetricFamily(
         "abaca_resources",
-        "Shares, share servers and other nouns, by status.",
+        "Shares, share servers and other resources, by status.",
         labels=["kind", "status"],
     )
     for (noun, status), number in now.statuses.items():
         resources.add_metric([noun, status], number)
     up = GaugeMetricFamily(
         "abaca_back_end_up",
-        "1 when the back end is ready and its worker gives signs of life.",
+        "1 when the back end is ready and its worker gives heartbeats.",
         labels=["host"],
     )
     unserved = GaugeMetricFamily(
         "abaca_share_servers_unserved",
-        "Share servers that serve nobody, although they should.",
+        "Share servers that should serve their clients and do not.",
         labels=["host"],
     )
     restarts = CounterMetricFamily(
@@ -142,10 +142,10 @@ def _nouns(now: Overview) -> Iterable[Metric]:
 def _pools(now: Overview) -> Iterable[Metric]:
     about = {
         "size": "Size of the pool.",
-        "free": "What is not written of it, as its back end says.",
-        "allocated": "Sizes of its shares: what it has promised.",
-        "snapshots": "What snapshots keep beside the sizes of shares.",
-        "room": "How much may be promised to further shares.",
+        "free": "Free space of the pool, as its back end reports it.",
+        "allocated": "Sum of the sizes of its shares: the space it has promised.",
+        "snapshots": "Space that snapshots take beyond the sizes of shares.",
+        "room": "Space that further shares may be promised.",
     }
     for name, documentation in about.items():
         metric = GaugeMetricFamily(f"abaca_pool_{name}_bytes", documentation, labels=["pool"])
@@ -156,7 +156,9 @@ def _pools(now: Overview) -> Iterable[Metric]:
 
 def _usage(now: Overview) -> Iterable[Metric]:
     used = GaugeMetricFamily(
-        "abaca_project_used_bytes", "What the shares of a project hold.", labels=["project", "pool"]
+        "abaca_project_used_bytes",
+        "Space that the shares of a project use.",
+        labels=["project", "pool"],
     )
     allocated = GaugeMetricFamily(
         "abaca_project_allocated_bytes",
@@ -168,7 +170,7 @@ def _usage(now: Overview) -> Iterable[Metric]:
         allocated.add_metric([usage.project_id, usage.pool], usage.allocated_bytes)
     measured = GaugeMetricFamily(
         "abaca_usage_measured_timestamp_seconds",
-        "When what shares hold was last measured.",
+        "When the usage of shares was last measured.",
         labels=["host"],
     )
     for back_end in now.back_ends:
@@ -177,7 +179,9 @@ def _usage(now: Overview) -> Iterable[Metric]:
     yield from (used, allocated, measured)
     if now.shares is not None:
         shares = GaugeMetricFamily(
-            "abaca_share_used_bytes", "What a share holds.", labels=["share", "project", "pool"]
+            "abaca_share_used_bytes",
+            "Space that a share uses.",
+            labels=["share", "project", "pool"],
         )
         for share in now.shares:
             shares.add_metric([share.share_id, share.project_id, share.pool], share.used_bytes)
@@ -187,12 +191,12 @@ def _usage(now: Overview) -> Iterable[Metric]:
 def _addresses(now: Overview) -> Iterable[Metric]:
     used = GaugeMetricFamily(
         "abaca_subnet_used_addresses",
-        "Addresses of a local subnet that are given out.",
+        "Allocated addresses of a local subnet.",
         labels=["subnet"],
     )
     free = GaugeMetricFamily(
-        "abaca_subnet_free_addresses", "Addresses of a local subnet that are left, where they can "
-                                       "run out (IPv4, small ranges of IPv6).",
+        "abaca_subnet_free_addresses", "Free addresses of a local subnet, where they can run out "
+                                       "(IPv4, small ranges of IPv6).",
         labels=["subnet"],
     )  # fmt: skip
     for subnet, addresses in now.addresses.items():

@@ -76,7 +76,7 @@ def register(conf: cfg.ConfigOpts) -> None:
 
 
 def section_options(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
-    """What may stand in `[keystone_authtoken]`, and in the section that its auth_section names.
+    """What may be in `[keystone_authtoken]`, and in the section that its auth_section names.
     Raises cfg.Error for an unknown auth_type."""
     register(conf)
     own = [option for _, options in auth_token.list_opts() for option in options]
@@ -91,8 +91,8 @@ def section_options(conf: cfg.ConfigOpts) -> dict[str, list[cfg.Opt]]:
         )
     except NoMatchingPlugin as error:
         raise cfg.Error(
-            f"[{home}] auth_type = {conf[home].auth_type}: there is no such way to log in; "
-            "password is the usual one."
+            f"[{home}] auth_type = {conf[home].auth_type}: there is no such authentication "
+            "plug-in; the usual one is password."
         ) from error
     conf.register_opts(login, group=home)
     if home == GROUP:

@@ -86,7 +86,7 @@ class ListQuery:
         query, filters = call.query, {}
         sort_key = query.get("sort_key")
         for name, read_value, since, rule, is_admins in self.filters:
-            if rule is not None and (name in query or name == sort_key):  # an order tells, too
+            if rule is not None and (name in query or name == sort_key):  # order reveals it, too
                 call.enforce(rule)
             if name in query and call.version >= since and (call.caller.is_admin or not is_admins):
                 filters[name] = read_value(query[name])

@@ -20,7 +20,7 @@ MAX_VERSION = 89
 HISTORY: dict[int, str] = {
     0: "Everything that the field's API had when versions began.",
     1: "Shares are created in an availability zone of choice.",
-    2: "Shares and types speak of snapshot_support.",
+    2: "Shares and types show snapshot_support.",
     3: "Share instances, for administrators.",
     4: "Later: consistency groups (since replaced by share groups).",
     5: "Shares show task_state. Later: share migration.",
@@ -60,7 +60,7 @@ HISTORY: dict[int, str] = {
     36: "Lists filter names and descriptions by a part of them (name~, description~).",
     37: "User messages.",
     38: "Access rules take IPv6 addresses.",
-    39: "Quotas a share type.",
+    39: "Quotas for each share type.",
     40: "Quotas show share groups, of which there are none yet.",
     41: "Share types have a description.",
     42: "Lists of shares count all matches on request (with_count).",
@@ -73,7 +73,7 @@ HISTORY: dict[int, str] = {
     49: "Share servers, and shares on them, are managed and unmanaged; servers show "
     "is_auto_deletable and identifier.",
     50: "Share types can be changed.",
-    51: "Share network subnets: a share network has one an availability zone.",
+    51: "Share network subnets: a share network has one in each availability zone.",
     52: "Messages can be looked up by time.",
     53: "Quotas and limits show replicas, of which there are none yet.",
     54: "Shares show progress, and creating_from_snapshot as a status.",
@@ -94,7 +94,7 @@ HISTORY: dict[int, str] = {
     67: "Later: scheduler hint only_host.",
     68: "Metadata keys that only administrators may change.",
     69: "Shares are soft-deleted, and restored.",
-    70: "Several subnets an availability zone; share servers show all their subnets; the check "
+    70: "Several subnets in one availability zone; share servers show all their subnets; the check "
     "before adding one.",
     71: "Share instances show updated_at.",
     72: "Later: replicas on a share network of their own.",
@@ -112,10 +112,10 @@ HISTORY: dict[int, str] = {
     83: "Services say why they are disabled.",
     84: "Later: mount point names; asking for one is refused (400).",
     85: "Later: backup types.",
-    86: "An administrator has everything on a back end looked after (ensure-shares); services "
-    "show that it goes on.",
+    86: "An administrator can have all shares of a back end ensured (ensure-shares); services "
+    "show while that runs.",
     87: "Metadata of export locations.",
-    88: "Access rules get another level without being taken away.",
+    88: "The level of an access rule can be changed.",
     89: "Metadata of share network subnets is handed to drivers.",
 }
 

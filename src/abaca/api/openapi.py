@@ -50,7 +50,7 @@ def document(
             "title": "Abaca",
             "version": microversions.text(version),
             "description": "The OpenStack Shared File Systems API, version 2."
-            " A project id may stand behind /v2 in every path.",
+            " A project id may follow /v2 in every path.",
         },
         "tags": [{"name": tag} for tag in dict.fromkeys(map(_tag, alive))],
         "security": [{name: []} for name in security],
@@ -122,7 +122,7 @@ def _tag(route: Route) -> str:
 
 
 def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]:
-    """One method of one path; several routes there are actions, told apart by the body."""
+    """One method of one path; several routes there are actions, distinguished by the body."""
     first = routes[0]
     operation: dict[str, Any] = {
         "operationId": operation_id(first),
@@ -154,8 +154,8 @@ def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]
 
 
 def operation_id(route: Route) -> str:
-    """Method and URL as one word: what stands in generated clients' names, and so stays as it is
-    while the URL does."""
+    """Method and URL as one word: it is part of generated clients' names, so it must not change
+    while the URL does not."""
     words = re.findall(r"\w+", route.path.removeprefix(VERSIONED) or route.path) or ["versions"]
     return "_".join([route.method.lower(), *words])
 
@@ -194,7 +194,7 @@ def _query(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _response(route: Route, routes: list[Route]) -> dict[str, Any]:
-    """The success of all routes with that status. Actions without an answer stand beside actions
+    """The success of all routes with that status. Actions without an answer are beside actions
     with one: then any of them is right."""
     same = [other for other in routes if other.status == route.status]
     schemas = [answer(other.gives) for other in same if other.gives]

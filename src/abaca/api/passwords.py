@@ -50,7 +50,7 @@ class Passwords:
         self._wrong: dict[bytes, _Wrong] = {}
 
     def digest(self, name: str, password: str) -> bytes:
-        """What stands for both in memory."""
+        """The key in memory for both."""
         return hmac.digest(self._key, f"{name}\0{password}".encode(), hashlib.sha256)
 
     def find(self, name: str) -> User | None:
@@ -62,8 +62,8 @@ class Passwords:
         return max((user.cost for user in self._file.users().values()), default=_COST)
 
     def recall(self, name: str, password: str) -> Known | None:
-        """What may be answered at once; None: it has to be checked, or it is wrong and was not told
-        yet."""
+        """What may be answered at once; None: it has to be checked, or it is wrong and nobody was
+        answered so yet."""
         user = self.find(name)
         digest = self.digest(name, password)
         if user is not None and self._right.get(digest) == user:
@@ -97,7 +97,7 @@ class Passwords:
         return user is None or self._wrong_of(self.digest(name, password), user) is not None
 
     def tell(self, name: str, password: str) -> None:
-        """It is wrong, and somebody is told so: from now on whoever sends the same is told at
+        """It is wrong, and somebody was answered so: from now on the same one is refused at
         once."""
         user, digest = self.find(name), self.digest(name, password)
         with self._lock:

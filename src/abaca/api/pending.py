@@ -1,5 +1,5 @@
-"""Waiting a little for drivers that are asked while a client waits, so that one request of it
-does."""
+"""A short wait for drivers that are asked while a client waits, so that it mostly needs only one
+request."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ def settled(
 @cache
 def waiting_places(threads: int) -> BoundedSemaphore:
     """Requests that wait for drivers must not starve the others of this process: one of its threads
-    at least is always left, and who finds no place is told to repeat."""
+    at least is always left, and whoever finds no place has to repeat the request."""
     return BoundedSemaphore(min(_WAITING_AT_ONCE, threads - 1))

@@ -1,5 +1,4 @@
-"""What is wrong with the files that override policy rules: told by rule, with the nearest one that
-there is."""
+"""Errors in the files that override policy rules: by rule, with the nearest known one."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ def place(conf: cfg.ConfigOpts) -> Path:
 
 
 def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
-    """A sentence for each thing that is wrong; `known`: the rules in code, by name. A file that may
-    not be read is told elsewhere."""
+    """A sentence for each thing that is wrong; `known`: the rules in code, by name. A file that
+    cannot be read is reported elsewhere."""
     path = place(conf)
     if not path.exists() and conf.oslo_policy.policy_file != USUAL:
         yield (
@@ -104,8 +103,8 @@ def _of_rules(rules: Mapping[str, str], known: Mapping[str, str]) -> Iterator[st
         for other in _REFERENCE.findall(check):
             if other not in known and other not in rules:
                 yield (
-                    f"{name} refers to rule:{other}, which there is "
-                    f"not.{_guess(other, [*known, *rules])}"
+                    f"{name} refers to rule:{other}, which does not "
+                    f"exist.{_guess(other, [*known, *rules])}"
                 )
 
 

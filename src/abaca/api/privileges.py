@@ -1,7 +1,7 @@
 """Giving root up for good, with everything that will ever be needed still within reach, or named
 before anything is served.
 
-The code may stand where only root may enter, as a clone in root's home does. Its folders are held
+The code may be where only root may enter, for example a clone in root's home. Its folders are held
 open before root goes, and what is imported later is found through them.
 """
 
@@ -33,8 +33,8 @@ _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 
 
 def give_up_root(user: str) -> None:
-    """Become `user`, for good; nothing changes for whom is not root. Raises cfg.Error when there is
-    no such user."""
+    """Become `user`, for good; nothing changes for a user other than root. Raises cfg.Error when
+    there is no such user."""
     if os.geteuid() != 0:
         return
     account = find_account(user)
@@ -67,12 +67,13 @@ def find_account(user: str) -> pwd.struct_passwd:
 
 
 def end_with(signal_number: int) -> None:
-    """Have the kernel send us that signal when our parent ends, however it does."""
+    """Have the kernel send us that signal when our parent ends, in whatever way."""
     prctl(_PR_SET_PDEATHSIG, signal_number)
 
 
 def unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
-    """What this process needs for serving and may not read, or what others may, a sentence each."""
+    """What this process needs for serving and may not read, or what others may read: a sentence for
+    each."""
     for path in _secrets(conf):
         yield from _complaint(path, read_private)
     for path in _others(conf):

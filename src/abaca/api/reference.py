@@ -29,7 +29,7 @@ describes its newest version for machines at `/openapi.json`. What differs from 
 Versions are asked for with the header `{microversions.HEADER}`, from {_FIRST} (also without the
 header) to {_NEWEST}. "For" names the least role in the project that the rules in code let in:
 reader, member, admin. On each route: [who may do what](api-access.md). A request outside of its
-versions is 404. A project id may stand behind `/v2` in every URL.
+versions is 404. A project id may follow `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`. Requests marked as extension are
 Abaca's own: Manila does not have them."""
 
@@ -50,7 +50,7 @@ def page(routes: Iterable[Route]) -> str:
         "\n".join(["## What each version brought", "", "| version | |", "|---|---|", *_versions()]),
     ]
     parts += ["\n".join(_group(name, of_group, names)) for name, of_group in groups.items()]
-    parts += ["# Resources\n\nA member that stands twice changed its meaning with a version."]
+    parts += ["# Resources\n\nA member that is listed twice changed its meaning with a version."]
     parts += ["\n".join(_resource(name, view)) for view, name in names.items()]
     parts += ["# Bodies\n\nMembers that a body has beside these are ignored."]
     parts += [

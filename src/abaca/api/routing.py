@@ -1,7 +1,7 @@
 """All resources, in the order in which the reference shows them; their routes, and the rules of the
 policy with their defaults.
 
-A URL stands in its resource without a project id; `/v2/{project_id}/…` is taken everywhere (see
+A URL is in its resource without a project id; `/v2/{project_id}/…` is taken everywhere (see
 `caller.ProjectInUrl`).
 """
 

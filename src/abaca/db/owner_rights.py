@@ -1,9 +1,9 @@
 """Touching files with the rights of whoever owns their folder: root's way to a database that a less
 privileged process writes, too.
 
-SQLite believes what stands beside a database. A rollback journal that somebody planted there may
+SQLite trusts what lies beside a database. A rollback journal that somebody planted there may
 name any file, which is then deleted, with the rights of the process that opens the database next;
-and a symbolic link may stand in the place of what SQLite makes.
+and a symbolic link may be in the place of what SQLite makes.
 """
 
 from __future__ import annotations

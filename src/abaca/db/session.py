@@ -76,7 +76,7 @@ def create_sqlite_engine(url: str, *, isolation_level: str | None, **options: An
     """SQLite with our pragmas; `isolation_level` is that of Python's sqlite3, None leaves every
     BEGIN to us.
 
-    Connecting looks at all that stands beside the database, and root does it with no more rights
+    Connecting reads whatever lies beside the database, and root does it with no more rights
     than those have who may put something there. Afterwards SQLite stays with the files that it has
     opened.
     """

@@ -1,4 +1,4 @@
-"""What a back end is asked to do. One class to inherit, one object a back end.
+"""What a back end is asked to do. One class to inherit, one object per back end.
 
 Rules that hold for every method:
 
@@ -15,7 +15,7 @@ Rules that hold for every method:
   driver that ceases to declare it may still be asked about what is there, and refuses.
 * `server` is None in the calls about shares and snapshots of a back end that declares
   driver_handles_share_servers=False. One that declares True is always given the server that the
-  share stands on, and gets it by `required`.
+  share is on, and gets it by `required`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class ShareDriver(ABC):
     see `drivers/registry.py`."""
 
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
-    """What may stand in the back end's section of the configuration, by name. Values reach the
+    """What may be in the back end's section of the configuration, by name. Values reach the
     constructor as text, and only those that are set. It judges them and does nothing else: `abaca
     config check` makes a driver, too."""
 
@@ -171,7 +171,7 @@ class ShareDriver(ABC):
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]
     ) -> ManagedServer:
-        """Take over a server that stands on the back end under `identifier`: from now on it is
+        """Take over a server that is on the back end under `identifier`: from now on it is
         called `server_id`.
 
         Clients notice nothing. One that Abaca made has its id as its identifier, so both are the
@@ -181,7 +181,7 @@ class ShareDriver(ABC):
         raise Refused("This back end cannot manage existing share servers.", is_public=True)
 
     def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
-        """Abaca forgets a server, which goes on as it is: its addresses stay its own. Called
+        """Abaca forgets a server, which keeps running as it is: its addresses stay its own. Called
         whether declared or not."""
         raise Refused("This back end cannot unmanage share servers.", is_public=True)
 
@@ -256,7 +256,7 @@ class ShareDriver(ABC):
         new: SecurityService,
         current: SecurityService | None,
     ) -> dict[str, str]:
-        """Let a server in use join `new`, in place of `current`; clients notice nothing else.
+        """Change a server in use from `current` to `new`; clients notice nothing else.
         Returns new back end details, if any.
 
         Capability `security_service_update_support`. The entries of `server.network_info` hold the
@@ -313,7 +313,7 @@ class ShareDriver(ABC):
         raise Refused("This back end cannot manage existing shares.", is_public=True)
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
-        """Abaca forgets a share without snapshots, which goes on as it is. Called whether declared
+        """Abaca forgets a share without snapshots, which stays as it is. Called whether declared
         or not."""
         raise Refused("This back end cannot unmanage shares.", is_public=True)
 
@@ -336,7 +336,7 @@ class ShareDriver(ABC):
     # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
-        """Keep what `snapshot.share` holds now; its clients go on writing and notice nothing.
+        """Keep what `snapshot.share` holds now; its clients keep writing and notice nothing.
 
         Raises NoSpace, and leaves nothing, when it would take room that shares are promised; the
         message is for the share's project. Capability `snapshot_support`. One that `is_mountable`
@@ -353,7 +353,7 @@ class ShareDriver(ABC):
     def create_share_from_snapshot(
         self, share: Share, snapshot: Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        """As `create_share`, with what the snapshot holds. `share` stands on the same server and
+        """As `create_share`, with what the snapshot holds. `share` is on the same server and
         pool, and is not smaller than `snapshot.size`.
 
         Capability `create_share_from_snapshot_support`. Afterwards neither needs the other.

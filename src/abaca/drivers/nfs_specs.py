@@ -41,7 +41,7 @@ class NfsSpecs(Value):
 
 
 def nfs_specs(extra_specs: Mapping[str, str]) -> NfsSpecs:
-    """The share type's `nfs:` specs. Raises Refused, naming what may stand there, for any it does
+    """The share type's `nfs:` specs. Raises Refused, naming what may be there, for any it does
     not know."""
     specs = NfsSpecs()
     given = {

@@ -19,7 +19,7 @@ from abaca.values import NetworkAllocation, Subnet
 
 
 class MemoryPorts:
-    """A `PortStore` (and its own `LockedPorts`) in memory; one lock stands for all row locks."""
+    """A `PortStore` (and its own `LockedPorts`) in memory; one lock replaces all row locks."""
 
     def __init__(self) -> None:
         self._lock = Lock()

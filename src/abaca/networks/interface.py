@@ -37,7 +37,7 @@ class NetworkPlugin(ABC):
     `networks/registry.py`."""
 
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
-    """What may stand in the section of its name, by name. Values reach the constructor as text, and
+    """What may be in the section of its name, by name. Values reach the constructor as text, and
     only those that are set. It judges them and does nothing else: `abaca config check` makes a
     plug-in, too."""
 

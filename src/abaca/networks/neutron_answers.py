@@ -1,5 +1,5 @@
-"""What Neutron answers, believed as little as a stranger: its errors as ours, lists with an end,
-values of the kind that they should be.
+"""Neutron's answers, treated as untrusted input: its errors as our exceptions, bounded lists,
+validated values.
 
 What is in an answer becomes addresses of interfaces and lines of configuration in the worker, which
 is root. Needs the extra `openstack`.
@@ -54,8 +54,8 @@ class Conflict(Refused):
 
 @contextmanager
 def lost_as(lost: type[BackendError]) -> Iterator[None]:
-    """Neutron's errors, and answers that make no sense, as ours. `lost` stands for those that leave
-    open whether it was done: Unavailable when only a question was asked."""
+    """Neutron's errors, and invalid answers, as our exceptions. `lost` is the class for those that
+    leave open whether it was done: Unavailable when only a question was asked."""
     try:
         yield
     except BackendError:

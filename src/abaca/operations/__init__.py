@@ -1,2 +1,2 @@
-"""Durable work, one file a workflow, named noun_verb. Importing the package's `all` registers every
-one of them."""
+"""Durable work: one file per workflow, named noun_verb. Importing the package's `all` registers
+them all."""

@@ -1,5 +1,5 @@
-"""Every workflow, imported so that the worker knows it, what ends their nouns when they cannot do
-so themselves, and how their log lines name them."""
+"""Every workflow, imported so that the worker knows it, what sets their resources to error when
+they cannot do so themselves, and how their log lines name them."""
 
 from abaca.domain.recovery import last_resort, work_subjects
 from abaca.operations.access_apply import access_apply

@@ -1,5 +1,5 @@
-"""Bring everything on a back end into the state described, as when its worker starts: each server
-that stands, with its shares."""
+"""Bring everything on a back end into the described state, as when its worker starts: each existing
+server, with its shares."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What the operations of this worker work with: its drivers, the network plug-in and the locks of
 its share servers.
 
-Set once by the worker before work is taken; there is one worker a process, as there is one DBOS.
+Set once by the worker before work is taken; there is one worker per process, as there is one DBOS.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def current() -> Serving:
 
 @contextmanager
 def server_of_share(instance_id: str) -> Iterator[None]:
-    """Hold the share server that a share instance stands on, shared with the other work on its
+    """Hold the share server that a share instance is on, shared with the other work on its
     shares; or the instance, where there is none.
 
     A share that stands somewhere stays there; one that finds no room while it is made goes

@@ -1,5 +1,5 @@
-"""Look up what a new share network subnet's Neutron ids stand for, so that its owner sees it, or is
-told that they stand for nothing."""
+"""Look up what a new share network subnet's Neutron ids mean, so that its owner sees it, or
+learns that they do not exist."""
 
 from __future__ import annotations
 

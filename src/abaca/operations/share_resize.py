@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) -> None:
-    """The room claimed goes back, and the project is told."""
+    """Release the claimed space, and notify the project."""
     share_instances.not_extended(conn, instance_id, int(new_size))
     share_instances.fail(conn, instance_id, "extending_error", messages.Action.EXTEND, reason)
 

@@ -1,4 +1,4 @@
-"""Give a share server in use addresses on one more subnet. One workflow a server; the last one
+"""Give a share server in use addresses on one more subnet. One workflow per server; the last one
 makes the share network active again."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Take over a share server that stands on a back end: its driver first, then its addresses; then it
+"""Take over a share server that is on a back end: its driver first, then its addresses; then it
 is brought to what is described."""
 
 from __future__ import annotations

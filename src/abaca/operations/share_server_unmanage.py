@@ -1,4 +1,5 @@
-"""Let a share server go: it stands on as it is, with its addresses, and is forgotten here."""
+"""Unmanage a share server: it stays on its back end as it is, with its addresses, and is forgotten
+here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Let a share server in use join another security service. One workflow a server; the last one
+"""Change a share server in use to another security service. One workflow per server; the last one
 makes the share network active again."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Hand metadata of a share network subnet to the driver of a share server that stands there. One
-workflow a server."""
+"""Hand metadata of a share network subnet to the driver of a share server that is there. One
+workflow per server."""
 
 from __future__ import annotations
 

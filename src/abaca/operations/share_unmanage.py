@@ -1,5 +1,5 @@
-"""Let a share go: it stands on as it is, with its data and its rules, and is forgotten here. One
-that was never taken over is only forgotten."""
+"""Unmanage a share: it stays on its back end as it is, with its data and its rules, and is
+forgotten here. One that was never taken over is only forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Take a snapshot of a share, which goes on being used."""
+"""Take a snapshot of a share while it is in use."""
 
 from __future__ import annotations
 

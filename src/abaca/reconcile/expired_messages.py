@@ -1,4 +1,4 @@
-"""Forget user messages whose time is over, and the oldest of projects that have too many."""
+"""Delete expired user messages, and the oldest of projects that have too many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forget the records of work that ended some time ago, give up on work that killed its worker again
+"""Delete the records of work that ended some time ago, give up on work that killed its worker again
 and again, and what an upgrade brings."""
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 and made after all.
 
 Only of servers that were deleted here. What else a network plug-in holds may be another
-installation's, or that of a server that was let go.
+installation's, or that of a server that was unmanaged.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def repeat(name: str, work: Callable[[], None], every_seconds: float, stopping: Event) -> None:
-    """Run the pass every so many seconds until told to stop."""
+    """Run the pass every so many seconds until asked to stop."""
     while not stopping.wait(every_seconds):
         once(name, work)
 

@@ -1,4 +1,4 @@
-"""Delete shares that were soft-deleted and whose time is over."""
+"""Delete shares that were soft-deleted and whose retention time is over."""
 
 from __future__ import annotations
 

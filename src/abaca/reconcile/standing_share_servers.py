@@ -1,4 +1,4 @@
-"""Bring share servers that stand into the state described, each under its lock: one, or all of a
+"""Bring existing share servers into the described state, each under its lock: one, or all of a
 back end.
 
 For a worker that starts, and for servers that stopped serving by themselves. What an administrator
@@ -31,11 +31,11 @@ their processes."""
 
 
 def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
-    """Every server that stands on the back end `host`. Raises the first error that is not one
+    """Every server that is on the back end `host`. Raises the first error that is not one
     server's own, after all have had their turn.
 
-    A server that cannot even be described, or over which the driver shows a bug, keeps no other
-    down.
+    A server that cannot even be described, or over which the driver shows a bug, does not keep the
+    others from being served.
     """
     with read(engine) as conn:
         server_ids = share_servers.standing(conn, host)
@@ -59,7 +59,7 @@ def ensure(
     is_wanted: Callable[[], bool] = lambda: True,
     room: AbstractContextManager[object] | None = None,
 ) -> None:
-    """One server, if it still stands and, asked under its lock, `is_wanted`. What is refused for
+    """One server, if it still exists and, asked under its lock, `is_wanted`. What is refused for
     good on it is logged.
 
     `room` is held while the driver is busy with it, and not while its lock is waited for.

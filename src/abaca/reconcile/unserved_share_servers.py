@@ -1,7 +1,7 @@
 """Notice share servers that stopped serving by themselves, their file server dead or hanging, and
 bring them back.
 
-Deaths are told by the driver as they happen; what hangs is found by asking it, from time to time,
+The driver reports deaths as they happen; what hangs is found by asking it, from time to time,
 for all its servers at once. Each such server is restarted as it was, which needs neither its lock
 nor the database; one that does not serve even so is ensured under its lock. The first attempt is
 made at once. A server that does not stay up is tried again after longer and longer pauses, so that
@@ -68,7 +68,7 @@ class Watch:
         self.restarts = 0
 
     def look(self) -> int:
-        """Ask about all servers that stand, and begin to bring back those that do not serve. How
+        """Ask about all existing servers, and begin to recover those that do not serve. How
         many do not."""
         with read(self._engine) as conn:
             standing = share_servers.standing(conn, self._host)

@@ -1,4 +1,4 @@
-"""Delete share servers that have carried no share for a while and may be deleted by themselves."""
+"""Delete share servers that have had no share for a while and may be deleted automatically."""
 
 from __future__ import annotations
 

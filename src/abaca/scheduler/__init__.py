@@ -1,2 +1,2 @@
 """Where a share is placed: pure functions from a request and the known pools to one pool, or to the
-reason why each pool fell out."""
+reason why each pool was rejected."""

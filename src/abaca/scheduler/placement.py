@@ -20,8 +20,8 @@ _POOLS_NAMED = 5
 
 
 class Rejection(Value):
-    """What one filter took out: for each pool the reason, in words that follow the pool's name.
-    `told`: what callers hear of it."""
+    """What one filter rejected: for each pool the reason, in words that follow the pool's name.
+    `told`: what callers see of it."""
 
     filter: str
     told: str

@@ -96,7 +96,7 @@ def network_plugin(conf: cfg.ConfigOpts, store: PortStore) -> NetworkPlugin:
 
 
 def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, str]:
-    """Options that follow from where this installation stands; two of them on one machine do not
+    """Options derived from the state directory, so that two installations on one machine do not
     meet."""
     worker_dir = config.state_path(conf, "worker")
     if driver_name == "linux":

@@ -109,7 +109,7 @@ class Lease:
 
 
 def _machine() -> str:
-    """What tells this machine from others: systemd's machine id, or the host name."""
+    """What identifies this machine: systemd's machine id, or the host name."""
     try:
         return Path("/etc/machine-id").read_text(encoding="ascii").strip() or os.uname().nodename
     except OSError:

@@ -1,5 +1,5 @@
 """The worker process: takes the lease of its host, brings its back ends up, carries out their work
-and gives signs of life, until stopped."""
+and gives heartbeats, until stopped."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Worker:
         _LOG.info("%d kinds of work can be done", len(operations.WORKFLOWS))
         self._runtime.launch()
         for backend in self.backends:
-            # A thread each: one that hangs takes the signs of life of no other away.
+            # A thread each: one that hangs takes the heartbeats of no other away.
             self._in_background(
                 f"report {backend.host}",
                 partial(self._report, backend),
@@ -127,8 +127,8 @@ class Worker:
 
     def _report(self, backend: backends.Backend) -> None:
         if backend.reason is not None:
-            # One whose driver has a bug keeps the others from nothing; it is tried again with its
-            # next sign of life.
+            # One whose driver has a bug does not affect the others; it is tried again with its next
+            # heartbeat.
             passes.once(
                 f"bring up {backend.host}",
                 partial(upkeep.bring_up, self.engine, backend, self._runtime),

@@ -39,7 +39,7 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
-    """Give a sign of life with the capacities of the pools. A back end that cannot tell them is not
+    """Give a heartbeat with the capacities of the pools. A back end that cannot tell them is not
     up any more."""
     pools: list[PoolStats] = []
     if backend.reason is None:

@@ -1,2 +1,2 @@
-"""Durable work on DBOS Transact; nothing else in Abaca imports it. What the work is stands in
+"""Durable work on DBOS Transact; nothing else in Abaca imports it. The work itself is in
 `operations`."""

@@ -1,5 +1,5 @@
-"""The record of a workflow's steps: what a step gave, or the error it let out, under its number. A
-workflow that is begun again gets that.
+"""The record of a workflow's steps: what a step returned, or the error it raised, by its number. A
+workflow that is restarted gets that.
 
 It is kept where DBOS keeps it, and read by DBOS's own means, but written by ours: the record of a
 step that changes rows commits in the transaction of those rows, once, where DBOS would take two
@@ -35,8 +35,8 @@ _SERIALIZER = JsonSerializer()
 
 
 class Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work goes on from here
-    at the next start."""
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work continues from
+    here at the next start."""
 
 
 class Outgrown(AbacaError):

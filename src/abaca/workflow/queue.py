@@ -1,4 +1,4 @@
-"""Putting work into the database, in the transaction of the rows it belongs to, and asking what
+"""Adding work to the database, in the transaction of the rows it belongs to, and asking what
 waits there.
 
 One queue a worker host. Work with the same key runs one after the other; the same id is the same

@@ -107,8 +107,8 @@ class Runtime:
         _LOG.info("taking work from queue %s", queue.name)
 
     def stop(self, timeout_seconds: int = 10) -> None:
-        """Start no step any more and wait a bounded time for those that run; the work goes on from
-        there at the next start."""
+        """Start no step any more and wait a bounded time for those that run; the work continues
+        from there at the next start."""
         global _current
         self.stopping.set()
         self._pace.set()

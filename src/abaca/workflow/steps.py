@@ -81,7 +81,7 @@ def workflow(
     """Make a function a durable workflow, named as the function.
 
     `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the
-    nouns concerned to their error states, so that no transitional state outlives its work. A
+    resources concerned to their error states, so that no transitional state outlives its work. A
     `BackendError` ends the work so; anything else does, too, and parks it: it is kept, marked as
     failed, for the administrator.
 
@@ -232,7 +232,7 @@ def later(function: Callable[Concatenate[Connection, P], R], *args: P.args, **_:
     time. It is stored nowhere.
 
     So records of work hold no copies of rows, however large those are. What decides how the work
-    goes on is read by `tx`.
+    continues is read by `tx`.
     """
     return cast(R, _Later(function, args))
 

@@ -1,5 +1,5 @@
-"""When a worker looks for work: as soon as somebody has put some in, as soon as some has ended, and
-now and then anyway.
+"""When a worker looks for work: as soon as some is added, as soon as some has ended, and now and
+then anyway.
 
 PostgreSQL tells by NOTIFY, in the transaction that puts the work in. SQLite serves one machine,
 where a changed file is noticed quickly and for next to nothing. Neither is relied on: a worker that
@@ -73,7 +73,7 @@ class Pace(Event):
 
 
 def listen(engine: Engine, worker_host: str, pace: Pace) -> Thread:
-    """Wake `pace` when work for this host is put in, until it is told to stop."""
+    """Wake `pace` when work for this host is added, until asked to stop."""
     target = _watch_file if engine.dialect.name == "sqlite" else _hear_notifications
     thread = Thread(target=target, args=(engine, worker_host, pace), name="wakening", daemon=True)
     thread.start()

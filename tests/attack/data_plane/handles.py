@@ -58,7 +58,7 @@ def _forged(stage: DataStage, own: bytes) -> Iterator[bytes]:
 
 @attack("dummy handles")
 def dummy_handles(stage: DataStage, force: Force) -> Seen:
-    """One of these stops an NFS-Ganesha 4.3 that nothing stands around."""
+    """One of these stops an NFS-Ganesha 4.3 that nothing protects."""
     pid = stage.ganesha()
     with Client40(stage.attacker, stage.address()) as client:
         own = client.handle_of(folder(path(stage.open_share)))

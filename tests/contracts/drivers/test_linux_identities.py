@@ -95,7 +95,7 @@ def test_a_session_is_used_and_ended_by_its_own_client_only(scene: Scene) -> Non
 
 
 def test_nor_behind_a_sequence_of_ones_own(scene: Scene) -> None:
-    """Operations of every shape stand before it."""
+    """Operations of every shape are before it."""
     attacker = scene.attacker
     attacker.establish()
     root = scene.root_of(attacker)

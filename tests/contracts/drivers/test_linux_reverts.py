@@ -36,7 +36,7 @@ LOST = ("STALE", "BAD_STATEID", "EXPIRED", "OLD_STATEID")
 
 
 class Scene(NamedTuple):
-    """`other` stands on the same server."""
+    """`other` is on the same server."""
 
     server: ShareServer
     share: Share

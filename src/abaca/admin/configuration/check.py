@@ -1,8 +1,8 @@
-"""Everything that is wrong with the settings, at once: what is refused, and what is only told.
+"""Everything that is wrong with the settings, at once: errors and warnings.
 
-Refused is what would have no effect although somebody set it, and what cannot be done. Told is what
-has no effect now, because something else is chosen, and what a newer release needs no more: so that
-an upgrade starts.
+An error is a setting that could have no effect, or cannot be carried out. A warning is a setting
+that has no effect now, because something else is chosen, or because this release no longer needs
+it: so that an upgrade starts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DATABASES = ("sqlite", "postgresql+psycopg")
 
 
 class Found(NamedTuple):
-    """Sentences: what is refused, and what is told."""
+    """Sentences: errors, and warnings."""
 
     errors: list[str]
     warnings: list[str]
@@ -42,7 +42,7 @@ def settings(
     """What is wrong with the files, the environment and the command line that `conf` was made of.
 
     `with_plugins`: drivers and network plug-ins are loaded and made, too. `needs_plugins`: one that
-    cannot be loaded here is refused, not only told.
+    cannot be loaded here is an error, not only a warning.
     """
     given = [*in_files(conf.config_file)[0], *in_environment()]
     catalogue = Catalogue(conf, given, with_plugins=with_plugins)
@@ -87,7 +87,8 @@ def _tell(conf: cfg.ConfigOpts, answer: Connection) -> None:
 
 
 def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
-    """Values that are no use, alone or together. One that does not even parse is told elsewhere."""
+    """Values that are no use, alone or together. One that does not even parse is reported
+    elsewhere."""
     with suppress(cfg.Error):
         yield from (
             f"{source_of(given, 'database', 'connection')}{text}"
@@ -133,7 +134,7 @@ def _short_down_time(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield (
             f"[DEFAULT] service_down_time = {conf.service_down_time} is not more than [worker] "
             "report_interval = "
-            f"{conf.worker.report_interval:g}: back ends count as down between two signs of life."
+            f"{conf.worker.report_interval:g}: back ends count as down between two heartbeats."
         )
 
 
@@ -144,7 +145,7 @@ def _unmakeable(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
             backends.make(conf, name, driver, "")
         except BackendError as error:
             yield f"[{name}]: {error.message}"
-        except cfg.Error:  # told of its value already
+        except cfg.Error:  # reported already
             continue
     if catalogue.sections.get(conf.network_plugin) is not None:
         try:

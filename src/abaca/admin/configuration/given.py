@@ -97,8 +97,8 @@ def _what(message: str) -> str:
     """What the parser says, as the rest of a sentence."""
     known = {
         "No ':' or '=' found in assignment": "option = value is expected",
-        "Section must be started before assignment": "it must stand below a section, [DEFAULT] "
-        "for instance",
+        "Section must be started before assignment": "it must be inside a section, for "
+        "example [DEFAULT]",
         "Unexpected continuation line": "it begins with a blank, which continues the value of the "
         "line before, and there is none",
         "Invalid section (must end with ])": "the name of a section ends with ]",

@@ -1,4 +1,4 @@
-"""Options and sections that there are not: by name, with the nearest one that there is."""
+"""Unknown options and sections: by name, with the nearest known one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def nearest(name: str, known: Mapping[str, object] | Sequence[str]) -> str | Non
 
 
 def accepted(option: cfg.Opt, section: str) -> set[tuple[str, str]]:
-    """Where an option may stand, (section, name): its own place and those that it had."""
+    """Where an option may be set, (section, name): its own place and those that it had."""
     places = {(section, option.dest)}
     for former in option.deprecated_opts:
         name = former.name or option.dest

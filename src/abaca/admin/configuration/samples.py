@@ -1,5 +1,5 @@
-"""What oslo.config's generator, and oslo.policy's tools, are told of Abaca: entry points of their
-groups lead here."""
+"""What oslo.config's generator, and oslo.policy's tools, need to know of Abaca, through entry
+points of their groups."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from abaca.api.routing import DEFAULTS
 from abaca.options import SECTIONS
 
 _HELP = {
-    "database": "Where shares, networks and work are kept.",
+    "database": "The database of shares, networks and work in progress.",
     "api": "The process that answers requests.",
-    "quota": "Limits of projects that have none of their own.",
+    "quota": "Default quotas: limits of projects that have none of their own.",
     "limits": "How many rows of a kind there may be, beside the quotas. A lowered limit takes "
     "nothing away.",
     "worker": "The process that serves the back ends of a host.",

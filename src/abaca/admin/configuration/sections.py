@@ -51,7 +51,7 @@ class Catalogue:
 
     def add_others(self) -> None:
         """Those of Keystone, back ends and network plug-ins."""
-        with suppress(cfg.Error):  # auth_strategy has no value: which is told
+        with suppress(cfg.Error):  # auth_strategy has no valid value, which is reported
             self._add_keystone()
         names = self._conf.enabled_share_backends
         for name in dict.fromkeys(names):
@@ -120,7 +120,7 @@ class Catalogue:
             needed = f" It needs share_driver: one of {_listed(drivers.known())}."
             self.errors.append(f"{named}, and {what}.{guess or needed}")
             return
-        with suppress(cfg.Error):  # its value is none: which is told
+        with suppress(cfg.Error):  # its value is invalid, which is reported
             self._put_backend(name, config.backend_driver(self._conf, name)[0])
 
     def _put_backend(self, name: str, driver: str) -> None:
@@ -170,7 +170,7 @@ class Catalogue:
         self._conf.register_opts([*more, *(options or ())], group=section)
 
     def _add_unused(self, name: str) -> None:
-        """A section that is somebody's, whom this configuration does not name."""
+        """A known section that this configuration does not use."""
         enabled = self._conf.enabled_share_backends
         if name in networks.known():
             self.sections[name] = None

@@ -1,5 +1,4 @@
-"""Values that are not what their options take: one sentence each, with where it was set, and what
-is expected."""
+"""Invalid values: one sentence each, with where it was set and what is expected."""
 
 from __future__ import annotations
 

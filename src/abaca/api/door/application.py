@@ -219,7 +219,7 @@ class Door:
         except RSGIProtocolClosed:
             return  # the same
         finally:
-            reader.let_go()
+            reader.release()
 
     async def _made(self, parts: Iterator[bytes], client: str) -> bytes:
         """The next part, empty after the last."""

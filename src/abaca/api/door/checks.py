@@ -52,7 +52,7 @@ class Turn:
         return self._check.outcome.result()
 
     def leave(self) -> None:
-        """Nobody waits in this place any more."""
+        """Give the place in the queue up."""
         self._check.waiting -= 1
 
 
@@ -60,7 +60,7 @@ class Checks:
     """`threads` of them at once, `of_one_client` of these for one client, and `of_one_lane`
     waiting.
 
-    `nice`: how much they stand back behind the threads that carry requests out.
+    `nice`: how far their priority is below that of the threads that carry requests out.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
-"""Connections of this process that only take room are ended: of those who have too many, who ask
-for nothing, who take no answers.
+"""Connections of this process that only take up room are closed: those of clients that have too
+many, ask for nothing, or take no answers.
 
 Granian shows a connection with its first request only. The kernel shows all of them: they are
 sockets among our open files.
@@ -59,7 +59,7 @@ class _Connection:
 
 
 class Reader:
-    """How much the other end of a connection has taken since this was made. To be let go."""
+    """How much the other end of a connection has taken since this was made. To be released."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -71,8 +71,8 @@ class Reader:
             return None
         return self._acknowledged() - self._before
 
-    def let_go(self) -> None:
-        """The connection stays as it is."""
+    def release(self) -> None:
+        """Stop counting; the connection is left open."""
         self._connection.close()
 
     def _acknowledged(self) -> int:
@@ -126,7 +126,7 @@ class Connections:
         return self._new[address] <= _NEW_A_SECOND or self._proxies.trust(plain_address(address))
 
     def look(self, now: float) -> int:
-        """End those that have to go; returns how many there are."""
+        """Close those that exceed a limit; returns how many there are."""
         files = dict(_open_sockets())
         self._notice(files, now)
         doomed = [
@@ -155,7 +155,7 @@ class Connections:
             self.watch()  # a bug has ended this thread: another one takes its place
 
     def _notice(self, files: dict[int, int], now: float) -> None:
-        """What has come and gone since the last look."""
+        """Connections opened and closed since the last look."""
         self._known = {inode: one for inode, one in self._known.items() if inode in files}
         self._others &= files.keys()
         for inode in files.keys() - self._known.keys() - self._others:

@@ -54,7 +54,7 @@ class Proxies:
 
     def client(self, forwarded_for: str) -> str | None:
         """Whom X-Forwarded-For names: the last address that is none of theirs; None when there is
-        none. What stands left of it anybody may have written."""
+        none. Anything to the left of it may have been written by anybody."""
         for part in reversed(forwarded_for.split(",")):
             address = _plain(part.strip())
             if address is None or not self._is_trusted(address):

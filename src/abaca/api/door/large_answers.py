@@ -20,8 +20,8 @@ class Taker(Protocol):
     def taken(self) -> int | None:
         """Bytes since it was asked for first; None when the connection has ended."""
 
-    def let_go(self) -> None:
-        """The connection stays as it is."""
+    def release(self) -> None:
+        """Stop counting; the connection is left open."""
 
 
 class LargeAnswers:
@@ -34,7 +34,7 @@ class LargeAnswers:
 
     def admit(self, client: str, taker: Taker, size: int) -> bool:
         """An answer of that size is about to be given to Granian. False when there are too many
-        already; then `taker` is let go."""
+        already; then `taker` is released."""
         with self._lock:
             self._forget_what_was_taken()
             held: Counter[str] = Counter()
@@ -43,7 +43,7 @@ class LargeAnswers:
             is_first, is_first_of_client = not held, not held[client]
             fits = is_first or held.total() + size <= self._most
             if not fits or not (is_first_of_client or held[client] + size <= self._most // 4):
-                taker.let_go()
+                taker.release()
                 return False
             self._under_way.append((client, taker, size))
             return True
@@ -59,7 +59,7 @@ class LargeAnswers:
         for whose, taker, size in self._under_way:
             taken = taker.taken()
             if taken is None or taken >= size:
-                taker.let_go()
+                taker.release()
             else:
                 still.append((whose, taker, size))
         self._under_way = still

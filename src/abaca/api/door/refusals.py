@@ -14,8 +14,8 @@ class TooSlow(CallerError):
 
 
 class BrokenBody(Invalid):
-    """The body broke off, or where it ends is not said in a way that everybody understands alike
-    (400): nothing behind it is read."""
+    """The body broke off, or its length is given in a way that servers read differently (400):
+    nothing after it is read."""
 
 
 class Busy(ServiceDown):
@@ -27,4 +27,4 @@ class Busy(ServiceDown):
 
 
 class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client has gone: nobody waits for the answer."""

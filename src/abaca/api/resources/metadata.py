@@ -1,5 +1,5 @@
-"""…/metadata: what its owner notes on a resource. One piece of code for shares, snapshots, share
-network subnets and access rules."""
+"""…/metadata: key-value pairs that its owner sets on a resource. One piece of code for shares,
+snapshots, share network subnets and access rules."""
 
 from __future__ import annotations
 

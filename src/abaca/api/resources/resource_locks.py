@@ -140,7 +140,7 @@ RESOURCE = Resource(
     rules=[
         admin(
             "resource_lock:bypass_locked_show_action",
-            "See what a lock on showing hides: the clients and keys of access rules.",
+            "See what a visibility lock hides: the clients and keys of access rules.",
         ),
         admin("resource_lock:get_all_projects", "List the resource locks of all projects."),
     ],

@@ -1,4 +1,4 @@
-"""/share_instances: what of shares is on back ends, for administrators, since 2.3."""
+"""/share_instances: the instances of shares on back ends, for administrators, since 2.3."""
 
 from __future__ import annotations
 

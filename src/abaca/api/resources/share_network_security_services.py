@@ -65,7 +65,7 @@ def _exchange(body: Exchange) -> ChangeRequest:
 
 
 def _change(call: Call, share_network_id: str, wanted: ChangeRequest) -> dict[str, Any]:
-    """When servers stand there, their drivers are asked first, for two seconds at most."""
+    """When servers are there, their drivers are asked first, for two seconds at most."""
 
     def attempt() -> dict[str, Any] | PendingCheck:
         with begin(call.engine) as conn:

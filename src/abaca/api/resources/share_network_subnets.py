@@ -51,7 +51,7 @@ def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
 
 
 def create(call: Call, share_network_id: str) -> dict[str, Any]:
-    """POST /share-networks/{id}/subnets. When servers stand there, their drivers are asked first,
+    """POST /share-networks/{id}/subnets. When servers are there, their drivers are asked first,
     for two seconds at most."""
     missing = Invalid("Share Network Subnet is missing from the request body.")
     body = call.body("share-network-subnet", SubnetCreate, missing=missing)

@@ -66,7 +66,7 @@ def reset_task_state(call: Call, share_server_id: str) -> None:
 
 
 def manage(call: Call) -> dict[str, Any]:
-    """POST /share-servers/manage, since 2.49. Below 2.51 it stands on the default subnet."""
+    """POST /share-servers/manage, since 2.49. Below 2.51 it is on the default subnet."""
     new = call.body(
         "share_server",
         ServerManage,

@@ -28,7 +28,7 @@ class Constant(NamedTuple):
 
 
 class Field(NamedTuple):
-    """One member of an answer. A member whose meaning changed with a version stands in two fields.
+    """One member of an answer. A member whose meaning changed with a version is in two fields.
 
     `take`: the key in the domain's view (default: `name`), a function of the view, or a constant.
     `convert`: applied to what was taken. `since`, `until`: first and last minor version. `level`:

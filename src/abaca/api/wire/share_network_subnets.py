@@ -1,4 +1,4 @@
-"""Bodies about share network subnets; how one is shown stands beside the share networks that list
+"""Bodies about share network subnets; how one is shown is beside the share networks that list
 them."""
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from abaca.api.wire.fields import Field, View
 from abaca.api.wire.schemas import FLAG, MAP, TEXT, TEXTS_OR_NULLS
 from abaca.errors import Invalid
 
-# What others than administrators are told of types that do not say: they cannot see what a back end
-# would do.
+# What callers other than administrators see for types that do not say: they cannot see what a back
+# end would do.
 _INFERRED = dict.fromkeys(
     (
         "snapshot_support",

@@ -121,7 +121,7 @@ class ShareCreate(Body):
 
 
 class ShareManage(Body):
-    """`{"share": …}` of one that is to be managed. What is missing is told as the field's API tells
+    """`{"share": …}` of one that is to be managed. What is missing is reported as Manila reports
     it; a path may be an export location."""
 
     service_host: Identifier | None = None

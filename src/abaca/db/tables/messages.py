@@ -1,4 +1,4 @@
-"""User messages: why an asynchronous operation failed, told to the project that asked."""
+"""User messages: why an asynchronous operation failed, for the project that requested it."""
 
 from __future__ import annotations
 

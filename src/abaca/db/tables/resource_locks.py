@@ -1,5 +1,5 @@
-"""Resource locks: what may not be done with a share or an access rule, and by whom that was said.
-They go with what they lock."""
+"""Resource locks: what may not be done with a share or an access rule, and who locked it.
+They are deleted with what they lock."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ services = sa.Table(
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False, default=False),
     sa.Column("share_server_subnet_removal_support", sa.Boolean, nullable=False, default=False),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False, default=False),
-    # without another sign of life the service counts as down from then on
+    # without another heartbeat the service counts as down from then on
     sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )

@@ -1,4 +1,4 @@
-"""Share servers, the subnets they stand on, their addresses and what their driver said of them."""
+"""Share servers, the subnets they are on, their addresses and what their driver said of them."""
 
 from __future__ import annotations
 

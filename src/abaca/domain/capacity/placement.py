@@ -63,7 +63,7 @@ def place_and_claim(
 
 
 def claim_more(conn: Connection, host: str, size: int) -> bool:
-    """Claim `size` GiB more on the pool that a share stands on. False, with a line for operators,
+    """Claim `size` GiB more on the pool that a share is on. False, with a line for operators,
     when there is no room."""
     for _ in range(_MOST_CLAIMS):
         found = _pools(conn, _POOLS.where(pools.c.host == host))

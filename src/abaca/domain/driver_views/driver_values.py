@@ -32,14 +32,15 @@ from abaca.values import (
     Value,
 )
 
-# What stands so may have no data: it is being made, taken away or replaced, or that went wrong.
+# A share in one of these may have no data: it is being made, deleted or replaced, or that has
+# failed.
 _SHARE_COLUMNS = ("project_id", "display_name", "size", "share_proto", "metadata")
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
 class Standing(Value):
-    """Where a share stands (`host` is host@backend#pool), and what decides how work on it goes on.
-    `snapshot_id`: what it is made from. `server_id` is empty for a share that stands on no share
+    """Where a share is (`host` is host@backend#pool), and what decides how work on it continues.
+    `snapshot_id`: what it is made from. `server_id` is empty for a share that is on no share
     server.
 
     It is stored with the work, so it holds no more than that: what drivers are given is read when
@@ -139,14 +140,14 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
-    """The shares that stand on a server, those on their way out, and those not taken over, left
+    """The shares that are on a server, those on their way out, and those not taken over, left
     out, the oldest first."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:
-    """The server that a share stands on, as `Standing` names it; None for a share that stands on
+    """The server that a share is on, as `Standing` names it; None for a share that is on
     none."""
     return share_server(conn, share_server_id) if share_server_id else None
 
@@ -161,11 +162,11 @@ def share_server(conn: Connection, share_server_id: str) -> ShareServer:
 
 
 def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
-    """The server as it must stand after a restart: with the subnet that is just being added, too,
+    """The server as it must be after a restart: with the subnet that is just being added, too,
     once it has addresses there.
 
-    The work that adds it goes on where it was, perhaps behind the driver's part, and does not do
-    that again.
+    The work that adds it continues where it was, perhaps after the driver's part, which it does not
+    repeat.
     """
     server = share_server(conn, share_server_id)
     if share_servers.status_of(conn, share_server_id)[0] != "network_change":

@@ -76,7 +76,7 @@ def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
 
 
 def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
-    """The snapshots of the shares that stand on a server, those on their way out left out, the
+    """The snapshots of the shares that are on a server, those on their way out left out, the
     oldest first."""
     return of_servers(conn, [share_server_id])
 

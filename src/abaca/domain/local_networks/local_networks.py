@@ -151,7 +151,7 @@ def lock_owned(conn: Connection, caller: Caller, network_id: str) -> sa.Row[Any]
 
 
 def in_use(conn: Connection, subnet_ids: Sequence[str]) -> list[str]:
-    """Those of the subnets that have ports, or that stand in a share network which may use them
+    """Those of the subnets that have ports, or that are in a share network which may use them
     (anybody can write down any id)."""
     with_ports = sa.select(local_ports.c.subnet_id).where(local_ports.c.subnet_id.in_(subnet_ids))
     in_share_networks = (

@@ -143,7 +143,7 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, subnet_id: str) -> None:
-    """Delete a subnet. Conflict when addresses are given on it or a share network stands on it."""
+    """Delete a subnet. Conflict when addresses are given on it or a share network is on it."""
     _lock_owned(conn, caller, subnet_id)
     if networks.in_use(conn, [subnet_id]):
         raise Conflict(
@@ -179,7 +179,7 @@ def _network(cidr: str, version: int) -> Network:
             "anything else."
         )
     if network.is_multicast or network.is_loopback or network.is_link_local:
-        raise Invalid(f"{network} is no range for hosts: multicast, loopback or link-local.")
+        raise Invalid(f"{network} is not a range for hosts: multicast, loopback or link-local.")
     return network
 
 

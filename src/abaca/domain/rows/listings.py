@@ -64,9 +64,9 @@ def among(column: Column, chosen: Callable[[Any], sa.Select[Any]]) -> Condition:
 class Listing:
     """Rows of one kind, the newest first unless they are sorted otherwise; `id_` breaks ties.
 
-    `noun`: what complaints call them. `select(caller, all_projects)`: those that a caller may see,
-    of all projects or of the caller's. `view(conn, rows)`: what else belongs to rows, in a fixed
-    number of statements.
+    `noun`: what error messages call them. `select(caller, all_projects)`: those that a caller may
+    see, of all projects or of the caller's. `view(conn, rows)`: what else belongs to rows, in a
+    fixed number of statements.
     """
 
     noun: str

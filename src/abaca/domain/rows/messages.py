@@ -1,5 +1,4 @@
-"""User messages: why something that went on in the background failed, told to the project that
-asked.
+"""User messages: why background work failed, for the project that requested it.
 
 `action_id` and `detail_id` are Manila's numbers, so that clients that know them can sort by them;
 the text is always our own.
@@ -27,7 +26,7 @@ _LONGEST = 1023
 
 
 class Action(Enum):
-    """What was going on."""
+    """What was being done."""
 
     ALLOCATE_HOST = "001"
     CREATE = "002"

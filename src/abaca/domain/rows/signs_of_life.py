@@ -1,4 +1,4 @@
-"""Whether a back end is up, by the last sign of life that its worker gave, also when a clock has
+"""Whether a back end is up, by the last heartbeat that its worker gave, also when a clock has
 been set since."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abaca.db.session import utcnow
 
 def is_up(service: Mapping[Any, Any]) -> bool:
     """Whether the service of this row (is_ready, expires_at, created_at, updated_at) is ready and
-    its sign of life still holds.
+    its heartbeat still holds.
 
     One that comes from the future was given before the clock was set back, and says nothing: it
     must not hold until that future has come. Clocks of machines may differ by as long as a sign

@@ -1,4 +1,4 @@
-"""What workers report: their back ends as services, their signs of life and their pools."""
+"""What workers report: their back ends as services, their heartbeats and their pools."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from abaca.values import PoolStats, Value
 
 
 class Report(Value):
-    """A sign of life of a back end. `reason`: why it is not ready although its worker lives.
+    """A heartbeat of a back end. `reason`: why it is not ready although its worker lives.
     `lasts`: seconds until it counts as down.
 
-    `unserved_share_servers`: how many of its servers serve nobody, although they should.
-    `share_server_restarts`: how often some had to be brought back since the worker started.
+    `unserved_share_servers`: how many of its servers should serve and do not.
+    `share_server_restarts`: how often one had to be recovered since the worker started.
     """
 
     host: str
@@ -39,7 +39,7 @@ class Report(Value):
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
-    """Store a sign of life with the pools as they are; what has been promised on a pool is not
+    """Store a heartbeat with the pools as they are; what has been promised on a pool is not
     touched."""
     now = utcnow()
     columns = {

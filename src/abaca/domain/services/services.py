@@ -51,8 +51,8 @@ def set_disabled(
 
 
 def ensure_shares(conn: Connection, host: str) -> None:
-    """Have everything on a back end brought into the state described, in the background. Missing;
-    Conflict while that goes on, and when it is down."""
+    """Have everything on a back end brought into the described state, in the background. Raises
+    Missing; Conflict while that runs, and when the back end is down."""
     service = (
         conn.execute(sa.select(services).where(services.c.host == host).with_for_update())
         .mappings()

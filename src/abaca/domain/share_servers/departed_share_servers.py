@@ -35,7 +35,7 @@ def due(conn: Connection, hosts: Collection[str], seconds: float) -> list[str]:
 
 
 def is_remembered(conn: Connection, share_server_id: str) -> bool:
-    """Whether it is still gone, and not forgotten: one that was managed meanwhile is neither."""
+    """Whether it is still deleted and remembered: one that was managed meanwhile is neither."""
     table = departed_share_servers
     known = sa.select(table.c.id).where(
         table.c.id == share_server_id, table.c.id.not_in(sa.select(share_servers.c.id))

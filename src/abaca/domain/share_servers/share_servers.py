@@ -1,4 +1,4 @@
-"""Share servers: reading, choosing one for a share, deleting, and what drivers are told of them.
+"""Share servers: reading, choosing one for a share, deleting, and what drivers see of them.
 Growing them: `share_server_networks`."""
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def reset_task_state(conn: Connection, share_server_id: str, task_state: str | N
 
 def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
     """Put the deletion of empty servers into the queues of their hosts; those that are being
-    deleted already are left to it.
+    deleted already are left alone.
 
     Conflict while one of them is being changed, whatever its network says.
     """
@@ -135,7 +135,7 @@ def server_work(
     workflow: str, worker_host: str, server: sa.Row[Any], which: str, *args: str
 ) -> Work:
     """Work on a share server (`id`, `project_id`), one after the other: `workflow(server id,
-    *args)`. `which`: tells it from other work of its kind on the server."""
+    *args)`. `which`: distinguishes it from other work of its kind on the server."""
     return Work(
         name=workflow,
         worker_host=worker_host,
@@ -155,7 +155,7 @@ def worker_hosts(conn: Connection, service_hosts: set[str]) -> dict[str, str]:
 
 
 def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
-    """A query for the servers that stand on any of the subnets."""
+    """A query for the servers that are on any of the subnets."""
     standing = sa.select(mappings.c.share_server_id).where(
         mappings.c.share_network_subnet_id.in_(subnet_ids)
     )
@@ -246,8 +246,8 @@ def create(
 
 
 def remains() -> sa.ColumnElement[bool]:
-    """The condition that a server is only what a failure has left: one that never became active, or
-    whose deletion failed half-way.
+    """The condition that a server is only the remains of a failure: one that never became active,
+    or whose deletion failed half-way.
 
     Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a
     repair of its networks is none.
@@ -362,7 +362,7 @@ def forget_allocations(conn: Connection, share_server_id: str) -> None:
 
 
 def remove(conn: Connection, share_server_id: str) -> None:
-    """The server is gone: take its rows away, and those of a network or subnet that was only
+    """The server is gone: delete its rows, and those of a network or subnet that was only
     waiting for that."""
     network_id = conn.scalar(
         sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
@@ -375,7 +375,7 @@ def remove(conn: Connection, share_server_id: str) -> None:
 
 
 def remove_deleted_networks(conn: Connection) -> None:
-    """Take the rows of deleted subnets and networks that no server stands on any more away."""
+    """Delete the rows of deleted subnets and networks that no server is on any more."""
     used_subnets = sa.select(mappings.c.share_network_subnet_id)
     used_networks = sa.select(share_servers.c.share_network_id)
     dying = sa.select(share_networks.c.id).where(

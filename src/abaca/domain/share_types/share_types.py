@@ -267,7 +267,7 @@ def _has(specs: Mapping[str, str], key: str, value: str) -> bool:
 
 
 def zones(text: str) -> list[str]:
-    """The names in a list of zones, `az1, az 2`; an empty one where nothing stands between two
+    """The names in a list of zones, `az1, az 2`; an empty one where nothing is between two
     commas."""
     return [name.strip() for name in text.split(",")]
 

@@ -1,4 +1,4 @@
-"""What operations ask and tell of a snapshot's instance. A snapshot has one, until replicas come.
+"""What operations read and write of a snapshot's instance. A snapshot has one, until replicas come.
 What callers do: `snapshots`."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
 
 
 def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
-    """Store what the driver tells of it. Nothing to do when it is gone."""
+    """Store what the driver reports of it. Nothing to do when it is gone."""
     if _row(conn, instance_id) is None:
         return
     if update.provider_location is not None:
@@ -53,7 +53,7 @@ def released(conn: Connection, instance_id: str) -> None:
 
 
 def remove(conn: Connection, instance_id: str) -> None:
-    """The snapshot is gone: take its rows away, and count it no more. Nothing there is success."""
+    """The snapshot is gone: delete its rows, and count it no more. Nothing there is success."""
     row = _row(conn, instance_id)
     if row is not None:
         quota_usages.release(
@@ -70,7 +70,8 @@ def remove(conn: Connection, instance_id: str) -> None:
 def fail(
     conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str
 ) -> None:
-    """Set the status after a failure and tell the project why. Nothing to do when it is gone."""
+    """Set the status after a failure, with a message to the project. Nothing to do when it is
+    gone."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, status)

@@ -1,7 +1,7 @@
 """Snapshots of shares: taking, reading, changing their texts, deleting, and reverting a share to
 its newest one.
 
-What operations ask and tell: `share_snapshot_instances`. Making a share from a snapshot:
+What operations read and write: `share_snapshot_instances`. Making a share from a snapshot:
 `share_creation`.
 """
 

@@ -1,4 +1,4 @@
-"""What the suite stands on: invented networks, a stage that takes away what a test made, and the
+"""What the suite runs on: invented networks, a stage that takes away what a test made, and the
 checks that many tests share. No tests here."""
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ class Stage:
 
     def exchange(self, driver: ShareDriver) -> None:
         """Another object for the same back end, as a restarted worker makes one: what the old one
-        kept in `data` is there."""
+        stored in `data` is there."""
         driver.data = self.driver.data
         self.driver = driver
 

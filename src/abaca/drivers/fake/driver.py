@@ -57,7 +57,7 @@ class FakeDriver(ShareDriver):
         self.capabilities = self.options.capabilities
         self.faults = FaultPlan(self.options.fault_plan)
         self._store = Store(self.options.state_file)
-        self._told_deaths: set[str] = set()
+        self._reported_deaths: set[str] = set()
 
     def check_for_setup_error(self) -> None:
         with self._call("check_for_setup_error"), self._store.read():
@@ -125,7 +125,7 @@ class FakeDriver(ShareDriver):
     def wait_for_deaths(self, seconds: float) -> list[str]:
         with self._call("wait_for_deaths"):
             deadline = time.monotonic() + seconds
-            while not (died := self._untold_deaths()) and (left := deadline - time.monotonic()) > 0:
+            while not (died := self._new_deaths()) and (left := deadline - time.monotonic()) > 0:
                 time.sleep(min(left, _LOOK_SECONDS))
             return died
 
@@ -135,7 +135,7 @@ class FakeDriver(ShareDriver):
             if server is None or server.is_served:
                 return False
             server.is_served, server.is_dead = True, False
-            self._told_deaths.discard(server_id)
+            self._reported_deaths.discard(server_id)
             return True
 
     def get_clients(self, server: ShareServer) -> Clients | None:
@@ -287,7 +287,7 @@ class FakeDriver(ShareDriver):
             self._call("create_share", share.id, share.share_id, *self._server_ids(server)),
             self._store.change() as world,
         ):
-            server_id = self._stands_on(world, server)
+            server_id = self._server_of(world, server)
             if share.share_proto.upper() not in self.capabilities.storage_protocols:
                 raise Refused(f"This back end does not serve {share.share_proto}.", is_public=True)
             if share.id not in world.shares:
@@ -316,7 +316,7 @@ class FakeDriver(ShareDriver):
             self._store.change() as world,
         ):
             stored = world.exported(
-                export_path, self._stands_on(world, server)
+                export_path, self._server_of(world, server)
             ) or world.shares.get(share.id)
             if stored is None or stored.share_proto.upper() != share.share_proto.upper():
                 raise Refused(
@@ -377,7 +377,7 @@ class FakeDriver(ShareDriver):
             self._call("create_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)),
             self._store.change() as world,
         ):
-            server_id = self._stands_on(world, server)
+            server_id = self._server_of(world, server)
             _share(world, snapshot.share)
             if snapshot.id not in world.snapshots:
                 world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server_id)
@@ -403,7 +403,7 @@ class FakeDriver(ShareDriver):
     ) -> list[ExportLocation]:
         subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("create_share_from_snapshot", *subjects), self._store.change() as world:
-            server_id = self._stands_on(world, server)
+            server_id = self._server_of(world, server)
             stored = _snapshot(world, snapshot)
             if share.id not in world.shares:
                 self._judge_room(world, share.pool, share.size)
@@ -521,16 +521,16 @@ class FakeDriver(ShareDriver):
         """The id of the server that a call is about; none in a back end without servers."""
         return [required(server).id] if self.capabilities.driver_handles_share_servers else []
 
-    def _stands_on(self, world: World, server: ShareServer | None) -> str | None:
+    def _server_of(self, world: World, server: ShareServer | None) -> str | None:
         """The id of a server that is there; None in a back end without servers."""
         return next((_server(world, id_).id for id_ in self._server_ids(server)), None)
 
-    def _untold_deaths(self) -> list[str]:
+    def _new_deaths(self) -> list[str]:
         with self._store.read() as world:
             dead = {id_ for id_, server in world.servers.items() if server.is_dead}
-        untold = sorted(dead - self._told_deaths)
-        self._told_deaths = dead
-        return untold
+        new = sorted(dead - self._reported_deaths)
+        self._reported_deaths = dead
+        return new
 
     def _pool_stats(self, world: World, name: str) -> PoolStats:
         options = self.options

@@ -77,8 +77,8 @@ def write_plan(path: Path, faults: Sequence[Fault]) -> None:
 
 
 class FaultPlan:
-    """Strikes when a call is in the plan. `released` lets every hanging call of this process go
-    on."""
+    """Strikes when a call is in the plan. `released` lets every hanging call of this process
+    continue."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -108,7 +108,7 @@ class World(msgspec.Struct):
         return locations
 
     def _addresses(self, server_id: str | None) -> list[str]:
-        """Those of a server, none of one that is not there; the back end's own for what stands on
+        """Those of a server, none of one that is not there; the back end's own for what is on
         no server."""
         if server_id is None:
             return [SERVERLESS]

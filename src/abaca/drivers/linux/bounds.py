@@ -15,7 +15,7 @@ from abaca.drivers.linux import namespaces, packet_filter
 from abaca.errors import Unavailable
 from abaca.plugin_options import Option
 
-MOST_CONNECTIONS = 10_000  # that NFS-Ganesha can be told
+MOST_CONNECTIONS = 10_000  # that NFS-Ganesha can be given
 OPTIONS = {
     "max_connections": Option(
         f"Most connections to one share server at a time, from 1 to {MOST_CONNECTIONS}.", "512"
@@ -109,7 +109,7 @@ def let_call(namespace: str, address: IPv4Address | IPv6Address, port: int, seco
     port of this address."""
     name = f"{' '.join(TABLE)} called_ipv{address.version}"
     element = f"{{ {address} . {port} timeout {seconds}s }}"
-    # One that is there would keep the rest of its time.
+    # An existing one would keep the rest of its time.
     text = (
         f"add element {name} {element}\ndelete element {name} {element}\nadd element {name} "
         f"{element}\n"

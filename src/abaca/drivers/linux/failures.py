@@ -1,4 +1,4 @@
-"""Doing the same to many things: what fails with one keeps none of the others from being done, and
+"""Doing the same to many things: a failure with one does not keep the others from being done, and
 is raised in the end."""
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def _uri(service: SecurityService) -> str:
 
 
 def _literal(text: str) -> str | None:
-    """An address as it stands in a URI; None when it is none."""
+    """An address as it is in a URI; None when it is none."""
     try:
         address = plain_address(text.strip("[]"))
     except ValueError:

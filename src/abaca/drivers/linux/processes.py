@@ -148,7 +148,7 @@ def is_out_of_files(pid: int) -> bool:
 
 
 def _state(process: Path) -> bytes:
-    """Of a process or of one of its threads; its name, which stands before, may be anything but
+    """Of a process or of one of its threads; its name, which is before, may be anything but
     text."""
     return (process / "stat").read_bytes().rpartition(b") ")[2][:1]
 

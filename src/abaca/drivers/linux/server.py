@@ -56,7 +56,7 @@ class LinuxServer:
     # --- networks ---------------------------------------------------------------------------------
 
     def join(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Stand on these subnets, too."""
+        """Serve on these subnets, too."""
         self.service.prepare()
         namespaces.ensure(self._layout.namespace, routing.SERVER_SETTINGS)
         self._bounds.ensure(self._layout.namespace)  # before anybody can reach it
@@ -123,7 +123,7 @@ class LinuxServer:
         """Have clients use these by exactly their rules. Returns the rules that cannot be enforced,
         by id, with the reason.
 
-        What fails with one keeps none of the others from being published, and is raised in the end.
+        A failure with one does not keep the others from being published, and is raised in the end.
         """
         self.require()
         self.service.prepare()

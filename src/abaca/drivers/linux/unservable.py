@@ -1,4 +1,4 @@
-"""Which sets of subnets one share server cannot stand on, and why. Pure."""
+"""Which sets of subnets one share server cannot be on, and why. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One file a filter. A filter says why a pool cannot take a request, in words that follow the
+"""One file per filter. A filter says why a pool cannot take a request, in words that follow the
 pool's name, or None when it can.
 
-The order below is the order in which pools fall out: cheap and telling reasons first.
+The order below is the order in which pools are rejected: cheap and informative reasons first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Filter(NamedTuple):
     """`why_not(request, pool)`: for operators, with names and figures, in words that follow the
     pool's name; None when the pool fits.
 
-    `told(request)`: what the caller is told of pools that it takes out, in words that follow "back
+    `told(request)`: what the caller sees of pools that it rejects, in words that follow "back
     ends". Says nothing of a pool.
     """
 

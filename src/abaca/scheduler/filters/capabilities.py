@@ -1,4 +1,4 @@
-"""Every extra spec that speaks of pools must be satisfied by what the pool reports. Names all that
+"""Every extra spec about pools must be satisfied by what the pool reports. Names all that
 are not."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One file a weigher. A weigher gives a pool a number, the greater the better; a later weigher
+"""One file per weigher. A weigher gives a pool a number, the greater the better; a later weigher
 decides only between equals of the earlier ones."""
 
 from __future__ import annotations

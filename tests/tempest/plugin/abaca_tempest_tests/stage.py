@@ -1,4 +1,4 @@
-"""What the tests stand on: subnets of both families that the project makes itself, share types by
+"""What the tests run on: subnets of both families that the project makes itself, share types by
 capability, and faults of the back end."""
 
 from __future__ import annotations

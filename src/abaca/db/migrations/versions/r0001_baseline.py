@@ -1,4 +1,4 @@
-"""The baseline: every table, with share servers that stand on exactly one subnet.
+"""The baseline: every table, with share servers that are on exactly one subnet.
 
 A frozen copy of the tables as they were: it must not change when `abaca.db.tables` does.
 """
@@ -74,7 +74,7 @@ sa.Table(
     sa.Column("network_allocations_number", sa.Integer, nullable=False),
     sa.Column("network_allocation_update_support", sa.Boolean, nullable=False),
     sa.Column("security_service_update_support", sa.Boolean, nullable=False),
-    # without another sign of life the service counts as down from then on
+    # without another heartbeat the service counts as down from then on
     sa.Column("expires_at", sa.DateTime, nullable=False),
     *timestamps(),
 )

@@ -176,7 +176,7 @@ def _fill_up() -> None:
     )
     if lost:
         raise Conflict(
-            f"Addresses of share servers that stand on no subnet: {sorted(lost)}. Delete those "
+            f"Addresses of share servers that are on no subnet: {sorted(lost)}. Delete those "
             "servers first."
         )
 

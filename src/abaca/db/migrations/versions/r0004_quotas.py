@@ -1,5 +1,5 @@
-"""Quotas, and what is in use by the shares and share networks that are there; what an extension
-that goes on has claimed."""
+"""Quotas, and what is in use by the shares and share networks that are there; what an extension in
+progress has claimed."""
 
 from __future__ import annotations
 

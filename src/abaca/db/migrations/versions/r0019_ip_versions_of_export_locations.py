@@ -1,4 +1,4 @@
-"""Export locations say the IP version of their address; of those that are there it is told from the
+"""Export locations say the IP version of their address; for existing ones it is derived from the
 path. Going back forgets it."""
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from abaca.values import AccessRule, Clients, ExportLocation, NetworkInfo, Share
 PROOF_SERVER = "proof"
 """Id of the share server that a back end makes for the proof alone."""
 PROOF_OWN, PROOF_OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
-"""What stands in the pool for the proof, by id: clients are given the first, and aim at the
+"""What is in the pool for the proof, by id: clients are given the first, and aim at the
 second."""
 
 
@@ -119,7 +119,7 @@ class FileService(ABC):
 
     @abstractmethod
     def release(self, export_id: str) -> None:
-        """Have the running service let go of an export's mount point, which stays published:
+        """Have the running service release an export's mount point, which stays published:
         `publish` brings it back."""
 
     @abstractmethod
@@ -151,7 +151,7 @@ class FileServices(ABC):
 
     @abstractmethod
     def prove(self, server: ServerLayout, numbers: Mapping[str, int]) -> None:
-        """Ask a running service, as a hostile client would, whether its walls stand. Raises
+        """Ask a running service, as a hostile client would, whether its walls hold. Raises
         Unavailable, naming what is wrong.
 
         `numbers`: of PROOF_OWN and PROOF_OTHER, by which file handles tell the data of one share

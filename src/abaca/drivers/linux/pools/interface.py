@@ -93,8 +93,8 @@ class Pool(Protocol):
         """
 
     def ensure_empty(self, name: str) -> int:
-        """Make sure of something like a share that is none: it is promised nothing, and nobody may
-        write to it.
+        """Make sure of something like a share that is not one: it is promised nothing, and nobody
+        may write to it.
 
         Returns the number by which file handles tell its data from that of others.
         """

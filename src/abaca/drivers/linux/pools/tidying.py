@@ -24,7 +24,7 @@ class Tidying:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._going_on = threading.Lock()
+        self._running = threading.Lock()
         self._not_before = 0.0
 
     def see_to(self, settings: Path, room: Room) -> None:
@@ -36,7 +36,7 @@ class Tidying:
         if (
             aside <= max(2 * piece, room.left(1))
             or time.monotonic() < self._not_before
-            or not self._going_on.acquire(blocking=False)
+            or not self._running.acquire(blocking=False)
         ):
             return
         _LOG.info(
@@ -55,4 +55,4 @@ class Tidying:
             )
         finally:
             self._not_before = time.monotonic() + _PAUSE_SECONDS
-            self._going_on.release()
+            self._running.release()

@@ -62,7 +62,7 @@ def tables(namespace: str) -> list[str]:
 
 
 def remotes_of(links: IPRoute, index: int) -> set[str]:
-    """The other ends that a VXLAN interface was told of."""
+    """The other ends that a VXLAN interface knows."""
     entries = [
         entry
         for entry in links.fdb("dump", ifindex=index)

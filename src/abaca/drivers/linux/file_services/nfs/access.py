@@ -1,9 +1,9 @@
 """Access rules as Ganesha's CLIENT blocks. Pure: text out, nothing is asked or changed.
 
-Ganesha takes the first block that matches, so the longest prefix stands first, and of the same
+Ganesha takes the first block that matches, so the longest prefix comes first, and of the same
 length `ro` before `rw`. Rules that say the same of prefixes of one length share blocks: with one
 block each, Ganesha 4.3 takes seconds for some thousands. What cannot be enforced is refused with a
-reason and grants nothing. How much of what clients say of themselves is believed stands in each
+reason and grants nothing. How much of what clients say of themselves is believed is in each
 block, too (`drivers/nfs_specs.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The DBus of one share server, by which its Ganesha is told of exports: a daemon of its own, in a
+"""The DBus of one share server, by which its Ganesha learns of exports: a daemon of its own, in a
 cell of its own, without capabilities."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Exports of one share server: a file a share or mountable snapshot, from which Ganesha starts, and
-the same told to the running Ganesha by DBus.
+the same commands to the running Ganesha by DBus.
 
 Processes are in `ganesha.py`; what a CLIENT block is, in `access.py`. Callers hold the server's
 lock.

@@ -122,7 +122,7 @@ class GaneshaServer:
         """Start what does not run; True when Ganesha was to be started. Raises Unavailable with the
         end of its log when it does not come up.
 
-        A Ganesha whose bus is gone cannot be told anything and is started anew, and so is one that
+        A Ganesha whose bus is gone cannot be given commands and is started anew, and so is one that
         hangs; its clients reclaim what they hold. Of one that is merely silent nobody knows:
         Unavailable.
         """
@@ -183,7 +183,7 @@ class GaneshaServer:
             return False
 
     def _whole_health(self, patience: float) -> Health:
-        """Not only to its clients: it is in its cell, and can be told of exports, too."""
+        """Not only to its clients: it is in its cell, and can be given exports, too."""
         if self.gap() is not None:
             return Health.GONE
         health = self._health(patience)

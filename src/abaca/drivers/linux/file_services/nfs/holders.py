@@ -108,8 +108,8 @@ def _descriptors(pid: int) -> list[int]:
 
 
 def start_of(file: Path) -> bytes:
-    """Nothing of what is no regular file: a captured server may have anything by that name, which
-    keeps its reader waiting."""
+    """Nothing of what is not a regular file: a captured server may have anything by that name,
+    which would keep its reader waiting."""
     table = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.pread(table, MOST_BYTES, 0) if stat.S_ISREG(os.fstat(table).st_mode) else b""

@@ -93,7 +93,7 @@ def start(launch: Launch) -> None:
 
 
 def gap(pid: int) -> str | None:
-    """What is not as it must be around an NFS server's process; None when all of its cell stands,
+    """What is not as it must be around an NFS server's process; None when its cell is complete,
     or when it is gone."""
     process, loaded = PROC / str(pid), f"/{library.name()}".encode()
     try:

@@ -38,7 +38,7 @@ DEVICES = {"null": 3, "zero": 5, "random": 8, "urandom": 9}
 _MEMORY_DEVICES = 1
 KINDS = ("tmpfs", "overlay", "proc", "sysfs")
 """File systems that may be seen beside those of shares."""
-# The host's users are nobody's business: NFS-Ganesha passes on numbers.
+# The server needs no names of the host's users: NFS-Ganesha passes on numbers.
 FILES = {
     "etc/passwd": "root:x:0:0::/:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
