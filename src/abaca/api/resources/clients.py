@@ -18,10 +18,6 @@ from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.errors import Conflict
 
 _STILL_ASKED = "The back end is still being asked who is connected; repeat the request."
-_SEES_ALL = admin(
-    "share_client:show_masked_addresses",
-    "See the addresses of connected clients on networks of other projects, too.",
-)
 
 
 def of_share(call: Call, share_id: str) -> dict[str, Any]:
@@ -37,7 +33,7 @@ def of_share_server(call: Call, share_server_id: str) -> dict[str, Any]:
 def _answered(
     call: Call, ask: Callable[..., dict[str, Any] | PendingCheck], subject_id: str
 ) -> dict[str, Any]:
-    sees_all = call.permits(_SEES_ALL.name)
+    sees_all = call.permits("share_client:show_masked_addresses")
 
     def attempt() -> dict[str, Any] | PendingCheck:
         with begin(call.engine) as conn:
@@ -71,5 +67,10 @@ RESOURCE = Resource(
             is_extension=True,
         ),
     ],
-    rules=[_SEES_ALL],
+    rules=[
+        admin(
+            "share_client:show_masked_addresses",
+            "See the addresses of connected clients on networks of other projects, too.",
+        ),
+    ],
 )
