@@ -67,9 +67,7 @@ def test_services_are_listed_with_state_and_pools(conf: cfg.ConfigOpts) -> None:
         "Status",
         "State",
         "Last",
-        "sign",
-        "of",
-        "life",
+        "heartbeat",
         "(UTC)",
         "Pools",
     ]
