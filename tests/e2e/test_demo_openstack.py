@@ -1,11 +1,16 @@
 """The demonstration beside a real Keystone and Neutron, as tests: clients on Neutron's flat
-networks, real NFS, the unmodified `openstack` command.
+networks, real NFS, the unmodified `openstack` command. The third tutorial has its reader look
+around before everything is deleted; so its commands are run there.
 
 One play, in order: a step that fails makes the next ones fail.
 """
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +18,15 @@ import pytest
 
 from abaca.admin import demo, demo_steps
 from abaca.admin.demo_steps import Play
+from tests.e2e.tutorial_pages import FIRST_LINES, TUTORIALS, blocks_of, marked, output_of
 from tests.openstack.demo import OpenstackScene, delete, make, neighbours, start
+from tests.service import PATIENCE
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+
+PAGE = "keystone-and-neutron.md"
+STARTS, OPENS_A_TERMINAL, ASKS = "make demo-openstack KEEP=1", "export PATH=", "--check-only"
+MESSAGES = "openstack share message list"
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +62,57 @@ def test_clients_on_the_flat_network_use_the_share_within_its_rules(play: Play) 
 
 def test_neutrons_subnets_are_added_while_a_client_works(play: Play) -> None:
     demo_steps.add_subnet_in_use(play)
+
+
+def as_script(commands: list[str]) -> str:
+    """One script of all blocks. A reader asks about the subnet until the answer is there."""
+    parts = [FIRST_LINES]
+    for number, text in enumerate(commands):
+        parts.append(marked(number))
+        if not text.startswith(STARTS):
+            parts.append(text)
+        if ASKS in text:
+            question = text.replace("\\\n", "").splitlines()[-1]
+            # a denial is asked anew after ten seconds: on a slow machine only the message stays
+            parts.append("TRIES=0; COMPATIBLE=None\n")
+            parts.append(f"until [ $COMPATIBLE = False ] || {MESSAGES} | grep overlap; do\n")
+            parts.append("[ $((++TRIES)) -lt 100 ]\n")
+            parts.append(f"COMPATIBLE=$({question} -f value -c compatible)\ndone\n")
+    return "".join(parts)
+
+
+def test_the_commands_of_the_third_tutorial_do_what_its_page_says(play: Play) -> None:
+    commands = blocks_of(PAGE).commands
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+    path = {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-c", as_script(commands)],
+        env=plain | path | play.scene.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300 * PATIENCE,
+        check=False,
+    )
+    said = done.stdout
+    assert done.returncode == 0, said
+
+    def block(beginning: str) -> str:
+        (number,) = (at for at, text in enumerate(commands) if text.startswith(beginning))
+        return output_of(said, number)
+
+    assert "shared-file-system" in block(OPENS_A_TERMINAL)
+    paths = block("openstack share list").count(":/")
+    ports = block("openstack port list").count("ip_address=")
+    assert paths == ports == 4, said
+    configuration = block("cat ")
+    (table,) = re.findall(r"^\| setting.*?\n\n", (TUTORIALS / PAGE).read_text(), re.M | re.S)
+    shown = [
+        part for text in re.findall(r"`([^`]+)`", table) for part in re.split(r"(?<=\]) ", text)
+    ]
+    assert len(shown) == 8 and [part for part in shown if part not in configuration] == []
+    assert "overlap" in block(MESSAGES), said
 
 
 def test_everything_is_deleted_and_neutron_has_no_port_left(play: Play) -> None:

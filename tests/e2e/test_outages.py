@@ -1,4 +1,4 @@
-"""What clients and the API see when what stands under the service fails by itself: an NFS server
+"""What clients and the API see when what is under the service fails by itself: an NFS server
 dies or hangs."""
 
 from __future__ import annotations

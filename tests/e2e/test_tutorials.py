@@ -1,4 +1,5 @@
 """The first two tutorials, command by command as their pages say, against a service of their own.
+The third one is played in `test_demo_openstack`.
 
 What a reader does with eyes and hands is in `SCRIPT`: waits until a status is there, and has a
 second terminal. Nothing else is added, and nothing left out but what installs Abaca.
@@ -11,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -22,45 +22,24 @@ from abaca.admin.ports import free_port
 from abaca.drivers.linux import inventory, namespaces
 from abaca.drivers.linux.clients import detach_client
 from abaca.worker.backends import network_namespace
+from tests.e2e.tutorial_pages import FIRST_LINES, blocks_of, marked, output_of
 from tests.service import PATIENCE, reachable_folder, wait_until
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
 
-TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
-BLOCK = re.compile(r"^```(console|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALLS, SERVES, KEEPS_BUSY = "apt install", "abaca serve", "while ip netns exec"
 ADDS, CLEANS_UP = "GREEN=$(", "openstack share delete"
-MARK = "--- block {} ---"
 COPIES = '$(grep -c copied "$BUSY_LOG" || true)'
 MORE_COPIES = f"""SEEN={COPIES}
 until [ {COPIES} -gt $SEEN ]; do kill -0 $BUSY; sleep 0.1; done
 """
 
 
-@dataclass
-class Blocks:
-    """The commands of a page, and what it says that they print: by the number of their block."""
-
-    commands: list[str]
-    printed: dict[int, str]
-
-
-def blocks_of(*names: str) -> Blocks:
-    found = Blocks([], {})
-    for name in names:
-        for kind, text in BLOCK.findall((TUTORIALS / name).read_text()):
-            if kind == "console":
-                found.commands.append(text)
-            else:
-                found.printed[len(found.commands) - 1] = text
-    return found
-
-
 def as_script(commands: list[str]) -> str:
     """One script of all blocks. The first failing command ends it."""
-    parts = ["set -eu -o pipefail\n"]
+    parts = [FIRST_LINES]
     for number, text in enumerate(commands):
-        parts.append(f"echo '{MARK.format(number)}'\n")
+        parts.append(marked(number))
         if text.startswith(KEEPS_BUSY):
             parts.append(f'( {text} ) > "$BUSY_LOG" 2>&1 &\nBUSY=$!\n')
             parts.append(f"until [ {COPIES} -gt 0 ]; do kill -0 $BUSY; sleep 0.1; done\n")
@@ -140,8 +119,7 @@ def test_the_commands_of_the_tutorials_do_what_their_pages_say(reader: Reader) -
             script.kill()
         assert script.returncode == 0, f"{said}\n{reader.log.read_text()}"
         for number, text in blocks.printed.items():
-            start, end = (said.index(MARK.format(which)) for which in (number, number + 1))
-            assert reader.own(text).strip() in said[start:end], said
+            assert reader.own(text).strip() in output_of(said, number), said
         assert {name for name in reader.clients.values() if namespaces.exists(name)} == set()
     finally:
         service.terminate()
