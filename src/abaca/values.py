@@ -8,6 +8,7 @@ stored.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, dataclass_transform
 
@@ -145,6 +146,38 @@ class AccessRule(Value):
     access_level: str
 
 
+class ExportChoice(Value):
+    """On which subnets of its share server a share is exported: those that every one of the two
+    admits.
+
+    `share_network_subnet_ids` None: any; `ip_version` None: both. Without either, on all, also on
+    those that the server is given later.
+    """
+
+    share_network_subnet_ids: list[str] | None = None
+    ip_version: int | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing was chosen."""
+        return self.share_network_subnet_ids is None and self.ip_version is None
+
+    def of(self, network_info: Sequence[NetworkInfo]) -> list[NetworkInfo]:
+        """Those of a server's networks on which the share is exported, in their order."""
+        return [
+            info
+            for info in network_info
+            if self.admits(info.share_network_subnet_id, info.subnet.ip_version)
+        ]
+
+    def admits(self, share_network_subnet_id: str, ip_version: int | None) -> bool:
+        """Whether it is exported there. `ip_version` None: it is not known yet, and may be any."""
+        ids, version = self.share_network_subnet_ids, self.ip_version
+        return (ids is None or share_network_subnet_id in ids) and (
+            None in (version, ip_version) or ip_version == version
+        )
+
+
 class ExportLocation(Value):
     """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or
     `[fd00::5]:/shares/<id>`.
@@ -167,7 +200,8 @@ class Share(Value):
 
     `is_complete` False: it is just being made, or failed; it may not be there, and is served only
     if it is. `is_resizing` True: its size is just being changed, so that the one it has may be the
-    old one or the new one. `extra_specs`: those of its share type as they are now. `project_id`,
+    old one or the new one. `extra_specs`: those of its share type as they are now. `export_choice`:
+    on which subnets of its server it is exported, with its mountable snapshots. `project_id`,
     `name`: whose share it is and what they call it; a name may be any text, is not unique, and None
     when there is none.
     """
@@ -184,6 +218,7 @@ class Share(Value):
     export_locations: list[ExportLocation] = []
     metadata: dict[str, str] = {}
     extra_specs: dict[str, str] = {}
+    export_choice: ExportChoice = ExportChoice()
     project_id: str = ""
     name: str | None = None
 
@@ -287,6 +322,14 @@ class SnapshotUpdate(Value):
     """
 
     provider_location: str | None = None
+    export_locations: list[ExportLocation] | None = None
+
+
+class AccessUpdate(Value):
+    """What came of making access rules hold: the rules that cannot be enforced, id → reason, and
+    the full list of export locations where it is another one now, else None."""
+
+    rejected: dict[str, str] = {}
     export_locations: list[ExportLocation] | None = None
 
 

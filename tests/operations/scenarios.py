@@ -7,6 +7,7 @@ needs none.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -30,7 +31,13 @@ from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.services import services
 from abaca.domain.share_networks import security_services, share_network_subnets, share_networks
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rules, share_management, shares
+from abaca.domain.shares import (
+    access_rules,
+    export_choices,
+    share_management,
+    share_metadata,
+    shares,
+)
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.values import Page
@@ -317,6 +324,13 @@ def access_apply_of_two_instances(ground: Ground) -> Ask:
     return ask
 
 
+def access_apply_of_another_choice(ground: Ground) -> Ask:
+    """A share with a snapshot that can be mounted is exported on IPv4 subnets only."""
+    _, share, _ = ground.snapshot()
+    pairs = {export_choices.KEY: "ipv4"}
+    return lambda: ground.stack.do(share_metadata.change, MEMBER, share, lambda _old: pairs)
+
+
 def snapshot_create(ground: Ground) -> Ask:
     _, share = ground.share()
     return lambda: ground.stack.snapshot(share)
@@ -442,6 +456,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
     scenario.__name__: scenario
     for scenario in (
         access_apply,
+        access_apply_of_another_choice,
         access_apply_of_two_instances,
         service_ensure_shares,
         share_create,
@@ -474,4 +489,4 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
 
 def workflow_of(scenario: str) -> str:
     """The workflow that a scenario asks for."""
-    return scenario.partition("_from_")[0].partition("_of_two_")[0]
+    return re.split("_from_|_of_two_|_of_another_", scenario)[0]

@@ -11,9 +11,10 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Declared once a driver. Absent means no.
 
     `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`:
-    clients of a share that is reverted need not mount it again (not one of Manila's).
-    `share_server_subnet_removal_support`: share servers in use can give a subnet up (not one of
-    Manila's either).
+    clients of a share that is reverted need not mount it again.
+    `share_server_subnet_removal_support`: share servers in use can give a subnet up.
+    `export_subnets_support`: a share is exported on those subnets of its server that were chosen
+    for it, and on no others. None of these three is Manila's.
     """
 
     storage_protocols: tuple[str, ...] = ("NFS",)
@@ -27,6 +28,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     revert_to_snapshot_support: bool = False
     mount_snapshot_support: bool = False
     revert_keeps_mounts: bool = False
+    export_subnets_support: bool = False
     ipv4_support: bool = True
     ipv6_support: bool = False
 

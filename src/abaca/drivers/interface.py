@@ -32,6 +32,7 @@ from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
     Clients,
+    ExportChoice,
     ExportLocation,
     ManagedServer,
     ManagedShare,
@@ -331,7 +332,24 @@ class ShareDriver(ABC):
         self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
         """Make exactly these rules hold (default deny). Returns the rules that cannot be enforced:
-        rule id → reason; they grant nothing."""
+        rule id → reason; they grant nothing.
+
+        Where `share.export_choice` is not free (capability `export_subnets_support`), a rule
+        grants no more than what of it lies in the ranges of the chosen subnets. One that touches
+        no range of the server's subnets is for clients behind routers, and holds whole, if a
+        subnet of its IP version is chosen. What then grants nothing is among those returned.
+        """
+
+    def export_locations(
+        self, what: Share | Snapshot, server: ShareServer | None
+    ) -> list[ExportLocation]:
+        """Where clients reach a share, or a mountable snapshot, by the share's `export_choice`; as
+        `create_share` returns them. Changes nothing.
+
+        Capability `export_subnets_support`. Called after `update_access`, as a choice may have
+        changed.
+        """
+        raise _undeclared("export_subnets_support")
 
     # --- snapshots --------------------------------------------------------------------------------
 
@@ -391,6 +409,19 @@ def required(server: ShareServer | None) -> ShareServer:
             "(driver_handles_share_servers=True), and this one has none."
         )
     return server
+
+
+def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
+    """The networks of a server on which a share with this choice is exported. Raises Refused when
+    there are none."""
+    chosen = choice.of(server.network_info)
+    if not chosen:
+        raise Refused(
+            "The share server has none of the subnets that were chosen for the exports of the "
+            "share.",
+            is_public=True,
+        )
+    return chosen
 
 
 def _undeclared(capability: str) -> Refused:

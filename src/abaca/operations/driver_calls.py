@@ -14,14 +14,19 @@ import msgspec
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_server_networks import Addition
 from abaca.domain.share_networks import security_services
+from abaca.drivers.interface import ShareDriver
 from abaca.operations import serving
 from abaca.values import (
+    AccessRule,
+    AccessUpdate,
+    ExportLocation,
     NetworkInfo,
     SecurityService,
     ServerUpdate,
     Share,
     ShareServer,
     Snapshot,
+    SnapshotUpdate,
     Subnet,
 )
 from abaca.workflow.steps import read_within
@@ -40,9 +45,34 @@ def ensure_server(
     serving.current().driver(host).ensure_server(_with_services(server), shares, snapshots)
 
 
-def update_snapshot_access(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
-    """As the driver's method, on the back end of `host`, with the rules that the snapshot has."""
-    serving.current().driver(host).update_snapshot_access(snapshot, snapshot.access_rules, server)
+def update_access(
+    host: str, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
+) -> AccessUpdate:
+    """As the driver's method, on the back end of `host`; with where the share is exported, if that
+    has changed."""
+    driver = serving.current().driver(host)
+    rejected = driver.update_access(share, access_rules, server)
+    return AccessUpdate(rejected=rejected, export_locations=_moved(driver, share, server))
+
+
+def update_snapshot_access(
+    host: str, snapshot: Snapshot, server: ShareServer | None
+) -> SnapshotUpdate:
+    """As the driver's method, on the back end of `host`, with the rules that the snapshot has; with
+    where it is exported, if that has changed."""
+    driver = serving.current().driver(host)
+    driver.update_snapshot_access(snapshot, snapshot.access_rules, server)
+    return SnapshotUpdate(export_locations=_moved(driver, snapshot, server))
+
+
+def _moved(
+    driver: ShareDriver, what: Share | Snapshot, server: ShareServer | None
+) -> list[ExportLocation] | None:
+    if not driver.capabilities.export_subnets_support:
+        return None
+    now = driver.export_locations(what, server)
+    is_same = {each.path for each in now} == {each.path for each in what.export_locations}
+    return None if is_same else now
 
 
 def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> str | None:

@@ -294,7 +294,10 @@ def admitted_now() -> dict[str, list[admission.Range]]:
     """What both copies of the sets hold."""
     sets, families = packet_filter.sets(*TABLE), ("ipv4", "ipv6")
     copies = [
-        {family: sorted(map(admission.of_element, sets[f"{copy}_{family}"])) for family in families}
+        {
+            family: sorted(admission.of_element(each)[0] for each in sets[f"{copy}_{family}"])
+            for family in families
+        }
         for copy in ("first", "second")
     ]
     assert copies[0] == copies[1]

@@ -282,7 +282,7 @@ def test_locations_follow_the_subnets_and_prefer_the_first_of_each_version(scene
         on("fd00::/64", 6, "fd00::5", "fd00::6"),
         on("10.1.0.0/24", 4, "10.1.0.5"),
     ]
-    found = scene.services.locations(Export("share"), networks)
+    found = scene.services.locations(Export("share", networks=networks))
     addresses = [("10.0.0.5", 4), ("fd00::5", 6), ("fd00::6", 6), ("10.1.0.5", 4)]
     assert [location.path for location in found] == [
         scene.services.path(address, version, Export("share")) for address, version in addresses

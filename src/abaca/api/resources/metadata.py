@@ -16,7 +16,7 @@ from abaca.db.session import begin, read
 from abaca.domain.network_changes import subnet_drains, subnet_metadata
 from abaca.domain.rows.draining import METADATA_KEY
 from abaca.domain.share_networks import share_network_subnets
-from abaca.domain.shares import access_rules, share_export_locations, shares
+from abaca.domain.shares import access_rules, share_export_locations, share_metadata, shares
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Invalid, Missing
 
@@ -38,7 +38,8 @@ class Metadata:
     the rule that a caller needs to touch the keys of the option `guarded_keys`; without it they
     stay as they are when everything is replaced. `ruled`: further keys, each with the rule that a
     caller needs to change it. `hand_over(call, conn, given, dropped, **ids)`: told in the same
-    transaction which keys were set and which are gone.
+    transaction which keys were set and which are gone. `starts_work`: a change may put work into a
+    queue, so `change` is given the limits, too.
     """
 
     def __init__(
@@ -49,6 +50,8 @@ class Metadata:
         guarded_keys: str = "admin_only_metadata",
         ruled: Mapping[str, str] | None = None,
         hand_over: Callable[..., None] | None = None,
+        *,
+        starts_work: bool = False,
     ) -> None:
         self._get = get
         self._change = change
@@ -56,6 +59,7 @@ class Metadata:
         self._guarded_keys = guarded_keys
         self._ruled = ruled or {}
         self._hand_over = hand_over
+        self._starts_work = starts_work
 
     def routes(
         self, path: str, get: Rule, update: Rule, delete: Rule, since: int = 0
@@ -143,8 +147,9 @@ class Metadata:
             before.update(old)
             return new
 
+        more = {"limits": call.row_limits} if self._starts_work else {}
         with begin(call.engine) as conn:
-            after = self._change(conn, call.caller, change=checked, **ids)
+            after = self._change(conn, call.caller, change=checked, **ids, **more)
             if self._hand_over is not None:
                 self._hand_over(call, conn, given.keys(), before.keys() - after.keys(), **ids)
             return after
@@ -182,7 +187,12 @@ def _of_subnet(
         )
 
 
-SHARE = Metadata(shares.get, shares.change_metadata, guarded="share:update_admin_only_metadata")
+SHARE = Metadata(
+    shares.get,
+    share_metadata.change,
+    guarded="share:update_admin_only_metadata",
+    starts_work=True,
+)
 SUBNET = Metadata(
     share_network_subnets.get,
     share_network_subnets.change_metadata,

@@ -24,6 +24,8 @@ shares = sa.Table(
     sa.Column("share_proto", sa.String(255), nullable=False),
     sa.Column("is_public", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
+    # values.ExportChoice, from its metadata and its type; null: exported on all subnets
+    sa.Column("export_choice", sa.JSON(none_as_null=True)),
     sa.Column("snapshot_id", sa.String(36)),
     sa.Column("task_state", sa.String(255)),
     sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted

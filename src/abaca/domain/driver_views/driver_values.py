@@ -19,7 +19,7 @@ from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import access_rule_states, export_locations
+from abaca.domain.shares import access_rule_states, export_choices, export_locations
 from abaca.errors import Refused
 from abaca.values import (
     ExportLocation,
@@ -34,7 +34,14 @@ from abaca.values import (
 
 # A share in one of these may have no data: it is being made, deleted or replaced, or that has
 # failed.
-_SHARE_COLUMNS = ("project_id", "display_name", "size", "share_proto", "metadata")
+_SHARE_COLUMNS = (
+    "project_id",
+    "display_name",
+    "size",
+    "share_proto",
+    "metadata",
+    "export_choice",
+)
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
@@ -120,6 +127,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             access_rules=rules.get(row.id, []),
             export_locations=locations_of(locations[row.id]),
             extra_specs=specs[row.share_type_id],
+            export_choice=export_choices.of(row),
         )
         for row in rows
         if row.host is not None

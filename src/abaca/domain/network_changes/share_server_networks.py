@@ -240,6 +240,7 @@ def finish_addition(
     for instance_id, snapshot in update.snapshot_updates.items():
         share_snapshot_instances.changed(conn, instance_id, snapshot)
     restore(conn, network_id, share_server_id)
+    access_rule_states.apply_choices_again(conn, share_server_id)
 
 
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:

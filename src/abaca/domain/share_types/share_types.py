@@ -44,13 +44,17 @@ SIZE_SPECS = frozenset(
 AVAILABILITY_ZONES = "availability_zones"
 REPLICATION_TYPE = "replication_type"
 REPLICATION_TYPES = ("writable", "readable", "dr")
-TENANT_VISIBLE = BOOLEAN_SPECS | SIZE_SPECS | {AVAILABILITY_ZONES, REPLICATION_TYPE}
+EXPORT_FAMILY = "abaca:export_subnets"
+"""Shares of the type are exported on subnets of this family only."""
+FAMILIES = {"ipv4": 4, "ipv6": 6}
+TENANT_VISIBLE = BOOLEAN_SPECS | SIZE_SPECS | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY}
 
 # Built once: building it costs every creation of a share more than the database needs for it.
 _SPECS_OF = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
     share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
 )
 _LONGEST = 255
+_OWN_SCOPE = "abaca:"
 _KEY = re.compile(r"[\w.:-]+")
 
 
@@ -248,6 +252,14 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
         if key == REPLICATION_TYPE and value not in REPLICATION_TYPES:
             raise Invalid(
                 f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}."
+            )
+        if key.startswith(_OWN_SCOPE) and key != EXPORT_FAMILY:
+            raise Invalid(
+                f"Invalid extra_spec: {key}: there is no such extra spec; known is {EXPORT_FAMILY}."
+            )
+        if key == EXPORT_FAMILY and value not in FAMILIES:
+            raise Invalid(
+                f"Invalid extra_spec: {key}={value}: must be one of {', '.join(FAMILIES)}."
             )
     try:
         nfs_specs(extra_specs)

@@ -18,12 +18,13 @@ from abaca.db.tables import share_instance_access_map as table
 from abaca.db.tables import shares as shares_table
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.states import Permit
+from abaca.domain.shares import export_locations, shares
 from abaca.domain.shares import share_instances as instances
-from abaca.domain.shares import shares
-from abaca.values import AccessRule
+from abaca.values import AccessRule, AccessUpdate
 
 _WORST_FIRST = ("error", "denying", "queued_to_deny", "queued_to_apply", "applying", "active")
 _GRANTED = ("queued_to_apply", "applying", "active", "error")
+_SETTLED = ("active", "error")
 _PENDING = ("queued_to_apply", "applying", "queued_to_deny", "denying")
 
 _INSTANCES: sa.Select[Any] = sa.select(
@@ -91,15 +92,19 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
     return True
 
 
-def end_update(conn: Connection, instance_id: str, rejected: dict[str, str]) -> None:
+def end_update(conn: Connection, instance_id: str, update: AccessUpdate) -> None:
     """The driver made the rules hold that are not queued any more. A rule that is denied on every
     instance is gone.
 
-    `rejected`: rule id → why it could not be enforced; each is told to the project.
+    `update.rejected`: rule id → why it could not be enforced; each is told to the project.
     """
     share = _locked(conn, instance_id)
     if share is None:
         return
+    rejected = update.rejected
+    if update.export_locations is not None:
+        export_locations.replace(conn, instance_id, update.export_locations)
+        instances.show_change(conn, [share.id])
     conn.execute(
         sa.delete(table).where(table.c.share_instance_id == instance_id, table.c.state == "denying")
     )
@@ -128,7 +133,8 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
         return
     _fail_pending(conn, instance_id)
     _tell(conn, share.project_id, share.id, reason)
-    _settle(conn, share)
+    # not as the rules say: a share without any may have been left on subnets that were not chosen
+    set_status(conn, [share], "error")
 
 
 def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
@@ -154,6 +160,30 @@ def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
     set_status(conn, found, "syncing")
     for row in found:
         shares.start(conn, "access_apply", row)
+
+
+def apply_all_again(conn: Connection, rows: Sequence[sa.Row[Any]]) -> None:
+    """Have all rules of these share instances (as `shares.lock` gives them) applied once more, with
+    where they are exported."""
+    here = table.c.share_instance_id.in_([row.instance_id for row in rows])
+    settled = conn.scalars(sa.select(table.c.id).where(here, table.c.state.in_(_SETTLED)))
+    states.move(conn, states.ACCESS_RULE, list(settled), "queued_to_apply")
+    set_status(conn, rows, "syncing")
+    for row in rows:
+        shares.start(conn, "access_apply", row)
+
+
+def apply_choices_again(conn: Connection, share_server_id: str) -> None:
+    """The same for the shares of a server that are exported on chosen subnets: those of the server
+    are others now."""
+    bound = (share_instances.c.share_server_id == share_server_id) & (
+        shares_table.c.export_choice.is_not(None)
+    )
+    rows = conn.execute(_INSTANCES.where(bound).order_by(share_instances.c.id)).all()
+    apply_all_again(
+        conn,
+        [row for row in rows if states.SHARE.permits(row.status, Permit.HAS_RULES_APPLIED)],
+    )
 
 
 def set_status(conn: Connection, rows: Sequence[sa.Row[Any]], status: str) -> None:

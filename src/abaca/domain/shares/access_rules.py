@@ -49,7 +49,7 @@ def allow(
 ) -> dict[str, Any]:
     """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked
     against from the beginning."""
-    instances = _ready(conn, caller, share_id)
+    instances = require_ready(conn, shares.lock_instances(conn, caller, share_id))
     share = instances[0]
     if access_type not in TYPES:
         raise Invalid(f"Invalid access rule: only {', '.join(TYPES)} access types are supported.")
@@ -100,7 +100,7 @@ def deny(
     """Take a rule away, in the background. A rule that is being taken away already is left to it.
     Forbidden when it is locked, unless the caller, by `unrestrict`, wants that disregarded and
     may."""
-    instances = _ready(conn, caller, share_id)
+    instances = require_ready(conn, shares.lock_instances(conn, caller, share_id))
     if (
         conn.scalar(
             sa.select(share_access_rules.c.share_id).where(share_access_rules.c.id == access_id)
@@ -130,7 +130,9 @@ def change_level(
 ) -> dict[str, Any]:
     """Give a rule another level, applied in the background. Invalid unless the rule is at rest and
     the share can be used."""
-    instances = _ready(conn, caller, get(conn, caller, access_id)["share_id"])
+    instances = require_ready(
+        conn, shares.lock_instances(conn, caller, get(conn, caller, access_id)["share_id"])
+    )
     if access_level not in LEVELS:
         raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
     rule = get(conn, caller, access_id, sees_hidden=sees_hidden)  # its share's row is held now
@@ -210,6 +212,21 @@ def change_metadata(
     return metadata
 
 
+def require_ready(conn: Connection, instances: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
+    """Those of a share's instances, given as `shares.lock_instances` gives them, that have a place
+    and so take rules. Raises as `shares.require_available` does; Invalid while the network is not
+    active."""
+    share = instances[0]
+    shares.require_available(share)
+    if share.share_network_id is not None:
+        share_network_lock.require_active(
+            conn.execute(
+                sa.select(share_networks).where(share_networks.c.id == share.share_network_id)
+            ).one()
+        )
+    return [instance for instance in instances if shares.is_placed(instance)]
+
+
 # -------------------------------------------------------------------------------------------------
 
 
@@ -253,21 +270,6 @@ def _shown_to(caller: Caller, sees_hidden: bool) -> dict[str, sa.ColumnElement[A
             for name in ("access_to", "access_key")
         }
     return columns
-
-
-def _ready(conn: Connection, caller: Caller, share_id: str) -> list[sa.Row[Any]]:
-    """The share with each instance that has a place, as `shares.lock_instances` gives them. Raises
-    as `shares.require_available` does."""
-    instances = shares.lock_instances(conn, caller, share_id)
-    share = instances[0]
-    shares.require_available(share)
-    if share.share_network_id is not None:
-        share_network_lock.require_active(
-            conn.execute(
-                sa.select(share_networks).where(share_networks.c.id == share.share_network_id)
-            ).one()
-        )
-    return [instance for instance in instances if shares.is_placed(instance)]
 
 
 def _states(conn: Connection, access_id: str) -> Sequence[sa.Row[Any]]:

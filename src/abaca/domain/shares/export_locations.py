@@ -75,13 +75,18 @@ def _replace(
     if gone:
         conn.execute(sa.delete(table).where(table.c.id.in_(gone)))
     kept = {row.path for row in known}
+    # One preferred location a family: clients that follow the preference must not move when a
+    # subnet is added. Those that only administrators see count apart.
+    taken = {_kind(row) for row in known if row.preferred and row.id not in gone}
+    for row in known:
+        # the preferred one of its kind is gone
+        if row.path in wanted and wanted[row.path].preferred and _kind(row) not in taken:
+            taken.add(_kind(row))
+            conn.execute(sa.update(table).where(table.c.id == row.id).values(preferred=True))
     fresh = [location for location in wanted.values() if location.path not in kept]
     if not fresh:
         return
     first = max((row.position for row in known), default=-1) + 1
-    # One preferred location a family: clients that follow the preference must not move when a
-    # subnet is added. Those that only administrators see count apart.
-    taken = {_kind(row) for row in known if row.preferred and row.id not in gone}
     now = utcnow()
     rows = []
     for position, location in enumerate(fresh, first):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -15,7 +16,7 @@ from abaca.db.tables import shares as share_rows
 from abaca.domain.capacity import placement
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import share_creation, shares
+from abaca.domain.shares import export_choices, share_creation, shares
 from abaca.errors import Invalid
 from abaca.values import PlacementRequest
 
@@ -42,7 +43,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     share = conn.execute(sa.select(share_rows).where(share_rows.c.id == instance.share_id)).one()
     specs = share_types.specs_of(conn, instance.share_type_id)
     zones = share_creation.zone_names(conn)
-    subnets: dict[str, list[str]] = {}
+    subnets: dict[str, list[sa.Row[Any]]] = {}
     with suppress(Invalid):  # the type is not offered there any more
         subnets = share_creation.subnets_by_zone(
             conn, network.id, zones, instance.availability_zone_id, specs
@@ -50,7 +51,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     request = PlacementRequest(
         size=share.size,
         share_proto=share.share_proto,
-        extra_specs=specs,
+        extra_specs=specs | export_choices.demanded(export_choices.of(share)),
         zones={zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
         availability_zone=zones[instance.availability_zone_id],
     )

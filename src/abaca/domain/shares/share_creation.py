@@ -4,7 +4,7 @@ the request's transaction."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -29,12 +29,12 @@ from abaca.domain.rows.draining import DRAINS
 from abaca.domain.rows.share_network_lock import lock, require_active
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as types
-from abaca.domain.shares import share_sizes, share_sources
+from abaca.domain.shares import export_choices, share_sizes, share_sources
 from abaca.domain.shares import shares as share_nouns
 from abaca.domain.shares.share_sources import Source
 from abaca.errors import Forbidden, Invalid, Missing
 from abaca.scheduler.placement import Placement
-from abaca.values import Caller, Host, PlacementRequest, Value
+from abaca.values import Caller, ExportChoice, Host, PlacementRequest, Value
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,9 +54,13 @@ _SHARE_TYPE = (
 _ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
 _SUBNETS = (
     sa.select(
-        share_network_subnets.c.id,
-        share_network_subnets.c.availability_zone_id,
-        DRAINS.label("drains"),
+        *[
+            *[
+                share_network_subnets.c[name]
+                for name in ("id", "availability_zone_id", "cidr", "ip_version")
+            ],
+            DRAINS.label("drains"),
+        ]
     )
     .where(
         share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"),
@@ -127,6 +131,9 @@ def create(
     if source is not None:
         zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
     buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if source is None else None
+    choices = _export_choices(conn, request, specs, source, buckets)
+    if buckets is not None:
+        buckets = {zone: buckets[zone] for zone in choices}
     quota_usages.claim(
         conn,
         caller.project_id,
@@ -142,7 +149,7 @@ def create(
         PlacementRequest(
             size=request.size,
             share_proto=request.share_proto.upper(),
-            extra_specs=specs,
+            extra_specs=specs | export_choices.demanded(next(iter(choices.values()))),
             zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()}
             if buckets is not None
             else None,
@@ -157,7 +164,8 @@ def create(
     server_id = source.share_server_id if source and chosen.host else None
     if chosen.host is not None and buckets is not None and placed_zone is not None:
         server_id = server_for(conn, network, chosen.host, buckets[placed_zone])
-    _insert(conn, caller, request, specs, share_id)
+    choice = choices.get(placed_zone or "") or next(iter(choices.values()))
+    _insert(conn, caller, request, specs, share_id, choice)
     conn.execute(
         sa.insert(share_instances).values(
             id=instance_id,
@@ -179,6 +187,25 @@ def create(
             conn, "share_create", instance_id, str(chosen.host), server_id, caller.project_id
         )
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
+
+
+def _export_choices(
+    conn: Connection,
+    request: ShareRequest,
+    specs: dict[str, str],
+    source: Source | None,
+    buckets: Mapping[str, Sequence[sa.Row[Any]]] | None,
+) -> dict[str, ExportChoice]:
+    """By the zones in which the share may be placed, on which subnets there it is exported; of one
+    that is made from a snapshot, by no zone. Invalid, Conflict where that cannot be."""
+    if buckets is not None:
+        return export_choices.within_buckets(request.metadata, specs, buckets)
+    if source is None or not export_choices.is_made(request.metadata, specs):
+        return {"": ExportChoice()}
+    subnets = export_choices.subnets_of(conn, [source.share_server_id or ""])
+    choice = export_choices.choose(request.metadata, specs, subnets)
+    export_choices.require_capable(conn, choice, [source.host])
+    return {"": choice}
 
 
 def _inherit(source: Source, request: ShareRequest) -> ShareRequest:
@@ -267,11 +294,11 @@ def subnets_by_zone(
     zones: dict[str, str],
     zone_id: str | None,
     specs: dict[str, str],
-) -> dict[str, list[str]]:
-    """Zone id → the ids of the subnets that a server there stands on; only zones in question that
-    have any. Those that drain are as if they were not there."""
+) -> dict[str, list[sa.Row[Any]]]:
+    """Zone id → the subnets that a server there stands on (id, cidr, ip_version); only zones in
+    question that have any. Those that drain are as if they were not there."""
     all_rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
-    rows = [row for row in all_rows if not row.drains]
+    rows: list[sa.Row[Any]] = [row for row in all_rows if not row.drains]
     allowed = (
         set(types.zones(specs[types.AVAILABILITY_ZONES]))
         if types.AVAILABILITY_ZONES in specs
@@ -290,8 +317,8 @@ def subnets_by_zone(
         )
     buckets = {}
     for zone in candidates:
-        own = [row.id for row in rows if row.availability_zone_id == zone]
-        bucket = own or [row.id for row in rows if row.availability_zone_id is None]
+        own = [row for row in rows if row.availability_zone_id == zone]
+        bucket = own or [row for row in rows if row.availability_zone_id is None]
         if bucket:
             buckets[zone] = bucket
     if not buckets:
@@ -305,9 +332,12 @@ def subnets_by_zone(
     return buckets
 
 
-def server_for(conn: Connection, network: sa.Row[Any], host: Host, subnet_ids: list[str]) -> str:
+def server_for(
+    conn: Connection, network: sa.Row[Any], host: Host, subnets: Sequence[sa.Row[Any]]
+) -> str:
     """The id of a share server on that back end that stands on exactly these subnets of the
     network; a new one where there is none."""
+    subnet_ids = [each.id for each in subnets]
     existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
     if existing is not None:
         return existing
@@ -350,7 +380,12 @@ def choose_server_again(conn: Connection, instance_id: str) -> None:
 
 
 def _insert(
-    conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str], share_id: str
+    conn: Connection,
+    caller: Caller,
+    request: ShareRequest,
+    specs: dict[str, str],
+    share_id: str,
+    choice: ExportChoice,
 ) -> None:
     conn.execute(
         sa.insert(shares).values(
@@ -363,6 +398,7 @@ def _insert(
             share_proto=request.share_proto.upper(),
             is_public=request.is_public,
             metadata=request.metadata,
+            export_choice=export_choices.stored(choice),
             snapshot_id=request.snapshot_id,
             replication_type=specs.get("replication_type"),
             created_at=utcnow(),

@@ -31,11 +31,16 @@ from abaca.domain.rows.share_network_lock import require_active
 from abaca.domain.rows.signs_of_life import is_up
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import export_locations, resource_lock_checks, share_sizes
+from abaca.domain.shares import (
+    export_choices,
+    export_locations,
+    resource_lock_checks,
+    share_sizes,
+)
 from abaca.domain.shares import share_instances as instances
 from abaca.domain.shares import shares as share_nouns
 from abaca.errors import Conflict, Invalid, Missing, Refused
-from abaca.values import Caller, Host, ManagedShare, Value
+from abaca.values import Caller, ExportChoice, Host, ManagedShare, Value
 
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
 _SUPPORTS = (
@@ -78,6 +83,10 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)
     ).first():
         raise Conflict(f"The share under {wanted.export_path} is already managed.")
+    choice = ExportChoice()
+    if export_choices.is_made({}, specs):
+        choice = export_choices.choose({}, specs, export_choices.subnets_of(conn, [server.id]))
+        export_choices.require_capable(conn, choice, [wanted.host])
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, share_type["id"], defaults=None, shares=1
     )
@@ -92,6 +101,7 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
             share_proto=wanted.share_proto.upper(),
             is_public=wanted.is_public,
             metadata={},
+            export_choice=export_choices.stored(choice),
             replication_type=specs.get("replication_type"),
             created_at=now,
             **{name: str(specs.get(name, "")).lower() in _TRUE for name in _SUPPORTS},

@@ -3,7 +3,7 @@ place: `share_creation`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -225,26 +225,6 @@ def update(
         sa.update(shares).where(shares.c.id == share_id).values(updated_at=utcnow(), **allowed)
     )
     return get(conn, caller, share_id)
-
-
-def change_metadata(
-    conn: Connection,
-    caller: Caller,
-    share_id: str,
-    change: Callable[[dict[str, str]], dict[str, str]],
-) -> dict[str, str]:
-    """Replace the metadata of a share by `change` of it, its row held; what it is then."""
-    require_own(conn, caller, share_id)
-    share = lock_row(conn, shares, share_id)
-    if share is None:
-        raise Missing(f"Share {share_id} could not be found.")
-    metadata = change(share.metadata)
-    conn.execute(
-        sa.update(shares)
-        .where(shares.c.id == share_id)
-        .values(metadata=metadata, updated_at=utcnow())
-    )
-    return metadata
 
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:

@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
         for module in (
             "clients",
             "drains",
+            "export_choices",
             "handles",
             "security_services",
             "snapshots",

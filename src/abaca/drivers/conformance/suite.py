@@ -17,6 +17,7 @@ import pytest
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.drains import DrainConformance
+from abaca.drivers.conformance.export_choices import ExportChoiceConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
@@ -55,7 +56,11 @@ GIB = 2**30
 
 
 class DriverConformance(
-    ClientConformance, SnapshotConformance, SecurityServiceConformance, DrainConformance
+    ClientConformance,
+    SnapshotConformance,
+    SecurityServiceConformance,
+    DrainConformance,
+    ExportChoiceConformance,
 ):
     """Override `driver`, and what else your back end needs or can show."""
 

@@ -6,7 +6,6 @@ The world it acts on is in `world.py`, faults in `faults.py`, options in `option
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,17 +14,27 @@ from typing import Any
 
 import msgspec
 
+from abaca.drivers.fake.access import judged
 from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.moves import is_mounted, moved
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.security_services import security_services
-from abaca.drivers.fake.world import Server, Store, StoredShare, StoredSnapshot, World
-from abaca.drivers.interface import MOST_CLIENTS, ShareDriver, required
+from abaca.drivers.fake.world import (
+    Server,
+    Store,
+    StoredShare,
+    StoredSnapshot,
+    World,
+    stored_share,
+    stored_snapshot,
+)
+from abaca.drivers.interface import MOST_CLIENTS, ShareDriver, exported_on, required
 from abaca.errors import NoSpace, Refused
 from abaca.values import (
     AccessRule,
     Client,
     Clients,
+    ExportChoice,
     ExportLocation,
     ManagedServer,
     ManagedShare,
@@ -42,7 +51,6 @@ from abaca.values import (
 
 GIB = 1024**3
 _LOOK_SECONDS = 0.02  # at a state file that another process may change
-_ACCESS_TYPES = {"NFS": {"ip"}, "CIFS": {"ip", "user"}}
 
 
 class FakeDriver(ShareDriver):
@@ -102,17 +110,15 @@ class FakeDriver(ShareDriver):
                 for share in shares:
                     if not share.is_complete and share.id not in world.shares:
                         continue
-                    stored = world.shares.setdefault(share.id, _stored(share, server.id))
+                    stored = world.shares.setdefault(share.id, stored_share(share, server.id))
                     stored.size = stored.size if share.is_resizing else share.size
-                    stored.access_rules = self._enforceable(share.access_rules, share.share_proto)
+                    self._apply(world, stored, share, share.access_rules)
                 for snapshot in snapshots:
                     if snapshot.is_complete or snapshot.id in world.snapshots:
                         kept = world.snapshots.setdefault(
-                            snapshot.id, _stored_snapshot(world, snapshot, server.id)
+                            snapshot.id, stored_snapshot(world, snapshot, server.id)
                         )
-                        kept.access_rules = self._enforceable(
-                            snapshot.access_rules, snapshot.share.share_proto
-                        )
+                        self._apply(world, kept, snapshot, snapshot.access_rules)
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         with self._call("unserved"), self._store.read() as world:
@@ -205,6 +211,7 @@ class FakeDriver(ShareDriver):
                 server = _server(world, _server_id(network_info))
                 self._moved(world, server, shares, snapshots)  # refused before anything changes
                 server.network_info = _merged(server.network_info, network_info)
+                self._apply_choices(world, shares, snapshots)
                 server.security_services = (
                     network_info.security_services or server.security_services
                 )
@@ -291,8 +298,9 @@ class FakeDriver(ShareDriver):
             if share.share_proto.upper() not in self.capabilities.storage_protocols:
                 raise Refused(f"This back end does not serve {share.share_proto}.", is_public=True)
             if share.id not in world.shares:
+                self._require_exported(share.export_choice, server)
                 self._judge_room(world, share.pool, share.size)
-                world.shares[share.id] = _stored(share, server_id)
+                world.shares[share.id] = stored_share(share, server_id)
             return self._export_locations(world, world.shares[share.id], _networks(server))
 
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
@@ -326,6 +334,7 @@ class FakeDriver(ShareDriver):
                 )
             del world.shares[stored.id]
             stored.id, stored.share_id = share.id, share.share_id
+            stored.export_choice = share.export_choice
             world.shares[share.id] = stored
             return ManagedShare(
                 size=stored.size, export_locations=self._export_locations(world, stored)
@@ -366,9 +375,16 @@ class FakeDriver(ShareDriver):
             self._call("update_access", share.id, share.share_id, *self._server_ids(server)),
             self._store.change() as world,
         ):
-            stored = _share(world, share)
-            stored.access_rules = self._enforceable(access_rules, stored.share_proto)
-            return self._refusals(access_rules, stored.share_proto)
+            return self._apply(world, _share(world, share), share, access_rules)
+
+    def export_locations(
+        self, what: Share | Snapshot, server: ShareServer | None
+    ) -> list[ExportLocation]:
+        with self._call("export_locations", what.id), self._store.read() as world:
+            stored = _snapshot(world, what) if isinstance(what, Snapshot) else _share(world, what)
+            self._require_exported(stored.export_choice, server)
+            known = what.export_locations
+            return self._export_locations(world, stored, _networks(server), known)
 
     # --- snapshots --------------------------------------------------------------------------------
 
@@ -380,11 +396,9 @@ class FakeDriver(ShareDriver):
             server_id = self._server_of(world, server)
             _share(world, snapshot.share)
             if snapshot.id not in world.snapshots:
-                world.snapshots[snapshot.id] = _stored_snapshot(world, snapshot, server_id)
+                world.snapshots[snapshot.id] = stored_snapshot(world, snapshot, server_id)
             stored = world.snapshots[snapshot.id]
-            stored.access_rules = self._enforceable(
-                snapshot.access_rules, snapshot.share.share_proto
-            )
+            self._apply(world, stored, snapshot, snapshot.access_rules)
             locations = self._export_locations(world, stored, _networks(server))
             return SnapshotUpdate(
                 provider_location=f"/fake/snapshots/{snapshot.id}",
@@ -406,8 +420,9 @@ class FakeDriver(ShareDriver):
             server_id = self._server_of(world, server)
             stored = _snapshot(world, snapshot)
             if share.id not in world.shares:
+                self._require_exported(share.export_choice, server)
                 self._judge_room(world, share.pool, share.size)
-                world.shares[share.id] = _stored(share, server_id)
+                world.shares[share.id] = stored_share(share, server_id)
                 world.shares[share.id].used_bytes = stored.used_bytes
             return self._export_locations(world, world.shares[share.id], _networks(server))
 
@@ -430,9 +445,18 @@ class FakeDriver(ShareDriver):
             ),
             self._store.change() as world,
         ):
-            stored = _snapshot(world, snapshot)
-            stored.access_rules = self._enforceable(access_rules, snapshot.share.share_proto)
-            return self._refusals(access_rules, snapshot.share.share_proto)
+            return self._apply(world, _snapshot(world, snapshot), snapshot, access_rules)
+
+    def _apply_choices(
+        self, world: World, shares: Sequence[Share], snapshots: Sequence[Snapshot]
+    ) -> None:
+        """What rules grant on chosen subnets depends on those that the server has."""
+        for share in shares:
+            if not share.export_choice.is_free:
+                self._apply(world, _share(world, share), share, share.access_rules)
+        for each in snapshots:
+            if is_mounted(each) and not each.share.export_choice.is_free:
+                self._apply(world, _snapshot(world, each), each, each.access_rules)
 
     def _moved(
         self,
@@ -525,6 +549,11 @@ class FakeDriver(ShareDriver):
         """The id of a server that is there; None in a back end without servers."""
         return next((_server(world, id_).id for id_ in self._server_ids(server)), None)
 
+    def _require_exported(self, choice: ExportChoice, server: ShareServer | None) -> None:
+        """Raises Refused when the server has none of the chosen subnets."""
+        if not choice.is_free:
+            exported_on(choice, required(server))
+
     def _new_deaths(self) -> list[str]:
         with self._store.read() as world:
             dead = {id_ for id_, server in world.servers.items() if server.is_dead}
@@ -579,51 +608,26 @@ class FakeDriver(ShareDriver):
                     is_public=True,
                 )
 
-    def _enforceable(self, rules: Sequence[AccessRule], share_proto: str) -> list[AccessRule]:
-        return [rule for rule in rules if self._why_not(rule, share_proto) is None]
-
-    def _refusals(self, rules: Sequence[AccessRule], share_proto: str) -> dict[str, str]:
-        verdicts = {rule.id: self._why_not(rule, share_proto) for rule in rules}
-        return {rule_id: reason for rule_id, reason in verdicts.items() if reason is not None}
-
-    def _why_not(self, rule: AccessRule, share_proto: str) -> str | None:
-        """Why a rule cannot be enforced; None when it can."""
-        if rule.access_type not in _ACCESS_TYPES.get(share_proto.upper(), set()):
-            return f"{share_proto} shares of this back end know no access by {rule.access_type}."
-        if rule.access_level not in ("rw", "ro"):
-            return f"The access level {rule.access_level} is not known."
-        if rule.access_type != "ip":
-            return None
-        try:
-            network = ipaddress.ip_network(rule.access_to, strict=False)
-        except ValueError:
-            return f"{rule.access_to} is neither an address nor a prefix."
-        served = (
-            self.capabilities.ipv4_support
-            if network.version == 4
-            else self.capabilities.ipv6_support
+    def _apply(
+        self,
+        world: World,
+        stored: StoredShare | StoredSnapshot,
+        what: Share | Snapshot,
+        rules: Sequence[AccessRule],
+    ) -> dict[str, str]:
+        """These rules hold, and the choice that the share has now. The rules that cannot be
+        enforced."""
+        share = what.share if isinstance(what, Snapshot) else what
+        server = world.servers.get(stored.server_id or "")
+        stored.export_choice = share.export_choice
+        stored.access_rules, refused = judged(
+            rules,
+            share.share_proto,
+            self.capabilities,
+            share.export_choice,
+            server.network_info if server else [],
         )
-        return None if served else f"This back end does not serve IPv{network.version}."
-
-
-def _stored(share: Share, server_id: str | None) -> StoredShare:
-    return StoredShare(
-        share.id, share.share_id, server_id, share.pool, share.size, share.share_proto
-    )
-
-
-def _stored_snapshot(world: World, snapshot: Snapshot, server_id: str | None) -> StoredSnapshot:
-    """Of the share as it is; of one that is not there (its state is lost), as it is described."""
-    share = world.shares.get(snapshot.share.id)
-    return StoredSnapshot(
-        id=snapshot.id,
-        snapshot_id=snapshot.snapshot_id,
-        share_instance_id=snapshot.share.id,
-        server_id=server_id,
-        size=snapshot.size,
-        used_bytes=share.used_bytes if share else 0,
-        is_mountable=snapshot.is_mountable,
-    )
+        return refused
 
 
 def _server(world: World, server_id: str) -> Server:

@@ -25,6 +25,7 @@ _DEFAULTS = Capabilities(
     create_share_from_snapshot_support=True,
     revert_to_snapshot_support=True,
     mount_snapshot_support=True,
+    export_subnets_support=True,
     ipv6_support=True,
 )
 _BOOLEANS = {"true": True, "false": False}
@@ -61,6 +62,7 @@ _CAPABILITIES = {
     "revert_to_snapshot_support": "shares can be reverted to their newest snapshot",
     "mount_snapshot_support": "snapshots can be mounted",
     "revert_keeps_mounts": "clients of a share that is reverted need not mount it again",
+    "export_subnets_support": "a share can be exported on some of its share server's subnets only",
     "ipv4_support": "it serves IPv4 subnets",
     "ipv6_support": "it serves IPv6 subnets",
 }

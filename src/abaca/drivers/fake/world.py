@@ -12,7 +12,16 @@ from threading import RLock
 import msgspec
 
 from abaca.drivers.fake.files import locked, replace
-from abaca.values import AccessRule, Client, ExportLocation, NetworkInfo, SecurityService
+from abaca.values import (
+    AccessRule,
+    Client,
+    ExportChoice,
+    ExportLocation,
+    NetworkInfo,
+    SecurityService,
+    Share,
+    Snapshot,
+)
 
 SERVERLESS = "192.0.2.1"
 """Where a back end without share servers would be reached: an address for documentation."""
@@ -35,17 +44,19 @@ class Server(msgspec.Struct):
         """Back end details, as drivers return them."""
         return {"server_name": f"fake-{self.id}", "addresses": ",".join(self.addresses())}
 
-    def addresses(self) -> list[str]:
+    def addresses(self, choice: ExportChoice | None = None) -> list[str]:
+        """Its own, or those on the subnets that the choice admits."""
         return [
             allocation.ip_address
-            for entry in self.network_info
+            for entry in (choice or ExportChoice()).of(self.network_info)
             for allocation in entry.network_allocations
         ]
 
 
 class StoredShare(msgspec.Struct):
     """A share on a share server, or on none (`server_id` None). `size` in GiB; `used_bytes` is what
-    clients would have written."""
+    clients would have written; `access_rules` say what is granted: of a share that is exported on
+    chosen subnets, a rule a part."""
 
     id: str
     share_id: str
@@ -55,6 +66,7 @@ class StoredShare(msgspec.Struct):
     share_proto: str
     used_bytes: int = 0
     access_rules: list[AccessRule] = []
+    export_choice: ExportChoice = ExportChoice()
 
 
 class StoredSnapshot(msgspec.Struct):
@@ -68,6 +80,7 @@ class StoredSnapshot(msgspec.Struct):
     used_bytes: int
     is_mountable: bool = False
     access_rules: list[AccessRule] = []
+    export_choice: ExportChoice = ExportChoice()
 
 
 class World(msgspec.Struct):
@@ -95,7 +108,7 @@ class World(msgspec.Struct):
         folder = "shares" if isinstance(stored, StoredShare) else "snapshots"
         locations = []
         versions: set[int] = set()
-        for address in self._addresses(stored.server_id):
+        for address in self._addresses(stored):
             version = ip_address(address).version
             shown = f"[{address}]" if version == 6 else address
             path = f"{shown}:/{folder}/{stored.id}"
@@ -107,12 +120,13 @@ class World(msgspec.Struct):
             versions.add(version)
         return locations
 
-    def _addresses(self, server_id: str | None) -> list[str]:
-        """Those of a server, none of one that is not there; the back end's own for what is on
-        no server."""
-        if server_id is None:
+    def _addresses(self, stored: StoredShare | StoredSnapshot) -> list[str]:
+        """Those of its server where it is exported, none of a server that is not there; the back
+        end's own for what is on no server."""
+        if stored.server_id is None:
             return [SERVERLESS]
-        return self.servers[server_id].addresses() if server_id in self.servers else []
+        server = self.servers.get(stored.server_id)
+        return server.addresses(stored.export_choice) if server else []
 
     def exported(self, path: str, server_id: str | None) -> StoredShare | None:
         """The share of that server that is reached under the path."""
@@ -140,6 +154,33 @@ class World(msgspec.Struct):
 
     def promised_gb(self, pool: str) -> int:
         return sum(share.size for share in self.shares.values() if share.pool == pool)
+
+
+def stored_share(share: Share, server_id: str | None) -> StoredShare:
+    """A share as it is described, before anything is written to it."""
+    return StoredShare(
+        share.id,
+        share.share_id,
+        server_id,
+        share.pool,
+        share.size,
+        share.share_proto,
+        export_choice=share.export_choice,
+    )
+
+
+def stored_snapshot(world: World, snapshot: Snapshot, server_id: str | None) -> StoredSnapshot:
+    """Of the share as it is; of one that is not there (its state is lost), as it is described."""
+    share = world.shares.get(snapshot.share.id)
+    return StoredSnapshot(
+        id=snapshot.id,
+        snapshot_id=snapshot.snapshot_id,
+        share_instance_id=snapshot.share.id,
+        server_id=server_id,
+        size=snapshot.size,
+        used_bytes=share.used_bytes if share else 0,
+        is_mountable=snapshot.is_mountable,
+    )
 
 
 class Store:

@@ -1,5 +1,6 @@
 """Who reaches the NFS server of a share server at all: source addresses that one of its access
-rules admits, and nobody else.
+rules admits, and nobody else; by rules of shares that are exported on chosen subnets, only at the
+server's addresses there.
 
 Rules of a single share are NFS-Ganesha's (`file_services/nfs/access.py`). But whoever can send it
 requests can do harm without any rule: sessions of NFSv4.1 are guessed, clients are known by their
@@ -34,6 +35,9 @@ _LENGTHS = {"ipv4": 4, "ipv6": 16}  # bytes of an address
 
 Range = tuple[int, int]
 """The first and the last address, as numbers."""
+Element = tuple[Range, str]
+"""Clients that are admitted at that address of the server; at all of them: `EVERYWHERE`."""
+EVERYWHERE = ""
 
 # Before the table of bounds, so that strangers are not counted. The worker asks through the
 # loopback.
@@ -49,21 +53,33 @@ chain clients {{
     ip saddr @away_ipv4 reject with tcp reset
     ip6 saddr @away_ipv6 reject with tcp reset
     ip saddr @first_ipv4 accept
+    ip saddr . ip daddr @first_at_ipv4 accept
     ip saddr @second_ipv4 accept
+    ip saddr . ip daddr @second_at_ipv4 accept
     ip6 saddr @first_ipv6 accept
+    ip6 saddr . ip6 daddr @first_at_ipv6 accept
     ip6 saddr @second_ipv6 accept
+    ip6 saddr . ip6 daddr @second_at_ipv6 accept
     reject with tcp reset
 }}
 """
 
 
-def admit(namespace: str, networks: Iterable[str]) -> None:
+def admit(
+    namespace: str, networks: Iterable[str], at: Mapping[str, Iterable[str]] | None = None
+) -> None:
     """Let exactly these networks (`10.0.0.0/24`, `fd00::20`) reach the NFS server in this network
-    namespace.
+    namespace, at all its addresses; and those of `at` at the one address each.
 
     Clients that stay admitted notice nothing.
     """
-    wanted = ranges(networks)
+    wanted: dict[str, list[Element]] = {
+        family: [(each, EVERYWHERE) for each in found] for family, found in ranges(networks).items()
+    }
+    wanted |= {f"at_{family}": [] for family in _FAMILIES}
+    for address, admitted in (at or {}).items():
+        family = "ipv6" if ":" in address else "ipv4"
+        wanted[f"at_{family}"] += [(each, address) for each in ranges(admitted)[family]]
     namespaces.inside(namespace, lambda _: _admit(wanted))
 
 
@@ -126,12 +142,12 @@ def _merged(given: Iterable[Range]) -> Iterator[Range]:
         yield pending
 
 
-def _admit(wanted: Mapping[str, list[Range]]) -> None:
+def _admit(wanted: Mapping[str, list[Element]]) -> None:
     try:
         present = packet_filter.sets(*TABLE)
         for copy in _COPIES:
             changes = "".join(
-                _change(f"{copy}_{family}", family, present, wanted[family]) for family in _FAMILIES
+                _change(f"{copy}_{kind}", kind, present, wanted[kind]) for kind in wanted
             )
             if changes:
                 packet_filter.apply(changes)
@@ -140,41 +156,56 @@ def _admit(wanted: Mapping[str, list[Range]]) -> None:
         LookupError,
     ):  # there is no such table yet, or an older one, or somebody changed it
         sets = [
-            f"set {copy}_{family} {{ type {family}_addr; flags interval; "
-            f"{_elements(family, wanted[family], 'elements = ', ';')} }}"
+            f"set {copy}_{kind} {{ type {_type(kind)}; flags interval; "
+            f"{_elements(kind, wanted[kind], 'elements = ', ';')} }}"
             for copy in _COPIES
-            for family in _FAMILIES
+            for kind in wanted
         ]
         packet_filter.replace_table(*TABLE, _FILTER.format(sets="\n".join(sets), port=NFS_PORT))
 
 
-def _change(name: str, family: str, present: Mapping[str, list[Any]], wanted: list[Range]) -> str:
+def _type(kind: str) -> str:
+    """Of the elements of a set: clients, or clients and an address of the server."""
+    one = f"{_family(kind)}_addr"
+    return one if kind in _FAMILIES else f"{one} . {one}"
+
+
+def _family(kind: str) -> str:
+    return kind.removeprefix("at_")
+
+
+def _change(name: str, kind: str, present: Mapping[str, list[Any]], wanted: list[Element]) -> str:
     """Only what differs: a set of thousands takes seconds to be written."""
     there, which = {of_element(element) for element in present[name]}, f"{' '.join(TABLE)} {name}"
     gone, new = sorted(there.difference(wanted)), sorted(set(wanted) - there)
-    return _elements(family, gone, f"delete element {which} ", "\n") + _elements(
-        family, new, f"add element {which} ", "\n"
+    return _elements(kind, gone, f"delete element {which} ", "\n") + _elements(
+        kind, new, f"add element {which} ", "\n"
     )
 
 
-def of_element(element: Any) -> Range:
-    """An element of a set as nft lists it: an address, a prefix or a range."""
+def of_element(element: Any) -> Element:
+    """An element of a set as nft lists it: clients, as an address, a prefix or a range; or these
+    and an address of the server."""
     if isinstance(element, str):
-        return _range(element)[1:]
+        return _range(element)[1:], EVERYWHERE
+    if "concat" in element:
+        clients, address = element["concat"]
+        return of_element(clients)[0], address
     if "prefix" in element:
-        return _range(f"{element['prefix']['addr']}/{element['prefix']['len']}")[1:]
+        return _range(f"{element['prefix']['addr']}/{element['prefix']['len']}")[1:], EVERYWHERE
     first, last = element["range"]
-    return _range(first)[1], _range(last)[1]
+    return (_range(first)[1], _range(last)[1]), EVERYWHERE
 
 
-def _elements(family: str, listed: Iterable[Range], before: str, behind: str) -> str:
-    text = ", ".join(_text(family, *each) for each in listed)
+def _elements(kind: str, listed: Iterable[Element], before: str, behind: str) -> str:
+    text = ", ".join(_text(_family(kind), *each) for each in listed)
     return text and f"{before}{{ {text} }}{behind}"
 
 
-def _text(family: str, first: int, last: int) -> str:
-    limits = [
+def _text(family: str, clients: Range, address: str) -> str:
+    first, last = (
         socket.inet_ntop(_FAMILIES[family], number.to_bytes(_LENGTHS[family], "big"))
-        for number in (first, last)
-    ]
-    return limits[0] if first == last else "-".join(limits)
+        for number in clients
+    )
+    text = first if first == last else f"{first}-{last}"
+    return text if address == EVERYWHERE else f"{text} . {address}"

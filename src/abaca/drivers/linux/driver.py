@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
-from abaca.drivers.interface import ShareDriver, required
+from abaca.drivers.interface import ShareDriver, exported_on, required
 from abaca.drivers.linux import bounds, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.interface import (
@@ -116,6 +116,7 @@ class LinuxDriver(ShareDriver):
         create_share_from_snapshot_support=True,
         revert_to_snapshot_support=True,
         mount_snapshot_support=True,
+        export_subnets_support=True,
         revert_keeps_mounts=True,
         ipv4_support=True,
         ipv6_support=True,
@@ -212,7 +213,8 @@ class LinuxDriver(ShareDriver):
             present = [share for share in shares if share.id in held]
             pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
             mountable = [each for each in snapshots if each.is_mountable and each.id in held]
-            linux_server.publish([*map(Export.of, present), *map(Export.of, mountable)])
+            exported: list[Share | Snapshot] = [*present, *mountable]
+            linux_server.publish([Export.of(each, server.network_info) for each in exported])
             linux_server.service.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
             self._keep_accounts(server.id, server.network_info)
@@ -275,10 +277,11 @@ class LinuxDriver(ShareDriver):
         wanted = [*network_info.current, *network_info.added]
         server_id = wanted[0].server_id
         with self._locked(server_id) as server:
+            bound = _with_choice(shares, snapshots)
             if network_info.removed:
-                self._shrink(server, network_info)
+                self._shrink(server, network_info, bound)
             else:
-                self._grow(server, network_info)
+                self._grow(server, network_info, bound)
         return self._moved(server_id, wanted, shares, snapshots)
 
     def update_share_server_drains(
@@ -348,7 +351,14 @@ class LinuxDriver(ShareDriver):
     ) -> dict[str, str]:
         server = required(server)
         with self._locked(server.id) as linux_server:
-            return linux_server.publish([Export(share.id, access_rules, share.extra_specs)])
+            return linux_server.publish([Export.of(share, server.network_info, access_rules)])
+
+    def export_locations(
+        self, what: Share | Snapshot, server: ShareServer | None
+    ) -> list[ExportLocation]:
+        export = Export.of(what, required(server).network_info)
+        exported_on(export.choice, required(server))
+        return self._services.locations(export, what.export_locations)
 
     # --- snapshots --------------------------------------------------------------------------------
 
@@ -362,7 +372,7 @@ class LinuxDriver(ShareDriver):
         self.update_snapshot_access(snapshot, snapshot.access_rules, server)
         return SnapshotUpdate(
             provider_location=location,
-            export_locations=self._services.locations(Export.of(snapshot), server.network_info),
+            export_locations=self.export_locations(snapshot, server),
         )
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
@@ -387,7 +397,10 @@ class LinuxDriver(ShareDriver):
         server = required(server)
         with self._locked(server.id) as linux_server:
             self._pool_of(server.id).revert(
-                share.id, snapshot.id, snapshot.size, linux_server.set_aside(Export.of(share))
+                share.id,
+                snapshot.id,
+                snapshot.size,
+                linux_server.set_aside(Export.of(share, server.network_info)),
             )
 
     def update_snapshot_access(
@@ -395,18 +408,25 @@ class LinuxDriver(ShareDriver):
     ) -> dict[str, str]:
         server = required(server)
         with self._locked(server.id) as linux_server:
-            return linux_server.publish(
-                [Export(snapshot.id, access_rules, snapshot.share.extra_specs, is_snapshot=True)]
-            )
+            return linux_server.publish([Export.of(snapshot, server.network_info, access_rules)])
 
     # ----------------------------------------------------------------------------------------------
 
+    def _publish_choices(
+        self,
+        server: LinuxServer,
+        bound: Sequence[Share | Snapshot],
+        network_info: Sequence[NetworkInfo],
+    ) -> None:
+        """What rules grant on chosen subnets depends on those that the server has."""
+        if bound:
+            server.publish([Export.of(each, network_info) for each in bound])
+
     def _publish_empty(self, share: Share, server: ShareServer) -> list[ExportLocation]:
         """A share that has just been made, for nobody yet."""
-        export = Export(share.id)
         with self._locked(server.id) as linux_server:
-            linux_server.publish([export])
-        return self._services.locations(export, server.network_info)
+            linux_server.publish([Export.of(share, server.network_info, ())])
+        return self.export_locations(share, server)
 
     def _moved(
         self,
@@ -419,13 +439,13 @@ class LinuxDriver(ShareDriver):
         updates = {}
         for share in shares:
             known = share.export_locations
-            locations = self._services.locations(Export(share.id), network_info, known)
+            locations = self._services.locations(Export.of(share, network_info), known)
             if locations != known:
                 updates[share.id] = ShareUpdate(export_locations=locations)
         mounted = {}
         for snapshot in snapshots:
             known = snapshot.export_locations
-            locations = self._services.locations(Export.of(snapshot), network_info, known)
+            locations = self._services.locations(Export.of(snapshot, network_info), known)
             if snapshot.is_mountable and snapshot.is_complete and locations != known:
                 mounted[snapshot.id] = SnapshotUpdate(export_locations=locations)
         return ServerUpdate(
@@ -510,25 +530,40 @@ class LinuxDriver(ShareDriver):
             raise Refused("a share server needs a subnet", is_public=True)
         ldap.refuse_unreachable(ldap.accounts(network_info.current), network_info.current)
 
-    def _grow(self, server: LinuxServer, network_info: NetworkInfoUpdate) -> None:
+    def _grow(
+        self,
+        server: LinuxServer,
+        network_info: NetworkInfoUpdate,
+        bound: Sequence[Share | Snapshot],
+    ) -> None:
         try:
+            # Before clients of a new subnet come: to a rule they may be routed ones so far.
+            self._publish_choices(server, bound, [*network_info.current, *network_info.added])
             server.join([*network_info.current, *network_info.added])
             server.service.ensure_running()
         except (BackendError, OSError):
             server.leave_others(network_info.current)
+            self._publish_choices(server, bound, network_info.current)
             raise
 
-    def _shrink(self, server: LinuxServer, network_info: NetworkInfoUpdate) -> None:
+    def _shrink(
+        self,
+        server: LinuxServer,
+        network_info: NetworkInfoUpdate,
+        bound: Sequence[Share | Snapshot],
+    ) -> None:
         current = network_info.current
         server.require()
         try:
             server.leave_others(current)
             server.join(current)
             server.service.ensure_running()
+            self._publish_choices(server, bound, current)
             self._keep_accounts(current[0].server_id, current)
         except (BackendError, OSError):
             with suppress(BackendError, OSError):  # else that would be told, not the reason
                 server.join([*current, *network_info.removed])
+                self._publish_choices(server, bound, [*current, *network_info.removed])
             raise
 
     def _keep_accounts(self, server_id: str, network_info: Sequence[NetworkInfo]) -> None:
@@ -555,3 +590,12 @@ class LinuxDriver(ShareDriver):
             "server_name": self.layout.server(server_id).namespace,
             "ip_addresses": ",".join(addresses),
         }
+
+
+def _with_choice(shares: Sequence[Share], snapshots: Sequence[Snapshot]) -> list[Share | Snapshot]:
+    """Those that are there and exported on chosen subnets only."""
+    mounted = [each for each in snapshots if each.is_mountable and each.is_complete]
+    return [
+        *(each for each in shares if each.is_complete and not each.export_choice.is_free),
+        *(each for each in mounted if not each.share.export_choice.is_free),
+    ]

@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from abaca.drivers.linux.layout import NO_SHARE, ServerLayout
-from abaca.values import AccessRule, Clients, ExportLocation, NetworkInfo, Share, Snapshot
+from abaca.values import (
+    AccessRule,
+    Clients,
+    ExportChoice,
+    ExportLocation,
+    NetworkInfo,
+    Share,
+    Snapshot,
+)
 
 PROOF_SERVER = "proof"
 """Id of the share server that a back end makes for the proof alone."""
@@ -31,20 +39,41 @@ class Export(NamedTuple):
     """A share, or a mountable snapshot, which is read only, with the rules by which clients may use
     it: none means nobody.
 
-    `extra_specs`: of the share's type.
+    `extra_specs`: of the share's type. `choice`: on which of `networks`, those of its server, it is
+    exported.
     """
 
     id: str
     access_rules: Sequence[AccessRule] = ()
     extra_specs: Mapping[str, str] = {}
     is_snapshot: bool = False
+    choice: ExportChoice = ExportChoice()
+    networks: Sequence[NetworkInfo] = ()
 
     @classmethod
-    def of(cls, what: Share | Snapshot) -> Export:
-        """Of a share or snapshot with its own rules."""
-        if isinstance(what, Snapshot):
-            return cls(what.id, what.access_rules, what.share.extra_specs, is_snapshot=True)
-        return cls(what.id, what.access_rules, what.extra_specs)
+    def of(
+        cls,
+        what: Share | Snapshot,
+        networks: Sequence[NetworkInfo],
+        access_rules: Sequence[AccessRule] | None = None,
+    ) -> Export:
+        """Of a share or snapshot on a server with these networks; by its own rules, or by these."""
+        is_snapshot = isinstance(what, Snapshot)
+        share = what.share if isinstance(what, Snapshot) else what
+        rules = what.access_rules if access_rules is None else access_rules
+        return cls(what.id, rules, share.extra_specs, is_snapshot, share.export_choice, networks)
+
+    @property
+    def addresses(self) -> list[str] | None:
+        """The server's addresses at which it is exported; None: at all of them, also those to
+        come."""
+        if self.choice.is_free:
+            return None
+        return [
+            allocation.ip_address
+            for info in self.choice.of(self.networks)
+            for allocation in info.network_allocations
+        ]
 
 
 class FileService(ABC):
@@ -165,15 +194,15 @@ class FileServices(ABC):
     def locations(
         self,
         export: Export,
-        network_info: Sequence[NetworkInfo],
         known: Sequence[ExportLocation] = (),
     ) -> list[ExportLocation]:
-        """Of an export, in the order of its server's subnets; the first of each IP version is
-        preferred. On a subnet that drains only those that are `known` already."""
+        """Of an export, in the order of its server's subnets that are chosen for it; the first of
+        each IP version is preferred. On a subnet that drains only those that are `known`
+        already."""
         found: list[ExportLocation] = []
         versions: set[int] = set()
         known_paths = {location.path for location in known}
-        for info in network_info:
+        for info in export.choice.of(export.networks):
             version = info.subnet.ip_version
             for allocation in info.network_allocations:
                 path = self.path(allocation.ip_address, version, export)

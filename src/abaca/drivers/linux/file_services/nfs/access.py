@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from abaca.drivers.export_ranges import granted
 from abaca.drivers.nfs_specs import NfsSpecs, nfs_specs
 from abaca.errors import Refused
-from abaca.values import AccessRule
+from abaca.values import AccessRule, ExportChoice, NetworkInfo
 
 # Ganesha 4.3 does not parse an IPv6 prefix length of three digits. Up to this many addresses are
 # listed one by one instead; a block has no more than these.
 ENUMERATED_ADDRESSES = 256
 MAPPED_IPV4 = IPv6Network("::ffff:0:0/96")
+_EVERYWHERE = ExportChoice()
 ACCESS_LEVELS = {"rw": "RW", "ro": "RO"}
 SQUASHES = {
     "no_root_squash": "No_Root_Squash",
@@ -29,11 +31,16 @@ SQUASHES = {
 
 
 def client_blocks(
-    rules: Sequence[AccessRule], extra_specs: Mapping[str, str]
+    rules: Sequence[AccessRule],
+    extra_specs: Mapping[str, str],
+    choice: ExportChoice = _EVERYWHERE,
+    networks: Sequence[NetworkInfo] = (),
 ) -> tuple[str, dict[str, str]]:
     """(the CLIENT blocks, reasons by the id of each rule that is refused).
 
-    `extra_specs`: of the share's type. If they cannot be applied, every rule is refused.
+    `extra_specs`: of the share's type. If they cannot be applied, every rule is refused. `choice`:
+    on which of `networks` the share is exported. Of a rule that holds in parts each stands where
+    the whole would: which rule a client goes by is no matter of the choice.
     """
     clients: dict[tuple[int, str], list[str]] = {}
     refused: dict[str, str] = {}
@@ -41,8 +48,10 @@ def client_blocks(
         try:
             network = _network(rule)
             options = _options(rule.access_level, nfs_specs(extra_specs))
+            parts = granted(network, choice, networks)
+            listed = [client for part in parts for client in _clients(part)]
             clients.setdefault((network.max_prefixlen - network.prefixlen, options), []).extend(
-                _clients(network)
+                listed
             )
         except Refused as refusal:
             refused[rule.id] = refusal.message

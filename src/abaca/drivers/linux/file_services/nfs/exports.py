@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -25,6 +25,7 @@ from abaca.errors import OutcomeUnknown, Refused, Unavailable
 
 HIGHEST_EXPORT_ID = 65535
 SHARES, SNAPSHOTS = "shares", "snapshots"  # the folders that clients see
+_ADDRESSES = r"# Exported at: ([^;]*);"
 TOLD_CHARACTERS = 500  # of what Ganesha says
 # What reading nonsense raises: the library has no error of its own for bytes that are no message.
 NO_MESSAGE = (
@@ -113,10 +114,22 @@ def export_ids(server: ServerLayout) -> dict[str, int]:
     return found
 
 
-def admitted(server: ServerLayout) -> set[str]:
-    """The networks that the export files admit to any share or snapshot."""
-    files = server.exports.glob("*.conf") if server.exports.is_dir() else []
-    return {network for file in files for network in networks_in(file.read_text())}
+def admitted(server: ServerLayout) -> dict[str | None, set[str]]:
+    """The networks that the export files admit to any share or snapshot: at each of the server's
+    addresses that are named in them; under None, at all addresses."""
+    found: dict[str | None, set[str]] = {None: set()}
+    for file in server.exports.glob("*.conf") if server.exports.is_dir() else []:
+        text = file.read_text()
+        named = re.search(_ADDRESSES, text)
+        for address in re.findall(r"[^\s,]+", named[1]) if named else [None]:
+            found.setdefault(address, set()).update(networks_in(text))
+    return found
+
+
+def only_at(addresses: Iterable[str]) -> str:
+    """What an export's file says, for `admitted`, of the addresses at which it is exported.
+    NFS-Ganesha knows no such thing: it is a comment."""
+    return f"    # Exported at: {', '.join(addresses)};\n"
 
 
 def networks_in(clients: str) -> list[str]:

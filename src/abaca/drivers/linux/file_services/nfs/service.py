@@ -18,6 +18,7 @@ from abaca.drivers.linux.file_services.nfs.exports import (
     admitted,
     export_ids,
     networks_in,
+    only_at,
     write_export,
 )
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
@@ -108,7 +109,10 @@ class NfsService(GaneshaServer, FileService):
                 mounts.mount_without_handles(folder, server.overlays)
 
     def close_to_strangers(self) -> None:
-        admission.admit(self._server.namespace, admitted(self._server))
+        named = admitted(self._server)
+        everywhere = named.pop(None)
+        at = {address: networks for address, networks in named.items() if address is not None}
+        admission.admit(self._server.namespace, everywhere, at)
 
     def restart(self) -> bool:
         return self._server.ganesha_config.exists() and self.ensure_running()
@@ -122,8 +126,12 @@ class NfsService(GaneshaServer, FileService):
         refused: dict[str, str] = {}
         ids, written = export_ids(self._server), []
         for export in exports:
-            clients, not_enforced = client_blocks(export.access_rules, export.extra_specs)
+            clients, not_enforced = client_blocks(
+                export.access_rules, export.extra_specs, export.choice, export.networks
+            )
             refused |= not_enforced
+            if export.addresses is not None:
+                clients = only_at(export.addresses) + clients
             with failures.collected(f"/{_folder(export)}/{export.id}"):
                 ids[export.id] = write_export(
                     self._server, export.id, clients, ids, _folder(export)

@@ -1,0 +1,71 @@
+"""Changing the metadata of shares, and what follows: `export_subnets` moves the exports of a share
+in use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import shares as shares_table
+from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
+from abaca.domain.share_types import share_types
+from abaca.domain.shares import access_rule_states, access_rules, export_choices, shares
+from abaca.errors import Invalid
+from abaca.values import Caller, ExportChoice
+
+
+def change(
+    conn: Connection,
+    caller: Caller,
+    share_id: str,
+    change: Callable[[dict[str, str]], dict[str, str]],
+    *,
+    limits: RowLimits = NO_LIMITS,
+) -> dict[str, str]:
+    """Replace the metadata of a share by `change` of it, its row held; what it is then.
+
+    Another `export_subnets` is judged at once and takes effect in the background, with the rules:
+    Invalid when it names what is not there, or the share cannot be worked on now.
+    """
+    instances = shares.lock_instances(conn, caller, share_id)
+    before, metadata = instances[0].metadata, change(instances[0].metadata)
+    changes: dict[str, Any] = {"metadata": metadata, "updated_at": utcnow()}
+    is_chosen_anew = before.get(export_choices.KEY) != metadata.get(export_choices.KEY)
+    ready: list[sa.Row[Any]] = []
+    if is_chosen_anew:
+        ready = access_rules.require_ready(conn, instances)
+        require_room_for_work(conn, instances[0].project_id, limits)
+        changes["export_choice"] = export_choices.stored(_chosen(conn, ready, metadata))
+    conn.execute(sa.update(shares_table).where(shares_table.c.id == share_id).values(changes))
+    if is_chosen_anew:
+        access_rule_states.apply_all_again(conn, ready)
+    return metadata
+
+
+def _chosen(
+    conn: Connection, instances: Sequence[sa.Row[Any]], metadata: dict[str, str]
+) -> ExportChoice:
+    """What is chosen among the subnets of the servers that the instances stand on; each of them is
+    exported on one at least."""
+    specs = share_types.specs_of(conn, instances[0].share_type_id)
+    if not export_choices.is_made(metadata, specs):
+        return ExportChoice()
+    server_ids = {instance.share_server_id for instance in instances}
+    subnets = export_choices.subnets_of(conn, server_ids)
+    choice = export_choices.choose(metadata, specs, subnets)
+    exported = {
+        each.share_server_id
+        for each in subnets
+        if choice.admits(each.id, each.ip_version) and not each.drains
+    }
+    if left_out := sorted(server_ids - exported):
+        raise Invalid(
+            f"Invalid {export_choices.KEY}: of the chosen subnets none that stays is one of share "
+            f"server {', '.join(left_out)}, on which an instance of the share stands."
+        )
+    export_choices.require_capable(conn, choice, {instance.host for instance in instances})
+    return choice
