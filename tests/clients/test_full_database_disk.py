@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk"),
 ]
 
+SHORT_TIMES = "[worker]\nlease_seconds = 12\nretry_seconds = 15\n"
+LONGER = 20
 _BALLAST = "ballast"
 
 
@@ -96,7 +98,7 @@ def service(
 ) -> Iterator[tuple[Installation, Path, PostgresqlCluster | None]]:
     """A running service, the disk that its database lies on, and its PostgreSQL."""
     with installation() as made:
-        plan = f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n"
+        plan = f"{FAKE_BACKEND}fault_plan = {made.folder / 'faults'}\n{SHORT_TIMES}"
         if request.param == "sqlite":
             with small_disk(made.state_dir / "db", 16) as disk:
                 made.configure(plan)
@@ -123,7 +125,9 @@ def service(
 
 
 @pytest.mark.parametrize(
-    "seconds", [8, 70], ids=["shortly", "longer than a lease and than the patience with back ends"]
+    "seconds",
+    [8, LONGER],
+    ids=["shortly", "longer than a lease and than the patience with back ends"],
 )
 def test_a_full_disk_below_the_database(
     service: tuple[Installation, Path, PostgresqlCluster | None], seconds: int
