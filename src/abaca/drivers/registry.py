@@ -4,11 +4,11 @@ the group `abaca.share_drivers`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import cast
 
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import Unavailable
+from abaca.installed_plugins import in_group
 
 GROUP = "abaca.share_drivers"
 
@@ -17,13 +17,13 @@ _Factory = Callable[[str, Mapping[str, str]], ShareDriver]
 
 def known() -> list[str]:
     """The names of the drivers that are installed."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in in_group(GROUP)})
 
 
 def driver_class(driver_name: str) -> type[ShareDriver]:
     """The class of a driver. Raises Unavailable when there is none of that name, when it cannot be
     imported, or when it is no ShareDriver."""
-    points = tuple(entry_points(group=GROUP, name=driver_name))
+    points = tuple(in_group(GROUP).select(name=driver_name))
     if not points:
         raise Unavailable(
             f"There is no driver '{driver_name}'. Known drivers: {', '.join(known()) or 'none'}."

@@ -4,10 +4,10 @@ group `abaca.network_plugins`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import cast
 
 from abaca.errors import Unavailable
+from abaca.installed_plugins import in_group
 from abaca.networks.interface import NetworkPlugin
 from abaca.networks.local import PortStore
 
@@ -18,13 +18,13 @@ _Factory = Callable[[Mapping[str, str], PortStore], NetworkPlugin]
 
 def known() -> list[str]:
     """The names of the plug-ins that are installed."""
-    return sorted({point.name for point in entry_points(group=GROUP)})
+    return sorted({point.name for point in in_group(GROUP)})
 
 
 def plugin_class(name: str) -> type[NetworkPlugin]:
     """The class of a plug-in. Raises Unavailable when there is none of that name, it cannot be
     imported, or it is no NetworkPlugin."""
-    points = tuple(entry_points(group=GROUP, name=name))
+    points = tuple(in_group(GROUP).select(name=name))
     if not points:
         raise Unavailable(
             f"There is no network plug-in '{name}'. Known plug-ins: {', '.join(known()) or 'none'}."

@@ -28,8 +28,10 @@ class Mount(NamedTuple):
 def mounts_below(path: Path) -> list[Mount]:
     """Mounts at `path` or below it, the last one made first: the order in which they can be
     unmounted."""
-    found = [mount for mount in _all_mounts() if mount.point == path or path in mount.point.parents]
-    return found[::-1]
+    within = f"{str(path).rstrip('/')}/"
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    # a line for each share of this machine: only those asked for are looked at further
+    return [_parse(line) for line in lines[::-1] if f"{_point(line)}/".startswith(within)]
 
 
 def mount_at(path: Path) -> Mount | None:
@@ -85,9 +87,8 @@ def unmount(path: Path) -> None:
             run("umount", "--lazy", str(mounted.point))
 
 
-def _all_mounts() -> list[Mount]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [_parse(line) for line in lines]
+def _point(line: str) -> str:
+    return _unescape(line.split(" ", 5)[4])
 
 
 def _parse(line: str) -> Mount:
@@ -96,7 +97,7 @@ def _parse(line: str) -> Mount:
     filesystem, source, options = after.split(" ", 2)
     flags = frozenset(fields[5].split(","))
     return Mount(
-        Path(_unescape(fields[4])),
+        Path(_point(line)),
         _unescape(fields[3]),
         filesystem,
         _unescape(source),
