@@ -23,7 +23,10 @@ from tests.api.test_access_matrix import IDS
 from tests.api.test_isolation import body_of, every_route, filled
 from tests.openstack.keystone import Keystone, section
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # the first one starts Keystone
+pytestmark = [
+    pytest.mark.slow("a real Keystone, asked by each persona"),
+    pytest.mark.timeout(300),
+]  # the first one starts Keystone
 
 PERSONAS = ("admin", "manager", "member", "reader", "nobody", "system admin", "system reader")
 Names = dict[str, str]

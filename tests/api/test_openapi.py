@@ -226,7 +226,7 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.slow("Schemathesis calls every operation")
 @pytest.mark.timeout(600)
 def test_answers_are_as_described(
     conf: cfg.ConfigOpts, engine: Engine, known: dict[str, str], caplog: pytest.LogCaptureFixture

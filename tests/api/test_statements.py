@@ -160,7 +160,7 @@ def site(api: Api, back_end: BackEnd) -> Site:
     return Site(api, back_end)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("twenty of everything are made")
 def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(
     api: Api, site: Site
 ) -> None:

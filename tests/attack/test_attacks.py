@@ -15,7 +15,7 @@ from tests.contracts.drivers import linux_backend
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.slow,
+    pytest.mark.slow("honest clients are watched before, during and after each attack"),
     pytest.mark.timeout(180),
     pytest.mark.sampled(2),  # each takes five seconds or more, of watching honest clients
 ]

@@ -24,7 +24,10 @@ from tests.databases import PostgresqlDatabases
 from tests.service import FAKE_BACKEND, arguments_of, installation, wait_until
 from tests.stack import initialise
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a service, and the pauses of its supervisor"),
+    pytest.mark.timeout(300),
+]
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 needs_library = pytest.mark.skipif(

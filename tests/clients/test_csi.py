@@ -18,7 +18,10 @@ from tests.clients.gophercloud import AGENT, Gophercloud
 from tests.openstack.keystone import ADMIN, Keystone
 from tests.service import Installation, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.timeout(300),
+]
 
 VERSION, RULES_VERSION = "2.37", "2.45"
 PROVISIONED_BY, SNAPSHOTTED_BY = (

@@ -27,7 +27,10 @@ from tests.api_process import Server, serving
 from tests.raw_http import Answer, Connection, basic, request, unverified
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("walls that are time limits are waited for"),
+    pytest.mark.timeout(300),
+]
 
 ROOT, ALICE = basic("root", "pw"), basic("alice", "pw")
 TYPES = request("GET", "/v2/types", credentials=ROOT)

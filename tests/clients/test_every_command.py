@@ -22,7 +22,7 @@ pytest.importorskip(
     "manilaclient", reason="python-manilaclient is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow("all commands of the client, one by one"), pytest.mark.timeout(300)]
 
 COMPATIBILITY = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SPECS = (

@@ -16,7 +16,10 @@ import pytest
 
 from tests.clients.gophercloud import LAST_OFFSET, Gophercloud, pages
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.timeout(300),
+]
 
 NOBODY = "9e3a5a44e0134445867776ef53a37605"  # a project that need not be there
 UNKNOWN = "11111111-2222-4333-8444-555555555555"

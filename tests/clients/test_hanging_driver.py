@@ -20,7 +20,10 @@ from abaca.drivers.fake.faults import Fault, write_plan
 from tests.clients.test_serve import password_in_clouds_file
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a call that hangs is waited for until it is given up"),
+    pytest.mark.timeout(300),
+]
 
 WAIT_SECONDS = 2.0  # what an addition that finds a place waits
 CHECK = "check_update_share_server_network_allocations"

@@ -22,7 +22,10 @@ manilaclient = pytest.importorskip(
     "manilaclient.client", reason="python-manilaclient is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.timeout(300),
+]
 
 VERSION, USER_AGENT = "2.87", "manila_ui_plugin_for_horizon"
 

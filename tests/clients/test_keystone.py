@@ -24,7 +24,10 @@ openstack = pytest.importorskip(
     "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Keystone, and the `openstack` command"),
+    pytest.mark.timeout(300),
+]
 
 TYPES = {"shared-file-system": "/v2", "sharev2": "/v2", "share": "/v2/%(project_id)s"}
 

@@ -20,7 +20,10 @@ from tests.api_process import Server, serving
 from tests.lying_services import HONEST, lying_service
 from tests.raw_http import Connection, request
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow("answers are waited for until they are given up"),
+    pytest.mark.timeout(180),
+]
 
 OPTIONS = """auth_type = password
 username = u

@@ -19,7 +19,10 @@ from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgre
 from tests.raw_http import Connection, basic, request
 from tests.stack import initialise, wait_for
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow("a database that does not answer is waited for"),
+    pytest.mark.timeout(180),
+]
 
 ROOT = basic("root", "pw")
 ASKED = {

@@ -21,7 +21,10 @@ openstack = pytest.importorskip(
     "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("each start of the `openstack` command takes a second"),
+    pytest.mark.timeout(300),
+]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,10 @@ from tests.clients.test_hanging_driver import Client, share_network_in_use
 from tests.databases import PostgresqlCluster, PostgresqlDatabases, find_postgresql
 from tests.service import FAKE_BACKEND, Installation, installation, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.slow("a database is away for longer than what depends on it waits"),
+    pytest.mark.timeout(400),
+]
 
 OUTAGE_SECONDS = 35  # longer than a worker keeps its lease without renewing it
 

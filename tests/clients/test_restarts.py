@@ -18,7 +18,10 @@ import pytest
 
 from tests.service import FAKE_BACKEND, Installation, descendants, installation, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("the service is restarted as an administrator would"),
+    pytest.mark.timeout(300),
+]
 
 CONFIG = (
     f"{FAKE_BACKEND}[api]\nauth_strategy = noauth\n[quota]\nshares = -1\nshare_networks = "

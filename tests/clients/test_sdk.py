@@ -19,7 +19,7 @@ openstack = pytest.importorskip(
     "openstack", reason="openstacksdk is missing (pip install 'abaca[client]')"
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow("the SDK waits for what it has made"), pytest.mark.timeout(300)]
 
 SPECS = dict.fromkeys(
     ("driver_handles_share_servers", "snapshot_support", "revert_to_snapshot_support"), "True"

@@ -28,7 +28,10 @@ from tests.service import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("`abaca serve` is started again and again"),
+    pytest.mark.timeout(300),
+]
 
 PASSWORD = re.compile(r"The password is shown only once: (\S+)")
 

@@ -13,7 +13,10 @@ from tests.tempest.known import EXPECTED, reason, unexpected
 from tests.tempest.scene import scene
 from tests.tempest.suite import Outcome, summary
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow("tempest runs 140 tests on a whole installation"),
+    pytest.mark.timeout(900),
+]
 
 SECONDS = 600
 PASSED_MIN = 135

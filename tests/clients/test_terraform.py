@@ -18,7 +18,10 @@ from tests.clients.gophercloud import AGENT, Gophercloud
 from tests.openstack.keystone import Keystone
 from tests.service import Installation
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Keystone, and the service behind it"),
+    pytest.mark.timeout(300),
+]
 
 LEAST, CEPHX, WITH_OU, RULES, SHARES, MESSAGES = "2.7", "2.13", "2.44", "2.45", "2.14", "2.37"
 

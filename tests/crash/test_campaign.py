@@ -20,7 +20,10 @@ from tests.databases import find_postgresql
 
 SECONDS = 30.0 * sample.FACTOR
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600 + 2 * SECONDS)]
+pytestmark = [
+    pytest.mark.slow("half a minute of random kills on each back end"),
+    pytest.mark.timeout(600 + 2 * SECONDS),
+]
 
 
 def run(form: str) -> Report:

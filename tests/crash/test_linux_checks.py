@@ -23,7 +23,11 @@ from tests.operations.scenarios import CIDRS, Ground
 from tests.operations.scene import server_of
 from tests.stack import MEMBER, Stack, initialise, make_conf
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("a whole installation on Linux, crashed"),
+    pytest.mark.timeout(400),
+]
 
 BACKEND = "b1"
 

@@ -17,7 +17,11 @@ from abaca.admin import demo, demo_steps
 from abaca.admin.demo_scene import Scene
 from abaca.admin.demo_steps import Play
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("the demonstration as a user sees it, commands included"),
+    pytest.mark.timeout(600),
+]
 
 
 @pytest.fixture(scope="module")

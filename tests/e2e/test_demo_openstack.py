@@ -22,7 +22,11 @@ from tests.e2e.tutorial_pages import FIRST_LINES, TUTORIALS, blocks_of, marked, 
 from tests.openstack.demo import OpenstackScene, delete, make, neighbours, start
 from tests.service import PATIENCE
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("the demonstration beside a real Keystone and Neutron"),
+    pytest.mark.timeout(600),
+]
 
 PAGE = "keystone-and-neutron.md"
 STARTS, OPENS_A_TERMINAL, ASKS = "make demo-openstack KEEP=1", "export PATH=", "--check-only"

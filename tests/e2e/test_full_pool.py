@@ -16,7 +16,11 @@ from tests.e2e.conftest import Install, Site
 from tests.operations.scene import allow, delete_share, settled_rules, told
 from tests.stack import MEMBER, wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("a pool is filled by a client"),
+    pytest.mark.timeout(300),
+]
 
 V4, V6 = "10.75.0.0/24", "fd00:75::/64"
 MIB = 1024**2

@@ -14,7 +14,11 @@ from tests.e2e.conftest import Install
 from tests.nfs4.client import Client, Client40, Client41, patiently
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("clients wait out a grace period"),
+    pytest.mark.timeout(300),
+]
 
 V4, V6 = "10.73.0.0/24", "fd00:73::/64"
 NEVER, OFTEN = 3600.0, 0.5  # seconds between two looks whether servers serve

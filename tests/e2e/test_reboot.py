@@ -19,7 +19,11 @@ from tests.clients.test_hanging_driver import Client
 from tests.contracts.drivers.linux_backend import probe, unavailable_reason
 from tests.service import Installation, arguments_of, descendants, installation, wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("an installation comes back from a reboot"),
+    pytest.mark.timeout(400),
+]
 
 LINUX = (
     "[DEFAULT]\nenabled_share_backends = linux\n[linux]\nshare_driver = linux\npool_size_gib "

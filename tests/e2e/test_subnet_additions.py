@@ -28,7 +28,11 @@ from tests.operations.scene import (
     told,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("clients work while whole installations change"),
+    pytest.mark.timeout(300),
+]
 
 V4, V6 = "10.71.0.0/24", "fd00:71::/64"
 LATER4, LATER6 = "10.72.0.0/24", "fd00:72::/64"

@@ -25,7 +25,11 @@ from abaca.worker.backends import network_namespace
 from tests.e2e.tutorial_pages import FIRST_LINES, blocks_of, marked, output_of
 from tests.service import PATIENCE, reachable_folder, wait_until
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("all commands of the tutorials"),
+    pytest.mark.timeout(600),
+]
 
 INSTALLS, SERVES, KEEPS_BUSY = "apt install", "abaca serve", "while ip netns exec"
 ADDS, CLEANS_UP = "GREEN=$(", "openstack share delete"

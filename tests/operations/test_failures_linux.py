@@ -21,7 +21,11 @@ from tests.operations.scene import stored_slate
 from tests.sample import IS_ALL, sample
 from tests.stack import initialise
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("each failure is a share server made anew"),
+    pytest.mark.timeout(1800),
+]
 
 PATIENCE = 120.0
 MOST_PLACES = 8

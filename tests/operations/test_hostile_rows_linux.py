@@ -22,7 +22,11 @@ from tests.operations.scenarios import Ground
 from tests.operations.scene import allow, server_of, settled_rules, share, stored_slate, told
 from tests.stack import Stack, initialise
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("a share server is made for each hostile row"),
+    pytest.mark.timeout(300),
+]
 
 PATIENCE = 120.0
 CONFIGURED = '10.0.0.9"; } EXPORT { Path = "/"; Pseudo = "/all"; } #\n$(touch pwned)'

@@ -25,7 +25,10 @@ from tests.operations.scene import available_share, delete_share, server, server
 from tests.stack import MEMBER, Stack, WorkerProcess, wait_for
 
 # the first one starts Keystone and Neutron
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Neutron, which serves one request at a time"),
+    pytest.mark.timeout(300),
+]
 
 PROJECT = MEMBER.project_id
 SECONDS = 60  # of one share's life; Neutron serves one request at a time

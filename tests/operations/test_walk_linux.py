@@ -17,7 +17,11 @@ from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
 from tests.stack import initialise
 from tests.walk import MOMENTS, Walk, places
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("each kill is a worker and share servers made anew"),
+    pytest.mark.timeout(1800),
+]
 
 OVERRIDES = {"service_down_time": 600}
 PATIENCE = 120.0

@@ -160,7 +160,7 @@ def installed(
 
 
 @pytest.mark.root
-@pytest.mark.slow
+@pytest.mark.slow("an installation on Linux of its own")
 @pytest.mark.timeout(300)
 def test_paths_of_a_linux_back_end_stay_in_the_log(
     installed: tuple[Stack, LinuxWorld], caplog: pytest.LogCaptureFixture

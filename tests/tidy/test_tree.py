@@ -194,6 +194,11 @@ def test_no_test_sleeps() -> None:
     ] == []
 
 
+def test_what_is_slow_says_why() -> None:
+    without = re.compile(r"\bmark\.slow\b(?!\(\s*\")")
+    assert [name(path) for path in modules(TESTS) if without.search(path.read_text())] == []
+
+
 def test_only_workflow_knows_the_engine() -> None:
     users = [
         path

@@ -21,7 +21,11 @@ from tests.contracts.drivers.linux_backend import btrfs_pool, probe
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("a disk is filled below real file systems"),
+    pytest.mark.timeout(300),
+]
 
 DISK_MIB = 480
 OTHERS_MIB = 120

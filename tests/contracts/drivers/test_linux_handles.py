@@ -194,7 +194,7 @@ def test_a_handle_of_a_kind_that_no_share_has_stops_no_server(site: Site, scene:
     assert (ganeshas(site, scene), scene.opened(scene.own.file)) == (before, "own")
 
 
-@pytest.mark.slow
+@pytest.mark.slow("tens of thousands of handles")
 @pytest.mark.timeout(300)
 def test_mangled_handles_open_nothing_foreign_and_stop_no_server(site: Site, scene: Scene) -> None:
     """Every first byte with every length, and every byte in every place: of handles of a share, a

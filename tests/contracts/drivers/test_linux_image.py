@@ -61,7 +61,7 @@ def fill(disk: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
 
 
-@pytest.mark.slow
+@pytest.mark.slow("gigabytes are written")
 def test_a_full_disk_below_takes_nothing_from_a_pool(reserving: LinuxDriver, disk: Path) -> None:
     pool = linux_backend.btrfs_pool(reserving)
     pool.create("share", 1)

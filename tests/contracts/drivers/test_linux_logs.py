@@ -41,7 +41,7 @@ def logged(site: Site, server: ShareServer) -> int:
     return sum(file.lstat().st_size for file in site.layout(server).logs.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.slow("thousands of requests of each kind")
 @pytest.mark.timeout(600)
 def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
     server = site.server(*BOTH)
@@ -58,7 +58,7 @@ def test_requests_that_cannot_be_read_are_not_logged(site: Site) -> None:
     assert "Unknown parameter" not in site.layout(server).log.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.slow("each operation a thousand times")
 @pytest.mark.timeout(300)
 def test_operations_that_make_no_sense_are_not_logged(site: Site) -> None:
     """Each one there is, on a file of the client's: with nothing but zeros; and what asks for
@@ -102,7 +102,7 @@ def make_verbose(site: Site, server: ShareServer) -> None:
         unwrap_msg(bus.send_and_get_reply(setting, timeout=10))
 
 
-@pytest.mark.slow
+@pytest.mark.slow("a log is filled to its bound")
 def test_a_log_is_bounded_while_the_server_runs_whatever_is_logged(site: Site) -> None:
     server, other = site.server(*BOTH), site.server(("other net", "10.0.0.5/24"))
     share = site.share(server)

@@ -75,7 +75,7 @@ def write_all(folder: Path) -> int:
     return written
 
 
-@pytest.mark.slow
+@pytest.mark.slow("gigabytes are written")
 def test_snapshots_of_one_tenant_take_no_room_of_another(
     pool_of: Callable[[int], BtrfsPool], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,7 +196,7 @@ def fill_with_names(folder: Path) -> int:
     return number
 
 
-@pytest.mark.slow
+@pytest.mark.slow("50,000 files are made")
 def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(
     pool_of: Callable[[int], BtrfsPool],
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_share_full_of_what_has_no_data_takes_no_room_of_another(
     (pool.path(mine) / "names-1").unlink()
 
 
-@pytest.mark.slow
+@pytest.mark.slow("gigabytes are written")
 def test_room_that_data_has_left_behind_can_hold_names(pool_of: Callable[[int], BtrfsPool]) -> None:
     """btrfs keeps it for data, even when nearly all of that has been deleted: nobody could make a
     file any more."""

@@ -277,7 +277,7 @@ def there(site: Site) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow("a worker is killed at many places")
 @pytest.mark.timeout(900)
 def test_a_worker_that_is_killed_anywhere_in_a_revert_ends_it_at_its_next_start(
     site: Site, scene: Scene

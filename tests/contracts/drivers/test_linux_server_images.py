@@ -119,7 +119,7 @@ def test_images_and_what_they_hold_are_roots_and_data_only(site: Site) -> None:
         assert mounted is not None and mounted.flags >= {"nodev", "nosuid", "noexec", "nosymfollow"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow("file systems are resized several times")
 def test_it_grows_with_its_shares_and_gives_back_what_is_deleted(site: Site) -> None:
     (before,) = site.driver.get_pools()
     server = site.server(*BOTH)

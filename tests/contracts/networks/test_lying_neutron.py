@@ -16,7 +16,10 @@ from abaca.networks.neutron import NeutronNetworks
 from abaca.values import Subnet
 from tests.lying_services import NONSENSE, lying_service
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.slow("answers are waited for until they are given up"),
+    pytest.mark.timeout(180),
+]
 
 WITHOUT_END = ("hang", "drip", "endless", "bomb", "pages", "redirect")
 SECONDS = 2  # for an answer

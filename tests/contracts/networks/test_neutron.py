@@ -20,7 +20,10 @@ from tests.openstack.neutron import Neutron
 from tests.openstack.proxy import Fault, Proxy
 
 # the first one starts Keystone and Neutron
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.slow("a real Neutron, which serves one request at a time"),
+    pytest.mark.timeout(300),
+]
 
 
 class TestNeutronNetworks(NetworkConformance):

@@ -30,7 +30,7 @@ from tests.openstack.neutron import NeutronOnMariadb
 from tests.openstack.proxy import Fault, Proxy
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow("a Neutron on MariaDB"),
     pytest.mark.timeout(900),  # the first one starts Keystone, MariaDB and Neutron
     pytest.mark.skipif(
         "ABACA_NEUTRON_LOAD" not in os.environ,
