@@ -34,7 +34,7 @@ demo-openstack: system venv venv-openstack ## the same beside a real Keystone an
 	@$(BIN)/python -m tests.openstack.demo $(if $(KEEP),--keep)
 
 .PHONY: test
-test: system venv venv-openstack ## run everything that this machine can run; says what it skips and why; what failed beside others runs once more, alone (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
+test: system venv venv-openstack ## run what this machine can run, of large tables a sample; says what it skips and why; what failed beside others runs once more, alone (SAMPLE=n: samples n times as large; SEED=…; JOBS=n; MINUTES=n: at most)
 	@$(SAMPLED) $(BIN)/python -m tests.run $(TOGETHER) --thinned $(if $(MINUTES),--session-timeout=$$(($(MINUTES) * 60))) -rfEs --durations=25
 
 .PHONY: coverage
