@@ -145,7 +145,7 @@ class OutcomeUnknown(BackendError):
 
 class NoSpace(BackendError):
     """No room: no free gigabytes or no free addresses. From `create_share` it means: another pool,
-    and see to it that nothing is left here."""
+    and make sure that nothing is left here."""
 
     unexplained = "There is not enough room left."
 

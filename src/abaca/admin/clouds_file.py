@@ -35,7 +35,7 @@ def listening_url(conf: cfg.ConfigOpts) -> str:
 
 
 def path_of(conf: cfg.ConfigOpts) -> Path:
-    """Where the file stands."""
+    """Where the file is."""
     return config.state_path(conf, "clouds.yaml")
 
 

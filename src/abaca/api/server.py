@@ -89,8 +89,8 @@ def _import_all() -> None:
 
 
 def _refuse_older(conf: cfg.ConfigOpts, revisions: list[str]) -> None:
-    """By the user who serves: root has nothing to do with the database. One that is away is told to
-    those who ask."""
+    """By the user who serves: root has nothing to do with the database. While it is away, requests
+    are answered with 503."""
     try:
         migrations.refuse_older(database_url(conf), revisions)
     except OperationalError as error:

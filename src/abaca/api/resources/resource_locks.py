@@ -83,7 +83,7 @@ def update(call: Call, lock_id: str) -> dict[str, Any]:
     try:
         with begin(call.engine) as conn:
             return _one(call, resource_locks.update(conn, call.caller, lock_id, changes))
-    except Conflict as error:  # a new lock is told so with 409, one that is changed with 400
+    except Conflict as error:  # a new lock is refused with 409, one that is changed with 400
         raise Invalid(error.message) from error
 
 

@@ -138,7 +138,7 @@ class View:
     def render_all(
         self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False
     ) -> list[dict[str, Any]]:
-        """The same as dicts, for who goes on with them."""
+        """The same as dicts, for further work on them."""
         rendered: list[dict[str, Any]] = msgspec.to_builtins(
             self.shown(rows, version, level=level, is_admin=is_admin)
         )

@@ -39,8 +39,8 @@ SHARE_SERVER = View(
 
 
 class ServerManage(Body):
-    """`{"share_server": …}` of one that is to be managed. What is missing is told as the field's
-    API tells it."""
+    """`{"share_server": …}` of one that is to be managed. What is missing is reported as Manila
+    reports it."""
 
     host: Identifier | None = None
     share_network_id: Identifier | None = None

@@ -54,7 +54,8 @@ share_server_share_network_subnet_mappings = sa.Table(
     reference("share_server_id", "share_servers", ondelete="CASCADE"),
     reference("share_network_subnet_id", "share_network_subnets"),
     # False while the server does not serve the subnet: an addition that runs, or that failed and
-    # waits for a retry. Of one that is leaving: the back end has let go, the addresses go back.
+    # waits for a retry. Of one that is leaving: the back end has released it, the addresses go
+    # back.
     sa.Column("is_served", sa.Boolean, nullable=False, default=True),
     # True while the server is giving the subnet up: a removal that runs, or that failed and waits
     # for a retry or for being abandoned.

@@ -20,7 +20,7 @@ from abaca.values import AccessRule, Snapshot, Value
 
 
 class Standing(Value):
-    """Where the share of a snapshot stands: `host` is host@backend#pool. Stored with the work, as
+    """Where the share of a snapshot is: `host` is host@backend#pool. Stored with the work, as
     `driver_values.Standing`."""
 
     host: str

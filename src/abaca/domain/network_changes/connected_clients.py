@@ -157,7 +157,7 @@ def _answer(
 
 
 class _Clients:
-    """The clients of one server, joined with the subnets it stands on."""
+    """The clients of one server, joined with the subnets it is on."""
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ def change(
     in_use_allowed: bool = True,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any] | PendingCheck:
-    """Attach or exchange. The network's view; or a pending check, when servers stand on the network
+    """Attach or exchange. The network's view; or a pending check, when servers are on the network
     and their drivers have yet to be asked.
 
     Forbidden on a network in use unless `in_use_allowed`. Conflict for a second service of a type,
@@ -105,7 +105,7 @@ def check(
 def remove(
     conn: Connection, caller: Caller, share_network_id: str, security_service_id: str
 ) -> dict[str, Any]:
-    """Take a security service from a network that no share server stands on; Forbidden otherwise.
+    """Take a security service from a network that no share server is on; Forbidden otherwise.
     The network's view."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
@@ -145,7 +145,7 @@ def resume(conn: Connection, share_server_id: str, new_id: str, current_id: str)
 
 
 def answered(conn: Connection, check_id: str, service_host: str, denial: str | None) -> None:
-    """Store what a back end answered: None is a yes; a denial is told to the one who asks."""
+    """Store what a back end answered: None is a yes; a denial is shown to the one who asks."""
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED)
 
 
@@ -165,7 +165,7 @@ def finish(conn: Connection, share_server_id: str, backend_details: dict[str, st
 
 
 def fail(conn: Connection, share_server_id: str, new_id: str, current_id: str, reason: str) -> None:
-    """The server could not join: it is in error with its shares' rules; the network goes on with
+    """The server could not join: it is in error with its shares' rules; the network continues with
     the new service."""
     share_server_networks.fail_change(
         conn,

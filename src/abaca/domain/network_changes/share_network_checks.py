@@ -215,8 +215,8 @@ def answer(
     denied: str,
     **found: Any,
 ) -> None:
-    """Store what a back end answered: None is a yes; a denial is told to the project as `denied:
-    denial`. `found`: further columns."""
+    """Store what a back end answered: None is a yes; a denial becomes a message to the project,
+    `denied: denial`. `found`: further columns."""
     row = conn.execute(
         sa.select(_checks).where(_checks.c.id == check_id).with_for_update()
     ).one_or_none()

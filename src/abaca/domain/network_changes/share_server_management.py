@@ -1,5 +1,4 @@
-"""Managing share servers that stand on a back end without Abaca's knowing, and letting them go
-again.
+"""Managing share servers that are on a back end and unknown to Abaca, and unmanaging them.
 
 A server that Abaca made has its id as its identifier, and keeps both: whatever was called after it
 (on the back end, in Neutron) is found by it again. One from elsewhere gets an id of its own. What
@@ -168,7 +167,7 @@ def managed(conn: Connection, share_server_id: str) -> None:
 def fail_managing(
     conn: Connection, share_server_id: str, _driver_options: str, reason: str
 ) -> None:
-    """The server could not be taken over: it may be let go again."""
+    """The server could not be taken over: it may be unmanaged again."""
     _settle(conn, share_server_id, "manage_error", reason)
 
 
@@ -209,7 +208,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 
 
 def _lone_subnet(conn: Connection, caller: Caller, wanted: ServerToManage) -> str:
-    """The subnet that the server stands on. Invalid unless it is the only one of its zone, and its
+    """The subnet that the server is on. Invalid unless it is the only one of its zone, and its
     network active."""
     try:
         network = lock(conn, caller, wanted.share_network_id)

@@ -36,7 +36,7 @@ from abaca.values import (
 
 
 class Place(Value):
-    """One share network subnet that a server shall stand on. `subnet` is None while the network
+    """One share network subnet that a server shall be on. `subnet` is None while the network
     plug-in has not been asked what it is."""
 
     share_network_subnet_id: str
@@ -48,7 +48,7 @@ class Place(Value):
 
 
 def places(conn: Connection, share_server_id: str, *, served: bool = True) -> list[Place]:
-    """The subnets that a server stands on (or, `served=False`, is about to), the oldest first, with
+    """The subnets that a server is on (or, `served=False`, is about to), the oldest first, with
     the addresses it needs on each."""
     rows = conn.execute(
         sa.select(
@@ -159,7 +159,7 @@ def store_allocations(
 
 
 class Addition(Value):
-    """All that a driver is told when a server gets one more subnet."""
+    """All that a driver is given when a server gets one more subnet."""
 
     network_info: NetworkInfoUpdate
     server_details: dict[str, str]
@@ -257,7 +257,7 @@ def restore(conn: Connection, share_network_id: str, share_server_id: str) -> No
 
 def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
     """The server could not be given the subnet: it is in error with its shares' rules; the network
-    goes on with the subnet added.
+    continues with the subnet added.
 
     Addresses and mapping stay for a retry; the shares stay served on the old subnets.
     """
@@ -270,8 +270,8 @@ def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason
 
 
 def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) -> None:
-    """A change of a server in use went wrong: it is in error with its shares' rules, the project is
-    told `what: reason`, the network goes on."""
+    """A change of a server in use went wrong: it is in error with its shares' rules, the project
+    gets the message `what: reason`, the network continues."""
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return

@@ -56,8 +56,8 @@ def resume_abandonment(conn: Connection, share_server_id: str, subnet_id: str) -
 
 
 def abandoned(conn: Connection, share_server_id: str, subnet_id: str) -> None:
-    """The server stands on its old subnets alone, and the addresses on the new one have been given
-    back."""
+    """The server is on its old subnets alone, and the addresses on the new one have been
+    released."""
     network_id = share_server_networks.lock_network(conn, share_server_id)
     if network_id is None:
         return

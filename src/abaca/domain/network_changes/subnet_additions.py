@@ -1,5 +1,5 @@
-"""Adding a subnet to a share network: judged, checked by every driver concerned when servers stand
-in the bucket, then begun in one transaction.
+"""Adding a subnet to a share network: judged, checked by every driver concerned when servers are in
+the bucket, then begun in one transaction.
 
 Nothing is in error when an addition is refused. What happens after it has begun:
 `share_server_networks`.
@@ -58,8 +58,8 @@ def add(
     multiple_allowed: bool,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any] | PendingCheck:
-    """Add a subnet. Its view; or a pending check, when it is not the bucket's first, servers stand
-    and their drivers have yet to be asked.
+    """Add a subnet. Its view; or a pending check, when it is not the bucket's first, there are
+    servers, and their drivers have yet to be asked.
 
     Conflict for every reason of state or capability and when a driver denies; ServiceDown when a
     worker concerned is down.
@@ -141,7 +141,7 @@ def inquiry(conn: Connection, check_id: str, service_host: str) -> Inquiry | Non
 def answer(
     conn: Connection, check_id: str, service_host: str, denial: str | None, subnet: Subnet | None
 ) -> None:
-    """Store what a back end answered: None is a yes; a denial is told to the one who asks."""
+    """Store what a back end answered: None is a yes; a denial is shown to the one who asks."""
     found = {"subnet": msgspec.to_builtins(subnet)} if subnet is not None else {}
     checks.answer(conn, check_id, service_host, denial, denied=_DENIED, **found)
 
@@ -172,7 +172,7 @@ def _judge(
             f"per availability zone for share network {network.id}."
         )
     affected = checks.live_servers(conn, on_subnets([subnet.id for subnet in bucket]))
-    # The first subnet of a zone is nobody's business.
+    # The first subnet of a zone concerns no server.
     asked = checks.live_servers(conn, checks.of_network(network.id)) if bucket else []
     if asked:
         checks.require_healthy(
@@ -223,7 +223,7 @@ def _begin(
     enqueued: all of it or nothing."""
     subnet_id = _insert(conn, share_network_id, wanted, addition, resolved=subnet)
     checks.forget_all(conn, share_network_id)
-    if not addition.affected:  # the servers that were asked stand in other zones
+    if not addition.affected:  # the servers that were asked are in other zones
         return subnet_id
     now = utcnow()
     conn.execute(

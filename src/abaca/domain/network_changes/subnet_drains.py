@@ -149,7 +149,7 @@ def obstructed(conn: Connection, subnet_id: str, reason: str) -> None:
 
 
 class ToTell(Value):
-    """The driver on `host` is told which subnets of the server drain."""
+    """The driver on `host` learns which subnets of the server drain."""
 
     host: str
 
@@ -189,7 +189,7 @@ def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerU
 
 
 def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
-    """The server goes on as before; the project is told what that means."""
+    """The server continues as before; a message to the project says what that means."""
     row = conn.execute(
         sa.select(DRAINS.label("drains")).where(share_network_subnets.c.id == subnet_id)
     ).one_or_none()

@@ -1,5 +1,5 @@
-"""Handing metadata of share network subnets to the drivers of the share servers that stand there,
-and telling their project how it went.
+"""Handing metadata of share network subnets to the drivers of the share servers that are there, and
+reporting the outcome to their project.
 
 Values are read when the work runs, so the newest win however often they change meanwhile. A server
 that is set up, or given the subnet, later gets them with its network information.
@@ -62,7 +62,7 @@ def hand_over(
 
 
 class HandOver(Value):
-    """The driver on `host` is told what these keys of a subnet are."""
+    """The driver on `host` is given these keys of a subnet."""
 
     host: str
     keys: list[str]
@@ -104,7 +104,7 @@ def handed_over(conn: Connection, share_server_id: str, subnet_id: str, keys: li
 
 
 def fail(conn: Connection, share_server_id: str, subnet_id: str, *keys_and_reason: str) -> None:
-    """The server goes on as before; the project is told why."""
+    """The server continues as before; a message to the project says why."""
     *keys, reason = keys_and_reason
     _tell(
         conn,

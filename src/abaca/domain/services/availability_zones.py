@@ -1,5 +1,5 @@
-"""Availability zones: where back ends say they stand. They come into being with the first back end
-that names them."""
+"""Availability zones: where back ends say they are. They are created with the first back end that
+names them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Services: the back ends of workers, as administrators see them. Signs of life are the worker's
-business."""
+"""Services: the back ends of workers, as administrators see them. Heartbeats come from the
+worker."""
 
 from __future__ import annotations
 

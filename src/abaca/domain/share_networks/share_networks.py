@@ -1,4 +1,4 @@
-"""Share networks: a tenant's choice of subnets that its share servers stand on. The subnets
+"""Share networks: a tenant's choice of subnets for its share servers. The subnets
 themselves: `share_network_subnets`."""
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def update(
     conn: Connection, caller: Caller, share_network_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Change name and description; neutron_net_id and neutron_subnet_id of the only default subnet
-    while no share server stands."""
+    while there is no share server."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
     neutron: dict[str, Any] = {

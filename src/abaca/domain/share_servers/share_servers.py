@@ -169,7 +169,7 @@ def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
 def choose(
     conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]
 ) -> str | None:
-    """A server on that back end that stands on exactly these subnets, those that drain not counted,
+    """A server on that back end that is on exactly these subnets, those that drain not counted,
     and can take a share; None when one has to be made.
 
     Invalid when a server of the network, on whatever back end, waits for a repair of its networks:

@@ -75,7 +75,7 @@ def granted_to(conn: Connection, instance_id: str) -> list[AccessRule]:
 
 
 def begin_update(conn: Connection, instance_id: str) -> bool:
-    """Mark what is queued as going on; False, and nothing is to be applied, when the instance is
+    """Mark what is queued as in progress; False, and nothing is to be applied, when the instance is
     gone or going."""
     share = _locked(conn, instance_id)
     if share is None:
@@ -127,7 +127,7 @@ def end_update(conn: Connection, instance_id: str, update: AccessUpdate) -> None
 
 def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
     """The rules could not be applied: those that were being changed are in error, and the project
-    is told."""
+    gets a message."""
     share = _locked(conn, instance_id)
     if share is None:
         return

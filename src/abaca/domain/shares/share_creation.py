@@ -360,7 +360,7 @@ def server_for(
 
 
 def choose_server_again(conn: Connection, instance_id: str) -> None:
-    """A share that has let go of a server that was never set up gets another one, where it was
+    """A share that was detached from a server that was never set up gets another one, where it was
     placed. Invalid when there can be none."""
     instance = conn.execute(
         sa.select(share_instances).where(share_instances.c.id == instance_id)

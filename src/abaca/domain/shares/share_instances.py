@@ -62,7 +62,7 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 
 
 def server_of(conn: Connection, instance_id: str) -> str | None:
-    """The share server that it stands on; None when it is gone."""
+    """The share server that it is on; None when it is gone."""
     return conn.scalar(
         sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id)
     )

@@ -1,4 +1,4 @@
-"""Managing shares that stand on a share server without Abaca's knowing, and letting them go again.
+"""Managing shares that are on a share server and unknown to Abaca, and unmanaging them.
 Servers: `share_server_management`.
 
 A share that Abaca made is called, on the back end, by the id that its export paths end with, and
@@ -198,7 +198,7 @@ def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
 def fail_managing(
     conn: Connection, instance_id: str, _export_path: str, _driver_options: str, reason: str
 ) -> None:
-    """The share could not be taken over: it may be let go again."""
+    """The share could not be taken over: it may be unmanaged again."""
     instances.fail(conn, instance_id, "manage_error", messages.Action.UPDATE, reason)
 
 
@@ -244,7 +244,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 
 
 def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -> sa.Row[Any]:
-    """The share server that the share stands on, its network's row held."""
+    """The share server that the share is on, its network's row held."""
     if not handles_servers:
         raise Invalid(
             "The share type must have driver_handles_share_servers=True: other back ends are not "

@@ -1,7 +1,7 @@
 """The snapshot that a share is made from: what the new share takes over from the share that the
 snapshot is of, and may not differ in.
 
-It stands on the same pool and share server: there the data is.
+It is on the same pool and share server, where the data is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from abaca.values import Caller, Value
 
 
 class Source(Value):
-    """A snapshot and where its share stands. `host` is host@backend#pool, `size` in GiB."""
+    """A snapshot and where its share is. `host` is host@backend#pool, `size` in GiB."""
 
     snapshot_id: str
     instance_id: str

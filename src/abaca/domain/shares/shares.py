@@ -143,7 +143,7 @@ def _page(
     """`what`, a query on shares and all that is joined to them, for one page of those that match,
     in its order."""
     column = sorted_by("Shares", page, _SORT_KEYS)
-    # an instance is as old as its share; its time stands beside the network in one index
+    # an instance is as old as its share; its time is beside the network in one index
     if _is_by_network(page, filters):
         column = share_instances.c.created_at
     if page.after is not None:
@@ -228,8 +228,8 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share with its data and rules, in the background; at once when it never came to
-    stand anywhere."""
+    """Delete a share with its data and rules, in the background; at once when it was never placed
+    anywhere."""
     instances = lock_instances(conn, caller, share_id)
     require_status(instances[0], Permit.DELETE)
     require_no_snapshots(conn, instances[0])

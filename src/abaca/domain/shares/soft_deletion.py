@@ -48,7 +48,7 @@ def restore(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def due(conn: Connection, hosts: Collection[str]) -> list[str]:
-    """The shares on these back ends (host@backend), and those that never came to stand on any, that
+    """The shares on these back ends (host@backend), and those that were never placed on any, that
     are to be deleted by now."""
     query = (
         sa.select(table.c.id)

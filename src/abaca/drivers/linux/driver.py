@@ -435,7 +435,7 @@ class LinuxDriver(ShareDriver):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
-        """What is reached elsewhere now that the server stands on these subnets."""
+        """What is reached elsewhere now that the server is on these subnets."""
         updates = {}
         for share in shares:
             known = share.export_locations
@@ -516,7 +516,7 @@ class LinuxDriver(ShareDriver):
             )
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Raise Refused when one server could not stand on these subnets, or their networks are not
+        """Raise Refused when one server could not be on these subnets, or their networks are not
         reached from here."""
         refuse_malformed(network_info)
         refuse_unservable(network_info)

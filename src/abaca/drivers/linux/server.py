@@ -73,7 +73,7 @@ class LinuxServer:
         drains.refuse_newcomers(self._layout.namespace, network_info)
 
     def leave_others(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Stand on no other subnets than these; whoever is connected by another one is reset."""
+        """Serve on no other subnets than these; whoever is connected by another one is reset."""
         if not namespaces.exists(self._layout.namespace):
             return
         ports, addresses = self._wanted(network_info)

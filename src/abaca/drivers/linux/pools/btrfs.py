@@ -388,8 +388,8 @@ class BtrfsPool:
             )
 
     def _lacks(self, pool: Contents, more: int, what: str) -> bool:
-        """Whether the pool cannot keep its promises and so many bytes more; the administrator is
-        told the figures."""
+        """Whether the pool cannot keep its promises and so many bytes more; the administrator gets
+        the figures."""
         room = pool.room()
         left = room.left(self._over_subscription)
         if more > left:
@@ -430,7 +430,7 @@ def _is_read_only(path: Path) -> bool:
 
 
 def _set_limit(pool: Contents, subvolume: int, size_gib: int) -> None:
-    """Last of a change: what a caller is told of outlives a power cut."""
+    """Last of a change: what a caller has been confirmed outlives a power cut."""
     subvolumes.set_limit(pool.top, subvolumes.number_of(subvolume), _bytes(size_gib))
     subvolumes.commit(pool.top)
 

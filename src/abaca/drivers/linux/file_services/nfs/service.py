@@ -138,7 +138,7 @@ class NfsService(GaneshaServer, FileService):
                 )
                 written.append(export.id)
         with failures.collected("letting clients in"):
-            self.close_to_strangers()  # before Ganesha is told: who is let in by it must reach it
+            self.close_to_strangers()  # before Ganesha has the rules: those admitted reach it
         is_just_read = self.ensure_running()
         active = self.bus.active()
         for export_id in written:
