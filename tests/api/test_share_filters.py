@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.api.conftest import ADMIN, ALICE, Api, BackEnd
+from abaca.domain.shares import share_queries
+from tests.api.conftest import ADMIN, ALICE, BOB, Api, BackEnd
 
 
 @pytest.fixture
@@ -92,3 +93,28 @@ def test_the_count_is_of_all_pages(api: Api, shares: list[str]) -> None:
 def test_pages_cover_everything_once(api: Api, shares: list[str]) -> None:
     seen = [names(api, f"limit=1&offset={offset}") for offset in range(4)]
     assert seen == [["s1"], ["s2"], ["s3"], []]
+
+
+def test_lists_that_share_a_statement_are_answered_by_their_own_values(
+    api: Api, shares: list[str]
+) -> None:
+    for _ in range(2):  # the second time every statement is there
+        assert [names(api, f"name=s{size}") for size in (1, 2, 3)] == [["s1"], ["s2"], ["s3"]]
+        assert names(api, "name=s1&status=available") == ["s1"]
+        assert names(api, "name=s1&status=error") == []
+        assert [len(names(api, f"limit={limit}")) for limit in (1, 2, 3)] == [1, 2, 3]
+        assert names(api, "", who=BOB) == names(api, "all_tenants=1", who=BOB) == []
+        assert names(api, "all_tenants=1&name=s2", who=ADMIN) == ["s2"]
+        counts = [
+            api("GET", f"/shares?with_count=true&{query}", who=who)["count"]
+            for query, who in [("name=s2", ALICE), ("name=s4", ALICE), ("", ALICE), ("", BOB)]
+        ]
+        assert counts == [1, 0, 3, 0]
+
+
+def test_no_more_than_a_number_of_statements_is_kept(api: Api, shares: list[str]) -> None:
+    most = share_queries.kept().maxsize
+    assert most is not None
+    for limit in range(1, most + 10):
+        names(api, f"limit={limit}")
+    assert share_queries.kept().currsize == most

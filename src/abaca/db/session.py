@@ -126,29 +126,48 @@ def read(engine: Engine) -> Iterator[Connection]:
 
 
 class Lookup:
-    """A query for at most one row that is asked far more often than any other: PostgreSQL's driver
-    carries it out without SQLAlchemy, which takes longer for it than PostgreSQL (ADR 0031).
-    `parameters` as in the query's `bindparam`s, by name."""
+    """A query that is asked far more often than others: built and compiled once, and carried out
+    by PostgreSQL's driver without SQLAlchemy, which takes longer for it than PostgreSQL (ADR 0031,
+    ADR 0069). `parameters` as in the query's `bindparam`s, by name. Its columns must be of types
+    that the driver itself knows."""
 
     def __init__(self, query: sa.Select[Any]) -> None:
         self._query = query
-        self._text: str | None = None
+        # its text, and parameters whose values the query has itself
+        self._compiled: tuple[str, dict[str, Any]] | None = None
 
     def first(self, conn: Connection, parameters: dict[str, Any]) -> Sequence[Any] | None:
-        """The row, or None. Raises OperationalError as SQLAlchemy does."""
+        """The first row, or None. Raises OperationalError as SQLAlchemy does."""
         if is_sqlite(conn):
             return conn.execute(self._query, parameters).first()
-        if self._text is None:
-            self._text = str(self._query.compile(dialect=conn.dialect))
+        row: Sequence[Any] | None = self._carry_out(conn, parameters).fetchone()
+        return row
+
+    def all(self, conn: Connection, parameters: dict[str, Any]) -> Sequence[Sequence[Any]]:
+        """All rows. Raises OperationalError as SQLAlchemy does."""
+        if is_sqlite(conn):
+            return conn.execute(self._query, parameters).all()
+        rows: Sequence[Sequence[Any]] = self._carry_out(conn, parameters).fetchall()
+        return rows
+
+    def _carry_out(self, conn: Connection, parameters: dict[str, Any]) -> psycopg.Cursor[Any]:
+        if self._compiled is None:
+            # with parameters: what has to stand in the text itself (a limit) is put there by them
+            compiled = self._query.compile(dialect=conn.dialect)
+            state = compiled.construct_expanded_state(parameters)
+            own = state.parameters.keys() - parameters.keys()
+            self._compiled = state.statement, {name: state.parameters[name] for name in own}
+        text, own_parameters = self._compiled
+        parameters = own_parameters | parameters
         for listener in conn.dispatch.before_cursor_execute:
-            listener(conn, None, self._text, parameters, None, False)
+            listener(conn, None, text, parameters, None, False)
         driver: Any = conn.connection.driver_connection
         try:
-            row: Sequence[Any] | None = driver.execute(self._text, parameters).fetchone()
+            cursor: psycopg.Cursor[Any] = driver.execute(text, parameters)
         except psycopg.OperationalError as error:
             conn.invalidate(error)
-            raise OperationalError(self._text, parameters, error) from error
-        return row
+            raise OperationalError(text, parameters, error) from error
+        return cursor
 
 
 def dicts(result: CursorResult[Any]) -> list[dict[str, Any]]:

@@ -273,7 +273,7 @@ def _list(call: Call, level: int) -> Any:
 def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, page: Page) -> Part:
     with read(call.engine) as conn:
         if _with_locations(call):
-            rows = shares.find(
+            views = shares.find(
                 conn,
                 call.caller,
                 filters,
@@ -281,13 +281,11 @@ def _part(call: Call, level: int, filters: dict[str, Any], all_projects: bool, p
                 all_projects,
                 with_export_locations=level == DETAIL,
             )
-            ages = [(row["created_at"], row["id"]) for row in rows[-1:]]
-            shown = call.shown(SHARE, [_linked(call, row) for row in rows], level=level)
-            return Part(shown, shares.following(page, filters, len(rows), ages))
-        found = [
-            Found(*share)
-            for share in shares.find_versions(conn, call.caller, filters, page, all_projects)
-        ]
+            ages = [(view["created_at"], view["id"]) for view in views[-1:]]
+            shown = call.shown(SHARE, [_linked(call, view) for view in views], level=level)
+            return Part(shown, shares.following(page, filters, len(views), ages))
+        rows = shares.find_versions(conn, call.caller, filters, page, all_projects)
+        found = [Found(row[0], tuple(row[1:])) for row in rows]
         ages = [(each.version[-1], each.id) for each in found[-1:]]
         kept = call.kept(SHARE, found, partial(_views, call, conn), level=level)
         return Part(kept, shares.following(page, filters, len(found), ages))

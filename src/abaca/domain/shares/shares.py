@@ -12,35 +12,27 @@ from zlib import crc32
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import Lookup, dicts, lock_row, utcnow
+from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import (
-    availability_zones,
-    share_export_locations,
     share_instances,
     share_networks,
     share_snapshots,
-    share_type_extra_specs,
-    share_types,
     shares,
 )
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import listings, messages, states
-from abaca.domain.rows.listings import (
-    AGE,
-    Condition,
-    containing,
-    counted,
-    equal,
-    having_pairs,
-    part,
-    sorted_by,
-)
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as share_types_of
-from abaca.domain.shares import export_locations, resource_lock_checks, share_sizes
+from abaca.domain.shares import (
+    export_locations,
+    resource_lock_checks,
+    share_queries,
+    share_sizes,
+)
 from abaca.domain.shares.share_instances import IS_ACTIVE
 from abaca.domain.shares.share_instances import remove as remove_instance
+from abaca.domain.shares.share_queries import Search, is_by_network
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
 from abaca.values import Caller, Host, Page
 from abaca.workflow.queue import LANES, Work, enqueue
@@ -57,48 +49,13 @@ _LOCKED_COLUMNS = (
     "share_type_id",
     "access_rules_status",
 )
-_COLUMNS: dict[str, sa.ColumnElement[Any]] = {
-    "name": shares.c.display_name,
-    "display_name": shares.c.display_name,
-    "description": shares.c.display_description,
-    "display_description": shares.c.display_description,
-    "project_id": shares.c.project_id,
-    "snapshot_id": shares.c.snapshot_id,
-    "status": share_instances.c.status,
-    "host": share_instances.c.host,
-    "share_type_id": share_instances.c.share_type_id,
-    "share_network_id": share_instances.c.share_network_id,
-    "share_server_id": share_instances.c.share_server_id,
-    "availability_zone": availability_zones.c.name,
-}
-_CONDITIONS: dict[str, Condition] = {
-    **equal(_COLUMNS),
-    **containing(
-        {
-            name: _COLUMNS[name]
-            for name in ("name", "display_name", "description", "display_description")
-        }
-    ),
-    "metadata": having_pairs(shares.c.metadata),
-    "share_group_id": lambda _wanted: sa.false(),  # there are none
-}
-_SORT_KEYS = {
-    **_COLUMNS,
-    **{
-        name: shares.c[name]
-        for name in ("id", "size", "share_proto", "created_at", "updated_at", "is_public")
-    },
-    "share_type": share_instances.c.share_type_id,
-    "share_network": share_instances.c.share_network_id,
-    "availability_zone_id": share_instances.c.availability_zone_id,
-}
 
 
 def get(
     conn: Connection, caller: Caller, share_id: str, *, with_export_locations: bool = False
 ) -> dict[str, Any]:
     """One share: the caller's own, a public one, or any for an administrator."""
-    query = _ANY_SHARE if caller.is_admin else _VISIBLE_SHARE
+    query = share_queries.ANY_SHARE if caller.is_admin else share_queries.VISIBLE_SHARE
     rows = dicts(conn.execute(query, {"share_id": share_id, "project_id": caller.project_id}))
     if not rows:
         raise Missing(f"Share {share_id} could not be found.")
@@ -107,7 +64,7 @@ def get(
 
 def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
     """Id and version of the share that `get` gives; `with_ids` gives the rest."""
-    query = _ANY_VERSION if caller.is_admin else _VISIBLE_VERSION
+    query = share_queries.ANY_VERSION if caller.is_admin else share_queries.VISIBLE_VERSION
     row = query.first(conn, {"share_id": share_id, "project_id": caller.project_id})
     if row is None:
         raise Missing(f"Share {share_id} could not be found.")
@@ -130,53 +87,15 @@ def find(
     export_location_id, export_location_path, share_group_id. Invalid for a sort key that is not
     known.
     """
-    return _views(
-        conn,
-        dicts(conn.execute(_page(_SHARES, caller, filters, page, all_projects))),
-        with_export_locations,
-    )
-
-
-def _page(
-    what: sa.Select[Any], caller: Caller, filters: dict[str, Any], page: Page, all_projects: bool
-) -> sa.Select[Any]:
-    """`what`, a query on shares and all that is joined to them, for one page of those that match,
-    in its order."""
-    column = sorted_by("Shares", page, _SORT_KEYS)
-    # an instance is as old as its share; its time is beside the network in one index
-    if _is_by_network(page, filters):
-        column = share_instances.c.created_at
-    if page.after is not None:
-        return part(_matching(what, caller, filters, all_projects), page, column, shares.c.id)
-    order = (column.asc() if page.sort_dir == "asc" else column.desc(), shares.c.id)
-    # an index gives the first page in its order
-    if page.sort_key in (None, AGE) and not page.offset:
-        # PostgreSQL plans a statement anew each time while it does not see how few rows are wanted.
-        limit = (
-            None if page.limit is None else sa.literal(page.limit, sa.Integer, literal_execute=True)
-        )
-        return _matching(what, caller, filters, all_projects).order_by(*order).limit(limit)
-    # The page is found first, on as few tables as that takes, and only its rows are joined: deep
-    # pages and other orders are cheap so.
-    ids = (
-        _matching(_IDS, caller, filters, all_projects)
-        .order_by(*order)
-        .limit(page.limit)
-        .offset(page.offset)
-        .subquery("page")
-    )
-    return what.join(ids, ids.c.id == shares.c.id).order_by(*order)
-
-
-def _is_by_network(page: Page, filters: dict[str, Any]) -> bool:
-    return page.sort_key in (None, AGE) and "share_network_id" in filters
+    found = Search(caller, filters, all_projects).page(conn, page)
+    return _views(conn, dicts(found), with_export_locations)
 
 
 def following(
     page: Page, filters: dict[str, Any], count: int, last: Sequence[tuple[datetime, str]]
 ) -> Page | None:
     """As `listings.following`, after a page of `find` or `find_versions`."""
-    return listings.following(page, count, [] if _is_by_network(page, filters) else last)
+    return listings.following(page, count, [] if is_by_network(page, filters) else last)
 
 
 def find_versions(
@@ -185,22 +104,21 @@ def find_versions(
     filters: dict[str, Any],
     page: Page,
     all_projects: bool = False,
-) -> list[tuple[str, tuple[Any, ...]]]:
-    """The same shares as `find`, in one statement: id and version of each. `with_ids` gives what
-    belongs to the ids.
+) -> Sequence[Sequence[Any]]:
+    """The same shares as `find`, in one statement: the id of each, and behind it its version.
+    `with_ids` gives what belongs to the ids.
 
     A version ends with the time at which the share was made.
     """
-    rows = conn.execute(_page(_VERSIONS, caller, filters, page, all_projects)).all()
-    return [(row[0], row[1:]) for row in rows]
+    return Search(caller, filters, all_projects).versions(conn, page)
 
 
 def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
     """The views of these shares, in no order, each with its `version`; those that have gone are
     left out."""
-    rows = dicts(conn.execute(_SHARES.where(shares.c.id.in_(ids))))
+    rows = dicts(conn.execute(share_queries.WITH_IDS, {"ids": ids}))
     for row in rows:
-        row["version"] = tuple(row[name] for name in _VERSION)
+        row["version"] = tuple(row[name] for name in share_queries.VERSION)
     return rows
 
 
@@ -208,7 +126,7 @@ def count(
     conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False
 ) -> int:
     """How many shares `find` would give without a page."""
-    return counted(conn, _matching(_IDS, caller, filters, all_projects))
+    return Search(caller, filters, all_projects).number(conn)
 
 
 def update(
@@ -538,112 +456,6 @@ def require_available(share: sa.Row[Any]) -> None:
             f"Invalid share: share {share.id} was never created on a back end; it can only be "
             "deleted."
         )
-
-
-_INSTANCE_COLUMNS = ("status", "share_network_id", "share_server_id", "host", "progress")
-_each = share_instances.alias("each_instance")
-_rank = sa.case({"error": 2, "syncing": 1}, value=_each.c.access_rules_status, else_=0)
-_worst = (
-    sa.select(sa.func.max(_rank))
-    .where(_each.c.share_id == shares.c.id)
-    .correlate(shares)
-    .scalar_subquery()
-)
-_ACCESS_RULES_STATUS = sa.case({2: "error", 1: "syncing"}, value=_worst, else_="active").label(
-    "access_rules_status"
-)
-_HAS_INSTANCE = (share_instances.c.share_id == shares.c.id) & IS_ACTIVE
-_VERSION = {  # what a view is made of changes with one of these; zones do not change
-    "updated_at": shares.c.updated_at,
-    "instance_updated_at": share_instances.c.updated_at.label("instance_updated_at"),
-    "type_updated_at": share_types.c.updated_at.label("type_updated_at"),
-    "created_at": shares.c.created_at,  # never changes; it is what lists go by
-}
-
-
-def _select(*columns: Any) -> sa.Select[Any]:
-    return (
-        sa.select(*columns)
-        .select_from(shares)
-        .outerjoin(share_instances, _HAS_INSTANCE)
-        .outerjoin(share_types, share_types.c.id == share_instances.c.share_type_id)
-        .outerjoin(
-            availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
-        )
-    )
-
-
-# Each share has one active instance, so all joins could be inner ones. As outer joins they tell the
-# database to begin with the shares, and are left out where no filter, no order and no column is
-# about them. Built once: building a statement and finding its compiled form takes longer than the
-# database takes to answer it.
-_SHARES = _select(
-    shares,
-    share_instances.c.id.label("instance_id"),
-    *[share_instances.c[name] for name in _INSTANCE_COLUMNS],
-    _ACCESS_RULES_STATUS,
-    share_instances.c.share_type_id.label("share_type"),
-    share_types.c.name.label("share_type_name"),
-    availability_zones.c.name.label("availability_zone"),
-    _VERSION["instance_updated_at"],
-    _VERSION["type_updated_at"],
-)
-_VERSIONS = _select(shares.c.id, *_VERSION.values())
-_IDS = (
-    sa.select(shares.c.id)
-    .select_from(shares)
-    .outerjoin(share_instances, _HAS_INSTANCE)
-    .outerjoin(
-        availability_zones, availability_zones.c.id == share_instances.c.availability_zone_id
-    )
-)
-_ANY_SHARE, _any_version = (
-    query.where(shares.c.id == sa.bindparam("share_id")) for query in (_SHARES, _VERSIONS)
-)
-_IS_VISIBLE = sa.or_(shares.c.project_id == sa.bindparam("project_id"), shares.c.is_public)
-_VISIBLE_SHARE = _ANY_SHARE.where(_IS_VISIBLE)
-_ANY_VERSION, _VISIBLE_VERSION = Lookup(_any_version), Lookup(_any_version.where(_IS_VISIBLE))
-
-
-def _matching(
-    query: sa.Select[Any], caller: Caller, filters: dict[str, Any], all_projects: bool
-) -> sa.Select[Any]:
-    """The shares that match, of a query on shares, their instances and zones."""
-    if not (all_projects and caller.is_admin):
-        own = shares.c.project_id == caller.project_id
-        query = query.where(sa.or_(own, shares.c.is_public) if filters.get("is_public") else own)
-    deletion = shares.c.scheduled_to_be_deleted_at
-    query = query.where(
-        deletion.is_not(None) if filters.get("is_soft_deleted") else deletion.is_(None)
-    )
-    for name, wanted in filters.items():
-        if name in _CONDITIONS:
-            query = query.where(_CONDITIONS[name](wanted))
-        elif name == "extra_specs":
-            # What others than administrators do not see they cannot look for, either.
-            if not caller.is_admin and wanted.keys() - share_types_of.TENANT_VISIBLE:
-                query = query.where(sa.false())
-            query = query.where(
-                *[
-                    share_instances.c.share_type_id.in_(_types_with(key, text))
-                    for key, text in wanted.items()
-                ]
-            )
-        elif name in ("export_location_id", "export_location_path"):
-            table = share_export_locations
-            having = sa.select(table.c.share_instance_id).where(
-                (table.c.id if name.endswith("_id") else table.c.path) == wanted
-            )
-            having = having if caller.is_admin else having.where(~table.c.is_admin_only)
-            query = query.where(share_instances.c.id.in_(having))
-    return query
-
-
-def _types_with(key: str, value: str) -> sa.Select[Any]:
-    specs = share_type_extra_specs
-    return sa.select(specs.c.share_type_id).where(
-        specs.c.spec_key == key, sa.func.lower(specs.c.spec_value) == str(value).lower()
-    )
 
 
 def _views(
