@@ -240,7 +240,7 @@ def _update_default_subnet(
     if len(defaults) != 1:
         raise Invalid(
             f"The share network {share_network_id} must have exactly one default subnet"
-            f" for its Neutron ids to be changed; it has {len(defaults)}."
+            f" for its network and subnet to be changed; it has {len(defaults)}."
         )
     subnet = defaults[0]
     net_id = neutron.get("neutron_net_id", subnet.neutron_net_id)
