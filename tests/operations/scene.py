@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zlib import crc32
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +27,7 @@ from abaca.drivers.fake import FakeDriver
 from abaca.drivers.fake.faults import Fault, write_plan
 from abaca.values import Page
 from abaca.worker.process import Worker
+from abaca.workflow.queue import LANES
 from tests.stack import ADMIN, MEMBER, Stack, make_conf
 
 FAILURES = ("Unavailable", "OutcomeUnknown", "NoSpace", "Refused")
@@ -136,15 +139,18 @@ def instance_of(stack: Stack, share_id: str) -> sa.Row[Any]:
 
 def another_instance(stack: Stack, share_id: str) -> str:
     """Have a second instance of a share made, beside the active one, as nothing that callers can
-    ask for does yet; its id."""
+    ask for does yet; its id. Work on the one does not wait for the other: they have lanes of
+    their own."""
 
     def ask(conn: Connection) -> str:
         of_share = sa.select(share_instances).where(
             share_instances.c.share_id == share_id, IS_ACTIVE
         )
         row = conn.execute(of_share).one()._asdict()
+        lane = crc32(row["id"].encode()) % LANES
+        ids = (str(uuid4()) for _ in count())
         new = row | {
-            "id": str(uuid4()),
+            "id": next(id_ for id_ in ids if crc32(id_.encode()) % LANES != lane),
             "active": None,
             "status": "creating",
             "created_at": utcnow(),
