@@ -25,7 +25,7 @@ from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
 from abaca.domain.local_networks import local_networks, local_subnets
-from abaca.domain.network_changes import share_network_checks, subnet_additions
+from abaca.domain.network_changes import share_network_checks, subnet_additions, subnet_removals
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.share_networks import share_networks
@@ -195,10 +195,20 @@ class Stack:
         wanted = SubnetRequest(
             neutron_net_id=pair[0], neutron_subnet_id=pair[1], availability_zone=zone
         )
-        while True:
-            outcome = self.do(
-                subnet_additions.add, caller, share_network_id, wanted, multiple_allowed=True
+        return self.repeated(
+            lambda conn: subnet_additions.add(
+                conn, caller, share_network_id, wanted, multiple_allowed=True
             )
+        )
+
+    def remove_subnet(self, share_network_id: str, subnet_id: str, caller: Caller = ADMIN) -> None:
+        """Take a subnet away, with shares on it or not, as the API does."""
+        self.repeated(lambda conn: subnet_removals.begin(conn, caller, share_network_id, subnet_id))
+
+    def repeated(self, attempt: Callable[[Connection], T | PendingCheck]) -> T:
+        """What it comes to; it is asked again while a check of the drivers is pending."""
+        while True:
+            outcome = self.do(attempt)
             if not isinstance(outcome, PendingCheck):
                 return outcome
             self.wait(

@@ -124,10 +124,9 @@ class NetworkInfo(Value):
 
 
 class NetworkInfoUpdate(Value):
-    """What changes on a share server's networks: entries that stay, come and go (`removed` is empty
-    for now).
+    """What changes on a share server's networks: entries that stay, come and go.
 
-    In a check, the entries of `added` hold no allocations yet.
+    In a check, the entries of `added` hold no allocations yet; those of `removed` do.
     """
 
     current: list[NetworkInfo]

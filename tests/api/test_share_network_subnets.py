@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from oslo_config import cfg
+from sqlalchemy.engine import Engine
 
+from abaca import config
+from abaca.api.app import create_app
 from abaca.api.pending import waiting_places
 from abaca.db.session import begin
 from abaca.db.tables import share_servers
@@ -261,3 +265,47 @@ def test_additions_that_wait_for_drivers_starve_nobody(
         assert statements_of_one() > at_once, "it has looked for answers meanwhile"
     assert statements_of_one() > at_once
     assert len(api("GET", path, who=ALICE)["share_network_subnets"]) == 1
+
+
+# --- subnets that leave ---------------------------------------------------------------------------
+
+
+def test_a_removal_is_checked_and_asked_for(api: Api, network: str) -> None:
+    """share_network_subnets.delete_check: "share_network_subnet_delete_check";
+    share_network_subnets.force_delete: "force_delete"."""
+    subnet = add(api, network)["id"]
+    path = f"/share-networks/{network}/subnets/{subnet}/action"
+    check = "share_network_subnet_delete_check"
+    cut: dict[str, Any] = {"export_locations": [], "access_rules": []}
+    for arguments in ({}, None, {"reset_operation": True}, {"reset_operation": False, "x": 1}):
+        answer = api("POST", path, {check: arguments}, status=202)
+        assert answer == {"compatible": True, "hosts_check_result": {}, **cut}
+    for wrong in ({"reset_operation": "perhaps"}, []):
+        api.fault("POST", path, {check: wrong}, 400)
+    for body in ({check: {}}, {"force_delete": None}):
+        api.fault("POST", path, body, 403, who=ALICE)
+        api.fault("POST", path, body, 404, version="2.69")
+        for missing in (
+            f"/share-networks/{UNKNOWN}/subnets/{subnet}/action",
+            f"/share-networks/{network}/subnets/{UNKNOWN}/action",
+        ):
+            assert "could not be found" in api.fault("POST", missing, body, 404)
+    api("POST", path, {"force_delete": None}, status=202, version="2.70")
+    (last,) = api("GET", f"/share-networks/{network}/subnets")["share_network_subnets"]
+    path = f"/share-networks/{network}/subnets/{last['id']}/action"
+    for body in ({check: {}}, {"force_delete": None}):
+        assert "is the last one" in api.fault("POST", path, body, 409)
+
+
+def test_whom_the_policy_lets_check_a_removal_is_not_told_of_hosts(
+    engine: Engine, tmp_path: Path, network: str, api: Api
+) -> None:
+    subnet = add(api, network)["id"]
+    rule = "share_network_subnet:delete_check"
+    (tmp_path / "policy.yaml").write_text(f'"{rule}": ""\n')
+    settings = {"state_dir": str(tmp_path), "api.auth_strategy": "noauth"}
+    open_to_members = Api(create_app(config.load([], settings), engine))
+    body = {"share_network_subnet_delete_check": {}}
+    path = f"/share-networks/{network}/subnets/{subnet}/action"
+    answer = open_to_members("POST", path, body, who=ALICE, status=202)
+    assert answer == {"compatible": True, "export_locations": [], "access_rules": []}

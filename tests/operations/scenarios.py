@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -24,6 +25,7 @@ from abaca.domain.network_changes import (
     subnet_additions,
     subnet_drains,
     subnet_metadata,
+    subnet_removals,
 )
 from abaca.domain.network_changes.security_service_changes import ChangeRequest
 from abaca.domain.network_changes.share_server_management import ServerToManage
@@ -130,6 +132,13 @@ class Ground:
         network, share = self.share()
         self.stack.checked(network, self.another)
         return network, share
+
+    def second_subnet(self, network: str) -> str:
+        found = self.stack.ask(share_network_subnets.find, MEMBER, network)
+        return str(found[1]["id"])
+
+    def removal_check(self, network: str, subnet: str) -> dict[str, Any]:
+        return self.stack.do(subnet_removals.check, ADMIN, network, subnet, reset_operation=False)
 
     def lone_server(self) -> str:
         """A server without shares, on one subnet, so that it can be unmanaged."""
@@ -376,6 +385,33 @@ def share_server_abandon_subnet(ground: Ground) -> Ask:
     return lambda: stack.do(share_server_repairs.abandon_network_update, server)
 
 
+def share_server_remove_subnet(ground: Ground) -> Ask:
+    """From a server with a share and a snapshot that can be mounted."""
+    network, _, _ = ground.snapshot()
+    subnet = ground.second_subnet(network)
+    wait_for(lambda: ground.removal_check(network, subnet)["compatible"] is not None)
+    return lambda: ground.stack.remove_subnet(network, subnet)
+
+
+def share_server_add_subnet_from_a_removal(ground: Ground) -> Ask:
+    """The server could not give the subnet up, after its back end had let go, and gets it again."""
+    stack = ground.stack
+    network, share = ground.share()
+    with environment(
+        ABACA_FAIL_AT="share_server_remove_subnet/LocalNetworks.release/before/Refused"
+    ):
+        stack.remove_subnet(network, ground.second_subnet(network))
+        assert stack.settled_network(network) == "active"
+    server = server_of(stack, share)
+    return lambda: stack.do(share_server_repairs.abandon_network_update, server)
+
+
+def share_network_subnet_removal_check(ground: Ground) -> Ask:
+    network, _ = ground.share()
+    subnet = ground.second_subnet(network)
+    return lambda: ground.removal_check(network, subnet)
+
+
 def share_network_subnet_check(ground: Ground) -> Ask:
     network, _ = ground.share()
     wanted = SubnetRequest(neutron_net_id=ground.another[0], neutron_subnet_id=ground.another[1])
@@ -468,13 +504,16 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_unmanage,
         share_network_security_service_check,
         share_network_subnet_check,
+        share_network_subnet_removal_check,
         share_network_subnet_resolve,
         share_revert,
         share_server_abandon_subnet,
         share_server_add_subnet,
         share_server_clients,
+        share_server_add_subnet_from_a_removal,
         share_server_delete,
         share_server_manage,
+        share_server_remove_subnet,
         share_server_unmanage,
         share_server_update_drains,
         share_server_update_security_service,

@@ -107,7 +107,7 @@ def test_a_back_end_that_has_ceased_to_support_it_denies_and_refuses(install: In
         assert stack.settled_network(share_network) == "active"
         assert [row.status for row in all_servers(stack)] == ["error"]
         assert "does not support this" in told(stack)[0]
-        assert inspection.find(stack.engine) == []
+        wait_for(lambda: inspection.find(stack.engine) == [])
         declare(worker, network_allocation_update_support=True)
         stack.do(share_server_repairs.retry_network_update, all_servers(stack)[0].id)
         assert stack.settled_network(share_network) == "active"

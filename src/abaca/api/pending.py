@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from threading import BoundedSemaphore, Event
-from typing import Any
+from typing import TypeVar
 
 from sqlalchemy.engine import Connection
 
@@ -21,15 +21,17 @@ _LONGEST_WAIT_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 _WAITING_AT_ONCE = 2
 
+T = TypeVar("T")
+
 _never = Event()
 
 
 def settled(
     call: Call,
-    attempt: Callable[[], dict[str, Any] | PendingCheck],
+    attempt: Callable[[], T | PendingCheck],
     complaint: CallerError,
     is_pending: Callable[[Connection, str], bool] = share_network_checks.is_pending,
-) -> dict[str, Any]:
+) -> T:
     """What `attempt` (a transaction of its own each time) comes to once the drivers have answered.
     Raises `complaint` when they take too long. `is_pending`: whether the answer to what has that id
     is still missing."""

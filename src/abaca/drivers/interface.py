@@ -196,10 +196,11 @@ class ShareDriver(ABC):
         """May the networks of a server change so? False or `Refused(reason)` denies; changes
         nothing.
 
-        Capability `network_allocation_update_support`. The entries of `added` hold no allocations
-        yet.
+        One call adds or removes, never both. Capability of an addition:
+        `network_allocation_update_support`; the entries of `added` hold no allocations yet. Of a
+        removal: `share_server_subnet_removal_support`; see the update.
         """
-        raise _undeclared("network_allocation_update_support")
+        raise _undeclared(_of_change(network_info))
 
     def update_share_server_network_allocations(
         self,
@@ -208,13 +209,24 @@ class ShareDriver(ABC):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
-        """Change the networks of a server in use. Clients on the subnets that stay notice nothing.
+        """Change the networks of a server in use. Clients on the subnets that stay notice nothing:
+        addresses, routes and rules there, and their export locations, are as before.
 
-        Capability `network_allocation_update_support`. On failure the server keeps serving its old
-        subnets. Returns the full, new list of export locations of each share, and of each mountable
-        snapshot, whose list changed.
+        One call adds or removes, never both. Returns the full, new list of export locations of each
+        share, and of each mountable snapshot, whose list changed.
+
+        An addition (capability `network_allocation_update_support`): `current` is what stays,
+        `added` what comes. On failure the server keeps serving its old subnets.
+
+        A removal (capability `share_server_subnet_removal_support`): `current` is what stays, never
+        empty; `removed` is what goes, with its allocations. When the call returns, nothing of the
+        server answers on those addresses any more, because they are given to others next. An entry
+        that is gone already is success. On failure the shares are served on all that stays; what
+        the server does on the subnet that goes is the driver's choice. After a failure, and after a
+        crash, follows the same call again, or one that adds the subnet; `ensure_server`, with the
+        subnet among the server's networks, may come before.
         """
-        raise _undeclared("network_allocation_update_support")
+        raise _undeclared(_of_change(network_info))
 
     def update_share_server_drains(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
@@ -422,6 +434,13 @@ def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
             is_public=True,
         )
     return chosen
+
+
+def _of_change(update: NetworkInfoUpdate) -> str:
+    """The capability that a change of networks needs."""
+    if update.removed:
+        return "share_server_subnet_removal_support"
+    return "network_allocation_update_support"
 
 
 def _undeclared(capability: str) -> Refused:

@@ -11,6 +11,7 @@ from abaca.operations.share_network_security_service_check import (
     share_network_security_service_check,
 )
 from abaca.operations.share_network_subnet_check import share_network_subnet_check
+from abaca.operations.share_network_subnet_removal_check import share_network_subnet_removal_check
 from abaca.operations.share_network_subnet_resolve import share_network_subnet_resolve
 from abaca.operations.share_resize import share_extend, share_shrink
 from abaca.operations.share_revert import share_revert
@@ -19,6 +20,7 @@ from abaca.operations.share_server_add_subnet import share_server_add_subnet
 from abaca.operations.share_server_clients import share_server_clients
 from abaca.operations.share_server_delete import share_server_delete
 from abaca.operations.share_server_manage import share_server_manage
+from abaca.operations.share_server_remove_subnet import share_server_remove_subnet
 from abaca.operations.share_server_unmanage import share_server_unmanage
 from abaca.operations.share_server_update_drains import share_server_update_drains
 from abaca.operations.share_server_update_security_service import (
@@ -38,6 +40,7 @@ WORKFLOWS = (
     share_extend,
     share_network_security_service_check,
     share_network_subnet_check,
+    share_network_subnet_removal_check,
     share_network_subnet_resolve,
     share_revert,
     share_server_abandon_subnet,
@@ -45,6 +48,7 @@ WORKFLOWS = (
     share_server_clients,
     share_server_delete,
     share_server_manage,
+    share_server_remove_subnet,
     share_server_unmanage,
     share_server_update_drains,
     share_server_update_security_service,

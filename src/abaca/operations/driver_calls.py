@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from abaca.domain.network_changes import share_server_networks
-from abaca.domain.network_changes.share_server_networks import Addition
+from abaca.domain.network_changes.share_server_networks import NetworkChange
 from abaca.domain.share_networks import security_services
 from abaca.drivers.interface import ShareDriver
 from abaca.operations import serving
@@ -77,27 +77,42 @@ def _moved(
 
 def server_without_subnet(host: str, server_ids: list[str], subnet: Subnet) -> str | None:
     """Ask the driver of `host` whether these servers of one share network may get the subnet. The
-    first that may not; None: all may.
+    first that may not; None: all may."""
+    wanted = read_within(
+        serving.current().engine, share_server_networks.additions, server_ids, subnet
+    )
+    return _first_denied(host, wanted)
+
+
+def server_that_keeps_subnet(host: str, server_ids: list[str], subnet_id: str) -> str | None:
+    """Ask the driver of `host` whether these servers of one share network may give the share
+    network subnet up. The first that may not; None: all may."""
+    wanted = read_within(
+        serving.current().engine, share_server_networks.removals, server_ids, subnet_id
+    )
+    return _first_denied(host, wanted)
+
+
+def _first_denied(host: str, wanted: dict[str, NetworkChange]) -> str | None:
+    """The first server of which the driver denies the change.
 
     Everything they are is read at once and kept nowhere: for hundreds of servers it is much, and an
     answer does not depend on another.
     """
-    worker = serving.current()
-    check = worker.driver(host).check_update_share_server_network_allocations
-    candidates = read_within(worker.engine, share_server_networks.candidates, server_ids, subnet)
-    services = _services(server_ids[0])
-    for server_id, candidate in candidates.items():
-        asked = _with_addition(candidate, services)
+    check = serving.current().driver(host).check_update_share_server_network_allocations
+    services = _services(next(iter(wanted)))
+    for server_id, change in wanted.items():
+        asked = _joined_change(change, services)
         if not check(asked.network_info, asked.server_details, asked.shares, asked.snapshots):
             return server_id
     return None
 
 
 def update_share_server_network_allocations(
-    host: str, server_id: str, addition: Addition
+    host: str, server_id: str, change: NetworkChange
 ) -> ServerUpdate:
     """As the driver's method, on the back end of `host`."""
-    wanted = _with_addition(addition, _services(server_id))
+    wanted = _joined_change(change, _services(server_id))
     update = serving.current().driver(host).update_share_server_network_allocations
     return update(wanted.network_info, wanted.server_details, wanted.shares, wanted.snapshots)
 
@@ -164,15 +179,16 @@ def _with_services(
     return msgspec.structs.replace(server, network_info=_joined(server.network_info, services))
 
 
-def _with_addition(addition: Addition, services: list[SecurityService]) -> Addition:
-    update = addition.network_info
+def _joined_change(change: NetworkChange, services: list[SecurityService]) -> NetworkChange:
+    update = change.network_info
     network_info = msgspec.structs.replace(
         update,
         current=_joined(update.current, services),
         added=_joined(update.added, services),
+        removed=_joined(update.removed, services),
         security_services=services,
     )
-    return msgspec.structs.replace(addition, network_info=network_info)
+    return msgspec.structs.replace(change, network_info=network_info)
 
 
 def _joined(

@@ -3,6 +3,9 @@ answer."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from sqlalchemy.engine import Connection
 
 from abaca.domain.network_changes import subnet_additions
@@ -12,6 +15,7 @@ from abaca.operations import driver_calls, serving
 from abaca.values import Subnet
 from abaca.workflow.steps import effect, tx, workflow
 
+T = TypeVar("T")
 _AT_ONCE = 50  # servers asked about in one step: what a restart asks again at most
 
 
@@ -32,18 +36,7 @@ def share_network_subnet_check(check_id: str, service_host: str) -> None:
         inquiry.neutron_subnet_id,
     )
     effect(require_free_addresses, inquiry, subnet)
-    for first in range(0, len(inquiry.server_ids), _AT_ONCE):
-        denied = effect(
-            driver_calls.server_without_subnet,
-            service_host,
-            inquiry.server_ids[first : first + _AT_ONCE],
-            subnet,
-        )
-        if denied is not None:
-            raise Refused(
-                f"The back end of share server {denied} refuses it without a reason.",
-                is_public=True,
-            )
+    require_consent(driver_calls.server_without_subnet, service_host, inquiry.server_ids, subnet)
     tx(subnet_additions.answer, check_id, service_host, None, subnet)
 
 
@@ -57,3 +50,20 @@ def require_free_addresses(inquiry: Inquiry, subnet: Subnet) -> None:
             f"need {inquiry.addresses}.",
             is_public=True,
         )
+
+
+def require_consent(
+    ask: Callable[[str, list[str], T], str | None],
+    service_host: str,
+    server_ids: list[str],
+    about: T,
+) -> None:
+    """Refused when `ask(service host, some of the servers, about)` names a server: its driver
+    denies, and has not said why."""
+    for first in range(0, len(server_ids), _AT_ONCE):
+        denied = effect(ask, service_host, server_ids[first : first + _AT_ONCE], about)
+        if denied is not None:
+            raise Refused(
+                f"The back end of share server {denied} refuses it without a reason.",
+                is_public=True,
+            )

@@ -63,12 +63,13 @@ class OnFake(DriverConformance):
     ) -> bool:
         assert isinstance(driver, FakeDriver)
         world = driver.world()
-        share = next(
-            each
+        rules = [
+            rule
             for each in (*world["shares"].values(), *world["snapshots"].values())
             if location.path in each["export_locations"]
-        )
-        networks = [ipaddress.ip_network(rule["access_to"]) for rule in share["access_rules"]]
+            for rule in each["access_rules"]
+        ]
+        networks = [ipaddress.ip_network(rule["access_to"]) for rule in rules]
         return any(ipaddress.ip_address(client) in network for network in networks)
 
     @contextmanager

@@ -1,21 +1,32 @@
-"""/share-networks/{id}/subnets: share network subnets, and the action that checks one before it is
-added."""
+"""/share-networks/{id}/subnets: share network subnets, and the actions that check one before it is
+added or removed, and remove one that is in use."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from abaca.api.call import Call
-from abaca.api.declaration import Resource, Route, Takes, action, many, member, one, plain, reader
+from abaca.api.declaration import (
+    Resource,
+    Route,
+    Takes,
+    action,
+    admin,
+    many,
+    member,
+    one,
+    plain,
+    reader,
+)
 from abaca.api.pending import settled
 from abaca.api.resources import metadata
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.schemas import ANYTHING
-from abaca.api.wire.share_network_subnets import SubnetCheck, SubnetCreate
+from abaca.api.wire.share_network_subnets import DeleteCheck, SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import subnet_additions
+from abaca.domain.network_changes import subnet_additions, subnet_removals
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.share_networks import share_network_subnets
@@ -24,8 +35,8 @@ from abaca.errors import Conflict, Invalid
 _MULTIPLE_SINCE = 70
 _METADATA_SINCE = 78
 _STILL_ASKED = (
-    "The back ends are still being asked whether the subnet can be added (check "
-    "pending); repeat the request."
+    "The back ends are still being asked whether the subnet can be {} (check pending); repeat the "
+    "request."
 )
 
 
@@ -73,13 +84,47 @@ def create(call: Call, share_network_id: str) -> dict[str, Any]:
                 limits=call.row_limits,
             )
 
-    return call.one("share_network_subnet", SUBNET, settled(call, attempt, Conflict(_STILL_ASKED)))
+    return call.one(
+        "share_network_subnet",
+        SUBNET,
+        settled(call, attempt, Conflict(_STILL_ASKED.format("added"))),
+    )
 
 
 def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
     """DELETE /share-networks/{id}/subnets/{id}"""
     with begin(call.engine) as conn:
         share_network_subnets.delete(conn, call.caller, share_network_id, subnet_id)
+
+
+def force_delete(call: Call, share_network_id: str, subnet_id: str) -> None:
+    """Action force_delete of a subnet, with shares on it or not, since 2.70. When servers have to
+    give it up, their drivers are asked first, for two seconds at most."""
+
+    def attempt() -> PendingCheck | None:
+        with begin(call.engine) as conn:
+            return subnet_removals.begin(
+                conn, call.caller, share_network_id, subnet_id, limits=call.row_limits
+            )
+
+    settled(call, attempt, Conflict(_STILL_ASKED.format("removed")))
+
+
+def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
+    """Action share_network_subnet_delete_check, since 2.70."""
+    body = call.arguments(DeleteCheck)
+    with begin(call.engine) as conn:
+        answer = subnet_removals.check(
+            conn,
+            call.caller,
+            share_network_id,
+            subnet_id,
+            reset_operation=bool(body.reset_operation),
+            limits=call.row_limits,
+        )
+    if not call.caller.is_admin:
+        del answer["hosts_check_result"]
+    return answer
 
 
 def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
@@ -104,6 +149,7 @@ def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
 
 _ALL = "/v2/share-networks/{share_network_id}/subnets"
 _ONE = f"{_ALL}/{{subnet_id}}"
+_ACTION = f"{_ONE}/action"
 _NETWORK_ACTION = "/v2/share-networks/{share_network_id}/action"
 _SHOWN = one("share_network_subnet", SUBNET)
 
@@ -134,6 +180,22 @@ RESOURCE = Resource(
             create_check,
             member("share_network:subnet_create_check"),
             SubnetCheck,
+            gives=plain("", ANYTHING),
+            since=70,
+        ),
+        action(
+            _ACTION,
+            "force_delete",
+            force_delete,
+            admin("share_network_subnet:force_delete"),
+            since=70,
+        ),
+        action(
+            _ACTION,
+            "share_network_subnet_delete_check",
+            delete_check,
+            admin("share_network_subnet:delete_check"),
+            DeleteCheck,
             gives=plain("", ANYTHING),
             since=70,
         ),

@@ -22,3 +22,9 @@ class SubnetCheck(Body):
     neutron_subnet_id: Identifier | None = None
     availability_zone: Identifier | None = None
     reset_operation: bool | None = None
+
+
+class DeleteCheck(Body):
+    """Arguments of the action share_network_subnet_delete_check."""
+
+    reset_operation: bool | None = None

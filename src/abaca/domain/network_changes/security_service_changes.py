@@ -23,14 +23,12 @@ from abaca.db.tables import share_servers as server_table
 from abaca.domain.network_changes import share_network_checks as checks
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_network_checks import PendingCheck, Question
-from abaca.domain.rows import states
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_networks import security_services, share_networks
 from abaca.domain.share_servers import share_servers
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller, Value
-from abaca.workflow.queue import enqueue
 
 _DENIED = "The security service cannot be changed so"
 _SUPPORT = "security_service_update_support"
@@ -288,15 +286,12 @@ def _begin(
     conn: Connection, share_network_id: str, wanted: ChangeRequest, servers: list[sa.Row[Any]]
 ) -> None:
     """Everything becomes network_change and the work is enqueued."""
-    states.move(conn, states.SHARE_NETWORK, share_network_id, "network_change")
-    states.move(conn, states.SHARE_SERVER, [server.id for server in servers], "network_change")
-    hosts = share_servers.worker_hosts(conn, {server.host for server in servers})
-    name = "share_server_update_security_service"
-    args = (wanted.new_id, wanted.current_id or "")
-    enqueue(
+    share_server_networks.begin_change(
         conn,
-        *[
-            share_servers.server_work(name, hosts[s.host], s, f"{wanted.new_id}:{uuid4()}", *args)
-            for s in servers
-        ],
+        share_network_id,
+        [server.id for server in servers],
+        "share_server_update_security_service",
+        f"{wanted.new_id}:{uuid4()}",
+        wanted.new_id,
+        wanted.current_id or "",
     )

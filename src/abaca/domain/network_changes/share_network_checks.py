@@ -3,7 +3,7 @@ its servers allow the change?
 
 The drivers are asked by one workflow a back end; their answers are kept for a while, bound to
 exactly what was asked and to the servers that were asked. What is asked: `subnet_additions`,
-`security_service_changes`.
+`subnet_removals`, `security_service_changes`.
 """
 
 from __future__ import annotations
@@ -120,6 +120,7 @@ def require_healthy(
 
 _SUPPORTED = {
     "network_allocation_update_support": "network allocations",
+    "share_server_subnet_removal_support": "subnets by removal",
     "security_service_update_support": "security services",
 }
 

@@ -1,9 +1,20 @@
-"""The addresses of share servers on their subnets: what to ask for, storing what was given, and the
-end of an addition, good or bad."""
+"""The addresses of share servers on their subnets: what to ask for, storing what was given, and how
+a change of the networks of servers in use begins and ends, good or bad.
+
+One row of `share_server_share_network_subnet_mappings` says where a change stands:
+
+| `is_served` | `is_leaving` | the server |
+|---|---|---|
+| yes | no | serves the subnet |
+| no | no | is being given it, or could not be |
+| yes | yes | is giving it up, or could not; it serves it as long as nobody says otherwise |
+| no | yes | has given it up; its addresses there go back to the network plug-in |
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -13,13 +24,15 @@ from abaca.db.tables import (
     network_allocations,
     services,
     share_instances,
-    share_network_subnets,
     share_networks,
     share_servers,
 )
+from abaca.db.tables import share_network_subnets as subnet_table
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.driver_views import driver_values, snapshot_values
+from abaca.domain.network_changes import share_network_checks as checks
 from abaca.domain.rows import messages, states
+from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, export_locations
 from abaca.domain.snapshots import share_snapshot_instances
@@ -33,6 +46,7 @@ from abaca.values import (
     Subnet,
     Value,
 )
+from abaca.workflow.queue import enqueue
 
 
 class Place(Value):
@@ -51,14 +65,12 @@ def places(conn: Connection, share_server_id: str, *, served: bool = True) -> li
     """The subnets that a server is on (or, `served=False`, is about to), the oldest first, with
     the addresses it needs on each."""
     rows = conn.execute(
-        sa.select(
-            share_network_subnets, share_servers.c.project_id, services.c.network_allocations_number
-        )
-        .join(mappings, mappings.c.share_network_subnet_id == share_network_subnets.c.id)
+        sa.select(subnet_table, share_servers.c.project_id, services.c.network_allocations_number)
+        .join(mappings, mappings.c.share_network_subnet_id == subnet_table.c.id)
         .join(share_servers, share_servers.c.id == mappings.c.share_server_id)
         .join(services, services.c.host == share_servers.c.host)
         .where(mappings.c.share_server_id == share_server_id, mappings.c.is_served == served)
-        .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
+        .order_by(subnet_table.c.created_at, subnet_table.c.id)
     )
     return [
         Place(
@@ -126,8 +138,8 @@ def store_allocations(
     Those stored already stay."""
     neutron = dict(
         conn.execute(
-            sa.select(share_network_subnets.c.id, share_network_subnets.c.neutron_subnet_id).where(
-                share_network_subnets.c.id.in_(given)
+            sa.select(subnet_table.c.id, subnet_table.c.neutron_subnet_id).where(
+                subnet_table.c.id.in_(given)
             )
         ).all()
     )
@@ -158,8 +170,27 @@ def store_allocations(
         conn.execute(sa.insert(network_allocations), rows)
 
 
-class Addition(Value):
-    """All that a driver is given when a server gets one more subnet."""
+class ToShrink(Value):
+    """A server on `host` that is to give a subnet up. `is_served` False: the back end has let go of
+    it already."""
+
+    host: str
+    is_served: bool
+
+
+def to_shrink(conn: Connection, share_server_id: str, subnet_id: str) -> ToShrink | None:
+    """None when the server is gone or does not leave the subnet (any more)."""
+    host = servers.host_of(conn, share_server_id)
+    mapping = conn.execute(
+        sa.select(mappings).where(_on(share_server_id, subnet_id), mappings.c.is_leaving)
+    ).one_or_none()
+    if host is None or mapping is None:
+        return None
+    return ToShrink(host=host, is_served=mapping.is_served)
+
+
+class NetworkChange(Value):
+    """All that a driver is given when the networks of a server change."""
 
     network_info: NetworkInfoUpdate
     server_details: dict[str, str]
@@ -167,49 +198,92 @@ class Addition(Value):
     snapshots: list[Snapshot]
 
 
-def addition(conn: Connection, share_server_id: str, subnet_id: str) -> Addition:
+def addition(conn: Connection, share_server_id: str, subnet_id: str) -> NetworkChange:
     """The server's networks as they are and with the new subnet, its addresses there stored
     already."""
-    server = driver_values.share_server(conn, share_server_id)
     added = driver_values.network_info(conn, share_server_id, served=False)
-    return Addition(
-        network_info=NetworkInfoUpdate(
-            current=server.network_info,
-            added=[i for i in added if i.share_network_subnet_id == subnet_id],
-        ),
-        server_details=server.backend_details,
-        shares=driver_values.shares(conn, share_instances.c.share_server_id == share_server_id),
-        snapshots=snapshot_values.of_server(conn, share_server_id),
+    update = NetworkInfoUpdate(
+        current=driver_values.network_info(conn, share_server_id),
+        added=[i for i in added if i.share_network_subnet_id == subnet_id],
     )
+    return _changes(conn, {share_server_id: update})[share_server_id]
 
 
-def candidates(
+def additions(
     conn: Connection, share_server_ids: list[str], subnet: Subnet
-) -> dict[str, Addition]:
+) -> dict[str, NetworkChange]:
     """The same of several servers before anything is stored, for a check, by server: the new subnet
     comes without allocations."""
     current = driver_values.network_infos(conn, share_server_ids)
-    details = servers.details_of_all(conn, share_server_ids)
-    shares, snapshots = defaultdict(list), defaultdict(list)
-    for share in driver_values.shares(
-        conn, share_instances.c.share_server_id.in_(share_server_ids)
-    ):
-        shares[share.share_server_id].append(share)
-    for snapshot in snapshot_values.of_servers(conn, share_server_ids):
-        snapshots[snapshot.share.share_server_id].append(snapshot)
-    found = {}
+    updates = {}
     for id_ in share_server_ids:
         added = NetworkInfo(
             server_id=id_, share_network_subnet_id="", subnet=subnet, network_allocations=[]
         )
-        update = NetworkInfoUpdate(current=current[id_], added=[added])
-        found[id_] = Addition(
+        updates[id_] = NetworkInfoUpdate(current=current[id_], added=[added])
+    return _changes(conn, updates)
+
+
+def removal(conn: Connection, share_server_id: str, subnet_id: str) -> NetworkChange:
+    """The server's networks that stay, and the one that goes with its addresses."""
+    return removals(conn, [share_server_id], subnet_id)[share_server_id]
+
+
+def removals(
+    conn: Connection, share_server_ids: list[str], subnet_id: str
+) -> dict[str, NetworkChange]:
+    """The same of several servers, by server."""
+    served = driver_values.network_infos(conn, share_server_ids)
+    updates = {
+        id_: NetworkInfoUpdate(
+            current=[i for i in served[id_] if i.share_network_subnet_id != subnet_id],
+            added=[],
+            removed=[i for i in served[id_] if i.share_network_subnet_id == subnet_id],
+        )
+        for id_ in share_server_ids
+    }
+    return _changes(conn, updates)
+
+
+def _changes(conn: Connection, updates: dict[str, NetworkInfoUpdate]) -> dict[str, NetworkChange]:
+    """By server, with all that stands on each; a fixed number of statements."""
+    details = servers.details_of_all(conn, updates)
+    shares, snapshots = defaultdict(list), defaultdict(list)
+    for share in driver_values.shares(conn, share_instances.c.share_server_id.in_(updates)):
+        shares[share.share_server_id].append(share)
+    for snapshot in snapshot_values.of_servers(conn, list(updates)):
+        snapshots[snapshot.share.share_server_id].append(snapshot)
+    return {
+        id_: NetworkChange(
             network_info=update,
             server_details=details[id_],
             shares=shares[id_],
             snapshots=snapshots[id_],
         )
-    return found
+        for id_, update in updates.items()
+    }
+
+
+def begin_change(
+    conn: Connection,
+    share_network_id: str,
+    share_server_ids: Sequence[str],
+    workflow: str,
+    which: str,
+    *args: str,
+) -> None:
+    """Network and servers become network_change, and the work on each server is put into the queue
+    of its host: `workflow(server id, *args)`. `which`: see `share_servers.server_work`."""
+    states.move(conn, states.SHARE_NETWORK, share_network_id, "network_change")
+    states.move(conn, states.SHARE_SERVER, share_server_ids, "network_change")
+    rows = conn.execute(
+        sa.select(share_servers).where(share_servers.c.id.in_(share_server_ids))
+    ).all()
+    hosts = servers.worker_hosts(conn, {row.host for row in rows})
+    enqueue(
+        conn,
+        *[servers.server_work(workflow, hosts[row.host], row, which, *args) for row in rows],
+    )
 
 
 def finish_addition(
@@ -220,14 +294,62 @@ def finish_addition(
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
+    conn.execute(sa.update(mappings).where(_on(share_server_id, subnet_id)).values(is_served=True))
+    _store_update(conn, share_server_id, update)
+    restore(conn, network_id, share_server_id)
+    access_rule_states.apply_choices_again(conn, share_server_id)
+
+
+def let_go(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
+    """The back end serves the subnet no more: its export locations go, and nobody sets its
+    addresses up again. The network plug-in keeps them until they are released."""
+    if lock_network(conn, share_server_id) is None:
+        return
+    conn.execute(sa.update(mappings).where(_on(share_server_id, subnet_id)).values(is_served=False))
+    forget_allocations(conn, share_server_id, subnet_id)
+    _store_update(conn, share_server_id, update)
+
+
+def finish_removal(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """The addresses are given back. With the last server the subnet goes, and with the last change
+    the network is active again."""
+    network_id = lock_network(conn, share_server_id)
+    if network_id is None:
+        return
+    leave(conn, share_server_id, subnet_id)
+    if not checks.live_servers(conn, servers.on_subnets([subnet_id])):
+        subnets.retire(conn, subnet_id)
+    restore(conn, network_id, share_server_id)
+    access_rule_states.apply_choices_again(conn, share_server_id)
+
+
+def leave(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """The server has nothing to do with the subnet any more."""
+    forget_allocations(conn, share_server_id, subnet_id)
+    conn.execute(sa.delete(mappings).where(_on(share_server_id, subnet_id)))
+
+
+def forget_allocations(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """Nobody sets the server's addresses on that subnet up again; the network plug-in has them
+    until they are released."""
     conn.execute(
-        sa.update(mappings)
-        .where(
-            mappings.c.share_server_id == share_server_id,
-            mappings.c.share_network_subnet_id == subnet_id,
+        sa.delete(network_allocations).where(
+            network_allocations.c.share_server_id == share_server_id,
+            network_allocations.c.share_network_subnet_id == subnet_id,
         )
-        .values(is_served=True)
     )
+
+
+def _on(share_server_id: str, subnet_id: str) -> sa.ColumnElement[bool]:
+    """The mapping of one server to one subnet."""
+    return (mappings.c.share_server_id == share_server_id) & (
+        mappings.c.share_network_subnet_id == subnet_id
+    )
+
+
+def _store_update(conn: Connection, share_server_id: str, update: ServerUpdate) -> None:
+    """What the driver said of the server, its shares and its snapshots when their networks had
+    changed."""
     if update.backend_details:
         servers.save_details(
             conn,
@@ -239,8 +361,6 @@ def finish_addition(
             export_locations.replace(conn, instance_id, share.export_locations)
     for instance_id, snapshot in update.snapshot_updates.items():
         share_snapshot_instances.changed(conn, instance_id, snapshot)
-    restore(conn, network_id, share_server_id)
-    access_rule_states.apply_choices_again(conn, share_server_id)
 
 
 def restore(conn: Connection, share_network_id: str, share_server_id: str) -> None:
@@ -266,6 +386,14 @@ def fail_addition(conn: Connection, share_server_id: str, subnet_id: str, reason
         share_server_id,
         reason,
         f"A share server could not be given addresses on the new subnet {subnet_id}",
+    )
+
+
+def fail_removal(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
+    """The server could not give the subnet up: it is in error with its shares' rules; the network
+    goes on. What has not been let go of is served on; a retry or an abandonment ends it."""
+    fail_change(
+        conn, share_server_id, reason, f"A share server could not give up the subnet {subnet_id}"
     )
 
 

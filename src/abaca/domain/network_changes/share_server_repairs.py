@@ -1,58 +1,70 @@
-"""What the administrator does with share servers by hand: the two ways out of a failed addition of
-a subnet, and capabilities.
+"""What the administrator does with share servers by hand: the two ways out of a change of its
+subnets that failed, and capabilities.
 
-Retrying finishes the addition; abandoning takes it back from that server, which then serves its old
-subnets as before. The share network is in network_change meanwhile.
+Retrying finishes the addition or the removal. Abandoning takes it back from that server: it then
+serves its old subnets as before. The share network is in network_change meanwhile.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import network_allocations, services, share_networks, share_servers
+from abaca.db.tables import services, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import share_server_networks
-from abaca.domain.rows import states
-from abaca.domain.share_servers.share_servers import server_work, worker_hosts
+from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict, Invalid, Missing
-from abaca.workflow.queue import enqueue
 
 CAPABILITIES = (
     "network_allocation_update_support",
     "share_server_subnet_removal_support",
     "security_service_update_support",
 )
+_ADD = "share_server_add_subnet"
 
 
 def retry_network_update(conn: Connection, share_server_id: str) -> None:
-    """Put the failed addition of a subnet into the queue again. Conflict when there is none."""
-    _begin(conn, share_server_id, "share_server_add_subnet")
+    """Put the failed addition or removal of a subnet into the queue again. Conflict when there is
+    none."""
+    change = _failed(conn, share_server_id)
+    _begin(conn, change, "share_server_remove_subnet" if change.is_leaving else _ADD)
 
 
 def abandon_network_update(conn: Connection, share_server_id: str) -> None:
-    """Have the failed addition of a subnet taken back: its addresses and its mapping go, server and
-    rules are restored.
+    """Have the failed change taken back; server and rules are restored. Conflict when there is
+    none.
 
-    Conflict when there is none.
+    Of an addition addresses and mapping go. After a removal the server is given the subnet again,
+    with the addresses that it had as far as they have not been given back.
     """
-    _begin_abandonment(conn, share_server_id)
+    change = _failed(conn, share_server_id)
+    if change.is_leaving:
+        _stay(conn, change)
+    else:
+        _abandon_addition(conn, change)
 
 
 def resume_addition(conn: Connection, share_server_id: str, subnet_id: str) -> None:
     """Put an addition that was parked into the queue again. Conflict when that server does not wait
     for that subnet any more."""
-    _begin(conn, share_server_id, "share_server_add_subnet", subnet_id)
+    _begin(conn, _failed(conn, share_server_id, subnet_id, is_leaving=False), _ADD)
 
 
 def resume_abandonment(conn: Connection, share_server_id: str, subnet_id: str) -> None:
     """As `resume_addition`, for taking one back."""
-    _begin_abandonment(conn, share_server_id, subnet_id)
+    _abandon_addition(conn, _failed(conn, share_server_id, subnet_id, is_leaving=False))
+
+
+def resume_removal(conn: Connection, share_server_id: str, subnet_id: str) -> None:
+    """As `resume_addition`, for giving a subnet up."""
+    change = _failed(conn, share_server_id, subnet_id, is_leaving=True)
+    _begin(conn, change, "share_server_remove_subnet")
 
 
 def abandoned(conn: Connection, share_server_id: str, subnet_id: str) -> None:
@@ -61,13 +73,7 @@ def abandoned(conn: Connection, share_server_id: str, subnet_id: str) -> None:
     network_id = share_server_networks.lock_network(conn, share_server_id)
     if network_id is None:
         return
-    for table in (network_allocations, mappings):
-        conn.execute(
-            sa.delete(table).where(
-                table.c.share_server_id == share_server_id,
-                table.c.share_network_subnet_id == subnet_id,
-            )
-        )
+    share_server_networks.leave(conn, share_server_id, subnet_id)
     share_server_networks.restore(conn, network_id, share_server_id)
 
 
@@ -115,45 +121,72 @@ def update_capabilities(
     )
 
 
-def _begin_abandonment(
-    conn: Connection, share_server_id: str, expected_subnet_id: str | None = None
-) -> None:
+class _Failed(NamedTuple):
+    """A change of a server in error: the subnet that it is about, and which way."""
+
+    server: sa.Row[Any]
+    subnet_id: str
+    is_leaving: bool
+
+
+def _failed(
+    conn: Connection,
+    share_server_id: str,
+    subnet_id: str | None = None,
+    *,
+    is_leaving: bool | None = None,
+) -> _Failed:
+    """The change that a server waits with, of that subnet and that way where they are given.
+    Conflict when there is none."""
+    server = _locked(conn, share_server_id)
+    query = sa.select(mappings).where(
+        mappings.c.share_server_id == share_server_id, servers.unsettled()
+    )
+    if subnet_id is not None:
+        query = query.where(mappings.c.share_network_subnet_id == subnet_id)
+    if is_leaving is not None:
+        query = query.where(mappings.c.is_leaving == is_leaving)
+    mapping = conn.execute(query.order_by(mappings.c.created_at)).first()
+    if server.status != "error" or mapping is None:
+        raise Conflict(
+            f"Share server {share_server_id} has no failed addition or removal of a subnet; it is "
+            f"{server.status}."
+        )
+    return _Failed(server, mapping.share_network_subnet_id, mapping.is_leaving)
+
+
+def _abandon_addition(conn: Connection, change: _Failed) -> None:
     """From here on nobody sets the new addresses up again, also not a worker that starts in the
     middle (`driver_values.standing_server`). The network plug-in keeps them until they are given
     back, for a retry as well."""
-    subnet_id = _begin(conn, share_server_id, "share_server_abandon_subnet", expected_subnet_id)
-    of_subnet = network_allocations.c.share_network_subnet_id == subnet_id
+    _begin(conn, change, "share_server_abandon_subnet")
+    share_server_networks.forget_allocations(conn, change.server.id, change.subnet_id)
+
+
+def _stay(conn: Connection, change: _Failed) -> None:
+    """The subnet is added to the server again: what is there of it is found, what is not is made
+    anew."""
+    _begin(conn, change, _ADD)
     conn.execute(
-        sa.delete(network_allocations).where(
-            network_allocations.c.share_server_id == share_server_id, of_subnet
+        sa.update(mappings)
+        .where(
+            mappings.c.share_server_id == change.server.id,
+            mappings.c.share_network_subnet_id == change.subnet_id,
         )
+        .values(is_leaving=False, is_served=False)
     )
 
 
-def _begin(
-    conn: Connection, share_server_id: str, workflow: str, expected_subnet_id: str | None = None
-) -> str:
-    """Put the work into the queue; the id of the subnet that it is about."""
-    server = _locked(conn, share_server_id)
-    subnet_id = conn.scalar(
-        sa.select(mappings.c.share_network_subnet_id).where(
-            mappings.c.share_server_id == share_server_id, ~mappings.c.is_served
-        )
+def _begin(conn: Connection, change: _Failed, workflow: str) -> None:
+    """Put the work into the queue."""
+    share_server_networks.begin_change(
+        conn,
+        change.server.share_network_id,
+        [change.server.id],
+        workflow,
+        f"{change.subnet_id}:{uuid4()}",
+        change.subnet_id,
     )
-    if (
-        server.status != "error"
-        or subnet_id is None
-        or subnet_id != (expected_subnet_id or subnet_id)
-    ):
-        raise Conflict(
-            f"Share server {share_server_id} has no failed addition of a subnet; it is "
-            f"{server.status}."
-        )
-    states.move(conn, states.SHARE_SERVER, share_server_id, "network_change")
-    states.move(conn, states.SHARE_NETWORK, server.share_network_id, "network_change")
-    worker_host = worker_hosts(conn, {server.host})[server.host]
-    enqueue(conn, server_work(workflow, worker_host, server, f"{subnet_id}:{uuid4()}", subnet_id))
-    return str(subnet_id)
 
 
 def _locked(conn: Connection, share_server_id: str) -> sa.Row[Any]:

@@ -17,15 +17,14 @@ from abaca.db.session import utcnow
 from abaca.db.tables import services, share_network_subnets, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import share_network_checks as checks
+from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_network_checks import PendingCheck, Question
-from abaca.domain.rows import states
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_networks import share_network_subnets as subnets
-from abaca.domain.share_servers.share_servers import on_subnets, server_work, worker_hosts
+from abaca.domain.share_servers.share_servers import on_subnets
 from abaca.errors import CallerError, Conflict, Invalid
 from abaca.values import Caller, Subnet, Value
-from abaca.workflow.queue import enqueue
 
 _DENIED = "The subnet cannot be added"
 
@@ -238,18 +237,8 @@ def _begin(
             for s in addition.affected
         ],
     )
-    states.move(conn, states.SHARE_NETWORK, share_network_id, "network_change")
-    states.move(conn, states.SHARE_SERVER, addition.affected, "network_change")
-    rows = conn.execute(
-        sa.select(share_servers).where(share_servers.c.id.in_(addition.affected))
-    ).all()
-    hosts = worker_hosts(conn, {row.host for row in rows})
-    enqueue(
-        conn,
-        *[
-            server_work("share_server_add_subnet", hosts[row.host], row, subnet_id, subnet_id)
-            for row in rows
-        ],
+    share_server_networks.begin_change(
+        conn, share_network_id, addition.affected, "share_server_add_subnet", subnet_id, subnet_id
     )
     return subnet_id
 

@@ -1,5 +1,5 @@
 """Share network subnets: reading, adding to a network that is not in use there, deleting. Adding to
-one in use: `subnet_additions`.
+one in use: `subnet_additions`; taking one from a network in use: `subnet_removals`.
 
 A bucket is the set of subnets of one availability zone, or the default subnets (those without a
 zone). A zone with subnets of its own does not use the defaults. Subnets are ordered by age.
@@ -85,12 +85,17 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
             f"Cannot delete share network subnet {subnet_id}: it has share servers that are not "
             "deleted automatically; delete them first."
         )
+    servers.start_deletion(conn, standing)
+    retire(conn, subnet_id)
+
+
+def retire(conn: Connection, subnet_id: str) -> None:
+    """Nobody sees the subnet any more; its row goes with the last share server on it."""
     conn.execute(
         sa.update(share_network_subnets)
         .where(share_network_subnets.c.id == subnet_id)
         .values(is_deleting=True)
     )
-    servers.start_deletion(conn, standing)
     servers.remove_deleted_networks(conn)
 
 

@@ -176,12 +176,14 @@ def choose(
     a second one would hide it.
     """
     of_network = conn.execute(_OF_NETWORK, {"share_network_id": share_network_id}).all()
-    waiting = next((row.share_server_id for row in of_network if not row.is_served), None)
+    waiting = next((row for row in of_network if row.is_leaving or not row.is_served), None)
     if waiting is not None:
+        what = (
+            "give a subnet up" if waiting.is_leaving else "be given its addresses on a new subnet"
+        )
         raise Invalid(
-            f"The share server {waiting} of the share network {share_network_id} could not be "
-            "given its addresses on a new subnet; "
-            "the administrator has to retry or abandon that change first."
+            f"The share server {waiting.share_server_id} of the share network {share_network_id} "
+            f"could not {what}; the administrator has to retry or abandon that change first."
         )
     subnets_of = defaultdict(set)
     for row in of_network:
@@ -258,13 +260,19 @@ def remains() -> sa.ColumnElement[bool]:
     carries = sa.select(share_instances.c.share_server_id).where(
         share_instances.c.share_server_id.is_not(None)
     )
-    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    waiting = sa.select(mappings.c.share_server_id).where(unsettled())
     empty = (
         share_servers.c.is_auto_deletable
         & share_servers.c.id.not_in(carries)
         & share_servers.c.id.not_in(waiting)
     )
     return (share_servers.c.status == "error") & (never_stood | empty)
+
+
+def unsettled() -> sa.ColumnElement[bool]:
+    """The condition that a mapping is being changed: the server is being given the subnet, or gives
+    it up, or that has failed."""
+    return ~mappings.c.is_served | mappings.c.is_leaving
 
 
 def standing(conn: Connection, host: str) -> list[str]:
@@ -397,11 +405,12 @@ def remove_deleted_networks(conn: Connection) -> None:
 
 
 def _serving() -> sa.ColumnElement[bool]:
-    """Also one in error because it could not be given a new subnet, on its old ones.
+    """Also one in error because it could not be given a subnet, or could not give one up, on those
+    that it has.
 
     Those in the making or on their way out are the business of the work that makes or deletes them.
     """
-    waiting = sa.select(mappings.c.share_server_id).where(~mappings.c.is_served)
+    waiting = sa.select(mappings.c.share_server_id).where(unsettled())
     serving = share_servers.c.status.in_(states.SHARE_SERVER.permitted[Permit.SERVE])
     return serving | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
 

@@ -26,6 +26,7 @@ pytest.register_assert_rewrite(
             "drains",
             "export_choices",
             "handles",
+            "removals",
             "security_services",
             "snapshots",
             "stage",

@@ -18,6 +18,7 @@ from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.drains import DrainConformance
 from abaca.drivers.conformance.export_choices import ExportChoiceConformance
+from abaca.drivers.conformance.removals import RemovalConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
 from abaca.drivers.conformance.snapshots import SnapshotConformance
 from abaca.drivers.conformance.stage import (
@@ -57,6 +58,7 @@ GIB = 2**30
 
 class DriverConformance(
     ClientConformance,
+    RemovalConformance,
     SnapshotConformance,
     SecurityServiceConformance,
     DrainConformance,

@@ -174,7 +174,7 @@ class FakeDriver(ShareDriver):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> bool:
-        if not self.capabilities.network_allocation_update_support:
+        if not self._can_change(network_info):
             return super().check_update_share_server_network_allocations(
                 network_info, server_details, shares, snapshots
             )
@@ -199,7 +199,7 @@ class FakeDriver(ShareDriver):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
-        if not self.capabilities.network_allocation_update_support:
+        if not self._can_change(network_info):
             return super().update_share_server_network_allocations(
                 network_info, server_details, shares, snapshots
             )
@@ -233,6 +233,13 @@ class FakeDriver(ShareDriver):
                 for entry in stored.network_info
             ]
             return self._moved(world, stored, shares, snapshots)
+
+    def _can_change(self, update: NetworkInfoUpdate) -> bool:
+        return (
+            self.capabilities.share_server_subnet_removal_support
+            if update.removed
+            else self.capabilities.network_allocation_update_support
+        )
 
     def check_update_share_server_security_service(
         self,
