@@ -277,6 +277,8 @@ def test_a_removal_is_checked_and_asked_for(api: Api, network: str) -> None:
     path = f"/share-networks/{network}/subnets/{subnet}/action"
     check = "share_network_subnet_delete_check"
     cut: dict[str, Any] = {"export_locations": [], "access_rules": []}
+    wrong: Any
+    body: Any
     for arguments in ({}, None, {"reset_operation": True}, {"reset_operation": False, "x": 1}):
         answer = api("POST", path, {check: arguments}, status=202)
         assert answer == {"compatible": True, "hosts_check_result": {}, **cut}
@@ -305,7 +307,7 @@ def test_whom_the_policy_lets_check_a_removal_is_not_told_of_hosts(
     (tmp_path / "policy.yaml").write_text(f'"{rule}": ""\n')
     settings = {"state_dir": str(tmp_path), "api.auth_strategy": "noauth"}
     open_to_members = Api(create_app(config.load([], settings), engine))
-    body = {"share_network_subnet_delete_check": {}}
+    body: Any = {"share_network_subnet_delete_check": {}}
     path = f"/share-networks/{network}/subnets/{subnet}/action"
     answer = open_to_members("POST", path, body, who=ALICE, status=202)
     assert answer == {"compatible": True, "export_locations": [], "access_rules": []}

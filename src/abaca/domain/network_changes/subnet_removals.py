@@ -23,6 +23,7 @@ from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import export_choices
 from abaca.errors import Conflict
 from abaca.values import Caller, Value
 
@@ -150,6 +151,7 @@ def _judge(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     )
     for server in removal.going:
         _require_expendable(conn, server, subnet_id)
+    export_choices.require_exported_without(conn, removal.asked, subnet_id)
     checks.require_healthy(
         conn,
         network,
