@@ -22,11 +22,6 @@ def post(client_manager: Any, path: str, body: dict[str, Any]) -> Any:
     return client_manager.share.client.post(path, body=body)[1]
 
 
-def delete(client_manager: Any, path: str) -> None:
-    """DELETE `path`."""
-    client_manager.share.client.delete(path)
-
-
 def share_network_id(client_manager: Any, name_or_id: str) -> str:
     """The id of a share network. Raises CommandError when there is none, or several."""
     return str(utils.find_resource(client_manager.share.share_networks, name_or_id).id)

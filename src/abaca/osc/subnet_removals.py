@@ -72,7 +72,7 @@ class UnsetSubnetRemoval(command.Command):
 
     def take_action(self, parsed_args: Namespace) -> None:
         manager = self.app.client_manager
-        requests.delete(manager, _url(manager, parsed_args, "removal"))
+        manager.share.client.delete(_url(manager, parsed_args, "removal"))
 
 
 class CheckSubnetRemoval(command.ShowOne):

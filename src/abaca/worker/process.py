@@ -32,6 +32,7 @@ from abaca.reconcile import (
     measured_usage,
     passes,
     soft_deleted_shares,
+    subnet_drain_deadlines,
     unused_share_servers,
 )
 from abaca.reconcile.unserved_share_servers import Watch
@@ -159,6 +160,7 @@ class Worker:
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
         expired_client_answers.forget_expired(self.engine)
+        subnet_drain_deadlines.meet_due(self.engine)
         finished_work.tidy_up(self.engine, self._conf.host)
         expired_messages.forget_expired(self.engine, self._conf.limits.messages)
 

@@ -26,7 +26,7 @@ from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.share_network_subnets import DeleteCheck, SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import subnet_additions, subnet_removals
+from abaca.domain.network_changes import subnet_additions, subnet_deletions, subnet_removals
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.share_networks import share_network_subnets
@@ -92,9 +92,16 @@ def create(call: Call, share_network_id: str) -> dict[str, Any]:
 
 
 def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
-    """DELETE /share-networks/{id}/subnets/{id}"""
-    with begin(call.engine) as conn:
-        share_network_subnets.delete(conn, call.caller, share_network_id, subnet_id)
+    """DELETE /share-networks/{id}/subnets/{id}. Of one that drains and has shares, back ends are
+    asked first who is connected, and whether it can be removed, for two seconds at most."""
+
+    def attempt() -> PendingCheck | None:
+        with begin(call.engine) as conn:
+            return subnet_deletions.delete(
+                conn, call.caller, share_network_id, subnet_id, call.row_limits
+            )
+
+    settled(call, attempt, Conflict(_STILL_ASKED.format("removed")), subnet_deletions.is_pending)
 
 
 def force_delete(call: Call, share_network_id: str, subnet_id: str) -> None:

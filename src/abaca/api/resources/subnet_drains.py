@@ -10,8 +10,13 @@ from abaca.api.declaration import Resource, Route, Takes, member, one, reader
 from abaca.api.pending import settled
 from abaca.api.wire import bodies
 from abaca.api.wire.subnet_drains import REMOVAL, RemovalSet
-from abaca.db.session import begin, read
-from abaca.domain.network_changes import client_inquiries, connected_clients, subnet_drains
+from abaca.db.session import begin
+from abaca.domain.network_changes import (
+    client_inquiries,
+    connected_clients,
+    subnet_drains,
+    subnet_removals,
+)
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.errors import Conflict, Invalid, OverQuota
 
@@ -21,8 +26,9 @@ _STILL_ASKED = "The back ends are still being asked who is connected; repeat the
 def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
     """GET /share-networks/{id}/subnets/{id}/removal. Who is connected is asked of the back ends,
     for two seconds at most."""
-    with read(call.engine) as conn:
+    with begin(call.engine) as conn:  # as it holds the network's row
         drain = subnet_drains.get(conn, call.caller, share_network_id, subnet_id)
+        drain["obstacle"] = subnet_removals.obstacle(conn, call.caller, share_network_id, subnet_id)
     return _shown(call, drain, _connected(call, subnet_id))
 
 
@@ -43,6 +49,7 @@ def update(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
             limits=call.row_limits,
         )
         drain = subnet_drains.get(conn, call.caller, share_network_id, subnet_id)
+        drain["obstacle"] = subnet_removals.obstacle(conn, call.caller, share_network_id, subnet_id)
     return _shown(call, drain)
 
 

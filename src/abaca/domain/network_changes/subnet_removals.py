@@ -24,7 +24,7 @@ from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import export_choices
-from abaca.errors import Conflict
+from abaca.errors import CallerError, Conflict
 from abaca.values import Caller, Value
 
 _DENIED = "The subnet cannot be removed"
@@ -110,6 +110,16 @@ def check(
         limits=limits,
     )
     return {**answer, **subnet_cuts.of(conn, subnet_id)}
+
+
+def obstacle(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> str | None:
+    """Why a removal would be refused now, as far as no driver has to be asked; None: it would not
+    be."""
+    try:
+        _judge(conn, caller, share_network_id, subnet_id)
+    except CallerError as error:
+        return error.message
+    return None
 
 
 # --- for the workflow that asks -------------------------------------------------------------------

@@ -1,0 +1,102 @@
+"""What becomes of a drain at its deadline: it is cancelled, or the subnet is removed, whoever is
+connected there. The project is told which.
+
+A removal that is refused then is tried again for a day; each new reason is told once.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import share_network_subnets, share_networks
+from abaca.domain.network_changes import subnet_drains, subnet_removals
+from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.rows.share_network_lock import lock
+from abaca.domain.shares.shares import ANYBODY
+
+TRIED_FOR = timedelta(days=1)
+
+_subnets = share_network_subnets
+
+
+def due(conn: Connection) -> list[str]:
+    """The subnets whose drain is over by now; those of networks that are being changed wait."""
+    query = (
+        sa.select(_subnets.c.id)
+        .join(share_networks, share_networks.c.id == _subnets.c.share_network_id)
+        .where(
+            _subnets.c.removal_deadline <= utcnow(),
+            ~_subnets.c.is_deleting,
+            ~share_networks.c.is_deleting,
+            share_networks.c.status == "active",
+        )
+    )
+    return list(conn.scalars(query.order_by(_subnets.c.removal_deadline, _subnets.c.id)))
+
+
+def meet(conn: Connection, subnet_id: str) -> None:
+    """Cancel the drain, or begin the removal; nothing when it is not due any more. Drivers that
+    have yet to be asked are: it goes on the next time.
+
+    Raises CallerError when the removal is refused; see `refused`.
+    """
+    network_id = _hold(conn, subnet_id)
+    if network_id is None:
+        return
+    if _at_deadline(conn, subnet_id) == subnet_drains.CANCEL:
+        subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
+        subnet_drains.tell(
+            conn, subnet_id, "The drain of the subnet was cancelled at its deadline."
+        )
+        return
+    outcome = subnet_removals.begin(conn, ANYBODY, network_id, subnet_id)
+    if not isinstance(outcome, PendingCheck):
+        subnet_drains.removal_begun(conn, subnet_id)
+        subnet_drains.tell(
+            conn,
+            subnet_id,
+            "The drain of the subnet has reached its deadline: it is being removed, and clients "
+            "that are still connected there are cut off.",
+        )
+
+
+def refused(conn: Connection, subnet_id: str, reason: str) -> None:
+    """The removal cannot begin: the project is told why unless it knows; after a day the drain is
+    cancelled."""
+    network_id = _hold(conn, subnet_id)
+    if network_id is None:
+        return
+    row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
+    if row.removal_deadline + TRIED_FOR <= utcnow():
+        subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
+        subnet_drains.tell(
+            conn,
+            subnet_id,
+            f"The subnet could not be removed for a day, and its drain was cancelled: {reason}",
+        )
+    elif row.removal_obstacle != reason[:1023]:
+        subnet_drains.obstructed(conn, subnet_id, reason)
+        subnet_drains.tell(
+            conn,
+            subnet_id,
+            f"The subnet cannot be removed at its deadline; it is tried again: {reason}",
+        )
+
+
+def _hold(conn: Connection, subnet_id: str) -> str | None:
+    """The subnet's network, its row held; None when the drain is not due."""
+    network_id = conn.scalar(
+        sa.select(_subnets.c.share_network_id).where(_subnets.c.id == subnet_id)
+    )
+    if network_id is None:
+        return None
+    lock(conn, ANYBODY, network_id)
+    return network_id if subnet_id in due(conn) else None
+
+
+def _at_deadline(conn: Connection, subnet_id: str) -> str | None:
+    return conn.scalar(sa.select(_subnets.c.removal_at_deadline).where(_subnets.c.id == subnet_id))

@@ -1,0 +1,28 @@
+"""See to subnets whose drain has reached its deadline."""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy.engine import Engine
+
+from abaca.db.session import begin, read
+from abaca.domain.network_changes import subnet_drain_deadlines
+from abaca.errors import CallerError
+
+_LOG = logging.getLogger(__name__)
+
+
+def meet_due(engine: Engine) -> None:
+    """Cancel them or remove the subnets, one by one: what is against one is against no other.
+    Several workers may do so at once."""
+    with read(engine) as conn:
+        subnet_ids = subnet_drain_deadlines.due(conn)
+    for subnet_id in subnet_ids:
+        try:
+            with begin(engine) as conn:
+                subnet_drain_deadlines.meet(conn, subnet_id)
+        except CallerError as error:
+            _LOG.warning("subnet %s is not removed at its deadline: %s", subnet_id, error.message)
+            with begin(engine) as conn:
+                subnet_drain_deadlines.refused(conn, subnet_id, error.message)
