@@ -355,6 +355,30 @@ def test_connected_clients(shell: Shell, stage: str, shared_service: Installatio
     driver.set_clients(stage, [])
 
 
+def test_subnets_leave(shell: Shell, stage: str) -> None:
+    """Commands of Abaca's own, as well."""
+    where = ("--neutron-net-id", "every", "--neutron-subnet-id", "every")
+    shell.ask("share", "network", "create", "--name", "drains", *where)
+    shell.ask("share", "network", "subnet", "create", "drains", *where)
+    shown = shell.ask("share", "network", "show", "drains")
+    first, second = re.findall(
+        r"(?<![-\w])id'?\"?[ =:]+'?\"?([-0-9a-f]{36})", str(shown["share_network_subnets"])
+    )
+    removal = ("share", "network", "subnet", "removal")
+    made = shell.ask(*removal, "set", "drains", first, "--deadline", "60", "--at-deadline", "force")
+    assert (made["deadline"], made["at_deadline"], made["clients"]) == (60, "force", 0)
+    assert shell.ask(*removal, "show", "drains", first) == made
+    shell.run(*removal, "unset", "drains", first)
+    refused = shell.tried(*removal, "show", "drains", first)
+    assert refused.returncode != 0 and "does not drain" in refused.stderr
+    assert shell.ask(*removal, "check", "drains", first, "--reset")["compatible"] is True
+    shell.run(*removal, "force", "drains", first)
+    shell.ask(*removal, "set", "drains", second)
+    refused = shell.tried(*removal, "force", "drains", second)
+    assert refused.returncode != 0 and "the last one" in refused.stderr
+    shell.run("share", "network", "delete", "drains")
+
+
 def test_back_ends(shell: Shell, stage: str) -> None:
     (service,) = shell.ask("share", "service", "list")
     for choice, status in (("--disable", "disabled"), ("--enable", "enabled")):

@@ -71,7 +71,7 @@ class UnsetSubnetRemoval(command.Command):
         return _with_subnet(super().get_parser(prog_name))
 
     def take_action(self, parsed_args: Namespace) -> None:
-        manager = self.app.client_manager
+        manager: Any = self.app.client_manager
         manager.share.client.delete(_url(manager, parsed_args, "removal"))
 
 
