@@ -197,6 +197,26 @@ def test_the_last_chosen_subnet_is_not_left(stack: Stack, network: str) -> None:
     stack.ask(export_choices.require_exported_without, [server], ids[SECOND])
 
 
+def test_a_removal_stops_at_the_last_chosen_subnet(stack: Stack, network: str) -> None:
+    """And another one takes exports and rules of the choice along."""
+    id_ = available_share(stack, network, **chosen(f"{FIRST},{SECOND}"))
+    allow(stack, id_, "0.0.0.0/0")
+    assert settled_rules(stack, id_) == "active"
+    ids = subnets(stack, id_)
+    stack.remove_subnet(network, ids[FIRST])
+    assert stack.settled_network(network) == "active"
+    assert settled_rules(stack, id_) == "active"
+    assert (exported_on(stack, id_), enforced(stack, id_)) == (["10.2."], {SECOND})
+    with pytest.raises(Conflict, match=id_):
+        stack.remove_subnet(network, ids[SECOND])
+    choose(stack, id_, f"{SECOND},{THIRD}")
+    assert settled_rules(stack, id_) == "active"
+    stack.remove_subnet(network, ids[SECOND])
+    assert stack.settled_network(network) == "active"
+    assert (settled_rules(stack, id_), exported_on(stack, id_)) == ("error", ["fd00:"])
+    assert "on no IPv4 subnet" in told(stack)[0]
+
+
 def test_mountable_snapshots_follow_their_share(stack: Stack) -> None:
     stack.share_type("mountable", snapshot_support="true", mount_snapshot_support="true")
     network = share_network(stack, FIRST, SECOND, THIRD)
