@@ -254,11 +254,26 @@ def check_subnet(place: Place, client: int, network: int, pair: int, reset: bool
 
 
 def delete_subnet(place: Place, client: int, subnet: int) -> Result:
+    return place.send(client, "DELETE", _subnet_path(place, subnet))
+
+
+def remove_subnet(place: Place, client: int, subnet: int) -> Result:
+    """With shares on it or not, by an administrator; repeated while the drivers are being asked, as
+    the answer says."""
+    path = f"{_subnet_path(place, subnet)}/action"
+    for _ in range(_TIRED):
+        answer = place.send(client, "POST", path, {"force_delete": None}, ADMIN)
+        if "check pending" not in answer.text:
+            break
+    return answer
+
+
+def _subnet_path(place: Place, subnet: int) -> str:
     key = place.one_of(share_network_subnets.c.id, subnet)
     network = place.one_of(
         share_network_subnets.c.share_network_id, 0, share_network_subnets.c.id == key
     )
-    return place.send(client, "DELETE", f"/share-networks/{network}/subnets/{key}")
+    return f"/share-networks/{network}/subnets/{key}"
 
 
 # --- shares ---------------------------------------------------------------------------------------

@@ -137,6 +137,35 @@ def test_an_addition_of_a_subnet_meets_each_other_request(install: Install) -> N
         }
 
 
+MEETING_REMOVALS: tuple[list[Ask], ...] = (
+    [Ask(crowd.create_share, {"network": number, "size": 1, "zone": None}) for number in (0, 1)],
+    [Ask(crowd.add_subnet, {"network": number, "pair": 3, "zone": None}) for number in (0, 1)],
+    [Ask(crowd.delete_subnet, {"subnet": number}) for number in range(4)],
+    [Ask(crowd.allow, {"share": number, "address": number + 1}) for number in range(3)],
+    [Ask(crowd.take_snapshot, {"share": number}) for number in range(3)],
+    [Ask(crowd.delete_share, {"share": number}) for number in range(5)],
+    [Ask(crowd.delete_server, {"server": number}) for number in range(3)],
+    [Ask(crowd.delete_network, {"network": number}) for number in (0, 1)],
+)
+
+
+@pytest.mark.timeout(300)
+def test_a_removal_of_a_subnet_meets_each_other_request(install: Install) -> None:
+    """Always in this order: a subnet is added to each network, then all are to go while something
+    else is asked for."""
+    with place(install) as there:
+        for others in MEETING_REMOVALS:
+            additions = [
+                Ask(crowd.add_subnet, {"network": number, "pair": 2, "zone": None})
+                for number in (0, 1)
+            ]
+            removals = [Ask(crowd.remove_subnet, {"subnet": number}) for number in range(4)]
+            for asks in (*(asks for asks, _ in GATHERING), additions, [*removals, *others]):
+                there.meet(asks, None)
+                assert not there.finds, str(there)
+        assert there.asked["remove_subnet done"] > 0
+
+
 COPIED = {"id": "another", "share_server_id": "another"}
 BREAKING: dict[str, Callable[[Connection], object]] = {
     "quotas_are_kept": lambda conn: conn.execute(

@@ -196,6 +196,21 @@ def test_a_server_gets_or_loses_its_new_subnet_after_all(stack: Stack) -> None:
     assert len(stack.paths(id_)) == 2
 
 
+def test_a_server_gives_a_subnet_up_after_all(stack: Stack) -> None:
+    id_ = new_share(stack)
+    network = str(share(stack, id_)["share_network_id"])
+    subnet = stack.add_subnet(network, stack.network("10.2.0.0/24")[0])["id"]
+    assert stack.settled_network(network) == "active"
+    plan(stack, failing("update_share_server_network_allocations", "bug"))
+    stack.remove_subnet(network, subnet)
+    assert stack.settled_network(network) == "active"
+    assert [server.status for server in all_servers(stack)] == ["error"]
+    resume(stack)
+    assert stack.settled_network(network) == "active"
+    assert [server.status for server in all_servers(stack)] == ["active"]
+    assert len(stack.paths(id_)) == 1
+
+
 def test_a_server_joins_its_new_security_service_after_all(stack: Stack) -> None:
     id_ = new_share(stack)
     network = str(share(stack, id_)["share_network_id"])
