@@ -271,6 +271,8 @@ BODIES: dict[str, Any] = {
     },
     "share_network_subnets.create": _constant({"availability_zone": "nova"}),
     "share_network_subnets.create_check": _constant({"availability_zone": "nova"}),
+    "share_network_subnets.delete_check": _constant({"reset_operation": False}),
+    "share_network_subnets.force_delete": _constant(None),
     "subnet_drains.update": _constant({"deadline": 60}),
     "share_servers.reset_status": _constant({"status": "error"}),
     "share_servers.reset_task_state": _constant({"task_state": None}),
