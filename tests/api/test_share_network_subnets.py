@@ -276,7 +276,7 @@ def test_a_removal_is_checked_and_asked_for(api: Api, network: str) -> None:
     subnet = add(api, network)["id"]
     path = f"/share-networks/{network}/subnets/{subnet}/action"
     check = "share_network_subnet_delete_check"
-    cut: dict[str, Any] = {"export_locations": [], "access_rules": []}
+    cut = {"export_locations": [], "access_rules": [], "clients": [], "all_clients": True}
     wrong: Any
     body: Any
     for arguments in ({}, None, {"reset_operation": True}, {"reset_operation": False, "x": 1}):
@@ -310,4 +310,5 @@ def test_whom_the_policy_lets_check_a_removal_is_not_told_of_hosts(
     body: Any = {"share_network_subnet_delete_check": {}}
     path = f"/share-networks/{network}/subnets/{subnet}/action"
     answer = open_to_members("POST", path, body, who=ALICE, status=202)
-    assert answer == {"compatible": True, "export_locations": [], "access_rules": []}
+    cut = {"export_locations": [], "access_rules": [], "clients": [], "all_clients": True}
+    assert answer == {"compatible": True, **cut}

@@ -15,9 +15,10 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import client_inquiries, local_networks, messages, share_network_subnets
 from abaca.domain.network_changes import client_inquiries as inquiries
-from abaca.domain.network_changes import connected_clients
+from abaca.domain.network_changes import connected_clients, subnet_removals
 from abaca.domain.network_changes.connected_clients import SubnetClients
 from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.share_networks import share_network_subnets as share_network_subnets_of
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import ServiceDown
 from abaca.reconcile import expired_client_answers
@@ -247,6 +248,36 @@ def test_the_clients_of_a_subnet_are_those_on_its_addresses(install: Install) ->
             assert isinstance(found, SubnetClients) and found.is_complete
             counts.append(found.counts)
         assert counts == [{server: 2}, {server: 1}]
+
+
+def told_by(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Its answer once the back ends have said who is connected."""
+
+    def answered() -> dict[str, Any] | None:
+        answer = check()
+        return None if answer["clients"] is None else answer
+
+    return wait_for(answered) or {}
+
+
+def test_the_check_of_a_removal_names_who_would_be_cut(used: Used) -> None:
+    stack, _, network, share = used
+    subnets = [row["id"] for row in stack.ask(share_network_subnets_of.find, MEMBER, network)]
+
+    def checked(subnet: str, **more: Any) -> dict[str, Any]:
+        return stack.do(
+            subnet_removals.check, ADMIN, network, subnet, reset_operation=False, **more
+        )
+
+    for subnet, address in zip(subnets, (MARK, "10.2.0.78"), strict=True):
+        answer = told_by(lambda: checked(subnet))  # noqa: B023
+        assert [row["address"] for row in answer["clients"]] == [address]
+        assert answer["clients"][0]["share_server_id"] == server_of(stack, share)
+        assert answer["all_clients"] is True
+    plan(stack, failing("get_clients", "Unavailable"))
+    expire(stack)
+    answer = told_by(lambda: checked(subnets[0]))
+    assert (answer["clients"], answer["all_clients"]) == ([], False), "not known is not nobody"
 
 
 def test_a_subnet_without_servers_has_no_clients_and_asks_nobody(install: Install) -> None:

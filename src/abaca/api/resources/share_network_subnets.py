@@ -21,6 +21,7 @@ from abaca.api.declaration import (
 from abaca.api.pending import settled
 from abaca.api.resources import metadata
 from abaca.api.wire import bodies
+from abaca.api.wire.clients import CUT_CLIENT
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.share_network_subnets import DeleteCheck, SubnetCheck, SubnetCreate
@@ -127,10 +128,13 @@ def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str,
             share_network_id,
             subnet_id,
             reset_operation=bool(body.reset_operation),
+            sees_all_clients=call.permits("share_client:show_masked_addresses"),
             limits=call.row_limits,
         )
     if not call.caller.is_admin:
         del answer["hosts_check_result"]
+    if answer["clients"] is not None:
+        answer["clients"] = call.shown(CUT_CLIENT, answer["clients"])
     return answer
 
 

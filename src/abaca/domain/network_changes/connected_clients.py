@@ -16,7 +16,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import network_allocations, share_instances, share_network_subnets
+from abaca.db.tables import (
+    network_allocations,
+    share_instances,
+    share_network_subnets,
+    share_networks,
+)
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import share_servers as share_servers_table
 from abaca.domain.network_changes import client_inquiries, share_network_checks
@@ -132,6 +137,30 @@ def on_subnet(
         found[id_] = [row for row in shown if row["share_network_subnet_id"] == subnet_id]
         is_complete = is_complete and answer.clients.is_complete
     return SubnetClients(rows=found, is_complete=is_complete)
+
+
+def cut(
+    conn: Connection,
+    subnet_id: str,
+    *,
+    sees_all: bool = False,
+    limits: RowLimits = NO_LIMITS,
+) -> dict[str, Any]:
+    """`clients` that the removal of a share network subnet would cut, as `on_subnet` gives them,
+    each with its `share_server_id`; None while the back ends have not answered. `all_clients`: it
+    is certain that there are no others."""
+    owner = sa.select(share_networks.c.project_id).join(share_network_subnets)
+    project_id = conn.scalars(owner.where(share_network_subnets.c.id == subnet_id)).one()
+    found = on_subnet(conn, project_id, subnet_id, sees_all=sees_all, limits=limits)
+    if isinstance(found, PendingCheck):
+        return {"clients": None, "all_clients": False}
+    rows = [
+        {**row, "share_server_id": server_id}
+        for server_id, of_server in found.rows.items()
+        for row in of_server or ()
+    ]
+    is_known = found.is_complete and None not in found.rows.values()
+    return {"clients": rows, "all_clients": is_known}
 
 
 # -------------------------------------------------------------------------------------------------
