@@ -54,6 +54,8 @@ SCENES = (
     "share_create_from_a_snapshot",
     "snapshot_delete",
     "share_server_abandon_subnet",
+    "share_server_remove_subnet",
+    "share_server_add_subnet_from_a_removal",
     "share_network_subnet_check",
     "share_network_subnet_resolve",
     "service_ensure_shares",

@@ -56,6 +56,10 @@ def test_subnets_are_added_while_a_client_works(play: Play) -> None:
     demo_steps.add_subnet_in_use(play)
 
 
+def test_a_subnet_is_removed_while_a_client_on_another_one_works(play: Play) -> None:
+    demo_steps.remove_subnet_in_use(play)
+
+
 def test_everything_is_deleted_and_nothing_is_left(play: Play) -> None:
     demo_steps.delete(play)
 

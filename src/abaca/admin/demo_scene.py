@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from abaca.admin import clouds_file
 from abaca.admin.ports import free_port
 from abaca.api import microversions
 from abaca.drivers.linux import inventory, namespaces
+from abaca.drivers.linux.bounds import NFS_PORT
 from abaca.drivers.linux.clients import attach_client, detach_client
 from abaca.worker.backends import network_namespace
 
@@ -38,6 +40,7 @@ COMMAND_SECONDS = 120
 READY_SECONDS = 120.0
 STOP_SECONDS = 60
 PROBE_SECONDS = 120
+CONNECT_SECONDS = 3.0
 LOOK_SECONDS = 0.02
 LOG_TAIL = 40
 
@@ -232,14 +235,24 @@ class Scene:
     def get(self, path: str) -> Any:
         """What the API answers at that path: quicker than a command, where something is waited
         for."""
+        return json.loads(self._answer(path, None))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """What it answers to a request for which there is no command; None for an empty answer."""
+        answer = self._answer(path, json.dumps(body).encode())
+        return json.loads(answer) if answer else None
+
+    def _answer(self, path: str, body: bytes | None) -> bytes:
         headers = self.headers() | {
-            "X-OpenStack-Manila-API-Version": microversions.text(microversions.MAX_VERSION)
+            "Content-Type": "application/json",
+            "X-OpenStack-Manila-API-Version": microversions.text(microversions.MAX_VERSION),
         }
         request = urllib.request.Request(
-            f"{clouds_file.listening_url(self.conf)}{path}", headers=headers
+            f"{clouds_file.listening_url(self.conf)}{path}", data=body, headers=headers
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+            found: bytes = answer.read()
+            return found
 
     # --- clients ----------------------------------------------------------------------------------
 
@@ -272,6 +285,17 @@ class Scene:
             )
         answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return answer
+
+    def is_answered(self, client: str, address: str) -> bool:
+        """Whether an NFS server takes connections at that address, from that namespace."""
+
+        def attempt(_: object) -> bool:
+            with contextlib.suppress(OSError):
+                socket.create_connection((address, NFS_PORT), timeout=CONNECT_SECONDS).close()
+                return True
+            return False
+
+        return namespaces.inside(client, attempt)
 
     @contextmanager
     def working_client(self, client: str, location: str) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The five steps of the demonstration. Each is a function of the play so far, checks what it sees
+"""The six steps of the demonstration. Each is a function of the play so far, checks what it sees
 and fails loudly; tests run the same functions.
 
 Two tenant networks, blue and green, with an IPv4 and an IPv6 subnet each. Addresses from .192
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
+from urllib.error import HTTPError
 
 import sqlalchemy as sa
 
@@ -248,6 +250,64 @@ def add_subnet_in_use(play: Play) -> None:
         )
 
 
+def remove_subnet_in_use(play: Play) -> None:
+    """The client of a subnet is named and leaves; the subnet is removed while a client on another
+    one keeps writing and reading."""
+    scene, leaving, old = play.scene, play.location(4, 1), play.locations
+    address = leaving.split(":", 1)[0]
+    share = f"/v2/shares/{play.share_id}"
+
+    def connected() -> list[str]:
+        """Whom that address serves; nobody while the back end is still asked (409)."""
+        try:
+            listed = scene.get(f"{share}/clients")["clients"]
+        except HTTPError as error:
+            if error.code != HTTPStatus.CONFLICT:
+                raise
+            return []
+        return [client["address"] for client in listed if client["server_address"] == address]
+
+    green = CLIENTS["green-client"][0].split("/")[0]
+    with scene.working_client(play.clients["green-client"], leaving):
+        scene.until(lambda: connected() == [green], 60, f"{green} to be named")
+    play.require(True, f"{green} is named as connected by {leaving}, and leaves")
+    subnet_id = play.added_subnets.pop(-2)
+    action = f"/v2/share-networks/{play.share_network_id}/subnets/{subnet_id}/action"
+    check = {"share_network_subnet_delete_check": {"reset_operation": False}}
+    scene.until(
+        lambda: scene.post(action, check)["compatible"] is True, 60, "the check to say compatible"
+    )
+    with (
+        scene.working_client(play.clients["blue-client"], play.location(4)) as work,
+        scene.watched(play.share_network_id) as seen,
+    ):
+        scene.post(action, {"force_delete": None})
+        scene.until(
+            lambda: len(scene.get(f"{share}/export_locations")["export_locations"]) < len(old),
+            60,
+            "its export location to go",
+        )
+        scene.until(lambda: seen[-1] == "active", 60, "the share network to be active")
+    play.require(
+        work["error_count"] == 0 and work["rounds"] > 0,
+        f"the client's {work['rounds']} rounds met {work['error_count']} errors: {work}",
+    )
+    play.locations = scene.openstack_json("share", "export", "location", "list", "docs")
+    show_locations(play)
+    play.require(
+        play.locations == [where for where in old if where["Path"] != leaving],
+        "the other export locations are as they were",
+    )
+    play.require(
+        not scene.is_answered(play.clients["green-client"], address), f"nobody answers at {address}"
+    )
+    answer = scene.nfs(play.clients["green-client"], "read", play.location(6, 1), f"v4-{FILE}")
+    play.require(
+        answer.get("text") == TEXT,
+        f"the client that left reads by {play.location(6, 1)}: {answer}",
+    )
+
+
 def delete(play: Play) -> None:
     """Everything is deleted again, and nothing is left."""
     run, ask = play.scene.openstack, play.scene.openstack_json
@@ -371,4 +431,4 @@ def user_rows(scene: Scene) -> dict[str, int]:
         engine.dispose()
 
 
-STEPS = (start, make, use, add_subnet_in_use, delete)
+STEPS = (start, make, use, add_subnet_in_use, remove_subnet_in_use, delete)
