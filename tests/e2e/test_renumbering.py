@@ -18,7 +18,11 @@ from tests.nfs4.connection import connect
 from tests.operations.scene import addresses, all_servers
 from tests.stack import MEMBER, Stack
 
-pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.slow("a real worker, NFS servers and clients that write"),
+    pytest.mark.timeout(600),
+]
 
 OLD, NEW, OTHER = "10.71.0.0/24", "10.72.0.0/24", "fd00:71::/64"
 LINES = 30
