@@ -32,18 +32,18 @@ ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root has privileg
         ({"api.listen": "::1"}, None),
         ({"api.listen": "localhost"}, None),
         ({"api.auth_strategy": "noauth"}, None),
-        ({"api.listen": "0.0.0.0"}, "would travel in clear"),
-        ({"api.listen": "::"}, "would travel in clear"),
+        ({"api.listen": "0.0.0.0"}, "would be sent in clear"),
+        ({"api.listen": "::"}, "would be sent in clear"),
         (
             {"api.listen": "shares.example", "api.auth_strategy": "keystone"},
-            "would travel in clear",
+            "would be sent in clear",
         ),
         ({"api.listen": "0.0.0.0", "api.allow_cleartext": True}, None),
         ({"api.listen": "0.0.0.0", "api.ssl_certificate": "c", "api.ssl_key": "k"}, None),
-        ({"api.ssl_certificate": "c"}, "both or not at all"),
+        ({"api.ssl_certificate": "c"}, "together or not at all"),
         (
             {"api.listen": "0.0.0.0", "api.auth_strategy": "noauth", "api.allow_cleartext": True},
-            "believes everyone",
+            "accepts anybody",
         ),
     ],
 )
