@@ -130,7 +130,7 @@ def test_a_port_in_use_is_named(
 
 def test_passwords_do_not_travel_in_clear(service: Installation) -> None:
     with installation() as other:
-        assert "would travel in clear" in other.refused("--listen", "0.0.0.0")
+        assert "would be sent in clear" in other.refused("--listen", "0.0.0.0")
 
 
 @pytest.mark.parametrize("name", ["api", "worker"])
