@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import IPv4Address
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import client_inquiries, share_network_subnets
+from abaca.db.tables import client_inquiries, share_network_checks, share_network_subnets
 from abaca.domain.network_changes import (
+    connected_clients,
     share_server_repairs,
     subnet_deletions,
     subnet_drain_deadlines,
@@ -22,15 +25,19 @@ from abaca.domain.network_changes.subnet_drains import CANCEL, FORCE
 from abaca.domain.share_networks import share_network_subnets as nouns
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_servers import share_servers
+from abaca.drivers.interface import MOST_CLIENTS
 from abaca.errors import Conflict, Missing
 from abaca.reconcile import subnet_drain_deadlines as deadlines
+from abaca.values import ServerUpdate
 from abaca.worker.process import Worker
 from abaca.workflow import queue
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, failing, plan, server, server_of, told, world
-from tests.operations.test_share_server_clients import client, connect
+from tests.operations.test_share_server_clients import answered, client, connect
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
 
+FIRST_OF_CROWD = IPv4Address("10.2.1.0")
+CHECK = "check_update_share_server_network_allocations"
 UPDATE = "update_share_server_network_allocations"
 
 
@@ -81,19 +88,38 @@ class Scene:
         self.idle()
 
     def overdue(self, by: timedelta = timedelta(0)) -> None:
-        """The deadline was that long ago."""
-        values = {"removal_deadline": utcnow() - by}
-        change = sa.update(share_network_subnets).where(share_network_subnets.c.id == self.subnet)
-        self.stack.do(lambda conn: conn.execute(change.values(values)))
+        overdue(self.stack, self.subnet, by)
 
     def meet(self) -> None:
         """The pass of a worker, and what it begins."""
         deadlines.meet_due(self.stack.engine)
         self.idle()
 
+    def pass_by(self) -> None:
+        """The pass of a worker, half a minute after the one before."""
+        self.stack.do(age_checks)
+        deadlines.meet_due(self.stack.engine)
+
     def standing(self) -> list[str]:
         entries = world(self.stack)["servers"][self.server]["network_info"]
         return [entry["share_network_subnet_id"] for entry in entries]
+
+
+def overdue(stack: Stack, subnet_id: str, by: timedelta = timedelta(0)) -> None:
+    """The deadline was that long ago."""
+    change = sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+    stack.do(lambda conn: conn.execute(change.values(removal_deadline=utcnow() - by)))
+
+
+def age_checks(conn: Connection) -> None:
+    """What drivers were asked, and have answered, is half a minute older."""
+    times = ("created_at", "updated_at", "expires_at")
+    for row in conn.execute(sa.select(share_network_checks)).all():
+        older = {
+            name: row._mapping[name] - timedelta(seconds=30) for name in times if row._mapping[name]
+        }
+        of_row = sa.update(share_network_checks).where(share_network_checks.c.id == row.id)
+        conn.execute(of_row.values(older))
 
 
 @pytest.fixture
@@ -135,6 +161,43 @@ def test_nobody_knows_is_not_nobody(scene: Scene) -> None:
         scene.delete()
     assert scene.is_draining()
     assert scene.subnets == [scene.subnet, scene.other]
+
+
+def test_clients_that_a_crowd_elsewhere_hides_are_not_cut(scene: Scene) -> None:
+    """A list that is full says nothing of who is not in it."""
+    scene.drain()
+    elsewhere = scene.stack.paths(scene.share)[1].partition(":")[0]
+    crowd = [client(elsewhere, str(FIRST_OF_CROWD + n)) for n in range(MOST_CLIENTS)]
+    connect(scene._worker, scene.server, *crowd, client(scene.address))
+    with pytest.raises(Conflict, match="cannot be told now who is connected"):
+        scene.delete()
+    connect(scene._worker, scene.server, client(scene.address), *crowd)
+    scene.stack.do(lambda conn: conn.execute(sa.delete(client_inquiries)))
+    with pytest.raises(Conflict, match="at least 1 client connected there"):
+        scene.delete()
+    assert scene.subnets == [scene.subnet, scene.other]
+
+
+def test_an_answer_from_before_the_drain_does_not_count(scene: Scene) -> None:
+    """Somebody may have connected between the two."""
+    scene.connect()
+    asked = connected_clients.of_share
+    assert answered(scene.stack, asked, MEMBER, scene.share, sees_all=False)["clients"] == []
+    connect(scene._worker, scene.server, client(scene.address))
+    scene.drain()
+    with pytest.raises(Conflict, match="1 client connected there"):
+        scene.delete()
+
+
+def test_nor_one_from_before_the_driver_refused_newcomers(scene: Scene) -> None:
+    scene.drain()
+    scene.connect()
+    asked = connected_clients.of_share
+    assert answered(scene.stack, asked, MEMBER, scene.share, sees_all=False)["clients"] == []
+    connect(scene._worker, scene.server, client(scene.address))
+    scene.stack.do(subnet_drains.told, scene.server, scene.subnet, ServerUpdate())
+    with pytest.raises(Conflict, match="1 client connected there"):
+        scene.delete()
 
 
 def test_without_shares_it_is_deleted_as_ever(install: Install) -> None:
@@ -184,6 +247,19 @@ def test_at_its_deadline_a_subnet_is_removed_whoever_is_connected(scene: Scene) 
     assert scene.stack.do(subnet_drain_deadlines.meet, scene.subnet) is None
 
 
+def test_of_a_subnet_without_servers_its_project_is_told_too(install: Install) -> None:
+    """Its row is gone at once."""
+    stack = install()
+    with stack.working():
+        network = stack.share_network(*stack.network("10.1.0.0/24", "10.2.0.0/24"))
+        first, second = [each["id"] for each in stack.ask(nouns.find, MEMBER, network)]
+        stack.do(subnet_drains.start, MEMBER, network, first, at_deadline=FORCE)
+        overdue(stack, first)
+        deadlines.meet_due(stack.engine)
+        assert [each["id"] for each in stack.ask(nouns.find, MEMBER, network)] == [second]
+        assert "it is being removed" in told(stack)[0]
+
+
 def test_a_removal_that_is_refused_at_the_deadline_is_tried_for_a_day(scene: Scene) -> None:
     scene.drain(FORCE)
     scene.overdue()
@@ -207,6 +283,34 @@ def test_after_a_day_the_drain_is_cancelled(scene: Scene) -> None:
     scene.meet()
     assert not scene.is_draining()
     assert told(scene.stack)[0].startswith("The subnet could not be removed for a day")
+
+
+@pytest.mark.parametrize("error", ["Refused", "hang"])
+def test_a_driver_that_is_against_it_is_not_asked_for_ever(scene: Scene, error: str) -> None:
+    plan(scene.stack, failing(CHECK, error))
+    scene.drain(FORCE)
+    scene.overdue()
+    for _ in range(6):
+        scene.pass_by()
+        if error != "hang":
+            scene.idle()
+    texts = told(scene.stack)
+    assert len(texts) == len(set(texts)), "each reason is told once"
+    assert any("tried again" in text for text in texts) is (error == "Refused")
+    assert scene.is_draining()
+    scene.overdue(TRIED_FOR)
+    scene.pass_by()
+    assert not scene.is_draining()
+    assert told(scene.stack)[0].startswith("The subnet could not be removed for a day")
+
+
+def test_after_a_day_without_a_worker_it_is_tried_still(scene: Scene) -> None:
+    scene.drain(FORCE)
+    scene.overdue(TRIED_FOR)
+    for _ in range(2):
+        scene.pass_by()
+        scene.idle()
+    assert scene.subnets == [scene.other]
 
 
 def test_while_the_network_changes_a_deadline_waits(scene: Scene) -> None:

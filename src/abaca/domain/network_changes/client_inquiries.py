@@ -77,6 +77,13 @@ def is_pending(conn: Connection, inquiry_id: str) -> bool:
     return hosts is not None and False in hosts.values()
 
 
+def forget(conn: Connection, share_server_ids: Collection[str]) -> None:
+    """Delete what was asked about any of these share servers, answered or not: who asks next is
+    told what is so from now on."""
+    ids = sa.cast(_table.c.share_server_ids, sa.Text)
+    conn.execute(sa.delete(_table).where(sa.or_(sa.false(), *map(ids.contains, share_server_ids))))
+
+
 def delete_expired(conn: Connection) -> None:
     """Delete answers, and questions without one, whose time is over."""
     conn.execute(sa.delete(_table).where(_table.c.expires_at <= utcnow()))

@@ -40,7 +40,7 @@ _NONE = OpenFiles(files=0, locks=0)
 class SubnetClients(Value):
     """Who is connected by one share network subnet: `rows` as the other functions give them, by
     share server; None for a server of which that cannot be known now. `is_complete` False: there
-    are, or may be, more: an empty list then does not say that nobody is connected."""
+    are, or may be, more."""
 
     rows: dict[str, list[dict[str, Any]] | None]
     is_complete: bool
@@ -134,7 +134,8 @@ def on_subnet(
             continue
         view = _Clients(conn, id_, answer, project_id, sees_all=sees_all)
         shown = view.shown((client, _in_all(client)) for client in view.listed)["clients"]
-        found[id_] = [row for row in shown if row["share_network_subnet_id"] == subnet_id]
+        rows = [row for row in shown if row["share_network_subnet_id"] == subnet_id]
+        found[id_] = rows if rows or answer.clients.is_complete else None
         is_complete = is_complete and answer.clients.is_complete
     return SubnetClients(rows=found, is_complete=is_complete)
 

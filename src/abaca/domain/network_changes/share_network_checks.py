@@ -34,7 +34,7 @@ from abaca.values import Value
 from abaca.workflow.queue import Work, enqueue
 
 CHECK_LASTS = timedelta(seconds=120)
-_DENIAL_LASTS = timedelta(seconds=10)
+DENIAL_LASTS = timedelta(seconds=10)
 
 _checks = share_network_checks
 
@@ -132,13 +132,15 @@ def outcome(
     refusal: type[CallerError],
     denied: str,
     limits: RowLimits = NO_LIMITS,
+    denial_lasts: timedelta = DENIAL_LASTS,
 ) -> sa.Row[Any] | PendingCheck:
     """The drivers' answers when all of them allow it; a pending check while some have not answered,
     asked now at the latest.
 
-    Raises `refusal`, `denied` and the drivers' reasons, when one denies. The network's row is held.
+    Raises `refusal`, `denied` and the drivers' reasons, when one denies; one that did so longer ago
+    than `denial_lasts` is asked anew. The network's row is held.
     """
-    check = _current(conn, question)
+    check = _current(conn, question, denial_lasts)
     if check is None:
         return PendingCheck(id=_start(conn, question, limits))
     if False in check.hosts.values():
@@ -214,10 +216,11 @@ def answer(
     denial: str | None,
     *,
     denied: str,
+    repeats: bool = True,
     **found: Any,
 ) -> None:
     """Store what a back end answered: None is a yes; a denial becomes a message to the project,
-    `denied: denial`. `found`: further columns."""
+    `denied: denial`, which `repeats` the one before or does not. `found`: further columns."""
     row = conn.execute(
         sa.select(_checks).where(_checks.c.id == check_id).with_for_update()
     ).one_or_none()
@@ -231,6 +234,7 @@ def answer(
             resource_id=row.share_network_id,
             action=messages.Action.UPDATE,
             text=f"{denied}: {denial}",
+            repeats=repeats,
         )
     changes = {
         "hosts": {**row.hosts, service_host: denial is None},
@@ -244,7 +248,9 @@ def answer(
 # -------------------------------------------------------------------------------------------------
 
 
-def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
+def _current(
+    conn: Connection, question: Question, denial_lasts: timedelta = DENIAL_LASTS
+) -> sa.Row[Any] | None:
     """The check of exactly this question and these servers, unless it has expired."""
     row = conn.execute(
         sa.select(_checks)
@@ -262,7 +268,7 @@ def _current(conn: Connection, question: Question) -> sa.Row[Any] | None:
     now = utcnow()
     # one from the future was asked before the clock was set back
     is_over = not row.created_at <= now < row.expires_at
-    worth_asking_again = is_denied and not row.updated_at <= now <= row.updated_at + _DENIAL_LASTS
+    worth_asking_again = is_denied and not row.updated_at <= now <= row.updated_at + denial_lasts
     if is_over or row.share_server_ids != question.asked or worth_asking_again:
         _forget(conn, row.id)
         return None

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import share_network_subnets, share_networks
 from abaca.domain.network_changes import subnet_drains, subnet_removals
-from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.network_changes.share_network_checks import CHECK_LASTS, PendingCheck
 from abaca.domain.rows.share_network_lock import lock
 from abaca.domain.shares.shares import ANYBODY
 
@@ -40,7 +40,7 @@ def due(conn: Connection) -> list[str]:
 
 def meet(conn: Connection, subnet_id: str) -> None:
     """Cancel the drain, or begin the removal; nothing when it is not due any more. Drivers that
-    have yet to be asked are: it goes on the next time.
+    have yet to be asked are: it goes on the next time, and ends after a day without an answer.
 
     Raises CallerError when the removal is refused; see `refused`.
     """
@@ -50,14 +50,18 @@ def meet(conn: Connection, subnet_id: str) -> None:
     if _at_deadline(conn, subnet_id) == subnet_drains.CANCEL:
         subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
         subnet_drains.tell(
-            conn, subnet_id, "The drain of the subnet was cancelled at its deadline."
+            conn, network_id, subnet_id, "The drain of the subnet was cancelled at its deadline."
         )
         return
-    outcome = subnet_removals.begin(conn, ANYBODY, network_id, subnet_id)
-    if not isinstance(outcome, PendingCheck):
+    # A denial has to last until the pass looks again.
+    outcome = subnet_removals.begin(conn, ANYBODY, network_id, subnet_id, denial_lasts=CHECK_LASTS)
+    if isinstance(outcome, PendingCheck):
+        _not_answered(conn, network_id, subnet_id)
+    else:
         subnet_drains.removal_begun(conn, subnet_id)
         subnet_drains.tell(
             conn,
+            network_id,
             subnet_id,
             "The drain of the subnet has reached its deadline: it is being removed, and clients "
             "that are still connected there are cut off.",
@@ -72,19 +76,35 @@ def refused(conn: Connection, subnet_id: str, reason: str) -> None:
         return
     row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
     if row.removal_deadline + TRIED_FOR <= utcnow():
-        subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
-        subnet_drains.tell(
-            conn,
-            subnet_id,
-            f"The subnet could not be removed for a day, and its drain was cancelled: {reason}",
-        )
+        _give_up(conn, network_id, subnet_id, reason)
     elif row.removal_obstacle != reason[:1023]:
         subnet_drains.obstructed(conn, subnet_id, reason)
         subnet_drains.tell(
             conn,
+            network_id,
             subnet_id,
             f"The subnet cannot be removed at its deadline; it is tried again: {reason}",
         )
+
+
+def _not_answered(conn: Connection, network_id: str, subnet_id: str) -> None:
+    """Nobody is told unless it is for the last time. The first one is never that, however long
+    there was no worker."""
+    row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
+    if row.removal_obstacle is None:
+        subnet_drains.obstructed(conn, subnet_id, "the back ends have not answered.")
+    elif row.removal_deadline + TRIED_FOR <= utcnow():
+        _give_up(conn, network_id, subnet_id, row.removal_obstacle)
+
+
+def _give_up(conn: Connection, network_id: str, subnet_id: str, reason: str) -> None:
+    subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
+    subnet_drains.tell(
+        conn,
+        network_id,
+        subnet_id,
+        f"The subnet could not be removed for a day, and its drain was cancelled: {reason}",
+    )
 
 
 def _hold(conn: Connection, subnet_id: str) -> str | None:

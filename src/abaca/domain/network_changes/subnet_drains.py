@@ -20,6 +20,7 @@ from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_network_subnets, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import client_inquiries
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.draining import DRAINS, METADATA_KEY
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
@@ -69,6 +70,7 @@ def start(
         removal_at_deadline=at_deadline,
         removal_obstacle=None,
     )
+    client_inquiries.forget(conn, [row.id for row in conn.execute(servers.on_subnets([subnet_id]))])
     _tell_drivers(conn, subnet, ~mappings.c.refuses_new_clients, limits)
 
 
@@ -171,7 +173,9 @@ def shares_to_tell(conn: Connection, share_server_id: str) -> list[Share]:
 
 
 def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:
-    """The driver has taken it. A drain that began or ended meanwhile has work of its own."""
+    """The driver has taken it. A drain that began or ended meanwhile has work of its own. Who was
+    connected before says nothing: clients may have come until now."""
+    client_inquiries.forget(conn, [share_server_id])
     drains = sa.select(DRAINS).where(share_network_subnets.c.id == subnet_id).scalar_subquery()
     conn.execute(
         sa.update(mappings)
@@ -191,7 +195,9 @@ def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerU
 def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
     """The server continues as before; a message to the project says what that means."""
     row = conn.execute(
-        sa.select(DRAINS.label("drains")).where(share_network_subnets.c.id == subnet_id)
+        sa.select(DRAINS.label("drains"), share_network_subnets.c.share_network_id).where(
+            share_network_subnets.c.id == subnet_id
+        )
     ).one_or_none()
     if row is None:
         return
@@ -202,18 +208,16 @@ def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) ->
         "new clients there, and shares made meanwhile may lack export locations there (start a "
         "drain and cancel it to try again)"
     )
-    tell(conn, subnet_id, f"{what}: {reason}")
+    tell(conn, row.share_network_id, subnet_id, f"{what}: {reason}")
 
 
 # -------------------------------------------------------------------------------------------------
 
 
-def tell(conn: Connection, subnet_id: str, text: str) -> None:
-    """A message about the subnet to its project."""
+def tell(conn: Connection, share_network_id: str, subnet_id: str, text: str) -> None:
+    """A message about the subnet, which may be gone by now, to its project."""
     project_id = conn.scalar(
-        sa.select(share_networks.c.project_id)
-        .join(share_network_subnets)
-        .where(share_network_subnets.c.id == subnet_id)
+        sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)
     )
     messages.create(
         conn,

@@ -8,6 +8,7 @@ Nothing is in error when a removal is refused. What happens after it has begun:
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -49,6 +50,7 @@ def begin(
     subnet_id: str,
     *,
     limits: RowLimits = NO_LIMITS,
+    denial_lasts: timedelta = checks.DENIAL_LASTS,
 ) -> PendingCheck | None:
     """Remove a subnet, with shares on it or not. None: it has begun, or there was nothing to wait
     for; a pending check: the drivers have yet to be asked, repeat the call.
@@ -64,6 +66,7 @@ def begin(
             refusal=Conflict,
             denied=_DENIED,
             limits=limits,
+            denial_lasts=denial_lasts,
         )
         if isinstance(outcome, PendingCheck):
             return outcome
@@ -142,9 +145,10 @@ def inquiry(conn: Connection, check_id: str, service_host: str) -> Inquiry | Non
 
 
 def answered(conn: Connection, check_id: str, service_host: str, denial: str | None) -> None:
-    """Store what a back end answered: None is a yes; a denial is told to the one who asks. Whatever
-    goes wrong is a denial: a check is never left without an answer."""
-    checks.answer(conn, check_id, service_host, denial, denied=_DENIED)
+    """Store what a back end answered: None is a yes; a denial is told to the one who asks, once:
+    at a deadline it is asked again and again. Whatever goes wrong is a denial: a check is never
+    left without an answer."""
+    checks.answer(conn, check_id, service_host, denial, denied=_DENIED, repeats=False)
 
 
 # -------------------------------------------------------------------------------------------------

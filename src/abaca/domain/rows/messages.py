@@ -75,12 +75,17 @@ def create(
     action: Action,
     text: str,
     detail: Detail = Detail.UNKNOWN_ERROR,
+    repeats: bool = True,
 ) -> None:
     """Tell a project why the request that this thread works for failed. A long text is cut.
 
-    `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, …
+    `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, … `repeats`
+    False: not when the newest message about the resource says the same.
     """
     now = utcnow()
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    if not repeats and text == _newest_about(conn, resource_id):
+        return
     conn.execute(
         sa.insert(messages).values(
             id=str(uuid4()),
@@ -91,7 +96,7 @@ def create(
             action_id=action.value,
             detail_id=detail.value,
             message_level="ERROR",
-            user_message=text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
+            user_message=text,
             created_at=now,
             expires_at=now + KEPT_FOR,
         )
@@ -142,6 +147,15 @@ def delete(conn: Connection, caller: Caller, message_id: str) -> None:
 def delete_expired(conn: Connection) -> None:
     """Delete the messages of all projects whose time is over."""
     conn.execute(sa.delete(messages).where(messages.c.expires_at < utcnow()))
+
+
+def _newest_about(conn: Connection, resource_id: str) -> str | None:
+    return conn.scalar(
+        sa.select(messages.c.user_message)
+        .where(messages.c.resource_id == resource_id)
+        .order_by(messages.c.created_at.desc())
+        .limit(1)
+    )
 
 
 def keep_newest(conn: Connection, most: int) -> None:
