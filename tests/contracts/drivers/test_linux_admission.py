@@ -52,7 +52,7 @@ def reaches(netns: str, address: str, options: dict[int, bytes] | None = None) -
                 link.setsockopt(socket.IPPROTO_IPV6, name, value)
             link.settimeout(10)
             try:
-                link.connect((address, 2049))
+                link.connect(socket.getaddrinfo(address, 2049)[0][4])  # with the zone of `%eth0`
             except ConnectionRefusedError:
                 return False
             return True

@@ -8,6 +8,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from abaca.drivers.linux.bounds import CALLER_GROUP, Bounds
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error
+from abaca.drivers.linux.wires import plugging
+from abaca.drivers.linux.wires.port_rules import link_local
 from abaca.errors import OutcomeUnknown, Unavailable
 from abaca.values import ShareServer
 from tests.attack.crowd import crowd
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import BOTH, CLIENT, Site, assert_served, path, rule
+from tests.contracts.drivers.test_linux_admission import reaches
 from tests.nfs4 import operations as ops
 from tests.nfs4.client import Client40, Client41, patiently
 from tests.stack import wait_for
@@ -52,6 +56,27 @@ def small(small_driver: LinuxDriver) -> Iterator[Site]:
     site = Site(small_driver)
     yield site
     site.clear()
+
+
+def test_the_link_local_address_of_a_port_is_no_way_in(site: Site) -> None:
+    """Nobody is told of it, but it can be computed, and is on no subnet that could drain, leave or
+    be chosen. A rule such as `::/0` admits who comes by it."""
+    server = site.server(("net", "10.0.0.5/24"))
+    site.share(server)
+    client = site.client("client", "net", CLIENT[0])
+    (interface,) = plugging.ports_in(client)
+    (allocation,) = server.network_info[0].network_allocations
+    address = f"{link_local(allocation.mac_address)}%{interface}"
+    answers: list[bool] = []
+
+    def has_answered() -> bool:
+        with suppress(OutcomeUnknown):  # until the client's own address is sure of itself
+            answers.append(reaches(client, address))
+        return bool(answers)
+
+    wait_for(has_answered, 60)
+    assert answers == [False]
+    assert reaches(client, IPV4)
 
 
 @pytest.mark.parametrize("address", [IPV4, IPV6])

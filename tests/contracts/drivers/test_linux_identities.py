@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from threading import Event
 
 import pytest
+from pyroute2 import IPRoute
 
+from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.file_services.nfs.nfs4 import (
     Nfs4Error,
     Operation,
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.root
 
 SERVER = ("10.0.0.5", "fd00::5")
 OTHER = ("10.0.0.66/24", "fd00::66/64")
+MAC = "02:00:00:00:00:77"
 LEASE_AND_MORE = 60.0  # seconds; the lease is ten
 
 
@@ -205,24 +208,31 @@ def test_an_identity_that_comes_in_pieces_is_read_as_one(scene: Scene) -> None:
 
 def test_a_link_local_address_on_another_network_is_another_machines(site: Site) -> None:
     """Whoever has the same MAC address there has the same address."""
-    server = site.server(("one", "10.0.0.5/24"), ("two", "10.1.0.5/24"))
+    server = site.server(("one", "fd01::5/64"), ("two", "fd02::5/64"))
     site.share(server)
     clients: list[Client41] = []
-    for number, (network, entry) in enumerate(
-        zip(("one", "two"), server.network_info, strict=True)
-    ):
-        netns = site.client(
-            f"client{number}", network, f"10.{number}.0.20/24", mac="02:00:00:00:00:77"
-        )
+    for number, network in enumerate(("one", "two"), start=1):
+        netns = site.client(f"client{number}", network, f"10.{number}.0.20/24", mac=MAC)
         (interface,) = plugging.ports_in(netns)
-        address = f"{link_local(entry.network_allocations[0].mac_address)}%{interface}"
-        clients.append(connected(netns, address))
+        sends_to(netns, f"fd0{number}::/64", interface)
+        clients.append(connected(netns, f"fd0{number}::5"))
+    found = site.driver.get_clients(server)
+    assert found and [client.address for client in found.listed] == 2 * [link_local(MAC)]
     victim, attacker = clients
     victim.establish()
     assert errors_of(attacker, ops.sequence(victim.session, 2)) == "BADSESSION"
     victim.renew()
     for client in clients:
         client.link.link.close()
+
+
+def sends_to(netns: str, network: str, interface: str) -> None:
+    """Without an address there, so by its link-local one."""
+
+    def add(links: IPRoute) -> None:
+        links.route("add", dst=network, oif=links.link_lookup(ifname=interface)[0])
+
+    namespaces.inside(netns, add)
 
 
 def connected(netns: str, address: str) -> Client41:

@@ -1,5 +1,5 @@
-"""How much of a share server clients can take, and that it calls nobody: a packet filter in its
-namespace, and settings of its network.
+"""How much of a share server clients can take, that no link-local address reaches it, and that it
+calls nobody: a packet filter in its namespace, and settings of its network.
 
 A client is an address here. The file server has bounds of its own (`file_services/nfs/ganesha.py`);
 what it is as a process, its cell.
@@ -46,6 +46,8 @@ SETTINGS = {
     "netfilter/nf_conntrack_tcp_timeout_established": "3600",
 }
 
+# The link-local address of a port is on none of the server's subnets: whoever came by it would be
+# on none that drains, leaves or is chosen. It can be computed, and a rule such as ::/0 admits him.
 # A connection counts from its first packet until it is closed. A set that is full stops counting
 # newcomers, not serving them. What comes to other ports is not tracked: an entry for each port that
 # a stranger tries would stay for half a minute. Calls of our own are refused at once, so that no
@@ -62,6 +64,7 @@ chain unserved {{
 }}
 chain arriving {{
     type filter hook input priority filter; policy accept;
+    iif != lo tcp dport {port} ip6 daddr fe80::/10 reject with tcp reset
     iif != lo tcp dport {port} tcp flags & (fin|syn|rst|ack) == syn jump newcomer
 }}
 chain newcomer {{
