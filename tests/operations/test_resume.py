@@ -313,7 +313,7 @@ def test_a_server_that_was_changed_since_is_not_touched(stack: Stack) -> None:
     operation = parked(stack).id
     plan(stack)
     stack.do(share_servers.reset_status, server_of(stack, id_), "active")
-    refused(stack, operation, "has no failed addition of a subnet; it is active")
+    refused(stack, operation, "has no failed addition or removal of a subnet; it is active")
 
 
 def test_one_of_two_resumptions_wins(stack: Stack) -> None:

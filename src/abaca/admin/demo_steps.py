@@ -337,6 +337,10 @@ def delete(play: Play) -> None:
     play.require(
         not any(left.values()), f"left by shares and clients on this machine: {counted(left)}"
     )
+    # Who was connected is forgotten at the next housekeeping.
+    play.scene.until(
+        lambda: not user_rows(play.scene)["client_inquiries"], 60, "answers about clients to go"
+    )
     rows = {name: [str(count)] * bool(count) for name, count in user_rows(play.scene).items()}
     play.require(
         not any(rows.values()), f"left in the database of what users made: {counted(rows)}"
