@@ -21,7 +21,7 @@ from abaca.api.declaration import (
 from abaca.api.pending import settled
 from abaca.api.resources import metadata
 from abaca.api.wire import bodies
-from abaca.api.wire.clients import CUT_CLIENT
+from abaca.api.wire.clients import CLIENT
 from abaca.api.wire.fields import SHOW
 from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.share_network_subnets import DeleteCheck, SubnetCheck, SubnetCreate
@@ -134,7 +134,11 @@ def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str,
     if not call.caller.is_admin:
         del answer["hosts_check_result"]
     if answer["clients"] is not None:
-        answer["clients"] = call.shown(CUT_CLIENT, answer["clients"])
+        rows = answer["clients"]
+        answer["clients"] = [
+            shown | {"share_server_id": row["share_server_id"]}
+            for row, shown in zip(rows, call.shown(CLIENT, rows), strict=True)
+        ]
     return answer
 
 

@@ -19,4 +19,3 @@ CLIENT = View(
     Field("open_files", type=NUMBER_OR_NULL),
     Field("locks", type=NUMBER_OR_NULL),
 )
-CUT_CLIENT = View("CutClient", *CLIENT.fields, Field("share_server_id", type=TEXT))
