@@ -339,6 +339,26 @@ def test_one_that_is_in_the_way_holds_up_no_other(scene: Scene) -> None:
     assert scene.is_draining()
 
 
+def test_nor_does_one_that_fails_by_a_fault_of_ours(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, meet = scene.subnet, subnet_drain_deadlines.meet
+
+    def fails_for_one(conn: Connection, subnet_id: str) -> None:
+        if subnet_id == broken:
+            raise RuntimeError("a fault")
+        meet(conn, subnet_id)
+
+    monkeypatch.setattr(subnet_drain_deadlines, "meet", fails_for_one)
+    scene.drain(CANCEL)
+    scene.overdue(timedelta(minutes=1))
+    scene.subnet = scene.other
+    scene.drain(CANCEL)
+    scene.overdue()
+    scene.meet()
+    assert not scene.is_draining()
+
+
 def test_after_an_abandoned_removal_it_drains_without_a_deadline(scene: Scene) -> None:
     scene.drain(FORCE)
     scene.overdue()

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from abaca.drivers.interface import MOST_CLIENTS
+from abaca.drivers.linux import connections
 from abaca.drivers.linux.connections import Connection
 from abaca.drivers.linux.file_services.nfs import connected, holders
+from abaca.errors import OutcomeUnknown
 from abaca.values import OpenFiles
 from tests.unit.test_lying_bus import LIES, bus
 
@@ -175,3 +177,13 @@ def test_looking_has_an_end(files: Held) -> None:
 
 def test_a_server_that_is_gone_has_nothing_open(files: Held) -> None:
     assert holders.held(2**22 - 1, files.shares, LOOK_SECONDS) == {}
+
+
+def test_a_kernel_that_does_not_answer_leaves_the_outcome_unknown() -> None:
+    """An error of the system would count as a bug of the driver, and park the work."""
+    nothing, no_acknowledgement = 1, 1
+    with (
+        pytest.raises(OutcomeUnknown),
+        connections._asked(nothing, no_acknowledgement, b"") as link,
+    ):
+        link.recv(1)

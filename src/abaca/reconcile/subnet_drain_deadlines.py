@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin, read
 from abaca.domain.network_changes import subnet_drain_deadlines
 from abaca.errors import CallerError
+from abaca.reconcile.passes import once
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,10 +21,14 @@ def meet_due(engine: Engine) -> None:
     with read(engine) as conn:
         subnet_ids = subnet_drain_deadlines.due(conn)
     for subnet_id in subnet_ids:
-        try:
-            with begin(engine) as conn:
-                subnet_drain_deadlines.meet(conn, subnet_id)
-        except CallerError as error:
-            _LOG.warning("subnet %s is not removed at its deadline: %s", subnet_id, error.message)
-            with begin(engine) as conn:
-                subnet_drain_deadlines.refused(conn, subnet_id, error.message)
+        once(f"the deadline of subnet {subnet_id}", partial(_meet, engine, subnet_id))
+
+
+def _meet(engine: Engine, subnet_id: str) -> None:
+    try:
+        with begin(engine) as conn:
+            subnet_drain_deadlines.meet(conn, subnet_id)
+    except CallerError as error:
+        _LOG.warning("subnet %s is not removed at its deadline: %s", subnet_id, error.message)
+        with begin(engine) as conn:
+            subnet_drain_deadlines.refused(conn, subnet_id, error.message)

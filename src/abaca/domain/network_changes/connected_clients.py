@@ -8,7 +8,7 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
@@ -77,7 +77,8 @@ def of_share(
     if isinstance(answer, PendingCheck):
         return answer
     rules = access_rule_states.granted_to(conn, instance.id)
-    view = _Clients(conn, instance.share_server_id, answer, share.project_id, sees_all=sees_all)
+    subnets = _by_address(conn, [instance.share_server_id])[instance.share_server_id]
+    view = _Clients(subnets, answer, share.project_id, sees_all=sees_all)
     return view.shown(
         (client, _of_instance(client, instance.id))
         for client in view.listed
@@ -98,7 +99,8 @@ def of_server(
     answer = _answer(conn, caller.project_id, share_server_id, limits)
     if isinstance(answer, PendingCheck):
         return answer
-    view = _Clients(conn, share_server_id, answer, server["project_id"], sees_all=sees_all)
+    subnets = _by_address(conn, [share_server_id])[share_server_id]
+    view = _Clients(subnets, answer, server["project_id"], sees_all=sees_all)
     return view.shown((client, _in_all(client)) for client in view.listed)
 
 
@@ -127,12 +129,13 @@ def on_subnet(
         return answers
     found: dict[str, list[dict[str, Any]] | None] = {}
     is_complete = True
+    subnets = _by_address(conn, servers)
     for id_ in sorted(servers):
         answer = answers.get(id_)
         if answer is None or answer.clients is None:
             found[id_] = None
             continue
-        view = _Clients(conn, id_, answer, project_id, sees_all=sees_all)
+        view = _Clients(subnets[id_], answer, project_id, sees_all=sees_all)
         shown = view.shown((client, _in_all(client)) for client in view.listed)["clients"]
         rows = [row for row in shown if row["share_network_subnet_id"] == subnet_id]
         found[id_] = rows if rows or answer.clients.is_complete else None
@@ -191,8 +194,7 @@ class _Clients:
 
     def __init__(
         self,
-        conn: Connection,
-        share_server_id: str,
+        subnets: Mapping[str, sa.Row[Any]],
         answer: Answer,
         project_id: str,
         *,
@@ -202,7 +204,7 @@ class _Clients:
         self.listed = answer.clients.listed
         self._is_complete = answer.clients.is_complete
         self._at = answer.at
-        self._subnets = _by_address(conn, share_server_id)
+        self._subnets = subnets
         self._own = {network for network, owner in answer.owners.items() if owner == project_id}
         self._sees_all = sees_all
 
@@ -245,18 +247,22 @@ class _Clients:
         )
 
 
-def _by_address(conn: Connection, share_server_id: str) -> dict[str, sa.Row[Any]]:
-    """The subnets of a server, by its addresses on them."""
+def _by_address(
+    conn: Connection, share_server_ids: Collection[str]
+) -> dict[str, dict[str, sa.Row[Any]]]:
+    """Share server id → the subnets of the server, by its addresses on them; one statement."""
     columns = [share_network_subnets.c[name] for name in ("id", "cidr", "neutron_net_id")]
     rows = conn.execute(
-        sa.select(network_allocations.c.ip_address, *columns)
+        sa.select(network_allocations.c.share_server_id, network_allocations.c.ip_address, *columns)
         .join(
             network_allocations,
             network_allocations.c.share_network_subnet_id == share_network_subnets.c.id,
         )
-        .where(network_allocations.c.share_server_id == share_server_id)
+        .where(network_allocations.c.share_server_id.in_(share_server_ids))
     )
-    found: dict[str, sa.Row[Any]] = {row.ip_address: row for row in rows}
+    found: dict[str, dict[str, sa.Row[Any]]] = {id_: {} for id_ in share_server_ids}
+    for row in rows:
+        found[row.share_server_id][row.ip_address] = row
     return found
 
 

@@ -106,12 +106,18 @@ def _destroy(family: int, socket_id: bytes) -> None:
 
 @contextmanager
 def _asked(kind: int, flags: int, body: bytes) -> Iterator[socket.socket]:
-    """Where the answer to a question comes."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as link:
-        link.settimeout(ANSWER_SECONDS)
-        link.bind((0, 0))
-        link.sendall(_HEAD.pack(_HEAD.size + len(body), kind, flags, 1, 0) + body)
-        yield link
+    """Where the answer to a question comes. OutcomeUnknown when none comes in time, or the kernel
+    takes no such questions."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _SOCK_DIAG) as link:
+            link.settimeout(ANSWER_SECONDS)
+            link.bind((0, 0))
+            link.sendall(_HEAD.pack(_HEAD.size + len(body), kind, flags, 1, 0) + body)
+            yield link
+    except OSError as error:
+        raise OutcomeUnknown(
+            f"the kernel does not answer about TCP connections: {error}"
+        ) from error
 
 
 def _answers(link: socket.socket) -> Iterator[bytes]:
