@@ -339,19 +339,11 @@ def test_one_that_is_in_the_way_holds_up_no_other(scene: Scene) -> None:
     assert scene.is_draining()
 
 
-def test_nor_does_one_that_fails_by_a_fault_of_ours(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken, meet = scene.subnet, subnet_drain_deadlines.meet
-
-    def fails_for_one(conn: Connection, subnet_id: str) -> None:
-        if subnet_id == broken:
-            raise RuntimeError("a fault")
-        meet(conn, subnet_id)
-
-    monkeypatch.setattr(subnet_drain_deadlines, "meet", fails_for_one)
+def test_nor_does_one_whose_row_nobody_understands(scene: Scene) -> None:
     scene.drain(CANCEL)
     scene.overdue(timedelta(minutes=1))
+    hostile = sa.update(share_network_subnets).where(share_network_subnets.c.id == scene.subnet)
+    scene.stack.do(lambda conn: conn.execute(hostile.values(metadata=["no", "object"])))
     scene.subnet = scene.other
     scene.drain(CANCEL)
     scene.overdue()
