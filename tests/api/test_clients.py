@@ -22,7 +22,9 @@ from abaca.db.tables import (
     services,
     share_instances,
     share_network_subnets,
+    share_servers,
 )
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import client_inquiries as inquiries
 from abaca.domain.network_changes.client_inquiries import Answer
 from abaca.domain.network_changes.share_network_checks import PendingCheck
@@ -287,6 +289,25 @@ def test_a_share_without_a_server_has_no_clients(api: Api, site: Site) -> None:
         "is_complete": True,
         "as_of": None,
     }
+
+
+def test_the_check_of_a_removal_names_whom_it_would_cut(api: Api, site: Site) -> None:
+    """As the list of clients does, and on which share server each one is."""
+    site.connect(client("10.0.0.20", connections=2, idle_seconds=2), client("10.0.0.21"))
+    with begin(site.engine) as conn:  # that it need not be the last subnet, nor the server's only
+        (subnet,) = conn.execute(sa.select(share_network_subnets)).mappings().all()
+        (mapping,) = conn.execute(sa.select(mappings)).mappings().all()
+        second = {"id": new_id(), "cidr": "10.8.0.0/24"}
+        conn.execute(sa.insert(share_network_subnets).values({**subnet, **second}))
+        conn.execute(
+            sa.insert(mappings).values({**mapping, "share_network_subnet_id": second["id"]})
+        )
+        conn.execute(sa.update(share_servers).values(share_server_subnet_removal_support=True))
+    path = f"/share-networks/{subnet['share_network_id']}/subnets/{site.subnet}/action"
+    answer = api("POST", path, {"share_network_subnet_delete_check": {}}, status=202)
+    listed = api("GET", f"/share-servers/{site.server}/clients")["clients"]
+    assert answer["clients"] == [{**each, "share_server_id": site.server} for each in listed]
+    assert len(listed) == 2 and answer["all_clients"] is True
 
 
 def test_who_finds_no_place_to_wait_is_told_to_repeat(

@@ -18,6 +18,7 @@ from abaca.admin.demo_scene import Scene
 from abaca.admin.demo_steps import Play
 
 pytestmark = [
+    pytest.mark.play,
     pytest.mark.root,
     pytest.mark.slow("the demonstration as a user sees it, commands included"),
     pytest.mark.timeout(600),

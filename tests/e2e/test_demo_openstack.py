@@ -23,6 +23,7 @@ from tests.openstack.demo import OpenstackScene, delete, make, neighbours, start
 from tests.service import PATIENCE
 
 pytestmark = [
+    pytest.mark.play,
     pytest.mark.root,
     pytest.mark.slow("the demonstration beside a real Keystone and Neutron"),
     pytest.mark.timeout(600),

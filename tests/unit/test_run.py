@@ -20,13 +20,26 @@ def test_unsteady():
     seen.touch()
     assert was_seen
 """
+PLAY = """
+from pathlib import Path
+import pytest
+pytestmark = pytest.mark.play
+made = []
+def test_make():
+    made.append(1)
+def test_use():
+    seen = Path(__file__).with_name("seen")
+    was_seen = seen.exists()
+    seen.touch()
+    assert made and was_seen
+"""
 STEADY = "def test_steady():\n    pass\n"
 BROKEN = "def test_broken():\n    assert False\n"
 
 
 def run(folder: Path, text: str) -> tuple[int, str]:
     (folder / "test_it.py").write_text(text)
-    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = play\n")
     command = [sys.executable, "-m", "tests.run", "test_it.py"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -42,6 +55,12 @@ def test_what_fails_once_runs_again_and_is_named(tmp_path: Path) -> None:
         said.splitlines()[-1].startswith("UNSTEADY ") and "::test_unsteady" in said.splitlines()[-1]
     )
     assert said.count("UNSTEADY") == 1
+
+
+def test_a_play_runs_again_from_its_beginning(tmp_path: Path) -> None:
+    status, said = run(tmp_path, PLAY)
+    assert status == 0
+    assert said.splitlines()[-1].startswith("UNSTEADY ") and "::test_use" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("text", "reruns"), [

@@ -211,7 +211,9 @@ class Call:
         """The answer `{member: rows}`, with the link to the next part when this one is full."""
         return self.page_of(member, self.shown(view, rows, level=level), page)
 
-    def shown(self, view: View, rows: list[dict[str, Any]], *, level: int = DETAIL) -> list[Any]:
+    def shown(
+        self, view: View, rows: list[dict[str, Any]], *, level: int = DETAIL
+    ) -> list[msgspec.Struct]:
         """Rows as the caller sees them at this version."""
         return view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin)
 

@@ -133,11 +133,11 @@ def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str,
         )
     if not call.caller.is_admin:
         del answer["hosts_check_result"]
-    if answer["clients"] is not None:
-        rows = answer["clients"]
+    rows = answer["clients"]
+    if rows is not None:
         answer["clients"] = [
             shown | {"share_server_id": row["share_server_id"]}
-            for row, shown in zip(rows, call.shown(CLIENT, rows), strict=True)
+            for row, shown in zip(rows, CLIENT.render_all(rows, call.version), strict=True)
         ]
     return answer
 
