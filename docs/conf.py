@@ -14,7 +14,11 @@ project = "Abaca"
 author = "the authors of Abaca"
 html_title = "Abaca"
 root_doc = "docs/index"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+default_role = "code"  # docstrings are written with single backticks
+nitpick_ignore_regex = [("py:.*", ".*")]  # types in signatures, most of which have no page
 include_patterns = ["*.md", "docs/**"]
 # README is GitHub's first page, index.md ours. Other folders are not even looked through.
 ROOT = Path(__file__).parents[1]

@@ -1,9 +1,10 @@
-"""Frozen values that cross layers: what drivers, network plug-ins and the scheduler take and give.
+"""Frozen values that cross layers: arguments and results of drivers, network plug-ins and the
+scheduler.
 
 No rows, no wire formats: a database row becomes one of these before it leaves `domain`, and a
-driver never sees anything else. Sizes are whole GiB unless the name says otherwise. Times are not
-here. Everything converts to and from JSON with msgspec, because the results of workflow steps are
-stored.
+driver never sees anything else. Sizes are whole GiB unless the name says otherwise; addresses and
+prefixes are text. There are no times. Everything converts to and from JSON with msgspec, because
+the results of workflow steps are stored.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SYSTEM = ""  # the project id of callers whose token is for the whole system and
 
 
 class Caller(Value):
-    """Who asks. `is_admin`: sees and may touch every project's resources. `project_id`: SYSTEM for
-    whom has none."""
+    """Who makes a request. `is_admin`: sees and may change every project's resources.
+    `project_id`: SYSTEM for a caller without one."""
 
     user_id: str
     project_id: str
@@ -34,7 +35,7 @@ class Caller(Value):
 
 
 class Host(Value):
-    """Where a pool is: worker host, back end and pool, written `host@backend#pool` (pool
+    """The address of a pool: worker host, back end and pool, written `host@backend#pool` (pool
     optional)."""
 
     host: str
@@ -62,9 +63,8 @@ class Host(Value):
 class Subnet(Value):
     """A subnet as a network plug-in knows it (Neutron's fields).
 
-    `cidr`, `gateway` are text; `gateway` is None when the subnet has none; `segmentation_id` is
-    None for flat networks. `physical_network`: the name by which administrators know the wire of a
-    flat or VLAN network.
+    `ip_version` is 4 or 6. `gateway` is None if the subnet has none; `segmentation_id` is None for
+    flat networks. `physical_network`: Neutron's name for how a flat or VLAN network is reached.
     """
 
     neutron_net_id: str
@@ -88,8 +88,9 @@ class NetworkAllocation(Value):
 
 
 class SecurityService(Value):
-    """An LDAP, Kerberos or Active Directory domain that a share server joins. Its password is
-    clear: such a value is never stored."""
+    """An LDAP, Kerberos or Active Directory domain that a share server joins. The password is in
+    clear text: never store such a value, and keep the password out of details, messages and
+    logs."""
 
     id: str
     type: str
@@ -102,16 +103,15 @@ class SecurityService(Value):
     password: str | None = None
 
     def __repr__(self) -> str:
-        """Without the password: what is shown may be logged."""
+        """Without the password, as a representation may be logged."""
         return f"SecurityService(id={self.id!r}, type={self.type!r})"
 
 
 class NetworkInfo(Value):
-    """One share network subnet of a share server with the server's addresses on it. The seed's
-    network_info entry.
+    """One share network subnet of a share server, with the server's addresses on it.
 
-    `is_draining`: the subnet is to leave the server. Clients that use it are served, but new shares
-    and snapshots get no export locations there.
+    `is_draining`: the subnet is about to be removed. Its clients are served, but new shares and
+    snapshots get no export locations there.
     """
 
     server_id: str
@@ -124,9 +124,10 @@ class NetworkInfo(Value):
 
 
 class NetworkInfoUpdate(Value):
-    """What changes on a share server's networks: entries that stay, come and go.
+    """A change of a share server's networks: the entries that stay (`current`), that are `added`
+    and that are `removed`.
 
-    In a check, the entries of `added` hold no allocations yet; those of `removed` do.
+    In a check, the entries of `added` have no allocations yet; those of `removed` do.
     """
 
     current: list[NetworkInfo]
@@ -146,11 +147,10 @@ class AccessRule(Value):
 
 
 class ExportChoice(Value):
-    """On which subnets of its share server a share is exported: those that every one of the two
-    admits.
+    """On which subnets of its share server a share is exported: those that match both fields.
 
-    `share_network_subnet_ids` None: any; `ip_version` None: both. Without either, on all, also on
-    those that the server is given later.
+    `share_network_subnet_ids` None: any; `ip_version` None: both. With neither, on all subnets,
+    including those that the server gets later.
     """
 
     share_network_subnet_ids: list[str] | None = None
@@ -170,7 +170,8 @@ class ExportChoice(Value):
         ]
 
     def admits(self, share_network_subnet_id: str, ip_version: int | None) -> bool:
-        """Whether it is exported there. `ip_version` None: it is not known yet, and may be any."""
+        """Whether the share is exported on a subnet. `ip_version` None: not known yet, so it may
+        be either."""
         ids, version = self.share_network_subnet_ids, self.ip_version
         return (ids is None or share_network_subnet_id in ids) and (
             None in (version, ip_version) or ip_version == version
@@ -181,9 +182,10 @@ class ExportLocation(Value):
     """A path under which clients reach a share, for example `10.0.0.5:/shares/<id>` or
     `[fd00::5]:/shares/<id>`.
 
-    `ip_version`: 4 or 6, of the address in it, which nobody reads from the path; None when it has
-    none. Of those that drivers call `preferred`, one of each IP version is shown so, the one that
-    has been there longest.
+    `ip_version`: 4 or 6, of the address in the path, which is not parsed; None if it has none. Of
+    the locations that a driver marks `preferred`, the oldest of each IP version is shown as
+    preferred. `is_admin_only`: not shown to projects, and without influence on the number or
+    preference of the others.
     """
 
     path: str
@@ -194,15 +196,14 @@ class ExportLocation(Value):
 
 
 class Share(Value):
-    """A share instance as a driver sees it. `id` is the share instance's id and names everything
-    the driver makes for it.
+    """A share instance as a driver sees it. `id` is the id of the *instance*: name everything that
+    is made for it after `id`, not after `share_id`.
 
-    `is_complete` False: it is just being made, or failed; it may not be there, and is served only
-    if it is. `is_resizing` True: its size is just being changed, so that the one it has may be the
-    old one or the new one. `extra_specs`: those of its share type as they are now. `export_choice`:
-    on which subnets of its server it is exported, with its mountable snapshots. `project_id`,
-    `name`: whose share it is and what they call it; a name may be any text, is not unique, and None
-    when there is none.
+    `is_complete` False: it is being made, or failed; it may not exist. `is_resizing` True: its real
+    size may be the old one or `size`. `extra_specs`: those of its share type now, all of them;
+    `abaca.drivers.nfs_specs` reads the scope `nfs:`, and vendors' keys have scopes of their own.
+    `export_choice`: on which subnets of its server it and its mountable snapshots are exported.
+    `project_id`, `name`: the owner, and the owner's name for it: any text, not unique, or None.
     """
 
     id: str
@@ -223,12 +224,12 @@ class Share(Value):
 
 
 class Snapshot(Value):
-    """A snapshot instance as a driver sees it. `id` is the snapshot instance's id and names
-    everything the driver makes for it.
+    """A snapshot instance as a driver sees it. `id` is the id of the *instance*: name everything
+    that is made for it after `id`.
 
-    `size`: GiB that its share had when it was taken. `is_mountable`: clients may mount it, by the
-    `access_rules`, which are all `ro`. `is_complete` False: it is just being made, or failed; it
-    may not be there.
+    `size`: the size of the share when the snapshot was taken. `is_mountable`: clients may mount it
+    by the `access_rules`, which are all `ro`. `is_complete` False: it is being made, or failed; it
+    may not exist.
     """
 
     id: str
@@ -244,9 +245,9 @@ class Snapshot(Value):
 
 class ShareServer(Value):
     """A share server as a driver sees it: its networks in a stable order (oldest subnet first) and
-    what the driver said of it before.
+    the details that the driver returned for it (flat, text to text).
 
-    `backend_details` may be empty although `setup_server` once ran: a crash can lose its answer.
+    `backend_details` may be empty although `setup_server` has run: a crash can lose its answer.
     """
 
     id: str
@@ -255,7 +256,7 @@ class ShareServer(Value):
 
 
 class OpenFiles(Value):
-    """What a client has open in one share: files, and locks on them. `locks` is None when the back
+    """How many files a client has open in one share, and locks on them. `locks` is None if the back
     end cannot count them."""
 
     files: int
@@ -263,14 +264,14 @@ class OpenFiles(Value):
 
 
 class Client(Value):
-    """A machine that is connected to a share server now, by one of the server's addresses.
+    """A machine that is connected now to one address of a share server.
 
-    One that uses two addresses of the server is two clients; its connections to one address are
-    counted, not listed. `address`, `server_address`: as text, IPv4 never in its IPv6 form.
-    `protocol_version`: `4.1`. `idle_seconds`: since the client last sent something. `open_files`:
-    by share instance or snapshot instance id; what is not listed has none. None stands for what the
-    back end cannot tell; it never guesses. File names, user ids and what clients call themselves
-    have no place here.
+    A machine that uses two addresses of the server is two clients; several connections to one
+    address are one client. `address`, `server_address`: as the server sees them, IPv4 never in
+    IPv6 form. `protocol_version`: for example `4.1`. `idle_seconds`: since the client last sent
+    something. `open_files`: by share instance or snapshot instance id; those not listed have none.
+    None: the back end does not know; it never guesses. Never contains file names, user ids or
+    names that clients choose.
     """
 
     address: str
@@ -284,40 +285,41 @@ class Client(Value):
 
 class Clients(Value):
     """The clients of a share server. `is_complete` False: there are more than the driver lists, or
-    some may be on their way back after the file server was started anew."""
+    some may be reconnecting after the file server was restarted."""
 
     listed: list[Client]
     is_complete: bool = True
 
 
 class ManagedServer(Value):
-    """A share server that a driver has taken over: the addresses that it answers on, in the order
-    of its export locations, and its details."""
+    """A share server that a driver has taken over: its addresses, in the order of its export
+    locations, and its details."""
 
     ip_addresses: list[str]
     backend_details: dict[str, str] = {}
 
 
 class ManagedShare(Value):
-    """A share that a driver has taken over: the GiB that it has, and where clients reach it."""
+    """A share that a driver has taken over: its size in GiB, and all its export locations."""
 
     size: int
     export_locations: list[ExportLocation]
 
 
 class ShareUpdate(Value):
-    """What a driver tells of a share after its server's networks changed. None: unchanged."""
+    """A driver's answer for one share after its server's networks changed. None: unchanged.
+    `pool_name` is not stored yet."""
 
     export_locations: list[ExportLocation] | None = None
     pool_name: str | None = None
 
 
 class SnapshotUpdate(Value):
-    """What a driver tells of a snapshot, once it is taken or after its server's networks changed.
-    None: unchanged.
+    """A driver's answer for one snapshot, when it was taken or its server's networks changed. None:
+    unchanged.
 
-    `provider_location`: how the back end calls it, shown to administrators. `export_locations`:
-    only of one that can be mounted.
+    `provider_location`: the back end's name for it, shown to administrators. `export_locations`:
+    only of a mountable snapshot.
     """
 
     provider_location: str | None = None
@@ -325,16 +327,16 @@ class SnapshotUpdate(Value):
 
 
 class AccessUpdate(Value):
-    """What came of making access rules hold: the rules that cannot be enforced, id → reason, and
-    the full list of export locations where it is another one now, else None."""
+    """The result of enforcing access rules: the rules that cannot be enforced, id → reason, and the
+    full list of export locations if it changed, else None."""
 
     rejected: dict[str, str] = {}
     export_locations: list[ExportLocation] | None = None
 
 
 class ServerUpdate(Value):
-    """What a driver answers when the networks of a share server have changed: updates by share
-    instance id, by snapshot instance id, and new details."""
+    """A driver's answer after the networks of a share server changed: updates by share instance id
+    and by snapshot instance id, and details to merge."""
 
     share_updates: dict[str, ShareUpdate] = {}
     snapshot_updates: dict[str, SnapshotUpdate] = {}
@@ -342,11 +344,11 @@ class ServerUpdate(Value):
 
 
 class PoolStats(Value):
-    """What a back end reports of one pool. Capacities in GiB; `capabilities` are Manila's pool
-    capabilities by their names.
+    """What a back end reports about one pool. Capacities in GiB; `capabilities` are Manila's pool
+    capabilities by name.
 
-    `snapshot_capacity_gb`: what snapshots keep beside the sizes of shares, and so cannot be
-    promised.
+    `snapshot_capacity_gb`: the room that snapshots take beyond the sizes of shares, which cannot be
+    promised to others.
     """
 
     pool_name: str
@@ -360,8 +362,8 @@ class PoolStats(Value):
 
 
 class Pool(Value):
-    """A pool as the scheduler sees it: reported capacities, what Abaca has promised on it, its
-    zone, whether its service is up and enabled."""
+    """A pool as the scheduler sees it: the reported capacities, the GiB allocated on it, its zone,
+    and whether its service is up and enabled."""
 
     host: Host
     availability_zone: str
@@ -372,11 +374,10 @@ class Pool(Value):
 
 
 class PlacementRequest(Value):
-    """What the scheduler is asked: a size, the share type's extra specs, and for each zone in
-    question whether it has several subnets.
+    """A share to be placed: its size, its share type's extra specs, and the zones it may be in.
 
-    `zones`: zone name → True when the share network has more than one subnet there; None: any zone
-    will do and no network is involved.
+    `zones`: zone name → True if the share network has more than one subnet there; None: any zone,
+    and no network is involved.
     """
 
     size: int
@@ -387,10 +388,10 @@ class PlacementRequest(Value):
 
 
 class Page(Value):
-    """Which part of a list is wanted, and in what order. None: no limit, or the list's own order.
+    """Which part of a list is requested, and in what order. None: no limit, or the default order.
 
-    `after`: (created_at, id) of the row before, in a list by age; else the part begins `offset`
-    rows after the first.
+    `after`: (created_at, id) of the last row of the page before, in a list by age; otherwise the
+    page begins `offset` rows after the first.
     """
 
     limit: int | None = None

@@ -1,4 +1,4 @@
-"""What a driver declares that it can do, by Manila's names of pool capabilities."""
+"""The capabilities that a driver declares, by Manila's names of pool capabilities."""
 
 from __future__ import annotations
 
@@ -8,13 +8,27 @@ import msgspec
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
-    """Declared once a driver. Absent means no.
+    """Declared once per driver; each belongs to methods of `ShareDriver`.
 
-    `storage_protocols`: the protocols served, for example `("NFS",)`. `revert_keeps_mounts`:
-    clients of a share that is reverted need not mount it again.
-    `share_server_subnet_removal_support`: share servers in use can give a subnet up.
-    `export_subnets_support`: a share is exported on those subnets of its server that were chosen
-    for it, and on no others. None of these three is Manila's.
+    * `storage_protocols`: the protocols served, upper case, for example `("NFS",)`.
+    * `driver_handles_share_servers`: shares are on share servers. The service accepts only such
+      back ends for now.
+    * `share_server_multiple_subnet_support`: `setup_server` takes more than one entry. Without it
+      the back end gets only networks with one subnet in the zone.
+    * `network_allocation_update_support`: servers in use can get another subnet. Stored with each
+      server when it is made.
+    * `share_server_subnet_removal_support` (not Manila's): servers in use can give up a subnet.
+      Stored with each server too.
+    * `security_service_update_support`: servers in use can change their security services. Stored
+      with each server too.
+    * `snapshot_support`, `create_share_from_snapshot_support`, `revert_to_snapshot_support`: the
+      methods of these names.
+    * `mount_snapshot_support`: snapshots are exported.
+    * `revert_keeps_mounts` (not Manila's): clients of a reverted share need not mount it again.
+    * `export_subnets_support` (not Manila's): a share is exported only on those subnets of its
+      server that were chosen for it.
+    * `ipv4_support`, `ipv6_support`: addresses of that family. Nothing checks this for the driver:
+      refuse subnets and rules of the other.
     """
 
     storage_protocols: tuple[str, ...] = ("NFS",)
@@ -33,8 +47,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     ipv6_support: bool = False
 
     def as_pool_capabilities(self) -> dict[str, Any]:
-        """As the scheduler and the pools API show them: names to booleans, and `storage_protocol`
-        as text joined by `_`."""
+        """As the pools API shows them and the scheduler compares them with extra specs: name →
+        boolean, and `storage_protocol` as text joined by `_`."""
         shown = msgspec.structs.asdict(self)
         shown["storage_protocol"] = "_".join(shown.pop("storage_protocols"))
         return shown

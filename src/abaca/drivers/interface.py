@@ -1,21 +1,27 @@
-"""What a back end is asked to do. One class to inherit, one object per back end.
+"""The interface of share drivers: one class to inherit, one object per back end.
 
-Rules that hold for every method:
+Rules for every method:
 
 * Blind: values in, values out. No database, no context, no configuration globals.
 * Idempotent by the ids given. Every call may be repeated after a crash, and then **without** the
-  details that the lost call would have returned: look for what the call is about to make, by a name
-  derived from the id, before making it.
-* Failures are `BackendError`s, sorted by what to do next (see `abaca.errors`); whether the project
-  reads the message is said by `is_public`. Anything else counts as a bug of the driver. A failure
-  may carry partial details.
-* Methods may be called from several threads. Calls about one share server never overlap with a call
-  that changes that server, but for `restart_server`.
-* A method belongs to a capability: it is called for what was made while the driver declared that. A
-  driver that ceases to declare it may still be asked about what is there, and refuses.
-* `server` is None in the calls about shares and snapshots of a back end that declares
-  driver_handles_share_servers=False. One that declares True is always given the server that the
-  share is on, and gets it by `required`.
+  details that the lost call would have returned. Derive names from the ids, look for an object
+  before making it, and return the same answer again.
+* A call that was interrupted may leave half of its work. The next call is either the same one or
+  the one that deletes the object: both must cope.
+* Failures are of a class below `BackendError`, chosen by what to do next (see `abaca.errors`);
+  `is_public` decides whether the project reads the message. Any other exception counts as a bug in
+  the driver. A failure may carry partial details.
+* Methods are called from several threads. A call that changes a share server (`setup_server`,
+  `ensure_server`, `teardown_server`, the updates) never overlaps with another call about that
+  server or its shares; checks and `restart_server` may. Calls about shares of one server do
+  overlap.
+* Waiting is bounded: a call that hangs blocks its server. Give every command and connection a
+  deadline, and raise OutcomeUnknown when it passes.
+* A method that needs a capability is called only for objects made while the driver declared it. A
+  driver that no longer declares it may still be asked about them, and refuses.
+* `server` is None in calls about shares and snapshots if the driver declares
+  `driver_handles_share_servers` False. If True, the share's server is always given; take it with
+  `required`.
 """
 
 from __future__ import annotations
@@ -48,46 +54,51 @@ from abaca.values import (
 )
 
 MOST_CLIENTS = 1000
-"""As many clients of one share server are listed."""
+"""The most clients of one share server that are listed."""
 
 
 class ShareDriver(ABC):
-    """A back end. Made once by the worker with its own options: `Driver(backend_name, options)`;
-    see `drivers/registry.py`."""
+    """A back end. The worker makes one object per back end: `Driver(backend_name, options)`; see
+    `drivers/registry.py`."""
 
     OPTIONS: ClassVar[Mapping[str, Option]] = {}
-    """What may be in the back end's section of the configuration, by name. Values reach the
-    constructor as text, and only those that are set. It judges them and does nothing else: `abaca
-    config check` makes a driver, too."""
+    """The options of the back end's section in the configuration, by name. The constructor gets
+    the values as text, and only those that are set. It validates them and does nothing else,
+    because `abaca config check` makes a driver too."""
 
     capabilities: Capabilities
 
     data: DriverData
-    """Where it may keep text beside its storage; there from before the first call of
+    """A store for text beside the storage. Set before the first call of
     `check_for_setup_error`."""
 
     @property
     def makes_networks(self) -> bool:
-        """Whether clients are on networks that it makes itself, so that it can serve subnets of the
-        network plug-in `local` only."""
+        """True if clients are on networks that the driver makes itself, so that it can serve only
+        subnets of the network plug-in `local`."""
         return False
 
     @abstractmethod
     def check_for_setup_error(self) -> None:
-        """Prepare the back end (idempotent); called once when the worker starts, before anything
-        else. Raises Unavailable, naming what is missing."""
+        """Prepare the back end (idempotent). Called when the worker starts, before anything else.
+        Raises Unavailable, naming what is missing."""
 
     @abstractmethod
     def get_pools(self) -> list[PoolStats]:
-        """Capacities in GiB and capabilities of each pool, now. Cheap: called every few seconds."""
+        """Current capacities in GiB and capabilities of each pool; at least one pool.
+
+        Called every few seconds, beside all other calls, so it must be cheap. `free_capacity_gb` is
+        what is really free: the scheduler accounts for room that is promised but not written. A
+        BackendError takes the back end down until it has been prepared again.
+        """
 
     def used_bytes(self) -> dict[str, int] | None:
-        """Bytes that each share holds, by share instance id, for the whole back end in one call;
-        snapshots count for none.
+        """Bytes used by each share, by share instance id, for the whole back end in one call.
+        Snapshots are not counted.
 
-        Asked every minute (option usage_interval), beside other calls; figures that are a minute
-        old will do. Of a share that is left out nothing is known. None: this driver cannot tell,
-        and nothing is shown.
+        Called every minute (option usage_interval), beside other calls; figures may be a minute
+        old, so ask the storage once and not once per share. No usage is shown for a share that is
+        left out. None: this driver cannot measure usage.
         """
         return None
 
@@ -95,95 +106,111 @@ class ShareDriver(ABC):
 
     @abstractmethod
     def get_network_allocations_number(self) -> int:
-        """Addresses that a share server needs on each of its subnets (1 or more)."""
+        """Addresses that a share server needs on *each* of its subnets: 1 or more, and always the
+        same number."""
 
     @abstractmethod
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
-        """Make a share server. `network_info`: one entry a subnet, the oldest first, each with its
-        allocations.
+        """Make a share server. `network_info`: one entry per subnet, the oldest first, each with
+        its allocations and the network's security services.
 
-        Returns back end details, a flat map of strings (`{"server_name": …}`); they are shown to
-        administrators. A failure on one subnet is a failure of the whole; what was made is taken
-        away by `teardown_server`.
+        Returns back end details, a flat map of strings (`{"server_name": …}`), which are shown to
+        administrators. A failure on one subnet fails the whole call; it need not clean up, as
+        `teardown_server` is called next. May be called again for an id after that.
         """
 
     @abstractmethod
     def ensure_server(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
     ) -> None:
-        """Bring a server, its shares (with their access rules and sizes) and their snapshots from
-        whatever is there to the state described.
+        """Bring a server, its shares (with access rules and sizes) and their snapshots from
+        whatever state they are in to the one described.
 
-        Called for every server when the worker starts (after a reboot nothing but the stored data
-        is there) and when drift is repaired. Touches nothing that is already right: clients of a
-        healthy server notice nothing. What is not complete is brought back only if it is there, and
-        a share that is being resized keeps the size it has. Raises Refused, after everything else
-        is in order, when the data of what is complete is gone.
+        Called for every server when the worker starts (after a reboot only the stored data is
+        left), and to repair one. Adds what is missing, removes what is not described (a subnet of
+        an abandoned change, an export of a deleted share; never data) and leaves alone what is
+        right: clients of a healthy server notice nothing. Shares and snapshots that are not
+        `is_complete` are served only if they exist, and a share that `is_resizing` keeps its
+        size. While a subnet is being added, `network_info` may already contain it. If the data of a
+        complete share or snapshot is gone, does everything else first and then raises Refused.
         """
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
-        """Which of these servers do not serve their clients now, although they were set up: their
-        file server has died, or answers nobody.
+        """Which of these servers, which were set up, do not serve their clients now: the file
+        server died or does not answer.
 
-        Asked every few seconds, beside other calls; changes nothing, and comes back within a bound
-        of its own, however many hang. A server that is named is restarted and, when it is still
-        named afterwards, ensured; so name none that is merely slow. A driver that cannot tell, or
-        whose back end sees to it by itself, names none.
+        Called every few seconds, beside other calls. Changes nothing, and returns within a bound
+        of its own however many servers hang. A server that is returned is restarted; if it is still
+        unserved afterwards, `ensure_server` is called. So leave out one that is merely slow. A
+        driver that cannot tell, or whose storage recovers servers itself, returns none.
         """
         return []
 
     def wait_for_deaths(self, seconds: float) -> list[str]:
-        """Wait, at most `seconds`, until file servers end by themselves; returns the ids of their
-        share servers, each death once.
+        """Wait up to `seconds` for file servers to die; returns the ids of their share servers,
+        each death once.
 
-        Called again and again by one thread, beside all other calls. It is about the servers that
-        this object has set up, ensured or restarted; one that the driver itself ended is none. A
-        driver that is not told of deaths waits and names none: `unserved` finds them.
+        Called in a loop by one thread, beside all other calls, for the servers that this object has
+        set up, ensured or restarted. A server that the driver itself stopped does not count. It
+        makes a restart a matter of milliseconds instead of the next `unserved`; a driver that does
+        not learn of deaths inherits this method, which waits and returns none.
         """
         Event().wait(seconds)
         return []
 
     def restart_server(self, server_id: str) -> bool:
-        """Start the file server of a share server that has died or hangs, at once, as it was. True
-        when it was to be started.
+        """Start the file server of a share server that died or hangs again, at once and as it was.
+        True if there was one to start.
 
-        Clients wait, and the database may be away, so the server is not described, and the call may
-        overlap with others about it: the driver sees to their order. Where nothing stands that
-        could be started, and in a driver without a quicker way than `ensure_server`, nothing is
-        done.
+        Clients wait, and the database may be unavailable, so the server is not described. This is
+        the one call that may overlap with others that change its server: the driver orders them.
+        False if there is nothing to start (torn down, not set up yet) or the driver has no quicker
+        way than `ensure_server`. A server that dies repeatedly is restarted after pauses of 10 s to
+        10 minutes.
         """
         return False
 
     def get_clients(self, server: ShareServer) -> Clients | None:
-        """Who is connected to a share server now. None: this driver cannot tell.
+        """The clients that are connected to a share server now. None: this driver cannot tell.
 
-        Asked live, beside other calls about the server; changes nothing and waits for none of
-        them. Whoever asks waits for the answer, so it comes within a second or two, however many
-        clients there are: a driver lists at most `MOST_CLIENTS`. Names and addresses that clients
-        choose are hostile input. Raises Unavailable when the server cannot be asked.
+        Called live, beside other calls about the server; changes nothing and waits for none of
+        them. A request waits for the answer, so return within a second or two: list at most
+        `MOST_CLIENTS`. People use the answer before they take a subnet away, so a missing client
+        is worse than one with few details: use None for details that the back end does not know.
+        `is_complete` is False if there are more clients, and while clients may be reconnecting to a
+        restarted file server. Whatever a client can choose besides its address is left out. Raises
+        Unavailable when the server cannot be asked.
         """
         return None
 
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
-        """Take a server away with everything made for it. Nothing there is success; half there,
-        too."""
+        """Delete a server with everything made for it; success also if nothing, or only half of it,
+        is there.
+
+        When the call returns, nothing may answer on its addresses: they are given to others next.
+        Called for a deleted server and after a failed `setup_server`, also with empty details.
+        """
 
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]
     ) -> ManagedServer:
-        """Take over a server that is on the back end under `identifier`: from now on it is
-        called `server_id`.
+        """Take over a server that the back end knows as `identifier`: from now on it is named
+        `server_id`.
 
-        Clients notice nothing. One that Abaca made has its id as its identifier, so both are the
-        same. `driver_options`: what the administrator says beside. Called whether declared or not.
-        Raises Refused when there is no such server. `ensure_server` follows.
+        Clients notice nothing. A server that Abaca made has its former id as identifier, and gets
+        it back. `driver_options`: further values from the administrator. Returns the server's
+        addresses in the order of its export locations, which the network plug-in takes over, and
+        its details. `ensure_server` follows, with those addresses and the network's security
+        services but without shares: whatever the server still exports stays. Needs no capability.
+        Raises Refused if there is no such server. May be repeated after the renaming.
         """
         raise Refused("This back end cannot manage existing share servers.", is_public=True)
 
     def unmanage_server(self, server_id: str, backend_details: dict[str, str]) -> None:
-        """Abaca forgets a server, which keeps running as it is: its addresses stay its own. Called
-        whether declared or not."""
+        """Abaca forgets a server without shares. It keeps running as it is, and its addresses stay
+        reserved. Needs no capability. An administrator can have a server forgotten although the
+        driver refuses (`force`)."""
         raise Refused("This back end cannot unmanage share servers.", is_public=True)
 
     def check_update_share_server_network_allocations(
@@ -193,12 +220,15 @@ class ShareDriver(ABC):
         shares: Sequence[Share],
         snapshots: Sequence[Snapshot],
     ) -> bool:
-        """May the networks of a server change so? False or `Refused(reason)` denies; changes
-        nothing.
+        """Whether the networks of a server can change like this. Changes nothing. False or
+        `Refused(reason)` denies; the project sees the reason if it `is_public`. Any other error
+        is a denial in the end.
 
-        One call adds or removes, never both. Capability of an addition:
-        `network_allocation_update_support`; the entries of `added` hold no allocations yet. Of a
-        removal: `share_server_subnet_removal_support`; see the update.
+        One call adds or removes, never both. An addition needs the capability
+        `network_allocation_update_support`; the entries of `added` have no allocations yet and an
+        empty `share_network_subnet_id`. A removal needs `share_server_subnet_removal_support`; the
+        entries of `removed` have their allocations. A request waits two seconds for the answers of
+        all back ends.
         """
         raise _undeclared(_of_change(network_info))
 
@@ -210,37 +240,42 @@ class ShareDriver(ABC):
         snapshots: Sequence[Snapshot],
     ) -> ServerUpdate:
         """Change the networks of a server in use. Clients on the subnets that stay notice nothing:
-        addresses, routes and rules there, and their export locations, are as before.
+        no restart, no lost lock, no other route, the same export locations.
 
-        One call adds or removes, never both. Returns the full, new list of export locations of each
-        share, and of each mountable snapshot, whose list changed.
+        One call adds or removes, never both. Returns the **full** new list of export locations of
+        each share, and of each mountable snapshot, whose list changed, old paths first and
+        unchanged; and details to merge into the known ones.
 
-        An addition (capability `network_allocation_update_support`): `current` is what stays,
-        `added` what comes. On failure the server keeps serving its old subnets.
+        An addition (capability `network_allocation_update_support`): `current` stays, `added` is
+        new. On failure the server keeps serving its old subnets. The same call, with the same
+        addresses, follows after a crash and for `retry_network_update`. With
+        `export_subnets_support`, shares with a choice may have rules that mean something else on
+        the new subnets: update both, rules first.
 
-        A removal (capability `share_server_subnet_removal_support`): `current` is what stays, never
-        empty; `removed` is what goes, with its allocations. When the call returns, nothing of the
-        server answers on those addresses any more, because they are given to others next. An entry
-        that is gone already is success. On failure the shares are served on all that stays; what
-        the server does on the subnet that goes is the driver's choice. After a failure, and after a
-        crash, follows the same call again, or one that adds the subnet; `ensure_server`, with the
-        subnet among the server's networks, may come before.
+        A removal (capability `share_server_subnet_removal_support`): `current` stays and is never
+        empty; `removed` is given up, with its allocations. When the call returns, nothing of the
+        server answers on those addresses: they are given to others next. An entry that is already
+        gone is success. On failure the shares are served on `current`; the driver may or may not
+        still serve the others. After a failure or a crash follows the same call, or one that adds
+        the subnet (`abandon_network_update`), perhaps after `ensure_server` with the subnet among
+        the server's networks.
         """
         raise _undeclared(_of_change(network_info))
 
     def update_share_server_drains(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
     ) -> ServerUpdate:
-        """Refuse new clients on exactly those subnets of a server in use that drain
-        (`is_draining` in `server.network_info`); admit them again on all others.
+        """Refuse new clients on exactly those subnets of a server in use that are draining
+        (`is_draining` in `server.network_info`), and admit them on all others.
 
-        Clients that are connected there go on, and may connect again when their connection breaks.
-        Returns the full, new list of export locations of each share, and of each mountable
-        snapshot, whose list changed: one that was made while a subnet drained has no location
-        there until the drain is cancelled; one that has a location there keeps it. Called whether
-        declared or not. Refused by a driver that cannot do it: the drain goes on, new clients can
-        connect, and the project is told. `setup_server`, `ensure_server` and
-        `update_share_server_network_allocations` bring the same about.
+        Connected clients continue, and may reconnect when their connection breaks; the driver
+        decides what counts as connected, and for how long. Every driver leaves draining subnets out
+        of new export locations (`create_share`, `create_share_from_snapshot`, `create_snapshot`).
+        So after a drain is cancelled, this returns the full new list of export locations of each
+        share and mountable snapshot made in the meantime. Existing locations stay during a drain.
+        Needs no capability. If the driver refuses, the drain continues, new clients can connect,
+        and the project gets a message. `setup_server`, `ensure_server` and
+        `update_share_server_network_allocations` apply `is_draining` too.
         """
         raise Refused(
             "This back end cannot refuse new clients on one subnet of a share server.",
@@ -254,11 +289,11 @@ class ShareDriver(ABC):
         new: SecurityService,
         current: SecurityService | None,
     ) -> bool:
-        """May a server in use join `new`, in place of `current` where there is one? False or
-        `Refused(reason)` denies; changes nothing.
+        """Whether a server in use can join `new`, in place of `current` if that is not None.
+        Changes nothing. False or `Refused(reason)` denies.
 
-        Capability `security_service_update_support`. The entries of `server.network_info` hold the
-        security services as they would be.
+        Capability `security_service_update_support`. The entries of `server.network_info` have the
+        security services as they would be after the change.
         """
         raise _undeclared("security_service_update_support")
 
@@ -269,24 +304,25 @@ class ShareDriver(ABC):
         new: SecurityService,
         current: SecurityService | None,
     ) -> dict[str, str]:
-        """Change a server in use from `current` to `new`; clients notice nothing else.
-        Returns new back end details, if any.
+        """Change a server in use from `current` to `new`; clients notice nothing else. Returns back
+        end details to merge, if any.
 
-        Capability `security_service_update_support`. The entries of `server.network_info` hold the
-        security services as they shall be: what the server has joined beside them is to be left.
-        `current` is None for an addition, and when it has been deleted since.
+        Capability `security_service_update_support`. The entries of `server.network_info` have the
+        security services as they should be: leave any other that the server has joined. `current`
+        is None for an addition, and in a repeated call if it has been deleted since.
         """
         raise _undeclared("security_service_update_support")
 
     def update_share_network_subnet_from_metadata(
         self, server: ShareServer, share_network_subnet_id: str, metadata: dict[str, str]
     ) -> None:
-        """Let metadata that was set on a subnet take effect on a server in use; the entry of
-        `server.network_info` has all of the subnet's.
+        """Apply metadata that was set on a subnet to a server in use. The subnet's entry in
+        `server.network_info` has all of it as `subnet_metadata`, as `setup_server` gets it.
 
-        The one method that is called without being declared, for the keys that the administrator
-        names in the option driver_updatable_subnet_metadata. On failure the server goes on as
-        before, and the project is told.
+        Called once per server, for the keys that the administrator lists in the option
+        driver_updatable_subnet_metadata; a deleted key is not passed on. Needs no capability. On
+        failure the server continues as before, and the project gets a message. Repeated after a
+        crash, perhaps with newer values.
         """
         raise Refused("This back end does not support metadata of subnets.", is_public=True)
 
@@ -294,19 +330,23 @@ class ShareDriver(ABC):
 
     @abstractmethod
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
-        """Make a share of `share.size` GiB that nobody may access yet. Returns its export
-        locations, the preferred ones of each family first.
+        """Make a share of `share.size` GiB on `share.pool` that nobody may access yet.
 
-        Raises NoSpace when the pool has no room.
+        Returns one export location for each address of the server, in the order of
+        `network_info` and of its allocations, as `10.0.0.5:/path`, `[fd00::5]:/path` or
+        `\\\\10.0.0.5\\name`; paths of different shares differ. The first of each IP family is
+        `preferred`. Others, with `is_admin_only` (a management network, for instance), may be
+        anywhere in the list and of any form. Raises NoSpace when the pool has no room: another pool
+        is tried. Raises Refused for another protocol or an unknown server. After a failure
+        `delete_share` follows.
         """
 
     @abstractmethod
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
-        """Delete a share and its data, in use or not. Nothing there is success. `server` may be
-        half gone.
+        """Delete a share and its data, in use or not. A share that does not exist is success, and
+        `server` may be partly deleted.
 
-        Never called for a share that has snapshots. Shares that were made from its snapshots stay
-        as they are.
+        Never called for a share with snapshots. Shares made from its former snapshots stay.
         """
 
     def manage_share(
@@ -316,120 +356,127 @@ class ShareDriver(ABC):
         server: ShareServer | None,
         driver_options: Mapping[str, str],
     ) -> ManagedShare:
-        """Take over a share that `server` exports under `export_path`: from now on it is called
+        """Take over a share that `server` exports as `export_path`: from now on it is named
         `share.id`.
 
-        One that Abaca made comes with the id that its path ends with, so nothing is renamed.
-        `share.size` is 0. Called whether declared or not. Raises Refused when there is no such
-        share of that protocol there. `update_access` follows, without rules.
+        If the path ends with an id, that is `share.id`: shares that Abaca made come back with
+        theirs, and nothing is renamed. `share.size` is 0. Returns the size in whole GiB and the
+        full list of export locations. Needs no capability. Raises Refused if there is no such share
+        of that protocol. `update_access` follows, without rules. May be repeated after the
+        renaming.
         """
         raise Refused("This back end cannot manage existing shares.", is_public=True)
 
     def unmanage_share(self, share: Share, server: ShareServer | None) -> None:
-        """Abaca forgets a share without snapshots, which stays as it is. Called whether declared
-        or not."""
+        """Abaca forgets a share without snapshots, which stays as it is, with its rules. Needs no
+        capability."""
         raise Refused("This back end cannot unmanage shares.", is_public=True)
 
     @abstractmethod
     def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        """Grow a share to `new_size` GiB. Clients notice nothing but the room."""
+        """Grow a share to `new_size` GiB, which it may have already. Clients notice only the
+        room."""
 
     @abstractmethod
     def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        """Shrink a share to `new_size` GiB. Raises Refused, with both numbers, when it holds more
-        than that."""
+        """Shrink a share to `new_size` GiB, which it may have already. Raises Refused, with both
+        numbers, if it holds more than that; the share stays available."""
 
     @abstractmethod
     def update_access(
         self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
-        """Make exactly these rules hold (default deny). Returns the rules that cannot be enforced:
-        rule id → reason; they grant nothing.
+        """Enforce exactly these rules (no rules: no access). Returns the rules that cannot be
+        enforced, rule id → reason, which is always public; they grant nothing. Return a rule
+        rather than approximate it. Called with all rules whenever one changes.
 
-        Where `share.export_choice` is not free (capability `export_subnets_support`), a rule
-        grants no more than what of it lies in the ranges of the chosen subnets. One that touches
-        no range of the server's subnets is for clients behind routers, and holds whole, if a
-        subnet of its IP version is chosen. What then grants nothing is among those returned.
+        If `share.export_choice` is not free (capability `export_subnets_support`), a rule grants
+        only its part in the ranges of the chosen subnets. One that touches no range of the
+        server's subnets is for clients behind routers, and is enforced as it is, if a subnet of its
+        IP version is chosen. A rule of which nothing is left is among those returned;
+        `abaca.drivers.export_ranges.granted` computes this.
         """
 
     def export_locations(
         self, what: Share | Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        """Where clients reach a share, or a mountable snapshot, by the share's `export_choice`; as
-        `create_share` returns them. Changes nothing.
+        """The export locations of a share, or of a mountable snapshot, by the share's
+        `export_choice`, in the order of `create_share`. Changes nothing.
 
-        Capability `export_subnets_support`. Called after `update_access`, as a choice may have
-        changed.
+        Capability `export_subnets_support`. Called after each `update_access` and
+        `update_snapshot_access`: that is how the driver learns of a changed choice. Raises Refused
+        when the server has none of the chosen subnets (see `exported_on`).
         """
         raise _undeclared("export_subnets_support")
 
     # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
-        """Keep what `snapshot.share` holds now; its clients keep writing and notice nothing.
+        """Take a snapshot of `snapshot.share`; its clients keep writing and notice nothing.
 
-        Raises NoSpace, and leaves nothing, when it would take room that shares are promised; the
-        message is for the share's project. Capability `snapshot_support`. One that `is_mountable`
-        (capability `mount_snapshot_support`) is exported, to be read only, by its access rules; its
-        export locations are returned, in the order of the share's.
+        Capability `snapshot_support`. Returns the `provider_location`. One that `is_mountable`
+        (capability `mount_snapshot_support`) is exported read-only by its access rules, and its
+        export locations are returned in the order of the share's. Raises NoSpace, and leaves
+        nothing, if it would take room that shares are promised; the project reads the message. A
+        repeated call keeps the first snapshot. After a failure `delete_snapshot` follows.
         """
         raise _undeclared("snapshot_support")
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
-        """Delete a snapshot, mounted or not. Nothing there is success. `server` may be half gone.
-        Capability `snapshot_support`."""
+        """Delete a snapshot, mounted or not. One that does not exist is success; `server` may be
+        partly deleted, and shares made from the snapshot stay. Capability `snapshot_support`."""
         raise _undeclared("snapshot_support")
 
     def create_share_from_snapshot(
         self, share: Share, snapshot: Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        """As `create_share`, with what the snapshot holds. `share` is on the same server and
-        pool, and is not smaller than `snapshot.size`.
+        """As `create_share`, with the snapshot's data. `share` is on the same server and pool, and
+        not smaller than `snapshot.size`.
 
-        Capability `create_share_from_snapshot_support`. Afterwards neither needs the other.
+        Capability `create_share_from_snapshot_support`. Afterwards share and snapshot are
+        independent of each other.
         """
         raise _undeclared("create_share_from_snapshot_support")
 
     def revert_to_snapshot(
         self, snapshot: Snapshot, share: Share, server: ShareServer | None
     ) -> None:
-        """Give a share, in use or not, what its newest snapshot holds, and `snapshot.size` GiB. Its
+        """Revert a share, in use or not, to its newest snapshot, with `snapshot.size` GiB. Its
         export locations and rules stay.
 
-        Capability `revert_to_snapshot_support`. What was written since is lost; files that clients
-        hold open may be stale afterwards, and their locks gone. With the capability
-        `revert_keeps_mounts` everything else that clients hold stays good: the mount, and handles
-        of what is as it was in the snapshot. They may have to wait a moment, and see no error.
-        Without it they may have to mount again.
+        Capability `revert_to_snapshot_support`. Data written since is lost; open files may be stale
+        and locks gone. With the capability `revert_keeps_mounts`, mounts stay valid, and so do
+        handles of files and folders that are unchanged since the snapshot: clients may wait a
+        moment but see no error. Without it they may have to mount again.
         """
         raise _undeclared("revert_to_snapshot_support")
 
     def update_snapshot_access(
         self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
-        """As `update_access`, for a mountable snapshot; all rules are `ro`. Capability
-        `mount_snapshot_support`."""
+        """As `update_access`, for a mountable snapshot; all rules are `ro`. Called whenever a rule
+        of its share changes. Capability `mount_snapshot_support`."""
         raise _undeclared("mount_snapshot_support")
 
 
 def required(server: ShareServer | None) -> ShareServer:
-    """The share server that a call is about, for drivers that put every share on one. Raises
-    Refused when there is none."""
+    """The share server of a call, for drivers that declare `driver_handles_share_servers`. Raises
+    Refused if there is none."""
     if server is None:
         raise Refused(
-            "This back end keeps every share on a share server "
-            "(driver_handles_share_servers=True), and this one has none."
+            "This back end needs a share server for every share "
+            "(driver_handles_share_servers=True), and this share has none."
         )
     return server
 
 
 def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
-    """The networks of a server on which a share with this choice is exported. Raises Refused when
+    """The networks of a server on which a share with this choice is exported. Raises Refused if
     there are none."""
     chosen = choice.of(server.network_info)
     if not chosen:
         raise Refused(
-            "The share server has none of the subnets that were chosen for the exports of the "
+            "The share server is on none of the subnets that were chosen for the exports of the "
             "share.",
             is_public=True,
         )
@@ -437,7 +484,7 @@ def exported_on(choice: ExportChoice, server: ShareServer) -> list[NetworkInfo]:
 
 
 def _of_change(update: NetworkInfoUpdate) -> str:
-    """The capability that a change of networks needs."""
+    """The capability needed for a change of networks."""
     if update.removed:
         return "share_server_subnet_removal_support"
     return "network_allocation_update_support"
