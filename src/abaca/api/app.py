@@ -11,6 +11,7 @@ from cryptography.x509 import load_pem_x509_certificate
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
+from abaca import struct_types
 from abaca.api import faults
 from abaca.api.audit import Audit
 from abaca.api.call import Service
@@ -71,6 +72,7 @@ def create_app(
         # there a slash at the end is a member without an id: 404
         if path != "/" and not path.startswith(VERSIONED):
             app.add_route(f"{path}/", Endpoint(service, routes))
+    struct_types.make_ready()
     return app
 
 

@@ -15,7 +15,7 @@ from threading import Event, Thread, Timer
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
-from abaca import config
+from abaca import config, struct_types
 from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
@@ -73,6 +73,7 @@ class Worker:
     def start(self) -> None:
         """Conflict when another process serves this host."""
         networks = backends.network_plugin(self._conf, SqlPortStore(self.engine))
+        struct_types.make_ready()
         self._lease.acquire()
         self._runtime.guard = self._require_lease
         self._in_background("lease", self._keep_lease, self._conf.worker.lease_seconds / 3)
