@@ -109,6 +109,19 @@ class ShareDriver(ABC):
         """Addresses that a share server needs on *each* of its subnets: 1 or more, and always the
         same number."""
 
+    def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
+        """Which of the addresses that a share server has just been given does another machine on
+        their networks already use?
+
+        Called for addresses on flat and VLAN networks, before `setup_server` or
+        `update_share_server_network_allocations` puts the server there; never for addresses that a
+        server serves. `network_info`: the entries in question, all of one server. Answers for all
+        of them at once, within a few seconds, whatever neighbours send; leaves nothing behind,
+        and disturbs nobody. Those that are named are not used, and others are given instead. A
+        driver that cannot ask names none.
+        """
+        return []
+
     @abstractmethod
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         """Make a share server. `network_info`: one entry per subnet, the oldest first, each with

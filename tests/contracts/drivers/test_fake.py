@@ -73,6 +73,13 @@ class OnFake(DriverConformance):
         return any(ipaddress.ip_address(client) in network for network in networks)
 
     @contextmanager
+    def neighbour(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[None]:
+        assert isinstance(driver, FakeDriver)
+        driver.set_neighbours(*(each.ip_address for each in entry.network_allocations))
+        yield
+        driver.set_neighbours()
+
+    @contextmanager
     def directory(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[list[SecurityService]]:
         yield [
             SecurityService(

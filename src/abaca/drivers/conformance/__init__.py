@@ -11,9 +11,9 @@ test module of your package.
             return MyDriver("mine", {"state_dir": str(tmp_path)})
 
 What the driver's capabilities exclude is skipped. Hooks (`fill_share`, `lose_everything`,
-`stop_serving`, `can_read`, `directory`, `nfs_client`) let a subclass show what only it can do;
-without them their tests are skipped. Needs pytest. What is particular to one driver is not tested
-here.
+`stop_serving`, `can_read`, `directory`, `neighbour`, `nfs_client`) let a subclass show what only it
+can do; without them their tests are skipped. Needs pytest. What is particular to one driver is not
+tested here.
 """
 
 import pytest
@@ -24,6 +24,7 @@ pytest.register_assert_rewrite(
         for module in (
             "clients",
             "drains",
+            "duplicates",
             "export_choices",
             "handles",
             "removals",

@@ -17,6 +17,7 @@ import pytest
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.drains import DrainConformance
+from abaca.drivers.conformance.duplicates import DuplicateConformance
 from abaca.drivers.conformance.export_choices import ExportChoiceConformance
 from abaca.drivers.conformance.removals import RemovalConformance
 from abaca.drivers.conformance.security_services import SecurityServiceConformance
@@ -62,6 +63,7 @@ class DriverConformance(
     SnapshotConformance,
     SecurityServiceConformance,
     DrainConformance,
+    DuplicateConformance,
     ExportChoiceConformance,
 ):
     """Override `driver`, and what else your back end needs or can show."""

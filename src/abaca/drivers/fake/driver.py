@@ -19,6 +19,7 @@ from abaca.drivers.fake.faults import Denied, FaultPlan
 from abaca.drivers.fake.moves import is_mounted, moved
 from abaca.drivers.fake.options import OPTIONS, parse
 from abaca.drivers.fake.security_services import security_services
+from abaca.drivers.fake.subjects import network_ids, server_id, snapshot_ids, update_ids
 from abaca.drivers.fake.world import (
     Server,
     Store,
@@ -84,8 +85,20 @@ class FakeDriver(ShareDriver):
 
     # --- share servers ----------------------------------------------------------------------------
 
+    def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
+        with (
+            self._call("addresses_in_use", network_info[0].server_id, *network_ids(network_info)),
+            self._store.read() as world,
+        ):
+            return [
+                allocation.ip_address
+                for entry in network_info
+                for allocation in entry.network_allocations
+                if world.is_neighbour(allocation.ip_address)
+            ]
+
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
-        with self._call("setup_server", server_id, *_network_ids(network_info)):
+        with self._call("setup_server", server_id, *network_ids(network_info)):
             if len(network_info) > 1 and not self.capabilities.share_server_multiple_subnet_support:
                 raise Refused(
                     "This back end sets up a share server on one subnet only.", is_public=True
@@ -99,7 +112,7 @@ class FakeDriver(ShareDriver):
     def ensure_server(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
     ) -> None:
-        with self._call("ensure_server", server.id, *_network_ids(server.network_info)):
+        with self._call("ensure_server", server.id, *network_ids(server.network_info)):
             self._judge_networks(server.network_info)
             services = security_services(server.network_info)
             with self._store.change() as world:
@@ -182,11 +195,11 @@ class FakeDriver(ShareDriver):
             with (
                 self._call(
                     "check_update_share_server_network_allocations",
-                    *_update_ids(network_info, shares),
+                    *update_ids(network_info, shares),
                 ),
                 self._store.read() as world,
             ):
-                _server(world, _server_id(network_info))
+                _server(world, server_id(network_info))
                 self._judge_families(network_info.added)
                 return True
         except Denied:
@@ -204,11 +217,11 @@ class FakeDriver(ShareDriver):
                 network_info, server_details, shares, snapshots
             )
         with self._call(
-            "update_share_server_network_allocations", *_update_ids(network_info, shares)
+            "update_share_server_network_allocations", *update_ids(network_info, shares)
         ):
             self._judge_networks(network_info.added)
             with self._store.change() as world:
-                server = _server(world, _server_id(network_info))
+                server = _server(world, server_id(network_info))
                 self._moved(world, server, shares, snapshots)  # refused before anything changes
                 server.network_info = _merged(server.network_info, network_info)
                 self._apply_choices(world, shares, snapshots)
@@ -222,7 +235,7 @@ class FakeDriver(ShareDriver):
     ) -> ServerUpdate:
         draining = [entry for entry in server.network_info if entry.is_draining]
         with (
-            self._call("update_share_server_drains", server.id, *_network_ids(draining)),
+            self._call("update_share_server_drains", server.id, *network_ids(draining)),
             self._store.change() as world,
         ):
             stored = _server(world, server.id)
@@ -397,7 +410,7 @@ class FakeDriver(ShareDriver):
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
         with (
-            self._call("create_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)),
+            self._call("create_snapshot", *snapshot_ids(snapshot), *self._server_ids(server)),
             self._store.change() as world,
         ):
             server_id = self._server_of(world, server)
@@ -414,7 +427,7 @@ class FakeDriver(ShareDriver):
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
         with (
-            self._call("delete_snapshot", *_snapshot_ids(snapshot), *self._server_ids(server)),
+            self._call("delete_snapshot", *snapshot_ids(snapshot), *self._server_ids(server)),
             self._store.change() as world,
         ):
             world.snapshots.pop(snapshot.id, None)
@@ -422,7 +435,7 @@ class FakeDriver(ShareDriver):
     def create_share_from_snapshot(
         self, share: Share, snapshot: Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
+        subjects = (share.id, share.share_id, *snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("create_share_from_snapshot", *subjects), self._store.change() as world:
             server_id = self._server_of(world, server)
             stored = _snapshot(world, snapshot)
@@ -436,7 +449,7 @@ class FakeDriver(ShareDriver):
     def revert_to_snapshot(
         self, snapshot: Snapshot, share: Share, server: ShareServer | None
     ) -> None:
-        subjects = (share.id, share.share_id, *_snapshot_ids(snapshot), *self._server_ids(server))
+        subjects = (share.id, share.share_id, *snapshot_ids(snapshot), *self._server_ids(server))
         with self._call("revert_to_snapshot", *subjects), self._store.change() as world:
             stored, kept = _share(world, share), _snapshot(world, snapshot)
             if kept.size > stored.size:
@@ -448,7 +461,7 @@ class FakeDriver(ShareDriver):
     ) -> dict[str, str]:
         with (
             self._call(
-                "update_snapshot_access", *_snapshot_ids(snapshot), *self._server_ids(server)
+                "update_snapshot_access", *snapshot_ids(snapshot), *self._server_ids(server)
             ),
             self._store.change() as world,
         ):
@@ -506,6 +519,7 @@ class FakeDriver(ShareDriver):
         """
         with self._store.read() as world:
             told: dict[str, Any] = msgspec.to_builtins(world)
+            del told["neighbours"]
             for id_, share in world.shares.items():
                 told["shares"][id_]["export_locations"] = [
                     location.path for location in world.export_locations(share)
@@ -528,6 +542,11 @@ class FakeDriver(ShareDriver):
         """As if these were connected, and nobody else."""
         with self._store.change() as world:
             world.servers[server_id].clients = list(clients)
+
+    def set_neighbours(self, *addresses: str) -> None:
+        """Have other machines use these addresses, or all of these prefixes, and no others."""
+        with self._store.change() as world:
+            world.neighbours = list(addresses)
 
     def stop_serving(self, server_id: str, *, dies: bool = True) -> None:
         """As if the server's file server had died by itself, or else hung."""
@@ -669,31 +688,3 @@ def _merged(have: Sequence[NetworkInfo], update: NetworkInfoUpdate) -> list[Netw
         for entry in have
     }
     return [entry for id_, entry in (kept | wanted).items() if id_ not in gone]
-
-
-def _network_ids(network_info: Sequence[NetworkInfo]) -> list[str]:
-    return [
-        id_
-        for entry in network_info
-        for id_ in (entry.share_network_subnet_id, entry.subnet.neutron_subnet_id)
-    ]
-
-
-def _snapshot_ids(snapshot: Snapshot) -> tuple[str, ...]:
-    return snapshot.id, snapshot.snapshot_id, snapshot.share.id
-
-
-def _update_ids(update: NetworkInfoUpdate, shares: Sequence[Share]) -> list[str]:
-    changed = [*update.added, *update.removed]
-    return [
-        _server_id(update),
-        *_network_ids(changed),
-        *(share.id for share in shares),
-        *(share.share_id for share in shares),
-    ]
-
-
-def _server_id(update: NetworkInfoUpdate) -> str:
-    return next(
-        (entry.server_id for entry in (*update.current, *update.added, *update.removed)), ""
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from threading import RLock
 
@@ -84,11 +84,17 @@ class StoredSnapshot(msgspec.Struct):
 
 
 class World(msgspec.Struct):
-    """Everything a fake back end holds, by id."""
+    """Everything a fake back end holds, by id. `neighbours`: addresses, or prefixes of addresses,
+    that other machines on its networks use."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
     snapshots: dict[str, StoredSnapshot] = {}
+    neighbours: list[str] = []
+
+    def is_neighbour(self, address: str) -> bool:
+        """Whether another machine uses the address."""
+        return any(ip_address(address) in ip_network(each) for each in self.neighbours)
 
     def export_locations(
         self,

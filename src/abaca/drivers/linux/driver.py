@@ -19,7 +19,7 @@ from pathlib import Path
 
 from abaca.drivers.capabilities import Capabilities
 from abaca.drivers.interface import ShareDriver, exported_on, required
-from abaca.drivers.linux import bounds, ldap, mounts
+from abaca.drivers.linux import bounds, duplicates, ldap, mounts
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.interface import (
     PROOF_OTHER,
@@ -33,7 +33,7 @@ from abaca.drivers.linux.file_services.nfs import service
 from abaca.drivers.linux.file_services.nfs.service import NfsServices
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.ldap import Account
-from abaca.drivers.linux.option_values import number
+from abaca.drivers.linux.option_values import flag, number
 from abaca.drivers.linux.pools import file_systems
 from abaca.drivers.linux.pools.interface import FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import GIB
@@ -87,6 +87,12 @@ OPTIONS = {
         "Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default "
         "there is no such limit."
     ),
+    "duplicate_address_detection": Option(
+        "true: a new address on a flat or VLAN network is looked for there, by ARP and neighbour "
+        "discovery, before a share server gets it, which takes about a second; one that another "
+        "machine uses is left alone. false: nobody looks.",
+        "true",
+    ),
     **service.OPTIONS,
     **bounds.OPTIONS,
     **wiring.OPTIONS,
@@ -131,6 +137,7 @@ class LinuxDriver(ShareDriver):
         self._pool_name = safe_id(chosen["pool_name"])
         self._ratio = number(chosen, "max_over_subscription_ratio", 1)
         self._highest_mtu = int(number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
+        self._detects_duplicates = flag(chosen, "duplicate_address_detection")
         self._bounds = Bounds.of(chosen)
         self.file_systems: FileSystems = file_systems.chosen(
             chosen, self.layout, self._ratio, self._end_file_service
@@ -179,6 +186,17 @@ class LinuxDriver(ShareDriver):
 
     def get_network_allocations_number(self) -> int:
         return 1
+
+    def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
+        """Without the server's lock: it is not there yet, or has nothing to do with these."""
+        if not self._detects_duplicates or self._wires.is_own_only:
+            return []
+        self._refuse(network_info)
+        server_id = network_info[0].server_id
+        with os_errors_sorted(f"addresses of share server {server_id}"):
+            return duplicates.addresses_in_use(
+                self.layout.server(server_id), self._wires, network_info, self._highest_mtu
+            )
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         self._refuse(network_info)

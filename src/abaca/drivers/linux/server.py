@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from abaca.drivers.linux import drains, mounts, namespaces, routing
+from abaca.drivers.linux import drains, duplicates, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.departures import departing
 from abaca.drivers.linux.failures import Failures
@@ -184,6 +184,7 @@ class LinuxServer:
     def remove(self) -> None:
         """Take everything away except the shares' data, from whatever is there."""
         self.service.stop()
+        duplicates.forget(self._layout, self._wires)
         self._wires.disconnect_owner(self._layout.id)
         mounts.unmount(self._layout.state)
         mounts.unmount(self._layout.run)
