@@ -65,6 +65,7 @@ class Subnet(Value):
 
     `ip_version` is 4 or 6. `gateway` is None if the subnet has none; `segmentation_id` is None for
     flat networks. `physical_network`: Neutron's name for how a flat or VLAN network is reached.
+    `is_local`: the network is one of Abaca's own, not Neutron's.
     """
 
     neutron_net_id: str
@@ -76,6 +77,7 @@ class Subnet(Value):
     network_type: str = "flat"
     segmentation_id: int | None = None
     physical_network: str | None = None
+    is_local: bool = False
 
 
 class NetworkAllocation(Value):

@@ -26,6 +26,7 @@ from abaca.api.routing import DEFAULTS, ROUTES
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
+from abaca.domain.local_networks import segments
 from abaca.domain.rows.row_limits import RowLimits
 from abaca.values import Caller
 
@@ -85,6 +86,7 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
         cipher=Cipher(key_file(conf)),
         quota_defaults=quota_defaults(conf),
         row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
+        segment_ranges=segments.configured(conf),
         certificate_expires=certificate_expires(conf.api.ssl_certificate),
         kept_rows=KeptRows(conf.api.kept_rows_megabytes * 1_000_000),
     )

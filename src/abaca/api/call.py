@@ -21,6 +21,7 @@ from abaca.api.whole_lists import Part, WholeList
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
 from abaca.db.encryption import Cipher
+from abaca.domain.local_networks.segments import SegmentRanges
 from abaca.domain.rows.row_limits import RowLimits
 from abaca.errors import CallerError, Invalid
 from abaca.values import Caller, Page
@@ -41,6 +42,7 @@ class Service:
     cipher: Cipher
     quota_defaults: Mapping[str, int]  # limits where none are set
     row_limits: RowLimits
+    segment_ranges: SegmentRanges  # of local networks
     kept_rows: KeptRows
     certificate_expires: float | None = None  # of the one that is served, in seconds since 1970
 
@@ -74,6 +76,7 @@ class Call:
         self.cipher = service.cipher
         self.quota_defaults = service.quota_defaults
         self.row_limits = service.row_limits
+        self.segment_ranges = service.segment_ranges
         self.certificate_expires = service.certificate_expires
         if _NUL in req.path:
             raise NoSuchRoute()

@@ -10,13 +10,15 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from ipaddress import ip_network
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID, uuid5
 
 from abaca.addresses import plain_address
 from abaca.errors import NoSpace, Refused
 from abaca.networks.address_pool import AddressPool, AddressRange, first_host, last_host
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
+from abaca.networks.segment_ranges import OPTIONS, SegmentRanges
+from abaca.plugin_options import Option
 from abaca.values import NetworkAllocation, Subnet, Value
 
 # any: it makes the ids of ports differ from those of others who use uuid5
@@ -91,10 +93,14 @@ class PortStore(Protocol):
 
 
 class LocalNetworks(NetworkPlugin):
-    """The network plug-in over local subnets."""
+    """The network plug-in over local subnets. Its options say which wires networks get; that is
+    decided where networks are created, by the API."""
+
+    OPTIONS: ClassVar[Mapping[str, Option]] = OPTIONS
 
     def __init__(self, options: Mapping[str, str], store: PortStore) -> None:
-        """`options`: none are known."""
+        """Raises Unavailable for options that make no sense."""
+        SegmentRanges.of(options)
         self._store = store
 
     def get_subnet(

@@ -98,7 +98,7 @@ class TestLocalNetworks(NetworkConformance):
             )
         assert (
             network_lab.plugin.get_subnet(PROJECT, network["id"], made["id"]).segmentation_id
-            == network["vxlan_id"]
+            == network["segmentation_id"]
         )
 
     def test_the_only_subnet_need_not_be_named(self, network_lab: LocalLab) -> None:

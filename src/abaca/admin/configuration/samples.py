@@ -25,6 +25,7 @@ _HELP = {
     "enabled_share_backends gives it.",
     "fake": "A back end of the driver fake, for tests and for trying out: it stores nothing. "
     "Named as the one above.",
+    "local": "The network plug-in local: networks of Abaca's own.",
     "neutron": "The network plug-in neutron, with [DEFAULT] network_plugin = neutron.",
 }
 

@@ -64,7 +64,9 @@ def create_network(call: Call) -> dict[str, Any]:
 
 def list_networks(call: Call) -> dict[str, Any]:
     """The networks that match all filters."""
-    return _list(call, "networks", local_networks.FILTERS, local_networks.find, wire.NETWORK)
+    more = local_networks.PROVIDER_FILTERS if call.caller.is_admin else ()
+    known = (*local_networks.FILTERS, *more)
+    return _list(call, "networks", known, local_networks.find, wire.NETWORK)
 
 
 def show_network(call: Call, network_id: str) -> dict[str, Any]:
@@ -178,7 +180,11 @@ def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) ->
     project_id = arguments.pop("tenant_id", None)
     del arguments["admin_state_up"], arguments["external"]
     return local_networks.create(
-        conn, call.caller, **{"project_id": project_id, **arguments}, limits=call.row_limits
+        conn,
+        call.caller,
+        **{"project_id": project_id, **arguments},
+        ranges=call.segment_ranges,
+        limits=call.row_limits,
     )
 
 
@@ -267,7 +273,7 @@ RESOURCE = Resource(
             list_networks,
             reader("local_network:get"),
             gives=many("networks", wire.NETWORK),
-            query=(*wire.PARAMETERS, *local_networks.FILTERS),
+            query=(*wire.PARAMETERS, *local_networks.FILTERS, *wire.PROVIDER_PARAMETERS),
         ),
         Route(
             "POST",

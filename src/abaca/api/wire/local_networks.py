@@ -42,6 +42,15 @@ class LocalNetworkCreate(_Attributes):
     mtu: int | UnsetType = UNSET
     admin_state_up: bool = True
     external: bool = msgspec.field(default=False, name="router:external")
+    network_type: Text | UnsetType | None = msgspec.field(
+        default=UNSET, name="provider:network_type"
+    )
+    physical_network: Text | UnsetType | None = msgspec.field(
+        default=UNSET, name="provider:physical_network"
+    )
+    segmentation_id: int | UnsetType | None = msgspec.field(
+        default=UNSET, name="provider:segmentation_id"
+    )
 
 
 class LocalNetworkUpdate(_Attributes):
@@ -120,9 +129,9 @@ NETWORK = View(
     Field("availability_zones", Constant([]), type=TEXTS),
     Field("ipv4_address_scope", Constant(None)),
     Field("ipv6_address_scope", Constant(None)),
-    Field("provider:network_type", Constant("vxlan"), admin=True),
-    Field("provider:physical_network", Constant(None), admin=True),
-    Field("provider:segmentation_id", "vxlan_id", admin=True, type=NUMBER_OR_NULL),
+    Field("provider:network_type", "network_type", admin=True),
+    Field("provider:physical_network", "physical_network", admin=True),
+    Field("provider:segmentation_id", "segmentation_id", admin=True, type=NUMBER_OR_NULL),
     *_STAMPS,
 )
 
@@ -153,13 +162,28 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "shared": bodies.boolean,
     "ip_version": int,
     "mtu": int,
+    "segmentation_id": int,
 }
+_COLUMNS = {
+    "tenant_id": "project_id",
+    "provider:network_type": "network_type",
+    "provider:physical_network": "physical_network",
+    "provider:segmentation_id": "segmentation_id",
+}
+"""The domain's name of attributes that have another one in the format."""
+
 _CONSTANTS: dict[str, Any] = {
     "status": "ACTIVE",
     "admin_state_up": True,
     "router:external": False,
     "enable_dhcp": False,
 }
+PROVIDER_PARAMETERS = (
+    "provider:network_type",
+    "provider:physical_network",
+    "provider:segmentation_id",
+)
+"""What administrators filter lists of networks by, too."""
 PARAMETERS = ("fields", "limit", "marker", "tenant_id", *_CONSTANTS)
 """What lists take beside the domain's filters. What is the same everywhere is in or out as a
 whole."""
@@ -177,7 +201,7 @@ def filters(
     """
     wanted: dict[str, list[Any]] = {}
     for name, texts in query.items():
-        column = "project_id" if name == "tenant_id" else name
+        column = _COLUMNS.get(name, name)
         if column in known:
             wanted[column] = [_read(column, text) for text in texts]
         elif name in _CONSTANTS:

@@ -15,9 +15,29 @@ local_networks = sa.Table(
     sa.Column("description", sa.String(255), nullable=False, default=""),
     sa.Column("shared", sa.Boolean, nullable=False, default=False),
     sa.Column("mtu", sa.Integer, nullable=False),
-    sa.Column("vxlan_id", sa.Integer, nullable=False, unique=True),
+    # What it is on the wire, in Neutron's terms: flat, local, vlan or vxlan.
+    sa.Column("network_type", sa.String(32), nullable=False),
+    sa.Column("physical_network", sa.String(255)),  # of flat and vlan
+    sa.Column("segmentation_id", sa.Integer),  # of vlan and vxlan
     *timestamps(),
 )
+
+
+def _one_network_each(name: str, network_type: str, *columns: str) -> None:
+    """No two networks of that type are on one wire."""
+    condition = sa.text(f"network_type = '{network_type}'")
+    sa.Index(
+        name,
+        *(local_networks.c[column] for column in columns),
+        unique=True,
+        sqlite_where=condition,
+        postgresql_where=condition,
+    )
+
+
+_one_network_each("uq_local_networks_flat", "flat", "physical_network")
+_one_network_each("uq_local_networks_vlan", "vlan", "physical_network", "segmentation_id")
+_one_network_each("uq_local_networks_vxlan", "vxlan", "segmentation_id")
 
 local_subnets = sa.Table(
     "local_subnets",

@@ -37,6 +37,8 @@ share_network_subnets = sa.Table(
     sa.Column("network_type", sa.String(32)),
     sa.Column("segmentation_id", sa.Integer),
     sa.Column("physical_network", sa.String(255)),
+    # on a network of Abaca's own
+    sa.Column("is_local", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False, default=dict),  # {key: value}, text to text
     sa.Column("is_deleting", sa.Boolean, nullable=False, default=False),  # as in share_networks
     # Null: it does not drain.

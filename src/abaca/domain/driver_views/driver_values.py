@@ -250,4 +250,5 @@ def subnet(row: Any) -> Subnet:
         network_type=row.network_type,
         segmentation_id=row.segmentation_id,
         physical_network=row.physical_network,
+        is_local=row.is_local,
     )

@@ -3,7 +3,6 @@ addresses on those: `local_ports`."""
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,16 +20,14 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
 )
+from abaca.domain.local_networks import segments
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
+from abaca.networks.segment_ranges import MTUS, SegmentRanges
 from abaca.values import Caller
 
-# an Ethernet frame's payload less the header of VXLAN, so that networks can be stretched over hosts
-# later
-DEFAULT_MTU = 1450
-SMALLEST_MTU, LARGEST_MTU = 1280, 9000  # IPv6 needs the first
-LARGEST_VXLAN_ID = 2**24 - 1
 FILTERS = ("id", "name", "description", "project_id", "shared", "mtu")
+PROVIDER_FILTERS = ("network_type", "physical_network", "segmentation_id")  # administrators' only
 _ATTEMPTS = 16
 
 
@@ -42,18 +39,29 @@ def create(
     description: str = "",
     project_id: str | None = None,
     shared: bool = False,
-    mtu: int = DEFAULT_MTU,
+    mtu: int | None = None,
+    network_type: str | None = None,
+    physical_network: str | None = None,
+    segmentation_id: int | None = None,
+    ranges: SegmentRanges = segments.DEFAULT_RANGES,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """A network without subnets. Only administrators share networks or make them for another
-    project. The view of the new network."""
+    """A network without subnets. The view of the new network.
+
+    Only administrators share networks, make them for another project, or say what they are on the
+    wire; else it is a free wire of `ranges`. Raises Conflict when the wire has a network already,
+    and ServiceDown when none of the ranges is free.
+    """
     if not caller.is_admin and (shared or project_id not in (None, caller.project_id)):
         raise Forbidden(
             "Only an administrator can create networks that are shared, or that belong to another "
             "project."
         )
-    if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
-        raise Invalid(f"The MTU must be between {SMALLEST_MTU} and {LARGEST_MTU}, not {mtu}.")
+    if not caller.is_admin and {network_type, physical_network, segmentation_id} != {None}:
+        raise Forbidden("Only an administrator can set the provider attributes of networks.")
+    choices = segments.choices(network_type, physical_network, segmentation_id, ranges)
+    if mtu is not None and mtu not in MTUS:
+        raise Invalid(f"The MTU must be between {MTUS[0]} and {MTUS[-1]}, not {mtu}.")
     owner = project_id or caller.project_id
     require_room_in_project(
         conn, "local_networks", limits.local_networks, local_networks.c.project_id, owner
@@ -63,9 +71,13 @@ def create(
         "description": description,
         "project_id": owner,
         "shared": shared,
-        "mtu": mtu,
     }
-    return get(conn, caller, _insert(conn, values))
+    for choice in choices:
+        given = mtu or ranges.mtu_of(choice.network_type)
+        network_id = _insert(conn, values | {"mtu": given}, choice)
+        if network_id is not None:
+            return get(conn, caller, network_id)
+    raise segments.none_left(choices)
 
 
 def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:
@@ -86,8 +98,8 @@ def find(
     limit: int | None = None,
     marker: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS → the values
-    that match."""
+    """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS and
+    PROVIDER_FILTERS → the values that match."""
     query = sa.select(local_networks).where(
         visible(caller), *(local_networks.c[name].in_(values) for name, values in filters.items())
     )
@@ -171,24 +183,22 @@ def in_use(conn: Connection, subnet_ids: Sequence[str]) -> list[str]:
     return sorted(conn.scalars(with_ports.union(in_share_networks)))
 
 
-def _insert(conn: Connection, values: Mapping[str, Any]) -> str:
-    """Store a network with a VXLAN id that no other has: one at random, and another when somebody
-    has it."""
+def _insert(conn: Connection, values: Mapping[str, Any], choice: segments.Choice) -> str | None:
+    """Store a network on a free wire of the choice, on another one when somebody gets that first.
+    None when all are taken."""
     for _ in range(_ATTEMPTS):
+        segment = segments.free(conn, choice)
+        if segment is None:
+            return None
         network_id = str(uuid4())
-        row = {
-            "id": network_id,
-            "vxlan_id": random.randint(1, LARGEST_VXLAN_ID),
-            "created_at": utcnow(),
-            **values,
-        }
+        row = {"id": network_id, "created_at": utcnow(), **segment._asdict(), **values}
         try:
             with conn.begin_nested():
                 conn.execute(sa.insert(local_networks).values(row))
         except IntegrityError:
             continue
         return network_id
-    raise Conflict("No free VXLAN id was found for the network; repeat the request.")
+    return None
 
 
 def _views(conn: Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:

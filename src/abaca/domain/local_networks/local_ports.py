@@ -148,7 +148,9 @@ def _subnets() -> sa.Select[Any]:
         local_networks.c.project_id.label("owner"),
         local_networks.c.shared,
         local_networks.c.mtu,
-        local_networks.c.vxlan_id,
+        local_networks.c.network_type,
+        local_networks.c.physical_network,
+        local_networks.c.segmentation_id,
     )
     return sa.select(local_subnets, *network_columns).join(local_networks)
 
@@ -161,8 +163,10 @@ def _local_subnet(row: sa.Row[Any]) -> LocalSubnet:
         ip_version=row.ip_version,
         gateway=row.gateway_ip,
         mtu=row.mtu,
-        network_type="vxlan",
-        segmentation_id=row.vxlan_id,
+        network_type=row.network_type,
+        segmentation_id=row.segmentation_id,
+        physical_network=row.physical_network,
+        is_local=True,
     )
     pools = msgspec.convert(row.allocation_pools, list[AddressRange])
     return LocalSubnet(

@@ -277,6 +277,7 @@ def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
             network_type=found.network_type,
             segmentation_id=found.segmentation_id,
             physical_network=found.physical_network,
+            is_local=found.is_local,
             updated_at=utcnow(),
         )
     )
