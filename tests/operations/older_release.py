@@ -41,9 +41,9 @@ def count_shares(conn: Connection) -> int:
     return conn.scalar(sa.select(sa.func.count()).select_from(shares)) or 0
 
 
-def standing(conn: Connection, instance_id: str) -> list[str]:
+def share_state(conn: Connection, instance_id: str) -> list[str]:
     """A step that gives something else than its namesake of today."""
-    found = driver_values.standing(conn, instance_id)
+    found = driver_values.share_state(conn, instance_id)
     assert found is not None
     return [found.host, found.server_id]
 
@@ -51,7 +51,7 @@ def standing(conn: Connection, instance_id: str) -> list[str]:
 def share_create(instance_id: str) -> None:
     """Counted the shares before each part."""
     tx(count_shares)
-    host, server_id = tx(standing, instance_id)
+    host, server_id = tx(share_state, instance_id)
     make_sure_of_server(server_id, host)
     tx(count_shares)
     die_at("server made")
@@ -66,7 +66,7 @@ def share_create(instance_id: str) -> None:
 
 def share_extend(instance_id: str, new_size: str) -> None:
     """Its first step gave something else."""
-    host, server_id = tx(standing, instance_id)
+    host, server_id = tx(share_state, instance_id)
     share, server = (
         later(driver_values.share, instance_id),
         later(driver_values.share_server, server_id),

@@ -29,8 +29,8 @@ from tests.stack import ADMIN, MEMBER, Stack
 HOSTS = {"host1@alpha"}
 
 
-def delete_remains(stack: Stack, seconds: float = 0) -> None:
-    failed_share_servers.delete_remains(stack.engine, HOSTS, seconds)
+def delete_leftovers(stack: Stack, seconds: float = 0) -> None:
+    failed_share_servers.delete_leftovers(stack.engine, HOSTS, seconds)
 
 
 def failed_share(stack: Stack, network: str, method: str = "setup_server") -> str:
@@ -53,9 +53,9 @@ def test_three_failed_creations_leave_nothing(stack: Stack, method: str) -> None
     before = slate(stack)
     failed = [failed_share(stack, network, method) for _ in range(3)]
     assert all(told(stack))
-    delete_remains(stack, seconds=20)
+    delete_leftovers(stack, seconds=20)
     assert {server.status for server in all_servers(stack)} == {"error"}, "not at once"
-    delete_remains(stack)
+    delete_leftovers(stack)
     stack.wait(lambda _: not all_servers(stack))
     assert addresses(stack) == 0 and not world(stack)["servers"]
     assert [
@@ -85,7 +85,7 @@ def test_a_half_deleted_server_goes_by_itself(stack: Stack) -> None:
     stack.do(share_servers.delete, server_id)
     stack.wait(lambda _: all_servers(stack)[0].status == "error")
     plan(stack)
-    delete_remains(stack)
+    delete_leftovers(stack)
     stack.wait(lambda _: not all_servers(stack))
 
 
@@ -94,7 +94,7 @@ def test_a_creation_is_resumed_on_another_server(stack: Stack) -> None:
     made = stack.share(stack.share_network(*stack.network("10.1.0.0/24")))
     assert stack.settled_share(made) == "error"
     plan(stack)
-    delete_remains(stack)
+    delete_leftovers(stack)
     stack.wait(lambda _: not all_servers(stack))
     resume(stack)
     assert stack.settled_share(made) == "available"
@@ -111,6 +111,6 @@ def test_a_server_of_an_early_release_that_is_in_error_is_kept(stack: Stack) -> 
             .where(table.c.id == server_id)
             .values(identifier=None, status="error", updated_at=utcnow())
         )
-    delete_remains(stack)
+    delete_leftovers(stack)
     assert [server.status for server in all_servers(stack)] == ["error"]
     assert server_of(stack, made) == server_id

@@ -15,7 +15,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 def access_apply(instance_id: str) -> None:
     with serving.server_of_share(instance_id):
         here = (
-            tx(driver_values.standing, instance_id)
+            tx(driver_values.share_state, instance_id)
             if tx(access_rule_states.begin_update, instance_id)
             else None
         )

@@ -17,11 +17,11 @@ _LOG = logging.getLogger(__name__)
 
 @workflow(on_failure=services.ensured)
 def service_ensure_shares(service_host: str) -> None:
-    for server_id in tx(share_servers.standing, service_host):
+    for server_id in tx(share_servers.serving_ids, service_host):
         with serving.current().locks.exclusive(server_id):
-            if not tx(share_servers.stands, server_id):
+            if not tx(share_servers.is_serving, server_id):
                 continue  # it went while its lock was waited for
-            server = later(driver_values.standing_server, server_id)
+            server = later(driver_values.server_with_added_subnets, server_id)
             shares = later(driver_values.shares_of_server, server_id)
             snapshots = later(snapshot_values.of_server, server_id)
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection
 
 from abaca.domain.driver_views import driver_values, snapshot_values
-from abaca.domain.driver_views.driver_values import Standing
+from abaca.domain.driver_views.driver_values import ShareState
 from abaca.domain.recovery import resumptions
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.states import Permit
@@ -35,7 +35,7 @@ def fail(conn: Connection, instance_id: str, *tried_and_reason: str) -> None:
 def share_create(instance_id: str, *tried: str) -> None:
     """`tried`: pools (host@backend#pool) that had no room for it."""
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         if not here.server_id or states.SHARE_SERVER.permits(here.server_status, Permit.SERVE):
@@ -43,12 +43,12 @@ def share_create(instance_id: str, *tried: str) -> None:
             return
     make_sure_of_server(here.server_id, here.host)
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is not None:
             _create(instance_id, here, tried)
 
 
-def _create(instance_id: str, here: Standing, tried: tuple[str, ...]) -> None:
+def _create(instance_id: str, here: ShareState, tried: tuple[str, ...]) -> None:
     driver = serving.current().driver(here.host)
     share, server = (
         later(driver_values.share, instance_id),

@@ -21,7 +21,7 @@ def fail(conn: Connection, instance_id: str, reason: str) -> None:
 @workflow(on_failure=fail, on_resume=resumptions.share_delete)
 def share_delete(instance_id: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         share, server = (

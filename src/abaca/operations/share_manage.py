@@ -15,7 +15,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 @workflow(on_failure=share_management.fail_managing, on_resume=share_management.resume_managing)
 def share_manage(instance_id: str, export_path: str, driver_options: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         driver, options = serving.current().driver(here.host), msgspec.json.decode(driver_options)

@@ -28,7 +28,7 @@ def fail_extend(conn: Connection, instance_id: str, new_size: str, reason: str) 
 @workflow(on_failure=fail_extend, on_resume=resumptions.share_extend)
 def share_extend(instance_id: str, new_size: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         share, server = (
@@ -47,7 +47,7 @@ def fail_shrink(conn: Connection, instance_id: str, new_size: str, reason: str) 
 @workflow(on_failure=fail_shrink, on_resume=resumptions.share_shrink)
 def share_shrink(instance_id: str, new_size: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         share, server = (

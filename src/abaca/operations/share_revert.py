@@ -29,7 +29,7 @@ def fail(
 @workflow(on_failure=fail, on_resume=resumptions.share_revert)
 def share_revert(instance_id: str, snapshot_instance_id: str, size: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(snapshot_values.standing, snapshot_instance_id)
+        here = tx(snapshot_values.snapshot_state, snapshot_instance_id)
         if here is None:
             raise Refused("The snapshot is gone.", is_public=True)
         snapshot, share = (

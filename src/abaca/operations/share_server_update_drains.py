@@ -15,7 +15,7 @@ def share_server_update_drains(share_server_id: str, subnet_id: str) -> None:
         wanted = tx(subnet_drains.to_tell, share_server_id)
         if wanted is None:
             return
-        server = later(driver_values.standing_server, share_server_id)
+        server = later(driver_values.server_with_added_subnets, share_server_id)
         shares = later(subnet_drains.shares_to_tell, share_server_id)
         snapshots = later(snapshot_values.of_server, share_server_id)
         driver = serving.current().driver(wanted.host)

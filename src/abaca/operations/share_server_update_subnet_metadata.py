@@ -15,7 +15,7 @@ def share_server_update_subnet_metadata(share_server_id: str, subnet_id: str, *k
         wanted = tx(subnet_metadata.wanted, share_server_id, subnet_id, list(keys))
         if wanted is None:
             return
-        server = later(driver_values.standing_server, share_server_id)
+        server = later(driver_values.server_with_added_subnets, share_server_id)
         metadata = later(subnet_metadata.values, subnet_id, wanted.keys)
         effect(
             driver_calls.update_share_network_subnet_from_metadata,

@@ -12,7 +12,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 @workflow(on_failure=share_management.fail_unmanaging, on_resume=share_management.resume_unmanaging)
 def share_unmanage(instance_id: str) -> None:
     with serving.server_of_share(instance_id):
-        here = tx(driver_values.standing, instance_id)
+        here = tx(driver_values.share_state, instance_id)
         if here is None:
             return
         if here.size:

@@ -23,7 +23,7 @@ def fail(conn: Connection, share_instance_id: str, instance_id: str, reason: str
 @workflow(on_failure=fail, on_resume=resumptions.snapshot_create)
 def snapshot_create(share_instance_id: str, instance_id: str) -> None:
     with serving.server_of_share(share_instance_id):
-        here = tx(snapshot_values.standing, instance_id)
+        here = tx(snapshot_values.snapshot_state, instance_id)
         if here is None:
             return
         driver = serving.current().driver(here.host)

@@ -1,8 +1,7 @@
-"""Delete what failures have left of share servers: those that never became active, and those whose
-deletion failed half-way.
+"""Delete share servers that are left over from failures: those that never became active, and those
+whose deletion failed half-way.
 
-The failed shares of one that never became active are taken off it first: there is nothing of them
-on it.
+Failed shares are first detached from a server that never became active: it holds nothing of them.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from abaca.domain.share_servers import share_servers as servers
 from abaca.reconcile.share_server_deletions import delete_each
 
 AFTER_SECONDS = 20.0
-"""So long after its failure, so that what fails again and again is not tried without a pause."""
+"""Pause after a failure, so that a deletion that keeps failing is not tried in a tight loop."""
 
 
-def delete_remains(engine: Engine, hosts: set[str], after_seconds: float = AFTER_SECONDS) -> None:
-    """Start the deletion of those of these back ends (host@backend)."""
+def delete_leftovers(engine: Engine, hosts: set[str], after_seconds: float = AFTER_SECONDS) -> None:
+    """Start the deletion of leftover servers on these back ends (host@backend)."""
     due = sa.select(share_servers).where(
         share_servers.c.host.in_(hosts),
-        servers.remains(),
+        servers.is_leftover(),
         share_servers.c.updated_at <= utcnow() - timedelta(seconds=after_seconds),
     )
     delete_each(engine, due, may_go=_has_no_shares_left)
 
 
 def _has_no_shares_left(conn: Connection, share_server_id: str) -> bool:
-    """Take the failed shares off the server; whether none is left on it."""
+    """Detach the failed shares from the server; True if no share is left on it."""
     on_it = share_instances.c.share_server_id == share_server_id
     failed = share_instances.c.status.in_(states.SHARE.permitted[Permit.LEAVE_SERVER])
     conn.execute(

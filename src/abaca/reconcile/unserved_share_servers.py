@@ -25,7 +25,7 @@ from abaca.domain.share_servers import share_servers
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError
 from abaca.operations import serving
-from abaca.reconcile import passes, standing_share_servers
+from abaca.reconcile import ensured_share_servers, passes
 from abaca.workflow import deadlines
 from abaca.workflow.runtime import Runtime
 
@@ -71,7 +71,7 @@ class Watch:
         """Ask about all existing servers, and begin to recover those that do not serve. How
         many do not."""
         with read(self._engine) as conn:
-            standing = share_servers.standing(conn, self._host)
+            standing = share_servers.serving_ids(conn, self._host)
         unserved = self._ask(standing)
         self._forget_what_is_over(unserved)
         self.attend(unserved)
@@ -174,7 +174,7 @@ class Watch:
             return True
 
         try:
-            standing_share_servers.ensure(
+            ensured_share_servers.ensure(
                 self._engine, self._host, server_id, self._runtime, is_wanted, self._room()
             )
         except BackendError as error:

@@ -157,7 +157,7 @@ class Worker:
         unused_share_servers.delete_unused(
             self.engine, hosts, self._conf.unused_share_server_cleanup_interval
         )
-        failed_share_servers.delete_remains(self.engine, hosts)
+        failed_share_servers.delete_leftovers(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
         expired_client_answers.forget_expired(self.engine)

@@ -11,7 +11,7 @@ from abaca.db.session import begin
 from abaca.domain.services import service_reports
 from abaca.domain.services.service_reports import Report
 from abaca.errors import BackendError
-from abaca.reconcile import standing_share_servers
+from abaca.reconcile import ensured_share_servers
 from abaca.values import PoolStats
 from abaca.worker.backends import Backend
 from abaca.workflow import deadlines
@@ -29,7 +29,7 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
             f"check_for_setup_error of {backend.host}",
             runtime,
         )
-        standing_share_servers.ensure_all(engine, backend.host, runtime)
+        ensured_share_servers.ensure_all(engine, backend.host, runtime)
     except BackendError as error:
         backend.reason = error.message
         _LOG.error("back end %s is not ready: %s", backend.host, error.message)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import availability_zones, pools, services
-from abaca.domain.rows.signs_of_life import is_up
+from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict
 from abaca.scheduler.filters.capacity import room_gb
 from abaca.scheduler.placement import Placement, place

@@ -45,12 +45,11 @@ _SHARE_COLUMNS = (
 _RESIZING = ("extending", "shrinking", "reverting")
 
 
-class Standing(Value):
-    """Where a share is (`host` is host@backend#pool), and what decides how work on it continues.
-    `snapshot_id`: what it is made from. `server_id` is empty for a share that is on no share
-    server.
+class ShareState(Value):
+    """What decides how work on a share continues. `host` is host@backend#pool. `server_id` is empty
+    for a share without a share server. `snapshot_id`: the snapshot that it is made from.
 
-    It is stored with the work, so it holds no more than that: what drivers are given is read when
+    Stored as a step's result, so it holds no more than that: the values for drivers are read when
     they are called (ADR 0042).
     """
 
@@ -62,8 +61,8 @@ class Standing(Value):
     mount_snapshot_support: bool
 
 
-def standing(conn: Connection, instance_id: str) -> Standing | None:
-    """None when the share is gone."""
+def share_state(conn: Connection, instance_id: str) -> ShareState | None:
+    """None if the share instance does not exist."""
     row = conn.execute(
         sa.select(
             share_instances.c.host,
@@ -81,7 +80,7 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
     ).one_or_none()
     if row is None:
         return None
-    return Standing(
+    return ShareState(
         host=row.host,
         server_id=row.share_server_id or "",
         server_status=row.server_status or "gone",
@@ -92,7 +91,7 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
 
 
 def share(conn: Connection, instance_id: str) -> Share:
-    """A share as drivers see it. Refused when it is gone."""
+    """A share as drivers see it. Raises Refused if it does not exist."""
     found = shares(conn, share_instances.c.id == instance_id)
     if not found:
         raise Refused(f"The share instance {instance_id} is gone.", is_public=True)
@@ -155,7 +154,7 @@ def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:
-    """The server that a share is on, as `Standing` names it; None for a share that is on
+    """The server that a share is on, as `ShareState` names it; None for a share that is on
     none."""
     return share_server(conn, share_server_id) if share_server_id else None
 
@@ -169,12 +168,11 @@ def share_server(conn: Connection, share_server_id: str) -> ShareServer:
     )
 
 
-def standing_server(conn: Connection, share_server_id: str) -> ShareServer:
-    """The server as it must be after a restart: with the subnet that is just being added, too,
-    once it has addresses there.
+def server_with_added_subnets(conn: Connection, share_server_id: str) -> ShareServer:
+    """The server as drivers see it, including a subnet that is being added and has addresses.
 
-    The work that adds it continues where it was, perhaps after the driver's part, which it does not
-    repeat.
+    For a restart: the work that adds the subnet continues where it was, and may not repeat the
+    driver's call.
     """
     server = share_server(conn, share_server_id)
     if share_servers.status_of(conn, share_server_id)[0] != "network_change":

@@ -19,17 +19,16 @@ from abaca.errors import Refused
 from abaca.values import AccessRule, Snapshot, Value
 
 
-class Standing(Value):
-    """Where the share of a snapshot is: `host` is host@backend#pool. Stored with the work, as
-    `driver_values.Standing`."""
+class SnapshotState(Value):
+    """Where the share of a snapshot is: `host` is host@backend#pool. Stored as a step's result."""
 
     host: str
     share_instance_id: str
     server_id: str
 
 
-def standing(conn: Connection, instance_id: str) -> Standing | None:
-    """None when the snapshot is gone."""
+def snapshot_state(conn: Connection, instance_id: str) -> SnapshotState | None:
+    """None if the snapshot instance does not exist."""
     row = conn.execute(
         sa.select(share_instances.c.host, share_instances.c.id, share_instances.c.share_server_id)
         .join(
@@ -38,7 +37,7 @@ def standing(conn: Connection, instance_id: str) -> Standing | None:
         )
         .where(share_snapshot_instances.c.id == instance_id)
     ).one_or_none()
-    return row and Standing(
+    return row and SnapshotState(
         host=row.host or "", share_instance_id=row.id, server_id=row.share_server_id or ""
     )
 

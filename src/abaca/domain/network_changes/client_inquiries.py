@@ -20,8 +20,8 @@ from abaca.db.session import utcnow
 from abaca.db.tables import client_inquiries, services, share_servers
 from abaca.domain.driver_views import driver_values
 from abaca.domain.network_changes.share_network_checks import PendingCheck
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
-from abaca.domain.rows.signs_of_life import is_up
 from abaca.domain.share_servers import share_servers as servers
 from abaca.values import Clients, ShareServer, Value
 from abaca.workflow.queue import Work, enqueue

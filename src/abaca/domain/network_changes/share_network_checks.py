@@ -26,9 +26,9 @@ from abaca.db.tables import (
     share_servers,
 )
 from abaca.domain.rows import messages
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
-from abaca.domain.rows.signs_of_life import is_up
-from abaca.domain.share_servers.share_servers import remains, worker_hosts
+from abaca.domain.share_servers.share_servers import is_leftover, worker_hosts
 from abaca.errors import CallerError, ServiceDown
 from abaca.values import Value
 from abaca.workflow.queue import Work, enqueue
@@ -63,7 +63,9 @@ class Question(Value):
 def live_servers(conn: Connection, query: sa.Select[Any]) -> list[sa.Row[Any]]:
     """The servers of the query that are neither on their way out nor what a failure has left."""
     return [
-        server for server in conn.execute(query.where(~remains())) if server.status != "deleting"
+        server
+        for server in conn.execute(query.where(~is_leftover()))
+        if server.status != "deleting"
     ]
 
 

@@ -20,8 +20,8 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_server_networks import Place
 from abaca.domain.rows import states
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.share_network_lock import lock, require_active
-from abaca.domain.rows.signs_of_life import is_up
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import departed_share_servers

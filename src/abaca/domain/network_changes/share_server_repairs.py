@@ -140,7 +140,7 @@ def _failed(
     Conflict when there is none."""
     server = _locked(conn, share_server_id)
     query = sa.select(mappings).where(
-        mappings.c.share_server_id == share_server_id, servers.unsettled()
+        mappings.c.share_server_id == share_server_id, servers.is_changing()
     )
     if subnet_id is not None:
         query = query.where(mappings.c.share_network_subnet_id == subnet_id)
@@ -156,9 +156,9 @@ def _failed(
 
 
 def _abandon_addition(conn: Connection, change: _Failed) -> None:
-    """From here on nobody sets the new addresses up again, also not a worker that starts in the
-    middle (`driver_values.standing_server`). The network plug-in keeps them until they are given
-    back, for a retry as well."""
+    """From here on nobody sets the new addresses up again, not even a worker that starts meanwhile
+    (`driver_values.server_with_added_subnets`). The network plug-in keeps them until they are
+    released, for a retry as well."""
     _begin(conn, change, "share_server_abandon_subnet")
     share_server_networks.forget_allocations(conn, change.server.id, change.subnet_id)
 

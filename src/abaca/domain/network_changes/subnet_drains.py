@@ -160,7 +160,7 @@ def to_tell(conn: Connection, share_server_id: str) -> ToTell | None:
     """None when there is no such server, or nobody serves on it: its set-up brings the same
     about."""
     host = servers.host_of(conn, share_server_id)
-    if host is None or not servers.stands(conn, share_server_id):
+    if host is None or not servers.is_serving(conn, share_server_id):
         return None
     return ToTell(host=host)
 

@@ -80,7 +80,7 @@ def wanted(
     host = servers.host_of(conn, share_server_id)
     if status in ("creating", "deleting", "gone") or host is None:
         return None
-    if not servers.stands(conn, share_server_id):
+    if not servers.is_serving(conn, share_server_id):
         raise Refused(f"the share server is {status}.", is_public=True)
     there = sorted(values(conn, subnet_id, keys))
     return HandOver(host=host, keys=there) if there else None

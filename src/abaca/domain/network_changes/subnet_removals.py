@@ -200,7 +200,7 @@ def _on_other_subnets(
     stay = sa.select(mappings.c.share_server_id).where(
         mappings.c.share_server_id.in_(share_server_ids),
         mappings.c.share_network_subnet_id != subnet_id,
-        ~servers.unsettled(),
+        ~servers.is_changing(),
     )
     return set(conn.scalars(stay))
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import availability_zones, services
-from abaca.domain.rows.signs_of_life import is_up
+from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict, Missing
 from abaca.values import SYSTEM
 from abaca.workflow.queue import Work, enqueue

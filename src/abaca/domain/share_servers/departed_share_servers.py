@@ -1,5 +1,5 @@
-"""Share servers that were deleted, remembered while what was last asked of the network plug-in for
-them may still come about."""
+"""Deleted share servers, remembered while the network plug-in may still create addresses that were
+requested for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from abaca.db.tables import departed_share_servers, share_servers
 
 
 def remember(conn: Connection, share_server_id: str) -> None:
-    """The server is just being deleted; its addresses have been given back."""
+    """Record a server that is being deleted, after its addresses were released."""
     forget(conn, share_server_id)
     leaving = sa.select(
         share_servers.c.id, share_servers.c.host, sa.literal(utcnow(), sa.DateTime)
@@ -25,8 +25,8 @@ def remember(conn: Connection, share_server_id: str) -> None:
 
 
 def due(conn: Connection, hosts: Collection[str], seconds: float) -> list[str]:
-    """Those of these back ends (host@backend) that went at least so many seconds ago, the oldest
-    first."""
+    """The ids of servers of these back ends (host@backend) that were deleted at least `seconds`
+    ago, the oldest first."""
     table = departed_share_servers
     known = sa.select(table.c.id).where(
         table.c.host.in_(hosts), table.c.departed_at <= utcnow() - timedelta(seconds=seconds)
@@ -35,7 +35,7 @@ def due(conn: Connection, hosts: Collection[str], seconds: float) -> list[str]:
 
 
 def is_remembered(conn: Connection, share_server_id: str) -> bool:
-    """Whether it is still deleted and remembered: one that was managed meanwhile is neither."""
+    """Whether the server is recorded and has not been managed again since."""
     table = departed_share_servers
     known = sa.select(table.c.id).where(
         table.c.id == share_server_id, table.c.id.not_in(sa.select(share_servers.c.id))
@@ -44,7 +44,7 @@ def is_remembered(conn: Connection, share_server_id: str) -> bool:
 
 
 def forget(conn: Connection, share_server_id: str) -> None:
-    """Nothing is to be expected any more."""
+    """Remove the record: no more addresses are expected."""
     conn.execute(
         sa.delete(departed_share_servers).where(departed_share_servers.c.id == share_server_id)
     )

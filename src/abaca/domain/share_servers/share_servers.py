@@ -247,12 +247,12 @@ def create(
     return server_id
 
 
-def remains() -> sa.ColumnElement[bool]:
-    """The condition that a server is only the remains of a failure: one that never became active,
-    or whose deletion failed half-way.
+def is_leftover() -> sa.ColumnElement[bool]:
+    """SQL condition: the server is left over from a failure: it never became active, or its
+    deletion failed half-way.
 
-    Nobody uses it, and `reconcile.failed_share_servers` deletes it. One in error that waits for a
-    repair of its networks is none.
+    It has no users, and `reconcile.failed_share_servers` deletes it. A server in error whose
+    networks wait for a repair is not a leftover.
     """
     # Servers of early releases have no identifier; but whatever became active has back end details.
     described = sa.select(share_server_backend_details.c.share_server_id)
@@ -260,7 +260,7 @@ def remains() -> sa.ColumnElement[bool]:
     carries = sa.select(share_instances.c.share_server_id).where(
         share_instances.c.share_server_id.is_not(None)
     )
-    waiting = sa.select(mappings.c.share_server_id).where(unsettled())
+    waiting = sa.select(mappings.c.share_server_id).where(is_changing())
     empty = (
         share_servers.c.is_auto_deletable
         & share_servers.c.id.not_in(carries)
@@ -269,20 +269,20 @@ def remains() -> sa.ColumnElement[bool]:
     return (share_servers.c.status == "error") & (never_stood | empty)
 
 
-def unsettled() -> sa.ColumnElement[bool]:
-    """The condition that a mapping is being changed: the server is being given the subnet, or gives
-    it up, or that has failed."""
+def is_changing() -> sa.ColumnElement[bool]:
+    """SQL condition: a mapping is being changed, or its change failed: the server is getting the
+    subnet or giving it up."""
     return ~mappings.c.is_served | mappings.c.is_leaving
 
 
-def standing(conn: Connection, host: str) -> list[str]:
-    """The ids of the servers of host@backend that serve, the oldest first."""
+def serving_ids(conn: Connection, host: str) -> list[str]:
+    """The ids of the servers of host@backend in a serving status, the oldest first."""
     query = sa.select(share_servers.c.id).where(share_servers.c.host == host, _serving())
     return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
 
 
-def stands(conn: Connection, share_server_id: str) -> bool:
-    """Whether one serves."""
+def is_serving(conn: Connection, share_server_id: str) -> bool:
+    """Whether the server exists and is in a serving status."""
     return (
         conn.scalar(
             sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())
@@ -410,7 +410,7 @@ def _serving() -> sa.ColumnElement[bool]:
 
     Those in the making or on their way out are the business of the work that makes or deletes them.
     """
-    waiting = sa.select(mappings.c.share_server_id).where(unsettled())
+    waiting = sa.select(mappings.c.share_server_id).where(is_changing())
     serving = share_servers.c.status.in_(states.SHARE_SERVER.permitted[Permit.SERVE])
     return serving | ((share_servers.c.status == "error") & share_servers.c.id.in_(waiting))
 

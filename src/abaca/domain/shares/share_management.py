@@ -27,8 +27,8 @@ from abaca.db.tables import (
 )
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
+from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.share_network_lock import require_active
-from abaca.domain.rows.signs_of_life import is_up
 from abaca.domain.rows.states import Permit
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import (

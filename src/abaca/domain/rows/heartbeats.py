@@ -1,5 +1,4 @@
-"""Whether a back end is up, by the last heartbeat that its worker gave, also when a clock has
-been set since."""
+"""Whether a back end is up, by its worker's last heartbeat, even if a clock was set meanwhile."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ from abaca.db.session import utcnow
 
 def is_up(service: Mapping[Any, Any]) -> bool:
     """Whether the service of this row (is_ready, expires_at, created_at, updated_at) is ready and
-    its heartbeat still holds.
+    its last heartbeat has not expired.
 
-    One that comes from the future was given before the clock was set back, and says nothing: it
-    must not hold until that future has come. Clocks of machines may differ by as long as a sign
-    lasts.
+    A heartbeat from the future was made before the clock was set back, and does not count:
+    otherwise it would be valid until that future. The clocks of two machines may differ by the
+    lifetime of a heartbeat.
     """
     given, until, now = (
         service["updated_at"] or service["created_at"],

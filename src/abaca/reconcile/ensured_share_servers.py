@@ -1,8 +1,7 @@
-"""Bring existing share servers into the described state, each under its lock: one, or all of a
-back end.
+"""Ensure share servers, each under its lock: one, or all of a back end.
 
-For a worker that starts, and for servers that stopped serving by themselves. What an administrator
-asks for is a workflow: `service_ensure_shares`.
+For a worker that starts, and for servers that stopped serving by themselves. An administrator's
+request is a workflow: `service_ensure_shares`.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from abaca.workflow.runtime import Runtime
 _LOG = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 8
-"""Servers of one back end that are brought up side by side: most of the time goes by waiting for
-their processes."""
+"""Servers of one back end that are ensured at a time: most of the time is spent waiting for their
+processes."""
 
 
 def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
-    """Every server that is on the back end `host`. Raises the first error that is not one
-    server's own, after all have had their turn.
+    """Ensure every server on the back end `host`. Tries all of them, and then raises the first
+    error that affects the whole back end.
 
-    A server that cannot even be described, or over which the driver shows a bug, does not keep the
-    others from being served.
+    A server that cannot be described, or that makes the driver raise an unexpected exception, is
+    logged and does not stop the others.
     """
     with read(engine) as conn:
-        server_ids = share_servers.standing(conn, host)
+        server_ids = share_servers.serving_ids(conn, host)
     with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix=f"ensure {host}") as threads:
         attempts = [
             threads.submit(ensure, engine, host, server_id, runtime) for server_id in server_ids
@@ -59,16 +58,16 @@ def ensure(
     is_wanted: Callable[[], bool] = lambda: True,
     room: AbstractContextManager[object] | None = None,
 ) -> None:
-    """One server, if it still exists and, asked under its lock, `is_wanted`. What is refused for
-    good on it is logged.
+    """Ensure one server, if it still exists and `is_wanted()`, called under its lock, is true.
+    Refused and NoSpace are logged, other errors are raised.
 
-    `room` is held while the driver is busy with it, and not while its lock is waited for.
+    `room`: a context entered for the driver's call, but not while waiting for the lock.
     """
     with serving.current().locks.exclusive(server_id):
         with read(engine) as conn:
-            if not share_servers.stands(conn, server_id):
+            if not share_servers.is_serving(conn, server_id):
                 return  # it went while its lock was waited for
-            server = driver_values.standing_server(conn, server_id)
+            server = driver_values.server_with_added_subnets(conn, server_id)
             shares = driver_values.shares_of_server(conn, server_id)
             snapshots = snapshot_values.of_server(conn, server_id)
         if not is_wanted():
