@@ -156,6 +156,20 @@ def test_changes_that_wait_are_limited(
     api("POST", path, {"metadata": {"a": "b"}}, who=ALICE)
 
 
+def test_a_choice_is_taken_back_however_much_work_waits(
+    api: Api, back_end: BackEnd, network: str, conf: cfg.ConfigOpts
+) -> None:
+    share = api.share(network, metadata={"export_subnets": "ipv4"})["id"]
+    back_end.settle(share)
+    conf.set_override("waiting_work", 0, group="limits")
+    api = Api(create_app(conf, back_end.engine))
+    path = f"/shares/{share}/metadata"
+    api.fault("POST", path, {"metadata": {"export_subnets": "ipv6"}}, 413, who=ALICE)
+    api("DELETE", f"{path}/export_subnets", who=ALICE)
+    assert choice(back_end.engine, share) is None
+    assert len(started(back_end.engine, share)) == 1
+
+
 def test_a_change_takes_as_many_statements_however_many_subnets_there_are(
     api: Api, back_end: BackEnd, network: str
 ) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
 from abaca.db.session import begin, read
-from abaca.db.tables import share_access_rules, share_servers
+from abaca.db.tables import share_access_rules, share_instance_access_map, share_servers
 from abaca.workflow import queue
 from tests.api.conftest import ADMIN, ALICE, BOB, Api, BackEnd
 
@@ -176,7 +176,21 @@ def test_work_that_waits_is_limited_and_what_takes_away_is_not(
         f"{limit} of {limit} operations are waiting or running. Try again when some of them have "
         "ended." in refused.text
     )
-    first = api("GET", f"/share-access-rules?share_id={alices}", who=ALICE)["access_list"][-1]["id"]
+    first, *_, last = (
+        rule["id"]
+        for rule in reversed(
+            api("GET", f"/share-access-rules?share_id={alices}", who=ALICE)["access_list"]
+        )
+    )
+    with begin(engine) as conn:
+        conn.execute(sa.update(share_instance_access_map).values(state="active"))
+    level = {"update_access": {"access_level": "ro"}}
+    path = f"/share-access-rules/{last}"
+    assert api("PUT", path, level, who=ALICE, version="2.88")
+    with begin(engine) as conn:
+        conn.execute(sa.update(share_instance_access_map).values(state="active"))
+    level["update_access"]["access_level"] = "rw"
+    assert "waiting_work" in api.fault("PUT", path, level, 413, who=ALICE, version="2.88")
     api(
         "POST",
         f"/shares/{alices}/action",

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
+from abaca.api.pending import waiting_places
+from abaca.db.session import begin
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.db.tables import share_servers
+from abaca.workflow import queue
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 
 KEY = "abaca:drain"
@@ -80,6 +86,48 @@ def test_a_drain_is_started_shown_and_cancelled(place: Place) -> None:
     place.end()
     place.removal(status=404)
     place.end(status=404)
+
+
+@pytest.mark.parametrize("by_property", [False, True])
+def test_a_drain_is_cancelled_however_much_work_waits(
+    place: Place, back_end: BackEnd, conf: cfg.ConfigOpts, by_property: bool
+) -> None:
+    back_end.settle(place.api.share(place.network)["id"])
+    place.put()
+    conf.set_override("waiting_work", 0, group="limits")
+    place.api = Api(create_app(conf, back_end.engine))
+    if by_property:
+        place.metadata("DELETE", f"/{KEY}")
+    else:
+        place.end()
+    place.removal(status=404)
+    assert "waiting_work" in place.put(status=413)["overLimit"]["message"]
+
+
+def test_a_drained_subnet_is_taken_away_however_much_work_waits(
+    place: Place, back_end: BackEnd, conf: cfg.ConfigOpts
+) -> None:
+    """What asks the back ends first is taken, but not again and again."""
+    back_end.settle(place.api.share(place.network)["id"])
+    place.put()
+    with begin(back_end.engine) as conn:
+        conn.execute(sa.update(share_servers).values(share_server_subnet_removal_support=True))
+        conn.execute(sa.update(mappings).values(refuses_new_clients=True))
+    conf.set_override("waiting_work", 0, group="limits")
+    place.api = Api(create_app(conf, back_end.engine))
+    before = set(queue.unfinished(back_end.engine))
+    places = waiting_places(conf.api.threads)
+    with places, places:  # so that nobody waits for an answer
+        for _ in range(3):
+            told = place.api.fault("DELETE", place.url, None, 409, who=ALICE)
+            assert "still being asked" in told
+            force = {"force_delete": None}
+            told = place.api.fault("POST", f"{place.url}/action", force, 409, who=ADMIN)
+            assert "still being asked" in told
+            place.put({"deadline": 60})
+    asked = set(queue.unfinished(back_end.engine)) - before
+    names = sorted(work.partition(":")[0] for work in asked)
+    assert names == ["share_network_subnet_removal_check", "share_server_clients"]
 
 
 @pytest.mark.parametrize("deadline", [1, "60", 60.0, MONTH])

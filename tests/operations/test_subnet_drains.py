@@ -27,6 +27,7 @@ from tests.operations.scene import (
     plan,
     reason,
     server_of,
+    struck,
     told,
     world,
 )
@@ -207,6 +208,38 @@ def test_it_drains_still_after_a_restart(install: Install) -> None:
     with stack.working():
         wait_for(lambda: draining(stack) == [True, False])
         assert hosts(stack, share) == ["10.1", "10.2"]
+
+
+def test_a_drain_that_begins_while_another_ends_is_told(stack: Stack, network: str) -> None:
+    """The driver has been told already that the subnet does not drain, but that is not stored."""
+    first, _ = subnets(stack, network)
+    available_share(stack, network)
+    start(stack, network, first)
+    plan(stack, failing(METHOD, "hang", when="after"))
+    stack.do(subnet_drains.cancel, MEMBER, network, first)
+    wait_for(lambda: struck(stack) == 1)
+    stack.do(subnet_drains.start, MEMBER, network, first)
+    plan(stack)
+    idle(stack)
+    assert draining(stack) == [True, False]
+    assert set(drain(stack, network, first)["refuses_new_clients"].values()) == {True}
+
+
+def test_a_drain_that_the_driver_was_not_told_of_does_not_look_as_if(
+    stack: Stack, network: str
+) -> None:
+    """The end of the one before is stored when the next one has begun."""
+    first, _ = subnets(stack, network)
+    available_share(stack, network)
+    start(stack, network, first)
+    plan(stack, failing(METHOD, "hang", when="after", times=1), failing(METHOD, "Refused"))
+    stack.do(subnet_drains.cancel, MEMBER, network, first)
+    wait_for(lambda: struck(stack) == 1)
+    stack.do(subnet_drains.start, MEMBER, network, first)
+    plan(stack, failing(METHOD, "Refused"))
+    idle(stack)
+    assert set(drain(stack, network, first)["refuses_new_clients"].values()) == {False}
+    assert told(stack)[0].startswith("The subnet drains, but new clients can still connect")
 
 
 def test_what_may_not_drain(stack: Stack, network: str) -> None:

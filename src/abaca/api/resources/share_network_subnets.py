@@ -98,9 +98,7 @@ def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
 
     def attempt() -> PendingCheck | None:
         with begin(call.engine) as conn:
-            return subnet_deletions.delete(
-                conn, call.caller, share_network_id, subnet_id, call.row_limits
-            )
+            return subnet_deletions.delete(conn, call.caller, share_network_id, subnet_id)
 
     settled(call, attempt, Conflict(_STILL_ASKED.format("removed")), subnet_deletions.is_pending)
 
@@ -111,9 +109,7 @@ def force_delete(call: Call, share_network_id: str, subnet_id: str) -> None:
 
     def attempt() -> PendingCheck | None:
         with begin(call.engine) as conn:
-            return subnet_removals.begin(
-                conn, call.caller, share_network_id, subnet_id, limits=call.row_limits
-            )
+            return subnet_removals.begin(conn, call.caller, share_network_id, subnet_id)
 
     settled(call, attempt, Conflict(_STILL_ASKED.format("removed")))
 

@@ -56,7 +56,7 @@ def update(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
 def delete(call: Call, share_network_id: str, subnet_id: str) -> None:
     """DELETE /share-networks/{id}/subnets/{id}/removal"""
     with begin(call.engine) as conn:
-        subnet_drains.cancel(conn, call.caller, share_network_id, subnet_id, call.row_limits)
+        subnet_drains.cancel(conn, call.caller, share_network_id, subnet_id)
 
 
 def _connected(call: Call, subnet_id: str) -> dict[str, int | None]:

@@ -182,7 +182,9 @@ def to_shrink(conn: Connection, share_server_id: str, subnet_id: str) -> ToShrin
     """None when the server is gone or does not leave the subnet (any more)."""
     host = servers.host_of(conn, share_server_id)
     mapping = conn.execute(
-        sa.select(mappings).where(_on(share_server_id, subnet_id), mappings.c.is_leaving)
+        sa.select(mappings).where(
+            servers.mapping_of(share_server_id, subnet_id), mappings.c.is_leaving
+        )
     ).one_or_none()
     if host is None or mapping is None:
         return None
@@ -294,7 +296,11 @@ def finish_addition(
     network_id = lock_network(conn, share_server_id)
     if network_id is None:
         return
-    conn.execute(sa.update(mappings).where(_on(share_server_id, subnet_id)).values(is_served=True))
+    conn.execute(
+        sa.update(mappings)
+        .where(servers.mapping_of(share_server_id, subnet_id))
+        .values(is_served=True)
+    )
     _store_update(conn, share_server_id, update)
     restore(conn, network_id, share_server_id)
     access_rule_states.apply_choices_again(conn, share_server_id)
@@ -305,7 +311,11 @@ def let_go(conn: Connection, share_server_id: str, subnet_id: str, update: Serve
     addresses up again. The network plug-in keeps them until they are released."""
     if lock_network(conn, share_server_id) is None:
         return
-    conn.execute(sa.update(mappings).where(_on(share_server_id, subnet_id)).values(is_served=False))
+    conn.execute(
+        sa.update(mappings)
+        .where(servers.mapping_of(share_server_id, subnet_id))
+        .values(is_served=False)
+    )
     forget_allocations(conn, share_server_id, subnet_id)
     _store_update(conn, share_server_id, update)
 
@@ -326,7 +336,7 @@ def finish_removal(conn: Connection, share_server_id: str, subnet_id: str) -> No
 def leave(conn: Connection, share_server_id: str, subnet_id: str) -> None:
     """The server has nothing to do with the subnet any more."""
     forget_allocations(conn, share_server_id, subnet_id)
-    conn.execute(sa.delete(mappings).where(_on(share_server_id, subnet_id)))
+    conn.execute(sa.delete(mappings).where(servers.mapping_of(share_server_id, subnet_id)))
 
 
 def forget_allocations(conn: Connection, share_server_id: str, subnet_id: str) -> None:
@@ -337,13 +347,6 @@ def forget_allocations(conn: Connection, share_server_id: str, subnet_id: str) -
             network_allocations.c.share_server_id == share_server_id,
             network_allocations.c.share_network_subnet_id == subnet_id,
         )
-    )
-
-
-def _on(share_server_id: str, subnet_id: str) -> sa.ColumnElement[bool]:
-    """The mapping of one server to one subnet."""
-    return (mappings.c.share_server_id == share_server_id) & (
-        mappings.c.share_network_subnet_id == subnet_id
     )
 
 

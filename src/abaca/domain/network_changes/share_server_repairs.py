@@ -169,10 +169,7 @@ def _stay(conn: Connection, change: _Failed) -> None:
     _begin(conn, change, _ADD)
     conn.execute(
         sa.update(mappings)
-        .where(
-            mappings.c.share_server_id == change.server.id,
-            mappings.c.share_network_subnet_id == change.subnet_id,
-        )
+        .where(servers.mapping_of(change.server.id, change.subnet_id))
         .values(is_leaving=False, is_served=False)
     )
 

@@ -14,7 +14,6 @@ from abaca.domain.network_changes import (
 )
 from abaca.domain.network_changes.connected_clients import SubnetClients
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.errors import Conflict
@@ -22,14 +21,11 @@ from abaca.values import Caller
 
 
 def delete(
-    conn: Connection,
-    caller: Caller,
-    share_network_id: str,
-    subnet_id: str,
-    limits: RowLimits = NO_LIMITS,
+    conn: Connection, caller: Caller, share_network_id: str, subnet_id: str
 ) -> PendingCheck | None:
     """None: it is deleted, or its removal has begun; a pending check: back ends are still asked who
-    is connected, or whether the servers can give the subnet up.
+    is connected, or whether the servers can give the subnet up. However much work of the project
+    waits.
 
     Conflict, with what to do, for a subnet with shares that does not drain, while clients are
     connected there or that is not known, and for whatever is against a removal.
@@ -47,11 +43,11 @@ def delete(
             f"openstack share network subnet removal set {share_network_id} {subnet_id} (or set "
             "its property abaca:drain=true), and delete it when its clients have left."
         )
-    connected = connected_clients.on_subnet(conn, network.project_id, subnet_id, limits=limits)
+    connected = connected_clients.on_subnet(conn, network.project_id, subnet_id)
     if isinstance(connected, PendingCheck):
         return connected
     _require_nobody(connected, share_network_id, subnet_id)
-    pending = subnet_removals.begin(conn, caller, share_network_id, subnet_id, limits=limits)
+    pending = subnet_removals.begin(conn, caller, share_network_id, subnet_id)
     if pending is None:
         subnet_drains.removal_begun(conn, subnet_id)
     return pending

@@ -8,7 +8,7 @@ is deleted, or at its deadline (`subnet_drain_deadlines`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -61,6 +61,12 @@ def start(
     active; OverQuota when too much work of the project waits.
     """
     subnet = _changeable(conn, caller, share_network_id, subnet_id)
+    is_new = subnet["removal_started_at"] is None
+    # What ends another drain may be on its way, so what is known says nothing of a new one.
+    untold = _standing(conn, subnet_id, sa.true() if is_new else ~mappings.c.refuses_new_clients)
+    if untold:
+        require_room_for_work(conn, untold[0].project_id, limits)
+        client_inquiries.forget(conn, [server.id for server in untold])
     now = utcnow()
     _set(
         conn,
@@ -70,8 +76,7 @@ def start(
         removal_at_deadline=at_deadline,
         removal_obstacle=None,
     )
-    client_inquiries.forget(conn, [row.id for row in conn.execute(servers.on_subnets([subnet_id]))])
-    _tell_drivers(conn, subnet, ~mappings.c.refuses_new_clients, limits)
+    _tell_drivers(conn, subnet_id, untold)
 
 
 def get(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> dict[str, Any]:
@@ -100,20 +105,17 @@ def get(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str)
     }
 
 
-def cancel(
-    conn: Connection,
-    caller: Caller,
-    share_network_id: str,
-    subnet_id: str,
-    limits: RowLimits = NO_LIMITS,
-) -> None:
+def cancel(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> None:
     """End a drain: the servers admit new clients again, and what was made meanwhile is exported
-    there, too. Missing when the subnet does not drain; Conflict unless the network is active."""
+    there, too. Missing when the subnet does not drain; Conflict unless the network is active.
+
+    Taken however much work waits: what begins a drain is limited.
+    """
     subnet = _changeable(conn, caller, share_network_id, subnet_id)
     if subnet["removal_started_at"] is None:
         raise Missing(f"Share network subnet {subnet_id} does not drain.")
     _set(conn, subnet_id, **_NONE)
-    _tell_drivers(conn, subnet, sa.true(), limits)
+    _tell_drivers(conn, subnet_id, _standing(conn, subnet_id, sa.true()))
 
 
 def changed_by_metadata(
@@ -130,7 +132,7 @@ def changed_by_metadata(
     dropped."""
     subnet = subnets.get(conn, caller, share_network_id, subnet_id)
     if METADATA_KEY in dropped:
-        cancel(conn, caller, share_network_id, subnet_id, limits)
+        cancel(conn, caller, share_network_id, subnet_id)
     elif METADATA_KEY in given and subnet["removal_started_at"] is None:
         start(conn, caller, share_network_id, subnet_id, limits=limits)
 
@@ -179,10 +181,7 @@ def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerU
     drains = sa.select(DRAINS).where(share_network_subnets.c.id == subnet_id).scalar_subquery()
     conn.execute(
         sa.update(mappings)
-        .where(
-            mappings.c.share_server_id == share_server_id,
-            mappings.c.share_network_subnet_id == subnet_id,
-        )
+        .where(servers.mapping_of(share_server_id, subnet_id))
         .values(refuses_new_clients=drains)
     )
     for instance_id, share in update.share_updates.items():
@@ -193,7 +192,8 @@ def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerU
 
 
 def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
-    """The server continues as before; a message to the project says what that means."""
+    """The server continues as before; a message to the project says what that means. One that was
+    to refuse new clients admits them, whatever was stored of the drain before."""
     row = conn.execute(
         sa.select(DRAINS.label("drains"), share_network_subnets.c.share_network_id).where(
             share_network_subnets.c.id == subnet_id
@@ -201,6 +201,12 @@ def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) ->
     ).one_or_none()
     if row is None:
         return
+    if row.drains:
+        conn.execute(
+            sa.update(mappings)
+            .where(servers.mapping_of(share_server_id, subnet_id))
+            .values(refuses_new_clients=False)
+        )
     what = (
         "The subnet drains, but new clients can still connect there to one of the share servers"
         if row.drains
@@ -249,28 +255,24 @@ def _set(conn: Connection, subnet_id: str, **columns: datetime | str | None) -> 
     )
 
 
-def _tell_drivers(
-    conn: Connection,
-    subnet: dict[str, Any],
-    which: sa.ColumnElement[bool],
-    limits: RowLimits,
-) -> None:
-    """Work for each server on the subnet whose mapping fulfils the condition."""
+def _standing(
+    conn: Connection, subnet_id: str, which: sa.ColumnElement[bool]
+) -> Sequence[sa.Row[Any]]:
+    """The servers on a subnet whose mapping fulfils the condition, without those being deleted."""
     on_it = sa.select(mappings.c.share_server_id).where(
-        mappings.c.share_network_subnet_id == subnet["id"], which
+        mappings.c.share_network_subnet_id == subnet_id, which
     )
-    query = servers.on_subnets([subnet["id"]]).where(share_servers.c.id.in_(on_it))
-    standing = conn.execute(query.where(share_servers.c.status != "deleting")).all()
-    if not standing:
-        return
-    require_room_for_work(conn, standing[0].project_id, limits)
+    query = servers.on_subnets([subnet_id]).where(share_servers.c.id.in_(on_it))
+    return conn.execute(query.where(share_servers.c.status != "deleting")).all()
+
+
+def _tell_drivers(conn: Connection, subnet_id: str, standing: Sequence[sa.Row[Any]]) -> None:
+    """Work for each of the servers."""
     hosts = servers.worker_hosts(conn, {server.host for server in standing})
     enqueue(
         conn,
         *[
-            servers.server_work(
-                _WORKFLOW, hosts[s.host], s, f"{subnet['id']}:{uuid4()}", subnet["id"]
-            )
+            servers.server_work(_WORKFLOW, hosts[s.host], s, f"{subnet_id}:{uuid4()}", subnet_id)
             for s in standing
         ],
     )

@@ -49,12 +49,12 @@ def begin(
     share_network_id: str,
     subnet_id: str,
     *,
-    limits: RowLimits = NO_LIMITS,
     denial_lasts: timedelta = checks.DENIAL_LASTS,
 ) -> PendingCheck | None:
     """Remove a subnet, with shares on it or not. None: it has begun, or there was nothing to wait
     for; a pending check: the drivers have yet to be asked, repeat the call.
 
+    Taken however much work of the project waits: the same question is not asked twice at a time.
     Conflict for every reason of state or capability and when a driver denies; ServiceDown when a
     worker concerned is down; Missing.
     """
@@ -65,7 +65,6 @@ def begin(
             _question(share_network_id, subnet_id, removal),
             refusal=Conflict,
             denied=_DENIED,
-            limits=limits,
             denial_lasts=denial_lasts,
         )
         if isinstance(outcome, PendingCheck):

@@ -269,6 +269,13 @@ def is_leftover() -> sa.ColumnElement[bool]:
     return (share_servers.c.status == "error") & (never_stood | empty)
 
 
+def mapping_of(share_server_id: str, subnet_id: str) -> sa.ColumnElement[bool]:
+    """SQL condition: the mapping is that of one server to one subnet."""
+    return (mappings.c.share_server_id == share_server_id) & (
+        mappings.c.share_network_subnet_id == subnet_id
+    )
+
+
 def is_changing() -> sa.ColumnElement[bool]:
     """SQL condition: a mapping is being changed, or its change failed: the server is getting the
     subnet or giving it up."""

@@ -144,7 +144,8 @@ def change_level(
             f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when "
             "it is active or in error."
         )
-    require_room_for_work(conn, instances[0].project_id, limits)
+    if access_level != "ro":  # what takes the right to write away is taken always
+        require_room_for_work(conn, instances[0].project_id, limits)
     conn.execute(
         sa.update(share_access_rules)
         .where(share_access_rules.c.id == access_id)

@@ -38,7 +38,8 @@ def change(
     ready: list[sa.Row[Any]] = []
     if is_chosen_anew:
         ready = access_rules.require_ready(conn, instances)
-        require_room_for_work(conn, instances[0].project_id, limits)
+        if export_choices.KEY in metadata:  # what takes a choice back is taken always
+            require_room_for_work(conn, instances[0].project_id, limits)
         changes["export_choice"] = export_choices.stored(_chosen(conn, ready, metadata))
     conn.execute(sa.update(shares_table).where(shares_table.c.id == share_id).values(changes))
     if is_chosen_anew:
