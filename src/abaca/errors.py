@@ -110,12 +110,11 @@ class BackendError(AbacaError):
         self.details = details or {}
         self.is_public = is_public
 
-    def told(self, request_id: str) -> str:
-        """What the project sees: the message where it is public, else what kind of failure it was
-        and where to find the reason.
+    def public_text(self, request_id: str) -> str:
+        """The text for the project: the message if it is public, otherwise the kind of failure and
+        where to find the reason.
 
-        `request_id`: the id of the request that caused the work, which the log names; empty: none
-        did.
+        `request_id`: the id of the request that caused the work, as in the log; may be empty.
         """
         if self.is_public:
             return self.message

@@ -308,24 +308,23 @@ WORKER_OPTIONS: list[cfg.Opt] = [
         "poll_interval",
         default=0.05,
         min=0.005,
-        help="Seconds between two looks for work while some is being done; new work wakes a "
-        "worker, too.",
+        help="Seconds between two polls for work while some is being done; new work wakes a "
+        "worker too.",
     ),
     cfg.IntOpt(
         "concurrency",
         default=24,
         min=1,
-        help="Operations carried out at once. Projects share these places fairly: a project takes "
-        "another one only while half as many as it "
-        "then holds stay free, so that one alone gets two thirds of them.",
+        help="Operations carried out at once. Projects share these slots fairly: a project takes "
+        "another one only while half as many as it would then hold stay free, so that a single "
+        "project gets two thirds of them.",
     ),
     cfg.IntOpt(
         "check_concurrency",
         default=4,
         min=1,
-        help="Checks carried out at once, in places of their own, shared in the same way: whether "
-        "share servers may get another subnet or "
-        "security service.",
+        help="Checks carried out at once, in slots of their own, shared in the same way: whether "
+        "share servers can get another subnet or security service.",
     ),
     cfg.FloatOpt(
         "report_interval",

@@ -14,7 +14,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
-from abaca.api.pending import waiting_places
+from abaca.api.pending import waiting_slots
 from abaca.db.session import begin, read, utcnow
 from abaca.db.tables import (
     client_inquiries,
@@ -314,7 +314,7 @@ def test_who_finds_no_place_to_wait_is_told_to_repeat(
     api: Api, site: Site, conf: cfg.ConfigOpts
 ) -> None:
     """All places for requests that wait are taken, so that the test need not wait itself."""
-    places = waiting_places(conf.api.threads)
+    places = waiting_slots(conf.api.threads)
     taken = 0
     while places.acquire(blocking=False):
         taken += 1

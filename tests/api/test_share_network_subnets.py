@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.api.app import create_app
-from abaca.api.pending import waiting_places
+from abaca.api.pending import waiting_slots
 from abaca.db.session import begin
 from abaca.db.tables import share_servers
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, ZONE, Api, BackEnd, new_id
@@ -257,7 +257,7 @@ def test_additions_that_wait_for_drivers_starve_nobody(
             assert "check pending" in api.fault("POST", path, body, 409, who=ALICE)
         return len(statements)
 
-    places = waiting_places(conf.api.threads)
+    places = waiting_slots(conf.api.threads)
     with places:
         with places:
             assert not places.acquire(blocking=False)

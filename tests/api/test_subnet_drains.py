@@ -12,7 +12,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
-from abaca.api.pending import waiting_places
+from abaca.api.pending import waiting_slots
 from abaca.db.session import begin
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.db.tables import share_servers
@@ -116,7 +116,7 @@ def test_a_drained_subnet_is_taken_away_however_much_work_waits(
     conf.set_override("waiting_work", 0, group="limits")
     place.api = Api(create_app(conf, back_end.engine))
     before = set(queue.unfinished(back_end.engine))
-    places = waiting_places(conf.api.threads)
+    places = waiting_slots(conf.api.threads)
     with places, places:  # so that nobody waits for an answer
         for _ in range(3):
             told = place.api.fault("DELETE", place.url, None, 409, who=ALICE)

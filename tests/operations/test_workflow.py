@@ -207,7 +207,7 @@ def test_how_work_ends_with_each_error(stack: Stack) -> None:
     ended = {
         entry[1]: entry[2] for entry in _seen if isinstance(entry, tuple) and entry[0] == "ended"
     }
-    told = {name: error("why").told("") for name, error in ERRORS.items()}
+    told = {name: error("why").public_text("") for name, error in ERRORS.items()}
     assert ended == {**told, "bug": INTERNAL_ERROR}
     assert "why" not in "".join(told.values()), "the reason is for the log"
 

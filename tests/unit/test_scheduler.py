@@ -319,15 +319,15 @@ def test_the_explanation_names_filters_in_order_and_no_worker_host() -> None:
 
 
 def test_callers_are_told_the_reasons_in_order_but_no_pool_and_no_figure_of_one() -> None:
-    assert place(ask(), []).told() == "No valid host was found: no back end is there yet."
+    assert place(ask(), []).public_text() == "No valid host was found: no back end is there yet."
     full = place(ask(size=5), [pool("alpha#p1", total=1)])
-    assert full.told() == "No valid host was found: all back ends have no room for 5 GiB."
+    assert full.public_text() == "No valid host was found: all back ends have no room for 5 GiB."
     pools = [
         pool("alpha#p1"),
         pool("beta#p2", is_up=False),
         pool("gamma#p3", capabilities={MULTIPLE: True}, total=1),
     ]
-    assert place(ask(size=5, zones={"nova": True}), pools).told() == (
+    assert place(ask(size=5, zones={"nova": True}), pools).public_text() == (
         "No valid host was found: some back ends are down or disabled; some back ends "
         f"lack {MULTIPLE}=True, which a share network with several subnets in one availability "
         "zone needs; "
@@ -336,7 +336,7 @@ def test_callers_are_told_the_reasons_in_order_but_no_pool_and_no_figure_of_one(
 
 
 def test_callers_are_told_of_no_hidden_extra_spec() -> None:
-    assert "netapp" not in place(ask(extra_specs={"netapp_tier": "gold"}), [pool()]).told()
+    assert "netapp" not in place(ask(extra_specs={"netapp_tier": "gold"}), [pool()]).public_text()
 
 
 def test_the_explanation_is_bounded_and_groups_equal_reasons() -> None:

@@ -18,11 +18,11 @@ from abaca.api.call import Service
 from abaca.api.caller import Callers, ProjectInUrl, RequestNames, authenticator
 from abaca.api.declaration import VERSIONED, Route
 from abaca.api.endpoint import Endpoint, MissingIds
-from abaca.api.kept_rows import KeptRows
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
 from abaca.api.policy import Policy
 from abaca.api.routing import DEFAULTS, ROUTES
+from abaca.api.row_cache import RowCache
 from abaca.config import database_url, key_file, quota_defaults
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
@@ -88,7 +88,7 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
         row_limits=RowLimits(**{name: conf.limits[name] for name in RowLimits.__struct_fields__}),
         segment_ranges=segments.configured(conf),
         certificate_expires=certificate_expires(conf.api.ssl_certificate),
-        kept_rows=KeptRows(conf.api.kept_rows_megabytes * 1_000_000),
+        row_cache=RowCache(conf.api.kept_rows_megabytes * 1_000_000),
     )
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.engine import Engine
 
 from abaca.api import pagination
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
-from abaca.api.kept_rows import Found, KeptRows
 from abaca.api.policy import Policy
+from abaca.api.row_cache import Found, RowCache
 from abaca.api.whole_lists import Part, WholeList
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, Row, View
@@ -43,7 +43,7 @@ class Service:
     quota_defaults: Mapping[str, int]  # limits where none are set
     row_limits: RowLimits
     segment_ranges: SegmentRanges  # of local networks
-    kept_rows: KeptRows
+    row_cache: RowCache
     certificate_expires: float | None = None  # of the one that is served, in seconds since 1970
 
 
@@ -244,10 +244,10 @@ class Call:
         """
         page = self.page()
         first = fetch(page)
-        if pagination.is_cut(self.query) or first.following is None:
+        if pagination.is_paged(self.query) or first.following is None:
             found = (
                 pagination.next_links(self.url, self.query, page, first.rows)
-                if pagination.is_cut(self.query)
+                if pagination.is_paged(self.query)
                 else []
             )
             return (
@@ -277,7 +277,7 @@ class Call:
                 strict=True,
             )
 
-        return self._service.kept_rows.rows((plan, self.base_url), found, make)
+        return self._service.row_cache.rows((plan, self.base_url), found, make)
 
     def links(self, collection: str, resource_id: str) -> list[dict[str, str]]:
         """The links `self` and `bookmark` of one resource."""

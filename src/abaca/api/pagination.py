@@ -13,8 +13,8 @@ from abaca.values import Page
 _LARGEST = 2**62  # what both databases take as an offset
 
 
-def is_cut(query: Mapping[str, str]) -> bool:
-    """Whether a part of a list is asked for, and not all of it (which `limit=0` says, too). Raises
+def is_paged(query: Mapping[str, str]) -> bool:
+    """Whether a page of a list is requested, and not all of it (`limit=0` means all). Raises
     Invalid."""
     return _count(query, "limit") > 0
 

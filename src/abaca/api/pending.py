@@ -38,8 +38,8 @@ def settled(
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
-    places = waiting_places(call.conf.api.threads)
-    if not places.acquire(blocking=False):
+    slots = waiting_slots(call.conf.api.threads)
+    if not slots.acquire(blocking=False):
         raise complaint
     try:
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
@@ -53,12 +53,12 @@ def settled(
                 outcome = repeated
             _never.wait(_POLL_SECONDS)
     finally:
-        places.release()
+        slots.release()
     raise complaint
 
 
 @cache
-def waiting_places(threads: int) -> BoundedSemaphore:
-    """Requests that wait for drivers must not starve the others of this process: one of its threads
-    at least is always left, and whoever finds no place has to repeat the request."""
+def waiting_slots(threads: int) -> BoundedSemaphore:
+    """Slots for requests that wait for drivers, so that they do not starve other requests of this
+    process: at least one thread stays free. A request without a slot has to be repeated."""
     return BoundedSemaphore(min(_WAITING_AT_ONCE, threads - 1))

@@ -59,7 +59,7 @@ def share_shrink(instance_id: str, new_size: str) -> None:
         except Refused as refusal:
             # It holds more than that: nothing is broken, so the share stays usable.
             _LOG.warning("share_shrink('%s') is refused: %s", instance_id, refusal.message)
-            reason = refusal.told(log_context.request_id())
+            reason = refusal.public_text(log_context.request_id())
             tx(share_instances.fail, instance_id, "available", messages.Action.SHRINK, reason)
             return
         tx(share_instances.resized, instance_id, int(new_size))

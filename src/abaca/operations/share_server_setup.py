@@ -73,7 +73,7 @@ def _set_up(share_server_id: str, host: str, places: list[Place]) -> None:
         details = effect(driver_calls.setup_server, host, share_server_id, network_info)
         tx(share_servers.mark_active, share_server_id, details)
     except BackendError as error:
-        _undo(share_server_id, host, error.told(log_context.request_id()))
+        _undo(share_server_id, host, error.public_text(log_context.request_id()))
         raise
 
 

@@ -21,10 +21,10 @@ _POOLS_NAMED = 5
 
 class Rejection(Value):
     """What one filter rejected: for each pool the reason, in words that follow the pool's name.
-    `told`: what callers see of it."""
+    `public_reason`: what callers see of it."""
 
     filter: str
-    told: str
+    public_reason: str
     pools: list[tuple[Host, str]]
 
 
@@ -48,13 +48,13 @@ class Placement(Value):
         text = f"No valid host was found: {reasons}."
         return text if len(text) <= MAX_EXPLANATION else f"{text[: MAX_EXPLANATION - 1]}…"
 
-    def told(self) -> str:
+    def public_text(self) -> str:
         """For the caller: what excluded the back ends, in the order of the filters. Names no pool
         and none of its figures."""
         if not self.rejections:
             return "No valid host was found: no back end is there yet."
-        *some, last = [rejection.told for rejection in self.rejections]
-        reasons = [f"some back ends {told}" for told in some] + [
+        *some, last = [rejection.public_reason for rejection in self.rejections]
+        reasons = [f"some back ends {reason}" for reason in some] + [
             f"{'the others' if some else 'all back ends'} {last}"
         ]
         return f"No valid host was found: {'; '.join(reasons)}."
@@ -75,7 +75,11 @@ def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
         rejected = [(pool.host, reason) for pool, reason in verdicts if reason is not None]
         left = [pool for pool, reason in verdicts if reason is None]
         if rejected:
-            rejections.append(Rejection(filter=each.name, told=each.told(request), pools=rejected))
+            rejections.append(
+                Rejection(
+                    filter=each.name, public_reason=each.public_reason(request), pools=rejected
+                )
+            )
     if not left:
         return Placement(rejections=rejections)
     best = max(left, key=lambda pool: [weight(request, pool) for weight in WEIGHERS])

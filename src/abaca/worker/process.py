@@ -38,8 +38,8 @@ from abaca.reconcile import (
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends, upkeep
 from abaca.worker.lease import Lease
-from abaca.workflow.places import Places
 from abaca.workflow.runtime import Limits, Runtime
+from abaca.workflow.slots import Slots
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ class Worker:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._conf = conf
         self._url = config.database_url(conf)
-        places = Places(changes=conf.worker.concurrency, checks=conf.worker.check_concurrency)
-        self.engine: Engine = create_engine(self._url, pool_size=sum(places) + 4)
+        slots = Slots(changes=conf.worker.concurrency, checks=conf.worker.check_concurrency)
+        self.engine: Engine = create_engine(self._url, pool_size=sum(slots) + 4)
         self.backends = backends.load(conf)
         self._lease = Lease(self.engine, conf.host, conf.worker.lease_seconds, self._lock_path())
         options = conf.worker
-        limits = Limits(options.poll_interval, places, options.retry_seconds, options.call_seconds)
+        limits = Limits(options.poll_interval, slots, options.retry_seconds, options.call_seconds)
         self._runtime = Runtime(self._url, self.engine, conf.host, limits)
         self._stopping = Event()
         self._threads: list[Thread] = []

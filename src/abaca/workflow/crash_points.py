@@ -1,4 +1,4 @@
-"""Places at which a test lets the worker die, or a step fail: before a step, inside its effect and
+"""Points at which a test lets the worker die, or a step fail: before a step, inside its effect and
 after it; and the list of steps that ran.
 
 Set by the environment of the worker process, nothing happens without it:
@@ -36,7 +36,7 @@ def enter(workflow: str) -> None:
 
 
 def before(name: str, *, is_effect: bool = False) -> str:
-    """The next step begins; returns its place `workflow/number`."""
+    """The next step begins; returns `workflow/number`."""
     number = _count.get() + 1
     _count.set(number)
     _name.set(name)
@@ -75,6 +75,6 @@ def _fail(step: str, moment: str) -> None:
         )
 
 
-def _die(place: str) -> None:
-    if place == os.environ.get("ABACA_CRASH_AT"):
+def _die(point: str) -> None:
+    if point == os.environ.get("ABACA_CRASH_AT"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,11 +1,10 @@
-"""The record of a workflow's steps: what a step returned, or the error it raised, by its number. A
-workflow that is restarted gets that.
+"""The journal of a workflow's steps: each step's result, or the error it raised, by its number. A
+workflow that is restarted reads them from here.
 
-It is kept where DBOS keeps it, and read by DBOS's own means, but written by ours: the record of a
-step that changes rows commits in the transaction of those rows, once, where DBOS would take two
-transactions and seven statements. What an effect gave is written with the step after it, before
-another effect begins: when the worker dies between the two, the effect runs again, which every
-effect must stand anyway.
+Stored in DBOS's tables and read by DBOS's own functions, but written here: the record of a step
+that changes rows commits in the transaction of those rows, where DBOS would need two transactions
+and seven statements. The result of an effect is written with the next step, before another effect
+begins: if the worker dies in between, the effect runs again, which every effect must allow anyway.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class Outgrown(AbacaError):
     """The recorded steps of the work are not those that the code takes now."""
 
 
-class Place(NamedTuple):
+class Step(NamedTuple):
     """A step of a workflow: its number, from 1 on, its name, and when it began, in milliseconds."""
 
     number: int
@@ -113,49 +112,49 @@ class Journal:
         rows = records.patiently(lambda _: self._read_everything())
         self._known = {row.function_id: row for row in rows if row.function_id is not None}
 
-    def next(self, name: str) -> Place:
+    def next(self, name: str) -> Step:
         """The step that begins now."""
         self._number += 1
-        return Place(self._number, name, _now())
+        return Step(self._number, name, _now())
 
-    def recorded(self, place: Place) -> tuple[bool, Any]:
+    def recorded(self, step: Step) -> tuple[bool, Any]:
         """(True, what the step gave) when an earlier run did it; raises the error that it let out
         then. (False, None): it is to be done."""
-        row = self._known.get(place.number)
+        row = self._known.get(step.number)
         if row is None:
             return False, None
-        if row.function_name != place.name:
+        if row.function_name != step.name:
             raise Outgrown(
-                f"step {place.number} of {self._workflow_id} is {place.name} now; recorded is "
+                f"step {step.number} of {self._workflow_id} is {step.name} now; recorded is "
                 f"{row.function_name}"
             )
         if row.error is not None:
             raise _read(row.error, row.serialization)
         return True, _read(row.output, row.serialization)
 
-    def transaction(self, place: Place, body: Callable[[Connection], Any]) -> Any:
+    def transaction(self, step: Step, body: Callable[[Connection], Any]) -> Any:
         """Run `body(conn)` and record what it gives in one transaction. What it gives, as it is
         recorded."""
-        return self._records.patiently(lambda again: self._attempt(place, body, again))
+        return self._records.patiently(lambda again: self._attempt(step, body, again))
 
-    def effect(self, place: Place, body: Callable[[], Any]) -> Any:
+    def effect(self, step: Step, body: Callable[[], Any]) -> Any:
         """Run `body()`. What it gives is recorded with the next step, at the latest before the next
         effect."""
         if self._unwritten:
             self._records.patiently(self._write_unwritten)
         result = body()
-        self._unwritten.append(self._row(place, output=_SERIALIZER.serialize(result)))
+        self._unwritten.append(self._row(step, output=_SERIALIZER.serialize(result)))
         return result
 
-    def failed(self, place: Place, error: Exception) -> None:
+    def failed(self, step: Step, error: Exception) -> None:
         """The step let that error out: recorded with the next step, too."""
-        self._unwritten.append(self._row(place, error=_SERIALIZER.serialize(error)))
+        self._unwritten.append(self._row(step, error=_SERIALIZER.serialize(error)))
 
-    def _attempt(self, place: Place, body: Callable[[Connection], Any], again: bool) -> Any:
+    def _attempt(self, step: Step, body: Callable[[Connection], Any], again: bool) -> Any:
         with begin(self._records.engine) as conn:
             self._require_ownership(conn)
             # the answer to the commit was lost, not the commit
-            if again and self._is_written(conn, place.number):
+            if again and self._is_written(conn, step.number):
                 self._known = {
                     row.function_id: row
                     for row in self._require_mine(
@@ -163,11 +162,11 @@ class Journal:
                     )
                 }
                 self._unwritten = []
-                return self.recorded(place)[1]
+                return self.recorded(step)[1]
             result = body(conn)
             conn.execute(
                 self._records.insert,
-                [*self._unwritten, self._row(place, output=_SERIALIZER.serialize(result))],
+                [*self._unwritten, self._row(step, output=_SERIALIZER.serialize(result))],
             )
         self._unwritten = []
         return result
@@ -183,15 +182,15 @@ class Journal:
         return conn.execute(self._records.step, {**self._key, "number": number}).first() is not None
 
     def _row(
-        self, place: Place, output: str | None = None, error: str | None = None
+        self, step: Step, output: str | None = None, error: str | None = None
     ) -> dict[str, Any]:
         return {
             "workflow_uuid": self._workflow_id,
-            "function_id": place.number,
-            "function_name": place.name,
+            "function_id": step.number,
+            "function_name": step.name,
             "output": output,
             "error": error,
-            "started_at_epoch_ms": place.began,
+            "started_at_epoch_ms": step.began,
             "completed_at_epoch_ms": _now(),
             "serialization": _SERIALIZER.name(),
             "application_name": self._records.application,

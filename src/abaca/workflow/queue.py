@@ -31,7 +31,7 @@ end. What does not fit the new code is found out when it is taken up again (see
 
 LANES = 6
 """How much of the work on the shares of one share server runs at once: each share has its lane
-there, and a lane is one key. So a server that hangs takes a few of a worker's places, and not
+there, and a lane is one key. So a server that hangs takes a few of a worker's slots, and not
 all."""
 
 SERIALIZATION = "abaca_json"
@@ -62,7 +62,7 @@ _UNFINISHED = ("PENDING", _WAITS, "DELAYED")
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One operation to carry out: the workflow's name, the worker host whose queue takes it, the
-    project that it is done for (see `places`), an id and the key that serialises it."""
+    project that it is done for (see `slots`), an id and the key that serialises it."""
 
     name: str
     worker_host: str

@@ -17,9 +17,9 @@ from sqlalchemy.engine import Engine
 from abaca.workflow import wakening
 from abaca.workflow.dbos_database import create_dbos_engine
 from abaca.workflow.journal import Records
-from abaca.workflow.places import Chooser, Places
 from abaca.workflow.queue import APPLICATION, VERSION, queue_name
 from abaca.workflow.serializer import JsonSerializer
+from abaca.workflow.slots import Chooser, Slots
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
     effect is tried again, and how long one call of it may take, in seconds."""
 
     poll_interval: float
-    places: Places
+    slots: Slots
     retry_seconds: float
     call_seconds: float
 
@@ -87,7 +87,7 @@ class Runtime:
         ).register_queue(
             queue_name(self.worker_host),
             partition_concurrency=1,  # with another number DBOS would look at each key by itself
-            worker_concurrency=sum(self.limits.places),
+            worker_concurrency=sum(self.limits.slots),
             on_conflict="always_update",
         )
         # its settings are ours and stay: they need not be read again at every look
@@ -97,7 +97,7 @@ class Runtime:
         dbos = _get_dbos_instance()
         self._launched = time.monotonic()
         self.records = Records(self.engine, dbos._sys_db, self.stopping)
-        choose = Chooser(dbos._sys_db, queue.name, self.worker_host, self.limits.places)
+        choose = Chooser(dbos._sys_db, queue.name, self.worker_host, self.limits.slots)
         dbos._sys_db.start_queued_partitioned_workflows = choose.take  # type: ignore[method-assign, assignment]
         looking = Thread(
             target=queue_worker_thread, args=(self._pace, dbos, queue), name="queue", daemon=True
@@ -126,7 +126,7 @@ class Runtime:
         _current = None
 
     def work_ended(self) -> None:
-        """A place is free, and perhaps the key of other work."""
+        """Work ended: a slot is free, and perhaps the key of other work."""
         self._pace.wake()
 
     def _until_next_look(self) -> float:

@@ -36,8 +36,8 @@ from sqlalchemy.exc import OperationalError
 from abaca import log_context
 from abaca.db.session import begin, is_outage, read
 from abaca.errors import BackendError, DatabaseAway, OutcomeUnknown, Unavailable
-from abaca.workflow import crash_points, deadlines, locks, places
-from abaca.workflow.journal import Journal, Outgrown, Place, Stopping
+from abaca.workflow import crash_points, deadlines, locks, slots
+from abaca.workflow.journal import Journal, Outgrown, Step, Stopping
 from abaca.workflow.queue import request_of
 from abaca.workflow.runtime import Runtime, current
 
@@ -89,7 +89,7 @@ def workflow(
     transitional states and enqueues the work anew. It raises Conflict when they are not as
     `on_failure` left them. None: such work is asked for anew instead.
 
-    `is_check`: it only asks, and takes the places of checks (see `places`).
+    `is_check`: it only asks, and takes the slots of checks (see `slots`).
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -108,7 +108,7 @@ def workflow(
         if on_resume is not None:
             RESUMPTIONS[name] = on_resume
         if is_check:
-            places.CHECKS.add(name)
+            slots.CHECKS.add(name)
         return DBOS.workflow(name=name)(run)
 
     return decorate
@@ -163,7 +163,7 @@ def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
         body(*args)
     except BackendError as error:
         _LOG.warning("%s%s failed: %s", body.__name__, args, error.message)
-        _end(tx, body.__name__, args, error.told(log_context.request_id()))
+        _end(tx, body.__name__, args, error.public_text(log_context.request_id()))
     except Outgrown:
         raise
     except Exception:
@@ -205,7 +205,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
         crash_points.inside(step)
         return msgspec.to_builtins(result)
 
-    stored = _once(journal, name, lambda place: journal.transaction(place, body))
+    stored = _once(journal, name, lambda entry: journal.transaction(entry, body))
     crash_points.after(step)
     return _converted(stored, function)
 
@@ -279,21 +279,21 @@ def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def body() -> Any:
         return msgspec.to_builtins(_patiently(runtime, call))
 
-    stored = _once(journal, name, lambda place: journal.effect(place, body))
+    stored = _once(journal, name, lambda entry: journal.effect(entry, body))
     crash_points.after(step)
     return _converted(stored, function)
 
 
-def _once(journal: Journal, name: str, do: Callable[[Place], Any]) -> Any:
-    """What the next step gives: as it is recorded, or by doing it."""
-    place = journal.next(name)
-    is_recorded, stored = journal.recorded(place)
+def _once(journal: Journal, name: str, do: Callable[[Step], Any]) -> Any:
+    """The result of the next step: its recorded one, or that of `do`."""
+    step = journal.next(name)
+    is_recorded, stored = journal.recorded(step)
     if is_recorded:
         return stored
     try:
-        return do(place)
+        return do(step)
     except Exception as error:
-        journal.failed(place, error)
+        journal.failed(step, error)
         raise
 
 

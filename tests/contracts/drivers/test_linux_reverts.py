@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from abaca.drivers.linux import hold, namespaces, packet_filter
+from abaca.drivers.linux import client_pause, namespaces, packet_filter
 from abaca.drivers.linux.file_services.nfs.nfs4 import Nfs4Error, getattr, lookup, putfh, read
 from abaca.drivers.linux.inventory import leftovers
 from abaca.errors import Unavailable
@@ -205,7 +205,7 @@ def test_a_revert_that_fails_before_the_exchange_leaves_nothing(site: Site, scen
 
 
 def is_held(site: Site, server: ShareServer) -> bool:
-    return hold.TABLE in namespaces.inside(
+    return client_pause.TABLE in namespaces.inside(
         site.layout(server).namespace, lambda _: packet_filter.tables()
     )
 
@@ -214,14 +214,14 @@ def test_the_kernel_lets_clients_go_on_when_nobody_else_does(site: Site, scene: 
     """The worker has died in between, and does not come back."""
     with Client40(scene.netns, ADDRESSES[0], patience=30.0) as client:
         root = root_of(client, scene.share)
-        held = hold.clients_wait(site.layout(scene.server).namespace, lambda: True)
+        held = client_pause.clients_paused(site.layout(scene.server).namespace, lambda: True)
         held.__enter__()
         assert not site.driver.unserved([scene.server.id]), "the worker is not kept out"
         assert client.attributes(root, "type") == {"type": ops.DIRECTORY}
 
 
 def test_ensuring_a_server_lets_clients_go_on(site: Site, scene: Scene) -> None:
-    held = hold.clients_wait(site.layout(scene.server).namespace, lambda: True)
+    held = client_pause.clients_paused(site.layout(scene.server).namespace, lambda: True)
     held.__enter__()
     assert is_held(site, scene.server)
     linux_backend.successor(site.driver).ensure_server(scene.server, [scene.share, scene.other])

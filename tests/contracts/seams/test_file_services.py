@@ -232,13 +232,13 @@ def test_a_released_mount_point_is_free_until_it_is_published_again(scene: Scene
     share, other = scene.share(ALL), scene.share(ALL)
     scene.publish(share, other)
     point = scene.server.mount_point(share.id)
-    with scene.service.clients_wait():
+    with scene.service.clients_paused():
         scene.service.release(share.id)
         mounts.unmount(point)
         assert not mounts.mounts_below(point) and share.id in scene.service.published()
         scene.mount(share.id)
         scene.publish(share)
-    scene.service.let_clients_go_on()
+    scene.service.resume_clients()
     assert (scene.access(share), scene.access(other)) == ("rw", "rw")
 
 

@@ -23,9 +23,9 @@ from abaca.api.declaration import (
     reader,
     renamed,
 )
-from abaca.api.kept_rows import Found
 from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
+from abaca.api.row_cache import Found
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY

@@ -419,5 +419,5 @@ def _no_valid_host(
         resource_id=share_id,
         action=messages.Action.ALLOCATE_HOST,
         detail=messages.of_filter(chosen.rejections[-1].filter if chosen.rejections else None),
-        text=f"No storage could be allocated for this share request. {chosen.told()}",
+        text=f"No storage could be allocated for this share request. {chosen.public_text()}",
     )

@@ -221,7 +221,7 @@ class LinuxDriver(ShareDriver):
         with self._locked(server.id) as linux_server:
             self.file_systems.ensure(server.id)
             linux_server.join(server.network_info)
-            linux_server.service.let_clients_go_on()
+            linux_server.service.resume_clients()
             linux_server.leave_others(server.network_info)
             described: list[Share | Snapshot] = [*shares, *snapshots]
             for share_id in linux_server.published() - {each.id for each in described}:

@@ -166,7 +166,7 @@ class LinuxServer:
         the share stays good.
         """
         self.publish([export])
-        with self.service.clients_wait():
+        with self.service.clients_paused():
             try:
                 self.service.release(export.id)
                 mounts.unmount(self._layout.mount_point(export.id))

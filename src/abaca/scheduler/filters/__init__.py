@@ -25,25 +25,25 @@ class Filter(NamedTuple):
     """`why_not(request, pool)`: for operators, with names and figures, in words that follow the
     pool's name; None when the pool fits.
 
-    `told(request)`: what the caller sees of pools that it rejects, in words that follow "back
-    ends". Says nothing of a pool.
+    `public_reason(request)`: for callers, why pools were rejected, as words that follow "back
+    ends". Reveals nothing about a pool.
     """
 
     name: str
     why_not: Callable[[PlacementRequest, Pool], str | None]
-    told: Callable[[PlacementRequest], str]
+    public_reason: Callable[[PlacementRequest], str]
 
 
 FILTERS = (
-    Filter("service", service.why_not, service.told),
-    Filter("availability zone", availability_zone.why_not, availability_zone.told),
+    Filter("service", service.why_not, service.public_reason),
+    Filter("availability zone", availability_zone.why_not, availability_zone.public_reason),
     Filter(
         "share server handling",
         driver_handles_share_servers.why_not,
-        driver_handles_share_servers.told,
+        driver_handles_share_servers.public_reason,
     ),
-    Filter("multiple subnets", multiple_subnets.why_not, multiple_subnets.told),
-    Filter("storage protocol", storage_protocol.why_not, storage_protocol.told),
-    Filter("capabilities", capabilities.why_not, capabilities.told),
-    Filter("capacity", capacity.why_not, capacity.told),
+    Filter("multiple subnets", multiple_subnets.why_not, multiple_subnets.public_reason),
+    Filter("storage protocol", storage_protocol.why_not, storage_protocol.public_reason),
+    Filter("capabilities", capabilities.why_not, capabilities.public_reason),
+    Filter("capacity", capacity.why_not, capacity.public_reason),
 )

@@ -23,7 +23,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     return None
 
 
-def told(_request: PlacementRequest) -> str:
+def public_reason(_request: PlacementRequest) -> str:
     return (
         "are in an availability zone that the request, the share network or the share type excludes"
     )

@@ -20,7 +20,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     return f"lacks {', '.join(lacking)}" if lacking else None
 
 
-def told(request: PlacementRequest) -> str:
+def public_reason(request: PlacementRequest) -> str:
     wanted = wanted_capabilities(request.extra_specs).keys() - _JUDGED_ELSEWHERE
     if wanted - SHOWN_CAPABILITIES:
         return "lack a capability that the share type asks for"

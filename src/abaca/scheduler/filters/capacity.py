@@ -32,5 +32,5 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     )
 
 
-def told(request: PlacementRequest) -> str:
+def public_reason(request: PlacementRequest) -> str:
     return f"have no room for {request.size} GiB"

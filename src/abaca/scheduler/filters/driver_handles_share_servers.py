@@ -15,7 +15,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     return f"lacks {NAME}={spec}"
 
 
-def told(request: PlacementRequest) -> str:
+def public_reason(request: PlacementRequest) -> str:
     return (
         f"do not have the share type's {NAME}={wanted_capabilities(request.extra_specs).get(NAME)}"
     )

@@ -20,7 +20,7 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     )
 
 
-def told(_request: PlacementRequest) -> str:
+def public_reason(_request: PlacementRequest) -> str:
     return (
         f"lack {NAME}=True, which a share network with several subnets in one availability "
         "zone needs"

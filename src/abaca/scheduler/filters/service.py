@@ -12,5 +12,5 @@ def why_not(_request: PlacementRequest, pool: Pool) -> str | None:
     return None if pool.is_enabled else "is disabled"
 
 
-def told(_request: PlacementRequest) -> str:
+def public_reason(_request: PlacementRequest) -> str:
     return "are down or disabled"

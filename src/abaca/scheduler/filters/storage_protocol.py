@@ -20,5 +20,5 @@ def why_not(request: PlacementRequest, pool: Pool) -> str | None:
     )
 
 
-def told(request: PlacementRequest) -> str:
+def public_reason(request: PlacementRequest) -> str:
     return f"do not serve {request.share_proto.upper()}"

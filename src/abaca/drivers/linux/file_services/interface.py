@@ -152,13 +152,13 @@ class FileService(ABC):
         `publish` brings it back."""
 
     @abstractmethod
-    def clients_wait(self) -> AbstractContextManager[None]:
+    def clients_paused(self) -> AbstractContextManager[None]:
         """While the block runs, which must be short, the server's clients wait and see no error,
         whatever is released and published in it."""
 
     @abstractmethod
-    def let_clients_go_on(self) -> None:
-        """Whom a worker that died in `clients_wait` has left waiting."""
+    def resume_clients(self) -> None:
+        """End a pause that a worker which died in `clients_paused` has left."""
 
 
 class FileServices(ABC):

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from abaca.drivers.linux import mounts
 from abaca.drivers.linux.layout import Layout, safe_id
 from abaca.drivers.linux.option_values import flag, number
-from abaca.drivers.linux.pools.answering import DiskProbe
 from abaca.drivers.linux.pools.btrfs import BtrfsPool
+from abaca.drivers.linux.pools.disk_probe import DiskProbe
 from abaca.drivers.linux.pools.image import Image
 from abaca.drivers.linux.pools.interface import Capacity, FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import beside

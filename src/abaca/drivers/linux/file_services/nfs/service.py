@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from abaca.drivers.linux import admission, hold, mounts, namespaces
+from abaca.drivers.linux import admission, client_pause, mounts, namespaces
 from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
 from abaca.drivers.linux.file_services.nfs import logs, proof
@@ -196,11 +196,11 @@ class NfsService(GaneshaServer, FileService):
         if export_number in self.bus.active():
             self.bus.remove(export_number)
 
-    def clients_wait(self) -> AbstractContextManager[None]:
-        return hold.clients_wait(self._server.namespace, self.is_idle)
+    def clients_paused(self) -> AbstractContextManager[None]:
+        return client_pause.clients_paused(self._server.namespace, self.is_idle)
 
-    def let_clients_go_on(self) -> None:
-        hold.release(self._server.namespace)
+    def resume_clients(self) -> None:
+        client_pause.release(self._server.namespace)
 
 
 def _folder(export: Export) -> str:

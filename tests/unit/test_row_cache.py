@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from abaca.api.kept_rows import Found, KeptRows
+from abaca.api.row_cache import Found, RowCache
 
 
 class Rows:
@@ -31,7 +31,7 @@ class Rows:
 
 
 def shown(
-    kept: KeptRows, rows: Rows, found: list[Found] | None = None, kind: str = "a"
+    kept: RowCache, rows: Rows, found: list[Found] | None = None, kind: str = "a"
 ) -> list[list[Any]]:
     return [
         msgspec.json.decode(raw)
@@ -40,7 +40,7 @@ def shown(
 
 
 def test_only_what_is_new_or_changed_is_read() -> None:
-    kept, rows = KeptRows(10_000), Rows("x", "y", "z")
+    kept, rows = RowCache(10_000), Rows("x", "y", "z")
     assert shown(kept, rows) == [["x", 0], ["y", 0], ["z", 0]]
     rows.read.clear()
     assert shown(kept, rows, rows.found("z", "x")) == [["z", 0], ["x", 0]]
@@ -53,7 +53,7 @@ def test_only_what_is_new_or_changed_is_read() -> None:
 def test_a_row_that_changes_between_two_reads_is_as_it_is_now_and_one_that_goes_is_left_out() -> (
     None
 ):
-    kept, rows = KeptRows(10_000), Rows("x", "y", "z")
+    kept, rows = RowCache(10_000), Rows("x", "y", "z")
     found = rows.found()
     rows.versions["x"] = 5
     del rows.versions["y"]
@@ -64,14 +64,14 @@ def test_a_row_that_changes_between_two_reads_is_as_it_is_now_and_one_that_goes_
 
 
 def test_kinds_do_not_mix() -> None:
-    kept, rows = KeptRows(10_000), Rows("x")
+    kept, rows = RowCache(10_000), Rows("x")
     shown(kept, rows)
     shown(kept, rows, kind="b")
     assert rows.read == ["x", "x"]
 
 
 def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first() -> None:
-    kept, rows = KeptRows(1300), Rows("x", "y", "z")  # two rows, with what is beside them
+    kept, rows = RowCache(1300), Rows("x", "y", "z")  # two rows, with what is beside them
     assert len(shown(kept, rows)) == 3, "what is shown is not limited"
     rows.read.clear()
     shown(kept, rows, rows.found("y", "z"))
@@ -87,7 +87,7 @@ def test_no_more_is_kept_than_allowed_and_the_oldest_goes_first() -> None:
 
 
 def test_bytes_are_bounded_whatever_rows_hold_and_however_many_kinds_there_are() -> None:
-    kept = KeptRows(1_000_000)
+    kept = RowCache(1_000_000)
     for number in range(300):
         ids = [f"{number}-{row}" for row in range(20)]
         made = kept.rows(
@@ -102,7 +102,7 @@ def test_bytes_are_bounded_whatever_rows_hold_and_however_many_kinds_there_are()
 
 
 def test_a_row_that_changes_counts_once() -> None:
-    kept, rows = KeptRows(10_000), Rows("x")
+    kept, rows = RowCache(10_000), Rows("x")
     for version in range(100):
         rows.versions["x"] = version
         shown(kept, rows)
@@ -110,6 +110,6 @@ def test_a_row_that_changes_counts_once() -> None:
 
 
 def test_nothing_is_kept_when_that_is_said() -> None:
-    kept, rows = KeptRows(0), Rows("x")
+    kept, rows = RowCache(0), Rows("x")
     assert shown(kept, rows) == shown(kept, rows) == [["x", 0]]
     assert rows.read == ["x", "x"]

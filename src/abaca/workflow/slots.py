@@ -1,15 +1,15 @@
-"""Which waiting work a worker takes next. Its places are shared between the projects that have work
-(ADR 0041).
+"""Which waiting work a worker takes next. A worker has a fixed number of slots, shared between the
+projects that have work (ADR 0041).
 
-* Who holds the fewest places goes first.
-* A project takes another place only while `RESERVE` times as many as it then holds stay free: so
-  whoever comes later finds one. A project that holds none takes any free place.
-* Checks, which ask what tenants name (an LDAP server, Neutron) and change nothing, have a few
-  places of their own by the same rules.
+* The project with the fewest slots goes first.
+* A project takes another slot only while `RESERVE` times as many as it would then hold stay free,
+  so that there is one for later projects. A project without a slot takes any free one.
+* Checks, which query services that tenants name (an LDAP server, Neutron) and change nothing, have
+  a few slots of their own, by the same rules.
 * Work with the same key runs one after the other, the oldest first.
 
-DBOS has limits for a queue and for a key, and none for what is between: so the choice is ours;
-taking what was chosen is as DBOS does it.
+DBOS limits work per queue and per key, but not per project, so the choice is made here; starting
+the chosen work is done as DBOS does it.
 """
 
 from __future__ import annotations
@@ -26,26 +26,25 @@ from abaca.workflow.queue import VERSION
 RESERVE = 0.5
 
 CHECKS: set[str] = set()
-"""The names of workflows that take the places of checks."""
+"""The names of workflows that use the slots for checks."""
 
 
-class Places(NamedTuple):
-    """How many pieces of work a worker carries out at once: of those that change something, and of
-    checks."""
+class Slots(NamedTuple):
+    """How much work a worker does at once: work that changes something, and checks."""
 
     changes: int
     checks: int
 
 
 class Chooser:
-    """Takes waiting work of one queue for the executor, in two statements (one, when nothing can be
-    taken)."""
+    """Takes waiting work of one queue for the executor, in two statements (one if there is
+    none to take)."""
 
     def __init__(
-        self, system_database: SystemDatabase, queue_name: str, executor_id: str, places: Places
+        self, system_database: SystemDatabase, queue_name: str, executor_id: str, slots: Slots
     ) -> None:
         self._database = system_database
-        self._parameters = {"queue": queue_name, "changes": places.changes, "checks": places.checks}
+        self._parameters = {"queue": queue_name, "changes": slots.changes, "checks": slots.checks}
         self._executor_id = executor_id
 
     def take(
@@ -58,8 +57,8 @@ class Chooser:
         owner_xid: str | None = None,
         **_: Any,
     ) -> list[str]:
-        """The ids of what has been taken, `most` at most. It stands in for DBOS's
-        `start_queued_partitioned_workflows`, hence its arguments."""
+        """Take up to `most` workflows; returns their ids. Replaces DBOS's
+        `start_queued_partitioned_workflows`, hence the arguments."""
         status = self._database.tables.workflow_status
         with self._database.engine.begin() as conn:
             chosen = conn.scalars(
@@ -94,7 +93,7 @@ def _choice(database: SystemDatabase, checks: Collection[str]) -> sa.Select[Any]
     running = sa.and_(there, status.c.status == "PENDING")
     held = (
         sa.select(
-            is_check.label("is_check"), project.label("project"), sa.func.count().label("places")
+            is_check.label("is_check"), project.label("project"), sa.func.count().label("slots")
         )
         .where(running)
         .group_by(is_check, project)
@@ -102,7 +101,7 @@ def _choice(database: SystemDatabase, checks: Collection[str]) -> sa.Select[Any]
     )
     heads = _heads(status, there, running)
     # What the project would hold, counted from 1, if all before it were taken.
-    turn = sa.func.coalesce(held.c.places, 0) + sa.func.row_number().over(
+    turn = sa.func.coalesce(held.c.slots, 0) + sa.func.row_number().over(
         partition_by=(is_check, project), order_by=sa.func.random()
     )
     waiting = (
@@ -114,19 +113,19 @@ def _choice(database: SystemDatabase, checks: Collection[str]) -> sa.Select[Any]
         .cte("waiting")
     )
     total = (
-        sa.select(sa.func.coalesce(sa.func.sum(held.c.places), 0))
+        sa.select(sa.func.coalesce(sa.func.sum(held.c.slots), 0))
         .where(held.c.is_check == waiting.c.is_check)
         .scalar_subquery()
     )
     position = sa.func.row_number().over(
         partition_by=waiting.c.is_check, order_by=(waiting.c.turn, sa.func.random())
     )
-    places = sa.case(
+    slots = sa.case(
         (waiting.c.is_check == 1, sa.bindparam("checks", type_=sa.Integer)),
         else_=sa.bindparam("changes", type_=sa.Integer),
     )
     queued = sa.select(
-        waiting.c.id, waiting.c.turn, (places - total - position).label("left_free")
+        waiting.c.id, waiting.c.turn, (slots - total - position).label("left_free")
     ).cte("queued")
     reserve_stays = queued.c.turn * sa.literal(RESERVE, sa.Float) <= queued.c.left_free
     fitting = sa.select(queued.c.id).where(

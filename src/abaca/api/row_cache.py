@@ -1,9 +1,8 @@
-"""Rows of lists as they went over the wire, kept by their version: most have not changed since they
-were last asked for.
+"""A cache of encoded rows of lists, by version: most rows have not changed since the last request.
 
-A list is read as ids and versions, and only rows that are not kept, or have another version by now,
-are read whole, rendered and encoded. Each API process keeps its own; nothing has to be invalidated,
-because no row is given out without its version having been read.
+A list is read as ids and versions; only rows that are not cached with that version are read whole,
+rendered and encoded. Each API process has its own cache. Nothing has to be invalidated, because the
+version of every row is read for each answer.
 """
 
 from __future__ import annotations
@@ -22,27 +21,27 @@ _BESIDE = 600  # bytes in memory for a row's id, its version and its place
 
 
 class _Kept(NamedTuple):
-    """A row's encoded form at a version."""
+    """The encoded form of a row at a version."""
 
     version: Version
     raw: msgspec.Raw
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory, about."""
+        """Approximate size in memory."""
         return len(self.raw) + _BESIDE
 
 
 class Found(NamedTuple):
-    """A row that a list holds: its id, and what changes whenever its content does."""
+    """A row of a list: its id, and a version that changes whenever its content does."""
 
     id: str
     version: Version
 
 
-class KeptRows:
-    """Rows of a few kinds, `most` bytes in all; those that nobody asks for go first. A kind: what
-    else a row's encoded form depends on."""
+class RowCache:
+    """Rows of a few kinds, at most `most` bytes in all, least recently used first out. A kind:
+    everything else that a row's encoded form depends on."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -53,7 +52,7 @@ class KeptRows:
 
     @property
     def bytes(self) -> int:
-        """How much is kept, about."""
+        """Approximate size of the cache."""
         return self._bytes
 
     def rows(
@@ -62,8 +61,8 @@ class KeptRows:
         found: Sequence[Found],
         make: Callable[[list[str]], Iterable[tuple[Found, Any]]],
     ) -> list[msgspec.Raw]:
-        """The rows found, encoded, in their order. `make(ids)`: those rows as they are now, for the
-        encoder; one that has gone is left out."""
+        """The rows of `found`, encoded, in the same order. `make(ids)` reads those rows for the
+        encoder; it leaves out rows that no longer exist."""
         kept = self._of(kind)
         encoded = {
             id_: row.raw

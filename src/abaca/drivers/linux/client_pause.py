@@ -1,8 +1,8 @@
-"""Making the clients of one share server wait for a moment: what they send to its NFS server is
-dropped, and sent again by their TCP.
+"""Pause the clients of one share server for a moment: packets to its NFS server are dropped, and
+TCP retransmits them.
 
-The kernel ends it after `MOST_SECONDS` by itself, whatever has become of the worker: before the
-leases of clients (10 s) run out.
+The kernel ends the pause after `MOST_SECONDS`, even if the worker has died: before the leases of
+clients (10 s) expire.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ chain arriving {{
 
 
 @contextmanager
-def clients_wait(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None]:
-    """Clients of the share server in this namespace wait while the block runs, and see no error.
+def clients_paused(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None]:
+    """While the block runs, clients of the share server in this namespace wait, and see no error.
     Keep it short.
 
-    It begins when the NFS server is idle: what clients had asked before is answered, or takes more
-    than a second.
+    Begins when the NFS server is idle, or after a second if earlier requests take longer.
     """
     namespaces.inside(namespace, lambda _: packet_filter.replace_table(*TABLE, _FILTER))
     try:
@@ -45,5 +44,5 @@ def clients_wait(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None]:
 
 
 def release(namespace: str) -> None:
-    """Let them go on; also after a worker that died over it."""
+    """End the pause, also one that a dead worker began."""
     namespaces.inside(namespace, lambda _: packet_filter.delete_table(*TABLE))

@@ -1,4 +1,4 @@
-"""A worker's places are shared between the projects that have work; checks have places of their
+"""A worker's slots are shared between the projects that have work; checks have slots of their
 own."""
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tests.stack import MEMBER, Stack, wait_for
 
 OTHER = Caller(user_id="other", project_id="other-project", roles=("member",))
 
-# --- work that keeps its place until it is let go: module level, as DBOS wants it -----------------
+# --- work that keeps its slot until it is let go: module level, as DBOS wants it -----------------
 
 _lock = Lock()
 _begun: Counter[str] = Counter()
 _let_go: dict[str, Event] = {}
 
 
-def hold_a_place(project: str) -> None:
+def hold_a_slot(project: str) -> None:
     with _lock:
         _begun[project] += 1
     _let_go[project].wait(60)
@@ -46,12 +46,12 @@ def nothing(_conn: Connection, _project: str, _reason: str) -> None:
 
 @workflow(on_failure=nothing)
 def occupy(project: str) -> None:
-    effect(hold_a_place, project)
+    effect(hold_a_slot, project)
 
 
 @workflow(on_failure=nothing, is_check=True)
 def occupy_as_check(project: str) -> None:
-    effect(hold_a_place, project)
+    effect(hold_a_slot, project)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,7 @@ def begun(project: str, number: int) -> None:
     assert _begun[project] == number
 
 
-def test_places_stay_free_for_whoever_comes_later(install: Install) -> None:
+def test_slots_stay_free_for_whoever_comes_later(install: Install) -> None:
     stack = install(**{"worker.concurrency": 8})
     with stack.working():
         put_in(stack, "a", 20)
@@ -101,8 +101,8 @@ def test_places_stay_free_for_whoever_comes_later(install: Install) -> None:
         put_in(stack, "c", 20)
         begun("c", 1)
         put_in(stack, "d", 1)
-        begun("d", 0)  # no place is left
-        _let_go["b"].set()  # its places go to who holds fewest
+        begun("d", 0)  # no slot is left
+        _let_go["b"].set()  # its slots go to who holds fewest
         wait_for(lambda: _begun["d"] == 1)
         assert _begun["a"] == 5
         for event in _let_go.values():
@@ -124,7 +124,7 @@ def test_projects_that_come_at_the_same_time_get_as_much(install: Install) -> No
     assert _begun == {"a": 100, "b": 100}
 
 
-def test_a_worker_with_one_place_does_all_work(install: Install) -> None:
+def test_a_worker_with_one_slot_does_all_work(install: Install) -> None:
     stack = install(**{"worker.concurrency": 1, "worker.check_concurrency": 1})
     for event in _let_go.values():
         event.set()
@@ -135,7 +135,7 @@ def test_a_worker_with_one_place_does_all_work(install: Install) -> None:
     assert _begun == {"a": 3, "b": 3}
 
 
-def test_checks_have_places_of_their_own(install: Install) -> None:
+def test_checks_have_slots_of_their_own(install: Install) -> None:
     stack = install(**{"worker.concurrency": 2, "worker.check_concurrency": 4})
     with stack.working():
         put_in(stack, "a", 20, "occupy_as_check")

@@ -1,4 +1,5 @@
-"""Whether the disk of a pool answers: asked before somebody is blamed who may be waiting for it."""
+"""Whether the disk of a pool answers: asked before an NFS server that may be waiting for it is
+considered to hang."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from threading import Lock, Thread
 
 
 class DiskProbe:
-    """Writes a few bytes to a file without a name in `folder`, and syncs them. A thread that the
-    disk keeps stays the only one."""
+    """Writes a few bytes to an unnamed file in `folder` and syncs them. At most one thread waits
+    for a disk that hangs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -18,8 +19,8 @@ class DiskProbe:
         self._running: Future[None] | None = None
 
     def answers(self, patience: float) -> bool:
-        """Whether the disk has said anything within `patience` seconds; that it is full or
-        read-only is an answer, too."""
+        """Whether the disk answers within `patience` seconds. That it is full or read-only is an
+        answer too."""
         with self._lock:
             if self._running is None or self._running.done():
                 self._running = Future()
