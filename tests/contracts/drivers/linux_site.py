@@ -274,7 +274,8 @@ def assert_served(netns: str, share: Share) -> None:
     """Written and read by every location."""
     for number, location in enumerate(share.export_locations):
         text = f"by {location.path}"
-        assert probe(netns, "write", location.path, f"file{number}", text)["ok"]
+        answer = probe(netns, "write", location.path, f"file{number}", text)
+        assert answer["ok"], answer
         assert probe(netns, "read", location.path, f"file{number}") == {"ok": True, "text": text}
 
 

@@ -27,7 +27,15 @@ from abaca.errors import Refused, Unavailable
 from abaca.values import NetworkInfo, Subnet
 from tests.contracts.drivers.test_linux_wires import has_kind
 from tests.contracts.drivers.wired_hosts import Machine
-from tests.contracts.drivers.wired_town import FLAT, NIC, OPTIONS, TUNNEL_MTU, VXLAN, Neighbourhood
+from tests.contracts.drivers.wired_town import (
+    FLAT,
+    NIC,
+    OPTIONS,
+    TUNNEL_MTU,
+    VNI,
+    VXLAN,
+    Neighbourhood,
+)
 from tests.stack import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
@@ -35,6 +43,9 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
 SERVER, CLIENT = ("10.0.0.5", "fd00::5"), ("10.0.0.20", "fd00::20")
 PREFIXES = ("/24", "/64")
 VLAN = Segment("vlan", 7, "physnet1")
+OWN = Segment("vxlan", VNI, is_local=True)
+FLAT_BRIDGE = {"physical_networks": "physnet1:ext"}
+TUNNELS = {name: value for name, value in OPTIONS.items() if name.startswith("vxlan")}
 
 
 class Kind(NamedTuple):
@@ -48,7 +59,9 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "Abaca's own": Kind({}, Segment("flat")),
+    "Abaca's own": Kind({}, OWN),
+    "Abaca's own, beside a physical network": Kind(FLAT_BRIDGE, OWN),
+    "Abaca's own, of the type local": Kind(OPTIONS, Segment("local", is_local=True)),
     "flat, by a bridge": Kind(OPTIONS, FLAT, "near"),
     "flat, by an interface": Kind(OPTIONS, NIC, "apart"),
     "vlan": Kind(OPTIONS, VLAN, "near"),
@@ -78,9 +91,11 @@ class Scene:
         if kind.segment == VXLAN:
             town.tunnel(vxlan_local="198.18.0.2", vxlan_group="198.18.0.1")
 
-    def again(self) -> Wires:
-        """As a new worker has them, that remembers nothing."""
-        return BridgePlug(self._bridges, Wiring({**DEFAULTS, **self.kind.options}))
+    def again(self, options: dict[str, str] | None = None) -> Wires:
+        """As a new worker has them, that remembers nothing; with other options, if any are
+        given."""
+        chosen = self.kind.options if options is None else options
+        return BridgePlug(self._bridges, Wiring({**DEFAULTS, **chosen}))
 
     def do(self, act: Callable[[], Any]) -> Any:
         """On the host."""
@@ -283,13 +298,76 @@ def test_networks_that_are_not_reached_are_refused(scene: Scene) -> None:
         ]
 
     scene.do(lambda: scene.wires.refuse_unreachable(on(scene.kind.segment, scene.kind.mtu), None))
-    assert scene.do(lambda: scene.wires.is_own_only) is not bool(scene.kind.outside)
-    if scene.wires.is_own_only:
-        return  # it makes whatever is asked for
-    for segment, mtu in ((Segment("geneve", 5), 1400), (scene.kind.segment, 9000)):
+    assert scene.do(lambda: scene.wires.is_own_only) is not bool(scene.kind.options)
+    wrong = [
+        (Segment("geneve", 5, is_local=True), 1400),
+        (Segment("flat", None, "physnet9", is_local=True), 1400),
+        (Segment("flat", is_local=True), 1400),
+    ]
+    if scene.kind.options:
+        wrong.append((Segment("local"), 1400))
+    if scene.kind.outside:
+        wrong.append((scene.kind.segment, 9000))
+    elif "vxlan_local_address" not in scene.kind.options and scene.kind.options:
+        wrong.append((OWN._replace(is_local=False), 1400))
+    for segment, mtu in wrong:
         with pytest.raises(Refused, match=scene.network):
             scene.do(partial(scene.wires.refuse_unreachable, on(segment, mtu), None))
     scene.do(lambda: scene.wires.refuse_unreachable(on(scene.kind.segment, 9000), 1300))
+
+
+@pytest.mark.parametrize("more", [FLAT_BRIDGE, TUNNELS, OPTIONS], ids=["flat", "vxlan", "both"])
+def test_an_option_that_is_set_takes_nobody_off_the_wire(
+    town: Neighbourhood, layout: Layout, more: dict[str, str]
+) -> None:
+    """A server on a network of Abaca's own keeps its port and its neighbours, also when the network
+    gets a tunnel."""
+    scene = Scene(Kind({}, OWN, mtu=TUNNEL_MTU), town, layout)
+    try:
+        scene.connect()
+        before = scene.link()["index"]
+        later = scene.again(more)
+        scene.do(later.prepare)
+        scene.do(partial(later.connect, scene.own_port))
+        assert scene.link()["index"] == before
+        assert_reached(scene)
+    finally:
+        scene.remove()
+
+
+ELSEWHERE = {"physical_networks": "elsewhere:ext"}
+
+
+@pytest.mark.parametrize("left", [{}, ELSEWHERE], ids=["nothing", "another physical network"])
+@pytest.mark.parametrize("own", [True, False], ids=["Abaca's own", "Neutron's"])
+@pytest.mark.parametrize("scene", [name for name in KINDS if KINDS[name].outside], indirect=True)
+def test_an_option_that_is_taken_away_leaves_the_wire_and_is_told(
+    scene: Scene, caplog: pytest.LogCaptureFixture, left: dict[str, str], own: bool
+) -> None:
+    scene.kind = scene.kind._replace(segment=scene.kind.segment._replace(is_local=own))
+    scene.connect()
+    before = scene.link()["index"]
+    later = scene.again(left)
+    caplog.clear()
+    scene.do(later.prepare)
+    option = "vxlan_local_address" if scene.kind.segment.network_type == "vxlan" else "physnet"
+    assert [record for record in caplog.records if option in record.getMessage()]
+    scene.do(partial(later.connect, scene.own_port))
+    assert scene.link()["index"] == before
+    assert_reached(scene)
+
+
+def test_a_wire_that_is_lost_with_its_option_is_refused(
+    town: Neighbourhood, layout: Layout
+) -> None:
+    """As after a reboot: no server is left on a network that leads nowhere."""
+    scene = Scene(Kind(FLAT_BRIDGE, FLAT._replace(is_local=True), "near"), town, layout)
+    try:
+        later = scene.again({})
+        with pytest.raises(Refused, match="physical_networks does not name physnet1"):
+            scene.do(partial(later.connect, scene.own_port))
+    finally:
+        scene.remove()
 
 
 def test_a_link_that_vanishes_while_it_is_being_deleted_is_gone() -> None:

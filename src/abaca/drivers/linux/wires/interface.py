@@ -16,11 +16,13 @@ from abaca.values import NetworkInfo, Subnet
 
 
 class Segment(NamedTuple):
-    """What a network is on the wire: Neutron's provider fields."""
+    """What a network is on the wire: Neutron's provider fields. `is_local`: it is one of Abaca's
+    own, which needs no way out of this machine unless it is flat or a VLAN."""
 
     network_type: str
     segmentation_id: int | None = None
     physical_network: str | None = None
+    is_local: bool = False
 
 
 class Port(NamedTuple):
@@ -78,7 +80,9 @@ class Wires(ABC):
         its MAC address and MTU, and up.
 
         It sends as itself only, and other ports of that network do not send as it. A port that is
-        right already is not touched. Raises Unavailable when the namespace is not there.
+        right already is not touched, and neither is the way that its network has out of this
+        machine when options name that no longer. Raises Unavailable when the namespace is not
+        there, and Refused when the network cannot be reached.
         """
 
     @abstractmethod
@@ -98,4 +102,6 @@ class Wires(ABC):
 
 def segment_of(subnet: Subnet) -> Segment:
     """What the subnet's network is on the wire."""
-    return Segment(subnet.network_type, subnet.segmentation_id, subnet.physical_network)
+    return Segment(
+        subnet.network_type, subnet.segmentation_id, subnet.physical_network, subnet.is_local
+    )

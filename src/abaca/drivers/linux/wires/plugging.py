@@ -10,6 +10,7 @@ the outside: `uplinks.py`.
 from __future__ import annotations
 
 import fcntl
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ from abaca.drivers.linux.wires.port_security import PortSecurity
 from abaca.drivers.linux.wires.uplinks import Uplinks, delete_unused
 from abaca.drivers.linux.wires.wiring import Wiring
 from abaca.values import NetworkInfo
+
+_LOG = logging.getLogger(__name__)
 
 BRIDGES_ONLY = {
     "ipv6/conf/all/disable_ipv6": "1",
@@ -55,6 +58,13 @@ class BridgePlug(Wires):
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
             self._security.enforce()
+        if self._uplinks:
+            for what in self._uplinks.unnamed():
+                _LOG.warning(
+                    "share servers are connected by what the options name no longer, and stay so "
+                    "until this machine or their last port goes: %s",
+                    what,
+                )
         if self._wiring:
             self._wiring.require()
 

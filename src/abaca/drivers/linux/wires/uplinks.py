@@ -28,6 +28,7 @@ from abaca.errors import Refused
 
 HERE = "/proc/thread-self/ns/net"
 _TRUNK_PREFIX = "u"
+_TRUNK = "trunk"
 
 
 class Uplinks:
@@ -40,9 +41,12 @@ class Uplinks:
     def ensure(self, bridge: str, segment: Segment, mtu: int) -> bool:
         """Make sure that the bridge has the network's uplink and no other; True when it got it now.
 
-        Raises Refused for a network that is not reached.
+        One that is there and that the options name no longer stays, so that clients keep their
+        server; `unnamed` tells of it. Raises Refused for a network that is not reached.
         """
-        if self._wiring.is_own_only:
+        if self._wiring.stays_here(segment):
+            return False
+        if not self._wiring.names(segment) and self._has_uplink(bridge, segment):
             return False
         if segment.network_type == "flat":
             uplink = self._trunk(segment)
@@ -59,9 +63,37 @@ class Uplinks:
     def delete_unused(self) -> None:
         """Take away bridges without ports, the uplinks that no bridge needs, and the filter of
         tunnels that are gone."""
+        had_tunnels = namespaces.inside(self._namespace, _has_tunnels)
         namespaces.inside(self._namespace, delete_unused)
-        if self._wiring.tunnels is not None:
+        if had_tunnels or self._wiring.tunnels is not None:
             tunnel_filter.ensure(self._namespace)
+
+    def unnamed(self) -> list[str]:
+        """What bridges are connected with although the options do not name it: sentences that say
+        which option named it."""
+        return namespaces.inside(self._namespace, self._unnamed)
+
+    def _unnamed(self, links: IPRoute) -> list[str]:
+        found = []
+        for link in links.get_links():
+            kind, _, name = (link.get("ifalias") or "").partition(":")
+            if kind == _TRUNK and name not in self._wiring.physical_networks:
+                found.append(f"physical_networks does not name {name}")
+            elif kind == "vxlan" and _kind(link) == "vxlan" and self._wiring.tunnels is None:
+                found.append(f"vxlan_local_address is not set (VXLAN id {name})")
+        return sorted(found)
+
+    def _has_uplink(self, bridge: str, segment: Segment) -> bool:
+        wanted = _alias(segment)
+
+        def look(links: IPRoute) -> bool:
+            there = find(links, bridge)
+            return any(
+                link.get("master") == there["index"] and link.get("ifalias") == wanted
+                for link in links.get_links()
+            )
+
+        return namespaces.inside(self._namespace, look)
 
     def _trunk(self, segment: Segment) -> str:
         through = self._wiring.host_link(segment.physical_network)
@@ -77,7 +109,7 @@ class Uplinks:
                 macvlan_mode="passthru",
                 mtu=through.mtu,
             )
-        self._describe(name, f"trunk:{segment.physical_network}")
+        self._describe(name, f"{_TRUNK}:{segment.physical_network}")
         return name
 
     def _pair(self, name: str, outer_name: str, bridge: int, mtu: int) -> None:
@@ -110,7 +142,7 @@ class Uplinks:
                 )
 
         namespaces.inside(self._namespace, act)
-        self._describe(name, f"vlan:{segment.segmentation_id}")
+        self._describe(name, _alias(segment))
         return name
 
     def _vxlan(self, segment: Segment, tunnels: Tunnels, mtu: int) -> str:
@@ -140,7 +172,7 @@ class Uplinks:
             lambda links: _set_remotes(links, name, {str(remote) for remote in tunnels.remotes}),
         )
         tunnel_filter.ensure(self._namespace)  # before packets are taken
-        self._describe(name, f"vxlan:{segment.segmentation_id}", mtu)
+        self._describe(name, _alias(segment), mtu)
         return name
 
     def _has(self, name: str) -> bool:
@@ -195,6 +227,17 @@ def delete_unused(links: IPRoute) -> None:
         and link["index"] not in carried
     ]
     links_module.delete(links, [link.get("ifname") for link in idle])
+
+
+def _alias(segment: Segment) -> str:
+    """By which an uplink says what it is."""
+    if segment.network_type == "flat":
+        return f"{_TRUNK}:{segment.physical_network}"
+    return f"{segment.network_type}:{segment.segmentation_id}"
+
+
+def _has_tunnels(links: IPRoute) -> bool:
+    return len(list(links.get_links(kind="vxlan"))) > 0
 
 
 def _kind(link: Any) -> str:

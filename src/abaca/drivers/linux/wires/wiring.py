@@ -1,8 +1,8 @@
 """How a back end reaches networks that others are on, too: what its options say, and which networks
 it cannot reach, and why.
 
-Without any of these options the networks are Abaca's own, and a bridge is all there is of each. The
-links are made in `uplinks.py`.
+Without any of these options the networks are Abaca's own, and a bridge is all there is of each; so
+it is of Abaca's own VXLAN networks where there are no tunnels. The links are made in `uplinks.py`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from abaca.values import NetworkInfo
 
 OPTIONS = {
     "physical_networks": Option(
-        "Physical networks of Neutron's, each with the bridge or interface of this machine by "
-        "which it is reached, "
-        "separated by commas: physnet1:br-ex, physnet2:eth1."
+        "Physical networks, as provider networks name them, each with the bridge or interface of "
+        "this machine by which it is reached, separated by commas: physnet1:br-ex, physnet2:eth1."
     ),
     "vxlan_local_address": Option(
         "This machine's address for VXLAN tunnels, IPv4 or IPv6: 10.20.0.5."
@@ -83,6 +82,20 @@ class Wiring:
         """Whether there is none: networks are Abaca's own."""
         return not self.physical_networks and self.tunnels is None
 
+    def stays_here(self, segment: Segment) -> bool:
+        """Whether a bridge on this machine is all that there is of such a network."""
+        if not segment.is_local:
+            return self.is_own_only
+        return segment.network_type == "local" or (
+            segment.network_type == "vxlan" and self.tunnels is None
+        )
+
+    def names(self, segment: Segment) -> bool:
+        """Whether the options say how such a network is reached."""
+        if segment.network_type == "vxlan":
+            return self.tunnels is not None
+        return segment.physical_network in self.physical_networks
+
     def require(self) -> None:
         """Raise Unavailable, naming it, when this machine lacks an interface or an address that the
         options name."""
@@ -100,13 +113,12 @@ class Wiring:
     ) -> None:
         """Raise Refused, naming what is lacking, when one of these is on a network that is not
         reached from here."""
-        if self.is_own_only:
-            return
         for info in network_info:
+            segment = segment_of(info.subnet)
+            if self.stays_here(segment):
+                continue
             try:
-                self._require(
-                    segment_of(info.subnet), min(info.subnet.mtu, highest_mtu or info.subnet.mtu)
-                )
+                self._require(segment, min(info.subnet.mtu, highest_mtu or info.subnet.mtu))
             except Refused as error:
                 raise Refused(
                     f"subnet {info.subnet.cidr} of network {info.subnet.neutron_net_id}: "
