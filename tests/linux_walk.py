@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from abaca.drivers.linux import inventory, mounts, namespaces, processes
+from abaca.drivers.linux import drains, inventory, mounts, namespaces, packet_filter, processes
 from abaca.drivers.linux.file_services.nfs.exports import ExportBus
 from abaca.drivers.linux.layout import Layout, run_path
 from abaca.drivers.linux.programs import run
@@ -55,6 +55,9 @@ SCENES = (
     "snapshot_delete",
     "share_server_abandon_subnet",
     "share_server_remove_subnet",
+    "share_server_remove_subnet_from_a_drain",
+    "share_server_update_drains",
+    "share_server_update_drains_from_a_drain",
     "share_server_add_subnet_from_a_removal",
     "share_network_subnet_check",
     "share_network_subnet_resolve",
@@ -113,6 +116,7 @@ class LinuxWorld:
             if namespace != self._namespace:  # the outer ends have MAC addresses of no meaning
                 there[f"ports of {namespace}"] = plugging.ports_in(namespace)
             there[f"addresses of {namespace}"] = sorted(addresses_in(namespace))
+            there[f"draining addresses of {namespace}"] = _draining(namespace)
         for server in sorted(path.name for path in layout.servers.glob("*")):
             there[f"exports of {server}"] = sorted(
                 ExportBus(layout.server(server).bus_socket).active()
@@ -149,6 +153,23 @@ def linux_installation(
         stack.close()
         inventory.remove_installation(namespace, state_dir / "worker")
     assert not any(inventory.leftovers(namespace, state_dir / "worker").values())
+
+
+def _draining(namespace: str) -> dict[str, list[str]]:
+    """The addresses in a namespace at which new clients are refused, by set of the packet
+    filter."""
+
+    def found(_: object) -> dict[str, list[str]]:
+        if drains.TABLE not in packet_filter.tables():
+            return {}
+        sets = packet_filter.sets(*drains.TABLE)
+        return {
+            name: sorted(map(str, addresses))
+            for name, addresses in sets.items()
+            if name.startswith("leaving_")
+        }
+
+    return namespaces.inside(namespace, found)
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -10,13 +10,14 @@ processes and SIGKILL. The world is one of fake back ends, unless another is giv
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
 
 from abaca.db.session import create_engine, read
 from abaca.db.tables import metadata
@@ -105,7 +106,8 @@ class Walk:
     """`url`, `state_dir`: the prepared installation, its work in the queue and nobody connected.
     `backends`: as for `make_conf`.
 
-    `patience`: seconds that the work may take, the start of a worker included.
+    `patience`: seconds that the work may take, the start of a worker included. `is_over`: whether
+    work that a pass of a worker has to begin has begun, and has had its effect.
     """
 
     databases: Databases
@@ -116,6 +118,7 @@ class Walk:
     overrides: dict[str, object] = field(default_factory=dict)
     world: World | None = None
     patience: float = 20.0
+    is_over: Callable[[Connection], bool] = lambda _conn: True
 
     def __post_init__(self) -> None:
         self._world: World = self.world or FakeWorlds(self.backends)
@@ -170,10 +173,16 @@ class Walk:
         worker = self._worker(url, state_dir, environment)
         engine = create_engine(url)
         try:
-            wait_for(lambda: not queue.unfinished(engine), self.patience)
+            wait_for(lambda: self._has_ended(engine), self.patience)
         finally:
             engine.dispose()
             worker.kill()
+
+    def _has_ended(self, engine: Engine) -> bool:
+        with read(engine) as conn:
+            if not self.is_over(conn):
+                return False
+        return not queue.unfinished(engine)
 
     def _copy(self) -> tuple[str, Path]:
         return self.databases.copy(self.url), self._world.copy(self.state_dir)

@@ -10,17 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Barrier, Event
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from falcon.testing import Result
+from sqlalchemy.engine import Connection
 
 from abaca import config
 from abaca.api.app import create_app
-from abaca.db.session import create_engine
+from abaca.db.session import create_engine, utcnow
 from abaca.db.tables import (
+    network_allocations,
     share_access_rules,
     share_network_subnets,
     share_networks,
@@ -29,13 +34,18 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.domain.network_changes import share_server_repairs
+from abaca.domain.rows.draining import DRAINS, METADATA_KEY, METADATA_VALUE
+from abaca.domain.shares import export_choices
+from abaca.drivers.fake import FakeDriver
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError
+from abaca.reconcile import subnet_drain_deadlines
+from abaca.values import Client, ExportChoice
 from abaca.worker.process import Worker
 from abaca.workflow import inspection, queue
 from tests.api.conftest import Api
 from tests.operations import invariants
-from tests.operations.scene import declare, plan
+from tests.operations.scene import declare, plan, world
 from tests.properties import st
 from tests.stack import Stack, wait_for
 
@@ -66,7 +76,14 @@ ADMIN, MEMBER, COLLEAGUE = (
     "colleague:project:member",
 )
 VERSION = "2.88"
+MULTIPLE, UPDATES = "share_server_multiple_subnet_support", "network_allocation_update_support"
+REMOVALS = "share_server_subnet_removal_support"
 _TIRED = 5
+_UNASKED = (
+    "cannot be asked now who is connected"  # 503: a driver that fails, a server in the making
+)
+
+_never = Event()
 
 
 class Nobody(Exception):
@@ -144,6 +161,7 @@ class Place:
             for operation in inspection.find(self.stack.engine)
         ]
         self.finds += self._outdated()
+        self.finds += self._unlike()
 
     def _ask(self, client: int, ask: Ask, start: Barrier) -> str:
         """What was asked, and how it was answered."""
@@ -161,7 +179,7 @@ class Place:
             outcome = (
                 "done" if answer is None or answer.status_code < 300 else str(answer.status_code)
             )
-            if answer is not None and answer.status_code >= 500:
+            if answer is not None and answer.status_code >= 500 and _UNASKED not in answer.text:
                 self.finds.append(f"{ask}: {answer.status_code} {answer.text}")
         return f"{ask.request.__name__} {outcome}"
 
@@ -182,6 +200,30 @@ class Place:
             for path, (one, other) in told
             if _unlinked(one) != _unlinked(other)
         ]
+
+    def _unlike(self) -> list[str]:
+        """What back ends hold of share servers in use is what is stored: on which subnets they
+        stand, and which of those drain; of shares with active rules, where they are exported and
+        to whom."""
+        worlds = [world(self.stack, backend) for backend in BACKENDS]
+        servers = {id_: server for each in worlds for id_, server in each["servers"].items()}
+        held = {id_: share for each in worlds for id_, share in each["shares"].items()}
+        subnets, instances = self.stack.ask(invariants.in_use)
+        found = []
+        for id_, stored in subnets.items():
+            entries = servers[id_]["network_info"]
+            there = {entry["share_network_subnet_id"]: entry["is_draining"] for entry in entries}
+            if there.keys() != stored.keys() or any(
+                there[subnet] != drains for subnet, drains in stored.items() if drains is not None
+            ):
+                found.append(f"share server {id_} stands on {there}, not on {stored}")
+        for id_, (choice, rules) in instances.items():
+            admitted = {rule["access_to"] for rule in held[id_]["access_rules"]}
+            if msgspec.convert(held[id_]["export_choice"], ExportChoice) != choice or (
+                choice.is_free and admitted != rules
+            ):
+                found.append(f"share instance {id_} is {held[id_]}, not {choice} with {rules}")
+        return found
 
 
 def _unlinked(view: dict[str, Any]) -> dict[str, Any]:
@@ -268,8 +310,60 @@ def remove_subnet(place: Place, client: int, subnet: int) -> Result:
     return answer
 
 
-def _subnet_path(place: Place, subnet: int) -> str:
-    key = place.one_of(share_network_subnets.c.id, subnet)
+def check_removal(place: Place, client: int, subnet: int, reset: bool) -> Result:
+    return place.send(
+        client,
+        "POST",
+        f"{_subnet_path(place, subnet)}/action",
+        {"share_network_subnet_delete_check": {"reset_operation": reset}},
+        ADMIN,
+    )
+
+
+def drain(place: Place, client: int, subnet: int, at_deadline: str) -> Result:
+    wanted = {"deadline": 3600, "at_deadline": at_deadline}
+    return place.send(client, "PUT", f"{_subnet_path(place, subnet)}/removal", wanted)
+
+
+def drain_by_property(place: Place, client: int, subnet: int) -> Result:
+    wanted = {"metadata": {METADATA_KEY: METADATA_VALUE}}
+    return place.send(client, "POST", f"{_subnet_path(place, subnet)}/metadata", wanted)
+
+
+def show_drain(place: Place, client: int, subnet: int) -> Result:
+    return place.send(client, "GET", f"{_subnet_path(place, subnet, DRAINS)}/removal")
+
+
+def cancel_drain(place: Place, client: int, subnet: int) -> Result:
+    return place.send(client, "DELETE", f"{_subnet_path(place, subnet, DRAINS)}/removal")
+
+
+def delete_drained(place: Place, client: int, subnet: int) -> Result:
+    """Repeated while back ends are being asked, as the answer says."""
+    path = _subnet_path(place, subnet, DRAINS)
+    for _ in range(_TIRED):
+        answer = place.send(client, "DELETE", path)
+        if "still being asked" not in answer.text:
+            break
+    return answer
+
+
+def let_deadline_come(place: Place, _client: int, subnet: int) -> None:
+    """Of a subnet that drains: passes of a worker see to it, and later the deadline is far again,
+    so that nothing begins by itself between the rounds."""
+    key = place.one_of(share_network_subnets.c.id, subnet, DRAINS)
+    of_subnet = sa.update(share_network_subnets).where(
+        share_network_subnets.c.id == key, share_network_subnets.c.removal_deadline.is_not(None)
+    )
+    for hours in (*[0] * _TIRED, 1):
+        move = of_subnet.values(removal_deadline=utcnow() + timedelta(hours=hours))
+        place.stack.do(Connection.execute, move)
+        subnet_drain_deadlines.meet_due(place.stack.engine)
+        _never.wait(0.05)  # the drivers may have answered by the next time
+
+
+def _subnet_path(place: Place, subnet: int, *which: sa.ColumnElement[bool]) -> str:
+    key = place.one_of(share_network_subnets.c.id, subnet, *which)
     network = place.one_of(
         share_network_subnets.c.share_network_id, 0, share_network_subnets.c.id == key
     )
@@ -309,6 +403,23 @@ def create_share_from_snapshot(place: Place, client: int, snapshot: int) -> Resu
         "snapshot_id": place.one_of(share_snapshots.c.id, snapshot),
     }
     return place.send(client, "POST", "/shares", {"share": wanted})
+
+
+def choose_subnets(place: Place, client: int, share: int, chosen: int | str) -> Result:
+    """Export a share on a family of subnets, or on one, whose number is given."""
+    if isinstance(chosen, int):
+        chosen = place.one_of(share_network_subnets.c.id, chosen)
+    path = f"/shares/{place.one_of(shares.c.id, share)}/metadata"
+    return place.send(client, "POST", path, {"metadata": {export_choices.KEY: chosen}})
+
+
+def choose_no_subnets(place: Place, client: int, share: int) -> Result:
+    key = place.one_of(shares.c.id, share, shares.c.export_choice.is_not(None))
+    return place.send(client, "DELETE", f"/shares/{key}/metadata/{export_choices.KEY}")
+
+
+def show_clients(place: Place, client: int, share: int) -> Result:
+    return place.send(client, "GET", f"/shares/{place.one_of(shares.c.id, share)}/clients")
 
 
 def delete_share(place: Place, client: int, share: int) -> Result:
@@ -385,25 +496,41 @@ def delete_server(place: Place, client: int, server: int) -> Result:
     )
 
 
-def set_capability(place: Place, _client: int, server: int, value: bool) -> None:
+def show_clients_of_server(place: Place, client: int, server: int) -> Result:
+    path = f"/share-servers/{place.one_of(share_servers.c.id, server)}/clients"
+    return place.send(client, "GET", path, who=ADMIN)
+
+
+def connect(place: Place, _client: int, server: int, address: int, is_there: bool) -> None:
+    """A client is connected to a server by one of its addresses, or nobody is."""
+    key = place.one_of(share_servers.c.id, server)
+    at = place.one_of(
+        network_allocations.c.ip_address, address, network_allocations.c.share_server_id == key
+    )
+    there = [Client(address="10.9.0.1", server_address=at, protocol="NFS")] if is_there else []
+    for backend in place.worker.backends:
+        assert isinstance(backend.driver, FakeDriver)
+        if key in backend.driver.world()["servers"]:
+            with suppress(KeyError):  # it has gone meanwhile
+                backend.driver.set_clients(key, there)
+
+
+def set_capability(
+    place: Place, _client: int, server: int, value: bool, capability: str = UPDATES
+) -> None:
     """Of several servers at once."""
     chosen = [place.one_of(share_servers.c.id, number) for number in (server, server + 1, server)]
-    place.stack.do(
-        share_server_repairs.update_capabilities,
-        chosen,
-        ["network_allocation_update_support"],
-        value,
-    )
+    place.stack.do(share_server_repairs.update_capabilities, chosen, [capability], value)
 
 
-def retry_addition(place: Place, _client: int, server: int) -> None:
+def retry_change(place: Place, _client: int, server: int) -> None:
     failed = share_servers.c.status.in_(("error", "network_change"))
     place.stack.do(
         share_server_repairs.retry_network_update, place.one_of(share_servers.c.id, server, failed)
     )
 
 
-def abandon_addition(place: Place, _client: int, server: int) -> None:
+def abandon_change(place: Place, _client: int, server: int) -> None:
     failed = share_servers.c.status.in_(("error", "network_change"))
     place.stack.do(
         share_server_repairs.abandon_network_update,
@@ -424,11 +551,10 @@ _NETWORK = st.integers(0, 2)
 _PAIR = st.integers(0, len(CIDRS) - 1)
 _ZONE = st.sampled_from((None, None, None, "nova", "east"))
 _MOSTLY = st.sampled_from((True, True, True, True, False))
-MULTIPLE, UPDATES = "share_server_multiple_subnet_support", "network_allocation_update_support"
 _UPDATE = "update_share_server_network_allocations"
 _FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share",
- "extend_share", "update_access", "ensure_server",
-            "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
+            "extend_share", "update_access", "update_share_server_drains", "get_clients",
+            "ensure_server", "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
 
 Asks = st.SearchStrategy[Ask]
 
@@ -454,11 +580,35 @@ _MEETING_ADDITIONS: tuple[Asks, ...] = (
     _ask(
         report_capability,
         backend=st.integers(0, 1),
-        capability=st.sampled_from((MULTIPLE, UPDATES)),
+        capability=st.sampled_from((MULTIPLE, UPDATES, REMOVALS)),
         value=_MOSTLY,
     ),
 )
+_LEAVING: tuple[Asks, ...] = (
+    _ask(remove_subnet, subnet=_WHICH),
+    _ask(remove_subnet, subnet=_WHICH),
+    _ask(drain, subnet=_WHICH, at_deadline=st.sampled_from(("cancel", "force"))),
+    _ask(drain, subnet=_WHICH, at_deadline=st.sampled_from(("cancel", "force"))),
+    _ask(drain_by_property, subnet=_WHICH),
+    _ask(let_deadline_come, subnet=_WHICH),
+    _ask(delete_drained, subnet=_WHICH),
+    _ask(cancel_drain, subnet=_WHICH),
+)
+"""How subnets leave share servers in use, or stay after all."""
+_MEETING_REMOVALS: tuple[Asks, ...] = (
+    *_LEAVING,
+    *_MEETING_ADDITIONS,
+    _ask(choose_subnets, share=_WHICH, chosen=st.sampled_from(("ipv4", "ipv6")) | _WHICH),
+    _ask(choose_no_subnets, share=_WHICH),
+    _ask(connect, server=_WHICH, address=_WHICH, is_there=st.booleans()),
+    _ask(show_drain, subnet=_WHICH),
+    _ask(show_clients, share=_WHICH),
+    _ask(show_clients_of_server, server=_WHICH),
+    _ask(check_removal, subnet=_WHICH, reset=st.booleans()),
+    _ask(set_capability, server=_WHICH, value=_MOSTLY, capability=st.just(REMOVALS)),
+)
 _WEIGHED: dict[Asks, int] = {
+    **dict.fromkeys(_MEETING_REMOVALS, 1),
     **dict.fromkeys(_MEETING_ADDITIONS, 2),
     _ADDITION: 6,
     _CREATION: 8,
@@ -476,13 +626,16 @@ _WEIGHED: dict[Asks, int] = {
     _ask(delete_snapshot, snapshot=_WHICH): 2,
     _ask(force_delete_snapshot, snapshot=_WHICH): 1,
     _ask(revert, snapshot=_WHICH): 1,
-    _ask(retry_addition, server=_WHICH): 2,
-    _ask(abandon_addition, server=_WHICH): 2,
+    _ask(retry_change, server=_WHICH): 2,
+    _ask(abandon_change, server=_WHICH): 2,
 }
-_ANYTHING: Asks = st.sampled_from(
-    [asks for asks, weight in _WEIGHED.items() for _ in range(weight)]
-).flatmap(lambda asks: asks)
-_WHAT_MEETS_ADDITIONS: Asks = st.sampled_from(_MEETING_ADDITIONS).flatmap(lambda asks: asks)
+
+
+def _any_of(several: Sequence[Asks]) -> Asks:
+    return st.sampled_from(several).flatmap(lambda asks: asks)
+
+
+_ANYTHING = _any_of([asks for asks, weight in _WEIGHED.items() for _ in range(weight)])
 _SOME_FAULT = st.builds(
     Fault, method=st.sampled_from(_FAILING),
      error=st.sampled_from(("Refused", "NoSpace", "OutcomeUnknown")),
@@ -493,12 +646,16 @@ _FAULT: st.SearchStrategy[Fault | None] = st.sampled_from((False, False, True)).
 )
 """In one of three rounds a method of the driver of alpha fails, once or always."""
 
+
+def _meeting(one: Asks, others: Sequence[Asks]) -> st.SearchStrategy[list[Ask]]:
+    """One of these, and some of those at the same moment."""
+    some = st.lists(_any_of(others), min_size=1, max_size=5)
+    return st.builds(lambda first, rest: [first, *rest], one, some)
+
+
 ROUND: st.SearchStrategy[Round] = st.tuples(
     st.lists(_ANYTHING, min_size=2, max_size=8)
-    | st.builds(
-        lambda addition, others: [addition, *others],
-        _ADDITION,
-        st.lists(_WHAT_MEETS_ADDITIONS, min_size=1, max_size=5),
-    ),
+    | _meeting(_ADDITION, _MEETING_ADDITIONS)
+    | _meeting(_any_of(_LEAVING), _MEETING_REMOVALS),
     _FAULT,
 )

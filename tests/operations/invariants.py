@@ -17,12 +17,15 @@ from sqlalchemy.engine import Connection, Engine
 from abaca.db.session import is_sqlite, read
 from abaca.db.tables import (
     local_ports,
+    messages,
     network_allocations,
     pools,
     quota_usages,
+    share_access_rules,
     share_export_locations,
     share_instance_access_map,
     share_instances,
+    share_network_subnets,
     share_networks,
     share_servers,
     share_snapshots,
@@ -30,6 +33,10 @@ from abaca.db.tables import (
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.rows import states
+from abaca.domain.rows.draining import DRAINS
+from abaca.domain.share_servers import share_servers as servers
+from abaca.domain.shares import export_choices
+from abaca.values import ExportChoice
 
 NOUNS = (
     states.SHARE_NETWORK,
@@ -41,6 +48,8 @@ NOUNS = (
 )
 _COUNTED = ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")
 _CARRIES = ("creating", "active", "network_change")
+
+_UNFINISHED = "s.status IN ('PENDING', 'ENQUEUED', 'DELAYED')"
 
 Limits = Mapping[str, int]
 
@@ -54,6 +63,38 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
     else:
         with engine.connect().execution_options(isolation_level="REPEATABLE READ") as conn:
             yield conn
+
+
+def in_use(
+    conn: Connection,
+) -> tuple[dict[str, dict[str, bool | None]], dict[str, tuple[ExportChoice, set[str]]]]:
+    """What back ends shall hold when nothing goes on. Of each active share server its subnets, and
+    whether they drain; None: its driver could not be told, but the project was. Of each share
+    instance there with active rules its choice of subnets, and the addresses that rules admit."""
+    told = _told_subnets(conn)
+    subnets: dict[str, dict[str, bool | None]] = defaultdict(dict)
+    standing = (
+        sa.select(mappings, DRAINS.label("drains"))
+        .join(share_servers)
+        .join(share_network_subnets)
+        .where(share_servers.c.status == "active")
+    )
+    for row in conn.execute(standing):
+        key = row.share_network_subnet_id
+        subnets[row.share_server_id][key] = None if key in told else row.drains
+    rules = defaultdict(set)
+    for row in conn.execute(
+        sa.select(
+            share_instance_access_map.c.share_instance_id, share_access_rules.c.access_to
+        ).join(share_access_rules)
+    ):
+        rules[row.share_instance_id].add(row.access_to)
+    instances = {
+        share.id: (export_choices.of(share), rules[share.id])
+        for share in conn.execute(_STANDING)
+        if share.access_rules_status == "active"
+    }
+    return subnets, instances
 
 
 def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
@@ -123,7 +164,8 @@ def pools_are_not_overbooked(conn: Connection, _limits: Limits) -> list[str]:
 
 
 def no_server_is_there_twice(conn: Connection, _limits: Limits) -> list[str]:
-    """On a back end a share network has one server in use for the same subnets."""
+    """On a back end a share network has one server in use for the same subnets, or more when they
+    have become alike by giving a subnet up."""
     rows = conn.execute(
         sa.select(
             share_servers.c.id,
@@ -134,9 +176,11 @@ def no_server_is_there_twice(conn: Connection, _limits: Limits) -> list[str]:
         .join(mappings, mappings.c.share_server_id == share_servers.c.id)
         .where(share_servers.c.status.in_(_CARRIES))
     ).all()
+    changed = "\n".join(_inputs(conn, "s.name = 'share_server_remove_subnet'"))
     subnets = defaultdict(set)
     for row in rows:
-        subnets[row.host, row.share_network_id, row.id].add(row.share_network_subnet_id)
+        if row.id not in changed:
+            subnets[row.host, row.share_network_id, row.id].add(row.share_network_subnet_id)
     alike = Counter(
         (host, network, frozenset(stands_on)) for (host, network, _), stands_on in subnets.items()
     )
@@ -147,45 +191,98 @@ def no_server_is_there_twice(conn: Connection, _limits: Limits) -> list[str]:
     ]
 
 
-def paths_are_complete(conn: Connection, _limits: Limits) -> list[str]:
-    """A share that is available on a server that is active is reached on every subnet of it."""
-    paths: dict[str, int] = dict(
-        conn.execute(
-            sa.select(share_export_locations.c.share_instance_id, sa.func.count()).group_by(
-                share_export_locations.c.share_instance_id
+def shares_are_reached_where_they_shall(conn: Connection, _limits: Limits) -> list[str]:
+    """A share that is available on a server that is active is reached on every subnet of it that
+    is chosen, and on no other. While a subnet drains, only what was there before is reached there;
+    and when its end could not be brought about, the project has been told."""
+    subnets = defaultdict(list)
+    at = {}
+    for row in conn.execute(_SERVED):
+        subnets[row.share_server_id].append(row)
+        at[row.share_server_id, row.ip_address] = row.share_network_subnet_id
+    telling = "\n".join(_inputs(conn, f"s.name = 'share_server_update_drains' AND {_UNFINISHED}"))
+    told = _told_subnets(conn)
+    paths = defaultdict(set)
+    for instance, path in conn.execute(
+        sa.select(share_export_locations.c.share_instance_id, share_export_locations.c.path)
+    ):
+        paths[instance].add(path.rpartition(":/")[0].strip("[]"))
+    wrong = []
+    for share in conn.execute(_STANDING):
+        server = share.share_server_id
+        choice = export_choices.of(share)
+        admitted = [
+            row
+            for row in subnets[server]
+            if share.access_rules_status != "active"  # the choice is being applied
+            or choice.admits(row.share_network_subnet_id, row.ip_version)
+        ]
+        wanted = {
+            row.ip_address
+            for row in admitted
+            if choice.admits(row.share_network_subnet_id, row.ip_version)
+            and share.access_rules_status == "active"
+            and not row.drains
+            and not row.refuses_new_clients
+            and row.share_network_subnet_id not in told
+            and server not in telling
+        }
+        if not wanted <= paths[share.id] <= {row.ip_address for row in admitted}:
+            wrong.append(
+                f"share {share.share_id}: reached by {sorted(paths[share.id])}, "
+                f"wanted {sorted(wanted)} of server {server}"
             )
-        ).all()
+    return wrong
+
+
+_STANDING = (
+    sa.select(share_instances, shares.c.export_choice)
+    .join(shares, shares.c.id == share_instances.c.share_id)
+    .join(share_servers, share_servers.c.id == share_instances.c.share_server_id)
+    .where(share_instances.c.status == "available", share_servers.c.status == "active")
+)
+_SERVED = (
+    sa.select(
+        mappings,
+        network_allocations.c.ip_address,
+        share_network_subnets.c.ip_version,
+        DRAINS.label("drains"),
     )
-    subnets: dict[str, int] = dict(
-        conn.execute(
-            sa.select(mappings.c.share_server_id, sa.func.count()).group_by(
-                mappings.c.share_server_id
-            )
-        ).all()
+    .join(share_network_subnets, share_network_subnets.c.id == mappings.c.share_network_subnet_id)
+    .join(
+        network_allocations,
+        (network_allocations.c.share_server_id == mappings.c.share_server_id)
+        & (network_allocations.c.share_network_subnet_id == mappings.c.share_network_subnet_id),
     )
-    standing = sa.select(share_instances).join(
-        share_servers, share_servers.c.id == share_instances.c.share_server_id
+    .where(mappings.c.is_served)
+)
+
+
+def who_gives_up_is_being_changed(conn: Connection, _limits: Limits) -> list[str]:
+    """A server that gives a subnet up, or is being given one, is being changed or in error; and
+    a subnet has no deadline unless it drains."""
+    settled = (
+        sa.select(mappings)
+        .join(share_servers)
+        .where(
+            servers.is_changing(),
+            share_servers.c.status.not_in(("network_change", "error", "deleting")),
+        )
     )
-    rows = conn.execute(
-        standing.where(share_instances.c.status == "available", share_servers.c.status == "active")
+    stray = sa.select(share_network_subnets).where(
+        ~DRAINS,
+        share_network_subnets.c.removal_deadline.is_not(None)
+        | share_network_subnets.c.removal_at_deadline.is_not(None),
     )
     return [
-        f"share {row.share_id}: {paths.get(row.id, 0)} paths, "
-        f"{subnets.get(row.share_server_id, 0)} subnets of its server {row.share_server_id}"
-        for row in rows
-        if paths.get(row.id, 0) != subnets.get(row.share_server_id, 0)
+        *[f"share server {row.share_server_id}: {row}" for row in conn.execute(settled)],
+        *[f"subnet {row.id} drains not" for row in conn.execute(stray)],
     ]
 
 
 def what_goes_on_is_somebodys_work(conn: Connection, _limits: Limits) -> list[str]:
     """A status that says that something goes on belongs to work that has not ended."""
-    schema = "" if is_sqlite(conn) else "dbos."
-    text = sa.text(
-        f"SELECT i.inputs FROM {schema}workflow_status s JOIN {schema}workflow_input i ON "
-        "i.workflow_uuid = s.workflow_uuid "
-        "WHERE s.status IN ('PENDING', 'ENQUEUED', 'DELAYED')"
-    )
-    work = "\n".join(conn.scalars(text))
+    work = "\n".join(_inputs(conn, _UNFINISHED))
     return [
         f"{noun.table.name} {key}: {status}"
         for noun, key, status, about in _passing(conn)
@@ -217,17 +314,38 @@ def addresses_are_given(conn: Connection, _limits: Limits) -> list[str]:
     ]
 
 
+def addresses_are_not_kept(conn: Connection, _limits: Limits) -> list[str]:
+    """Of a server that is active the network plug-in has given no address that it is not on."""
+    taken = sa.select(network_allocations.c.id)
+    kept = (
+        sa.select(local_ports)
+        .join(share_servers, share_servers.c.id == local_ports.c.device_id)
+        .where(local_ports.c.id.not_in(taken), share_servers.c.status == "active")
+    )
+    return [f"{row.ip_address} of share server {row.device_id}" for row in conn.execute(kept)]
+
+
+def deleted_subnets_are_gone(conn: Connection, _limits: Limits) -> list[str]:
+    """A deleted subnet is there for a share server that stands on it."""
+    used = sa.select(mappings.c.share_network_subnet_id)
+    table = share_network_subnets
+    left = sa.select(table.c.id).where(table.c.is_deleting, table.c.id.not_in(used))
+    return [f"subnet {key}" for key in conn.scalars(left)]
+
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
     pools_are_not_overbooked,
     no_server_is_there_twice,
-    paths_are_complete,
+    shares_are_reached_where_they_shall,
+    who_gives_up_is_being_changed,
+    deleted_subnets_are_gone,
     what_goes_on_is_somebodys_work,
 )
 
 
-AT_REST = (*ALWAYS, nothing_goes_on, addresses_are_given)
+AT_REST = (*ALWAYS, nothing_goes_on, addresses_are_given, addresses_are_not_kept)
 
 
 def broken(engine: Engine, limits: Limits, *, at_rest: bool = False) -> list[str]:
@@ -238,6 +356,23 @@ def broken(engine: Engine, limits: Limits, *, at_rest: bool = False) -> list[str
             for invariant in (AT_REST if at_rest else ALWAYS)
             for wrong in invariant(conn, limits)
         ]
+
+
+def _inputs(conn: Connection, which: str) -> list[str]:
+    """The arguments of the work that the condition on its status `s` is true of."""
+    schema = "" if is_sqlite(conn) else "dbos."
+    text = (
+        f"SELECT i.inputs FROM {schema}workflow_status s JOIN {schema}workflow_input i ON "
+        f"i.workflow_uuid = s.workflow_uuid WHERE {which}"
+    )
+    return list(conn.scalars(sa.text(text)))
+
+
+def _told_subnets(conn: Connection) -> set[str]:
+    """The subnets of which their projects were told something: that a drain begins or ends, but not
+    everywhere, among it."""
+    query = sa.select(messages.c.resource_id)
+    return set(conn.scalars(query.where(messages.c.resource_type == "SHARE_NETWORK_SUBNET")))
 
 
 def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str]]]:

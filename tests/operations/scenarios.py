@@ -16,7 +16,9 @@ from sqlalchemy.engine import Connection
 
 from abaca import config
 from abaca.db.encryption import Cipher
+from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_servers
+from abaca.db.tables import share_network_subnets as subnets_table
 from abaca.domain.network_changes import (
     connected_clients,
     security_service_changes,
@@ -42,6 +44,7 @@ from abaca.domain.shares import (
 )
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
+from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
 from tests.operations.scene import (
     allow,
@@ -136,6 +139,33 @@ class Ground:
     def second_subnet(self, network: str) -> str:
         found = self.stack.ask(share_network_subnets.find, MEMBER, network)
         return str(found[1]["id"])
+
+    def draining(self, at_deadline: str) -> tuple[str, str]:
+        """A share network on two subnets, of which the second drains, and that subnet. A share with
+        a snapshot that can be mounted is reached on both, and one that was made meanwhile is
+        not."""
+        network, _, _ = self.snapshot()
+        subnet = self.second_subnet(network)
+        self.stack.do(
+            subnet_drains.start, MEMBER, network, subnet, seconds=3600, at_deadline=at_deadline
+        )
+        self.stack.wait(
+            lambda conn: all(
+                subnet_drains.get(conn, MEMBER, network, subnet)["refuses_new_clients"].values()
+            )
+        )
+        available_share(self.stack, network, share_type="snap")
+        return network, subnet
+
+    def let_deadline_come(self, subnet: str) -> None:
+        """As a worker's pass sees to it."""
+        self.overdue(subnet)
+        deadlines.meet_due(self.stack.engine)
+
+    def overdue(self, subnet: str) -> None:
+        """The deadline of its drain has come."""
+        of_subnet = sa.update(subnets_table).where(subnets_table.c.id == subnet)
+        self.stack.do(Connection.execute, of_subnet.values(removal_deadline=utcnow()))
 
     def removal_check(self, network: str, subnet: str) -> dict[str, Any]:
         return self.stack.do(subnet_removals.check, ADMIN, network, subnet, reset_operation=False)
@@ -393,6 +423,13 @@ def share_server_remove_subnet(ground: Ground) -> Ask:
     return lambda: ground.stack.remove_subnet(network, subnet)
 
 
+def share_server_remove_subnet_from_a_drain(ground: Ground) -> Ask:
+    """At its deadline."""
+    network, subnet = ground.draining(subnet_drains.FORCE)
+    wait_for(lambda: ground.removal_check(network, subnet)["compatible"] is not None)
+    return lambda: ground.let_deadline_come(subnet)
+
+
 def share_server_add_subnet_from_a_removal(ground: Ground) -> Ask:
     """The server could not give the subnet up, after its back end had let go, and gets it again."""
     stack = ground.stack
@@ -451,18 +488,22 @@ def share_server_update_security_service(ground: Ground) -> Ask:
 
 
 def share_server_update_drains(ground: Ground) -> Ask:
+    """A subnet begins to drain."""
+    network, _, _ = ground.snapshot()
+    subnet = ground.second_subnet(network)
+    return lambda: ground.stack.do(subnet_drains.start, MEMBER, network, subnet)
+
+
+def share_server_update_drains_from_a_drain(ground: Ground) -> Ask:
     """A drain is cancelled, and a share that was made meanwhile gets a path more."""
-    stack = ground.stack
-    network, _ = ground.share()
-    subnet = stack.ask(share_network_subnets.find, MEMBER, network)[0]["id"]
-    stack.do(subnet_drains.start, MEMBER, network, subnet)
-    stack.wait(
-        lambda conn: all(
-            subnet_drains.get(conn, MEMBER, network, subnet)["refuses_new_clients"].values()
-        )
-    )
-    available_share(stack, network, share_type="snap")
-    return lambda: stack.do(subnet_drains.cancel, MEMBER, network, subnet)
+    network, subnet = ground.draining(subnet_drains.CANCEL)
+    return lambda: ground.stack.do(subnet_drains.cancel, MEMBER, network, subnet)
+
+
+def share_server_update_drains_from_a_deadline(ground: Ground) -> Ask:
+    """The same at its deadline."""
+    _, subnet = ground.draining(subnet_drains.CANCEL)
+    return lambda: ground.let_deadline_come(subnet)
 
 
 def share_server_update_subnet_metadata(ground: Ground) -> Ask:
@@ -514,8 +555,11 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_server_delete,
         share_server_manage,
         share_server_remove_subnet,
+        share_server_remove_subnet_from_a_drain,
         share_server_unmanage,
         share_server_update_drains,
+        share_server_update_drains_from_a_deadline,
+        share_server_update_drains_from_a_drain,
         share_server_update_security_service,
         share_server_update_subnet_metadata,
         share_shrink,

@@ -26,6 +26,8 @@ from abaca.db.tables import (
     quota_usages,
     share_export_locations,
     share_instances,
+    share_network_subnets,
+    share_networks,
     share_servers,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
@@ -55,6 +57,11 @@ GATHERING: tuple[Round, ...] = (
     ),
 )
 """What can be asked about: two networks with a few shares."""
+GROWING: Round = (
+    [Ask(crowd.add_subnet, {"network": number, "pair": 2, "zone": None}) for number in (0, 1)],
+    None,
+)
+"""Each of their servers is given a second subnet, so that one can leave."""
 
 
 @contextmanager
@@ -82,7 +89,13 @@ def test_whatever_is_asked_at_once(install: Install) -> None:
     went_wrong = False
 
     @drawn(HISTORIES, "crowd", [Phase.generate, Phase.shrink])
-    @given(history=st.lists(crowd.ROUND, min_size=1, max_size=ROUNDS))
+    @given(
+        history=st.builds(
+            lambda grows, rounds: [GROWING, *rounds] if grows else rounds,
+            st.booleans(),
+            st.lists(crowd.ROUND, min_size=1, max_size=ROUNDS),
+        )
+    )
     def play(history: list[Round]) -> None:
         nonlocal went_wrong
         for _ in range(TRIES if went_wrong else 1):
@@ -166,6 +179,46 @@ def test_a_removal_of_a_subnet_meets_each_other_request(install: Install) -> Non
         assert there.asked["remove_subnet done"] > 0
 
 
+MEETING_DRAINS: tuple[list[Ask], ...] = (
+    [Ask(crowd.create_share, {"network": number, "size": 1, "zone": None}) for number in (0, 1)],
+    [Ask(crowd.choose_subnets, {"share": number, "chosen": number}) for number in range(4)],
+    [
+        *[Ask(crowd.show_clients, {"share": number}) for number in range(2)],
+        *[Ask(crowd.show_drain, {"subnet": number}) for number in range(2)],
+        Ask(crowd.show_clients_of_server, {"server": 0}),
+        Ask(crowd.connect, {"server": 0, "address": 0, "is_there": True}),
+    ],
+    [Ask(crowd.remove_subnet, {"subnet": number}) for number in range(4)],
+    [Ask(crowd.add_subnet, {"network": number, "pair": 3, "zone": None}) for number in (0, 1)],
+    [Ask(crowd.delete_share, {"share": number}) for number in range(5)],
+    [Ask(crowd.delete_network, {"network": number}) for number in (0, 1)],
+)
+
+
+@pytest.mark.timeout(300)
+def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
+    """Always in this order: a subnet is added to each network, then all drain while something else
+    is asked for, and then drains end in each way while it is asked for once more."""
+    drains = [Ask(crowd.drain, {"subnet": number, "at_deadline": "force"}) for number in range(4)]
+    ends = [
+        *[Ask(crowd.let_deadline_come, {"subnet": number}) for number in (0, 1)],
+        *[Ask(crowd.delete_drained, {"subnet": number}) for number in (1, 2)],
+        *[Ask(crowd.cancel_drain, {"subnet": number}) for number in (2, 3)],
+    ]
+    with place(install) as there:
+        for others in MEETING_DRAINS:
+            for asks, _ in (
+                *GATHERING,
+                GROWING,
+                ([*drains, *others], None),
+                ([*ends, *others], None),
+            ):
+                there.meet(asks)
+                assert not there.finds, str(there)
+        for end in (crowd.drain, crowd.let_deadline_come, crowd.cancel_drain):
+            assert there.asked[f"{end.__name__} done"] > 0
+
+
 COPIED = {"id": "another", "share_server_id": "another"}
 BREAKING: dict[str, Callable[[Connection], object]] = {
     "quotas_are_kept": lambda conn: conn.execute(
@@ -178,8 +231,28 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
         sa.update(pools).values(allocated_capacity_gb=13)
     ),
     "no_server_is_there_twice": lambda conn: copy(conn, share_servers, mappings),
+    "addresses_are_not_kept": lambda conn: conn.execute(
+        sa.update(local_ports).values(id=sa.func.upper(local_ports.c.id))
+    ),
     "addresses_are_given": lambda conn: conn.execute(sa.delete(local_ports)),
-    "paths_are_complete": lambda conn: conn.execute(sa.delete(share_export_locations)),
+    "shares_are_reached_where_they_shall": lambda conn: conn.execute(
+        sa.delete(share_export_locations)
+    ),
+    "who_gives_up_is_being_changed": lambda conn: conn.execute(
+        sa.update(mappings).values(is_leaving=True)
+    ),
+    "deleted_subnets_are_gone": lambda conn: conn.execute(
+        sa.insert(share_network_subnets).from_select(
+            ["id", "share_network_id", "metadata", "is_deleting", "created_at"],
+            sa.select(
+                sa.literal("another"),
+                share_networks.c.id,
+                sa.literal({}, sa.JSON),
+                sa.true(),
+                share_networks.c.created_at,
+            ),
+        )
+    ),
     "what_goes_on_is_somebodys_work": lambda conn: conn.execute(
         sa.update(share_instances).values(status="extending")
     ),
