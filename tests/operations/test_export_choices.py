@@ -217,6 +217,22 @@ def test_a_removal_stops_at_the_last_chosen_subnet(stack: Stack, network: str) -
     assert "on no IPv4 subnet" in told(stack)[0]
 
 
+def test_a_rule_of_which_a_choice_left_nothing_is_in_the_way_of_a_removal(
+    stack: Stack, network: str
+) -> None:
+    """And who is refused is told what to do."""
+    id_ = available_share(stack, network, **chosen(SECOND))
+    rule = allow(stack, id_, FIRST)
+    assert settled_rules(stack, id_) == "error"
+    first = subnets(stack, id_)[FIRST]
+    with pytest.raises(Conflict, match=f"{id_} .* Delete those that are in error first"):
+        stack.remove_subnet(network, first)
+    stack.do(access_rules.deny, MEMBER, id_, rule)
+    assert settled_rules(stack, id_) == "active"
+    stack.remove_subnet(network, first)
+    assert stack.settled_network(network) == "active"
+
+
 def test_mountable_snapshots_follow_their_share(stack: Stack) -> None:
     stack.share_type("mountable", snapshot_support="true", mount_snapshot_support="true")
     network = share_network(stack, FIRST, SECOND, THIRD)

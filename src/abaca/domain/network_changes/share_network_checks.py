@@ -25,9 +25,9 @@ from abaca.db.tables import (
     share_networks,
     share_servers,
 )
-from abaca.domain.rows import messages
 from abaca.domain.rows.heartbeats import is_up
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers.share_servers import is_leftover, worker_hosts
 from abaca.errors import CallerError, ServiceDown
 from abaca.values import Value
@@ -113,10 +113,11 @@ def require_healthy(
         .limit(1)
     ).first()
     if sick is not None:
+        are_in_error = sick.access_rules_status == "error"
+        advice = " Delete those that are in error first." if are_in_error else ""
         raise refusal(
             f"The share {sick.share_id} must be available with active access rules; it is "
-            f"{sick.status}, its rules are "
-            f"{sick.access_rules_status}."
+            f"{sick.status}, its rules are {sick.access_rules_status}.{advice}"
         )
 
 
@@ -229,14 +230,8 @@ def answer(
     if row is None:
         return
     if denial is not None:
-        messages.create(
-            conn,
-            project_id=_project(conn, row.share_network_id),
-            resource_type="SHARE_NETWORK",
-            resource_id=row.share_network_id,
-            action=messages.Action.UPDATE,
-            text=f"{denied}: {denial}",
-            repeats=repeats,
+        share_network_messages.about_network(
+            conn, row.share_network_id, f"{denied}: {denial}", repeats=repeats
         )
     changes = {
         "hosts": {**row.hosts, service_host: denial is None},

@@ -31,7 +31,8 @@ from abaca.db.tables import share_network_subnets as subnet_table
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.network_changes import share_network_checks as checks
-from abaca.domain.rows import messages, states
+from abaca.domain.rows import states
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, export_locations
@@ -416,7 +417,7 @@ def fail_change(conn: Connection, share_server_id: str, reason: str, what: str) 
         # shares before their server, as everybody holds them
         access_rule_states.fail_all(conn, list(instances))
         servers.mark_error(conn, share_server_id, reason)
-        _tell(conn, network_id, f"{what}: {reason}")
+        share_network_messages.about_network(conn, network_id, f"{what}: {reason}")
     finish_network(conn, network_id)
 
 
@@ -443,17 +444,3 @@ def finish_network(conn: Connection, share_network_id: str) -> None:
     )
     if conn.execute(changing.limit(1)).first() is None:
         states.move(conn, states.SHARE_NETWORK, share_network_id, "active")
-
-
-def _tell(conn: Connection, share_network_id: str, text: str) -> None:
-    project_id = conn.scalar(
-        sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)
-    )
-    messages.create(
-        conn,
-        project_id=project_id or "",
-        resource_type="SHARE_NETWORK",
-        resource_id=share_network_id,
-        action=messages.Action.UPDATE,
-        text=text,
-    )

@@ -16,6 +16,7 @@ from abaca.db.tables import share_network_subnets, share_networks
 from abaca.domain.network_changes import subnet_drains, subnet_removals
 from abaca.domain.network_changes.share_network_checks import CHECK_LASTS, PendingCheck
 from abaca.domain.rows.share_network_lock import lock
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.shares.shares import ANYBODY
 
 TRIED_FOR = timedelta(days=1)
@@ -49,9 +50,7 @@ def meet(conn: Connection, subnet_id: str) -> None:
         return
     if _at_deadline(conn, subnet_id) == subnet_drains.CANCEL:
         subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
-        subnet_drains.tell(
-            conn, network_id, subnet_id, "The drain of the subnet was cancelled at its deadline."
-        )
+        _tell(conn, network_id, subnet_id, "The drain of the subnet was cancelled at its deadline.")
         return
     # A denial has to last until the pass looks again.
     outcome = subnet_removals.begin(conn, ANYBODY, network_id, subnet_id, denial_lasts=CHECK_LASTS)
@@ -59,7 +58,7 @@ def meet(conn: Connection, subnet_id: str) -> None:
         _not_answered(conn, network_id, subnet_id)
     else:
         subnet_drains.removal_begun(conn, subnet_id)
-        subnet_drains.tell(
+        _tell(
             conn,
             network_id,
             subnet_id,
@@ -79,7 +78,7 @@ def refused(conn: Connection, subnet_id: str, reason: str) -> None:
         _give_up(conn, network_id, subnet_id, reason)
     elif row.removal_obstacle != reason[:1023]:
         subnet_drains.obstructed(conn, subnet_id, reason)
-        subnet_drains.tell(
+        _tell(
             conn,
             network_id,
             subnet_id,
@@ -99,7 +98,7 @@ def _not_answered(conn: Connection, network_id: str, subnet_id: str) -> None:
 
 def _give_up(conn: Connection, network_id: str, subnet_id: str, reason: str) -> None:
     subnet_drains.cancel(conn, ANYBODY, network_id, subnet_id)
-    subnet_drains.tell(
+    _tell(
         conn,
         network_id,
         subnet_id,
@@ -120,3 +119,8 @@ def _hold(conn: Connection, subnet_id: str) -> str | None:
 
 def _at_deadline(conn: Connection, subnet_id: str) -> str | None:
     return conn.scalar(sa.select(_subnets.c.removal_at_deadline).where(_subnets.c.id == subnet_id))
+
+
+def _tell(conn: Connection, network_id: str, subnet_id: str, text: str) -> None:
+    """Also when the subnet has gone at once, for no server was on it."""
+    share_network_messages.about_subnet(conn, subnet_id, text, share_network_id=network_id)

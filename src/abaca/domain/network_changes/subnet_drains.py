@@ -17,15 +17,16 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import share_instances, share_network_subnets, share_networks, share_servers
+from abaca.db.tables import share_instances, share_network_subnets, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.driver_views import driver_values
 from abaca.domain.network_changes import client_inquiries
-from abaca.domain.rows import messages, states
+from abaca.domain.rows import states
 from abaca.domain.rows.draining import DRAINS, METADATA_KEY
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
 from abaca.domain.rows.states import Permit
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import export_locations
@@ -214,25 +215,10 @@ def fail(conn: Connection, share_server_id: str, subnet_id: str, reason: str) ->
         "new clients there, and shares made meanwhile may lack export locations there (start a "
         "drain and cancel it to try again)"
     )
-    tell(conn, row.share_network_id, subnet_id, f"{what}: {reason}")
+    share_network_messages.about_subnet(conn, subnet_id, f"{what}: {reason}")
 
 
 # -------------------------------------------------------------------------------------------------
-
-
-def tell(conn: Connection, share_network_id: str, subnet_id: str, text: str) -> None:
-    """A message about the subnet, which may be gone by now, to its project."""
-    project_id = conn.scalar(
-        sa.select(share_networks.c.project_id).where(share_networks.c.id == share_network_id)
-    )
-    messages.create(
-        conn,
-        project_id=project_id or "",
-        resource_type="SHARE_NETWORK_SUBNET",
-        resource_id=subnet_id,
-        action=messages.Action.UPDATE,
-        text=text,
-    )
 
 
 def _changeable(

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import share_network_subnets, share_networks
-from abaca.domain.rows import messages
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Refused
 from abaca.values import Value
@@ -33,7 +33,7 @@ def hand_over(
     standing = conn.execute(servers.on_subnets([subnet_id])).all()
     if dropped and standing:
         names = ", ".join(sorted(dropped))
-        _tell(
+        share_network_messages.about_subnet(
             conn,
             subnet_id,
             f"The metadata {names} of the subnet has been deleted, but stays in effect on the "
@@ -95,7 +95,7 @@ def values(conn: Connection, subnet_id: str, keys: list[str]) -> dict[str, str]:
 
 def handed_over(conn: Connection, share_server_id: str, subnet_id: str, keys: list[str]) -> None:
     """The driver has taken it."""
-    _tell(
+    share_network_messages.about_subnet(
         conn,
         subnet_id,
         f"The metadata {', '.join(keys)} of the subnet is in effect on share server "
@@ -106,28 +106,9 @@ def handed_over(conn: Connection, share_server_id: str, subnet_id: str, keys: li
 def fail(conn: Connection, share_server_id: str, subnet_id: str, *keys_and_reason: str) -> None:
     """The server continues as before; a message to the project says why."""
     *keys, reason = keys_and_reason
-    _tell(
+    share_network_messages.about_subnet(
         conn,
         subnet_id,
         f"The metadata {', '.join(keys)} of the subnet could not take effect on share server "
         f"{share_server_id}: {reason}",
     )
-
-
-def _tell(conn: Connection, subnet_id: str, text: str) -> None:
-    query = (
-        sa.select(share_networks.c.project_id)
-        .join(share_network_subnets)
-        .where(share_network_subnets.c.id == subnet_id)
-    )
-    project_id = conn.scalar(query)
-    if project_id is not None:
-        action = messages.Action.UPDATE
-        messages.create(
-            conn,
-            project_id=project_id,
-            resource_type="SHARE_NETWORK_SUBNET",
-            resource_id=subnet_id,
-            action=action,
-            text=text,
-        )

@@ -26,6 +26,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.rows import messages
 from abaca.domain.rows.draining import DRAINS, METADATA_KEY, METADATA_VALUE
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing, require_visible
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import CallerError, Conflict, Invalid, Missing
 from abaca.values import Caller, Subnet, Value
@@ -310,21 +311,8 @@ def neutron_ids(conn: Connection, subnet_id: str) -> NeutronIds | None:
 
 def tell_unresolved(conn: Connection, subnet_id: str, reason: str) -> None:
     """Tell the project that the subnet's Neutron ids could not be looked up."""
-    project_id = conn.scalar(
-        sa.select(share_networks.c.project_id)
-        .join(share_network_subnets)
-        .where(share_network_subnets.c.id == subnet_id)
-    )
-    if project_id is not None:
-        messages.create(
-            conn,
-            project_id=project_id,
-            resource_type="SHARE_NETWORK_SUBNET",
-            resource_id=subnet_id,
-            action=messages.Action.UPDATE,
-            detail=messages.Detail.UNEXPECTED_NETWORK,
-            text=reason,
-        )
+    detail = messages.Detail.UNEXPECTED_NETWORK
+    share_network_messages.about_subnet(conn, subnet_id, reason, detail=detail)
 
 
 def _view(row: sa.RowMapping) -> dict[str, Any]:
