@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from abaca.values import Client, Clients, OpenFiles
 from abaca.workflow.queue import unfinished
 from tests.api.conftest import ADMIN, ALICE, BACKEND, BOB, READER, UNKNOWN, Api, BackEnd, new_id
 from tests.api.test_statements import counted
+from tests.stack import wait_for
 
 KEYS = {
     "address",
@@ -48,6 +50,7 @@ KEYS = {
 }
 NETWORK = "neutron-network"
 SERVER = "10.0.0.5"
+CHECK: dict[str, Any] = {"share_network_subnet_delete_check": {}}
 AT = datetime(2026, 11, 29, 12, 0, 0, 250000)
 
 
@@ -291,10 +294,10 @@ def test_a_share_without_a_server_has_no_clients(api: Api, site: Site) -> None:
     }
 
 
-def test_the_check_of_a_removal_names_whom_it_would_cut(api: Api, site: Site) -> None:
-    """As the list of clients does, and on which share server each one is."""
-    site.connect(client("10.0.0.20", connections=2, idle_seconds=2), client("10.0.0.21"))
-    with begin(site.engine) as conn:  # that it need not be the last subnet, nor the server's only
+def removable(site: Site) -> str:
+    """The path of the actions of the subnet, which is neither the last one nor its server's
+    only one."""
+    with begin(site.engine) as conn:
         (subnet,) = conn.execute(sa.select(share_network_subnets)).mappings().all()
         (mapping,) = conn.execute(sa.select(mappings)).mappings().all()
         second = {"id": new_id(), "cidr": "10.8.0.0/24"}
@@ -303,11 +306,42 @@ def test_the_check_of_a_removal_names_whom_it_would_cut(api: Api, site: Site) ->
             sa.insert(mappings).values({**mapping, "share_network_subnet_id": second["id"]})
         )
         conn.execute(sa.update(share_servers).values(share_server_subnet_removal_support=True))
-    path = f"/share-networks/{subnet['share_network_id']}/subnets/{site.subnet}/action"
-    answer = api("POST", path, {"share_network_subnet_delete_check": {}}, status=202)
+    return f"/share-networks/{subnet['share_network_id']}/subnets/{site.subnet}/action"
+
+
+def test_the_check_of_a_removal_names_whom_it_would_cut(api: Api, site: Site) -> None:
+    """As the list of clients does, and on which share server each one is."""
+    site.connect(client("10.0.0.20", connections=2, idle_seconds=2), client("10.0.0.21"))
+    answer = api("POST", removable(site), CHECK, status=202)
     listed = api("GET", f"/share-servers/{site.server}/clients")["clients"]
     assert answer["clients"] == [{**each, "share_server_id": site.server} for each in listed]
     assert len(listed) == 2 and answer["all_clients"] is True
+
+
+def test_it_waits_for_who_is_connected(api: Api, site: Site) -> None:
+    """One who asks now and then finds no answer to a former request."""
+    path, over = removable(site), Event()
+
+    def back_end() -> None:
+        while not over.wait(0.02):
+            with begin(site.engine) as conn:
+                for id_ in conn.scalars(sa.select(client_inquiries.c.id)).all():
+                    if inquiries.is_pending(conn, id_):
+                        said = Answer(clients=Clients(listed=[client()]), at=AT)
+                        inquiries.answer(conn, id_, BACKEND, {site.server: said})
+
+    def asked_for_the_first_time() -> Any:
+        with begin(site.engine) as conn:
+            conn.execute(sa.delete(client_inquiries))
+        return api("POST", path, CHECK, status=202)["clients"]
+
+    answering = Thread(target=back_end)
+    answering.start()
+    try:
+        assert len(wait_for(asked_for_the_first_time)) == 1
+    finally:
+        over.set()
+        answering.join()
 
 
 def test_who_finds_no_place_to_wait_is_told_to_repeat(

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import client_inquiries, local_networks, messages, share_network_subnets
 from abaca.domain.network_changes import client_inquiries as inquiries
-from abaca.domain.network_changes import connected_clients, subnet_removals
+from abaca.domain.network_changes import connected_clients
 from abaca.domain.network_changes.connected_clients import SubnetClients
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.share_networks import share_network_subnets as share_network_subnets_of
@@ -25,6 +25,7 @@ from abaca.reconcile import expired_client_answers
 from abaca.values import Client, OpenFiles
 from abaca.worker.process import Worker
 from abaca.workflow import inspection
+from tests.api.test_statements import counted
 from tests.operations.conftest import Install
 from tests.operations.scene import (
     all_servers,
@@ -250,33 +251,48 @@ def test_the_clients_of_a_subnet_are_those_on_its_addresses(install: Install) ->
         assert counts == [{server: 2}, {server: 1}]
 
 
-def told_by(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Its answer once the back ends have said who is connected."""
+def test_five_servers_cost_as_many_statements_as_one(install: Install) -> None:
+    """Once the back ends have answered. Nobody works meanwhile, who would be counted, too."""
+    stack = install({f"b{number}": {} for number in range(5)})
+    for number in range(5):
+        stack.share_type(f"b{number}", share_backend_name=f"b{number}")
+    numbers: dict[str, int] = {}
+    with stack.working() as worker:
+        for cidr, number_of_servers in (("10.1.0.0/24", 1), ("10.2.0.0/24", 5)):
+            network = stack.share_network(*stack.network(cidr))
+            (subnet,) = [
+                row["id"] for row in stack.ask(share_network_subnets_of.find, MEMBER, network)
+            ]
+            for number in range(number_of_servers):
+                share = available_share(stack, network, share_type=f"b{number}")
+                server = server_of(stack, share)
+                (address,) = stack.paths(share)
+                connect(worker, server, client(address.partition(":")[0]), backend=number)
+            numbers[subnet] = number_of_servers
+            answered(stack, connected_clients.on_subnet, MEMBER.project_id, subnet)
+            expire(stack, timedelta(hours=1))  # however slow this machine is
+    statements = set()
+    for subnet, number_of_servers in numbers.items():
+        with counted() as seen:
+            found = stack.do(connected_clients.on_subnet, MEMBER.project_id, subnet)
+        assert isinstance(found, SubnetClients)
+        assert list(found.counts.values()) == [1] * number_of_servers
+        statements.add(len(seen))
+    assert len(statements) == 1, statements
 
-    def answered() -> dict[str, Any] | None:
-        answer = check()
-        return None if answer["clients"] is None else answer
 
-    return wait_for(answered) or {}
-
-
-def test_the_check_of_a_removal_names_who_would_be_cut(used: Used) -> None:
+def test_who_would_be_cut_by_a_removal(used: Used) -> None:
     stack, _, network, share = used
     subnets = [row["id"] for row in stack.ask(share_network_subnets_of.find, MEMBER, network)]
 
-    def checked(subnet: str, **more: Any) -> dict[str, Any]:
-        return stack.do(
-            subnet_removals.check, ADMIN, network, subnet, reset_operation=False, **more
-        )
-
     for subnet, address in zip(subnets, (MARK, "10.2.0.78"), strict=True):
-        answer = told_by(lambda: checked(subnet))  # noqa: B023
+        answer = answered(stack, connected_clients.cut, subnet)
         assert [row["address"] for row in answer["clients"]] == [address]
         assert answer["clients"][0]["share_server_id"] == server_of(stack, share)
         assert answer["all_clients"] is True
     plan(stack, failing("get_clients", "Unavailable"))
     expire(stack)
-    answer = told_by(lambda: checked(subnets[0]))
+    answer = answered(stack, connected_clients.cut, subnets[0])
     assert (answer["clients"], answer["all_clients"]) == ([], False), "not known is not nobody"
 
 

@@ -15,7 +15,7 @@ from abaca.api.call import Call
 from abaca.db.session import read
 from abaca.domain.network_changes import share_network_checks
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.errors import CallerError
+from abaca.errors import CallerError, OverQuota
 
 _LONGEST_WAIT_SECONDS = 2.0
 _POLL_SECONDS = 0.02
@@ -35,12 +35,37 @@ def settled(
     """What `attempt` (a transaction of its own each time) comes to once the drivers have answered.
     Raises `complaint` when they take too long. `is_pending`: whether the answer to what has that id
     is still missing."""
+    outcome = _awaited(call, attempt, is_pending)
+    if isinstance(outcome, PendingCheck):
+        raise complaint
+    return outcome
+
+
+def settled_or_none(
+    call: Call,
+    attempt: Callable[[], T | PendingCheck],
+    is_pending: Callable[[Connection, str], bool],
+) -> T | None:
+    """The same for what an answer is worth giving without: None when the drivers take too long, or
+    cannot be asked, for too much work of the project waits."""
+    try:
+        outcome = _awaited(call, attempt, is_pending)
+    except OverQuota:
+        return None
+    return None if isinstance(outcome, PendingCheck) else outcome
+
+
+def _awaited(
+    call: Call,
+    attempt: Callable[[], T | PendingCheck],
+    is_pending: Callable[[Connection, str], bool],
+) -> T | PendingCheck:
     outcome = attempt()
     if not isinstance(outcome, PendingCheck):
         return outcome
     slots = waiting_slots(call.conf.api.threads)
     if not slots.acquire(blocking=False):
-        raise complaint
+        return outcome
     try:
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
         while time.monotonic() < deadline:
@@ -54,7 +79,7 @@ def settled(
             _never.wait(_POLL_SECONDS)
     finally:
         slots.release()
-    raise complaint
+    return outcome
 
 
 @cache

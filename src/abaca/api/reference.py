@@ -120,7 +120,9 @@ def _gives(route: Route, names: dict[View, str]) -> str:
     answer = route.gives or Gives("")
     members = ", ".join(f"`{member}`" for member in (answer.member, answer.also) if member)
     if answer.view is None:
-        return members or ("an object" if answer.schema else "")
+        schema = answer.schema or {}
+        described = ", ".join(f"`{member}`" for member in schema.get("properties", ()))
+        return members or described or ("an object" if schema else "")
     beside = "".join(f"; `{member}`" for member in answer.more)
     return f"{members}: {_link(names[answer.view])}, {_GIVEN[answer.level]}{beside}"
 

@@ -8,7 +8,7 @@ from typing import Any
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, action, member, one, plain
 from abaca.api.pending import settled
-from abaca.api.wire.schemas import ANYTHING
+from abaca.api.wire import share_network_checks
 from abaca.api.wire.security_services import Attach, Exchange
 from abaca.api.wire.share_networks import SHARE_NETWORK
 from abaca.db.session import begin
@@ -147,7 +147,7 @@ RESOURCE = Resource(
             add_check,
             member("share_network:add_security_service_check"),
             Attach,
-            gives=plain("", ANYTHING),
+            gives=plain("", share_network_checks.SECURITY_SERVICE),
             since=63,
         ),
         action(
@@ -156,7 +156,7 @@ RESOURCE = Resource(
             update_check,
             member("share_network:update_security_service_check"),
             Exchange,
-            gives=plain("", ANYTHING),
+            gives=plain("", share_network_checks.SECURITY_SERVICE),
             since=63,
         ),
     ],

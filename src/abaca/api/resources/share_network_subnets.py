@@ -18,16 +18,21 @@ from abaca.api.declaration import (
     plain,
     reader,
 )
-from abaca.api.pending import settled
+from abaca.api.pending import settled, settled_or_none
 from abaca.api.resources import metadata
-from abaca.api.wire import bodies
+from abaca.api.wire import bodies, share_network_checks
 from abaca.api.wire.clients import CLIENT
 from abaca.api.wire.fields import SHOW
-from abaca.api.wire.schemas import ANYTHING
 from abaca.api.wire.share_network_subnets import DeleteCheck, SubnetCheck, SubnetCreate
 from abaca.api.wire.share_networks import SUBNET
 from abaca.db.session import begin, read
-from abaca.domain.network_changes import subnet_additions, subnet_deletions, subnet_removals
+from abaca.domain.network_changes import (
+    client_inquiries,
+    connected_clients,
+    subnet_additions,
+    subnet_deletions,
+    subnet_removals,
+)
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.share_networks import share_network_subnets
@@ -115,7 +120,8 @@ def force_delete(call: Call, share_network_id: str, subnet_id: str) -> None:
 
 
 def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
-    """Action share_network_subnet_delete_check, since 2.70."""
+    """Action share_network_subnet_delete_check, since 2.70. The drivers answer for themselves; who
+    would be cut is waited for, two seconds at most."""
     body = call.arguments(DeleteCheck)
     with begin(call.engine) as conn:
         answer = subnet_removals.check(
@@ -124,18 +130,28 @@ def delete_check(call: Call, share_network_id: str, subnet_id: str) -> dict[str,
             share_network_id,
             subnet_id,
             reset_operation=bool(body.reset_operation),
-            sees_all_clients=call.permits("share_client:show_masked_addresses"),
             limits=call.row_limits,
         )
     if not call.caller.is_admin:
         del answer["hosts_check_result"]
-    rows = answer["clients"]
-    if rows is not None:
-        answer["clients"] = [
-            shown | {"share_server_id": row["share_server_id"]}
-            for row, shown in zip(rows, CLIENT.render_all(rows, call.version), strict=True)
-        ]
-    return answer
+    return answer | _cut_clients(call, subnet_id)
+
+
+def _cut_clients(call: Call, subnet_id: str) -> dict[str, Any]:
+    """`clients`, None while the back ends have not said, and `all_clients`."""
+    sees_all = call.permits("share_client:show_masked_addresses")
+
+    def attempt() -> dict[str, Any] | PendingCheck:
+        with begin(call.engine) as conn:
+            return connected_clients.cut(conn, subnet_id, sees_all=sees_all, limits=call.row_limits)
+
+    cut = settled_or_none(call, attempt, client_inquiries.is_pending)
+    if cut is None:
+        return {"clients": None, "all_clients": False}
+    rows = cut["clients"]
+    shown = CLIENT.render_all(rows, call.version)
+    servers = [{"share_server_id": row["share_server_id"]} for row in rows]
+    return cut | {"clients": [each | on for each, on in zip(shown, servers, strict=True)]}
 
 
 def create_check(call: Call, share_network_id: str) -> dict[str, Any]:
@@ -191,7 +207,7 @@ RESOURCE = Resource(
             create_check,
             member("share_network:subnet_create_check"),
             SubnetCheck,
-            gives=plain("", ANYTHING),
+            gives=plain("", share_network_checks.ADDITION),
             since=70,
         ),
         action(
@@ -207,7 +223,7 @@ RESOURCE = Resource(
             delete_check,
             admin("share_network_subnet:delete_check"),
             DeleteCheck,
-            gives=plain("", ANYTHING),
+            gives=plain("", share_network_checks.REMOVAL),
             since=70,
         ),
         *metadata.SUBNET.routes(

@@ -7,7 +7,7 @@ from typing import Any
 
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, member, one, reader
-from abaca.api.pending import settled
+from abaca.api.pending import settled_or_none
 from abaca.api.wire import bodies
 from abaca.api.wire.subnet_drains import REMOVAL, RemovalSet
 from abaca.db.session import begin
@@ -18,9 +18,7 @@ from abaca.domain.network_changes import (
     subnet_removals,
 )
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.errors import Conflict, Invalid, OverQuota
-
-_STILL_ASKED = "The back ends are still being asked who is connected; repeat the request."
+from abaca.errors import Invalid
 
 
 def show(call: Call, share_network_id: str, subnet_id: str) -> dict[str, Any]:
@@ -72,10 +70,7 @@ def _connected(call: Call, subnet_id: str) -> dict[str, int | None]:
 
     if not call.permits("share_client:index"):
         return {}
-    try:
-        return settled(call, attempt, Conflict(_STILL_ASKED), client_inquiries.is_pending)
-    except (Conflict, OverQuota):
-        return {}
+    return settled_or_none(call, attempt, client_inquiries.is_pending) or {}
 
 
 def _shown(

@@ -149,15 +149,14 @@ def cut(
     *,
     sees_all: bool = False,
     limits: RowLimits = NO_LIMITS,
-) -> dict[str, Any]:
+) -> dict[str, Any] | PendingCheck:
     """`clients` that the removal of a share network subnet would cut, as `on_subnet` gives them,
-    each with its `share_server_id`; None while the back ends have not answered. `all_clients`: it
-    is certain that there are no others."""
+    each with its `share_server_id`. `all_clients`: it is certain that there are no others."""
     owner = sa.select(share_networks.c.project_id).join(share_network_subnets)
     project_id = conn.scalars(owner.where(share_network_subnets.c.id == subnet_id)).one()
     found = on_subnet(conn, project_id, subnet_id, sees_all=sees_all, limits=limits)
     if isinstance(found, PendingCheck):
-        return {"clients": None, "all_clients": False}
+        return found
     rows = [
         {**row, "share_server_id": server_id}
         for server_id, of_server in found.rows.items()

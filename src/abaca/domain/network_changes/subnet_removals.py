@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import share_instances, share_network_subnets
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
-from abaca.domain.network_changes import connected_clients, share_server_networks, subnet_cuts
 from abaca.domain.network_changes import share_network_checks as checks
+from abaca.domain.network_changes import share_server_networks, subnet_cuts
 from abaca.domain.network_changes.share_network_checks import PendingCheck, Question
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.rows.share_network_lock import lock, refuse_while_changing
@@ -100,12 +100,10 @@ def check(
     subnet_id: str,
     *,
     reset_operation: bool,
-    sees_all_clients: bool = False,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
     """Ask the drivers alone, see `share_network_checks.ask`; with `export_locations` and
-    `access_rules` (`subnet_cuts`) and `clients` (`connected_clients.cut`) that the removal would
-    cut."""
+    `access_rules` that the removal would cut (`subnet_cuts`). Clients: `connected_clients.cut`."""
     removal = _judge(conn, caller, share_network_id, subnet_id)
     answer = checks.ask(
         conn,
@@ -113,8 +111,7 @@ def check(
         reset_operation=reset_operation,
         limits=limits,
     )
-    clients = connected_clients.cut(conn, subnet_id, sees_all=sees_all_clients, limits=limits)
-    return {**answer, **subnet_cuts.of(conn, subnet_id), **clients}
+    return {**answer, **subnet_cuts.of(conn, subnet_id)}
 
 
 def obstacle(conn: Connection, caller: Caller, share_network_id: str, subnet_id: str) -> str | None:
