@@ -2,8 +2,9 @@
 read, update, import and delete, in its order.
 
 `openstack_sharedfilesystem_securityservice_v2`, `…_sharenetwork_v2`, `…_share_v2`,
-`…_share_access_v2`. Each names the microversion that it needs, or none; what it waits for ends in
-one status, and any status that it does not expect meanwhile is an error.
+`…_share_access_v2`. It knows one subnet of a share network: others come, drain and go by another
+client. Each names the microversion that it needs, or none; what it waits for ends in one status,
+and any status that it does not expect meanwhile is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 
 from tests.clients.gophercloud import AGENT, Gophercloud
 from tests.openstack.keystone import Keystone
-from tests.service import Installation
+from tests.service import Installation, wait_until
 
 pytestmark = [
     pytest.mark.slow("a real Keystone, and the service behind it"),
@@ -24,6 +25,8 @@ pytestmark = [
 ]
 
 LEAST, CEPHX, WITH_OU, RULES, SHARES, MESSAGES = "2.7", "2.13", "2.44", "2.45", "2.14", "2.37"
+SUBNETS = "2.78"  # by which another client adds a subnet, and has one drain
+OLD, NEW = "10.35.0.0/24", "10.37.0.0/24"
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +288,111 @@ def test_an_extension_past_the_pool_s_room_is_no_conflict(
         == 1
     )
     assert latest_message(provider, share)["user_message"]
+    delete_share(provider, share)
+
+
+# --- what it manages while subnets come and go ----------------------------------------------------
+
+
+class Renumbered:
+    """A share network of Terraform's, to which another client has added a second subnet. `cidrs`:
+    share network subnet ids by their range, Terraform's first."""
+
+    def __init__(self, provider: Gophercloud, neutron_ids: dict[str, str]) -> None:
+        self._other = provider.at(SUBNETS)
+        wanted = {"network_id": neutron_ids["neutron_net_id"], "cidr": NEW, "ip_version": 4}
+        self.added = provider("POST", "/v2.0/subnets", {"subnet": wanted}, 201, base="/network")[
+            "subnet"
+        ]["id"]
+        self.id = create_network(provider, name="renumbered", **neutron_ids)
+        body = {"neutron_net_id": wanted["network_id"], "neutron_subnet_id": self.added}
+        self.path = f"/share-networks/{self.id}"
+        self._other("POST", f"{self.path}/subnets", {"share-network-subnet": body}, 200, 202)
+        wait_until(lambda: None not in self.cidrs(), "the ranges of the subnets", 60)
+
+    def cidrs(self) -> dict[str, str]:
+        found = self._other("GET", self.path)["share_network"]["share_network_subnets"]
+        return {each["cidr"]: each["id"] for each in found}
+
+    def drain(self, cidr: str) -> None:
+        at = f"{self.path}/subnets/{self.cidrs()[cidr]}/metadata"
+        self._other("POST", at, {"metadata": {"abaca:drain": "true"}}, 200)
+
+    def refusal(self, cidr: str) -> str:
+        """Of the plain deletion of a subnet; empty when it is accepted."""
+        status, answer = self._other.tried("DELETE", f"{self.path}/subnets/{self.cidrs()[cidr]}")
+        assert status in (202, 409), answer
+        return "" if status == 202 else str(answer["conflictingRequest"]["message"])
+
+    def remove(self, provider: Gophercloud) -> None:
+        for id_ in list(self.cidrs().values())[1:]:
+            self._other("DELETE", f"{self.path}/subnets/{id_}")
+        provider("DELETE", self.path)
+        # its addresses come back when the share servers are gone
+        at = f"/v2.0/subnets/{self.added}"
+        wait_until(
+            lambda: provider.tried("DELETE", at, base="/network")[0] in (204, 404), "no address", 60
+        )
+
+
+@pytest.fixture
+def renumbered(provider: Gophercloud, neutron_ids: dict[str, str]) -> Iterator[Renumbered]:
+    made = Renumbered(provider, neutron_ids)
+    yield made
+    made.remove(provider)
+
+
+def test_a_subnet_that_drains_changes_no_plan_before_it_is_deleted(
+    provider: Gophercloud, renumbered: Renumbered
+) -> None:
+    share = create_share(provider, renumbered.id)
+    as_planned = read_network(provider, renumbered.id), read_share(provider, share)
+    assert [path[:8] for path, _ in as_planned[1]["export_locations"]] == ["10.35.0.", "10.37.0."]
+    assert "removal set" in renumbered.refusal(OLD)
+    renumbered.drain(OLD)
+    assert (read_network(provider, renumbered.id), read_share(provider, share)) == as_planned
+    change = {"share_network": {"name": "still renumbered"}}
+    provider("PUT", renumbered.path, change, 200)
+    late = create_share(provider, renumbered.id)
+    assert [path[:8] for path, _ in read_share(provider, late)["export_locations"]] == ["10.37.0."]
+    delete_share(provider, late)
+    wait_until(lambda: not renumbered.refusal(OLD), "the drained subnet to be deleted", 60)
+    wait_until(lambda: list(renumbered.cidrs()) == [NEW], "the subnet to go", 60)
+    found, _ = read_network(provider, renumbered.id)
+    assert (found["name"], found["neutron_subnet_id"]) == ("still renumbered", renumbered.added)
+    assert read_share(provider, share)["export_locations"] == [
+        (path, True) for path, _ in as_planned[1]["export_locations"][1:]
+    ]
+    delete_share(provider, share)
+
+
+def test_metadata_choose_the_subnets_that_a_share_is_exported_on(
+    provider: Gophercloud, renumbered: Renumbered
+) -> None:
+    share = create_share(provider, renumbered.id, metadata={"export_subnets": NEW})
+    at = f"/shares/{share}"
+    read = read_share(provider, share)
+    assert read["metadata"] == {"export_subnets": NEW}
+    assert [path[:8] for path, _ in read["export_locations"]] == ["10.37.0."]
+
+    def exported_on(*starts: str) -> None:
+        wait_until(
+            lambda: (
+                [path[:8] for path, _ in read_share(provider, share)["export_locations"]]
+                == list(starts)
+            ),
+            f"exports on {starts}",
+            60,
+        )
+
+    provider.at(SHARES)("POST", f"{at}/metadata", {"metadata": {"export_subnets": OLD}}, 200)
+    exported_on("10.35.0.")
+    refused = provider.at(SHARES).tried(
+        "POST", f"{at}/metadata", {"metadata": {"export_subnets": "10.99.0.0/24"}}
+    )
+    assert refused[0] == 400 and "10.99.0.0/24" in refused[1]["badRequest"]["message"]
+    provider.at(SHARES)("DELETE", f"{at}/metadata/export_subnets", None, 200)
+    exported_on("10.35.0.", "10.37.0.")
     delete_share(provider, share)
 
 

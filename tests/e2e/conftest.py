@@ -110,6 +110,13 @@ Install = Callable[..., Site]
 
 @pytest.fixture
 def install(tmp_path: Path) -> Iterator[Install]:
+    """See `installing`."""
+    with installing(tmp_path) as install:
+        yield install
+
+
+@contextmanager
+def installing(folder: Path) -> Iterator[Install]:
     """`install(number, {option: value}, **overrides)`: that many Linux back ends (b1, b2, …),
     served; in the end nothing of them may be left."""
     if reason := unavailable_reason():
@@ -117,10 +124,10 @@ def install(tmp_path: Path) -> Iterator[Install]:
     ended: list[Callable[[], None]] = []
 
     def make(number: int, options: Mapping[str, str] | None = None, **overrides: object) -> Site:
-        tmp_path.chmod(0o755)
-        url = f"sqlite:///{tmp_path / 'abaca.db'}"
+        folder.chmod(0o755)
+        url = f"sqlite:///{folder / 'abaca.db'}"
         initialise(url)
-        state_dir = tmp_path / "state"
+        state_dir = folder / "state"
         state_dir.mkdir()
         pool = {"share_driver": "linux", "pool_size_gib": "2", "pool_sparse": "true"}
         backends = {f"b{index}": pool | dict(options or {}) for index in range(1, number + 1)}

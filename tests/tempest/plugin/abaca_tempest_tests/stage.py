@@ -96,11 +96,33 @@ class Stage(base.BaseSharesMixedTest):
         for subnet in self.network(network_id)["share_network_subnets"][1:]:
             self.shares_v2_client.delete_subnet(network_id, subnet["id"])
 
-    def share_on(self, network_id, type_id):
+    def share_on(self, network_id, type_id, **more):
         """An available share; its id."""
         return self.create_share(
-            share_type_id=type_id, share_network_id=network_id, cleanup_in_class=False
+            share_type_id=type_id, share_network_id=network_id, cleanup_in_class=False, **more
         )["id"]
+
+    def add(self, network_id, name):
+        """Add a subnet, asking again while the back ends are asked."""
+
+        def added():
+            try:
+                return self.shares_v2_client.create_subnet(network_id, **self.subnets[name])
+            except exceptions.Conflict as refused:
+                if "pending" not in str(refused):
+                    raise
+                return None
+
+        until(added, "the check to end")
+
+    def act(self, network_id, subnet_id, action, arguments=None, client=None, version="2.70"):
+        """What an action on a subnet answers; by an administrator unless `client` says
+        otherwise."""
+        client = client or self.admin_shares_v2_client
+        path = f"share-networks/{network_id}/subnets/{subnet_id}/action"
+        response, body = client.post(path, json.dumps({action: arguments}), version=version)
+        client.expected_success(202, response.status)
+        return json.loads(body) if body else None
 
     def network(self, network_id):
         return self.shares_v2_client.get_share_network(network_id)["share_network"]

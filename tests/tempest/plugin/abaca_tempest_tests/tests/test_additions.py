@@ -9,7 +9,7 @@ from manila_tempest_tests.common import waiters
 from tempest.lib import decorators, exceptions
 from testtools import testcase
 
-from abaca_tempest_tests.stage import CIDRS, NEGATIVE, POSITIVE, FaultyStage, until
+from abaca_tempest_tests.stage import CIDRS, NEGATIVE, POSITIVE, FaultyStage
 
 CHECK = "check_update_share_server_network_allocations"
 UPDATE = "update_share_server_network_allocations"
@@ -39,7 +39,7 @@ class AdditionsTest(FaultyStage):
         network_id = self.network_on("v4")
         share_id = self.share_on(network_id, self.type_id)
         before = self.shares_v2_client.list_share_export_locations(share_id)["export_locations"]
-        self._add(network_id, "v6")
+        self.add(network_id, "v6")
         self.assertEqual("active", self.settled(network_id)["status"])
         after = self.shares_v2_client.list_share_export_locations(share_id)["export_locations"]
         self.assertEqual(before, after[:1])
@@ -52,7 +52,7 @@ class AdditionsTest(FaultyStage):
         network_id = self.network_on("v4")
         share_id = self.share_on(network_id, self.type_id)
         self.plan({"method": CHECK, "match": share_id, "error": "Refused", "message": REASON})
-        refused = self.assertRaises(exceptions.Conflict, self._add, network_id, "v6")
+        refused = self.assertRaises(exceptions.Conflict, self.add, network_id, "v6")
         self.assertIn(REASON, str(refused))
         self.assertIs(
             False,
@@ -76,7 +76,7 @@ class AdditionsTest(FaultyStage):
         share_id = self.share_on(network_id, self.type_id)
         self.rule(share_id, CIDRS["v4"])
         self.plan({"method": UPDATE, "match": share_id, "error": "Refused", "message": REASON})
-        self._add(network_id, "v6")
+        self.add(network_id, "v6")
         network = self.settled(network_id)
         self.assertEqual(("active", 2), (network["status"], len(network["share_network_subnets"])))
         self.assertEqual("error", self.server_of(share_id)["status"])
@@ -98,7 +98,7 @@ class AdditionsTest(FaultyStage):
         server_id = self.server_of(share_id)["id"]
         security_service_id = self.create_security_service("ldap", server="10.7.0.200")["id"]
         self.plan({"method": UPDATE, "match": share_id, "error": "hang"})
-        self._add(network_id, "v6")
+        self.add(network_id, "v6")
         self.assertEqual("network_change", self.network(network_id)["status"])
         self.assertEqual("network_change", self.server_of(share_id)["status"])
         client = self.shares_v2_client
@@ -128,19 +128,6 @@ class AdditionsTest(FaultyStage):
         waiters.wait_for_resource_status(client, share_id, "available")
         self.assertEqual(2, client.get_share(share_id)["share"]["size"])
         self._assert_an_address_on_each(share_id, "v4", "v6")
-
-    def _add(self, network_id, name):
-        """Add a subnet, asking again while the back ends are asked."""
-
-        def added():
-            try:
-                return self.shares_v2_client.create_subnet(network_id, **self.subnets[name])
-            except exceptions.Conflict as refused:
-                if "pending" not in str(refused):
-                    raise
-                return None
-
-        until(added, "the check to end")
 
     def _ask_for_a_share(self, network_id):
         self.shares_v2_client.create_share(share_type_id=self.type_id, share_network_id=network_id)

@@ -3,8 +3,6 @@ refused and what is left (F1)."""
 
 from __future__ import annotations
 
-import json
-
 from tempest.lib import decorators, exceptions
 from testtools import testcase
 
@@ -25,7 +23,7 @@ class RemovalsTest(Stage):
         before = self.shares_v2_client.list_share_export_locations(share_id)["export_locations"]
         answer = until(
             lambda: (
-                (found := self._act(network_id, subnet_id, CHECK, {"reset_operation": False}))[
+                (found := self.act(network_id, subnet_id, CHECK, {"reset_operation": False}))[
                     "compatible"
                 ]
                 is not None
@@ -38,7 +36,7 @@ class RemovalsTest(Stage):
             [before[1]["path"]], [location["path"] for location in answer["export_locations"]]
         )
         self.assertEqual([CIDRS["v6"]], [rule["access_to"] for rule in answer["access_rules"]])
-        self._act(network_id, subnet_id, "force_delete")
+        self.act(network_id, subnet_id, "force_delete")
         network = self.settled(network_id)
         self.assertEqual(("active", 1), (network["status"], len(network["share_network_subnets"])))
         after = self.shares_v2_client.list_share_export_locations(share_id)["export_locations"]
@@ -52,21 +50,19 @@ class RemovalsTest(Stage):
         for action in ("force_delete", CHECK):
             self.assertRaises(
                 exceptions.Forbidden,
-                self._act,
+                self.act,
                 network_id,
                 subnet_id,
                 action,
                 client=self.shares_v2_client,
             )
-            self.assertRaises(exceptions.NotFound, self._act, network_id, network_id, action)
+            self.assertRaises(exceptions.NotFound, self.act, network_id, network_id, action)
             self.assertRaises(
-                exceptions.NotFound, self._act, network_id, subnet_id, action, version="2.69"
+                exceptions.NotFound, self.act, network_id, subnet_id, action, version="2.69"
             )
         lone = self.network_on("v4")
         (only,) = self.network(lone)["share_network_subnets"]
-        refused = self.assertRaises(
-            exceptions.Conflict, self._act, lone, only["id"], "force_delete"
-        )
+        refused = self.assertRaises(exceptions.Conflict, self.act, lone, only["id"], "force_delete")
         self.assertIn("is the last one", str(refused))
 
     def _in_use(self):
@@ -78,11 +74,3 @@ class RemovalsTest(Stage):
         subnets = self.network(network_id)["share_network_subnets"]
         (subnet_id,) = [each["id"] for each in subnets if each["ip_version"] == 6]
         return network_id, share_id, subnet_id
-
-    def _act(self, network_id, subnet_id, action, arguments=None, client=None, version="2.70"):
-        """What the action answers; by an administrator unless `client` says otherwise."""
-        client = client or self.admin_shares_v2_client
-        path = f"share-networks/{network_id}/subnets/{subnet_id}/action"
-        response, body = client.post(path, json.dumps({action: arguments}), version=version)
-        client.expected_success(202, response.status)
-        return json.loads(body) if body else None
