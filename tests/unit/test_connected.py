@@ -159,14 +159,16 @@ def test_files_and_locks_are_counted_by_client(files: Held) -> None:
     }
 
 
-def test_more_locks_than_can_be_read_are_not_counted(files: Held) -> None:
+@pytest.mark.parametrize("locks", [3000, 6000], ids=["of a file", "of the machine"])
+def test_more_locks_than_can_be_read_are_not_counted(files: Held, locks: int) -> None:
+    """Those of other files are."""
     many = files.open("many", str(CLIENT))
-    for number in range(3000):
+    for number in range(locks):
         files.lock(many, 2 * number)
-    files.open("one", str(OTHER))
+    files.lock(files.open("one", str(OTHER)), 0)
     assert files.told() == {
         CLIENT: {"share": OpenFiles(files=1, locks=None)},
-        OTHER: {"share": OpenFiles(files=1, locks=0)},
+        OTHER: {"share": OpenFiles(files=1, locks=1)},
     }
 
 
