@@ -285,6 +285,7 @@ LIMIT_OPTIONS: list[cfg.Opt] = [
         ("security_services", 100, "Most security services of a project"),
         ("resource_locks", 1000, "Most resource locks of a project"),
         ("access_rules_per_share", 500, "Most access rules of a share"),
+        ("dns_names", 100, "Most names in DNS of a project that its shares ask for"),
         (
             "waiting_work",
             2000,
@@ -367,6 +368,83 @@ WORKER_OPTIONS: list[cfg.Opt] = [
     ),
 ]
 
+_DOMAIN = r"(?:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_A_DOMAIN = Shaped(
+    "a domain name in lower case of at most 120 characters", f"^(?=.{{1,120}}$){_DOMAIN}$"
+)
+
+DNS_OPTIONS: list[cfg.Opt] = [
+    cfg.Opt(
+        "domain",
+        _A_DOMAIN,
+        help="Domain below which share servers, and shares that ask for it, have names: "
+        "nfs.example.org. The API and the workers need the same one. By default there are no "
+        "names.",
+    ),
+    cfg.IntOpt(
+        "ttl",
+        default=60,
+        min=1,
+        max=86_400,
+        help="Seconds that resolvers may keep an address. Let a subnet drain for longer than "
+        "this and interval together.",
+    ),
+    cfg.FloatOpt(
+        "interval",
+        default=10.0,
+        min=0.05,
+        max=3600.0,
+        help="Seconds between two looks whether what is published is still right.",
+    ),
+    cfg.Opt(
+        "zone_file",
+        Shaped("an absolute path", r"^/.*[^/]$"),
+        help="File that the worker writes as the zone of the domain: "
+        "/var/lib/abaca-dns/nfs.example.org.zone. Its folder exists, and only root may write to "
+        "it.",
+    ),
+    cfg.ListOpt(
+        "nameservers",
+        item_type=_A_DOMAIN,
+        default=[],
+        help="Names of the zone's servers, the primary first, separated by commas: "
+        "ns1.example.org. For zone_file.",
+    ),
+    cfg.Opt(
+        "hostmaster",
+        _A_DOMAIN,
+        sample_default="hostmaster.$domain",
+        help="Mail address of who is responsible for the zone, with a '.' for the '@'. For "
+        "zone_file.",
+    ),
+    cfg.Opt(
+        "server",
+        types.IPAddress(),
+        help="IP address of the primary server that takes updates (RFC 2136) and zone transfers "
+        "signed with the key in key_file.",
+    ),
+    cfg.PortOpt("port", default=53, min=1, help="TCP port of the server."),
+    cfg.Opt(
+        "zone",
+        _A_DOMAIN,
+        sample_default="$domain",
+        help="Zone on the server that the domain is in, where it is not a zone itself.",
+    ),
+    cfg.Opt(
+        "key_file",
+        Shaped("an absolute path", r"^/.*[^/]$"),
+        help="File with the key of updates, as `tsig-keygen` writes it: "
+        "/etc/abaca/dns.key. Others may not read it.",
+    ),
+    cfg.Opt(
+        "owner",
+        Shaped("letters, digits, '.', '-' and '_'", r"^[A-Za-z0-9._-]{1,100}$"),
+        default="abaca",
+        help="What a TXT record at each name on the server says whose it is. Different for "
+        "installations that share a zone.",
+    ),
+]
+
 BACKEND_OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "share_driver",
@@ -388,6 +466,7 @@ SECTIONS: dict[str, list[cfg.Opt]] = {
     "quota": QUOTA_OPTIONS,
     "limits": LIMIT_OPTIONS,
     "worker": WORKER_OPTIONS,
+    "dns": DNS_OPTIONS,
 }
 """What the service itself reads. Back ends and network plug-ins have sections of their own names,
 libraries theirs."""

@@ -45,7 +45,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "compatibility.md"
 SECTION = "\n## Recorded requests with another answer\n"
 NEWER = {"encryption_key_ref", "snapshot_inherit_share_access_support", "encryption_keys"}
 # Abaca's own, which Manila's answers do not have.
-EXTENSIONS = {"share_server_subnet_removal_support"}
+EXTENSIONS = {"share_server_subnet_removal_support", "dns_name"}
 MAPS = {
     "metadata",
     "extra_specs",

@@ -106,6 +106,52 @@ def test_what_there_is_not_is_told_with_what_was_meant(run: Run, text: str, said
     assert (sentences(result), result.exit_code) == ([said], 1)
 
 
+DNS = "[dns]\ndomain = nfs.example.org\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (DNS, "[dns] domain is set, but neither zone_file nor server: names go nowhere."),
+        (
+            "[dns]\nzone_file = /var/zone\n",
+            "[dns] zone_file is set, but not domain: which names are meant?",
+        ),
+        (
+            f"{DNS}zone_file = /var/zone\n",
+            "[dns] zone_file needs nameservers: a zone names its servers.",
+        ),
+        (f"{DNS}server = 192.0.2.1\n", "[dns] server needs key_file: updates are signed."),
+        (
+            f"{DNS}server = 192.0.2.1\nkey_file = /nowhere\nzone = example.net\n",
+            "[dns] domain = nfs.example.org is not in zone = example.net.",
+        ),
+        (
+            f"{DNS}server = 192.0.2.1\nkey_file = /nowhere\n",
+            "[dns] key_file: the key file /nowhere cannot be read: [Errno 2] No such file or "
+            "directory: '/nowhere'.",
+        ),
+        (
+            f"{DNS}server = ns1.example.org\nkey_file = /nowhere\n",
+            "[dns] server = ns1.example.org: an IP address is expected.",
+        ),
+        (
+            "[dns]\ndomain = NFS.example.org\n",
+            "[dns] domain = NFS.example.org: a domain name in lower case of at most 120 characters "
+            "is expected.",
+        ),
+    ],
+)
+def test_names_in_dns_that_make_no_sense_are_told(run: Run, text: str, said: str) -> None:
+    result = run(text)
+    assert (sentences(result)[0], result.exit_code) == (said, 1)
+
+
+def test_names_in_a_zone_file_are_a_valid_configuration(run: Run) -> None:
+    result = run(f"{DNS}zone_file = /var/zone\nnameservers = ns1.example.org, ns2.example.org\n")
+    assert (result.output, result.exit_code) == ("The configuration is valid.\n", 0)
+
+
 BACK_END = "[DEFAULT]\nenabled_share_backends = {}\n[one]\nshare_driver = {}\n"
 
 

@@ -19,6 +19,7 @@ from abaca import config, struct_types
 from abaca.db import migrations
 from abaca.db.encryption import Cipher
 from abaca.db.session import create_engine
+from abaca.dns import settings as dns_settings
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.domain.services.driver_data import SqlDriverData
 from abaca.operations import all as operations
@@ -35,6 +36,7 @@ from abaca.reconcile import (
     subnet_drain_deadlines,
     unused_share_servers,
 )
+from abaca.reconcile.dns_records import DnsRecords
 from abaca.reconcile.unserved_share_servers import Watch
 from abaca.worker import backends, upkeep
 from abaca.worker.lease import Lease
@@ -117,6 +119,7 @@ class Worker:
             self._housekeeping,
             min(_HOUSEKEEPING_SECONDS, self._conf.unused_share_server_cleanup_interval),
         )
+        self._publish_names()
 
     def stop(self) -> None:
         """Stop taking work, wait a bounded time for what runs, give the lease back."""
@@ -165,6 +168,21 @@ class Worker:
         finished_work.tidy_up(self.engine, self._conf.host)
         expired_messages.forget_expired(self.engine, self._conf.limits.messages)
 
+    def _publish_names(self) -> None:
+        dns = self._conf.dns
+        if dns.domain:
+            records = DnsRecords(
+                self.engine,
+                dns.domain,
+                dns.interval,
+                dns_settings.zone_file(self._conf),
+                dns_settings.primary(self._conf),
+            )
+            # nobody waits for it at the end: each thing that it does is whole by itself
+            self._in_background(
+                "names in DNS", records.bring_in_line, dns.interval, is_awaited=False
+            )
+
     def _keep_lease(self) -> None:
         try:
             self._lease.renew()
@@ -183,7 +201,15 @@ class Worker:
             )
             os._exit(EXIT_LEASE_LOST)
 
-    def _in_background(self, name: str, work: Callable[[], None], every_seconds: float) -> None:
+    def _in_background(
+        self,
+        name: str,
+        work: Callable[[], None],
+        every_seconds: float,
+        *,
+        is_awaited: bool = True,
+    ) -> None:
+        """`is_awaited`: a worker that stops waits for it."""
         thread = Thread(
             target=passes.repeat,
             args=(name, work, every_seconds, self._stopping),
@@ -191,7 +217,8 @@ class Worker:
             daemon=True,
         )
         thread.start()
-        self._threads.append(thread)
+        if is_awaited:
+            self._threads.append(thread)
 
     def _lock_path(self) -> Path:
         folder = config.state_path(self._conf, "worker")

@@ -22,6 +22,7 @@ from abaca.admin.configuration.given import Given, in_environment, in_files, sou
 from abaca.admin.configuration.sections import Catalogue
 from abaca.api.cleartext import refuse_cleartext
 from abaca.api.door.environment import Proxies
+from abaca.dns.settings import refuse_senseless
 from abaca.errors import BackendError
 from abaca.networks.fake import MemoryPorts
 from abaca.worker import backends
@@ -94,7 +95,11 @@ def _senseless(conf: cfg.ConfigOpts, given: Sequence[Given]) -> Iterator[str]:
             f"{source_of(given, 'database', 'connection')}{text}"
             for text in database_complaints(config.database_url(conf))
         )
-    for judge in (lambda: refuse_cleartext(conf), lambda: Proxies(conf.api.trusted_proxies)):
+    for judge in (
+        lambda: refuse_cleartext(conf),
+        lambda: Proxies(conf.api.trusted_proxies),
+        lambda: refuse_senseless(conf),
+    ):
         try:
             judge()
         except cfg.Error as error:

@@ -4,6 +4,7 @@ Those that the first start makes may be absent."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from cryptography.fernet import Fernet
 from oslo_config import cfg
@@ -14,6 +15,8 @@ from abaca.api.cleartext import refuse_unusable_tls
 from abaca.api.routing import DEFAULTS
 from abaca.api.users_file import parse
 from abaca.db.private_files import read_private
+from abaca.dns.records import DnsError
+from abaca.dns.tsig_key import read_key
 
 
 def errors(conf: cfg.ConfigOpts) -> list[str]:
@@ -23,6 +26,7 @@ def errors(conf: cfg.ConfigOpts) -> list[str]:
         *_of_users(conf),
         *_of_key(conf),
         *_of_certificate(conf),
+        *_of_dns_key(conf),
     ]
 
 
@@ -68,3 +72,13 @@ def _of_certificate(conf: cfg.ConfigOpts) -> Iterator[str]:
     except cfg.Error as error:
         if not isinstance(error.__cause__, PermissionError):
             yield str(error)
+
+
+def _of_dns_key(conf: cfg.ConfigOpts) -> Iterator[str]:
+    if not conf.dns.domain or not conf.dns.server or not conf.dns.key_file:
+        return
+    try:
+        read_key(Path(conf.dns.key_file))
+    except DnsError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            yield f"[dns] key_file: {error}."

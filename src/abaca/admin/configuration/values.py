@@ -42,6 +42,8 @@ def expected(option: cfg.Opt) -> str:
         return f"{'a whole number' if kind.num_type is int else 'a number'}{_range(kind)}"
     if isinstance(kind, types.HostAddress):
         return "an IP address or a host name"
+    if isinstance(kind, types.IPAddress):
+        return "an IP address"
     if isinstance(kind, types.List):
         return "a list, separated by commas,"
     if isinstance(kind, Shaped):

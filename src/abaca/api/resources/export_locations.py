@@ -20,7 +20,7 @@ def index(call: Call, share_id: str) -> dict[str, Any]:
         return call.many(
             "export_locations",
             EXPORT_LOCATION,
-            share_export_locations.find(conn, call.caller, share_id),
+            share_export_locations.find(conn, call.caller, share_id, call.conf.dns.domain),
         )
 
 
@@ -30,7 +30,9 @@ def show(call: Call, share_id: str, export_location_id: str) -> dict[str, Any]:
         return call.one(
             "export_location",
             EXPORT_LOCATION,
-            share_export_locations.get(conn, call.caller, share_id, export_location_id),
+            share_export_locations.get(
+                conn, call.caller, share_id, export_location_id, call.conf.dns.domain
+            ),
         )
 
 
@@ -40,14 +42,14 @@ def of_instance(call: Call, instance_id: str) -> dict[str, Any]:
         return call.many(
             "export_locations",
             EXPORT_LOCATION,
-            share_export_locations.find_of_instance(conn, instance_id),
+            share_export_locations.find_of_instance(conn, instance_id, call.conf.dns.domain),
         )
 
 
 def show_of_instance(call: Call, instance_id: str, export_location_id: str) -> dict[str, Any]:
     """GET /share_instances/{id}/export_locations/{id}"""
     with read(call.engine) as conn:
-        rows = share_export_locations.find_of_instance(conn, instance_id)
+        rows = share_export_locations.find_of_instance(conn, instance_id, call.conf.dns.domain)
     location = next((row for row in rows if row["id"] == export_location_id), None)
     if location is None:
         raise Missing(f"Export location '{export_location_id}' not found.")

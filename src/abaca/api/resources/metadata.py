@@ -16,7 +16,13 @@ from abaca.db.session import begin, read
 from abaca.domain.network_changes import subnet_drains, subnet_metadata
 from abaca.domain.rows.draining import METADATA_KEY
 from abaca.domain.share_networks import share_network_subnets
-from abaca.domain.shares import access_rules, share_export_locations, share_metadata, shares
+from abaca.domain.shares import (
+    access_rules,
+    dns_names,
+    share_export_locations,
+    share_metadata,
+    shares,
+)
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Invalid, Missing
 
@@ -187,10 +193,28 @@ def _of_subnet(
         )
 
 
+def judge_dns_name(call: Call, conn: Connection, given: Collection[str], share_id: str) -> None:
+    """Where names are published, the name that a share was just given has to be one, and free."""
+    if dns_names.KEY in given and call.conf.dns.domain:
+        dns_names.require_allowed(conn, share_id, call.row_limits)
+
+
+def _of_share(
+    call: Call,
+    conn: Connection,
+    given: Collection[str],
+    _dropped: Collection[str],
+    *,
+    share_id: str,
+) -> None:
+    judge_dns_name(call, conn, given, share_id)
+
+
 SHARE = Metadata(
     shares.get,
     share_metadata.change,
     guarded="share:update_admin_only_metadata",
+    hand_over=_of_share,
     starts_work=True,
 )
 SUBNET = Metadata(

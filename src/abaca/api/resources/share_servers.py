@@ -15,6 +15,7 @@ from abaca.db.session import begin, read
 from abaca.domain.network_changes import share_server_management
 from abaca.domain.network_changes.share_server_management import ServerToManage
 from abaca.domain.share_servers import share_servers
+from abaca.domain.shares import dns_names
 from abaca.errors import Invalid, Unprocessable
 
 _SUBNET_SINCE = 51
@@ -35,7 +36,10 @@ def index(call: Call) -> dict[str, Any]:
 def show(call: Call, share_server_id: str) -> dict[str, Any]:
     """GET /share-servers/{id}"""
     with read(call.engine) as conn:
-        return call.one("share_server", SHARE_SERVER, share_servers.get(conn, share_server_id))
+        server = share_servers.get(conn, share_server_id)
+    domain = call.conf.dns.domain
+    name = dns_names.of_server(domain, share_server_id) if domain else None
+    return call.one("share_server", SHARE_SERVER, {**server, "dns_name": name})
 
 
 def details(call: Call, share_server_id: str) -> dict[str, Any]:

@@ -99,7 +99,9 @@ def create(call: Call) -> dict[str, Any]:
         call.enforce("share:create_public_share")
     metadata.SHARE.refuse_closed(call, request.metadata)
     with begin(call.engine) as conn:
-        return _one(call, share_creation.create(conn, call.caller, request, call.quota_defaults))
+        share = share_creation.create(conn, call.caller, request, call.quota_defaults)
+        metadata.judge_dns_name(call, conn, request.metadata, share["id"])
+        return _one(call, share)
 
 
 def update(call: Call, share_id: str) -> dict[str, Any]:

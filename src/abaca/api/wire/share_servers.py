@@ -33,8 +33,9 @@ SHARE_SERVER = View(
     Field("security_service_update_support", since=63, type=FLAG),
     Field("share_network_subnet_ids", since=70, type=TEXTS),
     Field("network_allocation_update_support", since=70, type=FLAG),
-    # not one of Manila's
+    # not Manila's
     Field("share_server_subnet_removal_support", since=70, type=FLAG),
+    Field("dns_name", lambda server: server.get("dns_name"), since=70, level=SHOW),
 )
 
 

@@ -32,6 +32,7 @@ class RowLimits(Value):
     access_rules_per_share: int = -1
     # work of a project that may be asked for again and again about the same rows
     waiting_work: int = -1
+    dns_names: int = -1
 
 
 NO_LIMITS = RowLimits()
@@ -67,6 +68,13 @@ def require_room_for_work(conn: Connection, project_id: str, limits: RowLimits) 
         )
 
 
+def hold_in_project(conn: Connection, kind: str, project_id: str) -> None:
+    """Until this transaction ends, nobody else gets past here for the same kind and project. SQLite
+    has one writer at a time."""
+    if not is_sqlite(conn):
+        conn.execute(_HOLD, {"name": f"{kind} of {project_id}"})
+
+
 def require_room_in_project(
     conn: Connection,
     kind: str,
@@ -75,10 +83,8 @@ def require_room_in_project(
     project_id: str,
     more: int = 1,
 ) -> None:
-    """The same for what belongs to a project only: nobody else counts that meanwhile. SQLite has
-    one writer at a time."""
+    """The same for what belongs to a project only."""
     if limit < 0:
         return
-    if not is_sqlite(conn):
-        conn.execute(_HOLD, {"name": f"{kind} of {project_id}"})
+    hold_in_project(conn, kind, project_id)
     require_room(conn, kind, limit, project_column == project_id, f"project {project_id}", more)

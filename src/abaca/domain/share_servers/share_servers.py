@@ -282,20 +282,20 @@ def is_changing() -> sa.ColumnElement[bool]:
     return ~mappings.c.is_served | mappings.c.is_leaving
 
 
+def serving() -> sa.Select[Any]:
+    """A query for the ids of the servers in a serving status."""
+    return sa.select(share_servers.c.id).where(_serving())
+
+
 def serving_ids(conn: Connection, host: str) -> list[str]:
     """The ids of the servers of host@backend in a serving status, the oldest first."""
-    query = sa.select(share_servers.c.id).where(share_servers.c.host == host, _serving())
+    query = serving().where(share_servers.c.host == host)
     return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
 
 
 def is_serving(conn: Connection, share_server_id: str) -> bool:
     """Whether the server exists and is in a serving status."""
-    return (
-        conn.scalar(
-            sa.select(share_servers.c.id).where(share_servers.c.id == share_server_id, _serving())
-        )
-        is not None
-    )
+    return conn.scalar(serving().where(share_servers.c.id == share_server_id)) is not None
 
 
 def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:

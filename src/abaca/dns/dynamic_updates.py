@@ -1,0 +1,219 @@
+"""Names in a zone of a primary server, by updates (RFC 2136) signed with TSIG (RFC 8945).
+
+What is there is read by a zone transfer, whenever the zone's serial is another one, so what
+somebody else takes away comes back. Each name that is ours carries a TXT record that says so; names
+without it are never touched. An update says what was found at each of its names, and is refused
+when that has changed meanwhile (prerequisites): of two workers that publish at the same time, or of
+a worker and a person, neither undoes what it has not seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import dns.message
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+import dns.update
+
+from abaca.dns.dialogue import Dialogue, Refusal
+from abaca.dns.records import DnsError, Names, ReadNames, by_type
+from abaca.dns.tsig_key import read_key
+
+SECONDS = 60.0
+"""How long one look at the server, with all its updates, may take."""
+MOST_NAMES = 200_000
+"""Of a zone, below the domain: with more the zone is not read on."""
+_MOST_RECORDS = 500
+"""In an update, unless one name has more: 64 KiB hold twice as many of the longest."""
+_LONGEST_TRUST = 600.0
+"""Seconds after which a zone is read again, although its serial is the same."""
+_OURS = ("A", "AAAA", "TXT")
+
+Records = Mapping[str, frozenset[str]]
+"""Record type → values as text."""
+
+
+@dataclass
+class _Found:
+    """What a name has: of the types that we write the values, with the TTLs of all; `others`: it
+    has records of other types."""
+
+    records: dict[str, set[str]] = field(default_factory=dict)
+    ttls: set[int] = field(default_factory=set)
+    others: bool = False
+
+
+class Change(NamedTuple):
+    """A name, what it has, and what it shall have; nothing: it goes."""
+
+    name: str
+    before: Records
+    after: Records
+
+    @property
+    def size(self) -> int:
+        """How many records of an update it takes, at most."""
+        values = [*self.before.values(), *self.after.values()]
+        return 2 * len(_OURS) + sum(map(len, values))
+
+
+class _Look(NamedTuple):
+    """What was seen when nothing was left to be done, and when (of the monotonic clock)."""
+
+    serial: int
+    names: Names
+    failed: dict[str, str]
+    at: float
+
+    def is_still(self, serial: int) -> bool:
+        """Whether the zone with that serial need not be read again. A server may lie about it, but
+        not for ever."""
+        return serial == self.serial and time.monotonic() < self.at + _LONGEST_TRUST
+
+
+class Outcome(NamedTuple):
+    """How many names were changed; those that were not, each with the reason."""
+
+    changed: int
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The zone `zone` on a server; names of ours are below `domain`, which is in it. `key_file` is
+    read anew each time. `owner`: what our names carry; installations that share a zone have
+    different ones. `seconds`: how long one look, with all its updates, may take."""
+
+    address: str
+    port: int
+    key_file: Path
+    zone: str
+    domain: str
+    ttl: int
+    owner: str
+    seconds: float = SECONDS
+    _last: list[_Look] = field(default_factory=list)
+
+    def publish(self, names: ReadNames) -> Outcome:
+        """Bring the zone in line. `names` are read after the zone was, so that an older state of
+        them never replaces a newer one. Raises DnsError when the zone cannot be read, or when time
+        is over: what was done until then is done."""
+        key = read_key(self.key_file)
+        with Dialogue(self.address, self.port, key, self.seconds) as dialogue:
+            serial = self._serial(dialogue)
+            last = self._last.pop() if self._last else None
+            if last is not None and last.is_still(serial) and last.names == names():
+                self._last.append(last)
+                return Outcome(0, last.failed)
+            found = self._transferred(dialogue)
+            wanted = names()
+            changes, failed = self._changes(found, wanted)
+            if not changes:
+                self._last.append(_Look(serial, wanted, failed, time.monotonic()))
+            refused: dict[str, str] = {}
+            for batch in _batches(changes):
+                refused |= self._carried_out(dialogue, batch)
+        return Outcome(len(changes) - len(refused), failed | refused)
+
+    def _serial(self, dialogue: Dialogue) -> int:
+        question = dns.message.make_query(dns.name.from_text(self.zone), dns.rdatatype.SOA)
+        answer = dialogue.ask(question, f"the SOA of zone {self.zone}")
+        for record in answer.answer:
+            if record.rdtype == dns.rdatatype.SOA:
+                return int(record[0].serial)
+        raise DnsError(f"{self.address} does not serve zone {self.zone}")
+
+    def _transferred(self, dialogue: Dialogue) -> dict[str, _Found]:
+        """All names below the domain. Raises DnsError."""
+        domain = dns.name.from_text(self.domain)
+        found: dict[str, _Found] = {}
+        for record in dialogue.transfer(dns.name.from_text(self.zone)):
+            if record.name == domain or not record.name.is_subdomain(domain):
+                continue
+            name = found.setdefault(record.name.to_text(omit_final_dot=True).lower(), _Found())
+            kind = dns.rdatatype.to_text(record.rdtype)
+            if kind in _OURS:
+                name.records.setdefault(kind, set()).update(value.to_text() for value in record)
+                name.ttls.add(record.ttl)
+            elif kind not in ("RRSIG", "NSEC"):
+                name.others = True
+            if len(found) > MOST_NAMES:
+                raise DnsError(f"zone {self.zone} has more than {MOST_NAMES} names")
+        return found
+
+    def _changes(
+        self, found: Mapping[str, _Found], names: Names
+    ) -> tuple[list[Change], dict[str, str]]:
+        """What is to be done, what goes first; and the names that others have."""
+        marker = {"TXT": frozenset({f'"abaca {self.owner}"'})}
+        nothing = _Found()
+        changes, failed = [], {}
+        for name in sorted(found.keys() | names.keys(), key=lambda each: (each in names, each)):
+            there = found.get(name, nothing)
+            before = {kind: frozenset(values) for kind, values in there.records.items()}
+            is_ours = before.get("TXT") == marker["TXT"] and not there.others
+            if name in found and not is_ours:
+                if name in names:
+                    failed[name] = "the name has records that are not of this installation"
+                continue
+            after: Records = {}
+            if name in names:
+                addresses = by_type(names[name]).items()
+                after = {kind: frozenset(map(str, values)) for kind, values in addresses} | marker
+            if before != after or (after and there.ttls != {self.ttl}):
+                changes.append(Change(name, before, after))
+        return changes, failed
+
+    def _carried_out(self, dialogue: Dialogue, batch: Sequence[Change]) -> dict[str, str]:
+        """Send an update; those of its names that fail, with the reason. One that is refused is
+        tried in halves: a name that the server does not take holds up no other."""
+        try:
+            dialogue.ask(self._update(batch), f"an update of zone {self.zone}")
+            return {}
+        except Refusal as error:
+            refusal = str(error)
+        if len(batch) == 1:
+            return {batch[0].name: refusal}
+        half = len(batch) // 2
+        first = self._carried_out(dialogue, batch[:half])
+        return first | self._carried_out(dialogue, batch[half:])
+
+    def _update(self, batch: Sequence[Change]) -> dns.update.UpdateMessage:
+        update = dns.update.UpdateMessage(dns.name.from_text(self.zone))
+        for change in batch:
+            name = dns.name.from_text(change.name)
+            if not change.before:
+                update.absent(name)
+            for kind in _OURS if change.before else ():
+                if values := change.before.get(kind):
+                    update.present(name, *_rdatas(kind, values))
+                    update.delete(name, kind)
+                else:
+                    update.absent(name, kind)
+            for kind, values in change.after.items():
+                update.add(name, self.ttl, *_rdatas(kind, values))
+        return update
+
+
+def _rdatas(kind: str, values: frozenset[str]) -> list[dns.rdata.Rdata]:
+    return [dns.rdata.from_text(dns.rdataclass.IN, kind, value) for value in sorted(values)]
+
+
+def _batches(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """The changes in their order, so many at a time that they fit into one message."""
+    batch: list[Change] = []
+    for change in changes:
+        if batch and sum(each.size for each in batch) + change.size > _MOST_RECORDS:
+            yield batch
+            batch = []
+        batch.append(change)
+    if batch:
+        yield batch
