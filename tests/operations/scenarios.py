@@ -38,14 +38,17 @@ from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import (
     access_rules,
     export_choices,
+    share_creation,
     share_management,
     share_metadata,
     shares,
 )
+from abaca.domain.shares.share_creation import ShareRequest
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
+from tests.operations.neighbours import first_address, make_flat, put_neighbours
 from tests.operations.scene import (
     allow,
     another_instance,
@@ -292,6 +295,25 @@ def share_create(ground: Ground) -> Ask:
     return lambda: ground.stack.share(network, share_type="snap")
 
 
+def share_create_of_another_address(ground: Ground) -> Ask:
+    """Another machine uses the address that the new server is given first."""
+    stack, network = ground.stack, ground.network()
+    stack.do(make_flat, network)
+    request = ShareRequest(share_proto="NFS", size=1, share_type="snap", share_network_id=network)
+
+    def create(conn: Connection) -> None:
+        made = share_creation.create(conn, MEMBER, request)
+        (server,) = conn.scalars(
+            sa.select(share_instances.c.share_server_id).where(
+                share_instances.c.share_id == made["id"]
+            )
+        )
+        subnet = share_network_subnets.find(conn, MEMBER, network)[0]["id"]
+        put_neighbours(stack, first_address(conn, server, subnet))
+
+    return lambda: stack.do(create)
+
+
 def share_create_from_a_snapshot(ground: Ground) -> Ask:
     network, _, snapshot = ground.snapshot()
     return lambda: ground.stack.share(network, size=3, share_type="snap", snapshot_id=snapshot)
@@ -400,6 +422,22 @@ def share_server_unmanage(ground: Ground) -> Ask:
 def share_server_add_subnet(ground: Ground) -> Ask:
     network, _ = ground.checked()
     return lambda: ground.stack.add_subnet(network, ground.another)
+
+
+def share_server_add_subnet_of_another_address(ground: Ground) -> Ask:
+    """Another machine uses the address that the server is given first on the new subnet."""
+    stack = ground.stack
+    network, share = ground.checked()
+    server = server_of(stack, share)
+    wanted = SubnetRequest(neutron_net_id=ground.another[0], neutron_subnet_id=ground.another[1])
+
+    def add(conn: Connection) -> None:
+        added = subnet_additions.add(conn, MEMBER, network, wanted, multiple_allowed=True)
+        assert isinstance(added, dict), "the drivers have been asked"
+        make_flat(conn, network)
+        put_neighbours(stack, first_address(conn, server, added["id"]))
+
+    return lambda: stack.do(add)
 
 
 def share_server_abandon_subnet(ground: Ground) -> Ask:
@@ -537,6 +575,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         access_apply_of_two_instances,
         service_ensure_shares,
         share_create,
+        share_create_of_another_address,
         share_create_from_a_snapshot,
         share_delete,
         share_delete_of_two_instances,
@@ -550,6 +589,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_revert,
         share_server_abandon_subnet,
         share_server_add_subnet,
+        share_server_add_subnet_of_another_address,
         share_server_clients,
         share_server_add_subnet_from_a_removal,
         share_server_delete,

@@ -99,7 +99,14 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
     rows = {
         table: number
         for table, number in stack.rows().items()
-        if table not in ("client_inquiries", "messages", "quota_usages", "share_usages")
+        if table
+        not in (
+            "client_inquiries",
+            "local_addresses_set_aside",
+            "messages",
+            "quota_usages",
+            "share_usages",
+        )
     }
     counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
     in_use = sa.select(

@@ -44,6 +44,10 @@ class AddressPool:
         """How many addresses there are."""
         return self._offsets[-1]
 
+    def free(self, not_free: Iterable[str]) -> int:
+        """How many addresses are not among these, some of which may be outside of the ranges."""
+        return self.size - sum(self._holds(ip_address(text)) for text in set(not_free))
+
     def pick(self, keys: Sequence[str], taken: Iterable[str]) -> list[str]:
         """A free address for each key, in order. Raises ValueError when there are not as many."""
         used = {int(ip_address(text)) for text in taken}
@@ -61,6 +65,12 @@ class AddressPool:
             if int(address) not in used:
                 return address
         raise ValueError(f"no address of {self.size} is free")
+
+    def _holds(self, address: Address) -> bool:
+        return any(
+            int(start) <= int(address) < int(start) + (end - begin)
+            for start, (begin, end) in zip(self._starts, pairwise(self._offsets), strict=True)
+        )
 
     def _at(self, index: int) -> Address:
         which = bisect_right(self._offsets, index) - 1

@@ -196,6 +196,32 @@ class NetworkConformance:
         network_lab.plugin.release(str(uuid4()), [str(uuid4())])
         network_lab.plugin.release(str(uuid4()), [])
 
+    def test_addresses_that_other_machines_use_are_taken_back(
+        self, network_lab: NetworkLab
+    ) -> None:
+        """From that server only, and with nothing else of its; again after a crash."""
+        plugin, subnet = network_lab.plugin, network_lab.add_subnet("10.1.0.0/24")
+        v6 = network_lab.add_subnet("fd00:1::/64", network_id=subnet.neutron_net_id)
+        server_id = str(uuid4())
+        mine = [request(subnet, count=2, server_id=server_id), request(v6, server_id=server_id)]
+        others = request(subnet)
+        [[one, two], [three]] = plugin.allocate(mine)
+        [[anothers]] = plugin.allocate([others])
+        try:
+            for _ in range(2):
+                plugin.set_aside(server_id, [one.ip_address, anothers.ip_address])
+        except Refused as refusal:
+            pytest.skip(refusal.message)
+        [given, [same]] = plugin.allocate(mine)
+        assert (given[1], same) == (two, three)
+        assert given[0].ip_address not in (two.ip_address, anothers.ip_address)
+        assert plugin.allocate([others]) == [[anothers]]
+        plugin.set_aside(str(uuid4()), [two.ip_address])
+        assert plugin.allocate(mine) == [given, [same]]
+        plugin.release(server_id)
+        plugin.set_aside(server_id, [two.ip_address])
+        assert len(plugin.allocate(mine)[0]) == 2
+
     @pytest.mark.parametrize(("cidr", "free", "wrong"), [
         ("10.1.0.0/24", "10.1.0.77",
          ["10.1.0.0", "10.1.0.1", "10.1.0.255", "10.2.0.7", "fd00:1::7"]),

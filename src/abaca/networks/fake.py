@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from threading import Lock
 from uuid import uuid4
@@ -25,6 +26,7 @@ class MemoryPorts:
         self._lock = Lock()
         self._subnets: dict[str, LocalSubnet] = {}
         self._ports: dict[PortKey, Port] = {}
+        self._set_aside: dict[tuple[str, str], datetime] = {}
 
     def put(self, subnet: LocalSubnet) -> None:
         """Add or replace a subnet."""
@@ -38,13 +40,21 @@ class MemoryPorts:
             and subnet_id in (None, item.subnet.neutron_subnet_id)
         ]
 
-    def count_ports(self, subnet_id: str) -> int:
-        return len(self.taken().get(subnet_id, ()))
+    def not_free(self, subnet_id: str) -> Collection[str]:
+        return {*self.taken().get(subnet_id, ()), *self.set_aside_now().get(subnet_id, ())}
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[MemoryPorts]:
         with self._lock:
             yield self
+
+    def set_aside(self, server_id: str, ip_addresses: Collection[str], until: datetime) -> None:
+        with self._lock:
+            for key, port in list(self._ports.items()):
+                address = port.allocation.ip_address
+                if key.server_id == server_id and address in ip_addresses:
+                    del self._ports[key]
+                    self._set_aside[port.subnet_id, address] = until
 
     def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
         with self._lock:
@@ -71,6 +81,14 @@ class MemoryPorts:
         for port in list(self._ports.values()):
             taken.setdefault(port.subnet_id, []).append(port.allocation.ip_address)
         return taken
+
+    def set_aside_now(self) -> Mapping[str, Collection[str]]:
+        now = datetime.now(UTC).replace(tzinfo=None)
+        found: dict[str, list[str]] = {}
+        for (subnet_id, address), until in list(self._set_aside.items()):
+            if until > now:
+                found.setdefault(subnet_id, []).append(address)
+        return found
 
     def add(self, ports: Sequence[Port]) -> None:
         self._ports |= {port.key: port for port in ports}
@@ -144,6 +162,10 @@ class FakeNetworks(LocalNetworks):
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         with self._faulty("allocate"):
             return super().allocate(requests)
+
+    def set_aside(self, server_id: str, ip_addresses: Sequence[str]) -> None:
+        with self._faulty("set_aside"):
+            super().set_aside(server_id, ip_addresses)
 
     def take_over(
         self, request: AllocationRequest, ip_addresses: Sequence[str]

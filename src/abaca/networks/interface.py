@@ -69,6 +69,19 @@ class NetworkPlugin(ABC):
         """Addresses for each request, in the order asked: all of them or none. Raises NoSpace, with
         numbers, when a subnet is full."""
 
+    def set_aside(self, server_id: str, ip_addresses: Sequence[str]) -> None:
+        """Take these addresses back from a share server, because other machines use them; the next
+        `allocate` gives it others. As far as the plug-in can, nobody is given them for a while.
+
+        What the server does not have (any more) is left alone. Raises Refused when the plug-in
+        cannot do it: the server then gets no addresses.
+        """
+        raise Refused(
+            f"Another machine on the network already uses {', '.join(ip_addresses)}. Keep what "
+            "other machines use out of the subnet's allocation pools, and try again.",
+            is_public=True,
+        )
+
     def take_over(
         self, request: AllocationRequest, ip_addresses: Sequence[str]
     ) -> list[NetworkAllocation]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid5
@@ -23,6 +24,12 @@ from abaca.values import NetworkAllocation, Subnet, Value
 
 # any: it makes the ids of ports differ from those of others who use uuid5
 _PORT_IDS = UUID("5d1f8f2c-4c5b-4d57-9d0f-3f4f6f0a7c11")
+
+SET_ASIDE_FOR = timedelta(hours=1)
+"""As long is an address given to nobody that another machine uses. After that it may be given
+again, which is when it is looked for again."""
+
+_MOST_SHOWN = 8
 
 
 class LocalSubnet(Value):
@@ -67,6 +74,9 @@ class LockedPorts(Protocol):
     def taken(self) -> Mapping[str, Collection[str]]:
         """The addresses given, by subnet id."""
 
+    def set_aside_now(self) -> Mapping[str, Collection[str]]:
+        """The addresses that are given to nobody now, by subnet id."""
+
     def add(self, ports: Sequence[Port]) -> None:
         """Store new ports."""
 
@@ -81,12 +91,16 @@ class PortStore(Protocol):
     def find(self, *, network_id: str | None, subnet_id: str | None) -> list[LocalSubnet]:
         """The subnets with these ids (None: any), whoever they belong to."""
 
-    def count_ports(self, subnet_id: str) -> int:
-        """How many addresses of a subnet are given."""
+    def not_free(self, subnet_id: str) -> Collection[str]:
+        """The addresses of a subnet that are given or set aside."""
 
     def lock(self, subnet_ids: Collection[str]) -> AbstractContextManager[LockedPorts]:
         """A transaction that holds these subnets; stored at its end, or not at all when it ends
         with an error."""
+
+    def set_aside(self, server_id: str, ip_addresses: Collection[str], until: datetime) -> None:
+        """Forget the ports of a share server that have these addresses, and give the addresses to
+        nobody `until` then (UTC)."""
 
     def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
         """Forget the ports of a share server, on the given share network subnets or on all."""
@@ -133,9 +147,8 @@ class LocalNetworks(NetworkPlugin):
         found = self._store.find(network_id=None, subnet_id=subnet.neutron_subnet_id)
         if not found:
             raise Refused(f"There is no subnet {subnet.neutron_subnet_id}.", is_public=True)
-        return AddressPool(found[0].allocation_pools).size - self._store.count_ports(
-            subnet.neutron_subnet_id
-        )
+        not_free = self._store.not_free(subnet.neutron_subnet_id)
+        return AddressPool(found[0].allocation_pools).free(not_free)
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         with self._store.lock({request.neutron_subnet_id for request in requests}) as locked:
@@ -149,6 +162,11 @@ class LocalNetworks(NetworkPlugin):
                 locked.add(made)
             ports |= {port.key: port for port in made}
         return [[ports[key].allocation for key in _keys(request)] for request in requests]
+
+    def set_aside(self, server_id: str, ip_addresses: Sequence[str]) -> None:
+        self._store.set_aside(
+            server_id, ip_addresses, datetime.now(UTC).replace(tzinfo=None) + SET_ASIDE_FOR
+        )
 
     def take_over(
         self, request: AllocationRequest, ip_addresses: Sequence[str]
@@ -284,15 +302,16 @@ def _missing_keys(
 def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) -> list[Port]:
     if not missing:
         return []
-    subnets, taken = locked.subnets(), locked.taken()
+    subnets, taken, set_aside = locked.subnets(), locked.taken(), locked.set_aside_now()
     made: list[Port] = []
     for subnet_id, keys in missing.items():
-        pool, used = AddressPool(subnets[subnet_id].allocation_pools), taken.get(subnet_id, ())
-        free = pool.size - len(used)
+        pool = AddressPool(subnets[subnet_id].allocation_pools)
+        used = {*taken.get(subnet_id, ()), *set_aside.get(subnet_id, ())}
+        free = pool.free(used)
         if free < len(keys):
-            raise NoSpace(
-                no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys)), is_public=True
-            )
+            said = no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys))
+            others = sorted(set_aside.get(subnet_id, ()))
+            raise NoSpace(said + _used_by_others(others), is_public=True)
         made += [
             _new_port(key, subnet_id, address)
             for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)
@@ -305,6 +324,14 @@ def _new_port(key: PortKey, subnet_id: str, address: str) -> Port:
         id=str(uuid5(_PORT_IDS, str(key))), ip_address=address, mac_address=mac_address(key)
     )
     return Port(key=key, subnet_id=subnet_id, allocation=allocation)
+
+
+def _used_by_others(addresses: Sequence[str]) -> str:
+    if not addresses:
+        return ""
+    shown = ", ".join(addresses[:_MOST_SHOWN])
+    more = f" and {len(addresses) - _MOST_SHOWN} more" if len(addresses) > _MOST_SHOWN else ""
+    return f"; set aside, because other machines use them: {shown}{more}"
 
 
 def no_space(subnet_id: str, cidr: str, free: int, needed: int) -> str:

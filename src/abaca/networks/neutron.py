@@ -213,6 +213,14 @@ class NeutronNetworks(NetworkPlugin):
                     ]
         raise OutcomeUnknown("Neutron says that the port exists, but does not list it.")
 
+    def set_aside(self, server_id: str, ip_addresses: Sequence[str]) -> None:
+        """Neutron is not kept from giving them again, but chooses at random. Ports of ours that
+        hold them would count against the project's quota, and be nobody's to remove."""
+        for port in self._ports(server_id).values():
+            if any(fixed["ip_address"] in ip_addresses for fixed in port.fixed_ips):
+                with lost_as(OutcomeUnknown):
+                    self._neutron.delete_port(port)
+
     def take_over(
         self, request: AllocationRequest, ip_addresses: Sequence[str]
     ) -> list[NetworkAllocation]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abaca.domain.network_changes import share_server_networks, share_server_repairs
 from abaca.operations import driver_calls, serving
-from abaca.operations.share_server_setup import allocate
+from abaca.operations.address_allocation import allocate
 from abaca.workflow.steps import effect, later, tx, workflow
 
 
@@ -17,7 +17,7 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
         server = tx(share_server_networks.to_extend, share_server_id, subnet_id)
         if server is None:
             return
-        given = allocate(share_server_id, server.places)
+        given = allocate(share_server_id, server.host, server.places)
         tx(share_server_networks.store_allocations, share_server_id, given)
         addition = later(share_server_networks.addition, share_server_id, subnet_id)
         update = effect(

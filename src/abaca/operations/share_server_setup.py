@@ -13,12 +13,10 @@ from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_server_networks import Place
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
-from abaca.domain.share_networks import share_network_subnets
 from abaca.domain.share_servers import share_servers
 from abaca.errors import BackendError, Refused
-from abaca.networks.interface import AllocationRequest
 from abaca.operations import driver_calls, serving
-from abaca.values import NetworkAllocation
+from abaca.operations.address_allocation import allocate
 from abaca.workflow.steps import effect, tx
 
 
@@ -37,38 +35,9 @@ def make_sure_of_server(share_server_id: str, host: str) -> None:
             )
 
 
-def allocate(share_server_id: str, places: list[Place]) -> dict[str, list[NetworkAllocation]]:
-    """Find out what each subnet is, where that is not known yet, and give the server its addresses
-    on all of them, or on none.
-
-    Share network subnet id → the addresses, which are yet to be stored.
-    """
-    networks = serving.current().networks
-    requests = []
-    for place in places:
-        subnet = place.subnet
-        if subnet is None:
-            subnet = effect(
-                networks.get_subnet, place.project_id, place.neutron_net_id, place.neutron_subnet_id
-            )
-            tx(share_network_subnets.resolve, place.share_network_subnet_id, subnet)
-        requests.append(
-            AllocationRequest(
-                server_id=share_server_id,
-                share_network_subnet_id=place.share_network_subnet_id,
-                neutron_net_id=subnet.neutron_net_id,
-                neutron_subnet_id=subnet.neutron_subnet_id,
-                count=place.count,
-                project_id=place.project_id,
-            )
-        )
-    given: list[list[NetworkAllocation]] = effect(networks.allocate, requests)
-    return dict(zip([place.share_network_subnet_id for place in places], given, strict=True))
-
-
 def _set_up(share_server_id: str, host: str, places: list[Place]) -> None:
     try:
-        given = allocate(share_server_id, places)
+        given = allocate(share_server_id, host, places)
         network_info = tx(share_server_networks.with_allocations, share_server_id, given)
         details = effect(driver_calls.setup_server, host, share_server_id, network_info)
         tx(share_servers.mark_active, share_server_id, details)

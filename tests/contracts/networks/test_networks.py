@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from ipaddress import ip_network
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from abaca.db import migrations
-from abaca.db.session import begin, create_engine
+from abaca.db.session import begin, create_engine, utcnow
+from abaca.db.tables import local_addresses_set_aside
 from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.errors import DatabaseAway, NoSpace, OutcomeUnknown, Refused, Unavailable
@@ -17,7 +20,7 @@ from abaca.networks import registry
 from abaca.networks.conformance import PROJECT, NetworkConformance, request
 from abaca.networks.fake import FakeNetworks
 from abaca.networks.interface import NetworkPlugin
-from abaca.networks.local import LocalNetworks
+from abaca.networks.local import SET_ASIDE_FOR, LocalNetworks
 from abaca.values import Caller, Subnet
 from tests.databases import Initialise
 
@@ -86,6 +89,51 @@ class TestLocalNetworks(NetworkConformance):
             error.value.message
             == f"subnet {subnet.neutron_subnet_id} (10.0.0.0/29) has 1 free address, 2 are needed"
         )
+
+    def test_what_other_machines_use_is_given_to_nobody_for_an_hour(
+        self, network_lab: LocalLab, engine: Engine
+    ) -> None:
+        """It counts as given, unless it is a managed server's own."""
+        subnet = network_lab.add_subnet("10.0.0.0/29")
+        mine = request(subnet, count=2)
+        plugin = network_lab.plugin
+        used = [each.ip_address for each in plugin.allocate([mine])[0]]
+        plugin.set_aside(mine.server_id, used)
+        assert plugin.free_addresses(subnet) == 3
+        given = [each.ip_address for each in plugin.allocate([request(subnet, count=3)])[0]]
+        assert not set(given) & set(used)
+        with pytest.raises(NoSpace) as error:
+            plugin.allocate([request(subnet)])
+        assert error.value.message == (
+            f"subnet {subnet.neutron_subnet_id} (10.0.0.0/29) has 0 free addresses, 1 is needed; "
+            f"set aside, because other machines use them: {', '.join(sorted(used))}"
+        )
+        [taken_over] = plugin.take_over(request(subnet), used[:1])
+        assert taken_over.ip_address == used[0]
+        with begin(engine) as conn:
+            (longest,) = conn.scalars(
+                sa.select(sa.func.max(local_addresses_set_aside.c.expires_at))
+            )
+            assert timedelta(0) < longest - utcnow() <= SET_ASIDE_FOR
+            conn.execute(sa.update(local_addresses_set_aside).values(expires_at=utcnow()))
+        assert plugin.allocate([request(subnet)])[0][0].ip_address == used[1]
+
+    def test_what_was_set_aside_and_is_over_goes(
+        self, network_lab: LocalLab, engine: Engine
+    ) -> None:
+        subnet = network_lab.add_subnet("10.0.0.0/29")
+        used = []
+        for number in range(3):
+            mine = request(subnet)
+            used.append(network_lab.plugin.allocate([mine])[0][0].ip_address)
+            network_lab.plugin.set_aside(mine.server_id, used[-1:])
+            if number == 1:
+                with begin(engine) as conn:
+                    conn.execute(sa.update(local_addresses_set_aside).values(expires_at=utcnow()))
+        with begin(engine) as conn:
+            kept = list(conn.scalars(sa.select(local_addresses_set_aside.c.ip_address)))
+        assert kept == used[-1:]
+        assert network_lab.plugin.free_addresses(subnet) == 4
 
     def test_shared_networks_are_for_all_projects(
         self, network_lab: LocalLab, engine: Engine

@@ -3,7 +3,12 @@ UTC without zone."""
 
 from abaca.db.tables.client_inquiries import client_inquiries
 from abaca.db.tables.driver_data import driver_data
-from abaca.db.tables.local_networks import local_networks, local_ports, local_subnets
+from abaca.db.tables.local_networks import (
+    local_addresses_set_aside,
+    local_networks,
+    local_ports,
+    local_subnets,
+)
 from abaca.db.tables.messages import messages
 from abaca.db.tables.quotas import quota_classes, quota_usages, quotas
 from abaca.db.tables.registry import metadata
@@ -45,6 +50,7 @@ __all__ = [
     "client_inquiries",
     "departed_share_servers",
     "driver_data",
+    "local_addresses_set_aside",
     "local_networks",
     "local_ports",
     "local_subnets",

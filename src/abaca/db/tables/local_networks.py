@@ -54,6 +54,20 @@ local_subnets = sa.Table(
     *timestamps(),
 )
 
+# Addresses that other machines use: given to nobody until `expires_at`.
+local_addresses_set_aside = sa.Table(
+    "local_addresses_set_aside",
+    metadata,
+    sa.Column(
+        "subnet_id",
+        sa.String(36),
+        sa.ForeignKey("local_subnets.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    sa.Column("ip_address", sa.String(64), primary_key=True),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+)
+
 local_ports = sa.Table(
     "local_ports",
     metadata,

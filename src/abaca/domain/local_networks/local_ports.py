@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -13,7 +14,12 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from abaca.db.session import begin, is_outage, read, utcnow
-from abaca.db.tables import local_networks, local_ports, local_subnets
+from abaca.db.tables import (
+    local_addresses_set_aside,
+    local_networks,
+    local_ports,
+    local_subnets,
+)
 from abaca.errors import DatabaseAway
 from abaca.networks.address_pool import AddressRange
 from abaca.networks.local import LocalSubnet, LockedPorts, Port, PortKey
@@ -36,13 +42,12 @@ class SqlPortStore:
         with self._read() as conn:
             return [_local_subnet(row) for row in conn.execute(query)]
 
-    def count_ports(self, subnet_id: str) -> int:
+    def not_free(self, subnet_id: str) -> Collection[str]:
         """As the protocol says."""
+        given = sa.select(local_ports.c.ip_address).where(local_ports.c.subnet_id == subnet_id)
+        aside = _set_aside([subnet_id]).with_only_columns(local_addresses_set_aside.c.ip_address)
         with self._read() as conn:
-            return (
-                conn.scalar(sa.select(sa.func.count()).where(local_ports.c.subnet_id == subnet_id))
-                or 0
-            )
+            return set(conn.scalars(given.union(aside)))
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
@@ -54,6 +59,33 @@ class SqlPortStore:
             )
             rows = conn.execute(query.with_for_update(of=local_subnets)).all()
             yield _LockedRows(conn, {row.id: _local_subnet(row) for row in rows})
+
+    def set_aside(self, server_id: str, ip_addresses: Collection[str], until: datetime) -> None:
+        """As the protocol says; what was set aside on the same subnets, and is over, goes."""
+        mine = (local_ports.c.device_id == server_id) & local_ports.c.ip_address.in_(ip_addresses)
+        with self._write() as conn:
+            found = conn.execute(
+                sa.select(local_ports.c.subnet_id, local_ports.c.ip_address)
+                .join(local_subnets)
+                .where(mine)
+                .order_by(local_ports.c.subnet_id)
+                .with_for_update(of=local_subnets)
+            ).all()
+            if not found:
+                return
+            there = local_addresses_set_aside.c
+            conn.execute(
+                sa.delete(local_addresses_set_aside).where(
+                    there.subnet_id.in_({row.subnet_id for row in found}),
+                    sa.or_(there.expires_at <= utcnow(), there.ip_address.in_(ip_addresses)),
+                )
+            )
+            rows = [
+                {"subnet_id": row.subnet_id, "ip_address": row.ip_address, "expires_at": until}
+                for row in found
+            ]
+            conn.execute(sa.insert(local_addresses_set_aside), rows)
+            conn.execute(sa.delete(local_ports).where(mine))
 
     def delete(self, server_id: str, share_network_subnet_ids: Sequence[str] | None) -> None:
         """As the protocol says."""
@@ -117,6 +149,12 @@ class _LockedRows:
             taken[subnet_id].add(address)
         return taken
 
+    def set_aside_now(self) -> Mapping[str, Collection[str]]:
+        found: dict[str, set[str]] = {subnet_id: set() for subnet_id in self._subnets}
+        for row in self._conn.execute(_set_aside(found)):
+            found[row.subnet_id].add(row.ip_address)
+        return found
+
     def add(self, ports: Sequence[Port]) -> None:
         now = utcnow()
         self._conn.execute(
@@ -141,6 +179,14 @@ class _LockedRows:
         self._conn.execute(
             sa.update(local_ports).where(local_ports.c.id == port.allocation.id).values(**where)
         )
+
+
+def _set_aside(subnet_ids: Collection[str]) -> sa.Select[Any]:
+    """The addresses of these subnets that are set aside now."""
+    there = local_addresses_set_aside.c
+    return sa.select(local_addresses_set_aside).where(
+        there.subnet_id.in_(subnet_ids), there.expires_at > utcnow()
+    )
 
 
 def _subnets() -> sa.Select[Any]:

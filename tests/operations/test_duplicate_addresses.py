@@ -1,0 +1,168 @@
+"""New share servers, and servers on new subnets, get no address that another machine on a flat
+network uses. How that is found out is the driver's; here the fake one's."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+import sqlalchemy as sa
+
+from abaca.db.tables import local_ports, network_allocations
+from abaca.domain.network_changes import share_server_repairs
+from tests.operations.conftest import Install
+from tests.operations.neighbours import make_flat, put_neighbours, set_aside
+from tests.operations.scene import (
+    WHY,
+    addresses,
+    available_share,
+    failing,
+    plan,
+    server,
+    server_of,
+    share,
+    told,
+    world,
+)
+from tests.stack import Stack, wait_for
+
+EVERYTHING = ("0.0.0.0/0", "::/0")
+SMALL = [str(host) for host in ip_network("10.1.0.0/29").hosts()][1:]  # without the gateway
+FREE, *USED = SMALL
+
+
+def flat_network(stack: Stack, *cidrs: str) -> str:
+    """A share network whose subnets are known, and on a flat network."""
+    network = stack.share_network(*stack.network(*cidrs))
+    known = sa.text("SELECT count(*) FROM share_network_subnets WHERE cidr IS NULL")
+    stack.wait(lambda conn: conn.scalar(known) == 0)
+    stack.do(make_flat, network)
+    return network
+
+
+def given(stack: Stack) -> list[str]:
+    """The addresses that share servers have, as the rows and as the network plug-in say."""
+    kept, stored = (
+        stack.ask(lambda conn, table=table: sorted(conn.scalars(sa.select(table.c.ip_address))))
+        for table in (local_ports, network_allocations)
+    )
+    assert kept == stored
+    return stored
+
+
+def test_a_new_server_gets_an_address_that_nobody_uses(stack: Stack) -> None:
+    """All others of the subnet are used; those that it was given are set aside, and told of."""
+    network = flat_network(stack, "10.1.0.0/29", "fd00:1::/64")
+    put_neighbours(stack, *USED)
+    id_ = available_share(stack, network)
+    v4, v6 = stack.paths(id_)
+    assert v4.startswith(f"{FREE}:") and v6.startswith("[fd00:1:")
+    assert len(given(stack)) == 2 and FREE in given(stack)
+    aside = set_aside(stack)
+    assert aside <= set(USED)
+    assert {address for address in USED if any(address in text for text in told(stack))} == aside
+    assert all("already use" in text for text in told(stack))
+    assert len(told(stack)) == len(aside)
+
+
+def test_who_claims_everything_is_asked_a_few_times_only(stack: Stack) -> None:
+    """The share is in error and says why; nothing of it is left. Once the machine has gone, the
+    next one is made."""
+    network = flat_network(stack, "10.1.0.0/24")
+    put_neighbours(stack, *EVERYTHING)
+    id_ = stack.share(network)
+    assert stack.settled_share(id_) == "error"
+    assert any("5 times" in text and "allocation pools" in text for text in told(stack))
+    assert len(set_aside(stack)) == 5
+    assert (given(stack), world(stack)["servers"]) == ([], {})
+    put_neighbours(stack)
+    available_share(stack, network)
+    assert not set(given(stack)) & set_aside(stack)
+
+
+def test_a_pool_of_which_others_use_everything_is_full(stack: Stack) -> None:
+    network = flat_network(stack, "10.1.0.0/30")
+    put_neighbours(stack, *EVERYTHING)
+    assert stack.settled_share(stack.share(network)) == "error"
+    assert any(
+        "has 0 free addresses, 1 is needed; set aside" in text and "10.1.0.2" in text
+        for text in told(stack)
+    )
+    assert given(stack) == []
+
+
+def test_a_network_that_only_share_servers_are_on_is_not_asked(stack: Stack) -> None:
+    put_neighbours(stack, *EVERYTHING)
+    available_share(stack, stack.share_network(*stack.network("10.1.0.0/24")))
+    assert (told(stack), set_aside(stack)) == ([], set())
+
+
+def test_a_server_in_use_gets_a_free_address_on_a_new_subnet(install: Install) -> None:
+    """Its addresses on the old ones are not asked about."""
+    stack = install()
+    first, second = stack.network("10.2.0.0/24", "10.1.0.0/29")
+    with stack.working():
+        network = stack.share_network(first)
+        id_ = available_share(stack, network)
+        stack.checked(network, second)
+    stack.add_subnet(network, second)
+    stack.do(make_flat, network)
+    (old,) = stack.paths(id_)
+    put_neighbours(stack, *USED, "10.2.0.0/24")
+    with stack.working():
+        assert stack.settled_network(network) == "active"
+    assert stack.paths(id_)[0] == old and stack.paths(id_)[1].startswith(f"{FREE}:")
+    assert set_aside(stack) <= set(USED)
+
+
+def test_an_addition_that_finds_no_free_address_is_retried_when_there_is_one(
+    install: Install,
+) -> None:
+    stack = install()
+    first, second = stack.network("10.2.0.0/24", "10.1.0.0/24")
+    with stack.working():
+        network = stack.share_network(first)
+        id_ = available_share(stack, network)
+        stack.checked(network, second)
+    stack.add_subnet(network, second)
+    stack.do(make_flat, network)
+    put_neighbours(stack, *EVERYTHING)
+    with stack.working():
+        assert stack.settled_network(network) == "active"
+        server_id = server_of(stack, id_)
+        failed = server(stack, server_id)
+        assert failed["status"] == "error" and "5 times" in failed["status_reason"]
+        assert len(stack.paths(id_)) == 1
+        put_neighbours(stack)
+        stack.do(share_server_repairs.retry_network_update, server_id)
+        assert stack.settled_network(network) == "active"
+        assert server(stack, server_id)["status"] == "active" and len(stack.paths(id_)) == 2
+
+
+def test_addresses_in_use_stay_when_the_worker_starts_again(install: Install) -> None:
+    """What a share server has is never looked for: somebody who claims it then changes nothing."""
+    stack = install()
+    with stack.working():
+        network = flat_network(stack, "10.1.0.0/24")
+        id_ = available_share(stack, network)
+    before = stack.paths(id_)
+    put_neighbours(stack, *EVERYTHING)
+    with stack.working():
+        wait_for(lambda: world(stack)["servers"])
+        another = available_share(stack, network)
+    assert stack.paths(id_) == before and share(stack, id_)["status"] == "available"
+    assert [path.partition(":")[0] for path in stack.paths(another)] == [
+        path.partition(":")[0] for path in before
+    ]
+    assert (told(stack), set_aside(stack), addresses(stack)) == ([], set(), 1)
+
+
+@pytest.mark.parametrize("error", ["Refused", "Unavailable"])
+def test_a_driver_that_cannot_look_is_told_like_one_that_cannot_make_a_server(
+    stack: Stack, error: str
+) -> None:
+    network = flat_network(stack, "10.1.0.0/24")
+    plan(stack, failing("addresses_in_use", error))
+    assert stack.settled_share(stack.share(network)) == "error"
+    assert any(WHY in text for text in told(stack))
+    assert (given(stack), world(stack)["servers"]) == ([], {})
