@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +18,16 @@ from abaca import config
 from abaca.api.app import WsgiApp, create_app
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine, utcnow
-from abaca.db.tables import local_networks, local_subnets, share_network_subnets, share_networks
+from abaca.db.tables import (
+    local_addresses_set_aside,
+    local_networks,
+    local_ports,
+    local_subnets,
+    share_network_subnets,
+    share_networks,
+)
 from abaca.domain.local_networks.local_ports import SqlPortStore
-from abaca.errors import Refused
+from abaca.errors import NoSpace, Refused
 from abaca.networks.interface import AllocationRequest
 from abaca.networks.local import LocalNetworks, Port, PortKey
 from abaca.values import NetworkAllocation
@@ -118,6 +126,11 @@ def give_address(engine: Engine, subnet: Answer, server_id: str = "server") -> L
     return plugin
 
 
+def given_addresses(engine: Engine) -> set[str]:
+    with engine.connect() as conn:
+        return set(conn.scalars(sa.select(local_ports.c.ip_address)))
+
+
 def count(engine: Engine, table: sa.Table) -> int:
     with engine.connect() as conn:
         return conn.scalar(sa.select(sa.func.count()).select_from(table)) or 0
@@ -201,6 +214,77 @@ def test_the_life_of_a_subnet(alice: User) -> None:
     alice("DELETE", f"/subnets/{made['id']}", None, 204)
     assert alice.refused("GET", f"/subnets/{made['id']}", None, 404).startswith("SubnetNotFound")
     assert alice("GET", f"/networks/{network['id']}")["network"]["subnets"] == []
+
+
+def pool(start: str, end: str) -> Answer:
+    return {"start": f"10.0.0.{start}", "end": f"10.0.0.{end}"}
+
+
+def test_pools_are_changed_while_addresses_are_given(alice: User, engine: Engine) -> None:
+    """What is given stays; only what is in the new pools is given next, and counts as used."""
+    made = alice.subnet(alice.network()["id"], "10.0.0.0/24", allocation_pools=[pool("10", "11")])
+    plugin = give_address(engine, made, "old")
+    (old,) = given_addresses(engine)
+    path = f"/subnets/{made['id']}"
+    pools = [pool("20", "20"), pool("30", "30")]
+    changed = alice("PUT", path, {"subnet": {"allocation_pools": pools[::-1]}})["subnet"]
+    assert changed["allocation_pools"] == pools and changed["name"] == made["name"]
+    subnet = plugin.get_subnet("red", made["network_id"], made["id"])
+    assert plugin.free_addresses(subnet) == 2
+    for number in range(2):
+        give_address(engine, made, f"new-{number}")
+    assert given_addresses(engine) == {old, "10.0.0.20", "10.0.0.30"}
+    with pytest.raises(NoSpace, match="0 free addresses"):
+        give_address(engine, made, "late")
+    alice("PUT", path, {"subnet": {"allocation_pools": []}})
+    assert plugin.free_addresses(subnet) == 0
+    plugin.release("new-0")
+    alice("PUT", path, {"subnet": {"allocation_pools": [pool("10", "11"), pool("20", "20")]}})
+    give_address(engine, made, "late")
+    assert old in given_addresses(engine) and len(given_addresses(engine)) == 3
+
+
+@pytest.mark.parametrize(
+    ("pools", "status", "why"),
+    [
+        ([pool("1", "9")], 409, "Gateway 10.0.0.1 is inside the allocation pool"),
+        ([pool("9", "12"), pool("12", "14")], 409, "Allocation pools overlap"),
+        ([pool("9", "2")], 400, "Invalid allocation pool"),
+        ([pool("250", "255")], 400, "goes beyond the host addresses"),
+        ([{"start": "10.1.0.2", "end": "10.1.0.9"}], 400, "Invalid allocation pool|beyond"),
+        ([pool("9", "9")] * 65, 400, "at most 64 allocation pools"),
+        (None, 400, "allocation_pools"),
+        ([{"start": "10.0.0.9"}], 400, "end"),
+    ],
+)
+def test_pools_that_make_no_sense_change_nothing(
+    alice: User, pools: Any, status: int, why: str
+) -> None:
+    made = alice.subnet(alice.network()["id"], "10.0.0.0/24")
+    path, body = f"/subnets/{made['id']}", {"subnet": {"allocation_pools": pools}}
+    assert re.search(why, alice.refused("PUT", path, body, status))
+    assert alice("GET", path)["subnet"] == made
+
+
+def test_who_sets_the_pools_frees_what_was_set_aside(alice: User, engine: Engine) -> None:
+    made = alice.subnet(alice.network()["id"], "10.0.0.0/24", allocation_pools=[pool("10", "10")])
+    other = alice.subnet(alice.network()["id"], "10.0.0.0/24", allocation_pools=[pool("10", "10")])
+    for number, subnet in enumerate((made, other)):
+        give_address(engine, subnet, f"server-{number}").set_aside(
+            f"server-{number}", ["10.0.0.10"]
+        )
+        with pytest.raises(NoSpace, match="set aside"):
+            give_address(engine, subnet)
+    alice("PUT", f"/subnets/{made['id']}", {"subnet": {"name": "new"}})
+    with pytest.raises(NoSpace, match="set aside"):
+        give_address(engine, made)
+    pools = {"allocation_pools": made["allocation_pools"]}
+    alice("PUT", f"/subnets/{made['id']}", {"subnet": pools})
+    give_address(engine, made)
+    assert given_addresses(engine) == {"10.0.0.10"}
+    assert count(engine, local_addresses_set_aside) == 1, "the other subnet's"
+    alice("DELETE", f"/subnets/{other['id']}", None, 204)
+    assert count(engine, local_addresses_set_aside) == 0
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,10 @@ def show_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
 
 
 def update_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
-    """Name and description."""
+    """Name, description, and the pools that addresses are given from."""
     changes = _set(_body(call, "subnet", wire.LocalSubnetUpdate))
+    if "allocation_pools" in changes:
+        changes["allocation_pools"] = _pools(changes["allocation_pools"])
     with begin(call.engine) as conn:
         return _shown(
             call, "subnet", wire.SUBNET, local_subnets.update(conn, call.caller, subnet_id, changes)
@@ -189,11 +191,7 @@ def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) ->
 
 
 def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> dict[str, Any]:
-    pools = (
-        None
-        if body.allocation_pools is UNSET
-        else [(pool.start, pool.end) for pool in body.allocation_pools]
-    )
+    pools = None if body.allocation_pools is UNSET else _pools(body.allocation_pools)
     project_id = body.project_id or body.tenant_id
     return local_subnets.create(
         conn,
@@ -208,6 +206,10 @@ def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> d
         project_id=None if project_id is UNSET else project_id,
         limits=call.row_limits,
     )
+
+
+def _pools(given: Sequence[wire.AllocationPool]) -> list[tuple[str, str]]:
+    return [(pool.start, pool.end) for pool in given]
 
 
 def _list(

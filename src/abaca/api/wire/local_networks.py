@@ -96,6 +96,7 @@ class LocalSubnetUpdate(_Attributes):
 
     name: Text | UnsetType = UNSET
     description: Text | UnsetType = UNSET
+    allocation_pools: list[AllocationPool] | UnsetType = UNSET
 
 
 def _moment(value: datetime) -> str:

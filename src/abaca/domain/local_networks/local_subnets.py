@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.addresses import Address, Network, plain_address, plain_network
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import local_networks, local_subnets
+from abaca.db.tables import local_addresses_set_aside, local_networks, local_subnets
 from abaca.domain.local_networks import local_networks as networks
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
@@ -132,13 +132,20 @@ def find(
 def update(
     conn: Connection, caller: Caller, subnet_id: str, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Change name and description."""
-    _lock_owned(conn, caller, subnet_id)
-    conn.execute(
-        sa.update(local_subnets)
-        .where(local_subnets.c.id == subnet_id)
-        .values(updated_at=utcnow(), **changes)
-    )
+    """Change name, description, and the allocation pools.
+
+    Addresses that are given stay with whoever has them, in the new pools or not. Those that were
+    set aside may be given again: whoever sets the pools has thought about them.
+    """
+    subnet = _lock_owned(conn, caller, subnet_id)
+    values = {"updated_at": utcnow(), **changes}
+    if "allocation_pools" in changes:
+        gateway = subnet["gateway_ip"] and plain_address(subnet["gateway_ip"])
+        ranges = _ranges(plain_network(subnet["cidr"]), gateway, changes["allocation_pools"])
+        values["allocation_pools"] = msgspec.to_builtins(ranges)
+        there = local_addresses_set_aside.c.subnet_id
+        conn.execute(sa.delete(local_addresses_set_aside).where(there == subnet_id))
+    conn.execute(sa.update(local_subnets).where(local_subnets.c.id == subnet_id).values(values))
     return get(conn, caller, subnet_id)
 
 
@@ -157,13 +164,14 @@ def _visible(caller: Caller) -> sa.Select[Any]:
     return sa.select(local_subnets).join(local_networks).where(networks.visible(caller))
 
 
-def _lock_owned(conn: Connection, caller: Caller, subnet_id: str) -> None:
-    """Hold the subnet, which is what gives of its addresses do too."""
+def _lock_owned(conn: Connection, caller: Caller, subnet_id: str) -> dict[str, Any]:
+    """The subnet, held, as it is while addresses of it are given."""
     view = get(conn, caller, subnet_id)
     if not caller.is_admin and view["project_id"] != caller.project_id:
         raise Forbidden(f"The subnet {subnet_id} belongs to another project.")
     if lock_row(conn, local_subnets, subnet_id) is None:
         raise Missing(f"Subnet {subnet_id} could not be found.")
+    return view
 
 
 def _network(cidr: str, version: int) -> Network:

@@ -3,6 +3,7 @@ back ends are up, where room runs out."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -103,16 +104,16 @@ def _bytes(gib: float) -> int:
 
 
 def _addresses(conn: Connection) -> dict[str, Addresses]:
-    given = (
-        sa.select(local_ports.c.subnet_id, sa.func.count().label("number"))
-        .group_by(local_ports.c.subnet_id)
-        .subquery()
-    )
-    query = sa.select(
-        local_subnets.c.id, local_subnets.c.allocation_pools, sa.func.coalesce(given.c.number, 0)
-    ).outerjoin(given, given.c.subnet_id == local_subnets.c.id)
+    given: defaultdict[str, list[str]] = defaultdict(list)
+    for subnet_id, address in conn.execute(
+        sa.select(local_ports.c.subnet_id, local_ports.c.ip_address)
+    ):
+        given[subnet_id].append(address)
     found: dict[str, Addresses] = {}
-    for id_, ranges, used in conn.execute(query):
-        size = AddressPool([AddressRange(**each) for each in ranges]).size
-        found[id_] = Addresses(used, size - used if size <= _CAN_RUN_OUT else None)
+    for id_, ranges in conn.execute(
+        sa.select(local_subnets.c.id, local_subnets.c.allocation_pools)
+    ):
+        pool = AddressPool([AddressRange(**each) for each in ranges])
+        free = pool.free(given[id_]) if pool.size <= _CAN_RUN_OUT else None
+        found[id_] = Addresses(len(given[id_]), free)
     return found
