@@ -7,6 +7,7 @@ the tests run in.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import uuid4
 
 import msgspec
@@ -17,10 +18,11 @@ from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.wires.interface import Segment
 from abaca.errors import Refused, Unavailable
-from abaca.values import NetworkInfoUpdate
+from abaca.values import NetworkInfo, NetworkInfoUpdate
 from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_backend import Loop, probe
 from tests.contracts.drivers.linux_site import Site, assert_served, path
+from tests.contracts.drivers.wired_hosts import Machine
 from tests.contracts.drivers.wired_town import (
     FLAT,
     NIC,
@@ -37,6 +39,7 @@ from tests.contracts.drivers.wired_town import (
 pytestmark = pytest.mark.root
 
 VLAN = Segment("vlan", 7, "physnet1")
+ROUTER = {"10.0.0.1": 24, "fd00::1": 64}  # a router's addresses on the flat network
 
 
 def has_kind(kind: str) -> bool:
@@ -90,6 +93,64 @@ def test_machines_on_a_flat_network_are_served_over_both_families(
         lambda links: [link.get("address") for link in links.get_links(kind="veth")],
     )
     assert taken in found
+
+
+@pytest.fixture
+def behind(town: Town) -> Iterator[Machine]:
+    """A machine on a network of its own, behind the flat network's router, which is `near`."""
+    machine, router = Machine(f"{town.near.namespace}-behind"), town.near
+    router.cable("lan", machine, "eth0")
+    router.configure("lan", "10.9.0.1/24", "fd09::1/64")
+    router.configure("eth0", *(f"{address}/{ROUTER[address]}" for address in ROUTER))
+    machine.configure("eth0", "10.9.0.2/24", "fd09::2/64")
+    set_forwarding(router, "1")
+    add_route(machine, "10.0.0.0/24", "10.9.0.1")
+    add_route(machine, "fd00::/64", "fd09::1")
+    yield machine
+    set_forwarding(router, "0")
+    namespaces.inside(router.namespace, lambda links: leave(links, ROUTER))
+    machine.remove()
+
+
+def leave(links: IPRoute, addresses: dict[str, int]) -> None:
+    """Take addresses, with the lengths of their prefixes, from `eth0`."""
+    (index,) = links.link_lookup(ifname="eth0")
+    for address, length in addresses.items():
+        links.addr("del", index=index, address=address, prefixlen=length)
+
+
+def set_forwarding(machine: Machine, value: str) -> None:
+    settings = {"ipv4/ip_forward": value, "ipv6/conf/all/forwarding": value}
+    machine.do(lambda: namespaces.set_sysctl(settings))
+
+
+def add_route(machine: Machine, to: str, gateway: str) -> None:
+    namespaces.inside(machine.namespace, lambda links: links.route("add", dst=to, gateway=gateway))
+
+
+def with_gateways(infos: list[NetworkInfo], *gateways: str) -> list[NetworkInfo]:
+    return [
+        msgspec.structs.replace(info, subnet=msgspec.structs.replace(info.subnet, gateway=gateway))
+        for info, gateway in zip(infos, gateways, strict=True)
+    ]
+
+
+def test_routed_clients_are_served_through_the_gateway_of_a_flat_network(
+    town: Town, site: Site, behind: Machine
+) -> None:
+    """The router is a machine outside, whose addresses no share server gets."""
+    lost = serving(town, site, entries(site, str(uuid4()), FLAT, at=["10.0.0.6/24", "fd00::6/64"]))
+    infos = with_gateways(entries(site, str(uuid4()), FLAT), *ROUTER)
+    _, share = served(town, site, infos)
+    assert_served(behind.namespace, share)
+    assert_served(town.near.namespace, share)
+    assert not any(
+        behind.reaches(each.ip_address)
+        for info in lost.network_info
+        for each in info.network_allocations
+    ), "without a gateway there is no way back"
+    taken = entries(site, str(uuid4()), FLAT, at=["10.0.0.1/24", "fd00::1/64"])
+    assert town.host.do(lambda: town.driver.addresses_in_use(taken)) == list(ROUTER)
 
 
 @pytest.mark.parametrize("ends", ["remotes", "group", "IPv6"])
