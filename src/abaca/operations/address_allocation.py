@@ -32,7 +32,7 @@ def allocate(
     subnet is full, or every attempt gave an address that another machine uses.
     """
     networks = serving.current().networks
-    subnets = [_subnet(place) for place in places]
+    subnets = [_resolved(place) for place in places]
     requests = [
         _request(share_server_id, place, subnet)
         for place, subnet in zip(places, subnets, strict=True)
@@ -62,7 +62,7 @@ def allocate(
     )
 
 
-def _subnet(place: Place) -> Subnet:
+def _resolved(place: Place) -> Subnet:
     """What the subnet is; stored, if it has to be asked for."""
     if place.subnet is not None:
         return place.subnet
