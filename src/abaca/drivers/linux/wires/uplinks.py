@@ -133,13 +133,8 @@ class Uplinks:
 
         def act(links: IPRoute) -> None:
             if find(links, name) is None:
-                links.link(
-                    "add",
-                    ifname=name,
-                    kind="vlan",
-                    link=find(links, trunk)["index"],
-                    vlan_id=segment.segmentation_id,
-                )
+                index = find(links, trunk)["index"]
+                links.link("add", **vlan_link(name, index, segment.segmentation_id))
 
         namespaces.inside(self._namespace, act)
         self._describe(name, _alias(segment))
@@ -196,6 +191,11 @@ class Uplinks:
         """A link in Abaca's namespace whose other side is in the host's."""
         with open(namespaces.path_of(self._namespace), "rb") as there:
             namespaces.here(lambda links: links.link("add", net_ns_fd=there.fileno(), **link))
+
+
+def vlan_link(name: str, trunk: int, vlan_id: int | None) -> dict[str, Any]:
+    """What the kernel is asked for: a link whose frames have the tag on the link `trunk`."""
+    return {"ifname": name, "kind": "vlan", "link": trunk, "vlan_id": vlan_id}
 
 
 def delete_unused(links: IPRoute) -> None:
