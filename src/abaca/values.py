@@ -345,6 +345,18 @@ class ServerUpdate(Value):
     backend_details: dict[str, str] = {}
 
 
+class Finding(Value):
+    """One thing that was looked at to tell whether a client reaches a share.
+
+    `what`: its name, `link eth1`. `seen`: what is there. `lack`: None when it is in order, else
+    what is wrong and what to do.
+    """
+
+    what: str
+    seen: str = ""
+    lack: str | None = None
+
+
 class PoolStats(Value):
     """What a back end reports about one pool. Capacities in GiB; `capabilities` are Manila's pool
     capabilities by name.

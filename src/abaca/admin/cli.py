@@ -99,21 +99,35 @@ def worker(settings: Settings, until_stdin_closes: bool) -> None:
 
 
 @main.command()
+@click.option("--network", help="Name or id of a network: say why its clients reach no share.")
+@click.option("--client", help="Address of a client on that network, or behind its router.")
+@click.option("--share", help="Name or id of the share that it wants.  [default: all]")
 @address_options
 @common_options
-def doctor(settings: Settings) -> None:
+def doctor(settings: Settings, network: str | None, client: str | None, share: str | None) -> None:
     """Say what this machine lacks for the Linux back end, and whether state directory, database and
     port are in order.
 
-    Changes nothing. The exit status is 0 when nothing is missing, else 1.
+    With --network: whether clients of that network reach share servers and their shares, and why
+    not: link, bridge, tag, port, address, route, NFS server, access rule, export. Run it on the
+    machine that has the share server, as root.
+
+    Changes nothing. The exit status is 0 when nothing is missing, or wrong, else 1.
 
     \b
-    Example:
+    Examples:
       abaca doctor --state-dir /srv/abaca
+      abaca doctor --network office --client 192.0.2.30 --share papers
     """
-    from abaca.admin.doctor import run
+    if network is None:
+        if client or share:
+            raise click.UsageError("--client and --share go with --network.")
+        from abaca.admin.doctor import run
 
-    raise SystemExit(run(settings))
+        raise SystemExit(run(settings))
+    from abaca.admin import doctor_network
+
+    raise SystemExit(doctor_network.run(settings, doctor_network.asked(network, client, share)))
 
 
 @main.command()

@@ -85,18 +85,10 @@ def _namespace(settings: Settings, name: str) -> Iterator[tuple[cfg.ConfigOpts, 
 
 def _network_id(conf: cfg.ConfigOpts, name_or_id: str) -> str:
     """The local network of that name or id."""
-    from abaca.admin.database import reading
-    from abaca.domain.local_networks import local_networks
-    from abaca.values import Caller
+    from abaca.admin.database import local_network, reading
 
-    anybody = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
     with reading(conf) as conn:
-        found = local_networks.find(conn, anybody, {"id": [name_or_id]})
-        found = found or local_networks.find(conn, anybody, {"name": [name_or_id]})
-    if len(found) != 1:
-        many = "several local networks have that name: give the id" if found else "no local network"
-        raise Invalid(f"--network {name_or_id}: {many}.")
-    return str(found[0]["id"])
+        return str(local_network(conn, name_or_id)["id"])
 
 
 def _checked(address: str) -> str:

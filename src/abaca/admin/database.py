@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from abaca import config
 from abaca.admin import logs, state_dir
 from abaca.admin.users import failing_clearly
 from abaca.db.session import begin, create_engine, read
+from abaca.errors import Invalid
+from abaca.values import Caller
 
 
 @contextmanager
@@ -56,6 +59,19 @@ def database_errors(conf: cfg.ConfigOpts) -> Iterator[None]:
         raise click.ClickException(
             f"{logs.shown_url(config.database_url(conf))}: {logs.escaped(str(error.orig))}"
         ) from error
+
+
+def local_network(conn: Connection, name_or_id: str) -> dict[str, Any]:
+    """The local network of that name or id. Raises Invalid when there is none, or several."""
+    from abaca.domain.local_networks import local_networks
+
+    anybody = Caller(user_id="", project_id="", roles=("admin",), is_admin=True)
+    found = local_networks.find(conn, anybody, {"id": [name_or_id]})
+    found = found or local_networks.find(conn, anybody, {"name": [name_or_id]})
+    if len(found) != 1:
+        many = "several local networks have that name: give the id" if found else "no local network"
+        raise Invalid(f"--network {name_or_id}: {many}.")
+    return found[0]
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

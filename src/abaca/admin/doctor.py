@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,19 +59,23 @@ def run(settings: Settings) -> int:
             *api_findings(conf),
             *port_findings(conf),
         ]
+    return told(findings, "missing", "Nothing is missing.")
+
+
+def told(findings: Sequence[Finding], lacking: str, nothing: str) -> int:
+    """Print findings by group; 0 when nothing lacks, else 1. `lacking`: what one that does is
+    called."""
     group = ""
     for finding in findings:
         if finding.group != group:
             group = finding.group
-            click.echo(f"\n{group}")
-        state = "missing" if finding.lack else "ok"
+            click.echo(f"\n{logs.escaped(group)}")
+        state = lacking if finding.lack else "ok"
         more = finding.lack or finding.note
         click.echo(logs.escaped(f"  {state:8} {finding.what}{f': {more}' if more else ''}"))
-    lacking = sum(finding.lack is not None for finding in findings)
-    click.echo(
-        f"\n{f'{lacking} of {len(findings)} are missing.' if lacking else 'Nothing is missing.'}"
-    )
-    return 1 if lacking else 0
+    number = sum(finding.lack is not None for finding in findings)
+    click.echo(f"\n{f'{number} of {len(findings)} are {lacking}.' if number else nothing}")
+    return 1 if number else 0
 
 
 def file_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:

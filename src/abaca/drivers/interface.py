@@ -40,6 +40,7 @@ from abaca.values import (
     Clients,
     ExportChoice,
     ExportLocation,
+    Finding,
     ManagedServer,
     ManagedShare,
     NetworkInfo,
@@ -195,6 +196,24 @@ class ShareDriver(ABC):
         Unavailable when the server cannot be asked.
         """
         return None
+
+    def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
+        """What stands, or does not, between clients on that network and a share server's address
+        there, in the order of the way: link, bridge, tag, port, address, route, the file server.
+
+        Without `info.network_allocations`: the network alone. `client`: an address; whether the
+        server finds its way there is looked at, too. Changes nothing. Called by `abaca doctor` in a
+        process of its own, beside the worker's; `check_for_setup_error` was not called. By default
+        nothing is told.
+        """
+        return []
+
+    def export_findings(
+        self, share: Share, info: NetworkInfo, client: str | None = None
+    ) -> list[Finding]:
+        """The same of a share at the server's addresses on one network: whether it is exported, and
+        whether `client` is let in. By default nothing is told."""
+        return []
 
     @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:

@@ -45,6 +45,7 @@ from abaca.errors import BackendError, NoSpace, Refused
 from abaca.plugin_options import Option
 from abaca.values import (
     ExportLocation,
+    Finding,
     ManagedServer,
     ManagedShare,
     NetworkInfoUpdate,
@@ -175,6 +176,18 @@ class DriverConformance(
             *((network, version) for network in (0, 1) for version in stage.families)
         )
         assert_well_formed(stage.share(server).export_locations, server)
+
+    def test_nothing_lacks_on_the_way_to_a_server_that_was_set_up(self, stage: Stage) -> None:
+        """What is told of it, if anything is."""
+        server = stage.server_on_all_families()
+        share = stage.share(server)
+        for info in server.network_info:
+            found = [
+                *stage.driver.network_findings(info),
+                *stage.driver.export_findings(share, info),
+            ]
+            assert all(isinstance(each, Finding) and each.what for each in found)
+            assert [each for each in found if each.lack] == []
 
     def test_teardown_of_what_is_not_there(self, driver: ShareDriver) -> None:
         driver.check_for_setup_error()

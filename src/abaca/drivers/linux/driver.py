@@ -52,6 +52,7 @@ from abaca.values import (
     AccessRule,
     Clients,
     ExportLocation,
+    Finding,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -263,6 +264,21 @@ class LinuxDriver(ShareDriver):
         """Without the server's lock, which a change may hold for long."""
         with os_errors_sorted(f"clients of share server {server.id}"):
             return self._service(server.id).clients()
+
+    def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
+        with os_errors_sorted(f"looking at share server {info.server_id}"):
+            return list(self._server(info.server_id).findings(info, client))
+
+    def export_findings(
+        self, share: Share, info: NetworkInfo, client: str | None = None
+    ) -> list[Finding]:
+        service = self._service(info.server_id)
+        with os_errors_sorted(f"looking at share server {info.server_id}"):
+            return [
+                finding
+                for allocation in info.network_allocations
+                for finding in service.export_findings(share.id, allocation.ip_address, client)
+            ]
 
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         with self._locked(server_id) as server:
@@ -528,10 +544,12 @@ class LinuxDriver(ShareDriver):
         with self._locks_guard:
             lock = self._locks.setdefault(server_id, threading.RLock())
         with lock, os_errors_sorted(f"share server {server_id}"):
-            layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
-            yield LinuxServer(
-                layout, self._wires, pool, self._service(server_id), self._bounds, self._highest_mtu
-            )
+            yield self._server(server_id)
+
+    def _server(self, server_id: str) -> LinuxServer:
+        layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
+        service = self._service(server_id)
+        return LinuxServer(layout, self._wires, pool, service, self._bounds, self._highest_mtu)
 
     def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
         """Raise Refused when one server could not be on these subnets, or their networks are not

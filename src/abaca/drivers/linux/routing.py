@@ -144,6 +144,18 @@ def addresses_of(namespace: str) -> set[str]:
     return namespaces.inside(namespace, act)
 
 
+def stands(links: IPRoute, address: Address) -> bool:
+    """Whether the address is on its port, with its rule and routes. `links`: of the namespace."""
+    ports = links.link_lookup(ifname=address.port)
+    on = {found["index"] for found in _addresses(links, address)}
+    return bool(
+        ports
+        and on == set(ports)
+        and _rules(links, address)
+        and _has_routes(links, address, ports[0])
+    )
+
+
 def _rule(address: Address) -> dict[str, object]:
     length = 32 if address.family == socket.AF_INET else 128
     return {
@@ -168,26 +180,37 @@ def _ensure_rule(links: IPRoute, address: Address) -> None:
 
 
 def _ensure_routes(links: IPRoute, address: Address, index: int) -> None:
+    if _has_routes(links, address, index):
+        return
+    links.flush_routes(family=address.family, table=address.table)
+    for destination, extra in _routes(address).items():
+        links.route(
+            "add", family=address.family, dst=destination, oif=index, table=address.table, **extra
+        )
+
+
+def _routes(address: Address) -> dict[str, dict[str, object]]:
+    """What its table holds, by destination: its subnet and, where there is a gateway, all else."""
     subnet = str(ip_network(address.cidr, strict=False))
     wanted: dict[str, dict[str, object]] = {
         subnet: {"scope": SCOPE_LINK} if address.family == socket.AF_INET else {}
     }
     if address.gateway:
         wanted["default"] = {"gateway": str(ip_address(address.gateway)), "flags": RTNH_F_ONLINK}
+    return wanted
+
+
+def _has_routes(links: IPRoute, address: Address, index: int) -> bool:
     present = {}
     for route in links.get_routes(family=address.family, table=address.table):
         destination = (
             f"{route.get('RTA_DST')}/{route['dst_len']}" if route["dst_len"] else "default"
         )
         present[destination] = (route.get("RTA_OIF"), route.get("RTA_GATEWAY"))
-    right = {destination: (index, extra.get("gateway")) for destination, extra in wanted.items()}
-    if present == right:
-        return
-    links.flush_routes(family=address.family, table=address.table)
-    for destination, extra in wanted.items():
-        links.route(
-            "add", family=address.family, dst=destination, oif=index, table=address.table, **extra
-        )
+    return present == {
+        destination: (index, extra.get("gateway"))
+        for destination, extra in _routes(address).items()
+    }
 
 
 def _addresses(links: IPRoute, address: Address) -> list[dict[str, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from abaca.drivers.linux import drains, duplicates, mounts, namespaces, routing
+from abaca.drivers.linux import drains, duplicates, findings, mounts, namespaces, routing
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.departures import departing
 from abaca.drivers.linux.failures import Failures
@@ -22,7 +22,7 @@ from abaca.drivers.linux.programs import remove_tree
 from abaca.drivers.linux.routing import Address
 from abaca.drivers.linux.wires.interface import Port, Wires, segment_of
 from abaca.errors import OutcomeUnknown, Unavailable
-from abaca.values import NetworkInfo
+from abaca.values import Finding, NetworkInfo, Subnet
 
 
 class LinuxServer:
@@ -88,13 +88,16 @@ class LinuxServer:
             if others:
                 self._wires.disconnect(self._layout.namespace, sorted(others))
 
+    def _mtu(self, subnet: Subnet) -> int:
+        return min(subnet.mtu, self._highest_mtu or subnet.mtu)
+
     def _wanted(self, network_info: Sequence[NetworkInfo]) -> tuple[dict[str, Port], list[Address]]:
         ports: dict[str, Port] = {}
         addresses = []
         for info in network_info:
             for allocation in info.network_allocations:
                 subnet = info.subnet
-                mtu = min(subnet.mtu, self._highest_mtu or subnet.mtu)
+                mtu = self._mtu(subnet)
                 segment = segment_of(subnet)
                 own = (allocation.ip_address,)
                 port = Port(
@@ -116,6 +119,19 @@ class LinuxServer:
                     Address(port.name, allocation.ip_address, subnet.cidr, subnet.gateway)
                 )
         return ports, addresses
+
+    def findings(self, info: NetworkInfo, client: str | None) -> Iterator[Finding]:
+        """What stands between clients on a network and this server's addresses there. Changes
+        nothing, and needs no lock."""
+        ports, addresses = self._wanted([info])
+        segment, mtu = segment_of(info.subnet), self._mtu(info.subnet)
+        for port in ports.values() or [None]:
+            yield from self._wires.findings(info.subnet.neutron_net_id, segment, mtu, port)
+        if not addresses or not namespaces.exists(self._layout.namespace):
+            return  # wires have told
+        for address in addresses:
+            yield from findings.of(self._layout.namespace, address, client)
+        yield from self.service.findings()
 
     # --- shares -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ The contract suite: tests/contracts/seams/test_file_services.py.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from abaca.values import (
     Clients,
     ExportChoice,
     ExportLocation,
+    Finding,
     NetworkInfo,
     Share,
     Snapshot,
@@ -116,6 +117,18 @@ class FileService(ABC):
     def clients(self) -> Clients:
         """Who is connected now, within about a second. Asked without the lock, beside everything
         else. Raises Unavailable when the service does not run."""
+
+    @abstractmethod
+    def findings(self) -> Iterator[Finding]:
+        """Whether it runs and answers, as people are told. Changes nothing; asked without the
+        lock."""
+
+    @abstractmethod
+    def export_findings(
+        self, export_id: str, address: str, client: str | None
+    ) -> Iterator[Finding]:
+        """Whether an export is served at the server's address, and whether `client` is let in
+        there. Changes nothing; asked without the lock."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -7,12 +7,12 @@ The contract suite: tests/contracts/seams/test_wires.py.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from abaca.drivers.linux.wires.links import PORT_PREFIX, short_name
 from abaca.drivers.linux.wires.port_rules import Role
-from abaca.values import NetworkInfo, Subnet
+from abaca.values import Finding, NetworkInfo, Subnet
 
 
 class Segment(NamedTuple):
@@ -84,6 +84,13 @@ class Wires(ABC):
         machine when options name that no longer. Raises Unavailable when the namespace is not
         there, and Refused when the network cannot be reached.
         """
+
+    @abstractmethod
+    def findings(
+        self, network_id: str, segment: Segment, mtu: int, port: Port | None
+    ) -> Iterator[Finding]:
+        """What stands, or does not, between a network's machines and a port on it, or the network
+        alone. Changes nothing."""
 
     @abstractmethod
     def port_names(self, namespace: str) -> set[str]:

@@ -18,13 +18,14 @@ from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
-from abaca.drivers.linux.wires.interface import Port, Wires
+from abaca.drivers.linux.wires import findings
+from abaca.drivers.linux.wires.interface import Port, Segment, Wires
 from abaca.drivers.linux.wires.links import BRIDGE_PREFIX, PORT_PREFIX, delete, find, short_name
 from abaca.drivers.linux.wires.port_rules import Identity
 from abaca.drivers.linux.wires.port_security import PortSecurity
 from abaca.drivers.linux.wires.uplinks import Uplinks, delete_unused
 from abaca.drivers.linux.wires.wiring import Wiring
-from abaca.values import NetworkInfo
+from abaca.values import Finding, NetworkInfo
 
 _LOG = logging.getLogger(__name__)
 
@@ -76,6 +77,26 @@ class BridgePlug(Wires):
 
     def port_names(self, namespace: str) -> set[str]:
         return set(ports_in(namespace))
+
+    def findings(
+        self, network_id: str, segment: Segment, mtu: int, port: Port | None
+    ) -> Iterator[Finding]:
+        name = bridge_name(network_id)
+        stays_here = self._wiring is None or self._wiring.stays_here(segment)
+        if self._wiring and not stays_here:
+            yield from findings.link(self._wiring, segment, mtu)
+        else:
+            yield findings.no_link()
+        if port is None:
+            return
+        if not namespaces.exists(self._namespace):
+            yield findings.no_bridges(self._namespace)
+            return
+        outside = None if stays_here else segment
+        yield from namespaces.inside(
+            self._namespace, lambda links: list(findings.bridge(links, name, outside))
+        )
+        yield findings.port(self._namespace, port, name)
 
     def connect(self, port: Port) -> None:
         with self._exclusive():

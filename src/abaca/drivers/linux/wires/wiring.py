@@ -118,7 +118,7 @@ class Wiring:
             if self.stays_here(segment):
                 continue
             try:
-                self._require(segment, min(info.subnet.mtu, highest_mtu or info.subnet.mtu))
+                self.require_segment(segment, min(info.subnet.mtu, highest_mtu or info.subnet.mtu))
             except Refused as error:
                 raise Refused(
                     f"subnet {info.subnet.cidr} of network {info.subnet.neutron_net_id}: "
@@ -157,7 +157,9 @@ class Wiring:
             _require_kind("macvlan")
         return found
 
-    def _require(self, segment: Segment, mtu: int) -> None:
+    def require_segment(self, segment: Segment, mtu: int) -> None:
+        """Raise Refused, naming what is lacking, when networks of that kind and MTU are not reached
+        from here."""
         if segment.network_type not in REACHED:
             raise Refused(
                 f"networks of type {segment.network_type} are not supported, only "

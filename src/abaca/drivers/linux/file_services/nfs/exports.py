@@ -120,10 +120,15 @@ def admitted(server: ServerLayout) -> dict[str | None, set[str]]:
     found: dict[str | None, set[str]] = {None: set()}
     for file in server.exports.glob("*.conf") if server.exports.is_dir() else []:
         text = file.read_text()
-        named = re.search(_ADDRESSES, text)
-        for address in re.findall(r"[^\s,]+", named[1]) if named else [None]:
+        for address in (*addresses_in(text),) or (None,):
             found.setdefault(address, set()).update(networks_in(text))
     return found
+
+
+def addresses_in(text: str) -> list[str]:
+    """The server's addresses that an export file names; none: it is exported at all."""
+    named = re.search(_ADDRESSES, text)
+    return re.findall(r"[^\s,]+", named[1]) if named else []
 
 
 def only_at(addresses: Iterable[str]) -> str:

@@ -3,14 +3,14 @@ reaches them by `admission.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from abaca.drivers.linux import admission, client_pause, mounts, namespaces
 from abaca.drivers.linux.failures import Failures
 from abaca.drivers.linux.file_services.interface import PROOF_OWN, Export, FileService, FileServices
-from abaca.drivers.linux.file_services.nfs import logs, proof
+from abaca.drivers.linux.file_services.nfs import findings, logs, proof
 from abaca.drivers.linux.file_services.nfs.access import client_blocks
 from abaca.drivers.linux.file_services.nfs.exports import (
     SHARES,
@@ -22,10 +22,12 @@ from abaca.drivers.linux.file_services.nfs.exports import (
     write_export,
 )
 from abaca.drivers.linux.file_services.nfs.ganesha import ANSWER_SECONDS, GaneshaServer
-from abaca.drivers.linux.file_services.nfs.vigil import Vigil
+from abaca.drivers.linux.file_services.nfs.vigil import Health, Vigil
 from abaca.drivers.linux.layout import ServerLayout
 from abaca.drivers.linux.option_values import number
+from abaca.errors import BackendError
 from abaca.plugin_options import Option
+from abaca.values import Finding
 
 OPTIONS = {
     "answer_seconds": Option(
@@ -39,6 +41,7 @@ OPTIONS = {
         "2048",
     ),
 }
+ASKED_SECONDS = 3.0
 RUN_OPTIONS = "size=4m,nr_inodes=1k,mode=0700,nosuid,nodev,noexec"
 """Of the small file system of sockets, process ids and configuration that each server has of its
 own."""
@@ -120,6 +123,25 @@ class NfsService(GaneshaServer, FileService):
     def serves(self, blame: Callable[[], bool]) -> bool:
         logs.make_room(self._server)
         return super().serves(blame)
+
+    def findings(self) -> Iterator[Finding]:
+        lack = {
+            Health.GONE: "it does not run; the worker starts it within seconds, if `abaca serve` "
+            f"runs. Its log: {self._server.log}",
+            Health.SILENT: "it does not answer; if that lasts, the worker starts it again",
+        }
+        health = self._health(ASKED_SECONDS)
+        yield Finding(what="NFS server", seen="answers", lack=lack.get(health))
+
+    def export_findings(
+        self, export_id: str, address: str, client: str | None
+    ) -> Iterator[Finding]:
+        try:
+            active = self.bus.active()
+        except BackendError as error:
+            yield Finding(what="exports", lack=f"{error.message}; see the NFS server above")
+            return
+        yield from findings.of_export(self._server, active, export_id, address, client)
 
     def publish(self, exports: Sequence[Export], newly_mounted: Collection[str]) -> dict[str, str]:
         failures = Failures()
