@@ -7,23 +7,13 @@ second terminal. Nothing else is added, and nothing left out but what installs A
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from abaca import config
-from abaca.admin import demo
-from abaca.admin.ports import free_port
-from abaca.drivers.linux import inventory, namespaces
+from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.clients import detach_client
-from abaca.worker.backends import network_namespace
-from tests.e2e.tutorial_pages import FIRST_LINES, blocks_of, marked, output_of
-from tests.service import PATIENCE, reachable_folder, wait_until
+from tests.e2e.tutorial_pages import FIRST_LINES, Reader, a_reader, blocks_of, marked, output_of
 
 pytestmark = [
     pytest.mark.root,
@@ -58,76 +48,23 @@ def as_script(commands: list[str]) -> str:
     return "".join(parts)
 
 
-class Reader:
-    """Somebody with a machine: a folder for what the page keeps below /var/lib and /tmp, names that
-    nobody else has, and a service.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.state_dir, self.log, self.folder = folder / "state", folder / "log", folder
-        self.conf = config.load([os.devnull], {"state_dir": str(self.state_dir)})
-        self.namespace = network_namespace(self.conf)
-        self.clients = {name: f"t{self.namespace[5:]}-{name}" for name in ("laptop", "phone")}
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        self.environment = plain | {
-            "PATH": f"{Path(sys.executable).parent}:{plain['PATH']}",
-            "OS_DEFAULT__STATE_DIR": str(self.state_dir),
-            "OS_API__PORT": str(free_port()),
-            "BUSY_LOG": str(folder / "busy"),
-        }
-
-    def own(self, text: str) -> str:
-        """A page's text with what is this reader's in it."""
-        text = text.replace("/tmp/", f"{self.folder}/")
-        text = text.replace("/var/lib/abaca", str(self.state_dir))
-        for name, own in self.clients.items():
-            text = re.sub(rf"\b{name}\b", own, text)
-        return text
-
-    def bash(self, script: str, **more: object) -> subprocess.Popen[str]:
-        command = ["bash", "-c", script]
-        return subprocess.Popen(command, env=self.environment, text=True, **more)  # type: ignore[call-overload, no-any-return]
-
-
 @pytest.fixture
 def reader() -> Iterator[Reader]:
-    if lacking := demo.lacks():
-        pytest.skip("; ".join(lacking))
-    with reachable_folder() as folder:
-        somebody = Reader(folder)
+    with a_reader("laptop", "phone") as somebody:
         try:
             yield somebody
         finally:
             for name in somebody.clients.values():
                 detach_client(name, somebody.namespace)
-            inventory.remove_installation(somebody.namespace, somebody.state_dir / "worker")
 
 
 def test_the_commands_of_the_tutorials_do_what_their_pages_say(reader: Reader) -> None:
     blocks = blocks_of("first-share.md", "subnet-in-use.md")
-    (serve,) = [text for text in blocks.commands if text.startswith(SERVES)]
-    with reader.log.open("w") as log:
-        service = reader.bash(f"exec {serve}", stdout=log, stderr=log)
-    try:
-        wait_until(
-            lambda: " is up" in reader.log.read_text() or service.poll() is not None,
-            reader.log.read_text,
-        )
-        assert service.poll() is None and "@linux" in reader.log.read_text(), reader.log.read_text()
-        script = reader.bash(
-            reader.own(as_script(blocks.commands)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        try:
-            said, _ = script.communicate(timeout=400 * PATIENCE)
-        finally:
-            script.kill()
-        assert script.returncode == 0, f"{said}\n{reader.log.read_text()}"
+    with reader.serving() as log:
+        said = reader.follows(as_script(blocks.commands), log)
         for number, text in blocks.printed.items():
             assert reader.own(text).strip() in output_of(said, number), said
         assert {name for name in reader.clients.values() if namespaces.exists(name)} == set()
-    finally:
-        service.terminate()
-        service.wait(60 * PATIENCE)
 
 
 def test_the_script_leaves_out_nothing_but_the_installation() -> None:

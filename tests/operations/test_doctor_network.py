@@ -53,7 +53,7 @@ class Scene:
     def __init__(self, stack: Stack, machine: Machine) -> None:
         self.stack, self.machine = stack, machine
         (pair,) = stack.network(CIDR)
-        self.network = pair[0]
+        self.network, self.subnet = pair
         self.share_network = stack.share_network(pair)
         self.share = available_share(stack, self.share_network, name="papers")
         allow(stack, self.share, CIDR)
@@ -94,13 +94,24 @@ def test_a_client_that_is_served(scene: Scene) -> None:
 def test_what_is_wrong_is_said_with_what_to_do(scene: Scene) -> None:
     assert "access create" in scene.lacking("198.51.100.9")["rule for 198.51.100.9"]
     assert scene.lacking(CLIENT, "nothing") == {
-        "share nothing": "there is no such share on this server"
+        "share nothing": "no share server here has such a share"
     }
+    assert "export papers" not in scene.found(CLIENT, "nothing")
     assert scene.lacking(CLIENT, "papers") == scene.lacking(CLIENT, scene.share) == {}
     scene.machine.lack = WRONG
     assert scene.lacking() == {"link eth1": WRONG}
     scene.machine.lack, scene.machine.error = None, "no such namespace"
     assert scene.lacking() == {"this machine": "cannot be looked at: no such namespace"}
+
+
+def test_servers_without_the_share_in_question_are_left_alone(scene: Scene, stack: Stack) -> None:
+    """Of two servers on one network."""
+    pair = (scene.network, scene.subnet)
+    available_share(stack, stack.share_network(pair), name="others")
+    assert {"export papers", "export others"} <= scene.found(None).keys()
+    assert "export papers" not in scene.found(CLIENT, "others")
+    assert "export others" not in scene.found(CLIENT, "papers")
+    assert scene.lacking(CLIENT, "papers") == {}
 
 
 def test_states_that_the_database_tells(scene: Scene, stack: Stack) -> None:

@@ -74,7 +74,11 @@ def findings(
     """The network, each of its share servers, and their shares, in this order. `drivers`: of this
     machine's back ends, by host."""
     yield from _of_network(answer, drivers, question.client)
-    for server in answer.servers:
+    asked = [each for each in answer.servers if _has(each, question.share)]
+    if answer.servers and not asked:
+        group = f"Network {answer.network_id}"
+        yield Finding(group, f"share {question.share}", "no share server here has such a share")
+    for server in asked:
         yield from _of_server(server, answer.is_up, drivers.get(server.host), question)
 
 
@@ -196,11 +200,10 @@ def _of_addresses(
             "the subnet is to leave: new clients are refused, and sent to other addresses",
         )
     yield from _shown(group, lambda: driver.network_findings(info, question.client))
-    found = [each for each in server.shares if _is_asked(each, question.share)]
-    if question.share and not found:
-        yield Finding(group, f"share {question.share}", "there is no such share on this server")
-    for each in found:
-        yield from _of_share(f"{group}: share {_name(each)}", each, info, driver, question.client)
+    for each in server.shares:
+        if _is_asked(each, question.share):
+            title = f"{group}: share {_name(each)}"
+            yield from _of_share(title, each, info, driver, question.client)
 
 
 def _of_share(
@@ -240,6 +243,11 @@ def _names(each: RuleState, client: str) -> bool:
     return each.rule.access_type == "ip" and ip_address(client) in ip_network(
         each.rule.access_to, strict=False
     )
+
+
+def _has(server: ServerOn, share: str | None) -> bool:
+    """Whether the question is about this server."""
+    return share is None or any(_is_asked(each, share) for each in server.shares)
 
 
 def _is_asked(each: ShareOn, share: str | None) -> bool:

@@ -22,6 +22,7 @@ from abaca.drivers.linux.wires.plugging import BridgePlug
 from abaca.drivers.linux.wires.uplinks import vlan_link
 from abaca.drivers.linux.wires.wiring import Wiring
 from tests.contracts.drivers.wired_hosts import Machine
+from tests.forged_frames import ARP, EVERYBODY, REQUEST, Station, arp, capture, ethernet, send
 from tests.stack import wait_for
 from tests.vlan_switch import Switch
 
@@ -59,7 +60,7 @@ class Site:
         self.box.do(made.prepare)
         return made
 
-    def server(self, wires: Wires, segment: Segment, mtu: int = 1500) -> Machine:
+    def server(self, wires: Wires, segment: Segment, mtu: int = 1500) -> Station:
         """With `SERVER`, connected by `wires`."""
         owner = uuid.uuid4().hex[:8]
         made = Machine(f"{self.namespace}.{owner}")
@@ -71,7 +72,7 @@ class Site:
         )
         self.box.do(lambda: wires.connect(port))
         made.configure(port.name, f"{SERVER}/24")
-        return made
+        return Station(made.namespace, port.name, mac, SERVER, "")
 
     def remove(self) -> None:
         for wires, owner in self._servers:
@@ -107,14 +108,27 @@ def test_two_vlans_at_two_access_ports_have_the_same_addresses_and_do_not_meet(s
 
 def test_frames_of_other_vlans_of_a_trunk_do_not_enter_its_flat_network(site: Site) -> None:
     """The box is at a port of the switch where one VLAN is untagged and another tagged: what comes
-    with a tag reaches no server."""
+    with a tag does not even arrive at a server's interface."""
     site.near.trunk(site.box.namespace, "eth1", (BLUE,), native=RED)
     wires = site.wires(physical_networks="red:eth1")
     red, blue = (site.machine(f"m{vlan}", vlan, CLIENT) for vlan in (RED, BLUE))
-    site.server(wires, Segment("flat", None, "red"))
+    server = site.server(wires, Segment("flat", None, "red"))
     wait_for(lambda: red.reaches(SERVER))
     assert not blue.reaches(SERVER)
-    assert {("eth1", BLUE), ("eth1", None)} <= site.near.carried, "its question reached the box"
+    sent = {tag: question(f"02:00:00:00:00:{tag or 0:02x}") for tag in (BLUE, None)}
+    with capture(server) as captured:
+        for machine, tag in ((blue, BLUE), (red, None)):
+            site.near.carried.clear()
+            send(server._replace(netns=machine.namespace, interface="eth0"), [sent[tag]])
+            wait_for(lambda tag=tag: ("eth1", tag) in site.near.carried)  # type: ignore[misc]
+        captured.wait_for([sent[None]])
+        assert captured.those_of([sent[BLUE]]) == []
+
+
+def question(mac: str) -> bytes:
+    """By ARP, to everybody, from somebody whom nobody knows."""
+    asks = arp(REQUEST, (mac, "10.0.0.30"), (EVERYBODY, SERVER))
+    return ethernet(EVERYBODY, mac, ARP, asks)
 
 
 def test_a_tunnel_through_the_switch(site: Site) -> None:
