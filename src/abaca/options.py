@@ -277,6 +277,11 @@ LIMIT_OPTIONS: list[cfg.Opt] = [
         ("local_networks", 100, "Most local networks of a project"),
         ("subnets_per_local_network", 100, "Most subnets of a local network"),
         (
+            "rbac_policies_per_local_network",
+            100,
+            "With how many projects a local network is shared at most",
+        ),
+        (
             "subnets_per_share_network",
             100,
             "Most subnets of a share network, those included that wait for their share servers to "

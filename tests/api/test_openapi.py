@@ -170,7 +170,12 @@ def read_by(route: Route, service: Service) -> set[str]:
 
 
 # These take the filters that the domain names; the table names the domain's, too.
-BY_DOMAIN = {"share_servers.index", "local_networks.list_networks", "local_networks.list_subnets"}
+BY_DOMAIN = {
+    "share_servers.index",
+    "local_networks.list_networks",
+    "local_networks.list_subnets",
+    "local_rbac_policies.index",
+}
 
 
 def test_parameters_are_described_that_are_read(conf: cfg.ConfigOpts, engine: Engine) -> None:

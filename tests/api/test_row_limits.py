@@ -22,6 +22,7 @@ MOST = 3
 KINDS = (
     "local_networks",
     "subnets_per_local_network",
+    "rbac_policies_per_local_network",
     "subnets_per_share_network",
     "security_services",
     "resource_locks",
@@ -50,6 +51,15 @@ def asking(api: Api, back_end: BackEnd, kind: str) -> Ask:
         return lambda number: (
             "/network/v2.0/subnets",
             {"subnet": {"network_id": network, "cidr": f"10.{number}.0.0/24", "ip_version": 4}},
+        )
+    if kind == "rbac_policies_per_local_network":
+        network = api.send("POST", "/network/v2.0/networks", {"network": {}}, who=ALICE).json[
+            "network"
+        ]["id"]
+        policy = {"object_type": "network", "object_id": network, "action": "access_as_shared"}
+        return lambda number: (
+            "/network/v2.0/rbac-policies",
+            {"rbac_policy": policy | {"target_tenant": str(number)}},
         )
     if kind == "security_services":
         return lambda number: (

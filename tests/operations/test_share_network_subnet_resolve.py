@@ -3,9 +3,12 @@ told when they stand for nothing."""
 
 from __future__ import annotations
 
-from abaca.domain.local_networks import local_networks, local_subnets
+import pytest
+
+from abaca.domain.local_networks import local_networks, local_subnets, rbac_policies
 from abaca.domain.share_networks import share_network_subnets, share_networks
-from abaca.values import Subnet
+from abaca.errors import Conflict
+from abaca.values import Caller, Subnet
 from tests.operations.conftest import Install
 from tests.operations.scene import available_share, network, told
 from tests.stack import ADMIN, MEMBER, Stack, wait_for
@@ -68,6 +71,20 @@ def test_another_project_s_subnet_is_not_there(stack: Stack) -> None:
     stack.share_network(pair)
     wait_for(lambda: told(stack))
     assert pair[1] in told(stack)[0]
+
+
+def test_a_network_that_is_shared_with_the_project_serves_it(stack: Stack) -> None:
+    """A central team's network: an application has its share there, and the team sees to it that
+    it stays."""
+    team = Caller(user_id="t", project_id="team", roles=("member",))
+    (pair,) = stack.network("10.1.0.0/24", caller=team)
+    policy = stack.do(
+        rbac_policies.create, team, network_id=pair[0], target_project=MEMBER.project_id
+    )
+    (path,) = stack.paths(available_share(stack, stack.share_network(pair)))
+    assert path.startswith("10.1.0.")
+    with pytest.raises(Conflict, match=MEMBER.project_id):
+        stack.do(rbac_policies.delete, team, policy["id"])
 
 
 def test_without_a_worker_it_is_done_when_a_server_is_made(install: Install) -> None:

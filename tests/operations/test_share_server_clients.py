@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import client_inquiries, local_networks, messages, share_network_subnets
+from abaca.db.tables import client_inquiries, messages, share_network_subnets
+from abaca.domain.local_networks import sharing
 from abaca.domain.network_changes import client_inquiries as inquiries
 from abaca.domain.network_changes import connected_clients
 from abaca.domain.network_changes.connected_clients import SubnetClients
@@ -213,9 +214,7 @@ def test_a_shared_network_of_another_project_masks(install: Install) -> None:
 
 
 def share_with_all(conn: Connection, network_id: str) -> None:
-    conn.execute(
-        sa.update(local_networks).where(local_networks.c.id == network_id).values(shared=True)
-    )
+    sharing.share(conn, network_id, sharing.ALL_PROJECTS)
 
 
 def test_the_clients_of_a_subnet_are_those_on_its_addresses(install: Install) -> None:

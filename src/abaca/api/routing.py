@@ -18,7 +18,9 @@ from abaca.api.resources import (
     export_locations,
     extra_specs,
     local_networks,
+    local_rbac_policies,
     messages,
+    projects,
     quotas,
     resource_locks,
     scheduler_stats,
@@ -81,6 +83,8 @@ RESOURCES = [
     quotas.RESOURCE,
     messages.RESOURCE,
     local_networks.RESOURCE,
+    local_rbac_policies.RESOURCE,
+    projects.RESOURCE,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 RULES = rules_of(RESOURCES)

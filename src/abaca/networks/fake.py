@@ -15,7 +15,7 @@ import msgspec
 from abaca.errors import BackendError
 from abaca.networks.address_pool import AddressRange, default_ranges, first_host
 from abaca.networks.interface import AllocationRequest
-from abaca.networks.local import LocalNetworks, LocalSubnet, Port, PortKey, PortStore
+from abaca.networks.local import ALL_PROJECTS, LocalNetworks, LocalSubnet, Port, PortKey, PortStore
 from abaca.values import NetworkAllocation, Subnet
 
 
@@ -134,7 +134,7 @@ class FakeNetworks(LocalNetworks):
             LocalSubnet(
                 subnet=subnet,
                 project_id=project_id or "",
-                is_shared=project_id is None,
+                shared_with=frozenset() if project_id else frozenset({ALL_PROJECTS}),
                 allocation_pools=pools,
             )
         )

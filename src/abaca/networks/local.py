@@ -32,13 +32,21 @@ again, which is when it is looked for again."""
 _MOST_SHOWN = 8
 
 
+ALL_PROJECTS = "*"
+"""With whom a network is shared that all projects may use."""
+
+
 class LocalSubnet(Value):
     """A stored subnet: what it is, where its addresses come from, who may use it."""
 
     subnet: Subnet
     project_id: str
-    is_shared: bool
+    shared_with: frozenset[str]  # ids of projects, or ALL_PROJECTS
     allocation_pools: list[AddressRange]
+
+    def is_usable_by(self, project_id: str) -> bool:
+        """Whether it is the project's own or shared with it."""
+        return project_id == self.project_id or bool(self.shared_with & {ALL_PROJECTS, project_id})
 
 
 class PortKey(Value):
@@ -125,7 +133,7 @@ class LocalNetworks(NetworkPlugin):
         found = self._store.find(network_id=neutron_net_id, subnet_id=neutron_subnet_id)
         if neutron_net_id is None and neutron_subnet_id is None:
             return _only_shared(found)
-        visible = [item.subnet for item in found if item.is_shared or item.project_id == project_id]
+        visible = [item.subnet for item in found if item.is_usable_by(project_id)]
         if not visible:
             said = (
                 f"There is no subnet {neutron_subnet_id or ''} on the network "
@@ -194,7 +202,7 @@ def mac_address(key: PortKey) -> str:
 
 
 def _only_shared(found: Sequence[LocalSubnet]) -> Subnet:
-    shared = [item.subnet for item in found if item.is_shared]
+    shared = [item.subnet for item in found if ALL_PROJECTS in item.shared_with]
     if len(shared) != 1:
         raise Refused(
             f"No network or subnet is given, and {len(shared) or 'no'} subnets are shared with "

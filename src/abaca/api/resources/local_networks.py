@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from typing import Any
 
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET
 from sqlalchemy.engine import Connection
 
+from abaca.api import neutron_format
 from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, creator, many, member, one, plain, reader
 from abaca.api.faults import NoSuchRoute
-from abaca.api.wire import bodies
 from abaca.api.wire import local_networks as wire
-from abaca.api.wire.fields import View
 from abaca.api.wire.schemas import ANYTHING, ANYTHINGS
 from abaca.db.session import begin, read
 from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.errors import Invalid
-
-MOST_AT_ONCE = 100  # networks or subnets that one request may make
 
 _EXTENSIONS = {
     "net-mtu": "Network MTU",
@@ -29,10 +25,8 @@ _EXTENSIONS = {
     "standard-attr-description": "standard-attr-description",
     "standard-attr-timestamp": "Resource timestamps",
     "project-id": "project_id field enabled",
+    "rbac-policies": "RBAC Policies",
 }
-
-_S = TypeVar("_S", bound=Struct)
-Rows = list[dict[str, Any]]
 
 
 def versions(call: Call) -> dict[str, Any]:
@@ -59,29 +53,31 @@ def extension(_call: Call, alias: str) -> dict[str, Any]:
 
 def create_network(call: Call) -> dict[str, Any]:
     """One network, or several of them."""
-    return _create(call, "network", wire.LocalNetworkCreate, _new_network, wire.NETWORK)
+    return neutron_format.created(
+        call, "network", wire.LocalNetworkCreate, _new_network, wire.NETWORK
+    )
 
 
 def list_networks(call: Call) -> dict[str, Any]:
     """The networks that match all filters."""
     more = local_networks.PROVIDER_FILTERS if call.caller.is_admin else ()
     known = (*local_networks.FILTERS, *more)
-    return _list(call, "networks", known, local_networks.find, wire.NETWORK)
+    return neutron_format.listed(call, "networks", known, local_networks.find, wire.NETWORK)
 
 
 def show_network(call: Call, network_id: str) -> dict[str, Any]:
     """One network."""
     with read(call.engine) as conn:
-        return _shown(
+        return neutron_format.shown(
             call, "network", wire.NETWORK, local_networks.get(conn, call.caller, network_id)
         )
 
 
 def update_network(call: Call, network_id: str) -> dict[str, Any]:
     """Name, description, and whether it is shared."""
-    changes = _set(_body(call, "network", wire.LocalNetworkUpdate))
+    changes = neutron_format.given(neutron_format.body(call, "network", wire.LocalNetworkUpdate))
     with begin(call.engine) as conn:
-        return _shown(
+        return neutron_format.shown(
             call,
             "network",
             wire.NETWORK,
@@ -97,27 +93,31 @@ def delete_network(call: Call, network_id: str) -> None:
 
 def create_subnet(call: Call) -> dict[str, Any]:
     """One subnet, or several of them."""
-    return _create(call, "subnet", wire.LocalSubnetCreate, _new_subnet, wire.SUBNET)
+    return neutron_format.created(call, "subnet", wire.LocalSubnetCreate, _new_subnet, wire.SUBNET)
 
 
 def list_subnets(call: Call) -> dict[str, Any]:
     """The subnets that match all filters."""
-    return _list(call, "subnets", local_subnets.FILTERS, local_subnets.find, wire.SUBNET)
+    return neutron_format.listed(
+        call, "subnets", local_subnets.FILTERS, local_subnets.find, wire.SUBNET
+    )
 
 
 def show_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
     """One subnet."""
     with read(call.engine) as conn:
-        return _shown(call, "subnet", wire.SUBNET, local_subnets.get(conn, call.caller, subnet_id))
+        return neutron_format.shown(
+            call, "subnet", wire.SUBNET, local_subnets.get(conn, call.caller, subnet_id)
+        )
 
 
 def update_subnet(call: Call, subnet_id: str) -> dict[str, Any]:
     """Name, description, and the pools that addresses are given from."""
-    changes = _set(_body(call, "subnet", wire.LocalSubnetUpdate))
+    changes = neutron_format.given(neutron_format.body(call, "subnet", wire.LocalSubnetUpdate))
     if "allocation_pools" in changes:
         changes["allocation_pools"] = _pools(changes["allocation_pools"])
     with begin(call.engine) as conn:
-        return _shown(
+        return neutron_format.shown(
             call, "subnet", wire.SUBNET, local_subnets.update(conn, call.caller, subnet_id, changes)
         )
 
@@ -147,38 +147,10 @@ def _extension(alias: str) -> dict[str, Any]:
     }
 
 
-def _body(call: Call, member: str, struct: type[_S]) -> _S:
-    return call.body(member, struct, Invalid(f"Unable to find '{member}' in request body"))
-
-
-def _set(body: Struct) -> dict[str, Any]:
-    """The members that the body has."""
-    return {name: value for name, value in structs.asdict(body).items() if value is not UNSET}
-
-
-def _create(
-    call: Call, member: str, struct: type[_S], new: Callable[..., dict[str, Any]], view: View
-) -> dict[str, Any]:
-    """What `{member: …}` or `{members: […]}` asks for: all of it or, when one is refused,
-    nothing."""
-    many = f"{member}s"
-    wanted = call.json.get(many) if isinstance(call.json, dict) else None
-    if wanted is None:
-        body = _body(call, member, struct)
-        with begin(call.engine) as conn:
-            return _shown(call, member, view, new(conn, call, body))
-    listed = bodies.shape(wanted, list[struct])  # type: ignore[valid-type]
-    if not 0 < len(listed) <= MOST_AT_ONCE:
-        raise Invalid(f"A request makes 1 to {MOST_AT_ONCE} {many}, not {len(listed)}.")
-    with begin(call.engine) as conn:
-        made = [new(conn, call, body) for body in listed]
-    return {many: view.render_all(made, 0, is_admin=call.caller.is_admin)}
-
-
 def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) -> dict[str, Any]:
     if not body.admin_state_up or body.external:
         raise Invalid("Local networks are always up and never external.")
-    arguments = _set(body)
+    arguments = neutron_format.given(body)
     project_id = arguments.pop("tenant_id", None)
     del arguments["admin_state_up"], arguments["external"]
     return local_networks.create(
@@ -210,37 +182,6 @@ def _new_subnet(conn: Connection, call: Call, body: wire.LocalSubnetCreate) -> d
 
 def _pools(given: Sequence[wire.AllocationPool]) -> list[tuple[str, str]]:
     return [(pool.start, pool.end) for pool in given]
-
-
-def _list(
-    call: Call, members: str, known: Sequence[str], find: Callable[..., Rows], view: View
-) -> dict[str, Any]:
-    wanted = wire.filters(call.query_values, known)
-    page = call.page()
-    rows: Rows = []
-    if wanted is not None:
-        with read(call.engine) as conn:
-            rows = find(
-                conn, call.caller, wanted, limit=page.limit, marker=call.query.get("marker")
-            )
-    rendered = view.render_all(rows, 0, is_admin=call.caller.is_admin)
-    answer: dict[str, Any] = {members: [_selected(call, row) for row in rendered]}
-    if rows and len(rows) == page.limit:
-        following = {**call.query_values, "limit": page.limit, "marker": rows[-1]["id"]}
-        answer[f"{members}_links"] = [
-            {"rel": "next", "href": f"{call.url}?{urlencode(following, doseq=True)}"}
-        ]
-    return answer
-
-
-def _shown(call: Call, member: str, view: View, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {member: _selected(call, view.render(row, 0, is_admin=call.caller.is_admin))}
-
-
-def _selected(call: Call, rendered: dict[str, Any]) -> dict[str, Any]:
-    """The members that `?fields=` names; all of them when it is not there."""
-    names = call.query_values.get("fields")
-    return {name: value for name, value in rendered.items() if name in names} if names else rendered
 
 
 _ROOT = f"{wire.BASE}/v2.0"

@@ -61,6 +61,17 @@ class LocalNetworkUpdate(_Attributes):
     shared: bool | UnsetType = UNSET
 
 
+class LocalRbacPolicyCreate(_Attributes):
+    """`{"rbac_policy": {…}}` in a POST."""
+
+    object_type: Literal["network"]
+    object_id: Identifier
+    action: Literal["access_as_shared"]
+    target_tenant: Identifier
+    project_id: Identifier | UnsetType = UNSET
+    tenant_id: Identifier | UnsetType = UNSET
+
+
 class AllocationPool(_Attributes):
     """Addresses from `start` to `end`."""
 
@@ -159,6 +170,17 @@ SUBNET = View(
     *_STAMPS,
 )
 
+RBAC_POLICY = View(
+    "LocalRbacPolicy",
+    Field("id", type=TEXT),
+    Field("project_id", type=TEXT),
+    Field("tenant_id", "project_id"),
+    Field("object_type"),
+    Field("object_id"),
+    Field("action"),
+    Field("target_tenant"),
+)
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "shared": bodies.boolean,
     "ip_version": int,
@@ -220,9 +242,13 @@ def _read(name: str, text: str) -> Any:
         raise Invalid(f"Invalid input for {name}: '{text}'.") from None
 
 
+_NOUNS = {"subnets": "Subnet", "rbac-policies": "RbacPolicy"}
+
+
 def fault(method: str, path: str, status: int, message: str) -> dict[str, Any]:
     """The body of an error."""
-    noun = "Subnet" if path.startswith(f"{BASE}/v2.0/subnets") else "Network"
+    collection = path.removeprefix(f"{BASE}/v2.0/").partition("/")[0]
+    noun = _NOUNS.get(collection, "Network")
     names = {
         400: "InvalidInput",
         403: "PolicyNotAuthorized",

@@ -7,6 +7,7 @@ from abaca.db.tables.local_networks import (
     local_addresses_set_aside,
     local_networks,
     local_ports,
+    local_rbac_policies,
     local_subnets,
 )
 from abaca.db.tables.messages import messages
@@ -53,6 +54,7 @@ __all__ = [
     "local_addresses_set_aside",
     "local_networks",
     "local_ports",
+    "local_rbac_policies",
     "local_subnets",
     "messages",
     "metadata",

@@ -13,7 +13,6 @@ local_networks = sa.Table(
     sa.Column("project_id", sa.String(255), nullable=False, index=True),
     sa.Column("name", sa.String(255), nullable=False),
     sa.Column("description", sa.String(255), nullable=False, default=""),
-    sa.Column("shared", sa.Boolean, nullable=False, default=False),
     sa.Column("mtu", sa.Integer, nullable=False),
     # What it is on the wire, in Neutron's terms: flat, local, vlan or vxlan.
     sa.Column("network_type", sa.String(32), nullable=False),
@@ -38,6 +37,18 @@ def _one_network_each(name: str, network_type: str, *columns: str) -> None:
 _one_network_each("uq_local_networks_flat", "flat", "physical_network")
 _one_network_each("uq_local_networks_vlan", "vlan", "physical_network", "segmentation_id")
 _one_network_each("uq_local_networks_vxlan", "vxlan", "segmentation_id")
+
+# Who may use a network beside its own project.
+local_rbac_policies = sa.Table(
+    "local_rbac_policies",
+    metadata,
+    uuid_key(),
+    # found by the unique constraint
+    reference("network_id", "local_networks", index=False),
+    sa.Column("target_project", sa.String(255), nullable=False, index=True),  # *: all
+    *timestamps(),
+    sa.UniqueConstraint("network_id", "target_project"),
+)
 
 local_subnets = sa.Table(
     "local_subnets",

@@ -16,11 +16,12 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import (
     local_networks,
     local_ports,
+    local_rbac_policies,
     local_subnets,
     share_network_subnets,
     share_networks,
 )
-from abaca.domain.local_networks import segments
+from abaca.domain.local_networks import segments, sharing
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.networks.segment_ranges import MTUS, SegmentRanges
@@ -70,21 +71,20 @@ def create(
         "name": name,
         "description": description,
         "project_id": owner,
-        "shared": shared,
     }
     for choice in choices:
         given = mtu or ranges.mtu_of(choice.network_type)
         network_id = _insert(conn, values | {"mtu": given}, choice)
         if network_id is not None:
+            if shared:
+                sharing.share(conn, network_id, sharing.ALL_PROJECTS)
             return get(conn, caller, network_id)
     raise segments.none_left(choices)
 
 
 def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:
     """One network. Missing when it is not there, or neither the caller's nor shared."""
-    views = _views(
-        conn, sa.select(local_networks).where(visible(caller), local_networks.c.id == network_id)
-    )
+    views = _views(conn, _selected(caller).where(local_networks.c.id == network_id))
     if not views:
         raise Missing(f"Network {network_id} could not be found.")
     return views[0]
@@ -100,8 +100,8 @@ def find(
 ) -> list[dict[str, Any]]:
     """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS and
     PROVIDER_FILTERS → the values that match."""
-    query = sa.select(local_networks).where(
-        visible(caller), *(local_networks.c[name].in_(values) for name, values in filters.items())
+    query = _selected(caller).where(
+        *(_column(caller, name).in_(values) for name, values in filters.items())
     )
     if marker is not None:
         query = query.where(local_networks.c.id > marker)
@@ -111,14 +111,22 @@ def find(
 def update(
     conn: Connection, caller: Caller, network_id: str, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Change name, description, and, for administrators, shared."""
+    """Change name, description, and, for administrators, shared. Conflict when it is shared no
+    longer while others use it."""
     network = lock_owned(conn, caller, network_id)
-    if changes.get("shared", network.shared) != network.shared and not caller.is_admin:
-        raise Forbidden("Only an administrator can share networks.")
+    values = dict(changes)
+    is_shared = sharing.is_shared_with(conn, network_id, sharing.ALL_PROJECTS)
+    if values.pop("shared", is_shared) != is_shared:
+        if not caller.is_admin:
+            raise Forbidden("Only an administrator can share networks with all projects.")
+        if is_shared:
+            sharing.withdraw(conn, network, sharing.ALL_PROJECTS)
+        else:
+            sharing.share(conn, network_id, sharing.ALL_PROJECTS)
     conn.execute(
         sa.update(local_networks)
         .where(local_networks.c.id == network_id)
-        .values(updated_at=utcnow(), **changes)
+        .values(updated_at=utcnow(), **values)
     )
     return get(conn, caller, network_id)
 
@@ -138,28 +146,28 @@ def delete(conn: Connection, caller: Caller, network_id: str) -> None:
             f"Unable to complete operation on network {network_id}. There are subnets in use on "
             f"it: {', '.join(used)}."
         )
-    conn.execute(sa.delete(local_subnets).where(local_subnets.c.network_id == network_id))
+    for table in (local_subnets, local_rbac_policies):
+        conn.execute(sa.delete(table).where(table.c.network_id == network_id))
     conn.execute(sa.delete(local_networks).where(local_networks.c.id == network_id))
 
 
 def visible(caller: Caller) -> sa.ColumnElement[bool]:
-    """The condition that a network is the caller's or shared; an administrator sees all."""
-    if caller.is_admin:
-        return sa.true()
-    return sa.or_(local_networks.c.project_id == caller.project_id, local_networks.c.shared)
+    """The condition that a network is the caller's or shared with it; an administrator sees
+    all."""
+    return sa.true() if caller.is_admin else sharing.usable_by(caller.project_id)
 
 
 def lock_owned(conn: Connection, caller: Caller, network_id: str) -> sa.Row[Any]:
     """The network's row, held until the transaction ends. Missing when the caller cannot see it,
     Forbidden when it is only shared with it."""
     network = lock_row(conn, local_networks, network_id)
-    if network is None or not (
-        caller.is_admin or network.shared or network.project_id == caller.project_id
+    if network is not None and (caller.is_admin or network.project_id == caller.project_id):
+        return network
+    if network is None or not sharing.is_shared_with(
+        conn, network_id, sharing.ALL_PROJECTS, caller.project_id
     ):
         raise Missing(f"Network {network_id} could not be found.")
-    if not caller.is_admin and network.project_id != caller.project_id:
-        raise Forbidden(f"The network {network_id} belongs to another project.")
-    return network
+    raise Forbidden(f"The network {network_id} belongs to another project.")
 
 
 def in_use(conn: Connection, subnet_ids: Sequence[str]) -> list[str]:
@@ -174,11 +182,7 @@ def in_use(conn: Connection, subnet_ids: Sequence[str]) -> list[str]:
         )
         .join(share_networks, share_networks.c.id == share_network_subnets.c.share_network_id)
         .where(local_subnets.c.id.in_(subnet_ids))
-        .where(
-            sa.or_(
-                local_networks.c.shared, local_networks.c.project_id == share_networks.c.project_id
-            )
-        )
+        .where(sharing.usable_by(share_networks.c.project_id))
     )
     return sorted(conn.scalars(with_ports.union(in_share_networks)))
 
@@ -199,6 +203,19 @@ def _insert(conn: Connection, values: Mapping[str, Any], choice: segments.Choice
             continue
         return network_id
     return None
+
+
+def _shared(caller: Caller) -> sa.ColumnElement[bool]:
+    """Whether a network is shared with all or with the caller's project, as Neutron shows it."""
+    return sharing.shared_with(sharing.ALL_PROJECTS, caller.project_id)
+
+
+def _column(caller: Caller, name: str) -> sa.ColumnElement[Any]:
+    return _shared(caller) if name == "shared" else local_networks.c[name]
+
+
+def _selected(caller: Caller) -> sa.Select[Any]:
+    return sa.select(local_networks, _shared(caller).label("shared")).where(visible(caller))
 
 
 def _views(conn: Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:

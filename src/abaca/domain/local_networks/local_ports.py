@@ -3,6 +3,7 @@ plug-in has the rules, this the rows."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,6 +19,7 @@ from abaca.db.tables import (
     local_addresses_set_aside,
     local_networks,
     local_ports,
+    local_rbac_policies,
     local_subnets,
 )
 from abaca.errors import DatabaseAway
@@ -40,7 +42,7 @@ class SqlPortStore:
         if subnet_id is not None:
             query = query.where(local_subnets.c.id == subnet_id)
         with self._read() as conn:
-            return [_local_subnet(row) for row in conn.execute(query)]
+            return list(_local_subnets(conn, query).values())
 
     def not_free(self, subnet_id: str) -> Collection[str]:
         """As the protocol says."""
@@ -57,8 +59,7 @@ class SqlPortStore:
             query = (
                 _subnets().where(local_subnets.c.id.in_(subnet_ids)).order_by(local_subnets.c.id)
             )
-            rows = conn.execute(query.with_for_update(of=local_subnets)).all()
-            yield _LockedRows(conn, {row.id: _local_subnet(row) for row in rows})
+            yield _LockedRows(conn, _local_subnets(conn, query.with_for_update(of=local_subnets)))
 
     def set_aside(self, server_id: str, ip_addresses: Collection[str], until: datetime) -> None:
         """As the protocol says; what was set aside on the same subnets, and is over, goes."""
@@ -192,7 +193,6 @@ def _set_aside(subnet_ids: Collection[str]) -> sa.Select[Any]:
 def _subnets() -> sa.Select[Any]:
     network_columns = (
         local_networks.c.project_id.label("owner"),
-        local_networks.c.shared,
         local_networks.c.mtu,
         local_networks.c.network_type,
         local_networks.c.physical_network,
@@ -201,7 +201,19 @@ def _subnets() -> sa.Select[Any]:
     return sa.select(local_subnets, *network_columns).join(local_networks)
 
 
-def _local_subnet(row: sa.Row[Any]) -> LocalSubnet:
+def _local_subnets(conn: Connection, query: sa.Select[Any]) -> dict[str, LocalSubnet]:
+    """By id, with whom they are shared, in two statements."""
+    rows = conn.execute(query).all()
+    targets: dict[str, set[str]] = defaultdict(set)
+    policies = sa.select(
+        local_rbac_policies.c.network_id, local_rbac_policies.c.target_project
+    ).where(local_rbac_policies.c.network_id.in_({row.network_id for row in rows}))
+    for network_id, target in conn.execute(policies):
+        targets[network_id].add(target)
+    return {row.id: _local_subnet(row, frozenset(targets[row.network_id])) for row in rows}
+
+
+def _local_subnet(row: sa.Row[Any], shared_with: frozenset[str]) -> LocalSubnet:
     subnet = Subnet(
         neutron_net_id=row.network_id,
         neutron_subnet_id=row.id,
@@ -216,7 +228,7 @@ def _local_subnet(row: sa.Row[Any]) -> LocalSubnet:
     )
     pools = msgspec.convert(row.allocation_pools, list[AddressRange])
     return LocalSubnet(
-        subnet=subnet, project_id=row.owner, is_shared=row.shared, allocation_pools=pools
+        subnet=subnet, project_id=row.owner, shared_with=shared_with, allocation_pools=pools
     )
 
 

@@ -26,6 +26,7 @@ class RowLimits(Value):
 
     local_networks: int = -1
     subnets_per_local_network: int = -1
+    rbac_policies_per_local_network: int = -1
     subnets_per_share_network: int = -1
     security_services: int = -1
     resource_locks: int = -1
