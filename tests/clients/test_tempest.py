@@ -20,7 +20,7 @@ pytestmark = [
 
 SECONDS = 600
 PASSED_MIN = 135
-OURS_MIN = 9
+OURS_MIN = 11
 
 
 @pytest.fixture(scope="module")

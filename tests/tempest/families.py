@@ -70,7 +70,8 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
 
 
 OURS_ALWAYS = tuple(
-    f"{OURS}.tests.{name}" for name in ("test_additions", "test_capabilities", "test_removals")
+    f"{OURS}.tests.{name}"
+    for name in ("test_additions", "test_capabilities", "test_export_choices", "test_removals")
 )
 OURS_OTHERS = (f"{OURS}.tests.test_without_share_groups",)
 OURS_OF_ROLES = f"{OURS}.tests.test_messages_by_role"
