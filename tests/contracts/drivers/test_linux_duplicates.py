@@ -6,12 +6,13 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from ipaddress import ip_address
 from uuid import uuid4
 
 import pytest
+from pyroute2 import IPRoute
 
 from abaca.drivers.linux import duplicates, namespaces
 from abaca.drivers.linux.driver import LinuxDriver
@@ -131,6 +132,21 @@ def test_what_a_killed_worker_left_is_removed(town: Town, site: Site) -> None:
     assert leftovers(town.driver.layout.namespace, town.driver.layout.state_dir)["links"] != []
     town.host.do(lambda: town.driver.teardown_server(infos[0].server_id, {}))
     assert not namespaces.exists(f"{layout.namespace}.asks")
+
+
+def test_an_interface_that_is_just_raised_is_waited_for(town: Town, site: Site) -> None:
+    """What is sent before a network card has a carrier is lost, and every address seems free."""
+    infos = entries(site, str(uuid4()), NIC, at=NEIGHBOURS)
+
+    def pull(links: IPRoute) -> None:
+        links.link("set", index=links.link_lookup(ifname="eth0")[0], state="down")
+
+    namespaces.inside(town.apart.namespace, pull)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(in_use, town, infos)
+        wait([asked], timeout=3)  # longer than it asks for
+        town.apart.configure("eth0", *NEIGHBOURS)
+        assert asked.result() == plain(*NEIGHBOURS)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.processes import wait_until
 from abaca.drivers.linux.wires import links as links_module
 from abaca.drivers.linux.wires import tunnel_filter
 from abaca.drivers.linux.wires.interface import Segment
@@ -26,6 +27,7 @@ from abaca.drivers.linux.wires.links import PORT_PREFIX, find, short_name
 from abaca.drivers.linux.wires.wiring import Tunnels, Wiring, underlay
 from abaca.errors import Refused
 
+CARRIER_SECONDS = 10.0
 HERE = "/proc/thread-self/ns/net"
 _TRUNK_PREFIX = "u"
 _TRUNK = "trunk"
@@ -101,7 +103,7 @@ class Uplinks:
         if through.is_bridge:
             self._pair(name, short_name("au", self._namespace, name), through.number, through.mtu)
         elif not self._has(name):
-            namespaces.here(lambda links: links.link("set", index=through.number, state="up"))
+            namespaces.here(lambda links: _raise_with_carrier(links, through.number))
             self._add_from_here(
                 ifname=name,
                 kind="macvlan",
@@ -248,6 +250,17 @@ def _kind(link: Any) -> str:
 def _add(links: IPRoute, **link: Any) -> None:
     links_module.delete(links, [link["ifname"]])
     links.link("add", **link)
+
+
+def _raise_with_carrier(links: IPRoute, number: int) -> None:
+    """Raise an interface of the host's. A network card takes seconds until it has a carrier, and
+    what is sent before is lost; one without a cable never gets one, and is used as it is."""
+
+    def has_carrier() -> bool:
+        return bool(links.get_links(number)[0].get("carrier"))
+
+    links.link("set", index=number, state="up")
+    wait_until(has_carrier, CARRIER_SECONDS)
 
 
 def _make_port(links: IPRoute, name: str, bridge: int, alias: str) -> None:
