@@ -151,14 +151,33 @@ def make(play: Play) -> None:
     demo_steps.make(play)
 
 
+def remove_subnet_in_use(play: Play) -> None:
+    """The client of a subnet is named and leaves; the subnet is removed while a client on another
+    one keeps writing and reading. Its port in Neutron goes, too."""
+    before = play.scene.leftovers()["ports"]
+    play.require(len(before) == 4, f"Neutron has a port for each address: {' '.join(before)}")
+    gone = play.location(4, 1).split(":", 1)[0]
+    demo_steps.remove_subnet_in_use(play)
+    ports = play.scene.leftovers()["ports"]
+    play.require(
+        ports == [address for address in before if address != gone],
+        f"Neutron has no port for {gone} any more, and the others: {' '.join(ports)}",
+    )
+
+
 def delete(play: Play) -> None:
     """Everything is deleted again, in Neutron too, and nothing is left."""
-    ports = play.scene.leftovers()["ports"]
-    play.require(len(ports) == 4, f"Neutron has a port for each address: {' '.join(ports)}")
     demo_steps.delete(play)
 
 
-STEPS = (start, make, demo_steps.use_within_rules, demo_steps.add_subnet_in_use, delete)
+STEPS = (
+    start,
+    make,
+    demo_steps.use_within_rules,
+    demo_steps.add_subnet_in_use,
+    remove_subnet_in_use,
+    delete,
+)
 
 
 @contextmanager
