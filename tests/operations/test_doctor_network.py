@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from abaca.admin import doctor, doctor_network
 from abaca.admin.doctor_network import Question
 from abaca.db.tables import share_instances, share_servers, shares
+from abaca.domain.driver_views import network_servers
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Unavailable
 from abaca.values import Finding, NetworkInfo, Share
@@ -157,6 +158,19 @@ def test_networks_before_there_is_anything_on_them(stack: Stack, machine: Machin
     assert machine.asked is not None and machine.asked[0].network_allocations == []
     stack.share_network(pair)
     assert lacking() == ["share servers", "link eth1"]
+
+
+def test_of_others_networks_those_subnets_are_known_that_share_networks_are_on(
+    scene: Scene, stack: Stack
+) -> None:
+    """As with Neutron, whose networks are named by id."""
+    (subnet,) = stack.ask(network_servers.subnets, scene.network)
+    assert (subnet.cidr, subnet.neutron_subnet_id) == (CIDR, scene.subnet)
+    question = Question(scene.network, CLIENT, None)
+    answer = doctor_network.answered(stack.conf, stack.engine, question)._replace(subnets=[subnet])
+    found = doctor_network.findings(answer, {HOST: scene.machine}, question)
+    assert [each for each in found if each.lack] == []
+    assert stack.ask(network_servers.subnets, "elsewhere") == []
 
 
 def test_names_of_shares_steer_no_terminal(
