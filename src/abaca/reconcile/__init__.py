@@ -1,2 +1,2 @@
-"""Periodic passes that may run any number of times. What a pass repairs, it repairs by the code
-that made it."""
+"""Periodic passes, which may run any number of times. A pass repairs something with the code that
+made it."""

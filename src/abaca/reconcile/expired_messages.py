@@ -9,7 +9,7 @@ from abaca.domain.rows import messages
 
 
 def forget_expired(engine: Engine, most: int = -1) -> None:
-    """Delete every message past its `expires_at`, and of each project all but the newest `most`
+    """Delete every message past its `expires_at`, and all but the newest `most` of each project
     (-1: no limit)."""
     with begin(engine) as conn:
         messages.delete_expired(conn)

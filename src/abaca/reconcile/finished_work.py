@@ -1,5 +1,5 @@
-"""Delete the records of work that ended some time ago, give up on work that killed its worker again
-and again, and what an upgrade brings."""
+"""Delete the records of ended work, end work that killed its worker repeatedly, and resume work
+after an upgrade."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ NOT_DONE_SECONDS = 30 * 24 * 3600
 
 
 def tidy_up(engine: Engine, worker_host: str) -> None:
-    """Delete the steps of what is done, and all of it an hour later, and what was parked or given
-    up more than thirty days ago; end what DBOS gave up or this release does not know, and take up
-    again what was lost and what an older one began otherwise."""
+    """Delete the steps of work that succeeded, its records an hour later, and parked or given-up
+    work after thirty days. End what DBOS gave up or this release does not know, and resume what was
+    lost or has outgrown steps."""
     retention.end_given_up(engine, worker_host)
     retention.take_up_lost(worker_host)
     inspection.resume_outgrown(engine, worker_host)

@@ -1,8 +1,8 @@
-"""Give back addresses that appeared after their share server had been deleted: asked for, given up,
-and made after all.
+"""Release addresses that appeared after their share server was deleted: a request for them was
+given up, and fulfilled later.
 
-Only of servers that were deleted here. What else a network plug-in holds may be another
-installation's, or that of a server that was unmanaged.
+Only for servers that were deleted here. Other addresses that a network plug-in holds may belong to
+another installation, or to an unmanaged server.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LATEST_SECONDS = 600.0
 def give_back(
     engine: Engine, hosts: set[str], runtime: Runtime, after_seconds: float = LATEST_SECONDS
 ) -> None:
-    """Release the addresses of servers of these back ends (host@backend) once more, so many seconds
-    after their deletion, and forget them."""
+    """Release the addresses of deleted servers of these back ends (host@backend) once more, so many
+    seconds after their deletion, and forget the servers."""
     with read(engine) as conn:
         server_ids = departed_share_servers.due(conn, hosts, after_seconds)
     for server_id in server_ids:

@@ -1,5 +1,4 @@
-"""Ask a back end, now and then, what each of its shares holds, and store the answer for those who
-watch over the installation."""
+"""Ask a back end how much each of its shares uses, and store the answer for metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def measure(engine: Engine, host: str, driver: ShareDriver, runtime: Runtime) -> None:
-    """Once, for the back end host@backend. What was known stays known when it cannot tell."""
+    """Measure once for the back end host@backend. If it cannot tell, the previous figures stay."""
     try:
         used = deadlines.call(driver.used_bytes, f"used_bytes of {host}", runtime)
     except BackendError as error:

@@ -1,4 +1,4 @@
-"""Running passes again and again: one that fails is logged and runs again at its next time."""
+"""Running passes periodically: one that fails is logged and runs again next time."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ _LOG = logging.getLogger(__name__)
 
 
 def repeat(name: str, work: Callable[[], None], every_seconds: float, stopping: Event) -> None:
-    """Run the pass every so many seconds until asked to stop."""
+    """Run the pass every so many seconds until stopped."""
     while not stopping.wait(every_seconds):
         once(name, work)
 
 
 def once(name: str, work: Callable[[], None]) -> None:
-    """Run the pass; an error is logged, and mended by its next run or not at all. It ends in the
-    middle when the worker stops."""
+    """Run the pass; log an error, which the next run may mend. Ends early if the worker stops."""
     try:
         work()
     except Stopping:

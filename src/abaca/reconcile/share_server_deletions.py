@@ -1,5 +1,5 @@
-"""What passes that delete share servers have in common: each server is looked at again with its
-share network's row held."""
+"""Deleting share servers in a pass: each server is checked again with its share network's row
+locked."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def delete_each(
     wanted: sa.Select[Any],
     may_go: Callable[[Connection, str], bool] = lambda *_: True,
 ) -> None:
-    """Start the deletion of the share servers that `wanted`, a query on their table, gives; each in
-    a transaction of its own.
+    """Start the deletion of the share servers that the query `wanted` returns, each in its own
+    transaction.
 
-    `may_go`: asked last, with the server's id.
+    `may_go(conn, id)`: a last check.
     """
     with read(engine) as conn:
         candidates = conn.execute(wanted).all()

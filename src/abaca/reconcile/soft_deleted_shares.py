@@ -1,4 +1,4 @@
-"""Delete shares that were soft-deleted and whose retention time is over."""
+"""Delete soft-deleted shares whose retention time is over."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _LOG = logging.getLogger(__name__)
 
 
 def delete_due(engine: Engine, hosts: set[str]) -> None:
-    """Start the deletion of those on these back ends (host@backend), one by one: what is against
-    one is against no other."""
+    """Start the deletion of those on these back ends (host@backend), one by one: a share that
+    cannot be deleted does not stop the others."""
     with read(engine) as conn:
         share_ids = soft_deletion.due(conn, hosts)
     for share_id in share_ids:

@@ -1,4 +1,4 @@
-"""See to subnets whose drain has reached its deadline."""
+"""End drains that have reached their deadline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _LOG = logging.getLogger(__name__)
 
 
 def meet_due(engine: Engine) -> None:
-    """Cancel them or remove the subnets, one by one: what is against one is against no other.
-    Several workers may do so at once."""
+    """Cancel each drain or remove its subnet, one by one: one that cannot be ended does not stop
+    the others. Several workers may run this at once."""
     with read(engine) as conn:
         subnet_ids = subnet_drain_deadlines.due(conn)
     for subnet_id in subnet_ids:

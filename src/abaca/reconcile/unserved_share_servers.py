@@ -1,11 +1,10 @@
-"""Notice share servers that stopped serving by themselves, their file server dead or hanging, and
-bring them back.
+"""Recover share servers that stopped serving by themselves: their file server died or hangs.
 
-The driver reports deaths as they happen; what hangs is found by asking it, from time to time,
-for all its servers at once. Each such server is restarted as it was, which needs neither its lock
-nor the database; one that does not serve even so is ensured under its lock. The first attempt is
-made at once. A server that does not stay up is tried again after longer and longer pauses, so that
-it takes nobody else's time.
+The driver reports deaths as they happen; hanging servers are found by asking it periodically about
+all its servers at once. Each unserved server is restarted as it was, which needs neither its lock
+nor the database; if it still does not serve, it is ensured under its lock. The first attempt is
+immediate. A server that does not stay up is retried after longer and longer pauses, so that it
+takes no time from the others.
 """
 
 from __future__ import annotations
@@ -43,9 +42,9 @@ is the shortest again."""
 
 @dataclass
 class _Trouble:
-    """How often a server had to be brought back lately, and until when it is left alone.
+    """How often a server had to be recovered recently, and until when it is left alone.
 
-    `is_attended`: it is being brought back now. `was_needed`: and something had to be done.
+    `is_attended`: it is being recovered now. `was_needed`: recovery found something to do.
     """
 
     attempts: int = 0
@@ -55,8 +54,8 @@ class _Trouble:
 
 
 class Watch:
-    """Over the servers of the back end `host`. `restarts`: how often a server had to be brought
-    back, well or not."""
+    """Watches the servers of the back end `host`. `restarts`: how many recoveries were
+    attempted."""
 
     def __init__(self, engine: Engine, host: str, runtime: Runtime) -> None:
         self._engine = engine
@@ -68,7 +67,7 @@ class Watch:
         self.restarts = 0
 
     def look(self) -> int:
-        """Ask about all existing servers, and begin to recover those that do not serve. How
+        """Ask about all existing servers, and begin to recover those that do not serve. Returns how
         many do not."""
         with read(self._engine) as conn:
             standing = share_servers.serving_ids(conn, self._host)
@@ -78,8 +77,8 @@ class Watch:
         return len(unserved)
 
     def attend(self, server_ids: Iterable[str]) -> None:
-        """Begin to bring these servers back, but those that are being brought back, or are left
-        alone for now."""
+        """Begin to recover these servers, except those that are being recovered or are left alone
+        for now."""
         for server_id in server_ids:
             with self._troubles_lock:
                 trouble = self._troubles.setdefault(server_id, _Trouble())

@@ -1,4 +1,5 @@
-"""Delete share servers that have had no share for a while and may be deleted automatically."""
+"""Delete share servers that have been without a share for a while and may be deleted
+automatically."""
 
 from __future__ import annotations
 

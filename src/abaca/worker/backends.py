@@ -1,5 +1,5 @@
-"""The back ends of this worker, and its network plug-in, made from the configuration. Nothing is
-touched yet: see `upkeep.py`."""
+"""The back ends of this worker and its network plug-in, made from the configuration. Nothing is
+contacted yet: see `upkeep.py`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class Backend:
-    """A back end that this worker serves. `reason` is None once it is up, until then it says why it
-    is not.
+    """A back end of this worker. `reason`: None if it is up, otherwise why it is not.
 
     `unserved`: how many of its share servers did not serve at the last look. `restarts`: how often
-    some had to be brought back.
+    servers had to be recovered.
     """
 
     host: str
@@ -39,15 +38,14 @@ class Backend:
 
 
 def default_backend() -> tuple[str, list[str]]:
-    """The driver to run when none is configured, and what the machine lacks when it is not the
-    Linux one."""
+    """The driver used without configuration, and what the machine lacks if it is not `linux`."""
     missing = requirements.missing()
     return ("fake", missing) if missing else ("linux", [])
 
 
 def load(conf: cfg.ConfigOpts) -> list[Backend]:
-    """The configured back ends, or one by what the machine has. Raises Unavailable for a driver
-    that cannot be loaded or served."""
+    """The configured back ends, or the default one. Raises Unavailable if a driver cannot be loaded
+    or used."""
     names = conf.enabled_share_backends
     if not names:
         driver_name, missing = default_backend()
@@ -62,8 +60,8 @@ def load(conf: cfg.ConfigOpts) -> list[Backend]:
 
 
 def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backend:
-    """A back end of that name; nothing of it is touched yet. Raises Unavailable as `load` does, and
-    for options that make no sense."""
+    """A back end of that name, which is not contacted yet. Raises Unavailable as `load` does, and
+    for invalid options."""
     options = _defaults(conf, driver_name, name) | config.plugin_settings(
         conf, name, registry.driver_class(driver_name).OPTIONS
     )
@@ -87,8 +85,8 @@ def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backen
 
 
 def network_plugin(conf: cfg.ConfigOpts, store: PortStore) -> NetworkPlugin:
-    """The configured source of addresses; nobody is asked yet. Raises Unavailable when it cannot be
-    loaded or its options make no sense."""
+    """The configured network plug-in, which is not contacted yet. Raises Unavailable if it cannot
+    be loaded or its options are invalid."""
     name = conf.network_plugin
     return networks.load(
         name, config.plugin_settings(conf, name, networks.plugin_class(name).OPTIONS), store
@@ -97,7 +95,7 @@ def network_plugin(conf: cfg.ConfigOpts, store: PortStore) -> NetworkPlugin:
 
 def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, str]:
     """Options derived from the state directory, so that two installations on one machine do not
-    meet."""
+    collide."""
     worker_dir = config.state_path(conf, "worker")
     if driver_name == "linux":
         return {"state_dir": str(worker_dir), "namespace": network_namespace(conf)}
@@ -107,8 +105,8 @@ def _defaults(conf: cfg.ConfigOpts, driver_name: str, name: str) -> dict[str, st
 
 
 def network_namespace(conf: cfg.ConfigOpts) -> str:
-    """The name of Abaca's own network namespace: `abaca`, or with a suffix for a state directory of
-    one's own."""
+    """The name of Abaca's network namespace: `abaca`, with a suffix if the state directory is not
+    the default one."""
     if conf.state_dir == "/var/lib/abaca":
         return "abaca"
     return "abaca" + hashlib.sha256(conf.state_dir.encode()).hexdigest()[:5]

@@ -1,9 +1,9 @@
 """The right to serve a worker host: one process at a time, on one machine.
 
-On the machine a file lock decides at once. Across machines it is a lease in the database with a
-fencing token: who does not renew it in time has lost it, and starts no step any more. Its time is
-the database's: a machine whose clock is wrong, or is set, takes nobody's lease before its time, and
-its holder measures by a clock that only goes forward.
+On a machine a file lock decides. Across machines it is a lease in the database with a fencing
+token: a process that does not renew it in time has lost it, and starts no more steps. Times are the
+database's, so a machine with a wrong clock takes no lease early, and the holder measures with a
+monotonic clock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from abaca.errors import Conflict
 
 
 class Lease:
-    """Held from `acquire` on, as long as `renew` is called more often than every `seconds`."""
+    """Held from `acquire` on, as long as `renew` is called at least every `seconds`."""
 
     def __init__(self, engine: Engine, host: str, seconds: int, lock_path: Path) -> None:
         self._engine = engine
@@ -36,7 +36,7 @@ class Lease:
         self._valid_until = 0.0
 
     def acquire(self) -> None:
-        """Conflict when another process serves the host, here or elsewhere."""
+        """Take the lease. Raises Conflict if another process serves the host, here or elsewhere."""
         self._lock_file = self._lock_path.open("a", encoding="utf-8")
         try:
             fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +47,7 @@ class Lease:
         self._take()
 
     def renew(self) -> None:
-        """Conflict when the lease has been lost."""
+        """Renew the lease. Raises Conflict if it was lost."""
         asked = time.monotonic()
         with begin(self._engine) as conn:
             renewed = conn.execute(
@@ -61,11 +61,11 @@ class Lease:
         self._valid_until = asked + self._seconds
 
     def is_held(self) -> bool:
-        """Whether a step may be started now; needs no database."""
+        """Whether a step may start now; needs no database."""
         return time.monotonic() < self._valid_until
 
     def release(self) -> None:
-        """Give it back, so that the next process starts at once."""
+        """Release the lease, so that the next process can start at once."""
         with begin(self._engine) as conn:
             held = (worker_leases.c.host == self._host) & (worker_leases.c.token == self._token)
             conn.execute(sa.update(worker_leases).where(held).values(expires_at=database_now(conn)))

@@ -1,5 +1,5 @@
-"""The worker process: takes the lease of its host, brings its back ends up, carries out their work
-and gives heartbeats, until stopped."""
+"""The worker process: takes the lease of its host, brings up its back ends, does their work and
+reports heartbeats, until it is stopped."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Worker:
         self._threads: list[Thread] = []
 
     def start(self) -> None:
-        """Conflict when another process serves this host."""
+        """Start serving. Raises Conflict if another process serves this host."""
         networks = backends.network_plugin(self._conf, SqlPortStore(self.engine))
         struct_types.make_ready()
         self._lease.acquire()
@@ -122,7 +122,7 @@ class Worker:
         self._publish_names()
 
     def stop(self) -> None:
-        """Stop taking work, wait a bounded time for what runs, give the lease back."""
+        """Take no more work, wait for running work for a limited time, release the lease."""
         self._stopping.set()
         self._runtime.stop()
         for thread in self._threads:
@@ -227,8 +227,8 @@ class Worker:
 
 
 def run(conf: cfg.ConfigOpts) -> None:
-    """Serve until SIGTERM or SIGINT. Conflict when another process serves the same host, or the
-    schema is older than this release."""
+    """Serve until SIGTERM or SIGINT. Raises Conflict if another process serves the same host, or
+    the schema is older than this release."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # drivers hold one a share server
     migrations.refuse_older(config.database_url(conf), migrations.revisions())

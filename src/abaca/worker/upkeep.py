@@ -1,4 +1,4 @@
-"""Back ends brought up and kept up: what a worker says of them to the database."""
+"""Bringing back ends up, and reporting their state to the database."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _LOG = logging.getLogger(__name__)
 
 
 def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
-    """Prepare the back end and everything on it from the database. Until that has worked it does
-    not count as up."""
+    """Prepare the back end and ensure all its share servers. Until that succeeds it does not count
+    as up."""
     try:
         deadlines.call(
             backend.driver.check_for_setup_error,
@@ -39,8 +39,8 @@ def bring_up(engine: Engine, backend: Backend, runtime: Runtime) -> None:
 
 
 def report(engine: Engine, conf: cfg.ConfigOpts, backend: Backend) -> None:
-    """Give a heartbeat with the capacities of the pools. A back end that cannot tell them is not
-    up any more."""
+    """Store a heartbeat with the capacities of the pools. A back end that cannot report them is no
+    longer up."""
     pools: list[PoolStats] = []
     if backend.reason is None:
         try:

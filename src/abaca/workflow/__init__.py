@@ -1,2 +1,2 @@
-"""Durable work on DBOS Transact; nothing else in Abaca imports it. The work itself is in
-`operations`."""
+"""Durable workflows on DBOS Transact, which no other package imports. The workflows themselves are
+in `operations`."""

@@ -50,18 +50,18 @@ def before(name: str, *, is_effect: bool = False) -> str:
 
 
 def about_to(step: str) -> None:
-    """The step's effect is tried now."""
+    """The step's effect is about to run."""
     _fail(step, "before")
 
 
 def inside(step: str) -> None:
-    """The step's effect is there, its record is not."""
+    """The step's effect has happened, its record is not written."""
     _die(f"{step}/inside")
     _fail(step, "inside")
 
 
 def after(step: str) -> None:
-    """The step is over."""
+    """The step has ended."""
     _die(f"{step}/after")
 
 

@@ -1,5 +1,5 @@
-"""DBOS from outside of a worker: its tables, its connections, its client. What only puts work in
-needs none of it: see `queue.py`."""
+"""DBOS as used outside of a worker: its tables, connections and client. Processes that only enqueue
+work need none of it: see `queue.py`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _clients: WeakKeyDictionary[Engine, DBOSClient] = WeakKeyDictionary()
 
 
 def migrate(url: str) -> None:
-    """Create or upgrade the tables that work and its steps are kept in. Safe to repeat."""
+    """Create or upgrade DBOS's tables. Safe to repeat."""
     engine = create_dbos_engine(url)
     try:
         _system_database(engine).run_migrations()
@@ -26,15 +26,15 @@ def migrate(url: str) -> None:
 
 
 def create_dbos_engine(url: str) -> Engine:
-    """The engine that DBOS itself uses: on SQLite it must begin transactions its own way, so only
-    the pragmas are ours."""
+    """The engine that DBOS itself uses. On SQLite DBOS begins transactions its own way, so only the
+    pragmas are set here."""
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=20)
     return create_sqlite_engine(url, isolation_level="IMMEDIATE", pool_size=20, max_overflow=20)
 
 
 def client(engine: Engine) -> DBOSClient:
-    """One object an engine."""
+    """DBOS's client for an engine; one object per engine."""
     client = _clients.get(engine)
     if client is None:
         client = DBOSClient(

@@ -1,8 +1,7 @@
-"""Calls of the world outside that may never come back: each in a thread of its own, given up after
-its time.
+"""Calls that may never return: each runs in a thread of its own and is given up after a time limit.
 
-Python cannot end a thread. One that was given up ends when its call comes back; there are never
-more of them than `MOST_HANGING`.
+Python cannot end a thread: one that was given up ends when its call returns. At most `MOST_HANGING`
+of them exist.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ _hanging: dict[Future[Any], str] = {}
 
 
 def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
-    """`function()`, for the runtime's `call_seconds` at most. Errors are its own; Stopping when the
-    worker does not wait any longer.
+    """Return `function()`, waiting at most the runtime's `call_seconds`. Passes its errors on;
+    raises Stopping if the worker stops first.
 
-    OutcomeUnknown when it has not come back: until it does, the share server whose lock is held is
-    kept out of all work. Unavailable, without calling, when too many calls hang, and when the share
-    server is kept out.
+    Raises OutcomeUnknown on timeout: until the call returns, the share server whose lock is held is
+    excluded from all work. Raises Unavailable, without calling, if too many calls hang or the share
+    server is excluded.
     """
     _refuse_in_vain(name)
     future: Future[R] = Future()
@@ -54,7 +53,7 @@ def call(function: Callable[[], R], name: str, runtime: Runtime) -> R:
 
 
 def hanging() -> list[str]:
-    """The names of the calls that were given up and have not come back."""
+    """The names of calls that were given up and have not returned."""
     with _lock:
         return sorted(_hanging.values())
 

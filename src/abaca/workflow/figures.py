@@ -1,4 +1,4 @@
-"""How much work there is: for metrics, and for processes that carry none out."""
+"""How much work there is: for metrics, and for processes that do no work."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STATES = {
 
 
 class Count(Value):
-    """Pieces of work alike, and how long ago the oldest of them was put in, in seconds."""
+    """The number of pieces of work of one kind, and the age of the oldest in seconds."""
 
     number: int
     oldest_seconds: float
 
 
 def count(conn: Connection) -> dict[tuple[str, str], Count]:
-    """(name, state) → the work that has not ended well. One statement, however much there is."""
+    """(name, state) → work that has not succeeded, in one statement."""
     status = status_table(conn)
     query = sa.select(
         status.c.name, status.c.status, sa.func.count(), sa.func.min(status.c.created_at)
@@ -47,8 +47,8 @@ def count(conn: Connection) -> dict[tuple[str, str], Count]:
 
 
 def moment(epoch_ms: float | None) -> datetime:
-    """UTC without zone. What no calendar has, as a row may say that somebody wrote past the code,
-    is 1970."""
+    """A time in UTC without zone. 1970 if the value is outside the calendar, as in a row that was
+    not written by this code."""
     try:
         return datetime.fromtimestamp((epoch_ms or 0) / 1000, UTC).replace(tzinfo=None)
     except (TypeError, ValueError, OverflowError, OSError):

@@ -1,5 +1,5 @@
-"""Looking at work from outside of a worker: what waits, runs, was parked or given up, at which
-step; giving it up and taking it up again."""
+"""Work as seen from outside of a worker: list what waits, runs, is parked or was given up, with its
+steps; abandon and resume it."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _ENDED = ("parked", "given up")
 
 
 class Operation(Value):
-    """One piece of work. `about`: the id of what it works on (share instance, share server, …);
-    `args`: None when they cannot be read; `state`: waiting, running, parked (it failed on its own)
-    or given up (by the administrator, or because it was begun too often or is not known to this
-    release); `since`: UTC without zone; `reason`: why it is parked. `request_id`: of the request
-    that asked for it; empty: none did."""
+    """One piece of work. `about`: the id of the resource it works on (share instance, share server,
+    …). `args`: None if they cannot be read. `state`: waiting, running, parked (it failed on its
+    own) or given up (by the administrator, or because it was begun too often or is unknown to this
+    release). `since`: UTC without zone. `reason`: why it is parked. `request_id`: of the request
+    that caused it, or empty."""
 
     id: str
     name: str
@@ -52,7 +52,7 @@ class Operation(Value):
 
 
 class Step(Value):
-    """A step that is recorded. `error`: what it let out."""
+    """A recorded step. `error`: the error that it raised."""
 
     number: int
     name: str
@@ -61,8 +61,8 @@ class Step(Value):
 
 
 def find(engine: Engine) -> list[Operation]:
-    """All work that has not ended well, the oldest first; at most a thousand pieces. A row that
-    cannot be read hides no other."""
+    """All work that has not succeeded, the oldest first, at most a thousand. A row that cannot be
+    read does not hide others."""
     try:
         return [
             _operation(row)
@@ -84,7 +84,7 @@ def find(engine: Engine) -> list[Operation]:
 
 
 def get(engine: Engine, operation_id: str) -> Operation:
-    """One of them. Missing when there is no such work, or it has ended well."""
+    """One piece of work. Raises Missing if there is none, or it succeeded."""
     with read(engine) as conn:
         status = status_table(conn)
         row = conn.execute(
@@ -111,11 +111,11 @@ def steps(engine: Engine, operation_id: str) -> list[Step]:
 
 
 def abandon(engine: Engine, operation_id: str) -> None:
-    """Give work up that waits or runs: it starts no further step, and its nouns go to their error
-    states.
+    """Give up work that waits or runs: it starts no further step, and its resources go to their
+    error states.
 
-    Conflict for work that has ended so already, and for work whose arguments cannot be read: its
-    worker parks it.
+    Raises Conflict for work that has already ended, and for work whose arguments cannot be read,
+    which its worker parks.
     """
     operation = get(engine, operation_id)
     if operation.state in _ENDED or operation.args is None:
@@ -129,11 +129,11 @@ def abandon(engine: Engine, operation_id: str) -> None:
 
 
 def resume(engine: Engine, operation_id: str) -> None:
-    """Take work up again that is parked or was given up: as new work on the same nouns, from its
-    first step on. The old record goes.
+    """Restart work that is parked or was given up, as new work on the same resources, from its
+    first step. The old record is deleted.
 
-    Conflict, with nothing changed, when it has not ended, its nouns have been changed since, later
-    work was done on them, or it is of a kind that is asked for anew instead.
+    Raises Conflict, and changes nothing, if the work has not ended, its resources have changed
+    since, later work was done on them, or it is of a kind that is requested again instead.
     """
     operation = get(engine, operation_id)
     if operation.state not in _ENDED:
@@ -159,8 +159,8 @@ def resume(engine: Engine, operation_id: str) -> None:
 
 
 def resume_outgrown(engine: Engine, worker_host: str) -> None:
-    """Take up again what was parked on this host because older code had begun it; what has been
-    changed since is left alone."""
+    """Resume the work of this host that was parked because older code had begun it; skip it if its
+    resources have changed since."""
     for row in client(engine).list_workflows(
         status="ERROR", queue_name=queue_name(worker_host), limit=_MOST, load_input=False
     ):

@@ -34,16 +34,16 @@ _SERIALIZER = JsonSerializer()
 
 
 class Stopping(BaseException):
-    """The worker stops. Not an `Exception`, so that nothing is recorded: the work continues from
-    here at the next start."""
+    """The worker stops. Not an `Exception`, so that nothing is recorded: the work continues here at
+    the next start."""
 
 
 class Outgrown(AbacaError):
-    """The recorded steps of the work are not those that the code takes now."""
+    """The recorded steps of the work are not those of the current code."""
 
 
 class Step(NamedTuple):
-    """A step of a workflow: its number, from 1 on, its name, and when it began, in milliseconds."""
+    """A step of a workflow: its number (from 1), its name, and when it began, in milliseconds."""
 
     number: int
     name: str
@@ -51,7 +51,7 @@ class Step(NamedTuple):
 
 
 class Records:
-    """The tables that DBOS keeps records in, and the statements about them: built once, executed at
+    """DBOS's tables of workflows and steps, and the statements on them: built once, executed at
     every step."""
 
     def __init__(self, engine: Engine, system_database: SystemDatabase, stopping: Event) -> None:
@@ -83,8 +83,8 @@ class Records:
         self.insert = sa.insert(outputs)
 
     def patiently(self, attempt: Callable[[bool], T]) -> T:
-        """`attempt(again)`, tried until the database is there. Raises Stopping when the worker does
-        not wait any longer."""
+        """Call `attempt(again)` until the database is available. Raises Stopping if the worker
+        stops first."""
         pause, again = _FIRST_PAUSE, False
         while True:
             try:
@@ -99,7 +99,7 @@ class Records:
 
 
 class Journal:
-    """The record of one workflow that runs here."""
+    """The journal of one workflow that runs in this process."""
 
     def __init__(self, records: Records) -> None:
         context = get_local_dbos_context()
@@ -113,13 +113,13 @@ class Journal:
         self._known = {row.function_id: row for row in rows if row.function_id is not None}
 
     def next(self, name: str) -> Step:
-        """The step that begins now."""
+        """Begin the next step."""
         self._number += 1
         return Step(self._number, name, _now())
 
     def recorded(self, step: Step) -> tuple[bool, Any]:
-        """(True, what the step gave) when an earlier run did it; raises the error that it let out
-        then. (False, None): it is to be done."""
+        """(True, its result) if an earlier run completed the step; raises the error if it raised
+        one. (False, None) if it has to run."""
         row = self._known.get(step.number)
         if row is None:
             return False, None
@@ -133,12 +133,12 @@ class Journal:
         return True, _read(row.output, row.serialization)
 
     def transaction(self, step: Step, body: Callable[[Connection], Any]) -> Any:
-        """Run `body(conn)` and record what it gives in one transaction. What it gives, as it is
+        """Run `body(conn)` and record its result in one transaction. Returns the result as
         recorded."""
         return self._records.patiently(lambda again: self._attempt(step, body, again))
 
     def effect(self, step: Step, body: Callable[[], Any]) -> Any:
-        """Run `body()`. What it gives is recorded with the next step, at the latest before the next
+        """Run `body()`. Its result is recorded with the next step, at the latest before the next
         effect."""
         if self._unwritten:
             self._records.patiently(self._write_unwritten)
@@ -147,7 +147,7 @@ class Journal:
         return result
 
     def failed(self, step: Step, error: Exception) -> None:
-        """The step let that error out: recorded with the next step, too."""
+        """The step raised that error: recorded with the next step too."""
         self._unwritten.append(self._row(step, error=_SERIALIZER.serialize(error)))
 
     def _attempt(self, step: Step, body: Callable[[Connection], Any], again: bool) -> Any:

@@ -1,9 +1,9 @@
-"""Inside a worker, an operation on a share server excludes the operations on that server's shares:
-one lock a server, shared or exclusive.
+"""Locks of share servers inside a worker: an operation on a server excludes operations on its
+shares. One lock per server, shared or exclusive.
 
-A server that a back end has stopped answering about is kept out of all work until the call comes
-back: who waits for its lock, or asks for it, gets in without it and finds every effect refused (see
-`steps.effect`). So a server that hangs takes nobody's time but its own.
+While a driver's call about a server hangs, the server is excluded from all work: whoever waits for
+its lock, or requests it, proceeds without the lock and finds every effect refused (see
+`steps.effect`). So such a server blocks only its own work.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _HELD: ContextVar[Hold | None] = ContextVar("held", default=None)
 
 
 class Hold:
-    """What the operation of this context holds: the lock of one share server, or, when that hangs,
-    nothing."""
+    """What the operation of this context holds: the lock of one share server, or nothing if that
+    server hangs."""
 
     def __init__(self, locks: ServerLocks, server_id: str, has_lock: bool) -> None:
         self.server_id = server_id
@@ -39,12 +39,12 @@ class Hold:
 
 
 def held() -> Hold | None:
-    """What the operation of this context holds; None outside of a lock."""
+    """The `Hold` of this context; None outside of a lock."""
     return _HELD.get()
 
 
 def is_kept_out() -> bool:
-    """Whether this context is about a share server that a call has not come back about."""
+    """Whether this context is about a share server with a hanging call."""
     hold = held()
     return hold is not None and hold.is_kept_out
 
@@ -89,13 +89,13 @@ class ServerLocks:
             yield hold
 
     def hangs(self, server_id: str) -> bool:
-        """Whether a call about the server has not come back."""
+        """Whether a call about the server hangs."""
         with self._changed:
             return server_id in self._hanging
 
     def keep_out_until(self, call: Future[Any], server_id: str) -> None:
-        """Let everybody who waits for the server in, without the lock, and all who come until
-        `call` has come back."""
+        """Until `call` returns, let everybody who waits for the server, or comes later, proceed
+        without the lock."""
         with self._changed:
             self._hanging[server_id] += 1
             self._changed.notify_all()

@@ -1,11 +1,10 @@
-"""Adding work to the database, in the transaction of the rows it belongs to, and asking what
-waits there.
+"""Enqueueing work, in the transaction of the rows it belongs to, and queries about waiting work.
 
-One queue a worker host. Work with the same key runs one after the other; the same id is the same
-work, however often it is put in.
+There is one queue per worker host. Work with the same key runs one after the other. Work is
+identified by its id, so enqueueing the same id again adds nothing.
 
 The rows are DBOS's, written here as DBOS would (`tests/unit/test_enqueue.py` compares), so that a
-process that only asks for work, as the API does, loads no engine: see ADR 0027.
+process that only enqueues, as the API does, loads no engine: see ADR 0027.
 """
 
 from __future__ import annotations
@@ -61,8 +60,8 @@ _UNFINISHED = ("PENDING", _WAITS, "DELAYED")
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One operation to carry out: the workflow's name, the worker host whose queue takes it, the
-    project that it is done for (see `slots`), an id and the key that serialises it."""
+    """One operation to do: the workflow's name, the worker host whose queue takes it, the project
+    that it is done for (see `slots`), an id, and the key that serialises it."""
 
     name: str
     worker_host: str
@@ -73,10 +72,10 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def enqueue(conn: Connection, *works: Work) -> None:
-    """Store work; it is there when the transaction commits, which also wakes the workers concerned,
-    and gone when it rolls back.
+    """Store work. It exists when the transaction commits, which also wakes the workers, and does
+    not if it rolls back.
 
-    It takes along the id of the request that this thread works for.
+    The id of the current thread's request is stored with it.
     """
     request_id = log_context.request_id()
     status, arguments = (
@@ -114,14 +113,14 @@ def enqueue(conn: Connection, *works: Work) -> None:
 
 
 def request_of(stored: Sequence[str] | None) -> str:
-    """The id of the request that work was put in for, as it is stored with the work
-    (`authenticated_roles`). Empty: for none."""
+    """The id of the request that caused the work, as stored with it (`authenticated_roles`); may be
+    empty."""
     text = stored[0] if stored else ""
     return text if log_context.is_request_id(text) else ""
 
 
 def in_flight(conn: Connection, project_id: str, most: int) -> int:
-    """How many pieces of the project's work wait or run; they are counted up to `most`."""
+    """How much of the project's work waits or runs, counted up to `most`."""
     status = status_table(conn)
     # Literals: the databases' index of work in flight is partial, and is used for them only.
     there = status.c.status.in_([sa.literal_column("'ENQUEUED'"), sa.literal_column("'PENDING'")])
@@ -147,17 +146,17 @@ def unfinished(engine: Engine) -> list[str]:
 
 
 def queue_name(worker_host: str) -> str:
-    """The queue that a worker host takes its work from."""
+    """The queue of a worker host."""
     return f"host-{worker_host}"
 
 
 def status_table(conn: Connection) -> sa.TableClause:
-    """DBOS's table of work, with the columns that statements of ours read or write."""
+    """DBOS's table of work, with the columns that Abaca's statements use."""
     return _tables(None if is_sqlite(conn) else SCHEMA)[0]
 
 
 def input_table(conn: Connection) -> sa.TableClause:
-    """DBOS's table of the arguments of work."""
+    """DBOS's table of arguments."""
     return _tables(None if is_sqlite(conn) else SCHEMA)[1]
 
 

@@ -1,5 +1,5 @@
-"""Work that DBOS leaves behind: what has ended is deleted after a while, what it gave up is ended
-properly."""
+"""Clean-up after DBOS: records of ended work are deleted after a while, and work that DBOS gave up
+is ended properly."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ NOT_DONE = ("ERROR", "CANCELLED")
 def delete_ended(
     statuses: Sequence[str], older_than_seconds: float, at_once: int = _AT_ONCE
 ) -> None:
-    """Delete the records of workflows that ended so, longer ago than that, so many in a
-    transaction."""
+    """Delete the records of workflows that ended in one of these states and longer ago than that,
+    in transactions of limited size."""
     limit = (datetime.now(UTC) - timedelta(seconds=older_than_seconds)).isoformat()
     while old := DBOS.list_workflows(
         status=list(statuses),
@@ -50,8 +50,8 @@ def delete_ended(
 
 
 def delete_steps(at_once: int = _AT_ONCE) -> None:
-    """Delete what is recorded of the steps of work that is done, so many in a transaction: nobody
-    takes it up again."""
+    """Delete the steps of work that succeeded, which is never resumed, in transactions of limited
+    size."""
     database = _get_dbos_instance()._sys_db
     status, steps = database.tables.workflow_status, database.tables.operation_outputs
     is_done = status.c.status.in_(DONE)
@@ -70,9 +70,9 @@ def delete_steps(at_once: int = _AT_ONCE) -> None:
 
 
 def take_up_lost(worker_host: str) -> None:
-    """Put work back into the queue that counts as begun here and that nothing carries out: the
-    database did not take its end, or could not be asked for it when it had been claimed. What it
-    has recorded is not done again. A run that is there after all finds that it lost the work."""
+    """Enqueue again the work that counts as running here but that nothing runs: the database did
+    not accept its end, or failed after it was claimed. Recorded steps are not repeated. If a run
+    exists after all, it finds that it has lost the work."""
     dbos = _get_dbos_instance()
     status = dbos._sys_db.tables.workflow_status
     begun_before = int((time.time() - LOST_SECONDS) * 1000)
@@ -89,8 +89,8 @@ def take_up_lost(worker_host: str) -> None:
 
 
 def end_given_up(engine: Engine, worker_host: str) -> None:
-    """End the work of this host that DBOS runs no more, because it was begun too often, or never
-    runs, because this release does not know its kind: its nouns go to their error states."""
+    """End the work of this host that DBOS no longer runs, because it was begun too often, or never
+    runs, because this release does not know its kind: its resources go to their error states."""
     # By who began it: DBOS takes what it gives up off the queue.
     for status, reason in (("MAX_RECOVERY_ATTEMPTS_EXCEEDED", GAVE_UP), ("PENDING", UNKNOWN)):
         for workflow in DBOS.list_workflows(

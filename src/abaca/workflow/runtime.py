@@ -1,4 +1,4 @@
-"""Carrying out work: DBOS launched for one worker host, listening to its queue alone."""
+"""Running workflows: DBOS, launched for one worker host and listening only to that host's queue."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _current: Runtime | None = None
 
 
 class Limits(NamedTuple):
-    """Seconds between two looks for work while some is done; pieces of work at once; how long an
-    effect is tried again, and how long one call of it may take, in seconds."""
+    """`poll_interval`: seconds between two polls while work is being done. `slots`: work done at
+    once. `retry_seconds`: how long an effect is retried. `call_seconds`: how long one call may
+    take."""
 
     poll_interval: float
     slots: Slots
@@ -42,10 +43,10 @@ class Limits(NamedTuple):
 
 
 class Runtime:
-    """DBOS in this process. One a process, as DBOS itself is.
+    """DBOS in this process; one per process, like DBOS itself.
 
-    `guard` is called before each step and raises or ends the process when the worker has lost the
-    right to act.
+    `guard` is called before each step. It raises, or ends the process, if the worker has lost its
+    lease.
     """
 
     def __init__(self, url: str, engine: Engine, worker_host: str, limits: Limits) -> None:
@@ -65,7 +66,8 @@ class Runtime:
         self.records: Records
 
     def launch(self) -> None:
-        """Start taking work, first what an earlier process of this host left unfinished."""
+        """Start taking work, beginning with what an earlier process of this host left
+        unfinished."""
         global _current
         config: DBOSConfig = {
             "name": APPLICATION,
@@ -107,8 +109,8 @@ class Runtime:
         _LOG.info("taking work from queue %s", queue.name)
 
     def stop(self, timeout_seconds: int = 10) -> None:
-        """Start no step any more and wait a bounded time for those that run; the work continues
-        from there at the next start."""
+        """Start no more steps and wait for running ones for a limited time; the work continues at
+        the next start."""
         global _current
         self.stopping.set()
         self._pace.set()

@@ -1,8 +1,8 @@
-"""How workflow arguments, step results and errors are stored: JSON only.
+"""How workflow arguments, step results and errors are stored: as JSON only.
 
-The worker runs as root and reads what an unprivileged process wrote. DBOS falls back to pickle for
-rows that say so, whichever serializer is configured; importing this module takes that away for the
-whole process, so that such a row ends in an error unread.
+The worker runs as root and reads rows that an unprivileged process wrote. DBOS falls back to pickle
+for rows that say so, whichever serializer is configured; importing this module disables that for
+the whole process, so that such a row ends in an error unread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from abaca.workflow.queue import SERIALIZATION
 
 
 class Bug(AbacaError):
-    """An error that nobody raised on purpose, as it comes back from the store."""
+    """An unexpected exception, as it is read back from the database."""
 
 
 class PickleRefused(AbacaError):
@@ -26,8 +26,8 @@ class PickleRefused(AbacaError):
 
 
 class JsonSerializer(Serializer):
-    """JSON text; errors as `{"error": {"name", "message", "details", "is_public"}}`, backend errors
-    come back as what they were."""
+    """JSON text. Errors are `{"error": {"name", "message", "details", "is_public"}}`; backend
+    errors are restored as their class."""
 
     def name(self) -> str:
         return SERIALIZATION

@@ -1,20 +1,20 @@
 """Workflows and their two kinds of step.
 
 A workflow is a plain function of text arguments (ids). Its body reads and changes nothing itself:
-everything goes through steps, called by `tx` and `effect`, whose results are stored; after a crash
+everything goes through steps, called by `tx` and `effect`, whose results are stored. After a crash
 the body runs again and gets the stored results.
 
-* `tx(function, *args)`: SQL only. `function(conn, *args)`; its result is stored in the same
+* `tx(function, *args)`: SQL only. The result of `function(conn, *args)` is stored in the same
   transaction as the rows it changes.
-* `effect(function, *args)`: touches the world, may run twice, and so first looks for what it is
-  about to make. Its result is stored with the next step (see `journal`).
+* `effect(function, *args)`: has effects outside of the database and may run twice, so it first
+  looks for what it is about to make. Its result is stored with the next step (see `journal`).
 
-What never changes may be read beside them, by `look`, which is no step.
+`look` reads what never changes, and is not a step.
 
-Step results are converted to the return annotation of the function, also the first time, so both
-times are alike.
+Step results are converted to the return annotation of the function, also the first time, so that
+both times are alike.
 
-Work that older code began goes on as long as the steps it recorded are those that this code takes;
+Work that older code began continues as long as its recorded steps are those of the current code;
 otherwise it is parked (`Outgrown`).
 """
 
@@ -78,18 +78,18 @@ def workflow(
     on_resume: Callable[..., None] | None = None,
     is_check: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a durable workflow, named as the function.
+    """Make a function a durable workflow of the same name.
 
-    `on_failure(conn, *args, reason)` is run as a step when the body lets an error out: it sets the
-    resources concerned to their error states, so that no transitional state outlives its work. A
-    `BackendError` ends the work so; anything else does, too, and parks it: it is kept, marked as
-    failed, for the administrator.
+    `on_failure(conn, *args, reason)` runs as a step when the body raises. It sets the resources to
+    their error states, so that no transitional state outlives its work. A `BackendError` ends the
+    work this way. Any other exception does too, and parks the work: it is stored as failed, for the
+    administrator.
 
-    `on_resume(conn, *args)` takes what was parked up again: it puts the nouns back into their
-    transitional states and enqueues the work anew. It raises Conflict when they are not as
-    `on_failure` left them. None: such work is asked for anew instead.
+    `on_resume(conn, *args)` resumes parked work: it sets the resources to their transitional states
+    and enqueues the work again. It raises Conflict if they are not as `on_failure` left them. None:
+    such work cannot be resumed, only requested again.
 
-    `is_check`: it only asks, and takes the slots of checks (see `slots`).
+    `is_check`: it only queries, and uses the slots for checks (see `slots`).
     """
 
     def decorate(body: Callable[..., None]) -> Callable[..., None]:
@@ -115,19 +115,20 @@ def workflow(
 
 
 def describe_by(describe: Callable[[Connection, Sequence[str]], dict[str, str]]) -> None:
-    """From now on log lines of work name what `describe(conn, args)` gives: resources, kind →
-    id."""
+    """Set the function that names resources in log lines of work: `describe(conn, args)` returns
+    kind → id."""
     _describe[:] = [describe]
 
 
 def last_resort(end: Callable[[Connection, Sequence[str], str], None]) -> None:
-    """From now on `end(conn, args, reason)` ends the nouns of work whose own ending fails, and of
-    work of a kind that is not known."""
+    """Add a function `end(conn, args, reason)` that sets resources to their error states if
+    `on_failure` itself fails, or if the kind of work is unknown."""
     _last_resorts[:] = [end]
 
 
 def end_outside(engine: Engine, name: str, args: Sequence[str], reason: str) -> None:
-    """End the nouns of work that does not go on, from outside of its steps."""
+    """Set the resources of work that does not continue to their error states, outside of its
+    steps."""
 
     def run(function: Callable[..., None], *args: Any) -> None:
         with begin(engine) as conn:
@@ -173,8 +174,8 @@ def _carry_out(body: Callable[..., None], args: Sequence[str]) -> None:
 
 
 def _end(run: Callable[..., object], name: str, args: Sequence[str], reason: str) -> None:
-    """By what the workflow says or, when that fails, too, by the last resort. `run(function,
-    *args)` gives each its transaction."""
+    """Run `on_failure` or, if that fails too, the last resorts. `run(function, *args)` gives each a
+    transaction."""
     if name in ENDINGS:
         try:
             run(ENDINGS[name], *args, reason)
@@ -211,7 +212,7 @@ def tx(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwarg
 
 
 def look(function: Callable[Concatenate[Connection, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Read `function(conn, *args)`, which is no step and is not stored: only for what never
+    """Read `function(conn, *args)` without a step and without storing it: only for what never
     changes, or for one call."""
     runtime = _ready()
 
@@ -228,11 +229,11 @@ class _Later(NamedTuple):
 
 
 def later(function: Callable[Concatenate[Connection, P], R], *args: P.args, **_: P.kwargs) -> R:
-    """An argument for `effect`: what `function(conn, *args)` reads when the call is made, anew each
-    time. It is stored nowhere.
+    """An argument for `effect`: the result of `function(conn, *args)`, read when the call is made,
+    each time anew, and not stored.
 
-    So records of work hold no copies of rows, however large those are. What decides how the work
-    continues is read by `tx`.
+    So records of work contain no copies of rows, however large those are. Whatever decides how the
+    work continues is read by `tx`.
     """
     return cast(R, _Later(function, args))
 
@@ -243,10 +244,10 @@ def read_within(
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> R:
-    """Read `function(conn, *args)` within an effect, which waits for a database that is away, as
-    steps do: that is no failure of a back end.
+    """Read `function(conn, *args)` within an effect. Like a step, it waits for a database that is
+    unavailable, because that is not a failure of the back end.
 
-    Outside of work it does not wait.
+    Outside of a workflow it does not wait.
     """
 
     def attempt(_again: bool) -> R:
@@ -257,10 +258,10 @@ def read_within(
 
 
 def effect(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function(*args)` and store its result; `Unavailable` and `OutcomeUnknown` are tried
-    again until the worker's patience ends.
+    """Call `function(*args)` and store its result. `Unavailable` and `OutcomeUnknown` are retried
+    for `retry_seconds`.
 
-    A call that does not come back in time is given up (see `deadlines`), and is not tried again.
+    A call that does not return in time is given up (see `deadlines`) and not retried.
     """
     runtime = _ready()
     name = getattr(function, "__qualname__", type(function).__name__)
@@ -298,7 +299,7 @@ def _once(journal: Journal, name: str, do: Callable[[Step], Any]) -> Any:
 
 
 def _ready() -> Runtime:
-    """The runtime of this process, unless it starts no step any more."""
+    """The runtime of this process. Raises Stopping if no further step may start."""
     runtime = current()
     if runtime.stopping.is_set():
         raise Stopping
@@ -307,8 +308,7 @@ def _ready() -> Runtime:
 
 
 def _patiently(runtime: Runtime, call: Callable[[], R]) -> R:
-    """Try again until the worker's patience ends, and once at least: the first try may have taken
-    all of it."""
+    """Retry for `retry_seconds`, and at least once: the first try may have taken all of it."""
     patience = min(runtime.limits.retry_seconds, runtime.limits.call_seconds)
     deadline = time.monotonic() + patience
     pause, is_last = 0.1, patience == 0

@@ -1,9 +1,8 @@
-"""When a worker looks for work: as soon as some is added, as soon as some has ended, and now and
-then anyway.
+"""When a worker polls for work: when some is added, when some has ended, and at intervals.
 
-PostgreSQL tells by NOTIFY, in the transaction that puts the work in. SQLite serves one machine,
-where a changed file is noticed quickly and for next to nothing. Neither is relied on: a worker that
-hears nothing looks after its interval.
+PostgreSQL notifies by NOTIFY, in the transaction that enqueues the work. On SQLite, which serves
+one machine, a changed file is noticed quickly and cheaply. Neither is relied on: a worker that is
+not notified polls after its interval.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ it once, and a look takes about 3 ms of CPU. One that does nothing looks at once
 
 
 def announce(conn: Connection, worker_hosts: Collection[str]) -> None:
-    """Tell these workers, when the transaction commits, that there is work."""
+    """Notify these workers, when the transaction commits, that there is work."""
     if worker_hosts and not is_sqlite(conn):
         conn.execute(_NOTIFY, {"channel": _CHANNEL, "hosts": sorted(worker_hosts)})
 
 
 class Pace(Event):
-    """The event that tells DBOS's queue thread to stop, on which it also waits between two looks
-    for work: a wait that can be cut short."""
+    """The event that stops DBOS's queue thread, and on which it waits between two polls: a wait
+    that can be cut short."""
 
     def __init__(
         self, seconds: Callable[[], float], least: Callable[[], float] = lambda: 0.0
@@ -52,7 +51,7 @@ class Pace(Event):
         self._wake = Event()
 
     def wake(self) -> None:
-        """Look for work now, or, during a look, once more."""
+        """Poll now, or once more if a poll is in progress."""
         self._wake.set()
 
     def set(self) -> None:
@@ -61,8 +60,7 @@ class Pace(Event):
         self._wake.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Until it is time for another look. True: stop instead. The time is ours: what DBOS would
-        wait is not asked."""
+        """Wait for the next poll. Returns True to stop instead. DBOS's own timeout is ignored."""
         looked = time.monotonic()
         self._wake.wait(self._seconds())
         too_soon = looked + self._least() - time.monotonic()
@@ -73,7 +71,7 @@ class Pace(Event):
 
 
 def listen(engine: Engine, worker_host: str, pace: Pace) -> Thread:
-    """Wake `pace` when work for this host is added, until asked to stop."""
+    """Wake `pace` when work for this host is added, until stopped."""
     target = _watch_file if engine.dialect.name == "sqlite" else _hear_notifications
     thread = Thread(target=target, args=(engine, worker_host, pace), name="wakening", daemon=True)
     thread.start()
@@ -81,7 +79,7 @@ def listen(engine: Engine, worker_host: str, pace: Pace) -> Thread:
 
 
 def _hear_notifications(engine: Engine, worker_host: str, pace: Pace) -> None:
-    """On a connection of its own; while there is none, the worker looks by itself."""
+    """Uses a connection of its own; while there is none, the worker polls."""
     while not pace.is_set():
         try:
             parameters = engine.dialect.create_connect_args(engine.url)[1]
