@@ -60,10 +60,10 @@ def started(engine: Engine, share_id: str) -> list[str]:
 BAD = {
     "10.9.0.0/24": "'10.9.0.0/24' is neither the id nor the CIDR",
     "fd00::/65": "'fd00::/65' is neither",
-    "10.0.0.0/24,ipv4": "a family stands alone",
-    "ipv4,ipv6": "a family stands alone",
+    "10.0.0.0/24,ipv4": "must be given alone",
+    "ipv4,ipv6": "must be given alone",
     "IPv4": "'IPv4' is neither",
-    ",": "nothing stands between",
+    ",": "there is nothing between",
     " ": "it is empty",
     "fe80::1%eth0": "is neither",
     "00000000-0000-0000-0000-000000000000": "is neither",

@@ -214,7 +214,7 @@ def test_members_get_ids_of_the_ranges_in_their_order_until_none_is_left(ranged:
     assert set(wires[2:]) == {("vxlan", None, 7000), ("vxlan", None, 7001)}
     assert [network["mtu"] for network in made] == [1500, 1500, 1450, 1450]
     said = ranged.alice.refused("POST", "/networks", {"network": {}}, 503)
-    assert "no free wire is left" in said and "7000" not in said
+    assert "no segmentation id is free" in said and "7000" not in said
     for attributes in (wanted("vlan", "physnet1"), wanted("vxlan"), wanted("vlan")):
         ranged.admin.refused("POST", "/networks", {"network": attributes}, 503)
     ranged.alice("DELETE", f"/networks/{made[1]['id']}", None, 204)

@@ -400,7 +400,7 @@ def test_whatever_goes_wrong_in_a_check_is_a_denial(stack: Stack, error: str) ->
     one = service(stack)
     share_network, _ = used(stack)
     plan(stack, failing(CHECK, error))
-    why = "refuses it without a reason" if error == "deny" else reason(error)
+    why = "refused without giving a reason" if error == "deny" else reason(error)
     refused(stack, Invalid, f"cannot be changed so: .*{why}", share_network, one)
     assert any(why in message for message in told(stack))
     assert struck(stack) >= 1
@@ -423,7 +423,7 @@ def test_a_service_that_is_gone_when_the_driver_is_asked(install: Install) -> No
     check(stack, share_network, one)
     stack.do(security_services.delete, MEMBER, one)
     with stack.working():
-        wait_for(lambda: any("refuses it" in message for message in told(stack)))
+        wait_for(lambda: any("refused without" in message for message in told(stack)))
 
 
 # --- failures -------------------------------------------------------------------------------------

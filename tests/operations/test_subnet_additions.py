@@ -345,7 +345,7 @@ def test_one_denial_refuses_the_whole_with_its_reason_and_nothing_is_in_error(tw
         available_share(two, share_network, availability_zone=zone)
     for pair, error in zip(pairs[1:], ("deny", *FAILURES, "bug"), strict=False):
         plan(two, failing(CHECK, error), backend="beta")
-        text = {"deny": "refuses it without a reason", "bug": INTERNAL}.get(error, WHY)
+        text = {"deny": "refused without giving a reason", "bug": INTERNAL}.get(error, WHY)
         messages = len(told(two))
         refused(two, Conflict, text, share_network, pair)
         assert len(told(two)) == messages + 1 and text in told(two)[0]

@@ -504,7 +504,7 @@ def test_options_that_are_gone_are_gone_and_manilas_names_lead_somewhere() -> No
             "share:create refers to rule:admn, which does not exist. Did you mean admin?",
         ),
         ('"share:create": "role:x and"\n', 'share:create: "role:x and" cannot be understood'),
-        ('"share:create": true\n', "what stands for share:create is not text: put it in quotes."),
+        ('"share:create": true\n', "the value of share:create is not text: put it in quotes."),
         ("- rule\n", "rules are expected, a line each"),
         ('"share:create": "rule:admin"\n  x: [\n', "line 2: this is not YAML"),
     ],

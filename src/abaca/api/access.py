@@ -1,7 +1,7 @@
-"""Who may do what, as a page: each route, and the status that it answers each persona with. Made by
-the policy itself: `python -m abaca.api.access`.
+"""Who may do what, as a page: each route, and the status with which it answers each persona.
+Derived from the policy: `python -m abaca.api.access`.
 
-What a handler asks for beside its route's rule (public shares, other projects) is not in it.
+Further checks that a handler makes (public shares, other projects) are not included.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def rules_in_code() -> Policy:
 
 
 def answers(policy: Policy, route: Route) -> dict[str, int]:
-    """Persona → the status of an answer that went well, 403 or 401."""
+    """Persona → status: that of success, 403 or 401."""
     if route.policy is None:
         return dict.fromkeys(PERSONAS, route.status)
     rule = route.policy

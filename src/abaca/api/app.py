@@ -46,10 +46,10 @@ def create_app(
     audit: Audit | None = None,
 ) -> WsgiApp:
     """The application over `engine`, or over an engine of its own for the configured database. The
-    schema must be there.
+    schema must exist.
 
-    `authenticate`: in place of the configured way of checking credentials. `audit`: one that hears
-    of other refusals, too.
+    `authenticate`: replaces the configured authentication. `audit`: an Audit that also gets
+    refusals from before the application.
     """
     service = make_service(
         conf, engine or create_engine(database_url(conf), pool_size=conf.database.pool_size)
@@ -78,7 +78,7 @@ def create_app(
 
 
 def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
-    """What the handlers answer with."""
+    """The shared state of all calls of this process."""
     return Service(
         conf=conf,
         engine=engine,
@@ -94,7 +94,7 @@ def make_service(conf: cfg.ConfigOpts, engine: Engine) -> Service:
 
 def certificate_expires(path: str | None) -> float | None:
     """When the first certificate of a PEM file expires, in seconds since 1970. None: there is none,
-    or TLS itself will complain about it."""
+    or TLS itself will report the error."""
     if path is None:
         return None
     try:

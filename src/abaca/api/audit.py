@@ -1,10 +1,10 @@
-"""Who did what: one line for each request that changes something or was to change it, carried out
-or refused, and for each failed login.
+"""Who did what: one line for each request that changes something or tries to, accepted or refused,
+and for each failed login.
 
-It goes to the log, in logfmt, and as a JSON object to the file that `[api] audit_file` names.
-Neither holds bodies, queries or headers: whatever a client can place in them is an id, a name, a
-path or an address, cut and quoted. Clients that are not logged in can cause lines without end, so
-theirs are limited (see `first_of_a_minute`).
+Written to the log in logfmt, and as a JSON object to the file of `[api] audit_file`. Never contains
+bodies, queries or headers: anything that a client controls is an id, a name, a path or an address,
+truncated and quoted. Clients that are not logged in could cause any number of lines, so theirs are
+limited (see `first_of_a_minute`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Record = dict[str, Any]
 
 
 class Audit:
-    """The middleware of one process. `path`: of the file; None: there is none. `turns`: see
+    """The middleware of one process. `path`: the audit file; None: there is none. `turns`: see
     `audit_file.turns`."""
 
     def __init__(self, path: str | None, turns: int | None = None) -> None:
@@ -50,7 +50,7 @@ class Audit:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
     ) -> None:
-        """The request has been answered. Runs before its id is forgotten."""
+        """Write the line of an answered request. Runs before the request id is forgotten."""
         context = req.context
         attempt: Attempt | None = context.get("attempt")
         if attempt is not None:
@@ -76,7 +76,7 @@ class Audit:
             self._tell("change", record)
 
     def refused(self, method: str, path: str, address: str, status: int, seconds: float) -> None:
-        """A request was refused before anybody looked who sent it."""
+        """A request was refused before its caller was identified."""
         if method not in _HARMLESS and self._strangers.admit():
             milliseconds = round(seconds * 1000)
             self._tell(
@@ -108,12 +108,12 @@ class Audit:
 
 
 def _subject(params: dict[str, str]) -> str:
-    """The resource that a URL names: the last id in it. Empty: none."""
+    """The resource that a URL names: the last id in it, or empty."""
     return next((value for name, value in reversed(params.items()) if name.endswith("_id")), "")
 
 
 def _made(answer: object) -> str | None:
-    """The id of the resource that an answer shows, as that to its creation does."""
+    """The id of the resource in the answer to its creation."""
     if not isinstance(answer, dict):
         return None
     for member, shown in answer.items():
@@ -124,7 +124,7 @@ def _made(answer: object) -> str | None:
 
 
 def _id_of(shown: object) -> object:
-    """Views are structs whose members have the names of the wire only when they are encoded."""
+    """The id in a view; views are structs that have wire names only when they are encoded."""
     if isinstance(shown, dict):
         return shown.get("id")
     if isinstance(shown, msgspec.Struct) and "id" in shown.__struct_encode_fields__:
@@ -133,8 +133,7 @@ def _id_of(shown: object) -> object:
 
 
 def _global_id(req: falcon.Request) -> str:
-    """The id that the client gave this request and others that belong to it; empty when it is
-    none."""
+    """The client's own id for this request and related ones; empty if there is none."""
     text = req.get_header(GLOBAL_REQUEST_ID)
     return text if text and log_context.is_request_id(text) else ""
 

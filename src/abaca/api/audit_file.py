@@ -29,8 +29,8 @@ _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class AuditFile:
-    """Opened with the first line, and anew when `path` is not the same file any more. `turns`: see
-    `turns`; None: no other process writes."""
+    """Opened with the first line, and again when `path` is another file. `turns`: see `turns`;
+    None: no other process writes."""
 
     def __init__(self, path: str, turns: int | None = None) -> None:
         self._path = path
@@ -63,8 +63,8 @@ class AuditFile:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One process writes at a time: another would take half of its line for one that was
-        cut."""
+        """Lets one process write at a time: another would take half of a line for one that was cut
+        off."""
         if self._turns is None:
             yield
             return
@@ -75,7 +75,7 @@ class AuditFile:
             fcntl.flock(self._turns, fcntl.LOCK_UN)
 
     def _current(self) -> int:
-        """The file that has the name now."""
+        """The file that has this name now."""
         if self._descriptor is not None:
             with suppress(FileNotFoundError):
                 if os.path.samestat(
@@ -89,14 +89,14 @@ class AuditFile:
 
 
 def turns() -> int:
-    """What processes take turns by that are forked from this one. It has no name: whoever may read
-    the file could lock that, and hold up all."""
+    """What processes forked from this one use to take turns. It has no name: anybody who may read
+    the file could lock that, and block all of them."""
     return os.memfd_create("abaca-audit")
 
 
 def complaint(path: Path, who: str) -> str | None:
-    """Why this process could not append to the file, or make it; None when it could. Nothing is
-    made."""
+    """Why this process could not append to the file, or create it; None if it could. Creates
+    nothing."""
     if not os.path.lexists(path):
         folder = path.absolute().parent
         return (
@@ -114,7 +114,8 @@ def complaint(path: Path, who: str) -> str | None:
 
 
 def _open(path: str) -> int:
-    """For its owner to write, and its group to read; one that is there keeps its mode."""
+    """Open for appending; a new file is writable by its owner and readable by its group, an
+    existing one keeps its mode."""
     for _ in range(_ATTEMPTS):
         with suppress(FileNotFoundError):  # moved away after we saw that it was there
             return _make_or_open(path)
@@ -135,7 +136,7 @@ def _make_or_open(path: str) -> int:
 
 
 def _write(descriptor: int, line: bytes) -> None:
-    """A line that a full disk has cut, of whichever process, is ended first."""
+    """Write a line; first end a line that a full disk has cut off, of any process."""
     end = os.lseek(descriptor, 0, os.SEEK_END)
     if end and os.pread(descriptor, 1, end - 1) != b"\n":
         line = b"\n" + line

@@ -1,4 +1,4 @@
-"""What every way of checking credentials is, and the one that checks none."""
+"""The interface of authentication methods, and the one that checks nothing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ MISSING = "Authentication is required."
 
 
 class Authenticator(Protocol):
-    """A way of checking credentials. What takes long happens in `prepare`, before the request has a
-    thread."""
+    """An authentication method. Slow work happens in `prepare`, before the request has a thread."""
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller. Raises NotIdentified and other CallerErrors."""
 
     def is_known(self, environ: dict[str, Any]) -> bool:
-        """Whether the call for a request with this environment comes back without having waited for
-        anything."""
+        """Whether the call for a request with this environment returns without waiting."""
 
     async def prepare(
         self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
@@ -37,8 +35,8 @@ class Authenticator(Protocol):
 
 
 class NoAuth:
-    """`X-Auth-Token: user:project[:role,role]` is believed; without roles it is an administrator.
-    For tests and benchmarks."""
+    """Believes `X-Auth-Token: user:project[:role,role]`; without roles it is an administrator. For
+    tests and benchmarks."""
 
     def __call__(self, req: falcon.Request) -> Caller:
         """The caller."""

@@ -1,5 +1,5 @@
-"""One API call, as a handler sees it: who asks, at which version, with which query and body; and
-what every handler needs to answer."""
+"""One API call, as a handler sees it: caller, version, query and body; and what every handler needs
+to answer."""
 
 from __future__ import annotations
 
@@ -48,9 +48,8 @@ class Service:
 
 
 class _Once(Generic[_T]):
-    """A property that is worked out when first asked for. Not functools.cached_property: that of
-    Python 3.11 holds one lock for all instances meanwhile, so one call would wait for another
-    one's."""
+    """A property that is computed on first access. Not functools.cached_property: in Python 3.11
+    that holds one lock for all instances meanwhile, so one call would wait for another."""
 
     def __init__(self, work_out: Callable[[Any], _T]) -> None:
         self._work_out = work_out
@@ -64,7 +63,7 @@ class _Once(Generic[_T]):
 
 
 class Call:
-    """One call. `version` is the minor microversion; `caller` is only there on routes with a
+    """One call. `version` is the minor microversion; `caller` exists only on routes with a
     policy."""
 
     def __init__(self, service: Service, req: falcon.Request, version: int) -> None:
@@ -83,14 +82,14 @@ class Call:
 
     @_Once
     def caller(self) -> Caller:
-        """Who asks."""
+        """Who makes the request."""
         caller: Caller = self._req.context.caller
         return caller
 
     @_Once
     def query_values(self) -> dict[str, list[str]]:
-        """The query's parameters with every value of each. Raises Invalid for what no database can
-        look for."""
+        """The query's parameters, each with all its values. Raises Invalid for text that no
+        database can search for."""
         values = {
             name: [value] if isinstance(value, str) else value
             for name, value in self._req.params.items()
@@ -107,13 +106,13 @@ class Call:
 
     @_Once
     def query(self) -> dict[str, str]:
-        """The query's parameters; of one that is given several times, the last. Raises Invalid for
-        NUL characters."""
+        """The query's parameters; the last value of one that is repeated. Raises Invalid for NUL
+        characters."""
         return {name: values[-1] for name, values in self.query_values.items()}
 
     @_Once
     def base_url(self) -> str:
-        """What links begin with, without a slash at the end."""
+        """The beginning of links, without a slash at the end."""
         return (self.conf.api.public_endpoint or self._req.prefix).rstrip("/")
 
     @property
@@ -122,16 +121,17 @@ class Call:
         return f"{self.base_url}{self._req.context.path}"
 
     def permits(self, rule: str) -> bool:
-        """Whether the caller may also do what `rule` names."""
+        """Whether the policy rule `rule` permits the caller."""
         return self._service.policy.permits(self.caller, rule)
 
     def enforce(self, rule: str) -> None:
-        """Raises PolicyForbids unless the caller may also do what `rule` names."""
+        """Raises PolicyForbids unless the policy rule `rule` permits the caller."""
         self._service.policy.enforce(self.caller, rule)
 
     @_Once
     def json(self) -> Any:
-        """The body; None when there is none. Raises TooLarge, UnsupportedMediaType, Invalid."""
+        """The decoded body; None if there is none. Raises TooLarge, UnsupportedMediaType,
+        Invalid."""
         limit = self.conf.api.max_body_bytes
         if (self._req.content_length or 0) > limit:
             raise TooLarge(f"The request body has more than {limit} bytes.")
@@ -151,8 +151,8 @@ class Call:
         return bodies.decode(raw)
 
     def body(self, member: str, struct: type[_T], missing: CallerError) -> _T:
-        """The body's top-level object `member` as `struct`. Raises `missing` when it is not there
-        or not an object."""
+        """The body's top-level object `member` as `struct`. Raises `missing` if it is absent or not
+        an object."""
         body = self.json
         value = body.get(member) if isinstance(body, dict) else None
         if not isinstance(value, dict):
@@ -166,30 +166,30 @@ class Call:
 
     @_Once
     def action(self) -> tuple[str, Any]:
-        """Name and arguments of the action that the body asks for. Raises Invalid unless there is
-        exactly one."""
+        """Name and arguments of the action in the body. Raises Invalid unless there is exactly
+        one."""
         body = self.json
         if not isinstance(body, dict) or len(body) != 1:
             raise Invalid(bodies.MALFORMED)
         return next(iter(body.items()))
 
     def page(self) -> Page:
-        """The part of a list that is wanted; see pagination.read_page."""
+        """The requested page of a list; see pagination.read_page."""
         return pagination.read_page(self.query, self.conf.api.max_limit)
 
     def filters(self, *names: str) -> dict[str, Any]:
-        """Those of the query's parameters that are named."""
+        """The query's parameters with these names."""
         return {name: self.query[name] for name in names if name in self.query}
 
     def wants_all_projects(self, rule: str, name: str = "all_tenants") -> bool:
-        """Whether the query says all_tenants, or what it is called here (without a value, too). It
-        says nothing where `rule` does not permit that."""
+        """Whether the query has all_tenants (or this route's name for it), with or without a value.
+        Ignored if `rule` does not permit it."""
         return (
             name in self.query and bodies.boolean(self.query[name] or "true") and self.permits(rule)
         )
 
     def wants_count(self, since: int) -> bool:
-        """Whether the query says with_count, which came with minor version `since`."""
+        """Whether the query has with_count, which exists since minor version `since`."""
         return (
             self.version >= since
             and "with_count" in self.query
@@ -211,7 +211,7 @@ class Call:
         *,
         level: int = DETAIL,
     ) -> dict[str, Any]:
-        """The answer `{member: rows}`, with the link to the next part when this one is full."""
+        """The answer `{member: rows}`, with a link to the next page if this one is full."""
         return self.page_of(member, self.shown(view, rows, level=level), page)
 
     def shown(
@@ -221,7 +221,7 @@ class Call:
         return view.shown(rows, self.version, level=level, is_admin=self.caller.is_admin)
 
     def page_of(self, member: str, rows: Sequence[Any], page: Page | None) -> dict[str, Any]:
-        """The same of rows that are shown already."""
+        """As `many`, with rows that are rendered already."""
         answer: dict[str, Any] = {member: rows}
         links = pagination.next_links(self.url, self.query, page, rows) if page else []
         if links:
@@ -236,10 +236,10 @@ class Call:
         links: str | None = None,
         more: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The answer `{member: rows}`, with `more` members: the part that the query's `limit` asks
-        for, with a link `links` to the next, or all.
+        """The answer `{member: rows}`, with `more` members: the page of the query's `limit`, with a
+        link `links` to the next, or all rows.
 
-        `fetch(page)` reads a part; a list that is longer than `max_limit` is read further while it
+        `fetch(page)` reads a page; a list that is longer than `max_limit` is read further while it
         is sent.
         """
         page = self.page()
@@ -265,8 +265,8 @@ class Call:
         *,
         level: int,
     ) -> list[msgspec.Raw]:
-        """Rows as `view` shows them, encoded and kept by version: `load(ids)` gives those that are
-        not kept, each with `id` and `version`."""
+        """Rows as `view` shows them, encoded and cached by version. `load(ids)` reads those that
+        are not cached, each with `id` and `version`."""
         plan = view.plan(self.version, level=level, is_admin=self.caller.is_admin)
 
         def make(ids: list[str]) -> Iterator[tuple[Found, Any]]:

@@ -1,5 +1,5 @@
-"""Who asks: the middleware that names every request, checks credentials, and takes the project id
-out of the URL."""
+"""Middleware that gives every request an id, authenticates it, and takes the project id out of the
+URL."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from abaca.values import Caller
 
 
 class RequestNames:
-    """Gives every request an id, which every answer (a refusal, too), log line, user message and
-    piece of work carries."""
+    """Gives every request an id, which its answer (also a refusal), log lines, user messages and
+    work carry."""
 
     def process_request(self, req: falcon.Request, _resp: falcon.Response) -> None:
-        """Name it."""
+        """Assign the id."""
         req.context.request_id = log_context.new_request_id()
         log_context.begin(req.context.request_id)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, _resource: object, _succeeded: bool
     ) -> None:
-        """Say the name."""
+        """Add the id to the answer."""
         resp.set_header("X-Openstack-Request-Id", req.context.request_id)
         resp.set_header("X-Compute-Request-Id", req.context.request_id)
         log_context.end()
 
 
 class Callers:
-    """Puts the `Caller` into `req.context.caller`, except on open paths; 401 when there is none."""
+    """Sets `req.context.caller`, except on open paths; 401 without valid credentials."""
 
     def __init__(
         self, authenticate: Callable[[falcon.Request], Caller], open_paths: Collection[str]
@@ -58,9 +58,9 @@ class Callers:
 
 
 class ProjectInUrl:
-    """Turns `/v2/{project_id}/shares` into `/v2/shares`; both forms are taken at every version.
+    """Turns `/v2/{project_id}/shares` into `/v2/shares`; both forms are accepted at every version.
 
-    A first segment that is not a collection counts as a project id when a collection follows it.
+    A first segment that is not a collection counts as a project id if a collection follows it.
     Another project's id is refused with 400, for administrators too: what they may see does not
     depend on the URL.
     """
@@ -85,7 +85,7 @@ class ProjectInUrl:
 
 
 def authenticator(conf: cfg.ConfigOpts) -> Authenticator:
-    """The configured way of checking credentials. Raises cfg.Error when it lacks something."""
+    """The configured authentication method. Raises cfg.Error if its options are incomplete."""
     strategy = conf.api.auth_strategy
     if strategy == "noauth":
         return NoAuth()

@@ -12,7 +12,7 @@ from abaca.regular_files import NotRegular, require_regular
 
 
 def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
-    """Raises cfg.Error when passwords would travel in clear, or callers be believed without proof,
+    """Raises cfg.Error if passwords would be sent in clear text, or callers accepted without proof,
     beyond this machine."""
     api = conf.api
     if bool(api.ssl_certificate) != bool(api.ssl_key):
@@ -33,7 +33,8 @@ def refuse_cleartext(conf: cfg.ConfigOpts) -> None:
 
 
 def refuse_unusable_tls(conf: cfg.ConfigOpts) -> None:
-    """Raises cfg.Error, with the files, when they are no certificate and its key, or not there."""
+    """Raises cfg.Error, naming the files, if they are missing or are not a certificate and its
+    key."""
     api = conf.api
     if not api.ssl_certificate:
         return

@@ -1,5 +1,5 @@
-"""What a resource declares: its routes, each with the rule that permits it, what it takes, what it
-gives and what its query filters by.
+"""What a resource declares: its routes, each with its policy rule, its body, its answer and its
+filters.
 
 Each module of `resources` ends with its `RESOURCE`. Routing, the policy's defaults, the OpenAPI
 document, the API reference and the page about access are derived from these (`routing`).
@@ -23,9 +23,9 @@ Handler = Callable[..., Any]
 
 
 class Rule(NamedTuple):
-    """A rule of the policy and who fulfils it unless `policy.yaml` says otherwise.
+    """A policy rule and its default.
 
-    `says`: what it permits, for a rule that no route names; those of routes are described by their
+    `says`: what it permits, for a rule without a route; rules of routes are described by their
     requests.
     """
 
@@ -35,12 +35,12 @@ class Rule(NamedTuple):
 
 
 def reader(name: str, says: str = "") -> Rule:
-    """A rule that every reader of the project fulfils."""
+    """A rule for every reader of the project."""
     return Rule(name, READER, says)
 
 
 def member(name: str, says: str = "") -> Rule:
-    """A rule that every member of the project fulfils."""
+    """A rule for every member of the project."""
     return Rule(name, MEMBER, says)
 
 
@@ -55,18 +55,18 @@ def admin(name: str, says: str = "") -> Rule:
 
 
 class Takes(NamedTuple):
-    """A request body: its one member (empty: no member encloses the content) and the type of
-    what is in it; None: nothing."""
+    """A request body: its one member (empty: the content is not enclosed) and the type of the
+    content; None: nothing."""
 
     member: str
     content: Any
 
 
 class Gives(NamedTuple):
-    """An answer: its one member (empty: none encloses the content), and in it a resource or,
-    in a list, several of them, shown by `view` at `level`; or whatever `schema` says. `also`: a
-    second name under which the same is given. `links`: what a list calls the link to its next part,
-    when that is not called after the member. `more`: further members beside it."""
+    """An answer: its one member (empty: the content is not enclosed), and in it a resource or a
+    list of them, shown by `view` at `level`; or whatever `schema` says. `also`: a second name for
+    the same member. `links`: the name of the link to the next page, if it is not derived from the
+    member. `more`: further members."""
 
     member: str
     view: View | None = None
@@ -89,7 +89,7 @@ def many(member: str, view: View, level: int = DETAIL, links: str | None = None)
 
 
 def plain(member: str, schema: Schema) -> Gives:
-    """What is not a resource."""
+    """An answer that is not a resource."""
     return Gives(member, schema=schema)
 
 
@@ -97,7 +97,7 @@ class Route(NamedTuple):
     """One handler at one URL. `rule` None: open to everyone, without credentials. `since`, `until`:
     first and last minor version.
 
-    The handler takes the call and the path's parameters and returns what is encoded as JSON; None:
+    The handler gets the call and the path's parameters and returns what is encoded as JSON; None:
     no body; str: plain text. `action`: only for bodies whose one member has that name. `query`: the
     parameters that the handler reads.
     """
@@ -126,7 +126,7 @@ class Route(NamedTuple):
         return self.rule and self.rule.name
 
     def lives_in(self, version: int) -> bool:
-        """Whether it is there at that minor version."""
+        """Whether the route exists at that minor version."""
         return self.since <= version and (self.until is None or version <= self.until)
 
 
@@ -139,20 +139,20 @@ def action(
     status: int = 202,
     **how: Any,
 ) -> Route:
-    """The route of one action: `POST <path>` with the body `{"<name>": {…}}`. `takes`: the type of
-    its arguments; None: it has none."""
+    """The route of an action: `POST <path>` with the body `{"<name>": {…}}`. `takes`: the type of
+    its arguments; None: none."""
     return Route("POST", path, handler, rule, Takes("", takes), status=status, action=name, **how)
 
 
 def renamed(old: str, route: Route) -> list[Route]:
-    """A route that was called otherwise up to 2.6: `old` is its URL or, of an action, its name."""
+    """A route with another name up to 2.6: `old` is its URL or, for an action, its name."""
     before = route._replace(action=old) if route.action else route._replace(path=old)
     return [before._replace(until=6), route._replace(since=7)]
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource's routes, and the rules that its handlers ask for beside those of the routes."""
+    """A resource's routes, and further rules that its handlers check."""
 
     routes: Sequence[Route]
     rules: Sequence[Rule] = ()

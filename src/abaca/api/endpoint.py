@@ -19,8 +19,8 @@ from abaca.errors import Invalid
 
 
 class MissingIds:
-    """404 for a URL in which an id is missing: `/v2/shares/`, and `/v2/shares//action`, which many
-    clients send as `/v2/shares/action`."""
+    """404 for a URL without an id: `/v2/shares/`, and `/v2/shares//action`, which many clients send
+    as `/v2/shares/action`."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         # parameter → what may be behind it
@@ -37,7 +37,7 @@ class MissingIds:
         _resource: object,
         params: dict[str, str],
     ) -> None:
-        """After the URL has been found, whatever the method."""
+        """Runs after the URL is matched, for any method."""
         if any(
             not value or value in self._following.get(name, ()) for name, value in params.items()
         ):

@@ -1,5 +1,5 @@
-"""From errors to answers: the fault's name by status, its body, its headers. The only catch-all of
-the API is here."""
+"""Errors as answers: the fault's name by status, its body, its headers. The only catch-all of the
+API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HTTP_MESSAGES = {
 
 
 class NoSuchRoute(Missing):
-    """There is nothing at that URL, or not at the version asked for (404)."""
+    """There is nothing at that URL, or not at that version (404)."""
 
     def __init__(self) -> None:
         super().__init__(NOT_FOUND)
@@ -58,7 +58,7 @@ class UnsupportedMediaType(CallerError):
 
 
 class Attempt(NamedTuple):
-    """Credentials that were wrong, for the log and the metrics. `what`: as whom or with what,
+    """Wrong credentials, for the log and the metrics. `what`: the user or kind of credentials,
     printable and short."""
 
     kind: str  # password, token, header
@@ -66,8 +66,8 @@ class Attempt(NamedTuple):
 
 
 class NotIdentified(Unauthenticated):
-    """Credentials are missing or wrong (401). `challenge` says in WWW-Authenticate which are
-    wanted; `attempt`: what was tried; None when no credentials were given."""
+    """Credentials are missing or wrong (401). `challenge`: for WWW-Authenticate. `attempt`: what
+    was tried; None without credentials."""
 
     def __init__(
         self,
@@ -81,17 +81,16 @@ class NotIdentified(Unauthenticated):
 
 
 class PolicyForbids(Forbidden):
-    """The policy rule `rule` says no (403)."""
+    """The policy rule `rule` does not permit it (403)."""
 
     def __init__(self, rule: str) -> None:
         super().__init__(f"Policy doesn't allow {rule} to be performed.")
 
 
 def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
-    """Render a fault, in Neutron's format where that is spoken.
+    """Render a fault, in Neutron's format for Neutron's routes.
 
-    413 also says when to try again: at once, for what is full is emptied by deleting, not by
-    waiting.
+    413 has `Retry-After: 0`: deleting something makes room, waiting does not.
     """
     message = naming_request(status, message, req.context.request_id)
     if status == 413:
@@ -106,8 +105,8 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
 
 
 def naming_request(status: int, message: str, request_id: str) -> str:
-    """The message of an error; one that only the administrator can mend names the request, as not
-    all clients show headers."""
+    """The message of an error; if only an administrator can fix it, with the request id, as not all
+    clients show headers."""
     return f"{message} (Request-ID: {request_id})" if status >= 500 else message
 
 
@@ -138,7 +137,7 @@ def _caller_error(
 def _http_error(
     req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, _params: dict[str, object]
 ) -> None:
-    """Falcon's own: no such route, no such method, a broken header."""
+    """Falcon's own errors: no such route, no such method, a broken header."""
     for name, value in dict(error.headers or {}).items():
         resp.set_header(name, value)
     answer(
@@ -149,8 +148,7 @@ def _http_error(
 def _database_error(
     req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, object]
 ) -> None:
-    """The database is not there, or cannot do it now: nothing was changed, and the caller may try
-    again."""
+    """The database is unavailable: nothing was changed, and the caller may try again."""
     if not is_outage(error):
         _bug(req, resp, error, params)
         return
@@ -161,6 +159,6 @@ def _database_error(
 def _bug(
     req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]
 ) -> None:
-    """Whatever else: a bug. The log gets everything, the caller only the request id."""
+    """Any other exception is a bug. The log gets everything, the caller only the request id."""
     LOG.error("%s %s failed", req.method, req.path, exc_info=error)
     answer(req, resp, 500, INTERNAL)

@@ -1,5 +1,5 @@
-"""What strangers can cause without end is logged for the first few times of each minute, and
-counted after that: the log shows a flood and is not flooded itself."""
+"""Limits log lines that strangers can cause: the first few of each minute are logged, the others
+counted, so that a flood is visible but does not flood the log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FirstOfAMinute:
         self._number = 0
 
     def admit(self) -> bool:
-        """Count one more. Whether it is to be logged."""
+        """Count one more; returns whether to log it."""
         with self._lock:
             now = time.monotonic()
             if now - self._begun >= _SECONDS:

@@ -1,13 +1,12 @@
-"""Callers by http_basic: the password that a request carries, against the users file.
+"""Authentication by http_basic: passwords against the users file.
 
-Behind the door a password that is not remembered is checked before the request takes a thread, in
-threads of their own: whoever has just given a wrong one queues behind others who did the same, and
-not in the way of a first login.
+A password that is not remembered is checked before the request takes a thread, in separate threads.
+A client that has just given a wrong password queues behind others that did, and not in front of
+anybody's first login.
 
-When a wrong password is answered does not depend on whether there is such a user, nor on what the
-hash costs: each request also takes its turn in a queue of wrong answers, where a turn takes longer
-than a check, and is refused when its lane there is full. Only a right password is answered as soon
-as its check is done.
+The time of a refusal depends neither on whether the user exists, nor on the cost of the hash: each
+request also waits in a queue of wrong answers, where a turn takes longer than a check, and is
+refused if its lane there is full. Only a right password is answered as soon as its check is done.
 """
 
 from __future__ import annotations
@@ -90,8 +89,8 @@ class HttpBasic:
         environ[_KNOWN] = known
 
     def _turn_of_wrong_answer(self, client: str, name: str, password: str) -> Turn | None:
-        """None: there is no room for one, which only those whose passwords are wrong are to notice.
-        Raises Busy when the lane is full."""
+        """A turn in the queue of wrong answers; None if there is no room, which only wrong
+        passwords will notice. Raises Busy if the lane is full."""
         try:
             return self._wrong_answers.enter(
                 client, name, self._passwords.digest(name, password), self._pace.spend
@@ -126,25 +125,25 @@ class HttpBasic:
 
 
 class _Doubts:
-    """Which clients have lately been wrong about which names, or are being checked: bounded, the
-    oldest are forgotten first."""
+    """Which clients have recently been wrong about which names, or are being checked. Bounded; the
+    oldest are dropped first."""
 
     def __init__(self) -> None:
         self._until: dict[tuple[str, str], float] = {}
 
     def has(self, client: str, name: str) -> bool:
-        """Whether the client is in doubt as that user."""
+        """Whether the client has been wrong about that name."""
         return self._until.get((client, name), 0.0) > time.monotonic()
 
     def add(self, client: str, name: str) -> None:
-        """It is, for a minute from now on."""
+        """Record it for a minute."""
         self.drop(client, name)
         self._until[client, name] = time.monotonic() + _DOUBT_SECONDS
         if len(self._until) > _DOUBTS:
             del self._until[next(iter(self._until))]
 
     def drop(self, client: str, name: str) -> None:
-        """It is not any more."""
+        """Remove it."""
         self._until.pop((client, name), None)
 
 

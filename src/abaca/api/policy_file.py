@@ -51,7 +51,7 @@ def complaints(conf: cfg.ConfigOpts, known: Mapping[str, str]) -> Iterator[str]:
                 if isinstance(name, str) and isinstance(check, str)
             }
             yield from (
-                f"{file}: what stands for {name} is not text: put it in quotes."
+                f"{file}: the value of {name} is not text: put it in quotes."
                 for name in found
                 if name not in rules
             )

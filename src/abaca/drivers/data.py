@@ -81,13 +81,13 @@ def require_fit(subject: str, values: Mapping[str, str | None]) -> None:
     for what, name in (("subject", subject), *(("key", key) for key in values)):
         if not 0 < len(name) <= MOST_NAME or "\0" in name:
             raise Refused(
-                f"A driver may not keep data under the {what} {name[:40]!r}: 1 to {MOST_NAME} "
+                f"A driver cannot store data under the {what} {name[:40]!r}: 1 to {MOST_NAME} "
                 "characters, none of them NUL."
             )
     for key, value in values.items():
         if value is not None and ("\0" in value or len(value.encode()) > MOST_VALUE):
             raise Refused(
-                f"A driver may not keep that value of {key!r} of {subject}: {MOST_VALUE} bytes at "
+                f"A driver cannot store that value of {key!r} for {subject}: {MOST_VALUE} bytes at "
                 "most, none of them NUL."
             )
 
@@ -96,8 +96,6 @@ def require_room(subject: str, keys: int, values: int, most_values: int) -> None
     """Raises Refused when a subject would have so many keys, or its back end so many values that it
     is more than `most_values`."""
     if keys > MOST_KEYS:
-        raise Refused(f"A driver may keep {MOST_KEYS} keys of {subject}, and would have {keys}.")
+        raise Refused(f"A driver can store {MOST_KEYS} keys for {subject}, not {keys}.")
     if values > most_values:
-        raise Refused(
-            f"A driver may keep {most_values} values for its back end: it has to forget some."
-        )
+        raise Refused(f"A driver can store {most_values} values per back end; remove some first.")

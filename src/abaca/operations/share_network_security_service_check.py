@@ -30,7 +30,7 @@ def share_network_security_service_check(check_id: str, service_host: str) -> No
         check = driver_calls.check_update_share_server_security_service
         if not effect(check, service_host, server, shares, wanted.new_id, wanted.current_id or ""):
             raise Refused(
-                f"The back end of share server {server_id} refuses it without a reason.",
+                f"The back end of share server {server_id} refused without giving a reason.",
                 is_public=True,
             )
     tx(security_service_changes.answered, check_id, service_host, None)

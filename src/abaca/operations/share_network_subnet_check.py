@@ -64,6 +64,6 @@ def require_consent(
         denied = effect(ask, service_host, server_ids[first : first + _AT_ONCE], about)
         if denied is not None:
             raise Refused(
-                f"The back end of share server {denied} refuses it without a reason.",
+                f"The back end of share server {denied} refused without giving a reason.",
                 is_public=True,
             )

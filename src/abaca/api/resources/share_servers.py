@@ -43,7 +43,7 @@ def show(call: Call, share_server_id: str) -> dict[str, Any]:
 
 
 def details(call: Call, share_server_id: str) -> dict[str, Any]:
-    """GET /share-servers/{id}/details: what the driver keeps there."""
+    """GET /share-servers/{id}/details: the driver's details of the server."""
     with read(call.engine) as conn:
         return {"details": share_servers.details(conn, share_server_id)}
 

@@ -31,7 +31,7 @@ _EVERY = ("all", "none")
 
 
 def _public_or_every(text: str) -> bool | None:
-    """What `is_public` asks for; None: public types and others."""
+    """The value of `is_public`; None: public and other types."""
     return None if text.lower() in _EVERY else bodies.boolean(text)
 
 

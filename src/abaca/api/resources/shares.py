@@ -234,7 +234,7 @@ def reset_task_state(call: Call, share_id: str) -> None:
 
 
 def _request(call: Call, new: ShareCreate) -> ShareRequest:
-    """What the domain is asked for; members that came with later versions are ignored."""
+    """The request for the domain; members of later versions are ignored."""
     if new.share_type and new.volume_type:
         raise Invalid("Cannot specify both share_type and volume_type.")
     if call.version >= 31 and new.share_group_id:

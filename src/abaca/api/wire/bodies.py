@@ -88,11 +88,10 @@ def size(value: object, complaint: str) -> int:
 
 
 def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None) -> dict[str, str]:
-    """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and for more
-    than there may be in all.
+    """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and beyond
+    the limits of a resource.
 
-    `before`: what it takes the place of. What an older release let grow larger may stay, or become
-    less.
+    `before`: the present metadata. What an older release allowed may stay as large, or get smaller.
     """
     for key, value in (pairs or {}).items():
         if not key:
@@ -141,8 +140,7 @@ def mapping(text: str) -> dict[str, str]:
 
 
 def is_storable(text: str) -> bool:
-    """Whether a database can store it, or look for it: it is Unicode without NUL and without lone
-    surrogates."""
+    """Whether a database can store it or search for it: Unicode without NUL and lone surrogates."""
     return "\x00" not in text and not _SURROGATE.search(text)
 
 

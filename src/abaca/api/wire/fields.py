@@ -1,5 +1,5 @@
-"""Field tables: one newest view a resource, each field with the versions it lives in; and the fast
-loop that renders rows by them."""
+"""Field tables: one view per resource, of the newest version, each field with its versions; and the
+fast loop that renders rows with them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SHOW = 2  # one resource by itself
 
 
 class Constant(NamedTuple):
-    """A member that belongs to the format but has no life here yet."""
+    """A member of the format that always has the same value here."""
 
     value: Any
 
 
 class Field(NamedTuple):
-    """One member of an answer. A member whose meaning changed with a version is in two fields.
+    """One member of an answer. A member whose meaning changed with a version is two fields.
 
     `take`: the key in the domain's view (default: `name`), a function of the view, or a constant.
-    `convert`: applied to what was taken. `since`, `until`: first and last minor version. `level`:
-    the least view that shows it. `admin`: True, only administrators see it; False, only others do.
-    `type`: what its value is; a view: a list of such resources.
+    `convert`: applied to that value. `since`, `until`: first and last minor version. `level`: the
+    least detailed view that has it. `admin`: True, only for administrators; False, only for others.
+    `type`: of the value; a view: a list of such resources.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Field(NamedTuple):
     type: Schema | View = TEXT_OR_NULL
 
     def lives_in(self, version: int, level: int, is_admin: bool) -> bool:
-        """Whether it is shown to such a caller in such a view."""
+        """Whether such a caller sees the field in such a view."""
         last = version if self.until is None else self.until
         return (
             self.since <= version <= last and self.level <= level and self.admin in (None, is_admin)
@@ -81,7 +81,7 @@ class Plan:
         )
 
     def members_of(self, rows: Iterable[Row]) -> list[msgspec.Struct]:
-        """The rows as they go over the wire."""
+        """The rows as they are sent."""
         make, pick, converted, computed = self._struct, self._pick, self._converted, self._computed
         return [
             make(
@@ -108,7 +108,7 @@ def _picker(keys: Sequence[str]) -> Callable[[Row], Sequence[Any]]:
 
 
 class View:
-    """A resource's field table. `name`: what the OpenAPI document calls the resource."""
+    """A resource's field table. `name`: the resource's name in the OpenAPI document."""
 
     def __init__(self, name: str, *fields: Field) -> None:
         self.name = name
@@ -118,7 +118,7 @@ class View:
         self._by_fields: dict[tuple[bool, ...], Plan] = {}
 
     def plan(self, version: int, *, level: int, is_admin: bool) -> Plan:
-        """How rows are shown so. Versions that show the same have the same plan."""
+        """How to show rows at a version. Versions that show the same share a plan."""
         key = (version, level, is_admin)
         plan = self._plans.get(key)
         if plan is None:
@@ -132,13 +132,13 @@ class View:
     def shown(
         self, rows: Iterable[Row], version: int, *, level: int, is_admin: bool
     ) -> list[msgspec.Struct]:
-        """Rows as they go over the wire, for the encoder: structs take half the time of dicts."""
+        """Rows for the encoder, as structs, which take half the time of dicts."""
         return self.plan(version, level=level, is_admin=is_admin).members_of(rows)
 
     def render_all(
         self, rows: Iterable[Row], version: int, *, level: int = DETAIL, is_admin: bool = False
     ) -> list[dict[str, Any]]:
-        """The same as dicts, for further work on them."""
+        """Rows as dicts."""
         rendered: list[dict[str, Any]] = msgspec.to_builtins(
             self.shown(rows, version, level=level, is_admin=is_admin)
         )

@@ -55,8 +55,7 @@ class ShareTypeCreate(Body):
 
     @property
     def wanted_is_public(self) -> bool | None:
-        """Under either name, whatever the version: clients send one of them to all. None: it is
-        left open."""
+        """By either name, at any version: clients send one of them to all. None: not given."""
         return _one_of(self.is_public, self.old_is_public)
 
 
@@ -81,8 +80,8 @@ class ProjectAccess(Body):
 
 
 def _one_of(*given: Any) -> bool | None:
-    """The boolean that was given. Raises Invalid when two were that differ, and for what is
-    none."""
+    """The boolean given under one or two names. Raises Invalid if they differ, or if it is not a
+    boolean."""
     values = {bodies.boolean(value) for value in given if value is not msgspec.UNSET}
     if len(values) > 1:
         raise Invalid(
@@ -102,7 +101,7 @@ def type_name(name: str | None) -> str:
 
 
 def spec_texts(extra_specs: dict[str, Any]) -> dict[str, str]:
-    """Extra specs as they are kept: text, whatever JSON said (`true` becomes `True`). Raises
+    """Extra specs as they are stored: text, whatever JSON had (`true` becomes `True`). Raises
     Invalid for null, lists and objects."""
     for key, value in extra_specs.items():
         if not isinstance(value, str | int | float):

@@ -28,13 +28,14 @@ REMOVAL = View(
 
 
 class RemovalSet(Body):
-    """What starts a drain: seconds to the deadline, and what happens then."""
+    """Starts a drain: seconds to the deadline, and what happens then."""
 
     deadline: Any = None
     at_deadline: Literal["cancel", "force"] | None = None
 
     def seconds(self) -> int | None:
-        """The deadline; None when it is left open. Raises Invalid for what is none."""
+        """The deadline in seconds; None if it is not given. Raises Invalid if it is not a number in
+        range."""
         if self.deadline is None:
             return None
         complaint = f"The deadline must be a whole number of seconds from 1 to {LONGEST_SECONDS}."

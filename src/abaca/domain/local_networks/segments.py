@@ -126,8 +126,8 @@ def none_left(wanted: Sequence[Choice]) -> Conflict | ServiceDown:
     named = wanted[0].named if len(wanted) == 1 else None
     if named is None:
         return ServiceDown(
-            "Unable to create the network: no free wire is left in the ranges that are configured "
-            "for it."
+            "Unable to create the network: no segmentation id is free in the ranges that are "
+            "configured for it."
         )
     if named.network_type == FLAT:
         what = f"physical network {named.physical_network} has a flat network already"

@@ -172,9 +172,9 @@ def _names(text: str | None) -> list[str]:
         return []
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise _invalid("it is empty, or nothing stands between two of its commas")
+        raise _invalid("it is empty, or there is nothing between two commas")
     if len(names) > 1 and set(names) & FAMILIES.keys():
-        raise _invalid("a family stands alone, without subnets and without the other family")
+        raise _invalid("ipv4 or ipv6 must be given alone, without subnets or the other family")
     return names
 
 
@@ -200,7 +200,7 @@ def _named(name: str, subnets: Sequence[sa.Row[Any]]) -> list[str]:
         )
     raise _invalid(
         f"'{name}' is neither the id nor the CIDR of a share network subnet that the share's "
-        f"server stands on, and no family ({', '.join(FAMILIES)})"
+        f"server is on, nor a family ({', '.join(FAMILIES)})"
     )
 
 

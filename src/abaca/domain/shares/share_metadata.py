@@ -65,8 +65,8 @@ def _chosen(
     }
     if left_out := sorted(server_ids - exported):
         raise Invalid(
-            f"Invalid {export_choices.KEY}: of the chosen subnets none that stays is one of share "
-            f"server {', '.join(left_out)}, on which an instance of the share stands."
+            f"Invalid {export_choices.KEY}: share server {', '.join(left_out)}, which has an "
+            "instance of the share, is on none of the chosen subnets that do not drain."
         )
     export_choices.require_capable(conn, choice, {instance.host for instance in instances})
     return choice

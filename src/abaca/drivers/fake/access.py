@@ -43,10 +43,10 @@ def _parts(
 ) -> list[AccessRule]:
     if rule.access_type not in _TYPES.get(share_proto.upper(), set()):
         raise Refused(
-            f"{share_proto} shares of this back end know no access by {rule.access_type}."
+            f"{share_proto} shares of this back end do not support access type {rule.access_type}."
         )
     if rule.access_level not in ("rw", "ro"):
-        raise Refused(f"The access level {rule.access_level} is not known.")
+        raise Refused(f"The access level {rule.access_level} is unknown.")
     if rule.access_type != "ip":
         return [rule]
     try:

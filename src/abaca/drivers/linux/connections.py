@@ -131,7 +131,7 @@ def _answers(link: socket.socket) -> Iterator[bytes]:
             if kind == _DONE:
                 return
             if kind == _ERROR:
-                raise OutcomeUnknown("the kernel does not tell its TCP connections")
+                raise OutcomeUnknown("the kernel does not list its TCP connections")
             yield data[_HEAD.size : length]
             data = data[length + -length % 4 :]
     raise OutcomeUnknown(f"more than {MOST_BYTES} bytes about TCP connections")

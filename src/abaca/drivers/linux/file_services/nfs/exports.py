@@ -252,7 +252,7 @@ def _as_backend_error(
         "org.freedesktop.DBus.Error.NoReply",
         "org.freedesktop.DBus.Error.Disconnected",
     ):
-        return OutcomeUnknown(f"Ganesha went away during {method}")
+        return OutcomeUnknown(f"Ganesha disconnected during {method}")
     return Refused(f"Ganesha refused {method}: {_start_of(error)}")
 
 

@@ -66,7 +66,7 @@ def require(namespace: str, numbers: Mapping[str, int], patience: float) -> None
         wrong.append(f"does not answer: {error}")
     if wrong:
         raise Unavailable(
-            "none is started, as an NFS server on this machine failed the proof of its walls: it "
+            "no NFS server is started, because one on this machine failed the self-test: it "
             f"{'; '.join(wrong)}"
         )
 
