@@ -1,1 +1,1 @@
-"""What is left to give and what is used: pools and the choice among them, quotas, bytes."""
+"""Capacity and use of it: pools, placement, quotas, used bytes."""

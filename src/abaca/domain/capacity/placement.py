@@ -1,5 +1,5 @@
-"""Where a share goes: the scheduler asked with the pools as they are, and the room claimed in the
-same transaction."""
+"""Placement of shares: asks the scheduler with the current pools, and claims the room in the same
+transaction."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def place_and_claim(
     host: str | None = None,
     excluded: Collection[str] = (),
 ) -> Placement:
-    """Choose a pool and claim the room on it. Chosen again with fresh figures when another request
-    was faster with the same pool.
+    """Choose a pool and claim room on it. Chooses again, with fresh figures, if another request
+    claimed room on that pool first.
 
-    `host`: host@backend#pool, when no other will do. `excluded`: those that will not do.
+    `host`: the only pool allowed (host@backend#pool), if not None. `excluded`: pools that are not
+    allowed.
     """
     for _ in range(_MOST_CLAIMS):
         known = (
@@ -63,8 +64,7 @@ def place_and_claim(
 
 
 def claim_more(conn: Connection, host: str, size: int) -> bool:
-    """Claim `size` GiB more on the pool that a share is on. False, with a line for operators,
-    when there is no room."""
+    """Claim `size` GiB more on a share's pool. Returns False, and logs why, if there is no room."""
     for _ in range(_MOST_CLAIMS):
         found = _pools(conn, _POOLS.where(pools.c.host == host))
         if not found or room_gb(found[0]) < size:
@@ -90,7 +90,7 @@ def release(conn: Connection, host: str | None, size: int) -> None:
 
 
 def _claim(conn: Connection, pool: Pool, size: int) -> bool:
-    """Claim room unless the pool's promises have changed since it was read."""
+    """Claim room unless the pool's allocated capacity has changed since it was read."""
     claimed = conn.execute(
         sa.update(pools)
         .where(

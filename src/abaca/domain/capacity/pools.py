@@ -1,5 +1,5 @@
-"""Pools: what back ends report and what has been promised on them, as administrators see it. As the
-scheduler sees it: `placement`."""
+"""Pools as administrators see them: what back ends report, and what has been allocated on them. For
+the scheduler: `placement`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def find(
     """Pools as administrators see them: name, host, backend, pool, capabilities.
 
     `patterns`: regular expressions for host, backend and pool, matched from the beginning.
-    `extra_specs`: only pools that satisfy them. Raises Invalid for a pattern that is none.
+    `extra_specs`: only pools that satisfy them. Raises Invalid for an invalid pattern.
     """
     compiled = {name: _compile(pattern) for name, pattern in patterns.items()}
     wanted = {

@@ -1,9 +1,9 @@
-"""What counts against quotas, and the refusal of what would exceed them; always in the transaction
-that makes or removes what is counted.
+"""Usage of quotas, and the refusal of what would exceed them, always in the transaction that makes
+or removes what is counted.
 
 The usage of a project is one row, changed and read in one statement: concurrent requests of a
-project wait for each other there, so a limit is never exceeded. Everybody takes that row after the
-rows of share network and share, and before those of pools. What limits there are: `quotas`.
+project wait for each other there, so a limit is never exceeded. The row is locked after the rows of
+share network and share, and before those of pools. The limits are in `quotas`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def claim(
     share_size: int | None = None,
     **deltas: int,
 ) -> None:
-    """Count `deltas` (of COUNTED) for the project, its user and its share type, in two statements.
+    """Add `deltas` (of COUNTED) to the usage of the project, its user and its share type, in two
+    statements.
 
-    `defaults`: the limits where none are set; None: nothing is limited. `share_size`: what the
-    whole share will have, for per_share_gigabytes. Raises OverQuota.
+    `defaults`: the limits where none are set; None: no limits. `share_size`: the new size of the
+    share, for per_share_gigabytes. Raises OverQuota.
     """
     used = _count(conn, _scopes(project_id, user_id, share_type_id), deltas)
     if defaults is None:
@@ -65,7 +66,7 @@ def release(
     share_type_id: str | None = None,
     **amounts: int,
 ) -> None:
-    """Take amounts back, in one statement."""
+    """Subtract amounts, in one statement."""
     _count(
         conn,
         _scopes(project_id, user_id, share_type_id),
@@ -74,21 +75,21 @@ def release(
 
 
 def in_use(conn: Connection, scope: Scope, *, held: bool = False) -> dict[str, int]:
-    """What is counted for a scope; 0 where nothing is. `held`: nobody counts anything there until
-    the transaction ends."""
+    """The usage of a scope; 0 where there is none. `held`: its row stays locked until the
+    transaction ends."""
     query = sa.select(quota_usages).where(quotas.of_scope(quota_usages, scope))
     row = conn.execute(query.with_for_update() if held else query).mappings().one_or_none()
     return {resource: row[resource] if row else 0 for resource in COUNTED}
 
 
 def forget_share_type(conn: Connection, share_type_id: str) -> None:
-    """A share type is gone, and what was counted and limited for it."""
+    """Delete usages and limits of a deleted share type."""
     quotas.forget_share_type(conn, share_type_id)
     conn.execute(sa.delete(quota_usages).where(quota_usages.c.share_type_id == share_type_id))
 
 
 def _scopes(project_id: str, user_id: str | None, share_type_id: str | None) -> list[Scope]:
-    """The project's comes first, and all take it in this order: no two requests can wait for each
+    """The project's scope first; every request uses this order, so that no two wait for each
     other."""
     scopes = [Scope(project_id=project_id)]
     scopes += [Scope(project_id=project_id, user_id=user_id)] if user_id else []
@@ -100,8 +101,8 @@ def _scopes(project_id: str, user_id: str | None, share_type_id: str | None) -> 
 def _count(
     conn: Connection, scopes: list[Scope], deltas: Mapping[str, int]
 ) -> dict[Scope, dict[str, Any]]:
-    """Add the deltas to each scope's row, which is made when it is not there; what the rows hold
-    then. Never below 0."""
+    """Add the deltas to each scope's row, which is created if necessary; returns the new values.
+    Never below 0."""
     values: dict[str, Any] = {
         f"first_{resource}": max(deltas.get(resource, 0), 0) for resource in COUNTED
     }
@@ -123,7 +124,7 @@ def _count(
 
 @functools.cache
 def _counting(on_sqlite: bool, scopes: int, resources: tuple[str, ...]) -> Any:
-    """The statement, built once: several VALUES would be compiled anew each time."""
+    """The statement, built once: with several VALUES it would be compiled each time."""
     table, key = quota_usages.c, [column.name for column in quota_usages.primary_key]
     rows = [
         sa.select(

@@ -1,8 +1,7 @@
-"""Quotas: the limits of a project, of its users and of its share types. What is in use, and the
-refusal of more: `quota_usages`.
+"""Quotas: the limits of a project, of its users and of its share types. Usage is in `quota_usages`.
 
-A project's limit is what is set for it, else what quota class "default" says, else the
-configuration. Users and share types have the project's limits unless narrower ones are set. -1: no
+A project's limit is its own, otherwise that of quota class "default", otherwise that of the
+configuration. Users and share types have the project's limits unless lower ones are set. -1: no
 limit.
 """
 
@@ -24,14 +23,14 @@ DEFAULT_CLASS = "default"
 
 
 class Scope(Value):
-    """Whom a limit or a usage is about: a project, one of its users, or one of its share types."""
+    """Whose limit or usage: a project's, or that of one of its users or share types."""
 
     project_id: str
     user_id: str | None = None
     share_type_id: str | None = None
 
     def columns(self) -> dict[str, str]:
-        """As the tables keep it."""
+        """As stored in the tables."""
         return {
             "project_id": self.project_id,
             "user_id": self.user_id or "",
@@ -40,11 +39,11 @@ class Scope(Value):
 
     @property
     def is_project(self) -> bool:
-        """Whether it is a whole project."""
+        """Whether it is the whole project."""
         return not (self.user_id or self.share_type_id)
 
     def spoken(self) -> str:
-        """For a message: whose it is, unless it is the project's."""
+        """For messages: whose it is; empty for the project itself."""
         return (
             f" of user {self.user_id}"
             if self.user_id
@@ -55,12 +54,12 @@ class Scope(Value):
 
 
 def of_scope(table: sa.Table, scope: Scope) -> Any:
-    """The condition that a row is of exactly this scope."""
+    """SQL condition: the row is of exactly this scope."""
     return sa.and_(*[table.c[name] == value for name, value in scope.columns().items()])
 
 
 def class_limits(conn: Connection, class_name: str, defaults: Mapping[str, int]) -> dict[str, int]:
-    """The limits of a quota class, the configuration's where it sets none."""
+    """The limits of a quota class, with the configuration's where it sets none."""
     rows = conn.execute(
         sa.select(quota_classes.c.resource, quota_classes.c.hard_limit).where(
             quota_classes.c.class_name == class_name
@@ -97,7 +96,7 @@ def limits_in_force(
 
 @functools.cache
 def _limits(scopes: int) -> sa.Executable:
-    """The limits of so many scopes and of the default class, in one statement, built once."""
+    """The limits of several scopes and of the default class, in one statement, built once."""
     key = ("project_id", "user_id", "share_type_id")
     default = sa.select(
         *[sa.literal("").label(name) for name in key],
@@ -117,7 +116,7 @@ def _limits(scopes: int) -> sa.Executable:
 
 
 def limits(conn: Connection, scope: Scope, defaults: Mapping[str, int]) -> dict[str, int]:
-    """All limits that hold for a scope."""
+    """All limits of a scope."""
     project = Scope(project_id=scope.project_id)
     found = limits_in_force(conn, [project, *([] if scope.is_project else [scope])], defaults)
     return {**found[project], **found[scope]}
@@ -130,7 +129,7 @@ def set_limits(
     defaults: Mapping[str, int],
     used: Mapping[str, int] | None,
 ) -> None:
-    """Set some limits. Invalid: below what is `used` (None: forced), or wider than the project's
+    """Set some limits. Raises Invalid for one below `used` (None: forced), or above the project's
     for one of its users or share types."""
     around = limits(conn, Scope(project_id=scope.project_id), defaults)
     for resource, limit in wanted.items():
@@ -153,14 +152,13 @@ def set_class_limits(conn: Connection, class_name: str, wanted: Mapping[str, int
 
 
 def forget_limits(conn: Connection, scope: Scope) -> None:
-    """Back to the limits that hold anyway. A whole project's: those of its users and share types go
-    too."""
+    """Restore the default limits; for a whole project, also those of its users and share types."""
     one = quotas.c.project_id == scope.project_id if scope.is_project else of_scope(quotas, scope)
     conn.execute(sa.delete(quotas).where(one))
 
 
 def forget_share_type(conn: Connection, share_type_id: str) -> None:
-    """A share type is gone."""
+    """Delete the limits of a deleted share type."""
     conn.execute(sa.delete(quotas).where(quotas.c.share_type_id == share_type_id))
 
 

@@ -1,5 +1,5 @@
-"""What shares hold: stored as a back end measures it, all of its shares at once, and added up for
-those who watch over the installation."""
+"""How much shares use: stored as a back end measures it, all of its shares at once, and summed up
+for metrics."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _GIB = 1024**3
 
 
 class ProjectUsage(NamedTuple):
-    """What a project's shares on a pool (host@backend#pool) hold, and what they were promised.
-    `used_bytes` counts those that were measured."""
+    """What a project's shares on a pool (host@backend#pool) use, and their sizes. `used_bytes`
+    covers those that were measured."""
 
     project_id: str
     pool: str
@@ -28,7 +28,7 @@ class ProjectUsage(NamedTuple):
 
 
 class ShareUsage(NamedTuple):
-    """What one share holds."""
+    """What one share uses."""
 
     share_id: str
     project_id: str
@@ -37,11 +37,11 @@ class ShareUsage(NamedTuple):
 
 
 def store(conn: Connection, service_host: str, used_bytes: Mapping[str, int]) -> None:
-    """What the shares on host@backend hold now, by share instance id; nothing is known of its other
-    shares any more.
+    """Store the usage of all shares on host@backend, by share instance id, replacing what was
+    known.
 
-    In three statements, however many there are. Rows that hold what they held are not written; ids
-    that are no share instance's are left out.
+    In three statements, however many there are. Unchanged rows are not written; unknown ids are
+    skipped.
     """
     known = {id_: min(max(used, 0), _MOST) for id_, used in used_bytes.items()}
     given = _pairs(conn, known)
@@ -76,7 +76,7 @@ def store(conn: Connection, service_host: str, used_bytes: Mapping[str, int]) ->
 
 
 def by_project(conn: Connection) -> list[ProjectUsage]:
-    """Added up by project and pool, in one statement."""
+    """Summed up by project and pool, in one statement."""
     query = (
         sa.select(
             shares.c.project_id,
@@ -96,7 +96,7 @@ def by_project(conn: Connection) -> list[ProjectUsage]:
 
 
 def by_share(conn: Connection) -> list[ShareUsage]:
-    """Of each share that was measured, on each pool that it is on, in one statement."""
+    """Each measured share, on each of its pools, in one statement."""
     place = (shares.c.id, shares.c.project_id, share_instances.c.host)
     query = (
         sa.select(*place, sa.func.sum(share_usages.c.used_bytes))
@@ -112,8 +112,8 @@ def by_share(conn: Connection) -> list[ShareUsage]:
 
 
 def _pairs(conn: Connection, values: Mapping[str, int]) -> Any:
-    """A table of key and value, handed over as one parameter: as a statement of its own, ten
-    thousand rows take seconds to write down."""
+    """A table of key and value, passed as one parameter: as a statement of its own, ten thousand
+    rows take seconds to compile."""
     text = sa.literal(msgspec.json.encode(values).decode(), sa.Text)
     if is_sqlite(conn):
         return sa.func.json_each(text).table_valued("key", "value", name="given")

@@ -134,7 +134,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
 
 
 def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
-    """Rows of export locations as drivers see them."""
+    """Export locations as drivers see them."""
     return [
         ExportLocation(
             path=row.path,
@@ -147,15 +147,14 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 
 
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
-    """The shares that are on a server, those on their way out, and those not taken over, left
-    out, the oldest first."""
+    """The shares on a server, the oldest first, without those that are being deleted or were not
+    taken over."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:
-    """The server that a share is on, as `ShareState` names it; None for a share that is on
-    none."""
+    """The server of a share, by `ShareState`; None for a share without one."""
     return share_server(conn, share_server_id) if share_server_id else None
 
 
@@ -184,15 +183,15 @@ def server_with_added_subnets(conn: Connection, share_server_id: str) -> ShareSe
 def network_info(
     conn: Connection, share_server_id: str, *, served: bool = True
 ) -> list[NetworkInfo]:
-    """One entry a subnet with the server's allocations on it, the oldest subnet first; only those
-    it serves, or only those it shall."""
+    """One entry per subnet with the server's allocations on it, the oldest subnet first; either
+    those that it serves, or those that are being added."""
     return network_infos(conn, [share_server_id], served=served)[share_server_id]
 
 
 def network_infos(
     conn: Connection, share_server_ids: Collection[str], *, served: bool = True
 ) -> dict[str, list[NetworkInfo]]:
-    """The same of several servers, by server, in one statement."""
+    """The same for several servers, by server, in one statement."""
     subnet_columns = [c for c in share_network_subnets.c if c.name not in network_allocations.c]
     rows = conn.execute(
         sa.select(network_allocations, *subnet_columns)
@@ -237,7 +236,7 @@ def network_infos(
 
 
 def subnet(row: Any) -> Subnet:
-    """A resolved share network subnet's row as network plug-ins and drivers see it."""
+    """A share network subnet that has been looked up, as network plug-ins and drivers see it."""
     return Subnet(
         neutron_net_id=row.neutron_net_id,
         neutron_subnet_id=row.neutron_subnet_id,

@@ -43,7 +43,7 @@ def snapshot_state(conn: Connection, instance_id: str) -> SnapshotState | None:
 
 
 def snapshot(conn: Connection, instance_id: str) -> Snapshot:
-    """A snapshot as drivers see it. Refused when it is gone."""
+    """A snapshot as drivers see it. Raises Refused if it does not exist."""
     found = snapshots(conn, share_snapshot_instances.c.id == instance_id)
     if not found:
         raise Refused(f"The snapshot instance {instance_id} is gone.", is_public=True)
@@ -51,7 +51,7 @@ def snapshot(conn: Connection, instance_id: str) -> Snapshot:
 
 
 def source_of_share(conn: Connection, snapshot_id: str) -> Snapshot:
-    """The snapshot that a share is made from. Refused when it is gone."""
+    """The snapshot that a share is made from. Raises Refused if it does not exist."""
     found = snapshots(conn, share_snapshot_instances.c.snapshot_id == snapshot_id)
     if not found:
         raise Refused(
@@ -75,13 +75,13 @@ def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
 
 
 def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
-    """The snapshots of the shares that are on a server, those on their way out left out, the
-    oldest first."""
+    """The snapshots of the shares on a server, the oldest first, without those that are being
+    deleted."""
     return of_servers(conn, [share_server_id])
 
 
 def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
-    """The same of several servers together."""
+    """The same for several servers together."""
     here = sa.select(share_instances.c.id).where(
         share_instances.c.share_server_id.in_(share_server_ids)
     )
@@ -90,10 +90,9 @@ def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snap
 
 
 def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
-    """The snapshots that match, the oldest first, in five statements, or in one when there are
-    none.
+    """The snapshots that match, the oldest first, in five statements (one if there are none).
 
-    Whoever may use a share may read those of its snapshots that can be mounted.
+    The access rules of a share apply, read-only, to its mountable snapshots.
     """
     table = share_snapshot_instances
     rows = conn.execute(

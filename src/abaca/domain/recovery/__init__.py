@@ -1,1 +1,1 @@
-"""Work that was given up: how it is resumed, and what is set right without it."""
+"""Work that was given up: how it is resumed, and what is repaired without that."""

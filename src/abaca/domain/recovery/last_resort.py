@@ -1,8 +1,8 @@
-"""When work has failed and its own ending fails, too: what it is about leaves its transitional
-states, without being understood any further.
+"""If work has failed and its `on_failure` fails too: its resources leave their transitional states,
+without any further logic.
 
-So a bug in an ending leaves nothing `creating` for ever. What was claimed stays claimed until the
-noun is deleted, and only the log says why.
+So a bug in `on_failure` leaves nothing `creating` for ever. Claimed room stays claimed until the
+resource is deleted, and only the log says why.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from abaca.domain.shares import share_instances as instances
 
 
 def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
-    """The nouns that these ids (the arguments of the work) name, and what belongs to them, are in
-    error where they were on their way."""
+    """Set the resources that these ids (the arguments of the work) name, and what belongs to them,
+    to error if they are in a transitional state."""
     held = (
         sa.select(share_networks.c.id)
         .where(share_networks.c.id.in_(_networks(ids)))

@@ -1,8 +1,8 @@
-"""What an administrator takes up again of work that was parked: its nouns go back into their
-transitional states, and it is enqueued anew.
+"""Resuming parked work: its resources go back into their transitional states, and it is enqueued
+again.
 
-Each function has the name and the arguments of its workflow, and raises Conflict when its nouns are
-not as the failure left them. For changes of share servers in use see `share_server_repairs` and
+Each function has the name and the arguments of its workflow, and raises Conflict if the resources
+are not as the failure left them. For changes of share servers in use see `share_server_repairs` and
 `security_service_changes`.
 """
 
@@ -31,8 +31,8 @@ from abaca.errors import Conflict
 
 
 def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
-    """Share, and a share server whose set-up was cut off, are `creating` again; what was claimed
-    for them is claimed still."""
+    """The share, and a share server whose set-up was interrupted, are `creating` again; room is
+    still claimed."""
     share = _share(conn, instance_id, "error")
     if not shares.is_placed(share) and share.host is not None:
         share_creation.choose_server_again(conn, instance_id)
@@ -63,8 +63,8 @@ def share_delete(conn: Connection, instance_id: str) -> None:
 
 
 def share_extend(conn: Connection, instance_id: str, new_size: str) -> None:
-    """The share is `extending` again, the room claimed once more. Conflict, too, when the pool has
-    no room any more."""
+    """The share is `extending` again, the room claimed again. Raises Conflict also if the pool has
+    no room."""
     if not shares.start_extension(
         conn, _share(conn, instance_id, "extending_error"), int(new_size)
     ):
@@ -79,7 +79,7 @@ def share_shrink(conn: Connection, instance_id: str, new_size: str) -> None:
 
 
 def share_revert(conn: Connection, instance_id: str, snapshot_instance_id: str, _size: str) -> None:
-    """The share is `reverting` and its snapshot `restoring` again, the room claimed once more."""
+    """The share is `reverting` and its snapshot `restoring` again, the room claimed again."""
     share = _share(conn, instance_id, "reverting_error")
     snapshots.start_reversion(
         conn, share, _snapshot(conn, snapshot_instance_id, "available").snapshot
@@ -99,7 +99,7 @@ def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str)
 
 
 def access_apply(conn: Connection, instance_id: str) -> None:
-    """The rules of the share instance that are in error are queued again."""
+    """The share instance's rules in error are queued again."""
     instance = lock_row(conn, share_instances, instance_id)
     if instance is None or instance.access_rules_status != "error":
         raise _changed(
@@ -112,14 +112,14 @@ def access_apply(conn: Connection, instance_id: str) -> None:
 
 
 def share_server_delete(conn: Connection, share_server_id: str) -> None:
-    """The server, still without shares, is `deleting` again."""
+    """The server, which still has no shares, is `deleting` again."""
     if (status := servers.status_of(conn, share_server_id)[0]) != "error":
         raise _changed("share server", share_server_id, status, "error")
     servers.delete(conn, share_server_id)
 
 
 def share_network_subnet_resolve(conn: Connection, subnet_id: str) -> None:
-    """The subnet's Neutron ids are looked up again."""
+    """Look up the subnet's Neutron ids again."""
     table = share_network_subnets
     row = conn.execute(
         sa.select(table.c.cidr, table.c.neutron_net_id).where(table.c.id == subnet_id)
@@ -130,8 +130,7 @@ def share_network_subnet_resolve(conn: Connection, subnet_id: str) -> None:
 
 
 def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
-    """The share as `shares.lock_instance` gives it; its share network, if it has one, is at
-    rest."""
+    """The share as `shares.lock_instance` returns it; its share network, if any, must be active."""
     share = shares.lock_instance(conn, instance_id)
     if share is None:
         raise _changed("share instance", instance_id, "gone", status)

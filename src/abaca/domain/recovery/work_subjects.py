@@ -1,5 +1,5 @@
-"""What a piece of work is about, for the log: the resources that its arguments name, and those that
-they belong to."""
+"""The resources that work is about, for the log: those that its arguments name, and their
+parents."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _SUBJECTS = sa.union_all(
 
 
 def of(conn: Connection, args: Sequence[str]) -> dict[str, str]:
-    """Kind of resource → id, by one statement; what is gone is not named."""
+    """Kind of resource → id, in one statement; without resources that no longer exist."""
     subjects: dict[str, str] = {}
     for row in conn.execute(_SUBJECTS, {"ids": list(args)}).mappings():
         subjects |= {kind: id_ for kind, id_ in row.items() if id_ is not None}

@@ -1,2 +1,2 @@
-"""What all of the domain needs of rows: statuses and what may follow, messages to projects, pages
-of lists, limits, locks, liveness."""
+"""What all of the domain uses: statuses and transitions, messages to projects, pages of lists,
+limits, locks, heartbeats."""

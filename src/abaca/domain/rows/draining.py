@@ -1,7 +1,7 @@
 """Whether a share network subnet drains: its project wants it to leave the share servers in use.
 
-While it does, whatever is new is placed as if the subnet were not there. How a drain begins and
-ends: `network_changes/subnet_drains.py`.
+Meanwhile anything new is placed as if the subnet did not exist. How a drain begins and ends:
+`network_changes/subnet_drains.py`.
 """
 
 from __future__ import annotations

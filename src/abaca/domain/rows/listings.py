@@ -1,8 +1,8 @@
-"""What is listed: a query scoped by who asks, conditions by filter, orders by sort key; found in
-pages, and counted.
+"""Lists: a query scoped by the caller, conditions by filter, orders by sort key; read in pages, and
+counted.
 
-Parts of long lists follow each other, also while rows come and go: by age and id, where a list is
-in the order of age.
+Pages of long lists stay consistent while rows come and go, if the list is in order of age: by age
+and id.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def equal(columns: Mapping[str, Column]) -> dict[str, Condition]:
 
 
 def containing(columns: Mapping[str, Column]) -> dict[str, Condition]:
-    """Filters by a part of a text: those called `name~`."""
+    """Filters by a part of a text: those named `name~`."""
 
     def part_of(column: Column) -> Condition:
         return lambda wanted: column.contains(wanted, autoescape=True)
@@ -44,27 +44,27 @@ def containing(columns: Mapping[str, Column]) -> dict[str, Condition]:
 
 
 def having_pairs(column: Column) -> Condition:
-    """A filter by pairs that a column of JSON holds; its value is a dict."""
+    """A filter by pairs in a JSON column; its value is a dict."""
     return lambda wanted: sa.and_(
         sa.true(), *[HasPair(column, key, text) for key, text in wanted.items()]
     )
 
 
 def created(column: Column) -> dict[str, Condition]:
-    """The filters by the time of creation."""
+    """The filters by time of creation."""
     return {"created_since": column.__ge__, "created_before": column.__le__}
 
 
 def among(column: Column, chosen: Callable[[Any], sa.Select[Any]]) -> Condition:
-    """A filter by what another query gives for its value."""
+    """A filter by the result of another query."""
     return lambda wanted: column.in_(chosen(wanted))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Rows of one kind, the newest first unless they are sorted otherwise; `id_` breaks ties.
+    """Rows of one kind, the newest first unless sorted otherwise; `id_` breaks ties.
 
-    `noun`: what error messages call them. `select(caller, all_projects)`: those that a caller may
+    `noun`: their name in error messages. `select(caller, all_projects)`: the rows that a caller may
     see, of all projects or of the caller's. `view(conn, rows)`: what else belongs to rows, in a
     fixed number of statements.
     """
@@ -84,8 +84,8 @@ class Listing:
         page: Page,
         all_projects: bool = False,
     ) -> Rows:
-        """Those of a page. `filters`: values by the names of `conditions`. Invalid for a sort key
-        that is not known."""
+        """The rows of a page. `filters`: values by the names of `conditions`. Raises Invalid for an
+        unknown sort key."""
         return self.found(conn, self.select(caller, all_projects), filters, page)
 
     def count(
@@ -95,25 +95,25 @@ class Listing:
         filters: Mapping[str, Any],
         all_projects: bool = False,
     ) -> int:
-        """How many `find` would give without a page."""
+        """How many rows `find` returns without a page."""
         return counted(conn, self.matching(self.select(caller, all_projects), filters))
 
     def found(
         self, conn: Connection, query: sa.Select[Any], filters: Mapping[str, Any], page: Page
     ) -> Rows:
-        """As `find`, of the rows of a query that is scoped already."""
+        """As `find`, for a query that is already scoped."""
         order = sorted_by(self.noun, page, self.sort_keys)
         return self.view(
             conn, dicts(conn.execute(part(self.matching(query, filters), page, order, self.id_)))
         )
 
     def matching(self, query: sa.Select[Any], filters: Mapping[str, Any]) -> sa.Select[Any]:
-        """The rows of `query` that all filters want."""
+        """The rows of `query` that match all filters."""
         return query.where(*[self.conditions[name](wanted) for name, wanted in filters.items()])
 
 
 def sorted_by(noun: str, page: Page, sort_keys: Mapping[str, Column]) -> Column:
-    """What a page is sorted by. Invalid for a sort key that is not known."""
+    """The sort column of a page. Raises Invalid for an unknown sort key."""
     key = page.sort_key or AGE
     if key not in sort_keys:
         raise Invalid(
@@ -130,8 +130,8 @@ def counted(conn: Connection, query: sa.Select[Any]) -> int:
 def part(
     query: sa.Select[Any], page: Page, order: Column, id_: sa.ColumnElement[str]
 ) -> sa.Select[Any]:
-    """The rows of `query` that the page wants, in its order. `order`: the column that it is sorted
-    by; `id_` breaks ties."""
+    """The rows of `query` on the page, in its order. `order`: the sort column; `id_` breaks
+    ties."""
     ascending = page.sort_dir == "asc"
     if page.after is not None:
         created_at, last_id = page.after
@@ -147,10 +147,9 @@ def part(
 
 
 def following(page: Page, count: int, last: Sequence[tuple[datetime, str]]) -> Page | None:
-    """The page after one that had `count` rows; None when that was the last.
+    """The page after one that had `count` rows; None after the last one.
 
-    `last`: (created_at, id) of its last row; empty when the list goes by something else, or by
-    another time.
+    `last`: (created_at, id) of its last row; empty if the list has another order.
     """
     if page.limit is None or count < page.limit:
         return None

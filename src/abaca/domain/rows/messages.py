@@ -1,7 +1,7 @@
 """User messages: why background work failed, for the project that requested it.
 
-`action_id` and `detail_id` are Manila's numbers, so that clients that know them can sort by them;
-the text is always our own.
+`action_id` and `detail_id` are Manila's numbers, so that clients can sort by them; the text is
+ours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST = 1023
 
 
 class Action(Enum):
-    """What was being done."""
+    """What failed."""
 
     ALLOCATE_HOST = "001"
     CREATE = "002"
@@ -61,7 +61,7 @@ _OF_FILTERS = {
 
 
 def of_filter(name: str | None) -> Detail:
-    """Why there was no valid host, by the scheduler's filter that took the last pools out; None:
+    """Why there was no valid host, by the scheduler's filter that removed the last pools; None:
     there was no pool."""
     return _OF_FILTERS.get(name or "", Detail.NO_VALID_HOST)
 
@@ -77,10 +77,10 @@ def create(
     detail: Detail = Detail.UNKNOWN_ERROR,
     repeats: bool = True,
 ) -> None:
-    """Tell a project why the request that this thread works for failed. A long text is cut.
+    """Tell a project why the request of this thread failed. A long text is truncated.
 
-    `resource_type` as Manila writes it: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, … `repeats`
-    False: not when the newest message about the resource says the same.
+    `resource_type` as in Manila: SHARE, SHARE_NETWORK, SHARE_NETWORK_SUBNET, … `repeats` False:
+    skip it if the newest message about the resource is the same.
     """
     now = utcnow()
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
@@ -145,7 +145,7 @@ def delete(conn: Connection, caller: Caller, message_id: str) -> None:
 
 
 def delete_expired(conn: Connection) -> None:
-    """Delete the messages of all projects whose time is over."""
+    """Delete expired messages of all projects."""
     conn.execute(sa.delete(messages).where(messages.c.expires_at < utcnow()))
 
 

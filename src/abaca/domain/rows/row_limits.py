@@ -42,10 +42,10 @@ NO_LIMITS = RowLimits()
 def require_room(
     conn: Connection, kind: str, limit: int, present: sa.ColumnElement[bool], of: str, more: int = 1
 ) -> None:
-    """Raises OverQuota when `more` rows beside those `present` (a condition on one table) would be
-    more than `limit`.
+    """Raises OverQuota if `more` rows beside those `present` (a condition on one table) would
+    exceed `limit`.
 
-    `of`: whose they are, for the message. The caller holds the row that they belong to.
+    `of`: the parent, for the message. The caller holds the parent's row.
     """
     if limit < 0:
         return
@@ -58,8 +58,8 @@ def require_room(
 
 
 def require_room_for_work(conn: Connection, project_id: str, limits: RowLimits) -> None:
-    """Raises OverQuota when as much work of the project waits or runs as may. Requests at once may
-    put in a little more."""
+    """Raises OverQuota if the limit of waiting and running work is reached. Concurrent requests may
+    exceed it a little."""
     limit = limits.waiting_work
     if limit >= 0 and queue.in_flight(conn, project_id, limit) >= limit:
         raise OverQuota(

@@ -1,4 +1,4 @@
-"""The row of a share network, which every request that puts work on the network or its servers
+"""The row of a share network, which every request that enqueues work on the network or its servers
 locks first; and who may see it."""
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ def visible(caller: Caller) -> sa.Select[Any]:
 
 
 def require_visible(conn: Connection, caller: Caller, share_network_id: str) -> None:
-    """Missing unless the caller may see the network."""
+    """Raises Missing unless the caller may see the network."""
     if conn.execute(visible(caller).where(share_networks.c.id == share_network_id)).first() is None:
         raise _missing(share_network_id)
 
 
 def lock(conn: Connection, caller: Caller, share_network_id: str) -> sa.Row[Any]:
-    """The network's row, held until the transaction ends."""
+    """The network's row, locked until the transaction ends."""
     network = lock_row(conn, share_networks, share_network_id)
     if (
         network is None
@@ -41,7 +41,7 @@ def lock(conn: Connection, caller: Caller, share_network_id: str) -> sa.Row[Any]
 
 
 def refuse_while_changing(network: sa.Row[Any]) -> None:
-    """Conflict while the network's share servers are being changed."""
+    """Raises Conflict while the network's share servers are being changed."""
     if network.status == "network_change":
         raise Conflict(
             f"The share network {network.id} is being changed (network_change); try again when it "
@@ -50,8 +50,8 @@ def refuse_while_changing(network: sa.Row[Any]) -> None:
 
 
 def require_active(network: sa.Row[Any]) -> None:
-    """Invalid unless the network is active (the answer that clients know when they ask for work on
-    a share of it)."""
+    """Raises Invalid unless the network is active (the answer that clients expect for a share of
+    it)."""
     if network.status != "active":
         raise Invalid(
             f"The share network {network.id} is not active but {network.status}; try again when "

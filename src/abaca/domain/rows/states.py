@@ -1,9 +1,9 @@
-"""Statuses: for each noun one table of what may follow and what is permitted meanwhile; and the
-only place that sets a status.
+"""Statuses: for each kind of resource a table of transitions, and of what each status permits; and
+the only place that sets a status.
 
 A status with work in progress (creating, deleting, network_change, …) always has a workflow that
-owns it, stored in the same transaction. Callers' requests are judged before, with `CallerError`s; a
-transition that is not in the table is a bug.
+owns it, stored in the same transaction. Requests of callers are checked before, with
+`CallerError`s; a transition that is not in the table is a bug.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ IN_PROGRESS = frozenset({
 
 
 class Permit(Enum):
-    """What the status of a share, a snapshot, a share server or an access rule permits, or says of
-    it."""
+    """What the status of a share, a snapshot, a share server or an access rule permits or
+    implies."""
 
     DELETE = auto()
     SOFT_DELETE = auto()
@@ -49,8 +49,8 @@ class Permit(Enum):
 
 
 class Noun(NamedTuple):
-    """A table's status column, its transitions (status → the statuses that may follow), and what is
-    permitted → the statuses that permit it."""
+    """A kind of resource: its status column, its transitions (status → the statuses that may
+    follow), and permission → the statuses that permit it."""
 
     table: sa.Table
     column: str
@@ -70,7 +70,7 @@ class Noun(NamedTuple):
 
 
 class _AllBut(str):
-    """The statuses that do not permit something."""
+    """The statuses that do not permit something, instead of those that do."""
 
 
 def _noun(
@@ -215,15 +215,15 @@ nothing here goes by it: nothing migrates."""
 
 
 class IllegalTransition(RuntimeError):
-    """The table of transitions does not know this one."""
+    """The transition is not in the table."""
 
 
 def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **changes: Any) -> None:
-    """Set the status of one row or of several, with further column changes. A row that has the
-    status already stays as it is.
+    """Set the status of one or several rows, with further column changes. A row that already has
+    the status stays as it is.
 
-    Raises IllegalTransition when one of the rows may not go there; a row that is gone counts as
-    gone, not as wrong.
+    Raises IllegalTransition if one of the rows may not go there; rows that do not exist are
+    ignored.
     """
     wanted = [ids] if isinstance(ids, str) else list(ids)
     status = noun.table.c[noun.column]
@@ -241,13 +241,13 @@ def move(conn: Connection, noun: Noun, ids: str | Sequence[str], to: str, **chan
 
 
 def may_follow(noun: Noun, status: str, to: str) -> bool:
-    """Whether `move` would be legal: for the end of work on a noun whose status may have been set
-    by hand meanwhile."""
+    """Whether `move` would be legal: for the end of work on a resource whose status may have been
+    set by hand meanwhile."""
     return status == to or to in noun.transitions.get(status, ())
 
 
 def give_up(conn: Connection, noun: Noun, of: sa.ColumnElement[bool], **changes: Any) -> None:
-    """Those of the rows with work in progress are in error: nobody can say how it ended."""
+    """Set those of the rows with work in progress to error, because nobody knows how it ended."""
     status = noun.table.c[noun.column]
     for busy, end in noun.in_progress.items():
         conn.execute(
@@ -258,7 +258,7 @@ def give_up(conn: Connection, noun: Noun, of: sa.ColumnElement[bool], **changes:
 
 
 def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
-    """Set a status past the table: the administrator's reset."""
+    """Set a status regardless of the table: the administrator's reset."""
     conn.execute(
         sa.update(noun.table)
         .where(noun.table.c.id == key)
@@ -267,12 +267,12 @@ def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
 
 
 def statuses(noun: Noun) -> list[str]:
-    """Every status that a noun can have, sorted."""
+    """Every status of a kind of resource, sorted."""
     return sorted(set(noun.transitions).union(*noun.transitions.values()))
 
 
 def set_task_state(conn: Connection, table: sa.Table, key: str, task_state: str | None) -> None:
-    """Set a share's or a share server's task state by hand. Invalid for one that is not known."""
+    """Set a share's or a share server's task state by hand. Raises Invalid for an unknown one."""
     if task_state is not None and task_state not in TASK_STATES:
         raise Invalid(
             f"Invalid task state '{task_state}'. Valid task states: null, {', '.join(TASK_STATES)}."

@@ -1,2 +1,2 @@
-"""Services that work for back ends, what they report, availability zones, what drivers keep, and
-figures of the whole installation."""
+"""Services of back ends, what they report, availability zones, what drivers store, and figures of
+the whole installation."""

@@ -1,5 +1,4 @@
-"""Availability zones: where back ends say they are. They are created with the first back end that
-names them."""
+"""Availability zones, which are created with the first back end that names them."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ def get(conn: Connection, id_or_name: str) -> dict[str, Any]:
 
 
 def ensure(conn: Connection, name: str) -> str:
-    """The id of the zone of that name, which is made when it is not there."""
+    """The id of the zone of that name, which is created if necessary."""
     known: str | None = conn.scalar(
         sa.select(availability_zones.c.id).where(availability_zones.c.name == name)
     )

@@ -1,4 +1,4 @@
-"""What drivers keep, in the database: the rows behind `abaca.drivers.data.DriverData`."""
+"""What drivers store in the database: the rows behind `abaca.drivers.data.DriverData`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from abaca.errors import DatabaseAway
 
 
 class SqlDriverData:
-    """The `DriverData` of one back end (host@backend), which may keep `most_values`."""
+    """The `DriverData` of one back end (host@backend), with at most `most_values`."""
 
     def __init__(
         self, engine: Engine, service_host: str, most_values: int = data.MOST_VALUES
@@ -26,7 +26,7 @@ class SqlDriverData:
         self._most_values = most_values
 
     def get(self, subject: str) -> dict[str, str]:
-        """As the protocol says. What is beyond the bounds was not kept by this class, and is not
+        """As the protocol says. Values beyond the limits were not stored by this class, and are not
         read."""
         fits = sa.func.length(table.c.value) <= data.MOST_VALUE
         query = (
@@ -86,8 +86,7 @@ class SqlDriverData:
 
 @contextmanager
 def _sorting_errors() -> Iterator[None]:
-    """Keeping the same twice keeps it once, so what becomes of a commit without an answer does not
-    matter."""
+    """Storing the same twice stores it once, so an unknown outcome of a commit does not matter."""
     try:
         yield
     except OperationalError as error:

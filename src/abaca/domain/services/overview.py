@@ -1,5 +1,4 @@
-"""The whole installation in numbers, for those who watch over it: what is in which status, which
-back ends are up, where room runs out."""
+"""The whole installation in numbers, for metrics: resources by status, back ends, room."""
 
 from __future__ import annotations
 
@@ -31,9 +30,8 @@ _CAN_RUN_OUT = 2**32
 
 
 class PoolRoom(NamedTuple):
-    """A pool (host@backend#pool) in bytes: its size, what is not written, what the sizes of its
-    shares add up to, what snapshots keep beside them, and how much further shares may be
-    promised."""
+    """A pool (host@backend#pool) in bytes: its size, free space, the sizes of its shares, what
+    snapshots take beside them, and how much further shares may be promised."""
 
     pool: str
     size: int
@@ -44,15 +42,15 @@ class PoolRoom(NamedTuple):
 
 
 class Addresses(NamedTuple):
-    """Of a subnet of a local network: given out, and left (None: practically without end)."""
+    """Of a subnet of a local network: in use, and free (None: practically unlimited)."""
 
     used: int
     free: int | None
 
 
 class Overview(NamedTuple):
-    """`statuses`: (noun, status) → how many. `back_ends`: as `services.find` gives them.
-    `addresses`: by subnet id. `shares`: None where it was not asked for."""
+    """`statuses`: (kind of resource, status) → how many. `back_ends`: as `services.find` returns
+    them. `addresses`: by subnet id. `shares`: None if not requested."""
 
     statuses: dict[tuple[str, str], int]
     back_ends: list[dict[str, Any]]
@@ -72,7 +70,7 @@ _STATUSES = {
 
 
 def get(conn: Connection, *, per_share: bool = False) -> Overview:
-    """In nine statements, ten with each share, whatever there is."""
+    """In nine statements, ten with each share, however large the installation is."""
     statuses: dict[tuple[str, str], int] = {}
     for noun, column in _STATUSES.items():
         for status, number in conn.execute(sa.select(column, sa.func.count()).group_by(column)):

@@ -17,11 +17,11 @@ from abaca.values import PoolStats, Value
 
 
 class Report(Value):
-    """A heartbeat of a back end. `reason`: why it is not ready although its worker lives.
-    `lasts`: seconds until it counts as down.
+    """A heartbeat of a back end. `reason`: why it is not ready although its worker runs. `lasts`:
+    seconds until it counts as down.
 
-    `unserved_share_servers`: how many of its servers should serve and do not.
-    `share_server_restarts`: how often one had to be recovered since the worker started.
+    `unserved_share_servers`: how many of its servers do not serve but should.
+    `share_server_restarts`: how many recoveries there were since the worker started.
     """
 
     host: str
@@ -39,8 +39,7 @@ class Report(Value):
 
 
 def report(conn: Connection, sign: Report, stats: Sequence[PoolStats]) -> None:
-    """Store a heartbeat with the pools as they are; what has been promised on a pool is not
-    touched."""
+    """Store a heartbeat with the current pools; what is allocated on a pool is not touched."""
     now = utcnow()
     columns = {
         "worker_host": sign.worker_host,

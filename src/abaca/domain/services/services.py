@@ -39,8 +39,8 @@ def find(conn: Connection, filters: dict[str, str]) -> list[dict[str, Any]]:
 def set_disabled(
     conn: Connection, *, host: str, binary: str, disabled: bool, reason: str | None = None
 ) -> None:
-    """Take a back end out of the choice for new shares, or back in. What is there already is served
-    either way. Raises Missing."""
+    """Exclude a back end from new shares, or include it again. Existing shares are served either
+    way. Raises Missing."""
     changed = conn.execute(
         sa.update(services)
         .where(services.c.host == host, services.c.binary == binary)
@@ -51,8 +51,8 @@ def set_disabled(
 
 
 def ensure_shares(conn: Connection, host: str) -> None:
-    """Have everything on a back end brought into the described state, in the background. Raises
-    Missing; Conflict while that runs, and when the back end is down."""
+    """Ensure all shares of a back end in the background. Raises Missing; Conflict while that runs,
+    and if the back end is down."""
     service = (
         conn.execute(sa.select(services).where(services.c.host == host).with_for_update())
         .mappings()
@@ -78,7 +78,7 @@ def ensure_shares(conn: Connection, host: str) -> None:
 
 
 def ensured(conn: Connection, host: str, _reason: str = "") -> None:
-    """Everything on the back end has been looked after, well or not."""
+    """`ensure_shares` has ended, successfully or not."""
     conn.execute(sa.update(services).where(services.c.host == host).values(ensuring=False))
 
 

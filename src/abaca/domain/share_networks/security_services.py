@@ -1,8 +1,8 @@
 """Security services: LDAP, Kerberos or Active Directory domains that share servers join. Attaching
 them: `security_service_changes`.
 
-Passwords come and go encrypted here (`encrypted_password`); the only function that decrypts them is
-`of_server`, for the worker.
+Passwords are encrypted here (`encrypted_password`); only `of_server` and `named` decrypt them, for
+the worker.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def create(
     limits: RowLimits = NO_LIMITS,
     **fields: str | None,
 ) -> dict[str, Any]:
-    """A new security service; `fields`: the other columns. Its view: all columns, and
+    """Create a security service; `fields`: the other columns. Its view: all columns, and
     `share_networks`, the ids of those that use it."""
     if type not in TYPES:
         raise Invalid(
@@ -61,7 +61,7 @@ def create(
 
 
 def get(conn: Connection, caller: Caller, security_service_id: str) -> dict[str, Any]:
-    """One security service. Missing when it is not there or another project's."""
+    """One security service. Raises Missing if it does not exist or is another project's."""
     rows = (
         conn.execute(visible(caller).where(security_services.c.id == security_service_id))
         .mappings()
@@ -80,8 +80,8 @@ def find(
     all_projects: bool = False,
 ) -> list[dict[str, Any]]:
     """Security services, newest first unless sorted otherwise, in two statements. `filters`: id,
-    name, type, user, server, dns_ip, domain, share_network_id (of all projects, then; Missing when
-    the caller may not see that one), and with all projects project_id."""
+    name, type, user, server, dns_ip, domain, share_network_id (then of all projects; raises Missing
+    if the caller may not see it), and with all projects project_id."""
     network_id = filters.get("share_network_id")
     if network_id is not None:
         require_visible(conn, caller, network_id)
@@ -94,8 +94,8 @@ def find(
 def update(
     conn: Connection, caller: Caller, security_service_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change columns. Forbidden for others than name and description while a share server may have
-    joined it."""
+    """Change columns. Raises Forbidden for others than name and description while a share server
+    may have joined it."""
     row = lock(conn, caller, security_service_id)
     if changes.get("type", row.type) not in TYPES:
         raise Invalid(
@@ -123,7 +123,7 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, security_service_id: str) -> None:
-    """Delete one that no share network uses; Forbidden otherwise."""
+    """Delete one that no share network uses; otherwise raises Forbidden."""
     lock(conn, caller, security_service_id)
     if conn.execute(
         sa.select(associations)
@@ -145,8 +145,8 @@ def visible(caller: Caller) -> sa.Select[Any]:
 
 
 def lock(conn: Connection, caller: Caller, security_service_id: str) -> sa.Row[Any]:
-    """The row, held until the transaction ends. Missing as in `get`. Where a share network is
-    locked, too, that one comes first."""
+    """The row, locked until the transaction ends. Raises Missing as `get` does. If a share network
+    is locked too, it must be locked first."""
     row = lock_row(conn, security_services, security_service_id)
     if row is None or not (caller.is_admin or row.project_id == caller.project_id):
         raise _missing(security_service_id)
@@ -165,8 +165,8 @@ def attached(conn: Connection, share_network_id: str) -> list[sa.Row[Any]]:
 
 
 def of_server(conn: Connection, cipher: Cipher, share_server_id: str) -> list[SecurityService]:
-    """What a share server has to join, with clear passwords: never stored, never a step's result.
-    Raises Unavailable (no key)."""
+    """The services that a share server has to join, with clear-text passwords: never stored, never
+    a step's result. Raises Unavailable (no key)."""
     network_id = conn.scalar(
         sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
     )
@@ -174,8 +174,8 @@ def of_server(conn: Connection, cipher: Cipher, share_server_id: str) -> list[Se
 
 
 def named(conn: Connection, cipher: Cipher, security_service_id: str) -> SecurityService | None:
-    """One security service as drivers see it, with its clear password, as `of_server`; None when it
-    is gone."""
+    """One security service as drivers see it, with its clear-text password; None if it does not
+    exist."""
     row = conn.execute(
         sa.select(security_services).where(security_services.c.id == security_service_id)
     ).one_or_none()

@@ -1,5 +1,5 @@
 """Share network subnets: reading, adding to a network that is not in use there, deleting. Adding to
-one in use: `subnet_additions`; taking one from a network in use: `subnet_removals`.
+one in use: `subnet_additions`; removing from one in use: `subnet_removals`.
 
 A bucket is the set of subnets of one availability zone, or the default subnets (those without a
 zone). A zone with subnets of its own does not use the defaults. Subnets are ordered by age.
@@ -91,7 +91,7 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
 
 
 def retire(conn: Connection, subnet_id: str) -> None:
-    """Nobody sees the subnet any more; its row goes with the last share server on it."""
+    """Hide the subnet; its row is deleted with the last share server on it."""
     conn.execute(
         sa.update(share_network_subnets)
         .where(share_network_subnets.c.id == subnet_id)
@@ -116,7 +116,7 @@ def refuse_while_draining(
 
 
 def is_in_use(conn: Connection, subnet_id: str) -> bool:
-    """Whether a share server there holds shares."""
+    """Whether a share server on the subnet holds shares."""
     standing = sa.select(mappings.c.share_server_id).where(
         mappings.c.share_network_subnet_id == subnet_id
     )
@@ -131,9 +131,10 @@ def change_metadata(
     subnet_id: str,
     change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of a subnet by `change` of it, its network's row held; what it is then.
+    """Replace the metadata of a subnet by the result of `change`, with its network's row locked;
+    returns the new metadata.
 
-    The key of drains is not stored: whoever changes it has the drain begin or end
+    The key of drains is not stored: changing it begins or ends a drain
     (`network_changes/subnet_drains.py`).
     """
     lock(conn, caller, share_network_id)
@@ -162,7 +163,7 @@ def insert(
     metadata: dict[str, str] | None = None,
     resolved: Subnet | None = None,
 ) -> str:
-    """Store a subnet; unless it is `resolved` its Neutron ids are unverified and looked up in the
+    """Store a subnet; unless it is `resolved`, its Neutron ids are unverified and looked up in the
     background. Returns its id."""
     require_both_or_none(neutron_net_id, neutron_subnet_id)
     if METADATA_KEY in (metadata or {}):
@@ -187,7 +188,7 @@ def insert(
 
 
 def require_both_or_none(neutron_net_id: str | None, neutron_subnet_id: str | None) -> None:
-    """Invalid when one of the two is given without the other."""
+    """Raises Invalid if one of the two is given without the other."""
     if (neutron_net_id is None) != (neutron_subnet_id is None):
         raise Invalid(
             "A share network subnet needs both neutron_net_id and neutron_subnet_id, or neither "
@@ -196,7 +197,7 @@ def require_both_or_none(neutron_net_id: str | None, neutron_subnet_id: str | No
 
 
 def zone_named(conn: Connection, name_or_id: str | None) -> sa.Row[Any] | None:
-    """The availability zone of that name or id; None for None. Invalid when there is none."""
+    """The availability zone of that name or id; None for None. Raises Invalid if there is none."""
     if name_or_id is None:
         return None
     zone = conn.execute(
@@ -226,7 +227,7 @@ def bucket(conn: Connection, share_network_id: str, zone_id: str | None) -> list
 
 
 def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | None) -> None:
-    """Have some worker look the Neutron ids up. Without a worker it is done when a share server is
+    """Have a worker look the Neutron ids up. Without a worker it is done when a share server is
     created."""
     worker_host = conn.scalar(
         sa.select(services.c.worker_host)
@@ -255,8 +256,8 @@ def start_resolution(conn: Connection, subnet_id: str, neutron_net_id: str | Non
 
 
 def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
-    """Store what the network plug-in knows of the subnet; where none was named, which one it is.
-    Nothing if it has got other ids meanwhile."""
+    """Store what the network plug-in knows about the subnet, or which one it is if none was named.
+    Does nothing if its ids have changed meanwhile."""
     named = share_network_subnets.c.neutron_subnet_id
     conn.execute(
         sa.update(share_network_subnets)
@@ -285,7 +286,7 @@ def resolve(conn: Connection, subnet_id: str, found: Subnet) -> None:
 
 
 class NeutronIds(Value):
-    """What to look up for a subnet, and for whom."""
+    """What to look up for a subnet, and for which project."""
 
     project_id: str
     neutron_net_id: str
@@ -293,7 +294,7 @@ class NeutronIds(Value):
 
 
 def neutron_ids(conn: Connection, subnet_id: str) -> NeutronIds | None:
-    """The subnet's Neutron ids; None when it is gone or has none."""
+    """The subnet's Neutron ids; None if it does not exist or has none."""
     row = conn.execute(
         sa.select(
             share_networks.c.project_id,

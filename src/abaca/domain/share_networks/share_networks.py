@@ -42,10 +42,10 @@ def create(
     availability_zone: str | None = None,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """A share network with its first subnet (a default one unless a zone is named). The view of the
-    new network.
+    """Create a share network with its first subnet (a default one unless a zone is named); returns
+    its view.
 
-    `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
+    `quota_defaults`: the limits where none are set; None: no limits. Raises OverQuota.
     """
     quota_usages.claim(
         conn, caller.project_id, caller.user_id, defaults=quota_defaults, share_networks=1
@@ -68,7 +68,7 @@ def create(
 
 
 def get(conn: Connection, caller: Caller, share_network_id: str) -> dict[str, Any]:
-    """One share network. Missing when it is not there or another project's."""
+    """One share network. Raises Missing if it does not exist or is another project's."""
     views = _views(
         conn,
         [
@@ -130,8 +130,8 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
-    """Delete a share network with at most one subnet; its empty, auto-deletable share servers go
-    with it, in the background."""
+    """Delete a share network with at most one subnet; its empty, auto-deletable share servers are
+    deleted too, in the background."""
     network = lock(conn, caller, share_network_id)
     refuse_while_changing(network)
     used = sa.select(share_instances.c.id).where(share_instances.c.share_network_id == network.id)
@@ -182,7 +182,8 @@ def _day(name: str, value: str) -> datetime:
 
 
 def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with their subnets and with what all their servers support, in two more statements."""
+    """Rows with their subnets and with the capabilities that all their servers have, in two more
+    statements."""
     ids = [row["id"] for row in rows]
     by_network = defaultdict(list)
     for subnet in subnets.find_many(conn, ids):
@@ -209,7 +210,7 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _with_one_subnet(wanted: dict[str, Any]) -> sa.Select[Any]:
-    """Networks of which one subnet has all that is wanted."""
+    """SQL condition: one subnet of the network matches all filters."""
     conditions = [_SUBNET_CONDITIONS[name](value) for name, value in wanted.items()]
     return (
         sa.select(share_network_subnets.c.share_network_id)

@@ -42,7 +42,7 @@ _TRUE = {"1", "t", "true", "y", "yes", "on"}
 
 def find(conn: Connection, filters: dict[str, Any], page: Page) -> list[dict[str, Any]]:
     """Share servers of all projects, newest first unless sorted otherwise, in two statements.
-    `filters`: any of FILTERS with its text; another one matches nothing."""
+    `filters`: any of FILTERS with its text; an unknown one matches nothing."""
     if not filters.keys() <= set(FILTERS):
         return []
     return LISTING.found(conn, _select(), filters, page)
@@ -105,10 +105,10 @@ def reset_task_state(conn: Connection, share_server_id: str, task_state: str | N
 
 
 def start_deletion(conn: Connection, doomed: Sequence[sa.Row[Any]]) -> None:
-    """Put the deletion of empty servers into the queues of their hosts; those that are being
-    deleted already are left alone.
+    """Enqueue the deletion of empty servers on their hosts; those that are already being deleted
+    are skipped.
 
-    Conflict while one of them is being changed, whatever its network says.
+    Raises Conflict while one of them is being changed, whatever its network's status.
     """
     fresh = [server for server in doomed if server.status != "deleting"]
     busy = next(
@@ -169,10 +169,10 @@ def on_subnets(subnet_ids: Sequence[str]) -> sa.Select[Any]:
 def choose(
     conn: Connection, share_network_id: str, service_host: str, subnet_ids: Sequence[str]
 ) -> str | None:
-    """A server on that back end that is on exactly these subnets, those that drain not counted,
-    and can take a share; None when one has to be made.
+    """A server on that back end that is on exactly these subnets, not counting draining ones, and
+    can take a share; None if one has to be made.
 
-    Invalid when a server of the network, on whatever back end, waits for a repair of its networks:
+    Raises Invalid if a server of the network, on any back end, waits for a repair of its networks:
     a second one would hide it.
     """
     of_network = conn.execute(_OF_NETWORK, {"share_network_id": share_network_id}).all()
@@ -215,8 +215,8 @@ def create(
     share_server_subnet_removal_support: bool,
     security_service_update_support: bool,
 ) -> str:
-    """A server row in `creating` on these subnets; the first share's creation sets it up. Returns
-    its id."""
+    """Create a server in `creating` on these subnets; the first share's creation sets it up.
+    Returns its id."""
     server_id = str(uuid4())
     now = utcnow()
     conn.execute(
@@ -299,7 +299,7 @@ def is_serving(conn: Connection, share_server_id: str) -> bool:
 
 
 def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
-    """Status and, for one in error, the reason; `gone` when it is not there."""
+    """Status and, in error, the reason; `gone` if the server does not exist."""
     row = conn.execute(
         sa.select(share_servers.c.status, share_servers.c.status_reason).where(
             share_servers.c.id == share_server_id
@@ -309,7 +309,7 @@ def status_of(conn: Connection, share_server_id: str) -> tuple[str, str | None]:
 
 
 def all_drain(conn: Connection, share_server_id: str) -> bool:
-    """Whether each subnet of the server drains, so that nothing new on it could be reached."""
+    """Whether every subnet of the server drains, so that a new share could not be reached."""
     stays = (
         sa.select(mappings.c.share_server_id)
         .join(
@@ -321,12 +321,12 @@ def all_drain(conn: Connection, share_server_id: str) -> bool:
 
 
 def host_of(conn: Connection, share_server_id: str) -> str | None:
-    """The host@backend that the server is on; None when it is not there."""
+    """The server's host@backend; None if it does not exist."""
     return conn.scalar(sa.select(share_servers.c.host).where(share_servers.c.id == share_server_id))
 
 
 def mark_active(conn: Connection, share_server_id: str, backend_details: dict[str, str]) -> None:
-    """The server is set up: store what the driver said of it."""
+    """The server is set up: store the driver's details."""
     save_details(conn, share_server_id, backend_details)
     states.move(
         conn,
@@ -339,13 +339,12 @@ def mark_active(conn: Connection, share_server_id: str, backend_details: dict[st
 
 
 def mark_error(conn: Connection, share_server_id: str, reason: str) -> None:
-    """The server is in error, and why."""
+    """Set the server to error, with the reason."""
     states.move(conn, states.SHARE_SERVER, share_server_id, "error", status_reason=reason[:1023])
 
 
 def restart_idle_timer(conn: Connection, share_server_id: str) -> None:
-    """A share of the server has gone: the time after which an unused server is deleted begins
-    anew."""
+    """A share left the server: the time until an unused server is deleted begins again."""
     conn.execute(
         sa.update(share_servers)
         .where(share_servers.c.id == share_server_id)
@@ -368,7 +367,7 @@ def save_details(conn: Connection, share_server_id: str, backend_details: dict[s
 
 
 def forget_allocations(conn: Connection, share_server_id: str) -> None:
-    """Take the rows of addresses that have been given back away."""
+    """Delete the rows of released addresses."""
     conn.execute(
         sa.delete(network_allocations).where(
             network_allocations.c.share_server_id == share_server_id
@@ -377,8 +376,8 @@ def forget_allocations(conn: Connection, share_server_id: str) -> None:
 
 
 def remove(conn: Connection, share_server_id: str) -> None:
-    """The server is gone: delete its rows, and those of a network or subnet that was only
-    waiting for that."""
+    """Delete the rows of a deleted server, and those of a deleted network or subnet that waited for
+    it."""
     network_id = conn.scalar(
         sa.select(share_servers.c.share_network_id).where(share_servers.c.id == share_server_id)
     )
@@ -390,7 +389,7 @@ def remove(conn: Connection, share_server_id: str) -> None:
 
 
 def remove_deleted_networks(conn: Connection) -> None:
-    """Delete the rows of deleted subnets and networks that no server is on any more."""
+    """Delete the rows of deleted subnets and networks that have no server any more."""
     used_subnets = sa.select(mappings.c.share_network_subnet_id)
     used_networks = sa.select(share_servers.c.share_network_id)
     dying = sa.select(share_networks.c.id).where(
@@ -412,10 +411,9 @@ def remove_deleted_networks(conn: Connection) -> None:
 
 
 def _serving() -> sa.ColumnElement[bool]:
-    """Also one in error because it could not be given a subnet, or could not give one up, on those
-    that it has.
+    """SQL condition: the server serves, also in error if an addition or removal of a subnet failed.
 
-    Those in the making or on their way out are the business of the work that makes or deletes them.
+    Servers that are being made or deleted are left to that work.
     """
     waiting = sa.select(mappings.c.share_server_id).where(is_changing())
     serving = share_servers.c.status.in_(states.SHARE_SERVER.permitted[Permit.SERVE])
@@ -440,14 +438,14 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def details_of(conn: Connection, share_server_id: str) -> dict[str, str]:
-    """What the driver said of a server; empty when it has not yet, or there is no such server."""
+    """The driver's details of a server; empty if there are none yet, or no such server."""
     return details_of_all(conn, [share_server_id])[share_server_id]
 
 
 def details_of_all(
     conn: Connection, share_server_ids: Collection[str]
 ) -> dict[str, dict[str, str]]:
-    """The same of several, by server, in one statement."""
+    """The same for several servers, by server, in one statement."""
     table = share_server_backend_details
     found: dict[str, dict[str, str]] = {server_id: {} for server_id in share_server_ids}
     for row in conn.execute(

@@ -13,8 +13,8 @@ from abaca.errors import Conflict, Missing
 
 
 def find(conn: Connection, type_id: str) -> list[dict[str, str]]:
-    """The projects, as share_type_id and project_id. Raises Missing: no such type, or one that is
-    public and so has no list."""
+    """The projects, as share_type_id and project_id. Raises Missing if the type does not exist, or
+    is public and so has no list."""
     share_type = conn.execute(
         sa.select(share_types.c.is_public).where(share_types.c.id == type_id)
     ).one_or_none()
@@ -32,8 +32,8 @@ def find(conn: Connection, type_id: str) -> list[dict[str, str]]:
 
 
 def add(conn: Connection, type_id: str, project_id: str) -> None:
-    """Open a type to a project. Raises Missing, Conflict (it is public, or open to the project
-    already)."""
+    """Open a type to a project. Raises Missing, Conflict (public, or already open to the
+    project)."""
     _lock_private(conn, type_id)
     if (
         conn.execute(_entry(sa.select(share_type_projects), type_id, project_id)).first()
@@ -48,8 +48,8 @@ def add(conn: Connection, type_id: str, project_id: str) -> None:
 
 
 def remove(conn: Connection, type_id: str, project_id: str) -> None:
-    """Close a type to a project; its shares of that type stay. Raises Missing (the type, or nothing
-    was open), Conflict (it is public)."""
+    """Close a type to a project; its shares of that type stay. Raises Missing (no such type or
+    access), Conflict (public)."""
     _lock_private(conn, type_id)
     if not conn.execute(_entry(sa.delete(share_type_projects), type_id, project_id)).rowcount:
         raise Missing(f"Share type access not found for {type_id} / {project_id} combination.")

@@ -1,7 +1,7 @@
 """Share types and their extra specs: what administrators offer, and who sees how much of it.
 
-A view holds id, name, description, is_public, extra_specs (text to text; others than administrators
-see only what concerns them), required_extra_specs, created_at, updated_at.
+A view has id, name, description, is_public, extra_specs (text to text; without administrators'
+rights only the visible ones), required_extra_specs, created_at, updated_at.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def delete_extra_spec(
 
 
 def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
-    """Raises Invalid for the first key or value that cannot be."""
+    """Raises Invalid for the first invalid key or value."""
     for key, value in extra_specs.items():
         if not 0 < len(key) <= _LONGEST or not 0 < len(value) <= _LONGEST:
             raise Invalid(f"Invalid extra_spec: keys and values have 1 to {_LONGEST} characters.")
@@ -279,7 +279,7 @@ def _has(specs: Mapping[str, str], key: str, value: str) -> bool:
 
 
 def zones(text: str) -> list[str]:
-    """The names in a list of zones, `az1, az 2`; an empty one where nothing is between two
+    """The names in a list of zones, `az1, az 2`; an empty name where nothing is between two
     commas."""
     return [name.strip() for name in text.split(",")]
 

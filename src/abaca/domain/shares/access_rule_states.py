@@ -1,7 +1,7 @@
-"""The states of access rules on each share instance: what operations ask and tell, and what follows
-for rule and share.
+"""The states of access rules on each share instance: what operations read and write, and what
+follows for rule and share.
 
-What callers do with rules is in `access_rules`.
+Requests about rules are in `access_rules`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ UPDATED_AT = sa.case((_own > _last_move, _own), else_=sa.func.coalesce(_last_mov
 
 
 def granted(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[AccessRule]]:
-    """Share instance id → the rules that shall hold there, the oldest first."""
+    """Share instance id → the rules to be enforced there, the oldest first."""
     rules = defaultdict(list)
     query = (
         sa.select(share_access_rules, table.c.share_instance_id)
@@ -70,13 +70,13 @@ def granted(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[Acc
 
 
 def granted_to(conn: Connection, instance_id: str) -> list[AccessRule]:
-    """The rules that shall hold on one share instance, the oldest first."""
+    """The rules to be enforced on one share instance, the oldest first."""
     return granted(conn, [instance_id]).get(instance_id, [])
 
 
 def begin_update(conn: Connection, instance_id: str) -> bool:
-    """Mark what is queued as in progress; False, and nothing is to be applied, when the instance is
-    gone or going."""
+    """Mark queued rules as in progress; False, with nothing to apply, if the instance does not
+    exist or is being deleted."""
     share = _locked(conn, instance_id)
     if share is None:
         return False
@@ -93,10 +93,10 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
 
 
 def end_update(conn: Connection, instance_id: str, update: AccessUpdate) -> None:
-    """The driver made the rules hold that are not queued any more. A rule that is denied on every
-    instance is gone.
+    """The driver has enforced the rules that are in progress. A rule that is denied on every
+    instance is deleted.
 
-    `update.rejected`: rule id → why it could not be enforced; each is told to the project.
+    `update.rejected`: rule id → why it cannot be enforced; each is reported to the project.
     """
     share = _locked(conn, instance_id)
     if share is None:
@@ -126,8 +126,8 @@ def end_update(conn: Connection, instance_id: str, update: AccessUpdate) -> None
 
 
 def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
-    """The rules could not be applied: those that were being changed are in error, and the project
-    gets a message."""
+    """The rules could not be applied: those in progress are set to error, and the project gets a
+    message."""
     share = _locked(conn, instance_id)
     if share is None:
         return
@@ -150,7 +150,7 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
 
 
 def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
-    """Have the rules that are in error of those share instances applied once more."""
+    """Apply the rules in error of those share instances again."""
     found = conn.execute(
         _INSTANCES.where(of, share_instances.c.access_rules_status == "error")
     ).all()
@@ -163,8 +163,8 @@ def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
 
 
 def apply_all_again(conn: Connection, rows: Sequence[sa.Row[Any]]) -> None:
-    """Have all rules of these share instances (as `shares.lock` gives them) applied once more, with
-    where they are exported."""
+    """Apply all rules of these share instances (as `shares.lock` returns them) again, and where
+    they are exported."""
     here = table.c.share_instance_id.in_([row.instance_id for row in rows])
     settled = conn.scalars(sa.select(table.c.id).where(here, table.c.state.in_(_SETTLED)))
     states.move(conn, states.ACCESS_RULE, list(settled), "queued_to_apply")
@@ -174,8 +174,8 @@ def apply_all_again(conn: Connection, rows: Sequence[sa.Row[Any]]) -> None:
 
 
 def apply_choices_again(conn: Connection, share_server_id: str) -> None:
-    """The same for the shares of a server that are exported on chosen subnets: those of the server
-    are others now."""
+    """Do so for the shares of a server that are exported on chosen subnets, after its subnets
+    changed."""
     bound = (share_instances.c.share_server_id == share_server_id) & (
         shares_table.c.export_choice.is_not(None)
     )
@@ -187,7 +187,7 @@ def apply_choices_again(conn: Connection, share_server_id: str) -> None:
 
 
 def set_status(conn: Connection, rows: Sequence[sa.Row[Any]], status: str) -> None:
-    """Set the access_rules_status of share instances, given as `shares.lock` gives them."""
+    """Set the access_rules_status of share instances, as `shares.lock` returns them."""
     states.move(conn, states.ACCESS_RULES, [row.instance_id for row in rows], status)
     instances.show_change(conn, [row.id for row in rows if not row.active])
 
@@ -196,11 +196,10 @@ def set_status(conn: Connection, rows: Sequence[sa.Row[Any]], status: str) -> No
 
 
 def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    """Share and instance, both held: whoever changes the states of rules holds them, requests as
-    well as work.
+    """Share and instance, both locked: requests and work that change the states of rules hold both.
 
-    By the share two instances that end their updates at once wait for each other, so the last one
-    sees that a rule is gone.
+    Two instances that end their updates at once wait for each other at the share, so the last one
+    sees that a rule is to be deleted.
     """
     return conn.execute(
         _INSTANCES.where(share_instances.c.id == instance_id).with_for_update()
@@ -208,7 +207,7 @@ def _locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
 
 
 def _settle(conn: Connection, share: sa.Row[Any]) -> None:
-    """The instance's access_rules_status follows from the states of the rules on it."""
+    """Derive the instance's access_rules_status from the states of its rules."""
     found = set(
         conn.scalars(sa.select(table.c.state).where(table.c.share_instance_id == share.instance_id))
     )

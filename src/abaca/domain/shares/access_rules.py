@@ -47,8 +47,8 @@ def allow(
     lock_reason: str | None = None,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Store a rule in `queued_to_apply` and have it applied. Its view. `locks`: what it is locked
-    against from the beginning."""
+    """Store a rule in `queued_to_apply` and have it applied; returns its view. `locks`: actions
+    that it is locked against from the beginning."""
     instances = require_ready(conn, shares.lock_instances(conn, caller, share_id))
     share = instances[0]
     if access_type not in TYPES:
@@ -97,9 +97,8 @@ def allow(
 def deny(
     conn: Connection, caller: Caller, share_id: str, access_id: str, *, unrestrict: bool = False
 ) -> None:
-    """Take a rule away, in the background. A rule that is being taken away already is left to it.
-    Forbidden when it is locked, unless the caller, by `unrestrict`, wants that disregarded and
-    may."""
+    """Delete a rule, in the background; does nothing for one that is already being deleted. Raises
+    Forbidden if it is locked, unless the caller overrides that by `unrestrict` and may."""
     instances = require_ready(conn, shares.lock_instances(conn, caller, share_id))
     if (
         conn.scalar(
@@ -128,8 +127,8 @@ def change_level(
     sees_hidden: bool = False,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Give a rule another level, applied in the background. Invalid unless the rule is at rest and
-    the share can be used."""
+    """Change a rule's access level, in the background. Raises Invalid unless the rule is active or
+    in error and the share is available."""
     instances = require_ready(
         conn, shares.lock_instances(conn, caller, get(conn, caller, access_id)["share_id"])
     )
@@ -165,9 +164,9 @@ def find(
     *,
     sees_hidden: bool = False,
 ) -> list[dict[str, Any]]:
-    """The rules of a share, or of all shares that the caller may see the rules of, newest first
-    unless sorted otherwise. `filters`: fields of the view, metadata (dict); what a lock hides from
-    the caller is neither found nor sorted by. Invalid for a sort key that is not known."""
+    """The rules of a share, or of all shares whose rules the caller may see, newest first unless
+    sorted otherwise. `filters`: fields of the view, metadata (dict). What a lock hides from the
+    caller is neither searched nor sorted by. Raises Invalid for an unknown sort key."""
     if share_id is not None:
         # a public share may be seen by everyone, its rules may not
         shares.require_own(conn, caller, share_id)
@@ -197,7 +196,8 @@ def change_metadata(
     access_id: str,
     change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of a rule by `change` of it, its row held; what it is then."""
+    """Replace the metadata of a rule by the result of `change`, with its row locked; returns the
+    new metadata."""
     table = share_access_rules
     rule = conn.execute(
         _of_owner(sa.select(table), caller).where(table.c.id == access_id).with_for_update(of=table)
@@ -214,8 +214,8 @@ def change_metadata(
 
 
 def require_ready(conn: Connection, instances: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
-    """Those of a share's instances, given as `shares.lock_instances` gives them, that have a place
-    and so take rules. Raises as `shares.require_available` does; Invalid while the network is not
+    """Those of a share's instances, as `shares.lock_instances` returns them, that are on a pool and
+    so take rules. Raises as `shares.require_available` does; Invalid while the network is not
     active."""
     share = instances[0]
     shares.require_available(share)
@@ -239,7 +239,7 @@ def _of_owner(query: sa.Select[Any], caller: Caller) -> sa.Select[Any]:
 
 
 def _listing(caller: Caller, share_id: str | None, sees_hidden: bool) -> Listing:
-    """What `find` finds, by the columns as the caller may see them."""
+    """The listing of rules, with the columns as the caller may see them."""
     table, shown = share_access_rules, _shown_to(caller, sees_hidden)
     query = sa.select(*[value.label(name) for name, value in shown.items()])
     scoped = (
@@ -289,8 +289,8 @@ def _start(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
 
 
 def _normalised(access_type: str, access_to: str) -> str:
-    """An address or a prefix in its canonical form; other types as they are. Invalid when it cannot
-    be one."""
+    """An address or a prefix in canonical form; other types unchanged. Raises Invalid for an
+    invalid value."""
     if access_type == "ip":
         try:
             network = plain_network(access_to, strict=False)
@@ -305,8 +305,8 @@ def _normalised(access_type: str, access_to: str) -> str:
 
 
 def _spellings(access_type: str, target: str) -> set[str]:
-    """All canonical forms of what a rule is for: a single address may be written with its prefix
-    length or without."""
+    """All canonical forms of a rule's target: a single address may be written with or without its
+    prefix length."""
     if access_type != "ip":
         return {target}
     network = ipaddress.ip_network(target)

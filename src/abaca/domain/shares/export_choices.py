@@ -1,9 +1,9 @@
-"""On which subnets of its share server a share is exported: what its metadata and its type say, and
-what that means on a given set of subnets.
+"""On which subnets of its share server a share is exported: the choice of its metadata and its
+type, and what it means for a given set of subnets.
 
 The metadata `export_subnets` names subnets, by id or CIDR, or a family; a share type's extra spec
-`abaca:export_subnets` names a family. Names are resolved when they are set, so that a subnet which
-is added later does not join a choice; one of a chosen family does. What changes the metadata of a
+`abaca:export_subnets` names a family. Names are resolved when they are set, so a subnet that is
+added later does not join a choice, unless it is of a chosen family. Changing the metadata of a
 share in use: `share_metadata`.
 """
 
@@ -31,17 +31,17 @@ _MOST_NAMED = 5  # shares that a refusal names
 
 
 def of(share: Any) -> ExportChoice:
-    """The choice of a row of a share."""
+    """The export choice of a share's row."""
     return msgspec.convert(share.export_choice or {}, ExportChoice)
 
 
 def stored(choice: ExportChoice) -> dict[str, Any] | None:
-    """A choice as the column `export_choice` holds it."""
+    """An export choice as the column `export_choice` stores it."""
     return None if choice.is_free else msgspec.to_builtins(choice)
 
 
 def demanded(choice: ExportChoice) -> dict[str, str]:
-    """What a back end must be capable of for the choice, as an extra spec."""
+    """The capability that the choice needs, as an extra spec."""
     return {} if choice.is_free else {CAPABILITY: "<is> True"}
 
 
@@ -53,9 +53,9 @@ def is_made(metadata: Mapping[str, str], extra_specs: Mapping[str, str]) -> bool
 def choose(
     metadata: Mapping[str, str], extra_specs: Mapping[str, str], subnets: Sequence[sa.Row[Any]]
 ) -> ExportChoice:
-    """What metadata and type choose among `subnets` (rows with id, cidr, ip_version; the latter two
-    None while they are not known). Invalid, with the reason, when a name is unknown or nothing
-    is left."""
+    """The choice of metadata and type among `subnets` (rows with id, cidr, ip_version; the latter
+    two None until they are looked up). Raises Invalid, with the reason, if a name is unknown or
+    nothing is left."""
     family = extra_specs.get(EXPORT_FAMILY)
     names = _names(metadata.get(KEY))
     if len(names) == 1 and names[0] in FAMILIES:
@@ -82,8 +82,8 @@ def within_buckets(
     extra_specs: Mapping[str, str],
     buckets: Mapping[str, Sequence[sa.Row[Any]]],
 ) -> dict[str, ExportChoice]:
-    """For a share that is not placed yet: by availability zone, what is chosen among its subnets;
-    zones that do not have all that is named are left out. Invalid when none has."""
+    """For a share that is not placed yet: by availability zone, the choice among its subnets;
+    without zones that lack one of the names. Raises Invalid if no zone has all."""
     found: dict[str, ExportChoice] = {}
     complaint: Invalid | None = None
     for zone, subnets in buckets.items():
@@ -97,8 +97,8 @@ def within_buckets(
 
 
 def subnets_of(conn: Connection, share_server_ids: Collection[str]) -> list[sa.Row[Any]]:
-    """The subnets that these servers stand on, or are about to, without those that they give up:
-    rows of share_server_id, id, cidr, ip_version, drains; the oldest first."""
+    """The subnets that these servers are on, or will be, without those that are being removed: rows
+    of share_server_id, id, cidr, ip_version, drains; the oldest first."""
     table = share_network_subnets
     return list(
         conn.execute(
@@ -115,7 +115,8 @@ def subnets_of(conn: Connection, share_server_ids: Collection[str]) -> list[sa.R
 
 
 def require_capable(conn: Connection, choice: ExportChoice, hosts: Collection[str]) -> None:
-    """Conflict when one of these pools (host@backend#pool) cannot export on chosen subnets only."""
+    """Raises Conflict if one of these pools (host@backend#pool) cannot export on chosen subnets
+    only."""
     if choice.is_free:
         return
     capable = {
@@ -133,8 +134,8 @@ def require_capable(conn: Connection, choice: ExportChoice, hosts: Collection[st
 def require_exported_without(
     conn: Connection, share_server_ids: Collection[str], subnet_id: str
 ) -> None:
-    """Conflict, naming them, when shares on these servers would be exported nowhere once the
-    servers leave a subnet."""
+    """Raises Conflict, naming them, if shares on these servers would be exported nowhere without a
+    subnet."""
     left: dict[str, list[sa.Row[Any]]] = {id_: [] for id_ in share_server_ids}
     for subnet in subnets_of(conn, share_server_ids):
         if subnet.id != subnet_id:
@@ -179,7 +180,7 @@ def _names(text: str | None) -> list[str]:
 
 
 def _named(name: str, subnets: Sequence[sa.Row[Any]]) -> list[str]:
-    """The ids of the subnets that a name is for: one, or those of a CIDR."""
+    """The ids of the subnets with that id or CIDR."""
     if any(each.id == name for each in subnets):
         return [name]
     try:

@@ -1,7 +1,7 @@
-"""Export locations as drivers give them, of share instances and snapshot instances: those that stay
-keep their ids and their order.
+"""Export locations of share instances and snapshot instances, as drivers return them: those that
+stay keep their ids and their order.
 
-What callers see of them: `share_export_locations`, `snapshot_export_locations`.
+For callers: `share_export_locations`, `snapshot_export_locations`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def instances_with(column: str, wanted: str) -> sa.Select[Any]:
 
 
 def replace(conn: Connection, instance_id: str, locations: Sequence[ExportLocation]) -> None:
-    """Store the full list of a share instance: paths that are there keep their id, their order and
-    their preference; new ones follow."""
+    """Store the full list of a share instance: existing paths keep their id, order and preference;
+    new ones follow."""
     _replace(conn, share_export_locations, "share_instance_id", instance_id, locations)
 
 

@@ -1,5 +1,5 @@
-"""A share whose pool turned out to have no room is placed once more, on another pool; the scheduler
-had known the pool as it was reported last."""
+"""Placing a share again on another pool, if its pool turned out to have no room; the scheduler only
+knew the pool's last report."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ MOST_POOLS = 5
 
 
 def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> bool:
-    """Have a share that is being made be made on a pool of its zone that is none of those `tried`
+    """Place a share that is being created on a pool of its zone that is not among `tried`
     (host@backend#pool, the last one its own).
 
-    Nothing of it is there any more. False, and nothing is changed, when there is no such pool, or
-    it is not to be made any more.
+    Nothing of it exists on the old pool. Returns False, and changes nothing, if there is no such
+    pool, or it is no longer being created.
     """
     network_id = conn.scalar(
         sa.select(share_instances.c.share_network_id).where(share_instances.c.id == instance_id)

@@ -1,6 +1,6 @@
-"""What resource locks keep from being done, and who is above a lock: its user, as long as it was
-placed as one, services above users' locks, and administrators above all. Placing locks and taking
-them away: `resource_locks`."""
+"""What resource locks prevent, and who may override a lock: its user, if it was placed as a user;
+services override users' locks, and administrators override all. Placing and deleting locks:
+`resource_locks`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SHOW = "show"
 
 
 def context_of(caller: Caller) -> str:
-    """As what a caller places locks."""
+    """The context in which a caller places locks: user, service or admin."""
     return "admin" if caller.is_admin else "service" if "service" in caller.roles else "user"
 
 
 def is_below(caller: Caller) -> sa.ColumnElement[bool]:
-    """SQL: the caller may change the lock, take it away, and see what it hides."""
+    """SQL condition: the caller may change and delete the lock, and see what it hides."""
     match context_of(caller):
         case "admin":
             return sa.true()
@@ -33,7 +33,7 @@ def is_below(caller: Caller) -> sa.ColumnElement[bool]:
 
 
 def is_hidden_from(caller: Caller) -> sa.ColumnElement[bool]:
-    """SQL: a lock keeps the caller from seeing to whom an access rule opens its share."""
+    """SQL condition: a lock hides from the caller to whom an access rule opens its share."""
     return sa.exists().where(
         table.c.access_rule_id == share_access_rules.c.id,
         table.c.resource_action == SHOW,
@@ -42,8 +42,8 @@ def is_hidden_from(caller: Caller) -> sa.ColumnElement[bool]:
 
 
 def require_share_deletable(conn: Connection, share_id: str) -> None:
-    """Forbidden for a share, its row held, that is locked against being deleted, soft-deleted or
-    unmanaged, whoever asks."""
+    """Raises Forbidden for a share, its row locked, with a resource lock against being deleted,
+    soft-deleted or unmanaged, whoever asks."""
     locks = conn.scalars(
         sa.select(table.c.id)
         .where(table.c.share_id == share_id, table.c.resource_action == DELETE)
@@ -59,8 +59,8 @@ def require_share_deletable(conn: Connection, share_id: str) -> None:
 def require_rule_deletable(
     conn: Connection, caller: Caller, access_id: str, *, unrestrict: bool
 ) -> None:
-    """Forbidden for an access rule, its share's row held, that is locked against deletion, unless
-    the caller wants that disregarded and may."""
+    """Raises Forbidden for an access rule, its share's row locked, with a resource lock against
+    deletion, unless the caller overrides that and may."""
     query = sa.select(table.c.id, is_below(caller)).where(
         table.c.access_rule_id == access_id, table.c.resource_action == DELETE
     )

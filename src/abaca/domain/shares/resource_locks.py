@@ -1,8 +1,7 @@
-"""Resource locks: placing them on shares and access rules, reading them, changing them and taking
-them away.
+"""Resource locks: placing them on shares and access rules, reading, changing and deleting them.
 
-What they keep from being done: `resource_lock_checks`. They are deleted with what they lock, by the
-database.
+What they prevent: `resource_lock_checks`. The database deletes them with the resource that they
+lock.
 """
 
 from __future__ import annotations
@@ -82,8 +81,9 @@ def create(
     lock_reason: str | None = None,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any]:
-    """Place a lock; its view. Missing for what is not there, or another project's; Conflict in a
-    state that is against it, and for a second lock against being shown."""
+    """Place a lock; returns its view. Raises Missing if the resource does not exist or is another
+    project's; Conflict for a status that does not permit it, and for a second lock on
+    visibility."""
     _require_known(resource_type, resource_action)
     share_id = (
         resource_id if resource_type == "share" else _share_of_rule(conn, caller, resource_id)
@@ -109,8 +109,8 @@ def place(
     lock_reason: str | None,
     cause_id: str | None = None,
 ) -> str:
-    """Store a lock, its resource's share held and found fit by the caller of this function; its
-    id."""
+    """Store a lock; returns its id. The caller has locked the share's row and checked its
+    status."""
     lock_id = str(uuid4())
     conn.execute(
         sa.insert(table).values(
@@ -139,8 +139,8 @@ def restrict_rule(
     lock_reason: str | None,
     limits: RowLimits = NO_LIMITS,
 ) -> None:
-    """Lock a new access rule of a share (as `shares.lock` gives it) against these actions. One that
-    is locked against deletion has its share locked, too, until it goes."""
+    """Lock a new access rule of a share (as `shares.lock` returns it) against these actions. If it
+    is locked against deletion, its share is locked too, until the rule is deleted."""
     if actions:
         more = len(actions) + (DELETE in actions)
         require_room_in_project(
@@ -179,8 +179,8 @@ def get(conn: Connection, caller: Caller, lock_id: str) -> dict[str, Any]:
 def update(
     conn: Connection, caller: Caller, lock_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
-    """Change resource_action, lock_reason. Forbidden for who is not above the lock; Conflict as in
-    `create`."""
+    """Change resource_action, lock_reason. Raises Forbidden if the caller may not override the
+    lock; Conflict as `create` does."""
     lock = _held(conn, caller, lock_id)
     action = changes.get("resource_action", lock["resource_action"])
     _require_known(lock["resource_type"], action)
@@ -207,8 +207,8 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, lock_id: str) -> None:
-    """Take a lock away, and the lock of a share that was made with it. Forbidden for who is not
-    above it."""
+    """Delete a lock, and the lock of a share that was placed with it. Raises Forbidden if the
+    caller may not override it."""
     _held(conn, caller, lock_id)
     conn.execute(sa.delete(table).where(table.c.id == lock_id))
 
@@ -250,8 +250,8 @@ def _require_known(resource_type: str, resource_action: str) -> None:
 def _require_lockable(
     conn: Connection, share: sa.Row[Any], resource_type: str, resource_id: str, resource_action: str
 ) -> None:
-    """Conflict unless the resource, its share's row held, is in a state in which a lock makes
-    sense."""
+    """Raises Conflict unless the resource, its share's row locked, has a status that permits a
+    lock."""
     if share.scheduled_to_be_deleted_at is not None:
         raise Conflict(f"Share {share.id} has been soft-deleted: it cannot be locked.")
     state = share.status

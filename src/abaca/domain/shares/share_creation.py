@@ -1,5 +1,5 @@
-"""Making a share: what it may be, where it goes, and which share server carries it; all of it in
-the request's transaction."""
+"""Creating a share: its checks, its placement, and the choice of its share server, all in the
+request's transaction."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ _SUPPORTS = (
 
 
 class ShareRequest(Value):
-    """A share that is asked for. `size` in GiB; `share_type` and `availability_zone` by id or name,
-    None: the default, any.
+    """A requested share. `size` in GiB; `share_type` and `availability_zone` by id or name, None:
+    the default, any.
 
-    With `snapshot_id` what is left open is the snapshot's share's.
+    With `snapshot_id`, omitted values are those of the snapshot's share.
     """
 
     share_proto: str
@@ -103,10 +103,10 @@ def create(
     request: ShareRequest,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Store the share in `creating`, placed, with its work in the queue; or in `error` with a user
-    message when no pool fits. Its view.
+    """Store the share in `creating`, placed, with its work enqueued; or in `error` with a user
+    message if no pool fits. Returns its view.
 
-    `quota_defaults`: the limits where none are set; None: nothing is limited. Raises OverQuota.
+    `quota_defaults`: the limits where none are set; None: no limits. Raises OverQuota.
     """
     if request.share_proto.upper() not in PROTOCOLS:
         raise Invalid(
@@ -196,8 +196,8 @@ def _export_choices(
     source: Source | None,
     buckets: Mapping[str, Sequence[sa.Row[Any]]] | None,
 ) -> dict[str, ExportChoice]:
-    """By the zones in which the share may be placed, on which subnets there it is exported; of one
-    that is made from a snapshot, by no zone. Invalid, Conflict where that cannot be."""
+    """By zone in which the share may be placed, its export choice; for a share from a snapshot, by
+    no zone. Raises Invalid, Conflict if there is none."""
     if buckets is not None:
         return export_choices.within_buckets(request.metadata, specs, buckets)
     if source is None or not export_choices.is_made(request.metadata, specs):
@@ -209,8 +209,8 @@ def _export_choices(
 
 
 def _inherit(source: Source, request: ShareRequest) -> ShareRequest:
-    """The request with what it leaves open taken from the source. Invalid where it asks for what a
-    share made from that cannot be."""
+    """The request with omitted values taken from the source. Raises Invalid if its values are
+    impossible for a share from that snapshot."""
     if request.size < source.size:
         raise Invalid(
             f"Invalid input received: Share size '{request.size}' must be equal or greater than "
@@ -295,8 +295,8 @@ def subnets_by_zone(
     zone_id: str | None,
     specs: dict[str, str],
 ) -> dict[str, list[sa.Row[Any]]]:
-    """Zone id → the subnets that a server there stands on (id, cidr, ip_version); only zones in
-    question that have any. Those that drain are as if they were not there."""
+    """Zone id → the subnets that a server there is on (id, cidr, ip_version), without draining
+    ones; only requested zones with subnets."""
     all_rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
     rows: list[sa.Row[Any]] = [row for row in all_rows if not row.drains]
     allowed = (
@@ -335,8 +335,8 @@ def subnets_by_zone(
 def server_for(
     conn: Connection, network: sa.Row[Any], host: Host, subnets: Sequence[sa.Row[Any]]
 ) -> str:
-    """The id of a share server on that back end that stands on exactly these subnets of the
-    network; a new one where there is none."""
+    """The id of a share server on that back end that is on exactly these subnets of the network; a
+    new one if there is none."""
     subnet_ids = [each.id for each in subnets]
     existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
     if existing is not None:
@@ -360,8 +360,8 @@ def server_for(
 
 
 def choose_server_again(conn: Connection, instance_id: str) -> None:
-    """A share that was detached from a server that was never set up gets another one, where it was
-    placed. Invalid when there can be none."""
+    """Choose another server for a share that was detached from a server that was never set up, on
+    its pool. Raises Invalid if there can be none."""
     instance = conn.execute(
         sa.select(share_instances).where(share_instances.c.id == instance_id)
     ).one()

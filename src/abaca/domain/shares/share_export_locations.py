@@ -53,8 +53,8 @@ def change_metadata(
     export_location_id: str,
     change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of an export location by `change` of it, its row held; what it is
-    then."""
+    """Replace the metadata of an export location by the result of `change`, with its row locked;
+    returns the new metadata."""
     shares.require_own(conn, caller, share_id)
     get(conn, caller, share_id, export_location_id)
     location = lock_row(conn, share_export_locations, export_location_id)

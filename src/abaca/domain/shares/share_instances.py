@@ -1,8 +1,7 @@
-"""Share instances: what of a share is on a back end. How administrators see them, and what
-operations ask and tell of one.
+"""Share instances: what a back end holds of a share. For administrators, and for operations.
 
-A share has one or several; which of them it is known by is said here (`IS_ACTIVE`). What callers do
-with a share is in `shares`.
+A share has one or several; `IS_ACTIVE` says which one represents it. Requests about shares are in
+`shares`.
 """
 
 from __future__ import annotations
@@ -62,21 +61,21 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 
 
 def server_of(conn: Connection, instance_id: str) -> str | None:
-    """The share server that it is on; None when it is gone."""
+    """The id of its share server; None if the instance does not exist."""
     return conn.scalar(
         sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id)
     )
 
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
-    """The share is there, under these export locations."""
+    """The share exists, with these export locations."""
     row = _existing(conn, instance_id)
     export_locations.replace(conn, instance_id, locations)
     _settle(conn, row, instance_id, "available", progress="100%")
 
 
 def resized(conn: Connection, instance_id: str, new_size: int) -> None:
-    """The share has its new size, and no more than that is claimed for it."""
+    """The share has its new size; release what was claimed beyond it."""
     row = _existing(conn, instance_id)
     _release(conn, row, (row.growing_to or row.size) - new_size)
     conn.execute(
@@ -88,7 +87,7 @@ def resized(conn: Connection, instance_id: str, new_size: int) -> None:
 
 
 def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
-    """The share did not grow: what was claimed for it goes back."""
+    """The share did not grow: release what was claimed for it."""
     row = _row(conn, instance_id)
     if row is not None and row.growing_to == new_size:
         _release(conn, row, new_size - row.size)
@@ -96,10 +95,10 @@ def not_extended(conn: Connection, instance_id: str, new_size: int) -> None:
 
 
 def remove(conn: Connection, instance_id: str) -> None:
-    """The instance is gone: give its room back and take its rows away, those of its share with the
-    last. Nothing there is success.
+    """Delete the instance's rows and release its room; with the last instance, the share's too.
+    Does nothing if there are none.
 
-    The share is known by another instance when its active one goes first.
+    If the active instance is removed first, another one becomes active.
     """
     row = _row(conn, instance_id)
     if row is None:
@@ -127,8 +126,7 @@ def remove(conn: Connection, instance_id: str) -> None:
 
 
 def remove_rules_without_instance(conn: Connection, share_id: str) -> None:
-    """An access rule that was denied on each instance of its share, or on those that are left, is
-    gone."""
+    """Delete access rules that were denied on each remaining instance of their share."""
     is_left = sa.exists().where(share_instance_access_map.c.access_id == share_access_rules.c.id)
     conn.execute(
         sa.delete(share_access_rules).where(share_access_rules.c.share_id == share_id, ~is_left)
@@ -136,8 +134,8 @@ def remove_rules_without_instance(conn: Connection, share_id: str) -> None:
 
 
 def show_change(conn: Connection, share_ids: Sequence[str]) -> None:
-    """Something of these shares has changed that is shown with them and is not on their active
-    instances: what is kept of their views is made anew."""
+    """Invalidate the cached views of shares after a change that is not on their active
+    instances."""
     if share_ids:
         changed = share_instances.c.share_id.in_(share_ids) & IS_ACTIVE
         conn.execute(sa.update(share_instances).where(changed).values(updated_at=utcnow()))
@@ -146,8 +144,8 @@ def show_change(conn: Connection, share_ids: Sequence[str]) -> None:
 def fail(
     conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str
 ) -> None:
-    """Set the status after a failure and tell the project why. Nothing to do when the share is
-    gone."""
+    """Set the status after a failure and tell the project why. Does nothing if the instance does
+    not exist."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, instance_id, status)
@@ -178,8 +176,8 @@ def _views(conn: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]
 
 
 def _release(conn: Connection, row: sa.Row[Any], size: int) -> None:
-    """Give GiB back to quotas and pool; a negative size takes them, whatever the limits: the share
-    has them already."""
+    """Release GiB of quotas and pool; a negative size claims them regardless of limits, because the
+    share already has them."""
     quota_usages.release(conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size)
     placement.release(conn, row.host, size)
 
@@ -187,7 +185,7 @@ def _release(conn: Connection, row: sa.Row[Any], size: int) -> None:
 def _settle(
     conn: Connection, row: sa.Row[Any], instance_id: str, status: str, **changes: Any
 ) -> None:
-    """The work has ended so; a status that an administrator has set or a forced deletion has begun
+    """Set the final status of work; a status that an administrator or a forced deletion has set
     meanwhile stays."""
     if states.may_follow(states.SHARE, row.status, status):
         states.move(conn, states.SHARE, instance_id, status, **changes)

@@ -1,8 +1,8 @@
-"""Managing shares that are on a share server and unknown to Abaca, and unmanaging them.
-Servers: `share_server_management`.
+"""Managing shares that are on a share server and unknown to Abaca, and unmanaging them. Servers:
+`share_server_management`.
 
-A share that Abaca made is called, on the back end, by the id that its export paths end with, and
-gets that id back. Its size is 0 until the driver has told it; it counts as a share from the
+On the back end, a share that Abaca made is named after the id at the end of its export paths, and
+gets that id back. Its size is 0 until the driver has reported it. It counts as a share from the
 beginning, and with its gigabytes once they are known, whatever the quotas.
 """
 
@@ -52,8 +52,8 @@ _SUPPORTS = (
 
 
 class ShareToManage(Value):
-    """What an administrator says of a share. `host`: host@backend#pool; `share_type` by id or name;
-    `share_server_id` None: not said."""
+    """A share as an administrator describes it. `host`: host@backend#pool; `share_type` by id or
+    name; `share_server_id` None: not given."""
 
     host: str
     export_path: str
@@ -67,8 +67,8 @@ class ShareToManage(Value):
 
 
 def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str, Any]:
-    """Store the share in `manage_starting` and have it taken over. Its view. Missing, Invalid,
-    Conflict with Manila's statuses."""
+    """Store the share in `manage_starting` and have it taken over; returns its view. Raises
+    Missing, Invalid, Conflict with Manila's statuses."""
     service = _service(conn, wanted.host)
     share_type = share_types.lookup(conn, caller, wanted.share_type)
     specs: dict[str, str] = share_type["extra_specs"]
@@ -136,11 +136,11 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
 
 
 def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Let a share without snapshots go, in the background; its server is not deleted automatically
-    from now on. Forbidden in a status with work in progress, Invalid while its network is
-    changed."""
+    """Unmanage a share without snapshots, in the background; its server is no longer deleted
+    automatically. Raises Forbidden in a status with work in progress, Invalid while its network is
+    being changed."""
     share = share_nouns.lock(conn, caller, share_id)
-    share_nouns.require_kept(share)
+    share_nouns.require_not_soft_deleted(share)
     share_nouns.require_status(share, Permit.UNMANAGE)
     share_nouns.require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
@@ -163,10 +163,10 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
-    """The share is taken over: its size counts, and it is available; a status that an administrator
-    has set meanwhile stays.
+    """The share was taken over: its size counts, and it is available; a status that an
+    administrator has set meanwhile stays.
 
-    Raises Refused when its type does not permit a share of that size.
+    Raises Refused if its type does not permit a share of that size.
     """
     row = share_nouns.lock_instance(conn, instance_id)
     if row is None:
@@ -198,12 +198,12 @@ def managed(conn: Connection, instance_id: str, found: ManagedShare) -> None:
 def fail_managing(
     conn: Connection, instance_id: str, _export_path: str, _driver_options: str, reason: str
 ) -> None:
-    """The share could not be taken over: it may be unmanaged again."""
+    """The share could not be taken over; it may be unmanaged."""
     instances.fail(conn, instance_id, "manage_error", messages.Action.UPDATE, reason)
 
 
 def fail_unmanaging(conn: Connection, instance_id: str, reason: str) -> None:
-    """The share did not go."""
+    """The share could not be unmanaged."""
     instances.fail(conn, instance_id, "unmanage_error", messages.Action.UPDATE, reason)
 
 
@@ -228,7 +228,7 @@ def resume_unmanaging(conn: Connection, instance_id: str) -> None:
 
 
 def _service(conn: Connection, host: str) -> sa.Row[Any]:
-    """The service of host@backend#pool, which is up."""
+    """The service of host@backend#pool, which must be up."""
     if "#" not in host:
         raise Invalid("The parameter service_host should contain the pool: host@backend#pool.")
     service = conn.execute(
@@ -244,7 +244,7 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
 
 
 def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -> sa.Row[Any]:
-    """The share server that the share is on, its network's row held."""
+    """The share server that the share is on, its network's row locked."""
     if not handles_servers:
         raise Invalid(
             "The share type must have driver_handles_share_servers=True: other back ends are not "
@@ -274,7 +274,7 @@ def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -
 
 
 def _id_for(export_path: str) -> str:
-    """What the path ends with, if that is an id."""
+    """The id at the end of the path, if there is one."""
     last = export_path.replace("\\", "/").rpartition("/")[2]
     try:
         return str(UUID(last)) if len(last) == 36 else str(uuid4())

@@ -1,5 +1,5 @@
-"""Changing the metadata of shares, and what follows: `export_subnets` moves the exports of a share
-in use."""
+"""Changing the metadata of shares, and its consequence: `export_subnets` moves the exports of a
+share in use."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ def change(
     *,
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, str]:
-    """Replace the metadata of a share by `change` of it, its row held; what it is then.
+    """Replace the metadata of a share by the result of `change`, with its row locked; returns the
+    new metadata.
 
-    Another `export_subnets` is judged at once and takes effect in the background, with the rules:
-    Invalid when it names what is not there, or the share cannot be worked on now.
+    A new `export_subnets` is checked at once and takes effect in the background, with the rules.
+    Raises Invalid if it names unknown subnets, or the share cannot be changed now.
     """
     instances = shares.lock_instances(conn, caller, share_id)
     before, metadata = instances[0].metadata, change(instances[0].metadata)
@@ -50,8 +51,8 @@ def change(
 def _chosen(
     conn: Connection, instances: Sequence[sa.Row[Any]], metadata: dict[str, str]
 ) -> ExportChoice:
-    """What is chosen among the subnets of the servers that the instances stand on; each of them is
-    exported on one at least."""
+    """The choice among the subnets of the instances' servers; each instance must be exported on one
+    at least."""
     specs = share_types.specs_of(conn, instances[0].share_type_id)
     if not export_choices.is_made(metadata, specs):
         return ExportChoice()

@@ -1,8 +1,8 @@
-"""How shares are read: the statements, and what lists of shares are filtered and sorted by.
+"""How shares are read: statements, filters and sort keys.
 
-SQLAlchemy takes several times as long to build a statement and to find its compiled form as the
-database takes to answer it. So statements are built once and executed with parameters, lists
-without rare filters included (ADR 0069).
+SQLAlchemy takes several times as long to build and compile a statement as the database takes to
+answer it. So statements are built once and executed with parameters, including those of lists
+without rare filters (ADR 0069).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ _KEPT = 64  # statements of lists, and of counts; those that nobody asks for go 
 
 
 class _Scope(NamedTuple):
-    """What a statement itself says of the shares that it looks for; all else are parameters."""
+    """What is part of the statement itself; everything else is a parameter."""
 
     is_own: bool  # they are the caller's project's, …
     or_public: bool  # … or public
@@ -148,7 +148,7 @@ class _Scope(NamedTuple):
 
 
 class Search:
-    """Shares that match. `filters`: as in `shares.find`."""
+    """Shares that match `filters`, as in `shares.find`."""
 
     def __init__(self, caller: Caller, filters: Mapping[str, Any], all_projects: bool) -> None:
         self._scope = _Scope(
@@ -167,14 +167,14 @@ class Search:
         return conn.execute(_page(_SHARES, self._scope, self._others, page), self._parameters)
 
     def versions(self, conn: Connection, page: Page) -> Sequence[Sequence[Any]]:
-        """The same shares: the id of each, and the columns of VERSION."""
+        """The same shares as ids with the columns of VERSION."""
         if self._others or page.offset or page.after is not None:
             statement = _page(_VERSIONS, self._scope, self._others, page)
             return conn.execute(statement, self._parameters).all()
         return _first_page(self._scope, page).all(conn, self._parameters)
 
     def number(self, conn: Connection) -> int:
-        """How many there are."""
+        """How many match."""
         if self._others:
             return conn.scalar(_count(self._scope, self._others), self._parameters) or 0
         row = _plain_count(self._scope).first(conn, self._parameters)
@@ -182,8 +182,8 @@ class Search:
 
 
 def is_by_network(page: Page, filters: Container[str]) -> bool:
-    """Whether the page goes by the age of instances, which is that of their shares: it is
-    beside the network in one index."""
+    """Whether the page is ordered by the age of instances, which is that of their shares: it is in
+    one index with the network."""
     return page.sort_key in (None, AGE) and "share_network_id" in filters
 
 
@@ -206,8 +206,8 @@ def _count(scope: _Scope, others: Conditions) -> sa.Select[Any]:
 
 
 def _page(what: sa.Select[Any], scope: _Scope, others: Conditions, page: Page) -> sa.Select[Any]:
-    """`what`, a query on shares and all that is joined to them, for one page of those that match,
-    in its order."""
+    """`what`, a query on shares and joined tables, limited to one page of those that match, in its
+    order."""
     column = sorted_by("Shares", page, _SORT_KEYS)
     if is_by_network(page, scope.equal):
         column = share_instances.c.created_at
@@ -247,7 +247,7 @@ def _matching(query: sa.Select[Any], scope: _Scope, others: Conditions) -> sa.Se
 
 
 def _others(caller: Caller, filters: Mapping[str, Any]) -> Iterator[sa.ColumnElement[bool]]:
-    """What the rarer filters want."""
+    """Conditions of the rarer filters."""
     for name, wanted in filters.items():
         if name in _CONDITIONS:
             yield _CONDITIONS[name](wanted)

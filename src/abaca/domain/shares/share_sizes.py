@@ -1,5 +1,5 @@
-"""How large a share may be, by its type: the extra specs provisioning:min_share_size,
-max_share_size and max_share_extend_size, in GiB."""
+"""Limits of a share's size by its type, in GiB: the extra specs provisioning:min_share_size,
+max_share_size and max_share_extend_size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST_BY_ADMINISTRATORS = "provisioning:max_share_extend_size"
 def complaint(
     size: int, specs: Mapping[str, str], *, extended_by_administrator: bool = False
 ) -> str | None:
-    """What a share type has against a share of `size` GiB; None when it may be so large."""
+    """Why a share of `size` GiB is not permitted by its type; None if it is."""
     largest = (
         LARGEST_BY_ADMINISTRATORS
         if extended_by_administrator and LARGEST_BY_ADMINISTRATORS in specs

@@ -1,5 +1,5 @@
-"""The snapshot that a share is made from: what the new share takes over from the share that the
-snapshot is of, and may not differ in.
+"""The snapshot that a share is made from: what the new share inherits from the snapshot's share and
+may not differ in.
 
 It is on the same pool and share server, where the data is.
 """
@@ -31,7 +31,8 @@ class Source(Value):
 
 
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
-    """A snapshot of the caller's project. Missing; Invalid when no share can be made from it."""
+    """A snapshot of the caller's project. Raises Missing; Invalid if no share can be made from
+    it."""
     columns = (
         "share_type_id",
         "host",
@@ -73,8 +74,8 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
 
 
 def hold(conn: Connection, source: Source, share_type_id: str, zone_id: str | None) -> str | None:
-    """Hold the snapshot's row, its network's row being held; the id of its zone. Invalid when type
-    or zone are others, or it cannot be used."""
+    """Lock the snapshot's row, its network's row being locked; returns the id of its zone. Raises
+    Invalid if type or zone differ, or it cannot be used."""
     if share_type_id != source.share_type_id:
         raise Invalid(
             "Invalid share type specified: the requested share type must match the type of the "

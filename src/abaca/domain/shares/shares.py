@@ -1,5 +1,4 @@
-"""Shares: reading, changing their texts, deleting, resizing. Making one, with the choice of its
-place: `share_creation`."""
+"""Shares: reading, renaming, deleting, resizing. Creating, with placement: `share_creation`."""
 
 from __future__ import annotations
 
@@ -63,7 +62,7 @@ def get(
 
 
 def get_version(conn: Connection, caller: Caller, share_id: str) -> tuple[str, tuple[Any, ...]]:
-    """Id and version of the share that `get` gives; `with_ids` gives the rest."""
+    """Id and version of the share that `get` returns; `with_ids` returns the rest."""
     query = share_queries.ANY_VERSION if caller.is_admin else share_queries.VISIBLE_VERSION
     row = query.first(conn, {"share_id": share_id, "project_id": caller.project_id})
     if row is None:
@@ -83,9 +82,9 @@ def find(
     """Shares, newest first unless sorted otherwise, in one statement (two with export locations).
 
     `filters`: fields of the view (text), is_public (bool: public ones of other projects too),
-    is_soft_deleted (bool, else False), `name~`, `description~`, metadata and extra_specs (dict),
-    export_location_id, export_location_path, share_group_id. Invalid for a sort key that is not
-    known.
+    is_soft_deleted (bool, default False), `name~`, `description~`, metadata and extra_specs (dict),
+    export_location_id, export_location_path, share_group_id. Raises Invalid for an unknown sort
+    key.
     """
     found = Search(caller, filters, all_projects).page(conn, page)
     return _views(conn, dicts(found), with_export_locations)
@@ -105,17 +104,17 @@ def find_versions(
     page: Page,
     all_projects: bool = False,
 ) -> Sequence[Sequence[Any]]:
-    """The same shares as `find`, in one statement: the id of each, and behind it its version.
-    `with_ids` gives what belongs to the ids.
+    """The same shares as `find`, as ids with versions, in one statement. `with_ids` returns the
+    rest.
 
-    A version ends with the time at which the share was made.
+    A version ends with the time at which the share was created.
     """
     return Search(caller, filters, all_projects).versions(conn, page)
 
 
 def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The views of these shares, in no order, each with its `version`; those that have gone are
-    left out."""
+    """The views of these shares, unordered, each with its `version`; shares that no longer exist
+    are left out."""
     rows = dicts(conn.execute(share_queries.WITH_IDS, {"ids": ids}))
     for row in rows:
         row["version"] = tuple(row[name] for name in share_queries.VERSION)
@@ -125,7 +124,7 @@ def with_ids(conn: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
 def count(
     conn: Connection, caller: Caller, filters: dict[str, Any], all_projects: bool = False
 ) -> int:
-    """How many shares `find` would give without a page."""
+    """How many shares `find` returns without a page."""
     return Search(caller, filters, all_projects).number(conn)
 
 
@@ -133,7 +132,7 @@ def update(
     conn: Connection, caller: Caller, share_id: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """Change display_name, display_description, is_public."""
-    require_kept(require_own(conn, caller, share_id))
+    require_not_soft_deleted(require_own(conn, caller, share_id))
     allowed = {
         name: changes[name]
         for name in ("display_name", "display_description", "is_public")
@@ -146,8 +145,8 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share with its data and rules, in the background; at once when it was never placed
-    anywhere."""
+    """Delete a share with its data and rules, in the background; at once if it was never placed on
+    a pool."""
     instances = lock_instances(conn, caller, share_id)
     require_status(instances[0], Permit.DELETE)
     require_no_snapshots(conn, instances[0])
@@ -167,8 +166,8 @@ def force_delete_instance(conn: Connection, instance_id: str) -> None:
     """Delete one instance of a share whatever its status, for administrators; the share goes with
     its last one.
 
-    Forbidden, as for the share, when that has snapshots or is locked; and for the active instance
-    while there are others.
+    Raises Forbidden, as for the share, if it has snapshots or is locked; and for the active
+    instance while there are others.
     """
     share = lock_instance(conn, instance_id)
     if share is None:
@@ -192,7 +191,7 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
     if status not in known:
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
     share = lock(conn, caller, share_id)
-    require_kept(share)
+    require_not_soft_deleted(share)
     states.force(conn, states.SHARE, share.instance_id, status)
 
 
@@ -200,7 +199,7 @@ def reset_task_state(
     conn: Connection, caller: Caller, share_id: str, task_state: str | None
 ) -> None:
     """The administrator sets a task state by hand."""
-    require_kept(require_own(conn, caller, share_id))
+    require_not_soft_deleted(require_own(conn, caller, share_id))
     states.set_task_state(conn, shares, share_id, task_state)
 
 
@@ -213,11 +212,12 @@ def extend(
     *,
     forced: bool = False,
 ) -> None:
-    """Grow a share to `new_size` GiB, in the background. Forbidden when a quota is against it.
+    """Grow a share to `new_size` GiB, in the background. Raises Forbidden if a quota would be
+    exceeded.
 
-    The room in the pool is claimed at once, whether there is enough or not when it is `forced`.
-    Without room the share stays as it is and its project is told by a message: clients take a
-    refusal for something that passes, and repeat it for minutes.
+    The room in the pool is claimed at once, with `forced` even if there is too little. Without room
+    the share stays as it is and its project gets a message: clients would take an error for
+    temporary, and retry for minutes.
     """
     share = lock(conn, caller, share_id)
     require_available(share)
@@ -248,8 +248,8 @@ def start_extension(
     *,
     forced: bool = False,
 ) -> bool:
-    """Claim what a share (as `lock` gives it) needs to grow, and have it grown. False, and nothing
-    is changed, when its pool has no room."""
+    """Claim what a share (as `lock` returns it) needs to grow, and have it grown. Returns False,
+    and changes nothing, if its pool has no room."""
     more = new_size - (share.growing_to or share.size)
     if not forced and not placement.claim_more(conn, share.host, more):
         return False
@@ -269,8 +269,8 @@ def start_extension(
 
 
 def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> None:
-    """Shrink a share to `new_size` GiB, in the background; refused there when it holds more than
-    that."""
+    """Shrink a share to `new_size` GiB, in the background, where it is refused if the share holds
+    more."""
     share = lock(conn, caller, share_id)
     require_available(share)
     if not 0 < new_size < share.size:
@@ -287,7 +287,7 @@ def shrink(conn: Connection, caller: Caller, share_id: str, new_size: int) -> No
 def _require_permitted(
     conn: Connection, share: sa.Row[Any], new_size: int, *, extended_by_administrator: bool = False
 ) -> None:
-    """Invalid when the type of a share (as `lock` gives it) does not permit that size."""
+    """Raises Invalid if the type of a share (as `lock` returns it) does not permit that size."""
     specs = share_types_of.specs_of(conn, share.share_type_id)
     if complaint := share_sizes.complaint(
         new_size, specs, extended_by_administrator=extended_by_administrator
@@ -296,14 +296,14 @@ def _require_permitted(
 
 
 def lock(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
-    """The share with its active instance (`instance_id`, `status`, `host`, …), held as by
+    """The share with its active instance (`instance_id`, `status`, `host`, …), locked as by
     `lock_instances`."""
     return lock_instances(conn, caller, share_id)[0]
 
 
 def lock_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    """The share with that instance of it, held as by `lock_instances`, whoever's it is; None when
-    the instance is gone."""
+    """The share with that instance, locked as by `lock_instances`, whoever owns it; None if the
+    instance does not exist."""
     share_id = conn.scalar(
         sa.select(share_instances.c.share_id).where(share_instances.c.id == instance_id)
     )
@@ -312,10 +312,10 @@ def lock_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
 
 
 def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[sa.Row[Any]]:
-    """The share once with each of its instances, the active one first, all their rows and that of
-    their network held.
+    """The share once with each of its instances, the active one first, with all their rows and that
+    of their network locked.
 
-    Only the owner's project and administrators may.
+    Only for the owner's project and administrators.
     """
     require_own(conn, caller, share_id)
     network_id = conn.scalar(
@@ -344,7 +344,7 @@ def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[
 
 
 def start(conn: Connection, workflow: str, share: sa.Row[Any], *args: str) -> None:
-    """Put work on a share (as `lock` gives it) into the queue of its host: `workflow(instance_id,
+    """Enqueue work on a share (as `lock` returns it) on its host: `workflow(instance_id,
     *args)`."""
     start_on(
         conn,
@@ -366,8 +366,8 @@ def start_on(
     project_id: str,
     *args: str,
 ) -> None:
-    """Put work on a share instance into the queue of the worker that serves host@backend#pool, in
-    its lane of its share server."""
+    """Enqueue work on a share instance for the worker that serves host@backend#pool, in its lane of
+    its share server."""
     service = Host.parse(host).service
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"
@@ -386,7 +386,7 @@ def start_on(
 
 
 def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
-    """Forbidden for a share (as `lock` gives it) that has snapshots."""
+    """Raises Forbidden for a share (as `lock` returns it) with snapshots."""
     if dependent := conn.scalar(
         sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)
     ):
@@ -394,8 +394,8 @@ def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
 
 
 def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
-    """Have these instances of a share deleted, whatever their status; at once where nothing can be
-    on a back end."""
+    """Have these instances of a share deleted, whatever their status; at once if nothing can be on
+    a back end."""
     for instance in instances:
         if not is_placed(instance):
             remove_instance(conn, instance.instance_id)
@@ -407,8 +407,8 @@ def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
 
 
 def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
-    """Its row. Missing unless the share is of the caller's project, or the caller an administrator;
-    Forbidden when he sees it because it is public."""
+    """The share's row. Raises Missing unless it is of the caller's project, or the caller an
+    administrator; Forbidden if the caller sees it because it is public."""
     columns = [
         shares.c[name] for name in ("id", "project_id", "is_public", "scheduled_to_be_deleted_at")
     ]
@@ -421,7 +421,7 @@ def require_own(conn: Connection, caller: Caller, share_id: str) -> sa.Row[Any]:
 
 
 def require_status(share: sa.Row[Any], what: Permit) -> None:
-    """Forbidden unless the status of a share (as `lock` gives it) permits that."""
+    """Raises Forbidden unless the status of a share (as `lock` returns it) permits the action."""
     if not states.SHARE.permits(share.status, what):
         permitting = ", ".join(states.SHARE.permitted[what])
         raise Forbidden(
@@ -430,25 +430,25 @@ def require_status(share: sa.Row[Any], what: Permit) -> None:
         )
 
 
-def require_kept(share: sa.Row[Any]) -> None:
-    """Forbidden for a share (as `lock` or `require_own` gives it) that is soft-deleted: it is
-    restored or deleted, and nothing else."""
+def require_not_soft_deleted(share: sa.Row[Any]) -> None:
+    """Raises Forbidden for a share (as `lock` or `require_own` returns it) that is soft-deleted: it
+    can only be restored or deleted."""
     if share.scheduled_to_be_deleted_at is not None:
         raise Forbidden(f"Share {share.id} has been soft-deleted; restore it first.")
 
 
 def is_placed(share: sa.Row[Any]) -> bool:
-    """Whether there may be anything of the share (as `lock` gives it) on a back end: it has a pool,
-    and its server was set up or is yet to be."""
+    """Whether there may be anything of the share (as `lock` returns it) on a back end: it has a
+    pool, and its server was or is to be set up."""
     return share.host is not None and (
         share.share_server_id is not None or share.share_network_id is None
     )
 
 
 def require_available(share: sa.Row[Any]) -> None:
-    """Invalid unless the share (as `lock` gives it) is available, and not only called so by an
-    administrator's reset; Forbidden when it is soft-deleted."""
-    require_kept(share)
+    """Raises Invalid unless the share (as `lock` returns it) is available, and not only by an
+    administrator's reset; Forbidden if it is soft-deleted."""
+    require_not_soft_deleted(share)
     if share.status != "available":
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
     if not is_placed(share):

@@ -1,9 +1,9 @@
-"""Soft deletion: shares that are kept for some time before they are deleted, and can be restored
-until then.
+"""Soft deletion: shares that stay for some time before they are deleted, and can be restored until
+then.
 
-Such a share counts against quotas, holds its room, its share server and its share network, and
-stays exported as its access rules say. Nothing is done with it but restoring and deleting
-(`shares.require_kept`); its metadata may change.
+Such a share counts against quotas, keeps its room, its share server and its share network, and
+stays exported by its access rules. It can only be restored or deleted
+(`shares.require_not_soft_deleted`); its metadata may change.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from abaca.values import Caller
 
 
 def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: int) -> None:
-    """Keep a share for so many seconds more. Forbidden in a status that is against it, with
-    snapshots or locks, and for one that is so already."""
+    """Soft-delete a share for so many seconds. Raises Forbidden in a status that does not permit
+    it, with snapshots or resource locks, and for one that is soft-deleted already."""
     share = shares.lock(conn, caller, share_id)
-    shares.require_kept(share)
+    shares.require_not_soft_deleted(share)
     shares.require_status(share, Permit.SOFT_DELETE)
     shares.require_no_snapshots(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
@@ -37,8 +37,8 @@ def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: i
 
 
 def restore(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Take the soft deletion of a share back; nothing to do for one that is not soft-deleted.
-    Forbidden once it is being deleted."""
+    """Restore a soft-deleted share; does nothing for others. Raises Forbidden once it is being
+    deleted."""
     share = shares.lock(conn, caller, share_id)
     if share.scheduled_to_be_deleted_at is None:
         return
@@ -48,8 +48,8 @@ def restore(conn: Connection, caller: Caller, share_id: str) -> None:
 
 
 def due(conn: Connection, hosts: Collection[str]) -> list[str]:
-    """The shares on these back ends (host@backend), and those that were never placed on any, that
-    are to be deleted by now."""
+    """The shares on these back ends (host@backend), and those that were never placed, whose
+    retention time is over."""
     query = (
         sa.select(table.c.id)
         .select_from(table)
@@ -65,8 +65,8 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
 
 
 def delete_due(conn: Connection, share_id: str) -> None:
-    """Delete a share as its project would, unless it was restored meanwhile. What is against a
-    deletion is against this one."""
+    """Delete a share as its project would, unless it was restored meanwhile. Raises what a deletion
+    raises."""
     share = shares.lock(conn, shares.ANYBODY, share_id)
     if (
         share.scheduled_to_be_deleted_at is not None

@@ -1,5 +1,5 @@
-"""What operations read and write of a snapshot's instance. A snapshot has one, until replicas come.
-What callers do: `snapshots`."""
+"""What operations read and write about a snapshot's instance. A snapshot has one, until replicas
+exist. Requests: `snapshots`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from abaca.values import SnapshotUpdate
 
 
 def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
-    """The snapshot is there."""
+    """The snapshot exists."""
     row = _row(conn, instance_id)
     if row is not None:
         changed(conn, instance_id, taken)
@@ -25,7 +25,7 @@ def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
 
 
 def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
-    """Store what the driver reports of it. Nothing to do when it is gone."""
+    """Store what the driver reports about it. Does nothing if it no longer exists."""
     if _row(conn, instance_id) is None:
         return
     if update.provider_location is not None:
@@ -46,14 +46,14 @@ def reverted(conn: Connection, share_instance_id: str, instance_id: str, size: i
 
 
 def released(conn: Connection, instance_id: str) -> None:
-    """The work that used the snapshot has ended, well or not."""
+    """The work that used the snapshot has ended, successfully or not."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, "available")
 
 
 def remove(conn: Connection, instance_id: str) -> None:
-    """The snapshot is gone: delete its rows, and count it no more. Nothing there is success."""
+    """Delete the snapshot's rows and release its quotas. Does nothing if there are none."""
     row = _row(conn, instance_id)
     if row is not None:
         quota_usages.release(
@@ -70,8 +70,8 @@ def remove(conn: Connection, instance_id: str) -> None:
 def fail(
     conn: Connection, instance_id: str, status: str, action: messages.Action, reason: str
 ) -> None:
-    """Set the status after a failure, with a message to the project. Nothing to do when it is
-    gone."""
+    """Set the status after a failure, with a message to the project. Does nothing if it no longer
+    exists."""
     row = _row(conn, instance_id)
     if row is not None:
         _settle(conn, row, status)
@@ -86,14 +86,14 @@ def fail(
 
 
 def _settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
-    """The work has ended so; a status that an administrator has set or a forced deletion has begun
+    """Set the final status of work; a status that an administrator or a forced deletion has set
     meanwhile stays."""
     if states.may_follow(states.SNAPSHOT, row.status, status):
         states.move(conn, states.SNAPSHOT, row.instance_id, status)
 
 
 def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
-    """Its share's row is held first, as by requests."""
+    """Locks the share's row first, as requests do."""
     table = share_snapshot_instances
     owner = conn.execute(
         sa.select(share_instances_table.c.share_type_id)

@@ -15,8 +15,8 @@ from abaca.values import Caller
 
 
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> list[dict[str, Any]]:
-    """All export locations of a snapshot in their stable order; those for administrators only for
-    them."""
+    """All export locations of a snapshot in their stable order; admin-only ones only for
+    administrators."""
     snapshots.get(conn, caller, snapshot_id)
     return [dict(row) for row in conn.execute(_select(caller, snapshot_id)).mappings()]
 

@@ -41,7 +41,7 @@ _TEXTS = {
 
 
 class Held(NamedTuple):
-    """A snapshot with its share (as `shares.lock` gives it), the rows held."""
+    """A snapshot with its share (as `shares.lock` returns it), both rows locked."""
 
     snapshot: sa.Row[Any]
     share: sa.Row[Any]
@@ -98,14 +98,14 @@ def create(
     force: bool = False,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Store a snapshot in `creating` and have it taken. Its view. `force`: also of a share that
-    could not be resized.
+    """Store a snapshot in `creating` and have it taken; returns its view. `force`: also for a share
+    whose resizing failed.
 
-    Unprocessable when the share does not have snapshot_support, Invalid in a status that is against
-    it, OverQuota.
+    Raises Unprocessable without snapshot_support, Invalid in a status that does not permit it,
+    OverQuota.
     """
     share = shares.lock(conn, caller, share_id)
-    shares.require_kept(share)
+    shares.require_not_soft_deleted(share)
     if not share.snapshot_support:
         raise Unprocessable(
             f"Snapshots cannot be created for share '{share_id}' since it does not have that "
@@ -180,7 +180,8 @@ def change_metadata(
     snapshot_id: str,
     change: Callable[[dict[str, str]], dict[str, str]],
 ) -> dict[str, str]:
-    """Replace the metadata of a snapshot by `change` of it, its row held; what it is then."""
+    """Replace the metadata of a snapshot by the result of `change`, with its row locked; returns
+    the new metadata."""
     get(conn, caller, snapshot_id)
     snapshot = lock_row(conn, share_snapshots, snapshot_id)
     if snapshot is None:
@@ -195,8 +196,8 @@ def change_metadata(
 
 
 def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
-    """Delete a snapshot, in the background. Invalid in a status that is against it, and while a
-    share is being made from it."""
+    """Delete a snapshot, in the background. Raises Invalid in a status that does not permit it, and
+    while a share is being made from it."""
     held = lock(conn, caller, snapshot_id)
     if not states.SNAPSHOT.permits(held.snapshot.status, Permit.DELETE):
         permitting = ", ".join(states.SNAPSHOT.permitted[Permit.DELETE])
@@ -244,14 +245,14 @@ def revert(
     snapshot_id: str,
     quota_defaults: Mapping[str, int] | None = None,
 ) -> None:
-    """Give a share the data and the size that its newest snapshot has, in the background.
+    """Revert a share to its newest snapshot, in the background.
 
-    Invalid when the share cannot do that or the snapshot is not its own; Conflict for a status,
-    rules or a newer snapshot that are against it, and when the pool has no room; Forbidden when a
-    quota is against the size.
+    Raises Invalid if the share cannot be reverted or the snapshot is another's; Conflict for a
+    status, rules or a newer snapshot that prevent it, and if the pool has no room; Forbidden if a
+    quota would be exceeded.
     """
     share = shares.lock(conn, caller, share_id)
-    shares.require_kept(share)
+    shares.require_not_soft_deleted(share)
     snapshot = _row(conn, caller, snapshot_id)
     if snapshot is None:
         raise Invalid(_missing(snapshot_id).message)
@@ -272,8 +273,8 @@ def start_reversion(
     snapshot: sa.Row[Any],
     quota_defaults: Mapping[str, int] | None = None,
 ) -> None:
-    """Claim what a share (as `shares.lock` gives it) needs to have the size of its snapshot, and
-    have it reverted."""
+    """Claim what a share (as `shares.lock` returns it) needs for the size of its snapshot, and have
+    it reverted."""
     _claim(conn, share, snapshot.size, quota_defaults)
     states.move(conn, states.SHARE, share.instance_id, "reverting")
     states.move(conn, states.SNAPSHOT, snapshot.instance_id, "restoring")
@@ -314,7 +315,7 @@ def _require_at_rest(conn: Connection, share: sa.Row[Any], snapshot: sa.Row[Any]
 def _claim(
     conn: Connection, share: sa.Row[Any], size: int, quota_defaults: Mapping[str, int] | None
 ) -> None:
-    """Claim what the share needs when it had been shrunk since, as `shares.extend` does."""
+    """Claim what the share needs if it was shrunk since, as `shares.extend` does."""
     more = size - share.size
     if more <= 0:
         return
@@ -347,7 +348,7 @@ def start_deletion(conn: Connection, held: Held) -> None:
 
 
 def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
-    """A snapshot of the caller's project with its share, by the instance of it that the snapshot is
+    """A snapshot of the caller's project with its share, by the share instance that the snapshot is
     of."""
     instances = shares.lock_instances(conn, caller, get(conn, caller, snapshot_id)["share_id"])
     snapshot = conn.execute(
