@@ -8,10 +8,11 @@ from ipaddress import ip_network
 import pytest
 import sqlalchemy as sa
 
-from abaca.db.tables import local_ports, network_allocations
+from abaca.db.tables import local_ports, network_allocations, share_networks, share_servers
 from abaca.domain.network_changes import share_server_repairs
 from tests.operations.conftest import Install
 from tests.operations.neighbours import make_flat, put_neighbours, set_aside
+from tests.operations.scenarios import Ground
 from tests.operations.scene import (
     WHY,
     addresses,
@@ -155,6 +156,27 @@ def test_addresses_in_use_stay_when_the_worker_starts_again(install: Install) ->
         path.partition(":")[0] for path in before
     ]
     assert (told(stack), set_aside(stack), addresses(stack)) == ([], set(), 1)
+
+
+def test_the_addresses_of_a_managed_server_are_not_looked_for(stack: Stack) -> None:
+    """The server itself answers there, and serves its clients."""
+    ground = Ground(stack)
+    let_go = ground.let_go()
+    (network,) = stack.ask(lambda conn: list(conn.scalars(sa.select(share_networks.c.id))))
+    stack.do(make_flat, network)
+    put_neighbours(stack, *EVERYTHING)
+    before = world(stack)["servers"][let_go]
+    ground.manage(let_go)
+    (managed,) = stack.wait(
+        lambda conn: list(
+            conn.scalars(sa.select(share_servers.c.id).where(share_servers.c.status == "active"))
+        )
+    )
+    after = world(stack)["servers"][managed]
+    assert [entry["network_allocations"] for entry in after["network_info"]] == [
+        entry["network_allocations"] for entry in before["network_info"]
+    ]
+    assert (told(stack), set_aside(stack)) == ([], set())
 
 
 @pytest.mark.parametrize("error", ["Refused", "Unavailable"])
