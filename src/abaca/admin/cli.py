@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from importlib.metadata import version
 from threading import Thread
 
@@ -136,7 +137,12 @@ def doctor(settings: Settings, network: str | None, client: str | None, share: s
     is_flag=True,
     help="Leave everything running before the clean-up, until Ctrl-C, to look around.",
 )
-def demo(keep: bool) -> None:
+@click.option(
+    "--ipv6-only",
+    is_flag=True,
+    help="Have the API listen on ::1 and all subnets IPv6 only.",
+)
+def demo(keep: bool, ipv6_only: bool) -> None:
     """Show the main job end to end on this machine: a share on several subnets over IPv4 and IPv6,
     and a subnet added while a client writes.
 
@@ -147,11 +153,15 @@ def demo(keep: bool) -> None:
     Examples:
       abaca demo
       abaca demo --keep
+      abaca demo --ipv6-only
     """
     from abaca.admin.demo import run
+    from abaca.admin.demo_scene import Scene
 
     # the environment counts, as for the service that it starts
     Settings((os.devnull,), (), None, False).load(Depth.SERVICE)
+    if ipv6_only:
+        raise SystemExit(run(keep, partial(Scene, listen="::1"), families=(6,)))
     raise SystemExit(run(keep))
 
 

@@ -26,9 +26,10 @@ def run(
     make_scene: Callable[[Callable[[str], None]], Scene] = Scene,
     steps: Sequence[Callable[[Play], None]] = STEPS,
     lacking: Sequence[str] = (),
+    families: tuple[int, ...] = (4, 6),
 ) -> int:
-    """Play it. 0: everything was as it has to be; 1: a step failed; 2: something is missing for it:
-    what `lacks` says, or `lacking`."""
+    """Play it, on subnets of these IP versions. 0: everything was as it has to be; 1: a step
+    failed; 2: something is missing for it: what `lacks` says, or `lacking`."""
     lacking = [*lacks(), *lacking]
     if lacking:
         click.echo(
@@ -41,7 +42,7 @@ def run(
     began = time.monotonic()
     scene = make_scene(lambda line: click.echo(f"  {line}"))
     try:
-        play_steps(Play(scene, click.echo), steps, _wait_for_visitor if keep else None)
+        play_steps(Play(scene, click.echo, families), steps, _wait_for_visitor if keep else None)
     except (
         StepFailed,
         AbacaError,

@@ -57,7 +57,8 @@ class Scene:
     `network_options`, `environment`, `headers`, `add_client`, `remove_clients`.
     """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], listen: str = "127.0.0.1") -> None:
+        """`listen`: the address of the API."""
         self._say = say
         self.folder = Path(tempfile.mkdtemp(prefix="abaca-demo-"))
         # the API process, which is not root, has to reach the database in it
@@ -65,9 +66,10 @@ class Scene:
         self.state_dir = self.folder / "state"
         self.log = self.folder / "service.log"
         self.config_file = self.folder / "abaca.conf"
-        self.port = free_port()
+        self.port = free_port(listen)
         self.conf = config.load(
-            [os.devnull], {"state_dir": str(self.state_dir), "api.port": self.port}
+            [os.devnull],
+            {"state_dir": str(self.state_dir), "api.listen": listen, "api.port": self.port},
         )
         self.namespace = network_namespace(self.conf)
         self._service: subprocess.Popen[bytes] | None = None
@@ -87,6 +89,8 @@ class Scene:
             "serve",
             "--state-dir",
             str(self.state_dir),
+            "--listen",
+            self.conf.api.listen,
             "--port",
             str(self.port),
         ]

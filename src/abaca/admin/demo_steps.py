@@ -8,7 +8,7 @@ for a client whom they do not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -60,10 +60,12 @@ QUOTA_USAGES = [
 
 @dataclass
 class Play:
-    """The scene and what the steps so far made."""
+    """The scene and what the steps so far made. `families`: the IP versions that its subnets and
+    clients have."""
 
     scene: Scene
     say: Callable[[str], None]
+    families: tuple[int, ...] = (4, 6)
     empty: dict[str, list[str]] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
     share_network_id: str = ""
@@ -77,6 +79,10 @@ class Play:
         if not truth:
             raise StepFailed(f"unexpected: {saw}")
         self.say(f"  ✓ {saw}")
+
+    def of_families(self, addresses: Iterable[str]) -> list[str]:
+        """Those of some addresses or prefixes that are of these families."""
+        return [each for each in addresses if (6 if ":" in each else 4) in self.families]
 
     def location(self, version: int, index: int = 0) -> str:
         """The path of the n-th export location of an IP version."""
@@ -110,6 +116,8 @@ def make(play: Play) -> None:
             "network", "create", *play.scene.network_options(network), network
         )["id"]
     for (network, version), (cidr, pool) in SUBNETS.items():
+        if version not in play.families:
+            continue
         range_and_pool = ("--subnet-range", cidr, "--allocation-pool", pool)
         run(
             "subnet",
@@ -132,23 +140,24 @@ def make(play: Play) -> None:
         "--neutron-net-id",
         "blue",
         "--neutron-subnet-id",
-        "blue-v4",
+        f"blue-v{play.families[0]}",
         *zone,
     )
     play.share_network_id = created["id"]
-    second = ask(
-        "share",
-        "network",
-        "subnet",
-        "create",
-        "blue",
-        "--neutron-net-id",
-        "blue",
-        "--neutron-subnet-id",
-        "blue-v6",
-        *zone,
-    )
-    play.added_subnets.append(second["id"])
+    for version in play.families[1:]:
+        second = ask(
+            "share",
+            "network",
+            "subnet",
+            "create",
+            "blue",
+            "--neutron-net-id",
+            "blue",
+            "--neutron-subnet-id",
+            f"blue-v{version}",
+            *zone,
+        )
+        play.added_subnets.append(second["id"])
     share = ask(
         "share",
         "create",
@@ -163,7 +172,7 @@ def make(play: Play) -> None:
     )
     play.share_id = share["id"]
     play.scene.until_status("shares", share["id"], "available")
-    for rule in (*RULES["blue"], *RULES["green"]):
+    for rule in play.of_families((*RULES["blue"], *RULES["green"])):
         run("share", "access", "create", "docs", "ip", rule)
     play.scene.until(
         lambda: (
@@ -180,8 +189,10 @@ def make(play: Play) -> None:
     )
     play.locations = ask("share", "export", "location", "list", "docs")
     show_locations(play)
-    families = sorted(where["Path"].startswith("[") for where in play.locations)
-    play.require(families == [False, True], "one export location for each address, IPv4 and IPv6")
+    play.require(
+        families_of(play.locations) == play.families,
+        f"one export location for each address, {named(play.families)}",
+    )
 
 
 def use(play: Play) -> None:
@@ -196,15 +207,16 @@ def use_within_rules(play: Play) -> None:
     add_client(play, "blue-client", "blue")
     add_client(play, "blue-outsider", "blue")
     nfs, client = play.scene.nfs, play.clients["blue-client"]
-    for version in (4, 6):
+    for version in play.families:
         written = nfs(client, "write", play.location(version), f"v{version}-{FILE}", TEXT)
         play.require(written["ok"], f"writes {play.location(version)}: {written}")
-    for version, file in ((6, f"v4-{FILE}"), (4, f"v6-{FILE}")):
+    for version, other in zip(reversed(play.families), play.families, strict=True):
+        file = f"v{other}-{FILE}"
         answer = nfs(client, "read", play.location(version), file)
         play.require(
             answer.get("text") == TEXT, f"reads {file} by {play.location(version)}: {answer}"
         )
-    for version in (4, 6):
+    for version in play.families:
         answer = nfs(play.clients["blue-outsider"], "mount", play.location(version))
         play.require(
             not answer["ok"],
@@ -218,17 +230,17 @@ def add_subnet_in_use(play: Play) -> None:
     scene = play.scene
     before = play.locations
     with (
-        scene.working_client(play.clients["blue-client"], play.location(4)) as work,
+        scene.working_client(play.clients["blue-client"], play.location(play.families[0])) as work,
         scene.watched(play.share_network_id) as seen,
     ):
-        for version in (4, 6):
+        for version in play.families:
             add_green_subnet(play, version)
     play.require(
         work["error_count"] == 0 and work["rounds"] > 0,
         f"the client's {work['rounds']} rounds met {work['error_count']} errors: {work}",
     )
     play.require(
-        seen == ["active", "network_change"] * 2 + ["active"],
+        seen == ["active", "network_change"] * len(play.families) + ["active"],
         f"the share network went {' → '.join(seen)}",
     )
     play.locations = scene.openstack_json("share", "export", "location", "list", "docs")
@@ -237,12 +249,17 @@ def add_subnet_in_use(play: Play) -> None:
         play.locations[: len(before)] == before,
         "the old export locations come first, with the ids that they had",
     )
-    families = sorted(where["Path"].startswith("[") for where in play.locations[len(before) :])
-    play.require(families == [False, True], "one new export location for each new address")
+    play.require(
+        families_of(play.locations[len(before) :]) == play.families,
+        "one new export location for each new address",
+    )
     add_client(play, "green-client", "green")
-    for version in (4, 6):
+    for version in play.families:
         answer = scene.nfs(
-            play.clients["green-client"], "read", play.location(version, 1), f"v4-{FILE}"
+            play.clients["green-client"],
+            "read",
+            play.location(version, 1),
+            f"v{play.families[0]}-{FILE}",
         )
         play.require(
             answer.get("text") == TEXT,
@@ -253,8 +270,9 @@ def add_subnet_in_use(play: Play) -> None:
 def remove_subnet_in_use(play: Play) -> None:
     """The client of a subnet is named and leaves; the subnet is removed while a client on another
     one keeps writing and reading."""
-    scene, leaving, old = play.scene, play.location(4, 1), play.locations
-    address = leaving.split(":", 1)[0]
+    first = play.families[0]
+    scene, leaving, old = play.scene, play.location(first, 1), play.locations
+    address = leaving.rpartition(":/")[0].strip("[]")
     share = f"/v2/shares/{play.share_id}"
 
     def connected() -> list[str]:
@@ -267,18 +285,18 @@ def remove_subnet_in_use(play: Play) -> None:
             return []
         return [client["address"] for client in listed if client["server_address"] == address]
 
-    green = CLIENTS["green-client"][0].split("/")[0]
+    green = play.of_families(CLIENTS["green-client"])[0].split("/")[0]
     with scene.working_client(play.clients["green-client"], leaving):
         scene.until(lambda: connected() == [green], 60, f"{green} to be named")
     play.require(True, f"{green} is named as connected by {leaving}, and leaves")
-    subnet_id = play.added_subnets.pop(-2)
+    subnet_id = play.added_subnets.pop(-len(play.families))
     action = f"/v2/share-networks/{play.share_network_id}/subnets/{subnet_id}/action"
     check = {"share_network_subnet_delete_check": {"reset_operation": False}}
     scene.until(
         lambda: scene.post(action, check)["compatible"] is True, 60, "the check to say compatible"
     )
     with (
-        scene.working_client(play.clients["blue-client"], play.location(4)) as work,
+        scene.working_client(play.clients["blue-client"], play.location(play.families[0])) as work,
         scene.watched(play.share_network_id) as seen,
     ):
         scene.post(action, {"force_delete": None})
@@ -301,11 +319,10 @@ def remove_subnet_in_use(play: Play) -> None:
     play.require(
         not scene.is_answered(play.clients["green-client"], address), f"nobody answers at {address}"
     )
-    answer = scene.nfs(play.clients["green-client"], "read", play.location(6, 1), f"v4-{FILE}")
-    play.require(
-        answer.get("text") == TEXT,
-        f"the client that left reads by {play.location(6, 1)}: {answer}",
-    )
+    for version in play.families[1:]:
+        other = play.location(version, 1)
+        answer = scene.nfs(play.clients["green-client"], "read", other, f"v{first}-{FILE}")
+        play.require(answer.get("text") == TEXT, f"the client that left reads by {other}: {answer}")
 
 
 def delete(play: Play) -> None:
@@ -325,10 +342,12 @@ def delete(play: Play) -> None:
     for server in ask("share", "server", "list"):
         run("share", "server", "delete", "--wait", server["ID"])
     # A share network with several subnets is not deleted: its subnets go first, all but one.
-    run("share", "network", "subnet", "delete", "blue", *play.added_subnets)
+    if play.added_subnets:
+        run("share", "network", "subnet", "delete", "blue", *play.added_subnets)
     run("share", "network", "delete", "--wait", "blue")
     run("share", "type", "delete", "default")
-    run("subnet", "delete", *(f"{network}-v{version}" for network, version in SUBNETS))
+    of_families = [(network, v) for network, v in SUBNETS if v in play.families]
+    run("subnet", "delete", *(f"{network}-v{version}" for network, version in of_families))
     run("network", "delete", "blue", "green")
     left = {
         kind: sorted(set(found) - set(play.empty.get(kind, [])))
@@ -349,6 +368,16 @@ def delete(play: Play) -> None:
     play.require(True, "the service has ended")
 
 
+def families_of(locations: Iterable[dict[str, Any]]) -> tuple[int, ...]:
+    """The IP versions of export locations, in their order."""
+    return tuple(sorted(6 if where["Path"].startswith("[") else 4 for where in locations))
+
+
+def named(families: Iterable[int]) -> str:
+    """`IPv4 and IPv6`."""
+    return " and ".join(f"IPv{version}" for version in families)
+
+
 def show_locations(play: Play) -> None:
     """Print the export locations."""
     for where in play.locations:
@@ -360,13 +389,13 @@ def show_locations(play: Play) -> None:
 def add_client(play: Play, name: str, network: str) -> None:
     """A machine of the tenant on one of the networks."""
     play.clients[name] = play.scene.add_client(
-        name, network, play.networks[network], *CLIENTS[name]
+        name, network, play.networks[network], *play.of_families(CLIENTS[name])
     )
 
 
 def write_past_the_size(play: Play, client: str) -> None:
     """Files of 1.1 GiB together do not fit into a share of 1 GiB."""
-    nfs, where = play.scene.nfs, play.location(4)
+    nfs, where = play.scene.nfs, play.location(play.families[0])
     written = 0
     for part in range(PARTS):
         answer = nfs(client, "write", where, f"part-{part}", "x" * 3072, "--times", str(PART_TIMES))
@@ -398,7 +427,7 @@ def add_green_subnet(play: Play, version: int) -> None:
         "the check to say compatible",
     )
     play.added_subnets.append(play.scene.openstack_json(*command)["id"])
-    wanted = len(play.locations) + (1 if version == 4 else 2)
+    wanted = len(play.locations) + 1 + play.families.index(version)
     path = f"/v2/shares/{play.share_id}/export_locations"
     play.scene.until(
         lambda: len(play.scene.get(path)["export_locations"]) == wanted,

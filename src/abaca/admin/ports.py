@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import random
 import socket
 
 
-def free_port() -> int:
-    """A port of the loopback address that nobody listens on.
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port of that address of this machine that nobody listens on. Raises OSError where the
+    machine does not have the address.
 
     It is below those that the system gives to connections that go out: one of them would take it
     before whoever is to listen there.
     """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     while True:
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as attempt, contextlib.suppress(OSError):
-            attempt.bind(("127.0.0.1", port))
-            return port
+        with socket.socket(family) as attempt:
+            try:
+                attempt.bind((address, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
