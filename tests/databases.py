@@ -138,7 +138,7 @@ class PostgresqlDatabases:
 
 
 class PostgresqlCluster:
-    """A throw-away PostgreSQL cluster in a temporary folder, listening on 127.0.0.1; durability is
+    """A throw-away PostgreSQL cluster in a temporary folder, listening on loopback; durability is
     off, unless it is to be crashed.
 
     PostgreSQL refuses to run as root, so root starts it as an unprivileged user. It dies with the
@@ -193,7 +193,7 @@ class PostgresqlCluster:
     def resume(self) -> None:
         """Run it."""
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": "127.0.0.1, ::1",
             "port": self.port,
             "unix_socket_directories": self._folder,
             "max_connections": 200,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -101,6 +102,22 @@ def test_a_name_is_one_shares_of_a_project_until_it_is_given_up(
     api("DELETE", f"/shares/{first}/metadata/dns_name", who=ALICE)
     assert api("POST", path, pair, who=ALICE) == {"metadata": {"dns_name": "docs"}}
     assert api("POST", path, pair, who=ALICE) == {"metadata": {"dns_name": "docs"}}  # its own
+
+
+def test_of_many_at_once_one_has_the_name(api: Api, network: str) -> None:
+    body = {
+        "share_proto": "NFS",
+        "size": 1,
+        "share_network_id": network,
+        "metadata": {"dns_name": "docs"},
+    }
+
+    def ask(_: int) -> int:
+        return api.send("POST", "/v2/shares", {"share": body}, who=ALICE).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        statuses = sorted(threads.map(ask, range(8)))
+    assert statuses == [200] + [409] * 7
 
 
 def test_another_project_has_names_of_its_own(api: Api, network: str, back_end: BackEnd) -> None:

@@ -108,8 +108,8 @@ def start(play: Play) -> None:
 
 
 def make(play: Play) -> None:
-    """Two networks, a share network on an IPv4 and an IPv6 subnet in one availability zone, a share
-    with access rules, two export locations."""
+    """Two networks, a share network on an IPv4 and an IPv6 subnet in one availability zone (with
+    --ipv6-only on an IPv6 one), a share with access rules, an export location on each subnet."""
     run, ask = play.scene.openstack, play.scene.openstack_json
     for network in ("blue", "green"):
         play.networks[network] = ask(
@@ -196,14 +196,15 @@ def make(play: Play) -> None:
 
 
 def use(play: Play) -> None:
-    """A client writes by IPv4 and reads by IPv6; one outside of the access rules is refused; nobody
-    writes past the share's size."""
+    """A client writes by one address and reads by the other; one outside of the access rules is
+    refused; nobody writes past the share's size."""
     use_within_rules(play)
     write_past_the_size(play, play.clients["blue-client"])
 
 
 def use_within_rules(play: Play) -> None:
-    """A client writes by IPv4 and reads by IPv6; one outside of the access rules is refused."""
+    """A client writes by one address and reads by the other; one outside of the access rules is
+    refused."""
     add_client(play, "blue-client", "blue")
     add_client(play, "blue-outsider", "blue")
     nfs, client = play.scene.nfs, play.clients["blue-client"]
