@@ -8,15 +8,17 @@ moment reads what is not there yet, and the process dies (seen with msgspec 0.22
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
 
 def make_ready() -> None:
-    """Have msgspec work out the fields of all structs that have been imported by now. Nobody else
-    decodes any meanwhile."""
+    """Have msgspec work out the fields of all structs that have been imported by now, but those
+    that it cannot decode. Nobody else decodes any meanwhile."""
     for struct in set(_below(msgspec.Struct)):
-        msgspec.json.Decoder(struct)
+        with suppress(NameError, TypeError):
+            msgspec.json.Decoder(struct)
 
 
 def _below(struct: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:

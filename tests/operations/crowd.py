@@ -601,6 +601,7 @@ _MEETING_REMOVALS: tuple[Asks, ...] = (
     _ask(choose_subnets, share=_WHICH, chosen=st.sampled_from(("ipv4", "ipv6")) | _WHICH),
     _ask(choose_no_subnets, share=_WHICH),
     _ask(connect, server=_WHICH, address=_WHICH, is_there=st.booleans()),
+    _ask(take_snapshot, share=_WHICH),
     _ask(show_drain, subnet=_WHICH),
     _ask(show_clients, share=_WHICH),
     _ask(show_clients_of_server, server=_WHICH),

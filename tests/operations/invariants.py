@@ -8,8 +8,9 @@ while everything is in motion.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -28,6 +29,8 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
     share_servers,
+    share_snapshot_export_locations,
+    share_snapshot_instances,
     share_snapshots,
     shares,
 )
@@ -203,10 +206,11 @@ def shares_are_reached_where_they_shall(conn: Connection, _limits: Limits) -> li
     telling = "\n".join(_inputs(conn, f"s.name = 'share_server_update_drains' AND {_UNFINISHED}"))
     told = _told_subnets(conn)
     paths = defaultdict(set)
-    for instance, path in conn.execute(
-        sa.select(share_export_locations.c.share_instance_id, share_export_locations.c.path)
-    ):
+    for instance, path in conn.execute(_PATHS):
         paths[instance].add(path.rpartition(":/")[0].strip("[]"))
+    snapshots = defaultdict(list)
+    for row in conn.execute(_MOUNTED):
+        snapshots[row.share_instance_id].append(row.id)
     wrong = []
     for share in conn.execute(_STANDING):
         server = share.share_server_id
@@ -227,14 +231,37 @@ def shares_are_reached_where_they_shall(conn: Connection, _limits: Limits) -> li
             and row.share_network_subnet_id not in told
             and server not in telling
         }
-        if not wanted <= paths[share.id] <= {row.ip_address for row in admitted}:
-            wrong.append(
-                f"share {share.share_id}: reached by {sorted(paths[share.id])}, "
-                f"wanted {sorted(wanted)} of server {server}"
-            )
+        most = {row.ip_address for row in admitted}
+        wrong += [
+            f"{what}: reached by {sorted(by)}, wanted {sorted(wanted)} of server {server}"
+            for what, by in _reached(share, paths, snapshots[share.id])
+            if not wanted <= by <= most
+        ]
     return wrong
 
 
+def _reached(
+    share: sa.Row[Any], paths: Mapping[str, set[str]], snapshots: Iterable[str]
+) -> Iterator[tuple[str, set[str]]]:
+    """By which addresses a share is reached, and its snapshots that can be mounted."""
+    yield f"share {share.share_id}", paths[share.id]
+    for snapshot in snapshots:
+        yield f"snapshot instance {snapshot} of share {share.share_id}", paths[snapshot]
+
+
+_PATHS = sa.union_all(
+    sa.select(share_export_locations.c.share_instance_id, share_export_locations.c.path),
+    sa.select(
+        share_snapshot_export_locations.c.share_snapshot_instance_id,
+        share_snapshot_export_locations.c.path,
+    ),
+)
+_MOUNTED = (
+    sa.select(share_snapshot_instances)
+    .join(share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id)
+    .join(shares, shares.c.id == share_snapshots.c.share_id)
+    .where(share_snapshot_instances.c.status == "available", shares.c.mount_snapshot_support)
+)
 _STANDING = (
     sa.select(share_instances, shares.c.export_choice)
     .join(shares, shares.c.id == share_instances.c.share_id)
@@ -369,10 +396,11 @@ def _inputs(conn: Connection, which: str) -> list[str]:
 
 
 def _told_subnets(conn: Connection) -> set[str]:
-    """The subnets of which their projects were told something: that a drain begins or ends, but not
-    everywhere, among it."""
-    query = sa.select(messages.c.resource_id)
-    return set(conn.scalars(query.where(messages.c.resource_type == "SHARE_NETWORK_SUBNET")))
+    """The subnets of which their projects were told that a share server does not know that they
+    drain, or do not any more."""
+    text = messages.c.user_message
+    but = text.startswith("The subnet drains, but") | text.startswith("The subnet does not drain")
+    return set(conn.scalars(sa.select(messages.c.resource_id).where(but)))
 
 
 def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str]]]:

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import msgspec
 import pytest
 
+from abaca import struct_types
 from abaca.api.app import create_app
 from tests.databases import SqliteDatabases
 from tests.stack import Stack, initialise, make_conf
@@ -52,6 +54,14 @@ def decode_at_once(start: Callable[[Stack], None], state_dir: Path, url: str) ->
     with ThreadPoolExecutor(THREADS) as pool:
         for struct in dict.fromkeys(structs()):
             list(pool.map(decode, [struct] * THREADS))
+
+
+def test_a_struct_that_nobody_can_decode_keeps_nothing_from_starting() -> None:
+    """A plug-in may have one, which it only writes."""
+    fields: list[tuple[str, Any]] = [("member", "Nowhere")]
+    written = msgspec.defstruct("Written", fields)
+    struct_types.make_ready()
+    assert msgspec.json.encode(written(member=1)) == b'{"member":1}'
 
 
 @pytest.mark.parametrize("start", [start_api, start_worker])
