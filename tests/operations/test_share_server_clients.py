@@ -21,7 +21,7 @@ from abaca.domain.network_changes.connected_clients import SubnetClients
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.share_networks import share_network_subnets as share_network_subnets_of
 from abaca.drivers.fake import FakeDriver
-from abaca.errors import ServiceDown
+from abaca.errors import Missing, ServiceDown
 from abaca.reconcile import expired_client_answers
 from abaca.values import Client, OpenFiles
 from abaca.worker.process import Worker
@@ -303,3 +303,9 @@ def test_a_subnet_without_servers_has_no_clients_and_asks_nobody(install: Instal
     found = stack.do(connected_clients.on_subnet, MEMBER.project_id, subnet)
     assert found == SubnetClients(rows={}, is_complete=True)
     assert "client_inquiries" not in stack.rows()
+
+
+def test_of_a_subnet_that_has_gone_meanwhile_nobody_is_told(stack: Stack) -> None:
+    """Between the check of a removal and its question who would be cut."""
+    with pytest.raises(Missing):
+        stack.do(connected_clients.cut, "gone")

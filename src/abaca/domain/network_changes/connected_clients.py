@@ -31,7 +31,7 @@ from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import access_rule_states, shares
 from abaca.domain.shares.share_instances import IS_ACTIVE
-from abaca.errors import Conflict, ServiceDown
+from abaca.errors import Conflict, Missing, ServiceDown
 from abaca.values import AccessRule, Caller, Client, OpenFiles, Value
 
 _NONE = OpenFiles(files=0, locks=0)
@@ -151,9 +151,14 @@ def cut(
     limits: RowLimits = NO_LIMITS,
 ) -> dict[str, Any] | PendingCheck:
     """`clients` that the removal of a share network subnet would cut, as `on_subnet` gives them,
-    each with its `share_server_id`. `all_clients`: it is certain that there are no others."""
+    each with its `share_server_id`. `all_clients`: it is certain that there are no others.
+
+    Raises Missing when the subnet has gone.
+    """
     owner = sa.select(share_networks.c.project_id).join(share_network_subnets)
-    project_id = conn.scalars(owner.where(share_network_subnets.c.id == subnet_id)).one()
+    project_id = conn.scalar(owner.where(share_network_subnets.c.id == subnet_id))
+    if project_id is None:  # it went while the back ends were asked
+        raise Missing(f"Share network subnet {subnet_id} could not be found.")
     found = on_subnet(conn, project_id, subnet_id, sees_all=sees_all, limits=limits)
     if isinstance(found, PendingCheck):
         return found
