@@ -743,3 +743,22 @@ def test_what_is_refused_and_what_waits_while_a_network_changes(stack: Stack) ->
     assert [share(stack, id_)["size"] for id_ in (growing, shrinking)] == [4, 1]
     assert {len(stack.paths(id_)) for id_ in (growing, shrinking, kept)} == {2}
     assert told(stack) == []
+
+
+def test_rules_that_are_applied_while_a_failed_addition_waits_move_no_export(stack: Stack) -> None:
+    """Although the back end has the new subnet already."""
+    first, second = stack.network("10.1.0.0/24", "10.2.0.0/24")
+    network = stack.share_network(first)
+    share = available_share(stack, network)
+    allow(stack, share, "10.0.0.0/8")
+    assert settled_rules(stack, share) == "active"
+    paths = stack.paths(share)
+    plan(stack, failing("update_share_server_network_allocations", "Refused", when="after"))
+    stack.add_subnet(network, second)
+    assert stack.settled_network(network) == "active"
+    assert len(world(stack)["servers"][server_of(stack, share)]["network_info"]) == 2
+    plan(stack)
+    (rule,) = stack.ask(access_rules.find, MEMBER, share)
+    stack.do(access_rules.deny, MEMBER, share, rule["id"])
+    assert settled_rules(stack, share) == "active"
+    assert stack.paths(share) == paths

@@ -103,7 +103,13 @@ class World(msgspec.Struct):
         known: Sequence[ExportLocation] = (),
     ) -> list[ExportLocation]:
         """One path for each address that it is reached on, in their order; the first of each family
-        is preferred. On those of the subnets that drain only paths that are `known` already."""
+        is preferred. With `network_info` on those networks only, as a change that failed may have
+        left others, and on those that drain only paths that are `known` already."""
+        given = {
+            allocation.ip_address
+            for entry in network_info
+            for allocation in entry.network_allocations
+        }
         shut = {
             allocation.ip_address
             for entry in network_info
@@ -119,6 +125,8 @@ class World(msgspec.Struct):
             shown = f"[{address}]" if version == 6 else address
             path = f"{shown}:/{folder}/{stored.id}"
             if address in shut and path not in known_paths:
+                continue
+            if given and address not in given:
                 continue
             locations.append(
                 ExportLocation(path=path, ip_version=version, preferred=version not in versions)
