@@ -19,7 +19,7 @@ from threading import Event
 
 from abaca.admin.ports import free_port
 
-PROGRAM = [sys.executable, "-m", "abaca.admin.cli"]
+PROGRAM = [sys.executable, "-P", "-m", "abaca.admin.cli"]
 READY_SECONDS = 90.0
 STOP_SECONDS = 60.0
 PATIENCE = 3  # limits are for a quiet machine: a busy one gets so many times as long
@@ -76,15 +76,16 @@ class Installation:
             str(self.state_dir),
         ]
 
-    def start(self) -> str:
-        """Start it and wait until it said what its back ends are. Returns what it printed."""
+    def start(self, cwd: str | Path = "/") -> str:
+        """Start it in that folder and wait until it said what its back ends are. Returns what it
+        printed."""
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
                 [*self.command("serve"), "--port", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd="/",
+                cwd=cwd,
                 user=self.user,
                 group=pwd.getpwnam(self.user).pw_gid if self.user else None,
                 env={**os.environ, "HOME": "/nonexistent"},

@@ -33,6 +33,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
+TRACE = "was-imported"
 PASSWORD = re.compile(r"The password is shown only once: (\S+)")
 
 
@@ -40,8 +41,22 @@ PASSWORD = re.compile(r"The password is shown only once: (\S+)")
 def service() -> Iterator[Installation]:
     """A service that runs through the tests of this module, in their order."""
     with installation() as made:
-        made.start()
+        made.start(cwd=hostile_folder(made.folder))
         yield made
+
+
+def hostile_folder(below: Path) -> Path:
+    """A folder with modules that the service imports; whoever imports one of them here leaves a
+    trace."""
+    folder = below / "hostile"
+    folder.mkdir()
+    trace = folder / TRACE
+    for module in ("abaca", "multiprocessing", "json"):
+        (folder / module).mkdir()
+        code = f"open({str(trace)!r}, 'a').close()\nraise ImportError('from the folder')\n"
+        (folder / module / "__init__.py").write_text(code)
+    folder.chmod(0o777)
+    return folder
 
 
 def password_in_clouds_file(made: Installation) -> str:
@@ -63,6 +78,11 @@ def test_it_says_where_it_listens_and_how_to_log_in(service: Installation) -> No
     found = PASSWORD.search(said)
     assert found and found[1] == password_in_clouds_file(service)
     assert "@fake is up" in said and service.answers()
+
+
+def test_nothing_is_imported_from_the_folder_that_it_is_started_in(service: Installation) -> None:
+    """Root may start it anywhere, also where others put files."""
+    assert service.answers() and not (service.folder / "hostile" / TRACE).exists()
 
 
 def test_files_are_for_those_who_need_them(service: Installation) -> None:

@@ -29,6 +29,8 @@ def main() -> None:
       abaca serve      start everything; prints how to log in
       abaca demo       show the main job end to end, then clean up
     """
+    # no Python that is started from here imports from whatever folder this was called in
+    os.environ["PYTHONSAFEPATH"] = "1"
 
 
 @main.command()

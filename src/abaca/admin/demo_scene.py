@@ -84,6 +84,7 @@ class Scene:
         self.config_file.write_text(self.config_text())
         command = [
             sys.executable,
+            "-P",
             "-m",
             "abaca.admin.cli",
             "serve",
@@ -94,7 +95,7 @@ class Scene:
             "--port",
             str(self.port),
         ]
-        self._say(f"$ abaca {' '.join(command[3:])}")
+        self._say(f"$ abaca {' '.join(command[4:])}")
         with open(self.log, "wb") as log:
             command += ["--config-file", str(self.config_file)]
             self._service = subprocess.Popen(
@@ -348,6 +349,7 @@ def nfs_command(client: str, *arguments: str) -> list[str]:
         "nsenter",
         f"--net={namespaces.path_of(client)}",
         sys.executable,
+        "-P",
         "-m",
         "abaca.admin.nfs_probe",
         *arguments,

@@ -62,7 +62,7 @@ def run(settings: Settings) -> None:
 
 def children(arguments: list[str]) -> list[Child]:
     """The worker, which keeps root, then the API, which gives it up."""
-    program = [sys.executable, "-m", "abaca.admin.cli"]
+    program = [sys.executable, "-P", "-m", "abaca.admin.cli"]
     return [
         Child(
             "worker",

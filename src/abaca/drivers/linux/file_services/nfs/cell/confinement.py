@@ -83,6 +83,7 @@ def start(launch: Launch) -> None:
     try:
         run(
             sys.executable,
+            "-P",
             "-m",
             "abaca.drivers.linux.file_services.nfs.cell.launch",
             text,
