@@ -91,6 +91,7 @@ def add_servers(engine: Engine, count: int, hosts: list[str]) -> str:
             neutron_net_id=pair[0],
             neutron_subnet_id=pair[1],
             count=1,
+            project_id=PROJECT,
         )
         for id_ in servers
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -194,17 +194,33 @@ def test_strange_paths(api: Api, share_id: str) -> None:
     api.fault("GET", f"/shares/{share_id}", None, 404, who=ALICE)
 
 
-def test_a_bug_tells_nothing(
-    template_database: Callable[[Initialise], str],
-    conf: cfg.ConfigOpts,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    broken = create_engine(template_database(initialise))
-    with begin(broken) as conn:
+@pytest.fixture
+def broken(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
+    """A database without the table of messages."""
+    engine = create_engine(template_database(initialise))
+    with begin(engine) as conn:
         conn.execute(sa.text("DROP TABLE messages"))
+    yield engine
+    engine.dispose()
+
+
+def test_who_has_found_a_bug_fills_the_log_with_no_tracebacks(
+    broken: Engine, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = Api(create_app(conf, broken))
+    for _ in range(40):
+        assert api.send("GET", "/v2/messages").status_code == 500
+    told = [record for record in caplog.records if record.name == "abaca.api.faults"]
+    assert len(told) == 40
+    # ten of each minute
+    assert 10 <= len([record for record in told if record.exc_info]) < 40
+
+
+def test_a_bug_tells_nothing(
+    broken: Engine, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR):
         answer = Api(create_app(conf, broken)).send("GET", "/v2/messages")
-    broken.dispose()
     assert answer.status_code == 500
     request_id = answer.headers["x-openstack-request-id"]
     expected = (

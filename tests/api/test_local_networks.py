@@ -121,7 +121,15 @@ def give_address(engine: Engine, subnet: Answer, server_id: str = "server") -> L
     plugin = LocalNetworks({}, SqlPortStore(engine))
     ids = {"neutron_net_id": subnet["network_id"], "neutron_subnet_id": subnet["id"]}
     plugin.allocate(
-        [AllocationRequest(server_id=server_id, share_network_subnet_id="sns", count=1, **ids)]
+        [
+            AllocationRequest(
+                server_id=server_id,
+                share_network_subnet_id="sns",
+                count=1,
+                project_id=subnet["project_id"],
+                **ids,
+            )
+        ]
     )
     return plugin
 

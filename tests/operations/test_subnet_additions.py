@@ -21,6 +21,7 @@ from abaca.db.tables import (
     share_networks,
     share_servers,
 )
+from abaca.domain.local_networks import local_networks, local_subnets, rbac_policies
 from abaca.domain.network_changes import subnet_additions
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
@@ -30,6 +31,7 @@ from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rules, share_export_locations, shares
 from abaca.drivers.fake.faults import Fault
 from abaca.errors import CallerError, Conflict, Forbidden, Invalid, ServiceDown
+from abaca.values import Caller
 from tests.operations.conftest import Install
 from tests.operations.scene import (
     FAILURES,
@@ -193,6 +195,50 @@ def test_without_servers_any_number_is_added_freely(stack: Stack) -> None:
         add_once(stack, share_network, wanted(pairs[0]), multiple_allowed=False)
     id_ = available_share(stack, share_network)
     assert len(stack.paths(id_)) == 3
+
+
+# --- a subnet that goes while the answer of the drivers is kept -----------------------------------
+
+
+OWNER = Caller(user_id="owner", project_id="owner", roles=("member",))
+
+
+def lent(stack: Stack, *cidrs: str) -> tuple[list[tuple[str, str]], str]:
+    """The subnets of a network that another project shares with the member's, and the policy."""
+    pairs = stack.network(*cidrs, caller=OWNER)
+    policy = stack.do(
+        rbac_policies.create, OWNER, network_id=pairs[0][0], target_project=MEMBER.project_id
+    )
+    return pairs, policy["id"]
+
+
+def test_a_network_that_is_shared_no_more_is_not_added_by_an_answer_of_before(
+    stack: Stack,
+) -> None:
+    own = stack.network("10.1.0.0/24")[0]
+    share_network = stack.share_network(own)
+    available_share(stack, share_network)
+    (pair,), policy_id = lent(stack, "10.2.0.0/24")
+    stack.checked(share_network, pair)
+    stack.do(rbac_policies.delete, OWNER, policy_id)
+    refused(stack, Conflict, "There is no subnet", share_network, pair)
+    stack.do(local_networks.delete, OWNER, pair[0])
+    refused(stack, Conflict, "There is no subnet", share_network, pair)
+
+
+def test_a_subnet_that_is_deleted_is_not_added_by_an_answer_of_before(stack: Stack) -> None:
+    own = stack.network("10.1.0.0/24")[0]
+    share_network = stack.share_network(own)
+    available_share(stack, share_network)
+    (gone, kept), policy_id = lent(stack, "10.2.0.0/24", "10.3.0.0/24")
+    for pair in (gone, kept):
+        stack.checked(share_network, pair)
+    stack.do(local_subnets.delete, OWNER, gone[1])
+    refused(stack, Conflict, f"There is no subnet {gone[1]}", share_network, gone)
+    stack.add_subnet(share_network, kept)
+    assert stack.settled_network(share_network) == "active"
+    with pytest.raises(Conflict, match="share networks of these projects"):
+        stack.do(rbac_policies.delete, OWNER, policy_id)
 
 
 # --- refusals by capability and health ------------------------------------------------------------

@@ -4,12 +4,14 @@ API."""
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import NamedTuple
 
 import falcon
 import msgspec
 from sqlalchemy.exc import OperationalError
 
+from abaca.api.first_of_a_minute import FirstOfAMinute
 from abaca.api.wire import local_networks
 from abaca.db.session import is_outage
 from abaca.errors import CallerError, Forbidden, Missing, Unauthenticated
@@ -122,8 +124,9 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Make `app` answer every error as a fault."""
     app.add_error_handler(CallerError, _caller_error)
     app.add_error_handler(falcon.HTTPError, _http_error)
-    app.add_error_handler(OperationalError, _database_error)
-    app.add_error_handler(Exception, _bug)
+    tracebacks = FirstOfAMinute("tracebacks of unexpected errors")
+    app.add_error_handler(OperationalError, partial(_database_error, tracebacks))
+    app.add_error_handler(Exception, partial(_bug, tracebacks))
 
 
 def _caller_error(
@@ -146,19 +149,30 @@ def _http_error(
 
 
 def _database_error(
-    req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, object]
+    tracebacks: FirstOfAMinute,
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: OperationalError,
+    params: dict[str, object],
 ) -> None:
     """The database is unavailable: nothing was changed, and the caller may try again."""
     if not is_outage(error):
-        _bug(req, resp, error, params)
+        _bug(tracebacks, req, resp, error, params)
         return
     LOG.error("%s %s: the database does not answer: %s", req.method, req.path, error.orig)
     answer(req, resp, 503, "The database does not answer. Try again later.")
 
 
 def _bug(
-    req: falcon.Request, resp: falcon.Response, error: Exception, _params: dict[str, object]
+    tracebacks: FirstOfAMinute,
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: Exception,
+    _params: dict[str, object],
 ) -> None:
-    """Any other exception is a bug. The log gets everything, the caller only the request id."""
-    LOG.error("%s %s failed", req.method, req.path, exc_info=error)
+    """Any other exception is a bug. The log gets everything, the caller only the request id.
+
+    Whoever has found one cannot fill the log with tracebacks.
+    """
+    LOG.error("%s %s failed", req.method, req.path, exc_info=error if tracebacks.admit() else None)
     answer(req, resp, 500, INTERNAL)

@@ -40,6 +40,7 @@ def request(
     count: int = 1,
     server_id: str | None = None,
     share_network_subnet_id: str | None = None,
+    project_id: str = PROJECT,
 ) -> AllocationRequest:
     """A request on `subnet`, by a new share server and a new share network subnet unless they are
     named."""
@@ -49,6 +50,7 @@ def request(
         neutron_net_id=subnet.neutron_net_id,
         neutron_subnet_id=subnet.neutron_subnet_id,
         count=count,
+        project_id=project_id,
     )
 
 
@@ -309,6 +311,7 @@ def request_like(
         neutron_net_id=original.neutron_net_id,
         neutron_subnet_id=neutron_subnet_id or original.neutron_subnet_id,
         count=count or original.count,
+        project_id=original.project_id,
     )
 
 

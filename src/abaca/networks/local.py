@@ -70,8 +70,8 @@ class Port(Value):
 
 
 class LockedPorts(Protocol):
-    """Some subnets, in a transaction in which nobody else gives addresses of theirs or deletes
-    them."""
+    """Some subnets, in a transaction in which nobody else gives addresses of theirs, deletes them,
+    or stops sharing their networks."""
 
     def subnets(self) -> Mapping[str, LocalSubnet]:
         """The subnets by id; those that are not there are left out."""
@@ -160,7 +160,7 @@ class LocalNetworks(NetworkPlugin):
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
         with self._store.lock({request.neutron_subnet_id for request in requests}) as locked:
-            _require_subnets(requests, locked.subnets())
+            _require_usable(requests, locked.subnets())
             ports = {
                 port.key: port
                 for port in locked.ports_of({request.server_id for request in requests})
@@ -180,7 +180,7 @@ class LocalNetworks(NetworkPlugin):
         self, request: AllocationRequest, ip_addresses: Sequence[str]
     ) -> list[NetworkAllocation]:
         with self._store.lock({request.neutron_subnet_id}) as locked:
-            _require_subnets([request], locked.subnets())
+            _require_usable([request], locked.subnets())
             taken = _Taken(locked, request)
             return [
                 taken.hand_over(key, address)
@@ -276,12 +276,18 @@ def _keys(request: AllocationRequest, count: int | None = None) -> list[PortKey]
     ]
 
 
-def _require_subnets(
+def _require_usable(
     requests: Sequence[AllocationRequest], subnets: Mapping[str, LocalSubnet]
 ) -> None:
+    """Refused, as by `get_subnet`: it may be long ago that this was asked, and the network shared
+    no more."""
     for request in requests:
         found = subnets.get(request.neutron_subnet_id)
-        if found is None or found.subnet.neutron_net_id != request.neutron_net_id:
+        if (
+            found is None
+            or found.subnet.neutron_net_id != request.neutron_net_id
+            or not found.is_usable_by(request.project_id)
+        ):
             raise Refused(
                 f"There is no subnet {request.neutron_subnet_id} on the network "
                 f"{request.neutron_net_id}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_network
 
@@ -13,16 +14,17 @@ from sqlalchemy.engine import Engine
 from abaca.db import migrations
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import local_addresses_set_aside
-from abaca.domain.local_networks import local_networks, local_subnets
+from abaca.domain.local_networks import local_networks, local_subnets, rbac_policies
 from abaca.domain.local_networks.local_ports import SqlPortStore
 from abaca.errors import DatabaseAway, NoSpace, OutcomeUnknown, Refused, Unavailable
 from abaca.networks import registry
-from abaca.networks.conformance import PROJECT, NetworkConformance, request
+from abaca.networks.conformance import PROJECT, NetworkConformance, NetworkLab, request
 from abaca.networks.fake import FakeNetworks
 from abaca.networks.interface import NetworkPlugin
 from abaca.networks.local import SET_ASIDE_FOR, LocalNetworks
 from abaca.values import Caller, Subnet
 from tests.databases import Initialise
+from tests.stack import wait_for
 
 
 class FakeLab:
@@ -59,7 +61,29 @@ def engine(template_database: Callable[[Initialise], str]) -> Iterator[Engine]:
     made.dispose()
 
 
-class TestFakeNetworks(NetworkConformance):
+class LocalRules(NetworkConformance):
+    """The contract, and what subnets in Abaca's own hands are beyond it."""
+
+    def test_a_subnet_that_is_not_the_project_s_to_use_gives_no_address(
+        self, network_lab: NetworkLab
+    ) -> None:
+        """Whatever was found before; also not with one that is, and no address is taken over."""
+        mine, others = (
+            network_lab.add_subnet("10.1.0.0/24"),
+            network_lab.add_subnet("10.2.0.0/24", project_id="another"),
+        )
+        plugin = network_lab.plugin
+        before = [plugin.free_addresses(subnet) for subnet in (mine, others)]
+        for project_id in (PROJECT, ""):
+            with pytest.raises(Refused, match="There is no subnet"):
+                plugin.allocate([request(mine), request(others, project_id=project_id)])
+            with pytest.raises(Refused, match="There is no subnet"):
+                plugin.take_over(request(others, project_id=project_id), ["10.2.0.7"])
+        assert [plugin.free_addresses(subnet) for subnet in (mine, others)] == before
+        assert plugin.allocate([request(others, project_id="another")])
+
+
+class TestFakeNetworks(LocalRules):
     @pytest.fixture
     def network_lab(self) -> FakeLab:
         return FakeLab()
@@ -75,7 +99,7 @@ class TestFakeNetworks(NetworkConformance):
         assert len(lab.plugin.allocate([request(subnet)])) == 1
 
 
-class TestLocalNetworks(NetworkConformance):
+class TestLocalNetworks(LocalRules):
     @pytest.fixture
     def network_lab(self, engine: Engine) -> LocalLab:
         return LocalLab(engine)
@@ -155,6 +179,39 @@ class TestLocalNetworks(NetworkConformance):
         network_lab.add_subnet("10.2.0.0/24", network_id=subnet.neutron_net_id)
         with pytest.raises(Refused, match="2 subnets"):
             network_lab.plugin.get_subnet(PROJECT, subnet.neutron_net_id, None)
+
+
+def test_a_policy_that_is_being_deleted_gives_no_address(engine: Engine) -> None:
+    """Whoever asks at that moment waits for it."""
+    lab = LocalLab(engine)
+    subnet, owner = (
+        lab.add_subnet("10.1.0.0/24", project_id="a"),
+        Caller(user_id="u", project_id="a"),
+    )
+    with begin(engine) as conn:
+        policy = rbac_policies.create(
+            conn, owner, network_id=subnet.neutron_net_id, target_project=PROJECT
+        )
+    assert lab.plugin.allocate([request(subnet)])[0]
+    with ThreadPoolExecutor(1) as threads:
+        with begin(engine) as conn:
+            rbac_policies.delete(conn, owner, policy["id"])
+            given = threads.submit(lab.plugin.allocate, [request(subnet)])
+            wait_for(lambda: given.done() or _waits(engine))
+        with pytest.raises(Refused, match="There is no subnet"):
+            given.result(60)
+
+
+def _waits(engine: Engine) -> bool:
+    """Whether somebody waits for a row. On SQLite whoever writes waits for the other writer."""
+    if engine.dialect.name == "sqlite":
+        return True
+    waiting = sa.text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+    )
+    with engine.connect() as conn:
+        return bool(conn.scalar(waiting))
 
 
 def test_a_server_has_one_address_a_place(engine: Engine) -> None:

@@ -7,7 +7,7 @@ routes) and refused otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -181,12 +181,7 @@ RBAC_POLICY = View(
     Field("target_tenant"),
 )
 
-_READERS: dict[str, Callable[[str], Any]] = {
-    "shared": bodies.boolean,
-    "ip_version": int,
-    "mtu": int,
-    "segmentation_id": int,
-}
+_NUMBERS = ("ip_version", "mtu", "segmentation_id")
 _COLUMNS = {
     "tenant_id": "project_id",
     "provider:network_type": "network_type",
@@ -236,10 +231,9 @@ def filters(
 
 
 def _read(name: str, text: str) -> Any:
-    try:
-        return _READERS.get(name, str)(text)
-    except ValueError:
-        raise Invalid(f"Invalid input for {name}: '{text}'.") from None
+    if name in _NUMBERS:
+        return bodies.integer(text, f"Invalid input for {name}: '{text}'.")
+    return bodies.boolean(text) if name == "shared" else text
 
 
 _NOUNS = {"subnets": "Subnet", "rbac-policies": "RbacPolicy"}

@@ -53,9 +53,16 @@ class SqlPortStore:
 
     @contextmanager
     def lock(self, subnet_ids: Collection[str]) -> Iterator[LockedPorts]:
-        """As the protocol says. The rows are locked in one order, so that two transactions never
-        wait for each other."""
+        """As the protocol says. Networks are locked before subnets, as where they are deleted, and
+        all rows in one order, so that two transactions never wait for each other."""
+        on = sa.select(local_subnets.c.network_id).where(local_subnets.c.id.in_(subnet_ids))
+        networks = (
+            sa.select(local_networks.c.id)
+            .where(local_networks.c.id.in_(on))
+            .order_by(local_networks.c.id)
+        )
         with self._write() as conn:
+            conn.execute(networks.with_for_update(read=True)).all()
             query = (
                 _subnets().where(local_subnets.c.id.in_(subnet_ids)).order_by(local_subnets.c.id)
             )

@@ -8,7 +8,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import utcnow
+from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import (
     local_networks,
     local_rbac_policies,
@@ -41,6 +41,23 @@ def is_shared_with(conn: Connection, network_id: str, *projects: str) -> bool:
     """Whether the network is shared with one of these."""
     query = sa.select(local_networks.c.id).where(
         local_networks.c.id == network_id, shared_with(*projects)
+    )
+    return conn.execute(query).first() is not None
+
+
+def hold_usable(conn: Connection, project_id: str, network_id: str, subnet_id: str) -> bool:
+    """Whether the project may use the subnet of that network. If so, nobody deletes it or stops
+    sharing it until the transaction ends."""
+    lock_row(conn, local_networks, network_id)
+    lock_row(conn, local_subnets, subnet_id)
+    query = (
+        sa.select(local_subnets.c.id)
+        .join(local_networks)
+        .where(
+            local_subnets.c.id == subnet_id,
+            local_networks.c.id == network_id,
+            usable_by(project_id),
+        )
     )
     return conn.execute(query).first() is not None
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import services, share_network_subnets, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain.local_networks import sharing
 from abaca.domain.network_changes import share_network_checks as checks
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_network_checks import PendingCheck, Question
@@ -40,9 +41,10 @@ class SubnetRequest(Value):
 
 
 class _Addition(Value):
-    """An addition that passed all rules that need no driver: the zone, and the servers to grow and
-    to ask."""
+    """An addition that passed all rules that need no driver: the share network's project, the
+    zone, and the servers to grow and to ask."""
 
+    project_id: str
     zone_id: str | None
     affected: list[str]
     asked: list[str]
@@ -183,6 +185,7 @@ def _judge(
             refusal=refusal,
         )
     return _Addition(
+        project_id=network.project_id,
         zone_id=zone.id if zone else None,
         affected=[s.id for s in affected],
         asked=sorted(s.id for s in asked),
@@ -219,7 +222,8 @@ def _begin(
     subnet: Subnet,
 ) -> str:
     """Everything becomes network_change, the subnet and its mappings are stored and the work is
-    enqueued: all of it or nothing."""
+    enqueued: all of it or nothing. Conflict when the subnet is the project's to use no more."""
+    _require_usable(conn, addition.project_id, subnet)
     subnet_id = _insert(conn, share_network_id, wanted, addition, resolved=subnet)
     checks.forget_all(conn, share_network_id)
     if not addition.affected:  # the servers that were asked are in other zones
@@ -241,6 +245,14 @@ def _begin(
         conn, share_network_id, addition.affected, "share_server_add_subnet", subnet_id, subnet_id
     )
     return subnet_id
+
+
+def _require_usable(conn: Connection, project_id: str, subnet: Subnet) -> None:
+    """The network plug-in was asked before the drivers were; a local subnet may be gone since then,
+    or its network shared no more."""
+    net, sub = subnet.neutron_net_id, subnet.neutron_subnet_id
+    if subnet.is_local and not sharing.hold_usable(conn, project_id, net, sub):
+        raise Conflict(f"{_DENIED}: There is no subnet {sub} on the network {net}.")
 
 
 def _insert(
