@@ -31,6 +31,20 @@ FIRST_HOST = "first host"
 """As `gateway_ip`: the first address of the range; None means no gateway at all."""
 
 MOST_POOLS = 64  # of one subnet
+# This network, loopback, link-local, multicast; unspecified, loopback, IPv4 written as IPv6.
+_NOT_FOR_HOSTS = [
+    ip_network(cidr)
+    for cidr in (
+        "0.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "224.0.0.0/4",
+        "::/96",
+        "::ffff:0:0/96",
+        "fe80::/10",
+        "ff00::/8",
+    )
+]
 FILTERS = (
     "id",
     "name",
@@ -186,8 +200,9 @@ def _network(cidr: str, version: int) -> Network:
             f"The prefix length of {network} leaves no room for a gateway and a host, or for "
             "anything else."
         )
-    if network.is_multicast or network.is_loopback or network.is_link_local:
-        raise Invalid(f"{network} is not a range for hosts: multicast, loopback or link-local.")
+    special = next((each for each in _NOT_FOR_HOSTS if network.overlaps(each)), None)
+    if special is not None:
+        raise Invalid(f"{network} is not a range for hosts: it overlaps {special}.")
     return network
 
 
