@@ -386,6 +386,15 @@ DNS_OPTIONS: list[cfg.Opt] = [
         "nfs.example.org. The API and the workers need the same one. By default there are no "
         "names.",
     ),
+    cfg.ListOpt(
+        "networks",
+        item_type=Shaped("an IP network as 10.0.0.0/8", r"^[0-9A-Fa-f:.]+/[0-9]{1,3}$"),
+        default=["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"],
+        help="Networks whose addresses are published, separated by commas; others are left out. "
+        "Where projects choose the ranges of their subnets, name only addresses that lead to "
+        "nobody else: a name below the domain with another's address is good for certificates, "
+        "cookies and phishing. By default the private ranges of RFC 1918, RFC 6598 and RFC 4193.",
+    ),
     cfg.IntOpt(
         "ttl",
         default=60,

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 import dns.zone
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from abaca.db.tables import network_allocations
+from abaca.addresses import Network
+from abaca.db.tables import network_allocations, share_servers
+from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.dns.dynamic_updates import Primary
 from abaca.dns.records import DnsError, ReadNames
+from abaca.dns.refused_names import LONGEST_PAUSE
 from abaca.dns.zone_file import ZoneFile
 from abaca.domain.network_changes import subnet_drains
 from abaca.domain.share_networks import share_network_subnets
 from abaca.domain.shares import dns_names, share_export_locations, share_metadata, shares
-from abaca.reconcile.dns_records import LONGEST_PAUSE, DnsRecords, Publication
+from abaca.reconcile.dns_records import DnsRecords, Publication
 from tests import name_server
 from tests.name_server import write_key
 from tests.operations.conftest import Install
@@ -27,9 +33,12 @@ from tests.stack import ADMIN, MEMBER, Stack, wait_for
 DOMAIN = "nfs.example.org"
 
 
-def names(stack: Stack) -> dict[str, list[str]]:
+PRIVATE = [ip_network("10.0.0.0/8"), ip_network("fc00::/7")]
+
+
+def names(stack: Stack, networks: Sequence[Network] = PRIVATE) -> dict[str, list[str]]:
     """Name, without the domain → the prefixes of its addresses: 10.1, 10.2, fd00."""
-    found = stack.ask(dns_names.all_names, DOMAIN)
+    found = stack.ask(dns_names.all_names, DOMAIN, networks).names
     return {
         name.removesuffix(f".{DOMAIN}"): sorted(
             ".".join(str(address).split(".")[:2]).split("::")[0] for address in addresses
@@ -165,6 +174,71 @@ def test_each_project_has_names_of_its_own(project: str, label: str | None) -> N
     assert project == found or others[-1] != found  # the project that is called like the hash
 
 
+def renamed(stack: Stack, server_id: str, other_id: str) -> None:
+    """Another share server like that one, as somebody who writes past the API would store it."""
+
+    def store(conn: Connection) -> None:
+        for table, column in (
+            (share_servers, "id"),
+            (mappings, "share_server_id"),
+            (network_allocations, "share_server_id"),
+        ):
+            rows = conn.execute(sa.select(table).where(table.c[column] == server_id)).mappings()
+            for row in rows.all():
+                more = {"id": other_id[::-1], "ip_address": "10.6.6.6"}
+                more = {name: value for name, value in more.items() if name in row}
+                conn.execute(sa.insert(table).values({**row, **more, column: other_id}))
+
+    stack.do(store)
+
+
+@pytest.mark.parametrize(
+    "bad", ["x 60 A 10.6.6.6\nwww A 10.6.6.6\ny", "ü", "a..b", "a.project", "*", "A", "-"]
+)
+def test_an_id_that_is_no_label_is_published_nowhere_and_costs_no_other_name(
+    stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    network = stack.share_network(*stack.network("10.1.0.0/24"))
+    server = server_of(stack, available_share(stack, network))
+    renamed(stack, server, bad)
+    path = tmp_path / "zone"
+    file = ZoneFile(path, DOMAIN, 60, ("ns1.example",), "a.example")
+    records = DnsRecords(stack.engine, DOMAIN, PRIVATE, 1.0, file)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            records.bring_in_line()
+    zone = dns.zone.from_file(str(path), DOMAIN)
+    assert {str(name) for name in zone} == {"@", f"server-{server}"}
+    assert names(stack) == {f"server-{server}": ["10.1"]}
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("names in DNS: 1 left out: ")
+    assert "\n" not in told
+
+
+def test_addresses_of_others_networks_are_published_nowhere(
+    stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Projects choose the ranges of their subnets, and so the addresses of their names."""
+    network = stack.share_network(*stack.network("203.0.113.0/29", "10.1.0.0/24", "2001:db8::/64"))
+    share = available_share(stack, network, metadata={"dns_name": "login"})
+    server = f"server-{server_of(stack, share)}"
+    assert names(stack) == {server: ["10.1"], "login.project": ["10.1"]}
+    four, six = ip_network("203.0.113.0/29"), ip_network("2001:db8::/48")
+    assert names(stack, [*PRIVATE, four])[server] == ["10.1", "203.0"]
+    assert names(stack, [six]) == {server: ["2001:db8"], "login.project": ["2001:db8"]}
+    assert names(stack, []) == {}
+    file = ZoneFile(tmp_path / "zone", DOMAIN, 60, ("ns1.example",), "a.example")
+    records = DnsRecords(stack.engine, DOMAIN, PRIVATE, 1.0, file)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            records.bring_in_line()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("names in DNS: 2 left out: ")
+    assert "203.0.113." in told
+    assert "[dns] networks" in told
+    assert "203.0.113." not in (tmp_path / "zone").read_text()
+
+
 # --- the pass -----------------------------------------------------------------------------------
 
 
@@ -251,11 +325,11 @@ def test_one_kind_of_publication_that_fails_is_nothing_to_the_other(
         key = write_key(tmp_path / "dns-key")
         missing = ZoneFile(tmp_path / "missing" / "zone", DOMAIN, 60, ("ns1.example",), "a.example")
         primary = Primary("127.0.0.1", port, key, DOMAIN, DOMAIN, 60, "abaca", seconds=0.2)
-        DnsRecords(stack.engine, DOMAIN, 1.0, missing, primary).bring_in_line()
+        DnsRecords(stack.engine, DOMAIN, PRIVATE, 1.0, missing, primary).bring_in_line()
         silent.settimeout(20)
         silent.accept()[0].close()  # it was asked although the file failed
         good = ZoneFile(tmp_path / "zone", DOMAIN, 60, ("ns1.example",), "a.example")
-        DnsRecords(stack.engine, DOMAIN, 1.0, good, primary).bring_in_line()
+        DnsRecords(stack.engine, DOMAIN, PRIVATE, 1.0, good, primary).bring_in_line()
     assert "server-" in (tmp_path / "zone").read_text()
 
 
@@ -277,9 +351,27 @@ def test_a_failure_is_a_line_of_the_log_and_pauses_grow(
     assert len(caplog.records[0].getMessage()) < 600
 
 
+def test_a_look_that_costs_much_is_followed_by_a_rest() -> None:
+    """A zone that changes at each look is read whole each time: at most a quarter of the time."""
+    now = spent = 0.0
+    looks = []
+
+    def reads(_: ReadNames) -> str:
+        nonlocal now, spent
+        looks.append(now)
+        now, spent = now + 9.0, spent + 4.0  # seconds, and those of them that it computes
+        return ""
+
+    publication = Publication(reads, 10.0, now=lambda: now, spent=lambda: spent)
+    for _ in range(100):
+        publication.bring_in_line(dict)
+        now += 1.0
+    assert looks == [0.0, 21.0, 42.0, 63.0, 84.0, 105.0, 126.0, 147.0, 168.0]
+
+
 def test_names_that_cannot_be_published_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     complaints = iter(["1 cannot", "1 cannot", "1 cannot", "2 cannot", "", ""])
-    publication = Publication(lambda _: next(complaints), shortest_pause=0.05)
+    publication = Publication(lambda _: next(complaints), 0.05, spent=lambda: 0.0)
     with caplog.at_level(logging.INFO):
         for _ in range(6):
             publication.bring_in_line(dict)

@@ -132,6 +132,10 @@ DNS = "[dns]\ndomain = nfs.example.org\n"
             "directory: '/nowhere'.",
         ),
         (
+            f"{DNS}zone_file = /var/zone\nnameservers = ns1.example.org\nnetworks = 10.0.0.1/8\n",
+            "[dns] networks: 10.0.0.1/8 has host bits set.",
+        ),
+        (
             f"{DNS}server = ns1.example.org\nkey_file = /nowhere\n",
             "[dns] server = ns1.example.org: an IP address is expected.",
         ),

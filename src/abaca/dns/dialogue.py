@@ -22,10 +22,15 @@ from abaca.dns.records import DnsError
 
 MOST_BYTES = 16_000_000
 """Of all answers of one connection. A transfer of 20,000 names of share servers takes 2 MB."""
+MOST_RECORDS = 300_000
+"""Of a transfer. 20,000 names of share servers, with addresses of both families, are 60,000."""
+_BETWEEN_LOOKS_AT_THE_CLOCK = 250
+"""Records, which are understood and used in a few hundredths of a second."""
 
 
 class Refusal(DnsError):
-    """The server answered, and said no."""
+    """The server said no, or there is no message that could ask for it. It is signed, or says that
+    the key may not: so Knot DNS answers for a name that its ACL does not let the key change."""
 
 
 class Dialogue:
@@ -51,9 +56,10 @@ class Dialogue:
         with self._told(what):
             self._send(question)
             answer = self._understand(question, self._read_message())
-            self._require_success(answer, what)
             if not answer.had_tsig:
-                raise DnsError(f"{what} from {self._where}: the answer is not signed")
+                code = dns.rcode.to_text(answer.rcode())
+                raise DnsError(f"{what} from {self._where}: the answer is not signed: {code}")
+            self._require_success(answer, what)
             return answer
 
     def transfer(self, zone: dns.name.Name) -> Iterator[dns.rrset.RRset]:
@@ -67,9 +73,12 @@ class Dialogue:
         question = dns.message.make_query(zone, dns.rdatatype.AXFR)
         with self._told(what):
             self._send(question)
-            wires, soas = [], 0
+            wires, soas, records = [], 0, 0
             while soas < 2:
                 wires.append(self._read_message())
+                records += _count_of_records(wires[-1])
+                if records > MOST_RECORDS:
+                    raise DnsError(f"{self._where} sends more than {MOST_RECORDS} records")
                 soas += _count_of_soas(wires[-1])
                 if wires[-1][3] & 0x0F:  # it says no
                     break
@@ -87,7 +96,10 @@ class Dialogue:
                 not answer.answer or answer.answer[0].rdtype != dns.rdatatype.SOA or not is_signed
             ):
                 raise DnsError(f"{what} from {self._where}: its beginning is not a signed SOA")
-            yield from answer.answer
+            for index, record in enumerate(answer.answer):
+                if not index % _BETWEEN_LOOKS_AT_THE_CLOCK:
+                    self._seconds_left()
+                yield record
         if not is_signed:
             raise DnsError(f"{what} from {self._where}: its end is not signed")
 
@@ -151,9 +163,19 @@ class Dialogue:
             yield
         except dns.tsig.PeerError as error:
             raise Refusal(f"{what} is refused by {self._where}: {error}") from error
+        except dns.exception.TooBig as error:
+            raise Refusal(f"{what} is too large for a message to {self._where}") from error
         except (OSError, EOFError, ValueError, dns.exception.DNSException) as error:
             reason = str(error) or type(error).__name__
             raise DnsError(f"{what} from {self._where} failed: {reason}") from error
+
+
+def _count_of_records(wire: bytes) -> int:
+    """How many questions and records, of all sections, a message says that it has. One that has
+    fewer is an error when it is understood."""
+    if len(wire) < 12:
+        raise ValueError("a message ends too early")
+    return sum(struct.unpack_from("!HHHH", wire, 4))
 
 
 def _count_of_soas(wire: bytes) -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import dns.exception
 import dns.message
 import dns.name
 import dns.rdata
@@ -24,13 +25,16 @@ import dns.rrset
 import dns.update
 
 from abaca.dns.dialogue import Dialogue, Refusal
-from abaca.dns.records import DnsError, Names, ReadNames, by_type
+from abaca.dns.records import DnsError, Names, ReadNames, by_type, is_name
+from abaca.dns.refused_names import RefusedNames
 from abaca.dns.tsig_key import read_key
 
 SECONDS = 60.0
 """How long one look at the server, with all its updates, may take."""
-MOST_NAMES = 200_000
-"""Of a zone, below the domain: with more the zone is not read on."""
+MOST_REFUSALS = 500
+"""Of updates in one look: with one more the look ends."""
+_SHORTEST_PAUSE = 20.0
+"""Seconds after which a name that was refused is tried again for the first time."""
 _MOST_RECORDS = 500
 """In an update, unless one name has more: 64 KiB hold twice as many of the longest."""
 _LONGEST_TRUST = 600.0
@@ -66,17 +70,18 @@ class Change(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What was seen when nothing was left to be done, and when (of the monotonic clock)."""
+    """What was seen when nothing was left to be done, or all that was had to wait; and until when
+    that is believed (of the monotonic clock)."""
 
     serial: int
     names: Names
     failed: dict[str, str]
-    at: float
+    until: float
 
     def is_still(self, serial: int) -> bool:
         """Whether the zone with that serial need not be read again. A server may lie about it, but
         not for ever."""
-        return serial == self.serial and time.monotonic() < self.at + _LONGEST_TRUST
+        return serial == self.serial and time.monotonic() < self.until
 
 
 class Outcome(NamedTuple):
@@ -90,7 +95,8 @@ class Outcome(NamedTuple):
 class Primary:
     """The zone `zone` on a server; names of ours are below `domain`, which is in it. `key_file` is
     read anew each time. `owner`: what our names carry; installations that share a zone have
-    different ones. `seconds`: how long one look, with all its updates, may take."""
+    different ones. `seconds`: how long one look, with all its updates, may take. A name that is
+    refused is tried again after `shortest_pause` seconds, then later and later."""
 
     address: str
     port: int
@@ -100,12 +106,17 @@ class Primary:
     ttl: int
     owner: str
     seconds: float = SECONDS
+    shortest_pause: float = _SHORTEST_PAUSE
     _last: list[_Look] = field(default_factory=list)
+    _refused: RefusedNames = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_refused", RefusedNames(self.shortest_pause))
 
     def publish(self, names: ReadNames) -> Outcome:
         """Bring the zone in line. `names` are read after the zone was, so that an older state of
-        them never replaces a newer one. Raises DnsError when the zone cannot be read, or when time
-        is over: what was done until then is done."""
+        them never replaces a newer one. Raises DnsError when the zone cannot be read, when time is
+        over, or when the server refuses more than a few: what was done until then is done."""
         key = read_key(self.key_file)
         with Dialogue(self.address, self.port, key, self.seconds) as dialogue:
             serial = self._serial(dialogue)
@@ -116,12 +127,13 @@ class Primary:
             found = self._transferred(dialogue)
             wanted = names()
             changes, failed = self._changes(found, wanted)
-            if not changes:
-                self._last.append(_Look(serial, wanted, failed, time.monotonic()))
-            refused: dict[str, str] = {}
-            for batch in _batches(changes):
-                refused |= self._carried_out(dialogue, batch)
-        return Outcome(len(changes) - len(refused), failed | refused)
+            due = self._refused.due({change.name: change for change in changes})
+            if not due:
+                failed |= self._refused.reasons()
+                until = min(time.monotonic() + _LONGEST_TRUST, self._refused.next_due())
+                self._last.append(_Look(serial, wanted, failed, until))
+            changed = self._carry_out(dialogue, [*due.values()])
+        return Outcome(changed, failed | self._refused.reasons())
 
     def _serial(self, dialogue: Dialogue) -> int:
         question = dns.message.make_query(dns.name.from_text(self.zone), dns.rdatatype.SOA)
@@ -145,17 +157,22 @@ class Primary:
                 name.ttls.add(record.ttl)
             elif kind not in ("RRSIG", "NSEC"):
                 name.others = True
-            if len(found) > MOST_NAMES:
-                raise DnsError(f"zone {self.zone} has more than {MOST_NAMES} names")
         return found
 
     def _changes(
         self, found: Mapping[str, _Found], names: Names
     ) -> tuple[list[Change], dict[str, str]]:
-        """What is to be done, what goes first; and the names that others have."""
+        """What is to be done, what goes first; and what cannot be: names that others have, and what
+        is no name."""
         marker = {"TXT": frozenset({f'"abaca {self.owner}"'})}
         nothing = _Found()
-        changes, failed = [], {}
+        changes = []
+        failed = {
+            name: "it is no host name in the domain"
+            for name in names
+            if not is_name(name, self.domain)
+        }
+        names = {name: names[name] for name in names.keys() - failed.keys()}
         for name in sorted(found.keys() | names.keys(), key=lambda each: (each in names, each)):
             there = found.get(name, nothing)
             before = {kind: frozenset(values) for kind, values in there.records.items()}
@@ -172,19 +189,38 @@ class Primary:
                 changes.append(Change(name, before, after))
         return changes, failed
 
-    def _carried_out(self, dialogue: Dialogue, batch: Sequence[Change]) -> dict[str, str]:
-        """Send an update; those of its names that fail, with the reason. One that is refused is
-        tried in halves: a name that the server does not take holds up no other."""
+    def _carry_out(self, dialogue: Dialogue, changes: Sequence[Change]) -> int:
+        """Send updates; how many names were changed. An update that is refused is tried in halves:
+        a name that the server does not take holds up no other."""
+        waiting = [*_batches(changes)][::-1]
+        changed = refusals = 0
+        while waiting:
+            batch = waiting.pop()
+            refusal = self._refusal(dialogue, batch)
+            if not refusal:
+                changed += len(batch)
+                for change in batch:
+                    self._refused.forget(change.name)
+                continue
+            refusals += 1
+            if len(batch) > 1:
+                half = len(batch) // 2
+                waiting += [batch[half:], batch[:half]]
+            else:
+                self._refused.add(batch[0].name, batch[0], refusal)
+            if waiting and refusals >= MOST_REFUSALS:
+                raise DnsError(f"{self.address} refused {refusals} updates, at last: {refusal}")
+        return changed
+
+    def _refusal(self, dialogue: Dialogue, batch: Sequence[Change]) -> str:
+        """Send one update; why it was refused, or nothing."""
         try:
             dialogue.ask(self._update(batch), f"an update of zone {self.zone}")
-            return {}
         except Refusal as error:
-            refusal = str(error)
-        if len(batch) == 1:
-            return {batch[0].name: refusal}
-        half = len(batch) // 2
-        first = self._carried_out(dialogue, batch[:half])
-        return first | self._carried_out(dialogue, batch[half:])
+            return str(error)
+        except dns.exception.DNSException as error:  # there is no such message
+            return str(error) or type(error).__name__
+        return ""
 
     def _update(self, batch: Sequence[Change]) -> dns.update.UpdateMessage:
         update = dns.update.UpdateMessage(dns.name.from_text(self.zone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import IPv6Address
 
@@ -18,11 +19,23 @@ MOST_ADDRESSES = 32
 and no client tries them all."""
 
 
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST = 253
+
+
 class DnsError(Exception):
     """Names could not be published. The text says where and why, in less than 500 characters."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text[:500])
+
+
+def is_name(text: str, domain: str) -> bool:
+    """Whether it is the name of a host (RFC 1123), in lower case, below the domain. Whatever else
+    a row may hold never gets into a zone file or a message."""
+    is_host = len(text) <= _LONGEST and _NAME.fullmatch(text) is not None
+    return is_host and text.endswith(f".{domain}")
 
 
 def by_type(addresses: frozenset[Address]) -> dict[str, list[Address]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from abaca.addresses import Network, plain_network
 from abaca.dns.dynamic_updates import Primary
 from abaca.dns.zone_file import ZoneFile
 
@@ -40,9 +41,21 @@ def primary(conf: cfg.ConfigOpts) -> Primary | None:
     )
 
 
+def networks(conf: cfg.ConfigOpts) -> list[Network]:
+    """The addresses that are published. Raises cfg.Error."""
+    found = []
+    for text in conf.dns.networks:
+        try:
+            found.append(plain_network(text))
+        except ValueError as error:
+            raise cfg.Error(f"[dns] networks: {error}.") from error
+    return found
+
+
 def refuse_senseless(conf: cfg.ConfigOpts) -> None:
     """Raises cfg.Error for options that make no sense together."""
     dns = conf.dns
+    networks(conf)
     if not dns.domain:
         if lone := [name for name in ("zone_file", "server") if dns[name]]:
             raise cfg.Error(f"[dns] {lone[0]} is set, but not domain: which names are meant?")

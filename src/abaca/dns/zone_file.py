@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from abaca.dns.records import DnsError, ReadNames, by_type
+from abaca.dns.records import DnsError, ReadNames, by_type, is_name
 
 _SERIAL = re.compile(r"^; serial ([0-9]{1,10})$", re.MULTILINE)
 _REFRESH, _RETRY, _EXPIRE = 3600, 600, 604_800  # seconds, for secondary servers
@@ -36,8 +36,8 @@ class ZoneFile:
     hostmaster: str
 
     def publish(self, names: ReadNames) -> bool:
-        """Bring the file in line; whether it changed. Raises DnsError: the old file, if there was
-        one, is as it was."""
+        """Bring the file in line; whether it changed. What is no name in the domain is left out.
+        Raises DnsError: the old file, if there was one, is as it was."""
         body = "".join(f"{line}\n" for line in self._body(names))
         try:
             with _folder(self.path.parent) as folder:
@@ -65,6 +65,8 @@ class ZoneFile:
         for server in self.nameservers:
             yield f"@ NS {server}."
         for name, addresses in sorted(names().items()):
+            if not is_name(name, self.domain):
+                continue
             for kind, of_type in by_type(addresses).items():
                 yield from (f"{name}. {kind} {address}" for address in of_type)
 

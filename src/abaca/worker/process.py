@@ -174,6 +174,7 @@ class Worker:
             records = DnsRecords(
                 self.engine,
                 dns.domain,
+                dns_settings.networks(self._conf),
                 dns.interval,
                 dns_settings.zone_file(self._conf),
                 dns_settings.primary(self._conf),

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import socket
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import dns.flags
 import dns.message
+import dns.rcode
 import dns.rdatatype
+import dns.renderer
 import dns.rrset
 import dns.tsig
 import dns.update
 import pytest
 
-from abaca.dns import dialogue
+from abaca.dns import dialogue, dynamic_updates
 from abaca.dns.dynamic_updates import Outcome, Primary
 from abaca.dns.records import DnsError, Names
 from abaca.dns.tsig_key import read_key
@@ -182,7 +187,7 @@ def test_a_key_that_may_only_read_is_told(any_server: NameServer, tmp_path: Path
 
 
 def test_a_zone_that_the_server_does_not_have_is_told(server: NameServer) -> None:
-    with pytest.raises(DnsError, match=r"SOA of zone example\.net is refused"):
+    with pytest.raises(DnsError, match=r"SOA of zone example\.net from .* is not signed: REFUSED"):
         primary(server, zone="example.net", domain="example.net").publish(dict)
 
 
@@ -223,10 +228,16 @@ def framed(wire: bytes) -> bytes:
     return len(wire).to_bytes(2, "big") + wire
 
 
-def honest(question: dns.message.Message, key: dns.tsig.Key | None, soas: int = 1) -> bytes:
+def honest(
+    question: dns.message.Message,
+    key: dns.tsig.Key | None,
+    soas: int = 1,
+    rcode: dns.rcode.Rcode = dns.rcode.NOERROR,
+) -> bytes:
     """The zone's SOA, so often; signed where there is a key."""
     answer = dns.message.Message(id=question.id)
-    answer.flags = question.flags & 0x7800 | dns.flags.QR | dns.flags.AA  # its opcode
+    answer.set_rcode(rcode)
+    answer.flags |= question.flags & 0x7800 | dns.flags.QR | dns.flags.AA  # its opcode
     answer.question = question.question
     soa = dns.rrset.from_text(
         DOMAIN + ".", 60, "IN", "SOA", "ns1.example.org. admin.example.org. 7 1 1 1 60"
@@ -255,8 +266,8 @@ def floods(question: dns.message.Message) -> Iterator[bytes]:
     yield honest(question, None)
     answer = dns.message.Message(id=question.id)
     answer.flags = dns.flags.QR
-    values = [f"10.{a}.{b}.1" for a in range(8) for b in range(250)]
-    answer.answer = [dns.rrset.from_text(DOMAIN + ".", 60, "IN", "A", *values)]
+    values = [f'"{n:0250}"' for n in range(200)]
+    answer.answer = [dns.rrset.from_text(DOMAIN + ".", 60, "IN", "TXT", *values)]
     wire = framed(answer.to_wire(max_size=65_535))
     while True:
         yield wire
@@ -379,3 +390,190 @@ def test_a_transfer_is_given_up_at_so_many_bytes(tmp_path: Path) -> None:
         there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca")
         with pytest.raises(DnsError, match=f"more than {dialogue.MOST_BYTES} bytes"):
             there.publish(dict)
+
+
+# --- what a look costs --------------------------------------------------------------------------
+
+
+def test_a_transfer_is_given_up_at_so_many_records(tmp_path: Path) -> None:
+    """Records of 16 bytes, of which 16 MB hold a million; with names outside of the domain."""
+    key_file = write_key(tmp_path / "key")
+
+    def swarms(question: dns.message.Message) -> Iterator[bytes]:
+        yield honest(question, None)
+        header = question.id.to_bytes(2, "big") + b"\x80\0" + struct.pack("!HHHH", 0, 4000, 0, 0)
+        record = b"\0" + struct.pack("!HHIH", dns.rdatatype.A, 1, 60, 4) + bytes(4)
+        for _ in range(dialogue.MOST_RECORDS // 4000 + 1):
+            yield framed(header + record * 4000)
+
+    with lying(swarms, read_key(key_file)) as port:
+        there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca")
+        with pytest.raises(DnsError, match=f"more than {dialogue.MOST_RECORDS} records"):
+            there.publish(dict)
+
+
+Part = tuple[int, bytes]
+"""Records of a message: how many, and what they are on the wire."""
+
+
+def records(name: str, kind: str, *values: str) -> Part:
+    wire = io.BytesIO()
+    return dns.rrset.from_text(name, 60, "IN", kind, *values).to_wire(wire), wire.getvalue()
+
+
+SOA = records(DOMAIN + ".", "SOA", "ns1.example.org. admin.example.org. 7 1 1 1 60")
+
+
+def signed(
+    question: dns.message.Message, key: dns.tsig.Key, parts: Sequence[Part]
+) -> Iterator[bytes]:
+    """A transfer in so many messages, each of them signed."""
+    context = None
+    renderer: Any = dns.renderer.Renderer  # has no types
+    for count, wire in parts:
+        message = renderer(question.id, dns.flags.QR, max_size=65_535)
+        if context is None:
+            message.add_question(question.question[0].name, dns.rdatatype.AXFR)
+        message.output.write(wire)
+        message.counts[dns.renderer.ANSWER] = count
+        message.write_header()
+        context = message.add_multi_tsig(
+            context, key.name, key, 300, question.id, 0, b"", question.mac or b"", key.algorithm
+        )
+        yield framed(message.get_wire())
+
+
+def test_time_is_over_while_answers_are_understood_too(tmp_path: Path) -> None:
+    """Signed answers that are read at once and take many times as long to understand."""
+    key_file = write_key(tmp_path / "key")
+    key = read_key(key_file)
+    count, first = records("a." * 100 + DOMAIN + ".", "A", "10.0.0.0")
+    more = [
+        b"\xc0\x0c" + struct.pack("!HHIHI", dns.rdatatype.A, 1, 60, 4, 10 * 2**24 + n)
+        for n in range(1, 3000)
+    ]
+
+    def burdens(question: dns.message.Message) -> Iterator[bytes]:
+        parts = [SOA, *[(count + len(more), first + b"".join(more))] * 20, SOA]
+        yield from signed(question, key, parts)
+
+    asked = []
+    with lying(burdens, key) as port:
+        there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca", seconds=1.0)
+        with pytest.raises(DnsError, match=r"it takes too long|timed out"):
+            there.publish(lambda: asked.append(1) or {})  # type: ignore[func-returns-value]
+    assert not asked
+
+
+@contextmanager
+def refusing(key: dns.tsig.Key, signed: bool = True) -> Iterator[tuple[int, list[str]]]:
+    """A server that is honest, and refuses each update; its port, and what it was asked for."""
+    asked: list[str] = []
+
+    def refuses(question: dns.message.Message) -> Iterator[bytes]:
+        if isinstance(question, dns.update.UpdateMessage):
+            asked.append("update")
+            yield honest(question, key if signed else None, rcode=dns.rcode.REFUSED)
+        else:
+            asked.append("transfer")
+            yield honest(question, key, soas=2)
+
+    with lying(refuses, key) as port:
+        yield port, asked
+
+
+def test_a_name_that_is_refused_waits_and_holds_up_no_other(tmp_path: Path) -> None:
+    """Neither the zone nor the name is asked about again, until its pause is over."""
+    key_file = write_key(tmp_path / "key")
+    with refusing(read_key(key_file)) as (port, asked):
+        there = Primary(
+            "127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca", shortest_pause=3000.0
+        )
+        for _ in range(20):
+            outcome = there.publish(lambda: names(one="10.0.0.1", two="10.0.0.2"))
+            assert set(outcome.failed) == {ONE, TWO}
+        assert (asked.count("update"), asked.count("transfer")) == (3, 2)
+        for _ in range(2):
+            there.publish(lambda: names(one="10.0.0.1", two="10.0.0.2", three="10.0.0.3"))
+        assert asked.count("update") == 4  # the new one, alone
+        there.publish(lambda: names(one="10.0.0.9", two="10.0.0.2"))
+        assert asked.count("update") == 5  # what is refused for one address is not for another
+
+
+def test_a_name_that_is_refused_is_tried_again_after_its_pause(tmp_path: Path) -> None:
+    key_file = write_key(tmp_path / "key")
+    with refusing(read_key(key_file)) as (port, asked):
+        there = Primary(
+            "127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca", shortest_pause=0.0
+        )
+        for _ in range(4):
+            there.publish(lambda: names(one="10.0.0.1"))
+    assert asked.count("update") == 4
+
+
+def test_a_server_that_refuses_everything_is_given_up(tmp_path: Path) -> None:
+    key_file = write_key(tmp_path / "key")
+    many = {f"server-{n}.{DOMAIN}": frozenset({ip_address(n)}) for n in range(1, 1000)}
+    with refusing(read_key(key_file)) as (port, asked):
+        there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca")
+        with pytest.raises(DnsError, match=f"refused {dynamic_updates.MOST_REFUSALS} updates"):
+            there.publish(lambda: many)
+    assert asked.count("update") == dynamic_updates.MOST_REFUSALS
+
+
+def test_a_refusal_that_is_not_signed_is_none(tmp_path: Path) -> None:
+    """Somebody in between, who has no key, says no: nothing is known of the names."""
+    key_file = write_key(tmp_path / "key")
+    with refusing(read_key(key_file), signed=False) as (port, asked):
+        there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca")
+        with pytest.raises(DnsError, match=r"an update of zone .* is not signed: REFUSED"):
+            there.publish(lambda: names(one="10.0.0.1", two="10.0.0.2"))
+    assert asked.count("update") == 1
+
+
+BAD_NAMES = [
+    f"a..b.{DOMAIN}",
+    f"{'x' * 64}.{DOMAIN}",
+    f"{'x.' * 120}{DOMAIN}",
+    f"ü.{DOMAIN}",
+    f"x 60 A 10.6.6.6\ny.{DOMAIN}",
+    f"*.{DOMAIN}",
+    f"UP.{DOMAIN}",
+    "www.example.org",
+    DOMAIN,
+    "",
+]
+
+
+def test_what_is_no_name_in_the_domain_costs_itself_alone(server: NameServer) -> None:
+    address = frozenset({ip_address("10.0.0.1")})
+    wanted = dict.fromkeys([*BAD_NAMES, ONE], address)
+    for changed in (1, 0):
+        outcome = primary(server).publish(lambda: wanted)
+        assert (outcome.changed, set(outcome.failed)) == (changed, set(BAD_NAMES))
+    assert server.names() == {"server-1"}
+
+
+def test_a_name_with_more_than_a_message_holds_costs_itself_alone(tmp_path: Path) -> None:
+    """Somebody gave a name of ours so many addresses that no update can name them all."""
+    key_file = write_key(tmp_path / "key")
+    key = read_key(key_file)
+    crowds = [
+        records(ONE + ".", "A", *[f"10.{part}.{n >> 8}.{n & 255}" for n in range(1500)])
+        for part in range(3)
+    ]
+    asked = []
+
+    def holds(question: dns.message.Message) -> Iterator[bytes]:
+        if isinstance(question, dns.update.UpdateMessage):
+            asked.append({str(each.name) for each in question.update})
+            yield honest(question, key)
+        else:
+            marker = records(ONE + ".", "TXT", '"abaca abaca"')
+            yield from signed(question, key, [SOA, marker, *crowds, SOA])
+
+    with lying(holds, key) as port:
+        there = Primary("127.0.0.1", port, key_file, DOMAIN, DOMAIN, 60, "abaca")
+        outcome = there.publish(lambda: names(one="10.0.0.1", two="10.0.0.2"))
+    assert (outcome.changed, set(outcome.failed)) == (1, {ONE})
+    assert asked == [{TWO + "."}]

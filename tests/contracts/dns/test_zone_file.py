@@ -140,6 +140,18 @@ def test_a_name_has_so_many_addresses_of_a_family_and_no_more(file: ZoneFile) ->
     assert len(lines) == MOST_ADDRESSES + 1
 
 
+def test_what_is_no_name_in_the_domain_is_left_out(file: ZoneFile) -> None:
+    """And costs no other name."""
+    file.publish(lambda: names(one="10.0.0.1"))
+    good = file.path.read_text()
+    inner = ["x 60 A 10.6.6.6\nwww A 10.6.6.6\ny", "ü", "a..b", "*", "x" * 64, "x." * 120 + "x"]
+    bad = [*[f"{name}.{DOMAIN}" for name in inner], "www.example.org", DOMAIN, ""]
+    for name in bad:
+        both = {**names(one="10.0.0.1"), name: frozenset({ip_address("10.6.6.6")})}
+        assert not file.publish(lambda both=both: both)  # type: ignore[misc]
+        assert file.path.read_text() == good
+
+
 @pytest.mark.parametrize(
     ("before", "now", "after"),
     [

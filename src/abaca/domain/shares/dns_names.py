@@ -4,6 +4,9 @@ A share server is `server-<id>.<domain>`. A share with the metadata `dns_name` i
 `<dns_name>.<project>.<domain>`: projects have parts of the name space of their own, so none takes
 the name of another, of a share server, or of whatever else is in the domain. Within a project a
 name is one share's: that of the first that asked.
+
+Projects choose the ranges of their subnets too, so names have only addresses in the networks that
+the operator allows: no name below its domain leads to a machine that a project has elsewhere.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.addresses import Address, plain_address
+from abaca.addresses import Address, Network, plain_address
 from abaca.db.tables import network_allocations, share_instances, share_network_subnets, shares
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.rows.draining import DRAINS
@@ -37,6 +40,14 @@ _ENCODED = re.compile(r"..--")  # xn--… is shown as other letters, which may l
 _HASHED = "project-"
 
 _ASKED = shares.c.metadata[KEY].as_string()
+
+
+class AllNames(NamedTuple):
+    """Each name and its addresses; and each name that is not published, or not with all of its
+    addresses, and why: one reason of perhaps several."""
+
+    names: dict[str, frozenset[Address]]
+    left_out: dict[str, str]
 
 
 def of_server(domain: str, share_server_id: str) -> str:
@@ -96,23 +107,31 @@ def shown(conn: Connection, domain: str, share: Mapping[str, Any]) -> str | None
     return of_server(domain, share["share_server_id"])
 
 
-def all_names(conn: Connection, domain: str) -> dict[str, frozenset[Address]]:
-    """Every name and its addresses, in two statements: those of share servers that serve, on the
-    subnets that they serve and that stay. A name without an address is left out."""
+def all_names(conn: Connection, domain: str, networks: Sequence[Network]) -> AllNames:
+    """Every name and its addresses in `networks`, in two statements: those of share servers that
+    serve, on the subnets that they serve and that stay. A name without an address is left out."""
     on_subnets = _addresses(conn)
-    found: dict[str, frozenset[Address]] = {}
+    found = AllNames({}, {})
     for server_id, subnets in on_subnets.items():
-        found[of_server(domain, server_id)] = _plain(row.ip_address for row in subnets)
+        name = of_server(domain, server_id)
+        if is_label(name.removesuffix(f".{domain}")):
+            _put(found, name, [row.ip_address for row in subnets], networks)
+        else:
+            found.left_out[name] = "the id of the share server is no part of a host name"
+    taken = set()
     for share in _named_shares(conn):
         name = of_share(domain, share.project_id, share.label)
-        if name not in found and is_label(share.label):
+        if name not in taken and is_label(share.label):
+            taken.add(name)
             choice = export_choices.of(share)
-            found[name] = _plain(
+            rows = on_subnets.get(share.share_server_id, ())
+            texts = [
                 row.ip_address
-                for row in on_subnets.get(share.share_server_id, ())
+                for row in rows
                 if choice.admits(row.share_network_subnet_id, row.ip_version)
-            )
-    return {name: addresses for name, addresses in found.items() if addresses}
+            ]
+            _put(found, name, texts, networks)
+    return found
 
 
 # -------------------------------------------------------------------------------------------------
@@ -170,12 +189,19 @@ def _addresses(conn: Connection) -> dict[str, list[Any]]:
     return found
 
 
-def _plain(texts: Iterable[str]) -> frozenset[Address]:
-    """The addresses; what a network plug-in gave that is none is left out."""
-    found = set()
-    for text in texts:
+def _put(found: AllNames, name: str, texts: Iterable[str], networks: Sequence[Network]) -> None:
+    """Add a name with those of its addresses that are in the networks. What a network plug-in gave
+    may be no address."""
+    allowed = set()
+    for text in sorted(texts):
         try:
-            found.add(plain_address(text))
+            address = plain_address(text)
         except ValueError:
+            found.left_out[name] = f"{text[:40]!r} is no address"
             continue
-    return frozenset(found)
+        if any(address in network for network in networks):
+            allowed.add(address)
+        else:
+            found.left_out[name] = f"{address} is in none of [dns] networks"
+    if allowed:
+        found.names[name] = frozenset(allowed)
