@@ -29,15 +29,15 @@ class RefusedNames:
     _refused: dict[str, _Refused] = field(default_factory=dict)
 
     def due(self, changes: Mapping[str, Change]) -> dict[str, Change]:
-        """The changes that do not wait, by name. What was refused and is no longer among them is
-        forgotten."""
+        """The changes that do not wait, by name; those that were never refused first, so that many
+        refusals do not keep them out. What is no longer among the changes is forgotten."""
         for name, refused in list(self._refused.items()):
             if changes.get(name) != refused.change:
                 del self._refused[name]
         now = time.monotonic()
         return {
             name: change
-            for name, change in changes.items()
+            for name, change in sorted(changes.items(), key=lambda pair: pair[0] in self._refused)
             if name not in self._refused or self._refused[name].until <= now
         }
 
