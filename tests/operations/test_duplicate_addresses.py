@@ -9,23 +9,25 @@ import pytest
 import sqlalchemy as sa
 
 from abaca.db.tables import local_ports, network_allocations, share_networks, share_servers
-from abaca.domain.network_changes import share_server_repairs
+from abaca.domain.network_changes import share_server_repairs, subnet_deletions
 from tests.operations.conftest import Install
 from tests.operations.neighbours import make_flat, put_neighbours, set_aside
 from tests.operations.scenarios import Ground
 from tests.operations.scene import (
     WHY,
     addresses,
+    allow,
     available_share,
     failing,
     plan,
     server,
     server_of,
+    settled_rules,
     share,
     told,
     world,
 )
-from tests.stack import Stack, wait_for
+from tests.stack import MEMBER, Stack, wait_for
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 SMALL = [str(host) for host in ip_network("10.1.0.0/29").hosts()][1:]  # without the gateway
@@ -116,9 +118,39 @@ def test_a_server_in_use_gets_a_free_address_on_a_new_subnet(install: Install) -
     assert set_aside(stack) <= set(USED)
 
 
-def test_an_addition_that_finds_no_free_address_is_retried_when_there_is_one(
-    install: Install,
-) -> None:
+def test_an_addition_that_finds_no_free_address_is_undone(install: Install) -> None:
+    """Who claims every address of another network takes nothing from a server in use; the project
+    can try again by itself."""
+    stack = install()
+    first, second = stack.network("10.2.0.0/24", "10.1.0.0/24")
+    with stack.working():
+        network = stack.share_network(first)
+        id_ = available_share(stack, network)
+        allow(stack, id_, "10.2.0.0/24")
+        assert settled_rules(stack, id_) == "active"
+        stack.checked(network, second)
+    before = stack.paths(id_), given(stack), served(stack)
+    subnet = stack.add_subnet(network, second)["id"]
+    stack.do(make_flat, network)
+    put_neighbours(stack, *EVERYTHING)
+    with stack.working():
+        assert stack.settled_network(network) == "active"
+        kept = server(stack, server_of(stack, id_))
+        assert (kept["status"], kept["status_reason"]) == ("active", None)
+        assert settled_rules(stack, id_) == "active"
+        assert (stack.paths(id_), given(stack), served(stack)) == before
+        why = [text for text in told(stack) if "serves its other subnets" in text]
+        assert len(why) == 1 and "5 times" in why[0]
+        put_neighbours(stack)
+        assert stack.do(subnet_deletions.delete, MEMBER, network, subnet) is None
+        stack.checked(network, second)
+        stack.add_subnet(network, second)
+        assert stack.settled_network(network) == "active"
+        assert len(stack.paths(id_)) == 2
+
+
+def test_an_addition_that_cannot_be_undone_either_is_an_error(install: Install) -> None:
+    """The administrator's way out stays."""
     stack = install()
     first, second = stack.network("10.2.0.0/24", "10.1.0.0/24")
     with stack.working():
@@ -129,15 +161,51 @@ def test_an_addition_that_finds_no_free_address_is_retried_when_there_is_one(
     stack.do(make_flat, network)
     put_neighbours(stack, *EVERYTHING)
     with stack.working():
+        plan(stack, failing("ensure_server", "Refused"))
         assert stack.settled_network(network) == "active"
         server_id = server_of(stack, id_)
         failed = server(stack, server_id)
         assert failed["status"] == "error" and "5 times" in failed["status_reason"]
-        assert len(stack.paths(id_)) == 1
+        plan(stack)
         put_neighbours(stack)
         stack.do(share_server_repairs.retry_network_update, server_id)
         assert stack.settled_network(network) == "active"
         assert server(stack, server_id)["status"] == "active" and len(stack.paths(id_)) == 2
+
+
+def test_addresses_that_a_driver_may_know_are_not_taken_back(install: Install) -> None:
+    """It failed when it had them, and by now another machine claims everything."""
+    stack = install()
+    first, second = stack.network("10.2.0.0/24", "10.1.0.0/24")
+    with stack.working():
+        network = stack.share_network(first)
+        id_ = available_share(stack, network)
+        stack.checked(network, second)
+        plan(stack, failing("update_share_server_network_allocations", "Refused", when="after"))
+        stack.add_subnet(network, second)
+        assert stack.settled_network(network) == "active"
+        server_id = server_of(stack, id_)
+        assert server(stack, server_id)["status"] == "error"
+        stack.do(make_flat, network)
+        put_neighbours(stack, *EVERYTHING)
+        plan(stack)
+        stack.do(share_server_repairs.retry_network_update, server_id)
+        assert stack.settled_network(network) == "active"
+        failed = server(stack, server_id)
+        assert failed["status"] == "error" and "5 times" in failed["status_reason"]
+        stack.do(share_server_repairs.abandon_network_update, server_id)
+        assert stack.settled_network(network) == "active"
+        assert server(stack, server_id)["status"] == "active" and len(stack.paths(id_)) == 1
+
+
+def served(stack: Stack) -> list[str]:
+    """The addresses that share servers have on the back end."""
+    return [
+        allocation["ip_address"]
+        for each in world(stack)["servers"].values()
+        for info in each["network_info"]
+        for allocation in info["network_allocations"]
+    ]
 
 
 def test_addresses_in_use_stay_when_the_worker_starts_again(install: Install) -> None:

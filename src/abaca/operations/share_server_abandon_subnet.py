@@ -19,9 +19,15 @@ def share_server_abandon_subnet(share_server_id: str, subnet_id: str) -> None:
         host = tx(share_servers.host_of, share_server_id)
         if host is None:
             return
-        server = tx(driver_values.share_server, share_server_id)
-        shares = tx(driver_values.shares_of_server, share_server_id)
-        snapshots = tx(snapshot_values.of_server, share_server_id)
-        effect(driver_calls.ensure_server, host, server, shares, snapshots)
-        effect(serving.current().networks.release, share_server_id, [subnet_id])
+        take_back(share_server_id, subnet_id, host)
         tx(share_server_repairs.abandoned, share_server_id, subnet_id)
+
+
+def take_back(share_server_id: str, subnet_id: str, host: str) -> None:
+    """Have the back end serve on the server's old subnets alone, whatever it knows of the new one;
+    then give the addresses there back. Raises BackendError."""
+    server = tx(driver_values.share_server, share_server_id)
+    shares = tx(driver_values.shares_of_server, share_server_id)
+    snapshots = tx(snapshot_values.of_server, share_server_id)
+    effect(driver_calls.ensure_server, host, server, shares, snapshots)
+    effect(serving.current().networks.release, share_server_id, [subnet_id])

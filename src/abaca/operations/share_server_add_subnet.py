@@ -1,12 +1,23 @@
 """Give a share server in use addresses on one more subnet. One workflow per server; the last one
-makes the share network active again."""
+makes the share network active again.
+
+Machines of others decide whether there are addresses. A server that could not be given any, and
+whose back end has not been asked to change it, stays in use as it is.
+"""
 
 from __future__ import annotations
 
+import logging
+
+from abaca import log_context
 from abaca.domain.network_changes import share_server_networks, share_server_repairs
+from abaca.errors import BackendError
 from abaca.operations import driver_calls, serving
 from abaca.operations.address_allocation import allocate
+from abaca.operations.share_server_abandon_subnet import take_back
 from abaca.workflow.steps import effect, later, tx, workflow
+
+_LOG = logging.getLogger(__name__)
 
 
 @workflow(
@@ -17,7 +28,13 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
         server = tx(share_server_networks.to_extend, share_server_id, subnet_id)
         if server is None:
             return
-        given = allocate(share_server_id, server.host, server.places)
+        try:
+            given = allocate(share_server_id, server.host, server.places)
+        except BackendError as error:
+            if server.has_addresses:  # the driver may have been given them
+                raise
+            _undo(share_server_id, subnet_id, server.host, error)
+            return
         tx(share_server_networks.store_allocations, share_server_id, given)
         addition = later(share_server_networks.addition, share_server_id, subnet_id)
         update = effect(
@@ -27,3 +44,19 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
             addition,
         )
         tx(share_server_networks.finish_addition, share_server_id, subnet_id, update)
+
+
+def _undo(share_server_id: str, subnet_id: str, host: str, error: BackendError) -> None:
+    """Raises the error when that fails, too."""
+    _LOG.warning(
+        "share server %s gets no addresses on subnet %s, and stays as it was: %s",
+        share_server_id,
+        subnet_id,
+        error.message,
+    )
+    try:
+        take_back(share_server_id, subnet_id, host)
+    except BackendError:
+        raise error from None
+    reason = error.public_text(log_context.request_id())
+    tx(share_server_repairs.undone, share_server_id, subnet_id, reason)

@@ -107,10 +107,11 @@ def to_set_up(conn: Connection, share_server_id: str) -> ToSetUp:
 
 class ToExtend(Value):
     """A server on `host` that is to get a place more: one in `places`, or none when that has
-    gone."""
+    gone. `has_addresses`: some are stored there already, so the driver may have been asked."""
 
     host: str
     places: list[Place]
+    has_addresses: bool = True
 
 
 def to_extend(conn: Connection, share_server_id: str, subnet_id: str) -> ToExtend | None:
@@ -119,8 +120,11 @@ def to_extend(conn: Connection, share_server_id: str, subnet_id: str) -> ToExten
     if host is None:
         return None
     coming = places(conn, share_server_id, served=False)
+    stored = sa.select(network_allocations.c.id).where(_addresses(share_server_id, subnet_id))
     return ToExtend(
-        host=host, places=[place for place in coming if place.share_network_subnet_id == subnet_id]
+        host=host,
+        places=[place for place in coming if place.share_network_subnet_id == subnet_id],
+        has_addresses=conn.execute(stored.limit(1)).first() is not None,
     )
 
 
@@ -343,12 +347,13 @@ def leave(conn: Connection, share_server_id: str, subnet_id: str) -> None:
 def forget_allocations(conn: Connection, share_server_id: str, subnet_id: str) -> None:
     """Nobody sets the server's addresses on that subnet up again; the network plug-in has them
     until they are released."""
-    conn.execute(
-        sa.delete(network_allocations).where(
-            network_allocations.c.share_server_id == share_server_id,
-            network_allocations.c.share_network_subnet_id == subnet_id,
-        )
-    )
+    conn.execute(sa.delete(network_allocations).where(_addresses(share_server_id, subnet_id)))
+
+
+def _addresses(share_server_id: str, subnet_id: str) -> sa.ColumnElement[bool]:
+    """Those of the server on that subnet."""
+    of_server = network_allocations.c.share_server_id == share_server_id
+    return of_server & (network_allocations.c.share_network_subnet_id == subnet_id)
 
 
 def _store_update(conn: Connection, share_server_id: str, update: ServerUpdate) -> None:

@@ -18,6 +18,7 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import services, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import share_server_networks
+from abaca.domain.share_networks import share_network_messages
 from abaca.domain.share_servers import share_servers as servers
 from abaca.errors import Conflict, Invalid, Missing
 
@@ -75,6 +76,18 @@ def abandoned(conn: Connection, share_server_id: str, subnet_id: str) -> None:
         return
     share_server_networks.leave(conn, share_server_id, subnet_id)
     share_server_networks.restore(conn, network_id, share_server_id)
+
+
+def undone(conn: Connection, share_server_id: str, subnet_id: str, reason: str) -> None:
+    """As `abandoned`, of an addition that found no addresses, which nobody but the project has to
+    know of: it can delete the subnet, and add it again."""
+    abandoned(conn, share_server_id, subnet_id)
+    share_network_messages.about_subnet(
+        conn,
+        subnet_id,
+        "A share server could not be given addresses on the subnet. It serves its other subnets "
+        f"as before; to try again, delete the subnet and add it again: {reason}",
+    )
 
 
 def update_capabilities(
