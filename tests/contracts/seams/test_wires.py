@@ -7,8 +7,10 @@ it, or behind another port.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.driver import DEFAULTS
 from abaca.drivers.linux.layout import Layout
+from abaca.drivers.linux.wires.carriers import Carriers
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires
 from abaca.drivers.linux.wires.links import delete
 from abaca.drivers.linux.wires.plugging import BridgePlug
@@ -333,6 +336,57 @@ def test_an_option_that_is_set_takes_nobody_off_the_wire(
         assert_reached(scene)
     finally:
         scene.remove()
+
+
+class Watched(Carriers):
+    """Waits for very long, and says when it begins to."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=600)
+        self.begun = threading.Event()
+
+    def wait(self, number: int, has_carrier: Callable[[], bool]) -> None:
+        self.begun.set()
+        super().wait(number, has_carrier)
+
+
+def test_a_card_without_a_carrier_holds_up_no_other_network(
+    town: Neighbourhood, layout: Layout
+) -> None:
+    """Its own network waits for it; ports of others are connected meanwhile."""
+    scene, cards = Scene(KINDS["flat, by an interface"], town, layout), Watched()
+    patient = BridgePlug(layout.namespace, Wiring({**DEFAULTS, **OPTIONS}), cards)
+    other = Machine(f"{layout.namespace}-other")
+    port = scene.own_port._replace(
+        namespace=other.namespace, owner="other", network_id=str(uuid.uuid4()), segment=None
+    )
+    set_state(town.apart, "down")
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            waiting = threads.submit(scene.do, partial(patient.connect, scene.own_port))
+            try:
+                assert cards.begun.wait(60)
+                connected = threads.submit(scene.do, partial(scene.wires.connect, port))
+                wait([connected], timeout=60)
+                assert connected.done() and not waiting.done()
+            finally:
+                set_state(town.apart, "up")
+            waiting.result()
+        town.apart.configure("eth0", *with_prefixes(CLIENT))
+        scene.connect()
+        assert_reached(scene)
+    finally:
+        town.apart.configure("eth0", *with_prefixes(CLIENT))
+        scene.do(lambda: scene.wires.disconnect_owner("other"))
+        other.remove()
+        scene.remove()
+
+
+def set_state(machine: Machine, state: str) -> None:
+    namespaces.inside(
+        machine.namespace,
+        lambda links: links.link("set", index=links.link_lookup(ifname="eth0")[0], state=state),
+    )
 
 
 ELSEWHERE = {"physical_networks": "elsewhere:ext"}

@@ -19,6 +19,7 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import private_folder, run_path
 from abaca.drivers.linux.wires import findings
+from abaca.drivers.linux.wires.carriers import Carriers
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires
 from abaca.drivers.linux.wires.links import BRIDGE_PREFIX, PORT_PREFIX, delete, find, short_name
 from abaca.drivers.linux.wires.port_rules import Identity
@@ -42,12 +43,14 @@ BRIDGES_ONLY = {
 
 class BridgePlug(Wires):
     """Bridges in the network namespace `namespace`, made on demand. `wiring`: what they are
-    connected with; None: nothing."""
+    connected with; None: nothing. `cards`: how long network cards are waited for."""
 
-    def __init__(self, namespace: str, wiring: Wiring | None = None) -> None:
+    def __init__(
+        self, namespace: str, wiring: Wiring | None = None, cards: Carriers | None = None
+    ) -> None:
         self._namespace = namespace
         self._wiring = wiring
-        self._uplinks = Uplinks(namespace, wiring) if wiring else None
+        self._uplinks = Uplinks(namespace, wiring, cards or Carriers()) if wiring else None
         self._security = PortSecurity(namespace)
 
     @property
@@ -99,6 +102,8 @@ class BridgePlug(Wires):
         yield findings.port(self._namespace, port, name)
 
     def connect(self, port: Port) -> None:
+        if self._uplinks and port.segment:
+            self._uplinks.wait_for_carrier(port.segment)
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
             inner = namespaces.inside(port.namespace, lambda links: find(links, port.name))

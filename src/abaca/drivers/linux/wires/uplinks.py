@@ -19,15 +19,14 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.processes import wait_until
+from abaca.drivers.linux.wires import carriers, tunnel_filter
 from abaca.drivers.linux.wires import links as links_module
-from abaca.drivers.linux.wires import tunnel_filter
+from abaca.drivers.linux.wires.carriers import Carriers
 from abaca.drivers.linux.wires.interface import Segment
 from abaca.drivers.linux.wires.links import PORT_PREFIX, find, short_name
 from abaca.drivers.linux.wires.wiring import Tunnels, Wiring, underlay
 from abaca.errors import Refused
 
-CARRIER_SECONDS = 10.0
 HERE = "/proc/thread-self/ns/net"
 _TRUNK_PREFIX = "u"
 _TRUNK = "trunk"
@@ -36,9 +35,26 @@ _TRUNK = "trunk"
 class Uplinks:
     """Makes uplinks in the network namespace `namespace`, as `wiring` says."""
 
-    def __init__(self, namespace: str, wiring: Wiring) -> None:
+    def __init__(self, namespace: str, wiring: Wiring, cards: Carriers) -> None:
         self._namespace = namespace
         self._wiring = wiring
+        self._cards = cards
+
+    def wait_for_carrier(self, segment: Segment) -> None:
+        """Before `ensure`, and without the lock of the bridges: raise the network card that such a
+        network needs, unless it is in use already, and wait for its carrier. Raises Refused for a
+        network that is not reached."""
+        if self._wiring.stays_here(segment) or not self._wiring.names(segment):
+            return
+        if segment.network_type not in ("flat", "vlan"):
+            return
+        trunk = _trunk_name(segment, self._wiring.physical_networks[str(segment.physical_network)])
+        if namespaces.exists(self._namespace) and self._has(trunk):
+            return
+        card = self._wiring.host_link(segment.physical_network)
+        if not card.is_bridge:
+            carriers.raise_card(card.number)
+            self._cards.wait(card.number, lambda: carriers.has_carrier(card.number))
 
     def ensure(self, bridge: str, segment: Segment, mtu: int) -> bool:
         """Make sure that the bridge has the network's uplink and no other; True when it got it now.
@@ -99,11 +115,11 @@ class Uplinks:
 
     def _trunk(self, segment: Segment) -> str:
         through = self._wiring.host_link(segment.physical_network)
-        name = short_name(_TRUNK_PREFIX, str(segment.physical_network), through.name)
+        name = _trunk_name(segment, through.name)
         if through.is_bridge:
             self._pair(name, short_name("au", self._namespace, name), through.number, through.mtu)
         elif not self._has(name):
-            namespaces.here(lambda links: _raise_with_carrier(links, through.number))
+            carriers.raise_card(through.number)
             self._add_from_here(
                 ifname=name,
                 kind="macvlan",
@@ -231,6 +247,11 @@ def delete_unused(links: IPRoute) -> None:
     links_module.delete(links, [link.get("ifname") for link in idle])
 
 
+def _trunk_name(segment: Segment, interface: str) -> str:
+    """Of the trunk on the host's interface, or bridge, of that name."""
+    return short_name(_TRUNK_PREFIX, str(segment.physical_network), interface)
+
+
 def _alias(segment: Segment) -> str:
     """By which an uplink says what it is."""
     if segment.network_type == "flat":
@@ -250,17 +271,6 @@ def _kind(link: Any) -> str:
 def _add(links: IPRoute, **link: Any) -> None:
     links_module.delete(links, [link["ifname"]])
     links.link("add", **link)
-
-
-def _raise_with_carrier(links: IPRoute, number: int) -> None:
-    """Raise an interface of the host's. A network card takes seconds until it has a carrier, and
-    what is sent before is lost; one without a cable never gets one, and is used as it is."""
-
-    def has_carrier() -> bool:
-        return bool(links.get_links(number)[0].get("carrier"))
-
-    links.link("set", index=number, state="up")
-    wait_until(has_carrier, CARRIER_SECONDS)
 
 
 def _make_port(links: IPRoute, name: str, bridge: int, alias: str) -> None:
