@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -20,7 +21,7 @@ from abaca.domain.network_changes import (
     subnet_drains,
 )
 from abaca.domain.network_changes.share_network_checks import PendingCheck
-from abaca.domain.network_changes.subnet_drain_deadlines import TRIED_FOR
+from abaca.domain.network_changes.subnet_drain_deadlines import LONGEST_PAUSE, TRIED_FOR
 from abaca.domain.network_changes.subnet_drains import CANCEL, FORCE
 from abaca.domain.share_networks import share_network_subnets as nouns
 from abaca.domain.share_networks import share_networks
@@ -274,6 +275,59 @@ def test_a_removal_that_is_refused_at_the_deadline_is_tried_for_a_day(scene: Sce
     scene.meet()
     scene.meet()
     assert scene.subnets == [scene.other]
+
+
+def test_a_removal_that_is_refused_is_logged_once_for_each_reason(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Projects decide how many drains there are, and that they are refused."""
+
+    def lines() -> list[str]:
+        return [
+            record.getMessage()
+            for record in caplog.records
+            if record.name == deadlines.__name__ and record.levelno >= logging.WARNING
+        ]
+
+    scene.drain(FORCE)
+    scene.overdue()
+    scene.stack.do(share_servers.reset_status, scene.server, "error")
+    for _ in range(3):
+        scene.meet()
+    assert len(lines()) == 1 and scene.subnet in lines()[0] and "error" in lines()[0]
+    plan(scene.stack, failing(CHECK, "Refused"))
+    scene.stack.do(share_servers.reset_status, scene.server, "active")
+    for _ in range(4):
+        scene.meet()
+    assert len(lines()) == 2
+
+
+def test_after_a_refusal_it_is_not_tried_for_a_while(scene: Scene) -> None:
+    """The longer it has been tried, the longer; neither for ever nor when the day is over."""
+    scene.drain(FORCE)
+    scene.stack.do(share_servers.reset_status, scene.server, "error")
+
+    def is_due() -> bool:
+        return scene.stack.ask(subnet_drain_deadlines.due) == [scene.subnet]
+
+    scene.overdue(timedelta(hours=1))
+    assert is_due()
+    scene.meet()
+    assert not is_due()
+    refused(scene.stack, scene.subnet, LONGEST_PAUSE - timedelta(minutes=2))
+    assert not is_due()
+    refused(scene.stack, scene.subnet, LONGEST_PAUSE)
+    assert is_due()
+    scene.meet()
+    assert not is_due()
+    scene.overdue(TRIED_FOR)
+    assert is_due()
+
+
+def refused(stack: Stack, subnet_id: str, ago: timedelta) -> None:
+    """The last try was that long ago."""
+    change = sa.update(share_network_subnets).where(share_network_subnets.c.id == subnet_id)
+    stack.do(lambda conn: conn.execute(change.values(updated_at=utcnow() - ago)))
 
 
 def test_after_a_day_the_drain_is_cancelled(scene: Scene) -> None:

@@ -17,7 +17,8 @@ _LOG = logging.getLogger(__name__)
 
 def meet_due(engine: Engine) -> None:
     """Cancel each drain or remove its subnet, one by one: one that cannot be ended does not stop
-    the others. Several workers may run this at once."""
+    the others. Several workers may run this at once. A removal that is refused is logged once for
+    each reason, by one of them: projects decide how many there are."""
     with read(engine) as conn:
         subnet_ids = subnet_drain_deadlines.due(conn)
     for subnet_id in subnet_ids:
@@ -29,6 +30,7 @@ def _meet(engine: Engine, subnet_id: str) -> None:
         with begin(engine) as conn:
             subnet_drain_deadlines.meet(conn, subnet_id)
     except CallerError as error:
-        _LOG.warning("subnet %s is not removed at its deadline: %s", subnet_id, error.message)
         with begin(engine) as conn:
-            subnet_drain_deadlines.refused(conn, subnet_id, error.message)
+            is_news = subnet_drain_deadlines.refused(conn, subnet_id, error.message)
+        if is_news:
+            _LOG.warning("subnet %s is not removed at its deadline: %s", subnet_id, error.message)

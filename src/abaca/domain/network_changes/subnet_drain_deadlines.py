@@ -1,12 +1,14 @@
 """What becomes of a drain at its deadline: it is cancelled, or the subnet is removed, whoever is
 connected there. The project is told which.
 
-A removal that is refused then is tried again for a day; each new reason is told once.
+A removal that is refused then is tried again for a day, after longer and longer pauses; each new
+reason is told once.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -20,23 +22,44 @@ from abaca.domain.share_networks import share_network_messages
 from abaca.domain.shares.shares import ANYBODY
 
 TRIED_FOR = timedelta(days=1)
+EAGER_FOR = timedelta(minutes=5)
+LONGEST_PAUSE = timedelta(minutes=10)
+_NO_ANSWER = "the back ends have not answered."
 
 _subnets = share_network_subnets
 
 
 def due(conn: Connection) -> list[str]:
-    """The subnets whose drain is over by now; those of networks that are being changed wait."""
+    """The subnets whose drain is over by now; those of networks that are being changed wait, and
+    those whose removal has been refused, for a while."""
+    return _due(conn, sa.true())
+
+
+def _due(conn: Connection, which: sa.ColumnElement[bool]) -> list[str]:
+    now = utcnow()
     query = (
-        sa.select(_subnets.c.id)
+        sa.select(_subnets)
         .join(share_networks, share_networks.c.id == _subnets.c.share_network_id)
         .where(
-            _subnets.c.removal_deadline <= utcnow(),
+            which,
+            _subnets.c.removal_deadline <= now,
             ~_subnets.c.is_deleting,
             ~share_networks.c.is_deleting,
             share_networks.c.status == "active",
         )
     )
-    return list(conn.scalars(query.order_by(_subnets.c.removal_deadline, _subnets.c.id)))
+    rows = conn.execute(query.order_by(_subnets.c.removal_deadline, _subnets.c.id))
+    return [row.id for row in rows if not _rests(row, now)]
+
+
+def _rests(row: sa.Row[Any], now: datetime) -> bool:
+    """Whether the removal was refused a short while ago: after the first minutes each pause is
+    about as long as it has been tried before. A change of the subnet's metadata counts as well. The
+    last try, after a day, is not put off."""
+    if row.removal_obstacle in (None, _NO_ANSWER) or row.removal_deadline + TRIED_FOR <= now:
+        return False
+    tried_for = row.updated_at - row.removal_deadline
+    return bool(now < row.updated_at + min(tried_for - EAGER_FOR, LONGEST_PAUSE))
 
 
 def meet(conn: Connection, subnet_id: str) -> None:
@@ -67,23 +90,26 @@ def meet(conn: Connection, subnet_id: str) -> None:
         )
 
 
-def refused(conn: Connection, subnet_id: str, reason: str) -> None:
+def refused(conn: Connection, subnet_id: str, reason: str) -> bool:
     """The removal cannot begin: the project is told why unless it knows; after a day the drain is
-    cancelled."""
+    cancelled. Whether anything was new in that."""
     network_id = _hold(conn, subnet_id)
     if network_id is None:
-        return
+        return False
     row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
     if row.removal_deadline + TRIED_FOR <= utcnow():
         _give_up(conn, network_id, subnet_id, reason)
-    elif row.removal_obstacle != reason[:1023]:
-        subnet_drains.obstructed(conn, subnet_id, reason)
-        _tell(
-            conn,
-            network_id,
-            subnet_id,
-            f"The subnet cannot be removed at its deadline; it is tried again: {reason}",
-        )
+        return True
+    subnet_drains.obstructed(conn, subnet_id, reason)  # also when it was refused
+    if row.removal_obstacle == reason[:1023]:
+        return False
+    _tell(
+        conn,
+        network_id,
+        subnet_id,
+        f"The subnet cannot be removed at its deadline; it is tried again: {reason}",
+    )
+    return True
 
 
 def _not_answered(conn: Connection, network_id: str, subnet_id: str) -> None:
@@ -91,7 +117,7 @@ def _not_answered(conn: Connection, network_id: str, subnet_id: str) -> None:
     there was no worker."""
     row = conn.execute(sa.select(_subnets).where(_subnets.c.id == subnet_id)).one()
     if row.removal_obstacle is None:
-        subnet_drains.obstructed(conn, subnet_id, "the back ends have not answered.")
+        subnet_drains.obstructed(conn, subnet_id, _NO_ANSWER)
     elif row.removal_deadline + TRIED_FOR <= utcnow():
         _give_up(conn, network_id, subnet_id, row.removal_obstacle)
 
@@ -114,7 +140,7 @@ def _hold(conn: Connection, subnet_id: str) -> str | None:
     if network_id is None:
         return None
     lock(conn, ANYBODY, network_id)
-    return network_id if subnet_id in due(conn) else None
+    return network_id if _due(conn, _subnets.c.id == subnet_id) else None
 
 
 def _at_deadline(conn: Connection, subnet_id: str) -> str | None:
