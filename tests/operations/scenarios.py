@@ -440,6 +440,21 @@ def share_server_add_subnet_of_another_address(ground: Ground) -> Ask:
     return lambda: stack.do(add)
 
 
+def share_server_add_subnet_of_another_that_claims_everything(ground: Ground) -> Ask:
+    """Another machine uses whatever address the server is given on the new subnet: it gets none."""
+    stack = ground.stack
+    network, _ = ground.checked()
+    wanted = SubnetRequest(neutron_net_id=ground.another[0], neutron_subnet_id=ground.another[1])
+
+    def add(conn: Connection) -> None:
+        added = subnet_additions.add(conn, MEMBER, network, wanted, multiple_allowed=True)
+        assert isinstance(added, dict), "the drivers have been asked"
+        make_flat(conn, network)
+        put_neighbours(stack, "0.0.0.0/0", "::/0")
+
+    return lambda: stack.do(add)
+
+
 def share_server_abandon_subnet(ground: Ground) -> Ask:
     """The server could not be given the subnet."""
     stack = ground.stack
@@ -590,6 +605,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_server_abandon_subnet,
         share_server_add_subnet,
         share_server_add_subnet_of_another_address,
+        share_server_add_subnet_of_another_that_claims_everything,
         share_server_clients,
         share_server_add_subnet_from_a_removal,
         share_server_delete,

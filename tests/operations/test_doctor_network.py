@@ -11,7 +11,13 @@ import sqlalchemy as sa
 
 from abaca.admin import doctor, doctor_network
 from abaca.admin.doctor_network import Question
-from abaca.db.tables import share_instances, share_servers, shares
+from abaca.db.tables import (
+    local_subnets,
+    share_access_rules,
+    share_instances,
+    share_servers,
+    shares,
+)
 from abaca.domain.driver_views import network_servers
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Unavailable
@@ -141,6 +147,49 @@ def test_a_rule_that_is_not_yet_or_never_enforced(scene: Scene, stack: Stack) ->
     rule = allow(stack, scene.share, CLIENT, access_type="user")
     assert rule and settled_rules(stack, scene.share) == "error"
     assert scene.lacking() == {}, "rules of other types let no address in, and keep none out"
+
+
+def test_a_rule_that_cannot_be_read_hides_no_other(scene: Scene, stack: Stack) -> None:
+    """Who wrote it went past the API."""
+    good = scene.found().keys()
+    scene.change(share_access_rules, access_to="nonsense")
+    lacking = scene.lacking()
+    (unread,) = [what for what in lacking if what not in good]
+    assert unread.startswith("rule ") and "cannot be read" in lacking.pop(unread)
+    assert lacking.keys() == {f"rule for {CLIENT}"}
+    allow(stack, scene.share, CLIENT)
+    assert settled_rules(stack, scene.share)
+    assert f"rule for {CLIENT}" not in scene.lacking()
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "unread"),
+    [
+        (local_subnets, {"allocation_pools": [{"first": 1}]}, "local subnets"),
+        (local_subnets, {"cidr": "nonsense"}, "subnet "),
+    ],
+    ids=["pools", "a range"],
+)
+def test_a_subnet_that_cannot_be_read_hides_no_share_server(
+    scene: Scene, table: sa.Table, values: dict[str, object], unread: str
+) -> None:
+    assert "export papers" in scene.found()
+    scene.change(table, **values)
+    lacking = scene.lacking()
+    assert any(
+        what.startswith(unread) and "cannot be read" in lack for what, lack in lacking.items()
+    )
+    assert {"share server", "worker", "share", "export papers"} <= scene.found().keys()
+
+
+def test_a_share_that_cannot_be_read_hides_no_other_server(scene: Scene, stack: Stack) -> None:
+    pair = (scene.network, scene.subnet)
+    available_share(stack, stack.share_network(pair), name="others")
+    broken = sa.update(share_instances).where(share_instances.c.share_id == scene.share)
+    stack.do(lambda conn: conn.execute(broken.values(host="nonsense")))
+    found = scene.found(None)
+    assert "export others" in found and "export papers" not in found
+    assert any("cannot be read" in lack for lack in scene.lacking(None).values())
 
 
 def test_networks_before_there_is_anything_on_them(stack: Stack, machine: Machine) -> None:

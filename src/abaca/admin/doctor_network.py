@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 import click
+import msgspec
 from oslo_config import cfg
 from sqlalchemy.engine import Connection, Engine
 
@@ -31,6 +32,16 @@ from abaca.worker import backends
 
 _Look = Callable[[], Sequence[Seen]]
 
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    msgspec.MsgspecError,
+)
+"""What reading a row raises that was written past the API."""
+
 
 class Question(NamedTuple):
     """Which network, and, if it matters, from which address to which share (name or id)."""
@@ -49,12 +60,14 @@ def asked(network: str, client: str | None, share: str | None) -> Question:
 
 
 class Answer(NamedTuple):
-    """What the database says. `is_up`: whether a back end's worker gives signs of life, by host."""
+    """What the database says. `is_up`: whether a back end's worker gives signs of life, by host.
+    `unreadable`: what cannot be read, each with the reason."""
 
     network_id: str
     subnets: Sequence[Subnet]
     servers: Sequence[ServerOn]
     is_up: Mapping[str, bool]
+    unreadable: Mapping[str, str] = {}
 
 
 def run(settings: Settings, question: Question) -> int:
@@ -73,13 +86,17 @@ def findings(
 ) -> Iterator[Finding]:
     """The network, each of its share servers, and their shares, in this order. `drivers`: of this
     machine's back ends, by host."""
+    for what, reason in answer.unreadable.items():
+        yield _unreadable(f"Network {answer.network_id}", reason, what)
     yield from _of_network(answer, drivers, question.client)
     asked = [each for each in answer.servers if _has(each, question.share)]
     if answer.servers and not asked:
         group = f"Network {answer.network_id}"
         yield Finding(group, f"share {question.share}", "no share server here has such a share")
     for server in asked:
-        yield from _of_server(server, answer.is_up, drivers.get(server.host), question)
+        group = f"Share server {server.id} at {server.host}"
+        found = _of_server(group, server, answer.is_up, drivers.get(server.host), question)
+        yield from _as_far_as_readable(group, found)
 
 
 def answered(conf: cfg.ConfigOpts, engine: Engine, question: Question) -> Answer:
@@ -87,12 +104,31 @@ def answered(conf: cfg.ConfigOpts, engine: Engine, question: Question) -> Answer
     with read(engine) as conn:
         network_id = _network_id(conf, conn, question.network)
         subnets = network_servers.subnets(conn, network_id)
-        servers = network_servers.servers(conn, network_id)
+        servers, unreadable = _servers(conn, network_id)
         is_up = {view["host"]: view["state"] == "up" for view in services.find(conn, {})}
     if conf.network_plugin == "local":
-        own = SqlPortStore(engine).find(network_id=network_id, subnet_id=None)
-        subnets = [item.subnet for item in own]
-    return Answer(network_id, subnets, servers, is_up)
+        try:
+            own = SqlPortStore(engine).find(network_id=network_id, subnet_id=None)
+            subnets = [item.subnet for item in own]
+        except _UNREADABLE as error:
+            unreadable["local subnets"] = str(error)
+    return Answer(network_id, subnets, servers, is_up, unreadable)
+
+
+def _servers(conn: Connection, network_id: str) -> tuple[list[ServerOn], dict[str, str]]:
+    """The share servers on a network, and what cannot be read; one by one only if that is so."""
+    ids = network_servers.server_ids(conn, network_id)
+    try:
+        return network_servers.servers(conn, network_id, ids), {}
+    except _UNREADABLE:
+        found: list[ServerOn] = []
+        unreadable: dict[str, str] = {}
+    for id_ in ids:
+        try:
+            found += network_servers.servers(conn, network_id, [id_])
+        except _UNREADABLE as error:
+            unreadable[f"share server {id_}, or a share on it"] = str(error)
+    return found, unreadable
 
 
 def _network_id(conf: cfg.ConfigOpts, conn: Connection, name_or_id: str) -> str:
@@ -124,7 +160,7 @@ def _of_network(
         router = f"router {subnet.gateway}" if subnet.gateway else "no router"
         yield Finding(group, f"subnet {subnet.cidr}", note=router)
     if client:
-        yield _place(group, answer.subnets, client)
+        yield from _as_far_as_readable(group, _place(group, answer.subnets, client))
     if answer.servers:
         return
     yield Finding(
@@ -139,18 +175,24 @@ def _of_network(
         yield from _shown(f"{group}, from {host}", partial(driver.network_findings, bare))
 
 
-def _place(group: str, subnets: Sequence[Subnet], client: str) -> Finding:
+def _place(group: str, subnets: Sequence[Subnet], client: str) -> Iterator[Finding]:
     """Where a client is, as seen from the network."""
     what, address = f"client {client}", ip_address(client)
     for subnet in subnets:
-        if address in ip_network(subnet.cidr):
-            return Finding(group, what, note=f"is on {subnet.cidr}")
+        try:
+            is_there = address in ip_network(subnet.cidr)
+        except _UNREADABLE as error:
+            yield _unreadable(group, str(error), f"subnet {subnet.neutron_subnet_id}")
+            continue
+        if is_there:
+            yield Finding(group, what, note=f"is on {subnet.cidr}")
+            return
     routers = [
         subnet.gateway
         for subnet in subnets
         if subnet.gateway and subnet.ip_version == address.version
     ]
-    return Finding(
+    yield Finding(
         group,
         what,
         None if routers else "is on none of these subnets, and they have no router to it",
@@ -159,9 +201,12 @@ def _place(group: str, subnets: Sequence[Subnet], client: str) -> Finding:
 
 
 def _of_server(
-    server: ServerOn, is_up: Mapping[str, bool], driver: ShareDriver | None, question: Question
+    group: str,
+    server: ServerOn,
+    is_up: Mapping[str, bool],
+    driver: ShareDriver | None,
+    question: Question,
 ) -> Iterator[Finding]:
-    group = f"Share server {server.id} at {server.host}"
     settled = server.status in ("active", "network_change")
     yield Finding(
         group,
@@ -184,7 +229,7 @@ def _of_server(
         if driver is None:
             yield Finding(group, "addresses", note="are another machine's; run this command there")
             continue
-        yield from _of_addresses(server, info, driver, question)
+        yield from _as_far_as_readable(group, _of_addresses(server, info, driver, question))
 
 
 def _of_addresses(
@@ -203,7 +248,8 @@ def _of_addresses(
     for each in server.shares:
         if _is_asked(each, question.share):
             title = f"{group}: share {_name(each)}"
-            yield from _of_share(title, each, info, driver, question.client)
+            found = _of_share(title, each, info, driver, question.client)
+            yield from _as_far_as_readable(title, found)
 
 
 def _of_share(
@@ -213,35 +259,36 @@ def _of_share(
     lack = f"it is {on.status}: `openstack share message list` says why"
     yield Finding(group, "share", None if is_there else lack, on.status)
     if client:
-        yield _rule(group, on, client)
+        yield from _rules(group, on, client)
     elif not on.rules:
         yield Finding(group, "rules", "none: nobody may use it; `openstack share access create`")
     if is_there:
         yield from _shown(group, lambda: driver.export_findings(on.share, info, client))
 
 
-def _rule(group: str, on: ShareOn, client: str) -> Finding:
-    """The rule that lets a client in: the one that names the fewest addresses."""
-    matching = sorted(
-        (each for each in on.rules if _names(each, client)),
-        key=lambda each: ip_network(each.rule.access_to, strict=False).num_addresses,
-    )
+def _rules(group: str, on: ShareOn, client: str) -> Iterator[Finding]:
+    """The rule that lets a client in: the one that names the fewest addresses; and those that
+    cannot be read."""
+    matching: list[tuple[int, RuleState]] = []
+    for each in on.rules:
+        try:
+            if each.rule.access_type == "ip":
+                named = ip_network(each.rule.access_to, strict=False)
+                if ip_address(client) in named:
+                    matching.append((named.num_addresses, each))
+        except _UNREADABLE as error:
+            yield _unreadable(group, str(error), f"rule {each.rule.id}")
     if not matching:
         create = f"`openstack share access create {on.share.share_id} ip {client}`"
-        return Finding(group, f"rule for {client}", f"none lets it in: {create}")
-    best = matching[0]
+        yield Finding(group, f"rule for {client}", f"none lets it in: {create}")
+        return
+    _, best = min(matching, key=lambda pair: pair[0])
     lack = f"{best.rule.access_to} is {best.state}: `openstack share access list`"
-    return Finding(
+    yield Finding(
         group,
         f"rule for {client}",
         None if best.state == "active" else lack,
         f"{best.rule.access_to}, {best.rule.access_level}",
-    )
-
-
-def _names(each: RuleState, client: str) -> bool:
-    return each.rule.access_type == "ip" and ip_address(client) in ip_network(
-        each.rule.access_to, strict=False
     )
 
 
@@ -264,5 +311,20 @@ def _shown(group: str, look: _Look) -> Iterator[Finding]:
     except BackendError as error:
         yield Finding(group, "this machine", f"cannot be looked at: {error.message}")
         return
+    except _UNREADABLE as error:
+        yield _unreadable(group, str(error), "this machine")
+        return
     for each in seen:
         yield Finding(group, each.what, each.lack, each.seen)
+
+
+def _as_far_as_readable(group: str, found: Iterator[Finding]) -> Iterator[Finding]:
+    """A row that cannot be read ends these findings with one that says so, and no others."""
+    try:
+        yield from found
+    except _UNREADABLE as error:
+        yield _unreadable(group, str(error), "database")
+
+
+def _unreadable(group: str, reason: str, what: str) -> Finding:
+    return Finding(group, what, f"a row of the database cannot be read: {reason}")

@@ -16,6 +16,7 @@ from pyroute2 import IPRoute
 from abaca.drivers.linux import namespaces, packet_filter
 from abaca.drivers.linux.wires.links import PORT_PREFIX
 from abaca.drivers.linux.wires.plugging import bridge_name
+from abaca.errors import Refused
 from abaca.values import ExportChoice, NetworkInfo
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_town import (
@@ -284,3 +285,17 @@ def test_a_server_that_is_gone(scene: Scene) -> None:
     lacking = scene.lacking()
     assert "cannot be reached" in lacking["exports"]
     assert "not there" in lacking["bridge"] and "no network namespace" in lacking["port"]
+
+
+@pytest.mark.parametrize("values", [{"cidr": "nonsense"}, {"gateway": "here"}, {"mtu": -1}])
+def test_a_subnet_that_nobody_understands_is_named(scene: Scene, values: dict[str, object]) -> None:
+    """Not looked for: its row was written past the API."""
+    subnet = msgspec.structs.replace(scene.info.subnet, **values)
+    info = msgspec.structs.replace(scene.info, subnet=subnet)
+    driver = scene.town.driver
+    for look in (
+        lambda: driver.network_findings(info, CLIENT),
+        lambda: driver.export_findings(scene.share, info, CLIENT),
+    ):
+        with pytest.raises(Refused, match=f"{info.share_network_subnet_id} cannot be served"):
+            scene.town.host.do(look)

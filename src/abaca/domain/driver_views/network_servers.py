@@ -60,8 +60,8 @@ def subnets(conn: Connection, network_id: str) -> list[Subnet]:
     return list({row.neutron_subnet_id: driver_values.subnet(row) for row in rows}.values())
 
 
-def servers(conn: Connection, network_id: str) -> list[ServerOn]:
-    """The share servers with addresses on the network, the oldest first; eight statements."""
+def server_ids(conn: Connection, network_id: str) -> list[str]:
+    """Of the share servers with addresses on the network, the oldest first."""
     on_it = (
         sa.select(network_allocations.c.share_server_id)
         .join(
@@ -70,12 +70,18 @@ def servers(conn: Connection, network_id: str) -> list[ServerOn]:
         )
         .where(share_network_subnets.c.neutron_net_id == network_id)
     )
+    query = sa.select(share_servers.c.id).where(share_servers.c.id.in_(on_it))
+    return list(conn.scalars(query.order_by(share_servers.c.created_at, share_servers.c.id)))
+
+
+def servers(conn: Connection, network_id: str, ids: list[str]) -> list[ServerOn]:
+    """These share servers with what they have on the network, the oldest first; in a fixed number
+    of statements. Raises ValueError, TypeError and their like for rows that cannot be read."""
     rows = conn.execute(
         sa.select(share_servers.c.id, share_servers.c.host, share_servers.c.status)
-        .where(share_servers.c.id.in_(on_it))
+        .where(share_servers.c.id.in_(ids))
         .order_by(share_servers.c.created_at, share_servers.c.id)
     ).all()
-    ids = [row.id for row in rows]
     served, coming = (
         driver_values.network_infos(conn, ids, served=is_served) for is_served in (True, False)
     )

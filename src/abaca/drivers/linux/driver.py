@@ -266,12 +266,14 @@ class LinuxDriver(ShareDriver):
             return self._service(server.id).clients()
 
     def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
+        refuse_malformed([info])
         with os_errors_sorted(f"looking at share server {info.server_id}"):
             return list(self._server(info.server_id).findings(info, client))
 
     def export_findings(
         self, share: Share, info: NetworkInfo, client: str | None = None
     ) -> list[Finding]:
+        refuse_malformed([info])
         service = self._service(info.server_id)
         with os_errors_sorted(f"looking at share server {info.server_id}"):
             return [

@@ -1,6 +1,6 @@
 """Does another machine on a network already use an address? Asked by ARP probes (RFC 5227) and
-neighbour solicitations (RFC 4862), which come from nobody's address, so that no neighbour learns
-anything from them.
+neighbour solicitations (RFC 4862), which come from nobody's address, so that no neighbour's cache
+changes.
 
 The question goes out through a port in a namespace of its own, which is removed afterwards; a share
 server is not touched by it. Answers are hostile input: they are read for a fixed time, and nothing
