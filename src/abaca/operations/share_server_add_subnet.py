@@ -47,16 +47,13 @@ def share_server_add_subnet(share_server_id: str, subnet_id: str) -> None:
 
 
 def _undo(share_server_id: str, subnet_id: str, host: str, error: BackendError) -> None:
-    """Raises the error when that fails, too."""
+    """Raises BackendError when that fails, too: then the addition has failed."""
     _LOG.warning(
-        "share server %s gets no addresses on subnet %s, and stays as it was: %s",
+        "share server %s is not given subnet %s, for it gets no addresses there: %s",
         share_server_id,
         subnet_id,
         error.message,
     )
-    try:
-        take_back(share_server_id, subnet_id, host)
-    except BackendError:
-        raise error from None
+    take_back(share_server_id, subnet_id, host)
     reason = error.public_text(log_context.request_id())
     tx(share_server_repairs.undone, share_server_id, subnet_id, reason)
