@@ -113,6 +113,13 @@ class Site:
             ).json["network"]["id"]
             subnet = {"network_id": made, "cidr": f"10.2.{n}.0/24", "ip_version": 4}
             api.send("POST", "/network/v2.0/subnets", {"subnet": subnet}, who=ALICE)
+            policy = {
+                "object_type": "network",
+                "object_id": made,
+                "action": "access_as_shared",
+                "target_tenant": f"p{n}",
+            }
+            api.send("POST", "/network/v2.0/rbac-policies", {"rbac_policy": policy}, who=ALICE)
             with begin(self.back_end.engine) as conn:
                 messages.create(
                     conn,
