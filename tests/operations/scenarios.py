@@ -17,7 +17,7 @@ from sqlalchemy.engine import Connection
 from abaca import config
 from abaca.db.encryption import Cipher
 from abaca.db.session import utcnow
-from abaca.db.tables import share_instances, share_servers
+from abaca.db.tables import local_addresses_set_aside, share_instances, share_servers
 from abaca.db.tables import share_network_subnets as subnets_table
 from abaca.domain.network_changes import (
     connected_clients,
@@ -280,6 +280,8 @@ class Ground:
             stack.do(share_networks.delete, ADMIN, network["id"])
         for service in stack.ask(security_services.find, ADMIN, {}, PAGE, True):
             stack.do(security_services.delete, ADMIN, service["id"])
+        # scenes know which address comes first
+        stack.do(lambda conn: conn.execute(sa.delete(local_addresses_set_aside)))
 
 
 def share_instances_of(conn: Connection, instance_id: str) -> list[str]:

@@ -102,7 +102,6 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
         if table
         not in (
             "client_inquiries",
-            "local_addresses_set_aside",
             "messages",
             "quota_usages",
             "share_usages",

@@ -91,7 +91,7 @@ class Outcome(NamedTuple):
     failed: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Primary:
     """The zone `zone` on a server; names of ours are below `domain`, which is in it. `key_file` is
     read anew each time. `owner`: what our names carry; installations that share a zone have
@@ -107,11 +107,11 @@ class Primary:
     owner: str
     seconds: float = SECONDS
     shortest_pause: float = _SHORTEST_PAUSE
-    _last: list[_Look] = field(default_factory=list)
+    _last: _Look | None = field(init=False, default=None)
     _refused: RefusedNames = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_refused", RefusedNames(self.shortest_pause))
+        self._refused = RefusedNames(self.shortest_pause)
 
     def publish(self, names: ReadNames) -> Outcome:
         """Bring the zone in line. `names` are read after the zone was, so that an older state of
@@ -120,10 +120,10 @@ class Primary:
         key = read_key(self.key_file)
         with Dialogue(self.address, self.port, key, self.seconds) as dialogue:
             serial = self._serial(dialogue)
-            last = self._last.pop() if self._last else None
+            last = self._last
             if last is not None and last.is_still(serial) and last.names == names():
-                self._last.append(last)
                 return Outcome(0, last.failed)
+            self._last = None
             found = self._transferred(dialogue)
             wanted = names()
             changes, failed = self._changes(found, wanted)
@@ -131,7 +131,7 @@ class Primary:
             if not due:
                 failed |= self._refused.reasons()
                 until = min(time.monotonic() + _LONGEST_TRUST, self._refused.next_due())
-                self._last.append(_Look(serial, wanted, failed, until))
+                self._last = _Look(serial, wanted, failed, until)
             changed = self._carry_out(dialogue, [*due.values()])
         return Outcome(changed, failed | self._refused.reasons())
 

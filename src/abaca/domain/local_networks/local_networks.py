@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,7 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
 )
-from abaca.domain.local_networks import segments, sharing
+from abaca.domain.local_networks import listing, segments, sharing
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.networks.segment_ranges import MTUS, SegmentRanges
@@ -100,12 +101,10 @@ def find(
 ) -> list[dict[str, Any]]:
     """Networks in the order of their ids, after `marker`. `filters`: any of FILTERS and
     PROVIDER_FILTERS → the values that match."""
-    query = _selected(caller).where(
-        *(_column(caller, name).in_(values) for name, values in filters.items())
+    column = partial(_column, caller)
+    return _views(
+        conn, listing.part(_selected(caller), local_networks, column, filters, limit, marker)
     )
-    if marker is not None:
-        query = query.where(local_networks.c.id > marker)
-    return _views(conn, query.order_by(local_networks.c.id).limit(limit))
 
 
 def update(

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.addresses import Address, Network, plain_address, plain_network
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import local_addresses_set_aside, local_networks, local_subnets
+from abaca.domain.local_networks import listing
 from abaca.domain.local_networks import local_networks as networks
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
@@ -132,15 +133,9 @@ def find(
 ) -> list[dict[str, Any]]:
     """Subnets in the order of their ids, after `marker`. `filters`: any of FILTERS → the values
     that match."""
-    query = _visible(caller).where(
-        *(local_subnets.c[name].in_(values) for name, values in filters.items())
-    )
-    if marker is not None:
-        query = query.where(local_subnets.c.id > marker)
-    return [
-        dict(row)
-        for row in conn.execute(query.order_by(local_subnets.c.id).limit(limit)).mappings()
-    ]
+    column = local_subnets.c.__getitem__
+    query = listing.part(_visible(caller), local_subnets, column, filters, limit, marker)
+    return [dict(row) for row in conn.execute(query).mappings()]
 
 
 def update(

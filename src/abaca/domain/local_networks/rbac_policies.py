@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import local_networks, local_rbac_policies
+from abaca.domain.local_networks import listing, sharing
 from abaca.domain.local_networks import local_networks as networks
-from abaca.domain.local_networks import sharing
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.values import Caller
@@ -78,12 +78,8 @@ def find(
 ) -> list[dict[str, Any]]:
     """Policies in the order of their ids, after `marker`. `filters`: any of FILTERS → the values
     that match."""
-    query = _visible(caller).where(
-        *(_COLUMNS[name].in_(values) for name, values in filters.items())
-    )
-    if marker is not None:
-        query = query.where(local_rbac_policies.c.id > marker)
-    query = query.order_by(local_rbac_policies.c.id).limit(limit)
+    column = _COLUMNS.__getitem__
+    query = listing.part(_visible(caller), local_rbac_policies, column, filters, limit, marker)
     return [dict(row) for row in conn.execute(query).mappings()]
 
 

@@ -5,25 +5,19 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import share_networks, share_servers
-from abaca.domain.rows import messages
+from abaca.db.tables import share_servers
+from abaca.domain.share_networks import share_network_messages
 
 
 def tell(conn: Connection, share_server_id: str, ip_addresses: list[str]) -> None:
     """A message about the server's share network. Nothing when the server is gone."""
-    network = conn.execute(
-        sa.select(share_networks.c.id, share_networks.c.project_id)
-        .join(share_servers, share_servers.c.share_network_id == share_networks.c.id)
-        .where(share_servers.c.id == share_server_id)
-    ).one_or_none()
-    if network is None:
-        return
-    messages.create(
-        conn,
-        project_id=network.project_id,
-        resource_type="SHARE_NETWORK",
-        resource_id=network.id,
-        action=messages.Action.UPDATE,
-        text=f"Other machines on the network already use {', '.join(ip_addresses)}: a share server "
-        "gets other addresses. Keep what other machines use out of the subnet's allocation pools.",
-    )
+    query = sa.select(share_servers.c.share_network_id)
+    network_id = conn.scalar(query.where(share_servers.c.id == share_server_id))
+    if network_id is not None:
+        share_network_messages.about_network(
+            conn,
+            network_id,
+            f"Other machines on the network already use {', '.join(ip_addresses)}: a share server "
+            "gets other addresses. Keep what other machines use out of the subnet's allocation "
+            "pools.",
+        )
