@@ -101,10 +101,7 @@ class Manila:
         conf = self._configure(database.port, broker.port)
         self._program("python", "-c", _CREATE_DATABASE, str(database.port))
         self._program("manila-manage", "--config-file", conf, "db", "sync")
-        for name in ("scheduler", "share"):
-            self._parts[name] = self._service(
-                name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf]
-            )
+        self._daemon("scheduler", conf)
         entry = self._folder / "application.py"
         entry.write_text(_APPLICATION.format(conf=conf), encoding="utf-8")
         uwsgi: list[str | Path] = [
@@ -127,7 +124,7 @@ class Manila:
         ]
         uwsgi += ["--buffer-size", "65535"]
         self._parts["API"] = self._service("api", [*uwsgi, "--disable-logging"])
-        self._wait()
+        self._wait(conf)
 
     def _configure(self, database: int, broker: int) -> Path:
         backends = _BACKEND.format(name="dummy", more="") + _BACKEND.format(
@@ -159,6 +156,11 @@ class Manila:
         if run.returncode != 0:
             raise RuntimeError(f"{name}: {run.stderr[-3000:]}")
 
+    def _daemon(self, name: str, conf: Path) -> None:
+        self._parts[name] = self._service(
+            name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf]
+        )
+
     def _service(self, name: str, command: list[str | Path]) -> programs.Program:
         return programs.Program(
             command,
@@ -166,16 +168,24 @@ class Manila:
             environment={"OS_MANILA_CONFIG_DIR": str(self._folder)},
         )
 
-    def _wait(self) -> None:
+    def _wait(self, conf: Path) -> None:
+        """Start the share service when the scheduler listens: a report of pools that nobody hears
+        is repeated only after a minute, and on a busy machine later."""
         api = self._parts["API"]
         assert isinstance(api, programs.Program)
         api.wait_for_port(self.target.port)
         client = Client(self.target)
 
+        def scheduler() -> bool:
+            services = client.ask("GET", "/v2/services")[1]["services"]
+            return any(s["binary"] == "manila-scheduler" and s["state"] == "up" for s in services)
+
         def pools() -> bool:
             return len(client.ask("GET", "/v2/scheduler-stats/pools")[1]["pools"]) >= 2
 
         programs.until(lambda: client.ask("GET", "/")[0] == 300, "the API to answer")
+        programs.until(scheduler, "the scheduler to be up", pause=0.5)
+        self._daemon("share", conf)
         prepare(
             client,
             {
