@@ -20,6 +20,8 @@ REQUIREMENTS = Path(__file__).with_name("manila-requirements.txt")
 PACKAGES = ("mariadb-server-core", "mariadb-client-core", "rabbitmq-server")
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "abaca-bench" / "manila"
 
+_SHARE_STARTS = 3
+
 _CONF = """\
 [DEFAULT]
 auth_strategy = noauthv2
@@ -156,10 +158,11 @@ class Manila:
         if run.returncode != 0:
             raise RuntimeError(f"{name}: {run.stderr[-3000:]}")
 
-    def _daemon(self, name: str, conf: Path) -> None:
-        self._parts[name] = self._service(
+    def _daemon(self, name: str, conf: Path) -> programs.Program:
+        part = self._parts[name] = self._service(
             name, [self._venv / "bin" / f"manila-{name}", "--config-file", conf]
         )
+        return part
 
     def _service(self, name: str, command: list[str | Path]) -> programs.Program:
         return programs.Program(
@@ -185,7 +188,6 @@ class Manila:
 
         programs.until(lambda: client.ask("GET", "/")[0] == 300, "the API to answer")
         programs.until(scheduler, "the scheduler to be up", pause=0.5)
-        self._daemon("share", conf)
         prepare(
             client,
             {
@@ -193,7 +195,17 @@ class Manila:
                 SINGLE_TYPE: {"share_backend_name": "single"},
             },
         )
-        programs.until(pools, "two back ends to report their pools", pause=0.5)
+        # now and then its share service hangs at the start and reports nothing
+        for attempt in range(1, _SHARE_STARTS + 1):
+            share = self._daemon("share", conf)
+            try:
+                programs.until(pools, "two back ends to report their pools", 60, pause=0.5)
+                return
+            except TimeoutError:
+                print(f"upstream's share service reported no pools (start {attempt})", flush=True)
+                share.require()
+                share.stop()
+        raise TimeoutError(f"upstream's share service reported no pools in {_SHARE_STARTS} starts")
 
 
 _CREATE_DATABASE = """
