@@ -26,7 +26,7 @@ REQUEST, REPLY = 1, 2
 ROUTER_ADVERTISEMENT, SOLICITATION, ADVERTISEMENT, REDIRECT = 134, 135, 136, 137
 OVERRIDE = 0x20000000
 VXLAN_PORT = 4789
-CAPTURE_SECONDS = 5.0
+CAPTURE_SECONDS = 30.0
 MARK_BYTES = 16
 
 
@@ -320,6 +320,10 @@ class Capture:
             frame, origin = self._raw.recvfrom(65536)
             if origin[2] != socket.PACKET_OUTGOING:
                 self._frames.append(frame)
+
+    def forget(self) -> None:
+        """What has arrived so far."""
+        self._frames.clear()
 
     def those_of(self, frames: Iterable[bytes]) -> list[bytes]:
         """Those that arrived. A bridge may have cut off what is behind the packet, the capture a

@@ -98,8 +98,6 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
 @pytest.fixture
 def wired_site(town: Town) -> Iterator[Site]:
     site = Site(town.driver)
-    for machine in (town.near, town.apart, town.far):
-        machine.forget_neighbours()
     yield site
     town.host.do(site.clear)
     layout = town.driver.layout

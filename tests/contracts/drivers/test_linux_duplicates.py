@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from pyroute2 import IPRoute
 
-from abaca.drivers.linux import duplicates, namespaces
+from abaca.drivers.linux import duplicates, namespaces, neighbour_frames
 from abaca.drivers.linux.driver import LinuxDriver
 from abaca.drivers.linux.inventory import leftovers
 from abaca.drivers.linux.wires.interface import Segment
@@ -222,7 +222,7 @@ def test_what_a_frame_claims(case: str) -> None:
     packet, address = CLAIMS[case]
     kind = IPV6 if packet[0] >> 4 == 6 else ARP
     head = bytes.fromhex((EVERYBODY + MAC).replace(":", "")) + struct.pack("!H", kind)
-    found = duplicates.claimed(head + packet)
+    found = neighbour_frames.claimed(head + packet)
     assert found == (address and (ip_address(address), bytes.fromhex(MAC.replace(":", ""))))
 
 
@@ -234,4 +234,4 @@ def test_a_frame_that_is_cut_off_claims_nothing(cut: int) -> None:
     ):
         head = bytes.fromhex((EVERYBODY + MAC).replace(":", "")) + struct.pack("!H", kind)
         frame = (head + packet)[:cut]
-        assert (duplicates.claimed(frame) is None) == (len(frame) < whole)
+        assert (neighbour_frames.claimed(frame) is None) == (len(frame) < whole)

@@ -7,7 +7,6 @@ the tests run in.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -104,7 +103,6 @@ def behind(town: Town) -> Iterator[Machine]:
     router.configure("lan", "10.9.0.1/24", "fd09::1/64")
     router.configure("eth0", *(f"{address}/{ROUTER[address]}" for address in ROUTER))
     machine.configure("eth0", "10.9.0.2/24", "fd09::2/64")
-    namespaces.inside(router.namespace, forget_neighbours)  # servers of tests before
     set_forwarding(router, "1")
     add_route(machine, "10.0.0.0/24", "10.9.0.1")
     add_route(machine, "fd00::/64", "fd09::1")
@@ -119,13 +117,6 @@ def leave(links: IPRoute, addresses: dict[str, int]) -> None:
     (index,) = links.link_lookup(ifname="eth0")
     for address, length in addresses.items():
         links.addr("del", index=index, address=address, prefixlen=length)
-
-
-def forget_neighbours(links: IPRoute) -> None:
-    (index,) = links.link_lookup(ifname="eth0")
-    for family in (socket.AF_INET, socket.AF_INET6):
-        for found in links.get_neighbours(family=family, ifindex=index):
-            links.neigh("del", ifindex=index, dst=found.get("dst"))
 
 
 def set_forwarding(machine: Machine, value: str) -> None:

@@ -13,16 +13,16 @@ import hashlib
 import logging
 import selectors
 import socket
-import struct
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 
 from abaca.addresses import Address
 from abaca.drivers.linux import namespaces
 from abaca.drivers.linux.layout import ServerLayout
+from abaca.drivers.linux.neighbour_frames import ARP, IPV6, claimed, mac_bytes, question
 from abaca.drivers.linux.wires.interface import Port, Wires, segment_of
 from abaca.drivers.linux.wires.port_rules import Role
 from abaca.values import NetworkInfo
@@ -34,11 +34,6 @@ _SILENT = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": 
 
 _LOG = logging.getLogger(__name__)
 
-_ARP, _IPV6 = 0x0806, 0x86DD
-_EVERYBODY, _NOBODY = b"\xff" * 6, bytes(6)
-_ARP_OVER_ETHERNET = struct.pack("!HHBB", 1, 0x0800, 6, 4)
-_REQUEST, _ICMPV6 = 1, 58
-_SOLICITATION, _ADVERTISEMENT = 135, 136
 _LONGEST_FRAME = 2048  # what is looked at is in the first 86 bytes
 
 
@@ -53,12 +48,12 @@ def addresses_in_use(
     """
     asked: defaultdict[str, set[Address]] = defaultdict(set)
     with asking(layout, wires, network_info, highest_mtu) as ports:
-        macs = {port.name: _mac_bytes(port.mac_address) for port in ports.values()}
+        macs = {port.name: mac_bytes(port.mac_address) for port in ports.values()}
         own = set(macs.values())
         for info in network_info:
             for each in info.network_allocations:
                 asked[ports[info.subnet.neutron_net_id].name].add(ip_address(each.ip_address))
-                own.add(_mac_bytes(each.mac_address))
+                own.add(mac_bytes(each.mac_address))
         found = namespaces.inside(_namespace(layout), lambda _: _ask(asked, macs, own))
     for address, mac in found.items():
         _LOG.warning(
@@ -123,10 +118,6 @@ def _probe_mac(server_id: str, network_id: str) -> str:
     return bytes((digest[0] & 0xFC | 0x02, *digest[1:])).hex(":")
 
 
-def _mac_bytes(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
 # --- on the wire ----------------------------------------------------------------------------------
 
 
@@ -139,7 +130,7 @@ def _ask(
     wanted = {address for addresses in asked.values() for address in addresses}
     with ExitStack() as opened, selectors.DefaultSelector() as selector:
         for name in asked:
-            for protocol in (_ARP, _IPV6):
+            for protocol in (ARP, IPV6):
                 raw = opened.enter_context(_listening(name, protocol))
                 selector.register(raw, selectors.EVENT_READ, name)
         started = time.monotonic()
@@ -171,60 +162,3 @@ def _probe(asked: Mapping[str, Collection[Address]], macs: Mapping[str, bytes]) 
             raw.bind((name, 0))
             for address in addresses:
                 raw.send(question(address, macs[name]))
-
-
-def question(address: Address, mac: bytes) -> bytes:
-    """The frame that asks, from the MAC address `mac` and from no IP address, who has `address`."""
-    if isinstance(address, IPv4Address):
-        probe = _ARP_OVER_ETHERNET + struct.pack("!H", _REQUEST)
-        return _ethernet(_EVERYBODY, mac, _ARP) + probe + mac + bytes(4) + _NOBODY + address.packed
-    # RFC 4291: the group of all that have an address that ends so
-    group = IPv6Address(b"\xff\x02" + bytes(9) + b"\x01\xff" + address.packed[-3:]).packed
-    message = struct.pack("!BBHI", _SOLICITATION, 0, 0, 0) + address.packed
-    nobody = bytes(16)
-    pseudo = nobody + group + struct.pack("!II", len(message), _ICMPV6)
-    message = message[:2] + struct.pack("!H", _checksum(pseudo + message)) + message[4:]
-    head = struct.pack("!IHBB", 6 << 28, len(message), _ICMPV6, 255)
-    return _ethernet(b"\x33\x33" + group[-4:], mac, _IPV6) + head + nobody + group + message
-
-
-def claimed(frame: bytes) -> tuple[Address, bytes] | None:
-    """Which address somebody uses, or is about to use, by what a frame says, and the MAC address
-    that the frame is from. None: the frame says nothing of that kind."""
-    kind, sender, packet = frame[12:14], frame[6:12], frame[14:]
-    if kind == struct.pack("!H", _ARP):
-        return _claimed_by_arp(packet, sender)
-    if kind == struct.pack("!H", _IPV6):
-        return _claimed_by_neighbour_discovery(packet, sender)
-    return None
-
-
-def _claimed_by_arp(packet: bytes, sender: bytes) -> tuple[Address, bytes] | None:
-    if len(packet) < 28 or packet[:6] != _ARP_OVER_ETHERNET:
-        return None
-    source, target = IPv4Address(packet[14:18]), IPv4Address(packet[24:28])
-    if int(source):
-        return source, sender
-    is_probe = packet[6:8] == struct.pack("!H", _REQUEST)
-    return (target, sender) if is_probe else None
-
-
-def _claimed_by_neighbour_discovery(packet: bytes, sender: bytes) -> tuple[Address, bytes] | None:
-    # a hop limit of 255: it comes from this network
-    if len(packet) < 64 or packet[0] >> 4 != 6 or packet[6:8] != bytes((_ICMPV6, 255)):
-        return None
-    source, kind, code, target = packet[8:24], packet[40], packet[41], IPv6Address(packet[48:64])
-    is_probe = kind == _SOLICITATION and source == bytes(16)
-    return (target, sender) if code == 0 and (is_probe or kind == _ADVERTISEMENT) else None
-
-
-def _ethernet(target: bytes, source: bytes, kind: int) -> bytes:
-    return target + source + struct.pack("!H", kind)
-
-
-def _checksum(content: bytes) -> int:
-    """The Internet checksum of an even number of bytes."""
-    total: int = sum(struct.unpack(f"!{len(content) // 2}H", content))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF

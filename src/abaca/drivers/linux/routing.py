@@ -95,19 +95,22 @@ class Address(NamedTuple):
         )
 
 
-def add_addresses(namespace: str, addresses: Iterable[Address]) -> None:
+def add_addresses(namespace: str, addresses: Iterable[Address]) -> list[Address]:
     """Make sure of these addresses, their tables and rules; leaves others alone and touches nothing
-    that is right."""
+    that is right. Returns those that were not there."""
 
-    def act(links: IPRoute) -> None:
+    def act(links: IPRoute) -> list[Address]:
+        added = []
         for address in addresses:
             index = links.link_lookup(ifname=address.port)[0]
             _ensure_routes(links, address, index)
             _ensure_rule(links, address)
             # last: it answers only when its replies know their way
-            _ensure_address(links, address, index)
+            if _ensure_address(links, address, index):
+                added.append(address)
+        return added
 
-    namespaces.inside(namespace, act)
+    return namespaces.inside(namespace, act)
 
 
 def remove_addresses(namespace: str, ip_addresses: Iterable[str]) -> None:
@@ -222,10 +225,11 @@ def _addresses(links: IPRoute, address: Address) -> list[dict[str, int]]:
     ]
 
 
-def _ensure_address(links: IPRoute, address: Address, index: int) -> None:
+def _ensure_address(links: IPRoute, address: Address, index: int) -> bool:
+    """True when it had to be added."""
     for found in _addresses(links, address):
         if found["index"] == index and found["prefixlen"] == address.prefix_length:
-            return
+            return False
         links.addr(
             "del", index=found["index"], address=address.ip_address, prefixlen=found["prefixlen"]
         )
@@ -233,3 +237,4 @@ def _ensure_address(links: IPRoute, address: Address, index: int) -> None:
     links.addr(
         "add", index=index, address=address.ip_address, prefixlen=address.prefix_length, flags=flags
     )
+    return True

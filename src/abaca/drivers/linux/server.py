@@ -11,7 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from abaca.drivers.linux import drains, duplicates, findings, mounts, namespaces, routing
+from abaca.drivers.linux import (
+    announcements,
+    drains,
+    duplicates,
+    findings,
+    mounts,
+    namespaces,
+    routing,
+)
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.departures import departing
 from abaca.drivers.linux.failures import Failures
@@ -65,7 +73,8 @@ class LinuxServer:
         for port in ports.values():
             self._wires.connect(port)
         self.refuse_newcomers(network_info)
-        routing.add_addresses(self._layout.namespace, addresses)
+        added = routing.add_addresses(self._layout.namespace, addresses)
+        announcements.announce(self._layout.namespace, added)
 
     def refuse_newcomers(self, network_info: Sequence[NetworkInfo]) -> None:
         """Refuse new clients on those of the subnets that drain, and on no others."""
