@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import network_allocations, pools, quota_usages, share_instances, share_servers
 from abaca.domain.capacity import placement
+from abaca.domain.capacity.quota_usages import COUNTED
 from abaca.domain.rows import messages
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_servers import share_servers as servers
@@ -107,13 +108,8 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
             "share_usages",
         )
     }
-    counted = (quota_usages.c.shares > 0) | (quota_usages.c.gigabytes > 0)
-    in_use = sa.select(
-        *(
-            quota_usages.c[n]
-            for n in ("project_id", "user_id", "share_type_id", "shares", "gigabytes")
-        )
-    ).where(counted)
+    counted = [quota_usages.c[name] for name in COUNTED]
+    in_use = sa.select(quota_usages).where(sa.or_(*[amount > 0 for amount in counted]))
     quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))
     claimed = stack.ask(
         lambda conn: dict(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from abaca.db.tables import services
+from abaca.db.tables import services, share_instances
 from abaca.domain.shares import shares
 from abaca.drivers.fake.faults import Fault
 from tests.databases import SqliteDatabases
@@ -94,6 +94,18 @@ def test_no_other_zone_is_tried(install: Install) -> None:
         full(stack, "alpha")
         id_ = stack.share(network, availability_zone="one")
         assert (stack.settled_share(id_), place(stack, id_)) == ("error", "host1@alpha#pool")
+
+
+def test_a_share_that_must_stay_on_its_pool_is_not_made_elsewhere(install: Install) -> None:
+    stack = install(ALPHA_IS_LARGER)
+    with stack.working():
+        network = stack.share_network(*stack.network("10.1.0.0/24"))
+        full(stack, "alpha")
+    id_ = stack.share(network)
+    stack.do(lambda conn: conn.execute(sa.update(share_instances).values(is_pinned=True)))
+    with stack.working():
+        assert (stack.settled_share(id_), place(stack, id_)) == ("error", "host1@alpha#pool")
+        assert told(stack) == [WHY] and struck(stack, "beta") == 0
 
 
 @pytest.mark.parametrize("cleanup", ["Refused", "NoSpace"])

@@ -47,6 +47,16 @@ quota_usages = sa.Table(
     *_scope(),
     *[
         sa.Column(resource, sa.BigInteger, nullable=False)
-        for resource in ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")
+        for resource in (
+            "shares",
+            "gigabytes",
+            "share_networks",
+            "snapshots",
+            "snapshot_gigabytes",
+            "share_groups",
+            "share_group_snapshots",
+            "backups",
+            "backup_gigabytes",
+        )
     ],
 )

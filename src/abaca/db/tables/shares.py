@@ -68,6 +68,8 @@ share_instances = sa.Table(
     sa.Column("status", sa.String(36), nullable=False, index=True),
     sa.Column("access_rules_status", sa.String(36), nullable=False),
     sa.Column("progress", sa.String(32)),
+    # It stays on its pool: it was placed there by name, or is there with its group.
+    sa.Column("is_pinned", sa.Boolean, nullable=False, default=False),
     *timestamps(is_version=True),
     sa.UniqueConstraint("share_id", "active"),
     sa.Index("ix_share_instances_share_network_id_created_at", "share_network_id", "created_at"),

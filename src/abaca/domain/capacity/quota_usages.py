@@ -2,15 +2,17 @@
 or removes what is counted.
 
 The usage of a project is one row, changed and read in one statement: concurrent requests of a
-project wait for each other there, so a limit is never exceeded. The row is locked after the rows of
-share network and share, and before those of pools. The limits are in `quotas`.
+project wait for each other there, so a limit is never exceeded. Rows are locked in this order:
+share network, share group, shares by id with their instances, snapshots, usages (project, user,
+share type; of several share types by id; of two projects by project id), pools. The limits are in
+`quotas`.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,6 +25,13 @@ from abaca.domain.capacity.quotas import Scope
 from abaca.errors import OverQuota
 
 COUNTED = tuple(column.name for column in quota_usages.c if not column.primary_key)
+
+
+class Owner(NamedTuple):
+    """Against whose quotas something is counted."""
+
+    project_id: str
+    user_id: str | None
 
 
 def claim(
@@ -72,6 +81,44 @@ def release(
         _scopes(project_id, user_id, share_type_id),
         {resource: -amount for resource, amount in amounts.items()},
     )
+
+
+def move(
+    conn: Connection,
+    source: Owner,
+    target: Owner,
+    share_type_id: str | None = None,
+    *,
+    defaults: Mapping[str, int] | None,
+    share_size: int | None = None,
+    **amounts: int,
+) -> None:
+    """Count `amounts` against `target` and no longer against `source`, as `claim` and `release` do.
+
+    The usage of the project with the lower id is changed first, whoever gives: two moves in
+    opposite directions do not wait for each other. Raises OverQuota.
+    """
+
+    def take() -> None:
+        release(conn, source.project_id, source.user_id, share_type_id, **amounts)
+
+    def give() -> None:
+        claim(
+            conn,
+            target.project_id,
+            target.user_id,
+            share_type_id,
+            defaults=defaults,
+            share_size=share_size,
+            **amounts,
+        )
+
+    if source.project_id <= target.project_id:
+        take()
+        give()
+    else:
+        give()
+        take()
 
 
 def in_use(conn: Connection, scope: Scope, *, held: bool = False) -> dict[str, int]:

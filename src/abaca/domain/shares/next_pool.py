@@ -29,7 +29,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     (host@backend#pool, the last one its own).
 
     Nothing of it exists on the old pool. Returns False, and changes nothing, if there is no such
-    pool, or it is no longer being created.
+    pool, if it must stay on its own, or if it is no longer being created.
     """
     network_id = conn.scalar(
         sa.select(share_instances.c.share_network_id).where(share_instances.c.id == instance_id)
@@ -37,6 +37,8 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     network = lock_row(conn, share_networks, network_id) if network_id else None
     instance = lock_row(conn, share_instances, instance_id)
     if instance is None or instance.status != "creating" or instance.host != tried[-1]:
+        return False
+    if instance.is_pinned:
         return False
     if network is None or network.status != "active" or len(tried) >= MOST_POOLS:
         return False
