@@ -115,6 +115,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
             who=ALICE,
             status=202,
         )["snapshot"]["id"],
+        "snapshot_instance_id": api("GET", "/snapshot-instances")["snapshot_instances"][0]["id"],
         "message_id": api("GET", "/messages", who=ALICE)["messages"][0]["id"],
         "lock_id": api(
             "POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81"
@@ -319,6 +320,7 @@ BODIES: dict[str, Any] = {
     "snapshots.reset_status": _constant({"status": "error"}),
     "snapshots.force_delete": _constant(None),
     "snapshots.revert": lambda ids: {"snapshot_id": ids["snapshot_id"]},
+    "snapshot_instances.reset_status": _constant({"status": "error"}),
     "metadata.merge": _constant(_META),
     "metadata.replace": _constant(_META),
     "metadata.set_one": _constant(_META),

@@ -229,10 +229,11 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
         f"/shares/{share}/action",
         {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}},
     )["access"]["id"]
+    snapshot = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, status=202)["snapshot"]
     return {
         "security_service_id": security_service,
-        "snapshot_id": api("POST", "/snapshots", {"snapshot": {"share_id": share}},
-         status=202)["snapshot"]["id"],
+        "snapshot_id": snapshot["id"],
+        "snapshot_instance_id": api("GET", "/snapshot-instances")["snapshot_instances"][0]["id"],
         "message_id": api("GET", "/messages")["messages"][0]["id"],
         "type_id": type_id, "share_network_id": network["id"],
          "subnet_id": network["share_network_subnets"][0]["id"], "share_id": share,

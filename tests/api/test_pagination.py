@@ -45,7 +45,7 @@ def test_bad_pages(api: Api, path: str, query: str, message: str) -> None:
 SORTED = [
     "/types", "/share-networks", "/security-services", "/share-servers", "/shares",
      "/share_instances", "/share-access-rules", "/resource-locks",
-    "/snapshots", "/messages",
+    "/snapshots", "/snapshot-instances", "/messages",
 ]  # fmt: skip
 
 

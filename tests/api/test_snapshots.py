@@ -317,7 +317,9 @@ def test_deleting(api: Api, engine: Engine, share: dict[str, Any], snapshot: str
 
 
 @pytest.mark.parametrize(("version", "prefix"), [("2.6", "os-"), ("2.7", "")])
-def test_actions_of_administrators(api: Api, snapshot: str, version: str, prefix: str) -> None:
+def test_actions_of_administrators(
+    api: Api, engine: Engine, snapshot: str, version: str, prefix: str
+) -> None:
     """snapshots.reset_status, snapshots.force_delete"""
     path = f"/snapshots/{snapshot}/action"
     api("POST", path, {f"{prefix}reset_status": {"status": "error"}}, status=202, version=version)
@@ -331,15 +333,13 @@ def test_actions_of_administrators(api: Api, snapshot: str, version: str, prefix
             "POST", path, {f"{prefix}{name}": {"status": "error"}}, 403, version=version, who=ALICE
         )
         api.fault("POST", path, {f"{other}{name}": {"status": "error"}}, 404, version=version)
-    api(
-        "POST",
-        path,
-        {f"{prefix}reset_status": {"status": "restoring"}},
-        status=202,
-        version=version,
+    api.fault(
+        "POST", path, {f"{prefix}reset_status": {"status": "restoring"}}, 400, version=version
     )
-    api("POST", path, {f"{prefix}force_delete": None}, status=202, version=version)
-    assert api("GET", f"/snapshots/{snapshot}")["snapshot"]["status"] == "deleting"
+    for status in ("restoring", "server_migrating"):
+        set_status(engine, share_snapshot_instances, status=status)
+        api("POST", path, {f"{prefix}force_delete": None}, status=202, version=version)
+        assert api("GET", f"/snapshots/{snapshot}")["snapshot"]["status"] == "deleting"
 
 
 def test_export_locations(api: Api, back_end: BackEnd, snapshot: str) -> None:

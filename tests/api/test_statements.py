@@ -137,6 +137,10 @@ class Site:
             self._spare = str(self.api.share_network(name="spare")["id"])
         return self._spare
 
+    def snapshot_instance(self) -> str:
+        found = self.api("GET", f"/snapshot-instances?snapshot_id={self.snapshot}")
+        return str(found["snapshot_instances"][0]["id"])
+
     def path(self, template: str) -> str:
         """A route's path with the ids of what has many."""
         instance = self.api("GET", f"/shares/{self.share}/instances")["share_instances"][0]["id"]
@@ -144,7 +148,7 @@ class Site:
         ids = {
             "type_id": of_type, "share_network_id": self.spare(), "share_id": self.share,
              "instance_id": instance, "share_server_id": self.server,
-            "snapshot_id": self.snapshot,
+            "snapshot_id": self.snapshot, "snapshot_instance_id": self.snapshot_instance(),
         }  # fmt: skip
         return template.format(**ids)
 
@@ -200,6 +204,7 @@ def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(
          "/v2/types/{type_id}/extra_specs",
         "/v2/share-servers/{share_server_id}/details",
          "/v2/snapshots/{snapshot_id}/export-locations",
+         "/v2/snapshot-instances/{snapshot_instance_id}/export-locations",
     }  # fmt: skip
     assert set(few_rows) <= one_only
 

@@ -254,8 +254,24 @@ def test_snapshots(shell: Shell, stage: str) -> None:
     shell.run("share", "revert", "snap")
     until_share(shell, "available")
     until("available")
+    snapshot_instances(shell)
     shell.run("share", "snapshot", "delete", "snap")
     wait_until(lambda: shell.ask("share", "snapshot", "list") == [], "the snapshot to go", 60)
+
+
+def snapshot_instances(shell: Shell) -> None:
+    """The instance of the snapshot `snap`."""
+    family = ("share", "snapshot", "instance")
+    snapshot = shell.ask("share", "snapshot", "show", "snap")["id"]
+    (listed,) = shell.ask(*family, "list", "--snapshot", snapshot, "--detailed")
+    instance = listed["ID"]
+    assert (listed["Snapshot ID"], listed["Progress"]) == (snapshot, "100%")
+    (location,) = shell.ask(*family, "export", "location", "list", instance)
+    shown = shell.ask(*family, "export", "location", "show", instance, location["ID"])
+    assert shown["path"] == location["Path"]
+    shell.run(*family, "set", instance, "--status", "error")
+    assert shell.ask(*family, "show", instance)["status"] == "error"
+    shell.run(*family, "set", instance, "--status", "available")
 
 
 def test_instances(shell: Shell, stage: str) -> None:

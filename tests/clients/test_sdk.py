@@ -154,6 +154,8 @@ def test_snapshots(sdk: Recorded, share: Any) -> None:
     assert sdk.update_share_snapshot(made.id, display_description="told").id == made.id
     sdk.reset_share_snapshot_status(made.id, "error")
     sdk.reset_share_snapshot_status(made.id, "available")
+    (instance,) = [one for one in sdk.share_snapshot_instances() if one.snapshot_id == made.id]
+    assert sdk.get_share_snapshot_instance(instance.id).progress == "100%"
     sdk.revert_share_to_snapshot(share.id, made.id)
     wait_until(lambda: sdk.get_share(share.id).status == "available", "the share", 60)
     wait_until(lambda: sdk.get_share_snapshot(made.id).status == "available", "the snapshot", 60)

@@ -42,6 +42,7 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
         "test_snapshot_metadata*",
         "test_revert_to_snapshot*",
         "test_shares_from_snapshot_across_pools",
+        "admin.test_share_snapshot_instances*",
     ),
     "mounted snapshots": ("test_snapshot_rules*", "admin.test_snapshot_export_locations*"),
     "export locations": ("admin.test_export_locations*",),
@@ -107,7 +108,6 @@ NOT_RUN: dict[str, str] = {
     "test_share_transfers*": "transfers, which Abaca does not have",
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
      "migration, which Abaca does not have"),
-    "admin.test_share_snapshot_instances*": "snapshot instances, which Abaca does not have",
     "admin.test_snapshot_manage*": "managing snapshots, which Abaca does not do",
     **dict.fromkeys(
         (f"{PACKAGE}.rbac.{name}" for name in (

@@ -28,6 +28,19 @@ SNAPSHOT = View(
     Field("metadata", since=73, type=MAP),
 )
 
+SNAPSHOT_INSTANCE = View(
+    "SnapshotInstance",
+    Field("id", level=SUMMARY, type=TEXT),
+    Field("snapshot_id", level=SUMMARY, type=TEXT),
+    Field("status", level=SUMMARY),
+    time_field("created_at"),
+    time_field("updated_at"),
+    Field("share_id", type=TEXT),
+    Field("share_instance_id", type=TEXT),
+    Field("progress"),
+    Field("provider_location"),
+)
+
 SNAPSHOT_EXPORT_LOCATION = View(
     "SnapshotExportLocation",
     Field("id", type=TEXT),

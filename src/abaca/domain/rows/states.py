@@ -176,6 +176,10 @@ SNAPSHOT = _noun(
     error="deleting creating",
     deleting="error_deleting",
     error_deleting="deleting",
+    # Set by an administrator's hand only: nothing migrates.
+    migrating="deleting",
+    migrating_to="deleting",
+    server_migrating="deleting",
 )
 
 ACCESS_RULES = _noun(
@@ -212,6 +216,12 @@ TASK_STATES = (
 )  # fmt: skip
 """What the field `task_state` of shares and share servers can hold beside null. It is shown, and
 nothing here goes by it: nothing migrates."""
+
+
+_SETTABLE = (
+    "available", "creating", "deleting", "error", "error_deleting", "migrating", "migrating_to",
+    "server_migrating",
+)  # fmt: skip
 
 
 class IllegalTransition(RuntimeError):
@@ -269,6 +279,12 @@ def force(conn: Connection, noun: Noun, key: str, to: str) -> None:
 def statuses(noun: Noun) -> list[str]:
     """Every status of a kind of resource, sorted."""
     return sorted(set(noun.transitions).union(*noun.transitions.values()))
+
+
+def require_settable(status: str) -> None:
+    """Raise Invalid unless it is a status that an administrator may set on a snapshot."""
+    if status not in _SETTABLE:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(_SETTABLE)}.")
 
 
 def set_task_state(conn: Connection, table: sa.Table, key: str, task_state: str | None) -> None:

@@ -1,5 +1,7 @@
-"""What operations read and write about a snapshot's instance. A snapshot has one, until replicas
-exist. Requests: `snapshots`."""
+"""Snapshot instances: what a back end holds of a snapshot. For administrators, and for operations.
+
+A snapshot has one, until replicas exist. Requests about snapshots are in `snapshots`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,55 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.session import dicts, lock_row
 from abaca.db.tables import share_instances as share_instances_table
 from abaca.db.tables import share_snapshot_instances, share_snapshots
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import messages, states
+from abaca.domain.rows.listings import Listing, equal
 from abaca.domain.shares import export_locations, share_instances
+from abaca.errors import Missing
 from abaca.values import SnapshotUpdate
+
+_SELECT = sa.select(
+    share_snapshot_instances,
+    share_snapshots.c.share_id,
+    sa.case((share_snapshot_instances.c.status == "available", "100%"), else_="0%").label(
+        "progress"
+    ),
+).join(share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id)
+
+LISTING = Listing(
+    "Snapshot instances",
+    lambda _caller, _all_projects: _SELECT,
+    share_snapshot_instances.c.id,
+    conditions=equal({"snapshot_id": share_snapshot_instances.c.snapshot_id}),
+    sort_keys={
+        name: share_snapshot_instances.c[name]
+        for name in ("id", "created_at", "updated_at", "snapshot_id", "status")
+    },
+)
+"""Snapshot instances of all projects, for administrators; found in one statement."""
+
+
+def get(conn: Connection, instance_id: str) -> dict[str, Any]:
+    """One snapshot instance: its columns, share_id and progress."""
+    one = _SELECT.where(share_snapshot_instances.c.id == instance_id)
+    found = dicts(conn.execute(one))
+    if not found:
+        raise _missing(instance_id)
+    return found[0]
+
+
+def reset_status(conn: Connection, instance_id: str, status: str) -> None:
+    """The administrator sets a status by hand."""
+    states.require_settable(status)
+    if lock_row(conn, share_snapshot_instances, instance_id) is None:
+        raise _missing(instance_id)
+    states.force(conn, states.SNAPSHOT, instance_id, status)
+
+
+# --- for operations -------------------------------------------------------------------------------
 
 
 def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
@@ -114,3 +159,7 @@ def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
         .where(table.c.id == instance_id)
         .with_for_update()
     ).one_or_none()
+
+
+def _missing(instance_id: str) -> Missing:
+    return Missing(f"Snapshot instance {instance_id} could not be found.")

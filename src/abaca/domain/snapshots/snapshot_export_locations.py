@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from abaca.db.session import dicts
 from abaca.db.tables import share_snapshot_export_locations, share_snapshot_instances
+from abaca.domain.snapshots import share_snapshot_instances as instances
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Missing
 from abaca.values import Caller
@@ -18,30 +20,37 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> list[dict[str, A
     """All export locations of a snapshot in their stable order; admin-only ones only for
     administrators."""
     snapshots.get(conn, caller, snapshot_id)
-    return [dict(row) for row in conn.execute(_select(caller, snapshot_id)).mappings()]
+    return _found(conn, caller, share_snapshot_instances.c.snapshot_id == snapshot_id)
 
 
 def get(
     conn: Connection, caller: Caller, snapshot_id: str, export_location_id: str
 ) -> dict[str, Any]:
     """One export location, looked up by its snapshot too."""
-    snapshots.get(conn, caller, snapshot_id)
-    one = _select(caller, snapshot_id).where(
-        share_snapshot_export_locations.c.id == export_location_id
-    )
-    row = conn.execute(one).mappings().one_or_none()
-    if row is None:
-        raise Missing(f"Export location '{export_location_id}' not found.")
-    return dict(row)
+    return _one(find(conn, caller, snapshot_id), export_location_id)
 
 
-def _select(caller: Caller, snapshot_id: str) -> sa.Select[Any]:
+def find_of_instance(conn: Connection, caller: Caller, instance_id: str) -> list[dict[str, Any]]:
+    """All export locations of a snapshot instance. Missing when there is no such instance."""
+    instances.get(conn, instance_id)
+    return _found(conn, caller, share_snapshot_instances.c.id == instance_id)
+
+
+def get_of_instance(
+    conn: Connection, caller: Caller, instance_id: str, export_location_id: str
+) -> dict[str, Any]:
+    """One export location, looked up by its snapshot instance too."""
+    return _one(find_of_instance(conn, caller, instance_id), export_location_id)
+
+
+def _one(found: list[dict[str, Any]], export_location_id: str) -> dict[str, Any]:
+    for location in found:
+        if location["id"] == export_location_id:
+            return location
+    raise Missing(f"Export location '{export_location_id}' not found.")
+
+
+def _found(conn: Connection, caller: Caller, of: sa.ColumnElement[bool]) -> list[dict[str, Any]]:
     table = share_snapshot_export_locations
-    query = (
-        sa.select(table)
-        .join(share_snapshot_instances)
-        .where(share_snapshot_instances.c.snapshot_id == snapshot_id)
-    )
-    return (query if caller.is_admin else query.where(~table.c.is_admin_only)).order_by(
-        table.c.position
-    )
+    query = sa.select(table).join(share_snapshot_instances).where(of).order_by(table.c.position)
+    return dicts(conn.execute(query if caller.is_admin else query.where(~table.c.is_admin_only)))

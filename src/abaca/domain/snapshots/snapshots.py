@@ -223,16 +223,14 @@ def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
 def force_delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
     """Delete a snapshot whatever its status."""
     held = lock(conn, caller, snapshot_id)
-    if held.snapshot.status == "restoring":
+    if not states.may_follow(states.SNAPSHOT, held.snapshot.status, "deleting"):
         states.force(conn, states.SNAPSHOT, held.snapshot.instance_id, "error")
     start_deletion(conn, held)
 
 
 def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
-    known = states.statuses(states.SNAPSHOT)
-    if status not in known:
-        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
+    states.require_settable(status)
     states.force(
         conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status
     )
