@@ -16,16 +16,11 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import share_access_rules, share_instances
 from abaca.db.tables import share_instance_access_map as table
 from abaca.db.tables import shares as shares_table
-from abaca.domain.rows import messages, states
+from abaca.domain.rows import messages, rule_states, states
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import export_locations, shares
 from abaca.domain.shares import share_instances as instances
 from abaca.values import AccessRule, AccessUpdate
-
-_WORST_FIRST = ("error", "denying", "queued_to_deny", "queued_to_apply", "applying", "active")
-_GRANTED = ("queued_to_apply", "applying", "active", "error")
-_SETTLED = ("active", "error")
-_PENDING = ("queued_to_apply", "applying", "queued_to_deny", "denying")
 
 _INSTANCES: sa.Select[Any] = sa.select(
     *[shares_table.c[name] for name in ("id", "project_id")],
@@ -38,7 +33,9 @@ _of_rule = (
     .where(table.c.access_id == share_access_rules.c.id)
     .correlate(share_access_rules)
 )
-_rank = sa.case({state: rank for rank, state in enumerate(_WORST_FIRST)}, value=table.c.state)
+_rank = sa.case(
+    {state: rank for rank, state in enumerate(rule_states.WORST_FIRST)}, value=table.c.state
+)
 STATE = _of_rule.order_by(_rank).limit(1).scalar_subquery()
 """SQL: the state of an access rule, which is active once it is so on every instance of its
 share."""
@@ -55,7 +52,7 @@ def granted(conn: Connection, instance_ids: Sequence[str]) -> dict[str, list[Acc
     query = (
         sa.select(share_access_rules, table.c.share_instance_id)
         .join(table, table.c.access_id == share_access_rules.c.id)
-        .where(table.c.share_instance_id.in_(instance_ids), table.c.state.in_(_GRANTED))
+        .where(table.c.share_instance_id.in_(instance_ids), table.c.state.in_(rule_states.GRANTED))
         .order_by(share_access_rules.c.created_at, share_access_rules.c.id)
     )
     for row in conn.execute(query):
@@ -81,14 +78,10 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
     if share is None:
         return False
     if not states.SHARE.permits(share.status, Permit.HAS_RULES_APPLIED):
-        _fail_pending(conn, instance_id)
+        rule_states.fail(conn, states.ACCESS_RULE, _on(instance_id))
         _settle(conn, share)
         return False
-    queued = _in_states(conn, instance_id, ("queued_to_apply", "queued_to_deny"))
-    for state, next_state in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
-        states.move(
-            conn, states.ACCESS_RULE, [row.id for row in queued if row.state == state], next_state
-        )
+    rule_states.begin(conn, states.ACCESS_RULE, _on(instance_id))
     return True
 
 
@@ -101,27 +94,12 @@ def end_update(conn: Connection, instance_id: str, update: AccessUpdate) -> None
     share = _locked(conn, instance_id)
     if share is None:
         return
-    rejected = update.rejected
     if update.export_locations is not None:
         export_locations.replace(conn, instance_id, update.export_locations)
         instances.show_change(conn, [share.id])
-    conn.execute(
-        sa.delete(table).where(table.c.share_instance_id == instance_id, table.c.state == "denying")
-    )
+    for access_id in rule_states.end(conn, states.ACCESS_RULE, _on(instance_id), update.rejected):
+        _tell(conn, share.project_id, share.id, update.rejected[access_id])
     instances.remove_rules_without_instance(conn, share.id)
-    given = _in_states(conn, instance_id, ("applying", "active", "error"))
-    states.move(
-        conn,
-        states.ACCESS_RULE,
-        [row.id for row in given if row.access_id not in rejected],
-        "active",
-    )
-    states.move(
-        conn, states.ACCESS_RULE, [row.id for row in given if row.access_id in rejected], "error"
-    )
-    for row in given:
-        if row.access_id in rejected and row.state != "error":
-            _tell(conn, share.project_id, share.id, rejected[row.access_id])
     _settle(conn, share)
 
 
@@ -131,7 +109,7 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
     share = _locked(conn, instance_id)
     if share is None:
         return
-    _fail_pending(conn, instance_id)
+    rule_states.fail(conn, states.ACCESS_RULE, _on(instance_id))
     _tell(conn, share.project_id, share.id, reason)
     # not as the rules say: a share without any may have been left on subnets that were not chosen
     set_status(conn, [share], "error")
@@ -166,7 +144,9 @@ def apply_all_again(conn: Connection, rows: Sequence[sa.Row[Any]]) -> None:
     """Apply all rules of these share instances (as `shares.lock` returns them) again, and where
     they are exported."""
     here = table.c.share_instance_id.in_([row.instance_id for row in rows])
-    settled = conn.scalars(sa.select(table.c.id).where(here, table.c.state.in_(_SETTLED)))
+    settled = conn.scalars(
+        sa.select(table.c.id).where(here, table.c.state.in_(rule_states.SETTLED))
+    )
     states.move(conn, states.ACCESS_RULE, list(settled), "queued_to_apply")
     set_status(conn, rows, "syncing")
     for row in rows:
@@ -214,22 +194,16 @@ def _settle(conn: Connection, share: sa.Row[Any]) -> None:
     set_status(
         conn,
         [share],
-        "syncing" if found & set(_PENDING) else "error" if "error" in found else "active",
+        "syncing"
+        if found & set(rule_states.PENDING)
+        else "error"
+        if "error" in found
+        else "active",
     )
 
 
-def _in_states(conn: Connection, instance_id: str, wanted: Sequence[str]) -> Sequence[sa.Row[Any]]:
-    query = sa.select(table).where(table.c.share_instance_id == instance_id)
-    return conn.execute(query.where(table.c.state.in_(wanted)).order_by(table.c.access_id)).all()
-
-
-def _fail_pending(conn: Connection, instance_id: str) -> None:
-    states.move(
-        conn,
-        states.ACCESS_RULE,
-        [row.id for row in _in_states(conn, instance_id, _PENDING)],
-        "error",
-    )
+def _on(instance_id: str) -> sa.ColumnElement[bool]:
+    return table.c.share_instance_id == instance_id
 
 
 def _tell(conn: Connection, project_id: str, share_id: str, reason: str) -> None:

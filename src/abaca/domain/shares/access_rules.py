@@ -6,8 +6,6 @@ Their states, and what operations do with them: `access_rule_states`.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from uuid import uuid4
@@ -15,7 +13,6 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.addresses import plain_network
 from abaca.db.session import utcnow
 from abaca.db.tables import share_access_rules, share_instance_access_map, share_networks
 from abaca.db.tables import shares as shares_table
@@ -23,15 +20,19 @@ from abaca.domain.rows import share_network_lock, states
 from abaca.domain.rows.listings import Listing, equal, having_pairs
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room, require_room_for_work
 from abaca.domain.rows.states import Permit
-from abaca.domain.shares import access_rule_states, resource_lock_checks, resource_locks, shares
+from abaca.domain.shares import (
+    access_rule_states,
+    access_targets,
+    resource_lock_checks,
+    resource_locks,
+    shares,
+)
 from abaca.errors import Invalid, Missing
 from abaca.values import Caller, Page
 
-TYPES = ("ip", "user", "cert", "cephx")
 LEVELS = ("rw", "ro")
 _FILTERS = ("access_type", "access_to", "access_level", "access_key", "state")
 _HIDDEN = "******"
-_USER = re.compile(r"[\w.\-' $@\\/]{4,255}")
 
 
 def allow(
@@ -51,16 +52,14 @@ def allow(
     that it is locked against from the beginning."""
     instances = require_ready(conn, shares.lock_instances(conn, caller, share_id))
     share = instances[0]
-    if access_type not in TYPES:
-        raise Invalid(f"Invalid access rule: only {', '.join(TYPES)} access types are supported.")
+    target = access_targets.normalised(access_type, access_to)
     if access_level not in (*LEVELS, None):
         raise Invalid(f"Invalid access rule: Invalid share access level: {access_level}.")
-    target = _normalised(access_type, access_to)
     table = share_access_rules
     same = (table.c.share_id == share_id) & (table.c.access_type == access_type)
     if conn.execute(
         sa.select(table.c.id).where(
-            same, table.c.access_to.in_({access_to, *_spellings(access_type, target)})
+            same, table.c.access_to.in_({access_to, *access_targets.spellings(access_type, target)})
         )
     ).first():
         raise Invalid(f"Share access {access_type}:{access_to} exists.")
@@ -286,32 +285,3 @@ def _start(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
     access_rule_states.set_status(conn, instances, "syncing")
     for instance in instances:
         shares.start(conn, "access_apply", instance)
-
-
-def _normalised(access_type: str, access_to: str) -> str:
-    """An address or a prefix in canonical form; other types unchanged. Raises Invalid for an
-    invalid value."""
-    if access_type == "ip":
-        try:
-            network = plain_network(access_to, strict=False)
-        except ValueError:
-            raise Invalid(f"'{access_to}' does not appear to be an IPv4 or IPv6 network") from None
-        return str(network) if "/" in access_to else str(network.network_address)
-    if access_type == "user" and not _USER.fullmatch(access_to):
-        raise Invalid(f"Invalid access rule: '{access_to}' is not a user or group name.")
-    if not 0 < len(access_to) <= 255:
-        raise Invalid("Invalid access rule: access_to must have between 1 and 255 characters.")
-    return access_to
-
-
-def _spellings(access_type: str, target: str) -> set[str]:
-    """All canonical forms of a rule's target: a single address may be written with or without its
-    prefix length."""
-    if access_type != "ip":
-        return {target}
-    network = ipaddress.ip_network(target)
-    return (
-        {target, str(network), str(network.network_address)}
-        if network.num_addresses == 1
-        else {target}
-    )
