@@ -1,5 +1,5 @@
 """What a fake back end holds: servers, shares and snapshots, in memory, and in a JSON file when it
-has one. How they behave is in `driver.py`."""
+has one. How they behave is in `servers.py` and `shares.py`."""
 
 from __future__ import annotations
 
