@@ -145,3 +145,53 @@ def test_a_server_that_hangs_is_entered_without_its_lock(
     waiting.release()
     with locks.exclusive("s1") as again:
         assert again.has_lock and not again.is_kept_out
+
+
+def test_a_share_that_hangs_keeps_no_other_of_its_back_end_waiting(locks: ServerLocks) -> None:
+    """The outer lock, which others share, stays open."""
+    call: Future[None] = Future()
+    with locks.shared("back end"), locks.shared("i1", "this share") as first:
+        first.keep_out_until(call)
+    with locks.shared("back end"), locks.shared("i2", "this share") as other:
+        assert other.has_lock and not other.is_kept_out
+    with locks.shared("back end"), locks.shared("i1", "this share") as same:
+        assert same.hanging == "this share"
+    with locks.exclusive("back end") as whole:
+        assert whole.has_lock and not whole.is_kept_out
+    call.set_result(None)
+    with locks.shared("back end"), locks.shared("i1", "this share") as again:
+        assert not again.is_kept_out
+
+
+def test_a_back_end_that_hangs_keeps_all_its_shares_out(locks: ServerLocks) -> None:
+    call: Future[None] = Future()
+    with locks.exclusive("back end", "all shares") as whole:
+        whole.keep_out_until(call)
+    with locks.shared("back end", "all shares"), locks.shared("i1", "this share") as share:
+        assert share.has_lock and share.hanging == "all shares"
+    call.set_result(None)
+    with locks.shared("back end", "all shares"), locks.shared("i1", "this share") as share:
+        assert not share.is_kept_out
+
+
+def test_a_group_that_hangs_keeps_all_its_members_out(locks: ServerLocks) -> None:
+    call: Future[None] = Future()
+    with locks.shared("back end"), locks.exclusive("i1"), locks.exclusive("i2") as last:
+        last.keep_out_until(call)
+    for member in ("i1", "i2"):
+        with locks.shared("back end"), locks.shared(member) as share:
+            assert share.is_kept_out
+    with locks.shared("back end"), locks.shared("i3") as other:
+        assert not other.is_kept_out
+    call.set_result(None)
+
+
+def test_who_holds_a_group_waits_for_the_work_on_its_members(
+    locks: ServerLocks, hold: Callable[..., Holder]
+) -> None:
+    work = hold(locks.shared, "i1")
+    assert work.holds()
+    group = hold(locks.exclusive, "i1")
+    assert group.waits()
+    work.release()
+    assert group.holds()

@@ -6,8 +6,8 @@ Set once by the worker before work is taken; there is one worker per process, as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy.engine import Engine
@@ -42,6 +42,9 @@ class Serving:
         return self.drivers[service]
 
 
+ALL_SHARES, ONE_SHARE = "all shares of the back end", "this share"
+"""What locks other than those of share servers are of, as projects read it: no hosts."""
+
 _current: Serving | None = None
 
 
@@ -60,11 +63,42 @@ def current() -> Serving:
 
 @contextmanager
 def server_of_share(instance_id: str) -> Iterator[None]:
-    """Hold the share server that a share instance is on, shared with the other work on its
-    shares; or the instance, where there is none.
+    """Hold the share server of a share instance, shared with the other work on its shares. Where
+    there is none: the back end, shared in the same way, and the instance inside that, so that a
+    call that hangs keeps no other share waiting.
 
-    A share that stands somewhere stays there; one that finds no room while it is made goes
-    elsewhere as work of its own.
+    A share that has a place stays there; one that finds no room while it is made goes elsewhere as
+    work of its own.
     """
-    with current().locks.shared(look(share_instances.server_of, instance_id) or instance_id):
+    server_id, service_host = look(share_instances.place_of, instance_id)
+    with ExitStack() as holds:
+        if server_id is not None:
+            holds.enter_context(current().locks.shared(server_id))
+        else:
+            if service_host is not None:
+                holds.enter_context(current().locks.shared(service_host, ALL_SHARES))
+            holds.enter_context(current().locks.shared(instance_id, ONE_SHARE))
+        yield
+
+
+@contextmanager
+def group_of_shares(
+    server_id: str | None, service_host: str, instance_ids: Collection[str]
+) -> Iterator[None]:
+    """Hold several share instances at one place alone: their share server, or each of them where
+    there is none, on the back end `service_host` (host@backend)."""
+    with ExitStack() as holds:
+        if server_id is not None:
+            holds.enter_context(current().locks.exclusive(server_id))
+        else:
+            holds.enter_context(current().locks.shared(service_host, ALL_SHARES))
+            for instance_id in sorted(instance_ids):  # two groups with a share in common
+                holds.enter_context(current().locks.exclusive(instance_id, ONE_SHARE))
+        yield
+
+
+@contextmanager
+def back_end(service_host: str) -> Iterator[None]:
+    """Hold all shares without a share server on a back end (host@backend) alone."""
+    with current().locks.exclusive(service_host, ALL_SHARES):
         yield

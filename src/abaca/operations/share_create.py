@@ -25,7 +25,7 @@ from abaca.workflow.steps import effect, later, tx, workflow
 def fail(conn: Connection, instance_id: str, *tried_and_reason: str) -> None:
     """The share is in error, and so is a server that was only half set up for it."""
     reason = tried_and_reason[-1]
-    server_id = share_instances.server_of(conn, instance_id)
+    server_id = share_instances.place_of(conn, instance_id).server_id
     if server_id is not None:
         fail_if_creating(conn, server_id, reason)
     share_instances.fail(conn, instance_id, "error", messages.Action.CREATE, reason)

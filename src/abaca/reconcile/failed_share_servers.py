@@ -41,4 +41,4 @@ def _has_no_shares_left(conn: Connection, share_server_id: str) -> bool:
         .where(on_it, failed)
         .values(share_server_id=None, updated_at=utcnow())
     )
-    return conn.execute(sa.select(share_instances.c.id).where(on_it).limit(1)).first() is None
+    return not servers.is_in_use(conn, share_server_id)

@@ -60,10 +60,10 @@ def hanging() -> list[str]:
 
 def _refuse_in_vain(name: str) -> None:
     hold = held()
-    if hold is not None and hold.is_kept_out:
+    if hold is not None and (hanging_one := hold.hanging) is not None:
         said = (
-            "The back end has not answered an earlier call about share server "
-            f"{hold.server_id}; nothing is begun on it until it does."
+            f"The back end has not answered an earlier call about {hanging_one}; nothing is begun "
+            "on it until it does."
         )
         raise Unavailable(said, is_public=True)
     if len(hanging()) >= MOST_HANGING:
@@ -82,7 +82,7 @@ def _give_up(future: Future[Any], name: str) -> None:
     _LOG.error(
         "%s has not returned in time%s",
         name,
-        f"; share server {hold.server_id} is left alone until it does" if hold else "",
+        f"; {hold.server_id} is left alone until it does" if hold else "",
     )
 
 

@@ -1,6 +1,9 @@
 """Locks of share servers inside a worker: an operation on a server excludes operations on its
 shares. One lock per server, shared or exclusive.
 
+On a back end without share servers there is one lock for the back end, shared by the work on its
+shares, and inside it one for each share instance.
+
 While a driver's call about a server hangs, the server is excluded from all work: whoever waits for
 its lock, or requests it, proceeds without the lock and finds every effect refused (see
 `steps.effect`). So such a server blocks only its own work.
@@ -21,21 +24,39 @@ _HELD: ContextVar[Hold | None] = ContextVar("held", default=None)
 
 class Hold:
     """What the operation of this context holds: the lock of one share server, or nothing if that
-    server hangs."""
+    server hangs; and what it held when it took this lock (`outer`).
 
-    def __init__(self, locks: ServerLocks, server_id: str, has_lock: bool) -> None:
+    `name`: what the lock is of, for messages that projects may read.
+    """
+
+    def __init__(
+        self, locks: ServerLocks, server_id: str, name: str, *, has_lock: bool, is_exclusive: bool
+    ) -> None:
         self.server_id = server_id
         self.has_lock = has_lock
+        self.is_exclusive = is_exclusive
+        self.outer = held()
+        self._name = name or f"share server {server_id}"
         self._locks = locks
 
     @property
+    def hanging(self) -> str | None:
+        """The name of what is held and has a call that has not come back; None if there is none."""
+        if not self.has_lock or self._locks.hangs(self.server_id):
+            return self._name
+        return self.outer.hanging if self.outer else None
+
+    @property
     def is_kept_out(self) -> bool:
-        """Whether a call about the server has not come back."""
-        return not self.has_lock or self._locks.hangs(self.server_id)
+        """Whether a call about what is held has not come back."""
+        return self.hanging is not None
 
     def keep_out_until(self, call: Future[Any]) -> None:
-        """Nobody begins anything on the server until `call` has come back."""
+        """Nobody begins anything on what is held until `call` has come back. An outer lock that is
+        shared stays open: others use what it is of."""
         self._locks.keep_out_until(call, self.server_id)
+        if self.outer is not None and self.outer.is_exclusive:
+            self.outer.keep_out_until(call)
 
 
 def held() -> Hold | None:
@@ -61,8 +82,8 @@ class ServerLocks:
         self._hanging: dict[str, int] = defaultdict(int)
 
     @contextmanager
-    def shared(self, server_id: str) -> Iterator[Hold]:
-        """Held by operations on one share of the server; any number at once."""
+    def shared(self, server_id: str, name: str = "") -> Iterator[Hold]:
+        """Held by operations on one share of the server; any number at once. `name`: see `Hold`."""
         with self._changed:
             has_lock = self._get(
                 server_id,
@@ -70,12 +91,13 @@ class ServerLocks:
             )
             if has_lock:
                 self._shared[server_id] += 1
-        with self._inside(Hold(self, server_id, has_lock)) as hold:
+        mine = Hold(self, server_id, name, has_lock=has_lock, is_exclusive=False)
+        with self._inside(mine) as hold:
             yield hold
 
     @contextmanager
-    def exclusive(self, server_id: str) -> Iterator[Hold]:
-        """Held by an operation that changes the server itself; alone."""
+    def exclusive(self, server_id: str, name: str = "") -> Iterator[Hold]:
+        """Held by an operation that changes the server itself; alone. `name`: see `Hold`."""
         with self._changed:
             self._waiting[server_id] += 1
             has_lock = self._get(
@@ -85,7 +107,8 @@ class ServerLocks:
             _less(self._waiting, server_id)
             if has_lock:
                 self._exclusive.add(server_id)
-        with self._inside(Hold(self, server_id, has_lock)) as hold:
+        mine = Hold(self, server_id, name, has_lock=has_lock, is_exclusive=True)
+        with self._inside(mine) as hold:
             yield hold
 
     def hangs(self, server_id: str) -> bool:
@@ -118,7 +141,7 @@ class ServerLocks:
             _HELD.reset(token)
             if hold.has_lock:
                 with self._changed:
-                    if hold.server_id in self._exclusive:
+                    if hold.is_exclusive:
                         self._exclusive.discard(hold.server_id)
                     else:
                         _less(self._shared, hold.server_id)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import services, share_instances, share_networks, share_servers
+from abaca.db.tables import services, share_networks, share_servers
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.network_changes.share_server_networks import Place
@@ -111,11 +111,7 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
             f"Share server {share_server_id} is {server.status}; to be unmanaged it must be one "
             f"of {permitting}."
         )
-    if conn.execute(
-        sa.select(share_instances.c.id)
-        .where(share_instances.c.share_server_id == share_server_id)
-        .limit(1)
-    ).first():
+    if servers.is_in_use(conn, share_server_id):
         raise Invalid(f"Share server {share_server_id} is in use by one or more shares.")
     states.move(
         conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False

@@ -15,7 +15,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.tables import share_instances, share_network_subnets
+from abaca.db.tables import share_network_subnets
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.network_changes import share_network_checks as checks
 from abaca.domain.network_changes import share_server_networks, subnet_cuts
@@ -204,8 +204,7 @@ def _on_other_subnets(
 def _require_expendable(conn: Connection, server: sa.Row[Any], subnet_id: str) -> None:
     """A server that stands on nothing but the subnet goes with it, unless somebody would miss
     it."""
-    held = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == server.id)
-    if conn.execute(held.limit(1)).first() is not None:
+    if servers.is_in_use(conn, server.id):
         raise Conflict(
             f"The share server {server.id} holds shares and stands on the subnet {subnet_id} alone;"
             " move or delete its shares first."

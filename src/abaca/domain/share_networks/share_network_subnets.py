@@ -18,7 +18,6 @@ from abaca.db.session import utcnow
 from abaca.db.tables import (
     availability_zones,
     services,
-    share_instances,
     share_network_subnets,
     share_networks,
 )
@@ -117,11 +116,10 @@ def refuse_while_draining(
 
 def is_in_use(conn: Connection, subnet_id: str) -> bool:
     """Whether a share server on the subnet holds shares."""
-    standing = sa.select(mappings.c.share_server_id).where(
-        mappings.c.share_network_subnet_id == subnet_id
+    in_use = sa.select(mappings.c.share_server_id).where(
+        mappings.c.share_network_subnet_id == subnet_id, servers.carries(mappings.c.share_server_id)
     )
-    used = sa.select(share_instances.c.id).where(share_instances.c.share_server_id.in_(standing))
-    return conn.execute(used.limit(1)).first() is not None
+    return conn.execute(in_use.limit(1)).first() is not None
 
 
 def change_metadata(

@@ -80,11 +80,7 @@ def delete(conn: Connection, share_server_id: str) -> None:
             f"Share server {share_server_id} is {server.status}; only one that is active or in "
             "error can be deleted."
         )
-    if conn.execute(
-        sa.select(share_instances.c.id)
-        .where(share_instances.c.share_server_id == share_server_id)
-        .limit(1)
-    ).first():
+    if is_in_use(conn, share_server_id):
         raise Conflict(f"Share server {share_server_id} is in use.")
     start_deletion(conn, [server])
 
@@ -247,6 +243,16 @@ def create(
     return server_id
 
 
+def carries(share_server_id: sa.ColumnElement[Any] | str) -> sa.ColumnElement[bool]:
+    """SQL condition: something is on that server, so it may not go."""
+    return sa.exists().where(share_instances.c.share_server_id == share_server_id)
+
+
+def is_in_use(conn: Connection, share_server_id: str) -> bool:
+    """Whether something is on the server, so that it may not go."""
+    return bool(conn.scalar(sa.select(carries(share_server_id))))
+
+
 def is_leftover() -> sa.ColumnElement[bool]:
     """SQL condition: the server is left over from a failure: it never became active, or its
     deletion failed half-way.
@@ -257,13 +263,10 @@ def is_leftover() -> sa.ColumnElement[bool]:
     # Servers of early releases have no identifier; but whatever became active has back end details.
     described = sa.select(share_server_backend_details.c.share_server_id)
     never_stood = share_servers.c.identifier.is_(None) & share_servers.c.id.not_in(described)
-    carries = sa.select(share_instances.c.share_server_id).where(
-        share_instances.c.share_server_id.is_not(None)
-    )
     waiting = sa.select(mappings.c.share_server_id).where(is_changing())
     empty = (
         share_servers.c.is_auto_deletable
-        & share_servers.c.id.not_in(carries)
+        & ~carries(share_servers.c.id)
         & share_servers.c.id.not_in(waiting)
     )
     return (share_servers.c.status == "error") & (never_stood | empty)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -27,7 +27,7 @@ from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
 from abaca.errors import Invalid, Missing
-from abaca.values import ExportLocation
+from abaca.values import ExportLocation, Host
 
 _COLUMNS = (
     "id", "share_id", "created_at", "updated_at", "host", "status", "share_network_id",
@@ -60,11 +60,21 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 # --- for operations -------------------------------------------------------------------------------
 
 
-def server_of(conn: Connection, instance_id: str) -> str | None:
-    """The id of its share server; None if the instance does not exist."""
-    return conn.scalar(
-        sa.select(share_instances.c.share_server_id).where(share_instances.c.id == instance_id)
-    )
+class Place(NamedTuple):
+    """Where an instance is: on a share server, if its back end has them, of the back end
+    `service_host` (host@backend)."""
+
+    server_id: str | None
+    service_host: str | None
+
+
+def place_of(conn: Connection, instance_id: str) -> Place:
+    """Where the instance is; nowhere if it was never placed, or does not exist."""
+    columns = share_instances.c.share_server_id, share_instances.c.host
+    row = conn.execute(sa.select(*columns).where(share_instances.c.id == instance_id)).one_or_none()
+    if row is None or row.host is None:
+        return Place(row and row.share_server_id, None)
+    return Place(row.share_server_id, Host.parse(row.host).service)
 
 
 def created(conn: Connection, instance_id: str, locations: list[ExportLocation]) -> None:
