@@ -11,8 +11,9 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Declared once per driver; each belongs to methods of `ShareDriver`.
 
     * `storage_protocols`: the protocols served, upper case, for example `("NFS",)`.
-    * `driver_handles_share_servers`: shares are on share servers. The service accepts only such
-      back ends for now.
+    * `driver_handles_share_servers`: shares are on share servers, which the driver makes for each
+      tenant network. Without it the back end has one file server for all its shares, on addresses
+      of its own; types and shares then need no share network.
     * `share_server_multiple_subnet_support`: `setup_server` takes more than one entry. Without it
       the back end gets only networks with one subnet in the zone.
     * `network_allocation_update_support`: servers in use can get another subnet. Stored with each

@@ -79,6 +79,12 @@ class ShareDriver(ABC):
         subnets of the network plug-in `local`."""
         return False
 
+    @property
+    def own_server_id(self) -> str | None:
+        """Of a back end without share servers: the id by which `unserved`, `wait_for_deaths` and
+        `restart_server` speak of its one file server. None: nobody watches it."""
+        return None
+
     @abstractmethod
     def check_for_setup_error(self) -> None:
         """Prepare the back end (idempotent). Called when the worker starts, before anything else.
@@ -105,10 +111,10 @@ class ShareDriver(ABC):
 
     # --- share servers ----------------------------------------------------------------------------
 
-    @abstractmethod
     def get_network_allocations_number(self) -> int:
         """Addresses that a share server needs on *each* of its subnets: 1 or more, and always the
-        same number."""
+        same number. Not asked of a back end without share servers."""
+        return 1
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Which of the addresses that a share server has just been given does another machine on
@@ -123,17 +129,17 @@ class ShareDriver(ABC):
         """
         return []
 
-    @abstractmethod
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
         """Make a share server. `network_info`: one entry per subnet, the oldest first, each with
-        its allocations and the network's security services.
+        its allocations and the network's security services. Capability
+        `driver_handles_share_servers`.
 
         Returns back end details, a flat map of strings (`{"server_name": …}`), which are shown to
         administrators. A failure on one subnet fails the whole call; it need not clean up, as
         `teardown_server` is called next. May be called again for an id after that.
         """
+        raise _undeclared("driver_handles_share_servers")
 
-    @abstractmethod
     def ensure_server(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
     ) -> None:
@@ -147,7 +153,9 @@ class ShareDriver(ABC):
         `is_complete` are served only if they exist, and a share that `is_resizing` keeps its
         size. While a subnet is being added, `network_info` may already contain it. If the data of a
         complete share or snapshot is gone, does everything else first and then raises Refused.
+        Capability `driver_handles_share_servers`.
         """
+        raise _undeclared("driver_handles_share_servers")
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         """Which of these servers, which were set up, do not serve their clients now: the file
@@ -215,14 +223,15 @@ class ShareDriver(ABC):
         whether `client` is let in. By default nothing is told."""
         return []
 
-    @abstractmethod
     def teardown_server(self, server_id: str, backend_details: dict[str, str]) -> None:
         """Delete a server with everything made for it; success also if nothing, or only half of it,
         is there.
 
         When the call returns, nothing may answer on its addresses: they are given to others next.
         Called for a deleted server and after a failed `setup_server`, also with empty details.
+        Capability `driver_handles_share_servers`.
         """
+        raise _undeclared("driver_handles_share_servers")
 
     def manage_server(
         self, server_id: str, identifier: str, driver_options: Mapping[str, str]
@@ -360,12 +369,23 @@ class ShareDriver(ABC):
 
     # --- shares -----------------------------------------------------------------------------------
 
+    def ensure_shares(  # noqa: B027  most storage looks after itself
+        self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> None:
+        """As `ensure_server`, for everything on a back end without share servers.
+
+        Called when the worker starts, at an administrator's request, and when `unserved` still
+        names `own_server_id` after a restart; never beside another call about its shares. By
+        default nothing is done.
+        """
+
     @abstractmethod
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
         """Make a share of `share.size` GiB on `share.pool` that nobody may access yet.
 
         Returns one export location for each address of the server, in the order of
-        `network_info` and of its allocations, as `10.0.0.5:/path`, `[fd00::5]:/path` or
+        `network_info` and of its allocations (without share servers: each address of the back
+        end), as `10.0.0.5:/path`, `[fd00::5]:/path` or
         `\\\\10.0.0.5\\name`; paths of different shares differ. The first of each IP family is
         `preferred`. Others, with `is_admin_only` (a management network, for instance), may be
         anywhere in the list and of any form. Raises NoSpace when the pool has no room: another pool
