@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from abaca.api.microversions import MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.db.session import begin
-from abaca.db.tables import shares
+from abaca.db.tables import share_snapshot_instances, shares
 from abaca.domain.rows import messages
 from tests.api.conftest import ALICE, Api, BackEnd
 
@@ -77,6 +77,7 @@ class Site:
         self.share = api.share(self.network)["id"]
         self.server = api("GET", f"/shares/{self.share}")["share"]["share_server_id"]
         self.paths: list[str] = []
+        self.snapshot = ""  # the first one, which has many rules
 
     def grow(self, number: int) -> None:
         """So many of everything."""
@@ -104,10 +105,13 @@ class Site:
             api("POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81")
             api("POST", "/security-services", {"security_service": {"type": "ldap"}}, who=ALICE)
             with begin(self.back_end.engine) as conn:
-                conn.execute(sa.update(shares).values(snapshot_support=True))
-            self.snapshot = api(
-                "POST", "/snapshots", {"snapshot": {"share_id": self.share}}, status=202
-            )["snapshot"]["id"]
+                supported = {"snapshot_support": True, "mount_snapshot_support": True}
+                conn.execute(sa.update(shares).values(supported))
+            made = api("POST", "/snapshots", {"snapshot": {"share_id": self.share}}, status=202)
+            self.snapshot = self.snapshot or made["snapshot"]["id"]
+            with begin(self.back_end.engine) as conn:
+                conn.execute(sa.update(share_snapshot_instances).values(status="available"))
+            api("POST", f"/snapshots/{self.snapshot}/action", rule, status=202)
             made = api.send(
                 "POST", "/network/v2.0/networks", {"network": {"name": f"n{n}"}}, who=ALICE
             ).json["network"]["id"]

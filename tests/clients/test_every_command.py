@@ -255,8 +255,22 @@ def test_snapshots(shell: Shell, stage: str) -> None:
     until_share(shell, "available")
     until("available")
     snapshot_instances(shell)
+    snapshot_rules(shell)
     shell.run("share", "snapshot", "delete", "snap")
     wait_until(lambda: shell.ask("share", "snapshot", "list") == [], "the snapshot to go", 60)
+
+
+def snapshot_rules(shell: Shell) -> None:
+    """Rules of the snapshot `snap` of its own."""
+    family = ("share", "snapshot", "access")
+    rule = shell.ask(*family, "create", "snap", "ip", "10.0.7.0/24")["id"]
+
+    def states() -> dict[str, str]:
+        return {row["ID"]: row["State"] for row in shell.ask(*family, "list", "snap")}
+
+    wait_until(lambda: states() == {rule: "active"}, "the rule of the snapshot", 60)
+    shell.run(*family, "delete", "snap", rule)
+    wait_until(lambda: states() == {}, "the rule of the snapshot to go", 60)
 
 
 def snapshot_instances(shell: Shell) -> None:

@@ -30,6 +30,7 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
     share_servers,
+    share_snapshot_access_rules,
     share_snapshots,
     shares,
 )
@@ -223,6 +224,11 @@ class Place:
                 choice.is_free and admitted != rules
             ):
                 found.append(f"share instance {id_} is {held[id_]}, not {choice} with {rules}")
+        mounted = {id_: one for each in worlds for id_, one in each["snapshots"].items()}
+        for id_, rules in self.stack.ask(invariants.mounted_by).items():
+            admitted = {rule["access_to"] for rule in mounted[id_]["access_rules"]}
+            if admitted != rules:
+                found.append(f"snapshot instance {id_} admits {admitted}, not {rules}")
         return found
 
 
@@ -481,6 +487,19 @@ def force_delete_snapshot(place: Place, client: int, snapshot: int) -> Result:
     return place.send(client, "POST", path, {"force_delete": None}, ADMIN)
 
 
+def allow_of_snapshot(place: Place, client: int, snapshot: int, address: int) -> Result:
+    path = f"/snapshots/{place.one_of(share_snapshots.c.id, snapshot)}/action"
+    rule = {"access_type": "ip", "access_to": f"10.9.0.{address}"}
+    return place.send(client, "POST", path, {"allow_access": rule})
+
+
+def deny_of_snapshot(place: Place, client: int, rule: int) -> Result:
+    table = share_snapshot_access_rules
+    key = place.one_of(table.c.id, rule)
+    path = f"/snapshots/{place.one_of(table.c.snapshot_id, 0, table.c.id == key)}/action"
+    return place.send(client, "POST", path, {"deny_access": {"access_id": key}})
+
+
 def revert(place: Place, client: int, snapshot: int) -> Result:
     key = place.one_of(share_snapshots.c.id, snapshot)
     share = place.one_of(share_snapshots.c.share_id, 0, share_snapshots.c.id == key)
@@ -554,7 +573,8 @@ _MOSTLY = st.sampled_from((True, True, True, True, False))
 _UPDATE = "update_share_server_network_allocations"
 _FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share",
             "extend_share", "update_access", "update_share_server_drains", "get_clients",
-            "ensure_server", "teardown_server", "delete_share", "create_snapshot")  # fmt: skip
+            "ensure_server", "teardown_server", "delete_share", "create_snapshot",
+            "update_snapshot_access")  # fmt: skip
 
 Asks = st.SearchStrategy[Ask]
 
@@ -627,6 +647,8 @@ _WEIGHED: dict[Asks, int] = {
     _ask(delete_snapshot, snapshot=_WHICH): 2,
     _ask(force_delete_snapshot, snapshot=_WHICH): 1,
     _ask(revert, snapshot=_WHICH): 1,
+    _ask(allow_of_snapshot, snapshot=_WHICH, address=st.integers(1, 5)): 3,
+    _ask(deny_of_snapshot, rule=_WHICH): 2,
     _ask(retry_change, server=_WHICH): 2,
     _ask(abandon_change, server=_WHICH): 2,
 }

@@ -32,6 +32,7 @@ NOUNS = (
     states.SNAPSHOT,
     states.ACCESS_RULES,
     states.ACCESS_RULE,
+    states.SNAPSHOT_ACCESS_RULE,
 )
 # Asked for by administrators, who find the reason in the log; and what somebody waits for who is
 # answered at once.

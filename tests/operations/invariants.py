@@ -29,7 +29,9 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
     share_servers,
+    share_snapshot_access_rules,
     share_snapshot_export_locations,
+    share_snapshot_instance_access_map,
     share_snapshot_instances,
     share_snapshots,
     shares,
@@ -48,6 +50,7 @@ NOUNS = (
     states.SNAPSHOT,
     states.ACCESS_RULES,
     states.ACCESS_RULE,
+    states.SNAPSHOT_ACCESS_RULE,
 )
 _COUNTED = ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")
 _CARRIES = ("creating", "active", "network_change")
@@ -98,6 +101,28 @@ def in_use(
         if share.access_rules_status == "active"
     }
     return subnets, instances
+
+
+def mounted_by(conn: Connection) -> dict[str, set[str]]:
+    """Of each snapshot instance that clients may mount the addresses that rules admit: those of its
+    share unless it follows only rules of its own, and its own. Not of those with a rule that could
+    not be enforced, and of shares that are not exported on all subnets."""
+    _, of_shares = in_use(conn)
+    states_of = defaultdict(set)
+    own = defaultdict(set)
+    table = share_snapshot_instance_access_map
+    for row in conn.execute(
+        sa.select(table, share_snapshot_access_rules.c.access_to).join(share_snapshot_access_rules)
+    ):
+        states_of[row.snapshot_instance_id].add(row.state)
+        own[row.snapshot_instance_id].add(row.access_to)
+    column = shares.c.snapshot_inherit_share_access_support
+    found = {}
+    for row in conn.execute(_MOUNTED.add_columns(column.label("inherits"))):
+        choice, followed = of_shares.get(row.share_instance_id, (None, set()))
+        if choice is not None and choice.is_free and states_of[row.id] <= {"active"}:
+            found[row.id] = own[row.id] | (set() if row.inherits is False else followed)
+    return found
 
 
 def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
@@ -426,5 +451,9 @@ def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
     elif noun is states.ACCESS_RULE:
         query = sa.select(share_instance_access_map.c.share_instance_id).where(
             share_instance_access_map.c.id == key
+        )
+    elif noun is states.SNAPSHOT_ACCESS_RULE:
+        query = sa.select(share_snapshot_instance_access_map.c.snapshot_instance_id).where(
+            share_snapshot_instance_access_map.c.id == key
         )
     return [] if query is None else list(conn.scalars(query))

@@ -48,6 +48,7 @@ from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
+from tests.operations import scenarios_snapshots
 from tests.operations.neighbours import first_address, make_flat, put_neighbours
 from tests.operations.scene import (
     allow,
@@ -623,6 +624,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         share_shrink,
         snapshot_create,
         snapshot_delete,
+        *scenarios_snapshots.SCENES,
     )
 }
 """Named after their workflow; a second scene of one has its name and more."""

@@ -24,7 +24,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
       with each server too.
     * `snapshot_support`, `create_share_from_snapshot_support`, `revert_to_snapshot_support`: the
       methods of these names.
-    * `mount_snapshot_support`: snapshots are exported.
+    * `mount_snapshot_support`: snapshots are exported. Such a back end also reports
+      `snapshot_inherit_share_access_support`, both ways.
     * `revert_keeps_mounts` (not Manila's): clients of a reverted share need not mount it again.
     * `export_subnets_support` (not Manila's): a share is exported only on those subnets of its
       server that were chosen for it.
@@ -49,7 +50,12 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
 
     def as_pool_capabilities(self) -> dict[str, Any]:
         """As the pools API shows them and the scheduler compares them with extra specs: name →
-        boolean, and `storage_protocol` as text joined by `_`."""
+        boolean, and `storage_protocol` as text joined by `_`. What a back end can do either way is
+        a list of both."""
         shown = msgspec.structs.asdict(self)
         shown["storage_protocol"] = "_".join(shown.pop("storage_protocols"))
+        # Whose rules hold is the service's affair: a driver is given those that do.
+        shown["snapshot_inherit_share_access_support"] = (
+            [True, False] if self.mount_snapshot_support else False
+        )
         return shown

@@ -506,8 +506,8 @@ class ShareDriver(ABC):
     def update_snapshot_access(
         self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
-        """As `update_access`, for a mountable snapshot; all rules are `ro`. Called whenever a rule
-        of its share changes. Capability `mount_snapshot_support`."""
+        """As `update_access`, for a mountable snapshot; all rules are `ro`. They are those of its
+        share, its own, or both: the service says which. Capability `mount_snapshot_support`."""
         raise _undeclared("mount_snapshot_support")
 
 

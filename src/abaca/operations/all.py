@@ -28,6 +28,7 @@ from abaca.operations.share_server_update_security_service import (
 )
 from abaca.operations.share_server_update_subnet_metadata import share_server_update_subnet_metadata
 from abaca.operations.share_unmanage import share_unmanage
+from abaca.operations.snapshot_access_apply import snapshot_access_apply
 from abaca.operations.snapshot_create import snapshot_create
 from abaca.operations.snapshot_delete import snapshot_delete
 from abaca.workflow import steps
@@ -56,6 +57,7 @@ WORKFLOWS = (
     share_manage,
     share_shrink,
     share_unmanage,
+    snapshot_access_apply,
     snapshot_create,
     snapshot_delete,
 )

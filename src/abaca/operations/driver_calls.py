@@ -58,11 +58,20 @@ def update_access(
 def update_snapshot_access(
     host: str, snapshot: Snapshot, server: ShareServer | None
 ) -> SnapshotUpdate:
-    """As the driver's method, on the back end of `host`, with the rules that the snapshot has; with
-    where it is exported, if that has changed."""
+    """As `enforce_snapshot_access`, when only the rules of the share have changed: their states are
+    the share's."""
+    update = enforce_snapshot_access(host, snapshot, server)
+    return SnapshotUpdate(export_locations=update.export_locations)
+
+
+def enforce_snapshot_access(
+    host: str, snapshot: Snapshot, server: ShareServer | None
+) -> AccessUpdate:
+    """As the driver's `update_snapshot_access`, on the back end of `host`, with the rules that hold
+    for the snapshot; with where it is exported, if that has changed."""
     driver = serving.current().driver(host)
-    driver.update_snapshot_access(snapshot, snapshot.access_rules, server)
-    return SnapshotUpdate(export_locations=_moved(driver, snapshot, server))
+    rejected = driver.update_snapshot_access(snapshot, snapshot.access_rules, server)
+    return AccessUpdate(rejected=rejected, export_locations=_moved(driver, snapshot, server))
 
 
 def _moved(

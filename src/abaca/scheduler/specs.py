@@ -22,6 +22,7 @@ SHOWN_CAPABILITIES = frozenset(
         "create_share_from_snapshot_support",
         "revert_to_snapshot_support",
         "mount_snapshot_support",
+        "snapshot_inherit_share_access_support",
         "export_subnets_support",
         "mount_point_name_support",
     }

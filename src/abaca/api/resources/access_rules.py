@@ -10,7 +10,13 @@ from abaca.api.lists import Filter, ListQuery, texts
 from abaca.api.resources import metadata
 from abaca.api.whole_lists import Part
 from abaca.api.wire import bodies
-from abaca.api.wire.access_rules import ACCESS_RULE, AccessAllow, AccessDeny, AccessUpdate
+from abaca.api.wire.access_rules import (
+    ACCESS_RULE,
+    AccessAllow,
+    AccessDeny,
+    AccessUpdate,
+    require_known,
+)
 from abaca.db.session import begin, read
 from abaca.domain.rows import listings
 from abaca.domain.shares import access_rules
@@ -29,12 +35,7 @@ _QUERY = ListQuery(
 def allow(call: Call, share_id: str) -> dict[str, Any]:
     """Action allow_access (os-allow_access up to 2.6)."""
     arguments = call.arguments(AccessAllow)
-    if arguments.access_type == "cephx" and call.version < 13:
-        raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
-    if arguments.access_type == "ip" and ":" in arguments.access_to and call.version < 38:
-        raise Invalid(
-            f"Invalid access rule: {arguments.access_to}: IPv6 addresses need version 2.38."
-        )
+    require_known(arguments.access_type, arguments.access_to, call.version)
     locks = _locks(call, arguments) if call.version >= 82 else set()
     with begin(call.engine) as conn:
         rule = access_rules.allow(

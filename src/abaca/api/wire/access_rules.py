@@ -8,6 +8,7 @@ from abaca.api.wire.bodies import Body, Identifier
 from abaca.api.wire.fields import SHOW, Field, View, time_field
 from abaca.api.wire.resource_locks import Reason
 from abaca.api.wire.schemas import MAP, TEXT
+from abaca.errors import Invalid
 
 _BEFORE_28 = {
     "queued_to_apply": "new",
@@ -60,3 +61,11 @@ class AccessDeny(Body):
 
     access_id: Identifier
     unrestrict: Any = None
+
+
+def require_known(access_type: str, access_to: str, version: int) -> None:
+    """Raises Invalid for a kind of target that the version does not know."""
+    if access_type == "cephx" and version < 13:
+        raise Invalid("Invalid access rule: access type cephx needs version 2.13.")
+    if access_type == "ip" and ":" in access_to and version < 38:
+        raise Invalid(f"Invalid access rule: {access_to}: IPv6 addresses need version 2.38.")

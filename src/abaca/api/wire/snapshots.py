@@ -53,6 +53,28 @@ SNAPSHOT_EXPORT_LOCATION = View(
 )
 
 
+SNAPSHOT_ACCESS = View(
+    "SnapshotAccess",
+    Field("id", type=TEXT),
+    Field("access_type", type=TEXT),
+    Field("access_to", type=TEXT),
+    Field("state", type=TEXT),
+)
+
+
+class SnapshotAccessAllow(Body):
+    """Arguments of allow_access of a snapshot. A level is ignored: all are to read only."""
+
+    access_type: Identifier
+    access_to: Identifier
+
+
+class SnapshotAccessDeny(Body):
+    """Arguments of deny_access of a snapshot."""
+
+    access_id: Identifier
+
+
 class SnapshotCreate(Body):
     """`{"snapshot": …}` of a new snapshot."""
 

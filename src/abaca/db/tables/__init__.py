@@ -32,7 +32,9 @@ from abaca.db.tables.share_servers import (
     share_servers,
 )
 from abaca.db.tables.share_snapshots import (
+    share_snapshot_access_rules,
     share_snapshot_export_locations,
+    share_snapshot_instance_access_map,
     share_snapshot_instances,
     share_snapshots,
 )
@@ -77,7 +79,9 @@ __all__ = [
     "share_server_backend_details",
     "share_server_share_network_subnet_mappings",
     "share_servers",
+    "share_snapshot_access_rules",
     "share_snapshot_export_locations",
+    "share_snapshot_instance_access_map",
     "share_snapshot_instances",
     "share_snapshots",
     "share_type_extra_specs",

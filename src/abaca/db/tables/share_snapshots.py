@@ -1,5 +1,5 @@
-"""Snapshots of shares, their instances (one each, until replicas come) and the export locations of
-those that can be mounted."""
+"""Snapshots of shares, their instances (one each, until replicas come), and of those that can be
+mounted the export locations and their own access rules, with their states on each instance."""
 
 from __future__ import annotations
 
@@ -53,4 +53,30 @@ share_snapshot_export_locations = sa.Table(
     sa.Column("is_admin_only", sa.Boolean, nullable=False, default=False),
     sa.Column("metadata", sa.JSON, nullable=False),
     *timestamps(),
+)
+
+share_snapshot_access_rules = sa.Table(
+    "share_snapshot_access_rules",
+    metadata,
+    uuid_key(),
+    reference("snapshot_id", "share_snapshots", ondelete="CASCADE", index=False),
+    sa.Column("access_type", sa.String(255), nullable=False),
+    sa.Column("access_to", sa.String(255), nullable=False),
+    *timestamps(),
+    sa.UniqueConstraint(
+        "snapshot_id", "access_type", "access_to", name="uq_share_snapshot_access_rules_target"
+    ),
+)
+
+share_snapshot_instance_access_map = sa.Table(
+    "share_snapshot_instance_access_map",
+    metadata,
+    uuid_key(),
+    reference("snapshot_instance_id", "share_snapshot_instances", ondelete="CASCADE", index=False),
+    reference("access_id", "share_snapshot_access_rules", ondelete="CASCADE"),
+    sa.Column("state", sa.String(36), nullable=False),
+    *timestamps(),
+    sa.UniqueConstraint(
+        "snapshot_instance_id", "access_id", name="uq_share_snapshot_instance_access_map_rule"
+    ),
 )

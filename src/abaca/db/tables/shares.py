@@ -35,6 +35,9 @@ shares = sa.Table(
     sa.Column("create_share_from_snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("revert_to_snapshot_support", sa.Boolean, nullable=False, default=False),
     sa.Column("mount_snapshot_support", sa.Boolean, nullable=False, default=False),
+    # whose rules hold for its mountable snapshots: its own (True), those of the snapshot (False),
+    # both (null)
+    sa.Column("snapshot_inherit_share_access_support", sa.Boolean),
     sa.Column("replication_type", sa.String(255)),
     *timestamps(is_version=True),
     sa.Index("ix_shares_project_id_created_at", "project_id", "created_at"),

@@ -15,6 +15,7 @@ from abaca.domain.driver_views import driver_values
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import export_locations
+from abaca.domain.snapshots import snapshot_access_states
 from abaca.errors import Refused
 from abaca.values import AccessRule, Snapshot, Value
 
@@ -90,13 +91,19 @@ def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snap
 
 
 def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
-    """The snapshots that match, the oldest first, in five statements (one if there are none).
+    """The snapshots that match, the oldest first, in six statements (one if there are none).
 
-    The access rules of a share apply, read-only, to its mountable snapshots.
+    The access rules of a share apply, read-only, to its mountable snapshots, unless these have only
+    rules of their own (see `snapshot_access`).
     """
     table = share_snapshot_instances
     rows = conn.execute(
-        sa.select(table, share_snapshots.c.size, shares_table.c.mount_snapshot_support)
+        sa.select(
+            table,
+            share_snapshots.c.size,
+            shares_table.c.mount_snapshot_support,
+            shares_table.c.snapshot_inherit_share_access_support,
+        )
         .join(share_snapshots, share_snapshots.c.id == table.c.snapshot_id)
         .join(shares_table, shares_table.c.id == share_snapshots.c.share_id)
         .where(condition)
@@ -111,6 +118,7 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
         )
     }
     locations = export_locations.by_snapshot_instance(conn, [row.id for row in rows])
+    own = snapshot_access_states.granted(conn, [row.id for row in rows])
     return [
         Snapshot(
             id=row.id,
@@ -119,9 +127,9 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
             size=row.size,
             is_mountable=row.mount_snapshot_support,
             is_complete=states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
-            access_rules=_read_only(shares[row.share_instance_id].access_rules)
-            if row.mount_snapshot_support
-            else [],
+            access_rules=_holding(
+                row, shares[row.share_instance_id].access_rules, own.get(row.id, [])
+            ),
             export_locations=driver_values.locations_of(locations[row.id]),
             provider_location=row.provider_location,
         )
@@ -129,5 +137,18 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
     ]
 
 
-def _read_only(rules: list[AccessRule]) -> list[AccessRule]:
-    return [msgspec.structs.replace(rule, access_level="ro") for rule in rules]
+def _holding(
+    row: sa.Row[Any], of_share: list[AccessRule], own: list[AccessRule]
+) -> list[AccessRule]:
+    """The rules that hold for a snapshot. Of two for the same target its own is taken: its state is
+    what the driver says of it."""
+    if not row.mount_snapshot_support:
+        return []
+    if row.snapshot_inherit_share_access_support is False:
+        return own
+    taken = {(rule.access_type, rule.access_to) for rule in own}
+    return own + [
+        msgspec.structs.replace(rule, access_level="ro")
+        for rule in of_share
+        if (rule.access_type, rule.access_to) not in taken
+    ]

@@ -18,6 +18,7 @@ from abaca.db.tables import (
     share_instances,
     share_networks,
     share_servers,
+    share_snapshot_instance_access_map,
     share_snapshot_instances,
 )
 from abaca.domain.network_changes import share_server_networks
@@ -57,6 +58,11 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
         ).all(),
     )
     states.give_up(conn, states.SNAPSHOT, share_snapshot_instances.c.id.in_(ids))
+    states.give_up(
+        conn,
+        states.SNAPSHOT_ACCESS_RULE,
+        share_snapshot_instance_access_map.c.snapshot_instance_id.in_(ids),
+    )
     conn.execute(sa.update(services).where(services.c.host.in_(ids)).values(ensuring=False))
     for network in networks:
         share_server_networks.finish_network(conn, network)

@@ -206,6 +206,18 @@ ACCESS_RULE = _noun(
     denying="error",
 )
 
+# Of an access rule of a snapshot on one snapshot instance.
+SNAPSHOT_ACCESS_RULE = _noun(
+    tables.share_snapshot_instance_access_map,
+    "state",
+    queued_to_apply="applying queued_to_deny error active",
+    applying="active error queued_to_deny",
+    active="error queued_to_deny applying",
+    error="queued_to_deny queued_to_apply active",
+    queued_to_deny="denying error",
+    denying="error",
+)
+
 TASK_STATES = (
     "migration_starting", "migration_in_progress", "migration_completing", "migration_success",
      "migration_error", "migration_cancelled",

@@ -34,6 +34,7 @@ from abaca.domain.shares import shares as share_nouns
 from abaca.domain.shares.share_sources import Source
 from abaca.errors import Forbidden, Invalid, Missing
 from abaca.scheduler.placement import Placement
+from abaca.scheduler.specs import wants_true
 from abaca.values import Caller, ExportChoice, Host, PlacementRequest, Value
 
 _LOG = logging.getLogger(__name__)
@@ -402,6 +403,9 @@ def _insert(
             snapshot_id=request.snapshot_id,
             replication_type=specs.get("replication_type"),
             created_at=utcnow(),
+            snapshot_inherit_share_access_support=wants_true(
+                specs.get("snapshot_inherit_share_access_support")
+            ),
             **{name: specs.get(name, "").lower() in _TRUE for name in _SUPPORTS},
         )
     )

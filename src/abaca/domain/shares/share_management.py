@@ -40,6 +40,7 @@ from abaca.domain.shares import (
 from abaca.domain.shares import share_instances as instances
 from abaca.domain.shares import shares as share_nouns
 from abaca.errors import Conflict, Invalid, Missing, Refused
+from abaca.scheduler.specs import wants_true
 from abaca.values import Caller, ExportChoice, Host, ManagedShare, Value
 
 _TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
@@ -104,6 +105,9 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
             export_choice=export_choices.stored(choice),
             replication_type=specs.get("replication_type"),
             created_at=now,
+            snapshot_inherit_share_access_support=wants_true(
+                specs.get("snapshot_inherit_share_access_support")
+            ),
             **{name: str(specs.get(name, "")).lower() in _TRUE for name in _SUPPORTS},
         )
     )
