@@ -21,7 +21,7 @@ from sqlalchemy.engine import Engine
 
 from abaca import config
 from abaca.api.app import WsgiApp, create_app
-from abaca.api.microversions import HEADER
+from abaca.api.microversions import EXPERIMENTAL_HEADER, HEADER
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import (
     metadata,
@@ -76,14 +76,17 @@ class Api:
         who: str | None = ADMIN,
         headers: dict[str, str] | None = None,
         raw: bytes | None = None,
+        experimental: bool = True,
     ) -> testing.Result:
         """The raw answer, which is as its route describes it. The body is given as a value, or
-        `raw`."""
+        `raw`. Routes that are experimental are asked for as clients do, unless told not to."""
         headers = dict(headers or {})
         if who is not None:
             headers["X-Auth-Token"] = who
         if version is not None:
             headers[HEADER] = version
+        if experimental:
+            headers.setdefault(EXPERIMENTAL_HEADER, "True")
         content: dict[str, Any] = (
             {"json": body} if raw is None and body is not None else {"body": raw}
         )

@@ -29,7 +29,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy.engine import Engine
 
 from abaca.api.app import create_app
-from abaca.api.microversions import HEADER, MAX_VERSION, text
+from abaca.api.microversions import EXPERIMENTAL_HEADER, HEADER, MAX_VERSION, text
 from abaca.db.session import begin, read
 from abaca.db.tables import metadata
 from tests.api.conftest import ADMIN, ALICE, BOB, FAULTS, NOBODY, READER, Api, BackEnd
@@ -90,7 +90,11 @@ def test_nothing_breaks_it(
         def ask(case: Any, is_there: bool, who: str | None, version: int) -> None:
             for name in (case.path_parameters or {}) if is_there else ():
                 case.path_parameters[name] = known.get(name, case.path_parameters[name])  # noqa: B023
-            case.headers = {**({"X-Auth-Token": who} if who else {}), HEADER: text(version)}
+            case.headers = {
+                **({"X-Auth-Token": who} if who else {}),
+                HEADER: text(version),
+                EXPERIMENTAL_HEADER: "True",
+            }
             answer = case.call()
             answers[answer.status_code] += 1
             if version == MAX_VERSION:

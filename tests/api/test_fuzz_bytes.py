@@ -23,7 +23,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api.app import WsgiApp
 from abaca.api.declaration import Route
-from abaca.api.microversions import HEADER, MAX_VERSION, text
+from abaca.api.microversions import EXPERIMENTAL_HEADER, HEADER, MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from tests.api.conftest import ADMIN, ALICE, READER, Api, BackEnd
 from tests.api.test_openapi import populate
@@ -140,12 +140,14 @@ def _mangled(
         "wsgi.input": io.BytesIO(body),
         "HTTP_X_AUTH_TOKEN": draw.choice(CALLERS),
         "HTTP_" + HEADER.upper().replace("-", "_"): text(version),
+        "HTTP_" + EXPERIMENTAL_HEADER.upper().replace("-", "_"): "True",
     }
     if "header" in places:
         name = draw.choice(
             (
                 "HTTP_X_AUTH_TOKEN",
                 "HTTP_X_OPENSTACK_MANILA_API_VERSION",
+                "HTTP_X_OPENSTACK_MANILA_API_EXPERIMENTAL",
                 "CONTENT_TYPE",
                 "HTTP_HOST",
                 "HTTP_ACCEPT",

@@ -30,7 +30,7 @@ from abaca.api.app import create_app, make_service
 from abaca.api.call import Call, Service
 from abaca.api.declaration import Route
 from abaca.api.faults import NoSuchRoute
-from abaca.api.microversions import HEADER, MAX_VERSION, text
+from abaca.api.microversions import EXPERIMENTAL_HEADER, HEADER, MAX_VERSION, text
 from abaca.api.routing import ROUTES
 from abaca.config import key_file
 from abaca.db.session import begin
@@ -265,7 +265,11 @@ def test_answers_are_as_described(
         def ask(case: Any, place: bool) -> None:
             for name in (case.path_parameters or {}) if place else ():
                 case.path_parameters[name] = known.get(name, case.path_parameters[name])
-            case.headers = {"X-Auth-Token": ADMIN, HEADER: text(MAX_VERSION)}
+            case.headers = {
+                "X-Auth-Token": ADMIN,
+                HEADER: text(MAX_VERSION),
+                EXPERIMENTAL_HEADER: "True",
+            }
             answer = case.call()
             counted[answer.status_code] = counted.get(answer.status_code, 0) + 1
             case.validate_response(answer, checks=CHECKS)

@@ -95,6 +95,40 @@ def test_negotiation(api: Api, header: str | None, status: int, echoed: str | No
         assert answer.json == {"computeFault": {"code": 406, "message": expected}}
 
 
+def _experimental() -> list[Route]:
+    return [route for route in ROUTES if route.experimental_until is not None]
+
+
+def test_some_routes_are_experimental() -> None:
+    assert {"/v2/share-groups", "/v2/share-group-types"} <= {r.path for r in _experimental()}
+
+
+@pytest.mark.parametrize("route", _experimental(), ids=lambda r: f"{r.method} {r.path} {r.action}")
+def test_experimental_routes_want_a_header(api: Api, route: Route) -> None:
+    """Without it (or with a value that is not true) they are 404, until they have left that
+    stage."""
+    path = re.sub(r"\{\w+\}", UNKNOWN, route.path)
+    body: Any = {route.action: {}} if route.action else None
+
+    def is_there(version: int, value: str | None) -> bool:
+        headers = {microversions.EXPERIMENTAL_HEADER: value} if value is not None else {}
+        answer = api.send(
+            route.method, path, body, version=f"2.{version}", headers=headers, experimental=False
+        )
+        return answer.status_code != 404 or (
+            answer.json["itemNotFound"]["message"] != "The resource could not be found."
+        )
+
+    last = route.experimental_until
+    assert last is not None and route.lives_in(last)
+    assert {value: is_there(last, value) for value in (None, "", "False", "0", "odd", "2.99")} == (
+        dict.fromkeys((None, "", "False", "0", "odd", "2.99"), False)
+    )
+    assert is_there(last, "True") and is_there(last, "true") and is_there(route.since, "1")
+    if route.lives_in(last + 1) and last < microversions.MAX_VERSION:
+        assert is_there(last + 1, None)
+
+
 def test_every_version_says_what_it_brought() -> None:
     assert sorted(microversions.HISTORY) == list(range(microversions.MAX_VERSION + 1))
     assert all(text.endswith(".") for text in microversions.HISTORY.values())

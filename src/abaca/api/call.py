@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 import falcon
 import msgspec
 from oslo_config import cfg
+from oslo_utils import strutils
 from sqlalchemy.engine import Engine
 
-from abaca.api import pagination
+from abaca.api import microversions, pagination
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
 from abaca.api.policy import Policy
 from abaca.api.row_cache import Found, RowCache
@@ -114,6 +115,11 @@ class Call:
     def base_url(self) -> str:
         """The beginning of links, without a slash at the end."""
         return (self.conf.api.public_endpoint or self._req.prefix).rstrip("/")
+
+    @property
+    def wants_experimental(self) -> bool:
+        """Whether the request asks for routes that are experimental at its version."""
+        return strutils.bool_from_string(self._req.get_header(microversions.EXPERIMENTAL_HEADER))
 
     @property
     def url(self) -> str:

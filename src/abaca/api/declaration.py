@@ -95,7 +95,8 @@ def plain(member: str, schema: Schema) -> Gives:
 
 class Route(NamedTuple):
     """One handler at one URL. `rule` None: open to everyone, without credentials. `since`, `until`:
-    first and last minor version.
+    first and last minor version. `experimental_until`: up to that minor version the route is there
+    only for requests with the header `microversions.EXPERIMENTAL_HEADER`.
 
     The handler gets the call and the path's parameters and returns what is encoded as JSON; None:
     no body; str: plain text. `action`: only for bodies whose one member has that name. `query`: the
@@ -111,6 +112,7 @@ class Route(NamedTuple):
     query: Sequence[str] = ()
     since: int = 0
     until: int | None = None
+    experimental_until: int | None = None
     status: int = 200
     action: str | None = None
     is_extension: bool = False
@@ -128,6 +130,10 @@ class Route(NamedTuple):
     def lives_in(self, version: int) -> bool:
         """Whether the route exists at that minor version."""
         return self.since <= version and (self.until is None or version <= self.until)
+
+    def is_experimental_in(self, version: int) -> bool:
+        """Whether only requests for experimental routes reach it at that minor version."""
+        return self.experimental_until is not None and version <= self.experimental_until
 
 
 def action(

@@ -75,8 +75,8 @@ class Endpoint:
             resp.content_type, resp.data = "application/json", msgspec.json.encode(answer)
 
     def _choose(self, call: Call, method: str) -> Route:
-        """The route of that method (and action) at the call's version. Raises NoSuchRoute, Invalid
-        (no such action)."""
+        """The route of that method (and action) at the call's version; an experimental one only if
+        the call wants those. Raises NoSuchRoute, Invalid (no such action)."""
         routes = [route for route in self._routes if route.method == method]
         if routes[0].action is not None:
             name, _ = call.action
@@ -84,6 +84,8 @@ class Endpoint:
             if not routes:
                 raise Invalid(f"There is no such action: {name}")
         for route in routes:
-            if route.lives_in(call.version):
+            if route.lives_in(call.version) and (
+                call.wants_experimental or not route.is_experimental_in(call.version)
+            ):
                 return route
         raise NoSuchRoute()

@@ -12,6 +12,7 @@ import re
 from abaca.errors import CallerError, Invalid
 
 HEADER = "X-OpenStack-Manila-API-Version"
+EXPERIMENTAL_HEADER = "X-OpenStack-Manila-API-Experimental"
 MIN_VERSION = 0
 MAX_VERSION = 89
 

@@ -135,6 +135,7 @@ def _operation(method: str, routes: list[Route], version: int) -> dict[str, Any]
             {
                 "action": route.action,
                 "min-ver": microversions.text(route.since),
+                "is-experimental": route.is_experimental_in(version),
                 "policy": route.policy,
                 "is-extension": route.is_extension,
             }
@@ -174,6 +175,15 @@ def _parameters(route: Route, version: int) -> list[dict[str, Any]]:
         }
         parameters.append(
             {"name": microversions.HEADER, "in": "header", "required": True, "schema": schema}
+        )
+    if route.is_experimental_in(version):
+        parameters.append(
+            {
+                "name": microversions.EXPERIMENTAL_HEADER,
+                "in": "header",
+                "required": True,
+                "schema": {"type": "string", "enum": ["True"], "default": "True"},
+            }
         )
     return parameters
 

@@ -27,9 +27,10 @@ describes its newest version for machines at `/openapi.json`. What differs from 
 ([administrator guide](../how-to/administrator-guide.md)).
 
 Versions are asked for with the header `{microversions.HEADER}`, from {_FIRST} (also without the
-header) to {_NEWEST}. "For" names the least role in the project that the rules in code let in:
-reader, member, admin. On each route: [who may do what](api-access.md). A request outside of its
-versions is 404. A project id may follow `/v2` in every URL.
+header) to {_NEWEST}. A request outside of its versions is 404, as is an experimental one without
+the header `{microversions.EXPERIMENTAL_HEADER}: True`, which Manila's clients send by themselves.
+"For" names the least role in the project that the rules in code let in: reader, member, admin. On
+each route: [who may do what](api-access.md). A project id may follow `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`. Requests marked as extension are
 Abaca's own: Manila does not have them."""
 
@@ -96,7 +97,12 @@ def _group(name: str, routes: list[Route], names: dict[View, str]) -> Iterator[s
 
 def span(route: Route) -> str:
     """The versions that a route lives in, as text."""
-    return _between(route.since, route.until) if route.path.startswith(VERSIONED) else ""
+    if not route.path.startswith(VERSIONED):
+        return ""
+    versions = _between(route.since, route.until)
+    if route.experimental_until is None:
+        return versions
+    return f"{versions}, experimental to {microversions.text(route.experimental_until)}"
 
 
 def _between(since: int, until: int | None) -> str:

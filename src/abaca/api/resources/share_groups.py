@@ -34,6 +34,7 @@ RESOURCE = Resource(
             reader("share_group:get_all"),
             gives=plain("share_groups", NO_ITEMS),
             since=31,
+            experimental_until=54,
         ),
         Route(
             "GET",
@@ -42,6 +43,7 @@ RESOURCE = Resource(
             reader("share_group:get_all"),
             gives=plain("share_groups", NO_ITEMS),
             since=31,
+            experimental_until=54,
         ),
         Route(
             "GET",
@@ -50,6 +52,7 @@ RESOURCE = Resource(
             reader("share_group_type:index"),
             gives=plain("share_group_types", NO_ITEMS),
             since=31,
+            experimental_until=54,
         ),
         Route(
             "GET",
@@ -58,6 +61,7 @@ RESOURCE = Resource(
             reader("share_group_snapshot:get_all"),
             gives=plain("share_group_snapshots", NO_ITEMS),
             since=31,
+            experimental_until=54,
         ),
         Route(
             "GET",
@@ -66,6 +70,7 @@ RESOURCE = Resource(
             reader("share_group_snapshot:get_all"),
             gives=plain("share_group_snapshots", NO_ITEMS),
             since=31,
+            experimental_until=54,
         ),
     ],
 )
