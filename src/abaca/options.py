@@ -262,6 +262,7 @@ QUOTA_OPTIONS: list[cfg.Opt] = [
         ("replica_gigabytes", 1000, "GiB of all share replicas"),
         ("backups", 10, "Share backups"),
         ("backup_gigabytes", 1000, "GiB of all share backups"),
+        ("encryption_keys", 100, "Keys that shares are encrypted with"),
     )
 ]
 

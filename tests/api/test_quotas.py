@@ -23,7 +23,7 @@ SINCE = {
     0: {"shares", "gigabytes", "snapshots", "snapshot_gigabytes", "share_networks"},
      40: {"share_groups", "share_group_snapshots"},
     53: {"share_replicas", "replica_gigabytes"}, 62: {"per_share_gigabytes"},
-     80: {"backups", "backup_gigabytes"},
+     80: {"backups", "backup_gigabytes"}, 90: {"encryption_keys"},
 }  # fmt: skip
 DEFAULTS = {
     "shares": 50,

@@ -14,7 +14,7 @@ from abaca.errors import CallerError, Invalid
 HEADER = "X-OpenStack-Manila-API-Version"
 EXPERIMENTAL_HEADER = "X-OpenStack-Manila-API-Experimental"
 MIN_VERSION = 0
-MAX_VERSION = 89
+MAX_VERSION = 99
 
 # minor number → what it brought. "Later:" means that Abaca does not have it yet; such routes answer
 # 404 and such fields are constant.
@@ -41,7 +41,7 @@ HISTORY: dict[int, str] = {
     19: "Later: snapshot instances.",
     20: "Share networks show their MTU.",
     21: "Access rules show access_key.",
-    22: "Later: a migration can change the share type.",
+    22: "Later: what a share migration is to keep, and another share network or type.",
     23: "Pools can be listed by share type.",
     24: "Creating shares from snapshots is a capability of its own; snapshot_support becomes "
     "optional in share types.",
@@ -82,7 +82,7 @@ HISTORY: dict[int, str] = {
     56: "Later: replication leaves the experimental stage.",
     57: "Share servers show task_state and source_share_server_id. Later: share server migration.",
     58: "Limits show share groups, of which there are none yet.",
-    59: "Later: more detail on the progress of a share migration.",
+    59: "Later: more detail on the progress of a share server migration.",
     60: "URLs do without the project id (Abaca accepts both forms at every version).",
     61: "Share types bound the size of shares (provisioning:min_share_size, "
     "provisioning:max_share_size).",
@@ -118,6 +118,17 @@ HISTORY: dict[int, str] = {
     87: "Metadata of export locations.",
     88: "The level of an access rule can be changed.",
     89: "Metadata of share network subnets is handed to drivers.",
+    90: "Shares and share servers show encryption_key_ref, quotas encryption_keys. Later: shares "
+    "encrypted with keys of their own; asking for one is refused (400).",
+    91: "Later: a backup is restored into another share.",
+    92: "Later: a managed share gets a mount point name.",
+    93: "Services can be listed by whether their shares are being ensured.",
+    94: "Later: QoS types.",
+    95: "Later: metadata of replicas.",
+    96: "Later: share migration leaves the experimental stage.",
+    97: "Shares can be listed by availability zone.",
+    98: "Later: the progress of a share migration is a resource.",
+    99: "Shares and share types show snapshot_inherit_share_access_support.",
 }
 
 _SYNTAX = re.compile(r"([1-9]\d{0,5})\.([1-9]\d{0,5}|0)")

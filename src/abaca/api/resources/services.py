@@ -14,12 +14,16 @@ from abaca.domain.services import services
 
 _REASON_SINCE = 83
 _FILTERS = ("host", "binary", "zone", "state", "status")
+_ENSURING_SINCE = 93
 
 
 def index(call: Call) -> dict[str, Any]:
     """GET /services"""
+    filters = call.filters(*_FILTERS)
+    if call.version >= _ENSURING_SINCE and "ensuring" in call.query:
+        filters["ensuring"] = str(bodies.boolean(call.query["ensuring"]))
     with read(call.engine) as conn:
-        return call.many("services", SERVICE, services.find(conn, call.filters(*_FILTERS)))
+        return call.many("services", SERVICE, services.find(conn, filters))
 
 
 def enable(call: Call) -> dict[str, Any]:
@@ -71,7 +75,7 @@ RESOURCE = Resource(
                 index,
                 admin("service:index"),
                 gives=many("services", SERVICE),
-                query=_FILTERS,
+                query=(*_FILTERS, "ensuring"),
             ),
         ),
         *renamed(

@@ -57,6 +57,8 @@ _QUERY = ListQuery(
         Filter("share_server_id", rule="share:list_by_share_server_id"),
         Filter("is_public", bodies.boolean),
         Filter("is_soft_deleted", bodies.boolean, since=69),
+        *texts("encryption_key_ref", since=90),
+        *texts("availability_zone", since=97),
         Filter("metadata", bodies.mapping),
         Filter("extra_specs", bodies.mapping),
     ],
@@ -243,6 +245,8 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         raise Invalid("Scheduler hints are not supported.")
     if call.version >= 84 and new.mount_point_name:
         raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
+    if call.version >= 90 and new.encryption_key_ref:
+        raise Invalid("Shares encrypted with a key of their own are not supported.")
     return ShareRequest(
         share_proto=new.share_proto,
         size=bodies.size(

@@ -12,7 +12,7 @@ SINCE = {
     "shares": 0, "gigabytes": 0, "snapshots": 0, "snapshot_gigabytes": 0, "share_networks": 0,
      "share_groups": 40, "share_group_snapshots": 40,
     "share_replicas": 53, "replica_gigabytes": 53, "per_share_gigabytes": 62, "backups": 80,
-     "backup_gigabytes": 80,
+     "backup_gigabytes": 80, "encryption_keys": 90,
 }  # fmt: skip
 # a share type has nothing to do with them
 OF_PROJECTS_ONLY = ("share_networks", "share_groups", "share_group_snapshots")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from abaca.api.wire.bodies import Body, Identifier
-from abaca.api.wire.fields import SHOW, Field, Row, View, time_field
+from abaca.api.wire.fields import SHOW, Constant, Field, Row, View, time_field
 from abaca.api.wire.schemas import FLAG, MAP, TEXT, TEXTS
 
 
@@ -31,6 +31,7 @@ SHARE_SERVER = View(
     Field("task_state", since=57),
     Field("source_share_server_id", since=57),
     Field("security_service_update_support", since=63, type=FLAG),
+    Field("encryption_key_ref", Constant(None), since=90),
     Field("share_network_subnet_ids", since=70, type=TEXTS),
     Field("network_allocation_update_support", since=70, type=FLAG),
     # not Manila's

@@ -25,8 +25,15 @@ _INFERRED = dict.fromkeys(
 )
 
 
+_INFERRED_SINCE_99 = {**_INFERRED, "snapshot_inherit_share_access_support": "False"}
+
+
 def _with_inferred(extra_specs: dict[str, str]) -> dict[str, str]:
     return _INFERRED | extra_specs
+
+
+def _with_inferred_since_99(extra_specs: dict[str, str]) -> dict[str, str]:
+    return _INFERRED_SINCE_99 | extra_specs
 
 
 SHARE_TYPE = View(
@@ -39,7 +46,8 @@ SHARE_TYPE = View(
     Field("is_default", since=46, type=FLAG),
     Field("extra_specs", admin=True, type=MAP),
     Field("extra_specs", until=23, admin=False, type=MAP),
-    Field("extra_specs", convert=_with_inferred, since=24, admin=False, type=MAP),
+    Field("extra_specs", convert=_with_inferred, since=24, until=98, admin=False, type=MAP),
+    Field("extra_specs", convert=_with_inferred_since_99, since=99, admin=False, type=MAP),
     Field("required_extra_specs", type=TEXTS_OR_NULLS),
 )
 

@@ -28,6 +28,10 @@ def _is_soft_deleted(share: Row) -> bool:
     return share["scheduled_to_be_deleted_at"] is not None
 
 
+def _snapshots_inherit_rules(share: Row) -> bool:
+    return bool(share.get("snapshot_inherit_share_access_support"))
+
+
 def _blank_for_none(host: str | None) -> str:
     return host or ""
 
@@ -71,6 +75,8 @@ SHARE = View(
     Field("is_soft_deleted", _is_soft_deleted, since=69, type=FLAG),
     time_field("scheduled_to_be_deleted_at", since=69),
     Field("source_backup_id", Constant(None), since=80),
+    Field("encryption_key_ref", Constant(None), since=90),
+    Field("snapshot_inherit_share_access_support", _snapshots_inherit_rules, since=99, type=FLAG),
     Field("share_server_id", admin=True),
     Field("host", convert=_blank_for_none, admin=True),
 )
@@ -118,6 +124,7 @@ class ShareCreate(Body):
     share_group_id: Identifier | None = None
     scheduler_hints: dict[str, Any] | None = None
     mount_point_name: Identifier | None = None
+    encryption_key_ref: Identifier | None = None
 
 
 class ShareManage(Body):

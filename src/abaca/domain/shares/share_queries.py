@@ -60,6 +60,7 @@ _CONDITIONS: dict[str, Condition] = {
     ),
     "metadata": having_pairs(shares.c.metadata),
     "share_group_id": lambda _wanted: sa.false(),  # there are none
+    "encryption_key_ref": lambda _wanted: sa.false(),  # no share has a key
 }
 _SORT_KEYS = {
     **_COLUMNS,

@@ -1,0 +1,142 @@
+"""A second set of answers that the field's own service gave, about what came with its later
+versions: groups, rules of snapshots, hints, transfers, backups and the like.
+
+`wire_facts_2.jsonl` holds them as `test_wire_corpus` has its own; `makes` names ids of an answer by
+where they are in it. Requests about what Abaca does not have are in `LATER`: whoever brings that
+takes its line away. Every other difference is listed in docs/reference/compatibility.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import ADMIN, Api, BackEnd
+from tests.api.test_wire_corpus import DOCUMENT, EXTENSIONS, differs, shape, without
+
+FACTS: list[dict[str, Any]] = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "wire_facts_2.jsonl").read_text().splitlines()
+]
+SECTION = "\n### Recorded requests about later versions\n"
+LATER = {
+    "snap allow": "access rules of snapshots",
+    "snap access-list": "access rules of snapshots",
+    "snap deny": "access rules of snapshots",
+    "snap unmanage": "managed snapshots",
+    "snap manage": "managed snapshots",
+    "gtype": "share group types",
+    "gspec": "share group types",
+    "group": "share groups",
+    "gsnap": "share groups",
+    "share in group": "share groups",
+    "share delete": "share groups",
+    "shares of new group": "share groups",
+    "subnet delete with group": "share groups",
+    "f ": "back ends without share servers",
+    "hint": "back ends without share servers",
+    "left behind": "back ends without share servers",
+    "mpn": "back ends without share servers",
+    "too ": "back ends without share servers",
+    "transfer": "transfers",
+    "accept": "transfers",
+    "backup": "backups",
+    "restore": "backups",
+    "qos": "QoS types",
+    "type with qos": "QoS types",
+    "share with qos": "QoS types",
+    "repl": "replicas",
+    "promote": "replicas",
+    "after promote": "replicas",
+    "resync": "replicas",
+    "reset active": "replicas",
+    "delete active": "replicas",
+    "delete replica": "replicas",
+    "share els": "replicas",
+    "share migrate with replicas": "replicas",
+    "share unmanage with replicas": "replicas",
+    "snapshot of replicated": "replicas",
+    "snap instances of replicated": "replicas",
+    "extend replicated": "replicas",
+    "mig ": "share migration",
+    "instances while migrating": "share migration",
+    "smig": "share server migration",
+}
+
+
+class World:
+    """The resources that the facts speak of, by name."""
+
+    def __init__(self, api: Api, back_end: BackEnd) -> None:
+        self.api, self.back_end = api, back_end
+        self.ids: dict[str, str] = {}
+        back_end.arrive(
+            "host2@beta",
+            "pool2",
+            snapshot_support=True,
+            create_share_from_snapshot_support=True,
+            mount_snapshot_support=True,
+            revert_to_snapshot_support=True,
+        )
+        api("PUT", "/quota-sets/control", {"quota_set": {"share_networks": -1}})
+
+    def ask(self, fact: dict[str, Any]) -> list[str]:
+        """The differences of one answer."""
+        asked = json.loads(
+            re.sub(r"\{(\w+)\}", lambda match: self.ids.get(match[1], match[1]), json.dumps(fact))
+        )
+        answer = self.api.send(
+            asked["method"],
+            asked["path"],
+            asked.get("body"),
+            version=asked["version"],
+            who=ADMIN,
+            experimental=asked.get("experimental", True),
+        )
+        content: Any = answer.json if answer.content else None
+        if answer.status_code != fact["status"]:
+            return [f"status {fact['status']} there, {answer.status_code} here"]
+        if "fault" in fact:
+            return [] if list(content) == [fact["fault"]] else [f"fault {fact['fault']} there"]
+        if "answer" not in fact:
+            return [] if content is None else ["a body here only"]
+        for name, where in fact.get("makes", {}).items():
+            self.ids[name] = reduce(_member, where.split("."), content)
+        if fact["label"].startswith("share"):
+            self.back_end.settle(content["share"]["id"], "10.0.1.204:/shares/x")
+            shown = self.api("GET", f"/shares/{content['share']['id']}")["share"]
+            self.ids["server_m"] = shown["share_server_id"]
+        return differs(fact["answer"], without(EXTENSIONS, shape(content)))
+
+
+def _member(content: Any, key: str) -> Any:
+    return content[int(key)] if isinstance(content, list) else content[key]
+
+
+def listed() -> dict[str, str]:
+    """Recorded request → reason, from the section's table in the document."""
+    section = DOCUMENT.read_text().partition(SECTION)[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `([^`]+)` \|(?:.*)\| (.+) \|$", section, re.MULTILINE))
+
+
+def _is_later(label: str) -> bool:
+    return label.startswith(tuple(LATER))
+
+
+def test_answers_are_those_of_the_field_or_listed(api: Api, back_end: BackEnd) -> None:
+    world = World(api, back_end)
+    asked = [fact for fact in FACTS if not _is_later(fact["label"])]
+    assert len(asked) > 10
+    found = {fact["label"]: lines for fact in asked if (lines := world.ask(fact))}
+    assert {label: lines for label, lines in found.items() if label not in listed()} == {}
+    assert sorted(listed()) == sorted(found), "a listed difference is none any more"
+
+
+@pytest.mark.parametrize("beginning", LATER)
+def test_what_comes_later_has_requests(beginning: str) -> None:
+    assert any(fact["label"].startswith(beginning) for fact in FACTS)
