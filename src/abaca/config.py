@@ -70,6 +70,12 @@ def users_file(conf: cfg.ConfigOpts) -> Path:
     return Path(conf.api.http_basic_auth_user_file or state_path(conf, "users"))
 
 
+def tokens_file(conf: cfg.ConfigOpts) -> Path:
+    """The application tokens of the users in the users file, beside it."""
+    users = users_file(conf)
+    return users.with_name("tokens" if users.name == "users" else f"{users.name}.tokens")
+
+
 def key_file(conf: cfg.ConfigOpts) -> Path:
     """The key that stored passwords are encrypted with."""
     return Path(conf.key_file or state_path(conf, "key"))

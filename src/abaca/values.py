@@ -26,12 +26,14 @@ SYSTEM = ""  # the project id of callers whose token is for the whole system and
 
 class Caller(Value):
     """Who makes a request. `is_admin`: sees and may change every project's resources.
-    `project_id`: SYSTEM for a caller without one."""
+    `project_id`: SYSTEM for a caller without one. `token`: the name of the application token by
+    which the user logged in, if by one."""
 
     user_id: str
     project_id: str
     roles: tuple[str, ...] = ()
     is_admin: bool = False
+    token: str = ""
 
 
 class Host(Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from pathlib import Path
 
 import bcrypt
@@ -102,6 +103,26 @@ def test_roles_and_project_come_from_the_file(basic_app: WsgiApp) -> None:
         headers={"Authorization": basic("root", "toor"), "X-OpenStack-Manila-API-Version": "2.70"},
     )
     assert root.simulate_get("/v2/services").status_code == 200
+
+
+def test_an_application_token_logs_in_until_it_is_revoked(basic_app: WsgiApp, users: Path) -> None:
+    tokens = users.with_name("tokens")
+    header = basic("root+nightly", "secret")
+    assert get(basic_app, header).status_code == 401
+    secret = hashlib.sha256(b"secret").hexdigest()
+    tokens.touch(0o600)
+    tokens.write_text(f"root:nightly:{secret}:member:never\n")
+    wait_for(lambda: get(basic_app, header).status_code == 200, 5)
+    client = testing.TestClient(
+        basic_app,
+        headers={"Authorization": header, "X-OpenStack-Manila-API-Version": "2.70"},
+    )
+    assert client.simulate_get("/v2/services").status_code == 403, "a member's token of an admin"
+    made = client.simulate_post("/v2/share-networks", json={"share_network": {}})
+    assert made.json["share_network"]["project_id"] == "control"
+    assert get(basic_app, basic("root+nightly", "Secret")).status_code == 401
+    tokens.unlink()
+    wait_for(lambda: get(basic_app, header).status_code == 401, 5)
 
 
 def test_the_file_is_read_again_when_it_changes(basic_app: WsgiApp, users: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from abaca.api.door.refusals import Busy
 from abaca.api.http_basic import HttpBasic
 from abaca.api.passwords import Known, Passwords
+from abaca.api.tokens_file import ApplicationTokens, digest
 from abaca.api.users_file import UsersFile
 from tests.raw_http import basic
 
@@ -188,5 +189,29 @@ def test_a_right_password_waits_for_no_wrong_ones(tmp_path: Path) -> None:
         for each in flood:
             each.cancel()
         await asyncio.gather(*flood, return_exceptions=True)
+
+    asyncio.run(ask())
+
+
+def test_a_right_token_waits_for_no_check_and_a_wrong_one_for_its_turn(tmp_path: Path) -> None:
+    passwords = slow(tmp_path, "mary")
+    (tmp_path / "tokens").touch(0o600)
+    (tmp_path / "tokens").write_text(f"mary:csi:{digest('secret')}:member:never\n")
+    tokens = ApplicationTokens(tmp_path / "tokens", UsersFile(tmp_path / "users"))
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords, tokens)
+        flood = asyncio.ensure_future(log_in(checking, FLOOD, "mary", "slow"))
+        await asyncio.sleep(0)
+        try:
+            environ: dict[str, object] = {"HTTP_AUTHORIZATION": basic("mary+csi", "secret")}
+            assert checking.is_known(environ)
+            environ["HTTP_AUTHORIZATION"] = basic("mary+csi", "Secret")
+            assert not checking.is_known(environ), "it is refused no sooner than a wrong password"
+            assert not await asyncio.wait_for(log_in(checking, ELSEWHERE, "mary+csi", "Secret"), 10)
+        finally:
+            passwords.go.set()
+        await flood
+        assert passwords.checked == ["slow"]
 
     asyncio.run(ask())

@@ -11,7 +11,7 @@ from threading import Thread
 
 import click
 
-from abaca.admin import client_commands, config_commands, users
+from abaca.admin import client_commands, config_commands, token_commands, users
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
 _until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -168,6 +168,7 @@ def demo(keep: bool, ipv6_only: bool) -> None:
 
 
 main.add_command(client_commands.commands)
+main.add_command(token_commands.commands)
 main.add_command(users.commands)
 main.add_command(config_commands.commands)
 

@@ -1,20 +1,14 @@
 """The state directory: who owns what, made at the first start and checked at every start, before
-root opens anything in it.
+root opens anything in it. Without root everything belongs to the user who starts the service.
 
-================  =====  ====================
-================================================================================ path
-mode   owner (as root)       why ================  =====  ====================
-================================================================================ `.`
-0755   root                  the API process reaches the database; `clouds.yaml` protects itself
-`db/`             0700   API's user            SQLite makes files there; root opens them with the
-API's rights (`db.owner_rights`) `db/…sqlite`      0600   API's user            both write it
-`worker/`         0700   root                  pool, mounts, configuration of file servers `users`
-0640   root, API's group     the API reads hashes and changes nothing `key`             0640   root,
-API's group     encrypts stored passwords: kept out of the database and its backups `clouds.yaml`
-0600   root                  holds a password ================  =====  ====================
-================================================================================
-
-Without root everything belongs to the user who starts the service.
+- `.`: 0755, root. The API process reaches the database; `clouds.yaml` protects itself.
+- `db/`: 0700, and `db/…sqlite`: 0600, the API's user. SQLite makes files there; root opens them
+  with the API's rights (`db.owner_rights`).
+- `worker/`: 0700, root. Pool, mounts, configuration of file servers.
+- `users`, `tokens`: 0640, root and the API's group. The API reads hashes and changes nothing.
+- `key`: 0640, root and the API's group. It encrypts stored passwords, and is kept out of the
+  database and its backups.
+- `clouds.yaml`: 0600, root. It holds a password.
 """
 
 from __future__ import annotations

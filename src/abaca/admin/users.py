@@ -16,7 +16,7 @@ import click
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, logs, state_dir
+from abaca.admin import clouds_file, logs, state_dir, tokens
 from abaca.admin.settings import Refused, Settings, common_options
 from abaca.api.users_file import User, parse
 from abaca.errors import AbacaError, Conflict, Invalid, Missing
@@ -65,15 +65,16 @@ def set_password(conf: cfg.ConfigOpts, name: str, password: str | None = None) -
     Raises Missing, Invalid."""
     password = password or secrets.token_urlsafe(18)
     with _changed(conf) as users:
-        users[name] = _existing(users, name)._replace(password_hash=_hash(password))
+        users[name] = existing(users, name)._replace(password_hash=_hash(password))
     clouds_file.follow_password(conf, name, password)
     return password
 
 
 def remove(conf: cfg.ConfigOpts, name: str) -> None:
-    """Remove a user. Raises Missing."""
+    """Remove a user and its application tokens. Raises Missing."""
     with _changed(conf) as users:
-        del users[_existing(users, name).name]
+        del users[existing(users, name).name]
+        tokens.revoke_all(conf, name)
 
 
 def read(conf: cfg.ConfigOpts) -> dict[str, User]:
@@ -112,7 +113,8 @@ def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, User]]:
         )
 
 
-def _existing(users: dict[str, User], name: str) -> User:
+def existing(users: dict[str, User], name: str) -> User:
+    """The user of that name. Raises Missing."""
     if name not in users:
         raise Missing(f"There is no user '{name}'.")
     return users[name]
@@ -188,7 +190,7 @@ def list_command(settings: Settings) -> None:
 @click.argument("name")
 @common_options
 def remove_command(settings: Settings, name: str) -> None:
-    """Remove a user. What belongs to the project stays."""
+    """Remove a user with its tokens. What belongs to the project stays."""
     with failing_clearly():
         remove(settings.load(), name)
 

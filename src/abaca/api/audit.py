@@ -61,6 +61,7 @@ class Audit:
         record = {
             "global_request_id": _global_id(req),
             "user": caller.user_id if caller else "",
+            "token": caller.token if caller else "",
             "project": caller.project_id if caller else "",
             "address": req.remote_addr,
             "method": req.method,

@@ -59,6 +59,10 @@ class NoAuth:
         """Never needed."""
 
 
-def caller(req: falcon.Request, user: str, project: str, roles: tuple[str, ...]) -> Caller:
+def caller(
+    req: falcon.Request, user: str, project: str, roles: tuple[str, ...], token: str = ""
+) -> Caller:
     """The caller of a request, an administrator by role."""
-    return Caller(user_id=user, project_id=project, roles=roles, is_admin=ADMIN_ROLE in roles)
+    return Caller(
+        user_id=user, project_id=project, roles=roles, is_admin=ADMIN_ROLE in roles, token=token
+    )

@@ -13,8 +13,9 @@ from abaca.api.authenticator import Authenticator, NoAuth
 from abaca.api.faults import NotIdentified
 from abaca.api.http_basic import HttpBasic
 from abaca.api.passwords import Passwords
+from abaca.api.tokens_file import ApplicationTokens
 from abaca.api.users_file import UsersFile
-from abaca.config import users_file
+from abaca.config import tokens_file, users_file
 from abaca.errors import Invalid
 from abaca.values import Caller
 
@@ -89,11 +90,10 @@ def authenticator(conf: cfg.ConfigOpts) -> Authenticator:
     strategy = conf.api.auth_strategy
     if strategy == "noauth":
         return NoAuth()
-    return (
-        _keystone(conf)
-        if strategy == "keystone"
-        else HttpBasic(Passwords(UsersFile(users_file(conf))))
-    )
+    if strategy == "keystone":
+        return _keystone(conf)
+    users = UsersFile(users_file(conf))
+    return HttpBasic(Passwords(users), ApplicationTokens(tokens_file(conf), users))
 
 
 def _keystone(conf: cfg.ConfigOpts) -> Authenticator:

@@ -1,4 +1,6 @@
-"""Authentication by http_basic: passwords against the users file.
+"""Authentication by http_basic: passwords against the users file, and application tokens.
+
+A token that is right costs a hash and is answered at once; one that is wrong is a wrong password.
 
 A password that is not remembered is checked before the request takes a thread, in separate threads.
 A client that has just given a wrong password queues behind others that did, and not in front of
@@ -26,6 +28,7 @@ from abaca.api.door.checks import Checks, QueueFull, Turn
 from abaca.api.door.refusals import Busy, ClientGone
 from abaca.api.faults import Attempt, NotIdentified
 from abaca.api.passwords import Known, Passwords
+from abaca.api.tokens_file import ApplicationTokens
 from abaca.values import Caller
 
 _MALFORMED = "The Authorization header is malformed."
@@ -42,8 +45,9 @@ _SPREAD = 0.1  # of that, more or less
 class HttpBasic:
     """An Authenticator."""
 
-    def __init__(self, passwords: Passwords) -> None:
+    def __init__(self, passwords: Passwords, tokens: ApplicationTokens | None = None) -> None:
         self._passwords = passwords
+        self._tokens = tokens
         self._firsts = Checks(_FIRSTS, of_one_client=1)
         self._repeated = Checks(1, nice=_NICE)
         self._wrong_answers = Checks(1)
@@ -55,17 +59,18 @@ class HttpBasic:
         name, password = _credentials(req.env.get("HTTP_AUTHORIZATION"))
         known = (
             req.env.get(_KNOWN)
-            or self._passwords.recall(name, password)
+            or self._recall(name, password)
             or self._passwords.check(name, password)
         )
         if known.user is None:
             raise NotIdentified(_WRONG, attempt=Attempt("password", f"as {name[:64]!a}"))
-        return caller(req, known.user.name, known.user.project_id, known.user.roles)
+        user = known.user
+        return caller(req, user.name, user.project_id, user.roles, known.token)
 
     def is_known(self, environ: dict[str, Any]) -> bool:
         """Whether the answer is known without a check."""
         try:
-            known = self._passwords.recall(*_credentials(environ.get("HTTP_AUTHORIZATION")))
+            known = self._recall(*_credentials(environ.get("HTTP_AUTHORIZATION")))
         except NotIdentified:  # the application says so
             return True
         environ[_KNOWN] = known
@@ -87,6 +92,11 @@ class HttpBasic:
             if turn is not None:
                 turn.leave()
         environ[_KNOWN] = known
+
+    def _recall(self, name: str, password: str) -> Known | None:
+        """What may be answered at once."""
+        found = self._tokens.find(name, password) if self._tokens is not None else None
+        return found or self._passwords.recall(name, password)
 
     def _turn_of_wrong_answer(self, client: str, name: str, password: str) -> Turn | None:
         """A turn in the queue of wrong answers; None if there is no room, which only wrong

@@ -24,9 +24,11 @@ _LONGEST = 72  # bytes: bcrypt takes no more
 
 
 class Known(NamedTuple):
-    """What a name and a password come to: a user, or None for wrong."""
+    """What a name and a password come to: a user, or None for wrong. `token`: the name of the
+    application token that was given; its roles are the user's here."""
 
     user: User | None
+    token: str = ""
 
 
 class _Wrong(NamedTuple):
@@ -55,11 +57,11 @@ class Passwords:
 
     def find(self, name: str) -> User | None:
         """The user of that name."""
-        return self._file.users().get(name)
+        return self._file.content().get(name)
 
     def highest_cost(self) -> int:
         """Of all users' hashes."""
-        return max((user.cost for user in self._file.users().values()), default=_COST)
+        return max((user.cost for user in self._file.content().values()), default=_COST)
 
     def recall(self, name: str, password: str) -> Known | None:
         """What may be answered at once; None: it has to be checked, or it is wrong and nobody was

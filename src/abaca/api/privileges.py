@@ -23,7 +23,7 @@ from types import ModuleType
 from oslo_config import cfg
 
 from abaca.api import audit_file, policy_file
-from abaca.config import key_file, users_file
+from abaca.config import key_file, tokens_file, users_file
 from abaca.db.private_files import Exposed, read_private
 from abaca.regular_files import NotRegular, require_regular
 
@@ -120,6 +120,7 @@ def _try(conf: cfg.ConfigOpts, answer: Connection) -> None:
 def _secrets(conf: cfg.ConfigOpts) -> Iterator[Path]:
     if conf.api.auth_strategy == "http_basic":
         yield users_file(conf)
+        yield tokens_file(conf)
     yield key_file(conf)
     if conf.api.ssl_key:
         yield Path(conf.api.ssl_key)

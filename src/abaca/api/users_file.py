@@ -6,21 +6,13 @@ Reading only. Who writes it: the first start, and the administrator (`htpasswd -
 
 from __future__ import annotations
 
-import logging
-import os
 import re
-import threading
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from abaca.db.private_files import read_private
-
-LOG = logging.getLogger(__name__)
+from abaca.api.reread_file import RereadFile
 
 _BCRYPT = re.compile(r"\$2[abxy]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
-_LOOK_AGAIN = 1.0  # seconds between two looks at the file
 
 
 class User(NamedTuple):
@@ -57,41 +49,8 @@ def parse(text: str) -> dict[str, User]:
     return users
 
 
-class UsersFile:
+class UsersFile(RereadFile[dict[str, User]]):
     """A users file, which may change at any time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked_at = float("-inf")
-        self._users: dict[str, User] = {}
-
-    def users(self) -> Mapping[str, User]:
-        """The users by name, as of a second ago at most. A file that is broken or gone leaves them
-        as they were, with an error in the log.
-
-        Whoever comes while it is read for the first time waits: else the password of everybody
-        would be wrong.
-        """
-        if self._is_fresh():
-            return self._users
-        with self._lock:
-            if not self._is_fresh():
-                self._looked_at = time.monotonic()
-                try:
-                    self._read()
-                except (OSError, ValueError) as error:
-                    LOG.error("users file %s: %s", self._path, error)
-        return self._users
-
-    def _read(self) -> None:
-        status = os.stat(self._path)
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        if stamp != self._stamp:
-            self._users = parse(read_private(self._path))
-            self._stamp = stamp
-
-    def _is_fresh(self) -> bool:
-        """Whether there is something to go by, and it is no time to look again."""
-        return self._stamp is not None and time.monotonic() - self._looked_at < _LOOK_AGAIN
+        super().__init__(path, parse, {}, "users file")

@@ -3,17 +3,16 @@ Those that the first start makes may be absent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 from oslo_config import cfg
 
 from abaca import config
-from abaca.api import policy
+from abaca.api import policy, tokens_file, users_file
 from abaca.api.cleartext import refuse_unusable_tls
 from abaca.api.routing import DEFAULTS
-from abaca.api.users_file import parse
 from abaca.db.private_files import read_private
 from abaca.dns.records import DnsError
 from abaca.dns.tsig_key import read_key
@@ -24,6 +23,7 @@ def errors(conf: cfg.ConfigOpts) -> list[str]:
     return [
         *policy.complaints(conf, DEFAULTS),
         *_of_users(conf),
+        *_of_tokens(conf),
         *_of_key(conf),
         *_of_certificate(conf),
         *_of_dns_key(conf),
@@ -36,6 +36,15 @@ def _of_users(conf: cfg.ConfigOpts) -> Iterator[str]:
         return
     if not path.exists() and conf.api.http_basic_auth_user_file and not path.parent.is_dir():
         yield f"[api] http_basic_auth_user_file = {path}: the folder {path.parent} does not exist."
+    yield from _of_lines(path, users_file.parse, "abaca user")
+
+
+def _of_tokens(conf: cfg.ConfigOpts) -> Iterator[str]:
+    if conf.api.auth_strategy == "http_basic":
+        yield from _of_lines(config.tokens_file(conf), tokens_file.parse, "abaca token")
+
+
+def _of_lines(path: Path, parse: Callable[[str], object], command: str) -> Iterator[str]:
     try:
         parse(read_private(path))
     except (FileNotFoundError, PermissionError):
@@ -43,7 +52,7 @@ def _of_users(conf: cfg.ConfigOpts) -> Iterator[str]:
     except OSError as error:
         yield str(error)
     except ValueError as error:
-        yield f"{path}: {error}; `abaca user` writes such lines."
+        yield f"{path}: {error}; `{command}` writes such lines."
 
 
 def _of_key(conf: cfg.ConfigOpts) -> Iterator[str]:
