@@ -78,6 +78,11 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         help="Name of the share type of shares that are created without one: gold. By default "
         "there is none.",
     ),
+    cfg.StrOpt(
+        "default_share_group_type",
+        help="Name of the share group type of share groups that are created without one. By "
+        "default there is none.",
+    ),
     cfg.ListOpt(
         "admin_only_metadata",
         default=["__affinity_same_host", "__affinity_different_host"],

@@ -49,6 +49,16 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
     }
     type_id = api("POST", "/types", {"share_type": private})["share_type"]["id"]
     api("POST", f"/types/{type_id}/action", {"addProjectAccess": {"project": "red"}}, status=202)
+    group_type = {"name": "private", "share_types": [type_id], "is_public": False}
+    group_type_id = api("POST", "/share-group-types", {"share_group_type": group_type})[
+        "share_group_type"
+    ]["id"]
+    api(
+        "POST",
+        f"/share-group-types/{group_type_id}/action",
+        {"addProjectAccess": {"project": "red"}},
+        status=202,
+    )
     local = {kind: api.send("POST", f"/network/v2.0/{kind}s", {kind: body}, who=ALICE,
      version=None).json[kind]["id"]
              for kind, body in [("network", {"name": SECRET})]}  # fmt: skip
@@ -93,6 +103,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
     lock = {"resource_type": "share", "resource_id": share, "lock_reason": SECRET}
     return {
         "type_id": type_id,
+        "share_group_type_id": group_type_id,
         "local_network_id": local["network"],
         "local_subnet_id": local["subnet"],
         "policy_id": local["policy"],
@@ -253,6 +264,11 @@ BODIES: dict[str, Any] = {
     "share_types.update": _constant({"name": "t"}),
     "share_type_access.add": _constant({"project": "blue"}),
     "share_type_access.remove": _constant({"project": "red"}),
+    "share_group_types.create": lambda ids: {"name": "t", "share_types": [ids["type_id"]]},
+    "share_group_type_access.add": _constant({"project": "blue"}),
+    "share_group_type_access.remove": _constant({"project": "red"}),
+    "group_specs.create": _constant(_META),
+    "group_specs.update": _constant(_META),
     "extra_specs.create": _constant(_META),
     "extra_specs.update": _constant(_META),
     "share_networks.create": lambda ids: {

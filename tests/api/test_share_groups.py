@@ -12,7 +12,6 @@ from tests.api.conftest import ALICE, NOBODY, Api
     [
         ("/share-groups", "share_groups"),
         ("/share-groups/detail", "share_groups"),
-        ("/share-group-types", "share_group_types"),
         ("/share-group-snapshots", "share_group_snapshots"),
         ("/share-group-snapshots/detail", "share_group_snapshots"),
     ],

@@ -34,7 +34,7 @@ SINGLE = {  # what answers with one thing, however many there are
     "/metrics",
     "/v2/share-groups",
     "/v2/share-groups/detail",
-    "/v2/share-group-types",
+    "/v2/share-group-types/default",
     "/v2/share-group-snapshots",
     "/v2/share-group-snapshots/detail",
     # asked of a worker, which there is none of here: test_clients
@@ -73,6 +73,12 @@ class Site:
         specs = {"driver_handles_share_servers": "True"}
         private = {"name": "private", "extra_specs": specs, "share_type_access:is_public": False}
         self.private = str(api("POST", "/types", {"share_type": private})["share_type"]["id"])
+        group_type = {"name": "group", "share_types": ["private"], "is_public": False}
+        self.group_type = str(
+            api("POST", "/share-group-types", {"share_group_type": group_type})["share_group_type"][
+                "id"
+            ]
+        )
         self.network = api.share_network()["id"]
         self.share = api.share(self.network)["id"]
         self.server = api("GET", f"/shares/{self.share}")["share"]["share_server_id"]
@@ -90,6 +96,14 @@ class Site:
                 {"addProjectAccess": {"project": f"p{n}"}},
                 status=202,
             )
+            api(
+                "POST",
+                f"/share-group-types/{self.group_type}/action",
+                {"addProjectAccess": {"project": f"p{n}"}},
+                status=202,
+            )
+            group_type = {"name": f"group{n}", "share_types": ["gold", f"type{n}"]}
+            api("POST", "/share-group-types", {"share_group_type": group_type})
             api("POST", f"/shares/{self.share}/metadata", {"metadata": {f"k{n}": "v"}})
             network = api.share_network(name=f"n{n}")["id"]
             share = api.share(network)["id"]
@@ -153,6 +167,7 @@ class Site:
             "type_id": of_type, "share_network_id": self.spare(), "share_id": self.share,
              "instance_id": instance, "share_server_id": self.server,
             "snapshot_id": self.snapshot, "snapshot_instance_id": self.snapshot_instance(),
+            "share_group_type_id": self.group_type,
         }  # fmt: skip
         return template.format(**ids)
 
@@ -206,6 +221,7 @@ def test_every_list_takes_the_same_statements_for_many_rows_as_for_few(
     one_only = {
         "/v2/shares/{share_id}/instances", "/v2/availability-zones", "/v2/os-availability-zone",
          "/v2/types/{type_id}/extra_specs",
+         "/v2/share-group-types/{share_group_type_id}/group-specs",
         "/v2/share-servers/{share_server_id}/details",
          "/v2/snapshots/{snapshot_id}/export-locations",
          "/v2/snapshot-instances/{snapshot_instance_id}/export-locations",

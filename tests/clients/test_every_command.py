@@ -106,6 +106,22 @@ def test_types(shell: Shell, stage: str) -> None:
     shell.run("share", "type", "delete", "closed")
 
 
+def test_group_types(shell: Shell, stage: str) -> None:
+    kind = ("share", "group", "type")
+    shell.ask(*kind, "create", "pair", "every", "--public", "false", "--group-specs", "a=1")
+    assert "pair" in [row["Name"] for row in shell.ask(*kind, "list", "--all")]
+    shell.run(*kind, "set", "pair", "--group-specs", "b=2")
+    shown = str(shell.ask(*kind, "show", "pair"))
+    assert "a" in shown and "b" in shown
+    shell.run(*kind, "unset", "pair", "a")
+    shell.run(*kind, "access", "create", "pair", "blue")
+    assert shell.ask(*kind, "access", "list", "pair") == [{"Project ID": "blue"}]
+    shell.run(*kind, "access", "delete", "pair", "blue")
+    assert shell.ask(*kind, "access", "list", "pair") == []
+    shell.run(*kind, "delete", "pair")
+    assert shell.ask(*kind, "list", "--all") == []
+
+
 def test_networks_and_subnets(shell: Shell, stage: str) -> None:
     shell.run("share", "network", "set", "every", "--description", "told")
     assert shell.ask("share", "network", "show", "every")["description"] == "told"

@@ -8,7 +8,7 @@ from abaca.api.call import Call
 from abaca.api.declaration import Resource, Route, Takes, admin, plain
 from abaca.api.resources.share_types import MALFORMED
 from abaca.api.wire.schemas import MAP
-from abaca.api.wire.share_types import spec_texts
+from abaca.api.wire.share_types import one_spec, spec_texts
 from abaca.db.session import begin, read
 from abaca.domain.share_types import share_types
 from abaca.errors import Invalid
@@ -39,12 +39,7 @@ def show(call: Call, type_id: str, key: str) -> dict[str, str]:
 
 def update(call: Call, type_id: str, key: str) -> dict[str, str]:
     """PUT /types/{id}/extra_specs/{key} with the body {key: value}: adds it or changes it."""
-    body = call.json
-    if not isinstance(body, dict) or key not in body:
-        raise Invalid("Request body and URI mismatch")
-    if len(body) > 1:
-        raise Invalid("Request body contains too many items")
-    texts = spec_texts(body)
+    texts = spec_texts(one_spec(call.json, key))
     with begin(call.engine) as conn:
         share_types.set_extra_specs(conn, call.caller, type_id, texts)
     return texts

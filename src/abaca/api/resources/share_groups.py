@@ -1,5 +1,5 @@
-"""/share-groups, /share-group-types and /share-group-snapshots, since 2.31: there are none yet.
-Horizon asks for all before it makes a share."""
+"""/share-groups and /share-group-snapshots, since 2.31: there are none yet.
+Horizon asks for them before it makes a share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ from abaca.api.wire.schemas import NO_ITEMS
 def index(_call: Call) -> dict[str, Any]:
     """GET /share-groups, GET /share-groups/detail"""
     return {"share_groups": []}
-
-
-def list_types(_call: Call) -> dict[str, Any]:
-    """GET /share-group-types"""
-    return {"share_group_types": []}
 
 
 def list_snapshots(_call: Call) -> dict[str, Any]:
@@ -42,15 +37,6 @@ RESOURCE = Resource(
             index,
             reader("share_group:get_all"),
             gives=plain("share_groups", NO_ITEMS),
-            since=31,
-            experimental_until=54,
-        ),
-        Route(
-            "GET",
-            "/v2/share-group-types",
-            list_types,
-            reader("share_group_type:index"),
-            gives=plain("share_group_types", NO_ITEMS),
             since=31,
             experimental_until=54,
         ),

@@ -10,27 +10,27 @@ from abaca.api.declaration import Resource, Route, action, admin, plain
 from abaca.api.wire.schemas import TEXT, object_of
 from abaca.api.wire.share_types import ProjectAccess
 from abaca.db.session import begin, read
-from abaca.domain.share_types import share_type_access
+from abaca.domain.share_types.share_types import KIND
 
 
 def index(call: Call, type_id: str) -> dict[str, Any]:
     """GET /types/{id}/share_type_access"""
     with read(call.engine) as conn:
-        return {"share_type_access": share_type_access.find(conn, type_id)}
+        return {"share_type_access": KIND.projects_of(conn, type_id)}
 
 
 def add(call: Call, type_id: str) -> None:
     """Action addProjectAccess."""
     project_id = call.arguments(ProjectAccess).project
     with begin(call.engine) as conn:
-        share_type_access.add(conn, type_id, project_id)
+        KIND.open(conn, type_id, project_id)
 
 
 def remove(call: Call, type_id: str) -> None:
     """Action removeProjectAccess."""
     project_id = call.arguments(ProjectAccess).project
     with begin(call.engine) as conn:
-        share_type_access.remove(conn, type_id, project_id)
+        KIND.close(conn, type_id, project_id)
 
 
 _TYPE = "/v2/types/{type_id}"

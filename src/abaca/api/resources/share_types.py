@@ -30,7 +30,7 @@ MALFORMED = (
 _EVERY = ("all", "none")
 
 
-def _public_or_every(text: str) -> bool | None:
+def public_or_every(text: str) -> bool | None:
     """The value of `is_public`; None: public and other types."""
     return None if text.lower() in _EVERY else bodies.boolean(text)
 
@@ -38,7 +38,7 @@ def _public_or_every(text: str) -> bool | None:
 # Others than administrators see what is public or opened to them, whatever they ask for.
 _QUERY = ListQuery(
     [
-        Filter("is_public", _public_or_every, is_admins=True),
+        Filter("is_public", public_or_every, is_admins=True),
         Filter("extra_specs", bodies.mapping, since=43),
     ]
 )

@@ -99,19 +99,26 @@ def _one_of(*given: Any) -> bool | None:
     return values.pop() if values else None
 
 
-def type_name(name: str | None) -> str:
+def type_name(name: str | None, noun: str = "share type") -> str:
     """A type's name. Raises Invalid unless it has 1 to 255 characters that are not all blanks."""
     if not name or not name.strip() or len(name) > 255:
-        raise Invalid(
-            "The name of a share type must have 1 to 255 characters and must not be blank."
-        )
+        raise Invalid(f"The name of a {noun} must have 1 to 255 characters and must not be blank.")
     return name
 
 
-def spec_texts(extra_specs: dict[str, Any]) -> dict[str, str]:
-    """Extra specs as they are stored: text, whatever JSON had (`true` becomes `True`). Raises
-    Invalid for null, lists and objects."""
-    for key, value in extra_specs.items():
+def spec_texts(specs: dict[str, Any], kind: str = "extra_spec") -> dict[str, str]:
+    """Specs as they are stored: text, whatever JSON had (`true` becomes `True`). Raises Invalid for
+    null, lists and objects."""
+    for key, value in specs.items():
         if not isinstance(value, str | int | float):
-            raise Invalid(f"Invalid extra_spec: the value of {key} is not text.")
-    return {key: str(value) for key, value in extra_specs.items()}
+            raise Invalid(f"Invalid {kind}: the value of {key} is not text.")
+    return {key: str(value) for key, value in specs.items()}
+
+
+def one_spec(body: Any, key: str) -> dict[str, Any]:
+    """The body of a request that sets the spec `key`: that spec only. Raises Invalid."""
+    if not isinstance(body, dict) or key not in body:
+        raise Invalid("Request body and URI mismatch")
+    if len(body) > 1:
+        raise Invalid("Request body contains too many items")
+    return body

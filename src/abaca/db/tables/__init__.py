@@ -19,6 +19,12 @@ from abaca.db.tables.security_services import (
     share_network_security_service_association,
 )
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
+from abaca.db.tables.share_group_types import (
+    share_group_type_projects,
+    share_group_type_share_type_mappings,
+    share_group_type_specs,
+    share_group_types,
+)
 from abaca.db.tables.share_networks import (
     share_network_checks,
     share_network_subnets,
@@ -70,6 +76,10 @@ __all__ = [
     "services",
     "share_access_rules",
     "share_export_locations",
+    "share_group_type_projects",
+    "share_group_type_share_type_mappings",
+    "share_group_type_specs",
+    "share_group_types",
     "share_instance_access_map",
     "share_instances",
     "share_network_checks",

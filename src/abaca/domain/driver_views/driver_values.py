@@ -109,7 +109,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
     ).all()
     locations = export_locations.by_instance(conn, [row.id for row in rows])
     rules = access_rule_states.granted(conn, [row.id for row in rows])
-    specs = share_types.extra_specs_of(conn, {row.share_type_id for row in rows})
+    specs = share_types.KIND.specs_of(conn, {row.share_type_id for row in rows})
     return [
         Share(
             id=row.id,

@@ -6,7 +6,6 @@ rights only the visible ones), required_extra_specs, created_at, updated_at.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -17,8 +16,10 @@ from oslo_utils import strutils
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from abaca.db.session import lock_row, utcnow
+from abaca.db.session import utcnow
 from abaca.db.tables import (
+    share_group_type_share_type_mappings,
+    share_group_types,
     share_instances,
     share_type_extra_specs,
     share_type_projects,
@@ -26,11 +27,19 @@ from abaca.db.tables import (
 )
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows.listings import sorted_by
+from abaca.domain.rows.offered_types import KindOfType, check_spec
 from abaca.drivers.nfs_specs import nfs_specs
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
 from abaca.scheduler.specs import SHOWN_CAPABILITIES
 from abaca.values import Caller, Page
 
+KIND = KindOfType(
+    noun="share type",
+    types=share_types,
+    projects=share_type_projects,
+    specs=share_type_extra_specs,
+    key="share_type_id",
+)
 HANDLES_SERVERS = "driver_handles_share_servers"
 SNAPSHOT_SUPPORT = "snapshot_support"
 BOOLEAN_SPECS = SHOWN_CAPABILITIES | {HANDLES_SERVERS}
@@ -53,9 +62,7 @@ TENANT_VISIBLE = BOOLEAN_SPECS | SIZE_SPECS | {AVAILABILITY_ZONES, REPLICATION_T
 _SPECS_OF = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
     share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
 )
-_LONGEST = 255
 _OWN_SCOPE = "abaca:"
-_KEY = re.compile(r"[\w.:-]+")
 
 
 def create(
@@ -86,28 +93,39 @@ def create(
         conn.execute(sa.insert(share_types).values(values))
     except IntegrityError:
         raise Conflict(f"Share Type {name} already exists.") from None
-    conn.execute(sa.insert(share_type_extra_specs), _rows(type_id, extra_specs))
+    KIND.add_specs(conn, type_id, _stored(extra_specs))
     return get(conn, caller, type_id)
 
 
 def get(conn: Connection, caller: Caller, type_id: str) -> dict[str, Any]:
     """One type by id. Raises Missing, also for types that are neither public nor opened to the
     caller's project."""
-    rows = _views(conn, caller, _visible(caller).where(share_types.c.id == type_id))
+    rows = _views(conn, caller, KIND.visible(caller).where(share_types.c.id == type_id))
     if not rows:
-        raise Missing(f"Share type {type_id} could not be found.")
+        raise KIND.missing(type_id)
     return rows[0]
 
 
 def lookup(conn: Connection, caller: Caller, id_or_name: str) -> dict[str, Any]:
     """One type by id or name. Raises Missing."""
-    query = _visible(caller).where(
+    query = KIND.visible(caller).where(
         sa.or_(share_types.c.id == id_or_name, share_types.c.name == id_or_name)
     )
     rows = _views(conn, caller, query)
     if not rows:
-        raise Missing(f"Share type {id_or_name} could not be found.")
+        raise KIND.missing(id_or_name)
     return next((row for row in rows if row["id"] == id_or_name), rows[0])
+
+
+def ids_of(conn: Connection, caller: Caller, ids_or_names: Collection[str]) -> list[str]:
+    """The ids of several types, each once, in one statement. Raises Missing for the first that the
+    caller does not see."""
+    known = conn.execute(KIND.visible(caller)).all()
+    ids = {row.name: row.id for row in known} | {row.id: row.id for row in known}
+    for wanted in ids_or_names:
+        if wanted not in ids:
+            raise KIND.missing(wanted)
+    return sorted({ids[wanted] for wanted in ids_or_names})
 
 
 def find(
@@ -126,11 +144,12 @@ def find(
     """
     column = sorted_by("Share types", page, _SORT_KEYS)
     ascending = page.sort_dir == "asc" if page.sort_dir else page.sort_key is None
-    query = _visible(caller).order_by(
+    query = KIND.visible(caller).order_by(
         column.asc() if ascending else column.desc(), share_types.c.id
     )
     if is_public is not None:
-        query = query.where(_open_to(caller) if is_public else share_types.c.is_public.is_(False))
+        is_private = share_types.c.is_public.is_(False)
+        query = query.where(KIND.open_to(caller) if is_public else is_private)
     wanted = extra_specs or {}
     found = [
         view
@@ -162,18 +181,27 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, type_id: str) -> None:
-    """Delete a type. Raises Missing, Invalid (shares use it)."""
+    """Delete a type. Raises Missing, Invalid (shares or share group types use it)."""
     get(conn, caller, type_id)
-    in_use = Invalid(f"Share type {type_id} is still in use: shares of it are present.")
-    if conn.execute(
-        sa.select(share_instances.c.id).where(share_instances.c.share_type_id == type_id).limit(1)
-    ).first():
-        raise in_use
+    obstacle = _obstacle(conn, type_id)
+    if obstacle:
+        raise Invalid(f"Share type {type_id} is still in use: {obstacle}.")
     try:
         conn.execute(sa.delete(share_types).where(share_types.c.id == type_id))
-    except IntegrityError:  # a share was made in between
-        raise in_use from None
+    except IntegrityError:  # something of it was made in between
+        raise Invalid(f"Share type {type_id} is still in use.") from None
     quota_usages.forget_share_type(conn, type_id)
+
+
+def _obstacle(conn: Connection, type_id: str) -> str | None:
+    """Why a type cannot be deleted, if so."""
+    shares_of_it = sa.select(share_instances.c.id).where(share_instances.c.share_type_id == type_id)
+    if conn.execute(shares_of_it.limit(1)).first():
+        return "shares of it are present"
+    mappings = share_group_type_share_type_mappings
+    groups = sa.select(share_group_types.c.name).join(mappings)
+    group_type = conn.scalar(groups.where(mappings.c.share_type_id == type_id).limit(1))
+    return f"share group type {group_type} holds it" if group_type else None
 
 
 def set_extra_specs(
@@ -181,23 +209,9 @@ def set_extra_specs(
 ) -> None:
     """Add extra specs, or change those that are there. Raises Missing, Invalid."""
     get(conn, caller, type_id)
-    if lock_row(conn, share_types, type_id) is None:  # who else changes the same one waits
-        raise Missing(f"Share type {type_id} could not be found.")
+    KIND.lock(conn, type_id)  # who else changes the same one waits
     check_extra_specs(extra_specs)
-    specs = share_type_extra_specs
-    conn.execute(
-        sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key.in_(extra_specs))
-    )
-    conn.execute(sa.insert(specs), _rows(type_id, extra_specs))
-
-
-def extra_specs_of(conn: Connection, type_ids: Collection[str]) -> dict[str, dict[str, str]]:
-    """All extra specs of these types, by type; in one statement."""
-    table = share_type_extra_specs
-    found: dict[str, dict[str, str]] = {type_id: {} for type_id in type_ids}
-    for spec in conn.execute(sa.select(table).where(table.c.share_type_id.in_(type_ids))):
-        found[spec.share_type_id][spec.spec_key] = spec.spec_value
-    return found
+    KIND.set_specs(conn, type_id, _stored(extra_specs))
 
 
 def get_extra_spec(conn: Connection, caller: Caller, type_id: str, key: str) -> str:
@@ -220,24 +234,14 @@ def delete_extra_spec(
     get(conn, caller, type_id)
     if key in kept:
         raise Forbidden(f"Extra spec '{key}' can't be deleted.")
-    specs = share_type_extra_specs
-    deleted = conn.execute(
-        sa.delete(specs).where(specs.c.share_type_id == type_id, specs.c.spec_key == key)
-    ).rowcount
-    if not deleted:
+    if not KIND.delete_spec(conn, type_id, key):
         raise _no_spec(type_id, key)
 
 
 def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
     """Raises Invalid for the first invalid key or value."""
     for key, value in extra_specs.items():
-        if not 0 < len(key) <= _LONGEST or not 0 < len(value) <= _LONGEST:
-            raise Invalid(f"Invalid extra_spec: keys and values have 1 to {_LONGEST} characters.")
-        if not _KEY.fullmatch(key):
-            raise Invalid(
-                "Key names can only contain alphanumeric characters, underscores, periods, colons "
-                "and hyphens."
-            )
+        check_spec("extra_spec", key, value)
         if key in BOOLEAN_SPECS and _boolean(value) is None:
             raise Invalid(f"Invalid extra_spec: {key}={value}: a boolean is needed.")
         if key in SIZE_SPECS and not (value.isascii() and value.isdigit() and int(value) > 0):
@@ -288,29 +292,11 @@ def _no_spec(type_id: str, key: str) -> Missing:
     return Missing(f"Share Type {type_id} has no extra spec with key {key}.")
 
 
-def _rows(type_id: str, extra_specs: Mapping[str, str]) -> list[dict[str, str]]:
-    kept = {
+def _stored(extra_specs: Mapping[str, str]) -> dict[str, str]:
+    return {
         key: ",".join(zones(value)) if key == AVAILABILITY_ZONES else value
         for key, value in extra_specs.items()
     }
-    return [
-        {"share_type_id": type_id, "spec_key": key, "spec_value": value}
-        for key, value in kept.items()
-    ]
-
-
-def _visible(caller: Caller) -> sa.Select[Any]:
-    query = sa.select(share_types)
-    if caller.is_admin:
-        return query
-    return query.where(_open_to(caller))
-
-
-def _open_to(caller: Caller) -> sa.ColumnElement[bool]:
-    opened = sa.select(share_type_projects.c.share_type_id).where(
-        share_type_projects.c.project_id == caller.project_id
-    )
-    return sa.or_(share_types.c.is_public.is_(True), share_types.c.id.in_(opened))
 
 
 def _views(conn: Connection, caller: Caller, query: sa.Select[Any]) -> list[dict[str, Any]]:

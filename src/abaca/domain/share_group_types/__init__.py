@@ -1,0 +1,1 @@
+"""Share group types: what groups of shares administrators offer."""
