@@ -1,5 +1,6 @@
 """The demonstration's steps as tests: real processes, the real `openstack` command, real NFS over
 IPv4 and IPv6 from clients' namespaces. Between them a share that is exported on chosen subnets.
+The command is preloaded; `test_ipv6_only` starts it as a user does.
 
 One play, in order: a step that fails makes the next ones fail.
 """
@@ -16,6 +17,7 @@ import pytest
 from abaca.admin import demo, demo_steps
 from abaca.admin.demo_scene import Scene, StepFailed
 from abaca.admin.demo_steps import Play
+from tests.clients.preloaded import preloaded_openstack
 
 pytestmark = [
     pytest.mark.play,
@@ -34,6 +36,7 @@ def play() -> Iterator[Play]:
     if lacking:
         pytest.skip("; ".join(lacking))
     scene = Scene(print)
+    scene.program = str(preloaded_openstack())
     try:
         yield Play(scene, print)
     finally:

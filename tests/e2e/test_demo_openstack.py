@@ -18,6 +18,7 @@ import pytest
 
 from abaca.admin import demo, demo_steps
 from abaca.admin.demo_steps import Play
+from tests.clients.preloaded import preloaded_openstack
 from tests.e2e.tutorial_pages import FIRST_LINES, TUTORIALS, blocks_of, marked, output_of
 from tests.openstack.demo import (
     OpenstackScene,
@@ -52,6 +53,7 @@ def play(
         tmp_path_factory.mktemp("neighbours"), keystone_template, lambda: neutron_template
     ) as keystone:
         scene = OpenstackScene(print, keystone)
+        scene.program = str(preloaded_openstack())
         try:
             yield Play(scene, print)
         finally:
@@ -99,7 +101,8 @@ def as_script(commands: list[str]) -> str:
 def test_the_commands_of_the_third_tutorial_do_what_its_page_says(play: Play) -> None:
     commands = blocks_of(PAGE).commands
     plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-    path = {"PATH": f"{Path(sys.executable).parent}:{plain['PATH']}"}
+    programs = preloaded_openstack().parent, Path(sys.executable).parent
+    path = {"PATH": ":".join([*map(str, programs), plain["PATH"]])}
     done = subprocess.run(
         ["bash", "-c", as_script(commands)],
         env=plain | path | play.scene.environment(),

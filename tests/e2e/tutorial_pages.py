@@ -21,6 +21,7 @@ from abaca.admin import demo
 from abaca.admin.ports import free_port
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
+from tests.clients.preloaded import preloaded_openstack
 from tests.service import PATIENCE, reachable_folder, wait_until
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
@@ -74,8 +75,9 @@ class Reader:
         self.namespace = network_namespace(self.conf)
         self.clients = {name: f"t{self.namespace[5:]}-{name}" for name in others}
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
+        programs = preloaded_openstack().parent, Path(sys.executable).parent
         self.environment = plain | {
-            "PATH": f"{Path(sys.executable).parent}:{plain['PATH']}",
+            "PATH": ":".join([*map(str, programs), plain["PATH"]]),
             "OS_DEFAULT__STATE_DIR": str(self.state_dir),
             "OS_API__PORT": str(free_port()),
             "BUSY_LOG": str(folder / "busy"),

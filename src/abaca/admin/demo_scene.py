@@ -51,7 +51,7 @@ class StepFailed(Exception):
 
 class Scene:
     """One installation for one demonstration, below a temporary folder. `say` gets each line that a
-    person may want to see.
+    person may want to see; `program` is the `openstack` command.
 
     What an installation beside other services does otherwise, it overrides: `config_text`,
     `network_options`, `environment`, `headers`, `add_client`, `remove_clients`.
@@ -60,6 +60,7 @@ class Scene:
     def __init__(self, say: Callable[[str], None], listen: str = "127.0.0.1") -> None:
         """`listen`: the address of the API."""
         self._say = say
+        self.program = openstack_program() or "openstack"
         self.folder = Path(tempfile.mkdtemp(prefix="abaca-demo-"))
         # the API process, which is not root, has to reach the database in it
         self.folder.chmod(0o755)
@@ -167,7 +168,7 @@ class Scene:
         shown = " ".join(["$ openstack", *arguments])
         began = time.monotonic()
         plain = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        command = [openstack_program() or "openstack", *arguments]
+        command = [self.program, *arguments]
         done = subprocess.run(
             command,
             capture_output=True,
