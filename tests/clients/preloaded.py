@@ -109,8 +109,10 @@ def next_command(listener: socket.socket) -> list[str] | None:
             if key.fileobj is listener:
                 connection, _ = listener.accept()
                 ready.register(connection, selectors.EVENT_READ, begin)
-            elif wanted := key.data(ready, key.fileobj):
-                return wanted
+            else:
+                wanted: list[str] | None = key.data(ready, key.fileobj)
+                if wanted is not None:
+                    return wanted
 
 
 def begin(ready: selectors.BaseSelector, connection: socket.socket) -> list[str] | None:
