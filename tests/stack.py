@@ -39,7 +39,10 @@ from abaca.values import Caller
 from abaca.worker import process
 from abaca.worker.process import Worker
 from abaca.workflow import dbos_database
+from tests import compiled_statements
 from tests.service import PATIENCE
+
+compiled_statements.share()
 
 T = TypeVar("T")
 
@@ -319,14 +322,15 @@ def wait_for(question: Callable[[], T], seconds: float = 20) -> T:
     """Ask until the answer is true; fails with the last answer after so many seconds, on a busy
     machine `PATIENCE` times as many."""
     seconds *= PATIENCE
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.01
     while True:
         answer = question()
         if answer:
             return answer
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s; the last answer was {answer!r}")
-        _pause.wait(0.01)
+        _pause.wait(pause)
+        pause = min(1.5 * pause, 0.05)  # a question costs some milliseconds of CPU
 
 
 @contextmanager
