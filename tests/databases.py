@@ -124,7 +124,8 @@ class PostgresqlDatabases:
 
     def _new_database(self, template: str) -> str:
         name = f"abaca_{next(self._numbers)}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # With nothing to be synced, copying files takes half the CPU of writing pages to the log.
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         return name
 
     def _execute(self, statement: str) -> None:
