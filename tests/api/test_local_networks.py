@@ -637,6 +637,30 @@ def test_of_overlapping_ranges_made_at_once_one_wins(alice: User) -> None:
     assert len(alice("GET", "/subnets")["subnets"]) == 1
 
 
+def test_subnets_on_several_networks_made_in_two_orders_at_once(admin: User) -> None:
+    """Nobody waits for somebody who waits for them; nor do networks of several projects."""
+    one, other = (admin.network()["id"] for _ in range(2))
+
+    def make(number: int) -> list[int]:
+        ids = (one, other) if number % 2 else (other, one)
+        subnets = [
+            {"network_id": id_, "cidr": f"10.{number}.{place}.0/24", "ip_version": 4}
+            for place, id_ in enumerate(ids * 8)
+        ]
+        projects = ("red", "blue") if number % 2 else ("blue", "red")
+        networks = [{"project_id": project} for project in projects * 4]
+        return [
+            admin.client.simulate_request("POST", f"/network/v2.0/{noun}", json=body).status_code
+            for noun, body in (
+                ("subnets", {"subnets": subnets}),
+                ("networks", {"networks": networks}),
+            )
+        ]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(make, range(12))) == [[201, 201]] * 12
+
+
 def test_networks_made_at_once_differ(admin: User) -> None:
     with ThreadPoolExecutor(8) as threads:
         made = list(threads.map(lambda _: admin.network(), range(24)))

@@ -7,9 +7,20 @@ from ipaddress import ip_network
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
-from abaca.db.tables import local_ports, network_allocations, share_networks, share_servers
+from abaca.db.tables import (
+    local_networks,
+    local_ports,
+    local_subnets,
+    network_allocations,
+    share_networks,
+    share_servers,
+)
+from abaca.domain.local_networks import sharing
 from abaca.domain.network_changes import share_server_repairs, subnet_deletions
+from abaca.operations.address_allocation import to_ask
+from abaca.values import NetworkAllocation, NetworkInfo, Subnet
 from tests.operations.conftest import Install
 from tests.operations.neighbours import make_flat, put_neighbours, set_aside
 from tests.operations.scenarios import Ground
@@ -92,6 +103,63 @@ def test_a_pool_of_which_others_use_everything_is_full(stack: Stack) -> None:
         for text in told(stack)
     )
     assert given(stack) == []
+
+
+def test_addresses_found_free_are_not_asked_about_again() -> None:
+    """Nor is their network, when none of it is left to ask about."""
+    infos = [on("flat", "10.1.0.5", "10.1.0.6"), on("vlan", "10.2.0.5"), on("vxlan", "10.3.0.5")]
+    assert to_ask(infos, ()) == infos[:2]
+    assert to_ask(infos, {"10.1.0.6", "10.2.0.5"}) == [on("flat", "10.1.0.5")]
+    assert to_ask(infos, {"10.1.0.5", "10.1.0.6", "10.2.0.5"}) == []
+
+
+def on(network_type: str, *ip_addresses: str) -> NetworkInfo:
+    subnet = Subnet(
+        neutron_net_id="net",
+        neutron_subnet_id="subnet",
+        cidr="10.0.0.0/8",
+        ip_version=4,
+        network_type=network_type,
+        gateway=None,
+        mtu=1500,
+    )
+    given = [
+        NetworkAllocation(id=address, ip_address=address, mac_address="02:00:00:00:00:01")
+        for address in ip_addresses
+    ]
+    return NetworkInfo(
+        server_id="server",
+        share_network_subnet_id="sns",
+        subnet=subnet,
+        network_allocations=given,
+    )
+
+
+def test_machines_on_a_network_of_another_project_are_told_by_number(stack: Stack) -> None:
+    """Their addresses are for whoever owns the network, and for the log."""
+    network = flat_network(stack, "10.1.0.0/30")
+    stack.do(give_away, "10.1.0.0/30")
+    put_neighbours(stack, *EVERYTHING)
+    assert stack.settled_share(stack.share(network)) == "error"
+    texts = told(stack)
+    assert any("already use 1 on a network of another project" in text for text in texts)
+    assert any(
+        "0 free addresses" in text and text.rstrip(".").endswith("use them: 1") for text in texts
+    ), texts
+    assert not any(address in text for address in ("10.1.0.2", "10.1.0.1") for text in texts)
+
+
+def give_away(conn: Connection, cidr: str) -> None:
+    """The network of that subnet is another project's, and shared with all."""
+    (network_id,) = conn.scalars(
+        sa.select(local_subnets.c.network_id).where(local_subnets.c.cidr == cidr)
+    )
+    conn.execute(
+        sa.update(local_networks)
+        .where(local_networks.c.id == network_id)
+        .values(project_id="other")
+    )
+    sharing.share(conn, network_id, sharing.ALL_PROJECTS)
 
 
 def test_a_network_that_only_share_servers_are_on_is_not_asked(stack: Stack) -> None:

@@ -397,6 +397,25 @@ def test_a_folder_of_files_counts_in_the_order_of_names(tmp_path: Path) -> None:
         settings.load()
 
 
+@pytest.mark.parametrize(
+    ("more", "is_told"),
+    [
+        ("", True),
+        ("[local]\nvni_ranges = 1000:1999\n", False),
+        ("[local]\ntenant_network_types = local\n", False),
+    ],
+    ids=["default", "ranges", "no VXLAN"],
+)
+def test_tunnels_with_ids_of_others_are_odd(run: Run, more: str, is_told: bool) -> None:
+    tunnels = "vxlan_local_address = 198.18.0.1\nvxlan_remotes = 198.18.0.2\n"
+    result = run(
+        "[DEFAULT]\nenabled_share_backends = one\n[one]\nshare_driver = linux\n" + tunnels + more
+    )
+    assert result.exit_code == 0
+    said = "[one] vxlan_local_address is set and [local] vni_ranges is not" in result.output
+    assert said is is_told, result.output
+
+
 def test_what_is_only_odd_is_a_warning(run: Run) -> None:
     text = (
         "[DEFAULT]\nenabled_share_backends = one\nservice_down_time = "

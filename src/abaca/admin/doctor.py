@@ -25,6 +25,8 @@ from abaca.db import migrations
 from abaca.db.session import create_engine, read, utcnow
 from abaca.db.tables import services
 from abaca.drivers.linux.requirements import PROGRAMS, missing
+from abaca.errors import BackendError
+from abaca.worker import backends
 
 KERNEL = "kernel: "
 LEAST_FREE_GIB = 2
@@ -58,8 +60,24 @@ def run(settings: Settings) -> int:
             *database_findings(conf),
             *api_findings(conf),
             *port_findings(conf),
+            *backend_findings(conf),
         ]
     return told(findings, "missing", "Nothing is missing.")
+
+
+def backend_findings(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """What back ends say of themselves on this machine."""
+    if os.geteuid() != 0:
+        return
+    for backend in backends.load(conf):
+        group = f"Back end {backend.host}"
+        try:
+            found = backend.driver.machine_findings()
+        except BackendError as error:
+            yield Finding(group, "machine", f"cannot be looked at: {error.message}")
+            continue
+        for seen in found:
+            yield Finding(group, seen.what, seen.lack, seen.seen)
 
 
 def told(findings: Sequence[Finding], lacking: str, nothing: str) -> int:

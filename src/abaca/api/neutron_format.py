@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from msgspec import UNSET, Struct, structs
+from sqlalchemy.engine import Connection
 
 from abaca.api.call import Call
 from abaca.api.wire import bodies
@@ -31,10 +32,18 @@ def given(body: Struct) -> dict[str, Any]:
 
 
 def created(
-    call: Call, member: str, struct: type[_S], new: Callable[..., dict[str, Any]], view: View
+    call: Call,
+    member: str,
+    struct: type[_S],
+    new: Callable[..., dict[str, Any]],
+    view: View,
+    hold: Callable[[Connection, Call, list[_S]], None],
 ) -> dict[str, Any]:
-    """What `{member: …}` or `{members: […]}` asks for: all of it or, when one is refused,
-    nothing."""
+    """What `{member: …}` or `{members: […]}` asks for: all of it or, when one is refused, nothing.
+
+    `hold` takes the locks that making several needs, in an order that does not depend on the
+    request.
+    """
     many = f"{member}s"
     wanted = call.json.get(many) if isinstance(call.json, dict) else None
     if wanted is None:
@@ -45,6 +54,7 @@ def created(
     if not 0 < len(listed) <= MOST_AT_ONCE:
         raise Invalid(f"A request makes 1 to {MOST_AT_ONCE} {many}, not {len(listed)}.")
     with begin(call.engine) as conn:
+        hold(conn, call, listed)
         made = [new(conn, call, body) for body in listed]
     return {many: view.render_all(made, 0, is_admin=call.caller.is_admin)}
 

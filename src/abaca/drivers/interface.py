@@ -205,6 +205,13 @@ class ShareDriver(ABC):
         """
         return None
 
+    def machine_findings(self) -> list[Finding]:
+        """What is odd about the back end on this machine although it works now, and will not after
+        a restart. Changes nothing, and is called as `network_findings` is, by `abaca doctor`. By
+        default nothing is told.
+        """
+        return []
+
     def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
         """What stands, or does not, between clients on that network and a share server's address
         there, in the order of the way: link, bridge, tag, port, address, route, the file server.

@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from typing import ClassVar, Protocol
 from uuid import UUID, uuid5
 
-from abaca.addresses import plain_address
+from abaca.addresses import first_of, plain_address
 from abaca.errors import NoSpace, Refused
 from abaca.networks.address_pool import AddressPool, AddressRange, first_host, last_host
 from abaca.networks.interface import AllocationRequest, NetworkPlugin
@@ -28,8 +28,6 @@ _PORT_IDS = UUID("5d1f8f2c-4c5b-4d57-9d0f-3f4f6f0a7c11")
 SET_ASIDE_FOR = timedelta(hours=1)
 """As long is an address given to nobody that another machine uses. After that it may be given
 again, which is when it is looked for again."""
-
-_MOST_SHOWN = 8
 
 
 ALL_PROJECTS = "*"
@@ -159,13 +157,14 @@ class LocalNetworks(NetworkPlugin):
         return AddressPool(found[0].allocation_pools).free(not_free)
 
     def allocate(self, requests: Sequence[AllocationRequest]) -> list[list[NetworkAllocation]]:
-        with self._store.lock({request.neutron_subnet_id for request in requests}) as locked:
+        asking = {request.neutron_subnet_id: request.project_id for request in requests}
+        with self._store.lock(set(asking)) as locked:
             _require_usable(requests, locked.subnets())
             ports = {
                 port.key: port
                 for port in locked.ports_of({request.server_id for request in requests})
             }
-            made = _new_ports(_missing_keys(requests, ports), locked)
+            made = _new_ports(_missing_keys(requests, ports), locked, asking)
             if made:
                 locked.add(made)
             ports |= {port.key: port for port in made}
@@ -313,7 +312,10 @@ def _missing_keys(
     return {subnet_id: list(keys) for subnet_id, keys in missing.items()}
 
 
-def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) -> list[Port]:
+def _new_ports(
+    missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts, asking: Mapping[str, str]
+) -> list[Port]:
+    """`asking`: the project that asks, by subnet."""
     if not missing:
         return []
     subnets, taken, set_aside = locked.subnets(), locked.taken(), locked.set_aside_now()
@@ -325,7 +327,8 @@ def _new_ports(missing: Mapping[str, Sequence[PortKey]], locked: LockedPorts) ->
         if free < len(keys):
             said = no_space(subnet_id, subnets[subnet_id].subnet.cidr, free, len(keys))
             others = sorted(set_aside.get(subnet_id, ()))
-            raise NoSpace(said + _used_by_others(others), is_public=True)
+            is_own = subnets[subnet_id].project_id == asking[subnet_id]
+            raise NoSpace(said + _used_by_others(others, is_own=is_own), is_public=True)
         made += [
             _new_port(key, subnet_id, address)
             for key, address in zip(keys, pool.pick([str(key) for key in keys], used), strict=True)
@@ -340,12 +343,12 @@ def _new_port(key: PortKey, subnet_id: str, address: str) -> Port:
     return Port(key=key, subnet_id=subnet_id, allocation=allocation)
 
 
-def _used_by_others(addresses: Sequence[str]) -> str:
+def _used_by_others(addresses: Sequence[str], *, is_own: bool) -> str:
+    """Which addresses machines of others have is told to the owner of the network only."""
     if not addresses:
         return ""
-    shown = ", ".join(addresses[:_MOST_SHOWN])
-    more = f" and {len(addresses) - _MOST_SHOWN} more" if len(addresses) > _MOST_SHOWN else ""
-    return f"; set aside, because other machines use them: {shown}{more}"
+    shown = first_of(addresses) if is_own else str(len(addresses))
+    return f"; set aside, because other machines use them: {shown}"
 
 
 def no_space(subnet_id: str, cidr: str, free: int, needed: int) -> str:

@@ -134,6 +134,26 @@ def test_what_a_killed_worker_left_is_removed(town: Town, site: Site) -> None:
     assert not namespaces.exists(f"{layout.namespace}.asks")
 
 
+@pytest.mark.parametrize("next_look", ["ensured", "switched off"])
+def test_what_a_killed_worker_left_beside_a_server_goes_with_the_next_look(
+    town: Town, site: Site, next_look: str
+) -> None:
+    """It asked for a new subnet of a server in use."""
+    server = serving(town, site, entries(site, str(uuid4()), FLAT))
+    layout = site.layout(server)
+    question = duplicates.asking(layout, town.driver._wires, server.network_info, None)
+    town.host.do(question.__enter__)
+    assert namespaces.exists(f"{layout.namespace}.asks")
+    off = linux_backend.successor(
+        town.driver, **(OPTIONS | {"duplicate_address_detection": "false"})
+    )
+    if next_look == "ensured":
+        town.host.do(lambda: off.ensure_server(server, []))
+    else:
+        assert in_use(town, server.network_info, off) == []
+    assert not namespaces.exists(f"{layout.namespace}.asks")
+
+
 def test_an_interface_that_is_just_raised_is_waited_for(town: Town, site: Site) -> None:
     """What is sent before a network card has a carrier is lost, and every address seems free."""
     infos = entries(site, str(uuid4()), NIC, at=NEIGHBOURS)
@@ -147,6 +167,30 @@ def test_an_interface_that_is_just_raised_is_waited_for(town: Town, site: Site) 
         wait([asked], timeout=3)  # longer than it asks for
         town.apart.configure("eth0", *NEIGHBOURS)
         assert asked.result() == plain(*NEIGHBOURS)
+
+
+def test_a_bridge_of_the_host_that_speaks_stp_is_waited_for(town: Town, site: Site) -> None:
+    """What is sent before its new port forwards is lost, and every address seems free."""
+    set_stp(town.host, "ext", state=1, forward_delay=200)  # hundredths of seconds
+    try:
+        infos = entries(site, str(uuid4()), FLAT, at=[*NOBODYS, *NEIGHBOURS])
+        assert in_use(town, infos) == plain(*NEIGHBOURS)
+    finally:
+        set_stp(town.host, "ext", state=0, forward_delay=1500)
+
+
+def set_stp(machine: Machine, bridge: str, state: int, forward_delay: int) -> None:
+    def act(links: IPRoute) -> None:
+        (index,) = links.link_lookup(ifname=bridge)
+        links.link(
+            "set",
+            index=index,
+            kind="bridge",
+            br_forward_delay=forward_delay,
+            br_stp_state=state,
+        )
+
+    namespaces.inside(machine.namespace, act)
 
 
 @contextmanager

@@ -18,10 +18,12 @@ from abaca.drivers.linux.wires.links import PORT_PREFIX
 from abaca.drivers.linux.wires.plugging import bridge_name
 from abaca.errors import Refused
 from abaca.values import ExportChoice, NetworkInfo
+from tests.contracts.drivers import linux_backend
 from tests.contracts.drivers.linux_site import Site
 from tests.contracts.drivers.wired_town import (
     FLAT,
     NIC,
+    OPTIONS,
     TUNNEL_MTU,
     VNI,
     VXLAN,
@@ -278,6 +280,18 @@ def test_a_network_without_servers_is_looked_at_alone(town: Town, site: Site) ->
     )
     (link,) = town.host.do(lambda: town.driver.network_findings(unknown))
     assert link.lack and "elsewhere" in link.lack
+
+
+def test_what_servers_are_connected_by_and_is_set_no_longer_is_told(town: Town, site: Site) -> None:
+    """Before a restart of the machine takes it away; `abaca doctor` shows it."""
+    Scene(town, site, entries(site, str(uuid4()), FLAT))
+    (whole,) = town.host.do(town.driver.machine_findings)
+    assert (whole.what, whole.lack) == ("wires", None)
+    options = {**OPTIONS, "physical_networks": "physnet2:nic"}
+    later = linux_backend.successor(town.driver, **options)
+    (told,) = town.host.do(later.machine_findings)
+    assert told.lack and "physical_networks does not name physnet1" in told.lack
+    assert "set it again" in told.lack
 
 
 def test_a_server_that_is_gone(scene: Scene) -> None:

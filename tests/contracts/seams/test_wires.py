@@ -406,6 +406,7 @@ def test_an_option_that_is_taken_away_leaves_the_wire_and_is_told(
     scene.do(later.prepare)
     option = "vxlan_local_address" if scene.kind.segment.network_type == "vxlan" else "physnet"
     assert [record for record in caplog.records if option in record.getMessage()]
+    assert [told for told in scene.do(later.unnamed) if option in told]
     scene.do(partial(later.connect, scene.own_port))
     assert scene.link()["index"] == before
     assert_reached(scene)

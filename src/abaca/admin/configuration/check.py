@@ -23,8 +23,11 @@ from abaca.admin.configuration.sections import Catalogue
 from abaca.api.cleartext import refuse_cleartext
 from abaca.api.door.environment import Proxies
 from abaca.dns.settings import refuse_senseless
+from abaca.drivers.linux.wires import wiring
 from abaca.errors import BackendError
+from abaca.networks import segment_ranges
 from abaca.networks.fake import MemoryPorts
+from abaca.networks.segment_ranges import VXLAN, SegmentRanges
 from abaca.worker import backends
 
 DATABASES = ("sqlite", "postgresql+psycopg")
@@ -61,6 +64,8 @@ def settings(
         warnings += catalogue.foreign
     if with_plugins:
         errors += _unmakeable(conf, catalogue)
+    if with_plugins and not errors:
+        warnings += _tunnels_of_others(conf, catalogue)
     return Found(errors, warnings)
 
 
@@ -141,6 +146,23 @@ def _short_down_time(conf: cfg.ConfigOpts) -> Iterator[str]:
             "report_interval = "
             f"{conf.worker.report_interval:g}: back ends count as down between two heartbeats."
         )
+
+
+def _tunnels_of_others(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:
+    """Members choose no VXLAN ids, but get any, also one that somebody else in the tunnels uses."""
+    if conf.network_plugin != "local" or "local" not in catalogue.sections:
+        return
+    given = config.plugin_settings(conf, "local", segment_ranges.OPTIONS)
+    if "vni_ranges" in given or VXLAN not in SegmentRanges.of(given).tenant_types:
+        return
+    for name, driver in catalogue.backends.items():
+        options = wiring.OPTIONS if driver == "linux" else {}
+        if config.plugin_settings(conf, name, options).get("vxlan_local_address"):
+            yield (
+                f"[{name}] vxlan_local_address is set and [local] vni_ranges is not: networks of "
+                "projects get any VXLAN id, also one that somebody else in the tunnels uses. Set "
+                "vni_ranges to ids that nobody else uses."
+            )
 
 
 def _unmakeable(conf: cfg.ConfigOpts, catalogue: Catalogue) -> Iterator[str]:

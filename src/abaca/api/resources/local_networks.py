@@ -54,7 +54,7 @@ def extension(_call: Call, alias: str) -> dict[str, Any]:
 def create_network(call: Call) -> dict[str, Any]:
     """One network, or several of them."""
     return neutron_format.created(
-        call, "network", wire.LocalNetworkCreate, _new_network, wire.NETWORK
+        call, "network", wire.LocalNetworkCreate, _new_network, wire.NETWORK, _hold_projects
     )
 
 
@@ -93,7 +93,9 @@ def delete_network(call: Call, network_id: str) -> None:
 
 def create_subnet(call: Call) -> dict[str, Any]:
     """One subnet, or several of them."""
-    return neutron_format.created(call, "subnet", wire.LocalSubnetCreate, _new_subnet, wire.SUBNET)
+    return neutron_format.created(
+        call, "subnet", wire.LocalSubnetCreate, _new_subnet, wire.SUBNET, _hold_networks
+    )
 
 
 def list_subnets(call: Call) -> dict[str, Any]:
@@ -145,6 +147,16 @@ def _extension(alias: str) -> dict[str, Any]:
         "links": [],
         "updated": "2026-11-22T00:00:00-00:00",
     }
+
+
+def _hold_projects(conn: Connection, call: Call, bodies: list[wire.LocalNetworkCreate]) -> None:
+    named = (body.project_id or body.tenant_id for body in bodies)
+    own = call.caller.project_id
+    local_networks.hold_projects(conn, (str(project) if project else own for project in named))
+
+
+def _hold_networks(conn: Connection, _call: Call, bodies: list[wire.LocalSubnetCreate]) -> None:
+    local_subnets.hold_networks(conn, (body.network_id for body in bodies))
 
 
 def _new_network(conn: Connection, call: Call, body: wire.LocalNetworkCreate) -> dict[str, Any]:

@@ -4,7 +4,7 @@ addresses on those: `local_ports`."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,12 @@ from abaca.db.tables import (
     share_networks,
 )
 from abaca.domain.local_networks import listing, segments, sharing
-from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_in_project
+from abaca.domain.rows.row_limits import (
+    NO_LIMITS,
+    RowLimits,
+    hold_in_project,
+    require_room_in_project,
+)
 from abaca.errors import Conflict, Forbidden, Invalid, Missing
 from abaca.networks.segment_ranges import MTUS, SegmentRanges
 from abaca.values import Caller
@@ -81,6 +86,14 @@ def create(
                 sharing.share(conn, network_id, sharing.ALL_PROJECTS)
             return get(conn, caller, network_id)
     raise segments.none_left(choices)
+
+
+def hold_projects(conn: Connection, project_ids: Iterable[str]) -> None:
+    """Before several networks are created in one transaction: nobody else does so meanwhile, nor
+    creates one for these projects, so that two such requests do not wait for each other."""
+    hold_in_project(conn, "several local_networks", sharing.ALL_PROJECTS)
+    for project_id in sorted(set(project_ids)):
+        hold_in_project(conn, "local_networks", project_id)
 
 
 def get(conn: Connection, caller: Caller, network_id: str) -> dict[str, Any]:

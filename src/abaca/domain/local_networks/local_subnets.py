@@ -3,7 +3,7 @@ that addresses are given from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.addresses import Address, Network, plain_address, plain_network
+from abaca.addresses import Address, Network, plain_address, plain_network, special_part
 from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import local_addresses_set_aside, local_networks, local_subnets
 from abaca.domain.local_networks import listing
@@ -32,20 +32,6 @@ FIRST_HOST = "first host"
 """As `gateway_ip`: the first address of the range; None means no gateway at all."""
 
 MOST_POOLS = 64  # of one subnet
-# This network, loopback, link-local, multicast; unspecified, loopback, IPv4 written as IPv6.
-_NOT_FOR_HOSTS = [
-    ip_network(cidr)
-    for cidr in (
-        "0.0.0.0/8",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "224.0.0.0/4",
-        "::/96",
-        "::ffff:0:0/96",
-        "fe80::/10",
-        "ff00::/8",
-    )
-]
 FILTERS = (
     "id",
     "name",
@@ -169,6 +155,13 @@ def delete(conn: Connection, caller: Caller, subnet_id: str) -> None:
     conn.execute(sa.delete(local_subnets).where(local_subnets.c.id == subnet_id))
 
 
+def hold_networks(conn: Connection, network_ids: Iterable[str]) -> None:
+    """Hold the rows of these networks before subnets are created on several of them: always in the
+    same order, so that two such requests do not wait for each other."""
+    for network_id in sorted(set(network_ids)):
+        lock_row(conn, local_networks, network_id)
+
+
 def _visible(caller: Caller) -> sa.Select[Any]:
     return sa.select(local_subnets).join(local_networks).where(networks.visible(caller))
 
@@ -195,7 +188,7 @@ def _network(cidr: str, version: int) -> Network:
             f"The prefix length of {network} leaves no room for a gateway and a host, or for "
             "anything else."
         )
-    special = next((each for each in _NOT_FOR_HOSTS if network.overlaps(each)), None)
+    special = special_part(network)
     if special is not None:
         raise Invalid(f"{network} is not a range for hosts: it overlaps {special}.")
     return network

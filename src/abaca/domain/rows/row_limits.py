@@ -3,7 +3,7 @@
 
 What is there is counted where nobody else can add to it meanwhile: with the row held that the new
 one belongs to, or, for what belongs to a project only, with a lock on project and kind. Rows are
-held before that lock, and nobody takes two of them.
+held before that lock. Whoever takes several of them does so in the order of the projects' ids.
 """
 
 from __future__ import annotations

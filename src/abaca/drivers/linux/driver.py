@@ -190,10 +190,11 @@ class LinuxDriver(ShareDriver):
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Without the server's lock: it is not there yet, or has nothing to do with these."""
+        server_id = network_info[0].server_id
         if not self._detects_duplicates or self._wires.is_own_only:
+            duplicates.forget(self.layout.server(server_id), self._wires)
             return []
         self._refuse(network_info)
-        server_id = network_info[0].server_id
         with os_errors_sorted(f"addresses of share server {server_id}"):
             return duplicates.addresses_in_use(
                 self.layout.server(server_id), self._wires, network_info, self._highest_mtu
@@ -221,6 +222,7 @@ class LinuxDriver(ShareDriver):
         refuse_malformed(server.network_info)
         with self._locked(server.id) as linux_server:
             self.file_systems.ensure(server.id)
+            linux_server.forget_question()
             linux_server.join(server.network_info)
             linux_server.service.resume_clients()
             linux_server.leave_others(server.network_info)
@@ -264,6 +266,19 @@ class LinuxDriver(ShareDriver):
         """Without the server's lock, which a change may hold for long."""
         with os_errors_sorted(f"clients of share server {server.id}"):
             return self._service(server.id).clients()
+
+    def machine_findings(self) -> list[Finding]:
+        with os_errors_sorted("looking at the wires"):
+            unnamed = self._wires.unnamed()
+        return [
+            Finding(
+                what="wires",
+                lack=f"running share servers are connected by what is set no longer: {what}. They "
+                "stay so until this machine is restarted, and are in error then: set it again, or "
+                "move their shares",
+            )
+            for what in unnamed
+        ] or [Finding(what="wires", seen="all that share servers are connected by is set")]
 
     def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
         refuse_malformed([info])

@@ -76,6 +76,10 @@ class LinuxServer:
         added = routing.add_addresses(self._layout.namespace, addresses)
         announcements.announce(self._layout.namespace, added)
 
+    def forget_question(self) -> None:
+        """Remove what an interrupted question for duplicate addresses left behind."""
+        duplicates.forget(self._layout, self._wires)
+
     def refuse_newcomers(self, network_info: Sequence[NetworkInfo]) -> None:
         """Refuse new clients on those of the subnets that drain, and on no others."""
         self.require()
@@ -209,7 +213,7 @@ class LinuxServer:
     def remove(self) -> None:
         """Take everything away except the shares' data, from whatever is there."""
         self.service.stop()
-        duplicates.forget(self._layout, self._wires)
+        self.forget_question()
         self._wires.disconnect_owner(self._layout.id)
         mounts.unmount(self._layout.state)
         mounts.unmount(self._layout.run)

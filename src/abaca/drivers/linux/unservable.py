@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from itertools import combinations
 
+from abaca.addresses import special_part
 from abaca.errors import Refused
 from abaca.values import NetworkInfo, Subnet
 
@@ -30,9 +31,10 @@ def refuse_unservable(network_info: Sequence[NetworkInfo]) -> None:
 
 
 def _refuse_alone(subnet: Subnet) -> None:
-    if ip_network(subnet.cidr, strict=False).is_link_local:
+    special = special_part(ip_network(subnet.cidr, strict=False))
+    if special is not None:
         raise Refused(
-            f"subnet {subnet.cidr} is link-local, which cannot be used in an export path",
+            f"subnet {subnet.cidr} is not a range for hosts: it overlaps {special}",
             is_public=True,
         )
     if subnet.ip_version == 6 and subnet.mtu < SMALLEST_IPV6_MTU:

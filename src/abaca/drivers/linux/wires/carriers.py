@@ -1,5 +1,6 @@
-"""Waiting until network cards have a carrier: it takes them seconds after they are raised, and what
-is sent before is lost. One without a cable never gets one, and is used as it is."""
+"""Waiting until network cards have a carrier, and ports of bridges forward: it takes them seconds
+after they are raised, and what is sent before is lost. One without a cable never gets one, one that
+would close a loop never forwards, and they are used as they are."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from abaca.drivers.linux.processes import wait_until
 
 CARRIER_SECONDS = 10.0
 PAUSE_SECONDS = 300.0
+_FORWARDING = 3  # the state of a bridge's port (BR_STATE_FORWARDING)
 
 
 class Carriers:
-    """A card is waited for up to `seconds`; after one wait in vain not again for
+    """A card, or a port, is waited for up to `seconds`; after one wait in vain not again for
     `pause_seconds`."""
 
     def __init__(
@@ -52,5 +54,17 @@ def has_carrier(number: int) -> bool:
 
     def look(links: IPRoute) -> bool:
         return bool(links.get_links(number)[0].get("carrier"))
+
+    return namespaces.here(look)
+
+
+def forwards(number: int) -> bool:
+    """Whether an interface of the host's is no port of a bridge, or one that forwards."""
+
+    def look(links: IPRoute) -> bool:
+        information = links.get_links(number)[0].get("linkinfo")
+        as_port = information.get("slave_data") if information else None
+        state = as_port.get("IFLA_BRPORT_STATE") if as_port else None
+        return state in (None, _FORWARDING)
 
     return namespaces.here(look)

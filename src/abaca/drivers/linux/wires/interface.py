@@ -92,6 +92,11 @@ class Wires(ABC):
         """What stands, or does not, between a network's machines and a port on it, or the network
         alone. Changes nothing."""
 
+    def unnamed(self) -> list[str]:
+        """By what running servers are connected although the options name it no longer: sentences
+        that say which option named it. Changes nothing."""
+        return []
+
     @abstractmethod
     def port_names(self, namespace: str) -> set[str]:
         """The interfaces of a namespace that are connected to networks. Raises Unavailable when it

@@ -62,13 +62,12 @@ class BridgePlug(Wires):
         with self._exclusive():
             namespaces.ensure(self._namespace, BRIDGES_ONLY)
             self._security.enforce()
-        if self._uplinks:
-            for what in self._uplinks.unnamed():
-                _LOG.warning(
-                    "share servers are connected by what the options name no longer, and stay so "
-                    "until this machine or their last port goes: %s",
-                    what,
-                )
+        for what in self.unnamed():
+            _LOG.warning(
+                "share servers are connected by what the options name no longer, and stay so "
+                "until this machine or their last port goes: %s",
+                what,
+            )
         if self._wiring:
             self._wiring.require()
 
@@ -77,6 +76,11 @@ class BridgePlug(Wires):
     ) -> None:
         if self._wiring:
             self._wiring.refuse_unreachable(network_info, highest_mtu)
+
+    def unnamed(self) -> list[str]:
+        if self._uplinks is None or not namespaces.exists(self._namespace):
+            return []
+        return self._uplinks.unnamed()
 
     def port_names(self, namespace: str) -> set[str]:
         return set(ports_in(namespace))
@@ -124,6 +128,8 @@ class BridgePlug(Wires):
                 and self._uplinks.ensure(bridge_name(port.network_id), port.segment, port.mtu)
             ):
                 self._security.enforce()  # a new uplink passes nothing before
+        if self._uplinks and port.segment:
+            self._uplinks.wait_until_forwarding(port.segment)
 
     def disconnect(self, namespace: str, port_names: Sequence[str]) -> None:
         with self._exclusive():

@@ -30,6 +30,8 @@ from abaca.errors import Refused
 HERE = "/proc/thread-self/ns/net"
 _TRUNK_PREFIX = "u"
 _TRUNK = "trunk"
+FORWARDING_SECONDS = 40.0
+"""Longer than twice the forward delay of a bridge, which is 15 s by default."""
 
 
 class Uplinks:
@@ -39,6 +41,7 @@ class Uplinks:
         self._namespace = namespace
         self._wiring = wiring
         self._cards = cards
+        self._bridge_ports = Carriers(FORWARDING_SECONDS)
 
     def wait_for_carrier(self, segment: Segment) -> None:
         """Before `ensure`, and without the lock of the bridges: raise the network card that such a
@@ -55,6 +58,21 @@ class Uplinks:
         if not card.is_bridge:
             carriers.raise_card(card.number)
             self._cards.wait(card.number, lambda: carriers.has_carrier(card.number))
+
+    def wait_until_forwarding(self, segment: Segment) -> None:
+        """After `ensure`, and without the lock of the bridges: a bridge of the host's that speaks
+        STP passes nothing of a new port at first, and whoever asks there asks nobody."""
+        if self._wiring.stays_here(segment) or not self._wiring.names(segment):
+            return
+        if segment.network_type not in ("flat", "vlan"):
+            return
+        bridge = self._wiring.host_link(segment.physical_network)
+        if not bridge.is_bridge:
+            return
+        name = self._outer_name(_trunk_name(segment, bridge.name))
+        port = namespaces.here(lambda links: find(links, name))
+        if port is not None:
+            self._bridge_ports.wait(port["index"], lambda: carriers.forwards(port["index"]))
 
     def ensure(self, bridge: str, segment: Segment, mtu: int) -> bool:
         """Make sure that the bridge has the network's uplink and no other; True when it got it now.
@@ -117,7 +135,7 @@ class Uplinks:
         through = self._wiring.host_link(segment.physical_network)
         name = _trunk_name(segment, through.name)
         if through.is_bridge:
-            self._pair(name, short_name("au", self._namespace, name), through.number, through.mtu)
+            self._pair(name, self._outer_name(name), through.number, through.mtu)
         elif not self._has(name):
             carriers.raise_card(through.number)
             self._add_from_here(
@@ -129,6 +147,10 @@ class Uplinks:
             )
         self._describe(name, f"{_TRUNK}:{segment.physical_network}")
         return name
+
+    def _outer_name(self, trunk: str) -> str:
+        """Of the trunk's end that is a port of the host's bridge."""
+        return short_name("au", self._namespace, trunk)
 
     def _pair(self, name: str, outer_name: str, bridge: int, mtu: int) -> None:
         """A pair of which `name` is here and `outer_name` a port of the host's bridge."""
