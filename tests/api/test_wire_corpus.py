@@ -47,6 +47,7 @@ MAPS = {
     "metadata",
     "extra_specs",
     "required_extra_specs",
+    "group_specs",
     "backend_details",
     "details",
     "capabilities",
