@@ -24,6 +24,7 @@ from abaca.db import migrations
 from abaca.db.encryption import new_key
 from abaca.db.session import begin, create_engine, read
 from abaca.db.tables import metadata
+from abaca.domain.backups import share_backups
 from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.domain.network_changes import share_network_checks, subnet_additions, subnet_removals
 from abaca.domain.network_changes.share_network_checks import PendingCheck
@@ -271,6 +272,8 @@ class Stack:
                     "reverting",
                     "manage_starting",
                     "unmanage_starting",
+                    "backup_creating",
+                    "backup_restoring",
                 )
                 else found
             )
@@ -287,6 +290,22 @@ class Stack:
         def status(conn: Connection) -> str | None:
             try:
                 found = str(snapshots.get(conn, ADMIN, snapshot_id)["status"])
+            except Missing:
+                return "gone"
+            return None if found in ("creating", "deleting", "restoring") else found
+
+        return self.wait(status) or ""
+
+    def backup(self, share_id: str, caller: Caller = MEMBER, **more: Any) -> str:
+        """Ask for a backup of a share; its id."""
+        return str(self.do(share_backups.create, caller, share_id, **more)["id"])
+
+    def settled_backup(self, backup_id: str) -> str:
+        """The status of a backup once nothing goes on with it; `gone` when it is deleted."""
+
+        def status(conn: Connection) -> str | None:
+            try:
+                found = str(share_backups.get(conn, ADMIN, backup_id)["status"])
             except Missing:
                 return "gone"
             return None if found in ("creating", "deleting", "restoring") else found

@@ -377,6 +377,12 @@ WORKER_OPTIONS: list[cfg.Opt] = [
         "fails, and nothing is begun on that share "
         "server until the call comes back.",
     ),
+    cfg.FloatOpt(
+        "backup_hours",
+        default=24.0,
+        min=0.0001,
+        help="Hours that a backup of a share, or restoring one, may take; then it fails.",
+    ),
 ]
 
 _DOMAIN = r"(?:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"

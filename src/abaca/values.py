@@ -247,6 +247,23 @@ class Snapshot(Value):
     provider_location: str | None = None
 
 
+class Backup(Value):
+    """A backup of a share as a driver sees it. `share_id`: the share that it is a copy of (not an
+    instance). `project_id`: the owner. `size`: the size of the share when it was asked for."""
+
+    id: str
+    share_id: str
+    project_id: str
+    size: int
+
+
+class BackupProgress(Value):
+    """How far copying has come. `percent`: 0 to 100, as well as it can be told."""
+
+    is_done: bool
+    percent: int = 0
+
+
 class ShareServer(Value):
     """A share server as a driver sees it: its networks in a stable order (oldest subnet first) and
     the details that the driver returned for it (flat, text to text).

@@ -27,6 +27,7 @@ from abaca.db.tables import (
     metadata,
     pools,
     services,
+    share_backups,
     share_instances,
     share_network_subnets,
     shares,
@@ -227,6 +228,28 @@ class BackEnd:
             export_locations.replace(conn, instance.id, locations)
             if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
+
+    def back_up(self, share_id: str, **values: Any) -> str:
+        """The share has a backup, available unless `values` say otherwise; its id."""
+        of_share = sa.select(shares.c.project_id, shares.c.size, share_instances.c.host).join(
+            share_instances
+        )
+        with begin(self.engine) as conn:
+            share = conn.execute(of_share.where(shares.c.id == share_id)).one()
+            made = {
+                "id": new_id(),
+                "project_id": share.project_id,
+                "share_id": share_id,
+                "size": share.size,
+                "status": "available",
+                "host": share.host.partition("#")[0],
+                "progress": 100,
+                "restore_progress": 0,
+                "created_at": utcnow(),
+                **values,
+            }
+            conn.execute(sa.insert(share_backups).values(made))
+        return str(made["id"])
 
     def resolve(self, share_network_id: str) -> None:
         """The network plug-in knows the share network's subnets."""

@@ -30,7 +30,8 @@ IDS = dict.fromkeys(
     ("type_id", "local_network_id", "local_subnet_id", "security_service_id", "share_network_id",
      "subnet_id", "share_id", "instance_id",
      "policy_id",
-     "share_server_id", "access_id", "export_location_id", "snapshot_id", "message_id", "lock_id"),
+     "share_server_id", "access_id", "export_location_id", "snapshot_id", "message_id", "lock_id",
+     "backup_id"),
     UNKNOWN,
 )  # fmt: skip
 

@@ -127,6 +127,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
             status=202,
         )["snapshot"]["id"],
         "snapshot_instance_id": api("GET", "/snapshot-instances")["snapshot_instances"][0]["id"],
+        "backup_id": back_end.back_up(share, display_name=SECRET),
         "message_id": api("GET", "/messages", who=ALICE)["messages"][0]["id"],
         "lock_id": api(
             "POST", "/resource-locks", {"resource_lock": lock}, who=ALICE, version="2.81"
@@ -339,6 +340,10 @@ BODIES: dict[str, Any] = {
     "snapshot_access.allow": _constant({"access_type": "ip", "access_to": "10.0.0.9"}),
     "snapshot_access.deny": lambda ids: {"access_id": ids["access_id"]},
     "snapshot_instances.reset_status": _constant({"status": "error"}),
+    "share_backups.create": lambda ids: {"share_id": ids["share_id"]},
+    "share_backups.update": _constant({"name": "x"}),
+    "share_backups.restore": _constant(None),
+    "share_backups.reset_status": _constant({"status": "error"}),
     "metadata.merge": _constant(_META),
     "metadata.replace": _constant(_META),
     "metadata.set_one": _constant(_META),

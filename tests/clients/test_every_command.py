@@ -304,6 +304,38 @@ def snapshot_instances(shell: Shell) -> None:
     shell.run(*family, "set", instance, "--status", "available")
 
 
+def test_backups(shell: Shell, stage: str) -> None:
+    made = shell.ask(
+        *("share", "backup", "create", "every", "--name", "friday"),
+        *("--description", "d", "--backup-options", "backup_type=weekly"),
+    )["id"]
+
+    def until(status: str) -> None:
+        wait_until(
+            lambda: shell.ask("share", "backup", "show", made)["status"] == status,
+            f"the backup to be {status}",
+            60,
+        )
+
+    until("available")
+    shown = shell.ask("share", "backup", "show", made)
+    assert (shown["progress"], shown["backup_type"], shown["size"]) == ("100", "weekly", 1)
+    assert [row["Name"] for row in shell.ask("share", "backup", "list")] == ["friday"]
+    assert shell.ask("share", "backup", "list", "--name", "monday") == []
+    shell.run("share", "backup", "set", made, "--name", "sunday", "--description", "e")
+    assert shell.ask("share", "backup", "show", "sunday")["description"] == "e"
+    shell.run("share", "backup", "unset", made, "--description")
+    assert shell.ask("share", "backup", "show", made)["description"] in (None, "")
+    shell.run("share", "backup", "restore", made)
+    until_share(shell, "available")
+    until("available")
+    shell.run("share", "backup", "set", made, "--status", "error")
+    assert shell.ask("share", "backup", "show", made)["status"] == "error"
+    assert shell.tried("share", "delete", "every").returncode != 0
+    shell.run("share", "backup", "delete", made)
+    wait_until(lambda: shell.ask("share", "backup", "list") == [], "the backup to go", 60)
+
+
 def test_instances(shell: Shell, stage: str) -> None:
     shell.ask(
         "share",

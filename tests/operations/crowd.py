@@ -27,6 +27,7 @@ from abaca.db.session import create_engine, utcnow
 from abaca.db.tables import (
     network_allocations,
     share_access_rules,
+    share_backups,
     share_network_subnets,
     share_networks,
     share_servers,
@@ -46,6 +47,7 @@ from abaca.worker.process import Worker
 from abaca.workflow import inspection, queue
 from tests.api.conftest import Api
 from tests.operations import invariants
+from tests.operations.crowd_backups import back_up, delete_backup, restore_backup
 from tests.operations.scene import declare, plan, world
 from tests.properties import st
 from tests.stack import Stack, wait_for
@@ -56,6 +58,8 @@ LIMITS = {
     "share_networks": 3,
     "snapshots": 4,
     "snapshot_gigabytes": 8,
+    "backups": 3,
+    "backup_gigabytes": 8,
     "per_share_gigabytes": -1,
 }
 BACKENDS = {
@@ -210,7 +214,9 @@ class Place:
         servers = {id_: server for each in worlds for id_, server in each["servers"].items()}
         held = {id_: share for each in worlds for id_, share in each["shares"].items()}
         subnets, instances = self.stack.ask(invariants.in_use)
-        found = []
+        known = set(self.stack.ask(lambda conn: conn.scalars(sa.select(share_backups.c.id)).all()))
+        copies = {id_ for each in worlds for id_ in (*each["backups"], *each["fixed"])}
+        found = [f"backup {id_} has no row" for id_ in copies - known]
         for id_, stored in subnets.items():
             entries = servers[id_]["network_info"]
             there = {entry["share_network_subnet_id"]: entry["is_draining"] for entry in entries}
@@ -574,7 +580,7 @@ _UPDATE = "update_share_server_network_allocations"
 _FAILING = (_UPDATE, _UPDATE, _UPDATE, f"check_{_UPDATE}", "setup_server", "create_share",
             "extend_share", "update_access", "update_share_server_drains", "get_clients",
             "ensure_server", "teardown_server", "delete_share", "create_snapshot",
-            "update_snapshot_access")  # fmt: skip
+            "update_snapshot_access", "begin_backup", "end_restore")  # fmt: skip
 
 Asks = st.SearchStrategy[Ask]
 
@@ -649,6 +655,9 @@ _WEIGHED: dict[Asks, int] = {
     _ask(revert, snapshot=_WHICH): 1,
     _ask(allow_of_snapshot, snapshot=_WHICH, address=st.integers(1, 5)): 3,
     _ask(deny_of_snapshot, rule=_WHICH): 2,
+    _ask(back_up, share=_WHICH): 3,
+    _ask(restore_backup, backup=_WHICH): 2,
+    _ask(delete_backup, backup=_WHICH): 2,
     _ask(retry_change, server=_WHICH): 2,
     _ask(abandon_change, server=_WHICH): 2,
 }

@@ -30,6 +30,7 @@ NOUNS = (
     states.SHARE_SERVER,
     states.SHARE,
     states.SNAPSHOT,
+    states.BACKUP,
     states.ACCESS_RULES,
     states.ACCESS_RULE,
     states.SNAPSHOT_ACCESS_RULE,

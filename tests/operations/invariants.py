@@ -23,6 +23,7 @@ from abaca.db.tables import (
     pools,
     quota_usages,
     share_access_rules,
+    share_backups,
     share_export_locations,
     share_instance_access_map,
     share_instances,
@@ -48,11 +49,15 @@ NOUNS = (
     states.SHARE_SERVER,
     states.SHARE,
     states.SNAPSHOT,
+    states.BACKUP,
     states.ACCESS_RULES,
     states.ACCESS_RULE,
     states.SNAPSHOT_ACCESS_RULE,
 )
-_COUNTED = ("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes")
+_COUNTED = (
+    *("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes"),
+    *("backups", "backup_gigabytes"),
+)
 _CARRIES = ("creating", "active", "network_change")
 
 _UNFINISHED = "s.status IN ('PENDING', 'ENQUEUED', 'DELAYED')"
@@ -142,6 +147,13 @@ def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
         )
     ):
         there[project].update(snapshots=number, snapshot_gigabytes=int(gigabytes))
+    column = share_backups.c
+    for project, number, gigabytes in conn.execute(
+        sa.select(column.project_id, sa.func.count(), sa.func.sum(column.size)).group_by(
+            column.project_id
+        )
+    ):
+        there[project].update(backups=number, backup_gigabytes=int(gigabytes))
     networks = (
         sa.select(share_networks.c.project_id, sa.func.count())
         .where(~share_networks.c.is_deleting)
@@ -385,6 +397,31 @@ def deleted_subnets_are_gone(conn: Connection, _limits: Limits) -> list[str]:
     return [f"subnet {key}" for key in conn.scalars(left)]
 
 
+def backups_go_on_with_their_shares(conn: Connection, _limits: Limits) -> list[str]:
+    """A share is being backed up or restored while one backup says so, and no longer."""
+    busy = {"backup_creating": "creating", "backup_restoring": "restoring"}
+    of_shares = Counter(
+        (row.share_id, busy[row.status])
+        for row in conn.execute(
+            sa.select(share_instances.c.share_id, share_instances.c.status).where(
+                share_instances.c.status.in_(busy)
+            )
+        )
+    )
+    of_backups = Counter(
+        (row.restore_share_id if row.status == "restoring" else row.share_id, row.status)
+        for row in conn.execute(
+            sa.select(share_backups).where(share_backups.c.status.in_(busy.values()))
+        )
+    )
+    return [
+        f"share {share}: {of_backups[share, status]} backups are {status}, the share "
+        f"{of_shares[share, status]} times"
+        for share, status in of_shares.keys() | of_backups.keys()
+        if (of_shares[share, status], of_backups[share, status]) != (1, 1)
+    ]
+
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
@@ -393,6 +430,7 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     shares_are_reached_where_they_shall,
     who_gives_up_is_being_changed,
     deleted_subnets_are_gone,
+    backups_go_on_with_their_shares,
     what_goes_on_is_somebodys_work,
 )
 

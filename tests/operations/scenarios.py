@@ -48,7 +48,7 @@ from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
-from tests.operations import scenarios_snapshots
+from tests.operations import scenarios_backups, scenarios_snapshots
 from tests.operations.neighbours import first_address, make_flat, put_neighbours
 from tests.operations.scene import (
     allow,
@@ -253,6 +253,7 @@ class Ground:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
         self._take_shares_back()
+        scenarios_backups.wipe_backups(stack)
         for snapshot in [
             row["id"] for row in stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)
         ]:
@@ -588,6 +589,7 @@ def service_ensure_shares(ground: Ground) -> Ask:
 SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
     scenario.__name__: scenario
     for scenario in (
+        *scenarios_backups.SCENES,
         access_apply,
         access_apply_of_another_choice,
         access_apply_of_two_instances,

@@ -44,6 +44,7 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
         "test_shares_from_snapshot_across_pools",
         "admin.test_share_snapshot_instances*",
     ),
+    "backups": ("test_backup*",),
     "mounted snapshots": ("test_snapshot_rules*", "admin.test_snapshot_export_locations*"),
     "export locations": ("admin.test_export_locations*",),
     "share types": (
@@ -87,7 +88,6 @@ _GROUPS = "share groups, which Abaca does not have"
 _WITHOUT_GROUPS = "begins by making a share group type: run in our plug-in without one"
 # Modules and classes that are not run, with the reason; written as above, or in full.
 NOT_RUN: dict[str, str] = {
-    **dict.fromkeys(("test_backup*",), "backups, which Abaca does not have"),
     **dict.fromkeys(
         ("test_replication*", "test_replication_export_locations*", "test_replication_snapshots",
          "admin.test_replication",

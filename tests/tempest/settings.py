@@ -8,7 +8,7 @@ from pathlib import Path
 from abaca.api import microversions
 
 # Four back ends. Shares go to the first one, which has the most room, unless their type asks for
-# another one's capabilities.
+# another one's capabilities. A backup takes a while, as a test asks for another one meanwhile.
 ABACA = """
 [DEFAULT]
 enabled_share_backends = full, zone2, fixed, single
@@ -32,6 +32,7 @@ share_driver = fake
 pools = full:100000, second:50000
 storage_protocols = NFS, CIFS
 fault_plan = {fault_plan}
+delay_begin_backup_ms = 3000
 
 [zone2]
 share_driver = fake
@@ -120,6 +121,7 @@ run_mount_snapshot_tests = true
 capability_snapshot_inherit_share_access = optional
 run_share_server_migration_tests = false
 run_encryption_tests = false
+run_driver_assisted_backup_tests = true
 run_ipv6_tests = true
 
 [abaca]

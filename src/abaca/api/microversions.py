@@ -106,13 +106,13 @@ HISTORY: dict[int, str] = {
     77: "Later: share transfers.",
     78: "Metadata of share network subnets. The openstack command adds subnets only from here on.",
     79: "Lists of snapshots count all matches on request (with_count).",
-    80: "Quotas and limits show share backups, of which there are none yet. Later: share backups.",
+    80: "Backups of shares; quotas and limits of them.",
     81: "Resource locks: a share or an access rule that is locked is not deleted.",
     82: "Access rules are listed without naming a share. A rule can be locked against deletion, "
     "and hidden from others, when it is made.",
     83: "Services say why they are disabled.",
     84: "Later: mount point names; asking for one is refused (400).",
-    85: "Later: backup types.",
+    85: "Backups have types.",
     86: "An administrator can have all shares of a back end ensured (ensure-shares); services "
     "show while that runs.",
     87: "Metadata of export locations.",
@@ -120,7 +120,7 @@ HISTORY: dict[int, str] = {
     89: "Metadata of share network subnets is handed to drivers.",
     90: "Shares and share servers show encryption_key_ref, quotas encryption_keys. Later: shares "
     "encrypted with keys of their own; asking for one is refused (400).",
-    91: "Later: a backup is restored into another share.",
+    91: "A backup can be restored into another share.",
     92: "Later: a managed share gets a mount point name.",
     93: "Services can be listed by whether their shares are being ensured.",
     94: "Later: QoS types.",

@@ -27,6 +27,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     * `mount_snapshot_support`: snapshots are exported. Such a back end also reports
       `snapshot_inherit_share_access_support`, both ways.
     * `revert_keeps_mounts` (not Manila's): clients of a reverted share need not mount it again.
+    * `backup_support` (not Manila's): backups of shares can be made, restored and deleted.
     * `export_subnets_support` (not Manila's): a share is exported only on those subnets of its
       server that were chosen for it.
     * `ipv4_support`, `ipv6_support`: addresses of that family. Nothing checks this for the driver:
@@ -45,6 +46,7 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     mount_snapshot_support: bool = False
     revert_keeps_mounts: bool = False
     export_subnets_support: bool = False
+    backup_support: bool = False
     ipv4_support: bool = True
     ipv6_support: bool = False
 

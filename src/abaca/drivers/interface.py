@@ -37,6 +37,8 @@ from abaca.errors import Refused
 from abaca.plugin_options import Option
 from abaca.values import (
     AccessRule,
+    Backup,
+    BackupProgress,
     Clients,
     ExportChoice,
     ExportLocation,
@@ -516,6 +518,51 @@ class ShareDriver(ABC):
         """As `update_access`, for a mountable snapshot; all rules are `ro`. They are those of its
         share, its own, or both: the service says which. Capability `mount_snapshot_support`."""
         raise _undeclared("mount_snapshot_support")
+
+    # --- backups ----------------------------------------------------------------------------------
+    #
+    # All of the capability `backup_support`. Copying takes hours: `begin_backup`, `end_backup` and
+    # `end_restore` are calls about the share, as those above; the others never wait for its server,
+    # and each comes back within a minute or so.
+
+    def begin_backup(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
+        """Fix what the share holds at this instant, for `continue_backup` to copy; its clients
+        keep writing and notice nothing. A repeated call keeps what the first one fixed. Raises
+        NoSpace, and leaves nothing, if that would take room that shares are promised."""
+        raise _undeclared("backup_support")
+
+    def continue_backup(self, backup: Backup) -> BackupProgress:
+        """Copy for at most a minute what `begin_backup` fixed, and tell how far that has come.
+        Called again until it is done, perhaps after a crash. After a failure `end_backup` and later
+        `delete_backup` follow."""
+        raise _undeclared("backup_support")
+
+    def end_backup(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
+        """Give up what `begin_backup` fixed, and stop copying it; the copy stays. Called after
+        success and after failure. Nothing there is success."""
+        raise _undeclared("backup_support")
+
+    def continue_restore(self, backup: Backup, share: Share) -> BackupProgress:
+        """Fetch the backup, for at most a minute, to a place beside the share, whose clients notice
+        nothing; and tell how far that has come. Called again until it is done, perhaps after a
+        crash. `share` may be another one than `backup.share_id`; it is not smaller. Raises NoSpace
+        if there is no room for both."""
+        raise _undeclared("backup_support")
+
+    def end_restore(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
+        """Replace what the share holds by what `continue_restore` fetched, as `revert_to_snapshot`
+        does for clients. A repeated call changes nothing."""
+        raise _undeclared("backup_support")
+
+    def abandon_restore(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
+        """Give up what `continue_restore` has fetched; the share stays as it is. Nothing there is
+        success."""
+        raise _undeclared("backup_support")
+
+    def delete_backup(self, backup: Backup) -> None:
+        """Delete the copy, whole or not. One that does not exist is success. Other backups of the
+        share stay."""
+        raise _undeclared("backup_support")
 
 
 def required(server: ShareServer | None) -> ShareServer:

@@ -4,6 +4,9 @@ they cannot do so themselves, and how their log lines name them."""
 from abaca.domain.recovery import last_resort, work_subjects
 from abaca.operations.access_apply import access_apply
 from abaca.operations.service_ensure_shares import service_ensure_shares
+from abaca.operations.share_backup_create import share_backup_create
+from abaca.operations.share_backup_delete import share_backup_delete
+from abaca.operations.share_backup_restore import share_backup_restore
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
 from abaca.operations.share_manage import share_manage
@@ -36,6 +39,9 @@ from abaca.workflow import steps
 WORKFLOWS = (
     access_apply,
     service_ensure_shares,
+    share_backup_create,
+    share_backup_delete,
+    share_backup_restore,
     share_create,
     share_delete,
     share_extend,

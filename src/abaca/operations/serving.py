@@ -25,13 +25,14 @@ from abaca.workflow.steps import look
 @dataclass(frozen=True)
 class Serving:
     """`drivers`: host@backend → driver. `engine`, `cipher`: for the secrets that a call of a driver
-    needs; see `driver_calls`."""
+    needs; see `driver_calls`. `backup_seconds`: how long a backup, or restoring one, may take."""
 
     drivers: dict[str, ShareDriver]
     networks: NetworkPlugin
     engine: Engine
     cipher: Cipher
     locks: ServerLocks = field(default_factory=ServerLocks)
+    backup_seconds: float = 86_400.0
 
     def driver(self, host: str) -> ShareDriver:
         """The driver of `host@backend` or `host@backend#pool`. Unavailable when this worker does

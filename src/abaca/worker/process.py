@@ -88,6 +88,7 @@ class Worker:
                 networks=networks,
                 engine=self.engine,
                 cipher=Cipher(config.key_file(self._conf)),
+                backup_seconds=self._conf.worker.backup_hours * 3600,
             )
         )
         for backend in self.backends:

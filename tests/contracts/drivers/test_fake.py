@@ -58,6 +58,14 @@ class OnFake(DriverConformance):
         assert isinstance(driver, FakeDriver)
         driver.set_used_bytes(share.id, gib * GIB)
 
+    def empty_share(self, driver: ShareDriver, share: Share, server: ShareServer) -> None:
+        assert isinstance(driver, FakeDriver)
+        driver.set_used_bytes(share.id, 0)
+
+    def held_gib(self, driver: ShareDriver, share: Share, server: ShareServer) -> int:
+        assert isinstance(driver, FakeDriver)
+        return int(driver.world()["shares"][share.id]["used_bytes"]) // GIB
+
     def can_read(
         self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
     ) -> bool:

@@ -19,6 +19,7 @@ from abaca.db.tables.security_services import (
     share_network_security_service_association,
 )
 from abaca.db.tables.services import availability_zones, pools, services, worker_leases
+from abaca.db.tables.share_backups import share_backups
 from abaca.db.tables.share_group_types import (
     share_group_type_projects,
     share_group_type_share_type_mappings,
@@ -75,6 +76,7 @@ __all__ = [
     "security_services",
     "services",
     "share_access_rules",
+    "share_backups",
     "share_export_locations",
     "share_group_type_projects",
     "share_group_type_share_type_mappings",

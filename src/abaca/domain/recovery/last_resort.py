@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import (
     services,
+    share_backups,
     share_instance_access_map,
     share_instances,
     share_networks,
@@ -63,6 +64,7 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
         states.SNAPSHOT_ACCESS_RULE,
         share_snapshot_instance_access_map.c.snapshot_instance_id.in_(ids),
     )
+    states.give_up(conn, states.BACKUP, share_backups.c.id.in_(ids))
     conn.execute(sa.update(services).where(services.c.host.in_(ids)).values(ensuring=False))
     for network in networks:
         share_server_networks.finish_network(conn, network)

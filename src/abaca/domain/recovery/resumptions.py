@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import lock_row
+from abaca.db.tables import share_backups as share_backups_table
 from abaca.db.tables import (
     share_instances,
     share_network_subnets,
@@ -21,6 +22,7 @@ from abaca.db.tables import (
     share_servers,
     share_snapshot_instances,
 )
+from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
@@ -98,6 +100,25 @@ def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str)
     snapshots.start_deletion(conn, _snapshot(conn, instance_id, "error_deleting"))
 
 
+def share_backup_create(conn: Connection, backup_id: str, instance_id: str) -> None:
+    """The backup is `creating` again, of what the share holds now."""
+    held = _backup(conn, backup_id, "error", instance_id, "available")
+    states.move(conn, states.SHARE, instance_id, "backup_creating")
+    states.move(conn, states.BACKUP, backup_id, "creating")
+    share_backups.start(conn, "share_backup_create", held.backup, held.share)
+
+
+def share_backup_restore(conn: Connection, backup_id: str, instance_id: str) -> None:
+    """The backup is `restoring` again, the share `backup_restoring`."""
+    held = _backup(conn, backup_id, "available", instance_id, "backup_restoring_error")
+    share_backups.start_restoration(conn, held)
+
+
+def share_backup_delete(conn: Connection, backup_id: str, instance_id: str) -> None:
+    """The backup is `deleting` again."""
+    share_backups.start_deletion(conn, _backup(conn, backup_id, "error_deleting", instance_id))
+
+
 def access_apply(conn: Connection, instance_id: str) -> None:
     """The share instance's rules in error are queued again."""
     instance = lock_row(conn, share_instances, instance_id)
@@ -155,6 +176,24 @@ def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
     if held.snapshot.status != status:
         raise _changed("snapshot", snapshot_id, held.snapshot.status, status)
     return held
+
+
+def _backup(
+    conn: Connection,
+    backup_id: str,
+    status: str,
+    instance_id: str,
+    share_status: str | None = None,
+) -> share_backups.Held:
+    """The backup with the share of that instance. `share_status` None: whatever it is."""
+    share = shares.lock_instance(conn, instance_id)
+    if share is None or (share_status is not None and share.status != share_status):
+        status_now = share.status if share else "gone"
+        raise _changed("share instance", instance_id, status_now, share_status or "there")
+    found = lock_row(conn, share_backups_table, backup_id)
+    if found is None or found.status != status:
+        raise _changed("backup", backup_id, found.status if found else "gone", status)
+    return share_backups.Held(found, share)
 
 
 def _changed(noun: str, key: str, status: str, expected: str) -> Conflict:

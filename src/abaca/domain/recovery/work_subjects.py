@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import (
+    share_backups,
     share_instances,
     share_network_checks,
     share_network_subnets,
@@ -21,6 +22,7 @@ _KINDS = (
     "share",
     "share_instance",
     "snapshot",
+    "share_backup",
     "share_server",
     "share_network",
     "share_network_subnet",
@@ -43,6 +45,7 @@ _SUBJECTS = sa.union_all(
         share_network=share_instances.c.share_network_id,
     ),
     _found_in(share_snapshot_instances, snapshot=share_snapshot_instances.c.snapshot_id),
+    _found_in(share_backups, share_backup=share_backups.c.id, share=share_backups.c.share_id),
     _found_in(
         share_servers,
         share_server=share_servers.c.id,

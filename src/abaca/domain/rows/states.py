@@ -23,6 +23,7 @@ IN_PROGRESS = frozenset({
     "creating", "deleting", "extending", "shrinking", "reverting", "restoring", "network_change",
      "syncing", "queued_to_apply", "applying",
     "queued_to_deny", "denying", "manage_starting", "unmanage_starting",
+    "backup_creating", "backup_restoring",
 })  # fmt: skip
 """Statuses with work in progress."""
 
@@ -50,19 +51,21 @@ class Permit(Enum):
 
 class Noun(NamedTuple):
     """A kind of resource: its status column, its transitions (status → the statuses that may
-    follow), and permission → the statuses that permit it."""
+    follow), permission → the statuses that permit it, and statuses with work in progress → what
+    that ends in when it is given up, if that is no error."""
 
     table: sa.Table
     column: str
     transitions: dict[str, frozenset[str]]
     permitted: dict[Permit, tuple[str, ...]]
+    unharmed: dict[str, str]
 
     @property
     def in_progress(self) -> dict[str, str]:
-        """The statuses with work in progress → the error that each can end in."""
-        return {
+        """The statuses with work in progress → what each ends in when the work is given up."""
+        return self.unharmed | {
             status: next(end for end in self.transitions[status] if "error" in end)
-            for status in IN_PROGRESS & self.transitions.keys()
+            for status in IN_PROGRESS & self.transitions.keys() - self.unharmed.keys()
         }
 
     def permits(self, status: str | None, what: Permit) -> bool:
@@ -74,7 +77,11 @@ class _AllBut(str):
 
 
 def _noun(
-    table: sa.Table, column: str, permits: Mapping[Permit, str] | None = None, **transitions: str
+    table: sa.Table,
+    column: str,
+    permits: Mapping[Permit, str] | None = None,
+    unharmed: Mapping[str, str] | None = None,
+    **transitions: str,
 ) -> Noun:
     permitted = {}
     for what, text in (permits or {}).items():
@@ -89,6 +96,7 @@ def _noun(
         column,
         {status: frozenset(followers.split()) for status, followers in transitions.items()},
         permitted,
+        dict(unharmed or {}),
     )
 
 
@@ -125,12 +133,13 @@ SHARE = _noun(
     "status",
     {
         Permit.DELETE: "available error error_deleting inactive extending_error shrinking_error "
-        "reverting_error",
+        "reverting_error backup_restoring_error",
         Permit.SOFT_DELETE: "available error inactive",
         Permit.RESTORE: _AllBut("deleting error_deleting"),
-        Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error",
+        Permit.EXPIRE: "available error inactive extending_error shrinking_error reverting_error "
+        "backup_restoring_error",
         Permit.UNMANAGE: "available error error_deleting inactive extending_error shrinking_error "
-        "reverting_error manage_error unmanage_error",
+        "reverting_error backup_restoring_error manage_error unmanage_error",
         Permit.LOCK: _AllBut("deleting error_deleting unmanage_starting unmanage_error"),
         Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
         Permit.HAS_ALL_DATA: _AllBut(
@@ -141,8 +150,14 @@ SHARE = _noun(
         Permit.LEAVE_SERVER: "error error_deleting",
         Permit.HAS_RULES_APPLIED: _AllBut("deleting error"),
     },
+    # A share that cannot be backed up is what it was.
+    {"backup_creating": "available"},
     creating="available error deleting",
-    available="extending shrinking reverting deleting error unmanage_starting",
+    available="extending shrinking reverting deleting error unmanage_starting backup_creating "
+    "backup_restoring",
+    backup_creating="available",
+    backup_restoring="available backup_restoring_error",
+    backup_restoring_error="backup_restoring deleting unmanage_starting",
     extending="available extending_error",
     shrinking="available shrinking_error",
     reverting="available reverting_error",
@@ -180,6 +195,22 @@ SNAPSHOT = _noun(
     migrating="deleting",
     migrating_to="deleting",
     server_migrating="deleting",
+)
+
+BACKUP = _noun(
+    tables.share_backups,
+    "status",
+    {
+        Permit.DELETE: "available error error_deleting",
+    },
+    # What is restored stays whole, whatever becomes of the share.
+    {"restoring": "available"},
+    creating="available error",
+    available="restoring deleting error",
+    restoring="available",
+    error="creating deleting",
+    deleting="error_deleting",
+    error_deleting="deleting",
 )
 
 ACCESS_RULES = _noun(

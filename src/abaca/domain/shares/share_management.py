@@ -140,13 +140,14 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
 
 
 def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Unmanage a share without snapshots, in the background; its server is no longer deleted
-    automatically. Raises Forbidden in a status with work in progress, Invalid while its network is
-    being changed."""
+    """Unmanage a share without snapshots or backups, in the background; its server is no longer
+    deleted automatically. Raises Forbidden in a status with work in progress, Invalid while its
+    network is being changed."""
     share = share_nouns.lock(conn, caller, share_id)
     share_nouns.require_not_soft_deleted(share)
     share_nouns.require_status(share, Permit.UNMANAGE)
     share_nouns.require_no_snapshots(conn, share)
+    share_nouns.require_no_backups(conn, share)
     resource_lock_checks.require_share_deletable(conn, share_id)
     if not share_nouns.is_placed(share):
         instances.remove(conn, share.instance_id)

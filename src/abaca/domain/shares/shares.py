@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import (
+    share_backups,
     share_instances,
     share_networks,
     share_snapshots,
@@ -150,14 +151,16 @@ def delete(conn: Connection, caller: Caller, share_id: str) -> None:
     instances = lock_instances(conn, caller, share_id)
     require_status(instances[0], Permit.DELETE)
     require_no_snapshots(conn, instances[0])
+    require_no_backups(conn, instances[0])
     resource_lock_checks.require_share_deletable(conn, share_id)
     _start_deletion(conn, instances)
 
 
 def force_delete(conn: Connection, caller: Caller, share_id: str) -> None:
-    """Delete a share whatever its status, unless it has snapshots or is locked."""
+    """Delete a share whatever its status, unless it has snapshots or backups, or is locked."""
     instances = lock_instances(conn, caller, share_id)
     require_no_snapshots(conn, instances[0])
+    require_no_backups(conn, instances[0])
     resource_lock_checks.require_share_deletable(conn, share_id)
     _start_deletion(conn, instances)
 
@@ -166,8 +169,8 @@ def force_delete_instance(conn: Connection, instance_id: str) -> None:
     """Delete one instance of a share whatever its status, for administrators; the share goes with
     its last one.
 
-    Raises Forbidden, as for the share, if it has snapshots or is locked; and for the active
-    instance while there are others.
+    Raises Forbidden, as for the share, if it has snapshots or backups or is locked; and for the
+    active instance while there are others.
     """
     share = lock_instance(conn, instance_id)
     if share is None:
@@ -181,6 +184,7 @@ def force_delete_instance(conn: Connection, instance_id: str) -> None:
             "others: delete those first."
         )
     require_no_snapshots(conn, share)
+    require_no_backups(conn, share)
     resource_lock_checks.require_share_deletable(conn, share.id)
     _start_deletion(conn, [share])
 
@@ -391,6 +395,14 @@ def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
         sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)
     ):
         raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
+
+
+def require_no_backups(conn: Connection, share: sa.Row[Any]) -> None:
+    """Raises Forbidden for a share (as `lock` returns it) with backups."""
+    if dependent := conn.scalar(
+        sa.select(sa.func.count()).where(share_backups.c.share_id == share.id)
+    ):
+        raise Forbidden(f"Invalid share: Share still has {dependent} dependent backups.")
 
 
 def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:

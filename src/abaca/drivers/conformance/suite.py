@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from abaca.drivers.capabilities import Capabilities
+from abaca.drivers.conformance.backups import BackupConformance
 from abaca.drivers.conformance.clients import ClientConformance
 from abaca.drivers.conformance.drains import DrainConformance
 from abaca.drivers.conformance.duplicates import DuplicateConformance
@@ -66,6 +67,7 @@ class DriverConformance(
     DrainConformance,
     DuplicateConformance,
     ExportChoiceConformance,
+    BackupConformance,
 ):
     """Override `driver`, and what else your back end needs or can show."""
 

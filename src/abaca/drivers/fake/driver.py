@@ -1,8 +1,8 @@
 """The fake back end: no storage, no network, no privileges.
 
-What it does with share servers is in `servers.py`, with shares and snapshots in `shares.py`, what
-these have in common in `back_end.py`. The world that they act on is in `world.py`, faults in
-`faults.py`, options in `options.py`.
+What it does with share servers is in `servers.py`, with shares and snapshots in `shares.py`,
+with backups in `backups.py`, what these have in common in `back_end.py`. The world that they act on
+is in `world.py`, faults in `faults.py`, options in `options.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from abaca.drivers.fake.backups import FakeBackups
 from abaca.drivers.fake.servers import FakeServers
 from abaca.drivers.fake.shares import FakeShares
 from abaca.drivers.fake.world import World
@@ -20,7 +21,7 @@ from abaca.values import Client, PoolStats
 _GIB = 1024**3
 
 
-class FakeDriver(FakeServers, FakeShares):
+class FakeDriver(FakeServers, FakeShares, FakeBackups):
     """Calls about the whole back end, and what only tests do with it."""
 
     def check_for_setup_error(self) -> None:

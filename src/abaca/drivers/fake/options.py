@@ -26,6 +26,7 @@ _DEFAULTS = Capabilities(
     revert_to_snapshot_support=True,
     mount_snapshot_support=True,
     export_subnets_support=True,
+    backup_support=True,
     ipv6_support=True,
 )
 _BOOLEANS = {"true": True, "false": False}
@@ -63,6 +64,7 @@ _CAPABILITIES = {
     "mount_snapshot_support": "snapshots can be mounted",
     "revert_keeps_mounts": "clients of a share that is reverted need not mount it again",
     "export_subnets_support": "a share can be exported on some of its share server's subnets only",
+    "backup_support": "backups of shares can be made, restored and deleted",
     "ipv4_support": "it serves IPv4 subnets",
     "ipv6_support": "it serves IPv6 subnets",
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from abaca.drivers.fake.back_end import FakeBackEnd, networks, share_there, snapshot_there
 from abaca.drivers.fake.subjects import snapshot_ids
-from abaca.drivers.fake.world import stored_share, stored_snapshot
+from abaca.drivers.fake.world import fetched_as, stored_share, stored_snapshot
 from abaca.errors import Refused
 from abaca.values import (
     AccessRule,
@@ -47,6 +47,10 @@ class FakeShares(FakeBackEnd):
             if any(snapshot.share_instance_id == share.id for snapshot in world.snapshots.values()):
                 raise Refused(f"The share {share.id} has snapshots.", is_public=True)
             world.shares.pop(share.id, None)
+            for key in [
+                each for each in world.fetched if each.startswith(fetched_as(share.id, ""))
+            ]:
+                del world.fetched[key]
 
     def manage_share(
         self,

@@ -83,13 +83,33 @@ class StoredSnapshot(msgspec.Struct):
     export_choice: ExportChoice = ExportChoice()
 
 
+class StoredBackup(msgspec.Struct):
+    """A copy of the share `share_id`. `used_bytes`: what that held at the instant of `begin`, of
+    which `copied_bytes` are there."""
+
+    id: str
+    share_id: str
+    used_bytes: int
+    copied_bytes: int = 0
+
+
+def fetched_as(share_id: str, backup_id: str) -> str:
+    """The key of what is being restored into a share."""
+    return f"{share_id}/{backup_id}"
+
+
 class World(msgspec.Struct):
-    """Everything a fake back end holds, by id. `neighbours`: addresses, or prefixes of addresses,
-    that other machines on its networks use."""
+    """Everything a fake back end holds, by id. `fixed`: bytes that backups are being made of, by
+    backup. `fetched`: bytes that are there of what is being restored, by share instance and backup
+    (`fetched_as`). `neighbours`: addresses, or prefixes of addresses, that other machines on its
+    networks use."""
 
     servers: dict[str, Server] = {}
     shares: dict[str, StoredShare] = {}
     snapshots: dict[str, StoredSnapshot] = {}
+    backups: dict[str, StoredBackup] = {}
+    fixed: dict[str, int] = {}
+    fetched: dict[str, int] = {}
     neighbours: list[str] = []
 
     def is_neighbour(self, address: str) -> bool:

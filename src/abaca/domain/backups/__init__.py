@@ -1,0 +1,1 @@
+"""Backups of shares: asking for them, restoring and deleting them."""
