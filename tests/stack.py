@@ -29,6 +29,7 @@ from abaca.domain.local_networks import local_networks, local_subnets
 from abaca.domain.network_changes import share_network_checks, subnet_additions, subnet_removals
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
+from abaca.domain.rows import states
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import share_creation, share_export_locations, shares
@@ -292,7 +293,7 @@ class Stack:
                 found = str(snapshots.get(conn, ADMIN, snapshot_id)["status"])
             except Missing:
                 return "gone"
-            return None if found in ("creating", "deleting", "restoring") else found
+            return None if found in states.IN_PROGRESS else found
 
         return self.wait(status) or ""
 

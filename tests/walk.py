@@ -210,6 +210,7 @@ class Walk:
 
 def _stable(table: sa.Table, row: sa.Row[Any]) -> str:
     dropped = _VOLATILE | ({"id"} if table.name in _DRAWN_IDS else set())
-    return msgspec.json.encode(
-        {key: value for key, value in row._asdict().items() if key not in dropped}
-    ).decode()
+    shown = {key: value for key, value in row._asdict().items() if key not in dropped}
+    if isinstance(pairs := shown.get("metadata"), dict):  # __managed_at of a snapshot is a time
+        shown["metadata"] = {key: value for key, value in pairs.items() if key != "__managed_at"}
+    return msgspec.json.encode(shown).decode()

@@ -327,6 +327,15 @@ class ManagedShare(Value):
     export_locations: list[ExportLocation]
 
 
+class ManagedSnapshot(Value):
+    """A snapshot that a driver has taken over: its size in GiB (None: that of its share), the back
+    end's name for it, and all export locations of a mountable one."""
+
+    size: int | None = None
+    provider_location: str | None = None
+    export_locations: list[ExportLocation] | None = None
+
+
 class ShareUpdate(Value):
     """A driver's answer for one share after its server's networks changed. None: unchanged.
     `pool_name` is not stored yet."""

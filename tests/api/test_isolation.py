@@ -337,6 +337,11 @@ BODIES: dict[str, Any] = {
     "snapshots.reset_status": _constant({"status": "error"}),
     "snapshots.force_delete": _constant(None),
     "snapshots.revert": lambda ids: {"snapshot_id": ids["snapshot_id"]},
+    "snapshot_management.manage": lambda ids: {
+        "share_id": ids["share_id"],
+        "provider_location": "/there/x",
+    },
+    "snapshot_management.unmanage": _constant(None),
     "snapshot_access.allow": _constant({"access_type": "ip", "access_to": "10.0.0.9"}),
     "snapshot_access.deny": lambda ids: {"access_id": ids["access_id"]},
     "snapshot_instances.reset_status": _constant({"status": "error"}),

@@ -272,8 +272,22 @@ def test_snapshots(shell: Shell, stage: str) -> None:
     until("available")
     snapshot_instances(shell)
     snapshot_rules(shell)
+    let_go_and_taken_back(shell)
     shell.run("share", "snapshot", "delete", "snap")
     wait_until(lambda: shell.ask("share", "snapshot", "list") == [], "the snapshot to go", 60)
+
+
+def let_go_and_taken_back(shell: Shell) -> None:
+    """The snapshot `snap`."""
+    location = shell.ask("share", "snapshot", "show", "snap")["provider_location"]
+    shell.run("share", "snapshot", "abandon", "snap")
+    wait_until(lambda: shell.ask("share", "snapshot", "list") == [], "the snapshot to go", 60)
+    shell.run("share", "snapshot", "adopt", "every", location, "--name", "snap")
+    wait_until(
+        lambda: shell.ask("share", "snapshot", "show", "snap")["status"] == "available",
+        "the snapshot to be back",
+        60,
+    )
 
 
 def snapshot_rules(shell: Shell) -> None:

@@ -45,7 +45,8 @@ from abaca.domain.shares import (
 )
 from abaca.domain.shares.share_creation import ShareRequest
 from abaca.domain.shares.share_management import ShareToManage
-from abaca.domain.snapshots import snapshots
+from abaca.domain.snapshots import snapshot_management, snapshots
+from abaca.domain.snapshots.snapshot_management import SnapshotToManage
 from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
 from tests.operations import scenarios_backups, scenarios_snapshots
@@ -86,6 +87,7 @@ class Ground:
         stack.share_type("snap", **SPECS)
         self._lone: dict[str, str] = {}
         self._let_go: dict[str, tuple[str, str]] = {}
+        self._snapshots_let_go: dict[str, SnapshotToManage] = {}
 
     def network(self) -> str:
         """A share network on two subnets that are known."""
@@ -221,6 +223,37 @@ class Ground:
         )
         self.stack.do(share_management.manage, MEMBER, wanted)
 
+    def remember_snapshot(self, share: str, snapshot: str) -> str:
+        """A snapshot that will be unmanaged; its instance's id."""
+        found = self.stack.ask(snapshots.get, ADMIN, snapshot)
+        location = str(found["provider_location"])
+        wanted = SnapshotToManage(share_id=share, provider_location=location)
+        self._snapshots_let_go[found["instance_id"]] = wanted
+        return str(found["instance_id"])
+
+    def unmanage_snapshot(self, snapshot: str) -> None:
+        self.stack.do(snapshot_management.unmanage, ADMIN, snapshot, on_servers=True)
+
+    def manage_snapshot(self, instance_id: str) -> str:
+        """One that was let go; its id."""
+        wanted = self._snapshots_let_go[instance_id]
+        return str(self.stack.do(snapshot_management.manage, ADMIN, wanted)["id"])
+
+    def _take_snapshots_back(self) -> None:
+        """Also one that could not be taken over: it is forgotten first."""
+        rows = self.stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)
+        known = {row["instance_id"]: row for row in rows}
+        for instance in self._snapshots_let_go:
+            row = known.pop(instance, None)
+            if row is not None and row["status"] == "manage_error":
+                self.unmanage_snapshot(row["id"])
+                assert self.stack.settled_snapshot(row["id"]) == "gone"
+                row = None
+            if row is None and instance in world(self.stack)["snapshots"]:
+                back = self.manage_snapshot(instance)
+                assert self.stack.settled_snapshot(back) == "available"
+        self._snapshots_let_go.clear()
+
     def _take_shares_back(self) -> None:
         for instance in self._let_go:
             known = self.stack.ask(share_instances_of, instance)
@@ -252,6 +285,7 @@ class Ground:
     def wipe(self) -> None:
         """Delete everything that scenes make, as an administrator who is in a hurry."""
         stack = self.stack
+        self._take_snapshots_back()
         self._take_shares_back()
         scenarios_backups.wipe_backups(stack)
         for snapshot in [

@@ -36,4 +36,18 @@ def snapshot_access_apply(ground: Ground) -> Ask:
     return ask
 
 
-SCENES = (snapshot_access_apply,)
+def snapshot_manage(ground: Ground) -> Ask:
+    _, share, snapshot = ground.snapshot()
+    instance = ground.remember_snapshot(share, snapshot)
+    ground.unmanage_snapshot(snapshot)
+    assert ground.stack.settled_snapshot(snapshot) == "gone"
+    return lambda: ground.manage_snapshot(instance)
+
+
+def snapshot_unmanage(ground: Ground) -> Ask:
+    _, share, snapshot = ground.snapshot()
+    ground.remember_snapshot(share, snapshot)
+    return lambda: ground.unmanage_snapshot(snapshot)
+
+
+SCENES = (snapshot_access_apply, snapshot_manage, snapshot_unmanage)

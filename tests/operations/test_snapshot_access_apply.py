@@ -169,8 +169,8 @@ def test_an_administrator_resumes_it(stack: Stack, snapshot: str) -> None:
     allow_own(stack, snapshot, "10.2.0.0/16")
     assert settled(stack, snapshot) == {"10.2.0.0/16": "error"}
     plan(stack)
-    (parked,) = wait_for(lambda: inspection.find(stack.engine))
-    inspection.resume(stack.engine, parked.id)
+    wait_for(lambda: [each.state for each in inspection.find(stack.engine)] == ["parked"])
+    inspection.resume(stack.engine, inspection.find(stack.engine)[0].id)
     assert settled(stack, snapshot) == {"10.2.0.0/16": "active"}
     assert enforced(stack, snapshot) == {("10.2.0.0/16", "ro")}
 

@@ -43,6 +43,7 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
         "test_revert_to_snapshot*",
         "test_shares_from_snapshot_across_pools",
         "admin.test_share_snapshot_instances*",
+        "admin.test_snapshot_manage*",
     ),
     "backups": ("test_backup*",),
     "mounted snapshots": ("test_snapshot_rules*", "admin.test_snapshot_export_locations*"),
@@ -108,7 +109,6 @@ NOT_RUN: dict[str, str] = {
     "test_share_transfers*": "transfers, which Abaca does not have",
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
      "migration, which Abaca does not have"),
-    "admin.test_snapshot_manage*": "managing snapshots, which Abaca does not do",
     **dict.fromkeys(
         (f"{PACKAGE}.rbac.{name}" for name in (
             "test_export_locations", "test_rules", "test_share_instance_export_locations",

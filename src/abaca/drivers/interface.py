@@ -45,6 +45,7 @@ from abaca.values import (
     Finding,
     ManagedServer,
     ManagedShare,
+    ManagedSnapshot,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -518,6 +519,27 @@ class ShareDriver(ABC):
         """As `update_access`, for a mountable snapshot; all rules are `ro`. They are those of its
         share, its own, or both: the service says which. Capability `mount_snapshot_support`."""
         raise _undeclared("mount_snapshot_support")
+
+    def manage_snapshot(
+        self,
+        snapshot: Snapshot,
+        server: ShareServer | None,
+        driver_options: Mapping[str, str],
+    ) -> ManagedSnapshot:
+        """Take over a snapshot of `snapshot.share` that is there as `snapshot.provider_location`:
+        from now on it is named `snapshot.id`.
+
+        If the location ends with an id, that is `snapshot.id`, unless something else here has it.
+        `snapshot.size` is 0. A mountable one is exported as by `create_snapshot`. Needs no
+        capability. Raises Refused unless it is a snapshot of that very share: an administrator's
+        slip must not show one project what another has stored. May be repeated.
+        """
+        raise Refused("This back end cannot manage existing snapshots.", is_public=True)
+
+    def unmanage_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
+        """Abaca forgets a snapshot, which stays where it is; nobody can mount it any more. Nothing
+        there is success. Needs no capability."""
+        raise Refused("This back end cannot unmanage snapshots.", is_public=True)
 
     # --- backups ----------------------------------------------------------------------------------
     #

@@ -34,6 +34,8 @@ from abaca.operations.share_unmanage import share_unmanage
 from abaca.operations.snapshot_access_apply import snapshot_access_apply
 from abaca.operations.snapshot_create import snapshot_create
 from abaca.operations.snapshot_delete import snapshot_delete
+from abaca.operations.snapshot_manage import snapshot_manage
+from abaca.operations.snapshot_unmanage import snapshot_unmanage
 from abaca.workflow import steps
 
 WORKFLOWS = (
@@ -66,6 +68,8 @@ WORKFLOWS = (
     snapshot_access_apply,
     snapshot_create,
     snapshot_delete,
+    snapshot_manage,
+    snapshot_unmanage,
 )
 
 steps.last_resort(last_resort.end)

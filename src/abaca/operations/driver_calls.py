@@ -74,6 +74,19 @@ def enforce_snapshot_access(
     return AccessUpdate(rejected=rejected, export_locations=_moved(driver, snapshot, server))
 
 
+def delete_snapshot(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
+    """As the driver's method, on the back end of `host`; nothing for one that was never taken over:
+    what is there by its id may be another's."""
+    if snapshot.size:
+        serving.current().driver(host).delete_snapshot(snapshot, server)
+
+
+def unmanage_snapshot(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
+    """The same of `unmanage_snapshot`."""
+    if snapshot.size:
+        serving.current().driver(host).unmanage_snapshot(snapshot, server)
+
+
 def _moved(
     driver: ShareDriver, what: Share | Snapshot, server: ShareServer | None
 ) -> list[ExportLocation] | None:

@@ -8,7 +8,7 @@ from abaca.domain.driver_views import driver_values, snapshot_values
 from abaca.domain.recovery import resumptions
 from abaca.domain.rows import messages
 from abaca.domain.snapshots import share_snapshot_instances
-from abaca.operations import serving
+from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 
 
@@ -29,5 +29,5 @@ def snapshot_delete(share_instance_id: str, instance_id: str) -> None:
             later(snapshot_values.snapshot, instance_id),
             later(driver_values.server_of_share, here.server_id),
         )
-        effect(serving.current().driver(here.host).delete_snapshot, snapshot, server)
+        effect(driver_calls.delete_snapshot, here.host, snapshot, server)
         tx(share_snapshot_instances.remove, instance_id)

@@ -147,7 +147,11 @@ class Site:
         )
         self._shares.append((snapshot.id, server.id))
         taken = self.driver.create_snapshot(snapshot, server)
-        return msgspec.structs.replace(snapshot, export_locations=taken.export_locations or [])
+        return msgspec.structs.replace(
+            snapshot,
+            export_locations=taken.export_locations or [],
+            provider_location=taken.provider_location,
+        )
 
     def clone(self, snapshot: Snapshot, server: ShareServer, size: int = 1) -> Share:
         """A share made from the snapshot, that everybody may write to."""

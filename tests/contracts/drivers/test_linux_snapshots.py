@@ -216,3 +216,26 @@ def test_nothing_of_snapshots_is_left_over(site: Site) -> None:
     site.driver.delete_share(share, server)
     site.driver.teardown_server(server.id, {})
     assert leftovers(layout.namespace, layout.state_dir) == before
+
+
+def test_a_snapshot_is_told_from_those_of_others(site: Site) -> None:
+    """After its share was reverted: to it, yes; to a later one, no longer."""
+    server = site.server(*BOTH)
+    share, other = site.share(server), site.share(server)
+    first, second = site.snapshot(share, server), site.snapshot(share, server)
+
+    def is_taken_over(snapshot: Snapshot, of: Share) -> bool:
+        found = msgspec.structs.replace(snapshot, share=of, size=0, is_complete=False)
+        try:
+            site.driver.manage_snapshot(found, server, {})
+        except Refused:
+            return False
+        return True
+
+    def taken_over() -> list[bool]:
+        return [is_taken_over(each, share) for each in (first, second)]
+
+    assert taken_over() == [True, True]
+    assert not is_taken_over(first, other)
+    site.driver.revert_to_snapshot(second, share, server)
+    assert taken_over() == [False, True]

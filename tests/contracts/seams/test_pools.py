@@ -137,6 +137,19 @@ def test_a_snapshot_keeps_what_the_share_held_and_is_only_read(pool: Pool, point
         assert refused.value.errno == errno.EROFS
 
 
+def test_whose_snapshot_one_is(pool: Pool) -> None:
+    for share in ("share", "other"):
+        pool.create(share, 1)
+    pool.snapshot("snapshot", "share")
+    pool.clone("clone", "snapshot", 1)
+    told = {
+        (one, share): pool.is_snapshot_of(one, share)
+        for one in ("snapshot", "clone", "share", "other", "nothing")
+        for share in ("share", "other", "nothing")
+    }
+    assert [pair for pair, is_so in told.items() if is_so] == [("snapshot", "share")]
+
+
 def test_a_clone_is_a_share_of_its_own(pool: Pool) -> None:
     pool.create("share", 1)
     write(pool, "share", "kept")

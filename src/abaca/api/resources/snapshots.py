@@ -131,19 +131,20 @@ def _list(call: Call, level: int) -> Any:
             page, len(rows), [(row["created_at"], row["id"]) for row in rows[-1:]]
         )
         return Part(
-            call.shown(SNAPSHOT, [_linked(call, row) for row in rows], level=level), following
+            call.shown(SNAPSHOT, [linked(call, row) for row in rows], level=level), following
         )
 
     return call.listed("snapshots", fetch, links=_LINKS, more=more)
 
 
-def _linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+def linked(call: Call, row: dict[str, Any]) -> dict[str, Any]:
+    """The row with the links that are shown of it."""
     row["links"] = call.links("snapshots", row["id"])
     return row
 
 
 def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
-    return call.one("snapshot", SNAPSHOT, _linked(call, row))
+    return call.one("snapshot", SNAPSHOT, linked(call, row))
 
 
 _ALL = "/v2/snapshots"

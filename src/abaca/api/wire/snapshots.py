@@ -8,7 +8,13 @@ import msgspec
 
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import SHOW, SUMMARY, Field, View, time_field
-from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT
+from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, NUMBER_OR_NULL, TEXT
+
+
+def _null_for_zero(size: int) -> int | None:
+    """Null while a snapshot is being taken over: its size is not known yet."""
+    return size or None
+
 
 SNAPSHOT = View(
     "Snapshot",
@@ -20,7 +26,7 @@ SNAPSHOT = View(
     time_field("created_at"),
     Field("status"),
     Field("description"),
-    Field("size", type=NUMBER),
+    Field("size", convert=_null_for_zero, type=NUMBER_OR_NULL),
     Field("share_proto"),
     Field("provider_location", since=12, admin=True),
     Field("user_id", since=17),
@@ -84,6 +90,20 @@ class SnapshotCreate(Body):
     description: Text | None = None
     display_description: Text | None = None
     force: Any = None
+    metadata: dict[str, str] | None = None
+
+
+class SnapshotManage(Body):
+    """`{"snapshot": …}` of one that is to be managed. What is missing is reported as Manila reports
+    it."""
+
+    share_id: Identifier | None = None
+    provider_location: str | None = None
+    name: Text | None = None
+    display_name: Text | None = None
+    description: Text | None = None
+    display_description: Text | None = None
+    driver_options: dict[str, Any] | None = None
     metadata: dict[str, str] | None = None
 
 

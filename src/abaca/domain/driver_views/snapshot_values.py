@@ -126,7 +126,7 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
             share=shares[row.share_instance_id],
             size=row.size,
             is_mountable=row.mount_snapshot_support,
-            is_complete=states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
+            is_complete=row.size > 0 and states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
             access_rules=_holding(
                 row, shares[row.share_instance_id].access_rules, own.get(row.id, [])
             ),

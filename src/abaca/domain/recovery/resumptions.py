@@ -20,7 +20,6 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
     share_servers,
-    share_snapshot_instances,
 )
 from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
@@ -168,13 +167,11 @@ def _share(conn: Connection, instance_id: str, status: str) -> sa.Row[Any]:
 
 
 def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
-    table = share_snapshot_instances
-    snapshot_id = conn.scalar(sa.select(table.c.snapshot_id).where(table.c.id == instance_id))
-    if snapshot_id is None:
+    held = snapshots.lock_instance(conn, instance_id)
+    if held is None:
         raise _changed("snapshot instance", instance_id, "gone", status)
-    held = snapshots.lock(conn, shares.ANYBODY, snapshot_id)
     if held.snapshot.status != status:
-        raise _changed("snapshot", snapshot_id, held.snapshot.status, status)
+        raise _changed("snapshot", held.snapshot.id, held.snapshot.status, status)
     return held
 
 

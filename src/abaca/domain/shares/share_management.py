@@ -76,7 +76,7 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     server = _server(
         conn, wanted, handles_servers=specs.get("driver_handles_share_servers", "").lower() in _TRUE
     )
-    share_id, instance_id, now = str(uuid4()), _id_for(wanted.export_path), utcnow()
+    share_id, instance_id, now = str(uuid4()), id_for(wanted.export_path), utcnow()
     same = (share_export_locations.c.path == wanted.export_path) | (
         share_instances.c.id == instance_id
     )
@@ -278,8 +278,8 @@ def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -
     return server
 
 
-def _id_for(export_path: str) -> str:
-    """The id at the end of the path, if there is one."""
+def id_for(export_path: str) -> str:
+    """The id at the end of the path, if there is one; else a new one."""
     last = export_path.replace("\\", "/").rpartition("/")[2]
     try:
         return str(UUID(last)) if len(last) == 36 else str(uuid4())

@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import dicts, lock_row
+from abaca.db.session import dicts
 from abaca.db.tables import share_instances as share_instances_table
 from abaca.db.tables import share_snapshot_instances, share_snapshots
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, equal
 from abaca.domain.shares import export_locations, share_instances
+from abaca.domain.snapshots import snapshots
 from abaca.errors import Missing
 from abaca.values import SnapshotUpdate
 
@@ -53,8 +54,10 @@ def get(conn: Connection, instance_id: str) -> dict[str, Any]:
 def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
     states.require_settable(status)
-    if lock_row(conn, share_snapshot_instances, instance_id) is None:
+    row = locked(conn, instance_id)
+    if row is None:
         raise _missing(instance_id)
+    snapshots.require_taken_over(row)
     states.force(conn, states.SNAPSHOT, instance_id, status)
 
 
@@ -63,7 +66,7 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
 
 def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
     """The snapshot exists."""
-    row = _row(conn, instance_id)
+    row = locked(conn, instance_id)
     if row is not None:
         changed(conn, instance_id, taken)
         _settle(conn, row, "available")
@@ -71,7 +74,7 @@ def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
 
 def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
     """Store what the driver reports about it. Does nothing if it no longer exists."""
-    if _row(conn, instance_id) is None:
+    if locked(conn, instance_id) is None:
         return
     if update.provider_location is not None:
         table = share_snapshot_instances
@@ -92,14 +95,14 @@ def reverted(conn: Connection, share_instance_id: str, instance_id: str, size: i
 
 def released(conn: Connection, instance_id: str) -> None:
     """The work that used the snapshot has ended, successfully or not."""
-    row = _row(conn, instance_id)
+    row = locked(conn, instance_id)
     if row is not None:
         _settle(conn, row, "available")
 
 
 def remove(conn: Connection, instance_id: str) -> None:
     """Delete the snapshot's rows and release its quotas. Does nothing if there are none."""
-    row = _row(conn, instance_id)
+    row = locked(conn, instance_id)
     if row is not None:
         quota_usages.release(
             conn,
@@ -117,7 +120,7 @@ def fail(
 ) -> None:
     """Set the status after a failure, with a message to the project. Does nothing if it no longer
     exists."""
-    row = _row(conn, instance_id)
+    row = locked(conn, instance_id)
     if row is not None:
         _settle(conn, row, status)
         messages.create(
@@ -137,7 +140,7 @@ def _settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
         states.move(conn, states.SNAPSHOT, row.instance_id, status)
 
 
-def _row(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
+def locked(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
     """Locks the share's row first, as requests do."""
     table = share_snapshot_instances
     owner = conn.execute(

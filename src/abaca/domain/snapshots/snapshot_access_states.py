@@ -89,12 +89,7 @@ def fail_update(conn: Connection, share_instance_id: str, instance_id: str, reas
 
 def resume_update(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
     """The rules in error are queued again. Raises Conflict if there are none."""
-    snapshot_id = conn.scalar(
-        sa.select(share_snapshot_instances.c.snapshot_id).where(
-            share_snapshot_instances.c.id == instance_id
-        )
-    )
-    held = snapshots.lock(conn, shares.ANYBODY, snapshot_id) if snapshot_id else None
+    held = snapshots.lock_instance(conn, instance_id)
     noun = states.SNAPSHOT_ACCESS_RULE
     failed = rule_states.found(conn, noun, _on(instance_id), ("error",))
     if held is None or not failed:

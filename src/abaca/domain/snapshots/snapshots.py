@@ -38,6 +38,19 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
 _TEXTS = {
     name: _COLUMNS[name] for name in ("name", "display_name", "description", "display_description")
 }
+# what was taken over may not be of the size of its share, which may have changed since
+_SHARE_SIZE = sa.case(
+    (
+        share_snapshots.c.size == 0,
+        sa.select(shares_table.c.size)
+        .where(shares_table.c.id == share_snapshots.c.share_id)
+        .scalar_subquery(),
+    ),
+    else_=share_snapshots.c.size,
+).label("share_size")
+
+MANAGED_AT = "__managed_at"
+"""The metadata key that says when a snapshot was taken over. Nobody sets or removes it."""
 
 
 class Held(NamedTuple):
@@ -52,7 +65,7 @@ def _select() -> sa.Select[Any]:
         share_snapshots,
         share_snapshots.c.display_name.label("name"),
         share_snapshots.c.display_description.label("description"),
-        share_snapshots.c.size.label("share_size"),
+        _SHARE_SIZE,
         share_snapshot_instances.c.id.label("instance_id"),
         *[
             share_snapshot_instances.c[name]
@@ -133,7 +146,7 @@ def create(
             share_proto=share.share_proto,
             display_name=name,
             display_description=description,
-            metadata=metadata or {},
+            metadata=_with_fixed(metadata or {}, {}),
             created_at=now,
         )
     )
@@ -186,7 +199,7 @@ def change_metadata(
     snapshot = lock_row(conn, share_snapshots, snapshot_id)
     if snapshot is None:
         raise _missing(snapshot_id)
-    metadata = change(snapshot.metadata)
+    metadata = _with_fixed(change(snapshot.metadata), snapshot.metadata)
     conn.execute(
         sa.update(share_snapshots)
         .where(share_snapshots.c.id == snapshot_id)
@@ -231,9 +244,9 @@ def force_delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
 def reset_status(conn: Connection, caller: Caller, snapshot_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
     states.require_settable(status)
-    states.force(
-        conn, states.SNAPSHOT, lock(conn, caller, snapshot_id).snapshot.instance_id, status
-    )
+    snapshot = lock(conn, caller, snapshot_id).snapshot
+    require_taken_over(snapshot)
+    states.force(conn, states.SNAPSHOT, snapshot.instance_id, status)
 
 
 def revert(
@@ -345,6 +358,24 @@ def start_deletion(conn: Connection, held: Held) -> None:
     shares.start(conn, "snapshot_delete", held.share, held.snapshot.instance_id)
 
 
+def require_taken_over(snapshot: sa.Row[Any]) -> None:
+    """Raises Invalid for one that was to be managed and never was: what its id stands for on the
+    back end is not its."""
+    if snapshot.size == 0:
+        raise Invalid(
+            "The snapshot was never taken over from its back end: it can only be unmanaged or "
+            "deleted."
+        )
+
+
+def lock_instance(conn: Connection, instance_id: str) -> Held | None:
+    """The snapshot with that instance, locked as by `lock`, whoever owns it; None if the instance
+    does not exist."""
+    table = share_snapshot_instances
+    snapshot_id = conn.scalar(sa.select(table.c.snapshot_id).where(table.c.id == instance_id))
+    return None if snapshot_id is None else lock(conn, shares.ANYBODY, snapshot_id)
+
+
 def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
     """A snapshot of the caller's project with its share, by the share instance that the snapshot is
     of."""
@@ -358,6 +389,12 @@ def lock(conn: Connection, caller: Caller, snapshot_id: str) -> Held:
         snapshot,
         next(share for share in instances if share.instance_id == snapshot.share_instance_id),
     )
+
+
+def _with_fixed(metadata: dict[str, str], old: dict[str, str]) -> dict[str, str]:
+    """The metadata, but MANAGED_AT as it was."""
+    fixed = {MANAGED_AT: old[MANAGED_AT]} if MANAGED_AT in old else {}
+    return {key: value for key, value in metadata.items() if key != MANAGED_AT} | fixed
 
 
 def _row(conn: Connection, caller: Caller, snapshot_id: str) -> sa.Row[Any] | None:

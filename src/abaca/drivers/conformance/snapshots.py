@@ -3,6 +3,8 @@ without its capability."""
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import msgspec
 import pytest
 
@@ -202,6 +204,50 @@ class SnapshotConformance:
                 if self.can_read(stage.driver, shown(snapshot.export_locations)[0], who, entry)
             ] == readers
 
+    def test_a_snapshot_is_let_go_and_taken_over(self, stage: Stage) -> None:
+        """Nobody reads it in between; it has its data, and only its rules grant it."""
+        server, share = self._mountable(stage)
+        snapshot = stage.snapshot(share, server, is_mountable=True)
+        location, entry = shown(snapshot.export_locations)[0], server.network_info[0]
+        granted = [rule(client_on(entry), access_level="ro")]
+        stage.driver.update_snapshot_access(snapshot, granted, server)
+        try:
+            twice(lambda: stage.driver.unmanage_snapshot(snapshot, server))
+        except Refused:
+            pytest.skip("the back end does not let snapshots go")
+        assert not self.can_read(stage.driver, location, client_on(entry), entry)
+        bare = _as_found(snapshot, access_rules=granted)
+        found = twice(lambda: stage.driver.manage_snapshot(bare, server, {}))
+        assert found.provider_location == snapshot.provider_location
+        assert found.size in (None, snapshot.size)
+        assert shown(found.export_locations or []) == shown(snapshot.export_locations)
+        assert self.can_read(stage.driver, location, client_on(entry), entry)
+        assert not self.can_read(stage.driver, location, client_on(entry, 2), entry)
+
+    def test_what_is_no_snapshot_of_the_share_is_not_taken_over(self, stage: Stage) -> None:
+        """Another share's, the share itself, and what is not there."""
+        need_snapshots(stage)
+        server = stage.server()
+        share, other = stage.share(server), stage.share(server)
+        snapshot = stage.snapshot(share, server)
+        assert snapshot.provider_location is not None
+        wrong = [
+            _as_found(snapshot, share=other),
+            _as_found(snapshot, provider_location="nowhere"),
+            _as_found(snapshot, id=str(uuid4()), provider_location="nowhere"),
+            *(
+                _as_found(
+                    snapshot,
+                    id=each.id,
+                    provider_location=snapshot.provider_location.replace(snapshot.id, each.id),
+                )
+                for each in (share, other)
+            ),
+        ]
+        for each in wrong:
+            with pytest.raises(Refused):
+                stage.driver.manage_snapshot(each, server, {})
+
     def test_a_lost_server_is_ensured_with_its_mountable_snapshots(self, stage: Stage) -> None:
         server, share = self._mountable(stage)
         snapshot = stage.snapshot(share, server, is_mountable=True)
@@ -256,6 +302,13 @@ class SnapshotConformance:
         need(stage.driver.capabilities.mount_snapshot_support, "mount_snapshot_support")
         server = stage.server_on_all_families()
         return server, stage.share(server)
+
+
+def _as_found(snapshot: Snapshot, **more: object) -> Snapshot:
+    """As the service describes one that it is to take over."""
+    return msgspec.structs.replace(
+        snapshot, **{"size": 0, "is_complete": False, "export_locations": [], **more}
+    )
 
 
 def need_snapshots(stage: Stage) -> None:

@@ -13,6 +13,7 @@ from abaca.values import (
     AccessRule,
     ExportLocation,
     ManagedShare,
+    ManagedSnapshot,
     Share,
     ShareServer,
     Snapshot,
@@ -20,6 +21,8 @@ from abaca.values import (
 )
 
 _GIB = 1024**3
+
+_SNAPSHOTS = "/fake/snapshots/"
 
 
 class FakeShares(FakeBackEnd):
@@ -145,7 +148,7 @@ class FakeShares(FakeBackEnd):
             self._apply(world, stored, snapshot, snapshot.access_rules)
             locations = self._export_locations(world, stored, networks(server))
             return SnapshotUpdate(
-                provider_location=f"/fake/snapshots/{snapshot.id}",
+                provider_location=f"{_SNAPSHOTS}{snapshot.id}",
                 export_locations=locations if stored.is_mountable else None,
             )
 
@@ -190,3 +193,42 @@ class FakeShares(FakeBackEnd):
             self._store.change() as world,
         ):
             return self._apply(world, snapshot_there(world, snapshot), snapshot, access_rules)
+
+    def manage_snapshot(
+        self,
+        snapshot: Snapshot,
+        server: ShareServer | None,
+        driver_options: Mapping[str, str],
+    ) -> ManagedSnapshot:
+        with (
+            self._call("manage_snapshot", *snapshot_ids(snapshot), *self._server_ids(server)),
+            self._store.change() as world,
+        ):
+            name = (snapshot.provider_location or "").removeprefix(_SNAPSHOTS)
+            stored = world.snapshots.get(name)
+            if (
+                stored is None
+                or stored.id != snapshot.id
+                or stored.share_instance_id != snapshot.share.id
+            ):
+                raise Refused(
+                    f"This back end has no snapshot of that share at {snapshot.provider_location}.",
+                    is_public=True,
+                )
+            stored.snapshot_id = snapshot.snapshot_id
+            stored.is_mountable = snapshot.is_mountable
+            self._apply(world, stored, snapshot, snapshot.access_rules)
+            locations = self._export_locations(world, stored, networks(server))
+            return ManagedSnapshot(
+                size=stored.size,
+                provider_location=snapshot.provider_location,
+                export_locations=locations if stored.is_mountable else None,
+            )
+
+    def unmanage_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
+        with (
+            self._call("unmanage_snapshot", *snapshot_ids(snapshot), *self._server_ids(server)),
+            self._store.change() as world,
+        ):
+            if stored := world.snapshots.get(snapshot.id):
+                stored.access_rules = []

@@ -53,6 +53,7 @@ from abaca.values import (
     Clients,
     ExportLocation,
     Finding,
+    ManagedSnapshot,
     NetworkInfo,
     NetworkInfoUpdate,
     PoolStats,
@@ -460,6 +461,35 @@ class LinuxDriver(ShareDriver):
         server = required(server)
         with self._locked(server.id) as linux_server:
             return linux_server.publish([Export.of(snapshot, server.network_info, access_rules)])
+
+    def manage_snapshot(
+        self,
+        snapshot: Snapshot,
+        server: ShareServer | None,
+        driver_options: Mapping[str, str],
+    ) -> ManagedSnapshot:
+        """It has kept its id, which ends its location, and is its share's by what btrfs says."""
+        server = required(server)
+        pool = self._pool_of(server.id)
+        location = str(pool.path(snapshot.id))
+        if snapshot.provider_location != location or not pool.is_snapshot_of(
+            snapshot.id, snapshot.share.id
+        ):
+            raise Refused(
+                f"There is no snapshot of that share at {snapshot.provider_location}; one taken "
+                "before the share was last reverted cannot be told from those of others.",
+                is_public=True,
+            )
+        if not snapshot.is_mountable:
+            return ManagedSnapshot(provider_location=location)
+        self.update_snapshot_access(snapshot, snapshot.access_rules, server)
+        return ManagedSnapshot(
+            provider_location=location, export_locations=self.export_locations(snapshot, server)
+        )
+
+    def unmanage_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
+        with self._locked(required(server).id) as linux_server:
+            linux_server.withdraw(snapshot.id)
 
     # ----------------------------------------------------------------------------------------------
 

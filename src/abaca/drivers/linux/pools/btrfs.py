@@ -21,7 +21,7 @@ from abaca.drivers.linux.layout import NO_SHARE, require_trusted, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.contents import SUCCESSOR, Contents
 from abaca.drivers.linux.pools.image import Image
-from abaca.drivers.linux.pools.interface import Capacity
+from abaca.drivers.linux.pools.interface import Capacity, NotThere
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.tidying import Tidying
 from abaca.drivers.linux.programs import os_errors_sorted, run
@@ -247,6 +247,18 @@ class BtrfsPool:
             except NoSpace:
                 pool.destroy(snapshot_id)
                 raise
+
+    def is_snapshot_of(self, snapshot_id: str, share_id: str) -> bool:
+        """Whether there is a read-only copy by that id of what this very share holds or held: taken
+        of it since it was last reverted, or what it was reverted to."""
+        with self._opened() as pool:
+            try:
+                with pool.subvolume(snapshot_id) as snapshot, pool.subvolume(share_id) as share:
+                    copy, original = subvolumes.origin_of(snapshot), subvolumes.origin_of(share)
+            except NotThere:
+                return False
+        is_related = copy.source == original.id or original.source == copy.id
+        return copy.is_read_only and not original.is_read_only and is_related
 
     def clone(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
         """Make sure of a share with what a snapshot holds. Raises NoSpace."""

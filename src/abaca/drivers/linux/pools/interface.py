@@ -56,6 +56,10 @@ class Pool(Protocol):
         """Make sure of a read-only copy of what a share holds now. Raises NoSpace, and leaves none,
         when it would cost a share its room."""
 
+    def is_snapshot_of(self, snapshot_id: str, share_id: str) -> bool:
+        """Whether there is a read-only copy by that id of what this very share holds or held: taken
+        of it since it was last reverted, or what it was reverted to."""
+
     def clone(self, share_id: str, snapshot_id: str, size_gib: int) -> None:
         """Make sure of a share with what a snapshot holds; neither needs the other afterwards.
         Raises NoSpace."""

@@ -21,7 +21,7 @@ _COMMIT_START, _COMMIT_WAIT = 0x80089418, 0x40089416
 _SUBVOLUME_CREATE, _SNAPSHOT_DESTROY, _SNAPSHOT_CREATE = 0x5000940E, 0x5000940F, 0x50009417
 _TREE_SEARCH, _INODE_LOOKUP = 0xC0709411, 0xD0009412
 _GROUP_LIMIT = 0x8030942B
-_FILESYSTEM = 0x8400941F
+_FILESYSTEM, _SUBVOLUME_INFO = 0x8400941F, 0x81F8943C
 _READ_ONLY = 1 << 1
 _LIMIT_REFERENCED = 1 << 0
 _ROOT_TREE, _QUOTA_TREE = 1, 8
@@ -30,6 +30,9 @@ _ROOT_ITEM_FLAGS = 208  # offset of the flags in struct btrfs_root_item
 FIRST_INODE = 256
 """The inode number of a subvolume's own folder."""
 _HIGHEST = 2**64 - 1
+_INFO_BYTES = 504
+_INFO_FLAGS = 288  # offsets in struct btrfs_ioctl_get_subvol_info_args
+_INFO_IDS = struct.Struct("8x16s16s")  # after the flags
 _ARGUMENT_BYTES = 4096
 _SEARCH_BYTES = 65536
 # tree, ranges of object ids, offsets, transactions; of kinds; how many; bytes for the answer
@@ -42,6 +45,14 @@ class Subvolume(NamedTuple):
 
     number: int
     name: str
+    is_read_only: bool
+
+
+class Origin(NamedTuple):
+    """What a subvolume is a copy of: its own id, and that of its source (None: of none)."""
+
+    id: UUID
+    source: UUID | None
     is_read_only: bool
 
 
@@ -82,6 +93,15 @@ def number_of(folder: int) -> int:
     argument = bytearray(struct.pack("QQ", 0, FIRST_INODE).ljust(_ARGUMENT_BYTES, b"\0"))
     fcntl.ioctl(folder, _INODE_LOOKUP, argument)
     return int(struct.unpack_from("Q", argument)[0])
+
+
+def origin_of(folder: int) -> Origin:
+    """Of the subvolume that a folder is in."""
+    argument = bytearray(_INFO_BYTES)
+    fcntl.ioctl(folder, _SUBVOLUME_INFO, argument)
+    flags = struct.unpack_from("Q", argument, _INFO_FLAGS)[0]
+    own, source = _INFO_IDS.unpack_from(argument, _INFO_FLAGS)
+    return Origin(UUID(bytes=own), UUID(bytes=source) if any(source) else None, bool(flags & 1))
 
 
 def settings(pool: int) -> Path:
