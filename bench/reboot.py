@@ -29,7 +29,7 @@ from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import share_creation
-from abaca.domain.shares.share_creation import ShareRequest
+from abaca.domain.shares.share_requests import ShareRequest
 from abaca.drivers.linux import inventory
 from abaca.worker.backends import network_namespace
 from abaca.worker.process import Worker

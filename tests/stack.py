@@ -33,7 +33,7 @@ from abaca.domain.rows import states
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import share_creation, share_export_locations, shares
-from abaca.domain.shares.share_creation import ShareRequest
+from abaca.domain.shares.share_requests import ShareRequest
 from abaca.domain.snapshots import snapshots
 from abaca.drivers.fake import FakeDriver
 from abaca.errors import Missing

@@ -418,15 +418,18 @@ class Pool(Value):
 class PlacementRequest(Value):
     """A share to be placed: its size, its share type's extra specs, and the zones it may be in.
 
-    `zones`: zone name → True if the share network has more than one subnet there; None: any zone,
-    and no network is involved.
+    `share_proto`: None for a share group, whose shares may have any. `zones`: zone name → True if
+    the share network has more than one subnet there; None: any zone, and no network is involved.
+    `only_pools`, `not_pools`: host@backend#pool; None: all pools.
     """
 
     size: int
-    share_proto: str
+    share_proto: str | None
     extra_specs: dict[str, str]
     zones: dict[str, bool] | None = None
     availability_zone: str | None = None
+    only_pools: list[str] | None = None
+    not_pools: list[str] = []
 
 
 class Page(Value):

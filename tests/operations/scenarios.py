@@ -43,8 +43,8 @@ from abaca.domain.shares import (
     share_metadata,
     shares,
 )
-from abaca.domain.shares.share_creation import ShareRequest
 from abaca.domain.shares.share_management import ShareToManage
+from abaca.domain.shares.share_requests import ShareRequest
 from abaca.domain.snapshots import snapshot_management, snapshots
 from abaca.domain.snapshots.snapshot_management import SnapshotToManage
 from abaca.reconcile import subnet_drain_deadlines as deadlines

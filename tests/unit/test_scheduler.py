@@ -167,6 +167,7 @@ ACCEPTED = [
     (ask(zones={"nova": True}), pool(capabilities={MULTIPLE: True})),
     (ask(extra_specs={"availability_zones": "a,nova"}), pool()),
     (ask(extra_specs={"driver_handles_share_servers": "true"}), pool()),
+    (ask(share_proto=None), pool(capabilities={"storage_protocol": "CIFS"})),
     (ask(share_proto="cifs"), pool(capabilities={"storage_protocol": "NFS_CIFS"})),
     (ask(share_proto="CIFS"), pool(capabilities={"storage_protocol": ["NFS", "CIFS"]})),
     (ask(extra_specs={"netapp:tier": "gold", "provisioning:max_share_size": "1"}), pool()),

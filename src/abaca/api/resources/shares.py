@@ -40,8 +40,8 @@ from abaca.api.wire.shares import (
 )
 from abaca.db.session import begin, read
 from abaca.domain.shares import share_creation, share_management, shares, soft_deletion
-from abaca.domain.shares.share_creation import ShareRequest
 from abaca.domain.shares.share_management import ShareToManage
+from abaca.domain.shares.share_requests import ShareRequest
 from abaca.errors import Forbidden, Invalid, Missing, Unprocessable
 from abaca.values import Page
 

@@ -25,7 +25,7 @@ from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import access_rule_states, share_creation, shares
+from abaca.domain.shares import access_rule_states, share_ground, shares
 from abaca.domain.snapshots import snapshots
 from abaca.domain.snapshots.snapshots import Held
 from abaca.errors import Conflict
@@ -36,7 +36,7 @@ def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
     still claimed."""
     share = _share(conn, instance_id, "error")
     if not shares.is_placed(share) and share.host is not None:
-        share_creation.choose_server_again(conn, instance_id)
+        share_ground.choose_server_again(conn, instance_id)
         share = _share(conn, instance_id, "error")
     server = conn.execute(
         sa.select(share_servers).where(share_servers.c.id == share.share_server_id)

@@ -16,7 +16,7 @@ from abaca.db.tables import shares as share_rows
 from abaca.domain.capacity import placement
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import export_choices, share_creation, shares
+from abaca.domain.shares import export_choices, share_ground, shares
 from abaca.errors import Invalid
 from abaca.values import PlacementRequest
 
@@ -44,10 +44,10 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
         return False
     share = conn.execute(sa.select(share_rows).where(share_rows.c.id == instance.share_id)).one()
     specs = share_types.specs_of(conn, instance.share_type_id)
-    zones = share_creation.zone_names(conn)
+    zones = share_ground.zone_names(conn)
     subnets: dict[str, list[sa.Row[Any]]] = {}
     with suppress(Invalid):  # the type is not offered there any more
-        subnets = share_creation.subnets_by_zone(
+        subnets = share_ground.subnets_by_zone(
             conn, network.id, zones, instance.availability_zone_id, specs
         )
     request = PlacementRequest(
@@ -60,9 +60,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
     host = placement.place_and_claim(conn, request, excluded=tried).host
     if host is None:
         return False
-    server_id = share_creation.server_for(
-        conn, network, host, subnets[instance.availability_zone_id]
-    )
+    server_id = share_ground.server_for(conn, network, host, subnets[instance.availability_zone_id])
     placement.release(conn, instance.host, share.size)
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
     conn.execute(

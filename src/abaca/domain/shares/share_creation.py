@@ -4,44 +4,38 @@ request's transaction."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import lock_row, utcnow
-from abaca.db.tables import (
-    availability_zones,
-    services,
-    share_instances,
-    share_network_subnets,
-    share_networks,
-    share_type_projects,
-    share_types,
-    shares,
-)
+from abaca.db.session import utcnow
+from abaca.db.tables import share_instances, share_type_projects, share_types, shares
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
-from abaca.domain.rows.draining import DRAINS
-from abaca.domain.rows.share_network_lock import lock, require_active
-from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as types
-from abaca.domain.shares import export_choices, share_sizes, share_sources
+from abaca.domain.shares import (
+    export_choices,
+    share_ground,
+    share_sizes,
+    share_sources,
+    share_supports,
+)
 from abaca.domain.shares import shares as share_nouns
+from abaca.domain.shares.share_ground import Ground
+from abaca.domain.shares.share_requests import ShareRequest
 from abaca.domain.shares.share_sources import Source
-from abaca.errors import Forbidden, Invalid, Missing
+from abaca.errors import Invalid, Missing
 from abaca.scheduler.placement import Placement
-from abaca.scheduler.specs import wants_true
-from abaca.values import Caller, ExportChoice, Host, PlacementRequest, Value
+from abaca.values import Caller, ExportChoice, PlacementRequest
 
 _LOG = logging.getLogger(__name__)
 
 PROTOCOLS = ("NFS", "CIFS", "CEPHFS", "GLUSTERFS", "HDFS", "MAPRFS")
-_TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
-# Statements of every creation are built once: that costs more than the database needs for them.
+# Built once: that costs every creation more than the database needs for it.
 _SHARE_TYPE = (
     sa.select(share_types)
     .where(
@@ -52,50 +46,28 @@ _SHARE_TYPE = (
     )
     .order_by(share_types.c.id != sa.bindparam("name_or_id"))
 )
-_ZONES = sa.select(availability_zones.c.id, availability_zones.c.name)
-_SUBNETS = (
-    sa.select(
-        *[
-            *[
-                share_network_subnets.c[name]
-                for name in ("id", "availability_zone_id", "cidr", "ip_version")
-            ],
-            DRAINS.label("drains"),
-        ]
-    )
-    .where(
-        share_network_subnets.c.share_network_id == sa.bindparam("share_network_id"),
-        ~share_network_subnets.c.is_deleting,
-    )
-    .order_by(share_network_subnets.c.created_at, share_network_subnets.c.id)
-)
-_SUPPORTS = (
-    "snapshot_support",
-    "create_share_from_snapshot_support",
-    "revert_to_snapshot_support",
-    "mount_snapshot_support",
-)
 
 
-class ShareRequest(Value):
-    """A requested share. `size` in GiB; `share_type` and `availability_zone` by id or name, None:
-    the default, any.
+class _Terms(NamedTuple):
+    """What is asked for, judged, with what a source gives. `zones`: zone id → name; `zone_id`: the
+    zone asked for."""
 
-    With `snapshot_id`, omitted values are those of the snapshot's share.
-    """
+    request: ShareRequest
+    source: Source | None
+    share_type: sa.Row[Any]
+    specs: dict[str, str]
+    zones: dict[str, str]
+    zone_id: str | None
 
-    share_proto: str
-    size: int
-    name: str | None = None
-    description: str | None = None
-    share_type: str | None = None
-    share_network_id: str | None = None
-    availability_zone: str | None = None
-    is_public: bool = False
-    metadata: dict[str, str] = {}
-    snapshot_id: str | None = None
-    goes_by_type_zones: bool = True
-    """Whether the zones that the share type names matter."""
+
+class _Place(NamedTuple):
+    """Where the share goes: the scheduler's answer, with the zone, the server and the export choice
+    that follow from it."""
+
+    chosen: Placement
+    zone_id: str | None
+    share_server_id: str | None
+    export_choice: ExportChoice
 
 
 def create(
@@ -109,6 +81,25 @@ def create(
 
     `quota_defaults`: the limits where none are set; None: no limits. Raises OverQuota.
     """
+    terms = _terms(conn, caller, request)
+    ground = _ground(conn, caller, terms)
+    choices = _export_choices(conn, terms, ground)
+    quota_usages.claim(
+        conn,
+        caller.project_id,
+        caller.user_id,
+        terms.share_type.id,
+        defaults=quota_defaults,
+        share_size=terms.request.size,
+        shares=1,
+        gigabytes=terms.request.size,
+    )
+    share_id = _insert(conn, caller, terms, _place(conn, terms, ground, choices))
+    return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
+
+
+def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
+    """Raises Invalid, Missing for what cannot be."""
     if request.share_proto.upper() not in PROTOCOLS:
         raise Invalid(
             f"Invalid share protocol provided: {request.share_proto}. Known protocols: "
@@ -126,87 +117,65 @@ def create(
         )
     if complaint := share_sizes.complaint(request.size, specs):
         raise Invalid(f"Invalid input received: {complaint}")
-    zones = zone_names(conn)
-    zone_id = _requested_zone(zones, request.availability_zone)
-    network = _network(conn, caller, request, specs)
-    if source is not None:
-        zone_id = share_sources.hold(conn, source, share_type.id, zone_id)
-    buckets = subnets_by_zone(conn, network.id, zones, zone_id, specs) if source is None else None
-    choices = _export_choices(conn, request, specs, source, buckets)
-    if buckets is not None:
-        buckets = {zone: buckets[zone] for zone in choices}
-    quota_usages.claim(
-        conn,
-        caller.project_id,
-        caller.user_id,
-        share_type.id,
-        defaults=quota_defaults,
-        share_size=request.size,
-        shares=1,
-        gigabytes=request.size,
+    zones = share_ground.zone_names(conn)
+    zone_id = share_ground.requested_zone(zones, request.availability_zone)
+    return _Terms(request, source, share_type, specs, zones, zone_id)
+
+
+def _ground(conn: Connection, caller: Caller, terms: _Terms) -> Ground:
+    """Locks the rows of what the share is to be in, its network's first."""
+    network = share_ground.require_network(
+        conn, caller, terms.request.share_network_id, terms.specs
     )
+    if terms.source is not None:
+        return share_ground.of_source(
+            conn, network, terms.source, terms.share_type.id, terms.zone_id
+        )
+    return share_ground.in_network(conn, network, terms.zones, terms.zone_id, terms.specs)
+
+
+def _export_choices(conn: Connection, terms: _Terms, ground: Ground) -> dict[str, ExportChoice]:
+    """By zone in which the share may be placed, its export choice; where its server is given, by no
+    zone. Raises Invalid, Conflict if there is none."""
+    metadata = terms.request.metadata
+    if ground.buckets is not None:
+        return export_choices.within_buckets(metadata, terms.specs, ground.buckets)
+    if ground.pool is None or not export_choices.is_made(metadata, terms.specs):
+        return {"": ExportChoice()}
+    subnets = export_choices.subnets_of(conn, [ground.share_server_id or ""])
+    choice = export_choices.choose(metadata, terms.specs, subnets)
+    export_choices.require_capable(conn, choice, [ground.pool])
+    return {"": choice}
+
+
+def _place(
+    conn: Connection, terms: _Terms, ground: Ground, choices: Mapping[str, ExportChoice]
+) -> _Place:
+    """Claim room on a pool, and choose or make a server there; the placement has no host if no pool
+    fits."""
+    zones, any_choice = terms.zones, next(iter(choices.values()))
+    buckets = ground.buckets and {zone: ground.buckets[zone] for zone in choices}
     chosen = placement.place_and_claim(
         conn,
         PlacementRequest(
-            size=request.size,
-            share_proto=request.share_proto.upper(),
-            extra_specs=specs | export_choices.demanded(next(iter(choices.values()))),
-            zones={zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()}
-            if buckets is not None
-            else None,
-            availability_zone=zones[zone_id] if zone_id else None,
+            size=terms.request.size,
+            share_proto=terms.request.share_proto.upper(),
+            extra_specs=terms.specs | export_choices.demanded(any_choice),
+            zones=None
+            if buckets is None
+            else {zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()},
+            availability_zone=zones[ground.zone_id] if ground.zone_id else None,
         ),
-        source.host if source else None,
-    )
-    share_id, instance_id = str(uuid4()), str(uuid4())
-    placed_zone = next(
-        (key for key, name in zones.items() if name == chosen.availability_zone), None
-    )
-    server_id = source.share_server_id if source and chosen.host else None
-    if chosen.host is not None and buckets is not None and placed_zone is not None:
-        server_id = server_for(conn, network, chosen.host, buckets[placed_zone])
-    choice = choices.get(placed_zone or "") or next(iter(choices.values()))
-    _insert(conn, caller, request, specs, share_id, choice)
-    conn.execute(
-        sa.insert(share_instances).values(
-            id=instance_id,
-            share_id=share_id,
-            share_type_id=share_type.id,
-            share_network_id=request.share_network_id,
-            share_server_id=server_id,
-            availability_zone_id=placed_zone or zone_id,
-            host=str(chosen.host) if chosen.host else None,
-            status="creating",
-            access_rules_status="active",
-            created_at=utcnow(),
-        )
+        ground.pool,
     )
     if chosen.host is None:
-        _no_valid_host(conn, caller, share_id, instance_id, chosen)
-    else:
-        share_nouns.start_on(
-            conn, "share_create", instance_id, str(chosen.host), server_id, caller.project_id
-        )
-    return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
-
-
-def _export_choices(
-    conn: Connection,
-    request: ShareRequest,
-    specs: dict[str, str],
-    source: Source | None,
-    buckets: Mapping[str, Sequence[sa.Row[Any]]] | None,
-) -> dict[str, ExportChoice]:
-    """By zone in which the share may be placed, its export choice; for a share from a snapshot, by
-    no zone. Raises Invalid, Conflict if there is none."""
-    if buckets is not None:
-        return export_choices.within_buckets(request.metadata, specs, buckets)
-    if source is None or not export_choices.is_made(request.metadata, specs):
-        return {"": ExportChoice()}
-    subnets = export_choices.subnets_of(conn, [source.share_server_id or ""])
-    choice = export_choices.choose(request.metadata, specs, subnets)
-    export_choices.require_capable(conn, choice, [source.host])
-    return {"": choice}
+        return _Place(chosen, ground.zone_id, None, any_choice)
+    zone = next((key for key, name in zones.items() if name == chosen.availability_zone), None)
+    server_id = ground.share_server_id
+    if ground.network is not None and buckets is not None and zone is not None:
+        server_id = share_ground.server_for(conn, ground.network, chosen.host, buckets[zone])
+    choice = choices.get(zone or "", any_choice)
+    return _Place(chosen, zone or ground.zone_id, server_id, choice)
 
 
 def _inherit(source: Source, request: ShareRequest) -> ShareRequest:
@@ -257,137 +226,11 @@ def _has_access(conn: Connection, caller: Caller, share_type_id: str) -> bool:
     )
 
 
-def zone_names(conn: Connection) -> dict[str, str]:
-    """Zone id → name."""
-    return dict(conn.execute(_ZONES).all())
-
-
-def _requested_zone(zones: dict[str, str], name_or_id: str | None) -> str | None:
-    if name_or_id is None:
-        return None
-    for zone_id, name in zones.items():
-        if name_or_id in (zone_id, name):
-            return zone_id
-    raise Missing(f"Availability zone {name_or_id} could not be found.")
-
-
-def _network(
-    conn: Connection, caller: Caller, request: ShareRequest, specs: dict[str, str]
-) -> sa.Row[Any]:
-    if specs.get(types.HANDLES_SERVERS, "").lower() not in _TRUE:
-        raise Invalid(
-            "Shares of this type cannot be made: it has driver_handles_share_servers=False, and "
-            "back ends that make no share servers "
-            "are not served yet. Use another share type."
-        )
-    if request.share_network_id is None:
-        raise Invalid("Share network must be set when the driver_handles_share_servers is true.")
-    network = lock(conn, caller, request.share_network_id)
-    if network.project_id != caller.project_id and not caller.is_admin:
-        raise Forbidden(f"Share network {network.id} belongs to another project.")
-    require_active(network)
-    return network
-
-
-def subnets_by_zone(
-    conn: Connection,
-    network_id: str,
-    zones: dict[str, str],
-    zone_id: str | None,
-    specs: dict[str, str],
-) -> dict[str, list[sa.Row[Any]]]:
-    """Zone id → the subnets that a server there is on (id, cidr, ip_version), without draining
-    ones; only requested zones with subnets."""
-    all_rows = conn.execute(_SUBNETS, {"share_network_id": network_id}).all()
-    rows: list[sa.Row[Any]] = [row for row in all_rows if not row.drains]
-    allowed = (
-        set(types.zones(specs[types.AVAILABILITY_ZONES]))
-        if types.AVAILABILITY_ZONES in specs
-        else set(zones.values())
-    )
-    if zone_id and zones[zone_id] not in allowed:
-        raise Invalid(
-            f"The share type may not be used in availability zone {zones[zone_id]}, only in "
-            f"{', '.join(sorted(allowed))}."
-        )
-    candidates = [zone_id] if zone_id else [key for key, name in zones.items() if name in allowed]
-    if zones and not candidates:
-        raise Invalid(
-            f"The share type may be used in availability zones {', '.join(sorted(allowed))} only, "
-            "and there are none of these names."
-        )
-    buckets = {}
-    for zone in candidates:
-        own = [row for row in rows if row.availability_zone_id == zone]
-        bucket = own or [row for row in rows if row.availability_zone_id is None]
-        if bucket:
-            buckets[zone] = bucket
-    if not buckets:
-        where = ", ".join(sorted(zones[zone] for zone in candidates)) or "that there is"
-        drained = [row.id for row in all_rows if row.drains]
-        but = f" that does not drain (these do: {', '.join(drained)})" if drained else ""
-        raise Invalid(
-            f"The share network {network_id} has no default subnet, and none in availability zone "
-            f"{where}{but}."
-        )
-    return buckets
-
-
-def server_for(
-    conn: Connection, network: sa.Row[Any], host: Host, subnets: Sequence[sa.Row[Any]]
-) -> str:
-    """The id of a share server on that back end that is on exactly these subnets of the network; a
-    new one if there is none."""
-    subnet_ids = [each.id for each in subnets]
-    existing = share_servers.choose(conn, network.id, host.service, subnet_ids)
-    if existing is not None:
-        return existing
-    support = conn.execute(
-        sa.select(
-            services.c.network_allocation_update_support,
-            services.c.share_server_subnet_removal_support,
-            services.c.security_service_update_support,
-        ).where(services.c.host == host.service)
-    ).one()
-    return share_servers.create(
-        conn,
-        network,
-        host.service,
-        subnet_ids,
-        network_allocation_update_support=support.network_allocation_update_support,
-        share_server_subnet_removal_support=support.share_server_subnet_removal_support,
-        security_service_update_support=support.security_service_update_support,
-    )
-
-
-def choose_server_again(conn: Connection, instance_id: str) -> None:
-    """Choose another server for a share that was detached from a server that was never set up, on
-    its pool. Raises Invalid if there can be none."""
-    instance = conn.execute(
-        sa.select(share_instances).where(share_instances.c.id == instance_id)
-    ).one()
-    network = lock_row(conn, share_networks, instance.share_network_id)
-    if network is None:
-        raise Missing(f"Share network {instance.share_network_id} could not be found.")
-    require_active(network)
-    specs, zone = types.specs_of(conn, instance.share_type_id), instance.availability_zone_id
-    subnets = subnets_by_zone(conn, network.id, zone_names(conn), zone, specs)[zone]
-    server_id = server_for(conn, network, Host.parse(instance.host), subnets)
-    conn.execute(
-        sa.update(share_instances)
-        .where(share_instances.c.id == instance_id)
-        .values(share_server_id=server_id, updated_at=utcnow())
-    )
-
-
-def _insert(
-    conn: Connection,
-    caller: Caller,
-    request: ShareRequest,
-    specs: dict[str, str],
-    share_id: str,
-    choice: ExportChoice,
-) -> None:
+def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> str:
+    """Store the share with its instance, and enqueue its work or say why there is none. Returns its
+    id."""
+    share_id, instance_id = str(uuid4()), str(uuid4())
+    request, host = terms.request, place.chosen.host
     conn.execute(
         sa.insert(shares).values(
             id=share_id,
@@ -399,16 +242,39 @@ def _insert(
             share_proto=request.share_proto.upper(),
             is_public=request.is_public,
             metadata=request.metadata,
-            export_choice=export_choices.stored(choice),
+            export_choice=export_choices.stored(place.export_choice),
             snapshot_id=request.snapshot_id,
-            replication_type=specs.get("replication_type"),
+            replication_type=terms.specs.get("replication_type"),
             created_at=utcnow(),
-            snapshot_inherit_share_access_support=wants_true(
-                specs.get("snapshot_inherit_share_access_support")
-            ),
-            **{name: specs.get(name, "").lower() in _TRUE for name in _SUPPORTS},
+            **share_supports.of_type(terms.specs),
         )
     )
+    conn.execute(
+        sa.insert(share_instances).values(
+            id=instance_id,
+            share_id=share_id,
+            share_type_id=terms.share_type.id,
+            share_network_id=request.share_network_id,
+            share_server_id=place.share_server_id,
+            availability_zone_id=place.zone_id,
+            host=str(host) if host else None,
+            status="creating",
+            access_rules_status="active",
+            created_at=utcnow(),
+        )
+    )
+    if host is None:
+        _no_valid_host(conn, caller, share_id, instance_id, place.chosen)
+    else:
+        share_nouns.start_on(
+            conn,
+            "share_create",
+            instance_id,
+            str(host),
+            place.share_server_id,
+            caller.project_id,
+        )
+    return share_id
 
 
 def _no_valid_host(

@@ -36,20 +36,12 @@ from abaca.domain.shares import (
     export_locations,
     resource_lock_checks,
     share_sizes,
+    share_supports,
 )
 from abaca.domain.shares import share_instances as instances
 from abaca.domain.shares import shares as share_nouns
 from abaca.errors import Conflict, Invalid, Missing, Refused
-from abaca.scheduler.specs import wants_true
 from abaca.values import Caller, ExportChoice, Host, ManagedShare, Value
-
-_TRUE = {"true", "<is> true", "1", "yes", "on", "t", "y"}
-_SUPPORTS = (
-    "snapshot_support",
-    "create_share_from_snapshot_support",
-    "revert_to_snapshot_support",
-    "mount_snapshot_support",
-)
 
 
 class ShareToManage(Value):
@@ -73,9 +65,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     service = _service(conn, wanted.host)
     share_type = share_types.lookup(conn, caller, wanted.share_type)
     specs: dict[str, str] = share_type["extra_specs"]
-    server = _server(
-        conn, wanted, handles_servers=specs.get("driver_handles_share_servers", "").lower() in _TRUE
-    )
+    handles_servers = share_supports.is_true(specs.get(share_types.HANDLES_SERVERS))
+    server = _server(conn, wanted, handles_servers=handles_servers)
     share_id, instance_id, now = str(uuid4()), id_for(wanted.export_path), utcnow()
     same = (share_export_locations.c.path == wanted.export_path) | (
         share_instances.c.id == instance_id
@@ -105,10 +96,7 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
             export_choice=export_choices.stored(choice),
             replication_type=specs.get("replication_type"),
             created_at=now,
-            snapshot_inherit_share_access_support=wants_true(
-                specs.get("snapshot_inherit_share_access_support")
-            ),
-            **{name: str(specs.get(name, "")).lower() in _TRUE for name in _SUPPORTS},
+            **share_supports.of_type(specs),
         )
     )
     conn.execute(
