@@ -162,7 +162,8 @@ class Stack:
         ]
 
     def share_type(self, name: str = "default", **specs: str) -> str:
-        """A public share type with driver_handles_share_servers=True; its id."""
+        """A public share type, with driver_handles_share_servers=True unless `specs` say otherwise;
+        its id."""
         extra_specs = {"driver_handles_share_servers": "True", **specs}
         view = self.do(
             share_types.create,
@@ -238,7 +239,7 @@ class Stack:
 
     def share(
         self,
-        share_network_id: str,
+        share_network_id: str | None,
         size: int = 1,
         share_type: str = "default",
         caller: Caller = MEMBER,

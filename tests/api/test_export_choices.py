@@ -198,7 +198,12 @@ def test_types_name_a_family_that_tenants_see(api: Api, network: str) -> None:
     specs = {"driver_handles_share_servers": "True", "abaca:export_subnet": "ipv4"}
     wrong = {"share_type": {"name": "bad", "extra_specs": specs}}
     assert "no such extra spec" in api.fault("POST", "/types", wrong, 400)
+    specs = {"driver_handles_share_servers": "False", "abaca:export_subnets": "ipv4"}
+    wrong = {"share_type": {"name": "bad", "extra_specs": specs}}
+    assert "driver_handles_share_servers=False" in api.fault("POST", "/types", wrong, 400)
     made = api.share_type("v6", **{"abaca:export_subnets": "ipv6"})
+    off = {"extra_specs": {"driver_handles_share_servers": "False"}}
+    assert "chooses subnets" in api.fault("POST", f"/types/{made}/extra_specs", off, 400)
     seen = api("GET", f"/types/{made}", who=ALICE)["share_type"]["extra_specs"]
     assert seen["abaca:export_subnets"] == "ipv6"
     share = api.share(network, share_type="v6")

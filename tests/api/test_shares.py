@@ -666,15 +666,18 @@ def test_below_2_48_the_zones_of_a_type_do_not_matter(api: Api, back_end: BackEn
     assert "only in elsewhere" in api.fault("POST", "/shares", body, 400, who=ALICE, version="2.48")
 
 
-def test_types_of_back_ends_without_share_servers_are_refused(api: Api, back_end: BackEnd) -> None:
+def test_a_type_without_share_servers_takes_no_share_network(api: Api, back_end: BackEnd) -> None:
     api(
         "POST",
         "/types",
         {"share_type": {"name": "plain", "extra_specs": {"driver_handles_share_servers": False}}},
     )
-    for more in ({}, {"share_network_id": api.share_network()["id"]}):
-        body = {"share": {"share_proto": "NFS", "share_type": "plain", "size": 1, **more}}
-        assert "driver_handles_share_servers=False" in api.fault(
-            "POST", "/shares", body, 400, who=ALICE
-        )
+    wanted = {"share_proto": "NFS", "share_type": "plain", "size": 1}
+    with_network = {"share": {**wanted, "share_network_id": api.share_network()["id"]}}
+    assert "driver_handles_share_servers=False" in api.fault(
+        "POST", "/shares", with_network, 400, who=ALICE
+    )
     assert api("GET", "/shares", who=ALICE)["shares"] == []
+    made = api("POST", "/shares", {"share": wanted}, who=ALICE)["share"]
+    assert made["share_network_id"] is None and made["share_server_id"] is None
+    assert api("GET", f"/shares/{made['id']}", who=ALICE)["share"]["status"] == "error"

@@ -126,7 +126,7 @@ def told(stack: Stack) -> list[str]:
     ]
 
 
-def available_share(stack: Stack, share_network_id: str, **more: Any) -> str:
+def available_share(stack: Stack, share_network_id: str | None, **more: Any) -> str:
     share = stack.share(share_network_id, **more)
     assert stack.settled_share(share) == "available", told(stack)
     return share

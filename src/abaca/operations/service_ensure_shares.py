@@ -1,5 +1,5 @@
 """Bring everything on a back end into the described state, as when its worker starts: each existing
-server, with its shares."""
+server with its shares, and what is on no server."""
 
 from __future__ import annotations
 
@@ -29,4 +29,13 @@ def service_ensure_shares(service_host: str) -> None:
             except (Refused, NoSpace) as error:
                 # What cannot be mended on one must not keep the others waiting.
                 _LOG.error("share server %s could not be ensured: %s", server_id, error.message)
+    driver = serving.current().driver(service_host)
+    if not driver.capabilities.driver_handles_share_servers:
+        with serving.back_end(service_host):
+            shares = later(driver_values.shares_of_back_end, service_host)
+            snapshots = later(snapshot_values.of_back_end, service_host)
+            try:
+                effect(driver.ensure_shares, shares, snapshots)
+            except (Refused, NoSpace) as error:
+                _LOG.error("back end %s could not be ensured: %s", service_host, error.message)
     tx(services.ensured, service_host)

@@ -1,4 +1,5 @@
-"""Ensure share servers, each under its lock: one, or all of a back end.
+"""Ensure share servers, each under its lock: one, or all of a back end. A back end without share
+servers is ensured as one.
 
 For a worker that starts, and for servers that stopped serving by themselves. An administrator's
 request is a workflow: `service_ensure_shares`.
@@ -30,8 +31,8 @@ processes."""
 
 
 def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
-    """Ensure every server on the back end `host`. Tries all of them, and then raises the first
-    error that affects the whole back end.
+    """Ensure every server on the back end `host`, or all shares of one without servers. Tries all
+    servers, and then raises the first error that affects the whole back end.
 
     A server that cannot be described, or that makes the driver raise an unexpected exception, is
     logged and does not stop the others.
@@ -48,6 +49,8 @@ def ensure_all(engine: Engine, host: str, runtime: Runtime) -> None:
             _LOG.error("share server %s could not be ensured", server_id, exc_info=error)
         elif error is not None:
             raise error
+    if not serving.current().driver(host).capabilities.driver_handles_share_servers:
+        ensure_back_end(engine, host, runtime)
 
 
 def ensure(
@@ -70,14 +73,36 @@ def ensure(
             server = driver_values.server_with_added_subnets(conn, server_id)
             shares = driver_values.shares_of_server(conn, server_id)
             snapshots = snapshot_values.of_server(conn, server_id)
-        if not is_wanted():
-            return
-        try:
-            with room or nullcontext():
-                deadlines.call(
-                    partial(driver_calls.ensure_server, host, server, shares, snapshots),
-                    "ensure_server",
-                    runtime,
-                )
-        except (Refused, NoSpace) as error:
-            _LOG.error("share server %s could not be ensured: %s", server.id, error.message)
+        if is_wanted():
+            ensure_it = partial(driver_calls.ensure_server, host, server, shares, snapshots)
+            _call(ensure_it, f"share server {server.id}", runtime, room)
+
+
+def ensure_back_end(
+    engine: Engine,
+    host: str,
+    runtime: Runtime,
+    is_wanted: Callable[[], bool] = lambda: True,
+    room: AbstractContextManager[object] | None = None,
+) -> None:
+    """Ensure all shares of the back end `host`, which has no share servers. As `ensure`."""
+    with serving.back_end(host):
+        with read(engine) as conn:
+            shares = driver_values.shares_of_back_end(conn, host)
+            snapshots = snapshot_values.of_back_end(conn, host)
+        if is_wanted():
+            ensure_them = partial(serving.current().driver(host).ensure_shares, shares, snapshots)
+            _call(ensure_them, f"back end {host}", runtime, room)
+
+
+def _call(
+    function: Callable[[], None],
+    what: str,
+    runtime: Runtime,
+    room: AbstractContextManager[object] | None,
+) -> None:
+    try:
+        with room or nullcontext():
+            deadlines.call(function, f"ensure {what}", runtime)
+    except (Refused, NoSpace) as error:
+        _LOG.error("%s could not be ensured: %s", what, error.message)

@@ -67,10 +67,12 @@ class Watch:
         self.restarts = 0
 
     def look(self) -> int:
-        """Ask about all existing servers, and begin to recover those that do not serve. Returns how
-        many do not."""
+        """Ask about all existing servers, or the back end's own, and begin to recover those that do
+        not serve. Returns how many do not."""
         with read(self._engine) as conn:
             standing = share_servers.serving_ids(conn, self._host)
+        if (own := self._driver.own_server_id) is not None:
+            standing.append(own)
         unserved = self._ask(standing)
         self._forget_what_is_over(unserved)
         self.attend(unserved)
@@ -172,9 +174,12 @@ class Watch:
             )
             return True
 
+        engine, host, runtime = self._engine, self._host, self._runtime
+        room = self._room()
         try:
-            ensured_share_servers.ensure(
-                self._engine, self._host, server_id, self._runtime, is_wanted, self._room()
-            )
+            if server_id == self._driver.own_server_id:
+                ensured_share_servers.ensure_back_end(engine, host, runtime, is_wanted, room)
+            else:
+                ensured_share_servers.ensure(engine, host, server_id, runtime, is_wanted, room)
         except BackendError as error:
             _LOG.error("share server %s could not be recovered: %s", server_id, error.message)

@@ -66,14 +66,9 @@ def make(conf: cfg.ConfigOpts, name: str, driver_name: str, zone: str) -> Backen
         conf, name, registry.driver_class(driver_name).OPTIONS
     )
     driver = registry.load(driver_name, name, options)
-    if not driver.capabilities.driver_handles_share_servers:
-        raise Unavailable(
-            f"Back end {name} cannot be served: its driver '{driver_name}' makes no share servers "
-            "(driver_handles_share_servers=False), and other back ends are not served yet. Take "
-            "it out of enabled_share_backends."
-        )
     backend = Backend(host=f"{conf.host}@{name}", availability_zone=zone, driver=driver)
-    if conf.network_plugin != "local" and driver.makes_networks:
+    needs_networks = driver.makes_networks and driver.capabilities.driver_handles_share_servers
+    if conf.network_plugin != "local" and needs_networks:
         raise Unavailable(
             f"Back end {backend.host} reaches only networks that it makes itself, so it cannot "
             "work with "

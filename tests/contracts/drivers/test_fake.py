@@ -69,6 +69,9 @@ class OnFake(DriverConformance):
     def can_read(
         self, driver: ShareDriver, location: ExportLocation, client: str, entry: NetworkInfo
     ) -> bool:
+        return self.reads(driver, location, client)
+
+    def reads(self, driver: ShareDriver, location: ExportLocation, client: str) -> bool:
         assert isinstance(driver, FakeDriver)
         world = driver.world()
         rules = [
@@ -77,8 +80,15 @@ class OnFake(DriverConformance):
             if location.path in each["export_locations"]
             for rule in each["access_rules"]
         ]
-        networks = [ipaddress.ip_network(rule["access_to"]) for rule in rules]
-        return any(ipaddress.ip_address(client) in network for network in networks)
+        return any(
+            ipaddress.ip_address(client) in ipaddress.ip_network(rule["access_to"])
+            for rule in rules
+        )
+
+    def stop_own_server(self, driver: ShareDriver) -> None:
+        assert isinstance(driver, FakeDriver)
+        assert driver.own_server_id is not None
+        driver.stop_serving(driver.own_server_id)
 
     @contextmanager
     def neighbour(self, driver: ShareDriver, entry: NetworkInfo) -> Iterator[None]:

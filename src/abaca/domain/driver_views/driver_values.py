@@ -20,6 +20,7 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import access_rule_states, export_choices, export_locations
+from abaca.domain.shares import share_instances as instances
 from abaca.errors import Refused
 from abaca.values import (
     ExportLocation,
@@ -151,6 +152,12 @@ def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
     taken over."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
     return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
+
+
+def shares_of_back_end(conn: Connection, service_host: str) -> list[Share]:
+    """The same of a back end (host@backend) without share servers."""
+    on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
+    return shares(conn, instances.without_server_on(service_host) & on_it)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:

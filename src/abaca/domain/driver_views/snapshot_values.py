@@ -15,6 +15,7 @@ from abaca.domain.driver_views import driver_values
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import export_locations
+from abaca.domain.shares import share_instances as instances
 from abaca.domain.snapshots import snapshot_access_states
 from abaca.errors import Refused
 from abaca.values import AccessRule, Snapshot, Value
@@ -83,11 +84,12 @@ def of_server(conn: Connection, share_server_id: str) -> list[Snapshot]:
 
 def of_servers(conn: Connection, share_server_ids: Collection[str]) -> list[Snapshot]:
     """The same for several servers together."""
-    here = sa.select(share_instances.c.id).where(
-        share_instances.c.share_server_id.in_(share_server_ids)
-    )
-    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
-    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
+    return _of_shares(conn, share_instances.c.share_server_id.in_(share_server_ids))
+
+
+def of_back_end(conn: Connection, service_host: str) -> list[Snapshot]:
+    """The same of a back end (host@backend) without share servers."""
+    return _of_shares(conn, instances.without_server_on(service_host))
 
 
 def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
@@ -135,6 +137,13 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
         )
         for row in rows
     ]
+
+
+def _of_shares(conn: Connection, condition: sa.ColumnElement[bool]) -> list[Snapshot]:
+    """The snapshots of the share instances that match, without those that are being deleted."""
+    here = sa.select(share_instances.c.id).where(condition)
+    on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
+    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
 
 
 def _holding(

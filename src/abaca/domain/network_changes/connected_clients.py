@@ -67,12 +67,15 @@ def of_share(
     """
     share = shares.require_own(conn, caller, share_id)
     instance = conn.execute(
-        sa.select(share_instances.c.id, share_instances.c.share_server_id).where(
-            share_instances.c.share_id == share_id, IS_ACTIVE
-        )
+        sa.select(share_instances).where(share_instances.c.share_id == share_id, IS_ACTIVE)
     ).one_or_none()
-    if instance is None or instance.share_server_id is None:
+    if instance is None or not shares.is_placed(instance):
         return {"clients": [], "is_complete": True, "as_of": None}
+    if instance.share_server_id is None:
+        raise Conflict(
+            f"The share {share_id} is on no share server, and its back end cannot tell who is "
+            "connected."
+        )
     answer = _answer(conn, caller.project_id, instance.share_server_id, limits)
     if isinstance(answer, PendingCheck):
         return answer

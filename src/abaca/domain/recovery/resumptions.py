@@ -38,8 +38,19 @@ def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
     if not shares.is_placed(share) and share.host is not None:
         share_ground.choose_server_again(conn, instance_id)
         share = _share(conn, instance_id, "error")
+    if share.host is None:
+        raise Conflict(f"The share {share.id} was never placed: it has to be created anew.")
+    if share.share_server_id is not None:
+        _set_up_again(conn, share.share_server_id)
+    states.move(conn, states.SHARE, instance_id, "creating")
+    shares.start(conn, "share_create", share)
+
+
+def _set_up_again(conn: Connection, share_server_id: str) -> None:
+    """A share server whose set-up was interrupted is `creating` again. Raises Conflict if it is of
+    no use any more."""
     server = conn.execute(
-        sa.select(share_servers).where(share_servers.c.id == share.share_server_id)
+        sa.select(share_servers).where(share_servers.c.id == share_server_id)
     ).one_or_none()
     if (
         server is None
@@ -47,13 +58,11 @@ def share_create(conn: Connection, instance_id: str, *_tried: str) -> None:
         or (server.status == "error" and server.identifier is not None)
     ):
         raise Conflict(
-            f"The share server {share.share_server_id} is {server.status if server else 'gone'}: "
-            "no share can be created on it."
+            f"The share server {share_server_id} is {server.status if server else 'gone'}: no "
+            "share can be created on it."
         )
     if server.status == "error":
         states.move(conn, states.SHARE_SERVER, server.id, "creating", status_reason=None)
-    states.move(conn, states.SHARE, instance_id, "creating")
-    shares.start(conn, "share_create", share)
 
 
 def share_delete(conn: Connection, instance_id: str) -> None:

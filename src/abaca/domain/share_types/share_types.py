@@ -81,6 +81,7 @@ def create(
             f"Invalid extra_spec: Required extra specs '{HANDLES_SERVERS}' not specified."
         )
     check_extra_specs(extra_specs)
+    _require_servers_for_choice(extra_specs)
     type_id = str(uuid4())
     values = {
         "id": type_id,
@@ -211,6 +212,7 @@ def set_extra_specs(
     get(conn, caller, type_id)
     KIND.lock(conn, type_id)  # who else changes the same one waits
     check_extra_specs(extra_specs)
+    _require_servers_for_choice({**specs_of(conn, type_id), **extra_specs})
     KIND.set_specs(conn, type_id, _stored(extra_specs))
 
 
@@ -236,6 +238,15 @@ def delete_extra_spec(
         raise Forbidden(f"Extra spec '{key}' can't be deleted.")
     if not KIND.delete_spec(conn, type_id, key):
         raise _no_spec(type_id, key)
+
+
+def _require_servers_for_choice(extra_specs: Mapping[str, str]) -> None:
+    """Raises Invalid for a type that chooses subnets of share servers and has no servers."""
+    if EXPORT_FAMILY in extra_specs and not _boolean(extra_specs[HANDLES_SERVERS]):
+        raise Invalid(
+            f"Invalid extra_spec: {EXPORT_FAMILY}: it chooses subnets of share servers, and the "
+            f"type has {HANDLES_SERVERS}=False."
+        )
 
 
 def check_extra_specs(extra_specs: Mapping[str, str]) -> None:

@@ -205,5 +205,10 @@ def _named(name: str, subnets: Sequence[sa.Row[Any]]) -> list[str]:
     )
 
 
+def no_server() -> Invalid:
+    """Why a share on a back end without share servers cannot have a choice."""
+    return _invalid("the share is on no share server, so it is exported as its back end does it")
+
+
 def _invalid(reason: str) -> Invalid:
     return Invalid(f"Invalid {KEY}: {reason}.")

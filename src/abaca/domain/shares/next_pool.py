@@ -40,27 +40,36 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
         return False
     if instance.is_pinned:
         return False
-    if network is None or network.status != "active" or len(tried) >= MOST_POOLS:
+    if (network is None) != (network_id is None) or len(tried) >= MOST_POOLS:
+        return False
+    if network is not None and network.status != "active":
         return False
     share = conn.execute(sa.select(share_rows).where(share_rows.c.id == instance.share_id)).one()
     specs = share_types.specs_of(conn, instance.share_type_id)
     zones = share_ground.zone_names(conn)
-    subnets: dict[str, list[sa.Row[Any]]] = {}
-    with suppress(Invalid):  # the type is not offered there any more
-        subnets = share_ground.subnets_by_zone(
-            conn, network.id, zones, instance.availability_zone_id, specs
-        )
+    subnets: dict[str, list[sa.Row[Any]]] | None = None
+    if network is not None:
+        subnets = {}
+        with suppress(Invalid):  # the type is not offered there any more
+            subnets = share_ground.subnets_by_zone(
+                conn, network.id, zones, instance.availability_zone_id, specs
+            )
     request = PlacementRequest(
         size=share.size,
         share_proto=share.share_proto,
         extra_specs=specs | export_choices.demanded(export_choices.of(share)),
-        zones={zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
+        zones=None
+        if subnets is None
+        else {zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
         availability_zone=zones[instance.availability_zone_id],
     )
     host = placement.place_and_claim(conn, request, excluded=tried).host
     if host is None:
         return False
-    server_id = share_ground.server_for(conn, network, host, subnets[instance.availability_zone_id])
+    server_id = None
+    if network is not None and subnets is not None:
+        on_subnets = subnets[instance.availability_zone_id]
+        server_id = share_ground.server_for(conn, network, host, on_subnets)
     placement.release(conn, instance.host, share.size)
     changed = {"host": str(host), "share_server_id": server_id, "updated_at": utcnow()}
     conn.execute(

@@ -131,6 +131,8 @@ def _ground(conn: Connection, caller: Caller, terms: _Terms) -> Ground:
         return share_ground.of_source(
             conn, network, terms.source, terms.share_type.id, terms.zone_id
         )
+    if network is None:
+        return share_ground.without_network(terms.zone_id)
     return share_ground.in_network(conn, network, terms.zones, terms.zone_id, terms.specs)
 
 
@@ -140,9 +142,11 @@ def _export_choices(conn: Connection, terms: _Terms, ground: Ground) -> dict[str
     metadata = terms.request.metadata
     if ground.buckets is not None:
         return export_choices.within_buckets(metadata, terms.specs, ground.buckets)
-    if ground.pool is None or not export_choices.is_made(metadata, terms.specs):
+    if not export_choices.is_made(metadata, terms.specs):
         return {"": ExportChoice()}
-    subnets = export_choices.subnets_of(conn, [ground.share_server_id or ""])
+    if ground.pool is None or ground.share_server_id is None:
+        raise export_choices.no_server()
+    subnets = export_choices.subnets_of(conn, [ground.share_server_id])
     choice = export_choices.choose(metadata, terms.specs, subnets)
     export_choices.require_capable(conn, choice, [ground.pool])
     return {"": choice}

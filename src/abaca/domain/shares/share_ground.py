@@ -88,16 +88,24 @@ def of_source(
     return Ground(network, None, zone_id, source.host, source.share_server_id)
 
 
+def without_network(zone_id: str | None) -> Ground:
+    """Anywhere that the zone asked for and the share type permit, on a back end without share
+    servers."""
+    return Ground(None, None, zone_id, pool=None, share_server_id=None)
+
+
 def require_network(
     conn: Connection, caller: Caller, network_id: str | None, specs: Mapping[str, str]
-) -> sa.Row[Any]:
-    """The share network for a share with these extra specs, its row locked. Raises Invalid,
-    Missing, Forbidden."""
+) -> sa.Row[Any] | None:
+    """The share network for a share with these extra specs, its row locked; None for a share type
+    without share servers. Raises Invalid, Missing, Forbidden."""
     if not is_true(specs.get(types.HANDLES_SERVERS)):
-        raise Invalid(
-            "Shares of this type cannot be made: it has driver_handles_share_servers=False, and "
-            "back ends that make no share servers are not served yet. Use another share type."
-        )
+        if network_id is not None:
+            raise Invalid(
+                "A share network may not be given for a share of this type, which is made on no "
+                "share server (driver_handles_share_servers=False)."
+            )
+        return None
     if network_id is None:
         raise Invalid("Share network must be set when the driver_handles_share_servers is true.")
     network = lock(conn, caller, network_id)

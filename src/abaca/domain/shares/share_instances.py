@@ -6,7 +6,7 @@ A share has one or several; `IS_ACTIVE` says which one represents it. Requests a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -55,6 +55,19 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     if lock_row(conn, share_instances, instance_id) is None:
         raise Missing(f"Share instance {instance_id} could not be found.")
     states.force(conn, states.SHARE, instance_id, status)
+
+
+def on_back_ends(service_hosts: Collection[str]) -> sa.ColumnElement[bool]:
+    """SQL condition: the instance is on a pool of one of these back ends (host@backend)."""
+    on_each = [
+        share_instances.c.host.startswith(f"{host}#", autoescape=True) for host in service_hosts
+    ]
+    return sa.or_(sa.false(), *on_each)
+
+
+def without_server_on(service_host: str) -> sa.ColumnElement[bool]:
+    """SQL condition: the instance is on that back end (host@backend) and on no share server."""
+    return on_back_ends([service_host]) & share_instances.c.share_server_id.is_(None)
 
 
 # --- for operations -------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Managing shares that are on a share server and unknown to Abaca, and unmanaging them. Servers:
-`share_server_management`.
+"""Managing shares that are on a share server, or on a back end without servers, and unknown to
+Abaca, and unmanaging them. Servers: `share_server_management`.
 
 On the back end, a share that Abaca made is named after the id at the end of its export paths, and
 gets that id back. Its size is 0 until the driver has reported it. It counts as a share from the
@@ -8,6 +8,7 @@ beginning, and with its gigabytes once they are known, whatever the quotas.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -65,8 +66,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     service = _service(conn, wanted.host)
     share_type = share_types.lookup(conn, caller, wanted.share_type)
     specs: dict[str, str] = share_type["extra_specs"]
-    handles_servers = share_supports.is_true(specs.get(share_types.HANDLES_SERVERS))
-    server = _server(conn, wanted, handles_servers=handles_servers)
+    is_on_servers = bool(service.stats.get("capabilities", {}).get(share_types.HANDLES_SERVERS))
+    server = _server(conn, wanted, specs, is_on_servers=is_on_servers)
     share_id, instance_id, now = str(uuid4()), id_for(wanted.export_path), utcnow()
     same = (share_export_locations.c.path == wanted.export_path) | (
         share_instances.c.id == instance_id
@@ -77,6 +78,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         raise Conflict(f"The share under {wanted.export_path} is already managed.")
     choice = ExportChoice()
     if export_choices.is_made({}, specs):
+        if server is None:
+            raise export_choices.no_server()
         choice = export_choices.choose({}, specs, export_choices.subnets_of(conn, [server.id]))
         export_choices.require_capable(conn, choice, [wanted.host])
     quota_usages.claim(
@@ -104,8 +107,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
             id=instance_id,
             share_id=share_id,
             share_type_id=share_type["id"],
-            share_network_id=server.share_network_id,
-            share_server_id=server.id,
+            share_network_id=server and server.share_network_id,
+            share_server_id=server and server.id,
             availability_zone_id=service.availability_zone_id,
             host=wanted.host,
             status="manage_starting",
@@ -119,8 +122,8 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
         "share_manage",
         instance_id,
         wanted.host,
-        server.id,
-        server.project_id,
+        server and server.id,
+        server.project_id if server else caller.project_id,
         wanted.export_path,
         options,
     )
@@ -140,14 +143,8 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     if not share_nouns.is_placed(share):
         instances.remove(conn, share.instance_id)
         return
-    network = lock_row(conn, share_networks, share.share_network_id)
-    assert network is not None, "a share's network is not deleted"
-    require_active(network)
-    conn.execute(
-        sa.update(share_servers)
-        .where(share_servers.c.id == share.share_server_id)
-        .values(is_auto_deletable=False)
-    )
+    if share.share_server_id is not None:
+        _keep_server(conn, share)
     states.move(conn, states.SHARE, share.instance_id, "unmanage_starting")
     share_nouns.start(conn, "share_unmanage", share)
 
@@ -221,11 +218,11 @@ def resume_unmanaging(conn: Connection, instance_id: str) -> None:
 
 
 def _service(conn: Connection, host: str) -> sa.Row[Any]:
-    """The service of host@backend#pool, which must be up."""
+    """The service of host@backend#pool, which must be up, with the pool's `stats`."""
     if "#" not in host:
         raise Invalid("The parameter service_host should contain the pool: host@backend#pool.")
     service = conn.execute(
-        sa.select(services)
+        sa.select(services, pools.c.stats)
         .join(pools, pools.c.service_host == services.c.host)
         .where(pools.c.host == host)
     ).one_or_none()
@@ -236,13 +233,38 @@ def _service(conn: Connection, host: str) -> sa.Row[Any]:
     return service
 
 
-def _server(conn: Connection, wanted: ShareToManage, *, handles_servers: bool) -> sa.Row[Any]:
-    """The share server that the share is on, its network's row locked."""
-    if not handles_servers:
+def _keep_server(conn: Connection, share: sa.Row[Any]) -> None:
+    """The server of a share that is to be unmanaged is no longer deleted automatically. Raises
+    Invalid while its network is being changed."""
+    network = lock_row(conn, share_networks, share.share_network_id)
+    assert network is not None, "the network of a share is not deleted"
+    require_active(network)
+    conn.execute(
+        sa.update(share_servers)
+        .where(share_servers.c.id == share.share_server_id)
+        .values(is_auto_deletable=False)
+    )
+
+
+def _server(
+    conn: Connection, wanted: ShareToManage, specs: Mapping[str, str], *, is_on_servers: bool
+) -> sa.Row[Any] | None:
+    """The share server that the share is on, its network's row locked; None on a back end without
+    servers. `is_on_servers`: what kind of back end it is; the share type with these extra specs
+    must be for that kind."""
+    handles_servers = share_supports.is_true(specs.get(share_types.HANDLES_SERVERS))
+    if handles_servers != is_on_servers:
         raise Invalid(
-            "The share type must have driver_handles_share_servers=True: other back ends are not "
-            "served."
+            f"The share type has {share_types.HANDLES_SERVERS}={handles_servers}, and the back end "
+            f"of {wanted.host} does not."
         )
+    if not handles_servers:
+        if wanted.share_server_id is not None:
+            raise Conflict(
+                "A share server may not be given: the share type has "
+                f"{share_types.HANDLES_SERVERS}=False."
+            )
+        return None
     if wanted.share_server_id is None:
         raise Invalid(
             "The share server must be given: the share type has driver_handles_share_servers=True."

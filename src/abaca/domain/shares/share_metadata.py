@@ -57,6 +57,8 @@ def _chosen(
     if not export_choices.is_made(metadata, specs):
         return ExportChoice()
     server_ids = {instance.share_server_id for instance in instances}
+    if None in server_ids:
+        raise export_choices.no_server()
     subnets = export_choices.subnets_of(conn, server_ids)
     choice = export_choices.choose(metadata, specs, subnets)
     exported = {

@@ -17,8 +17,8 @@ _SUPPORTS = (
 
 
 def of_type(specs: Mapping[str, str]) -> dict[str, bool | None]:
-    """The columns of `shares` that go by the type's extra specs; None where absent is a value of its
-    own."""
+    """The columns of `shares` that go by the type's extra specs; None: the spec is absent, and that
+    means something else than False."""
     inherits = "snapshot_inherit_share_access_support"
     return {name: is_true(specs.get(name)) for name in _SUPPORTS} | {
         inherits: wants_true(specs.get(inherits))

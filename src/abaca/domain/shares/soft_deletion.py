@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.session import utcnow
-from abaca.db.tables import share_instances, share_servers
+from abaca.db.tables import share_instances
 from abaca.db.tables import shares as table
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
 from abaca.domain.shares import resource_lock_checks, shares
-from abaca.domain.shares.share_instances import IS_ACTIVE
+from abaca.domain.shares.share_instances import IS_ACTIVE, on_back_ends
 from abaca.errors import Forbidden
 from abaca.values import Caller
 
@@ -55,11 +55,10 @@ def due(conn: Connection, hosts: Collection[str]) -> list[str]:
         sa.select(table.c.id)
         .select_from(table)
         .join(share_instances, (share_instances.c.share_id == table.c.id) & IS_ACTIVE)
-        .outerjoin(share_servers, share_servers.c.id == share_instances.c.share_server_id)
         .where(
             table.c.scheduled_to_be_deleted_at <= utcnow(),
             share_instances.c.status.in_(states.SHARE.permitted[Permit.EXPIRE]),
-            share_servers.c.host.in_(hosts) | share_instances.c.host.is_(None),
+            on_back_ends(hosts) | share_instances.c.host.is_(None),
         )
     )
     return list(conn.scalars(query))

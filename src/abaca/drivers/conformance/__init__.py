@@ -11,7 +11,8 @@ test module of your package.
             return MyDriver("mine", {"state_dir": str(tmp_path)})
 
 What the driver's capabilities exclude is skipped. Hooks (`fill_share`, `lose_everything`,
-`stop_serving`, `can_read`, `directory`, `neighbour`, `nfs_client`) let a subclass show what only it
+`stop_serving`, `can_read`, `directory`, `neighbour`, `nfs_client`; without share servers `reads`,
+`stop_own_server`) let a subclass show what only it
 can do; without them their tests are skipped. Needs pytest. What is particular to one driver is not
 tested here.
 """
@@ -32,6 +33,7 @@ pytest.register_assert_rewrite(
             "snapshots",
             "stage",
             "suite",
+            "without_servers",
         )
     )
 )

@@ -97,7 +97,7 @@ class Stage:
         ]
         self._servers: dict[str, ShareServer] = {}
         self._shares: list[tuple[Share, ShareServer | None]] = []
-        self._snapshots: list[tuple[Snapshot, ShareServer]] = []
+        self._snapshots: list[tuple[Snapshot, ShareServer | None]] = []
 
     def described(self, *subnets: tuple[int, int]) -> ShareServer:
         """A server to be made on these (network, IP version) pairs; by default on one subnet."""
@@ -143,14 +143,14 @@ class Stage:
         self._shares.append((share, server))
         return share
 
-    def share(self, server: ShareServer, size: int = 1) -> Share:
+    def share(self, server: ShareServer | None, size: int = 1) -> Share:
         share = self.new_share(server, size)
         return msgspec.structs.replace(
             share, export_locations=self.driver.create_share(share, server)
         )
 
     def new_snapshot(
-        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+        self, share: Share, server: ShareServer | None, *, is_mountable: bool = False
     ) -> Snapshot:
         """A snapshot that is not taken yet; one that can be mounted has the share's rules, to
         read."""
@@ -172,7 +172,7 @@ class Stage:
         return snapshot
 
     def snapshot(
-        self, share: Share, server: ShareServer, *, is_mountable: bool = False
+        self, share: Share, server: ShareServer | None, *, is_mountable: bool = False
     ) -> Snapshot:
         snapshot = self.new_snapshot(share, server, is_mountable=is_mountable)
         taken = self.driver.create_snapshot(snapshot, server)
@@ -191,7 +191,7 @@ class Stage:
 
     def clear(self) -> None:
         for snapshot, server in self._snapshots:
-            self.driver.delete_snapshot(snapshot, self._servers[server.id])
+            self.driver.delete_snapshot(snapshot, self._servers[server.id] if server else None)
         for share, stood_on in self._shares:
             self.driver.delete_share(share, self._servers[stood_on.id] if stood_on else None)
         for server in self._servers.values():

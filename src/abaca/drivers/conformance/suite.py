@@ -40,6 +40,7 @@ from abaca.drivers.conformance.stage import (
     shown,
     twice,
 )
+from abaca.drivers.conformance.without_servers import WithoutServersConformance
 from abaca.drivers.data import MemoryDriverData
 from abaca.drivers.interface import ShareDriver
 from abaca.errors import BackendError, NoSpace, Refused
@@ -68,6 +69,7 @@ class DriverConformance(
     DuplicateConformance,
     ExportChoiceConformance,
     BackupConformance,
+    WithoutServersConformance,
 ):
     """Override `driver`, and what else your back end needs or can show."""
 
@@ -487,19 +489,6 @@ class DriverConformance(
         server = stage.server()
         with pytest.raises(Refused, match="server"):
             stage.driver.create_share(stage.new_share(server), None)
-
-    def test_a_share_lives_without_a_server_where_there_are_none(self, stage: Stage) -> None:
-        driver = stage.driver
-        need(not driver.capabilities.driver_handles_share_servers, "shares without share servers")
-        share = stage.new_share(None)
-        locations = twice(lambda: driver.create_share(share, None))
-        assert shown(locations)[0].preferred
-        assert twice(lambda: driver.update_access(share, [rule("10.128.0.9")], None)) == {}
-        for change, size in ((driver.extend_share, 2), (driver.shrink_share, 1)):
-            change(share, size, None)
-            change(share, size, None)
-        assert driver.create_share(share, None) == locations
-        twice(lambda: driver.delete_share(share, None))
 
     def test_a_share_without_room_is_no_space(self, stage: Stage) -> None:
         server = stage.server()

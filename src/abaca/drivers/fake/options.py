@@ -53,7 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _CAPABILITIES = {
-    "driver_handles_share_servers": "it makes share servers; the service does not serve others yet",
+    "driver_handles_share_servers": "it makes share servers, one for each share network",
     "share_server_multiple_subnet_support": "a share server can be made on several subnets",
     "network_allocation_update_support": "a share server in use can get another subnet",
     "share_server_subnet_removal_support": "a share server in use can give a subnet up",

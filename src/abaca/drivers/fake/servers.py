@@ -31,6 +31,9 @@ from abaca.values import (
 
 _LOOK_SECONDS = 0.02  # at a state file that another process may change
 
+_OWN = "own"
+"""The id of the file server of a back end without share servers."""
+
 
 class FakeServers(FakeBackEnd):
     """Calls about share servers."""
@@ -74,18 +77,16 @@ class FakeServers(FakeBackEnd):
                 world.servers[server.id] = Server(
                     server.id, list(server.network_info), services, clients=connected
                 )
-                for share in shares:
-                    if not share.is_complete and share.id not in world.shares:
-                        continue
-                    stored = world.shares.setdefault(share.id, stored_share(share, server.id))
-                    stored.size = stored.size if share.is_resizing else share.size
-                    self._apply(world, stored, share, share.access_rules)
-                for snapshot in snapshots:
-                    if snapshot.is_complete or snapshot.id in world.snapshots:
-                        kept = world.snapshots.setdefault(
-                            snapshot.id, stored_snapshot(world, snapshot, server.id)
-                        )
-                        self._apply(world, kept, snapshot, snapshot.access_rules)
+                self._ensure(world, shares, snapshots, server.id)
+
+    @property
+    def own_server_id(self) -> str | None:
+        return None if self.capabilities.driver_handles_share_servers else _OWN
+
+    def ensure_shares(self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+        with self._call("ensure_shares"), self._store.change() as world:
+            world.servers[_OWN] = Server(_OWN, [])
+            self._ensure(world, shares, snapshots, None)
 
     def unserved(self, server_ids: Sequence[str]) -> list[str]:
         with self._call("unserved"), self._store.read() as world:
@@ -285,6 +286,27 @@ class FakeServers(FakeBackEnd):
             [(share, share_there(world, share)) for share in shares],
             [(each, snapshot_there(world, each)) for each in snapshots if is_mounted(each)],
         )
+
+    def _ensure(
+        self,
+        world: World,
+        shares: Sequence[Share],
+        snapshots: Sequence[Snapshot],
+        server_id: str | None,
+    ) -> None:
+        """These shares and snapshots are as they are described, on that server or on none."""
+        for share in shares:
+            if not share.is_complete and share.id not in world.shares:
+                continue
+            stored = world.shares.setdefault(share.id, stored_share(share, server_id))
+            stored.size = stored.size if share.is_resizing else share.size
+            self._apply(world, stored, share, share.access_rules)
+        for snapshot in snapshots:
+            if snapshot.is_complete or snapshot.id in world.snapshots:
+                kept = world.snapshots.setdefault(
+                    snapshot.id, stored_snapshot(world, snapshot, server_id)
+                )
+                self._apply(world, kept, snapshot, snapshot.access_rules)
 
     def _new_deaths(self) -> list[str]:
         with self._store.read() as world:
