@@ -192,4 +192,6 @@ def test_pools_that_mount_snapshots_serve_types_either_way(
         with begin(engine) as conn:
             column = shares.c.snapshot_inherit_share_access_support
             kept[value] = conn.scalar(sa.select(column).where(shares.c.id == made["id"]))
+        shown = api("GET", f"/shares/{made['id']}", version="2.99")["share"]
+        assert shown["snapshot_inherit_share_access_support"] is (value == "True")
     assert kept == {"True": True, "False": False}

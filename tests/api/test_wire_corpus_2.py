@@ -26,11 +26,6 @@ FACTS: list[dict[str, Any]] = [
 ]
 SECTION = "\n### Recorded requests about later versions\n"
 LATER = {
-    "snap allow": "access rules of snapshots",
-    "snap access-list": "access rules of snapshots",
-    "snap deny": "access rules of snapshots",
-    "snap unmanage": "managed snapshots",
-    "snap manage": "managed snapshots",
     "gtype delete in use": "share groups",
     "group": "share groups",
     "gsnap": "share groups",
@@ -111,6 +106,9 @@ class World:
             self.back_end.settle(content["share"]["id"], "10.0.1.204:/shares/x")
             shown = self.api("GET", f"/shares/{content['share']['id']}")["share"]
             self.ids["server_m"] = shown["share_server_id"]
+        if fact["label"] == "snap":  # it has been taken when it gets rules
+            action = f"/snapshots/{content['snapshot']['id']}/action"
+            self.api("POST", action, {"reset_status": {"status": "available"}}, status=202)
         return differs(fact["answer"], without(EXTENSIONS, shape(content)))
 
 
