@@ -185,7 +185,7 @@ NETWORK = "Share network must be set when the driver_handles_share_servers is tr
             f"ShareSnapshotNotFound: Snapshot {UNKNOWN} could not be found.",
         ),
         ({"share_group_id": UNKNOWN}, 404, None),
-        ({"scheduler_hints": {"same_host": UNKNOWN}}, 400, None),
+        ({"scheduler_hints": {"same_host": UNKNOWN}}, 404, None),
     ],
 )
 def test_bad_shares_leave_no_trace(

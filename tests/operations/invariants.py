@@ -41,7 +41,7 @@ from abaca.db.tables import share_server_share_network_subnet_mappings as mappin
 from abaca.domain.rows import states
 from abaca.domain.rows.draining import DRAINS
 from abaca.domain.share_servers import share_servers as servers
-from abaca.domain.shares import export_choices
+from abaca.domain.shares import affinity, export_choices
 from abaca.values import ExportChoice
 
 NOUNS = (
@@ -422,6 +422,21 @@ def backups_go_on_with_their_shares(conn: Connection, _limits: Limits) -> list[s
     ]
 
 
+def hints_are_mutual(conn: Connection, _limits: Limits) -> list[str]:
+    """A share whose metadata names another as hint is named by that in turn, in the same
+    project."""
+    rows = {row.id: row for row in conn.execute(sa.select(shares))}
+    return [
+        f"share {row.id} names {other} under {key}, which does not name it"
+        for row in rows.values()
+        for key in (affinity.SAME, affinity.DIFFERENT)
+        for other in filter(None, row.metadata.get(key, "").split(","))
+        if other not in rows
+        or rows[other].project_id != row.project_id
+        or row.id not in rows[other].metadata.get(key, "").split(",")
+    ]
+
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
@@ -432,6 +447,7 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     deleted_subnets_are_gone,
     backups_go_on_with_their_shares,
     what_goes_on_is_somebodys_work,
+    hints_are_mutual,
 )
 
 

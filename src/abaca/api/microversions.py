@@ -90,9 +90,9 @@ HISTORY: dict[int, str] = {
     63: "Security services are attached to and exchanged on share networks in use, after a check; "
     "share networks have a status.",
     64: "An administrator can have a share grow without regard to the room in its pool.",
-    65: "Later: scheduler hints same_host and different_host.",
+    65: "Scheduler hints same_host and different_host for new shares.",
     66: "Later: share group types can be looked up by group specs.",
-    67: "Later: scheduler hint only_host.",
+    67: "The scheduler hint only_host, for administrators.",
     68: "Metadata keys that only administrators may change.",
     69: "Shares are soft-deleted, and restored.",
     70: "Several subnets in one availability zone; share servers show all their subnets; the check "

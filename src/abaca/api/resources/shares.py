@@ -37,6 +37,7 @@ from abaca.api.wire.shares import (
     ShareManage,
     ShareUpdate,
     same_or_none,
+    share_ids,
 )
 from abaca.db.session import begin, read
 from abaca.domain.shares import share_creation, share_management, shares, soft_deletion
@@ -69,6 +70,8 @@ _LAST_WITH_LOCATIONS = 8
 _PUBLIC_SINCE = 8  # managed ones
 _TYPE_ZONES_SINCE = 48
 _SERVER_SINCE = 49  # the same
+_HINTS_SINCE = 65
+_ONLY_HOST_SINCE = 67
 _LONGEST_PATH = 2000
 
 
@@ -241,8 +244,6 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         raise Invalid("Cannot specify both share_type and volume_type.")
     if call.version >= 31 and new.share_group_id:
         raise Missing(f"Share group {new.share_group_id} could not be found.")
-    if call.version >= 65 and new.scheduler_hints:
-        raise Invalid("Scheduler hints are not supported.")
     if call.version >= 84 and new.mount_point_name:
         raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
     if call.version >= 90 and new.encryption_key_ref:
@@ -264,7 +265,24 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         metadata=bodies.metadata(new.metadata),
         snapshot_id=new.snapshot_id or None,
         goes_by_type_zones=call.version >= _TYPE_ZONES_SINCE,
+        **_hints(call, new),
     )
+
+
+def _hints(call: Call, new: ShareCreate) -> dict[str, Any]:
+    """The scheduler hints of a request, by the names that the domain has for them."""
+    given = (new.scheduler_hints or {}) if call.version >= _HINTS_SINCE else {}
+    hints: dict[str, Any] = {
+        name: share_ids(name, given[name])
+        for name in ("same_host", "different_host")
+        if given.get(name)
+    }
+    if call.version >= _ONLY_HOST_SINCE and given.get("only_host"):
+        call.enforce("context_is_host_admin")
+        if not isinstance(given["only_host"], str):
+            raise Invalid("The hint only_host must be text: host@backend#pool.")
+        hints["only_host"] = given["only_host"]
+    return hints
 
 
 def _list(call: Call, level: int) -> Any:
@@ -415,6 +433,7 @@ RESOURCE = Resource(
         ),
     ],
     rules=[
+        admin("context_is_host_admin", "Choose the pool of a new share (hint only_host)."),
         admin("share:create_public_share", "Create a share that all projects see."),
         admin("share:force_extend", "Extend a share past its project's quotas."),
         admin("share:list_all_projects", "List the shares of all projects."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -9,6 +10,10 @@ import msgspec
 from abaca.api.wire.bodies import Body, Identifier, Text
 from abaca.api.wire.fields import SUMMARY, Constant, Field, Row, View, time_field
 from abaca.api.wire.schemas import FLAG, LINKS, MAP, NUMBER, TEXT, TEXTS
+from abaca.errors import Invalid
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+MOST_HINTED = 27  # ids that a value of metadata has room for
 
 
 def _first_location(share: Row) -> str | None:
@@ -162,3 +167,17 @@ class NewSize(Body):
 def same_or_none(first: str | None, second: str | None) -> str | None:
     """The one of two spellings of a member that is given; empty text counts as not given."""
     return first or second or None
+
+
+def share_ids(hint: str, value: Any) -> tuple[str, ...]:
+    """The ids in a scheduler hint: text with commas between. Raises Invalid for anything else and
+    for more than a share has room for."""
+    if not isinstance(value, str):
+        raise Invalid(f"The hint {hint} must be text: ids of shares, with commas between.")
+    ids = dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip())
+    for each in ids:
+        if not _UUID.fullmatch(each):
+            raise Invalid(f"The hint {hint} must hold ids of shares; {each[:64]} is none.")
+    if len(ids) > MOST_HINTED:
+        raise Invalid(f"The hint {hint} names {len(ids)} shares; {MOST_HINTED} are possible.")
+    return tuple(ids)

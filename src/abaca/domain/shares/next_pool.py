@@ -16,7 +16,7 @@ from abaca.db.tables import shares as share_rows
 from abaca.domain.capacity import placement
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import export_choices, share_ground, shares
+from abaca.domain.shares import affinity, export_choices, share_ground, shares
 from abaca.errors import Invalid
 from abaca.values import PlacementRequest
 
@@ -54,6 +54,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
             subnets = share_ground.subnets_by_zone(
                 conn, network.id, zones, instance.availability_zone_id, specs
             )
+    hinted = affinity.pools_for(conn, share)
     request = PlacementRequest(
         size=share.size,
         share_proto=share.share_proto,
@@ -62,6 +63,8 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
         if subnets is None
         else {zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
         availability_zone=zones[instance.availability_zone_id],
+        only_pools=hinted.only,
+        not_pools=hinted.without,
     )
     host = placement.place_and_claim(conn, request, excluded=tried).host
     if host is None:

@@ -18,6 +18,7 @@ from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.share_types import share_types as types
 from abaca.domain.shares import (
+    affinity,
     export_choices,
     share_ground,
     share_sizes,
@@ -25,6 +26,7 @@ from abaca.domain.shares import (
     share_supports,
 )
 from abaca.domain.shares import shares as share_nouns
+from abaca.domain.shares.affinity import Pools
 from abaca.domain.shares.share_ground import Ground
 from abaca.domain.shares.share_requests import ShareRequest
 from abaca.domain.shares.share_sources import Source
@@ -82,7 +84,7 @@ def create(
     `quota_defaults`: the limits where none are set; None: no limits. Raises OverQuota.
     """
     terms = _terms(conn, caller, request)
-    ground = _ground(conn, caller, terms)
+    ground, hinted = _ground(conn, caller, terms)
     choices = _export_choices(conn, terms, ground)
     quota_usages.claim(
         conn,
@@ -94,7 +96,8 @@ def create(
         shares=1,
         gigabytes=terms.request.size,
     )
-    share_id = _insert(conn, caller, terms, _place(conn, terms, ground, choices))
+    share_id = _insert(conn, caller, terms, _place(conn, terms, ground, hinted, choices))
+    affinity.tell(conn, share_id, terms.request)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
 
@@ -122,18 +125,22 @@ def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
     return _Terms(request, source, share_type, specs, zones, zone_id)
 
 
-def _ground(conn: Connection, caller: Caller, terms: _Terms) -> Ground:
-    """Locks the rows of what the share is to be in, its network's first."""
+def _ground(conn: Connection, caller: Caller, terms: _Terms) -> tuple[Ground, Pools]:
+    """Where the share may be, and the pools that its hints leave. Locks the rows of what it is to
+    be in, its network's first, then those of shares that it names."""
     network = share_ground.require_network(
         conn, caller, terms.request.share_network_id, terms.specs
     )
+    hinted = affinity.hold(conn, caller, terms.request)
     if terms.source is not None:
-        return share_ground.of_source(
+        ground = share_ground.of_source(
             conn, network, terms.source, terms.share_type.id, terms.zone_id
         )
-    if network is None:
-        return share_ground.without_network(terms.zone_id)
-    return share_ground.in_network(conn, network, terms.zones, terms.zone_id, terms.specs)
+    elif network is None:
+        ground = share_ground.without_network(terms.zone_id)
+    else:
+        ground = share_ground.in_network(conn, network, terms.zones, terms.zone_id, terms.specs)
+    return ground, hinted
 
 
 def _export_choices(conn: Connection, terms: _Terms, ground: Ground) -> dict[str, ExportChoice]:
@@ -153,7 +160,11 @@ def _export_choices(conn: Connection, terms: _Terms, ground: Ground) -> dict[str
 
 
 def _place(
-    conn: Connection, terms: _Terms, ground: Ground, choices: Mapping[str, ExportChoice]
+    conn: Connection,
+    terms: _Terms,
+    ground: Ground,
+    hinted: Pools,
+    choices: Mapping[str, ExportChoice],
 ) -> _Place:
     """Claim room on a pool, and choose or make a server there; the placement has no host if no pool
     fits."""
@@ -169,6 +180,8 @@ def _place(
             if buckets is None
             else {zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()},
             availability_zone=zones[ground.zone_id] if ground.zone_id else None,
+            only_pools=hinted.only,
+            not_pools=hinted.without,
         ),
         ground.pool,
     )
@@ -245,7 +258,7 @@ def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> s
             size=request.size,
             share_proto=request.share_proto.upper(),
             is_public=request.is_public,
-            metadata=request.metadata,
+            metadata=affinity.metadata(request),
             export_choice=export_choices.stored(place.export_choice),
             snapshot_id=request.snapshot_id,
             replication_type=terms.specs.get("replication_type"),
@@ -263,6 +276,7 @@ def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> s
             availability_zone_id=place.zone_id,
             host=str(host) if host else None,
             status="creating",
+            is_pinned=request.only_host is not None,
             access_rules_status="active",
             created_at=utcnow(),
         )

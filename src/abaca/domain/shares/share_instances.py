@@ -25,7 +25,7 @@ from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.share_servers import share_servers
-from abaca.domain.shares import export_locations
+from abaca.domain.shares import affinity, export_locations
 from abaca.errors import Invalid, Missing
 from abaca.values import ExportLocation, Host
 
@@ -123,6 +123,9 @@ def remove(conn: Connection, instance_id: str) -> None:
 
     If the active instance is removed first, another one becomes active.
     """
+    hinted = conn.execute(_HINTED, {"instance_id": instance_id}).one_or_none()
+    if hinted is not None:
+        affinity.lock_with_others(conn, *hinted)
     row = _row(conn, instance_id)
     if row is None:
         return
@@ -135,6 +138,7 @@ def remove(conn: Connection, instance_id: str) -> None:
         quota_usages.release(
             conn, row.project_id, row.user_id, row.share_type_id, gigabytes=size, shares=1
         )
+        affinity.forget(conn, row.id)
         conn.execute(sa.delete(shares).where(shares.c.id == row.id))
     else:
         conn.execute(sa.delete(share_instances).where(share_instances.c.id == instance_id))
@@ -214,6 +218,11 @@ def _settle(
         states.move(conn, states.SHARE, instance_id, status, **changes)
 
 
+_HINTED = (
+    sa.select(shares.c.id, shares.c.metadata)
+    .join(share_instances, share_instances.c.share_id == shares.c.id)
+    .where(share_instances.c.id == sa.bindparam("instance_id"))
+)
 _ROW = (
     sa.select(
         shares,

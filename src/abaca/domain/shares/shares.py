@@ -25,6 +25,7 @@ from abaca.domain.rows.states import Permit
 from abaca.domain.share_servers import share_servers
 from abaca.domain.share_types import share_types as share_types_of
 from abaca.domain.shares import (
+    affinity,
     export_locations,
     resource_lock_checks,
     share_queries,
@@ -315,20 +316,27 @@ def lock_instance(conn: Connection, instance_id: str) -> sa.Row[Any] | None:
     return next((instance for instance in held if instance.instance_id == instance_id), None)
 
 
+_TO_LOCK = (
+    sa.select(share_instances.c.share_network_id, shares.c.metadata)
+    .join(shares, shares.c.id == share_instances.c.share_id)
+    .where(shares.c.id == sa.bindparam("share_id"), IS_ACTIVE)
+)
+
+
 def lock_instances(conn: Connection, caller: Caller, share_id: str) -> Sequence[sa.Row[Any]]:
     """The share once with each of its instances, the active one first, with all their rows and that
-    of their network locked.
+    of their network locked, and those of the shares that it has scheduler hints in common with.
 
     Only for the owner's project and administrators.
     """
     require_own(conn, caller, share_id)
-    network_id = conn.scalar(
-        sa.select(share_instances.c.share_network_id).where(
-            share_instances.c.share_id == share_id, IS_ACTIVE
-        )
+    network_id, metadata = conn.execute(_TO_LOCK, {"share_id": share_id}).one_or_none() or (
+        None,
+        {},
     )
     if network_id is not None:
         lock_row(conn, share_networks, network_id)
+    affinity.lock_with_others(conn, share_id, metadata)
     locked = conn.execute(
         sa.select(
             shares,

@@ -14,6 +14,7 @@ from abaca.scheduler.filters import (
     capabilities,
     capacity,
     driver_handles_share_servers,
+    hints,
     multiple_subnets,
     service,
     storage_protocol,
@@ -45,5 +46,6 @@ FILTERS = (
     Filter("multiple subnets", multiple_subnets.why_not, multiple_subnets.public_reason),
     Filter("storage protocol", storage_protocol.why_not, storage_protocol.public_reason),
     Filter("capabilities", capabilities.why_not, capabilities.public_reason),
+    Filter("scheduler hints", hints.why_not, hints.public_reason),
     Filter("capacity", capacity.why_not, capacity.public_reason),
 )

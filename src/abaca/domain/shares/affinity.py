@@ -1,0 +1,149 @@
+"""Shares that are to be on the host of others, or not on it: hints that a new share is placed by.
+
+Both sides keep the ids of each other in their metadata, whose keys are for administrators, so a
+share that is placed again goes by them too. They leave with the share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from abaca.db.session import utcnow
+from abaca.db.tables import share_instances, shares
+from abaca.domain.shares.share_requests import ShareRequest
+from abaca.errors import Invalid, Missing
+from abaca.values import Caller
+
+SAME, DIFFERENT = "__affinity_same_host", "__affinity_different_host"
+MOST = 27
+"""Ids under one key: as many as a value of metadata has room for (1023 characters)."""
+_HOSTS = sa.select(share_instances.c.share_id, share_instances.c.host).where(
+    share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True))
+)
+
+
+class Pools(NamedTuple):
+    """What hints leave of all pools (host@backend#pool). `only` None: any."""
+
+    only: list[str] | None = None
+    without: list[str] = []
+
+
+def hold(conn: Connection, caller: Caller, request: ShareRequest) -> Pools:
+    """The pools that the request's hints leave. Locks the rows of the shares that it names, which
+    must be of the caller's project. Raises Missing; Invalid if one is named by too many."""
+    named = {*request.same_host, *request.different_host}
+    if named:
+        found = {row.id: row for row in _locked(conn, named)}
+        for share_id in sorted(named):
+            row = found.get(share_id)
+            if row is None or row.project_id != caller.project_id:
+                raise Missing(f"Share {share_id} could not be found.")
+            for key, hinted in ((SAME, request.same_host), (DIFFERENT, request.different_host)):
+                if share_id in hinted and len(_ids(row.metadata, key)) >= MOST:
+                    raise Invalid(
+                        f"Share {share_id} is named by the hints of {MOST} shares already; more "
+                        "are not possible."
+                    )
+    pools = _pools(conn, request.same_host, request.different_host)
+    if request.only_host is None:
+        return pools
+    kept = pools.only is None or request.only_host in pools.only
+    return pools._replace(only=[request.only_host] if kept else [])
+
+
+def pools_for(conn: Connection, share: sa.Row[Any]) -> Pools:
+    """The pools that a share's own metadata leaves, for one that is placed again."""
+    same, different = _ids(share.metadata, SAME), _ids(share.metadata, DIFFERENT)
+    if not same and not different:
+        return Pools()
+    query = sa.select(shares.c.id).where(
+        shares.c.id.in_([*same, *different]), shares.c.project_id == share.project_id
+    )
+    there = set(conn.scalars(query))
+    return _pools(conn, there.intersection(same), there.intersection(different))
+
+
+def metadata(request: ShareRequest) -> dict[str, str]:
+    """The request's metadata, with its hints."""
+    hints = {SAME: request.same_host, DIFFERENT: request.different_host}
+    return request.metadata | {key: ",".join(ids) for key, ids in hints.items() if ids}
+
+
+def tell(conn: Connection, share_id: str, request: ShareRequest) -> None:
+    """Add the new share to the metadata of those that it names, which `hold` has locked."""
+    named = {*request.same_host, *request.different_host}
+    for row in _locked(conn, named) if named else ():
+        changed = dict(row.metadata)
+        for key, hinted in ((SAME, request.same_host), (DIFFERENT, request.different_host)):
+            if row.id in hinted:
+                changed[key] = ",".join([*_ids(changed, key), share_id])
+        _store(conn, row.id, changed)
+
+
+def lock_with_others(conn: Connection, share_id: str, metadata: Mapping[str, str]) -> None:
+    """Lock a share's row and those of the shares that it has hints in common with, in the order of
+    their ids: whoever locks one of them alone first could wait for another who does the same."""
+    if others := _others(metadata):
+        _locked(conn, {share_id, *others})
+
+
+def forget(conn: Connection, share_id: str) -> None:
+    """The share is in nobody's hints any more, and has none of its own."""
+    own = conn.scalar(sa.select(shares.c.metadata).where(shares.c.id == share_id)) or {}
+    others = _others(own)
+    if not others:
+        return
+    for row in _locked(conn, {share_id, *others}):
+        gone = others if row.id == share_id else {share_id}
+        _store(conn, row.id, _without(row.metadata, gone))
+
+
+def _pools(conn: Connection, same: Iterable[str], different: Iterable[str]) -> Pools:
+    same, different = set(same), set(different)
+    if not same and not different:
+        return Pools()
+    hosts: dict[str, set[str]] = {}
+    for share_id, host in conn.execute(_HOSTS, {"ids": [*same, *different]}):
+        hosts.setdefault(share_id, set()).update([host] if host else [])
+    wanted = [hosts.get(share_id, set()) for share_id in same]
+    unwanted = set[str]().union(*(hosts.get(share_id, set()) for share_id in different))
+    return Pools(sorted(set.intersection(*wanted)) if wanted else None, sorted(unwanted))
+
+
+def _locked(conn: Connection, ids: Iterable[str]) -> list[sa.Row[Any]]:
+    query = sa.select(shares.c.id, shares.c.project_id, shares.c.metadata)
+    return list(
+        conn.execute(query.where(shares.c.id.in_(ids)).order_by(shares.c.id).with_for_update())
+    )
+
+
+def _ids(metadata: Mapping[str, str], key: str) -> list[str]:
+    return [each for each in metadata.get(key, "").split(",") if each]
+
+
+def _others(metadata: Mapping[str, str]) -> set[str]:
+    return {*_ids(metadata, SAME), *_ids(metadata, DIFFERENT)}
+
+
+def _without(metadata: Mapping[str, str], gone: set[str]) -> dict[str, str]:
+    left = dict(metadata)
+    for key in (SAME, DIFFERENT):
+        ids = [each for each in _ids(metadata, key) if each not in gone]
+        if ids:
+            left[key] = ",".join(ids)
+        else:
+            left.pop(key, None)
+    return left
+
+
+def _store(conn: Connection, share_id: str, pairs: Mapping[str, str]) -> None:
+    conn.execute(
+        sa.update(shares)
+        .where(shares.c.id == share_id)
+        .values(metadata=dict(pairs), updated_at=utcnow())
+    )
