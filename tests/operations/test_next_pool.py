@@ -108,6 +108,23 @@ def test_a_share_that_must_stay_on_its_pool_is_not_made_elsewhere(install: Insta
         assert told(stack) == [WHY] and struck(stack, "beta") == 0
 
 
+def test_another_pool_is_one_that_the_scheduler_hints_leave(install: Install) -> None:
+    stack = install({**ALPHA_IS_LARGER, "gamma": {"pools": "pool:20"}})
+    with stack.working():
+        network = stack.share_network(*stack.network("10.1.0.0/24"))
+        first = available_share(stack, network)
+        full(stack, "beta")
+        away = stack.share(network, different_host=(first,))
+        assert stack.settled_share(away) == "available", told(stack)
+        assert place(stack, away) == "host1@gamma#pool", "not the larger one that the first is on"
+        full(stack, "alpha")
+        near = stack.share(network, same_host=(first,))
+        assert (stack.settled_share(near), told(stack)) == ("error", [WHY])
+        for id_ in (away, first, near):
+            stack.do(shares.force_delete, ADMIN, id_)
+        assert {stack.settled_share(id_) for id_ in (away, first, near)} == {"gone"}
+
+
 @pytest.mark.parametrize("cleanup", ["Refused", "NoSpace"])
 def test_what_cannot_be_taken_back_stays_where_it_is(install: Install, cleanup: str) -> None:
     """Else nobody would ever delete what is left on the first pool."""

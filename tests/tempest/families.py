@@ -97,8 +97,6 @@ NOT_RUN: dict[str, str] = {
     ),
     **dict.fromkeys(("test_qos_types*", "admin.test_qos_types", "admin.test_qos_types_specs*"),
      "QoS types, which Abaca does not have"),
-    **dict.fromkeys(("test_scheduler_hints*", "admin.test_scheduler_hints"),
-     "scheduler hints, which Abaca does not have"),
     "test_share_encryption*": "encryption, which Abaca does not have",
     **dict.fromkeys(
         ("test_share_group_actions", "test_share_groups*", "admin.test_share_group_types*",

@@ -143,6 +143,24 @@ REJECTED = [
         pool(thin_provisioning=True, max_over_subscription_ratio=0.1, allocated=95),
         "has room for 5 of 10 GiB",
     ),
+    (
+        "scheduler hints",
+        ask(only_pools=["h1@beta#p1"]),
+        pool(),
+        "is not where the scheduler hints ask for",
+    ),
+    (
+        "scheduler hints",
+        ask(only_pools=[]),
+        pool(),
+        "is not where the scheduler hints ask for",
+    ),
+    (
+        "scheduler hints",
+        ask(not_pools=["h1@beta#p1", "h1@alpha#p1"]),
+        pool(),
+        "has a share that the scheduler hints ask to stay away from",
+    ),
 ]
 
 
