@@ -114,9 +114,6 @@ def test_group_types(shell: Shell, stage: str) -> None:
     shown = str(shell.ask(*kind, "show", "pair"))
     assert "a" in shown and "b" in shown
     shell.run(*kind, "unset", "pair", "a")
-    shell.run(*kind, "access", "create", "pair", "blue")
-    assert shell.ask(*kind, "access", "list", "pair") == [{"Project ID": "blue"}]
-    shell.run(*kind, "access", "delete", "pair", "blue")
     assert shell.ask(*kind, "access", "list", "pair") == []
     shell.run(*kind, "delete", "pair")
     assert shell.ask(*kind, "list", "--all") == []
