@@ -110,7 +110,13 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
     }
     counted = [quota_usages.c[name] for name in COUNTED]
     in_use = sa.select(quota_usages).where(sa.or_(*[amount > 0 for amount in counted]))
-    quotas = stack.ask(lambda conn: sorted(tuple(row) for row in conn.execute(in_use)))
+    quotas = sorted(
+        (
+            *(row[key] for key in ("project_id", "user_id", "share_type_id")),
+            {name: row[name] for name in COUNTED if row[name]},
+        )
+        for row in stack.ask(lambda conn: conn.execute(in_use).mappings().all())
+    )
     claimed = stack.ask(
         lambda conn: dict(
             conn.execute(sa.select(pools.c.host, pools.c.allocated_capacity_gb)).all()

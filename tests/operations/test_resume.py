@@ -121,7 +121,7 @@ def test_a_share_is_resized_or_reverted_after_all(
     assert stack.settled_share(id_) == "available"
     assert share(stack, id_)["size"] == size
     assert set(slate(stack)["claimed"].values()) == {size}
-    assert all(row[-1] == size for row in slate(stack)["quotas"])
+    assert all(row[-1]["gigabytes"] == size for row in slate(stack)["quotas"])
 
 
 def test_a_share_is_deleted_after_all(stack: Stack) -> None:
