@@ -159,7 +159,7 @@ def test_snapshots(sdk: Recorded, share: Any) -> None:
     sdk.revert_share_to_snapshot(share.id, made.id)
     wait_until(lambda: sdk.get_share(share.id).status == "available", "the share", 60)
     wait_until(lambda: sdk.get_share_snapshot(made.id).status == "available", "the snapshot", 60)
-    location = sdk.get_share_snapshot(made.id).provider_location
+    location = sdk.get_share_snapshot_instance(instance.id).provider_location
     sdk.unmanage_share_snapshot(made.id)
     wait_until(
         lambda: made.id not in [found.id for found in sdk.share_snapshots()],
