@@ -108,12 +108,13 @@ def stored_slate(stack: Stack) -> dict[str, Any]:
             "share_usages",
         )
     }
-    counted = [quota_usages.c[name] for name in COUNTED]
+    names = [name for name in COUNTED if name != "share_networks"]  # these are rows that stay
+    counted = [quota_usages.c[name] for name in names]
     in_use = sa.select(quota_usages).where(sa.or_(*[amount > 0 for amount in counted]))
     quotas = sorted(
         (
             *(row[key] for key in ("project_id", "user_id", "share_type_id")),
-            {name: row[name] for name in COUNTED if row[name]},
+            {name: row[name] for name in names if row[name]},
         )
         for row in stack.ask(lambda conn: conn.execute(in_use).mappings().all())
     )

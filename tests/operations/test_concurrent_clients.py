@@ -253,6 +253,9 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
             ),
         )
     ),
+    "backups_go_on_with_their_shares": lambda conn: conn.execute(
+        sa.update(share_instances).values(status="backup_creating")
+    ),
     "what_goes_on_is_somebodys_work": lambda conn: conn.execute(
         sa.update(share_instances).values(status="extending")
     ),
