@@ -29,8 +29,10 @@ from abaca.db.tables import (
     share_network_subnets,
     share_networks,
     share_servers,
+    shares,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain.shares import affinity
 from abaca.workflow import queue
 from tests.operations import crowd, invariants
 from tests.operations.conftest import Install
@@ -255,6 +257,9 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
     ),
     "backups_go_on_with_their_shares": lambda conn: conn.execute(
         sa.update(share_instances).values(status="backup_creating")
+    ),
+    "hints_are_mutual": lambda conn: conn.execute(
+        sa.update(shares).values(metadata={affinity.SAME: "another"})
     ),
     "what_goes_on_is_somebodys_work": lambda conn: conn.execute(
         sa.update(share_instances).values(status="extending")
