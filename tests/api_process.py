@@ -29,7 +29,7 @@ from abaca.admin.ports import free_port
 from abaca.db.session import begin, create_engine, utcnow
 from abaca.db.tables import pools, services
 from abaca.domain.services import availability_zones
-from tests.stack import initialise, wait_for, write_key
+from tests.stack import sqlite_database, wait_for, write_key
 
 
 def _api_user() -> str:
@@ -67,11 +67,10 @@ class Server:
         }
         self.process: subprocess.Popen[bytes] | None = None
         (folder / "db").mkdir()
-        url = database_url or f"sqlite:///{folder}/db/abaca.sqlite"
         if database_url is None:
-            initialise(url)
+            url = sqlite_database(folder / "db" / "abaca.sqlite")
         else:
-            self.options["database.connection"] = url
+            self.options["database.connection"] = url = database_url
         _worker_is_there(url)
         lines = [
             f"{name}:{bcrypt.hashpw(b'pw', bcrypt.gensalt(4)).decode()}:red:{roles}"

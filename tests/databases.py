@@ -71,7 +71,7 @@ class SqliteDatabases:
 
     def copy(self, url: str) -> str:
         original = Path(url.removeprefix("sqlite:///"))
-        _fold_write_ahead_log(original)
+        fold_write_ahead_log(original)
         copy = self._new_path()
         shutil.copyfile(original, copy)
         return f"sqlite:///{copy}"
@@ -85,7 +85,8 @@ class SqliteDatabases:
         return self._folder / f"abaca-{next(self._numbers)}.db"
 
 
-def _fold_write_ahead_log(path: Path) -> None:
+def fold_write_ahead_log(path: Path) -> None:
+    """Have the file itself hold all that was committed. Raises RuntimeError while it is in use."""
     connection = sqlite3.connect(path)
     try:
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

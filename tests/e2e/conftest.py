@@ -20,7 +20,7 @@ from abaca.drivers.linux.wires import plugging
 from abaca.worker.backends import network_namespace
 from tests.contracts.drivers.linux_backend import Loop, probe, unavailable_reason
 from tests.operations.scene import allow, available_share, server_of, settled_rules
-from tests.stack import Stack, initialise, make_conf
+from tests.stack import Stack, make_conf, sqlite_database
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
 Pair = tuple[str, str]
@@ -125,8 +125,7 @@ def installing(folder: Path) -> Iterator[Install]:
 
     def make(number: int, options: Mapping[str, str] | None = None, **overrides: object) -> Site:
         folder.chmod(0o755)
-        url = f"sqlite:///{folder / 'abaca.db'}"
-        initialise(url)
+        url = sqlite_database(folder / "abaca.db")
         state_dir = folder / "state"
         state_dir.mkdir()
         pool = {"share_driver": "linux", "pool_size_gib": "2", "pool_sparse": "true"}
