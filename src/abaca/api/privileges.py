@@ -22,7 +22,7 @@ from types import ModuleType
 
 from oslo_config import cfg
 
-from abaca.api import audit_file, policy_file
+from abaca.api import policy_file
 from abaca.config import key_file, tokens_file, users_file
 from abaca.db.private_files import Exposed, read_private
 from abaca.regular_files import NotRegular, require_regular
@@ -78,6 +78,8 @@ def unreadable(conf: cfg.ConfigOpts) -> Iterator[str]:
         yield from _complaint(path, read_private)
     for path in _others(conf):
         yield from _complaint(path, Path.read_bytes)
+    from abaca.api import audit_file  # loads Falcon, which most commands do without
+
     if conf.api.audit_file and (
         complaint := audit_file.complaint(Path(conf.api.audit_file), _name())
     ):
