@@ -63,6 +63,7 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
         "admin.test_multi_backend",
     ),
     "messages": ("admin.test_user_messages*",),
+    "scheduler hints": ("test_scheduler_hints*", "admin.test_scheduler_hints"),
     "metadata": ("test_metadata*",),
     "versions, zones, extensions": (
         "test_availability_zones*",
@@ -85,8 +86,8 @@ ROLES = (
 )  # fmt: skip
 
 _WITHOUT_NETWORK = "makes shares without a share network, which Abaca does not offer"
-_GROUPS = "share groups, which Abaca does not have"
-_WITHOUT_GROUPS = "begins by making a share group type: run in our plug-in without one"
+_GROUPS = "share groups, which Abaca does not have; one switch is for them and for their types"
+_WITHOUT_GROUPS = "asks whether share groups are there: run in our plug-in without them"
 # Modules and classes that are not run, with the reason; written as above, or in full.
 NOT_RUN: dict[str, str] = {
     **dict.fromkeys(
@@ -104,7 +105,7 @@ NOT_RUN: dict[str, str] = {
          f"{PACKAGE}.rbac.test_share_group_types", f"{PACKAGE}.rbac.test_share_groups"),
         _GROUPS,
     ),
-    "test_share_transfers*": "transfers, which Abaca does not have",
+    "test_share_transfers*": "transfers, which Abaca does not have yet",
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
      "migration, which Abaca does not have"),
     **dict.fromkeys(
