@@ -35,6 +35,7 @@ from abaca.api.routing import ROUTES
 from abaca.config import key_file
 from abaca.db.session import begin
 from abaca.db.tables import shares
+from abaca.domain.capacity import quota_usages
 from abaca.domain.rows import messages
 from abaca.errors import CallerError
 from abaca.values import Caller
@@ -223,6 +224,8 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
             action=messages.Action.CREATE,
             text="no",
         )
+        # the backup, which is put there without a request
+        quota_usages.claim(conn, "control", None, defaults=None, backups=1, backup_gigabytes=1)
     instance = api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"]
     rule = api(
         "POST",
