@@ -17,7 +17,7 @@ from sqlalchemy.engine import Engine
 from abaca import config
 from abaca.api.access import answers, rules_in_code
 from abaca.api.app import WsgiApp, create_app
-from abaca.api.microversions import HEADER
+from abaca.api.microversions import EXPERIMENTAL_HEADER, HEADER
 from tests.api.conftest import BackEnd, new_id
 from tests.api.test_access_matrix import IDS
 from tests.api.test_isolation import body_of, every_route, filled
@@ -164,7 +164,7 @@ def test_each_route_answers_each_persona_as_documented(app: WsgiApp, people: Peo
                 route.method,
                 filled(route, ids),
                 body_of(route, ids),
-                **{HEADER: version},
+                **{HEADER: version, EXPERIMENTAL_HEADER: "True"},
             )
             if answer.status_code != expected and (
                 expected in (401, 403) or answer.status_code in (401, 403)
