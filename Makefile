@@ -121,6 +121,10 @@ bench: system venv ## measure Abaca on SQLite and PostgreSQL: tables, also below
 bench-peer: system venv ## measure upstream Manila with the same client, then Abaca, and print the ratios (root installs what it needs)
 	@$(BIN)/python -m bench peer $(if $(QUICK),--quick)
 
+.PHONY: fresh
+fresh: ## try the README on a bare Debian 12, made by debootstrap for this (as root; COMMAND="make demo"; FOLDER=where it stays)
+	@scripts/fresh-debian "$(FOLDER)" "$(or $(COMMAND),make demo)"
+
 .PHONY: lint
 lint: venv ## lint, types and layers alone, with the tools' own output
 	@$(BIN)/ruff check
