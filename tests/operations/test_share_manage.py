@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from abaca.domain.rows import messages
-from abaca.domain.shares import access_rules, share_management, shares
+from abaca.domain.rows import messages, states
+from abaca.domain.services import services
+from abaca.domain.shares import access_rules, share_instances, share_management, shares
 from abaca.domain.shares.share_management import ShareToManage
 from abaca.domain.snapshots import snapshots
 from abaca.errors import Conflict, Forbidden, Invalid
@@ -115,6 +116,38 @@ def test_what_is_not_there_is_in_error_with_the_reason_and_can_be_let_go(
     assert stack.settled_share(managed) == "available", "what failed took nothing away"
     with pytest.raises(Conflict, match="already managed"):
         manage(stack, what)
+
+
+def test_what_was_never_taken_over_is_left_alone(stack: Stack, share: str) -> None:
+    """Its id may be that of anything on the back end: of what another project has stored."""
+    allowed(stack, share, "10.0.0.0/8")
+    assert settled_rules(stack, share) == "active"
+    what = wanted(stack, share, share_proto="CIFS")
+    assert unmanage(stack, share) == "gone"
+    there = world(stack)["shares"]
+    wrong = manage(stack, what)
+    assert stack.settled_share(wrong) == "manage_error"
+    with pytest.raises(Invalid, match="never taken over"):
+        stack.do(shares.reset_status, ADMIN, wrong, "available")
+    instance = instance_of(stack, wrong).id
+    with pytest.raises(Invalid, match="never taken over"):
+        stack.do(share_instances.reset_status, instance, "available")
+    # where a worker that dies, or a call that hangs, leaves it
+    stack.do(states.force, states.SHARE, instance, "unmanage_error")
+    stack.do(services.ensure_shares, "host1@alpha")
+    stack.wait(lambda conn: not services.find(conn, {"host": "host1@alpha"})[0]["ensuring"])
+    assert world(stack)["shares"] == there and len(there) == 1
+    assert unmanage(stack, wrong) == "gone"
+    assert world(stack)["shares"] == there
+
+
+def test_a_snapshot_is_not_managed_as_a_share(stack: Stack, share: str) -> None:
+    """It would have the snapshot's id, so that its forced deletion would take the snapshot."""
+    snapshot = stack.snapshot(share)
+    assert stack.settled_snapshot(snapshot) == "available"
+    instance = stack.ask(snapshots.get, ADMIN, snapshot)["instance_id"]
+    with pytest.raises(Conflict, match="already managed"):
+        manage(stack, wanted(stack, share, export_path=f"10.1.0.2:/snapshots/{instance}"))
 
 
 def test_what_is_not_let_go(stack: Stack, share: str) -> None:

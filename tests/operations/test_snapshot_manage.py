@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from abaca.db.tables import share_instances
+from abaca.domain.rows import states
+from abaca.domain.services import services
+from abaca.domain.shares import shares
 from abaca.domain.snapshots import snapshot_management, snapshots
 from abaca.domain.snapshots.snapshot_management import SnapshotToManage
+from abaca.errors import Invalid
 from abaca.workflow import inspection
 from tests.operations.scenarios import SPECS
 from tests.operations.scene import (
@@ -114,6 +120,45 @@ def test_what_another_share_has_is_neither_taken_nor_touched(
         stack.do(snapshots.delete if end == "deleted" else snapshots.force_delete, ADMIN, wrong)
     assert stack.settled_snapshot(wrong) == "gone"
     assert on_back_end(stack) == there
+
+
+@pytest.mark.parametrize("status", ["error_deleting", "unmanage_starting", "unmanage_error"])
+def test_ensuring_touches_nothing_that_another_share_has(
+    stack: Stack, share: str, snapshot: str, status: str
+) -> None:
+    """A worker that dies, or a call that hangs, leaves what was never taken over in one of these
+    statuses. Its share's rules must not come to hold for what its location names."""
+    known = let_go(stack, snapshot)
+    network = stack.share_network(*stack.network("10.7.0.0/24"))
+    other = available_share(stack, network, share_type="snap")
+    allow(stack, other, "10.7.0.0/16")
+    assert settled_rules(stack, other) == "active"
+    there = on_back_end(stack)
+    wrong = manage(stack, other, known)
+    assert stack.settled_snapshot(wrong) == "manage_error"
+    instance = stack.ask(snapshots.get, MEMBER, wrong)["instance_id"]
+    stack.do(states.force, states.SNAPSHOT, instance, status)
+    stack.do(services.ensure_shares, "host1@alpha")
+    stack.wait(lambda conn: not services.find(conn, {"host": "host1@alpha"})[0]["ensuring"])
+    assert on_back_end(stack) == there
+
+
+def test_one_that_a_share_is_being_made_from_is_not_let_go(
+    stack: Stack, share: str, snapshot: str
+) -> None:
+    copy = available_share(
+        stack,
+        str(stack.ask(shares.get, MEMBER, share)["share_network_id"]),
+        share_type="snap",
+        snapshot_id=snapshot,
+    )
+    busy = sa.update(share_instances).where(share_instances.c.share_id == copy)
+    stack.do(lambda conn: conn.execute(busy.values(status="creating")))
+    with pytest.raises(Invalid, match=f"{copy} is still being created from it"):
+        unmanage(stack, snapshot)
+    stack.do(lambda conn: conn.execute(busy.values(status="available")))
+    unmanage(stack, snapshot)
+    assert stack.settled_snapshot(snapshot) == "gone"
 
 
 @pytest.mark.parametrize("method", ["manage_snapshot", "unmanage_snapshot"])

@@ -385,8 +385,8 @@ class ShareDriver(ABC):
         """As `ensure_server`, for everything on a back end without share servers.
 
         Called when the worker starts, at an administrator's request, and when `unserved` still
-        names `own_server_id` after a restart; never beside another call about its shares. By
-        default nothing is done.
+        names `own_server_id` after a restart; never beside another call about its shares, but one
+        that was given up and has not come back yet. By default nothing is done.
         """
 
     @abstractmethod

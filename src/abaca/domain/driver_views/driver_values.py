@@ -121,7 +121,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
-            is_complete=states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
+            is_complete=row.size > 0 and states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
             is_resizing=row.status in _RESIZING,
             metadata=row.metadata,
             access_rules=rules.get(row.id, []),
@@ -150,14 +150,19 @@ def locations_of(rows: list[sa.Row[Any]]) -> list[ExportLocation]:
 def shares_of_server(conn: Connection, share_server_id: str) -> list[Share]:
     """The shares on a server, the oldest first, without those that are being deleted or were not
     taken over."""
-    on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
-    return shares(conn, (share_instances.c.share_server_id == share_server_id) & on_it)
+    return shares(conn, (share_instances.c.share_server_id == share_server_id) & _is_there())
 
 
 def shares_of_back_end(conn: Connection, service_host: str) -> list[Share]:
     """The same of a back end (host@backend) without share servers."""
+    return shares(conn, instances.without_server_on(service_host) & _is_there())
+
+
+def _is_there() -> sa.ColumnElement[bool]:
+    """SQL condition: the back end has the share. Of one that was never taken over it may have
+    anything by that id, whatever the status of the share has become since."""
     on_it = share_instances.c.status.in_(states.SHARE.permitted[Permit.IS_ON_SERVER])
-    return shares(conn, instances.without_server_on(service_host) & on_it)
+    return on_it & (shares_table.c.size > 0)
 
 
 def server_of_share(conn: Connection, share_server_id: str) -> ShareServer | None:

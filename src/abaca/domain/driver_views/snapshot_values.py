@@ -140,10 +140,13 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
 
 
 def _of_shares(conn: Connection, condition: sa.ColumnElement[bool]) -> list[Snapshot]:
-    """The snapshots of the share instances that match, without those that are being deleted."""
+    """The snapshots of the share instances that match, without those that are being deleted, and
+    those that were never taken over, whatever has become of their status since: by their ids the
+    back end may have anything."""
     here = sa.select(share_instances.c.id).where(condition)
     on_it = share_snapshot_instances.c.status.in_(states.SNAPSHOT.permitted[Permit.IS_ON_SERVER])
-    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & on_it)
+    there = on_it & (share_snapshots.c.size > 0)
+    return snapshots(conn, share_snapshot_instances.c.share_instance_id.in_(here) & there)
 
 
 def _holding(

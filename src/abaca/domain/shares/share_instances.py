@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import dicts, lock_row, utcnow
+from abaca.db.session import dicts, utcnow
 from abaca.db.tables import (
     availability_zones,
     share_access_rules,
@@ -52,9 +52,21 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     known = states.statuses(states.SHARE)
     if status not in known:
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
-    if lock_row(conn, share_instances, instance_id) is None:
+    row = _row(conn, instance_id)
+    if row is None:
         raise Missing(f"Share instance {instance_id} could not be found.")
+    require_taken_over(row.size)
     states.force(conn, states.SHARE, instance_id, status)
+
+
+def require_taken_over(size: int) -> None:
+    """Raises Invalid for the size of a share that was to be managed and never was: what its id
+    stands for on the back end is not its."""
+    if size == 0:
+        raise Invalid(
+            "The share was never taken over from its back end: it can only be unmanaged or "
+            "force-deleted."
+        )
 
 
 def on_back_ends(service_hosts: Collection[str]) -> sa.ColumnElement[bool]:

@@ -24,6 +24,7 @@ from abaca.db.tables import (
     share_instances,
     share_networks,
     share_servers,
+    share_snapshot_instances,
     shares,
 )
 from abaca.domain.capacity import placement, quota_usages
@@ -72,9 +73,13 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
     same = (share_export_locations.c.path == wanted.export_path) | (
         share_instances.c.id == instance_id
     )
-    if conn.execute(
-        sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)
-    ).first():
+    of_snapshot = share_snapshot_instances.c.id == instance_id
+    if (
+        conn.execute(
+            sa.select(share_instances.c.id).outerjoin(share_export_locations).where(same).limit(1)
+        ).first()
+        or conn.execute(sa.select(share_snapshot_instances.c.id).where(of_snapshot)).first()
+    ):
         raise Conflict(f"The share under {wanted.export_path} is already managed.")
     choice = ExportChoice()
     if export_choices.is_made({}, specs):

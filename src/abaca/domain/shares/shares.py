@@ -31,7 +31,7 @@ from abaca.domain.shares import (
     share_queries,
     share_sizes,
 )
-from abaca.domain.shares.share_instances import IS_ACTIVE
+from abaca.domain.shares.share_instances import IS_ACTIVE, require_taken_over
 from abaca.domain.shares.share_instances import remove as remove_instance
 from abaca.domain.shares.share_queries import Search, is_by_network
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
@@ -197,6 +197,7 @@ def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -
         raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
     share = lock(conn, caller, share_id)
     require_not_soft_deleted(share)
+    require_taken_over(share.size)
     states.force(conn, states.SHARE, share.instance_id, status)
 
 

@@ -85,7 +85,8 @@ def manage(conn: Connection, caller: Caller, wanted: SnapshotToManage) -> dict[s
 
 def unmanage(conn: Connection, caller: Caller, snapshot_id: str, *, on_servers: bool) -> None:
     """Unmanage a snapshot, in the background. Raises Forbidden in a status that does not permit it,
-    and for one on a share server unless `on_servers`."""
+    and for one on a share server unless `on_servers`; Invalid while a share is being made from
+    it."""
     held = snapshots.lock(conn, caller, snapshot_id)
     if not states.SNAPSHOT.permits(held.snapshot.status, Permit.UNMANAGE):
         permitting = ", ".join(states.SNAPSHOT.permitted[Permit.UNMANAGE])
@@ -98,6 +99,7 @@ def unmanage(conn: Connection, caller: Caller, snapshot_id: str, *, on_servers: 
             f"Snapshot {snapshot_id} is on a share server: unmanaging it needs microversion 2.49 "
             "or newer."
         )
+    snapshots.require_not_being_copied(conn, snapshot_id)
     _start_unmanaging(conn, held)
 
 

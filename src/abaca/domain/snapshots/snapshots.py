@@ -218,18 +218,7 @@ def delete(conn: Connection, caller: Caller, snapshot_id: str) -> None:
             f"Invalid share snapshot: Share Snapshot status must be one of {permitting}; it is "
             f"{held.snapshot.status}."
         )
-    being_made = sa.select(shares_table.c.id).join(
-        share_instances, share_instances.c.share_id == shares_table.c.id
-    )
-    share_id = conn.scalar(
-        being_made.where(
-            shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating"
-        ).limit(1)
-    )
-    if share_id is not None:
-        raise Invalid(
-            f"Invalid share snapshot: the share {share_id} is still being created from it."
-        )
+    require_not_being_copied(conn, snapshot_id)
     start_deletion(conn, held)
 
 
@@ -356,6 +345,22 @@ def start_deletion(conn: Connection, held: Held) -> None:
     """Have a snapshot deleted."""
     states.move(conn, states.SNAPSHOT, held.snapshot.instance_id, "deleting")
     shares.start(conn, "snapshot_delete", held.share, held.snapshot.instance_id)
+
+
+def require_not_being_copied(conn: Connection, snapshot_id: str) -> None:
+    """Raises Invalid while a share is being made from the snapshot."""
+    being_made = sa.select(shares_table.c.id).join(
+        share_instances, share_instances.c.share_id == shares_table.c.id
+    )
+    share_id = conn.scalar(
+        being_made.where(
+            shares_table.c.snapshot_id == snapshot_id, share_instances.c.status == "creating"
+        ).limit(1)
+    )
+    if share_id is not None:
+        raise Invalid(
+            f"Invalid share snapshot: the share {share_id} is still being created from it."
+        )
 
 
 def require_taken_over(snapshot: sa.Row[Any]) -> None:
