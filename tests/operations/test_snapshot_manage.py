@@ -97,6 +97,7 @@ def test_what_is_not_there_is_in_error_and_forgotten(
     wrong = manage(stack, share, "/fake/snapshots/nothing")
     assert stack.settled_snapshot(wrong) == "manage_error"
     assert any("no snapshot of that share" in text for text in told(stack))
+    assert not any("/fake/" in text for text in told(stack)), "locations are not for projects"
     unmanage(stack, wrong)
     assert stack.settled_snapshot(wrong) == "gone"
     assert slate(stack) == before

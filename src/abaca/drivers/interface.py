@@ -532,7 +532,8 @@ class ShareDriver(ABC):
         If the location ends with an id, that is `snapshot.id`, unless something else here has it.
         `snapshot.size` is 0. A mountable one is exported as by `create_snapshot`. Needs no
         capability. Raises Refused unless it is a snapshot of that very share: an administrator's
-        slip must not show one project what another has stored. May be repeated.
+        slip must not show one project what another has stored. Projects may read why, so a public
+        text does not name the location. May be repeated.
         """
         raise Refused("This back end cannot manage existing snapshots.", is_public=True)
 

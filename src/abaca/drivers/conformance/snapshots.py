@@ -245,8 +245,10 @@ class SnapshotConformance:
             ),
         ]
         for each in wrong:
-            with pytest.raises(Refused):
+            with pytest.raises(Refused) as refused:
                 stage.driver.manage_snapshot(each, server, {})
+            location = each.provider_location or ""
+            assert location not in refused.value.public_text(""), "for administrators only"
 
     def test_a_lost_server_is_ensured_with_its_mountable_snapshots(self, stage: Stage) -> None:
         server, share = self._mountable(stage)

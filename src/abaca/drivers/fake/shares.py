@@ -212,7 +212,7 @@ class FakeShares(FakeBackEnd):
                 or stored.share_instance_id != snapshot.share.id
             ):
                 raise Refused(
-                    f"This back end has no snapshot of that share at {snapshot.provider_location}.",
+                    "This back end has no snapshot of that share at the given location.",
                     is_public=True,
                 )
             stored.snapshot_id = snapshot.snapshot_id

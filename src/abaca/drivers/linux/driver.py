@@ -476,8 +476,8 @@ class LinuxDriver(ShareDriver):
             snapshot.id, snapshot.share.id
         ):
             raise Refused(
-                f"There is no snapshot of that share at {snapshot.provider_location}; one taken "
-                "before the share was last reverted cannot be told from those of others.",
+                "There is no snapshot of that share at the given location; one taken before the "
+                "share was last reverted cannot be told from those of others.",
                 is_public=True,
             )
         if not snapshot.is_mountable:
