@@ -121,7 +121,7 @@ def shares(conn: Connection, condition: Any) -> list[Share]:
             share_proto=row.share_proto,
             pool=Host.parse(row.host).pool or "",
             share_server_id=row.share_server_id,
-            is_complete=row.size > 0 and states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
+            is_complete=row.size != 0 and states.SHARE.permits(row.status, Permit.HAS_ALL_DATA),
             is_resizing=row.status in _RESIZING,
             metadata=row.metadata,
             access_rules=rules.get(row.id, []),
