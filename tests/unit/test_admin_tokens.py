@@ -130,6 +130,27 @@ def test_a_user_who_goes_takes_the_tokens_along_and_a_namesake_gets_none(
     assert found(conf, "admin+csi", others) is not None
 
 
+def test_a_namesake_of_a_user_whose_line_was_deleted_by_hand_gets_no_tokens(
+    conf: cfg.ConfigOpts,
+) -> None:
+    secret = created(conf)
+    others = created(conf, user="admin")
+    path = config.users_file(conf)
+    path.write_text("".join(each for each in path.open() if not each.startswith("mary:")))
+    users.add(conf, "mary", "red", ["admin"])
+    assert found(conf, "mary+csi", secret) is None
+    assert list(tokens.read(conf)) == ["admin+csi"]
+    assert found(conf, "admin+csi", others) is not None
+
+
+def test_a_user_without_roles_gets_no_token_that_breaks_the_file(conf: cfg.ConfigOpts) -> None:
+    secret = created(conf)
+    add_user(conf, "nina:blue:")
+    with pytest.raises(Invalid, match="User 'nina' has no role"):
+        created(conf, user="nina")
+    assert found(conf, "mary+csi", secret) is not None
+
+
 def test_a_user_of_exactly_that_name_comes_first(conf: cfg.ConfigOpts) -> None:
     secret = created(conf)
     add_user(conf, "mary+csi:blue:member")

@@ -39,6 +39,8 @@ def create(
         )
     secret = secrets.token_urlsafe(32)
     token = Token(user.name, name, digest(secret), tuple(roles) or user.roles, end)
+    if not token.roles:  # such a line would be none, and nobody's tokens could be changed any more
+        raise Invalid(f"User '{user.name}' has no role, so a token of theirs would have none.")
     lacking = sorted({*token.roles} - {*token.roles_of(user)})
     if lacking:
         raise Invalid(f"User '{user.name}' has no role {', '.join(lacking)}.")

@@ -45,8 +45,8 @@ def make_first_admin(conf: cfg.ConfigOpts) -> str | None:
 def add(
     conf: cfg.ConfigOpts, name: str, project: str, roles: list[str], password: str | None = None
 ) -> str:
-    """Add a user; returns the password, a random one if none is given. Raises Invalid, or Conflict
-    when there is one of that name."""
+    """Add a user; returns the password, a random one if none is given. Application tokens of a
+    former user of that name are removed. Raises Invalid, or Conflict when there is one."""
     for what, text in (("user name", name), ("project", project)):
         if not _NAME.fullmatch(text):
             raise Invalid(
@@ -56,6 +56,7 @@ def add(
     with _changed(conf) as users:
         if name in users:
             raise Conflict(f"User '{name}' already exists.")
+        tokens.revoke_all(conf, name)  # the former user's line may have been deleted by hand
         users[name] = User(name, _hash(password), project, tuple(roles))
     return password
 
