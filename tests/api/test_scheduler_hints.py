@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
+from abaca.api.wire.bodies import MOST_METADATA
 from abaca.db.session import begin, read
 from abaca.db.tables import quota_usages, share_instances, shares
 from abaca.domain.shares import affinity
@@ -94,6 +95,36 @@ def test_shares_that_name_each_other_and_were_never_placed_are_deleted(
     assert "scheduler hints" in told[0]["user_message"] and "pool" not in told[0]["user_message"]
     api("DELETE", f"/shares/{second['id']}", who=ALICE, status=202)
     assert metadata(api, first) == {}
+
+
+def test_hints_that_name_another_projects_share_touch_nothing_of_it(
+    api: Api, engine: Engine, network: str
+) -> None:
+    """Whoever may write the keys by hand, as where `admin_only_metadata` does not list them."""
+    own = hinted(api, network)["id"]
+    others = api.share(api.share_network(who=BOB)["id"], who=BOB)["id"]
+    with begin(engine) as conn:
+        for share_id, named in ((own, others), (others, own)):
+            row = sa.update(shares).where(shares.c.id == share_id)
+            conn.execute(row.values(metadata={SAME: named}))
+        kept = sa.select(shares.c.metadata, shares.c.updated_at).where(shares.c.id == others)
+        before = conn.execute(kept).one()
+        one = sa.select(share_instances.c.id).where(share_instances.c.share_id == own)
+        instances.remove(conn, conn.execute(one).scalar_one())
+        assert conn.execute(kept).one() == before and before.metadata == {SAME: own}
+
+
+def test_a_share_that_is_named_with_all_the_metadata_it_may_have_can_lose_some(
+    api: Api, network: str
+) -> None:
+    most = {f"key{number}": "x" for number in range(MOST_METADATA)}
+    full = api.share(network, metadata=most)["id"]
+    hinted(api, network, same_host=full, different_host=full)
+    api("DELETE", f"/shares/{full}/metadata/key0", who=ALICE)
+    pair = {"meta": {"key1": "y"}}
+    api("PUT", f"/shares/{full}/metadata/key1", pair, who=ALICE)
+    assert len(metadata(api, full)) == MOST_METADATA + 1
+    api.fault("PUT", f"/shares/{full}/metadata/more", {"meta": {"more": "x"}}, 400, who=ALICE)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None)
     """Metadata as it is stored. Raises Invalid for blank or too long keys and values, and beyond
     the limits of a resource.
 
-    `before`: the present metadata. What an older release allowed may stay as large, or get smaller.
+    `before`: the present metadata. What an older release allowed, or the service itself has added,
+    may stay as large, or get smaller.
     """
     for key, value in (pairs or {}).items():
         if not key:
@@ -102,7 +103,7 @@ def metadata(pairs: dict[str, str] | None, before: dict[str, str] | None = None)
             raise Invalid("Metadata property value is blank.")
         if len(value) > 1023:
             raise Invalid("Metadata property value is greater than 1023 characters.")
-    if len(pairs or {}) > MOST_METADATA:
+    if len(pairs or {}) > max(MOST_METADATA, len(before or {})):
         raise Invalid(f"There are more than {MOST_METADATA} metadata properties.")
     size = _bytes(pairs)
     if size > max(MOST_METADATA_BYTES, _bytes(before)):

@@ -24,6 +24,8 @@ MOST = 27
 _HOSTS = sa.select(share_instances.c.share_id, share_instances.c.host).where(
     share_instances.c.share_id.in_(sa.bindparam("ids", expanding=True))
 )
+_LOCKED = sa.select(shares.c.id, shares.c.metadata).order_by(shares.c.id).with_for_update(of=shares)
+_own = shares.alias("own")
 
 
 class Pools(NamedTuple):
@@ -38,10 +40,10 @@ def hold(conn: Connection, caller: Caller, request: ShareRequest) -> Pools:
     must be of the caller's project. Raises Missing; Invalid if one is named by too many."""
     named = {*request.same_host, *request.different_host}
     if named:
-        found = {row.id: row for row in _locked(conn, named)}
+        found = {row.id: row for row in _locked(conn, named, caller.project_id)}
         for share_id in sorted(named):
             row = found.get(share_id)
-            if row is None or row.project_id != caller.project_id:
+            if row is None:
                 raise Missing(f"Share {share_id} could not be found.")
             for key, hinted in ((SAME, request.same_host), (DIFFERENT, request.different_host)):
                 if share_id in hinted and len(_ids(row.metadata, key)) >= MOST:
@@ -77,7 +79,7 @@ def metadata(request: ShareRequest) -> dict[str, str]:
 def tell(conn: Connection, share_id: str, request: ShareRequest) -> None:
     """Add the new share to the metadata of those that it names, which `hold` has locked."""
     named = {*request.same_host, *request.different_host}
-    for row in _locked(conn, named) if named else ():
+    for row in _locked(conn, named, _project_of(share_id)) if named else ():
         changed = dict(row.metadata)
         for key, hinted in ((SAME, request.same_host), (DIFFERENT, request.different_host)):
             if row.id in hinted:
@@ -89,7 +91,7 @@ def lock_with_others(conn: Connection, share_id: str, metadata: Mapping[str, str
     """Lock a share's row and those of the shares that it has hints in common with, in the order of
     their ids: whoever locks one of them alone first could wait for another who does the same."""
     if others := _others(metadata):
-        _locked(conn, {share_id, *others})
+        _locked(conn, {share_id, *others}, _project_of(share_id))
 
 
 def forget(conn: Connection, share_id: str) -> None:
@@ -98,7 +100,7 @@ def forget(conn: Connection, share_id: str) -> None:
     others = _others(own)
     if not others:
         return
-    for row in _locked(conn, {share_id, *others}):
+    for row in _locked(conn, {share_id, *others}, _project_of(share_id)):
         gone = others if row.id == share_id else {share_id}
         _store(conn, row.id, _without(row.metadata, gone))
 
@@ -115,11 +117,15 @@ def _pools(conn: Connection, same: Iterable[str], different: Iterable[str]) -> P
     return Pools(sorted(set.intersection(*wanted)) if wanted else None, sorted(unwanted))
 
 
-def _locked(conn: Connection, ids: Iterable[str]) -> list[sa.Row[Any]]:
-    query = sa.select(shares.c.id, shares.c.project_id, shares.c.metadata)
-    return list(
-        conn.execute(query.where(shares.c.id.in_(ids)).order_by(shares.c.id).with_for_update())
-    )
+def _locked(
+    conn: Connection, ids: Iterable[str], project: str | sa.ScalarSelect[str]
+) -> list[sa.Row[Any]]:
+    """Those of the shares that are the project's: what is written by hand may name any."""
+    return list(conn.execute(_LOCKED.where(shares.c.id.in_(ids), shares.c.project_id == project)))
+
+
+def _project_of(share_id: str) -> sa.ScalarSelect[str]:
+    return sa.select(_own.c.project_id).where(_own.c.id == share_id).scalar_subquery()
 
 
 def _ids(metadata: Mapping[str, str], key: str) -> list[str]:
