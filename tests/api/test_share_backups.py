@@ -217,6 +217,18 @@ def test_no_backup_leaves_its_project(
         assert api("GET", path, who=BOB, version=V)["share_backups"] == []
 
 
+def test_nothing_is_restored_into_a_share_that_was_never_made(
+    api: Api, back_end: BackEnd, network: str, share: str
+) -> None:
+    backup = back_end.back_up(share)
+    nowhere = api.share(network, size=900)["id"]
+    reset = {"reset_status": {"status": "backup_restoring_error"}}
+    api("POST", f"/shares/{nowhere}/action", reset, who=ADMIN, version=V, status=202)
+    into = {"restore": nowhere}
+    path = f"/share-backups/{backup}/action"
+    assert "never created" in api.fault("POST", path, into, 400, who=ALICE, version=V)
+
+
 def test_an_administrator_sets_a_status(api: Api, back_end: BackEnd, share: str) -> None:
     backup = back_end.back_up(share)
     path = f"/share-backups/{backup}/action"

@@ -5,22 +5,32 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from abaca.db.tables import quota_usages
 from abaca.domain.backups import share_backups as backups
-from abaca.domain.shares import share_management, shares, soft_deletion
+from abaca.domain.shares import (
+    access_rules,
+    share_instances,
+    share_management,
+    shares,
+    soft_deletion,
+)
 from abaca.domain.snapshots import snapshots
 from abaca.drivers.fake import FakeDriver
-from abaca.errors import Forbidden, Invalid, OverQuota
+from abaca.errors import Conflict, Forbidden, Invalid, OverQuota
 from tests.operations.scene import (
     FAILURES,
     Setup,
+    allow,
     available_share,
     delete_share,
+    enforced,
     failing,
     instance_of,
     plan,
     reason,
+    settled_rules,
     share,
     slate,
     told,
@@ -269,6 +279,56 @@ def test_one_that_is_given_up_by_hand_ends(install: Setup) -> None:
         assert stack.settled_share(made) == "available"
         assert (stack.settled_backup(backup), world(stack)["fixed"]) == ("error", {})
         delete_backup(stack, backup)
+
+
+def test_a_backup_is_there_though_the_share_that_it_is_restored_into_goes_first(
+    stack: Stack, share_network: str
+) -> None:
+    backup = available_backup(stack, filled_share(stack, share_network))
+    target = available_share(stack, share_network, size=2, share_type="snap")
+    held_up, gone = instance_of(stack, target).id, "The share that it was to be restored into"
+
+    def restore_into_what_goes(conn: Connection) -> None:
+        backups.restore(conn, MEMBER, backup, target)
+        share_instances.remove(conn, held_up)  # as its forced deletion does in the end
+
+    stack.do(restore_into_what_goes)
+    assert stack.settled_backup(backup) == "available"
+    assert [text.startswith(gone) for text in told(stack)] == [True]
+    delete_backup(stack, backup)
+
+
+def test_a_backup_of_a_share_that_was_resized_meanwhile_is_not_resumed(
+    stack: Stack, share_network: str
+) -> None:
+    made = filled_share(stack, share_network)
+    plan(stack, failing("begin_backup", "bug"))
+    backup = stack.backup(made)
+    assert stack.settled_backup(backup) == "error"
+    plan(stack)
+    stack.do(shares.extend, MEMBER, made, 3)
+    assert stack.settled_share(made) == "available"
+    with pytest.raises(Conflict, match="3 GiB now, not 2"):
+        resume(stack)
+    assert (stack.settled_backup(backup), counted(stack)) == ("error", (1, 2))
+
+
+def test_clients_lose_their_access_while_a_share_is_backed_up(
+    stack: Stack, share_network: str
+) -> None:
+    made = filled_share(stack, share_network)
+    rule = allow(stack, made, "10.1.0.7")
+    assert settled_rules(stack, made) == "active"
+    assert enforced(stack, made) == {"10.1.0.7"}
+
+    def back_up_and_deny(conn: Connection) -> str:
+        backup = backups.create(conn, MEMBER, made)["id"]
+        access_rules.deny(conn, MEMBER, made, rule)
+        return str(backup)
+
+    backup = stack.do(back_up_and_deny)
+    stack.wait(lambda _: enforced(stack, made) == set())
+    assert stack.settled_backup(backup) == "available"
 
 
 def test_parked_work_on_backups_is_resumed(stack: Stack, share_network: str) -> None:

@@ -15,6 +15,8 @@ from abaca.errors import BackendError
 from abaca.operations import serving
 from abaca.workflow.steps import effect, later, tx, workflow
 
+_GONE = "The share that it was to be restored into is gone."
+
 
 def fail(conn: Connection, backup_id: str, instance_id: str, reason: str) -> None:
     """The share can be restored again, or deleted; the backup stays."""
@@ -25,6 +27,7 @@ def fail(conn: Connection, backup_id: str, instance_id: str, reason: str) -> Non
 def share_backup_restore(backup_id: str, instance_id: str) -> None:
     here = tx(backup_values.backup_state, backup_id, instance_id, time.time())
     if here is None:
+        tx(backup_work.not_restored, backup_id, instance_id, _GONE)
         return
     driver, most = serving.current().driver(here.host), serving.current().backup_seconds
     backup, share, server = (

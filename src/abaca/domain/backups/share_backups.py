@@ -186,9 +186,7 @@ def restore(
             f"Invalid backup: Backup {backup_id} must be available to be restored; it is "
             f"{held.backup.status}."
         )
-    if held.share.status != "backup_restoring_error":
-        shares.require_available(held.share)
-    shares.require_not_soft_deleted(held.share)
+    shares.require_available(held.share, or_in="backup_restoring_error")
     if held.share.size < held.backup.size:
         raise Invalid(
             f"Share {target_id} has {held.share.size} GiB, fewer than the {held.backup.size} GiB "

@@ -109,8 +109,14 @@ def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str)
 
 
 def share_backup_create(conn: Connection, backup_id: str, instance_id: str) -> None:
-    """The backup is `creating` again, of what the share holds now."""
+    """The backup is `creating` again, of what the share holds now. Raises Conflict for a share of
+    another size: quotas count the size that the backup was asked for with."""
     held = _backup(conn, backup_id, "error", instance_id, "available")
+    if held.share.size != held.backup.size:
+        raise Conflict(
+            f"The share {held.share.id} has {held.share.size} GiB now, not {held.backup.size} as "
+            "when the backup was asked for: delete the backup, and ask for a new one."
+        )
     states.move(conn, states.SHARE, instance_id, "backup_creating")
     states.move(conn, states.BACKUP, backup_id, "creating")
     share_backups.start(conn, "share_backup_create", held.backup, held.share)

@@ -215,9 +215,9 @@ def change_metadata(
 def require_ready(conn: Connection, instances: Sequence[sa.Row[Any]]) -> list[sa.Row[Any]]:
     """Those of a share's instances, as `shares.lock_instances` returns them, that are on a pool and
     so take rules. Raises as `shares.require_available` does; Invalid while the network is not
-    active."""
+    active. A share that is being backed up, which may take a day, is in use as ever."""
     share = instances[0]
-    shares.require_available(share)
+    shares.require_available(share, or_in="backup_creating")
     if share.share_network_id is not None:
         share_network_lock.require_active(
             conn.execute(

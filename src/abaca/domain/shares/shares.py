@@ -466,11 +466,11 @@ def is_placed(share: sa.Row[Any]) -> bool:
     )
 
 
-def require_available(share: sa.Row[Any]) -> None:
-    """Raises Invalid unless the share (as `lock` returns it) is available, and not only by an
-    administrator's reset; Forbidden if it is soft-deleted."""
+def require_available(share: sa.Row[Any], *, or_in: str = "available") -> None:
+    """Raises Invalid unless the share (as `lock` returns it) is available, or in the status
+    `or_in`, and not only by an administrator's reset; Forbidden if it is soft-deleted."""
     require_not_soft_deleted(share)
-    if share.status != "available":
+    if share.status not in ("available", or_in):
         raise Invalid(f"Invalid share: share {share.id} must be available, it is {share.status}.")
     if not is_placed(share):
         raise Invalid(
