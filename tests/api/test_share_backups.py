@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from abaca.db.tables import pools, share_backups, share_instances, shares
 from abaca.domain.backups import share_backups as backups
 from abaca.domain.shares.shares import ANYBODY
 from abaca.errors import Invalid
+from abaca.workflow import queue
 from tests.api.conftest import ADMIN, ALICE, BOB, READER, UNKNOWN, Api, BackEnd
 
 V = "2.91"
@@ -227,6 +229,33 @@ def test_nothing_is_restored_into_a_share_that_was_never_made(
     into = {"restore": nowhere}
     path = f"/share-backups/{backup}/action"
     assert "never created" in api.fault("POST", path, into, 400, who=ALICE, version=V)
+
+
+def test_nobodys_backups_wait_for_all_that_another_project_has_asked_for(
+    api: Api, back_end: BackEnd, network: str, engine: Engine
+) -> None:
+    """Though they are copied one after the other."""
+    other = next(name for name in map(str, range(99)) if _lane(name) == _lane("red"))
+    theirs = f"gina:{other}:member"
+    asked = [ask(api, new_share(api, back_end, network))["share_backup"]["id"] for _ in range(3)]
+    made = api.share(api.share_network(who=theirs)["id"], who=theirs, size=2)["id"]
+    back_end.settle(made, "10.0.0.5:/shares/y")
+    body = {"share_backup": {"share_id": made}}
+    asked.append(
+        api("POST", "/share-backups", body, who=theirs, version=V, status=202)["share_backup"]["id"]
+    )
+    with read(engine) as conn:
+        work = queue.status_table(conn)
+        is_new = work.c.name == "share_backup_create"
+        rows = conn.execute(sa.select(work).where(is_new)).all()
+    turns = {row.workflow_uuid.split(":")[1]: row.priority for row in rows}
+    assert len({row.queue_partition_key for row in rows}) == 1
+    first, second, third, theirs_first = (turns[each] for each in asked)
+    assert theirs_first <= first < second < third
+
+
+def _lane(project: str) -> int:
+    return crc32(project.encode()) % 2
 
 
 def test_an_administrator_sets_a_status(api: Api, back_end: BackEnd, share: str) -> None:

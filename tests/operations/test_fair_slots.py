@@ -64,7 +64,12 @@ def projects() -> Iterator[None]:
 
 
 def put_in(
-    stack: Stack, project: str, number: int, name: str = "occupy", key: str | None = None
+    stack: Stack,
+    project: str,
+    number: int,
+    name: str = "occupy",
+    key: str | None = None,
+    **more: bool,
 ) -> None:
     def enqueue(conn: Connection) -> None:
         for _ in range(number):
@@ -78,6 +83,7 @@ def put_in(
                     id=id_,
                     key=key or id_,
                     args=(project,),
+                    **more,
                 ),
             )
 
@@ -156,6 +162,25 @@ def test_work_with_one_key_runs_one_after_the_other(install: Install) -> None:
         begun("a", 1)
         _let_go["a"].set()
         wait_for(lambda: _begun["a"] == 3)
+
+
+def test_projects_take_turns_at_a_key_that_they_share(install: Install) -> None:
+    stack = install()
+    with stack.working():
+        put_in(stack, "a", 4, key="one", in_turn=True)
+        begun("a", 1)
+        put_in(stack, "b", 2, key="one", in_turn=True)
+        put_in(stack, "a", 1, key="one", in_turn=True)
+        _let_go["a"].set()
+        wait_for(lambda: _begun["b"] == 1)
+        assert _begun["a"] == 1, "what a has put in before waits for b's first"
+        _let_go["a"].clear()
+        _let_go["b"].set()
+        wait_for(lambda: _begun["a"] == 2)
+        assert _begun["b"] == 1, "and b's second for a's"
+        _let_go["a"].set()
+        wait_for(lambda: not queue.unfinished(stack.engine), 30)
+    assert _begun == {"a": 5, "b": 2}
 
 
 def test_work_of_an_older_release_is_done(install: Install) -> None:

@@ -61,7 +61,8 @@ _UNFINISHED = ("PENDING", _WAITS, "DELAYED")
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """One operation to do: the workflow's name, the worker host whose queue takes it, the project
-    that it is done for (see `slots`), an id, and the key that serialises it."""
+    that it is done for (see `slots`), an id, and the key that serialises it. `in_turn`: projects
+    whose work has that key take turns; otherwise the oldest goes first."""
 
     name: str
     worker_host: str
@@ -69,6 +70,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     key: str
     args: tuple[str, ...]
+    in_turn: bool = False
 
 
 def enqueue(conn: Connection, *works: Work) -> None:
@@ -98,7 +100,7 @@ def enqueue(conn: Connection, *works: Work) -> None:
             "application_name": APPLICATION,
             "serialization": SERIALIZATION,
             "recovery_attempts": 0,
-            "priority": 0,
+            "priority": _turn(conn, work) if work.in_turn else 0,
             "creator_xid": str(uuid4()),
         }
         conn.execute(status, given)
@@ -112,6 +114,18 @@ def enqueue(conn: Connection, *works: Work) -> None:
     wakening.announce(conn, {work.worker_host for work in works})
 
 
+def _turn(conn: Connection, work: Work) -> int:
+    """In which round of turns the work's project has its next one: after what it has put in before,
+    and not before the round that goes on."""
+    status = status_table(conn)
+    of_project = sa.case((status.c.authenticated_user == work.project_id, status.c.priority))
+    query = sa.select(sa.func.min(status.c.priority), sa.func.max(of_project))
+    going_on, last = conn.execute(
+        query.where(_in_flight(status), status.c.queue_partition_key == work.key)
+    ).one()
+    return max(going_on or 0, 0 if last is None else last + 1)
+
+
 def request_of(stored: Sequence[str] | None) -> str:
     """The id of the request that caused the work, as stored with it (`authenticated_roles`); may be
     empty."""
@@ -122,15 +136,18 @@ def request_of(stored: Sequence[str] | None) -> str:
 def in_flight(conn: Connection, project_id: str, most: int) -> int:
     """How much of the project's work waits or runs, counted up to `most`."""
     status = status_table(conn)
-    # Literals: the databases' index of work in flight is partial, and is used for them only.
-    there = status.c.status.in_([sa.literal_column("'ENQUEUED'"), sa.literal_column("'PENDING'")])
     found = (
         sa.select(sa.literal(1))
-        .where(there, status.c.authenticated_user == project_id)
+        .where(_in_flight(status), status.c.authenticated_user == project_id)
         .limit(most)
         .subquery()
     )
     return conn.scalar(sa.select(sa.func.count()).select_from(found)) or 0
+
+
+def _in_flight(status: sa.TableClause) -> sa.ColumnElement[bool]:
+    # Literals: the databases' index of work in flight is partial, and is used for them only.
+    return status.c.status.in_([sa.literal_column("'ENQUEUED'"), sa.literal_column("'PENDING'")])
 
 
 def unfinished(engine: Engine) -> list[str]:

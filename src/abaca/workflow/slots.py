@@ -6,7 +6,8 @@ projects that have work (ADR 0041).
   so that there is one for later projects. A project without a slot takes any free one.
 * Checks, which query services that tenants name (an LDAP server, Neutron) and change nothing, have
   a few slots of their own, by the same rules.
-* Work with the same key runs one after the other, the oldest first.
+* Work with the same key runs one after the other, the oldest first, or, where it says so, a piece
+  of each project in turn.
 
 DBOS limits work per queue and per key, but not per project, so the choice is made here; starting
 the chosen work is done as DBOS does it.

@@ -35,7 +35,7 @@ from abaca.workflow.queue import Work, enqueue
 
 _SLOTS = 2
 """How many backups of a back end are worked on at once: each takes a slot of the worker for hours.
-Those of one project wait for each other."""
+Those of one project wait for each other, and projects take turns."""
 
 
 class Held(NamedTuple):
@@ -254,6 +254,7 @@ def start(conn: Connection, workflow: str, backup: sa.Row[Any], share: sa.Row[An
             id=f"{workflow}:{backup.id}:{uuid4()}",
             key=key,
             args=(backup.id, share.instance_id),
+            in_turn=True,
         ),
     )
 
