@@ -168,15 +168,6 @@ def test_a_worker_that_loses_its_lease_ends_and_its_work_goes_on_elsewhere(
 # --- back ends ------------------------------------------------------------------------------------
 
 
-def test_a_back_end_that_makes_no_share_servers_is_refused_at_the_start(
-    tmp_path: Path, install: Install
-) -> None:
-    with pytest.raises(
-        Unavailable, match=r"Back end alpha cannot be served.*driver_handles_share_servers=False"
-    ):
-        Worker(install({"alpha": {"driver_handles_share_servers": "false"}}).conf)
-
-
 @pytest.mark.parametrize("error", ["Unavailable", "bug"])
 def test_a_back_end_that_is_down_leaves_the_others_alone(install: Install, error: str) -> None:
     stack = install(

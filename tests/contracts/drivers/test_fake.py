@@ -315,7 +315,7 @@ def test_what_needs_a_server_is_refused_without_it(
 ) -> None:
     with pytest.raises(Refused, match="no share server server-1"):
         scene.call(driver, method)
-    assert driver.world() == {"servers": {}, "shares": {}, "snapshots": {}}
+    assert not any(driver.world().values())
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_another_instance_finds_the_world_and_sees_changes(
     driver: FakeDriver, scene: Scene, tmp_path: Path
 ) -> None:
     other = FakeDriver("other", {"state_file": str(tmp_path / "state.json")})
-    assert other.world() == {"servers": {}, "shares": {}, "snapshots": {}}
+    assert not any(other.world().values())
     scene.make(driver)
     assert other.world() == driver.world()
     other.set_used_bytes("instance-1", 7)
