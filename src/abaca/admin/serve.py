@@ -13,7 +13,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
 
 import click
 from oslo_config import cfg
@@ -24,7 +24,7 @@ from abaca.admin import clouds_file, logs, state_dir, users
 from abaca.admin.configuration import files
 from abaca.admin.settings import Depth, Refused, Settings
 from abaca.admin.supervisor import Child, ChildFailed, Supervisor
-from abaca.db.session import create_engine, read
+from abaca.db.session import create_engine, read, utcnow
 from abaca.domain.services import services
 from abaca.errors import AbacaError, Conflict
 from abaca.worker.backends import default_backend
@@ -89,11 +89,12 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
     supervisor = Supervisor(children(arguments))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
+    began = utcnow()
     try:
         supervisor.start()
         if _wait_until(lambda: _answers(conf), supervisor):
             _welcome(conf, password)
-            _tell_backends(conf, supervisor)
+            _tell_backends(conf, supervisor, began)
         elif not supervisor.stopping.is_set():
             raise Conflict(
                 f"The API did not answer at {clouds_file.base_url(conf)} within {READY_SECONDS:g} "
@@ -174,9 +175,9 @@ def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
     sys.stdout.flush()
 
 
-def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
+def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor, began: datetime) -> None:
     """Say what is missing when the back end is the fake one for want of something better; then, as
-    the last words of a start, which are up."""
+    the last words of a start, which are up. `began`: when the worker was started."""
     missing = default_backend()[1] if not conf.enabled_share_backends else []
     if missing:
         click.echo(
@@ -190,20 +191,36 @@ def _tell_backends(conf: cfg.ConfigOpts, supervisor: Supervisor) -> None:
         )
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
+        ours = f"{conf.host}@"
         _wait_until(
-            lambda: any(view["state"] == "up" for view in _services(conf, engine)), supervisor
+            lambda: any(
+                host.startswith(ours) and state == "up"
+                for host, state in _states(engine, ours, began)
+            ),
+            supervisor,
         )
-        found = _services(conf, engine)
+        found = _states(engine, ours, began)
     finally:
         engine.dispose()
-    for view in found:
-        click.echo(logs.escaped(f"Back end {view['host']} is {view['state']}."))
+    for host, state in found:
+        click.echo(logs.escaped(f"Back end {host} is {state}."))
     sys.stdout.flush()
 
 
-def _services(conf: cfg.ConfigOpts, engine: Engine) -> list[dict[str, Any]]:
+def _states(engine: Engine, ours: str, began: datetime) -> list[tuple[str, str]]:
+    """Back ends and their states. One of ours is up by a heartbeat of the worker that was started:
+    the last one of the worker before can still count."""
     with read(engine) as conn:
-        return services.find(conn, {})
+        found = services.find(conn, {})
+    return [
+        (
+            view["host"],
+            "down"
+            if view["host"].startswith(ours) and (view["updated_at"] or began) < began
+            else view["state"],
+        )
+        for view in found
+    ]
 
 
 def stop_when_input_ends(stop: Callable[[], None]) -> None:
