@@ -216,7 +216,7 @@ def _states(engine: Engine, ours: str, began: datetime) -> list[tuple[str, str]]
         (
             view["host"],
             "down"
-            if view["host"].startswith(ours) and (view["updated_at"] or began) < began
+            if view["host"].startswith(ours) and view["updated_at"] < began
             else view["state"],
         )
         for view in found

@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import state_dir
+from abaca.admin import access_files
 from abaca.api.tokens_file import Token, digest, line, parse
 from abaca.api.users_file import User
 from abaca.errors import Conflict, Invalid, Missing
-from abaca.regular_files import NotRegular, require_regular
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LISTED = timedelta(days=30)  # after the end
@@ -73,16 +72,7 @@ def revoke_all(conf: cfg.ConfigOpts, user_name: str) -> None:
 def read(conf: cfg.ConfigOpts) -> dict[str, Token]:
     """The tokens by login; none when there is no file. Raises Conflict when a line of it is not
     one."""
-    path = config.tokens_file(conf)
-    try:
-        require_regular(path)
-        return parse(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except NotRegular as error:
-        raise Conflict(str(error)) from error
-    except ValueError as error:
-        raise Conflict(f"{path}: {error}") from error
+    return access_files.read(config.tokens_file(conf), parse)
 
 
 def state(token: Token, user: User | None) -> str:
@@ -98,17 +88,9 @@ def state(token: Token, user: User | None) -> str:
 def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, Token]]:
     """The tokens, to be changed; written at the end. Those that ended long ago are dropped."""
     path = config.tokens_file(conf)
-    with state_dir.alone(
-        path.with_name(f".{path.name}.lock"),
-        "Another command is changing the tokens right now; try again.",
-    ):
+    with access_files.alone(path):
         tokens = read(conf)
         yield tokens
         oldest = datetime.now(UTC) - _LISTED
         kept = [token for token in tokens.values() if token.end is None or token.end > oldest]
-        state_dir.replace(
-            path,
-            _HEAD + "".join(f"{line(token)}\n" for token in kept),
-            0o640,
-            state_dir.api_group(conf),
-        )
+        access_files.write(conf, path, _HEAD, map(line, kept))

@@ -16,11 +16,10 @@ import click
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import clouds_file, logs, state_dir, tokens
+from abaca.admin import access_files, clouds_file, logs, tokens
 from abaca.admin.settings import Refused, Settings, common_options
 from abaca.api.users_file import User, parse
 from abaca.errors import AbacaError, Conflict, Invalid, Missing
-from abaca.regular_files import NotRegular, require_regular
 
 ADMIN = "admin"
 ROLES = ("admin", "member", "reader")
@@ -81,37 +80,23 @@ def remove(conf: cfg.ConfigOpts, name: str) -> None:
 def read(conf: cfg.ConfigOpts) -> dict[str, User]:
     """The users by name; none when there is no file. Raises Conflict when a line of it is not
     one."""
-    path = config.users_file(conf)
-    try:
-        require_regular(path)
-        return parse(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except NotRegular as error:
-        raise Conflict(str(error)) from error
-    except ValueError as error:
-        raise Conflict(f"{path}: {error}") from error
+    return access_files.read(config.users_file(conf), parse)
 
 
 @contextmanager
 def _changed(conf: cfg.ConfigOpts) -> Iterator[dict[str, User]]:
     """The users, to be changed; written at the end."""
     path = config.users_file(conf)
-    with state_dir.alone(
-        path.with_name(f".{path.name}.lock"),
-        "Another command is changing the users right now; try again.",
-    ):
+    with access_files.alone(path):
         users = read(conf)
         yield users
-        lines = [
+        lines = (
             ":".join(
                 [user.name, user.password_hash.decode(), user.project_id, ",".join(user.roles)]
             )
             for user in users.values()
-        ]
-        state_dir.replace(
-            path, _HEAD + "".join(f"{line}\n" for line in lines), 0o640, state_dir.api_group(conf)
         )
+        access_files.write(conf, path, _HEAD, lines)
 
 
 def existing(users: dict[str, User], name: str) -> User:
