@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
-from abaca.admin import state_dir
+from abaca.admin import state_dir, tokens, users
 from abaca.admin.logs import shown_url
 from abaca.admin.settings import Settings
 from abaca.db import migrations
@@ -58,6 +58,35 @@ def test_the_key_is_made_once_and_for_the_api_to_read(conf: cfg.ConfigOpts) -> N
         state_dir.api_group(conf),
     )
     assert Cipher(key).decrypt(Cipher(key).encrypt("p")) == "p"
+
+
+def test_what_is_kept_is_made_with_the_modes_that_are_said(conf: cfg.ConfigOpts) -> None:
+    """But for the policy, which an administrator writes."""
+    state_dir.prepare(conf)
+    users.make_first_admin(conf)
+    admin = users.existing(users.read(conf), users.ADMIN)
+    tokens.create(conf, "nightly", admin, ["admin"], None)
+    found = {}
+    for kept in state_dir.KEPT:
+        path = kept.place(conf)
+        assert path == config.state_path(conf, kept.name)
+        if path.exists():
+            found[kept.name] = path.stat()
+    assert found.keys() == {kept.name for kept in state_dir.KEPT} - {"policy.yaml"}
+    for kept in state_dir.KEPT:
+        if kept.name in found:
+            assert stat.S_IMODE(found[kept.name].st_mode) == kept.mode, kept.name
+            is_the_apis = found[kept.name].st_gid == state_dir.api_group(conf)
+            assert is_the_apis or not kept.is_for_api, kept.name
+        assert not kept.is_secret or not kept.mode & stat.S_IRWXO, kept.name
+
+
+def test_the_guide_lists_what_is_kept() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "how-to" / "administrator-guide.md"
+    listed = [line for line in guide.read_text().splitlines() if line.startswith("| `")]
+    for kept in state_dir.KEPT:
+        (row,) = [line for line in listed if line.startswith(f"| `{kept.name}` |")]
+        assert f"| {kept.mode:04o} |" in row or kept.name == "policy.yaml", row
 
 
 def test_a_lost_key_is_not_replaced_while_something_needs_it(conf: cfg.ConfigOpts) -> None:

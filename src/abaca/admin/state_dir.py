@@ -1,14 +1,12 @@
-"""The state directory: who owns what, made at the first start and checked at every start, before
-root opens anything in it. Without root everything belongs to the user who starts the service.
+"""The state directory: who owns what in it. It is made at the first start and checked at every
+start, before root opens anything in it. Without root everything belongs to the user who starts the
+service.
 
-- `.`: 0755, root. The API process reaches the database; `clouds.yaml` protects itself.
+- `.`: 0755, root. The API process has to reach the database below it.
 - `db/`: 0700, and `db/…sqlite`: 0600, the API's user. SQLite makes files there; root opens them
   with the API's rights (`db.owner_rights`).
 - `worker/`: 0700, root. Pool, mounts, configuration of file servers.
-- `users`, `tokens`: 0640, root and the API's group. The API reads hashes and changes nothing.
-- `key`: 0640, root and the API's group. It encrypts stored passwords, and is kept out of the
-  database and its backups.
-- `clouds.yaml`: 0600, root. It holds a password.
+- files: as `KEPT` says.
 """
 
 from __future__ import annotations
@@ -17,15 +15,16 @@ import fcntl
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca import config
-from abaca.api import privileges
+from abaca.api import policy_file, privileges
 from abaca.db import migrations
 from abaca.db.encryption import new_key
 from abaca.db.owner_rights import owner_rights
@@ -34,6 +33,35 @@ from abaca.db.tables import security_services
 from abaca.errors import Conflict
 
 _FORMER_USER = "nobody"
+
+
+class Kept(NamedTuple):
+    """A file of the state directory that is not made again when it is lost. `name`: below the
+    directory. `is_for_api`: whether it is of the API's group. `is_secret`: whether it holds what
+    nobody else may read. `place`: where it is, which the configuration may say."""
+
+    name: str
+    mode: int
+    is_for_api: bool
+    is_secret: bool
+    holds: str
+    place: Callable[[cfg.ConfigOpts], Path]
+
+
+KEPT = (
+    Kept("users", 0o640, True, True, "users of http_basic with bcrypt hashes", config.users_file),
+    Kept("tokens", 0o640, True, True, "application tokens, hashed", config.tokens_file),
+    Kept("key", 0o640, True, True, "the key of stored passwords", config.key_file),
+    Kept("policy.yaml", 0o640, True, False, "changed policy rules", policy_file.place),
+    Kept(
+        "clouds.yaml",
+        0o600,
+        False,
+        True,
+        "the first administrator's entry, with its password",
+        lambda conf: config.state_path(conf, "clouds.yaml"),
+    ),
+)
 
 
 def prepare(conf: cfg.ConfigOpts) -> None:
