@@ -9,6 +9,9 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import quota_usages
 from abaca.domain.backups import share_backups as backups
+from abaca.domain.driver_views import driver_values
+from abaca.domain.network_changes import subnet_drains
+from abaca.domain.rows import states
 from abaca.domain.shares import (
     access_rules,
     share_instances,
@@ -132,6 +135,19 @@ def test_a_share_with_backups_stays(stack: Stack, share_network: str) -> None:
             stack.do(refused, *args)
     delete_backup(stack, backup)
     delete_share(stack, made)
+
+
+@pytest.mark.parametrize("status", ["backup_restoring", "backup_restoring_error"])
+def test_a_share_that_is_restored_is_told_of_drains_and_need_not_have_its_data(
+    stack: Stack, share_network: str, status: str
+) -> None:
+    made = filled_share(stack, share_network)
+    instance = instance_of(stack, made)
+    stack.do(states.force, states.SHARE, instance.id, status)
+    (ensured,) = stack.ask(driver_values.shares_of_server, instance.share_server_id)
+    (told_of_drains,) = stack.ask(subnet_drains.shares_to_tell, instance.share_server_id)
+    assert (ensured.id, ensured.is_complete) == (instance.id, False)
+    assert told_of_drains.id == instance.id
 
 
 def test_a_share_gets_back_what_it_held(stack: Stack, share_network: str) -> None:

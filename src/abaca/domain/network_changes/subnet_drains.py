@@ -171,8 +171,8 @@ def to_tell(conn: Connection, share_server_id: str) -> ToTell | None:
 def shares_to_tell(conn: Connection, share_server_id: str) -> list[Share]:
     """The shares whose export locations may change."""
     of_server = share_instances.c.share_server_id == share_server_id
-    complete = share_instances.c.status.in_(states.SHARE.permitted[Permit.HAS_ALL_DATA])
-    return driver_values.shares(conn, of_server & complete)
+    exported = share_instances.c.status.in_(states.SHARE.permitted[Permit.HAS_LOCATIONS])
+    return driver_values.shares(conn, of_server & exported)
 
 
 def told(conn: Connection, share_server_id: str, subnet_id: str, update: ServerUpdate) -> None:

@@ -41,6 +41,7 @@ class Permit(Enum):
     LOCK = auto()  # against deletion
     FORCED_SNAPSHOT = auto()
     HAS_ALL_DATA = auto()  # on its back end
+    HAS_LOCATIONS = auto()  # clients reach it, or will again, at its export locations
     IS_ON_SERVER = auto()  # its share server is told of it
     LEAVE_SERVER = auto()  # one that failed has nothing on its share server
     HAS_RULES_APPLIED = auto()
@@ -143,8 +144,11 @@ SHARE = _noun(
         Permit.LOCK: _AllBut("deleting error_deleting unmanage_starting unmanage_error"),
         Permit.FORCED_SNAPSHOT: "available extending_error shrinking_error",
         Permit.HAS_ALL_DATA: _AllBut(
-            "creating deleting reverting reverting_error error error_deleting manage_starting "
-            "manage_error"
+            "creating deleting reverting reverting_error backup_restoring backup_restoring_error "
+            "error error_deleting manage_starting manage_error"
+        ),
+        Permit.HAS_LOCATIONS: _AllBut(
+            "creating deleting error error_deleting manage_starting manage_error"
         ),
         Permit.IS_ON_SERVER: _AllBut("deleting manage_starting manage_error"),
         Permit.LEAVE_SERVER: "error error_deleting",
