@@ -32,6 +32,7 @@ from abaca.domain.network_changes import share_network_checks, subnet_additions,
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.rows import states
+from abaca.domain.share_groups import share_groups
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import share_creation, share_export_locations, shares
@@ -331,6 +332,15 @@ class Stack:
             except Missing:
                 return "gone"
             return None if found in ("creating", "deleting", "restoring") else found
+
+        return self.wait(status) or ""
+
+    def settled_group(self, group_id: str) -> str:
+        """The status of a share group once it is not being made any more."""
+
+        def status(conn: Connection) -> str | None:
+            found = str(share_groups.get(conn, ADMIN, group_id)["status"])
+            return None if found == "creating" else found
 
         return self.wait(status) or ""
 

@@ -33,8 +33,10 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.domain.services import availability_zones
+from abaca.domain.share_groups import share_groups
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
+from abaca.domain.shares.shares import ANYBODY
 from abaca.values import ExportLocation, PoolStats
 from tests.api import called_routes, described_answers
 from tests.api.calls import CALLS
@@ -166,6 +168,19 @@ class Api:
         )["share"]
         return made
 
+    def share_group(self, share_network_id: str, who: str = ALICE, **members: Any) -> Any:
+        """A new share group of shares of type gold, with a share group type of its own."""
+        group_type = {"name": f"of {uuid4()}", "share_types": ["gold"]}
+        made = self("POST", "/share-group-types", {"share_group_type": group_type})
+        body = {
+            "share_group_type_id": made["share_group_type"]["id"],
+            "share_types": ["gold"],
+            "share_network_id": share_network_id,
+            **members,
+        }
+        group = self("POST", "/share-groups", {"share_group": body}, who=who, status=202)
+        return group["share_group"]
+
 
 class BackEnd:
     """What a worker would do to the rows, done by hand."""
@@ -228,6 +243,14 @@ class BackEnd:
             export_locations.replace(conn, instance.id, locations)
             if share_servers.status_of(conn, instance.share_server_id)[0] == "creating":
                 share_servers.mark_active(conn, instance.share_server_id, {"namespace": "abaca-1"})
+
+    def settle_group(self, group_id: str) -> None:
+        """The share group is available, its server active."""
+        with begin(self.engine) as conn:
+            server = share_groups.get(conn, ANYBODY, group_id)["share_server_id"]
+            if share_servers.status_of(conn, server)[0] == "creating":
+                share_servers.mark_active(conn, server, {"namespace": "abaca-1"})
+            share_groups.created(conn, group_id)
 
     def back_up(self, share_id: str, **values: Any) -> str:
         """The share has a backup, available unless `values` say otherwise; its id."""

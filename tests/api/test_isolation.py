@@ -104,6 +104,7 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
     return {
         "type_id": type_id,
         "share_group_type_id": group_type_id,
+        "share_group_id": api.share_group(network["id"], name=SECRET)["id"],
         "local_network_id": local["network"],
         "local_subnet_id": local["subnet"],
         "policy_id": local["policy"],
@@ -272,6 +273,14 @@ BODIES: dict[str, Any] = {
     "group_specs.update": _constant(_META),
     "extra_specs.create": _constant(_META),
     "extra_specs.update": _constant(_META),
+    "share_groups.create": lambda ids: {
+        "share_network_id": ids["share_network_id"],
+        "share_types": [ids["type_id"]],
+        "share_group_type_id": ids["share_group_type_id"],
+    },
+    "share_groups.update": _constant({"name": "x"}),
+    "share_groups.reset_status": _constant({"status": "error"}),
+    "share_groups.force_delete": _constant(None),
     "share_networks.create": lambda ids: {
         "neutron_net_id": ids["local_network_id"],
         "neutron_subnet_id": ids["local_subnet_id"],

@@ -235,6 +235,7 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
     snapshot = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, status=202)["snapshot"]
     return {
         "backup_id": back_end.back_up(share),
+        "share_group_id": api.share_group(network["id"], ADMIN)["id"],
         "security_service_id": security_service,
         "snapshot_id": snapshot["id"],
         "snapshot_instance_id": api("GET", "/snapshot-instances")["snapshot_instances"][0]["id"],

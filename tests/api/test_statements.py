@@ -32,8 +32,6 @@ SINGLE = {  # what answers with one thing, however many there are
     "/v2/share-replicas",
     "/v2/share-replicas/detail",
     "/metrics",
-    "/v2/share-groups",
-    "/v2/share-groups/detail",
     "/v2/share-group-types/default",
     "/v2/share-group-snapshots",
     "/v2/share-group-snapshots/detail",
@@ -106,6 +104,7 @@ class Site:
             api("POST", "/share-group-types", {"share_group_type": group_type})
             api("POST", f"/shares/{self.share}/metadata", {"metadata": {f"k{n}": "v"}})
             network = api.share_network(name=f"n{n}")["id"]
+            api.share_group(network)
             share = api.share(network)["id"]
             self.back_end.arrive(f"host1@b{n}")
             if n > 1:

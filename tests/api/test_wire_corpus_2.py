@@ -29,13 +29,10 @@ FACTS: list[dict[str, Any]] = [
 ]
 SECTION = "\n### Recorded requests about later versions\n"
 LATER = {
-    "gtype delete in use": "share groups",
-    "group": "share groups",
-    "gsnap": "share groups",
-    "share in group": "share groups",
-    "share delete": "share groups",
-    "shares of new group": "share groups",
-    "subnet delete with group": "share groups",
+    "gsnap": "snapshots of share groups",
+    "group from snap": "snapshots of share groups",
+    "share delete member": "snapshots of share groups",
+    "shares of new group": "snapshots of share groups",
     "f ": "back ends without share servers",
     "hint": "back ends without share servers",
     "left behind": "back ends without share servers",
@@ -55,6 +52,7 @@ LATER = {
     "delete replica": "replicas",
     "share els": "replicas",
     "share migrate with replicas": "replicas",
+    "share delete with replicas": "replicas",
     "share unmanage with replicas": "replicas",
     "snapshot of replicated": "replicas",
     "snap instances of replicated": "replicas",
@@ -101,10 +99,14 @@ class World:
             return [f"status {fact['status']} there, {answer.status_code} here"]
         if "fault" in fact:
             return [] if list(content) == [fact["fault"]] else [f"fault {fact['fault']} there"]
+        if fact["label"] == "share delete ok":
+            self.back_end.remove(self.ids["share_in_group"])
         if "answer" not in fact:
             return [] if content is None else ["a body here only"]
         for name, where in fact.get("makes", {}).items():
             self.ids[name] = reduce(_member, where.split("."), content)
+        if fact["label"] == "group":
+            self.back_end.settle_group(self.ids["group"])
         if fact["label"].startswith("share"):
             self.back_end.settle(content["share"]["id"], "10.0.1.204:/shares/x")
             shown = self.api("GET", f"/shares/{content['share']['id']}")["share"]

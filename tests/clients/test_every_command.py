@@ -119,6 +119,32 @@ def test_group_types(shell: Shell, stage: str) -> None:
     assert shell.ask(*kind, "list", "--all") == []
 
 
+def test_groups(shell: Shell, stage: str) -> None:
+    shell.ask("share", "group", "type", "create", "pair", "every")
+    made = shell.ask(
+        *("share", "group", "create", "--name", "together", "--share-types", "every"),
+        *("--share-group-type", "pair", "--share-network", "every", "--wait"),
+    )
+    assert (made["status"], made["consistent_snapshot_support"]) == ("available", None)
+    shell.run("share", "group", "set", "together", "--description", "told", "--status", "available")
+    assert shell.ask("share", "group", "show", "together")["description"] == "told"
+    shell.run("share", "group", "unset", "together", "--description")
+    assert not shell.ask("share", "group", "show", "together")["description"]
+    member = (
+        *("share", "create", "NFS", "1", "--name", "member", "--share-type", "every"),
+        *("--share-network", "every", "--share-group", "together"),
+    )
+    assert shell.ask(*member)["share_group_id"] == made["id"]
+    until_share(shell, "available", "member")
+    (found,) = shell.ask("share", "list", "--share-group", "together")
+    assert found["Name"] == "member"
+    assert [row["Name"] for row in shell.ask("share", "group", "list")] == ["together"]
+    shell.run("share", "delete", "member", "--share-group", "together", "--wait")
+    shell.run("share", "group", "delete", "together", "--wait")
+    assert shell.ask("share", "group", "list", "--all-projects") == []
+    shell.run("share", "group", "type", "delete", "pair")
+
+
 def test_networks_and_subnets(shell: Shell, stage: str) -> None:
     shell.run("share", "network", "set", "every", "--description", "told")
     assert shell.ask("share", "network", "show", "every")["description"] == "told"

@@ -172,6 +172,38 @@ def test_a_share_and_its_page(tenant: Dashboard, share: Any) -> None:
     assert absolute(tenant)["totalShareGigabytesUsed"] == 1
 
 
+def test_a_group_and_a_share_in_it(tenant: Dashboard, admin: Dashboard, share: Any) -> None:
+    """As the forms of the project's panel and of the administrator's make them."""
+    (share_type,) = [one.id for one in tenant.share_types.list() if one.name == "snapshots"]
+    group_type = admin.share_group_types.create("panel", share_types=[share_type], is_public=True)
+    network = share.share_network_id
+    made = tenant.share_groups.create(
+        name="panel", description="", share_group_type=group_type.id, share_types=[share_type],
+         share_network=network, source_share_group_snapshot=None, availability_zone=None,
+    )  # fmt: skip
+    wait_until(lambda: tenant.share_groups.get(made).status == "available", "the group", 60)
+    tenant.share_groups.update(made, name="panel", description="told")
+    (found,) = tenant.share_groups.list(
+        detailed=True, search_opts=None, sort_key=None, sort_dir=None
+    )
+    assert (found.id, found.description, found.share_types) == (made.id, "told", [share_type])
+    member = tenant.shares.create(
+        "NFS", 1, name="member", share_network=network, share_type="snapshots",
+         share_group_id=made.id,
+    )  # fmt: skip
+    until(tenant, member, "available")
+    assert absolute(tenant)["totalShareGroupsUsed"] == 1
+    tenant.shares.delete(member, share_group_id=made.id)
+    wait_until(
+        lambda: member.id not in [one.id for one in tenant.shares.list(search_opts={})],
+        "the share to go",
+        60,
+    )
+    admin.share_groups.reset_state(made, "error")
+    tenant.share_groups.delete(made)
+    admin.share_group_types.delete(group_type)
+
+
 def test_a_share_is_resized(tenant: Dashboard, share: Any) -> None:
     def has_size(size: int) -> bool:
         return bool(tenant.shares.get(share.id).size == size)

@@ -101,6 +101,27 @@ def test_shares(sdk: Recorded, share: Any) -> None:
     sdk.reset_share_status(share.id, "available")
 
 
+def test_groups(cloud: Any, sdk: Recorded, share: Any) -> None:
+    shared = cloud.shared_file_system
+    types = {"name": "sdk", "share_types": [share.share_type]}
+    answer = shared.post(
+        "/share-group-types", json={"share_group_type": types}, microversion="2.55"
+    ).json()
+    made = sdk.create_share_group(
+        name="sdk",
+        share_group_type_id=answer["share_group_type"]["id"],
+        share_types=[share.share_type],
+        share_network_id=share.share_network_id,
+    )
+    assert made.id in [found.id for found in sdk.share_groups()]
+    assert sdk.find_share_group("sdk").id == sdk.get_share_group(made.id).id == made.id
+    assert sdk.update_share_group(made.id, description="told").description == "told"
+    wait_until(lambda: sdk.get_share_group(made.id).status == "available", "the group", 60)
+    sdk.delete_share_group(made.id)
+    assert list(sdk.share_groups()) == []
+    shared.delete(f"/share-group-types/{made.share_group_type_id}", microversion="2.55")
+
+
 def test_soft_deletion(sdk: Recorded, share: Any) -> None:
     sdk.soft_delete_share(share.id)
     assert share.id not in [found.id for found in sdk.shares()]

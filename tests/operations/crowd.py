@@ -48,6 +48,12 @@ from abaca.workflow import inspection, queue
 from tests.api.conftest import Api
 from tests.operations import invariants
 from tests.operations.crowd_backups import back_up, delete_backup, restore_backup
+from tests.operations.crowd_groups import (
+    create_group,
+    create_member,
+    delete_group,
+    delete_member,
+)
 from tests.operations.scene import declare, plan, world
 from tests.properties import st
 from tests.stack import Stack, wait_for
@@ -58,6 +64,7 @@ LIMITS = {
     "share_networks": 3,
     "snapshots": 4,
     "snapshot_gigabytes": 8,
+    "share_groups": 2,
     "backups": 3,
     "backup_gigabytes": 8,
     "per_share_gigabytes": -1,
@@ -655,6 +662,10 @@ _WEIGHED: dict[Asks, int] = {
     _ask(revert, snapshot=_WHICH): 1,
     _ask(allow_of_snapshot, snapshot=_WHICH, address=st.integers(1, 5)): 3,
     _ask(deny_of_snapshot, rule=_WHICH): 2,
+    _ask(create_group, network=_NETWORK, zone=_ZONE): 3,
+    _ask(create_member, group=_WHICH, size=st.integers(1, 3)): 4,
+    _ask(delete_member, share=_WHICH): 3,
+    _ask(delete_group, group=_WHICH): 2,
     _ask(back_up, share=_WHICH): 3,
     _ask(restore_backup, backup=_WHICH): 2,
     _ask(delete_backup, backup=_WHICH): 2,

@@ -29,6 +29,7 @@ NOUNS = (
     states.SHARE_NETWORK,
     states.SHARE_SERVER,
     states.SHARE,
+    states.SHARE_GROUP,
     states.SNAPSHOT,
     states.BACKUP,
     states.ACCESS_RULES,

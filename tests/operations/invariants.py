@@ -25,6 +25,8 @@ from abaca.db.tables import (
     share_access_rules,
     share_backups,
     share_export_locations,
+    share_group_share_type_mappings,
+    share_groups,
     share_instance_access_map,
     share_instances,
     share_network_subnets,
@@ -48,6 +50,7 @@ NOUNS = (
     states.SHARE_NETWORK,
     states.SHARE_SERVER,
     states.SHARE,
+    states.SHARE_GROUP,
     states.SNAPSHOT,
     states.BACKUP,
     states.ACCESS_RULES,
@@ -56,7 +59,7 @@ NOUNS = (
 )
 _COUNTED = (
     *("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes"),
-    *("backups", "backup_gigabytes"),
+    *("backups", "backup_gigabytes", "share_groups"),
 )
 _CARRIES = ("creating", "active", "network_change")
 
@@ -154,6 +157,9 @@ def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
         )
     ):
         there[project].update(backups=number, backup_gigabytes=int(gigabytes))
+    groups = sa.select(share_groups.c.project_id, sa.func.count())
+    for project, number in conn.execute(groups.group_by(share_groups.c.project_id)):
+        there[project].update(share_groups=number)
     networks = (
         sa.select(share_networks.c.project_id, sa.func.count())
         .where(~share_networks.c.is_deleting)
@@ -437,6 +443,58 @@ def hints_are_mutual(conn: Connection, _limits: Limits) -> list[str]:
     ]
 
 
+def members_are_where_their_group_is(conn: Connection, _limits: Limits) -> list[str]:
+    """A share in a group is of the group's project and of one of its types, and in its network and
+    zone. It is on the group's pool and share server, where it stays; one that failed may be
+    nowhere."""
+    types = defaultdict(set)
+    for mapping in conn.execute(sa.select(share_group_share_type_mappings)):
+        types[mapping.share_group_id].add(mapping.share_type_id)
+    return [
+        f"share {row.share_id}, {row.of_share}, of group {row}"
+        for row in conn.execute(_MEMBERS)
+        if not row.is_pinned
+        or row.share_type_id not in types[row.id]
+        or (row.project, row.network, row.zone)
+        != (row.project_id, row.share_network_id, row.availability_zone_id)
+        or any(
+            is_at not in ((group_is_at,) if row.of_share == "available" else (group_is_at, None))
+            for is_at, group_is_at in (
+                (row.pool, row.host),
+                (row.server, row.share_server_id),
+            )
+        )
+    ]
+
+
+_MEMBERS = (
+    sa.select(
+        share_groups,
+        share_instances.c.share_id,
+        share_instances.c.share_type_id,
+        share_instances.c.is_pinned,
+        share_instances.c.status.label("of_share"),
+        share_instances.c.host.label("pool"),
+        share_instances.c.share_network_id.label("network"),
+        share_instances.c.share_server_id.label("server"),
+        share_instances.c.availability_zone_id.label("zone"),
+        shares.c.project_id.label("project"),
+    )
+    .join(shares, shares.c.share_group_id == share_groups.c.id)
+    .join(share_instances, share_instances.c.share_id == shares.c.id)
+)
+
+
+def groups_that_are_available_are_somewhere(conn: Connection, _limits: Limits) -> list[str]:
+    """Such a group has a pool, and a share server if it is in a share network."""
+    available = sa.select(share_groups).where(share_groups.c.status == "available")
+    return [
+        f"share group {row.id} is nowhere"
+        for row in conn.execute(available)
+        if row.host is None or (row.share_network_id is None) != (row.share_server_id is None)
+    ]
+
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
@@ -446,6 +504,8 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     who_gives_up_is_being_changed,
     deleted_subnets_are_gone,
     backups_go_on_with_their_shares,
+    members_are_where_their_group_is,
+    groups_that_are_available_are_somewhere,
     what_goes_on_is_somebodys_work,
     hints_are_mutual,
 )
@@ -493,15 +553,20 @@ def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str
 
 
 def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
-    """Whose work also moves this one: servers that of their network, shares that of a server in the
-    making, and of their rules."""
-    query = None
+    """Whose work also moves this one: servers that of their network, shares and groups that of a
+    server in the making, shares that of their rules."""
+    query: sa.Select[Any] | sa.CompoundSelect[Any] | None = None
     if noun is states.SHARE_NETWORK:
         query = sa.select(share_servers.c.id).where(
             share_servers.c.share_network_id == key, share_servers.c.status == "network_change"
         )
     elif noun is states.SHARE_SERVER:
-        query = sa.select(share_instances.c.id).where(share_instances.c.share_server_id == key)
+        query = sa.union_all(
+            *[
+                sa.select(table.c.id).where(table.c.share_server_id == key)
+                for table in (share_instances, share_groups)
+            ]
+        )
     elif noun is states.ACCESS_RULE:
         query = sa.select(share_instance_access_map.c.share_instance_id).where(
             share_instance_access_map.c.id == key

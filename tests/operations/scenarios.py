@@ -49,7 +49,7 @@ from abaca.domain.snapshots import snapshot_management, snapshots
 from abaca.domain.snapshots.snapshot_management import SnapshotToManage
 from abaca.reconcile import subnet_drain_deadlines as deadlines
 from abaca.values import Page
-from tests.operations import scenarios_backups, scenarios_snapshots
+from tests.operations import scenarios_backups, scenarios_groups, scenarios_snapshots
 from tests.operations.neighbours import first_address, make_flat, put_neighbours
 from tests.operations.scene import (
     allow,
@@ -79,12 +79,13 @@ SPECS = dict.fromkeys(
 
 class Ground:
     """What scenes run on: a network with three subnets, of which share networks have two, and a
-    share type `snap`. A worker runs."""
+    share type `snap` with a type for groups of such shares. A worker runs."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         *self.pairs, self.another = stack.network(*CIDRS)
         stack.share_type("snap", **SPECS)
+        stack.do(scenarios_groups.group_type_for, "snap")
         self._lone: dict[str, str] = {}
         self._let_go: dict[str, tuple[str, str]] = {}
         self._snapshots_let_go: dict[str, SnapshotToManage] = {}
@@ -304,6 +305,7 @@ class Ground:
         stack.wait(
             lambda conn: not conn.scalar(sa.select(sa.func.count()).select_from(share_instances))
         )
+        scenarios_groups.wipe_groups(stack)
         self._take_back()
         for server in stack.ask(lambda conn: list(conn.scalars(sa.select(share_servers.c.id)))):
             stack.do(servers.delete, server)
@@ -661,6 +663,7 @@ SCENARIOS: dict[str, Callable[[Ground], Ask]] = {
         snapshot_create,
         snapshot_delete,
         *scenarios_snapshots.SCENES,
+        *scenarios_groups.SCENES,
     )
 }
 """Named after their workflow; a second scene of one has its name and more."""

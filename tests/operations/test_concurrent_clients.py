@@ -25,6 +25,7 @@ from abaca.db.tables import (
     pools,
     quota_usages,
     share_export_locations,
+    share_groups,
     share_instances,
     share_network_subnets,
     share_networks,
@@ -34,11 +35,12 @@ from abaca.db.tables import (
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
 from abaca.domain.shares import affinity
 from abaca.workflow import queue
-from tests.operations import crowd, invariants
+from tests.operations import crowd, crowd_groups, invariants
 from tests.operations.conftest import Install
 from tests.operations.crowd import BACKENDS, LIMITS, OPTIONS, Ask, Place, Round
 from tests.operations.scenarios import Ground
-from tests.operations.scene import plan, slate
+from tests.operations.scenarios_groups import create_group
+from tests.operations.scene import available_share, plan, slate
 from tests.properties import Phase, drawn, given, st
 from tests.sample import FACTOR
 from tests.stack import wait_for
@@ -221,6 +223,32 @@ def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
             assert there.asked[f"{end.__name__} done"] > 0
 
 
+@pytest.mark.timeout(300)
+def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
+    """More groups than the quota allows, shares that come while their group is to go, and both
+    while subnets are added."""
+    network = [Ask(crowd.create_network, {"pair": 0})]
+    creations = [Ask(crowd_groups.create_group, {"network": 0, "zone": None}) for _ in range(4)]
+    additions = [Ask(crowd.add_subnet, {"network": 0, "pair": 2, "zone": None})]
+    members = [Ask(crowd_groups.create_member, {"group": number, "size": 1}) for number in range(3)]
+    ends = [Ask(crowd_groups.delete_group, {"group": number}) for number in range(2)]
+    leaving = [Ask(crowd_groups.delete_member, {"share": number}) for number in range(3)]
+    with place(install) as there:
+        for asks in (
+            network,
+            creations,
+            [*members, *additions],
+            [*members, *ends],
+            [*leaving, *members, *ends],
+            [*leaving, *ends],
+        ):
+            there.meet(asks)
+            assert not there.finds, str(there)
+        assert there.asked["create_group done"] == crowd.LIMITS["share_groups"]
+        for name in ("create_member", "delete_member"):
+            assert there.asked[f"{name} done"] > 0, there.asked
+
+
 COPIED = {"id": "another", "share_server_id": "another"}
 BREAKING: dict[str, Callable[[Connection], object]] = {
     "quotas_are_kept": lambda conn: conn.execute(
@@ -258,6 +286,12 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
     "backups_go_on_with_their_shares": lambda conn: conn.execute(
         sa.update(share_instances).values(status="backup_creating")
     ),
+    "members_are_where_their_group_is": lambda conn: conn.execute(
+        sa.update(shares).where(shares.c.share_group_id.is_not(None)).values(project_id="another")
+    ),
+    "groups_that_are_available_are_somewhere": lambda conn: conn.execute(
+        sa.update(share_groups).values(share_server_id=None)
+    ),
     "hints_are_mutual": lambda conn: conn.execute(
         sa.update(shares).values(metadata={affinity.SAME: "another"})
     ),
@@ -281,7 +315,10 @@ def copy(conn: Connection, *tables: sa.Table) -> None:
 def test_no_invariant_is_blind(install: Install) -> None:
     stack = install(BACKENDS, **OPTIONS)
     with stack.working():
-        Ground(stack).share()
+        network, _ = Ground(stack).share()
+        group = create_group(stack, network)
+        assert stack.settled_group(group) == "available"
+        available_share(stack, network, share_type="snap", share_group_id=group)
         assert (
             wait_for(lambda: not queue.unfinished(stack.engine))
             and invariants.broken(stack.engine, LIMITS, at_rest=True) == []

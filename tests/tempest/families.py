@@ -63,6 +63,12 @@ OTHER_FAMILIES: dict[str, tuple[str, ...]] = {
         "admin.test_multi_backend",
     ),
     "messages": ("admin.test_user_messages*",),
+    "share groups": (
+        "test_share_group_actions",
+        "test_share_groups",
+        "admin.test_share_group_types*",
+        "admin.test_share_groups*",
+    ),
     "scheduler hints": ("test_scheduler_hints*", "admin.test_scheduler_hints"),
     "metadata": ("test_metadata*",),
     "versions, zones, extensions": (
@@ -77,17 +83,15 @@ OURS_ALWAYS = tuple(
     f"{OURS}.tests.{name}"
     for name in ("test_additions", "test_capabilities", "test_export_choices", "test_removals")
 )
-OURS_OTHERS = (f"{OURS}.tests.test_without_share_groups",)
 OURS_OF_ROLES = f"{OURS}.tests.test_messages_by_role"
 ROLES = (
     "test_share_network", "test_share_types", "test_share_type_extra_specs", "test_quotas",
      "test_services", "test_scheduler_stats",
-    "test_availability_zones",
+    "test_availability_zones", "test_share_group_types",
 )  # fmt: skip
 
 _WITHOUT_NETWORK = "makes shares without a share network, which Abaca does not offer"
-_GROUPS = "share groups, which Abaca does not have; one switch is for them and for their types"
-_WITHOUT_GROUPS = "asks whether share groups are there: run in our plug-in without them"
+_GROUP_SNAPSHOTS = "begins with a snapshot of a share group, which Abaca does not have yet"
 # Modules and classes that are not run, with the reason; written as above, or in full.
 NOT_RUN: dict[str, str] = {
     **dict.fromkeys(
@@ -100,10 +104,8 @@ NOT_RUN: dict[str, str] = {
      "QoS types, which Abaca does not have"),
     "test_share_encryption*": "encryption, which Abaca does not have",
     **dict.fromkeys(
-        ("test_share_group_actions", "test_share_groups*", "admin.test_share_group_types*",
-         "admin.test_share_groups*",
-         f"{PACKAGE}.rbac.test_share_group_types", f"{PACKAGE}.rbac.test_share_groups"),
-        _GROUPS,
+        ("test_share_group_actions.ShareGroupActionsTest", "test_share_groups_negative"),
+        _GROUP_SNAPSHOTS,
     ),
     "test_share_transfers*": "transfers, which Abaca does not have yet",
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
@@ -111,7 +113,7 @@ NOT_RUN: dict[str, str] = {
     **dict.fromkeys(
         (f"{PACKAGE}.rbac.{name}" for name in (
             "test_export_locations", "test_rules", "test_share_instance_export_locations",
-             "test_share_manage", "test_shares", "test_snapshots",
+             "test_share_groups", "test_share_manage", "test_shares", "test_snapshots",
         )),
         _WITHOUT_NETWORK,
     ),
@@ -124,13 +126,6 @@ NOT_RUN: dict[str, str] = {
         )),
         "mounts shares in virtual machines",
     ),
-    **dict.fromkeys(
-        ("admin.test_quotas.SharesAdminQuotasUpdateTest",
-         "admin.test_quotas_negative.SharesAdminQuotasNegativeTest",
-         "test_share_type_availability_zones.ShareTypeAvailabilityZonesTest",
-         "test_share_type_availability_zones_negative.ShareTypeAvailabilityZonesNegativeTest"),
-        _WITHOUT_GROUPS,
-    ),
 }  # fmt: skip
 
 
@@ -141,7 +136,7 @@ def default() -> list[str]:
 
 def others() -> list[str]:
     """Those for the other families."""
-    return [pattern(name) for names in (OURS_OTHERS, *OTHER_FAMILIES.values()) for name in names]
+    return [pattern(name) for names in OTHER_FAMILIES.values() for name in names]
 
 
 def roles() -> list[str]:

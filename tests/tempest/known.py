@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from tests.tempest.families import OURS
 from tests.tempest.suite import Outcome
 
 
@@ -39,7 +38,10 @@ FAILED_SERVER = Known(
     "counts a share server that could not be set up as one in use; Abaca deletes it by itself",
     "stays: what never worked blocks nothing",
 )
-GROUPS = Known("makes a share group, which Abaca does not have", "goes with share groups")
+GROUP_SNAPSHOTS = Known(
+    "takes a snapshot of a share group, which Abaca does not have yet",
+    "goes with snapshots of share groups",
+)
 
 _API = "manila_tempest_tests.tests.api"
 _NETWORKS = f"{_API}.test_share_networks.ShareNetworksTest"
@@ -47,7 +49,7 @@ _ADMINS_NETWORKS = f"{_API}.admin.test_share_networks.ShareNetworkAdminTest"
 _LOCATIONS = f"{_API}.admin.test_export_locations_negative.ExportLocationsNegativeTest"
 _ACTIONS = f"{_API}.admin.test_admin_actions_negative.AdminActionsAPIOnlyNegativeTest"
 _MAPPING = f"{_API}.test_security_services_mapping_negative.SecServicesMappingNegativeTest"
-_WITHOUT_GROUPS = f"{OURS}.tests.test_without_share_groups"
+_QUOTAS = f"{_API}.admin.test_quotas_negative.SharesAdminQuotasNegativeTest"
 
 EXPECTED: dict[str, Known] = {
     f"{_NETWORKS}.test_get_share_network": MASS_ASSIGNMENT,
@@ -62,10 +64,11 @@ EXPECTED: dict[str, Known] = {
     f"{_ACTIONS}.test_migration_API_invalid_microversion_4_migration_get_progress": MIGRATION,
     f"{_ACTIONS}.test_migration_API_invalid_microversion_5_migration_cancel": MIGRATION,
     f"{_MAPPING}.test_delete_ss_from_sn_used_by_share_server": FAILED_SERVER,
-    f"{_WITHOUT_GROUPS}.QuotasNegativeTest.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,  # noqa: E501
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_1_True": GROUPS,  # noqa: E501
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesTest.test_share_type_azs_share_groups_az_in_create_req_2_False": GROUPS,  # noqa: E501
-    f"{_WITHOUT_GROUPS}.ShareTypeZonesNegativeTest.test_share_type_azs_share_groups_unsupported": GROUPS,  # noqa: E501
+    f"{_QUOTAS}.test_update_share_type_quotas_bigger_than_project_quota_2__1": NO_LIMIT,
+    f"{_API}.admin.test_quotas.SharesAdminQuotasUpdateTest.test_share_group_quotas_usages": GROUP_SNAPSHOTS,  # noqa: E501
+    f"{_API}.test_share_groups.ShareGroupsTest.test_create_delete_empty_share_group_snapshot_min": GROUP_SNAPSHOTS,  # noqa: E501
+    f"{_API}.test_share_groups.ShareGroupsTest.test_create_share_group_from_empty_share_group_snapshot_min": GROUP_SNAPSHOTS,  # noqa: E501
+    f"{_API}.admin.test_share_groups.ShareGroupsTest.test_create_sg_from_snapshot_verify_share_server_information_min": GROUP_SNAPSHOTS,  # noqa: E501
 }
 
 

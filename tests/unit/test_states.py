@@ -68,6 +68,7 @@ def test_all_nouns_are_looked_at() -> None:
         "SHARE_NETWORK",
         "SHARE_SERVER",
         "SHARE",
+        "SHARE_GROUP",
         "SNAPSHOT",
         "SNAPSHOT_ACCESS_RULE",
         "BACKUP",

@@ -9,6 +9,7 @@ from abaca.operations.share_backup_delete import share_backup_delete
 from abaca.operations.share_backup_restore import share_backup_restore
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
+from abaca.operations.share_group_create import share_group_create
 from abaca.operations.share_manage import share_manage
 from abaca.operations.share_network_security_service_check import (
     share_network_security_service_check,
@@ -47,6 +48,7 @@ WORKFLOWS = (
     share_create,
     share_delete,
     share_extend,
+    share_group_create,
     share_network_security_service_check,
     share_network_subnet_check,
     share_network_subnet_removal_check,

@@ -68,6 +68,19 @@ def pool_text(host: Host) -> str:
 def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
     """The pool with the greatest weights among those that no filter rejects; ties go to the first
     by name."""
+    left, rejections = remaining(request, pools)
+    if not left:
+        return Placement(rejections=rejections)
+    best = max(left, key=lambda pool: [weight(request, pool) for weight in WEIGHERS])
+    return Placement(
+        host=best.host, availability_zone=best.availability_zone, rejections=rejections
+    )
+
+
+def remaining(
+    request: PlacementRequest, pools: Sequence[Pool]
+) -> tuple[list[Pool], list[Rejection]]:
+    """The pools that no filter rejects, by name, and what was rejected."""
     left = sorted(pools, key=lambda pool: str(pool.host))
     rejections = []
     for each in FILTERS:
@@ -80,12 +93,7 @@ def place(request: PlacementRequest, pools: Sequence[Pool]) -> Placement:
                     filter=each.name, public_reason=each.public_reason(request), pools=rejected
                 )
             )
-    if not left:
-        return Placement(rejections=rejections)
-    best = max(left, key=lambda pool: [weight(request, pool) for weight in WEIGHERS])
-    return Placement(
-        host=best.host, availability_zone=best.availability_zone, rejections=rejections
-    )
+    return left, rejections
 
 
 def _grouped(rejection: Rejection) -> str:

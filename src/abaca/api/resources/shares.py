@@ -68,6 +68,7 @@ _QUERY = ListQuery(
 )
 _LAST_WITH_LOCATIONS = 8
 _PUBLIC_SINCE = 8  # managed ones
+_GROUPS_SINCE = 31
 _TYPE_ZONES_SINCE = 48
 _SERVER_SINCE = 49  # the same
 _HINTS_SINCE = 65
@@ -131,7 +132,7 @@ def update(call: Call, share_id: str) -> dict[str, Any]:
 def delete(call: Call, share_id: str) -> None:
     """DELETE /shares/{id}"""
     with begin(call.engine) as conn:
-        shares.delete(conn, call.caller, share_id)
+        shares.delete(conn, call.caller, share_id, call.query.get("share_group_id") or None)
 
 
 def manage(call: Call) -> dict[str, Any]:
@@ -242,8 +243,6 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
     """The request for the domain; members of later versions are ignored."""
     if new.share_type and new.volume_type:
         raise Invalid("Cannot specify both share_type and volume_type.")
-    if call.version >= 31 and new.share_group_id:
-        raise Missing(f"Share group {new.share_group_id} could not be found.")
     if call.version >= 84 and new.mount_point_name:
         raise Invalid("Mount point names are not supported: export paths hold the id of the share.")
     if call.version >= 90 and new.encryption_key_ref:
@@ -264,6 +263,7 @@ def _request(call: Call, new: ShareCreate) -> ShareRequest:
         is_public=new.is_public is not None and bodies.boolean(new.is_public),
         metadata=bodies.metadata(new.metadata),
         snapshot_id=new.snapshot_id or None,
+        share_group_id=(new.share_group_id or None) if call.version >= _GROUPS_SINCE else None,
         goes_by_type_zones=call.version >= _TYPE_ZONES_SINCE,
         **_hints(call, new),
     )
@@ -372,7 +372,14 @@ RESOURCE = Resource(
             takes=Takes("share", ShareUpdate),
             gives=_SHOWN,
         ),
-        Route("DELETE", _ONE, delete, member("share:delete"), status=202),
+        Route(
+            "DELETE",
+            _ONE,
+            delete,
+            member("share:delete"),
+            query=("share_group_id",),
+            status=202,
+        ),
         *renamed("os-extend", action(_ACTION, "extend", extend, member("share:extend"), NewSize)),
         *renamed("os-shrink", action(_ACTION, "shrink", shrink, member("share:shrink"), NewSize)),
         *renamed(

@@ -73,7 +73,7 @@ SHARE = View(
     Field("user_id", since=16),
     Field("create_share_from_snapshot_support", since=24, type=FLAG),
     Field("revert_to_snapshot_support", since=27, type=FLAG),
-    Field("share_group_id", Constant(None), since=31),
+    Field("share_group_id", since=31),
     Field("source_share_group_snapshot_member_id", Constant(None), since=31),
     Field("mount_snapshot_support", since=32, type=FLAG),
     Field("progress", since=54),

@@ -27,6 +27,7 @@ shares = sa.Table(
     # values.ExportChoice, from its metadata and its type; null: exported on all subnets
     sa.Column("export_choice", sa.JSON(none_as_null=True)),
     sa.Column("snapshot_id", sa.String(36)),
+    reference("share_group_id", "share_groups", nullable=True),
     sa.Column("task_state", sa.String(255)),
     sa.Column("scheduled_to_be_deleted_at", sa.DateTime),  # set: the share is soft-deleted
     # Taken from the share type when the share is made; a later change of the type does not touch

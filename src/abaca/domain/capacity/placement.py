@@ -1,10 +1,10 @@
-"""Placement of shares: asks the scheduler with the current pools, and claims the room in the same
-transaction."""
+"""Placement of shares and share groups: asks the scheduler with the current pools, claims the room
+that a share needs in the same transaction, and tells a project why nothing fits."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,10 +12,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from abaca.db.tables import availability_zones, pools, services
+from abaca.domain.rows import messages
 from abaca.domain.rows.heartbeats import is_up
 from abaca.errors import Conflict
 from abaca.scheduler.filters.capacity import room_gb
+from abaca.scheduler.group_placement import CONSISTENT_SNAPSHOTS, place_group
 from abaca.scheduler.placement import Placement, place
+from abaca.scheduler.specs import reported
 from abaca.values import Host, PlacementRequest, Pool, PoolStats
 
 _LOG = logging.getLogger(__name__)
@@ -61,6 +64,35 @@ def place_and_claim(
         ):
             return placement
     raise Conflict("Too many shares are being placed at the same time; repeat the request.")
+
+
+def choose_for_group(
+    conn: Connection, requests: Sequence[PlacementRequest], group_specs: Mapping[str, str]
+) -> tuple[Placement, str | None]:
+    """Choose a pool that fits all the requests, one a share type, and the group's specs; nothing is
+    claimed. With how the pool takes consistent snapshots (`pool`, `host`); None: it does not."""
+    known = candidates(conn)
+    placement = place_group(requests, group_specs, known)
+    chosen = next((pool for pool in known if pool.host == placement.host), None)
+    consistent = chosen and reported(chosen, CONSISTENT_SNAPSHOTS)
+    return placement, consistent if isinstance(consistent, str) else None
+
+
+def tell(
+    conn: Connection, chosen: Placement, project_id: str, resource_type: str, resource_id: str
+) -> None:
+    """Tell the project why no pool fits what it asked for (`resource_type`, as messages have
+    it)."""
+    noun = resource_type.replace("_", " ").lower()
+    messages.create(
+        conn,
+        project_id=project_id,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        action=messages.Action.ALLOCATE_HOST,
+        detail=messages.of_filter(chosen.rejections[-1].filter if chosen.rejections else None),
+        text=f"No storage could be allocated for this {noun} request. {chosen.public_text()}",
+    )
 
 
 def claim_more(conn: Connection, host: str, size: int) -> bool:

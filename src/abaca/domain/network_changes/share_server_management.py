@@ -112,7 +112,9 @@ def unmanage(conn: Connection, share_server_id: str, *, forced: bool = False) ->
             f"of {permitting}."
         )
     if servers.is_in_use(conn, share_server_id):
-        raise Invalid(f"Share server {share_server_id} is in use by one or more shares.")
+        raise Invalid(
+            f"Share server {share_server_id} is in use by one or more shares or share groups."
+        )
     states.move(
         conn, states.SHARE_SERVER, share_server_id, "unmanage_starting", is_auto_deletable=False
     )

@@ -39,7 +39,8 @@ def delete(
     if subnet["removal_started_at"] is None:
         raise Conflict(
             f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: "
-            "it has one or more shares. To take it from share servers in use let it drain first: "
+            "it has one or more shares or share groups. To take it from share servers in use let "
+            "it drain first: "
             f"openstack share network subnet removal set {share_network_id} {subnet_id} (or set "
             "its property abaca:drain=true), and delete it when its clients have left."
         )

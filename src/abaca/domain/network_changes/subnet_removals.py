@@ -206,8 +206,8 @@ def _require_expendable(conn: Connection, server: sa.Row[Any], subnet_id: str) -
     it."""
     if servers.is_in_use(conn, server.id):
         raise Conflict(
-            f"The share server {server.id} holds shares and stands on the subnet {subnet_id} alone;"
-            " move or delete its shares first."
+            f"The share server {server.id} holds shares or share groups and stands on the subnet "
+            f"{subnet_id} alone; move or delete them first."
         )
     if not server.is_auto_deletable:
         raise Conflict(

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import (
     services,
     share_backups,
+    share_groups,
     share_instance_access_map,
     share_instances,
     share_networks,
@@ -36,17 +37,22 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
         .order_by(share_networks.c.id)
     )
     networks = conn.scalars(held.with_for_update()).all()
-    servers_to_be = sa.select(share_instances.c.share_server_id).where(
-        share_instances.c.id.in_(ids), share_instances.c.status == "creating"
+    servers_to_be = sa.union_all(
+        *[
+            sa.select(table.c.share_server_id).where(
+                table.c.id.in_(ids), table.c.status == "creating"
+            )
+            for table in (share_instances, share_groups)
+        ]
     )
     server = share_servers.c.id
-    of_share = sa.select(share_servers.c.id).where(
+    half_set_up = sa.select(share_servers.c.id).where(
         server.in_(servers_to_be), share_servers.c.status == "creating"
     )
     states.give_up(
         conn,
         states.SHARE_SERVER,
-        server.in_(ids) | server.in_(of_share),
+        server.in_(ids) | server.in_(half_set_up),
         status_reason=reason[:1023],
     )
     states.give_up(conn, states.SHARE, share_instances.c.id.in_(ids))
@@ -58,6 +64,7 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
             sa.select(share_instances.c.share_id).where(share_instances.c.id.in_(ids))
         ).all(),
     )
+    states.give_up(conn, states.SHARE_GROUP, share_groups.c.id.in_(ids))
     states.give_up(conn, states.SNAPSHOT, share_snapshot_instances.c.id.in_(ids))
     states.give_up(
         conn,

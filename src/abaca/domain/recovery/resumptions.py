@@ -23,6 +23,7 @@ from abaca.db.tables import (
 )
 from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
+from abaca.domain.share_groups import share_groups
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, share_ground, shares
@@ -58,11 +59,24 @@ def _set_up_again(conn: Connection, share_server_id: str) -> None:
         or (server.status == "error" and server.identifier is not None)
     ):
         raise Conflict(
-            f"The share server {share_server_id} is {server.status if server else 'gone'}: no "
-            "share can be created on it."
+            f"The share server {share_server_id} is {server.status if server else 'gone'}: "
+            "nothing can be created on it."
         )
     if server.status == "error":
         states.move(conn, states.SHARE_SERVER, server.id, "creating", status_reason=None)
+
+
+def share_group_create(conn: Connection, group_id: str, _server_id: str, _host: str) -> None:
+    """The group, and a share server whose set-up was interrupted, are `creating` again."""
+    group = share_groups.lock(conn, shares.ANYBODY, group_id)
+    if group.status != "error" or group.host is None:
+        raise _changed("share group", group_id, group.status, "error")
+    if group.share_network_id is not None and group.share_server_id is None:
+        raise Conflict(f"The share server of share group {group_id} is gone: make another group.")
+    if group.share_server_id is not None:
+        _set_up_again(conn, group.share_server_id)
+    states.move(conn, states.SHARE_GROUP, group_id, "creating")
+    share_groups.start_creation(conn, group_id)
 
 
 def share_delete(conn: Connection, instance_id: str) -> None:

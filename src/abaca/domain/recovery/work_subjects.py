@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import (
     share_backups,
+    share_groups,
     share_instances,
     share_network_checks,
     share_network_subnets,
@@ -23,6 +24,7 @@ _KINDS = (
     "share_instance",
     "snapshot",
     "share_backup",
+    "share_group",
     "share_server",
     "share_network",
     "share_network_subnet",
@@ -43,6 +45,12 @@ _SUBJECTS = sa.union_all(
         share_instance=share_instances.c.id,
         share_server=share_instances.c.share_server_id,
         share_network=share_instances.c.share_network_id,
+    ),
+    _found_in(
+        share_groups,
+        share_group=share_groups.c.id,
+        share_server=share_groups.c.share_server_id,
+        share_network=share_groups.c.share_network_id,
     ),
     _found_in(share_snapshot_instances, snapshot=share_snapshot_instances.c.snapshot_id),
     _found_in(share_backups, share_backup=share_backups.c.id, share=share_backups.c.share_id),

@@ -46,7 +46,7 @@ class Permit(Enum):
     LEAVE_SERVER = auto()  # one that failed has nothing on its share server
     HAS_RULES_APPLIED = auto()
     SERVE = auto()  # a share server
-    TAKE_SHARES = auto()  # a share server
+    TAKE_SHARES = auto()  # a share server, a share group
     CHANGE_LEVEL = auto()  # an access rule
 
 
@@ -179,6 +179,21 @@ SHARE = _noun(
     # Set by an administrator's hand only: nothing migrates.
     migrating="deleting",
     migrating_to="deleting",
+)
+
+SHARE_GROUP = _noun(
+    tables.share_groups,
+    "status",
+    {Permit.DELETE: "available error", Permit.TAKE_SHARES: "available"},
+    creating="available error",
+    available="error",
+    error="creating",
+    # Set by an administrator's hand only: what is deleted goes at once, and nothing migrates.
+    deleting="error_deleting",
+    error_deleting="error",
+    migrating="error",
+    migrating_to="error",
+    server_migrating="error",
 )
 
 SNAPSHOT = _noun(

@@ -22,10 +22,11 @@ from abaca.db.tables import (
     share_group_type_share_type_mappings,
     share_group_type_specs,
     share_group_types,
+    share_groups,
 )
 from abaca.domain.rows.listings import Listing, Rows
 from abaca.domain.rows.offered_types import KindOfType, check_spec
-from abaca.errors import Conflict, Missing
+from abaca.errors import Conflict, Invalid, Missing
 from abaca.values import Caller
 
 KIND = KindOfType(
@@ -85,8 +86,14 @@ def get_by_name(conn: Connection, caller: Caller, name: str) -> dict[str, Any]:
 
 
 def delete(conn: Connection, caller: Caller, type_id: str) -> None:
-    """Delete a type. Raises Missing."""
+    """Delete a type. Raises Missing, Invalid (share groups use it)."""
     get(conn, caller, type_id)
+    KIND.lock(conn, type_id)  # whoever makes a group of it is waited for
+    groups = sa.select(share_groups.c.id).where(share_groups.c.share_group_type_id == type_id)
+    if conn.execute(groups.limit(1)).first():
+        raise Invalid(
+            f"Share group type {type_id} is still in use: share groups of it are present."
+        )
     conn.execute(sa.delete(share_group_types).where(share_group_types.c.id == type_id))
 
 

@@ -77,7 +77,7 @@ def delete(conn: Connection, caller: Caller, share_network_id: str, subnet_id: s
     if is_in_use(conn, subnet_id):
         raise Conflict(
             f"Cannot delete share network subnet {subnet_id} of share network {share_network_id}: "
-            "it has one or more shares."
+            "it has one or more shares or share groups."
         )
     standing = conn.execute(servers.on_subnets([subnet_id])).all()
     if any(not server.is_auto_deletable for server in standing):
@@ -115,7 +115,7 @@ def refuse_while_draining(
 
 
 def is_in_use(conn: Connection, subnet_id: str) -> bool:
-    """Whether a share server on the subnet holds shares."""
+    """Whether a share server on the subnet holds shares or share groups."""
     in_use = sa.select(mappings.c.share_server_id).where(
         mappings.c.share_network_subnet_id == subnet_id, servers.carries(mappings.c.share_server_id)
     )

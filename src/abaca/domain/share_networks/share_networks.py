@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import (
     availability_zones,
+    share_groups,
     share_instances,
     share_network_subnets,
     share_networks,
@@ -137,6 +138,11 @@ def delete(conn: Connection, caller: Caller, share_network_id: str) -> None:
     used = sa.select(share_instances.c.id).where(share_instances.c.share_network_id == network.id)
     if conn.execute(used.limit(1)).first():
         raise Conflict(f"Cannot delete share network {network.id}: it has one or more shares.")
+    grouped = sa.select(share_groups.c.id).where(share_groups.c.share_network_id == network.id)
+    if conn.execute(grouped.limit(1)).first():
+        raise Conflict(
+            f"Cannot delete share network {network.id}: it has one or more share groups."
+        )
     remaining = (
         share_network_subnets.c.share_network_id == network.id
     ) & ~share_network_subnets.c.is_deleting

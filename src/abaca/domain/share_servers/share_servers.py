@@ -16,6 +16,7 @@ from abaca.db.session import lock_row, utcnow
 from abaca.db.tables import (
     network_allocations,
     services,
+    share_groups,
     share_instances,
     share_network_subnets,
     share_networks,
@@ -245,7 +246,8 @@ def create(
 
 def carries(share_server_id: sa.ColumnElement[Any] | str) -> sa.ColumnElement[bool]:
     """SQL condition: something is on that server, so it may not go."""
-    return sa.exists().where(share_instances.c.share_server_id == share_server_id)
+    share = sa.exists().where(share_instances.c.share_server_id == share_server_id)
+    return share | sa.exists().where(share_groups.c.share_server_id == share_server_id)
 
 
 def is_in_use(conn: Connection, share_server_id: str) -> bool:

@@ -59,9 +59,7 @@ def place_again(conn: Connection, instance_id: str, tried: Sequence[str]) -> boo
         size=share.size,
         share_proto=share.share_proto,
         extra_specs=specs | export_choices.demanded(export_choices.of(share)),
-        zones=None
-        if subnets is None
-        else {zones[zone]: len(bucket) > 1 for zone, bucket in subnets.items()},
+        zones=share_ground.on_several(zones, subnets),
         availability_zone=zones[instance.availability_zone_id],
         only_pools=hinted.only,
         not_pools=hinted.without,

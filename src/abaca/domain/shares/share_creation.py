@@ -15,12 +15,13 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import share_instances, share_type_projects, share_types, shares
 from abaca.domain.capacity import placement, quota_usages
-from abaca.domain.rows import messages, states
+from abaca.domain.rows import states
 from abaca.domain.share_types import share_types as types
 from abaca.domain.shares import (
     affinity,
     export_choices,
     share_ground,
+    share_membership,
     share_sizes,
     share_sources,
     share_supports,
@@ -127,15 +128,24 @@ def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
 
 def _ground(conn: Connection, caller: Caller, terms: _Terms) -> tuple[Ground, Pools]:
     """Where the share may be, and the pools that its hints leave. Locks the rows of what it is to
-    be in, its network's first, then those of shares that it names."""
+    be in, its network's first, then its group's, then those of shares that it names."""
+    group_id = terms.request.share_group_id
+    if group_id is not None:
+        share_membership.find(conn, caller, group_id)
     network = share_ground.require_network(
         conn, caller, terms.request.share_network_id, terms.specs
+    )
+    group = group_id and share_membership.hold(
+        conn, group_id, network, terms.share_type.id, terms.zone_id
     )
     hinted = affinity.hold(conn, caller, terms.request)
     if terms.source is not None:
         ground = share_ground.of_source(
             conn, network, terms.source, terms.share_type.id, terms.zone_id
         )
+        share_membership.require_same_place(group or ground, ground)
+    elif group:
+        ground = group
     elif network is None:
         ground = share_ground.without_network(terms.zone_id)
     else:
@@ -176,9 +186,7 @@ def _place(
             size=terms.request.size,
             share_proto=terms.request.share_proto.upper(),
             extra_specs=terms.specs | export_choices.demanded(any_choice),
-            zones=None
-            if buckets is None
-            else {zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()},
+            zones=share_ground.on_several(zones, buckets),
             availability_zone=zones[ground.zone_id] if ground.zone_id else None,
             only_pools=hinted.only,
             not_pools=hinted.without,
@@ -261,6 +269,7 @@ def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> s
             metadata=affinity.metadata(request),
             export_choice=export_choices.stored(place.export_choice),
             snapshot_id=request.snapshot_id,
+            share_group_id=request.share_group_id,
             replication_type=terms.specs.get("replication_type"),
             created_at=utcnow(),
             **share_supports.of_type(terms.specs),
@@ -276,7 +285,7 @@ def _insert(conn: Connection, caller: Caller, terms: _Terms, place: _Place) -> s
             availability_zone_id=place.zone_id,
             host=str(host) if host else None,
             status="creating",
-            is_pinned=request.only_host is not None,
+            is_pinned=request.only_host is not None or request.share_group_id is not None,
             access_rules_status="active",
             created_at=utcnow(),
         )
@@ -300,12 +309,4 @@ def _no_valid_host(
 ) -> None:
     _LOG.warning("share %s: %s", share_id, chosen.explain())
     states.move(conn, states.SHARE, instance_id, "error")
-    messages.create(
-        conn,
-        project_id=caller.project_id,
-        resource_type="SHARE",
-        resource_id=share_id,
-        action=messages.Action.ALLOCATE_HOST,
-        detail=messages.of_filter(chosen.rejections[-1].filter if chosen.rejections else None),
-        text=f"No storage could be allocated for this share request. {chosen.public_text()}",
-    )
+    placement.tell(conn, chosen, caller.project_id, "SHARE", share_id)

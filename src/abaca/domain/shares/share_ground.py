@@ -174,6 +174,16 @@ def subnets_by_zone(
     return buckets
 
 
+def on_several(
+    zones: Mapping[str, str], buckets: Mapping[str, Sequence[sa.Row[Any]]] | None
+) -> dict[str, bool] | None:
+    """By name of zone, whether a server there is on several subnets, as pools are asked; None where
+    no server has to be chosen. `zones`: zone id → name; `buckets`: zone id → its subnets."""
+    if buckets is None:
+        return None
+    return {zones[zone]: len(subnets) > 1 for zone, subnets in buckets.items()}
+
+
 def server_for(
     conn: Connection, network: sa.Row[Any], host: Host, subnets: Sequence[sa.Row[Any]]
 ) -> str:

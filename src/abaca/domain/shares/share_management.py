@@ -37,6 +37,7 @@ from abaca.domain.shares import (
     export_choices,
     export_locations,
     resource_lock_checks,
+    share_membership,
     share_sizes,
     share_supports,
 )
@@ -144,6 +145,7 @@ def unmanage(conn: Connection, caller: Caller, share_id: str) -> None:
     share_nouns.require_status(share, Permit.UNMANAGE)
     share_nouns.require_no_snapshots(conn, share)
     share_nouns.require_no_backups(conn, share)
+    share_membership.require_no_member(share, "unmanaged")
     resource_lock_checks.require_share_deletable(conn, share_id)
     if not share_nouns.is_placed(share):
         instances.remove(conn, share.instance_id)

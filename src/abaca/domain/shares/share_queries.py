@@ -43,6 +43,7 @@ _COLUMNS: dict[str, sa.ColumnElement[Any]] = {
     "description": shares.c.display_description,
     "display_description": shares.c.display_description,
     "project_id": shares.c.project_id,
+    "share_group_id": shares.c.share_group_id,
     "snapshot_id": shares.c.snapshot_id,
     "status": share_instances.c.status,
     "host": share_instances.c.host,
@@ -59,7 +60,6 @@ _CONDITIONS: dict[str, Condition] = {
         }
     ),
     "metadata": having_pairs(shares.c.metadata),
-    "share_group_id": lambda _wanted: sa.false(),  # there are none
     "encryption_key_ref": lambda _wanted: sa.false(),  # no share has a key
 }
 _SORT_KEYS = {

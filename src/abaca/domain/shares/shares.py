@@ -28,6 +28,7 @@ from abaca.domain.shares import (
     affinity,
     export_locations,
     resource_lock_checks,
+    share_membership,
     share_queries,
     share_sizes,
 )
@@ -146,10 +147,11 @@ def update(
     return get(conn, caller, share_id)
 
 
-def delete(conn: Connection, caller: Caller, share_id: str) -> None:
+def delete(conn: Connection, caller: Caller, share_id: str, group_id: str | None = None) -> None:
     """Delete a share with its data and rules, in the background; at once if it was never placed on
-    a pool."""
+    a pool. `group_id`: of the share group that it is in, which must be named."""
     instances = lock_instances(conn, caller, share_id)
+    share_membership.require_named(instances[0], group_id)
     require_status(instances[0], Permit.DELETE)
     require_no_snapshots(conn, instances[0])
     require_no_backups(conn, instances[0])
@@ -379,8 +381,8 @@ def start_on(
     project_id: str,
     *args: str,
 ) -> None:
-    """Enqueue work on a share instance for the worker that serves host@backend#pool, in its lane of
-    its share server."""
+    """Enqueue work on a share instance, or on a share group, for the worker that serves
+    host@backend#pool, in its lane of its share server."""
     service = Host.parse(host).service
     worker_host = share_servers.worker_hosts(conn, {service})[service]
     work_id = f"{workflow}:{instance_id}:{uuid4()}"

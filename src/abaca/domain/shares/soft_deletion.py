@@ -19,7 +19,7 @@ from abaca.db.tables import share_instances
 from abaca.db.tables import shares as table
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Permit
-from abaca.domain.shares import resource_lock_checks, shares
+from abaca.domain.shares import resource_lock_checks, share_membership, shares
 from abaca.domain.shares.share_instances import IS_ACTIVE, on_back_ends
 from abaca.errors import Forbidden
 from abaca.values import Caller
@@ -33,6 +33,7 @@ def soft_delete(conn: Connection, caller: Caller, share_id: str, kept_seconds: i
     shares.require_status(share, Permit.SOFT_DELETE)
     shares.require_no_snapshots(conn, share)
     shares.require_no_backups(conn, share)
+    share_membership.require_no_member(share, "soft-deleted")
     resource_lock_checks.require_share_deletable(conn, share_id)
     _schedule(conn, share_id, utcnow() + timedelta(seconds=kept_seconds))
 

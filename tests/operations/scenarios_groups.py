@@ -1,0 +1,81 @@
+"""Scenes of share groups. See `scenarios`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.engine import Connection
+
+from abaca.domain.share_group_types import share_group_types
+from abaca.domain.share_groups import share_group_creation, share_groups
+from abaca.domain.share_groups.share_group_creation import GroupRequest
+from abaca.domain.share_types import share_types
+from abaca.values import Page
+from tests.stack import ADMIN, MEMBER, Stack
+
+if TYPE_CHECKING:
+    from tests.operations.scenarios import Ask, Ground
+
+PAGE = Page()
+
+
+def share_group_create(ground: Ground) -> Ask:
+    """With a new server on two subnets."""
+    network = ground.network()
+    return lambda: create_group(ground.stack, network)
+
+
+def share_group_create_of_another_server(ground: Ground) -> Ask:
+    """On the server of a share that is there."""
+    network, _ = ground.share()
+    return lambda: create_group(ground.stack, network)
+
+
+def share_create_of_another_group(ground: Ground) -> Ask:
+    """In a share group that is there."""
+    network = ground.network()
+    group = create_group(ground.stack, network)
+    assert ground.stack.settled_group(group) == "available"
+    return lambda: ground.stack.share(network, share_type="snap", share_group_id=group)
+
+
+def create_group(stack: Stack, network: str | None, share_type: str = "snap") -> str:
+    """A group of shares of that type; its id."""
+
+    def create(conn: Connection) -> str:
+        request = GroupRequest(
+            share_group_type_id=group_type_for(conn, share_type),
+            share_types=[share_type],
+            share_network_id=network,
+        )
+        return str(share_group_creation.create(conn, MEMBER, request)["id"])
+
+    return stack.do(create)
+
+
+def group_type_for(conn: Connection, share_type: str) -> str:
+    """The id of a type of groups that hold shares of that type, made if there is none yet."""
+    for known in share_group_types.LISTING.find(conn, ADMIN, {}, PAGE):
+        if known["name"] == share_type:
+            return str(known["id"])
+    made = share_group_types.create(
+        conn,
+        name=share_type,
+        is_public=True,
+        share_type_ids=share_types.ids_of(conn, ADMIN, [share_type]),
+        group_specs={},
+    )
+    return str(made["id"])
+
+
+def wipe_groups(stack: Stack) -> None:
+    """Delete all groups, which have no shares any more."""
+    for group in stack.ask(share_groups.LISTING.find, ADMIN, {}, PAGE, True):
+        stack.do(share_groups.force_delete, ADMIN, group["id"])
+
+
+SCENES = (
+    share_group_create,
+    share_group_create_of_another_server,
+    share_create_of_another_group,
+)
