@@ -32,6 +32,7 @@ from abaca.reconcile import (
     late_addresses,
     measured_usage,
     passes,
+    scheduled_snapshots,
     soft_deleted_shares,
     subnet_drain_deadlines,
     unused_share_servers,
@@ -164,6 +165,7 @@ class Worker:
         failed_share_servers.delete_leftovers(self.engine, hosts)
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
+        scheduled_snapshots.take_due(self.engine, hosts, config.quota_defaults(self._conf))
         expired_client_answers.forget_expired(self.engine)
         subnet_drain_deadlines.meet_due(self.engine)
         finished_work.tidy_up(self.engine, self._conf.host)

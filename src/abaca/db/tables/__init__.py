@@ -55,6 +55,7 @@ from abaca.db.tables.shares import (
     share_instances,
     shares,
 )
+from abaca.db.tables.snapshot_schedules import snapshot_schedules
 
 __all__ = [
     "availability_zones",
@@ -104,5 +105,6 @@ __all__ = [
     "share_types",
     "share_usages",
     "shares",
+    "snapshot_schedules",
     "worker_leases",
 ]

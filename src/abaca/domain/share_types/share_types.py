@@ -28,6 +28,7 @@ from abaca.db.tables import (
 from abaca.domain.capacity import quota_usages
 from abaca.domain.rows.listings import sorted_by
 from abaca.domain.rows.offered_types import KindOfType, check_spec
+from abaca.domain.share_types import snapshot_plans
 from abaca.drivers.nfs_specs import nfs_specs
 from abaca.errors import Conflict, Forbidden, Invalid, Missing, Refused
 from abaca.scheduler.specs import SHOWN_CAPABILITIES
@@ -56,13 +57,20 @@ REPLICATION_TYPES = ("writable", "readable", "dr")
 EXPORT_FAMILY = "abaca:export_subnets"
 """Shares of the type are exported on subnets of this family only."""
 FAMILIES = {"ipv4": 4, "ipv6": 6}
-TENANT_VISIBLE = BOOLEAN_SPECS | SIZE_SPECS | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY}
+SNAPSHOT_SCHEDULE = "abaca:snapshot_schedule"
+"""Snapshots of shares of the type are taken at these times (`snapshot_plans`)."""
+TENANT_VISIBLE = (
+    BOOLEAN_SPECS
+    | SIZE_SPECS
+    | {AVAILABILITY_ZONES, REPLICATION_TYPE, EXPORT_FAMILY, SNAPSHOT_SCHEDULE}
+)
 
 # Built once: building it costs every creation of a share more than the database needs for it.
 _SPECS_OF = sa.select(share_type_extra_specs.c.spec_key, share_type_extra_specs.c.spec_value).where(
     share_type_extra_specs.c.share_type_id == sa.bindparam("share_type_id")
 )
 _OWN_SCOPE = "abaca:"
+_OWN = (EXPORT_FAMILY, SNAPSHOT_SCHEDULE)
 
 
 def create(
@@ -81,7 +89,7 @@ def create(
             f"Invalid extra_spec: Required extra specs '{HANDLES_SERVERS}' not specified."
         )
     check_extra_specs(extra_specs)
-    _require_servers_for_choice(extra_specs)
+    _require_what_specs_need(extra_specs)
     type_id = str(uuid4())
     values = {
         "id": type_id,
@@ -212,7 +220,7 @@ def set_extra_specs(
     get(conn, caller, type_id)
     KIND.lock(conn, type_id)  # who else changes the same one waits
     check_extra_specs(extra_specs)
-    _require_servers_for_choice({**specs_of(conn, type_id), **extra_specs})
+    _require_what_specs_need({**specs_of(conn, type_id), **extra_specs})
     KIND.set_specs(conn, type_id, _stored(extra_specs))
 
 
@@ -240,12 +248,17 @@ def delete_extra_spec(
         raise _no_spec(type_id, key)
 
 
-def _require_servers_for_choice(extra_specs: Mapping[str, str]) -> None:
-    """Raises Invalid for a type that chooses subnets of share servers and has no servers."""
+def _require_what_specs_need(extra_specs: Mapping[str, str]) -> None:
+    """Raises Invalid for a type that chooses subnets of share servers and has no servers, or
+    schedules snapshots and has none."""
     if EXPORT_FAMILY in extra_specs and not _boolean(extra_specs[HANDLES_SERVERS]):
         raise Invalid(
             f"Invalid extra_spec: {EXPORT_FAMILY}: it chooses subnets of share servers, and the "
             f"type has {HANDLES_SERVERS}=False."
+        )
+    if SNAPSHOT_SCHEDULE in extra_specs and not _boolean(extra_specs.get(SNAPSHOT_SUPPORT, "")):
+        raise Invalid(
+            f"Invalid extra_spec: {SNAPSHOT_SCHEDULE}: the type needs {SNAPSHOT_SUPPORT}=True."
         )
 
 
@@ -268,18 +281,28 @@ def check_extra_specs(extra_specs: Mapping[str, str]) -> None:
             raise Invalid(
                 f"Invalid extra_spec: {key}={value}: must be one of {', '.join(REPLICATION_TYPES)}."
             )
-        if key.startswith(_OWN_SCOPE) and key != EXPORT_FAMILY:
+        if key.startswith(_OWN_SCOPE) and key not in _OWN:
             raise Invalid(
-                f"Invalid extra_spec: {key}: there is no such extra spec; known is {EXPORT_FAMILY}."
+                f"Invalid extra_spec: {key}: there is no such extra spec; known are "
+                f"{', '.join(_OWN)}."
             )
         if key == EXPORT_FAMILY and value not in FAMILIES:
             raise Invalid(
                 f"Invalid extra_spec: {key}={value}: must be one of {', '.join(FAMILIES)}."
             )
+        if key == SNAPSHOT_SCHEDULE:
+            _check_schedule(value)
     try:
         nfs_specs(extra_specs)
     except Refused as refusal:
         raise Invalid(f"Invalid extra_spec: {refusal.message}") from refusal
+
+
+def _check_schedule(text: str) -> None:
+    try:
+        snapshot_plans.parse(text)
+    except ValueError as error:
+        raise Invalid(f"Invalid extra_spec: {SNAPSHOT_SCHEDULE}={text}: {error}.") from None
 
 
 def _boolean(value: str) -> bool | None:

@@ -17,6 +17,7 @@ from abaca.db.tables import share_instances, share_type_projects, share_types, s
 from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import states
 from abaca.domain.share_types import share_types as types
+from abaca.domain.share_types.snapshot_plans import SnapshotPlan
 from abaca.domain.shares import (
     affinity,
     export_choices,
@@ -25,6 +26,7 @@ from abaca.domain.shares import (
     share_sizes,
     share_sources,
     share_supports,
+    snapshot_schedules,
 )
 from abaca.domain.shares import shares as share_nouns
 from abaca.domain.shares.affinity import Pools
@@ -53,7 +55,7 @@ _SHARE_TYPE = (
 
 class _Terms(NamedTuple):
     """What is asked for, judged, with what a source gives. `zones`: zone id → name; `zone_id`: the
-    zone asked for."""
+    zone asked for; `plans`: the snapshot schedule."""
 
     request: ShareRequest
     source: Source | None
@@ -61,6 +63,7 @@ class _Terms(NamedTuple):
     specs: dict[str, str]
     zones: dict[str, str]
     zone_id: str | None
+    plans: list[SnapshotPlan]
 
 
 class _Place(NamedTuple):
@@ -98,6 +101,7 @@ def create(
         gigabytes=terms.request.size,
     )
     share_id = _insert(conn, caller, terms, _place(conn, terms, ground, hinted, choices))
+    snapshot_schedules.begin(conn, share_id, terms.plans)
     affinity.tell(conn, share_id, terms.request)
     return {**share_nouns.get(conn, caller, share_id), "export_locations": []}
 
@@ -123,7 +127,12 @@ def _terms(conn: Connection, caller: Caller, request: ShareRequest) -> _Terms:
         raise Invalid(f"Invalid input received: {complaint}")
     zones = share_ground.zone_names(conn)
     zone_id = share_ground.requested_zone(zones, request.availability_zone)
-    return _Terms(request, source, share_type, specs, zones, zone_id)
+    plans = snapshot_schedules.plans(
+        request.metadata,
+        specs,
+        snapshot_support=share_supports.is_true(specs.get(types.SNAPSHOT_SUPPORT)),
+    )
+    return _Terms(request, source, share_type, specs, zones, zone_id, plans)
 
 
 def _ground(conn: Connection, caller: Caller, terms: _Terms) -> tuple[Ground, Pools]:

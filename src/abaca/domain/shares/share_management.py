@@ -40,6 +40,7 @@ from abaca.domain.shares import (
     share_membership,
     share_sizes,
     share_supports,
+    snapshot_schedules,
 )
 from abaca.domain.shares import share_instances as instances
 from abaca.domain.shares import shares as share_nouns
@@ -121,6 +122,12 @@ def manage(conn: Connection, caller: Caller, wanted: ShareToManage) -> dict[str,
             access_rules_status="active",
             created_at=now,
         )
+    )
+    supports_snapshots = share_supports.is_true(specs.get(share_types.SNAPSHOT_SUPPORT))
+    snapshot_schedules.begin(
+        conn,
+        share_id,
+        snapshot_schedules.plans({}, specs, snapshot_support=supports_snapshots),
     )
     options = msgspec.json.encode(wanted.driver_options).decode()
     share_nouns.start_on(

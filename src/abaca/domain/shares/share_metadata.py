@@ -1,5 +1,5 @@
-"""Changing the metadata of shares, and its consequence: `export_subnets` moves the exports of a
-share in use."""
+"""Changing the metadata of shares, and what follows: `export_subnets` moves the exports of a share
+in use, `snapshot_schedule` says when snapshots are taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from abaca.db.session import utcnow
 from abaca.db.tables import shares as shares_table
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room_for_work
 from abaca.domain.share_types import share_types
-from abaca.domain.shares import access_rule_states, access_rules, export_choices, shares
+from abaca.domain.shares import (
+    access_rule_states,
+    access_rules,
+    export_choices,
+    shares,
+    snapshot_schedules,
+)
 from abaca.errors import Invalid
 from abaca.values import Caller, ExportChoice
 
@@ -30,7 +36,8 @@ def change(
     new metadata.
 
     A new `export_subnets` is checked at once and takes effect in the background, with the rules.
-    Raises Invalid if it names unknown subnets, or the share cannot be changed now.
+    Raises Invalid if it names unknown subnets, or the share cannot be changed now, and for a
+    `snapshot_schedule` that makes no sense.
     """
     instances = shares.lock_instances(conn, caller, share_id)
     before, metadata = instances[0].metadata, change(instances[0].metadata)
@@ -43,9 +50,20 @@ def change(
             require_room_for_work(conn, instances[0].project_id, limits)
         changes["export_choice"] = export_choices.stored(_chosen(conn, ready, metadata))
     conn.execute(sa.update(shares_table).where(shares_table.c.id == share_id).values(changes))
+    if before.get(snapshot_schedules.KEY) != metadata.get(snapshot_schedules.KEY):
+        _schedule(conn, instances[0], metadata)
     if is_chosen_anew:
         access_rule_states.apply_all_again(conn, ready)
     return metadata
+
+
+def _schedule(conn: Connection, share: sa.Row[Any], metadata: dict[str, str]) -> None:
+    plans = snapshot_schedules.plans(
+        metadata,
+        share_types.specs_of(conn, share.share_type_id),
+        snapshot_support=bool(share.snapshot_support),
+    )
+    snapshot_schedules.replace(conn, share.id, plans)
 
 
 def _chosen(
