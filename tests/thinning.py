@@ -1,12 +1,12 @@
 """Which tests a thinned run leaves out: `pytest --thinned`, which is what `make test` runs.
 
-Two kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some runs
-all of them run: cases of large tables, marked `sampled(n)`, of which one in n runs; and tests that
-run on both kinds of database, of which one in two runs on PostgreSQL, too. A module whose subject
+Three kinds are thinned, each drawn from the seed of the run (`tests.sample`), so that over some
+runs all of them run: cases of large tables, marked `sampled(n)`, of which one in n runs; files that
+set up much for few tests, marked `sampled_file(n)`, of which one in n runs, whole; and tests that
+run on both kinds of database, of which one in three runs on PostgreSQL, too. A module whose subject
 is the database is marked `each_database`, and runs whole on both.
 
-A sample twice as large (`ABACA_SAMPLE=2`, as `.ci/run` has it) takes two in n: what is one in two
-runs whole there.
+With a larger sample (`ABACA_SAMPLE=2`, as `.ci/run` has it) nothing is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pytest
 from tests import sample
 
 THINNED = "tests/api/", "tests/operations/"  # their tests on PostgreSQL
-POSTGRESQL = 2
+POSTGRESQL = 3
 
 
 def keep(items: Iterable[pytest.Item], kinds: Iterable[str]) -> set[pytest.Item]:
@@ -26,12 +26,34 @@ def keep(items: Iterable[pytest.Item], kinds: Iterable[str]) -> set[pytest.Item]
     of a run."""
     kept: set[pytest.Item] = set()
     groups: dict[tuple[str, int], list[pytest.Item]] = {}
+    items = list(items)
+    files = _files(items)
     for item in items:
+        if _file(item) not in files:
+            continue
         groups.setdefault((_file(item), _one_of(item, set(kinds))), []).append(item)
     for (file, one_of), members in groups.items():
-        chosen = sample.offsets(one_of, f"tests of {file}")
+        chosen = _drawn(one_of, f"tests of {file}")
         kept |= {item for place, item in enumerate(members) if place % one_of in chosen}
     return kept
+
+
+def _drawn(one_of: int, what: str) -> set[int]:
+    return sample.offsets(one_of, what) if sample.FACTOR == 1 else set(range(one_of))
+
+
+def _files(items: Iterable[pytest.Item]) -> set[str]:
+    """The files that run: those that are not sampled, and of the others one in so many."""
+    found: dict[int, set[str]] = {}
+    for item in items:
+        marker = item.get_closest_marker("sampled_file")
+        found.setdefault(int(marker.args[0]) if marker else 1, set()).add(_file(item))
+    return {
+        file
+        for one_of, files in found.items()
+        for place, file in enumerate(sorted(files))
+        if place % one_of in _drawn(one_of, f"one file of {one_of}")
+    }
 
 
 def _file(item: pytest.Item) -> str:

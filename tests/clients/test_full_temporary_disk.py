@@ -14,7 +14,11 @@ from tests.api_process import Server, serving
 from tests.clients.test_full_database_disk import fill, small_disk
 from tests.service import installation, reachable_folder, wait_until
 
-pytestmark = [pytest.mark.slow("the service is started on a full disk"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.sampled_file(3),
+    pytest.mark.slow("the service is started on a full disk"),
+    pytest.mark.timeout(300),
+]
 
 ROUTES = (
     *("shares", "snapshots", "share-networks", "share-servers", "types", "limits", "messages"),

@@ -17,7 +17,11 @@ import pytest
 from tests.clients.test_serve import password_in_clouds_file
 from tests.service import Installation
 
-pytestmark = [pytest.mark.slow("a client is generated and installed"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.sampled_file(3),
+    pytest.mark.slow("a client is generated and installed"),
+    pytest.mark.timeout(300),
+]
 
 NAME = "abaca_generated_client"
 

@@ -23,6 +23,7 @@ manilaclient = pytest.importorskip(
 )
 
 pytestmark = [
+    pytest.mark.sampled_file(3),
     pytest.mark.slow("a real Keystone, and the service behind it"),
     pytest.mark.timeout(300),
 ]

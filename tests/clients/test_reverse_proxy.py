@@ -19,7 +19,11 @@ from tests.api_process import Server, serving
 from tests.raw_http import Answer, Connection, basic, request
 from tests.stack import wait_for
 
-pytestmark = [pytest.mark.slow("a real proxy, and the service behind it"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.sampled_file(3),
+    pytest.mark.slow("a real proxy, and the service behind it"),
+    pytest.mark.timeout(180),
+]
 
 GUIDE = Path(__file__).parents[2] / "docs/how-to/administrator-guide.md"
 CLIENT = "127.0.0.3"

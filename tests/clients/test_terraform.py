@@ -20,6 +20,7 @@ from tests.openstack.keystone import Keystone
 from tests.service import Installation, wait_until
 
 pytestmark = [
+    pytest.mark.sampled_file(3),
     pytest.mark.slow("a real Keystone, and the service behind it"),
     pytest.mark.timeout(300),
 ]

@@ -13,8 +13,10 @@ from tests.service import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 ON_BOTH = "tests/api/test_share_type_access.py"  # each of its tests runs on both kinds
-TABLE = "tests/attack/test_attacks.py"  # sampled(2)
+TABLE = "tests/attack/test_attacks.py"  # sampled(4)
 DATABASE = "tests/api/test_calls_at_once.py"  # each_database
+FILES = [f"tests/clients/test_{name}.py" for name in ("csi", "gophercloud", "terraform")]
+# sampled_file(3)
 
 
 def collected(*arguments: str, seed: str = "1", times: str = "1") -> list[str]:
@@ -36,25 +38,33 @@ def everything() -> list[str]:
     return collected(ON_BOTH, TABLE, DATABASE)
 
 
-def test_a_thinned_run_leaves_out_half_of_a_table_and_of_what_ran_on_sqlite(
+def test_a_thinned_run_leaves_out_most_of_a_table_and_of_what_ran_on_sqlite(
     everything: list[str],
 ) -> None:
     thinned = collected("--thinned", ON_BOTH, TABLE, DATABASE)
     left_out = set(everything) - set(thinned)
     assert thinned == [test for test in everything if test not in left_out]
     assert {test.partition("::")[0] for test in left_out} == {ON_BOTH, TABLE}
-    for file in (ON_BOTH, TABLE):
+    for file, one_of in ((ON_BOTH, 3), (TABLE, 4)):
         table = [
             test
             for test in everything
             if test.startswith(file) and (file == TABLE or "postgresql" in test)
         ]
-        assert abs(2 * len(left_out & set(table)) - len(table)) <= 1
+        assert len(table) // one_of <= len(set(thinned) & set(table)) <= -(-len(table) // one_of)
     assert not [test for test in left_out if test.startswith(ON_BOTH) and "sqlite" in test]
 
 
-def test_twice_the_sample_leaves_nothing_out(everything: list[str]) -> None:
+def test_of_files_that_set_up_much_one_in_three_runs_whole() -> None:
+    whole = collected(*FILES)
+    thinned = collected("--thinned", *FILES)
+    (file,) = {test.partition("::")[0] for test in thinned}
+    assert thinned == [test for test in whole if test.startswith(file)]
+
+
+def test_a_larger_sample_leaves_nothing_out(everything: list[str]) -> None:
     assert collected("--thinned", ON_BOTH, TABLE, DATABASE, times="2") == everything
+    assert collected("--thinned", *FILES, times="2") == collected(*FILES)
 
 
 def test_whoever_asks_for_one_kind_of_database_has_all_of_it(everything: list[str]) -> None:

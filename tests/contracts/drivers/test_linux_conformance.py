@@ -70,7 +70,7 @@ class TestLinux(DriverConformance):
             yield services
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 class TestLinuxWithImages(TestLinux):
     """With a file system of its own for each share server."""
 
