@@ -130,6 +130,13 @@ DEFAULT_OPTIONS: list[cfg.Opt] = [
         help="Seconds that a soft-deleted share is kept in the recycle bin. The default is seven "
         "days.",
     ),
+    cfg.IntOpt(
+        "transfer_retention_time",
+        default=300,
+        min=1,
+        max=2**31,
+        help="Seconds for which a share transfer can be accepted.",
+    ),
 ]
 
 DATABASE_OPTIONS: list[cfg.Opt] = [

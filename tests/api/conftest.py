@@ -30,6 +30,7 @@ from abaca.db.tables import (
     share_backups,
     share_instances,
     share_network_subnets,
+    share_transfers,
     shares,
 )
 from abaca.domain.services import availability_zones
@@ -272,6 +273,29 @@ class BackEnd:
                 **values,
             }
             conn.execute(sa.insert(share_backups).values(made))
+        return str(made["id"])
+
+    def offer(self, share_id: str, **values: Any) -> str:
+        """The share is offered to other projects, by a key that nobody has; the offer's id."""
+        with begin(self.engine) as conn:
+            made = {
+                "id": new_id(),
+                "share_id": share_id,
+                "source_project_id": conn.scalar(
+                    sa.select(shares.c.project_id).where(shares.c.id == share_id)
+                ),
+                "salt": "00",
+                "key_hash": "00",
+                "expires_at": utcnow() + timedelta(hours=1),
+                "created_at": utcnow(),
+                **values,
+            }
+            conn.execute(sa.insert(share_transfers).values(made))
+            conn.execute(
+                sa.update(share_instances)
+                .where(share_instances.c.share_id == share_id)
+                .values(status="awaiting_transfer")
+            )
         return str(made["id"])
 
     def resolve(self, share_network_id: str) -> None:

@@ -226,6 +226,8 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
         )
         # the backup, which is put there without a request
         quota_usages.claim(conn, "control", None, defaults=None, backups=1, backup_gigabytes=1)
+    offered = api.share(network["id"], ADMIN)["id"]
+    back_end.settle(offered)
     instance = api("GET", f"/shares/{share}/instances")["share_instances"][0]["id"]
     rule = api(
         "POST",
@@ -236,6 +238,7 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
     return {
         "backup_id": back_end.back_up(share),
         "share_group_id": api.share_group(network["id"], ADMIN)["id"],
+        "transfer_id": back_end.offer(offered),
         "security_service_id": security_service,
         "snapshot_id": snapshot["id"],
         "snapshot_instance_id": api("GET", "/snapshot-instances")["snapshot_instances"][0]["id"],

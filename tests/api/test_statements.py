@@ -126,6 +126,7 @@ class Site:
                 conn.execute(sa.update(share_snapshot_instances).values(status="available"))
             api("POST", f"/snapshots/{self.snapshot}/action", rule, status=202)
             self.back_end.back_up(self.share)
+            self.back_end.offer(share)
             made = api.send(
                 "POST", "/network/v2.0/networks", {"network": {"name": f"n{n}"}}, who=ALICE
             ).json["network"]["id"]

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from abaca.db.session import begin
-from abaca.db.tables import pools, share_backups
+from abaca.db.tables import pools, share_backups, share_instances
 from tests.api.conftest import ADMIN, Api, BackEnd
 from tests.api.test_wire_corpus import DOCUMENT, EXTENSIONS, differs, shape, without
 
@@ -38,8 +38,6 @@ LATER = {
     "left behind": "back ends without share servers",
     "mpn": "back ends without share servers",
     "too ": "back ends without share servers",
-    "transfer": "transfers",
-    "accept": "transfers",
     "qos": "QoS types",
     "type with qos": "QoS types",
     "share with qos": "QoS types",
@@ -69,6 +67,7 @@ class World:
     def __init__(self, api: Api, back_end: BackEnd) -> None:
         self.api, self.back_end = api, back_end
         self.ids: dict[str, str] = {}
+        self._without_server: dict[str, str] = {}
         back_end.arrive(
             "host2@beta",
             "pool2",
@@ -83,8 +82,11 @@ class World:
         """The differences of one answer."""
         if fact["label"].startswith(("backup", "restore")):
             self._settle_backups()
+        ids = self.ids
+        if "/share-transfers" in fact["path"]:
+            ids = ids | self._free()
         asked = json.loads(
-            re.sub(r"\{(\w+)\}", lambda match: self.ids.get(match[1], match[1]), json.dumps(fact))
+            re.sub(r"\{(\w+)\}", lambda match: ids.get(match[1], match[1]), json.dumps(fact))
         )
         answer = self.api.send(
             asked["method"],
@@ -115,6 +117,23 @@ class World:
             action = f"/snapshots/{content['snapshot']['id']}/action"
             self.api("POST", action, {"reset_status": {"status": "available"}}, status=202)
         return differs(fact["answer"], without(EXTENSIONS, shape(content)))
+
+    def _free(self) -> dict[str, str]:
+        """The ids of two shares that are on no share server."""
+        if not self._without_server:
+            for name in ("f_a", "hint_same2"):
+                made = self.api.share(
+                    self.ids["net"], ADMIN, version="2.99", share_type=self.ids["type_dhss"]
+                )
+                self.back_end.settle(made["id"], "10.0.1.204:/shares/z")
+                self._without_server[name] = made["id"]
+            with begin(self.back_end.engine) as conn:
+                conn.execute(
+                    sa.update(share_instances)
+                    .where(share_instances.c.share_id.in_(self._without_server.values()))
+                    .values(share_network_id=None, share_server_id=None)
+                )
+        return self._without_server
 
     def _settle_backups(self) -> None:
         """There are two shares to back up, and what was asked of backups is done."""

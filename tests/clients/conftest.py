@@ -12,11 +12,22 @@ from tests.clients.gophercloud import Gophercloud
 from tests.openstack.keystone import ADMIN, Keystone, section
 from tests.service import FAKE_BACKEND, Installation, installation
 
+BACK_ENDS = """
+[DEFAULT]
+enabled_share_backends = fake, plain
+[fake]
+share_driver = fake
+[plain]
+share_driver = fake
+driver_handles_share_servers = false
+"""
+
 
 @pytest.fixture(scope="session")
 def shared_service() -> Iterator[Installation]:
-    """Tests leave it as they found it: without shares, networks and types of theirs."""
-    with installation() as made:
+    """With a back end without share servers, too. Tests leave it as they found it: without shares,
+    networks and types of theirs."""
+    with installation(config_text=BACK_ENDS) as made:
         made.start()
         yield made
 

@@ -8,14 +8,16 @@ docs/reference/compatibility.md: the last test compares.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from abaca import values
 from abaca.drivers.fake import FakeDriver
-from abaca.values import Client
-from tests.clients.command import Shell, share_commands
+from tests.clients.command import Client, Shell, share_commands
 from tests.service import Installation, wait_until
 
 pytest.importorskip(
@@ -373,6 +375,50 @@ def test_backups(shell: Shell, stage: str) -> None:
     wait_until(lambda: shell.ask("share", "backup", "list") == [], "the backup to go", 60)
 
 
+def test_transfers(shell: Shell, stage: str, shared_service: Installation) -> None:
+    """A share of a type without share servers passes to the project of another user."""
+    shell.ask("share", "type", "create", "plain", "false")
+    made = shell.ask("share", "create", "NFS", "1", "--name", "given", "--share-type", "plain")
+    until_share(shell, "available", "given")
+    family = ("share", "transfer")
+    withdrawn = shell.ask(*family, "create", "given", "--name", "first")
+    assert shell.ask("share", "show", "given")["status"] == "awaiting_transfer"
+    assert [row["Name"] for row in shell.ask(*family, "list")] == ["first"]
+    for found, there in ((withdrawn["id"], 1), (stage, 0)):
+        assert len(shell.ask(*family, "list", "--detailed", "--id", found)) == there
+    shown = shell.ask(*family, "show", "first")
+    assert (shown["id"], "auth_key" in shown) == (withdrawn["id"], False)
+    shell.run(*family, "delete", "first")
+    offered = shell.ask(*family, "create", "given")
+    taker = another_project(shared_service, "taker")
+    accept = (*family, "accept", offered["id"])
+    assert taker.tried(*accept, "0123456789abcdef").returncode != 0
+    assert shell.tried(*accept, offered["auth_key"]).returncode != 0, "it is this project's"
+    taker.run(*accept, offered["auth_key"], "--clear-rules")
+    assert [row["ID"] for row in taker.ask("share", "list")] == [made["id"]]
+    assert made["id"] not in [row["ID"] for row in shell.ask("share", "list")]
+    taker.run("share", "delete", "given")
+    wait_until(lambda: taker.ask("share", "list") == [], "the share to go", 60)
+    shell.run("share", "type", "delete", "plain")
+
+
+def another_project(service: Installation, name: str) -> Client:
+    """The command as a new user of a project of the same name."""
+    done = subprocess.run(
+        service.command("user", "add", name, "--project", name),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    entry = msgspec.yaml.decode(done.stdout[done.stdout.index("clouds:") :])["clouds"]
+    path = service.folder / f"{name}.yaml"
+    path.write_bytes(msgspec.yaml.encode({"clouds": entry}))
+    made = Client(path, f"abaca-{name}")
+    wait_until(lambda: made.tried("share", "list").returncode == 0, "the new user to be known", 30)
+    return made
+
+
 def test_instances(shell: Shell, stage: str) -> None:
     shell.ask(
         "share",
@@ -457,7 +503,7 @@ def test_connected_clients(shell: Shell, stage: str, shared_service: Installatio
         [port["ip_address"] for port in info["network_allocations"]]
         for info in driver.world()["servers"][stage]["network_info"]
     ]
-    client = Client(
+    client = values.Client(
         address="10.31.0.20", server_address=address, protocol="NFS", protocol_version="4.1"
     )
     driver.set_clients(stage, [client])
@@ -495,14 +541,15 @@ def test_subnets_leave(shell: Shell, stage: str) -> None:
 
 
 def test_back_ends(shell: Shell, stage: str) -> None:
-    (service,) = shell.ask("share", "service", "list")
+    service, plain = sorted(shell.ask("share", "service", "list"), key=lambda row: row["Host"])
     for choice, status in (("--disable", "disabled"), ("--enable", "enabled")):
         shell.run("share", "service", "set", choice, service["Host"], "manila-share")
-        assert [row["Status"] for row in shell.ask("share", "service", "list")] == [status]
+        told = {row["Host"]: row["Status"] for row in shell.ask("share", "service", "list")}
+        assert told == {service["Host"]: status, plain["Host"]: "enabled"}
     shell.run("share", "service", "ensure", "shares", service["Host"])
-    assert [row["Name"] for row in shell.ask("share", "pool", "list")] == [
-        f"{service['Host']}#fake"
-    ]
+    assert {row["Name"] for row in shell.ask("share", "pool", "list")} == {
+        f"{each['Host']}#fake" for each in (service, plain)
+    }
     assert [row["Name"] for row in shell.ask("share", "availability", "zone", "list")] == ["nova"]
     assert shell.ask("share", "replica", "list") == []
 

@@ -352,8 +352,8 @@ def test_messages(admin: Gophercloud, network: str) -> None:
 
 
 def test_what_is_not_there_is_not_found(admin: Gophercloud, network: str) -> None:
-    """Replicas and transfers. The lists of replicas are there, and empty, so the method to make one
-    is what is not there."""
+    """Replicas: their lists are there, and empty, so the method to make one is what is not there.
+    Transfers of what is on a share network."""
     replicas, transfers = admin.at("2.56"), admin.at("2.77")
     assert (
         replicas("GET", f"/share-replicas?share_id={UNKNOWN}")
@@ -369,15 +369,16 @@ def test_what_is_not_there_is_not_found(admin: Gophercloud, network: str) -> Non
               ("POST", "/action", {"reset_status": {"status": "error"}})]  # fmt: skip
     for method, path, body in asked:
         assert replicas.tried(method, f"/share-replicas/{UNKNOWN}{path}", body)[0] == 404
-    asked = [("POST", "", {"transfer": {"share_id": UNKNOWN, "name": "123"}}),
-     ("GET", "/detail", None), ("GET", f"/{UNKNOWN}", None),
-             ("POST", f"/{UNKNOWN}/accept",
-              {"accept": {"auth_key": "k", "clear_access_rules": True}}),
-               ("DELETE", f"/{UNKNOWN}", None)]  # fmt: skip
-    for method, path, body in asked:
-        assert transfers.tried(method, f"/share-transfers{path}", body)[0] == 404
+    assert transfers("GET", "/share-transfers/detail") == {"transfers": []}
+    accept = {"accept": {"auth_key": "k", "clear_access_rules": True}}
+    one = f"/share-transfers/{UNKNOWN}"
+    assert [transfers.tried(method, one)[0] for method in ("GET", "DELETE")] == [404, 404]
+    assert transfers.tried("POST", f"{one}/accept", accept)[0] == 400
     with a_share(admin.at("2.7"), network) as share:
         status, answer = admin.at("2.7").tried(
             "POST", f"/shares/{share['id']}/action", {"unmanage": None}
         )
         assert status == 403 and "2.49" in answer["forbidden"]["message"], "it is on a share server"
+        wanted = {"share_id": share["id"], "name": "123"}
+        status, answer = transfers.tried("POST", "/share-transfers", {"transfer": wanted})
+        assert status == 400 and "share networks" in answer["badRequest"]["message"]

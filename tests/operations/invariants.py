@@ -37,6 +37,7 @@ from abaca.db.tables import (
     share_snapshot_instance_access_map,
     share_snapshot_instances,
     share_snapshots,
+    share_transfers,
     shares,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
@@ -428,6 +429,24 @@ def backups_go_on_with_their_shares(conn: Connection, _limits: Limits) -> list[s
     ]
 
 
+def offered_shares_await_a_transfer(conn: Connection, _limits: Limits) -> list[str]:
+    """A share awaits a transfer while it is offered, by its own project, and no longer."""
+    awaiting = set(
+        conn.execute(
+            sa.select(shares.c.id, shares.c.project_id)
+            .join(share_instances, share_instances.c.share_id == shares.c.id)
+            .where(share_instances.c.status == "awaiting_transfer")
+        ).all()
+    )
+    table = share_transfers.c
+    offered = set(conn.execute(sa.select(table.share_id, table.source_project_id)).all())
+    return [
+        f"share {share} of project {project}: "
+        + ("not offered" if (share, project) in awaiting else "awaits no transfer")
+        for share, project in awaiting ^ offered
+    ]
+
+
 def hints_are_mutual(conn: Connection, _limits: Limits) -> list[str]:
     """A share whose metadata names another as hint is named by that in turn, in the same
     project."""
@@ -508,6 +527,7 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     groups_that_are_available_are_somewhere,
     what_goes_on_is_somebodys_work,
     hints_are_mutual,
+    offered_shares_await_a_transfer,
 )
 
 

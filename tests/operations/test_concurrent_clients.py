@@ -295,6 +295,9 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
     "hints_are_mutual": lambda conn: conn.execute(
         sa.update(shares).values(metadata={affinity.SAME: "another"})
     ),
+    "offered_shares_await_a_transfer": lambda conn: conn.execute(
+        sa.update(share_instances).values(status="awaiting_transfer")
+    ),
     "what_goes_on_is_somebodys_work": lambda conn: conn.execute(
         sa.update(share_instances).values(status="extending")
     ),

@@ -90,6 +90,9 @@ ROLES = (
     "test_availability_zones", "test_share_group_types",
 )  # fmt: skip
 
+WITHOUT_SHARE_SERVERS = ("test_share_transfers*",)
+"""Modules of `api` that run without multitenancy only: their shares are on no share network."""
+
 _WITHOUT_NETWORK = "makes shares without a share network, which Abaca does not offer"
 _GROUP_SNAPSHOTS = "begins with a snapshot of a share group, which Abaca does not have yet"
 # Modules and classes that are not run, with the reason; written as above, or in full.
@@ -107,7 +110,6 @@ NOT_RUN: dict[str, str] = {
         ("test_share_group_actions.ShareGroupActionsTest", "test_share_groups_negative"),
         _GROUP_SNAPSHOTS,
     ),
-    "test_share_transfers*": "transfers, which Abaca does not have yet",
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
      "migration, which Abaca does not have"),
     **dict.fromkeys(
@@ -140,15 +142,18 @@ def others() -> list[str]:
 
 
 def roles() -> list[str]:
-    """Those for what each role may do."""
-    return [
-        pattern(name) for name in (OURS_OF_ROLES, *(f"{PACKAGE}.rbac.{name}" for name in ROLES))
-    ]
+    """Those for what each role may do, and what else tempest begins without multitenancy only."""
+    of_roles = (f"{PACKAGE}.rbac.{name}" for name in ROLES)
+    return [pattern(name) for name in (OURS_OF_ROLES, *of_roles, *WITHOUT_SHARE_SERVERS)]
 
 
 def is_of_roles(name: str) -> bool:
-    """Whether that module is about roles; tempest can only begin those without multitenancy."""
-    return name.startswith((f"{PACKAGE}.rbac.", OURS_OF_ROLES))
+    """Whether tempest can only begin that module without multitenancy: those about roles, and some
+    others."""
+    short = name.removeprefix(f"{PACKAGE}.api.")
+    return name.startswith((f"{PACKAGE}.rbac.", OURS_OF_ROLES)) or any(
+        short.startswith(module.rstrip("*")) for module in WITHOUT_SHARE_SERVERS
+    )
 
 
 def excluded() -> list[str]:

@@ -1,4 +1,4 @@
-"""What tempest plays against: a real Keystone, and Abaca with four fake back ends, known to its
+"""What tempest plays against: a real Keystone, and Abaca with five fake back ends, known to its
 catalogue. Below a temporary folder."""
 
 from __future__ import annotations

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from abaca.api import microversions
 
-# Four back ends. Shares go to the first one, which has the most room, unless their type asks for
-# another one's capabilities. A backup takes a while, as a test asks for another one meanwhile.
+# Five back ends. Shares go to the first one, which has the most room, unless their type asks for
+# another one's capabilities; those without a share network to the last one. A backup takes a while,
+# as a test asks for another one meanwhile.
 ABACA = """
 [DEFAULT]
-enabled_share_backends = full, zone2, fixed, single
+enabled_share_backends = full, zone2, fixed, single, plain
 default_share_type = default
 unused_share_server_cleanup_interval = 600
 
@@ -52,6 +53,12 @@ pools = single:1000
 share_server_multiple_subnet_support = false
 network_allocation_update_support = false
 security_service_update_support = false
+
+[plain]
+share_driver = fake
+driver_handles_share_servers = false
+pools = plain:1000
+storage_protocols = NFS, CIFS
 """
 
 TEMPEST = """

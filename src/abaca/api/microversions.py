@@ -103,7 +103,7 @@ HISTORY: dict[int, str] = {
     74: "Later: replicas and what may be done with their access rules.",
     75: "Later: quiescing replicas.",
     76: "Security services have a default_ad_site, in place of a server.",
-    77: "Later: share transfers.",
+    77: "Shares without share servers are handed over to other projects (share transfers).",
     78: "Metadata of share network subnets. The openstack command adds subnets only from here on.",
     79: "Lists of snapshots count all matches on request (with_count).",
     80: "Backups of shares; quotas and limits of them.",

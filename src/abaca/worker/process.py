@@ -27,6 +27,7 @@ from abaca.operations import serving
 from abaca.reconcile import (
     expired_client_answers,
     expired_messages,
+    expired_transfers,
     failed_share_servers,
     finished_work,
     late_addresses,
@@ -166,6 +167,7 @@ class Worker:
         late_addresses.give_back(self.engine, hosts, self._runtime)
         soft_deleted_shares.delete_due(self.engine, hosts)
         scheduled_snapshots.take_due(self.engine, hosts, config.quota_defaults(self._conf))
+        expired_transfers.end_due(self.engine)
         expired_client_answers.forget_expired(self.engine)
         subnet_drain_deadlines.meet_due(self.engine)
         finished_work.tidy_up(self.engine, self._conf.host)

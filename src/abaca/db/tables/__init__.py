@@ -46,6 +46,7 @@ from abaca.db.tables.share_snapshots import (
     share_snapshot_instances,
     share_snapshots,
 )
+from abaca.db.tables.share_transfers import share_transfers
 from abaca.db.tables.share_types import share_type_extra_specs, share_type_projects, share_types
 from abaca.db.tables.share_usages import share_usages
 from abaca.db.tables.shares import (
@@ -100,6 +101,7 @@ __all__ = [
     "share_snapshot_instance_access_map",
     "share_snapshot_instances",
     "share_snapshots",
+    "share_transfers",
     "share_type_extra_specs",
     "share_type_projects",
     "share_types",

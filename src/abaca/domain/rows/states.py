@@ -158,7 +158,9 @@ SHARE = _noun(
     {"backup_creating": "available"},
     creating="available error deleting",
     available="extending shrinking reverting deleting error unmanage_starting backup_creating "
-    "backup_restoring",
+    "backup_restoring awaiting_transfer",
+    # no work: a request or the end of its time ends it
+    awaiting_transfer="available deleting",
     backup_creating="available",
     backup_restoring="available backup_restoring_error",
     backup_restoring_error="backup_restoring deleting unmanage_starting",

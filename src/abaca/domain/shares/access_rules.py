@@ -117,6 +117,21 @@ def deny(
     _start(conn, [instance for instance in instances if instance.instance_id in on])
 
 
+def deny_all(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
+    """Delete all rules of a share in the background, whoever has locked them. `instances`: all of
+    the share, as `shares.lock_instances` returns them."""
+    table = share_instance_access_map
+    left = conn.scalars(
+        sa.select(table.c.id).where(
+            table.c.share_instance_id.in_([instance.instance_id for instance in instances]),
+            table.c.state.not_in(("queued_to_deny", "denying")),
+        )
+    ).all()
+    if left:
+        states.move(conn, states.ACCESS_RULE, left, "queued_to_deny")
+        _start(conn, instances)
+
+
 def change_level(
     conn: Connection,
     caller: Caller,

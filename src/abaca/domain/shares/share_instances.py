@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from abaca.db.session import dicts, utcnow
+from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
     share_access_rules,
@@ -25,7 +25,7 @@ from abaca.domain.capacity import placement, quota_usages
 from abaca.domain.rows import messages, states
 from abaca.domain.rows.listings import Listing, among, equal
 from abaca.domain.share_servers import share_servers
-from abaca.domain.shares import affinity, export_locations
+from abaca.domain.shares import affinity, export_locations, share_offers
 from abaca.errors import Invalid, Missing
 from abaca.values import ExportLocation, Host
 
@@ -34,6 +34,7 @@ _COLUMNS = (
      "share_server_id", "share_type_id", "access_rules_status",
     "progress",
 )  # fmt: skip
+_SETTABLE = [status for status in states.statuses(states.SHARE) if status != share_offers.STATUS]
 IS_ACTIVE = share_instances.c.active == sa.literal_column("1")
 """SQL: it is the instance that clients use, and whose status, host, network, server and paths are
 those of its share."""
@@ -49,13 +50,19 @@ def get(conn: Connection, instance_id: str) -> dict[str, Any]:
 
 def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
-    known = states.statuses(states.SHARE)
-    if status not in known:
-        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
-    row = _row(conn, instance_id)
-    if row is None:
+    if lock_row(conn, share_instances, instance_id) is None:
         raise Missing(f"Share instance {instance_id} could not be found.")
-    require_taken_over(row.size)
+    force_status(conn, _existing(conn, instance_id), instance_id, status)
+
+
+def force_status(conn: Connection, share: sa.Row[Any], instance_id: str, status: str) -> None:
+    """Set the status of a share's instance by hand. An offer of the share to other projects ends
+    with that. Raises Invalid for what is no status, or only follows from an offer, and for a share
+    that was never taken over."""
+    if status not in _SETTABLE:
+        raise Invalid(f"Invalid state. Valid states: {', '.join(_SETTABLE)}.")
+    require_taken_over(share.size)
+    share_offers.withdraw(conn, share.id)
     states.force(conn, states.SHARE, instance_id, status)
 
 

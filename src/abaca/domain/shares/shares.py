@@ -29,10 +29,11 @@ from abaca.domain.shares import (
     export_locations,
     resource_lock_checks,
     share_membership,
+    share_offers,
     share_queries,
     share_sizes,
 )
-from abaca.domain.shares.share_instances import IS_ACTIVE, require_taken_over
+from abaca.domain.shares.share_instances import IS_ACTIVE, force_status
 from abaca.domain.shares.share_instances import remove as remove_instance
 from abaca.domain.shares.share_queries import Search, is_by_network
 from abaca.errors import Forbidden, Invalid, Missing, OverQuota
@@ -194,13 +195,9 @@ def force_delete_instance(conn: Connection, instance_id: str) -> None:
 
 def reset_status(conn: Connection, caller: Caller, share_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
-    known = states.statuses(states.SHARE)
-    if status not in known:
-        raise Invalid(f"Invalid state. Valid states: {', '.join(known)}.")
     share = lock(conn, caller, share_id)
     require_not_soft_deleted(share)
-    require_taken_over(share.size)
-    states.force(conn, states.SHARE, share.instance_id, status)
+    force_status(conn, share, share.instance_id, status)
 
 
 def reset_task_state(
@@ -423,6 +420,8 @@ def _start_deletion(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
         if not is_placed(instance):
             remove_instance(conn, instance.instance_id)
             continue
+        if instance.status == share_offers.STATUS:
+            share_offers.withdraw(conn, instance.id)
         if not states.may_follow(states.SHARE, instance.status, "deleting"):
             states.force(conn, states.SHARE, instance.instance_id, "error")
         states.move(conn, states.SHARE, instance.instance_id, "deleting")

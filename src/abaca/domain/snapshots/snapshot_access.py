@@ -8,6 +8,7 @@ what operations do with them: `snapshot_access_states`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from uuid import uuid4
 
@@ -96,6 +97,23 @@ def deny(conn: Connection, caller: Caller, snapshot_id: str, access_id: str) -> 
     if rule.state not in ("queued_to_deny", "denying"):
         states.move(conn, states.SNAPSHOT_ACCESS_RULE, rule.id, "queued_to_deny")
         snapshot_access_states.start(conn, held)
+
+
+def deny_all(conn: Connection, caller: Caller, snapshot_ids: Collection[str]) -> None:
+    """Delete all rules of these snapshots, which the caller holds, in the background."""
+    table = share_snapshot_instance_access_map
+    rows = conn.execute(
+        sa.select(table.c.id, share_snapshot_access_rules.c.snapshot_id)
+        .join(share_snapshot_access_rules)
+        .where(
+            share_snapshot_access_rules.c.snapshot_id.in_(snapshot_ids),
+            table.c.state.not_in(("queued_to_deny", "denying")),
+        )
+    ).all()
+    if rows:
+        states.move(conn, states.SNAPSHOT_ACCESS_RULE, [row.id for row in rows], "queued_to_deny")
+    for snapshot_id in sorted({row.snapshot_id for row in rows}):
+        snapshot_access_states.start(conn, snapshots.lock(conn, caller, snapshot_id))
 
 
 def find(conn: Connection, caller: Caller, snapshot_id: str) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Shares that are handed over to other projects."""
