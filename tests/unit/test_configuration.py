@@ -436,7 +436,15 @@ def test_what_is_only_odd_is_a_warning(run: Run) -> None:
     assert result.output.count("warning: ") == 5
 
 
-COMMANDS = [("serve",), ("api",), ("worker",), ("user", "list"), ("config", "check"), ("doctor",)]
+COMMANDS = [
+    ("init",),
+    ("serve",),
+    ("api",),
+    ("worker",),
+    ("user", "list"),
+    ("config", "check"),
+    ("doctor",),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -40,8 +40,8 @@ def serve(settings: Settings) -> None:
     """Start everything: the API and a worker, kept running until SIGTERM or Ctrl-C.
 
     No configuration is needed. The first start makes the state directory and the user `admin`,
-    prints its password once, and writes a clouds.yaml for the `openstack` command. As root, with
-    what `abaca doctor` asks for, shares are served by real file servers in network namespaces;
+    shows its password on a terminal, and writes a clouds.yaml for the `openstack` command. As root,
+    with what `abaca doctor` asks for, shares are served by real file servers in network namespaces;
     otherwise the fake back end serves, with a warning.
 
     \b
@@ -55,6 +55,25 @@ def serve(settings: Settings) -> None:
 
 
 @main.command()
+@common_options
+def init(settings: Settings) -> None:
+    """Make what API and worker need to start apart: the state directory, the tables, the key and,
+    the first time, the user `admin`. `abaca serve` does so by itself.
+
+    May be repeated: what is there stays, and tables are brought up to this release. The password of
+    `admin` is shown on a terminal only; it is in the clouds.yaml of the state directory, too.
+
+    \b
+    Examples:
+      abaca init
+      abaca init --config-file /etc/abaca/abaca.conf --state-dir /srv/abaca
+    """
+    from abaca.admin.init import run
+
+    run(settings)
+
+
+@main.command()
 @address_options
 @common_options
 @_until_stdin_closes
@@ -62,7 +81,7 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     """Run the API alone. Started by root, it changes to the user of `[api] user` before it answers
     anything.
 
-    The database must have its tables (`abaca-manage db sync`), and a worker somewhere must do the
+    The state directory must be there (`abaca init`), and a worker somewhere must do the
     work.
 
     \b

@@ -20,7 +20,7 @@ from oslo_config import cfg
 from sqlalchemy.engine import Engine
 
 from abaca import config
-from abaca.admin import clouds_file, logs, state_dir, users
+from abaca.admin import clouds_file, init, logs, state_dir
 from abaca.admin.configuration import files
 from abaca.admin.settings import Depth, Refused, Settings
 from abaca.admin.supervisor import Child, ChildFailed, Supervisor
@@ -84,8 +84,7 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
     LOG.info(
         "state directory %s, database %s", conf.state_dir, logs.shown_url(config.database_url(conf))
     )
-    state_dir.prepare(conf)
-    password = _prepare_access(conf)
+    password = init.prepare(conf)
     supervisor = Supervisor(children(arguments))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stopping.set())
@@ -104,14 +103,6 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
         LOG.info("stopping")
     finally:
         supervisor.stop()
-
-
-def _prepare_access(conf: cfg.ConfigOpts) -> str | None:
-    if conf.api.auth_strategy != "http_basic":
-        return None
-    password = users.make_first_admin(conf)
-    clouds_file.follow_address(conf)
-    return password
 
 
 def _require_free_port(conf: cfg.ConfigOpts) -> None:
@@ -164,8 +155,7 @@ def _wait_until(condition: Callable[[], bool], supervisor: Supervisor) -> bool:
 
 def _welcome(conf: cfg.ConfigOpts, password: str | None) -> None:
     click.echo(f"\nAbaca listens on {clouds_file.base_url(conf)}")
-    if password is not None:
-        click.echo(f"\nCreated the user {users.ADMIN}. The password is shown only once: {password}")
+    init.tell_password(conf, password)
     path = clouds_file.path_of(conf)
     if path.exists():
         click.echo(

@@ -152,6 +152,18 @@ def alone(path: Path, refusal: str) -> Iterator[None]:
         os.close(handle)
 
 
+@contextmanager
+def one_at_a_time(conf: cfg.ConfigOpts) -> Iterator[None]:
+    """Wait for the other processes that prepare this state directory, which must be there. The lock
+    ends with the process."""
+    handle = os.open(conf.state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
     url = sa.make_url(config.database_url(conf))
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
