@@ -34,9 +34,10 @@ DEBIAN = {
 HEAD = """\
 # Third-party notices
 
-Abaca is under the [Apache License 2.0](LICENSE). It contains no code of others: its wheel and its
-sdist hold only what is in this repository. What it needs beside it, and the licence of each, is
-listed here. This page is made by `make notices`.
+Abaca is under the [Apache License 2.0](LICENSE). Its wheel and its sdist contain no code of others.
+Its Debian package contains the Python distributions listed here, as their authors published them;
+that of psycopg-binary holds libpq and OpenSSL, too. What Abaca needs beside it, and the licence of
+each, is listed here. This page is made by `make notices`.
 """
 
 
@@ -52,9 +53,14 @@ def _distributions() -> Iterator[str]:
         "",
     ]
     yield from ["| distribution | version | licence |", "|---|---|---|"]
+    yield from (f"| {name} | {version} | {stated} |" for name, version, stated in bundled())
+
+
+def bundled() -> Iterator[tuple[str, str, str]]:
+    """(name, version, licence) of each distribution that Abaca runs with."""
     for pin in PIN.finditer(LOCK.read_text()):
         if not OTHER_PLATFORMS.search(pin["marker"] or ""):
-            yield f"| {pin['name']} | {pin['version']} | {licence(metadata(pin['name']))} |"
+            yield pin["name"], pin["version"], licence(metadata(pin["name"]))
 
 
 def licence(stated: PackageMetadata) -> str:

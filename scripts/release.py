@@ -58,7 +58,7 @@ def build(tree: Path, folder: Path, *targets: str) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder)]
     command += [argument for target in targets for argument in ("--target", target)]
     result = subprocess.run(
-        command, cwd=tree, env=os.environ | _date(), capture_output=True, text=True
+        command, cwd=tree, env=os.environ | date(), capture_output=True, text=True
     )
     if result.returncode != 0:
         raise SystemExit(f"release: hatchling failed:\n{result.stdout}{result.stderr}")
@@ -82,7 +82,7 @@ def changes_of(version: str, changelog: str) -> str:
     return f"# Abaca {version}\n\n{newest['text'].strip()}\n"
 
 
-def _date() -> dict[str, str]:
+def date() -> dict[str, str]:
     """The variable that says which date the files in the archives have. Without it and without
     git hatchling takes a date of its own, always the same."""
     if "SOURCE_DATE_EPOCH" in os.environ or not (ROOT / ".git").exists():

@@ -186,6 +186,32 @@ def demo(keep: bool, ipv6_only: bool) -> None:
     raise SystemExit(run(keep))
 
 
+@main.command()
+@click.option("--data", is_flag=True, help="Delete the data of all shares and snapshots, too.")
+@click.option("--state", is_flag=True, help="Delete database, users and keys, too.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was removed as JSON.")
+@common_options
+def uninstall(settings: Settings, **wanted: bool) -> None:
+    """Take away what Abaca made on this machine: NFS servers, network namespaces, packet filters,
+    mounts, loop devices. Shares keep their data, and the next start serves them again.
+
+    With --data shares are deleted, with --state also the state directory. Stop Abaca first. What is
+    about to go is shown, and asked for. When it is interrupted, run it again. A database in
+    PostgreSQL, ports in Neutron, names in DNS, the audit file and /etc/abaca are left to you.
+
+    \b
+    Examples:
+      abaca uninstall --dry-run
+      abaca uninstall
+      abaca uninstall --data --state
+    """
+    from abaca.admin.uninstall import run
+
+    run(settings, **wanted)
+
+
 main.add_command(client_commands.commands)
 main.add_command(token_commands.commands)
 main.add_command(users.commands)

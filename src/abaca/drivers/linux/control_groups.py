@@ -50,6 +50,12 @@ class ControlGroups:
             with contextlib.suppress(OSError):
                 processes.wait_until(lambda group=parent / name: _is_removed(group), END_SECONDS)  # type: ignore[misc]
 
+    def remove_parents(self) -> None:
+        """Take away the folders of groups of all installations where they are empty."""
+        for parent, _ in self._parents(make=False):
+            with contextlib.suppress(OSError):  # there are others' in it, or it is not there
+                parent.rmdir()
+
     def names(self) -> list[str]:
         """All groups of all installations."""
         found = {
@@ -125,9 +131,10 @@ def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) ->
 
 
 _OF_SERVERS = ControlGroups(FOLDER, _VERSION_2, _VERSION_1)
-ensure, remove, names, limits_of = (
+ensure, remove, remove_parents, names, limits_of = (
     _OF_SERVERS.ensure,
     _OF_SERVERS.remove,
+    _OF_SERVERS.remove_parents,
     _OF_SERVERS.names,
     _OF_SERVERS.limits_of,
 )

@@ -1,5 +1,5 @@
 """What of one installation is on this machine, found from its name and state folder alone, and
-taking it away: all of it, or what a reboot takes.
+taking it away step by step: all of it, or what a reboot takes.
 
 For tests, benchmarks, the demonstration and uninstalling: it needs no database and no running
 service, and asks nothing of the driver.
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from abaca.drivers.linux import beneath, control_groups, loops, mounts, namespaces, processes
 from abaca.drivers.linux.clients import OWNER_PREFIX
@@ -27,6 +28,16 @@ from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
 PROGRAMS = (GANESHA, BUS)
+PASSING = (
+    "namespaces",
+    "links",
+    "filters",
+    "mounts",
+    "loop_devices",
+    "processes",
+    "control_groups",
+)
+"""Kinds of what is left that a reboot takes."""
 
 
 def leftovers(
@@ -45,11 +56,7 @@ def leftovers(
         "namespaces": _namespaces(namespace_prefix),
         "links": sorted(name for name, _ in _links(namespace_prefix)),
         "filters": _filters(namespace_prefix),
-        "mounts": [
-            str(mount.point)
-            for folder in (state_dir, run_path(namespace_prefix))
-            for mount in mounts.mounts_below(folder)
-        ],
+        "mounts": _mounts(namespace_prefix, state_dir),
         "loop_devices": _loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path)),
         "processes": [str(pid) for pid in _processes(namespace_prefix)],
         "control_groups": _control_groups(namespace_prefix),
@@ -60,6 +67,76 @@ def leftovers(
             if not path.name.startswith(NO_SHARE)
         ],
     }
+
+
+class Step(NamedTuple):
+    """A part of an installation, found by name: what it is, what of it is there, and how it is
+    taken away. Nothing there is success; a step that was interrupted is begun again."""
+
+    what: str
+    find: Callable[[], list[str]]
+    remove: Callable[[], None]
+
+
+def serving_steps(
+    namespace_prefix: str, state_dir: Path, pool_path: Path | None = None
+) -> list[Step]:
+    """What a reboot takes, too, in the order in which it can go. No worker may run."""
+    run_folder = run_path(namespace_prefix)
+    images = _folders_of_images(namespace_prefix, state_dir, pool_path)
+
+    return [
+        Step(
+            "file servers and their buses",
+            lambda: [str(pid) for pid in _processes(namespace_prefix)],
+            lambda: processes.end(_processes(namespace_prefix), END_SECONDS),
+        ),
+        Step(
+            "control groups",
+            lambda: _control_groups(namespace_prefix),
+            lambda: _remove_control_groups(namespace_prefix),
+        ),
+        Step(
+            "network namespaces",
+            lambda: _namespaces(namespace_prefix),
+            lambda: _remove_namespaces(namespace_prefix),
+        ),
+        Step(
+            "packet filters",
+            lambda: tunnel_filter.tables(namespace_prefix),
+            lambda: tunnel_filter.remove(namespace_prefix),
+        ),
+        Step(
+            "mounts",
+            lambda: _mounts(namespace_prefix, state_dir),
+            lambda: _unmount(namespace_prefix, state_dir, pool_path),
+        ),
+        Step("loop devices", lambda: _loop_devices(images), lambda: _detach_loop_devices(images)),
+        Step(
+            "run folder",
+            lambda: [str(path) for path in (run_folder,) if path.exists()],
+            lambda: _remove_run_folder(run_folder),
+        ),
+    ]
+
+
+def data_steps(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> list[Step]:
+    """**The data of its shares**, once nothing serves it. `state_dir` itself stays."""
+    steps = []
+    if pool_path is not None:
+        steps = [
+            Step(
+                f"shares and snapshots in {pool_path}",
+                lambda: [str(path) for path in _subvolumes_in(pool_path, namespace_prefix)],
+                lambda: _delete_subvolumes(pool_path, namespace_prefix),
+            ),
+            Step(
+                f"folder of shares in {pool_path}",
+                lambda: [str(path) for path in (pool_path / namespace_prefix,) if path.exists()],
+                lambda: _remove_folder_of_shares(pool_path, namespace_prefix),
+            ),
+        ]
+    return steps
 
 
 def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | None = None) -> None:
@@ -74,25 +151,10 @@ def simulate_reboot(namespace_prefix: str, state_dir: Path, pool_path: Path | No
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     processes.wait_until(lambda: not _processes(namespace_prefix), END_SECONDS)
-    _remove_control_groups(namespace_prefix)
-    for name in _namespaces(namespace_prefix):
-        namespaces.remove(name)
-    tunnel_filter.remove(namespace_prefix)
-    mounts.unmount(state_dir)
-    _detach_loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path))
-    mounts.unmount(run_path(namespace_prefix))
-    remove_tree(run_path(namespace_prefix))
+    for step in serving_steps(namespace_prefix, state_dir, pool_path):
+        step.remove()
     found = leftovers(namespace_prefix, state_dir, pool_path)
-    passing = (
-        "namespaces",
-        "links",
-        "filters",
-        "mounts",
-        "loop_devices",
-        "processes",
-        "control_groups",
-    )
-    stayed = {kind: found[kind] for kind in passing if found[kind]}
+    stayed = {kind: found[kind] for kind in PASSING if found[kind]}
     if stayed:
         raise OutcomeUnknown(f"what a reboot would have taken is still there: {stayed}")
 
@@ -102,24 +164,42 @@ def remove_installation(
 ) -> None:
     """Take everything of an installation away, **the data of its shares included**. Nothing there
     is success."""
-    processes.end(_processes(namespace_prefix), END_SECONDS)
-    _remove_control_groups(namespace_prefix)
-    for name in _namespaces(namespace_prefix):
+    for step in serving_steps(namespace_prefix, state_dir, pool_path):
+        step.remove()
+    for step in data_steps(namespace_prefix, state_dir, pool_path):
+        step.remove()
+    if mounts.mounts_below(state_dir):
+        raise OutcomeUnknown(f"something below {state_dir} is still mounted")
+    remove_tree(state_dir)
+
+
+def _remove_namespaces(prefix: str) -> None:
+    for name in _namespaces(prefix):
         namespaces.remove(name)
-    tunnel_filter.remove(namespace_prefix)
+
+
+def _mounts(prefix: str, state_dir: Path) -> list[str]:
+    return [
+        str(mount.point)
+        for folder in (state_dir, run_path(prefix))
+        for mount in mounts.mounts_below(folder)
+    ]
+
+
+def _unmount(prefix: str, state_dir: Path, pool_path: Path | None) -> None:
     for pool in _pools(state_dir, pool_path):
         with suppress(OutcomeUnknown):  # there is none, mostly
             run("btrfs", "balance", "cancel", str(pool))
-        _delete_subvolumes(pool, namespace_prefix)
     mounts.unmount(state_dir)
-    mounts.unmount(run_path(namespace_prefix))
-    _detach_loop_devices(_folders_of_images(namespace_prefix, state_dir, pool_path))
-    if mounts.mounts_below(state_dir):
-        raise OutcomeUnknown(f"something below {state_dir} is still mounted")
-    for folder in (run_path(namespace_prefix), state_dir):
-        remove_tree(folder)
-    if pool_path is not None:
-        _remove_folder_of_shares(pool_path, namespace_prefix)
+    mounts.unmount(run_path(prefix))
+
+
+def _remove_run_folder(folder: Path) -> None:
+    """And the folders of all installations, when this was the last one."""
+    remove_tree(folder)
+    with suppress(OSError):  # of another installation, or there is none
+        folder.parent.rmdir()
+    control_groups.remove_parents()
 
 
 def _namespaces(prefix: str) -> list[str]:
@@ -198,15 +278,16 @@ def _pools(state_dir: Path, pool_path: Path | None) -> list[Path]:
 
 
 def _subvolumes(prefix: str, state_dir: Path, pool_path: Path | None) -> list[Path]:
-    found = []
-    for pool in _pools(state_dir, pool_path):
-        with _folder_of_shares(pool, prefix) as shares:
-            found += (
-                [pool / prefix / each.name for each in subvolumes.subvolumes(shares)]
-                if shares is not None
-                else []
-            )
-    return sorted(found)
+    return sorted(
+        found for pool in _pools(state_dir, pool_path) for found in _subvolumes_in(pool, prefix)
+    )
+
+
+def _subvolumes_in(pool: Path, prefix: str) -> list[Path]:
+    with _folder_of_shares(pool, prefix) as shares:
+        if shares is None:
+            return []
+        return [pool / prefix / each.name for each in subvolumes.subvolumes(shares)]
 
 
 def _delete_subvolumes(pool: Path, prefix: str) -> None:

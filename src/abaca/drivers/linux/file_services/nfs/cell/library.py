@@ -64,7 +64,10 @@ def path() -> Path | None:
 def ensure() -> Path:
     """The library's path; it is built when it is not there. Raises Unavailable when it cannot
     be."""
-    found = path() or _build()
+    found = path()
+    if found is None:
+        require_trusted(BUILT)
+        found = build(BUILT)
     require_trusted(found)
     return found
 
@@ -79,19 +82,19 @@ def missing() -> list[str]:
     ]
 
 
-def _build() -> Path:
-    require_trusted(BUILT)
-    BUILT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    finished = BUILT / name()
-    unfinished = BUILT / f".{name()}.{os.getpid()}"
+def build(folder: Path) -> Path:
+    """Build it in a folder, which is made; its path. Raises Unavailable."""
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    finished = folder / name()
+    unfinished = folder / f".{name()}.{os.getpid()}"
     try:
         # Not where anybody may fill the disk.
-        with TemporaryDirectory(dir=BUILT, prefix=f"{unfinished.name}.") as folder:
+        with TemporaryDirectory(dir=folder, prefix=f"{unfinished.name}.") as sources:
             for source, text in _sources().items():
-                Path(folder, source).write_bytes(text)
-            units = [str(Path(folder, source)) for source in _SOURCES if source.endswith(".c")]
+                Path(sources, source).write_bytes(text)
+            units = [str(Path(sources, source)) for source in _SOURCES if source.endswith(".c")]
             compiling = (COMPILER, *FLAGS, "-o", str(unfinished), *units)
-            run(*compiling, timeout=120, extra_environment={"TMPDIR": folder})
+            run(*compiling, timeout=120, extra_environment={"TMPDIR": sources})
         unfinished.chmod(0o644)
         unfinished.replace(finished)
     except BackendError as error:
