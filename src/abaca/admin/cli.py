@@ -11,7 +11,8 @@ from threading import Thread
 
 import click
 
-from abaca.admin import client_commands, config_commands, token_commands, users
+from abaca.admin import client_commands, config_commands, state_dir, token_commands, users
+from abaca.admin.backup_commands import backup, restore
 from abaca.admin.settings import Depth, Settings, address_options, common_options
 
 _until_stdin_closes = click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -95,6 +96,7 @@ def api(settings: Settings, until_stdin_closes: bool) -> None:
     logs.set_up("api", conf.log_level)
     _end_with_parent(until_stdin_closes)
     with users.failing_clearly():
+        state_dir.refuse_unfinished_restore(conf)
         serve_api(conf)
 
 
@@ -117,6 +119,7 @@ def worker(settings: Settings, until_stdin_closes: bool) -> None:
     logs.set_up("worker", conf.log_level)
     _end_with_parent(until_stdin_closes)
     with users.failing_clearly():
+        state_dir.refuse_unfinished_restore(conf)
         run(conf)
 
 
@@ -150,6 +153,26 @@ def doctor(settings: Settings, network: str | None, client: str | None, share: s
     from abaca.admin import doctor_network
 
     raise SystemExit(doctor_network.run(settings, doctor_network.asked(network, client, share)))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, with all that needs somebody.")
+@common_options
+def status(settings: Settings, as_json: bool) -> None:
+    """Say how the installation is: what runs on this machine, the back ends with their servers,
+    shares and room, the work, and what needs somebody, with the command to run next.
+
+    The exit status is 0 when all is well, 1 when something needs somebody, 2 when it cannot be
+    told: the configuration is wrong, or the database does not answer.
+
+    \b
+    Examples:
+      abaca status
+      abaca status --json
+    """
+    from abaca.admin.status import run
+
+    raise SystemExit(run(settings, as_json))
 
 
 @main.command()
@@ -212,7 +235,9 @@ def uninstall(settings: Settings, **wanted: bool) -> None:
     run(settings, **wanted)
 
 
+main.add_command(backup)
 main.add_command(client_commands.commands)
+main.add_command(restore)
 main.add_command(token_commands.commands)
 main.add_command(users.commands)
 main.add_command(config_commands.commands)

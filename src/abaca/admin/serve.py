@@ -91,7 +91,7 @@ def _serve(conf: cfg.ConfigOpts, arguments: list[str]) -> None:
     began = utcnow()
     try:
         supervisor.start()
-        if _wait_until(lambda: _answers(conf), supervisor):
+        if _wait_until(lambda: answers(conf), supervisor):
             _welcome(conf, password)
             _tell_backends(conf, supervisor, began)
         elif not supervisor.stopping.is_set():
@@ -124,7 +124,8 @@ def _require_free_port(conf: cfg.ConfigOpts) -> None:
             ) from error
 
 
-def _answers(conf: cfg.ConfigOpts) -> bool:
+def answers(conf: cfg.ConfigOpts) -> bool:
+    """Whether the API of this machine answers."""
     # It is this machine's own socket, and only asked whether it answers: no authorities are read,
     # which would take 25 ms of CPU at each look.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -71,16 +71,31 @@ def prepare(conf: cfg.ConfigOpts) -> None:
     Raises Conflict for what is unexpected: another owner, a symbolic link, a file that
     others could have put there.
     """
+    refuse_unfinished_restore(conf)
     make_folder(conf)
     _folder(config.state_path(conf, "worker"), 0o700)
-    database = _sqlite_file(conf)
+    database = sqlite_file(conf)
     if database is not None:
-        _prepare_sqlite(conf, database)
+        prepare_sqlite(conf, database)
     migrations.upgrade(config.database_url(conf))
     from abaca.workflow import dbos_database  # loads DBOS: not for every command
 
     dbos_database.migrate(config.database_url(conf))
     _prepare_key(conf)
+
+
+def restoring(conf: cfg.ConfigOpts) -> Path:
+    """The file that is there while `abaca restore` has begun and not ended."""
+    return config.state_path(conf, ".restoring")
+
+
+def refuse_unfinished_restore(conf: cfg.ConfigOpts) -> None:
+    """Raises Conflict when a restore was interrupted: files and rows may not fit together."""
+    if os.path.lexists(restoring(conf)):
+        raise Conflict(
+            f"A restore into {conf.state_dir} was interrupted: run `abaca restore` again, it "
+            "begins anew."
+        )
 
 
 def make_folder(conf: cfg.ConfigOpts) -> None:
@@ -103,7 +118,7 @@ def make_folder(conf: cfg.ConfigOpts) -> None:
 
 def database_exists(conf: cfg.ConfigOpts) -> bool:
     """Whether there is something to connect to; connecting to SQLite would make a file."""
-    database = _sqlite_file(conf)
+    database = sqlite_file(conf)
     return database is None or database.exists()
 
 
@@ -164,12 +179,15 @@ def one_at_a_time(conf: cfg.ConfigOpts) -> Iterator[None]:
         os.close(handle)
 
 
-def _sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
+def sqlite_file(conf: cfg.ConfigOpts) -> Path | None:
+    """The file of the database; None: it is not SQLite."""
     url = sa.make_url(config.database_url(conf))
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def _prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
+def prepare_sqlite(conf: cfg.ConfigOpts, database: Path) -> None:
+    """Make the database's folder and an empty file, or see that they are the API's. Raises
+    Conflict."""
     user, group = _api_account(conf)
     folder, is_ours = database.parent, database.is_relative_to(conf.state_dir)
     former = _former_user()
