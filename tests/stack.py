@@ -32,7 +32,7 @@ from abaca.domain.network_changes import share_network_checks, subnet_additions,
 from abaca.domain.network_changes.share_network_checks import PendingCheck
 from abaca.domain.network_changes.subnet_additions import SubnetRequest
 from abaca.domain.rows import states
-from abaca.domain.share_groups import share_groups
+from abaca.domain.share_groups import share_group_snapshots, share_groups
 from abaca.domain.share_networks import share_networks
 from abaca.domain.share_types import share_types
 from abaca.domain.shares import share_creation, share_export_locations, shares
@@ -341,6 +341,19 @@ class Stack:
         def status(conn: Connection) -> str | None:
             found = str(share_groups.get(conn, ADMIN, group_id)["status"])
             return None if found == "creating" else found
+
+        return self.wait(status) or ""
+
+    def settled_group_snapshot(self, group_snapshot_id: str) -> str:
+        """The status of a group snapshot once nothing is done to it; `gone` if it is not there."""
+
+        def status(conn: Connection) -> str | None:
+            try:
+                found = share_group_snapshots.get(conn, ADMIN, group_snapshot_id)
+            except Missing:
+                return "gone"
+            now = str(found["status"])
+            return None if now in ("creating", "deleting") else now
 
         return self.wait(status) or ""
 

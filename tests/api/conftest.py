@@ -34,11 +34,12 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.domain.services import availability_zones
-from abaca.domain.share_groups import share_groups
+from abaca.domain.share_groups import share_group_snapshots, share_groups
 from abaca.domain.share_servers import share_servers
 from abaca.domain.shares import export_locations
 from abaca.domain.shares.shares import ANYBODY
-from abaca.values import ExportLocation, PoolStats
+from abaca.domain.snapshots import share_snapshot_instances
+from abaca.values import ExportLocation, PoolStats, SnapshotUpdate
 from tests.api import called_routes, described_answers
 from tests.api.calls import CALLS
 from tests.databases import Databases
@@ -182,6 +183,12 @@ class Api:
         group = self("POST", "/share-groups", {"share_group": body}, who=who, status=202)
         return group["share_group"]
 
+    def share_group_snapshot(self, share_group_id: str, who: str = ALICE, **members: Any) -> Any:
+        """A new snapshot of a share group that is available."""
+        body = {"share_group_snapshot": {"share_group_id": share_group_id, **members}}
+        made = self("POST", "/share-group-snapshots", body, who=who, status=202)
+        return made["share_group_snapshot"]
+
 
 class BackEnd:
     """What a worker would do to the rows, done by hand."""
@@ -252,6 +259,20 @@ class BackEnd:
             if share_servers.status_of(conn, server)[0] == "creating":
                 share_servers.mark_active(conn, server, {"namespace": "abaca-1"})
             share_groups.created(conn, group_id)
+
+    def settle_group_snapshot(self, group_snapshot_id: str) -> None:
+        """The group snapshot is available, and so are its members."""
+        with begin(self.engine) as conn:
+            members = share_group_snapshots.members_at_work(conn, group_snapshot_id)
+            taken = {member.instance_id: SnapshotUpdate() for member in members}
+            share_group_snapshots.created(conn, group_snapshot_id, taken)
+
+    def remove_group_snapshot(self, group_snapshot_id: str) -> None:
+        """Its deletion has been done."""
+        with begin(self.engine) as conn:
+            for member in share_group_snapshots.members_at_work(conn, group_snapshot_id):
+                share_snapshot_instances.remove(conn, member.instance_id)
+            share_group_snapshots.removed(conn, group_snapshot_id)
 
     def back_up(self, share_id: str, **values: Any) -> str:
         """The share has a backup, available unless `values` say otherwise; its id."""

@@ -31,7 +31,8 @@ IDS = dict.fromkeys(
      "subnet_id", "share_id", "instance_id",
      "policy_id",
      "share_server_id", "access_id", "export_location_id", "snapshot_id", "message_id", "lock_id",
-     "backup_id", "share_group_id", "share_group_type_id", "transfer_id"),
+     "backup_id", "share_group_id", "share_group_type_id", "share_group_snapshot_id",
+     "transfer_id"),
     UNKNOWN,
 )  # fmt: skip
 

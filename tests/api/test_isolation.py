@@ -103,12 +103,15 @@ def theirs(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) ->
         )
     offered = api.share(network["id"], name=SECRET)["id"]
     back_end.settle(offered)
+    group = api.share_group(network["id"], name=SECRET)["id"]
+    back_end.settle_group(group)
     rule = {"access_type": "ip", "access_to": "10.0.0.1", "metadata": {"color": SECRET}}
     lock = {"resource_type": "share", "resource_id": share, "lock_reason": SECRET}
     return {
         "type_id": type_id,
         "share_group_type_id": group_type_id,
-        "share_group_id": api.share_group(network["id"], name=SECRET)["id"],
+        "share_group_id": group,
+        "share_group_snapshot_id": api.share_group_snapshot(group, description=SECRET)["id"],
         "local_network_id": local["network"],
         "local_subnet_id": local["subnet"],
         "policy_id": local["policy"],
@@ -286,6 +289,10 @@ BODIES: dict[str, Any] = {
         "share_types": [ids["type_id"]],
         "share_group_type_id": ids["share_group_type_id"],
     },
+    "share_group_snapshots.create": lambda ids: {"share_group_id": ids["share_group_id"]},
+    "share_group_snapshots.update": _constant({"name": "x"}),
+    "share_group_snapshots.reset_status": _constant({"status": "error"}),
+    "share_group_snapshots.force_delete": _constant(None),
     "share_groups.update": _constant({"name": "x"}),
     "share_groups.reset_status": _constant({"status": "error"}),
     "share_groups.force_delete": _constant(None),

@@ -47,14 +47,17 @@ def test_the_installation(api: Api, back_end: BackEnd, engine: Engine) -> None:
     settled = api.share(share_network)["id"]
     back_end.settle(settled, "10.0.0.5:/shares/x")
     api.share(share_network)
-    api.share_group(share_network)
+    group = api.share_group(share_network)["id"]
+    back_end.settle_group(group)
+    api.share_group_snapshot(group)
     back_end.back_up(settled)
     seen = numbers(api)
     assert seen["abaca_database_up"] == 1
     assert seen['abaca_resources{kind="share",status="available"}'] == 1
     assert seen['abaca_resources{kind="share",status="creating"}'] == 1
     assert seen['abaca_resources{kind="share_server",status="active"}'] == 1
-    assert seen['abaca_resources{kind="share_group",status="creating"}'] == 1
+    assert seen['abaca_resources{kind="share_group",status="available"}'] == 1
+    assert seen['abaca_resources{kind="share_group_snapshot",status="creating"}'] == 1
     assert seen['abaca_resources{kind="backup",status="available"}'] == 1
     assert seen[f'abaca_back_end_up{{host="{BACKEND}"}}'] == 1
     assert seen[f'abaca_subnet_free_addresses{{subnet="{subnet}"}}'] == 253
@@ -145,7 +148,7 @@ def test_it_costs_the_same_number_of_statements_whatever_there_is(
         with counted() as statements:
             api.expect(200, "GET", "/metrics", version=None)
         counts.append(len(statements))
-    assert counts == [14, 14]
+    assert counts == [15, 15]
 
 
 def test_requests(api: Api) -> None:

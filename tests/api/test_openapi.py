@@ -235,9 +235,12 @@ def populate(api: Api, back_end: BackEnd, conf: cfg.ConfigOpts, engine: Engine) 
         {"allow_access": {"access_type": "ip", "access_to": "10.0.0.1"}},
     )["access"]["id"]
     snapshot = api("POST", "/snapshots", {"snapshot": {"share_id": share}}, status=202)["snapshot"]
+    group = api.share_group(network["id"], ADMIN)["id"]
+    back_end.settle_group(group)
     return {
         "backup_id": back_end.back_up(share),
-        "share_group_id": api.share_group(network["id"], ADMIN)["id"],
+        "share_group_id": group,
+        "share_group_snapshot_id": api.share_group_snapshot(group, ADMIN)["id"],
         "transfer_id": back_end.offer(offered),
         "security_service_id": security_service,
         "snapshot_id": snapshot["id"],

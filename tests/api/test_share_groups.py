@@ -1,5 +1,4 @@
-"""Share groups, and shares in them, as projects ask for them. Group snapshots are not there yet:
-their lists are empty."""
+"""Share groups, and shares in them, as projects ask for them."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.db.session import begin
 from abaca.db.tables import messages, pools
-from tests.api.conftest import ADMIN, ALICE, BOB, NOBODY, POOL, READER, UNKNOWN, Api, BackEnd
+from tests.api.conftest import ADMIN, ALICE, BOB, POOL, READER, UNKNOWN, Api, BackEnd
 
 OLD = "2.54"  # the last at which groups are experimental
 
@@ -275,10 +274,3 @@ def test_others_see_nothing_of_a_group(api: Api, offer: dict[str, str]) -> None:
         api(method, path, body, status=404, who=BOB)
     assert api("GET", "/share-groups?all_tenants=1", who=ADMIN)["share_groups"]
     assert api("GET", "/share-groups", who=BOB) == {"share_groups": []}
-
-
-@pytest.mark.parametrize("path", ["/share-group-snapshots", "/share-group-snapshots/detail"])
-def test_lists_of_group_snapshots_are_empty(api: Api, path: str) -> None:
-    assert api("GET", path, who=ALICE, version="2.31") == {"share_group_snapshots": []}
-    api.fault("GET", path, None, 403, who=NOBODY)
-    api.fault("GET", path, None, 404, version="2.30")

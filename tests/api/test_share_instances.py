@@ -39,7 +39,7 @@ def test_there_are_no_replicas(api: Api, share: str) -> None:
 
 
 def test_there_are_no_share_groups(api: Api) -> None:
-    """share_groups.index, share_groups.list_types, share_groups.list_snapshots: Horizon asks for
+    """share_groups.index, share_group_types.index, share_group_snapshots.index: Horizon asks for
     them before it makes a share."""
     for path in (
         "groups",

@@ -33,8 +33,6 @@ SINGLE = {  # what answers with one thing, however many there are
     "/v2/share-replicas/detail",
     "/metrics",
     "/v2/share-group-types/default",
-    "/v2/share-group-snapshots",
-    "/v2/share-group-snapshots/detail",
     # asked of a worker, which there is none of here: test_clients
     "/v2/shares/{share_id}/clients",
     "/v2/share-servers/{share_server_id}/clients",
@@ -65,7 +63,7 @@ class Site:
         self.api = api
         self.back_end = back_end
         self.made = 0
-        for limited in ("shares", "share_networks"):
+        for limited in ("shares", "share_networks", "snapshots", "snapshot_gigabytes"):
             api("PUT", "/quota-sets/red", {"quota_set": {limited: -1}})
         self.type_id = api.share_type()
         specs = {"driver_handles_share_servers": "True"}
@@ -80,6 +78,9 @@ class Site:
         self.network = api.share_network()["id"]
         self.share = api.share(self.network)["id"]
         self.server = api("GET", f"/shares/{self.share}")["share"]["share_server_id"]
+        self.group = api.share_group(self.network)["id"]
+        back_end.settle_group(self.group)
+        self.group_snapshot = ""  # the newest, which has the most members
         self.paths: list[str] = []
         self.snapshot = ""  # the first one, which has many rules
 
@@ -105,6 +106,8 @@ class Site:
             api("POST", f"/shares/{self.share}/metadata", {"metadata": {f"k{n}": "v"}})
             network = api.share_network(name=f"n{n}")["id"]
             api.share_group(network)
+            member = api.share(self.network, share_group_id=self.group)["id"]
+            self.back_end.settle(member, f"10.0.0.5:/shares/m{n}")
             share = api.share(network)["id"]
             self.back_end.arrive(f"host1@b{n}")
             if n > 1:
@@ -120,6 +123,7 @@ class Site:
             with begin(self.back_end.engine) as conn:
                 supported = {"snapshot_support": True, "mount_snapshot_support": True}
                 conn.execute(sa.update(shares).values(supported))
+            self.group_snapshot = api.share_group_snapshot(self.group)["id"]
             made = api("POST", "/snapshots", {"snapshot": {"share_id": self.share}}, status=202)
             self.snapshot = self.snapshot or made["snapshot"]["id"]
             with begin(self.back_end.engine) as conn:
@@ -169,6 +173,7 @@ class Site:
              "instance_id": instance, "share_server_id": self.server,
             "snapshot_id": self.snapshot, "snapshot_instance_id": self.snapshot_instance(),
             "share_group_type_id": self.group_type,
+            "share_group_snapshot_id": self.group_snapshot,
         }  # fmt: skip
         return template.format(**ids)
 

@@ -29,10 +29,8 @@ FACTS: list[dict[str, Any]] = [
 ]
 SECTION = "\n### Recorded requests about later versions\n"
 LATER = {
-    "gsnap": "snapshots of share groups",
-    "group from snap": "snapshots of share groups",
-    "share delete member": "snapshots of share groups",
-    "shares of new group": "snapshots of share groups",
+    "group from snap": "share groups made from snapshots of groups",
+    "shares of new group": "share groups made from snapshots of groups",
     "f ": "back ends without share servers",
     "hint": "back ends without share servers",
     "left behind": "back ends without share servers",
@@ -103,12 +101,16 @@ class World:
             return [] if list(content) == [fact["fault"]] else [f"fault {fact['fault']} there"]
         if fact["label"] == "share delete ok":
             self.back_end.remove(self.ids["share_in_group"])
+        if fact["label"] == "gsnap delete":
+            self.back_end.remove_group_snapshot(self.ids["gsnap"])
         if "answer" not in fact:
             return [] if content is None else ["a body here only"]
         for name, where in fact.get("makes", {}).items():
             self.ids[name] = reduce(_member, where.split("."), content)
         if fact["label"] == "group":
             self.back_end.settle_group(self.ids["group"])
+        if fact["label"] == "gsnap":
+            self.back_end.settle_group_snapshot(self.ids["gsnap"])
         if fact["label"].startswith("share"):
             self.back_end.settle(content["share"]["id"], "10.0.1.204:/shares/x")
             shown = self.api("GET", f"/shares/{content['share']['id']}")["share"]

@@ -141,10 +141,27 @@ def test_groups(shell: Shell, stage: str) -> None:
     (found,) = shell.ask("share", "list", "--share-group", "together")
     assert found["Name"] == "member"
     assert [row["Name"] for row in shell.ask("share", "group", "list")] == ["together"]
+    _group_snapshots(shell)
     shell.run("share", "delete", "member", "--share-group", "together", "--wait")
     shell.run("share", "group", "delete", "together", "--wait")
     assert shell.ask("share", "group", "list", "--all-projects") == []
     shell.run("share", "group", "type", "delete", "pair")
+
+
+def _group_snapshots(shell: Shell) -> None:
+    """Of the group `together`, which has one share."""
+    command = ("share", "group", "snapshot")
+    made = shell.ask(*command, "create", "together", "--name", "kept", "--wait")
+    assert made["status"] == "available"
+    (member,) = shell.ask(*command, "members", "list", "kept")
+    assert member["Size"] == 1
+    shell.run(*command, "set", "kept", "--description", "told", "--status", "error")
+    assert shell.ask(*command, "show", "kept")["description"] == "told"
+    shell.run(*command, "unset", "kept", "--description")
+    (found,) = shell.ask(*command, "list", "--share-group", "together", "--status", "error")
+    assert found["Name"] == "kept"
+    shell.run(*command, "delete", "kept", "--wait")
+    assert shell.ask(*command, "list", "--all-projects") == []
 
 
 def test_networks_and_subnets(shell: Shell, stage: str) -> None:

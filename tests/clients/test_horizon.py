@@ -194,6 +194,30 @@ def test_a_group_and_a_share_in_it(tenant: Dashboard, admin: Dashboard, share: A
     )  # fmt: skip
     until(tenant, member, "available")
     assert absolute(tenant)["totalShareGroupsUsed"] == 1
+    taken = tenant.share_group_snapshots.create(made, name="panel", description="")
+    wait_until(
+        lambda: tenant.share_group_snapshots.get(taken).status == "available", "its snapshot", 60
+    )
+    tenant.share_group_snapshots.update(taken, name="panel", description="told")
+    (listed,) = tenant.share_group_snapshots.list(
+        detailed=True, search_opts=None, sort_key=None, sort_dir=None
+    )
+    assert (listed.description, [one["share_id"] for one in listed.members]) == (
+        "told",
+        [member.id],
+    )
+    admin.share_group_snapshots.reset_state(taken, "error")
+    tenant.share_group_snapshots.delete(taken)
+    wait_until(
+        lambda: (
+            tenant.share_group_snapshots.list(
+                detailed=False, search_opts=None, sort_key=None, sort_dir=None
+            )
+            == []
+        ),
+        "the snapshot to go",
+        60,
+    )
     tenant.shares.delete(member, share_group_id=made.id)
     wait_until(
         lambda: member.id not in [one.id for one in tenant.shares.list(search_opts={})],

@@ -117,6 +117,16 @@ def test_groups(cloud: Any, sdk: Recorded, share: Any) -> None:
     assert sdk.find_share_group("sdk").id == sdk.get_share_group(made.id).id == made.id
     assert sdk.update_share_group(made.id, description="told").description == "told"
     wait_until(lambda: sdk.get_share_group(made.id).status == "available", "the group", 60)
+    taken = sdk.create_share_group_snapshot(made.id, name="sdk")
+    wait_until(
+        lambda: sdk.get_share_group_snapshot(taken.id).status == "available", "its snapshot", 60
+    )
+    assert [found.id for found in sdk.share_group_snapshots()] == [taken.id]
+    assert sdk.share_group_snapshot_members(taken.id)["share_group_snapshot_members"] == []
+    assert sdk.update_share_group_snapshot(taken.id, description="told").description == "told"
+    sdk.reset_share_group_snapshot_status(taken.id, "error")
+    sdk.delete_share_group_snapshot(taken.id)
+    wait_until(lambda: list(sdk.share_group_snapshots()) == [], "the snapshot to go", 60)
     sdk.delete_share_group(made.id)
     assert list(sdk.share_groups()) == []
     shared.delete(f"/share-group-types/{made.share_group_type_id}", microversion="2.55")

@@ -50,8 +50,10 @@ from tests.operations import invariants
 from tests.operations.crowd_backups import back_up, delete_backup, restore_backup
 from tests.operations.crowd_groups import (
     create_group,
+    create_group_snapshot,
     create_member,
     delete_group,
+    delete_group_snapshot,
     delete_member,
 )
 from tests.operations.scene import declare, plan, world
@@ -65,6 +67,7 @@ LIMITS = {
     "snapshots": 4,
     "snapshot_gigabytes": 8,
     "share_groups": 2,
+    "share_group_snapshots": 2,
     "backups": 3,
     "backup_gigabytes": 8,
     "per_share_gigabytes": -1,
@@ -666,6 +669,8 @@ _WEIGHED: dict[Asks, int] = {
     _ask(create_member, group=_WHICH, size=st.integers(1, 3)): 4,
     _ask(delete_member, share=_WHICH): 3,
     _ask(delete_group, group=_WHICH): 2,
+    _ask(create_group_snapshot, group=_WHICH): 3,
+    _ask(delete_group_snapshot, group_snapshot=_WHICH): 2,
     _ask(back_up, share=_WHICH): 3,
     _ask(restore_backup, backup=_WHICH): 2,
     _ask(delete_backup, backup=_WHICH): 2,

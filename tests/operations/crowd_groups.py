@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from falcon.testing import Result
 
-from abaca.db.tables import share_group_types, share_groups, share_networks, shares
+from abaca.db.tables import (
+    share_group_snapshots,
+    share_group_types,
+    share_groups,
+    share_networks,
+    shares,
+)
 
 if TYPE_CHECKING:
     from tests.operations.crowd import Place
@@ -51,3 +57,14 @@ def delete_group(place: Place, client: int, group: int) -> Result:
     empty = ~sa.exists().where(shares.c.share_group_id == share_groups.c.id)
     key = place.one_of(share_groups.c.id, group, empty)
     return place.send(client, "DELETE", f"/share-groups/{key}")
+
+
+def create_group_snapshot(place: Place, client: int, group: int) -> Result:
+    wanted = {"share_group_id": place.one_of(share_groups.c.id, group)}
+    body = {"share_group_snapshot": wanted}
+    return place.send(client, "POST", "/share-group-snapshots", body)
+
+
+def delete_group_snapshot(place: Place, client: int, group_snapshot: int) -> Result:
+    key = place.one_of(share_group_snapshots.c.id, group_snapshot)
+    return place.send(client, "DELETE", f"/share-group-snapshots/{key}")

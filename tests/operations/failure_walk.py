@@ -30,6 +30,7 @@ NOUNS = (
     states.SHARE_SERVER,
     states.SHARE,
     states.SHARE_GROUP,
+    states.SHARE_GROUP_SNAPSHOT,
     states.SNAPSHOT,
     states.BACKUP,
     states.ACCESS_RULES,

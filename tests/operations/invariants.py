@@ -26,6 +26,7 @@ from abaca.db.tables import (
     share_backups,
     share_export_locations,
     share_group_share_type_mappings,
+    share_group_snapshots,
     share_groups,
     share_instance_access_map,
     share_instances,
@@ -52,6 +53,7 @@ NOUNS = (
     states.SHARE_SERVER,
     states.SHARE,
     states.SHARE_GROUP,
+    states.SHARE_GROUP_SNAPSHOT,
     states.SNAPSHOT,
     states.BACKUP,
     states.ACCESS_RULES,
@@ -61,6 +63,7 @@ NOUNS = (
 _COUNTED = (
     *("shares", "gigabytes", "share_networks", "snapshots", "snapshot_gigabytes"),
     *("backups", "backup_gigabytes", "share_groups"),
+    "share_group_snapshots",
 )
 _CARRIES = ("creating", "active", "network_change")
 
@@ -161,6 +164,9 @@ def quotas_are_kept(conn: Connection, limits: Limits) -> list[str]:
     groups = sa.select(share_groups.c.project_id, sa.func.count())
     for project, number in conn.execute(groups.group_by(share_groups.c.project_id)):
         there[project].update(share_groups=number)
+    taken = sa.select(share_group_snapshots.c.project_id, sa.func.count())
+    for project, number in conn.execute(taken.group_by(share_group_snapshots.c.project_id)):
+        there[project].update(share_group_snapshots=number)
     networks = (
         sa.select(share_networks.c.project_id, sa.func.count())
         .where(~share_networks.c.is_deleting)
@@ -514,6 +520,32 @@ def groups_that_are_available_are_somewhere(conn: Connection, _limits: Limits) -
     ]
 
 
+def group_snapshots_are_whole(conn: Connection, _limits: Limits) -> list[str]:
+    """An available group snapshot has only available members, and one that goes on has none that
+    does something else; each member is of a share of that group and its project."""
+    fits = {"available": {"available"}, "creating": {"creating"}, "deleting": {"deleting"}}
+    return [
+        f"member {row.member} of group snapshot {row.id}, {row.status}, is {row.of_member}"
+        for row in conn.execute(_GROUP_SNAPSHOT_MEMBERS)
+        if row.of_member not in fits.get(row.status, {row.of_member})
+        or (row.group_of_share, row.project) != (row.share_group_id, row.project_id)
+    ]
+
+
+_GROUP_SNAPSHOT_MEMBERS = (
+    sa.select(
+        share_group_snapshots,
+        share_snapshots.c.id.label("member"),
+        share_snapshots.c.project_id.label("project"),
+        share_snapshot_instances.c.status.label("of_member"),
+        shares.c.share_group_id.label("group_of_share"),
+    )
+    .join(share_snapshots, share_snapshots.c.share_group_snapshot_id == share_group_snapshots.c.id)
+    .join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
+    .join(shares, shares.c.id == share_snapshots.c.share_id)
+)
+
+
 ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     quotas_are_kept,
     claims_are_right,
@@ -525,6 +557,7 @@ ALWAYS: tuple[Callable[[Connection, Limits], list[str]], ...] = (
     backups_go_on_with_their_shares,
     members_are_where_their_group_is,
     groups_that_are_available_are_somewhere,
+    group_snapshots_are_whole,
     what_goes_on_is_somebodys_work,
     hints_are_mutual,
     offered_shares_await_a_transfer,
@@ -574,7 +607,7 @@ def _passing(conn: Connection) -> Iterator[tuple[states.Noun, str, str, list[str
 
 def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
     """Whose work also moves this one: servers that of their network, shares and groups that of a
-    server in the making, shares that of their rules."""
+    server in the making, shares that of their rules, members that of their group snapshot."""
     query: sa.Select[Any] | sa.CompoundSelect[Any] | None = None
     if noun is states.SHARE_NETWORK:
         query = sa.select(share_servers.c.id).where(
@@ -590,6 +623,15 @@ def _owners(conn: Connection, noun: states.Noun, key: str) -> list[str]:
     elif noun is states.ACCESS_RULE:
         query = sa.select(share_instance_access_map.c.share_instance_id).where(
             share_instance_access_map.c.id == key
+        )
+    elif noun is states.SNAPSHOT:
+        query = sa.select(share_snapshots.c.share_group_snapshot_id).where(
+            share_snapshots.c.share_group_snapshot_id.is_not(None),
+            share_snapshots.c.id.in_(
+                sa.select(share_snapshot_instances.c.snapshot_id).where(
+                    share_snapshot_instances.c.id == key
+                )
+            ),
         )
     elif noun is states.SNAPSHOT_ACCESS_RULE:
         query = sa.select(share_snapshot_instance_access_map.c.snapshot_instance_id).where(

@@ -289,6 +289,7 @@ class Ground:
         self._take_snapshots_back()
         self._take_shares_back()
         scenarios_backups.wipe_backups(stack)
+        scenarios_groups.wipe_group_snapshots(stack)
         for snapshot in [
             row["id"] for row in stack.ask(snapshots.LISTING.find, ADMIN, {}, PAGE, True)
         ]:

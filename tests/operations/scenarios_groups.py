@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection
 
 from abaca.domain.share_group_types import share_group_types
-from abaca.domain.share_groups import share_group_creation, share_groups
+from abaca.domain.share_groups import share_group_creation, share_group_snapshots, share_groups
 from abaca.domain.share_groups.share_group_creation import GroupRequest
 from abaca.domain.share_types import share_types
 from abaca.values import Page
+from tests.operations.scene import available_share
 from tests.stack import ADMIN, MEMBER, Stack
 
 if TYPE_CHECKING:
@@ -37,6 +38,28 @@ def share_create_of_another_group(ground: Ground) -> Ask:
     group = create_group(ground.stack, network)
     assert ground.stack.settled_group(group) == "available"
     return lambda: ground.stack.share(network, share_type="snap", share_group_id=group)
+
+
+def share_group_snapshot_create(ground: Ground) -> Ask:
+    """Of a group with two shares."""
+    group = _group_with_shares(ground)
+    return lambda: ground.stack.do(share_group_snapshots.create, MEMBER, group)
+
+
+def share_group_snapshot_delete(ground: Ground) -> Ask:
+    stack, group = ground.stack, _group_with_shares(ground)
+    made = stack.do(share_group_snapshots.create, MEMBER, group)["id"]
+    assert stack.settled_group_snapshot(made) == "available"
+    return lambda: stack.do(share_group_snapshots.delete, MEMBER, made)
+
+
+def _group_with_shares(ground: Ground) -> str:
+    network = ground.network()
+    group = create_group(ground.stack, network)
+    assert ground.stack.settled_group(group) == "available"
+    for _ in range(2):
+        available_share(ground.stack, network, share_type="snap", share_group_id=group)
+    return group
 
 
 def create_group(stack: Stack, network: str | None, share_type: str = "snap") -> str:
@@ -68,6 +91,13 @@ def group_type_for(conn: Connection, share_type: str) -> str:
     return str(made["id"])
 
 
+def wipe_group_snapshots(stack: Stack) -> None:
+    """Delete all snapshots of groups."""
+    for found in stack.ask(share_group_snapshots.LISTING.find, ADMIN, {}, PAGE, True):
+        stack.do(share_group_snapshots.force_delete, ADMIN, found["id"])
+        assert stack.settled_group_snapshot(found["id"]) == "gone"
+
+
 def wipe_groups(stack: Stack) -> None:
     """Delete all groups, which have no shares any more."""
     for group in stack.ask(share_groups.LISTING.find, ADMIN, {}, PAGE, True):
@@ -78,4 +108,6 @@ SCENES = (
     share_group_create,
     share_group_create_of_another_server,
     share_create_of_another_group,
+    share_group_snapshot_create,
+    share_group_snapshot_delete,
 )

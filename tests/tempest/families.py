@@ -93,8 +93,8 @@ ROLES = (
 WITHOUT_SHARE_SERVERS = ("test_share_transfers*",)
 """Modules of `api` that run without multitenancy only: their shares are on no share network."""
 
+_GROUP_FROM_SNAPSHOT = "makes share groups from snapshots of groups, which Abaca does not do yet"
 _WITHOUT_NETWORK = "makes shares without a share network, which Abaca does not offer"
-_GROUP_SNAPSHOTS = "begins with a snapshot of a share group, which Abaca does not have yet"
 # Modules and classes that are not run, with the reason; written as above, or in full.
 NOT_RUN: dict[str, str] = {
     **dict.fromkeys(
@@ -108,7 +108,7 @@ NOT_RUN: dict[str, str] = {
     "test_share_encryption*": "encryption, which Abaca does not have",
     **dict.fromkeys(
         ("test_share_group_actions.ShareGroupActionsTest", "test_share_groups_negative"),
-        _GROUP_SNAPSHOTS,
+        _GROUP_FROM_SNAPSHOT,
     ),
     **dict.fromkeys(("admin.test_migration*", "admin.test_share_servers_migration*"),
      "migration, which Abaca does not have"),

@@ -69,6 +69,7 @@ def test_all_nouns_are_looked_at() -> None:
         "SHARE_SERVER",
         "SHARE",
         "SHARE_GROUP",
+        "SHARE_GROUP_SNAPSHOT",
         "SNAPSHOT",
         "SNAPSHOT_ACCESS_RULE",
         "BACKUP",

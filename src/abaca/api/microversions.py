@@ -51,8 +51,8 @@ HISTORY: dict[int, str] = {
     28: "Access rules show the states they pass through.",
     29: "Later: migration in two phases with more choices.",
     30: "Share instances show cast_rules_to_readonly.",
-    31: "Share groups, their types, and shares in them; experimental to 2.54. Later: snapshots of "
-    "groups.",
+    31: "Share groups, their types, shares in them, and snapshots of groups; experimental to 2.54. "
+    "Later: groups made from snapshots.",
     32: "Snapshots can be mounted and have export locations; whoever may use a share may read "
     "them. Later: access rules of their own.",
     33: "Access rules show created_at and updated_at.",

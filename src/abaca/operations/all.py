@@ -10,6 +10,8 @@ from abaca.operations.share_backup_restore import share_backup_restore
 from abaca.operations.share_create import share_create
 from abaca.operations.share_delete import share_delete
 from abaca.operations.share_group_create import share_group_create
+from abaca.operations.share_group_snapshot_create import share_group_snapshot_create
+from abaca.operations.share_group_snapshot_delete import share_group_snapshot_delete
 from abaca.operations.share_manage import share_manage
 from abaca.operations.share_network_security_service_check import (
     share_network_security_service_check,
@@ -49,6 +51,8 @@ WORKFLOWS = (
     share_delete,
     share_extend,
     share_group_create,
+    share_group_snapshot_create,
+    share_group_snapshot_delete,
     share_network_security_service_check,
     share_network_subnet_check,
     share_network_subnet_removal_check,

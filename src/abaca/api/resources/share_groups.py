@@ -1,5 +1,5 @@
-"""/share-groups: share groups and their actions, since 2.31. Group snapshots are not there yet:
-their lists are empty. Types: `share_group_types`."""
+"""/share-groups: share groups and their actions, since 2.31. Types: `share_group_types`; snapshots:
+`share_group_snapshots`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,10 @@ from abaca.api.declaration import (
     many,
     member,
     one,
-    plain,
     reader,
 )
 from abaca.api.lists import ListQuery, answer, texts
 from abaca.api.wire.fields import DETAIL, SUMMARY
-from abaca.api.wire.schemas import NO_ITEMS
 from abaca.api.wire.share_groups import SHARE_GROUP, ShareGroupCreate, ShareGroupUpdate
 from abaca.api.wire.share_networks import ResetStatus
 from abaca.db.session import begin, read
@@ -121,11 +119,6 @@ def _default_type(call: Call, conn: Connection) -> str:
     return type_id
 
 
-def list_snapshots(_call: Call) -> dict[str, Any]:
-    """GET /share-group-snapshots, GET /share-group-snapshots/detail"""
-    return {"share_group_snapshots": []}
-
-
 def _list(call: Call, level: int) -> dict[str, Any]:
     find = share_groups.LISTING.find
     return answer(call, _QUERY, find, "share_groups", SHARE_GROUP, level=level, told=_linked)
@@ -142,7 +135,6 @@ def _one(call: Call, row: dict[str, Any]) -> dict[str, Any]:
 
 _ALL = "/v2/share-groups"
 _ONE = f"{_ALL}/{{share_group_id}}"
-_SNAPSHOTS = "/v2/share-group-snapshots"
 _SHOWN = one("share_group", SHARE_GROUP)
 _ROUTES = [
     Route(
@@ -188,16 +180,6 @@ _ROUTES = [
         admin("share_group:reset_status"),
         ResetStatus,
     ),
-    *[
-        Route(
-            "GET",
-            path,
-            list_snapshots,
-            reader("share_group_snapshot:get_all"),
-            gives=plain("share_group_snapshots", NO_ITEMS),
-        )
-        for path in (_SNAPSHOTS, f"{_SNAPSHOTS}/detail")
-    ],
 ]
 
 RESOURCE = Resource(

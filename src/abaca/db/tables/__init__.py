@@ -26,7 +26,11 @@ from abaca.db.tables.share_group_types import (
     share_group_type_specs,
     share_group_types,
 )
-from abaca.db.tables.share_groups import share_group_share_type_mappings, share_groups
+from abaca.db.tables.share_groups import (
+    share_group_share_type_mappings,
+    share_group_snapshots,
+    share_groups,
+)
 from abaca.db.tables.share_networks import (
     share_network_checks,
     share_network_subnets,
@@ -82,6 +86,7 @@ __all__ = [
     "share_backups",
     "share_export_locations",
     "share_group_share_type_mappings",
+    "share_group_snapshots",
     "share_group_type_projects",
     "share_group_type_share_type_mappings",
     "share_group_type_specs",

@@ -1,4 +1,5 @@
-"""Share groups: shares that are together on one pool and one share server."""
+"""Share groups: shares that are together on one pool and one share server; and snapshots of groups,
+whose members are rows of `share_snapshots`."""
 
 from __future__ import annotations
 
@@ -35,4 +36,18 @@ share_group_share_type_mappings = sa.Table(
     reference("share_group_id", "share_groups", ondelete="CASCADE", index=False),
     reference("share_type_id", "share_types"),
     sa.PrimaryKeyConstraint("share_group_id", "share_type_id"),
+)
+
+share_group_snapshots = sa.Table(
+    "share_group_snapshots",
+    metadata,
+    uuid_key(),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("name", sa.String(255)),
+    sa.Column("description", sa.String(255)),
+    sa.Column("status", sa.String(36), nullable=False, index=True),
+    reference("share_group_id", "share_groups"),
+    *timestamps(),
+    sa.Index("ix_share_group_snapshots_project_id_created_at", "project_id", "created_at"),
 )

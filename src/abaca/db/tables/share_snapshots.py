@@ -19,6 +19,8 @@ share_snapshots = sa.Table(
     sa.Column("display_name", sa.String(255)),
     sa.Column("display_description", sa.String(255)),
     sa.Column("metadata", sa.JSON, nullable=False),  # {key: value}, text to text
+    # the group snapshot that it is a member of; such a one is no snapshot to the API
+    reference("share_group_snapshot_id", "share_group_snapshots", nullable=True),
     *timestamps(),
     sa.Index("ix_share_snapshots_project_id_created_at", "project_id", "created_at"),
 )

@@ -3,9 +3,9 @@ or removes what is counted.
 
 The usage of a project is one row, changed and read in one statement: concurrent requests of a
 project wait for each other there, so a limit is never exceeded. Rows are locked in this order:
-share network, share group, shares by id with their instances, snapshots, usages (project, user,
-share type; of several share types by id; of two projects by project id), pools. The limits are in
-`quotas`.
+share network, share group, group snapshot, shares by id with their instances, snapshots, usages
+(project, user, share type; of several share types by id; of two projects by project id), pools. The
+limits are in `quotas`.
 """
 
 from __future__ import annotations

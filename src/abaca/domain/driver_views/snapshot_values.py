@@ -20,6 +20,10 @@ from abaca.domain.snapshots import snapshot_access_states
 from abaca.errors import Refused
 from abaca.values import AccessRule, Snapshot, Value
 
+_IS_MEMBER = share_snapshots.c.share_group_snapshot_id.is_not(None)
+# Members of group snapshots are not mounted: nobody could ask where they are exported.
+_IS_MOUNTABLE = sa.and_(shares_table.c.mount_snapshot_support.is_(True), ~_IS_MEMBER)
+
 
 class SnapshotState(Value):
     """Where the share of a snapshot is: `host` is host@backend#pool. Stored as a step's result."""
@@ -70,7 +74,8 @@ def mountable_ids(conn: Connection, instance_id: str) -> list[str]:
     return list(
         conn.scalars(
             sa.select(table.c.id)
-            .where(table.c.share_instance_id == instance_id, complete)
+            .join(share_snapshots, share_snapshots.c.id == table.c.snapshot_id)
+            .where(table.c.share_instance_id == instance_id, complete, ~_IS_MEMBER)
             .order_by(table.c.created_at, table.c.id)
         )
     )
@@ -103,7 +108,7 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
         sa.select(
             table,
             share_snapshots.c.size,
-            shares_table.c.mount_snapshot_support,
+            _IS_MOUNTABLE.label("is_mountable"),
             shares_table.c.snapshot_inherit_share_access_support,
         )
         .join(share_snapshots, share_snapshots.c.id == table.c.snapshot_id)
@@ -127,7 +132,7 @@ def snapshots(conn: Connection, condition: Any) -> list[Snapshot]:
             snapshot_id=row.snapshot_id,
             share=shares[row.share_instance_id],
             size=row.size,
-            is_mountable=row.mount_snapshot_support,
+            is_mountable=bool(row.is_mountable),
             is_complete=row.size > 0 and states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA),
             access_rules=_holding(
                 row, shares[row.share_instance_id].access_rules, own.get(row.id, [])
@@ -154,7 +159,7 @@ def _holding(
 ) -> list[AccessRule]:
     """The rules that hold for a snapshot. Of two for the same target its own is taken: its state is
     what the driver says of it."""
-    if not row.mount_snapshot_support:
+    if not row.is_mountable:
         return []
     if row.snapshot_inherit_share_access_support is False:
         return own

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.tables import (
     services,
     share_backups,
+    share_group_snapshots,
     share_groups,
     share_instance_access_map,
     share_instances,
@@ -22,6 +23,7 @@ from abaca.db.tables import (
     share_servers,
     share_snapshot_instance_access_map,
     share_snapshot_instances,
+    share_snapshots,
 )
 from abaca.domain.network_changes import share_server_networks
 from abaca.domain.rows import states
@@ -65,7 +67,12 @@ def end(conn: Connection, ids: Sequence[str], reason: str) -> None:
         ).all(),
     )
     states.give_up(conn, states.SHARE_GROUP, share_groups.c.id.in_(ids))
-    states.give_up(conn, states.SNAPSHOT, share_snapshot_instances.c.id.in_(ids))
+    states.give_up(conn, states.SHARE_GROUP_SNAPSHOT, share_group_snapshots.c.id.in_(ids))
+    members = sa.select(share_snapshots.c.id).where(
+        share_snapshots.c.share_group_snapshot_id.in_(ids)
+    )
+    table = share_snapshot_instances
+    states.give_up(conn, states.SNAPSHOT, table.c.id.in_(ids) | table.c.snapshot_id.in_(members))
     states.give_up(
         conn,
         states.SNAPSHOT_ACCESS_RULE,

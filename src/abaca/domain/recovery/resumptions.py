@@ -23,7 +23,7 @@ from abaca.db.tables import (
 )
 from abaca.domain.backups import share_backups
 from abaca.domain.rows import states
-from abaca.domain.share_groups import share_groups
+from abaca.domain.share_groups import share_group_snapshots, share_groups
 from abaca.domain.share_networks import share_network_subnets as subnets
 from abaca.domain.share_servers import share_servers as servers
 from abaca.domain.shares import access_rule_states, share_ground, shares
@@ -122,6 +122,28 @@ def snapshot_delete(conn: Connection, _share_instance_id: str, instance_id: str)
     snapshots.start_deletion(conn, _snapshot(conn, instance_id, "error_deleting"))
 
 
+def share_group_snapshot_create(
+    conn: Connection, group_snapshot_id: str, _server_id: str, _host: str
+) -> None:
+    """The group snapshot and its members are `creating` again."""
+    group_snapshot = _group_snapshot(conn, group_snapshot_id)
+    wrong = {
+        member.status
+        for member in share_group_snapshots.members(conn, group_snapshot_id)
+        if member.status != "error"
+    }
+    if wrong:
+        raise _changed("member of group snapshot", group_snapshot_id, min(wrong), "error")
+    share_group_snapshots.start(conn, group_snapshot, "creating")
+
+
+def share_group_snapshot_delete(
+    conn: Connection, group_snapshot_id: str, _server_id: str, _host: str
+) -> None:
+    """The group snapshot and what is left of its members are `deleting` again."""
+    share_group_snapshots.start(conn, _group_snapshot(conn, group_snapshot_id), "deleting")
+
+
 def share_backup_create(conn: Connection, backup_id: str, instance_id: str) -> None:
     """The backup is `creating` again, of what the share holds now. Raises Conflict for a share of
     another size: quotas count the size that the backup was asked for with."""
@@ -202,6 +224,14 @@ def _snapshot(conn: Connection, instance_id: str, status: str) -> Held:
     if held.snapshot.status != status:
         raise _changed("snapshot", held.snapshot.id, held.snapshot.status, status)
     return held
+
+
+def _group_snapshot(conn: Connection, group_snapshot_id: str) -> sa.Row[Any]:
+    """As `share_group_snapshots.lock` returns it."""
+    group_snapshot = share_group_snapshots.lock(conn, shares.ANYBODY, group_snapshot_id)
+    if group_snapshot.status != "error":
+        raise _changed("group snapshot", group_snapshot_id, group_snapshot.status, "error")
+    return group_snapshot
 
 
 def _backup(

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from abaca.db.tables import (
     share_backups,
+    share_group_snapshots,
     share_groups,
     share_instances,
     share_network_checks,
@@ -25,6 +26,7 @@ _KINDS = (
     "snapshot",
     "share_backup",
     "share_group",
+    "share_group_snapshot",
     "share_server",
     "share_network",
     "share_network_subnet",
@@ -51,6 +53,11 @@ _SUBJECTS = sa.union_all(
         share_group=share_groups.c.id,
         share_server=share_groups.c.share_server_id,
         share_network=share_groups.c.share_network_id,
+    ),
+    _found_in(
+        share_group_snapshots,
+        share_group_snapshot=share_group_snapshots.c.id,
+        share_group=share_group_snapshots.c.share_group_id,
     ),
     _found_in(share_snapshot_instances, snapshot=share_snapshot_instances.c.snapshot_id),
     _found_in(share_backups, share_backup=share_backups.c.id, share=share_backups.c.share_id),

@@ -198,6 +198,21 @@ SHARE_GROUP = _noun(
     server_migrating="error",
 )
 
+SHARE_GROUP_SNAPSHOT = _noun(
+    tables.share_group_snapshots,
+    "status",
+    {Permit.DELETE: "available error"},
+    creating="available error deleting",
+    available="deleting error",
+    error="deleting creating",
+    deleting="error",
+    # Set by an administrator's hand only.
+    error_deleting="deleting",
+    migrating="deleting",
+    migrating_to="deleting",
+    server_migrating="deleting",
+)
+
 SNAPSHOT = _noun(
     tables.share_snapshot_instances,
     "status",

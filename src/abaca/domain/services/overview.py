@@ -12,6 +12,7 @@ from abaca.db.tables import (
     local_ports,
     local_subnets,
     share_backups,
+    share_group_snapshots,
     share_groups,
     share_instance_access_map,
     share_instances,
@@ -68,13 +69,14 @@ _STATUSES = {
     "share_server": share_servers.c.status,
     "share_network": share_networks.c.status,
     "share_group": share_groups.c.status,
+    "share_group_snapshot": share_group_snapshots.c.status,
     "backup": share_backups.c.status,
     "access_rule": share_instance_access_map.c.state,
 }
 
 
 def get(conn: Connection, *, per_share: bool = False) -> Overview:
-    """In eleven statements, twelve with each share, however large the installation is."""
+    """In twelve statements, thirteen with each share, however large the installation is."""
     statuses: dict[tuple[str, str], int] = {}
     for noun, column in _STATUSES.items():
         for status, number in conn.execute(sa.select(column, sa.func.count()).group_by(column)):

@@ -16,6 +16,7 @@ from abaca.db.session import dicts, lock_row, utcnow
 from abaca.db.tables import (
     availability_zones,
     share_group_share_type_mappings,
+    share_group_snapshots,
     share_groups,
     share_networks,
     shares,
@@ -69,8 +70,8 @@ def update(
 
 
 def delete(conn: Connection, caller: Caller, group_id: str) -> None:
-    """Delete a group without shares, at once: nothing of it is on a back end. Its share server
-    stays until it has been unused for a while. Raises Conflict."""
+    """Delete a group without shares and snapshots, at once: nothing of it is on a back end. Its
+    share server stays until it has been unused for a while. Raises Conflict."""
     group = lock(conn, caller, group_id)
     if not states.SHARE_GROUP.permits(group.status, Permit.DELETE):
         permitting = ", ".join(states.SHARE_GROUP.permitted[Permit.DELETE])
@@ -81,7 +82,7 @@ def delete(conn: Connection, caller: Caller, group_id: str) -> None:
 
 
 def force_delete(conn: Connection, caller: Caller, group_id: str) -> None:
-    """Delete a group without shares whatever its status. Raises Conflict."""
+    """Delete a group without shares and snapshots whatever its status. Raises Conflict."""
     _remove(conn, lock(conn, caller, group_id))
 
 
@@ -153,9 +154,12 @@ def _settle(conn: Connection, group_id: str, status: str) -> sa.Row[Any] | None:
 
 
 def _remove(conn: Connection, group: sa.Row[Any]) -> None:
-    used = sa.select(shares.c.id).where(shares.c.share_group_id == group.id).limit(1)
-    if conn.execute(used).first():
-        raise Conflict(f"Cannot delete share group {group.id}: it has shares. Delete them first.")
+    for table, what in ((shares, "shares"), (share_group_snapshots, "snapshots")):
+        used = sa.select(table.c.id).where(table.c.share_group_id == group.id).limit(1)
+        if conn.execute(used).first():
+            raise Conflict(
+                f"Cannot delete share group {group.id}: it has {what}. Delete them first."
+            )
     quota_usages.release(conn, group.project_id, group.user_id, share_groups=1)
     conn.execute(sa.delete(share_groups).where(share_groups.c.id == group.id))
     if group.share_server_id is not None:

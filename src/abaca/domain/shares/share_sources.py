@@ -58,7 +58,10 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> Source:
                 share_instances,
                 share_instances.c.id == share_snapshot_instances.c.share_instance_id,
             )
-            .where(share_snapshots.c.id == snapshot_id)
+            .where(
+                share_snapshots.c.id == snapshot_id,
+                share_snapshots.c.share_group_snapshot_id.is_(None),
+            )
         )
         .mappings()
         .one_or_none()

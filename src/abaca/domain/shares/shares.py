@@ -398,11 +398,17 @@ def start_on(
 
 
 def require_no_snapshots(conn: Connection, share: sa.Row[Any]) -> None:
-    """Raises Forbidden for a share (as `lock` returns it) with snapshots."""
-    if dependent := conn.scalar(
-        sa.select(sa.func.count()).where(share_snapshots.c.share_id == share.id)
-    ):
-        raise Forbidden(f"Invalid share: Share still has {dependent} dependent snapshots.")
+    """Raises Forbidden for a share (as `lock` returns it) with snapshots, or with members of group
+    snapshots."""
+    member_of = share_snapshots.c.share_group_snapshot_id
+    dependent, members = conn.execute(
+        sa.select(sa.func.count(), sa.func.count(member_of)).where(
+            share_snapshots.c.share_id == share.id
+        )
+    ).one()
+    if dependent:
+        what = "share group snapshot members" if members == dependent else "snapshots"
+        raise Forbidden(f"Invalid share: Share still has {dependent} dependent {what}.")
 
 
 def require_no_backups(conn: Connection, share: sa.Row[Any]) -> None:

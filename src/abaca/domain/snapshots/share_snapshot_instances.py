@@ -21,13 +21,17 @@ from abaca.domain.snapshots import snapshots
 from abaca.errors import Missing
 from abaca.values import SnapshotUpdate
 
-_SELECT = sa.select(
-    share_snapshot_instances,
-    share_snapshots.c.share_id,
-    sa.case((share_snapshot_instances.c.status == "available", "100%"), else_="0%").label(
-        "progress"
-    ),
-).join(share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id)
+_SELECT = (
+    sa.select(
+        share_snapshot_instances,
+        share_snapshots.c.share_id,
+        sa.case((share_snapshot_instances.c.status == "available", "100%"), else_="0%").label(
+            "progress"
+        ),
+    )
+    .join(share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id)
+    .where(share_snapshots.c.share_group_snapshot_id.is_(None))  # members of group snapshots
+)
 
 LISTING = Listing(
     "Snapshot instances",
@@ -55,7 +59,7 @@ def reset_status(conn: Connection, instance_id: str, status: str) -> None:
     """The administrator sets a status by hand."""
     states.require_settable(status)
     row = locked(conn, instance_id)
-    if row is None:
+    if row is None or row.share_group_snapshot_id is not None:
         raise _missing(instance_id)
     snapshots.require_taken_over(row)
     states.force(conn, states.SNAPSHOT, instance_id, status)
@@ -69,7 +73,7 @@ def created(conn: Connection, instance_id: str, taken: SnapshotUpdate) -> None:
     row = locked(conn, instance_id)
     if row is not None:
         changed(conn, instance_id, taken)
-        _settle(conn, row, "available")
+        settle(conn, row, "available")
 
 
 def changed(conn: Connection, instance_id: str, update: SnapshotUpdate) -> None:
@@ -97,7 +101,7 @@ def released(conn: Connection, instance_id: str) -> None:
     """The work that used the snapshot has ended, successfully or not."""
     row = locked(conn, instance_id)
     if row is not None:
-        _settle(conn, row, "available")
+        settle(conn, row, "available")
 
 
 def remove(conn: Connection, instance_id: str) -> None:
@@ -122,7 +126,7 @@ def fail(
     exists."""
     row = locked(conn, instance_id)
     if row is not None:
-        _settle(conn, row, status)
+        settle(conn, row, status)
         messages.create(
             conn,
             project_id=row.project_id,
@@ -133,7 +137,7 @@ def fail(
         )
 
 
-def _settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
+def settle(conn: Connection, row: sa.Row[Any], status: str) -> None:
     """Set the final status of work; a status that an administrator or a forced deletion has set
     meanwhile stays."""
     if states.may_follow(states.SNAPSHOT, row.status, status):

@@ -61,7 +61,8 @@ class Held(NamedTuple):
 
 
 def _select() -> sa.Select[Any]:
-    return sa.select(
+    """Without the members of group snapshots: they come and go with those."""
+    selected = sa.select(
         share_snapshots,
         share_snapshots.c.display_name.label("name"),
         share_snapshots.c.display_description.label("description"),
@@ -72,6 +73,7 @@ def _select() -> sa.Select[Any]:
             for name in ("share_instance_id", "status", "provider_location")
         ],
     ).join(share_snapshot_instances, share_snapshot_instances.c.snapshot_id == share_snapshots.c.id)
+    return selected.where(share_snapshots.c.share_group_snapshot_id.is_(None))
 
 
 def _visible(caller: Caller, all_projects: bool) -> sa.Select[Any]:
