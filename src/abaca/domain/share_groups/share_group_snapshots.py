@@ -259,7 +259,8 @@ def fail(
     action: messages.Action,
     reason: str,
 ) -> None:
-    """The group snapshot is in error, and its members are as given; its project is told why."""
+    """The group snapshot is in error, unless it is to be deleted by now, and its members are as
+    given; its project is told why."""
     row = lock_row(conn, share_group_snapshots, group_snapshot_id)
     if row is None:
         return
@@ -267,7 +268,8 @@ def fail(
         held = instances.locked(conn, member.instance_id)
         if held is not None:
             instances.settle(conn, held, status_of_members)
-    _settle(conn, row, "error")
+    if action is messages.Action.DELETE or row.status != "deleting":
+        _settle(conn, row, "error")
     messages.create(
         conn,
         project_id=row.project_id,
