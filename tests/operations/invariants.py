@@ -310,7 +310,11 @@ _MOUNTED = (
     sa.select(share_snapshot_instances)
     .join(share_snapshots, share_snapshots.c.id == share_snapshot_instances.c.snapshot_id)
     .join(shares, shares.c.id == share_snapshots.c.share_id)
-    .where(share_snapshot_instances.c.status == "available", shares.c.mount_snapshot_support)
+    .where(
+        share_snapshot_instances.c.status == "available",
+        shares.c.mount_snapshot_support,
+        share_snapshots.c.share_group_snapshot_id.is_(None),
+    )
 )
 _STANDING = (
     sa.select(share_instances, shares.c.export_choice)
