@@ -25,6 +25,7 @@ from abaca.db.tables import (
     pools,
     quota_usages,
     share_export_locations,
+    share_group_snapshots,
     share_groups,
     share_instances,
     share_network_subnets,
@@ -33,6 +34,7 @@ from abaca.db.tables import (
     shares,
 )
 from abaca.db.tables import share_server_share_network_subnet_mappings as mappings
+from abaca.domain.share_groups import share_group_snapshots as taken_of_groups
 from abaca.domain.shares import affinity
 from abaca.workflow import queue
 from tests.operations import crowd, crowd_groups, invariants
@@ -43,7 +45,7 @@ from tests.operations.scenarios_groups import create_group
 from tests.operations.scene import available_share, plan, slate
 from tests.properties import Phase, drawn, given, st
 from tests.sample import FACTOR
-from tests.stack import wait_for
+from tests.stack import MEMBER, wait_for
 
 pytestmark = pytest.mark.each_database
 
@@ -225,20 +227,26 @@ def test_a_drain_of_a_subnet_meets_each_other_request(install: Install) -> None:
 
 @pytest.mark.timeout(300)
 def test_groups_and_their_shares_come_and_go_at_once(install: Install) -> None:
-    """More groups than the quota allows, shares that come while their group is to go, and both
-    while subnets are added."""
+    """More groups than the quota allows, shares that come while their group is to go, both while
+    subnets are added, and snapshots of the groups meanwhile."""
     network = [Ask(crowd.create_network, {"pair": 0})]
     creations = [Ask(crowd_groups.create_group, {"network": 0, "zone": None}) for _ in range(4)]
     additions = [Ask(crowd.add_subnet, {"network": 0, "pair": 2, "zone": None})]
     members = [Ask(crowd_groups.create_member, {"group": number, "size": 1}) for number in range(3)]
     ends = [Ask(crowd_groups.delete_group, {"group": number}) for number in range(2)]
     leaving = [Ask(crowd_groups.delete_member, {"share": number}) for number in range(3)]
+    taken = [Ask(crowd_groups.create_group_snapshot, {"group": number}) for number in range(2)]
+    given_up = [
+        Ask(crowd_groups.delete_group_snapshot, {"group_snapshot": number}) for number in range(2)
+    ]
     with place(install) as there:
         for asks in (
             network,
             creations,
             [*members, *additions],
-            [*members, *ends],
+            [*taken, *members],
+            [*members, *ends, *taken],
+            [*leaving, *given_up],
             [*leaving, *members, *ends],
             [*leaving, *ends],
         ):
@@ -292,6 +300,9 @@ BREAKING: dict[str, Callable[[Connection], object]] = {
     "groups_that_are_available_are_somewhere": lambda conn: conn.execute(
         sa.update(share_groups).values(share_server_id=None)
     ),
+    "group_snapshots_are_whole": lambda conn: conn.execute(
+        sa.update(share_group_snapshots).values(status="creating")
+    ),
     "hints_are_mutual": lambda conn: conn.execute(
         sa.update(shares).values(metadata={affinity.SAME: "another"})
     ),
@@ -322,6 +333,8 @@ def test_no_invariant_is_blind(install: Install) -> None:
         group = create_group(stack, network)
         assert stack.settled_group(group) == "available"
         available_share(stack, network, share_type="snap", share_group_id=group)
+        taken = stack.do(taken_of_groups.create, MEMBER, group)["id"]
+        assert stack.settled_group_snapshot(taken) == "available"
         assert (
             wait_for(lambda: not queue.unfinished(stack.engine))
             and invariants.broken(stack.engine, LIMITS, at_rest=True) == []
