@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from abaca.domain.shares import access_rules
+from abaca.db.tables import share_instances
+from abaca.domain.shares import access_rule_states, access_rules
 from abaca.drivers.fake.faults import Fault
+from abaca.errors import Invalid
+from abaca.workflow import inspection
 from tests.operations.scene import (
     FAILURES,
     RETRIED,
@@ -33,6 +38,14 @@ def id_(stack: Stack) -> str:
 
 def deny(stack: Stack, share_id: str, access_id: str) -> None:
     stack.do(access_rules.deny, MEMBER, share_id, access_id)
+
+
+def found(stack: Stack, share_id: str, **filters: str) -> list[dict[str, Any]]:
+    return stack.ask(access_rules.find, MEMBER, share_id, filters)
+
+
+def resume(stack: Stack) -> None:
+    inspection.resume(stack.engine, inspection.find(stack.engine)[-1].id)
 
 
 def test_rules_come_to_hold_and_go(stack: Stack, id_: str) -> None:
@@ -111,6 +124,62 @@ def test_each_failure_is_told_and_the_next_success_mends_it(stack: Stack, id_: s
     deny(stack, id_, kept)
     assert settled_rules(stack, id_) == "active"
     assert rules(stack, id_) == {"10.4.0.0/16": "active"}
+
+
+@pytest.mark.parametrize("error", (*FAILURES, "bug"))
+def test_a_denial_that_failed_is_carried_out_by_the_next_change(
+    stack: Stack, id_: str, error: str
+) -> None:
+    """Its rule never comes back: it is in error until it has gone."""
+    denied = allow(stack, id_, "10.1.0.0/16")
+    assert settled_rules(stack, id_) == "active"
+    plan(stack, failing("update_access", error))
+    deny(stack, id_, denied)
+    assert settled_rules(stack, id_) == "error"
+    assert rules(stack, id_) == {"10.1.0.0/16": "error"}
+    assert [rule["id"] for rule in found(stack, id_, state="error")] == [denied]
+    with pytest.raises(Invalid, match="delete it again"):
+        stack.do(access_rules.change_level, MEMBER, denied, "ro")
+    allow(stack, id_, "10.2.0.0/16")  # fails, too
+    assert settled_rules(stack, id_) == "error"
+    assert rules(stack, id_) == {"10.1.0.0/16": "error", "10.2.0.0/16": "error"}
+    plan(stack)
+    allow(stack, id_, "10.3.0.0/16")
+    assert settled_rules(stack, id_) == "active"
+    assert rules(stack, id_) == {"10.2.0.0/16": "active", "10.3.0.0/16": "active"}
+    assert enforced(stack, id_) == {"10.2.0.0/16", "10.3.0.0/16"}
+
+
+def test_a_denial_that_failed_is_asked_for_again_or_resumed(stack: Stack, id_: str) -> None:
+    for is_resumed in (False, True):
+        denied = allow(stack, id_, "10.1.0.0/16")
+        assert settled_rules(stack, id_) == "active"
+        plan(stack, failing("update_access", "bug"))
+        deny(stack, id_, denied)
+        assert settled_rules(stack, id_) == "error"
+        wait_for(lambda: [each.state for each in inspection.find(stack.engine)][-1:] == ["parked"])
+        plan(stack)
+        resume(stack) if is_resumed else deny(stack, id_, denied)
+        assert settled_rules(stack, id_) == "active"
+        assert (rules(stack, id_), enforced(stack, id_)) == ({}, set())
+
+
+def test_what_is_being_denied_is_not_granted_when_a_server_fails_and_is_repaired(
+    stack: Stack, id_: str
+) -> None:
+    allow(stack, id_, "10.1.0.0/16")
+    denied = allow(stack, id_, "10.2.0.0/16")
+    assert settled_rules(stack, id_) == "active"
+    plan(stack, Fault(method="update_access", error="hang"))
+    deny(stack, id_, denied)
+    wait_for(lambda: struck(stack))
+    instance = share(stack, id_)["instance_id"]
+    stack.do(access_rule_states.fail_all, [instance])
+    assert set(rules(stack, id_).values()) == {"error"}
+    plan(stack)
+    stack.do(access_rule_states.apply_again, share_instances.c.id == instance)
+    wait_for(lambda: rules(stack, id_) == {"10.1.0.0/16": "active"})
+    assert enforced(stack, id_) == {"10.1.0.0/16"}
 
 
 def test_what_passes_is_tried_again(stack: Stack, id_: str) -> None:

@@ -164,6 +164,52 @@ def test_a_failure_is_told_and_the_next_success_mends_it(
     assert settled(stack, snapshot) == {"10.2.0.0/16": "active", "10.3.0.0/16": "active"}
 
 
+@pytest.mark.parametrize("error", FAILURES)
+def test_a_denial_that_failed_is_carried_out_by_the_next_change(
+    stack: Stack, share: str, snapshot: str, error: str
+) -> None:
+    """Its rule never comes back, also when a rule of the share is applied meanwhile."""
+    denied = allow_own(stack, snapshot, "10.2.0.0/16")
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "active"}
+    plan(stack, failing("update_snapshot_access", error))
+    deny_own(stack, snapshot, denied)
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "error"}
+    plan(stack)
+    allow(stack, share, "10.1.0.0/16")
+    assert settled_rules(stack, share) == "active"
+    assert enforced(stack, snapshot) == {("10.1.0.0/16", "ro")}
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "error"}
+    allow_own(stack, snapshot, "10.3.0.0/16")
+    assert settled(stack, snapshot) == {"10.3.0.0/16": "active"}
+    assert enforced(stack, snapshot) == {("10.1.0.0/16", "ro"), ("10.3.0.0/16", "ro")}
+
+
+def test_a_denial_that_failed_is_resumed(stack: Stack, snapshot: str) -> None:
+    denied = allow_own(stack, snapshot, "10.2.0.0/16")
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "active"}
+    plan(stack, failing("update_snapshot_access", "bug"))
+    deny_own(stack, snapshot, denied)
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "error"}
+    plan(stack)
+    wait_for(lambda: [each.state for each in inspection.find(stack.engine)] == ["parked"])
+    inspection.resume(stack.engine, inspection.find(stack.engine)[0].id)
+    assert settled(stack, snapshot) == {}
+    assert enforced(stack, snapshot) == set()
+
+
+@pytest.mark.parametrize("status", ["error_deleting", "unmanage_error"])
+def test_a_denial_for_a_snapshot_that_is_half_gone_is_told(
+    stack: Stack, snapshot: str, status: str
+) -> None:
+    denied = allow_own(stack, snapshot, "10.2.0.0/16")
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "active"}
+    change = sa.update(share_snapshot_instances).values(status=status)
+    stack.do(lambda conn: conn.execute(change))
+    deny_own(stack, snapshot, denied)
+    assert settled(stack, snapshot) == {"10.2.0.0/16": "error"}
+    assert any(status in text for text in told(stack))
+
+
 def test_an_administrator_resumes_it(stack: Stack, snapshot: str) -> None:
     plan(stack, failing("update_snapshot_access", "bug"))
     allow_own(stack, snapshot, "10.2.0.0/16")

@@ -3,6 +3,9 @@ all of them together.
 
 Each kind of rule has a table with `access_id` and a state (a `Noun`) for each instance that a rule
 is on. `of` says which rows are meant: those of an instance.
+
+A rule whose denial failed is `error_denying`: no driver is told of it any more, and each later
+application tries the denial again. Outside it is shown as `error`.
 """
 
 from __future__ import annotations
@@ -16,18 +19,35 @@ from sqlalchemy.engine import Connection
 from abaca.domain.rows import states
 from abaca.domain.rows.states import Noun
 
-WORST_FIRST = ("error", "denying", "queued_to_deny", "queued_to_apply", "applying", "active")
+WORST_FIRST = (
+    "error_denying",
+    "error",
+    "denying",
+    "queued_to_deny",
+    "queued_to_apply",
+    "applying",
+    "active",
+)
 GRANTED = ("queued_to_apply", "applying", "active", "error")
 """A driver is told of rules in these states."""
 SETTLED = ("active", "error")
+FAILED = ("error", "error_denying")
+BEING_DENIED = ("queued_to_deny", "denying")
+DENIED = (*BEING_DENIED, "error_denying")
 PENDING = ("queued_to_apply", "applying", "queued_to_deny", "denying")
 
 
+def shown(state: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """SQL: a state as clients see it."""
+    return sa.case((state == "error_denying", "error"), else_=state)
+
+
 def begin(conn: Connection, noun: Noun, of: sa.ColumnElement[bool]) -> None:
-    """Queued rules are in progress."""
-    queued = found(conn, noun, of, ("queued_to_apply", "queued_to_deny"))
-    for state, following in (("queued_to_apply", "applying"), ("queued_to_deny", "denying")):
-        states.move(conn, noun, [row.id for row in queued if row.state == state], following)
+    """Queued rules, and those whose denial failed before, are in progress."""
+    queued = found(conn, noun, of, ("queued_to_apply", *DENIED))
+    for is_denied, following in ((False, "applying"), (True, "denying")):
+        ids = [row.id for row in queued if (row.state in DENIED) is is_denied]
+        states.move(conn, noun, ids, following)
 
 
 def end(
@@ -44,9 +64,13 @@ def end(
     return [row.access_id for row in given if row.access_id in rejected and row.state != "error"]
 
 
-def fail(conn: Connection, noun: Noun, of: sa.ColumnElement[bool]) -> None:
-    """Rules with work in progress are in error."""
-    states.move(conn, noun, [row.id for row in found(conn, noun, of, PENDING)], "error")
+def queue_again(conn: Connection, noun: Noun, of: sa.ColumnElement[bool]) -> bool:
+    """Rules in error are queued again, to be denied those whose denial failed. False if there are
+    none."""
+    failed = found(conn, noun, of, FAILED)
+    for state, following in (("error", "queued_to_apply"), ("error_denying", "queued_to_deny")):
+        states.move(conn, noun, [row.id for row in failed if row.state == state], following)
+    return bool(failed)
 
 
 def found(

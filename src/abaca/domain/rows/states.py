@@ -274,8 +274,10 @@ ACCESS_RULE = _noun(
     applying="active error queued_to_deny",
     active="error queued_to_deny applying queued_to_apply",
     error="queued_to_deny applying active queued_to_apply",
-    queued_to_deny="denying error",
-    denying="error",
+    queued_to_deny="denying error_denying",
+    denying="error_denying",
+    # shown as error: what was taken away comes back with no later change of other rules
+    error_denying="queued_to_deny denying",
 )
 
 # Of an access rule of a snapshot on one snapshot instance.
@@ -286,8 +288,9 @@ SNAPSHOT_ACCESS_RULE = _noun(
     applying="active error queued_to_deny",
     active="error queued_to_deny applying",
     error="queued_to_deny queued_to_apply active",
-    queued_to_deny="denying error",
-    denying="error",
+    queued_to_deny="denying error_denying",
+    denying="error_denying",
+    error_denying="queued_to_deny denying",
 )
 
 TASK_STATES = (

@@ -36,7 +36,8 @@ _of_rule = (
 _rank = sa.case(
     {state: rank for rank, state in enumerate(rule_states.WORST_FIRST)}, value=table.c.state
 )
-STATE = _of_rule.order_by(_rank).limit(1).scalar_subquery()
+_worst = _of_rule.with_only_columns(rule_states.shown(table.c.state)).order_by(_rank)
+STATE = _worst.limit(1).scalar_subquery()
 """SQL: the state of an access rule, which is active once it is so on every instance of its
 share."""
 
@@ -78,7 +79,7 @@ def begin_update(conn: Connection, instance_id: str) -> bool:
     if share is None:
         return False
     if not states.SHARE.permits(share.status, Permit.HAS_RULES_APPLIED):
-        rule_states.fail(conn, states.ACCESS_RULE, _on(instance_id))
+        states.give_up(conn, states.ACCESS_RULE, _on(instance_id))
         _settle(conn, share)
         return False
     rule_states.begin(conn, states.ACCESS_RULE, _on(instance_id))
@@ -109,7 +110,7 @@ def fail_update(conn: Connection, instance_id: str, reason: str) -> None:
     share = _locked(conn, instance_id)
     if share is None:
         return
-    rule_states.fail(conn, states.ACCESS_RULE, _on(instance_id))
+    states.give_up(conn, states.ACCESS_RULE, _on(instance_id))
     _tell(conn, share.project_id, share.id, reason)
     # not as the rules say: a share without any may have been left on subnets that were not chosen
     set_status(conn, [share], "error")
@@ -121,20 +122,22 @@ def fail_all(conn: Connection, instance_ids: Sequence[str]) -> None:
     held = _INSTANCES.where(share_instances.c.id.in_(instance_ids)).order_by(share_instances.c.id)
     found = conn.execute(held.with_for_update(of=share_instances)).all()
     here = table.c.share_instance_id.in_([row.instance_id for row in found])
-    rules = conn.execute(sa.select(table.c.id, table.c.share_instance_id).where(here)).all()
-    states.move(conn, states.ACCESS_RULE, [rule.id for rule in rules], "error")
+    states.give_up(conn, states.ACCESS_RULE, here)
+    rules = conn.execute(sa.select(table).where(here)).all()
+    active = [rule.id for rule in rules if rule.state == "active"]
+    states.move(conn, states.ACCESS_RULE, active, "error")
     concerned = {rule.share_instance_id for rule in rules}
     set_status(conn, [row for row in found if row.instance_id in concerned], "error")
 
 
 def apply_again(conn: Connection, of: sa.ColumnElement[bool]) -> None:
-    """Apply the rules in error of those share instances again."""
+    """Apply the rules in error of those share instances again, and deny those whose denial
+    failed."""
     found = conn.execute(
         _INSTANCES.where(of, share_instances.c.access_rules_status == "error")
     ).all()
     here = table.c.share_instance_id.in_([row.instance_id for row in found])
-    failed = conn.scalars(sa.select(table.c.id).where(here, table.c.state == "error"))
-    states.move(conn, states.ACCESS_RULE, list(failed), "queued_to_apply")
+    rule_states.queue_again(conn, states.ACCESS_RULE, here)
     set_status(conn, found, "syncing")
     for row in found:
         shares.start(conn, "access_apply", row)
@@ -197,7 +200,7 @@ def _settle(conn: Connection, share: sa.Row[Any]) -> None:
         "syncing"
         if found & set(rule_states.PENDING)
         else "error"
-        if "error" in found
+        if found & set(rule_states.FAILED)
         else "active",
     )
 

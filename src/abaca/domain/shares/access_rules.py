@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from abaca.db.session import utcnow
 from abaca.db.tables import share_access_rules, share_instance_access_map, share_networks
 from abaca.db.tables import shares as shares_table
-from abaca.domain.rows import share_network_lock, states
+from abaca.domain.rows import rule_states, share_network_lock, states
 from abaca.domain.rows.listings import Listing, equal, having_pairs
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room, require_room_for_work
 from abaca.domain.rows.states import Permit
@@ -106,9 +106,7 @@ def deny(
         != share_id
     ):
         raise Missing(f"Access rule {access_id} could not be found.")
-    left = [
-        row for row in _states(conn, access_id) if row.state not in ("queued_to_deny", "denying")
-    ]
+    left = [row for row in _states(conn, access_id) if row.state not in rule_states.BEING_DENIED]
     if not left:
         return
     resource_lock_checks.require_rule_deletable(conn, caller, access_id, unrestrict=unrestrict)
@@ -124,7 +122,7 @@ def deny_all(conn: Connection, instances: Sequence[sa.Row[Any]]) -> None:
     left = conn.scalars(
         sa.select(table.c.id).where(
             table.c.share_instance_id.in_([instance.instance_id for instance in instances]),
-            table.c.state.not_in(("queued_to_deny", "denying")),
+            table.c.state.not_in(rule_states.BEING_DENIED),
         )
     ).all()
     if left:
@@ -152,6 +150,10 @@ def change_level(
     if rule["access_level"] == access_level:
         return rule
     rows = _states(conn, access_id)
+    if any(row.state == "error_denying" for row in rows):
+        raise Invalid(
+            f"Invalid access rule: {access_id} was to be deleted, and that failed: delete it again."
+        )
     if not all(states.ACCESS_RULE.permits(row.state, Permit.CHANGE_LEVEL) for row in rows):
         raise Invalid(
             f"Invalid access rule: {access_id} is {rule['state']}; its level can be changed when "

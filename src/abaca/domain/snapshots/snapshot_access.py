@@ -22,7 +22,7 @@ from abaca.db.tables import (
     share_snapshot_instance_access_map,
     shares,
 )
-from abaca.domain.rows import share_network_lock, states
+from abaca.domain.rows import rule_states, share_network_lock, states
 from abaca.domain.rows.row_limits import NO_LIMITS, RowLimits, require_room, require_room_for_work
 from abaca.domain.shares import access_targets
 from abaca.domain.snapshots import snapshot_access_states, snapshots
@@ -94,7 +94,7 @@ def deny(conn: Connection, caller: Caller, snapshot_id: str, access_id: str) -> 
     ).one_or_none()
     if rule is None or rule.snapshot_id != snapshot_id:
         raise Missing(f"Access rule {access_id} of snapshot {snapshot_id} could not be found.")
-    if rule.state not in ("queued_to_deny", "denying"):
+    if rule.state not in rule_states.BEING_DENIED:
         states.move(conn, states.SNAPSHOT_ACCESS_RULE, rule.id, "queued_to_deny")
         snapshot_access_states.start(conn, held)
 
@@ -107,7 +107,7 @@ def deny_all(conn: Connection, caller: Caller, snapshot_ids: Collection[str]) ->
         .join(share_snapshot_access_rules)
         .where(
             share_snapshot_access_rules.c.snapshot_id.in_(snapshot_ids),
-            table.c.state.not_in(("queued_to_deny", "denying")),
+            table.c.state.not_in(rule_states.BEING_DENIED),
         )
     ).all()
     if rows:
@@ -125,7 +125,7 @@ def find(conn: Connection, caller: Caller, snapshot_id: str) -> list[dict[str, A
     )
     table, state = share_snapshot_access_rules, share_snapshot_instance_access_map
     query = (
-        sa.select(table, state.c.state)
+        sa.select(table, rule_states.shown(state.c.state).label("state"))
         .join(state, state.c.access_id == table.c.id)
         .where(table.c.snapshot_id == snapshot_id)
         .order_by(table.c.created_at, table.c.id)

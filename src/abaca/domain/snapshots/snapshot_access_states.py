@@ -51,7 +51,12 @@ def begin_update(conn: Connection, share_instance_id: str, instance_id: str) -> 
     if row is None:
         return False
     if not states.SNAPSHOT.permits(row.status, Permit.HAS_ALL_DATA):
-        rule_states.fail(conn, states.SNAPSHOT_ACCESS_RULE, _on(instance_id))
+        states.give_up(conn, states.SNAPSHOT_ACCESS_RULE, _on(instance_id))
+        _tell(
+            conn,
+            row,
+            f"The snapshot is {row.status}: its access rules could not be changed.",
+        )
         return False
     rule_states.begin(conn, states.SNAPSHOT_ACCESS_RULE, _on(instance_id))
     return True
@@ -83,21 +88,20 @@ def fail_update(conn: Connection, share_instance_id: str, instance_id: str, reas
     """The rules could not be applied: those in progress are in error, and the project is told."""
     row = _locked(conn, share_instance_id, instance_id)
     if row is not None:
-        rule_states.fail(conn, states.SNAPSHOT_ACCESS_RULE, _on(instance_id))
+        states.give_up(conn, states.SNAPSHOT_ACCESS_RULE, _on(instance_id))
         _tell(conn, row, reason)
 
 
 def resume_update(conn: Connection, _share_instance_id: str, instance_id: str) -> None:
-    """The rules in error are queued again. Raises Conflict if there are none."""
+    """The rules in error, and the denials that failed, are queued again. Raises Conflict if there
+    are none."""
     held = snapshots.lock_instance(conn, instance_id)
-    noun = states.SNAPSHOT_ACCESS_RULE
-    failed = rule_states.found(conn, noun, _on(instance_id), ("error",))
-    if held is None or not failed:
+    rules = states.SNAPSHOT_ACCESS_RULE, _on(instance_id)
+    if held is None or not rule_states.queue_again(conn, *rules):
         raise Conflict(
             f"The snapshot instance {instance_id} has no access rules in error any more, so the "
             "operation cannot be resumed."
         )
-    states.move(conn, noun, [row.id for row in failed], "queued_to_apply")
     start(conn, held)
 
 
