@@ -256,8 +256,14 @@ class Ground:
         self._snapshots_let_go.clear()
 
     def _take_shares_back(self) -> None:
+        """Also one that could not be taken over: it is forgotten first."""
         for instance in self._let_go:
             known = self.stack.ask(share_instances_of, instance)
+            if known == ["manage_error"]:
+                share = self.stack.ask(share_of_instance, instance)
+                self.stack.do(share_management.unmanage, ADMIN, share)
+                assert self.stack.settled_share(share) == "gone"
+                known = []
             if not known and instance in world(self.stack)["shares"]:
                 self.manage_share(instance)
                 self.stack.wait(
@@ -321,6 +327,13 @@ class Ground:
             stack.do(security_services.delete, ADMIN, service["id"])
         # scenes know which address comes first
         stack.do(lambda conn: conn.execute(sa.delete(local_addresses_set_aside)))
+
+
+def share_of_instance(conn: Connection, instance_id: str) -> str:
+    """The id of its share."""
+    table = share_instances
+    found = conn.scalar(sa.select(table.c.share_id).where(table.c.id == instance_id))
+    return str(found)
 
 
 def share_instances_of(conn: Connection, instance_id: str) -> list[str]:

@@ -141,6 +141,23 @@ def test_what_was_never_taken_over_is_left_alone(stack: Stack, share: str) -> No
     assert world(stack)["shares"] == there
 
 
+def test_what_was_never_taken_over_is_not_deleted_by_force(stack: Stack, share: str) -> None:
+    """Neither as a share nor as an instance: it is forgotten, with what was counted for it."""
+    what = wanted(stack, share, share_proto="CIFS")
+    assert unmanage(stack, share) == "gone"
+    there = world(stack)["shares"]
+    for by_instance in (False, True):
+        wrong = manage(stack, what)
+        assert stack.settled_share(wrong) == "manage_error"
+        if by_instance:
+            stack.do(shares.force_delete_instance, instance_of(stack, wrong).id)
+        else:
+            stack.do(shares.force_delete, ADMIN, wrong)
+        assert stack.settled_share(wrong) == "gone"
+        assert world(stack)["shares"] == there and len(there) == 1
+        assert slate(stack)["quotas"] == []
+
+
 def test_a_snapshot_is_not_managed_as_a_share(stack: Stack, share: str) -> None:
     """It would have the snapshot's id, so that its forced deletion would take the snapshot."""
     snapshot = stack.snapshot(share)

@@ -74,9 +74,15 @@ def enforce_snapshot_access(
     return AccessUpdate(rejected=rejected, export_locations=_moved(driver, snapshot, server))
 
 
-def delete_snapshot(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
+def delete_share(host: str, share: Share, server: ShareServer | None) -> None:
     """As the driver's method, on the back end of `host`; nothing for one that was never taken over:
     what is there by its id may be another's."""
+    if share.size:
+        serving.current().driver(host).delete_share(share, server)
+
+
+def delete_snapshot(host: str, snapshot: Snapshot, server: ShareServer | None) -> None:
+    """The same of `delete_snapshot`."""
     if snapshot.size:
         serving.current().driver(host).delete_snapshot(snapshot, server)
 

@@ -9,7 +9,7 @@ from abaca.domain.driver_views import driver_values
 from abaca.domain.recovery import resumptions
 from abaca.domain.rows import messages
 from abaca.domain.shares import share_instances
-from abaca.operations import serving
+from abaca.operations import driver_calls, serving
 from abaca.workflow.steps import effect, later, tx, workflow
 
 
@@ -28,5 +28,5 @@ def share_delete(instance_id: str) -> None:
             later(driver_values.share, instance_id),
             later(driver_values.server_of_share, here.server_id),
         )
-        effect(serving.current().driver(here.host).delete_share, share, server)
+        effect(driver_calls.delete_share, here.host, share, server)
         tx(share_instances.remove, instance_id)
