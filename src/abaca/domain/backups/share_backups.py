@@ -69,17 +69,18 @@ _TEXTS: dict[str, sa.ColumnElement[Any]] = {
     "description": share_backups.c.display_description,
 }
 _COLUMNS: dict[str, sa.ColumnElement[Any]] = _TEXTS | {
-    name: share_backups.c[name] for name in ("status", "share_id", "topic", "backup_type")
+    name: share_backups.c[name] for name in ("status", "share_id", "backup_type")
 }
 LISTING = Listing(
     "Share backups",
     _visible,
     share_backups.c.id,
-    conditions={**equal(_COLUMNS), **containing(_TEXTS)},
+    conditions={**equal(_COLUMNS | {"topic": share_backups.c.topic}), **containing(_TEXTS)},
+    # not by host and topic, which only administrators are shown: an order tells, too
     sort_keys=_COLUMNS
     | {
         name: share_backups.c[name]
-        for name in ("id", "created_at", "updated_at", "size", "project_id", "host")
+        for name in ("id", "created_at", "updated_at", "size", "project_id")
     },
 )
 
