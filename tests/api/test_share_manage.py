@@ -86,6 +86,28 @@ def test_what_cannot_be_managed(
     assert len(api("GET", "/shares?all_tenants=1")["shares"]) == 1
 
 
+def test_manage_without_share_server(api: Api, back_end: BackEnd, body: dict[str, Any]) -> None:
+    """On a back end that has none: also below 2.49, and with no server named."""
+    back_end.arrive("host1@plain", driver_handles_share_servers=False)
+    api.share_type("plain", driver_handles_share_servers="False")
+    there = {"service_host": "host1@plain#pool1", "share_type": "plain"}
+    plain = {name: value for name, value in body.items() if name != "share_server_id"} | there
+    path = "/shares/manage"
+    api.fault("POST", path, {"share": {**body, **there}}, 409)
+    api.fault("POST", path, {"share": {**plain, "share_type": "gold"}}, 400)
+    api.fault("POST", path, {"share": {**plain, "service_host": POOL}}, 400)
+    made = api("POST", path, {"share": plain}, version="2.48")["share"]
+    assert made["status"] == "manage_starting" and made["host"] == "host1@plain#pool1"
+    assert (made["share_network_id"], made["share_server_id"]) == (None, None)
+    back_end.settle(made["id"])
+    api("POST", f"/shares/{made['id']}/action", {"unmanage": None}, status=202, version="2.48")
+    assert api("GET", f"/shares/{made['id']}")["share"]["status"] == "unmanage_starting"
+    old = {"share": {**plain, "export_path": f"{PATH}b"}}
+    assert api("POST", "/os-share-manage", old, version="2.6")["share"]["status"] == (
+        "manage_starting"
+    )
+
+
 def test_old_names_and_versions(api: Api, body: dict[str, Any]) -> None:
     """Up to 2.6 the URLs are others; below 2.49 no share server can be named, so that no share on
     one is managed or let go."""

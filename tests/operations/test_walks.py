@@ -9,13 +9,14 @@ in `test_walk_add_subnet`; the Linux back end in `test_walk_linux`. A new workfl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.databases import Databases, SqliteDatabases
-from tests.operations.scenarios import SCENARIOS, Ground, workflow_of
+from tests.operations.scenarios import SCENARIOS, Ask, Ground, workflow_of
 from tests.sample import sample
 from tests.stack import Stack, initialise, make_conf
 from tests.walk import Walk, places
@@ -46,21 +47,40 @@ def test_killed_anywhere_it_ends_the_same_on_postgresql(
 
 
 def walk_scene(scenario: str, databases: Databases, tmp_path: Path, **how_many: Any) -> None:
-    """Kill it at some places, and compare each end with that of an undisturbed run."""
+    walk(
+        lambda stack: SCENARIOS[scenario](Ground(stack)),
+        workflow_of(scenario),
+        databases,
+        tmp_path,
+        {},
+        **how_many,
+    )
+
+
+def walk(
+    scene: Callable[[Stack], Ask],
+    workflow: str,
+    databases: Databases,
+    tmp_path: Path,
+    options: Mapping[str, str],
+    **how_many: Any,
+) -> None:
+    """Kill it at some places, and compare each end with that of an undisturbed run. `options`: of
+    the back end."""
     state_dir, url = tmp_path / "state", databases.create_from(initialise)
     state_dir.mkdir()
-    backends = {"alpha": {"fault_plan": str(state_dir / "alpha.faults")}}
+    backends = {"alpha": {"fault_plan": str(state_dir / "alpha.faults"), **options}}
     stack = Stack(make_conf(state_dir, url, backends, **OVERRIDES))
     stack.share_type()
     with stack.working():
-        ask = SCENARIOS[scenario](Ground(stack))
+        ask = scene(stack)
     ask()
     stack.close()
-    walk = Walk(databases, url, state_dir, backends, workflow_of(scenario), dict(OVERRIDES))
-    steps, expected = walk.undisturbed()
+    walked = Walk(databases, url, state_dir, backends, workflow, dict(OVERRIDES))
+    steps, expected = walked.undisturbed()
     assert len(steps) >= 2
     assert not [row for rows in expected.values() for row in rows if '"status":"error' in row], (
         "nothing is in error when nobody disturbs it"
     )
     for number, moment in places(steps, **how_many):
-        walk.kill(steps, number, moment, expected)
+        walked.kill(steps, number, moment, expected)
