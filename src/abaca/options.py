@@ -189,6 +189,14 @@ API_OPTIONS: list[cfg.Opt] = [
         help="File with the users of http_basic, one a line: "
         "user:bcrypt-hash:project:role[,role]. `abaca user` writes it.",
     ),
+    cfg.IntOpt(
+        "login_token_seconds",
+        default=3600,
+        min=60,
+        max=86400,
+        help="How long a token counts that a user of http_basic is given for a login at "
+        "/v3/auth/tokens.",
+    ),
     cfg.ListOpt(
         "trusted_proxies",
         default=[],

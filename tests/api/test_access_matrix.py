@@ -25,6 +25,7 @@ LET_IN = {
     "admin": ["admin"],
     "member": ["admin", "manager", "member"],
     "reader": ["admin", "manager", "member", "reader"],
+    "any role": list(ROLES),
 }
 IDS = dict.fromkeys(
     ("type_id", "local_network_id", "local_subnet_id", "security_service_id", "share_network_id",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from pathlib import Path
 
 import bcrypt
@@ -123,6 +124,20 @@ def test_an_application_token_logs_in_until_it_is_revoked(basic_app: WsgiApp, us
     assert get(basic_app, basic("root+nightly", "Secret")).status_code == 401
     tokens.unlink()
     wait_for(lambda: get(basic_app, header).status_code == 401, 5)
+
+
+def test_a_wrong_login_by_body_is_logged_and_counted(
+    basic_app: WsgiApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = {"name": "alice", "password": "wrong-word"}
+    identity = {"methods": ["password"], "password": {"user": user}}
+    with caplog.at_level(logging.WARNING):
+        answer = testing.TestClient(basic_app).simulate_post(
+            "/v3/auth/tokens", json={"auth": {"identity": identity}}
+        )
+    assert answer.status_code == 401
+    assert "failed login as 'alice' from 127.0.0.1" in caplog.text
+    assert "wrong-word" not in caplog.text + answer.text
 
 
 def test_the_file_is_read_again_when_it_changes(basic_app: WsgiApp, users: Path) -> None:

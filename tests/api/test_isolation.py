@@ -36,7 +36,8 @@ UNVERIFIED = "share_networks.create"
 OTHERS = {"key": "color", "project_id": "red"}  # parameters that are no ids
 # whoever is told its key may ask; without it, it is as if there were no such transfer (400)
 BY_KEY = "share_transfers.accept"
-SAME_FOR_ALL = ("quotas.defaults", "projects.show")  # tell nothing of the project in their URL
+# tell nothing of the project in their URL
+SAME_FOR_ALL = ("quotas.defaults", "projects.show", "projects.show_v3")
 
 
 @pytest.fixture
@@ -390,6 +391,14 @@ BODIES: dict[str, Any] = {
     "services.enable": _constant(_SERVICE),
     "services.disable": _constant(_SERVICE),
     "quotas.update": _constant({"shares": 1}),
+    "identity.log_in": _constant(
+        {
+            "identity": {
+                "methods": ["password"],
+                "password": {"user": {"name": "bob", "password": "x"}},
+            }
+        }
+    ),
     "quotas.update_class": _constant({"shares": 1}),
     "local_networks.create_network": _constant({"name": "x"}),
     "local_networks.update_network": _constant({"name": "x"}),

@@ -74,19 +74,17 @@ def test_it_is_open_to_everyone(api: Api) -> None:
 
 
 def test_it_says_where_and_how_to_log_in(conf: cfg.ConfigOpts, engine: Engine) -> None:
-    """The server that was asked, and the one kind of credentials that it takes."""
+    """The server that was asked, and the kinds of credentials that it takes."""
     conf.set_override("public_endpoint", "https://shares.example.org", group="api")
     told = Api(create_app(conf, engine)).send("GET", "/openapi.json", who=None, version=None).json
     assert told["servers"] == [{"url": "https://shares.example.org"}]
-    assert told["components"]["securitySchemes"] == {
-        "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}
-    }
+    token = {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}
+    assert told["components"]["securitySchemes"] == token
     assert told["security"] == [{"token": []}]
     with_passwords = openapi.document(ROUTES, "http_basic")
-    assert with_passwords["components"]["securitySchemes"] == {
-        "basic": {"type": "http", "scheme": "basic"}
-    }
-    assert with_passwords["security"] == [{"basic": []}]
+    basic = {"basic": {"type": "http", "scheme": "basic"}}
+    assert with_passwords["components"]["securitySchemes"] == basic | token
+    assert with_passwords["security"] == [{"basic": []}, {"token": []}]
     assert openapi.document(ROUTES, "keystone")["components"]["securitySchemes"].keys() == {"token"}
     operations = {
         (path, method): operation

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import time
 from pathlib import Path
 from threading import Event
@@ -18,6 +20,7 @@ from abaca.api.users_file import UsersFile
 from tests.raw_http import basic
 
 FLOOD, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+HEAD = {"REQUEST_METHOD": "GET", "PATH_INFO": "/v2/shares"}
 
 
 class Slow(Passwords):
@@ -45,7 +48,7 @@ def slow(tmp_path: Path, *names: str) -> Slow:
 
 
 async def log_in(checking: HttpBasic, client: str, name: str, password: str) -> bool:
-    environ = {"HTTP_AUTHORIZATION": basic(name, password)}
+    environ = {**HEAD, "HTTP_AUTHORIZATION": basic(name, password)}
     await checking.prepare(environ, client, asyncio.get_running_loop().create_future())
     return checking.is_known(environ) and environ["abaca.known_password"].user is not None  # type: ignore[attr-defined]
 
@@ -147,7 +150,7 @@ def test_an_equal_wrong_password_is_not_answered_before_the_first_one(
 
     async def ask() -> None:
         checking = HttpBasic(passwords)
-        environ = {"HTTP_AUTHORIZATION": basic(name, "wrong")}
+        environ = {**HEAD, "HTTP_AUTHORIZATION": basic(name, "wrong")}
         first = asyncio.ensure_future(log_in(checking, FLOOD, name, "wrong"))
         while not first.done():
             assert not checking.is_known({**environ}), "known before it was told"
@@ -204,7 +207,7 @@ def test_a_right_token_waits_for_no_check_and_a_wrong_one_for_its_turn(tmp_path:
         flood = asyncio.ensure_future(log_in(checking, FLOOD, "mary", "slow"))
         await asyncio.sleep(0)
         try:
-            environ: dict[str, object] = {"HTTP_AUTHORIZATION": basic("mary+csi", "secret")}
+            environ = {**HEAD, "HTTP_AUTHORIZATION": basic("mary+csi", "secret")}
             assert checking.is_known(environ)
             environ["HTTP_AUTHORIZATION"] = basic("mary+csi", "Secret")
             assert not checking.is_known(environ), "it is refused no sooner than a wrong password"
@@ -215,3 +218,60 @@ def test_a_right_token_waits_for_no_check_and_a_wrong_one_for_its_turn(tmp_path:
         assert passwords.checked == ["slow"]
 
     asyncio.run(ask())
+
+
+def test_a_wrong_login_by_body_waits_as_one_by_header_does(tmp_path: Path) -> None:
+    """They are one guess: in the same lane, checked once, and a client that was wrong by header is
+    in doubt by body."""
+    passwords = slow(tmp_path, "mary", "anna")
+
+    async def ask() -> None:
+        checking = HttpBasic(passwords)
+        assert not await log_in(checking, FLOOD, "mary", "wrong")
+        flood = asyncio.ensure_future(log_in(checking, FLOOD, "mary", "slow"))
+        await asyncio.sleep(0)
+        guesses = [
+            asyncio.ensure_future(log_in_by_body(checking, FLOOD, "mary", password))
+            for password in ("slow", "slow-too")
+        ]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(log_in_by_body(checking, ELSEWHERE, "anna", "right"), 10)
+            assert not any(each.done() for each in guesses)
+        finally:
+            passwords.go.set()
+        assert await asyncio.gather(flood, *guesses) == [False] * 3
+        assert sorted(passwords.checked) == ["right", "slow", "slow-too", "wrong"]
+
+    asyncio.run(ask())
+
+
+def test_a_body_that_is_no_login_waits_for_nothing(tmp_path: Path) -> None:
+    """The application refuses it; a domain or method that there is not tells nothing of users."""
+    checking = HttpBasic(slow(tmp_path, "mary"))
+    for body in (b"", b"nonsense", login("mary", "x").replace(b"password", b"totp")):
+        assert checking.is_known(environ_of(body)), body
+    assert not checking.is_known(environ_of(login("mary", "x")))
+
+
+def login(name: str, password: str) -> bytes:
+    user = {"name": name, "password": password}
+    return json.dumps(
+        {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}}}
+    ).encode()
+
+
+def environ_of(body: bytes) -> dict[str, object]:
+    """Of a login, as the door makes it."""
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/v3/auth/tokens",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+    }
+
+
+async def log_in_by_body(checking: HttpBasic, client: str, name: str, password: str) -> bool:
+    environ = environ_of(login(name, password))
+    await checking.prepare(environ, client, asyncio.get_running_loop().create_future())
+    return checking.is_known(environ) and environ["abaca.known_password"].user is not None  # type: ignore[attr-defined]

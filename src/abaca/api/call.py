@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import falcon
 import msgspec
@@ -16,6 +16,7 @@ from sqlalchemy.engine import Engine
 
 from abaca.api import microversions, pagination
 from abaca.api.faults import NoSuchRoute, TooLarge, UnsupportedMediaType
+from abaca.api.login_tokens import Login
 from abaca.api.policy import Policy
 from abaca.api.row_cache import Found, RowCache
 from abaca.api.whole_lists import Part, WholeList
@@ -46,6 +47,13 @@ class Service:
     segment_ranges: SegmentRanges  # of local networks
     row_cache: RowCache
     certificate_expires: float | None = None  # of the one that is served, in seconds since 1970
+
+
+class WithHeaders(NamedTuple):
+    """A handler's answer that has headers of its own."""
+
+    body: Any
+    headers: Mapping[str, str]
 
 
 class _Once(Generic[_T]):
@@ -86,6 +94,18 @@ class Call:
         """Who makes the request."""
         caller: Caller = self._req.context.caller
         return caller
+
+    @property
+    def login(self) -> Login | None:
+        """The login token that the request is made with, or that it asks for; None: it has a
+        password."""
+        login: Login | None = self._req.context.get("login")
+        return login
+
+    def header(self, name: str) -> str | None:
+        """A header of the request."""
+        value: str | None = self._req.get_header(name)
+        return value
 
     @_Once
     def query_values(self) -> dict[str, list[str]]:

@@ -12,10 +12,11 @@ from abaca import log_context
 from abaca.api.authenticator import Authenticator, NoAuth
 from abaca.api.faults import NotIdentified
 from abaca.api.http_basic import HttpBasic
+from abaca.api.login_tokens import LoginTokens
 from abaca.api.passwords import Passwords
 from abaca.api.tokens_file import ApplicationTokens
 from abaca.api.users_file import UsersFile
-from abaca.config import tokens_file, users_file
+from abaca.config import key_file, tokens_file, users_file
 from abaca.errors import Invalid
 from abaca.values import Caller
 
@@ -93,7 +94,9 @@ def authenticator(conf: cfg.ConfigOpts) -> Authenticator:
     if strategy == "keystone":
         return _keystone(conf)
     users = UsersFile(users_file(conf))
-    return HttpBasic(Passwords(users), ApplicationTokens(tokens_file(conf), users))
+    tokens = ApplicationTokens(tokens_file(conf), users)
+    logins = LoginTokens(key_file(conf), conf.api.login_token_seconds, users, tokens)
+    return HttpBasic(Passwords(users), tokens, logins)
 
 
 def _keystone(conf: cfg.ConfigOpts) -> Authenticator:

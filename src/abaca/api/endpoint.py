@@ -11,7 +11,7 @@ import falcon
 import msgspec
 
 from abaca.api import microversions
-from abaca.api.call import Call, Service
+from abaca.api.call import Call, Service, WithHeaders
 from abaca.api.declaration import VERSIONED, Route
 from abaca.api.faults import NoSuchRoute
 from abaca.api.whole_lists import WholeList
@@ -65,7 +65,11 @@ class Endpoint:
         if route.rule is not None:
             call.enforce(route.rule.name)
         req.context.action, req.context.params = route.action, params
-        answer = req.context.answer = route.handler(call, **params)
+        answer = route.handler(call, **params)
+        if isinstance(answer, WithHeaders):
+            resp.set_headers(dict(answer.headers))
+            answer = answer.body
+        req.context.answer = answer
         resp.status = route.status
         if isinstance(answer, str):
             resp.content_type, resp.text = "text/plain; charset=utf-8", answer

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy.exc import OperationalError
 
 from abaca.api.first_of_a_minute import FirstOfAMinute
-from abaca.api.wire import local_networks
+from abaca.api.wire import identity, local_networks
 from abaca.db.session import is_outage
 from abaca.errors import CallerError, Forbidden, Missing, Unauthenticated
 
@@ -90,7 +90,7 @@ class PolicyForbids(Forbidden):
 
 
 def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str) -> None:
-    """Render a fault, in Neutron's format for Neutron's routes.
+    """Render a fault, in Neutron's and Keystone's formats for routes of theirs.
 
     413 has `Retry-After: 0`: deleting something makes room, waiting does not.
     """
@@ -101,6 +101,8 @@ def answer(req: falcon.Request, resp: falcon.Response, status: int, message: str
     resp.content_type = "application/json"
     if req.path.startswith(f"{local_networks.BASE}/"):
         resp.data = msgspec.json.encode(local_networks.fault(req.method, req.path, status, message))
+    elif f"{req.path}/".startswith("/v3/"):
+        resp.data = msgspec.json.encode(identity.fault(status, message))
     else:
         resp.data = fault(status, message)
     resp.text = None

@@ -1,6 +1,9 @@
-"""Authentication by http_basic: passwords against the users file, and application tokens.
+"""Authentication by http_basic: passwords against the users file, application tokens, and the login
+tokens that both can be exchanged for.
 
-A token that is right costs a hash and is answered at once; one that is wrong is a wrong password.
+Name and password are in the header or, for that exchange, in the body (`keystone_login`); from
+there on it is one way. An application token that is right costs a hash and is answered at once; one
+that is wrong is a wrong password. A login token costs a decryption, right or wrong.
 
 A password that is not remembered is checked before the request takes a thread, in separate threads.
 A client that has just given a wrong password queues behind others that did, and not in front of
@@ -23,18 +26,23 @@ from typing import Any
 import bcrypt
 import falcon
 
+from abaca.api import keystone_login
 from abaca.api.authenticator import MISSING, caller
 from abaca.api.door.checks import Checks, QueueFull, Turn
 from abaca.api.door.refusals import Busy, ClientGone
 from abaca.api.faults import Attempt, NotIdentified
+from abaca.api.login_tokens import Login, LoginTokens
 from abaca.api.passwords import Known, Passwords
 from abaca.api.tokens_file import ApplicationTokens
+from abaca.errors import CallerError
 from abaca.values import Caller
 
 _MALFORMED = "The Authorization header is malformed."
 _WRONG = "Wrong user name or password."
+_WRONG_TOKEN = "The token in X-Auth-Token is not valid here, or not any more: log in again."
 
 _KNOWN = "abaca.known_password"  # in the environment: what was found out about this request's
+_LOGIN_TOKEN = "HTTP_X_AUTH_TOKEN"
 _FIRSTS = 2  # first checks of a client at once, one of them for one client
 _NICE = 5  # the others run at a lower priority than these and requests
 _DOUBT_SECONDS, _DOUBTS = 60.0, 4096
@@ -45,9 +53,15 @@ _SPREAD = 0.1  # of that, more or less
 class HttpBasic:
     """An Authenticator."""
 
-    def __init__(self, passwords: Passwords, tokens: ApplicationTokens | None = None) -> None:
+    def __init__(
+        self,
+        passwords: Passwords,
+        tokens: ApplicationTokens | None = None,
+        logins: LoginTokens | None = None,
+    ) -> None:
         self._passwords = passwords
         self._tokens = tokens
+        self._logins = logins
         self._firsts = Checks(_FIRSTS, of_one_client=1)
         self._repeated = Checks(1, nice=_NICE)
         self._wrong_answers = Checks(1)
@@ -55,23 +69,50 @@ class HttpBasic:
         self._pace = _Pace(passwords)
 
     def __call__(self, req: falcon.Request) -> Caller:
-        """The caller. Raises NotIdentified."""
-        name, password = _credentials(req.env.get("HTTP_AUTHORIZATION"))
-        known = (
-            req.env.get(_KNOWN)
+        """The caller; `req.context.login`: the login token that was shown, or made now. Raises
+        NotIdentified and, for the body of a login, Invalid and TooLarge."""
+        if _has_login_token(req.env):
+            known, req.context.login = self._logged_in(req.env[_LOGIN_TOKEN])
+        else:
+            known = self._identified(req.env)
+            if keystone_login.is_login(req.env):
+                req.context.login = self._log_in(req.env, known)
+        assert known.user is not None
+        user = known.user
+        return caller(req, user.name, user.project_id, user.roles, known.token)
+
+    def _identified(self, environ: dict[str, Any]) -> Known:
+        """Whose name and password the request has. Raises NotIdentified."""
+        name, password = _credentials(environ)
+        known: Known = (
+            environ.get(_KNOWN)
             or self._recall(name, password)
             or self._passwords.check(name, password)
         )
         if known.user is None:
             raise NotIdentified(_WRONG, attempt=Attempt("password", f"as {name[:64]!a}"))
-        user = known.user
-        return caller(req, user.name, user.project_id, user.roles, known.token)
+        return known
+
+    def _logged_in(self, token: str) -> tuple[Known, Login]:
+        """Whose login token it is. Raises NotIdentified."""
+        found = self._logins.find(token) if self._logins is not None else None
+        if found is None:
+            raise NotIdentified(_WRONG_TOKEN, attempt=Attempt("token", "with a login token"))
+        return found
+
+    def _log_in(self, environ: dict[str, Any], known: Known) -> Login | None:
+        """A token for who is identified. Raises NotIdentified for a scope that is not theirs."""
+        assert known.user is not None
+        keystone_login.require_scope(keystone_login.asked(environ), known.user.project_id)
+        return self._logins.issue(known) if self._logins is not None else None
 
     def is_known(self, environ: dict[str, Any]) -> bool:
         """Whether the answer is known without a check."""
+        if _has_login_token(environ):
+            return True
         try:
-            known = self._recall(*_credentials(environ.get("HTTP_AUTHORIZATION")))
-        except NotIdentified:  # the application says so
+            known = self._recall(*_credentials(environ))
+        except CallerError:  # the application says so
             return True
         environ[_KNOWN] = known
         return known is not None
@@ -80,7 +121,7 @@ class HttpBasic:
         self, environ: dict[str, Any], client: str, gone: asyncio.Future[None]
     ) -> None:
         """Have the password checked. Raises Busy, ClientGone."""
-        name, password = _credentials(environ.get("HTTP_AUTHORIZATION"))
+        name, password = _credentials(environ)
         turn = self._turn_of_wrong_answer(client, name, password)
         try:
             is_wrong = self._passwords.is_wrong(name, password)
@@ -194,7 +235,25 @@ class _Pace:
         self._cost = cost
 
 
-def _credentials(header: str | None) -> tuple[str, str]:
+def _has_login_token(environ: dict[str, Any]) -> bool:
+    """Whether a login token counts: no password is given beside it."""
+    return (
+        bool(environ.get(_LOGIN_TOKEN))
+        and "HTTP_AUTHORIZATION" not in environ
+        and not keystone_login.is_login(environ)
+    )
+
+
+def _credentials(environ: dict[str, Any]) -> tuple[str, str]:
+    """Name and password, from the body of a login or else the header. Raises NotIdentified, and
+    what `keystone_login.asked` does."""
+    if keystone_login.is_login(environ):
+        asked = keystone_login.asked(environ)
+        return asked.name, asked.password
+    return _from_header(environ.get("HTTP_AUTHORIZATION"))
+
+
+def _from_header(header: str | None) -> tuple[str, str]:
     scheme, _, encoded = (header or "").partition(" ")
     if scheme.lower() != "basic":
         raise NotIdentified(MISSING)

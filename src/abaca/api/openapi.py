@@ -29,7 +29,7 @@ _LEVELS = {SUMMARY: "Summary", DETAIL: "Detail", SHOW: ""}
 # How callers prove who they are, by `[api] auth_strategy`.
 _TOKEN = {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}}
 _SECURITY: dict[str, dict[str, Schema]] = {
-    "http_basic": {"basic": {"type": "http", "scheme": "basic"}},
+    "http_basic": {"basic": {"type": "http", "scheme": "basic"}, **_TOKEN},
     "keystone": _TOKEN,
     "noauth": _TOKEN,
 }

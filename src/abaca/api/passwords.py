@@ -8,6 +8,7 @@ import hmac
 import secrets
 import threading
 import time
+from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 import bcrypt
@@ -25,10 +26,13 @@ _LONGEST = 72  # bytes: bcrypt takes no more
 
 class Known(NamedTuple):
     """What a name and a password come to: a user, or None for wrong. `token`: the name of the
-    application token that was given; its roles are the user's here."""
+    application token that was given; its roles are the user's here. `line`, `end`: that token's
+    line in its file, and when it ends."""
 
     user: User | None
     token: str = ""
+    line: str = ""
+    end: datetime | None = None
 
 
 class _Wrong(NamedTuple):

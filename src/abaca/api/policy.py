@@ -34,6 +34,7 @@ ADMIN = "rule:admin"
 MEMBER = "rule:member"
 READER = "rule:reader"
 CREATOR = "rule:creator"
+ANY_ROLE = "@"
 
 PERSONAS = {
     "admin": "role:admin",

@@ -13,7 +13,7 @@ import msgspec
 
 from abaca.api import microversions
 from abaca.api.declaration import VERSIONED, Gives, Route
-from abaca.api.policy import ADMIN, CREATOR, MEMBER, READER
+from abaca.api.policy import ADMIN, ANY_ROLE, CREATOR, MEMBER, READER
 from abaca.api.routing import ROUTES
 from abaca.api.wire.fields import DETAIL, SHOW, SUMMARY, Field, View
 
@@ -29,12 +29,19 @@ describes its newest version for machines at `/openapi.json`. What differs from 
 Versions are asked for with the header `{microversions.HEADER}`, from {_FIRST} (also without the
 header) to {_NEWEST}. A request outside of its versions is 404, as is an experimental one without
 the header `{microversions.EXPERIMENTAL_HEADER}: True`, which Manila's clients send by themselves.
-"For" names the least role in the project that the rules in code let in: reader, member, admin. On
-each route: [who may do what](api-access.md). A project id may follow `/v2` in every URL.
+"For" names the least role in the project that the rules in code let in: reader, member, admin, or
+*any role* for whoever has logged in. On each route: [who may do what](api-access.md). A project id
+may follow `/v2` in every URL.
 Errors are `{{"<fault>": {{"code": …, "message": …}}}}`. Requests marked as extension are
 Abaca's own: Manila does not have them."""
 
-_PERSONAS = {ADMIN: "admin", CREATOR: "member", MEMBER: "member", READER: "reader"}
+_PERSONAS = {
+    ADMIN: "admin",
+    CREATOR: "member",
+    MEMBER: "member",
+    READER: "reader",
+    ANY_ROLE: "any role",
+}
 _SHOWN = {SUMMARY: "everywhere", DETAIL: "not in short", SHOW: "in full only"}
 _GIVEN = {SUMMARY: "in short", DETAIL: "in detail", SHOW: "in full"}
 
@@ -63,7 +70,7 @@ def page(routes: Iterable[Route]) -> str:
 
 def persona(route: Route) -> str:
     """Whom the rules in code let in: everyone, or those who have this role in the project, and all
-    before it: admin, member, reader."""
+    before it: admin, member, reader, any role."""
     return "everyone" if route.rule is None else _PERSONAS[route.rule.default]
 
 

@@ -18,6 +18,7 @@ from abaca.api.resources import (
     export_locations,
     extra_specs,
     group_specs,
+    identity,
     local_networks,
     local_rbac_policies,
     messages,
@@ -103,6 +104,7 @@ RESOURCES = [
     local_networks.RESOURCE,
     local_rbac_policies.RESOURCE,
     projects.RESOURCE,
+    identity.RESOURCE,
 ]
 ROUTES: list[Route] = [route for resource in RESOURCES for route in resource.routes]
 RULES = rules_of(RESOURCES)

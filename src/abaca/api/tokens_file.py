@@ -109,9 +109,18 @@ class ApplicationTokens:
         token = self._tokens.content().get(login)
         if token is None or not hmac.compare_digest(token.digest, digest(secret)):
             return None
+        return self.known(login)
+
+    def known(self, login: str) -> Known | None:
+        """The same for who has shown the secret before."""
+        token = self._tokens.content().get(login)
+        if token is None:
+            return None
         users = self._users.content()
         user = users.get(token.user)
         if user is None or login in users or token.has_ended():
             return None
         roles = token.roles_of(user)
-        return Known(user._replace(roles=roles), token.name) if roles else None
+        if not roles:
+            return None
+        return Known(user._replace(roles=roles), token.name, line(token), token.end)
