@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageMetadata, metadata
 from pathlib import Path
 
+from abaca.drivers.linux.backups.target import RESTIC
 from abaca.drivers.linux.file_services.nfs.cell.library import COMPILER
 from abaca.drivers.linux.requirements import PROGRAMS
 
@@ -29,6 +30,7 @@ DEBIAN = {
     "nfs-ganesha": "LGPL-3.0-or-later",
     "nfs-ganesha-vfs": "LGPL-3.0-or-later",
     "nftables": "GPL-2.0-only",
+    "restic": "BSD-2-Clause",
     "util-linux": "GPL-2.0-or-later",
 }
 HEAD = """\
@@ -82,7 +84,7 @@ def licence(stated: PackageMetadata) -> str:
 
 
 def _programs() -> Iterator[str]:
-    wanted = {*PROGRAMS.values(), "nfs-ganesha-vfs", COMPILER, "libc6-dev"}
+    wanted = {*PROGRAMS.values(), RESTIC, "nfs-ganesha-vfs", COMPILER, "libc6-dev"}
     if wanted != DEBIAN.keys():
         wrong = ", ".join(sorted(wanted ^ DEBIAN.keys()))
         raise SystemExit(f"notices: DEBIAN in {Path(__file__).name} is wrong about {wrong}")

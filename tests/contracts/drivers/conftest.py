@@ -35,6 +35,7 @@ TRIED_WITH_IMAGES = {
     "test_a_lost_server_is_ensured_with_its_mountable_snapshots",
     "test_forged_handles_open_nothing_foreign",
     "test_it_tells_what_its_shares_hold",
+    "test_a_share_gets_back_what_it_held_when_the_backup_began",
 }
 """Of the conformance suite: what makes, fills, loses and removes file systems. All of it with
 ABACA_SAMPLE=all."""

@@ -72,6 +72,8 @@ def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
         "pool_size_gib": str(POOL_GIB),
         "pool_sparse": "true",
     }
+    if driver.backup_target is not None:
+        options["backup_folder"] = str(driver.backup_target.folder)
     options["image_per_share_server"] = str(isinstance(driver.file_systems, ImagePerServer)).lower()
     return LinuxDriver(BACKEND_NAME, options | more)
 
@@ -113,6 +115,17 @@ def fill_share(driver: LinuxDriver, share: Share, server: ShareServer, gib: int)
     with open(file, "wb") as filling:
         os.posix_fallocate(filling.fileno(), 0, gib * 1024**3)
         os.fsync(filling.fileno())
+
+
+def empty_share(driver: LinuxDriver, share: Share, server: ShareServer) -> None:
+    """Remove what `fill_share` has put there."""
+    (driver.file_systems.of(server.id).path(share.id) / "filling").unlink(missing_ok=True)
+
+
+def held_gib(driver: LinuxDriver, share: Share, server: ShareServer) -> int:
+    """Whole GiB of what `fill_share` has put there."""
+    file = driver.file_systems.of(server.id).path(share.id) / "filling"
+    return file.stat().st_size // 1024**3 if file.exists() else 0
 
 
 def can_read(

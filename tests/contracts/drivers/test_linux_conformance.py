@@ -32,7 +32,11 @@ def _made(tmp_path_factory: pytest.TempPathFactory, **options: str) -> Iterator[
     backend = _backend()
     if reason := backend.unavailable_reason():
         pytest.skip(reason)
-    driver = backend.make_linux_driver(tmp_path_factory.mktemp("linux"), **options)
+    driver = backend.make_linux_driver(
+        tmp_path_factory.mktemp("linux"),
+        backup_folder=str(tmp_path_factory.mktemp("backups")),
+        **options,
+    )
     yield driver
     backend.cleanup(driver)
 
@@ -44,6 +48,12 @@ class TestLinux(DriverConformance):
 
     def fill_share(self, driver: ShareDriver, share: Share, server: ShareServer, gib: int) -> None:
         _hook("fill_share")(driver, share, server, gib)
+
+    def empty_share(self, driver: ShareDriver, share: Share, server: ShareServer) -> None:
+        _hook("empty_share")(driver, share, server)
+
+    def held_gib(self, driver: ShareDriver, share: Share, server: ShareServer) -> int:
+        return int(_hook("held_gib")(driver, share, server))
 
     def lose_everything(self, driver: ShareDriver) -> ShareDriver:
         lost: ShareDriver = _hook("lose_everything")(driver)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
+import signal
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -55,6 +57,12 @@ class ControlGroups:
         for parent, _ in self._parents(make=False):
             with contextlib.suppress(OSError):  # there are others' in it, or it is not there
                 parent.rmdir()
+
+    def kill(self, name: str) -> None:
+        """Kill all processes of a group, those that they start meanwhile included. Nothing there is
+        success."""
+        files = [parent / name / "cgroup.procs" for parent, _ in self._parents(make=False)]
+        processes.wait_until(lambda: not any(map(_killed, files)), END_SECONDS)
 
     def names(self) -> list[str]:
         """All groups of all installations."""
@@ -107,6 +115,17 @@ class ControlGroups:
                     break
 
 
+def _killed(members: Path) -> int:
+    """How many processes were in a group; they have been sent the signal."""
+    with contextlib.suppress(FileNotFoundError):
+        found = members.read_text().split()
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        return len(found)
+    return 0
+
+
 def _is_removed(group: Path) -> bool:
     """False while a process that was killed is still in it; how long that lasts is up to the
     machine."""
@@ -131,8 +150,9 @@ def _ensure(group: Path, files: Mapping[str, str], limits: Mapping[str, int]) ->
 
 
 _OF_SERVERS = ControlGroups(FOLDER, _VERSION_2, _VERSION_1)
-ensure, remove, remove_parents, names, limits_of = (
+ensure, kill, remove, remove_parents, names, limits_of = (
     _OF_SERVERS.ensure,
+    _OF_SERVERS.kill,
     _OF_SERVERS.remove,
     _OF_SERVERS.remove_parents,
     _OF_SERVERS.names,

@@ -4,8 +4,8 @@ Debian's packages is needed.
 A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is
 a btrfs subvolume with a limit. This module is the interface to the service: options, locks, what is
 refused. The parts: `server.py` (one share server), `routing.py` (its addresses), `inventory.py`
-(what is there), and three folders: `wires/` (how its ports reach their networks), `file_services/`
-(who speaks to clients) and `pools/` (where the bytes are).
+(what is there), and four folders: `wires/` (how its ports reach their networks), `file_services/`
+(who speaks to clients), `pools/` (where the bytes are) and `backups/` (copies of them elsewhere).
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from abaca.drivers.capabilities import Capabilities
-from abaca.drivers.interface import ShareDriver, exported_on, required
+from abaca.drivers.interface import exported_on, required
 from abaca.drivers.linux import bounds, duplicates, ldap, mounts
+from abaca.drivers.linux.backups import target
+from abaca.drivers.linux.backups.calls import BackupCalls
+from abaca.drivers.linux.backups.target import Target
 from abaca.drivers.linux.bounds import Bounds
 from abaca.drivers.linux.file_services.interface import (
     PROOF_OTHER,
@@ -98,12 +103,13 @@ OPTIONS = {
     **service.OPTIONS,
     **bounds.OPTIONS,
     **wiring.OPTIONS,
+    **target.OPTIONS,
 }
 DEFAULTS = {name: option.default for name, option in OPTIONS.items()}
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 
 
-class LinuxDriver(ShareDriver):
+class LinuxDriver(BackupCalls):
     """OPTIONS says what can be set; all of it is optional.
 
     With neither physical networks nor tunnels it makes the networks itself, and nobody else is on
@@ -148,6 +154,10 @@ class LinuxDriver(ShareDriver):
         self._services: FileServices = NfsServices(chosen, self._bounds.connections)
         self._wires: Wires = BridgePlug(chosen["namespace"], Wiring(chosen))
         self._patience = number(chosen, "answer_seconds", 0.1)
+        self.backup_target = Target.of(chosen, self.layout)
+        self.capabilities = replace(
+            self.capabilities, backup_support=self.backup_target is not None
+        )
         self._is_proved = False
         self._locks: dict[str, threading.RLock] = {}
         self._locks_guard = threading.Lock()
@@ -271,7 +281,7 @@ class LinuxDriver(ShareDriver):
     def machine_findings(self) -> list[Finding]:
         with os_errors_sorted("looking at the wires"):
             unnamed = self._wires.unnamed()
-        return [
+        of_wires = [
             Finding(
                 what="wires",
                 lack=f"running share servers are connected by what is set no longer: {what}. They "
@@ -280,6 +290,7 @@ class LinuxDriver(ShareDriver):
             )
             for what in unnamed
         ] or [Finding(what="wires", seen="all that share servers are connected by is set")]
+        return of_wires + (list(self.backup_target.findings()) if self.backup_target else [])
 
     def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
         refuse_malformed([info])

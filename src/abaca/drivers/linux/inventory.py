@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,8 @@ from abaca.drivers.linux.wires.port_security import secured_ports
 from abaca.errors import OutcomeUnknown
 
 END_SECONDS = 5.0
-PROGRAMS = (GANESHA, BUS)
+PROGRAMS = (GANESHA, BUS, Path(sys.executable).name)
+"""Python: what works on backups; see `backups/jobs.py`."""
 PASSING = (
     "namespaces",
     "links",

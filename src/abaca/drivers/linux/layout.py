@@ -22,6 +22,9 @@ NAMESPACE_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,31}")
 NO_SHARE = "proof-"
 """Subvolumes whose names begin so are no shares: a back end proves with them that its walls
 stand."""
+OF_BACKUPS = ("backup-", "restore-")
+"""Subvolumes whose names begin so are no shares either: the data of one instant that a backup is
+made of, and data that a backup is restored to before it takes the place of a share's."""
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -47,6 +50,8 @@ class Layout:
         self.state_dir = state_dir
         self.state = state_dir / safe_id(backend_name)
         self.run = run_path(namespace)
+        self.backup_jobs = self.run / "backups"
+        self.backup_key = state_dir / "backup.key"  # of all back ends of a worker
 
     @property
     def servers(self) -> Path:

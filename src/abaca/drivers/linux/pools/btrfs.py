@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Literal
 
 from abaca.drivers.linux import beneath, loops, mounts
-from abaca.drivers.linux.layout import NO_SHARE, require_trusted, safe_id
+from abaca.drivers.linux.layout import require_trusted, safe_id
 from abaca.drivers.linux.pools import subvolumes
-from abaca.drivers.linux.pools.contents import SUCCESSOR, Contents
+from abaca.drivers.linux.pools.contents import NO_SHARES, SUCCESSOR, Contents
 from abaca.drivers.linux.pools.image import Image
-from abaca.drivers.linux.pools.interface import Capacity, NotThere
+from abaca.drivers.linux.pools.interface import Capacity, NotThere, Place
 from abaca.drivers.linux.pools.room import GIB, MIB
 from abaca.drivers.linux.pools.tidying import Tidying
 from abaca.drivers.linux.programs import os_errors_sorted, run
@@ -186,7 +186,7 @@ class BtrfsPool:
         mounted."""
         with self._opened() as pool:
             names = [each.name for each in subvolumes.subvolumes(pool.shares)]
-        return sorted(name for name in names if not name.startswith(NO_SHARE))
+        return sorted(name for name in names if not name.startswith(NO_SHARES))
 
     def files(self, ending: str) -> list[str]:
         """Names of the files that end so, beside the shares. Raises Unavailable when the pool is
@@ -351,16 +351,20 @@ class BtrfsPool:
 
         Ganesha does not export a subvolume that is merely a folder of a mounted pool.
         """
-        with self._opened() as pool, pool.subvolume(share_id) as share:
-            wanted = f"subvolid={subvolumes.number_of(share)}"
+        source, wanted = self.place(share_id)
         flags = f"{DATA_ONLY},ro" if read_only else DATA_ONLY
         found = mounts.mounts_below(point)
         if len(found) == 1 and wanted in found[0].options and found[0].filesystem == "btrfs":
             mounts.ensure_flags(found[0], flags)
             return False
         mounts.unmount(point)
-        mounts.mount(self._mounted().source, point, f"{wanted},{flags}")
+        mounts.mount(source, point, f"{wanted},{flags}")
         return True
+
+    def place(self, share_id: str) -> Place:
+        """How a share or snapshot is mounted by itself."""
+        with self._opened() as pool, pool.subvolume(share_id) as share:
+            return Place(self._mounted().source, f"subvolid={subvolumes.number_of(share)}")
 
     def _mounted(self) -> mounts.Mount:
         pool = mounts.mount_at(self.root)

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from abaca.drivers.linux import beneath
-from abaca.drivers.linux.layout import NO_SHARE, safe_id
+from abaca.drivers.linux.layout import NO_SHARE, OF_BACKUPS, safe_id
 from abaca.drivers.linux.pools import subvolumes
 from abaca.drivers.linux.pools.interface import NotThere
 from abaca.drivers.linux.pools.room import Promise, Room, growth, room, surplus
 from abaca.errors import OutcomeUnknown, Refused
 
+NO_SHARES = (NO_SHARE, *OF_BACKUPS)
 SUCCESSOR = "-successor"
 """Ends the name of what takes the place of a share's data when it is reverted."""
 
@@ -83,7 +84,7 @@ class Contents(NamedTuple):
             found.name: groups[found.number].referenced
             for found in subvolumes.subvolumes(self.shares)
             if found.number in groups and not found.is_read_only
-            and not found.name.endswith(SUCCESSOR) and not found.name.startswith(NO_SHARE)
+            and not found.name.endswith(SUCCESSOR) and not found.name.startswith(NO_SHARES)
         }  # fmt: skip
 
     def group(self, number: int) -> subvolumes.Group:

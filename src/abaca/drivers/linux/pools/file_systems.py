@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -107,6 +107,13 @@ def _pool(options: Mapping[str, str], layout: Layout, over_subscription: float) 
     return BtrfsPool(layout.state / "pool", image, layout.namespace, over_subscription)
 
 
+def _holding(pools: Iterable[BtrfsPool], share_id: str) -> Pool:
+    for pool in pools:
+        if pool.has(share_id):
+            return pool
+    raise NotThere(f"the data of {share_id} is in no file system of shares")
+
+
 class OneForAll:
     """All shares are in the pool itself. `end_users()`: as `chosen`, of all share servers."""
 
@@ -130,6 +137,9 @@ class OneForAll:
 
     def of(self, server_id: str) -> Pool:
         return self._pool
+
+    def holding(self, share_id: str) -> Pool:
+        return _holding([self._pool], share_id)
 
     def remove(self, server_id: str) -> None:
         pass
@@ -185,6 +195,10 @@ class ImagePerServer:
         if safe_id(server_id) not in self._ids():
             raise NotThere(f"share server {server_id} has no file system in the pool")
         return self._mounted(server_id)
+
+    def holding(self, share_id: str) -> Pool:
+        ready = [one for one in map(self._one, self._ids()) if one.is_ready]
+        return _holding(ready, share_id)
 
     def remove(self, server_id: str) -> None:
         one = self._one(server_id)

@@ -34,6 +34,14 @@ class Capacity(NamedTuple):
     kept_beside: int
 
 
+class Place(NamedTuple):
+    """What is mounted to have the data of one share or snapshot, and nothing else: the device, and
+    the option that names the data."""
+
+    device: str
+    option: str
+
+
 class Pool(Protocol):
     """The shares and snapshots of one share server. Sizes of shares are in GiB; each is promised
     its size, whatever others do."""
@@ -96,6 +104,10 @@ class Pool(Protocol):
         (NotThere) without data.
         """
 
+    def place(self, share_id: str) -> Place:
+        """How the data of a share or snapshot is mounted by itself. Raises Refused (NotThere)
+        without data."""
+
     def ensure_empty(self, name: str) -> int:
         """Make sure of something like a share that is not one: it is promised nothing, and nobody
         may write to it.
@@ -130,6 +142,10 @@ class FileSystems(Protocol):
     def of(self, server_id: str) -> Pool:
         """Where the shares of a server are. Raises Refused (NotThere) when it has no file
         system."""
+
+    def holding(self, share_id: str) -> Pool:
+        """The one with data of this share or snapshot, whatever its share server is; no lock is
+        needed. Raises Refused (NotThere) where none has."""
 
     def remove(self, server_id: str) -> None:
         """Take it away, unless it holds shares or snapshots. Nothing there is success."""
