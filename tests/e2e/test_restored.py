@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -50,15 +51,13 @@ def machine() -> Iterator[Machine]:
             f"[linux]\nshare_driver = linux\npool_path = {pool}\n"
         )
         machine = Machine(made)
-        try:
+        with ExitStack() as undo:  # each, whatever happens to the others
+            undo.callback(run, "umount", pool)
+            undo.callback(
+                inventory.remove_installation, machine.namespace, machine.worker_dir, pool
+            )
+            undo.callback(lambda: made.has_ended() or made.stop())
             yield machine
-        finally:
-            if not made.has_ended():
-                made.stop()
-            try:
-                inventory.remove_installation(machine.namespace, machine.worker_dir, pool)
-            finally:
-                run("umount", pool)
 
 
 def locations(client: Client, share: str) -> list[str]:

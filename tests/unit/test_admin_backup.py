@@ -68,6 +68,16 @@ def test_an_installation_is_backed_up_lost_and_restored(conf: cfg.ConfigOpts) ->
     }
     refused = call(conf, cli.main, "restore", str(file))
     assert refused.exit_code == 1 and "There is a database already" in refused.output
+    config.state_path(conf, "db", "abaca.sqlite").rename(
+        config.state_path(conf, "db", "abaca.sqlite.old")
+    )
+    for name in ("users", "key", "clouds.yaml"):
+        config.state_path(conf, name).unlink()
+    for end in ("-wal", "-shm"):
+        config.state_path(conf, "db", f"abaca.sqlite{end}").unlink(missing_ok=True)
+    again = call(conf, cli.main, "restore", str(file))
+    assert again.exit_code == 0, again.output
+    assert config.state_path(conf, "db", "abaca.sqlite.old").exists(), "it is not ours to remove"
     shutil.rmtree(conf.state_dir)
     checked = call(conf, cli.main, "restore", "--check", str(file))
     assert checked.exit_code == 0 and "It fits" in checked.output, checked.output

@@ -68,7 +68,7 @@ def restore(
         if database is None:
             _fill(config.database_url(conf), found, shown)
         else:
-            new = database.with_name(f"{database.name}.restoring")
+            new = _unfinished(database)
             state_dir.prepare_sqlite(conf, new)
             _fill(f"sqlite:///{new}", found, shown)
         for path, data in files.items():
@@ -127,11 +127,12 @@ def _require_bare(conf: cfg.ConfigOpts, is_repeated: bool) -> None:
     one that is not ours."""
     file = state_dir.sqlite_file(conf)
     if file is not None:
-        if os.path.lexists(file) and not is_repeated:
-            raise Conflict(f"There is a database already: {file}. Move it away first.")
+        there = [path for path in _files_of(file) if os.path.lexists(path)]
+        if there and not is_repeated:
+            raise Conflict(f"There is a database already: {there[0]}. Move it away first.")
         with owner_rights(file.parent):
-            for path in file.parent.glob(f"{file.name}*"):
-                path.unlink()
+            for path in (*there, *_files_of(_unfinished(file))):
+                path.unlink(missing_ok=True)
         return
     engine = create_engine(config.database_url(conf), pool_size=1)
     try:
@@ -145,6 +146,16 @@ def _require_bare(conf: cfg.ConfigOpts, is_repeated: bool) -> None:
                 _drop_all(conn)
     finally:
         engine.dispose()
+
+
+def _files_of(database: Path) -> list[Path]:
+    """A database of SQLite, and what SQLite puts beside it and would take for its own."""
+    return [database.with_name(database.name + end) for end in ("", "-wal", "-shm", "-journal")]
+
+
+def _unfinished(database: Path) -> Path:
+    """The file that has the rows until all else is in its place."""
+    return database.with_name(f"{database.name}.restoring")
 
 
 def _drop_all(conn: Connection) -> None:
