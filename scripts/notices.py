@@ -7,6 +7,7 @@ installed. What the lock holds for other platforms only is not installed, and is
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from importlib.metadata import PackageMetadata, metadata
 from pathlib import Path
@@ -36,15 +37,29 @@ DEBIAN = {
 HEAD = """\
 # Third-party notices
 
-Abaca is under the [Apache License 2.0](LICENSE). Its wheel and its sdist contain no code of others.
-Its Debian package contains the Python distributions listed here, as their authors published them;
-that of psycopg-binary holds libpq and OpenSSL, too. What Abaca needs beside it, and the licence of
-each, is listed here. This page is made by `make notices`.
+Abaca is under the [Apache License 2.0](LICENSE). Of others its wheel and its sdist contain only
+the modules that its web page runs. Its Debian package contains the Python distributions listed
+here, too, as their authors published them; that of psycopg-binary holds libpq and OpenSSL. What
+Abaca needs beside it, and the licence of each, is listed here. This page is made by `make notices`.
 """
+VENDOR = Path(__file__).parents[1] / "src/abaca/api/page/static/vendor"
 
 
 def page() -> str:
-    return "\n".join([HEAD, *_distributions(), "", *_programs()]) + "\n"
+    return "\n".join([HEAD, *_modules(), "", *_distributions(), "", *_programs()]) + "\n"
+
+
+def _modules() -> Iterator[str]:
+    yield from [
+        "## Modules of the web page",
+        "",
+        f"In `{VENDOR.relative_to(VENDOR.parents[5]).as_posix()}`, unchanged, with their licences.",
+        "",
+        "| module | version | licence |",
+        "|---|---|---|",
+    ]
+    for module in tomllib.loads((VENDOR / "vendored.toml").read_text())["module"]:
+        yield f"| {module['name']} | {module['version']} | {module['licence']} |"
 
 
 def _distributions() -> Iterator[str]:

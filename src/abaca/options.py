@@ -253,6 +253,12 @@ API_OPTIONS: list[cfg.Opt] = [
         default=False,
         help="Whether /metrics tells what each share holds: a time series for each share.",
     ),
+    cfg.BoolOpt(
+        "page",
+        default=True,
+        help="Whether the API serves the web page at /ui/. Without it the API is as reachable as "
+        "with it: the page is a client like any other.",
+    ),
     cfg.Opt(
         "public_endpoint",
         Shaped("a URL of http or https", r"^https?://\S+$"),

@@ -20,6 +20,7 @@ from abaca.api.declaration import VERSIONED, Route
 from abaca.api.endpoint import Endpoint, MissingIds
 from abaca.api.metrics import RequestTimes
 from abaca.api.openapi import ROUTE as OPENAPI
+from abaca.api.page import serving as page
 from abaca.api.policy import Policy
 from abaca.api.routing import DEFAULTS, ROUTES
 from abaca.api.row_cache import RowCache
@@ -36,7 +37,7 @@ WsgiApp = falcon.App[falcon.Request, falcon.Response]
 # for everyone, without credentials
 OPEN_PATHS = frozenset(
     route.path.rstrip("/") for route in [*ROUTES, OPENAPI] if route.policy is None
-)
+) | frozenset(page.paths())
 
 
 def create_app(
@@ -68,6 +69,7 @@ def create_app(
         ]
     )
     faults.install(app)
+    page.install(app, conf)
     for path, routes in _by_path().items():
         app.add_route(path, Endpoint(service, routes))
         # there a slash at the end is a member without an id: 404

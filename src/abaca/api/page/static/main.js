@@ -1,0 +1,37 @@
+// Starts the page: settings, the first drawing, and what is drawn for each URL.
+
+import { render } from "./vendor/preact.mjs";
+
+import { settings } from "./api.js";
+import { refresh, watchVisibility } from "./data.js";
+import { html } from "./html.js";
+import { Login } from "./login.js";
+import { apply } from "./preferences.js";
+import { Share } from "./share.js";
+import { Shares } from "./shares.js";
+import { Shell } from "./shell.js";
+import { change, onChange, state } from "./store.js";
+
+const VIEWS = { shares: Shares, share: Share };
+
+function Page({ state }) {
+  if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} />`;
+  return html`<${Shell} state=${state}><${VIEWS[state.route.view]} state=${state} /><//>`;
+}
+
+/** The part of the URL after `#`: /view/id. */
+function readRoute() {
+  const [, view, id = null] = location.hash.split("/");
+  change({ route: { view: Object.hasOwn(VIEWS, view) ? view : "shares", id }, notice: null });
+}
+
+apply();
+const page = document.getElementById("page");
+onChange((current) => render(html`<${Page} state=${current} />`, page));
+addEventListener("hashchange", () => {
+  readRoute();
+  if (state.isLoggedIn) refresh();
+});
+watchVisibility();
+change(await settings().then(({ auth_strategy }) => ({ authStrategy: auth_strategy })));
+readRoute();

@@ -1,0 +1,41 @@
+"""Every view with axe-core, in both themes, wide and narrow: nothing that it finds fault with."""
+
+from __future__ import annotations
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.page.conftest import log_in, look
+from tests.page.tenant import Tenant
+
+WIDTHS = (360, 1280)
+THEMES = ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def share(alice: Tenant) -> str:
+    made = alice.share("drawings", alice.share_network("accessible", "10.21.0.0/24"))
+    alice.allow(made, "10.21.0.0/24")
+    return made
+
+
+def test_everybody_can_use_it(page: Page, share: str) -> None:
+    _require_no_fault(page, "login")
+    log_in(page)
+    expect(page.get_by_role("link", name="drawings")).to_be_visible()
+    _require_no_fault(page, "shares")
+    page.get_by_role("link", name="drawings").click()
+    expect(page.get_by_label("Mount over IPv4")).to_be_visible()
+    _require_no_fault(page, "share")
+
+
+def _require_no_fault(page: Page, view: str) -> None:
+    for theme in THEMES:
+        page.get_by_label("Theme").select_option(theme)
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{view}: {found.generate_report()}"
+            look(page, f"{view}-{theme}-{width}")
