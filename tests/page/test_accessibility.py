@@ -28,6 +28,12 @@ def test_everybody_can_use_it(page: Page, share: str) -> None:
     page.get_by_role("link", name="drawings").click()
     expect(page.get_by_label("Mount over IPv4")).to_be_visible()
     _require_no_fault(page, "share")
+    page.get_by_label("Client address").fill("10.21.0.9")
+    expect(page.get_by_text("Yes, directly.")).to_be_visible()
+    _require_no_fault(page, "reach")
+    page.get_by_role("link", name="Topology").click()
+    expect(page.get_by_role("listitem").filter(has_text="drawings")).to_be_visible()
+    _require_no_fault(page, "topology")
 
 
 def _require_no_fault(page: Page, view: str) -> None:

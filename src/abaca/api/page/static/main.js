@@ -11,8 +11,9 @@ import { Share } from "./share.js";
 import { Shares } from "./shares.js";
 import { Shell } from "./shell.js";
 import { change, onChange, state } from "./store.js";
+import { Topology } from "./topology.js";
 
-const VIEWS = { shares: Shares, share: Share };
+const VIEWS = { shares: Shares, share: Share, topology: Topology };
 
 function Page({ state }) {
   if (!state.isLoggedIn) return html`<${Login} authStrategy=${state.authStrategy} />`;

@@ -1,9 +1,10 @@
 // One share: where it is exported, whom it admits, and what to copy to mount it.
 
-import { contains, parseAddress, parseSubnet } from "./addresses.js";
 import { commandLine, fstabLine, kubernetesVolume, mountCommand, parts } from "./commands.js";
 import { html } from "./html.js";
+import { addressOf, subnetOf } from "./locations.js";
 import { CopyText, Facts, nameOf, Status, Time } from "./parts.js";
+import { Reach } from "./reach.js";
 import { t } from "./text.js";
 
 export function Share({ state }) {
@@ -12,6 +13,7 @@ export function Share({ state }) {
   const { share, locations, rules } = open;
   if (!share) return html`<p>${t("share_gone")} <a href="#/shares">${t("back_to_shares")}</a></p>`;
   const network = lists.shareNetworks?.find((one) => one.id === share.share_network_id);
+  const subnets = network?.share_network_subnets ?? [];
   return html`
     <p><a href="#/shares">← ${t("back_to_shares")}</a></p>
     <div class="bar"><h1>${nameOf(share)}</h1><${Status} of=${share.status} /></div>
@@ -19,13 +21,14 @@ export function Share({ state }) {
     <section>
       <h2>${t("export_locations")}</h2>
       ${locations.length
-        ? html`<${Locations} locations=${locations} network=${network} />`
+        ? html`<${Locations} locations=${locations} subnets=${subnets} />`
         : html`<p class="quiet">${t("export_none")}</p>`}
     </section>
     <section>
       <h2>${t("access")}</h2>
       ${rules.length ? html`<${Rules} rules=${rules} />` : html`<${NoRules} share=${share} />`}
     </section>
+    <${Reach} open=${open} subnets=${subnets} />
     <section>
       <h2>${t("copy_this")}</h2>
       ${mounts(locations).map(([label, text]) => html`<${CopyText} label=${label} text=${text} />`)}
@@ -53,19 +56,7 @@ function facts(share, network) {
   ];
 }
 
-/** The subnet of the share network that an export location's address is on. */
-export function subnetOf(location, network) {
-  const address = parseAddress(parts(location.path)?.address ?? "");
-  return network?.share_network_subnets.find(
-    ({ cidr }) => cidr && contains(parseSubnet(cidr), address),
-  );
-}
-
-function familyOf(location) {
-  return parseAddress(parts(location.path)?.address ?? "")?.family;
-}
-
-function Locations({ locations, network }) {
+function Locations({ locations, subnets }) {
   return html`<table class="list">
     <thead>
       <tr>
@@ -76,12 +67,12 @@ function Locations({ locations, network }) {
     </thead>
     <tbody>
       ${locations.map((location) => {
-        const family = familyOf(location);
+        const family = addressOf(location)?.family;
         return html`<tr key=${location.id}>
           <td><code class="break">${location.path}</code>
             ${location.preferred && html` <span class="tag">${t("preferred")}</span>`}</td>
           <td>${family ? `IPv${family}` : "–"}</td>
-          <td class="wide">${subnetOf(location, network)?.cidr ?? "–"}</td>
+          <td class="wide">${subnetOf(location, subnets)?.cidr ?? "–"}</td>
         </tr>`;
       })}
     </tbody>
@@ -125,7 +116,7 @@ function first(locations) {
 /** A mount command for each family: [label, text]. */
 function mounts(locations) {
   return [[4, t("mount_v4")], [6, t("mount_v6")]].flatMap(([family, label]) => {
-    const ofFamily = locations.filter((location) => familyOf(location) === family);
+    const ofFamily = locations.filter((location) => addressOf(location)?.family === family);
     return ofFamily.length ? [[label, mountCommand(first(ofFamily).path)]] : [];
   });
 }

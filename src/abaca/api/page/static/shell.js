@@ -7,7 +7,7 @@ import { currentLanguage, currentTheme, useLanguage, useTheme } from "./preferen
 import { change } from "./store.js";
 import { t } from "./text.js";
 
-const VIEWS = ["shares"];
+const VIEWS = ["shares", "topology"];
 
 export function Shell({ state, children }) {
   const current = state.route.view === "share" ? "shares" : state.route.view;

@@ -1,0 +1,80 @@
+// What the picture of the networks shows, and where: pure, so that it can be tried by itself.
+//
+// A share network is a group. Its subnets are columns, its share servers are rows: a server stands
+// on the subnets on whose columns it has a dot. Who is shown no servers gets one row a network.
+
+const OPEN_UP_TO = 40; // rows in all groups; with more they begin closed
+
+/** [{network, subnets, rows: [{server, shares, columns}], last}]: `columns` are indexes of subnets;
+ * `last` says for each subnet the last row that stands on it. Groups that have nothing that matches
+ * all words of `query` are left out, and so are such rows of the others. */
+export function groupsOf({ shareNetworks, shareServers, shares }, query, seesServers) {
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const serversOf = groupBy(shareServers, (server) => server.share_network_id);
+  const sharesOf = groupBy(shares, (share) => share.share_network_id ?? null);
+  const networks = sharesOf.has(null) ? [...shareNetworks, null] : shareNetworks;
+  return networks
+    .map((network) => {
+      const own = sharesOf.get(network?.id ?? null) ?? [];
+      const servers = (network && serversOf.get(network.id)) ?? [];
+      return group(network, servers, own, seesServers, words);
+    })
+    .filter(Boolean);
+}
+
+/** Whether a group is open: as somebody chose, or by how much there is. */
+export function isOpen(chosen, id, groups, query) {
+  const rows = groups.reduce((sum, { rows }) => sum + rows.length, 0);
+  return chosen.get(id) ?? (query !== "" || rows <= OPEN_UP_TO);
+}
+
+function group(network, servers, shares, seesServers, words) {
+  const subnets = network?.share_network_subnets ?? [];
+  const ofNetwork = network ? [network.name, network.id, network.status, ...subnets.map(({ cidr }) => cidr)] : [];
+  const index = new Map(subnets.map((subnet, at) => [subnet.id, at]));
+  let rows = seesServers && network ? rowsOf(servers, shares, index) : oneRow(subnets, shares);
+  if (!matches(ofNetwork, words)) {
+    rows = rows.filter((row) => matches([...ofNetwork, ...textsOf(row)], words));
+    if (!rows.length) return null;
+  }
+  const last = subnets.map((_, at) => rows.findLastIndex(({ columns }) => columns.includes(at)));
+  return { id: network?.id ?? "none", network, subnets, rows, last, shares: shares.length };
+}
+
+function rowsOf(servers, shares, index) {
+  const byServer = groupBy(shares, (share) => share.share_server_id ?? null);
+  const rows = servers.map((server) => ({
+    server,
+    shares: byServer.get(server.id) ?? [],
+    columns: server.share_network_subnet_ids
+      .map((id) => index.get(id))
+      .filter((at) => at !== undefined)
+      .sort((a, b) => a - b),
+  }));
+  const known = new Set(servers.map(({ id }) => id));
+  const waiting = shares.filter(({ share_server_id }) => !known.has(share_server_id));
+  return waiting.length ? [...rows, { server: null, shares: waiting, columns: [] }] : rows;
+}
+
+function oneRow(subnets, shares) {
+  return [{ server: null, shares, columns: shares.length ? subnets.map((_, at) => at) : [] }];
+}
+
+function textsOf({ server, shares }) {
+  return [server?.id, server?.host, server?.status, ...shares.flatMap(({ name, id }) => [name, id])];
+}
+
+function matches(texts, words) {
+  const all = texts.filter(Boolean).join("\n").toLowerCase();
+  return words.every((word) => all.includes(word));
+}
+
+function groupBy(things, key) {
+  const groups = new Map();
+  for (const thing of things) {
+    const name = key(thing);
+    if (!groups.has(name)) groups.set(name, []);
+    groups.get(name).push(thing);
+  }
+  return groups;
+}
