@@ -43,14 +43,14 @@ export class Topology extends Component {
       ${!groups.length && html`<p class="quiet">${t(query ? "no_match" : "topology_none")}</p>`}
       ${groups.map((group) => {
         const open = isOpen(chosen, group.id, groups, query);
-        return html`<${Group} key=${group.id} group=${group} isOpen=${open} height=${HEIGHTS[zoom]}
-          toggle=${() => this.choose([group], !open)} />`;
+        return html`<${Group} key=${group.id} group=${group} isOpen=${open} seesServers=${isAdmin}
+          height=${HEIGHTS[zoom]} toggle=${() => this.choose([group], !open)} />`;
       })}
     `;
   }
 }
 
-function Group({ group, isOpen, height, toggle }) {
+function Group({ group, isOpen, seesServers, height, toggle }) {
   const { network, subnets, rows } = group;
   const servers = rows.filter(({ server }) => server).length;
   return html`<section class="group">
@@ -60,7 +60,7 @@ function Group({ group, isOpen, height, toggle }) {
         ${network ? nameOf(network) : t("no_share_network")}
       </button>
       ${network && html`<${Status} of=${network.status} />`}
-      <span class="quiet">${t("of_group", { subnets: subnets.length, servers, shares: group.shares })}</span>
+      <span class="quiet">${t(seesServers ? "of_group_servers" : "of_group", { subnets: subnets.length, servers, shares: group.shares })}</span>
     </h2>
     ${isOpen && html`<ul class="graph zoom-${height}">
       ${subnets.map((subnet, at) => html`<li key=${subnet.id}>
