@@ -9,6 +9,11 @@ from playwright.sync_api import Page, expect
 from tests.page.conftest import log_in, look
 from tests.page.tenant import Tenant
 
+pytestmark = [
+    pytest.mark.slow("axe-core looks twenty times at a page"),
+    pytest.mark.timeout(360),
+]
+
 WIDTHS = (360, 1280)
 THEMES = ("light", "dark")
 
