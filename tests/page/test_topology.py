@@ -52,6 +52,7 @@ def test_members_see_their_networks_without_servers(page: Page, share_network: s
     page.get_by_role("link", name="Topology").click()
     page.get_by_role("searchbox").fill("10.23.0.0")
     row = page.get_by_role("listitem").filter(has_text="results")
+    expect(row).to_be_visible()
     assert row.locator("circle").count() == 3
     expect(page.get_by_text("servers:")).to_have_count(0)
 
