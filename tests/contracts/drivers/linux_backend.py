@@ -75,6 +75,15 @@ def successor(driver: LinuxDriver, **more: str) -> LinuxDriver:
     if driver.backup_target is not None:
         options["backup_folder"] = str(driver.backup_target.folder)
     options["image_per_share_server"] = str(isinstance(driver.file_systems, ImagePerServer)).lower()
+    if driver.own is not None:
+        options |= {
+            "driver_handles_share_servers": "false",
+            "export_addresses": ",".join(
+                f"{each.ip_address}/{ip_network(info.subnet.cidr).prefixlen}"
+                for info in driver.own.network_info
+                for each in info.network_allocations
+            ),
+        }
     return LinuxDriver(BACKEND_NAME, options | more)
 
 
@@ -126,6 +135,12 @@ def held_gib(driver: LinuxDriver, share: Share, server: ShareServer) -> int:
     """Whole GiB of what `fill_share` has put there."""
     file = driver.file_systems.of(server.id).path(share.id) / "filling"
     return file.stat().st_size // 1024**3 if file.exists() else 0
+
+
+def own_server(driver: LinuxDriver) -> ShareServer:
+    """The one file server of a back end without share servers."""
+    assert driver.own is not None
+    return driver.own
 
 
 def can_read(

@@ -28,6 +28,15 @@ def driver_with_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sha
     yield from _made(tmp_path_factory, image_per_share_server="true")
 
 
+@pytest.fixture(scope="module")
+def driver_without_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShareDriver]:
+    yield from _made(
+        tmp_path_factory,
+        driver_handles_share_servers="false",
+        export_addresses="10.128.0.5/24, 10.128.0.6/24",
+    )
+
+
 def _made(tmp_path_factory: pytest.TempPathFactory, **options: str) -> Iterator[ShareDriver]:
     backend = _backend()
     if reason := backend.unavailable_reason():
@@ -87,6 +96,21 @@ class TestLinuxWithImages(TestLinux):
     @pytest.fixture
     def driver(self, driver_with_images: ShareDriver) -> ShareDriver:
         return driver_with_images
+
+
+class TestLinuxWithoutServers(TestLinux):
+    """One file server for all; only what is about shares is asked of it."""
+
+    @pytest.fixture
+    def driver(self, driver_without_servers: ShareDriver) -> ShareDriver:
+        return driver_without_servers
+
+    def reads(self, driver: ShareDriver, location: ExportLocation, client: str) -> bool:
+        (entry, *_) = _hook("own_server")(driver).network_info
+        return bool(_hook("can_read")(driver, location, client, entry))
+
+    def stop_own_server(self, driver: ShareDriver) -> None:
+        _hook("stop_serving")(driver, _hook("own_server")(driver))
 
 
 def _backend() -> Any:

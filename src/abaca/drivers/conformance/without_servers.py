@@ -106,10 +106,10 @@ class WithoutServersConformance:
         driver.check_for_setup_error()
         described = msgspec.structs.replace(share, access_rules=[rule(CLIENT)])
         twice(lambda: driver.ensure_shares([described, other, half]))
-        assert driver.create_share(share, None) == share.export_locations
         (location, *_) = shown(share.export_locations)
         assert self.reads(driver, location, CLIENT) and not self.reads(driver, location, STRANGER)
         assert not self.reads(driver, shown(other.export_locations)[0], CLIENT)
+        assert driver.create_share(share, None) == share.export_locations
 
     def test_its_own_file_server_is_restarted_as_it_was(self, stage: Stage) -> None:
         driver = _without_servers(stage)

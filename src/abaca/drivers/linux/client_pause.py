@@ -8,15 +8,19 @@ clients (10 s) expire.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from abaca.drivers.linux import namespaces, packet_filter, processes
+from abaca.errors import Unavailable
 
 TABLE = ("inet", "abaca_hold")
 MOST_SECONDS = 5
 SETTLE_SECONDS = 0.02  # from the last packet until the NFS server has taken it up
 MOST_UNDER_WAY_SECONDS = 1.0
+REST_SECONDS = 10.0
+TURN_SECONDS = 60.0
 # The loopback stays open: by it the worker asks whether the NFS server serves.
 _FILTER = f"""\
 set held {{ type inet_service; flags timeout; elements = {{ 2049 timeout {MOST_SECONDS}s }}; }}
@@ -46,3 +50,32 @@ def clients_paused(namespace: str, is_idle: Callable[[], bool]) -> Iterator[None
 def release(namespace: str) -> None:
     """End the pause, also one that a dead worker began."""
     namespaces.inside(namespace, lambda _: packet_filter.delete_table(*TABLE))
+
+
+class Turns:
+    """Pauses of clients that several projects ask for, one at a time and with a rest after each: no
+    project keeps the clients of others waiting by asking often.
+
+    `rest`, `patience`: seconds between two pauses, and for which a turn is waited for.
+    """
+
+    def __init__(self, rest: float = REST_SECONDS, patience: float = TURN_SECONDS) -> None:
+        self._rest = rest
+        self._patience = patience
+        self._turn = threading.Lock()
+        self._rested_at = 0.0  # by the monotonic clock
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """While the block runs, nobody else has a turn. Raises Unavailable when none is had in
+        time."""
+        if not self._turn.acquire(timeout=self._patience):
+            raise Unavailable(
+                "Other changes that pause clients of this back end go first.", is_public=True
+            )
+        try:
+            threading.Event().wait(max(0.0, self._rested_at - time.monotonic()))
+            yield
+        finally:
+            self._rested_at = time.monotonic() + self._rest
+            self._turn.release()

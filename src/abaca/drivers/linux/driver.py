@@ -10,49 +10,21 @@ refused. The parts: `server.py` (one share server), `routing.py` (its addresses)
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
-from pathlib import Path
+from contextlib import suppress
 
-from msgspec.structs import replace
-
-from abaca.drivers.capabilities import Capabilities
-from abaca.drivers.interface import exported_on, required
-from abaca.drivers.linux import bounds, duplicates, ldap, mounts
-from abaca.drivers.linux.backups import target
+from abaca.drivers.interface import exported_on
+from abaca.drivers.linux import ldap
+from abaca.drivers.linux.back_end import LinuxBackEnd
 from abaca.drivers.linux.backups.calls import BackupCalls
-from abaca.drivers.linux.backups.target import Target
-from abaca.drivers.linux.bounds import Bounds
-from abaca.drivers.linux.file_services.interface import (
-    PROOF_OTHER,
-    PROOF_OWN,
-    PROOF_SERVER,
-    Export,
-    FileService,
-    FileServices,
-)
-from abaca.drivers.linux.file_services.nfs import service
-from abaca.drivers.linux.file_services.nfs.service import NfsServices
-from abaca.drivers.linux.layout import Layout, safe_id
+from abaca.drivers.linux.file_services.interface import Export
 from abaca.drivers.linux.ldap import Account
-from abaca.drivers.linux.option_values import flag, number
-from abaca.drivers.linux.pools import file_systems
-from abaca.drivers.linux.pools.interface import FileSystems, NotThere, Pool
 from abaca.drivers.linux.pools.room import GIB
 from abaca.drivers.linux.programs import os_errors_sorted
-from abaca.drivers.linux.requirements import missing
 from abaca.drivers.linux.server import LinuxServer
-from abaca.drivers.linux.unservable import SMALLEST_IPV6_MTU, refuse_unservable
 from abaca.drivers.linux.well_formed import refuse_malformed
-from abaca.drivers.linux.wires import wiring
-from abaca.drivers.linux.wires.interface import Wires
-from abaca.drivers.linux.wires.plugging import BridgePlug
-from abaca.drivers.linux.wires.wiring import Wiring
-from abaca.errors import BackendError, Refused, Unavailable
-from abaca.plugin_options import Option
+from abaca.errors import BackendError, Refused
 from abaca.values import (
     AccessRule,
     Clients,
@@ -71,110 +43,11 @@ from abaca.values import (
     SnapshotUpdate,
 )
 
-OPTIONS = {
-    "state_dir": Option(
-        "Folder for everything that the worker keeps; each back end has a folder of its own in "
-        "it. By default worker in the "
-        "state directory of the service.",
-        "/var/lib/abaca/worker",
-    ),
-    **file_systems.OPTIONS,
-    "pool_name": Option("Name of the pool in host@backend#pool.", "pool"),
-    "namespace": Option(
-        "Name of this installation: its network namespaces, its folder in /run and its folder in "
-        "the pool are called after it. "
-        "With a state directory other than /var/lib/abaca it has a suffix by default, so that two "
-        "on one machine do not meet.",
-        "abaca",
-    ),
-    "max_over_subscription_ratio": Option(
-        "How many times the size of the pool may be promised to shares, 1 or more.", "1"
-    ),
-    "mtu": Option(
-        "Largest MTU of links, in bytes, 1280 or more, whatever their subnets say. By default "
-        "there is no such limit."
-    ),
-    "duplicate_address_detection": Option(
-        "true: a new address on a flat or VLAN network is looked for there, by ARP and neighbour "
-        "discovery, before a share server gets it, which takes about a second; one that another "
-        "machine uses is left alone. false: nobody looks.",
-        "true",
-    ),
-    **service.OPTIONS,
-    **bounds.OPTIONS,
-    **wiring.OPTIONS,
-    **target.OPTIONS,
-}
-DEFAULTS = {name: option.default for name, option in OPTIONS.items()}
 MOST_ASKED_AT_ONCE = 32  # most of the time of a probe goes by waiting
 
 
-class LinuxDriver(BackupCalls):
-    """OPTIONS says what can be set; all of it is optional.
-
-    With neither physical networks nor tunnels it makes the networks itself, and nobody else is on
-    them.
-
-    Raises Unavailable for an option that is unknown or makes no sense.
-    """
-
-    OPTIONS = OPTIONS
-
-    capabilities = Capabilities(
-        storage_protocols=("NFS",),
-        share_server_multiple_subnet_support=True,
-        network_allocation_update_support=True,
-        share_server_subnet_removal_support=True,
-        security_service_update_support=True,
-        snapshot_support=True,
-        create_share_from_snapshot_support=True,
-        revert_to_snapshot_support=True,
-        mount_snapshot_support=True,
-        export_subnets_support=True,
-        revert_keeps_mounts=True,
-        ipv4_support=True,
-        ipv6_support=True,
-    )
-
-    def __init__(self, backend_name: str, options: Mapping[str, str]) -> None:
-        unknown = sorted(options.keys() - DEFAULTS.keys())
-        if unknown:
-            raise Unavailable(f"back end {backend_name}: no such options: {', '.join(unknown)}")
-        chosen = {**DEFAULTS, **options}
-        self.layout = Layout(chosen["namespace"], Path(chosen["state_dir"]).resolve(), backend_name)
-        self._pool_name = safe_id(chosen["pool_name"])
-        self._ratio = number(chosen, "max_over_subscription_ratio", 1)
-        self._highest_mtu = int(number(chosen, "mtu", SMALLEST_IPV6_MTU)) if chosen["mtu"] else None
-        self._detects_duplicates = flag(chosen, "duplicate_address_detection")
-        self._bounds = Bounds.of(chosen)
-        self.file_systems: FileSystems = file_systems.chosen(
-            chosen, self.layout, self._ratio, self._end_file_service
-        )
-        self.pool = self.file_systems.pool
-        self._services: FileServices = NfsServices(chosen, self._bounds.connections)
-        self._wires: Wires = BridgePlug(chosen["namespace"], Wiring(chosen))
-        self._patience = number(chosen, "answer_seconds", 0.1)
-        self.backup_target = Target.of(chosen, self.layout)
-        self.capabilities = replace(
-            self.capabilities, backup_support=self.backup_target is not None
-        )
-        self._is_proved = False
-        self._locks: dict[str, threading.RLock] = {}
-        self._locks_guard = threading.Lock()
-
-    @property
-    def makes_networks(self) -> bool:
-        return self._wires.is_own_only
-
-    def check_for_setup_error(self) -> None:
-        lacking = missing()
-        if lacking:
-            raise Unavailable(f"the linux back end lacks: {'; '.join(lacking)}")
-        with os_errors_sorted("preparing the back end"):
-            self.layout.prepare()
-            self.file_systems.prepare()
-            self._wires.prepare()
-        self._prove_walls()
+class LinuxDriver(LinuxBackEnd, BackupCalls):
+    """The calls of the interface."""
 
     def get_pools(self) -> list[PoolStats]:
         with os_errors_sorted("the pool"):
@@ -201,17 +74,12 @@ class LinuxDriver(BackupCalls):
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Without the server's lock: it is not there yet, or has nothing to do with these."""
-        server_id = network_info[0].server_id
-        if not self._detects_duplicates or self._wires.is_own_only:
-            duplicates.forget(self.layout.server(server_id), self._wires)
-            return []
         self._refuse(network_info)
-        with os_errors_sorted(f"addresses of share server {server_id}"):
-            return duplicates.addresses_in_use(
-                self.layout.server(server_id), self._wires, network_info, self._highest_mtu
-            )
+        with os_errors_sorted(f"addresses of share server {network_info[0].server_id}"):
+            return self._used_by_others(network_info)
 
     def setup_server(self, server_id: str, network_info: Sequence[NetworkInfo]) -> dict[str, str]:
+        self._refuse_servers()
         self._refuse(network_info)
         accounts = ldap.accounts(network_info)
         with self._locked(server_id) as server:
@@ -223,6 +91,16 @@ class LinuxDriver(BackupCalls):
 
     def ensure_server(
         self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()
+    ) -> None:
+        self._refuse_servers()
+        self._ensure(server, shares, snapshots)
+
+    def ensure_shares(self, shares: Sequence[Share], snapshots: Sequence[Snapshot] = ()) -> None:
+        if self.own is not None:
+            self._ensure(self.own, shares, snapshots)
+
+    def _ensure(
+        self, server: ShareServer, shares: Sequence[Share], snapshots: Sequence[Snapshot]
     ) -> None:
         """Also takes away what is not described: subnets of an interrupted change, exports of what
         is not listed (the data stays).
@@ -281,7 +159,7 @@ class LinuxDriver(BackupCalls):
     def machine_findings(self) -> list[Finding]:
         with os_errors_sorted("looking at the wires"):
             unnamed = self._wires.unnamed()
-        of_wires = [
+        found = [
             Finding(
                 what="wires",
                 lack=f"running share servers are connected by what is set no longer: {what}. They "
@@ -290,7 +168,9 @@ class LinuxDriver(BackupCalls):
             )
             for what in unnamed
         ] or [Finding(what="wires", seen="all that share servers are connected by is set")]
-        return of_wires + (list(self.backup_target.findings()) if self.backup_target else [])
+        for info in self.own.network_info if self.own else ():
+            found += self.network_findings(info)
+        return found + (list(self.backup_target.findings()) if self.backup_target else [])
 
     def network_findings(self, info: NetworkInfo, client: str | None = None) -> list[Finding]:
         refuse_malformed([info])
@@ -384,7 +264,7 @@ class LinuxDriver(BackupCalls):
     # --- shares -----------------------------------------------------------------------------------
 
     def create_share(self, share: Share, server: ShareServer | None) -> list[ExportLocation]:
-        server = required(server)
+        server = self._of(server)
         if share.share_proto.upper() not in self.capabilities.storage_protocols:
             raise Refused(
                 f"this back end serves {', '.join(self.capabilities.storage_protocols)}, not "
@@ -396,37 +276,38 @@ class LinuxDriver(BackupCalls):
         return self._publish_empty(share, server)
 
     def delete_share(self, share: Share, server: ShareServer | None) -> None:
-        server = required(server)
+        server = self._of(server)
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(share.id)
         self._delete(share.id, server.id)
 
     def extend_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        server = required(server)
+        server = self._of(server)
         self._pool_of(server.id).resize(share.id, new_size)
 
     def shrink_share(self, share: Share, new_size: int, server: ShareServer | None) -> None:
-        server = required(server)
+        server = self._of(server)
         self._pool_of(server.id).resize(share.id, new_size)
 
     def update_access(
         self, share: Share, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
-        server = required(server)
+        server = self._of(server)
         with self._locked(server.id) as linux_server:
             return linux_server.publish([Export.of(share, server.network_info, access_rules)])
 
     def export_locations(
         self, what: Share | Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        export = Export.of(what, required(server).network_info)
-        exported_on(export.choice, required(server))
+        server = self._of(server)
+        export = Export.of(what, server.network_info)
+        exported_on(export.choice, server)
         return self._services.locations(export, what.export_locations)
 
     # --- snapshots --------------------------------------------------------------------------------
 
     def create_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> SnapshotUpdate:
-        server = required(server)
+        server = self._of(server)
         pool = self._pool_of(server.id)
         pool.snapshot(snapshot.id, snapshot.share.id)
         location = str(pool.path(snapshot.id))
@@ -439,7 +320,7 @@ class LinuxDriver(BackupCalls):
         )
 
     def delete_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
-        server = required(server)
+        server = self._of(server)
         with self._locked(server.id) as linux_server:
             linux_server.withdraw(snapshot.id)
         self._delete(snapshot.id, server.id)
@@ -447,7 +328,7 @@ class LinuxDriver(BackupCalls):
     def create_share_from_snapshot(
         self, share: Share, snapshot: Snapshot, server: ShareServer | None
     ) -> list[ExportLocation]:
-        server = required(server)
+        server = self._of(server)
         with os_errors_sorted(f"share {share.id}"):
             self._pool_of(server.id).clone(share.id, snapshot.id, share.size)
         return self._publish_empty(share, server)
@@ -457,8 +338,8 @@ class LinuxDriver(BackupCalls):
     ) -> None:
         """Clients of this server wait meanwhile. Their mounts, and handles of what has not changed
         since the snapshot, stay good."""
-        server = required(server)
-        with self._locked(server.id) as linux_server:
+        server = self._of(server)
+        with self._paused(), self._locked(server.id) as linux_server:
             self._pool_of(server.id).revert(
                 share.id,
                 snapshot.id,
@@ -469,7 +350,7 @@ class LinuxDriver(BackupCalls):
     def update_snapshot_access(
         self, snapshot: Snapshot, access_rules: Sequence[AccessRule], server: ShareServer | None
     ) -> dict[str, str]:
-        server = required(server)
+        server = self._of(server)
         with self._locked(server.id) as linux_server:
             return linux_server.publish([Export.of(snapshot, server.network_info, access_rules)])
 
@@ -480,7 +361,7 @@ class LinuxDriver(BackupCalls):
         driver_options: Mapping[str, str],
     ) -> ManagedSnapshot:
         """It has kept its id, which ends its location, and is its share's by what btrfs says."""
-        server = required(server)
+        server = self._of(server)
         pool = self._pool_of(server.id)
         location = str(pool.path(snapshot.id))
         if snapshot.provider_location != location or not pool.is_snapshot_of(
@@ -499,7 +380,7 @@ class LinuxDriver(BackupCalls):
         )
 
     def unmanage_snapshot(self, snapshot: Snapshot, server: ShareServer | None) -> None:
-        with self._locked(required(server).id) as linux_server:
+        with self._locked(self._of(server).id) as linux_server:
             linux_server.withdraw(snapshot.id)
 
     # ----------------------------------------------------------------------------------------------
@@ -545,76 +426,6 @@ class LinuxDriver(BackupCalls):
             snapshot_updates=mounted,
             backend_details=self._details(server_id, network_info),
         )
-
-    def _prove_walls(self) -> None:
-        """Once a start: see `file_services/nfs/proof.py`. Raises Unavailable when file services
-        here open what a client made up."""
-        if self._is_proved:
-            return
-        numbers = {name: self.pool.ensure_empty(name) for name in (PROOF_OWN, PROOF_OTHER)}
-        with self._locked(PROOF_SERVER) as server:
-            server.remove()  # what an interrupted proof left
-            try:
-                server.join([])
-                server.publish([self._services.proof_export()])
-                self._services.prove(self.layout.server(PROOF_SERVER), numbers)
-            finally:
-                server.remove()
-        self._is_proved = True
-
-    def _serves(self, server_id: str) -> bool:
-        try:
-            return self._service(server_id).serves(
-                partial(self.file_systems.answers, self._patience)
-            )
-        except Refused:  # an id that cannot be one: nobody made such a server
-            return False
-
-    def _service(self, server_id: str) -> FileService:
-        return self._services.of(
-            self.layout.server(server_id), lambda: self._pool_of(server_id).counts()
-        )
-
-    def _pool_of(self, server_id: str) -> Pool:
-        """Where the shares of a server are. The proof's are in the pool itself: nobody but the
-        proof can use them."""
-        if server_id == PROOF_SERVER:
-            return self.pool
-        with self._locked(server_id):
-            return self.file_systems.of(server_id)
-
-    def _delete(self, share_id: str, server_id: str) -> None:
-        """A share's data, or a snapshot. Nothing there is success; where its server has no file
-        system, nothing is."""
-        with suppress(NotThere):
-            self._pool_of(server_id).delete(share_id)
-
-    def _end_file_service(self, server_id: str) -> None:
-        """With what is mounted for it; all comes back when the share server is ensured."""
-        with self._locked(server_id) as server:
-            server.service.stop()
-            mounts.unmount(self.layout.server(server_id).mounts)
-
-    @contextmanager
-    def _locked(self, server_id: str) -> Iterator[LinuxServer]:
-        """The server, for one call at a time: exports of one server are made and told to Ganesha
-        one after another."""
-        with self._locks_guard:
-            lock = self._locks.setdefault(server_id, threading.RLock())
-        with lock, os_errors_sorted(f"share server {server_id}"):
-            yield self._server(server_id)
-
-    def _server(self, server_id: str) -> LinuxServer:
-        layout, pool = self.layout.server(server_id), partial(self._pool_of, server_id)
-        service = self._service(server_id)
-        return LinuxServer(layout, self._wires, pool, service, self._bounds, self._highest_mtu)
-
-    def _refuse(self, network_info: Sequence[NetworkInfo]) -> None:
-        """Raise Refused when one server could not be on these subnets, or their networks are not
-        reached from here."""
-        refuse_malformed(network_info)
-        refuse_unservable(network_info)
-        self._wires.refuse_unreachable(network_info, self._highest_mtu)
 
     def _refuse_removal(self, network_info: NetworkInfoUpdate) -> None:
         """Raise Refused when a server in use cannot do without what is removed. What stays is not

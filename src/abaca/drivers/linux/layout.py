@@ -47,6 +47,7 @@ class Layout:
                 "-, and start with a letter"
             )
         self.namespace = namespace
+        self.backend_name = backend_name
         self.state_dir = state_dir
         self.state = state_dir / safe_id(backend_name)
         self.run = run_path(namespace)

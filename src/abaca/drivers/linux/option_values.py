@@ -26,3 +26,8 @@ def flag(options: Mapping[str, str], name: str) -> bool:
     if found is None:
         raise Unavailable(f"option {name} must be true or false, not '{options[name]}'")
     return found
+
+
+def items(text: str) -> list[str]:
+    """What is listed, separated by commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]

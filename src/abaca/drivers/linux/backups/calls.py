@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 
-from abaca.drivers.interface import ShareDriver, required
+from abaca.drivers.interface import ShareDriver
 from abaca.drivers.linux.backups.jobs import Job, State
 from abaca.drivers.linux.backups.target import RESTIC, Target
 from abaca.drivers.linux.backups.work import BACK_UP, DELETE, RESTORE, Order, Result
@@ -42,9 +42,17 @@ class BackupCalls(ShareDriver):
     def _locked(self, server_id: str) -> AbstractContextManager[LinuxServer]:
         """The server, for one call at a time."""
 
+    @abstractmethod
+    def _of(self, server: ShareServer | None) -> ShareServer:
+        """The server of a call."""
+
+    @abstractmethod
+    def _paused(self) -> AbstractContextManager[object]:
+        """Around what pauses clients."""
+
     def begin_backup(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         self._kept().require()
-        pool = self._pool_of(required(server).id)
+        pool = self._pool_of(self._of(server).id)
         with os_errors_sorted(f"share {share.id}"):
             pool.snapshot(_fixed(backup), share.id)
 
@@ -64,7 +72,7 @@ class BackupCalls(ShareDriver):
     def end_backup(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         self._copying(backup).end()
         with suppress(NotThere), os_errors_sorted(f"share {share.id}"):
-            self._pool_of(required(server).id).delete(_fixed(backup))
+            self._pool_of(self._of(server).id).delete(_fixed(backup))
 
     def continue_restore(self, backup: Backup, share: Share) -> BackupProgress:
         target, pool = self._kept(), self.file_systems.holding(share.id)
@@ -94,8 +102,8 @@ class BackupCalls(ShareDriver):
 
     def end_restore(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         """Clients of this server wait meanwhile, as for a revert."""
-        server, name = required(server), _fetched(backup)
-        with self._locked(server.id) as linux_server:
+        server, name = self._of(server), _fetched(backup)
+        with self._paused(), self._locked(server.id) as linux_server:
             pool = self._pool_of(server.id)
             if pool.has(name):
                 export = Export.of(share, server.network_info)
@@ -105,7 +113,7 @@ class BackupCalls(ShareDriver):
     def abandon_restore(self, backup: Backup, share: Share, server: ShareServer | None) -> None:
         self._fetching(backup, share).end()
         with suppress(NotThere), os_errors_sorted(f"share {share.id}"):
-            self._pool_of(required(server).id).delete(_fetched(backup))
+            self._pool_of(self._of(server).id).delete(_fetched(backup))
 
     def delete_backup(self, backup: Backup) -> None:
         target = self._kept()

@@ -29,8 +29,6 @@ from abaca.values import (
     Snapshot,
 )
 
-PROOF_SERVER = "proof"
-"""Id of the share server that a back end makes for the proof alone."""
 PROOF_OWN, PROOF_OTHER = f"{NO_SHARE}own", f"{NO_SHARE}other"
 """What is in the pool for the proof, by id: clients are given the first, and aim at the
 second."""

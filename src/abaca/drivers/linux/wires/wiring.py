@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
+from abaca.drivers.linux.option_values import items
 from abaca.drivers.linux.wires import links as links_module
 from abaca.drivers.linux.wires.interface import Segment, segment_of
 from abaca.errors import BackendError, Refused, Unavailable
@@ -248,7 +249,7 @@ def _require_kind(kind: str) -> None:
 
 def _physical_networks(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for item in _items(text):
+    for item in items(text):
         physical_network, colon, interface = item.partition(":")
         if not (physical_network and colon and interface and len(interface) < 16):
             raise Unavailable(
@@ -285,10 +286,6 @@ def _tunnels(options: Mapping[str, str]) -> Tunnels | None:
 
 def _addresses(options: Mapping[str, str], name: str) -> tuple[IpAddress, ...]:
     try:
-        return tuple(ip_address(item) for item in _items(options[name]))
+        return tuple(ip_address(item) for item in items(options[name]))
     except ValueError as error:
         raise Unavailable(f"option {name}: {error}") from error
-
-
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
