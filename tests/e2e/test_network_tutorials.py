@@ -34,11 +34,12 @@ from tests.vlan_switch import Switch
 pytestmark = [
     pytest.mark.sampled_file(3),
     pytest.mark.root,
-    pytest.mark.slow("all commands of two tutorials"),
+    pytest.mark.slow("all commands of three tutorials"),
     pytest.mark.timeout(1200),
 ]
 
 FLAT_PAGE, VLAN_PAGE = "one-flat-network.md", "two-vlans.md"
+BOX_PAGE = "nfs-for-one-box.md"
 INSTALLS, PLAYS, SERVES = "apt install", "ip netns add", "abaca serve"
 PLAYED = "ip netns delete"
 OFFICE, LAB = 110, 120
@@ -140,7 +141,35 @@ def test_the_page_about_vlans_does_what_it_says(reader: Reader, form: str) -> No
     follow(reader, VLAN_PAGE, FORMS[form])
 
 
-@pytest.mark.parametrize("page", [FLAT_PAGE, VLAN_PAGE])
+@pytest.mark.parametrize("reader", [["desk"]], indirect=True, ids=["desk"])
+def test_the_page_about_one_box_does_what_it_says(reader: Reader) -> None:
+    """And between two of its parts the file server goes on while no worker is there."""
+    blocks = blocks_of(BOX_PAGE)
+    serve, setup, locate, mistake = (
+        block_with(blocks, words)
+        for words in (SERVES, "CLIENT=", "LOCATION=", "share snapshot create")
+    )
+    with played(reader, FLAT):
+        reader.follows(as_script(blocks, FLAT, end=serve))
+        with reader.serving(blocks.commands[serve]) as log:
+            said = reader.follows(as_script(blocks, FLAT, serve, mistake), log)
+        location = output_of(said, locate).strip()
+        url = f"nfs://{location.replace(':/', '/')}/hello.txt?version=4"
+        assert reader.follows(f"ip netns exec desk nfs-cat '{url}'") == "Hello, box.\n"
+        with reader.serving(blocks.commands[serve]) as log:
+            again = blocks.commands[setup] + blocks.commands[locate]
+            rest = as_script(blocks, FLAT, mistake).removeprefix(FIRST_LINES)
+            said += reader.follows(FIRST_LINES + again + rest, log)
+    for number, text in blocks.printed.items():
+        assert text.strip() in output_of(said, number), said
+
+
+def block_with(blocks: Blocks, words: str) -> int:
+    """The number of the first block of commands that has these words."""
+    return next(number for number, text in enumerate(blocks.commands) if words in text)
+
+
+@pytest.mark.parametrize("page", [FLAT_PAGE, BOX_PAGE, VLAN_PAGE])
 def test_without_such_a_network_the_page_plays_one(page: str) -> None:
     """Its cables have a carrier at the box, and the clients have their addresses."""
     commands = blocks_of(page).commands
@@ -180,7 +209,9 @@ def has_carrier(box: Machine, interface: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("page", "forms"), [(FLAT_PAGE, [FLAT]), (VLAN_PAGE, [*FORMS.values()])], ids=["flat", "VLANs"]
+    ("page", "forms"),
+    [(FLAT_PAGE, [FLAT]), (BOX_PAGE, [FLAT]), (VLAN_PAGE, [*FORMS.values()])],
+    ids=["flat", "one box", "VLANs"],
 )
 def test_nothing_else_is_left_out(page: str, forms: list[Form]) -> None:
     """Each block of two forms belongs to exactly one."""

@@ -3,6 +3,7 @@ by name and with what to do."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_pauses_of_clients_come_one_at_a_time_with_a_rest_between_them() -> None
     for thread in threads:
         thread.join(NEVER)
     assert len(times) == 4
-    for (_, ended), (begun, _) in zip(times, times[1:], strict=False):
+    for (_, ended), (begun, _) in itertools.pairwise(times):
         assert begun - ended >= 0.2
 
 

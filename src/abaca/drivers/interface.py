@@ -152,11 +152,11 @@ class ShareDriver(ABC):
         Called for every server when the worker starts (after a reboot only the stored data is
         left), and to repair one. Adds what is missing, removes what is not described (a subnet of
         an abandoned change, an export of a deleted share; never data) and leaves alone what is
-        right: clients of a healthy server notice nothing. Shares and snapshots that are not
-        `is_complete` are served only if they exist, and a share that `is_resizing` keeps its
-        size. While a subnet is being added, `network_info` may already contain it. If the data of a
-        complete share or snapshot is gone, does everything else first and then raises Refused.
-        Capability `driver_handles_share_servers`.
+        right: clients of a healthy server notice nothing. Shares that are not `is_complete` are
+        served only if they exist, mountable snapshots that are not need not be, and a share that
+        `is_resizing` keeps its size. While a subnet is being added, `network_info` may already
+        contain it. If the data of a complete share or snapshot is gone, does everything else first
+        and then raises Refused. Capability `driver_handles_share_servers`.
         """
         raise _undeclared("driver_handles_share_servers")
 

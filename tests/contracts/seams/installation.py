@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from abaca.drivers.linux import mounts
-from abaca.drivers.linux.driver import DEFAULTS
+from abaca.drivers.linux.back_end import DEFAULTS
 from abaca.drivers.linux.inventory import leftovers, remove_installation
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.pools import file_systems

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 
 from abaca.drivers.linux import mounts
-from abaca.drivers.linux.driver import DEFAULTS
+from abaca.drivers.linux.back_end import DEFAULTS
 from abaca.drivers.linux.file_services.interface import Export, FileService, FileServices
 from abaca.drivers.linux.file_services.nfs.ganesha import GANESHA
 from abaca.drivers.linux.file_services.nfs.service import NfsServices

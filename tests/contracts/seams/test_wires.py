@@ -18,7 +18,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from abaca.drivers.linux import namespaces
-from abaca.drivers.linux.driver import DEFAULTS
+from abaca.drivers.linux.back_end import DEFAULTS
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.wires.carriers import Carriers
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires

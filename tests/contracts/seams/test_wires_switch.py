@@ -15,7 +15,7 @@ from functools import partial
 import pytest
 from pyroute2 import IPBatch
 
-from abaca.drivers.linux.driver import DEFAULTS
+from abaca.drivers.linux.back_end import DEFAULTS
 from abaca.drivers.linux.layout import Layout
 from abaca.drivers.linux.wires.interface import Port, Segment, Wires
 from abaca.drivers.linux.wires.plugging import BridgePlug

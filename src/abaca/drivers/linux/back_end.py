@@ -132,6 +132,7 @@ class LinuxBackEnd(ShareDriver):
         self.own = own_server.described(chosen, backend_name, wiring.physical_networks)
         if self.own is not None:
             self.capabilities = own_server.capabilities(self.capabilities, self.own)
+        self.patience_for_own_server = OWN_SERVER_SECONDS
         self.backup_target = Target.of(chosen, self.layout)
         self.capabilities = replace(
             self.capabilities, backup_support=self.backup_target is not None
@@ -207,6 +208,7 @@ class LinuxBackEnd(ShareDriver):
         if not self._detects_duplicates or self._wires.is_own_only:
             duplicates.forget(layout, self._wires)
             return []
+        self._refuse(network_info)
         return duplicates.addresses_in_use(layout, self._wires, network_info, self._highest_mtu)
 
     def _of(self, server: ShareServer | None) -> ShareServer:
@@ -283,7 +285,7 @@ class LinuxBackEnd(ShareDriver):
             lock = self._locks.setdefault(server_id, threading.RLock())
         # The service keeps calls away from a share server of which one hangs. Where all projects
         # are on one, that would keep out all of them.
-        if not lock.acquire(timeout=-1 if self.own is None else OWN_SERVER_SECONDS):
+        if not lock.acquire(timeout=-1 if self.own is None else self.patience_for_own_server):
             raise Unavailable(
                 "The file server of this back end is busy with another change.", is_public=True
             )

@@ -2,10 +2,12 @@
 Debian's packages is needed.
 
 A share server is a network namespace with an interface a port and one NFS-Ganesha in it; a share is
-a btrfs subvolume with a limit. This module is the interface to the service: options, locks, what is
-refused. The parts: `server.py` (one share server), `routing.py` (its addresses), `inventory.py`
-(what is there), and four folders: `wires/` (how its ports reach their networks), `file_services/`
-(who speaks to clients), `pools/` (where the bytes are) and `backups/` (copies of them elsewhere).
+a btrfs subvolume with a limit. This module is the interface to the service; `back_end.py` is what
+its calls share: options, locks, what is refused. Without share servers there is one of these, which
+`own_server.py` describes. The parts: `server.py` (one share server), `routing.py` (its addresses),
+`inventory.py` (what is there), and four folders: `wires/` (how its ports reach their networks),
+`file_services/` (who speaks to clients), `pools/` (where the bytes are) and `backups/` (copies of
+them elsewhere).
 """
 
 from __future__ import annotations
@@ -74,7 +76,6 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
 
     def addresses_in_use(self, network_info: Sequence[NetworkInfo]) -> list[str]:
         """Without the server's lock: it is not there yet, or has nothing to do with these."""
-        self._refuse(network_info)
         with os_errors_sorted(f"addresses of share server {network_info[0].server_id}"):
             return self._used_by_others(network_info)
 
@@ -115,19 +116,21 @@ class LinuxDriver(LinuxBackEnd, BackupCalls):
             linux_server.join(server.network_info)
             linux_server.service.resume_clients()
             linux_server.leave_others(server.network_info)
-            described: list[Share | Snapshot] = [*shares, *snapshots]
-            for share_id in linux_server.published() - {each.id for each in described}:
+            # Whose creation or deletion failed: its rules may have been denied since.
+            mountable = [each for each in snapshots if each.is_mountable and each.is_complete]
+            served: list[Share | Snapshot] = [*shares, *mountable]
+            for share_id in linux_server.published() - {each.id for each in served}:
                 linux_server.withdraw(share_id)
             pool = self._pool_of(server.id)
             held = set(pool.share_ids())
             present = [share for share in shares if share.id in held]
             pool.ensure_limits({share.id: share.size for share in present if not share.is_resizing})
-            mountable = [each for each in snapshots if each.is_mountable and each.id in held]
-            exported: list[Share | Snapshot] = [*present, *mountable]
+            exported = [each for each in served if each.id in held]
             linux_server.publish([Export.of(each, server.network_info) for each in exported])
             linux_server.service.withdraw_unknown()
             # Last, and not proved again: an LDAP server that is down takes no share away.
             self._keep_accounts(server.id, server.network_info)
+        described: list[Share | Snapshot] = [*shares, *snapshots]
         lost = sorted(each.id for each in described if each.id not in held and each.is_complete)
         if lost:
             raise Refused(f"the pool does not have the data of {', '.join(lost)}")
