@@ -143,30 +143,7 @@ def test_the_page_about_vlans_does_what_it_says(reader: Reader, form: str) -> No
 
 @pytest.mark.parametrize("reader", [["desk"]], indirect=True, ids=["desk"])
 def test_the_page_about_one_box_does_what_it_says(reader: Reader) -> None:
-    """And between two of its parts the file server goes on while no worker is there."""
-    blocks = blocks_of(BOX_PAGE)
-    serve, setup, locate, mistake = (
-        block_with(blocks, words)
-        for words in (SERVES, "CLIENT=", "LOCATION=", "share snapshot create")
-    )
-    with played(reader, FLAT):
-        reader.follows(as_script(blocks, FLAT, end=serve))
-        with reader.serving(blocks.commands[serve]) as log:
-            said = reader.follows(as_script(blocks, FLAT, serve, mistake), log)
-        location = output_of(said, locate).strip()
-        url = f"nfs://{location.replace(':/', '/')}/hello.txt?version=4"
-        assert reader.follows(f"ip netns exec desk nfs-cat '{url}'") == "Hello, box.\n"
-        with reader.serving(blocks.commands[serve]) as log:
-            again = blocks.commands[setup] + blocks.commands[locate]
-            rest = as_script(blocks, FLAT, mistake).removeprefix(FIRST_LINES)
-            said += reader.follows(FIRST_LINES + again + rest, log)
-    for number, text in blocks.printed.items():
-        assert text.strip() in output_of(said, number), said
-
-
-def block_with(blocks: Blocks, words: str) -> int:
-    """The number of the first block of commands that has these words."""
-    return next(number for number, text in enumerate(blocks.commands) if words in text)
+    follow(reader, BOX_PAGE, FLAT)
 
 
 @pytest.mark.parametrize("page", [FLAT_PAGE, BOX_PAGE, VLAN_PAGE])
