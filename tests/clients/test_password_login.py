@@ -4,7 +4,9 @@ plug-ins `password`, `v3password` and `v3applicationcredential`, and the `openst
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 
 from abaca.api.microversions import MAX_VERSION, text
 from tests.clients.command import Client, Shell
+from tests.clients.gophercloud import AGENT, Gophercloud
 from tests.service import Installation
 
 openstack = pytest.importorskip(
@@ -106,6 +109,29 @@ def test_the_command_logs_in_and_names_projects(clouds: Path) -> None:
 
 def test_the_command_logs_in_by_an_application_token(clouds: Path) -> None:
     assert Client(clouds, "v3applicationcredential").ask("share", "list") == []
+
+
+def test_gophercloud_logs_in_as_it_does_at_keystone(
+    shared_service: Installation, secret: str
+) -> None:
+    """Its body and its times; the service by its type and interface in the catalogue."""
+    credential = {"id": "admin+sdk", "secret": secret}
+    identity = {"methods": ["application_credential"], "application_credential": credential}
+    request = urllib.request.Request(
+        f"{shared_service.url}/v3/auth/tokens",
+        json.dumps({"auth": {"identity": identity}}).encode(),
+        {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": AGENT},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 201
+        said, token = json.load(answer)["token"], answer.headers["X-Subject-Token"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", said["expires_at"])
+    (entry,) = [each for each in said["catalog"] if each["type"] == "sharev2"]
+    (url,) = [each["url"] for each in entry["endpoints"] if each["interface"] == "public"]
+    client = Gophercloud(url.removesuffix("/v2"), token)
+    assert client("GET", "/shares/detail") == {"shares": []}
+    network = client("POST", "/share-networks", {"share_network": {"name": "go"}}, 200)
+    client("DELETE", f"/share-networks/{network['share_network']['id']}")
 
 
 def test_a_revoked_token_logs_nobody_in(
